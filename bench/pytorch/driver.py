@@ -1,0 +1,85 @@
+"""Runs PyTorch training steps on request, one line in, one line out.
+
+    step   -> {"seconds": ..., "loss": ...}
+    gemm M N K -> {"seconds": ...}        one float32 matrix product
+    quit
+
+The first line printed describes the machine's PyTorch. A Go program that drives
+this can alternate its own steps with these in one session, so that both sides
+meet the same clock speeds and the same neighbours.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import torch
+
+from mae import Config, Trainer
+
+CASES = {
+    "vit_tiny_patch4_32": Config(),
+    "vit_base_patch16_224": Config(
+        image=224, patch=16, dim=768, depth=12, heads=12,
+        decoder_dim=512, decoder_depth=8, decoder_heads=16,
+    ),
+}
+
+
+def answer(value: dict) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--model", choices=sorted(CASES), default="vit_tiny_patch4_32")
+    p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
+    p.add_argument("--compile", action="store_true", help="use torch.compile")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--decoder", help="width,depth,heads of the decoder, where they differ from the case's")
+    a = p.parse_args()
+
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    config = CASES[a.model]
+    if a.decoder:
+        from dataclasses import replace
+
+        d, n, h = (int(v) for v in a.decoder.split(","))
+        config = replace(config, decoder_dim=d, decoder_depth=n, decoder_heads=h)
+    trainer = Trainer(config, a.batch, a.seed, a.compile)
+    operands = {}
+
+    answer({
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl": torch.backends.mkl.is_available(),
+        "compiled": a.compile,
+        "parameters": sum(t.numel() for t in trainer.model.parameters()),
+    })
+    for line in sys.stdin:
+        words = line.split()
+        if words == ["quit"]:
+            return
+        if words == ["step"]:
+            start = time.perf_counter()
+            loss = trainer.step()
+            answer({"seconds": time.perf_counter() - start, "loss": loss})
+        elif len(words) == 4 and words[0] == "gemm":
+            m, n, k = (int(w) for w in words[1:])
+            if (m, n, k) not in operands:
+                operands[m, n, k] = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+            x, y, z = operands[m, n, k]
+            start = time.perf_counter()
+            torch.mm(x, y, out=z)
+            answer({"seconds": time.perf_counter() - start})
+        else:
+            answer({"error": f"unknown command {line.strip()!r}: step, gemm M N K or quit"})
+
+
+if __name__ == "__main__":
+    main()
