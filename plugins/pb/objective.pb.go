@@ -1269,10 +1269,9 @@ type Description struct {
 	Summary       string                 `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`                                   // one line
 	Paper         string                 `protobuf:"bytes,5,opt,name=paper,proto3" json:"paper,omitempty"`                                       // title, authors, year, link
 	License       string                 `protobuf:"bytes,6,opt,name=license,proto3" json:"license,omitempty"`
-	Options       []*Option              `protobuf:"bytes,7,rep,name=options,proto3" json:"options,omitempty"`       // the whole configuration of the objective; an unknown key is an error
-	Masks         bool                   `protobuf:"varint,8,opt,name=masks,proto3" json:"masks,omitempty"`          // implements Mask
-	Targets       bool                   `protobuf:"varint,9,opt,name=targets,proto3" json:"targets,omitempty"`      // implements Targets
-	Evaluates     bool                   `protobuf:"varint,10,opt,name=evaluates,proto3" json:"evaluates,omitempty"` // implements Evaluate
+	Options       []*Option              `protobuf:"bytes,7,rep,name=options,proto3" json:"options,omitempty"`      // the whole configuration of the objective; an unknown key is an error
+	Targets       bool                   `protobuf:"varint,8,opt,name=targets,proto3" json:"targets,omitempty"`     // implements Targets
+	Evaluates     bool                   `protobuf:"varint,9,opt,name=evaluates,proto3" json:"evaluates,omitempty"` // implements Evaluate
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1354,13 +1353,6 @@ func (x *Description) GetOptions() []*Option {
 		return x.Options
 	}
 	return nil
-}
-
-func (x *Description) GetMasks() bool {
-	if x != nil {
-		return x.Masks
-	}
-	return false
 }
 
 func (x *Description) GetTargets() bool {
@@ -5533,7 +5525,7 @@ const file_objective_proto_rawDesc = "" +
 	"\n" +
 	"\x0fobjective.proto\x12\x14vittool.objective.v1\"8\n" +
 	"\x0fDescribeRequest\x12%\n" +
-	"\x0eprotocol_minor\x18\x01 \x01(\rR\rprotocolMinor\"\xb2\x02\n" +
+	"\x0eprotocol_minor\x18\x01 \x01(\rR\rprotocolMinor\"\x9c\x02\n" +
 	"\vDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
@@ -5541,11 +5533,9 @@ const file_objective_proto_rawDesc = "" +
 	"\asummary\x18\x04 \x01(\tR\asummary\x12\x14\n" +
 	"\x05paper\x18\x05 \x01(\tR\x05paper\x12\x18\n" +
 	"\alicense\x18\x06 \x01(\tR\alicense\x126\n" +
-	"\aoptions\x18\a \x03(\v2\x1c.vittool.objective.v1.OptionR\aoptions\x12\x14\n" +
-	"\x05masks\x18\b \x01(\bR\x05masks\x12\x18\n" +
-	"\atargets\x18\t \x01(\bR\atargets\x12\x1c\n" +
-	"\tevaluates\x18\n" +
-	" \x01(\bR\tevaluates\"\xb9\x03\n" +
+	"\aoptions\x18\a \x03(\v2\x1c.vittool.objective.v1.OptionR\aoptions\x12\x18\n" +
+	"\atargets\x18\b \x01(\bR\atargets\x12\x1c\n" +
+	"\tevaluates\x18\t \x01(\bR\tevaluates\"\xb9\x03\n" +
 	"\x06Option\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
 	"\x04type\x18\x02 \x01(\x0e2!.vittool.objective.v1.Option.TypeR\x04type\x12!\n" +

@@ -1,0 +1,54 @@
+package pb
+
+// Names of the operators of a program, version 1 of the table. Each is one node with
+// named inputs and attributes; [..] are shapes, B the batch, L patch tokens, N prefix
+// and patch tokens, D width, P values of a patch (patch*patch*channels). An input
+// marked ? may be left out. plugins/program compiles them into the host's graph.
+const (
+	// Dense layers.
+	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
+	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
+	OpGELU      = "gelu"       // x -> like x (exact, by erf)
+	OpReLU      = "relu"       // x -> like x
+	// OpViTBlock is a pre-norm transformer block. x [B,N,D]; inputs norm1.weight, norm1.bias,
+	// attn.qkv.weight [3D,D], attn.qkv.bias?, attn.proj.weight, attn.proj.bias, norm2.weight, norm2.bias,
+	// mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias, ls1.gamma?, ls2.gamma?;
+	// heads int, eps float -> [B,N,D]
+	OpViTBlock = "vit_block"
+
+	// Tokens.
+	OpRestoreTokens = "restore_tokens" // x [B,1+K,D], mask_token [1,1,D], keep int [B,K]; length int (L) -> [B,1+L,D]
+	OpAddPositions  = "add_positions"  // x [B,M,D], positions [1,M',D]; offset int -> x + positions[offset:offset+M]
+	OpSliceTokens   = "slice_tokens"   // x [B,N,D]; from int, to int (0: the end) -> [B,to-from,D]
+	OpMeanTokens    = "mean_tokens"    // x [B,N,D]; from int -> [B,D]
+
+	// Pixels and reconstruction losses. order is "hwc" (channel fastest, MAE) or "chw".
+	OpPatchify         = "patchify"          // images [B,C,H,W]; patch int, order string -> [B,L,P]
+	OpUnpatchify       = "unpatchify"        // x [B,L,P]; patch, rows, cols int, order string -> [B,C,H,W]
+	OpNormalizePatches = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
+	OpPatchMSE         = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
+	OpPatchL1          = "patch_l1"          // the same with absolute differences
+	OpPatchSmoothL1    = "patch_smooth_l1"   // the same with beta float
+
+	// Arithmetic.
+	OpAdd          = "add"           // a, b -> like a
+	OpMul          = "mul"           // a, b -> like a
+	OpScale        = "scale"         // x; factor float, or input factor? scalar -> like x
+	OpSum          = "sum"           // x -> scalar
+	OpMean         = "mean"          // x -> scalar
+	OpReshape      = "reshape"       // x; shape ints, 0 keeps a dimension of x, -1 is inferred
+	OpConcat       = "concat"        // x (repeated); axis int
+	OpMatMul       = "matmul"        // a [M,K], b [K,N]; transpose_a, transpose_b bool
+	OpStopGradient = "stop_gradient" // x
+	OpSoftmax      = "softmax"       // x [..,C]
+	OpLogSoftmax   = "log_softmax"   // x [..,C]
+	OpL2Normalize  = "l2_normalize"  // x [..,D]; eps float (1e-12)
+	// OpCrossEntropy: logits [R,C], labels int [R] or probabilities [R,C], weights? float [R] -> scalar, weighted mean over rows.
+	OpCrossEntropy = "cross_entropy"
+
+	// OpEvaluate is computed by the plugin; inputs as EvaluateSpec.inputs -> scalar loss.
+	OpEvaluate = "evaluate"
+)
+
+// OperatorVersion is the version of the operator table above.
+const OperatorVersion = 1
