@@ -1,0 +1,89 @@
+// Package pixels holds the arithmetic on 8-bit images that the data pipeline
+// is made of: Pillow's resampling, colour and blur operations reproduced bit
+// for bit, the random crop rule of torchvision, and the step from bytes to
+// normalised float32 planes.
+//
+// Nothing here knows files, labels or random number generators: every
+// operation is a function of its arguments.
+package pixels
+
+import "fmt"
+
+// Image is a packed 8-bit image: row-major, channels interleaved,
+// Pix[(y*W+x)*C+c], no padding between rows.
+type Image struct {
+	Pix     []uint8 // (H, W, C)
+	W, H, C int
+}
+
+// New returns a black image of w x h pixels with c channels.
+func New(w, h, c int) *Image {
+	return &Image{Pix: make([]uint8, w*h*c), W: w, H: h, C: c}
+}
+
+// Reset gives the image another size, keeping its memory where it suffices.
+// The content is undefined afterwards.
+func (m *Image) Reset(w, h, c int) {
+	n := w * h * c
+	if cap(m.Pix) < n {
+		m.Pix = make([]uint8, n)
+	}
+	m.Pix, m.W, m.H, m.C = m.Pix[:n], w, h, c
+}
+
+// Clone returns a copy that shares nothing with m.
+func (m *Image) Clone() *Image {
+	return &Image{Pix: append([]uint8(nil), m.Pix...), W: m.W, H: m.H, C: m.C}
+}
+
+// Row returns the bytes of row y.
+func (m *Image) Row(y int) []uint8 {
+	n := m.W * m.C
+	return m.Pix[y*n : (y+1)*n : (y+1)*n]
+}
+
+// Rect is a box inside an image, in pixels.
+type Rect struct{ Top, Left, H, W int }
+
+// In reports whether the box is not empty and lies inside a w x h image.
+func (r Rect) In(w, h int) bool {
+	return r.H > 0 && r.W > 0 && r.Top >= 0 && r.Left >= 0 && r.Top+r.H <= h && r.Left+r.W <= w
+}
+
+func (r Rect) String() string {
+	return fmt.Sprintf("%dx%d at (%d,%d)", r.W, r.H, r.Left, r.Top)
+}
+
+// Bounds returns the box of the whole image.
+func (m *Image) Bounds() Rect { return Rect{H: m.H, W: m.W} }
+
+// Crop copies box into dst. It panics when the box leaves the image: boxes
+// come from the samplers of this package, not from users.
+func Crop(dst, src *Image, box Rect) {
+	mustContain(src, box)
+	dst.Reset(box.W, box.H, src.C)
+	n := box.W * src.C
+	for y := range box.H {
+		from := ((box.Top+y)*src.W + box.Left) * src.C
+		copy(dst.Pix[y*n:(y+1)*n], src.Pix[from:from+n])
+	}
+}
+
+// FlipHorizontal mirrors the image left to right in place.
+func FlipHorizontal(m *Image) {
+	c := m.C
+	for y := range m.H {
+		row := m.Row(y)
+		for i, j := 0, len(row)-c; i < j; i, j = i+c, j-c {
+			for k := range c {
+				row[i+k], row[j+k] = row[j+k], row[i+k]
+			}
+		}
+	}
+}
+
+func mustContain(m *Image, box Rect) {
+	if !box.In(m.W, m.H) {
+		panic(fmt.Sprintf("pixels: box %v leaves the %dx%d image", box, m.W, m.H))
+	}
+}

@@ -1,0 +1,253 @@
+package pixels
+
+// Resizer scales images as Pillow does: horizontal pass first, rounded to 8
+// bits, then the vertical pass; a pass whose size does not change is left
+// out. It holds scratch memory, so one per goroutine; the zero value is
+// ready.
+//
+// Two pixels share each 64-bit integer (low and high half, as signed sums),
+// so one multiply serves both: the horizontal pass pairs two rows, the
+// vertical pass pairs the left and the right half of a row.
+type Resizer struct {
+	pair  []int64 // (W*C) two source rows side by side in each element
+	row   []uint8 // (2, ow*C) the two rows just filtered
+	lanes []int64 // (h, half) filtered rows, halves paired
+	acc   []int64 // (half)
+	index []int   // (ow) source columns of Nearest
+}
+
+// bias is one half in fixed point, in both lanes.
+const bias = 1<<(precision-1) | 1<<(precision-1+32)
+
+// Resize scales box of src to ow x oh pixels and stores the result in dst,
+// whose memory is reused. Pixels outside the box never enter: the box is
+// cropped first. dst must not be src.
+func (r *Resizer) Resize(dst, src *Image, box Rect, ow, oh int, f Filter) {
+	mustContain(src, box)
+	if ow <= 0 || oh <= 0 {
+		panic("pixels: resize to an empty image")
+	}
+	switch {
+	case box.W == ow && box.H == oh:
+		Crop(dst, src, box)
+	case f == Nearest:
+		dst.Reset(ow, oh, src.C)
+		r.nearest(dst, src, box)
+	default:
+		dst.Reset(ow, oh, src.C)
+		r.convolve(dst, src, box, f)
+	}
+}
+
+func (r *Resizer) nearest(dst, src *Image, box Rect) {
+	if cap(r.index) < dst.W {
+		r.index = make([]int, dst.W)
+	}
+	index := r.index[:dst.W]
+	// Pillow accumulates the step instead of multiplying, and the rounding
+	// of the sum decides ties.
+	step := float64(box.W) / float64(dst.W)
+	x := 0.5 * step
+	for o := range index {
+		index[o] = (box.Left + min(int(x), box.W-1)) * src.C
+		x += step
+	}
+	step = float64(box.H) / float64(dst.H)
+	y := 0.5 * step
+	for o := range dst.H {
+		from := src.Row(box.Top + min(int(y), box.H-1))
+		to := dst.Row(o)
+		for x, i := range index {
+			copy(to[x*src.C:(x+1)*src.C], from[i:])
+		}
+		y += step
+	}
+}
+
+func (r *Resizer) convolve(dst, src *Image, box Rect, f Filter) {
+	n := dst.W * dst.C // bytes of an output row
+	half := (n + 1) / 2
+	vertical := box.H != dst.H
+	if vertical {
+		r.lanes = grow(r.lanes, box.H*half)
+	}
+	if box.W == dst.W {
+		for y := range box.H {
+			from := ((box.Top+y)*src.W + box.Left) * src.C
+			pairHalves(r.lanes[y*half:(y+1)*half], src.Pix[from:from+n])
+		}
+	} else {
+		tx := tapsFor(box.W, dst.W, f)
+		width := box.W * src.C
+		r.pair = grow(r.pair, width)
+		r.row = grow(r.row, 2*n)
+		for y := 0; y < box.H; y += 2 {
+			from := ((box.Top+y)*src.W + box.Left) * src.C
+			a := src.Pix[from : from+width]
+			b := a
+			if y+1 < box.H {
+				from += src.W * src.C
+				b = src.Pix[from : from+width]
+			}
+			pairRows(r.pair, a, b)
+			outA, outB := r.row[:n], r.row[n:2*n]
+			if !vertical {
+				outA = dst.Row(y)
+				if y+1 < box.H {
+					outB = dst.Row(y + 1)
+				}
+			}
+			if src.C == 3 {
+				horizontal3(outA, outB, r.pair, tx)
+			} else {
+				horizontalN(outA, outB, r.pair, tx, src.C)
+			}
+			if vertical {
+				pairHalves(r.lanes[y*half:(y+1)*half], outA)
+				if y+1 < box.H {
+					pairHalves(r.lanes[(y+1)*half:(y+2)*half], outB)
+				}
+			}
+		}
+	}
+	if !vertical {
+		return
+	}
+	ty := tapsFor(box.H, dst.H, f)
+	r.acc = grow(r.acc, half)
+	for o := range dst.H {
+		w := ty.weight[o*ty.width : o*ty.width+int(ty.n[o])]
+		verticalRow(dst.Row(o), r.acc, r.lanes[int(ty.lo[o])*half:], w)
+	}
+}
+
+// pairRows interleaves two rows: row a in the low lane, row b in the high.
+func pairRows(p []int64, a, b []uint8) {
+	a, b = a[:len(p)], b[:len(p)]
+	for i := range p {
+		p[i] = int64(a[i]) | int64(b[i])<<32
+	}
+}
+
+// pairHalves puts the first half of a row into the low lanes and the second
+// half into the high ones; an odd row leaves the last high lane zero.
+func pairHalves(p []int64, row []uint8) {
+	hi := row[len(p):]
+	lo := row[:len(p)]
+	p = p[:len(lo)]
+	for i, v := range hi {
+		p[i] = int64(lo[i]) | int64(v)<<32
+	}
+	for i := len(hi); i < len(lo); i++ {
+		p[i] = int64(lo[i])
+	}
+}
+
+// horizontal3 filters two paired rows of three channels.
+func horizontal3(outA, outB []uint8, p []int64, t *taps) {
+	for o, n := range t.n {
+		w := t.weight[o*t.width:][:n]
+		q := p[3*int(t.lo[o]):][:3*n]
+		var red, green, blue int64 = bias, bias, bias
+		for _, k := range w {
+			if len(q) < 3 { // never: keeps the bounds checks out of the loop
+				break
+			}
+			red += k * q[0]
+			green += k * q[1]
+			blue += k * q[2]
+			q = q[3:]
+		}
+		a, b := outA[3*o:3*o+3:3*o+3], outB[3*o:3*o+3:3*o+3]
+		a[0], b[0] = split(red)
+		a[1], b[1] = split(green)
+		a[2], b[2] = split(blue)
+	}
+}
+
+func horizontalN(outA, outB []uint8, p []int64, t *taps, c int) {
+	for o, n := range t.n {
+		w := t.weight[o*t.width:][:n]
+		q := p[c*int(t.lo[o]):][:c*int(n)]
+		for ch := range c {
+			sum := int64(bias)
+			for i, k := range w {
+				sum += k * q[i*c+ch]
+			}
+			outA[o*c+ch], outB[o*c+ch] = split(sum)
+		}
+	}
+}
+
+// verticalRow sums len(w) paired rows, half elements apart, into one row of
+// bytes.
+func verticalRow(out []uint8, acc, rows, w []int64) {
+	half := len(acc)
+	lo, hi := out[:half], out[half:]
+	row := func(i int) []int64 { return rows[i*half:][:half] }
+	var last [4]int64 // the final group of up to four taps
+	full := max((len(w)-1)/4*4, 0)
+	copy(last[:], w[full:])
+	tail := len(w) - full
+	r0 := row(full)
+	r1, r2, r3 := r0, r0, r0
+	if tail > 1 {
+		r1 = row(full + 1)
+	}
+	if tail > 2 {
+		r2 = row(full + 2)
+	}
+	if tail > 3 {
+		r3 = row(full + 3)
+	}
+	k0, k1, k2, k3 := last[0], last[1], last[2], last[3]
+	if full == 0 {
+		for j := range hi {
+			lo[j], hi[j] = split(bias + k0*r0[j] + k1*r1[j] + k2*r2[j] + k3*r3[j])
+		}
+		for j := len(hi); j < half; j++ {
+			lo[j], _ = split(bias + k0*r0[j] + k1*r1[j] + k2*r2[j] + k3*r3[j])
+		}
+		return
+	}
+	for i := 0; i < full; i += 4 {
+		g0, g1, g2, g3 := w[i], w[i+1], w[i+2], w[i+3]
+		s0, s1, s2, s3 := row(i), row(i+1), row(i+2), row(i+3)
+		if i == 0 {
+			for j := range acc {
+				acc[j] = bias + g0*s0[j] + g1*s1[j] + g2*s2[j] + g3*s3[j]
+			}
+			continue
+		}
+		for j := range acc {
+			acc[j] += g0*s0[j] + g1*s1[j] + g2*s2[j] + g3*s3[j]
+		}
+	}
+	for j := range hi {
+		lo[j], hi[j] = split(acc[j] + k0*r0[j] + k1*r1[j] + k2*r2[j] + k3*r3[j])
+	}
+	for j := len(hi); j < half; j++ {
+		lo[j], _ = split(acc[j] + k0*r0[j] + k1*r1[j] + k2*r2[j] + k3*r3[j])
+	}
+}
+
+// split takes the two signed sums of v apart and rounds each to a byte.
+func split(v int64) (lo, hi uint8) {
+	l := int32(v)
+	h := int32((v - int64(l)) >> 32)
+	return clip(l >> precision), clip(h >> precision)
+}
+
+func clip(v int32) uint8 {
+	if uint32(v) > 255 {
+		return uint8(^v >> 31) // 0 below, 255 above
+	}
+	return uint8(v)
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
