@@ -1,0 +1,95 @@
+package core
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// WriteFileAtomic writes the file at path so that a reader, or a machine that
+// loses power, sees either the old file or the whole new one: write is called
+// with a buffered writer to a temporary file in the same directory, which is
+// synced, renamed to path, and the directory synced. On any error, of write or
+// of the file system, the temporary file is removed and path is left as it was.
+func WriteFileAtomic(path string, write func(io.Writer) error) (err error) {
+	dir := filepath.Dir(path)
+	f, err := createTemporary(dir, filepath.Base(path))
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, explainFileError(err, dir))
+	}
+	temporary := f.Name()
+	defer func() {
+		if err != nil {
+			f.Close() // a second close only returns an error
+			os.Remove(temporary)
+			err = fmt.Errorf("cannot write %s: %w", path, explainFileError(err, dir))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err = write(w); err != nil {
+		return err
+	}
+	if err = w.Flush(); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+// createTemporary makes a new file with the permissions a plain os.Create would
+// give (os.CreateTemp makes files that only the owner can read).
+func createTemporary(dir, base string) (*os.File, error) {
+	stamp := uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<40
+	for try := uint64(0); ; try++ {
+		name := filepath.Join(dir, "."+base+".tmp-"+strconv.FormatUint(mix64(stamp+try), 36))
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, os.ErrExist) && try < 100 {
+			continue
+		}
+		return f, err
+	}
+}
+
+// syncDirectory makes a rename durable. Windows has no such call and needs none.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err // EINVAL: a file system that cannot sync directories
+	}
+	return nil
+}
+
+// explainFileError says what to do about the file errors a user can mend.
+func explainFileError(err error, dir string) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the disk that holds %s is full (nothing was changed; free some space or write elsewhere): %w", dir, err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("no permission to write in %s: %w", dir, err)
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("the directory %s does not exist: %w", dir, err)
+	}
+	return err
+}

@@ -1,0 +1,268 @@
+// Package golden gives tests the reference numbers: it finds the folder, reads
+// a case and compares by the tolerance rules the reference states. It is test
+// support; nothing that ships imports it.
+package golden
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+)
+
+// Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside
+// $VITTOOL_SHARED (default: "shared" beside the repository), or, where that does
+// not exist, testdata/reference of the repository with the smallest case of each
+// kind. With CI=true a missing folder fails the test rather than shrinking it.
+func Folder(t testing.TB) string {
+	t.Helper()
+	root := Repository(t)
+	folder := os.Getenv("VITTOOL_REFERENCE")
+	if folder == "" {
+		folder = filepath.Join(Shared(t), "reference")
+	}
+	if isDirectory(folder) {
+		return folder
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("the reference folder %s is missing: set VITTOOL_REFERENCE", folder)
+	}
+	own := filepath.Join(root, "testdata", "reference")
+	if !isDirectory(own) {
+		t.Fatalf("neither %s nor %s exists: set VITTOOL_REFERENCE", folder, own)
+	}
+	return own
+}
+
+// Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared"
+// beside the repository. It need not exist; see SharedExists.
+func Shared(t testing.TB) string {
+	t.Helper()
+	if s := os.Getenv("VITTOOL_SHARED"); s != "" {
+		return s
+	}
+	return filepath.Join(filepath.Dir(Repository(t)), "shared")
+}
+
+// SharedExists tells whether the shared folder is there; with CI=true its
+// absence fails the test.
+func SharedExists(t testing.TB) bool {
+	t.Helper()
+	if isDirectory(Shared(t)) {
+		return true
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("the shared folder %s is missing: set VITTOOL_SHARED", Shared(t))
+	}
+	return false
+}
+
+// Repository returns the root of the module the test runs in.
+func Repository(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+}
+
+func isDirectory(path string) bool {
+	s, err := os.Stat(path)
+	return err == nil && s.IsDir()
+}
+
+// Files lists every file of an objective's folder, such as "mae", sorted:
+// .safetensors cases and .json statistics. A folder that is missing or empty
+// fails the test.
+func Files(t testing.TB, objective string) []string {
+	t.Helper()
+	folder := filepath.Join(Folder(t), objective)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatalf("reference of %s: %v", objective, err)
+	}
+	var files []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			files = append(files, filepath.Join(folder, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		t.Fatalf("the reference folder %s is empty", folder)
+	}
+	sort.Strings(files)
+	return files
+}
+
+// Name returns how a subtest for the file is called: "mae/a_plain_traj".
+func Name(path string) string {
+	base := filepath.Base(path)
+	return filepath.Base(filepath.Dir(path)) + "/" + strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// ReadJSON reads one of the .json files into v.
+func ReadJSON(t testing.TB, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// Case is one reference file.
+type Case struct {
+	Path      string
+	Meta      map[string]string
+	Config    json.RawMessage
+	Tensors   *core.File
+	deviation map[string][3]float64
+	ill       map[string]bool
+	zero      map[string][][2]int // parameter -> rows whose gradient is zero in theory
+	group     map[string]float64  // CNN rule: R_G per group
+}
+
+// Open reads a case. What cannot be read fails the test.
+func Open(t testing.TB, path string) *Case {
+	t.Helper()
+	f, err := core.ReadSafetensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Case{Path: path, Meta: f.Meta, Config: json.RawMessage(f.Meta["config"]), Tensors: f}
+	c.deviation = map[string][3]float64{}
+	c.metadata(t, "f32_deviation", &c.deviation)
+	var ill []string
+	c.metadata(t, "ill_conditioned", &ill)
+	c.ill = map[string]bool{}
+	for _, n := range ill {
+		c.ill[n] = true
+	}
+	c.zero = map[string][][2]int{}
+	var config struct {
+		Zero []json.RawMessage `json:"known_zero_grads"`
+	}
+	if len(c.Config) > 0 {
+		if err := json.Unmarshal(c.Config, &config); err != nil {
+			t.Fatalf("%s: config: %v", path, err)
+		}
+	}
+	for _, raw := range config.Zero {
+		var name string
+		var first, end int
+		if err := json.Unmarshal(raw, &[]any{&name, &first, &end}); err != nil {
+			t.Fatalf("%s: known_zero_grads %s: %v", path, raw, err)
+		}
+		c.zero[name] = append(c.zero[name], [2]int{first, end})
+	}
+	c.group = map[string]float64{}
+	for name, d := range c.deviation {
+		if !c.ill[name] {
+			g := groupOf(name)
+			c.group[g] = max(c.group[g], d[1])
+		}
+	}
+	return c
+}
+
+func (c *Case) metadata(t testing.TB, key string, v any) {
+	t.Helper()
+	if text := c.Meta[key]; text != "" {
+		if err := json.Unmarshal([]byte(text), v); err != nil {
+			t.Fatalf("%s: metadata %s: %v", c.Path, key, err)
+		}
+	}
+}
+
+// ConfigInto decodes the case's config into v.
+func (c *Case) ConfigInto(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal(c.Config, v); err != nil {
+		t.Fatalf("%s: config: %v", c.Path, err)
+	}
+}
+
+// Has tells whether the case holds a tensor of that name.
+func (c *Case) Has(name string) bool {
+	_, ok := c.Tensors.Get(name)
+	return ok
+}
+
+// Names lists the tensors whose names begin with prefix, sorted.
+func (c *Case) Names(prefix string) []string {
+	var names []string
+	for _, n := range c.Tensors.Names() {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// Tensor returns a tensor or fails the test.
+func (c *Case) Tensor(t testing.TB, name string) core.Tensor {
+	t.Helper()
+	x, ok := c.Tensors.Get(name)
+	if !ok {
+		t.Fatalf("%s: no tensor %q", c.Path, name)
+	}
+	return x
+}
+
+// F32 returns a float32 tensor's elements.
+func (c *Case) F32(t testing.TB, name string) []float32 { return get(t, c, name, core.Tensor.Float32s) }
+
+// F64 returns the elements of a floating-point tensor as float64.
+func (c *Case) F64(t testing.TB, name string) []float64 { return get(t, c, name, core.Tensor.Float64s) }
+
+// I64 returns the elements of an integer tensor.
+func (c *Case) I64(t testing.TB, name string) []int64 { return get(t, c, name, core.Tensor.Int64s) }
+
+// U8 returns a byte tensor's elements.
+func (c *Case) U8(t testing.TB, name string) []byte {
+	t.Helper()
+	x := c.Tensor(t, name)
+	if x.DType != core.U8 {
+		t.Fatalf("%s: %s is of type %s, not U8", c.Path, name, x.DType)
+	}
+	return x.Bytes()
+}
+
+// Scalar returns the only element of a floating-point tensor.
+func (c *Case) Scalar(t testing.TB, name string) float64 {
+	t.Helper()
+	v := c.F64(t, name)
+	if len(v) != 1 {
+		t.Fatalf("%s: %s has %d elements, not 1", c.Path, name, len(v))
+	}
+	return v[0]
+}
+
+func get[T any](t testing.TB, c *Case, name string, f func(core.Tensor) ([]T, error)) []T {
+	t.Helper()
+	v, err := f(c.Tensor(t, name))
+	if err != nil {
+		t.Fatalf("%s: %v", c.Path, err)
+	}
+	return v
+}
+
+// String names the case in messages.
+func (c *Case) String() string { return fmt.Sprintf("case %s", Name(c.Path)) }
