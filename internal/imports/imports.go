@@ -1,0 +1,251 @@
+// Package imports holds the rules of who may import whom in this module, and
+// checks them.
+//
+// Arrows point down only:
+//
+//	cmd → train, tasks, bench → plugins, objectives, data, configs → vit → core → core/internal/f32
+//
+// Three rules carry most of the weight. Only core imports gorgonia, so that the
+// engine can be replaced. An objective imports the plugin SDK and nothing else
+// of this module, so that a built-in can do nothing that a third party cannot.
+// And no code outside an objective's own folder asks for that objective by name,
+// so that adding one never means editing another package.
+package imports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Module is the path of this module.
+const Module = "github.com/vittool/vittool"
+
+// A Package is one package of this module with what its files import, on every
+// platform and in its tests.
+type Package struct {
+	Path  string // relative to the module, "." for its root
+	Files []File
+}
+
+// A File is one parsed Go file.
+type File struct {
+	Name    string // relative to the module
+	Test    bool
+	Imports []string
+	Syntax  *ast.File
+	Set     *token.FileSet
+}
+
+type rule struct {
+	pkg  string
+	may  []string
+	test []string // in addition, in its tests
+}
+
+// below lists, for a package or for all under a folder ("x/..."), what it may
+// import of this module. The first entry that matches is the one that counts.
+var below = []rule{
+	{pkg: "core/internal/f32", may: nil},
+	{pkg: "core/...", may: []string{"core/..."}},
+	{pkg: "vit", may: []string{"core"}},
+	{pkg: "data/...", may: []string{"data/...", "core"}},
+	{pkg: "configs", may: []string{"vit", "data/...", "core"}},
+	{pkg: "plugins/pb", may: nil},
+	{pkg: "plugins/sdk", may: []string{"plugins/pb"}},
+	{pkg: "plugins/program", may: []string{"plugins/pb", "vit", "core"}, test: []string{"plugins/...", "objectives/...", "data/..."}},
+	{pkg: "plugins/...", may: []string{"plugins/...", "objectives", "vit", "core"}, test: []string{"objectives/...", "data/..."}},
+	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk", "plugins/pb"}, test: []string{"plugins/..."}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "plugins/pb"}, test: []string{"plugins/...", "vit", "core"}},
+	{pkg: "train/...", may: []string{"train/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
+	{pkg: "tasks/...", may: []string{"tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
+	{pkg: "bench/...", may: []string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
+	{pkg: "cmd/...", may: []string{"..."}},
+	{pkg: "faults", may: nil, test: []string{"..."}},
+	{pkg: "internal/...", may: []string{"core", "internal/..."}}, // test support
+}
+
+// outside lists third-party modules that only the named folders may import.
+var outside = []struct {
+	module string
+	only   []string
+	why    string
+}{
+	{"gorgonia.org/", []string{"core"}, "the graph library is wrapped once, in core"},
+	{"github.com/hashicorp/go-plugin", []string{"plugins/sdk", "plugins/host", "plugins/check"}, "the plugin transport is the business of the SDK and of its host"},
+	{"github.com/spf13/viper", []string{"configs"}, "configuration is read in one place"},
+	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line is the business of the commands"},
+	{"github.com/nfnt/resize", []string{"data/...", "tasks/...", "train/..."}, "nfnt/resize draws what people look at, nothing else"},
+}
+
+// matches reports whether the package p falls under pattern, which names a
+// package or, ending in "/...", a folder with all below it.
+func matches(pattern, p string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if folder, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return p == folder || strings.HasPrefix(p, folder+"/")
+	}
+	return p == pattern
+}
+
+func matchesAny(patterns []string, p string) bool {
+	return slices.ContainsFunc(patterns, func(s string) bool { return matches(s, p) })
+}
+
+// Check returns one line for each import that breaks a rule.
+func Check(packages []Package) []string {
+	var broken []string
+	for _, p := range packages {
+		at := slices.IndexFunc(below, func(b rule) bool { return matches(b.pkg, p.Path) })
+		if at < 0 && p.Path != "." {
+			broken = append(broken, fmt.Sprintf("%s: no rule says what this package may import: add it to internal/imports", p.Path))
+			continue
+		}
+		for _, f := range p.Files {
+			for _, imported := range f.Imports {
+				if why := checkImport(p, f, imported, at); why != "" {
+					broken = append(broken, fmt.Sprintf("%s imports %s: %s", f.Name, imported, why))
+				}
+			}
+		}
+	}
+	return broken
+}
+
+func checkImport(p Package, f File, imported string, at int) string {
+	for _, o := range outside {
+		if strings.HasPrefix(imported, o.module) && !matchesAny(o.only, p.Path) {
+			return o.why
+		}
+	}
+	inner, ours := strings.CutPrefix(imported, Module+"/")
+	if !ours || inner == p.Path || at < 0 {
+		return "" // another module, or an external test of the package itself
+	}
+	b := below[at]
+	if inner == "core/internal/f32" && p.Path != "core" {
+		return "only core sees the kernels"
+	}
+	if matchesAny(b.may, inner) || f.Test && (matchesAny(b.test, inner) || matches("internal/...", inner)) {
+		return ""
+	}
+	if len(b.may) == 0 {
+		return fmt.Sprintf("%s imports nothing of this module", b.pkg)
+	}
+	return fmt.Sprintf("%s may import %s only", b.pkg, strings.Join(b.may, ", "))
+}
+
+// CheckNames returns one line for each place, outside objectives/ and tests,
+// that compares something with the name of an objective.
+func CheckNames(packages []Package, objectives []string) []string {
+	var broken []string
+	for _, p := range packages {
+		if matches("objectives/...", p.Path) {
+			continue
+		}
+		for _, f := range p.Files {
+			if f.Test {
+				continue
+			}
+			report := func(e ast.Expr) {
+				lit, ok := e.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return
+				}
+				if s, err := strconv.Unquote(lit.Value); err == nil && slices.Contains(objectives, s) {
+					broken = append(broken, fmt.Sprintf("%s:%d compares with the objective name %q: what differs between objectives belongs in their plans",
+						f.Name, f.Set.Position(lit.Pos()).Line, s))
+				}
+			}
+			ast.Inspect(f.Syntax, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.BinaryExpr:
+					if n.Op == token.EQL || n.Op == token.NEQ {
+						report(n.X)
+						report(n.Y)
+					}
+				case *ast.CaseClause:
+					for _, e := range n.List {
+						report(e)
+					}
+				}
+				return true
+			})
+		}
+	}
+	return broken
+}
+
+// Load lists the packages of the module in root with go list and parses their
+// files, those of other platforms too.
+func Load(root string) ([]Package, error) {
+	cmd := exec.Command("go", "list", "-e", "-json=Dir,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
+	cmd.Dir = root
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list in %s: %w: %s", root, err, stderr.String())
+	}
+	var packages []Package
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var listed struct {
+			Dir                                                          string
+			GoFiles, CgoFiles, IgnoredGoFiles, TestGoFiles, XTestGoFiles []string
+		}
+		if err := d.Decode(&listed); err != nil {
+			return nil, fmt.Errorf("reading go list's answer: %w", err)
+		}
+		rel, err := filepath.Rel(root, listed.Dir)
+		if err != nil {
+			return nil, err
+		}
+		p := Package{Path: filepath.ToSlash(rel)}
+		for _, name := range slices.Concat(listed.GoFiles, listed.CgoFiles, listed.IgnoredGoFiles, listed.TestGoFiles, listed.XTestGoFiles) {
+			src, err := os.ReadFile(filepath.Join(listed.Dir, name))
+			if err != nil {
+				return nil, err
+			}
+			f, err := parse(path.Join(p.Path, name), src)
+			if err != nil {
+				return nil, err
+			}
+			p.Files = append(p.Files, f)
+		}
+		packages = append(packages, p)
+	}
+	if len(packages) == 0 {
+		return nil, errors.New("go list found no package in " + root)
+	}
+	return packages, nil
+}
+
+// parse reads one Go file, name relative to the module.
+func parse(name string, src []byte) (File, error) {
+	set := token.NewFileSet()
+	syntax, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return File{}, err
+	}
+	f := File{Name: name, Test: strings.HasSuffix(name, "_test.go"), Syntax: syntax, Set: set}
+	for _, i := range syntax.Imports {
+		imported, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return File{}, fmt.Errorf("%s: import %s: %w", name, i.Path.Value, err)
+		}
+		f.Imports = append(f.Imports, imported)
+	}
+	return f, nil
+}

@@ -1,0 +1,125 @@
+package imports
+
+import (
+	"os"
+	"path"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+func absoluteRoot(t *testing.T) string {
+	t.Helper()
+	t.Chdir(root)
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestImportRules holds the module to the rules.
+func TestImportRules(t *testing.T) {
+	packages, err := Load(absoluteRoot(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range Check(packages) {
+		t.Error(line)
+	}
+}
+
+// TestNoObjectiveByName: the folders under objectives are the names.
+func TestNoObjectiveByName(t *testing.T) {
+	dir := absoluteRoot(t)
+	entries, err := os.ReadDir("objectives")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != "testdata" {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("no objective under objectives/: this test would pass without looking at anything")
+	}
+	packages, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range CheckNames(packages, names) {
+		t.Error(line)
+	}
+}
+
+// fake is a package of one file.
+func fake(t *testing.T, pkg, file, src string) Package {
+	t.Helper()
+	f, err := parse(path.Join(pkg, file), []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Package{Path: pkg, Files: []File{f}}
+}
+
+// TestRulesCanFail shows that each rule catches what it is there for.
+func TestRulesCanFail(t *testing.T) {
+	importing := func(p string) string { return "package x\nimport _ \"" + p + "\"\n" }
+	tests := []struct {
+		name, pkg, file, imports string
+		want                     string // part of the complaint; empty: allowed
+	}{
+		{"core reaches down", "core", "a.go", Module + "/core/internal/f32", ""},
+		{"vit sees kernels", "vit", "a.go", Module + "/core/internal/f32", "only core sees the kernels"},
+		{"a command sees kernels", "cmd/vittool", "a.go", Module + "/core/internal/f32", "only core sees the kernels"},
+		{"core reaches up", "core", "a.go", Module + "/vit", "may import"},
+		{"kernels reach up", "core/internal/f32", "a.go", Module + "/core", "imports nothing of this module"},
+		{"core uses gorgonia", "core", "a.go", "gorgonia.org/gorgonia", ""},
+		{"train uses gorgonia", "train", "a.go", "gorgonia.org/tensor", "wrapped once"},
+		{"even in a test", "train", "a_test.go", "gorgonia.org/tensor", "wrapped once"},
+		{"objective uses the SDK", "objectives/mae", "a.go", Module + "/plugins/sdk", ""},
+		{"objective uses the host", "objectives/mae", "a.go", Module + "/plugins/host", "may import"},
+		{"objective uses the engine", "objectives/mae", "a.go", Module + "/core", "may import"},
+		{"objective's test uses the host", "objectives/mae", "a_test.go", Module + "/plugins/host", ""},
+		{"SDK uses the engine", "plugins/sdk", "a.go", Module + "/core", "may import"},
+		{"data uses train", "data", "a.go", Module + "/train", "may import"},
+		{"train uses a command", "train", "a.go", Module + "/cmd/vittool", "may import"},
+		{"command uses train", "cmd/vittool", "a.go", Module + "/train", ""},
+		{"a command parses flags", "cmd/vittool", "a.go", "github.com/spf13/cobra", ""},
+		{"train parses flags", "train", "a.go", "github.com/spf13/cobra", "command line"},
+		{"a package without a rule", "newcomer", "a.go", "fmt", "no rule"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := strings.Join(Check([]Package{fake(t, tt.pkg, tt.file, importing(tt.imports))}), "\n")
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("Check said %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNamesCanFail(t *testing.T) {
+	tests := []struct {
+		name, pkg, body string
+		want            int
+	}{
+		{"if", "train", `func f(s string) bool { if s == "mae" { return true }; return false }`, 1},
+		{"reversed", "train", `func f(s string) bool { return "mae" != s }`, 1},
+		{"switch", "plugins/host", `func f(s string) int { switch s { case "dino", "mae": return 1 }; return 0 }`, 2},
+		{"default value", "configs", `const name = "mae"`, 0},
+		{"another word", "train", `func f(s string) bool { return s == "linear" }`, 0},
+		{"its own folder", "objectives/mae", `func f(s string) bool { return s == "mae" }`, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := CheckNames([]Package{fake(t, tt.pkg, "a.go", "package x\n"+tt.body+"\n")}, []string{"mae", "dino"})
+			if len(got) != tt.want {
+				t.Errorf("%d complaints, want %d: %v", len(got), tt.want, got)
+			}
+		})
+	}
+}
