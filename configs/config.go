@@ -1,0 +1,217 @@
+// Package configs holds the settings of a run: one typed struct, its defaults,
+// strict loading from presets, files, the environment and the command line, and
+// the checks that run before any work starts.
+//
+// The struct in this file is the only place where a setting exists: its doc
+// comments are what `vittool config show --explain` prints, its tags carry the
+// permitted values, and [Default] carries the defaults.
+package configs
+
+// Config is every setting of a pre-training run, in sections. A key is written
+// section.name, for instance train.batch_size.
+type Config struct {
+	Objective Objective `mapstructure:"objective"`
+	Model     Model     `mapstructure:"model"`
+	Data      Data      `mapstructure:"data"`
+	Train     Train     `mapstructure:"train"`
+	Run       Run       `mapstructure:"run"`
+}
+
+// Objective selects what the network is trained to do.
+type Objective struct {
+	// Name of the objective: a built-in one, or the name that the plugin gives itself.
+	Name string `mapstructure:"name"`
+	// Path of a third-party plugin's executable; empty runs the built-in objective of that name.
+	Plugin string `mapstructure:"plugin"`
+	// Where the objective runs: in a process of its own, or inside vittool (same bits, for debugging).
+	Mode string `mapstructure:"mode" oneof:"process inproc" resume:"free"`
+	// Options of the objective itself, checked against the schema that it declares (see `vittool plugin info NAME`).
+	Options map[string]any `mapstructure:"-"`
+}
+
+// Model selects the network.
+type Model struct {
+	// Name of the backbone, as in timm.
+	Name string `mapstructure:"name"`
+	// Height and width in pixels that the network is trained at, or one number for both; empty takes the model's own.
+	ImageSize []int `mapstructure:"image_size" range:"1 16384" lengths:"0 1 2"`
+	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in the first.
+	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
+	// Initial value of the layer scale; 0 leaves layer scale out.
+	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
+}
+
+// Data says which images are read and how.
+type Data struct {
+	// Folder of images (flat or with a subfolder for each class), list file, or demo: for drawn scenes.
+	Path string `mapstructure:"path"`
+	// Channels of the images that the network reads.
+	Channels int `mapstructure:"channels" range:"1 1024"`
+	// Goroutines that decode images ahead of training; 0 takes one for each thread.
+	Workers int `mapstructure:"workers" range:"0 1024" resume:"free"`
+	// What a file that can't be read does: it is skipped, counted and listed, or it fails the run at once.
+	OnError string `mapstructure:"on_error" oneof:"skip fail"`
+	// Share of unreadable files above which the run stops although they are skipped.
+	MaxFailed float64 `mapstructure:"max_failed" range:"0 1"`
+	// Resize for training images: bit-exact to Pillow, or nfnt/resize.
+	Resampler string `mapstructure:"resampler" oneof:"pillow nfnt"`
+	// Mean of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.
+	Mean []float64 `mapstructure:"mean" range:"0 1" lengths:"*"`
+	// Standard deviation of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.
+	Std []float64 `mapstructure:"std" range:"0.000001 10" lengths:"*"`
+	// Smallest and largest share of the picture that a random crop covers; empty takes what the objective asks for.
+	CropScale []float64 `mapstructure:"crop_scale" range:"0.0001 1" lengths:"0 2"`
+	// Lets the objective's random horizontal flip happen; false removes it, for pictures with a left and a right.
+	Flip bool `mapstructure:"flip"`
+	// Pictures whose header claims more pixels than this are refused before they are decoded.
+	MaxPixels int `mapstructure:"max_pixels" range:"1 10000000000"`
+	// Mebibytes of memory that may hold files between epochs; 0 reads them again each time.
+	Cache int `mapstructure:"cache" range:"0 1048576" resume:"free"`
+}
+
+// Train is the optimisation.
+type Train struct {
+	// Passes over the data.
+	Epochs int `mapstructure:"epochs" range:"0 1000000"`
+	// Steps of the optimizer in all; when not 0 it takes the place of epochs.
+	Steps int `mapstructure:"steps" range:"0 1000000000"`
+	// Images in one forward and backward pass.
+	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
+	// Passes whose gradients are averaged into one step of the optimizer.
+	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
+	// Leaves out the last batch of an epoch when it is not full.
+	DropLast bool `mapstructure:"drop_last"`
+	// Optimizer.
+	Optimizer string `mapstructure:"optimizer" oneof:"adamw sgd lars"`
+	// Peak learning rate for 256 images a step; the rate used is base_lr × batch_size × accumulate / 256.
+	BaseLR float64 `mapstructure:"base_lr" range:"0 1000"`
+	// Peak learning rate as it is; when not 0 it takes the place of base_lr.
+	LR float64 `mapstructure:"lr" range:"0 1000"`
+	// Learning rate at the end of the cosine.
+	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
+	// Epochs of linear warm-up from 0, fractions allowed.
+	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
+	// Decoupled weight decay (adamw) or L2 penalty (sgd, lars) of parameters that decay: matrices, not biases and norms.
+	WeightDecay float64 `mapstructure:"weight_decay" range:"0 100"`
+	// Decay of the first moment (adamw).
+	Beta1 float64 `mapstructure:"beta1" range:"0 0.9999999"`
+	// Decay of the second moment (adamw).
+	Beta2 float64 `mapstructure:"beta2" range:"0 0.9999999"`
+	// Added to the root of the second moment (adamw).
+	Eps float64 `mapstructure:"eps" range:"1e-16 1"`
+	// Momentum (sgd, lars).
+	Momentum float64 `mapstructure:"momentum" range:"0 0.9999999"`
+	// Largest global norm of the gradient; a larger one is scaled down. 0 leaves it alone.
+	ClipNorm float64 `mapstructure:"clip_norm" range:"0 1e12"`
+}
+
+// Run is what a run writes, and the machine it uses.
+type Run struct {
+	// Folder of the run; empty takes the first free name under runs/.
+	Out string `mapstructure:"out" resume:"free"`
+	// Seed of every random choice; the same seed gives the same bits.
+	Seed int `mapstructure:"seed" range:"0 9007199254740991"`
+	// Threads of the kernels; 0 takes every core. The result doesn't depend on it.
+	Threads int `mapstructure:"threads" range:"0 4096" resume:"free"`
+	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" or "never".
+	CheckpointEvery Interval `mapstructure:"checkpoint_every" resume:"free"`
+	// Checkpoints that are kept; older ones are removed. 0 keeps all.
+	Keep int `mapstructure:"keep" range:"0 1000000" resume:"free"`
+	// Steps between two lines of metrics.
+	LogEvery int `mapstructure:"log_every" range:"1 1000000000" resume:"free"`
+	// How often pictures are drawn, besides the last ones: "500 steps", "5 epochs" or "never".
+	PicturesEvery Interval `mapstructure:"pictures_every" resume:"free"`
+}
+
+// Default returns the defaults of every setting: a ViT-Ti/4 on 32-pixel images
+// with MAE's optimiser (He et al. 2022, appendix A.1).
+func Default() Config {
+	return Config{
+		Objective: Objective{
+			Name: "mae",
+			Mode: "process",
+		},
+		Model: Model{
+			Name: "vit_tiny_patch4_32",
+		},
+		Data: Data{
+			Path:      "demo:",
+			Channels:  3,
+			OnError:   "skip",
+			MaxFailed: 0.01,
+			Resampler: "pillow",
+			Flip:      true,
+			MaxPixels: 178956970, // Pillow's own limit of an image it calls a bomb
+		},
+		Train: Train{
+			Epochs:       100,
+			BatchSize:    128,
+			Accumulate:   1,
+			DropLast:     true,
+			Optimizer:    "adamw",
+			BaseLR:       1.5e-4,
+			WarmupEpochs: 5,
+			WeightDecay:  0.05,
+			Beta1:        0.9,
+			Beta2:        0.95,
+			Eps:          1e-8,
+			Momentum:     0.9,
+		},
+		Run: Run{
+			CheckpointEvery: Interval{Epochs: 1},
+			Keep:            2,
+			LogEvery:        10,
+			PicturesEvery:   Interval{Epochs: 5},
+		},
+	}
+}
+
+// PeakLR is the learning rate at the end of the warm-up: train.lr, or
+// train.base_lr scaled linearly with the images of one step (Goyal et al. 2017).
+func (t Train) PeakLR() float64 {
+	if t.LR != 0 {
+		return t.LR
+	}
+	return t.BaseLR * float64(t.BatchSize) * float64(t.Accumulate) / 256
+}
+
+// Size returns the height and width set by model.image_size, or zeros when the
+// model's own size applies.
+func (m Model) Size() (height, width int) {
+	switch len(m.ImageSize) {
+	case 1:
+		return m.ImageSize[0], m.ImageSize[0]
+	case 2:
+		return m.ImageSize[0], m.ImageSize[1]
+	}
+	return 0, 0
+}
+
+// Mean and standard deviation of ImageNet's training images, used by timm and torchvision.
+var (
+	imageNetMean = []float64{0.485, 0.456, 0.406}
+	imageNetStd  = []float64{0.229, 0.224, 0.225}
+)
+
+// Normalization returns mean and standard deviation for each of d.Channels
+// channels, the defaults filled in and a single value repeated.
+func (d Data) Normalization() (mean, std []float64) {
+	return d.perChannel(d.Mean, imageNetMean), d.perChannel(d.Std, imageNetStd)
+}
+
+func (d Data) perChannel(set, imageNet []float64) []float64 {
+	out := make([]float64, d.Channels)
+	for c := range out {
+		switch {
+		case len(set) == 1:
+			out[c] = set[0]
+		case c < len(set):
+			out[c] = set[c]
+		case len(set) == 0 && d.Channels == len(imageNet):
+			out[c] = imageNet[c]
+		default:
+			out[c] = 0.5
+		}
+	}
+	return out
+}

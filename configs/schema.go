@@ -1,0 +1,170 @@
+package configs
+
+import (
+	_ "embed"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// OptionsKey is the section whose keys belong to the objective and are checked
+// against the objective's own schema instead of this package's.
+const OptionsKey = "objective.options"
+
+// Key describes one setting.
+type Key struct {
+	Path    string   // section.name
+	Type    string   // text, number, whole number, true or false, list of numbers, list of whole numbers, interval
+	Doc     string   // the doc comment of the field
+	Default string   // as it is written in YAML
+	OneOf   []string // permitted values of a text; nil permits any
+	Range   string   // permitted values of a number, for instance "0 to 1"; empty permits any
+
+	// ResumeFree marks a setting that may change when a run is resumed: it
+	// doesn't change the weights that come out.
+	ResumeFree bool
+
+	field    []int // index for reflect's FieldByIndex
+	typ      reflect.Type
+	min, max float64
+	lengths  []int // permitted lengths of a list; nil permits any
+}
+
+//go:embed config.go
+var configSource string
+
+// Keys returns every setting in the order of the struct, except the objective's
+// options, which the objective declares.
+var Keys = sync.OnceValue(func() []Key {
+	docs := fieldDocs()
+	defaults := reflect.ValueOf(Default())
+	var keys []Key
+	root := reflect.TypeFor[Config]()
+	for i := range root.NumField() {
+		section := root.Field(i)
+		for j := range section.Type.NumField() {
+			f := section.Type.Field(j)
+			name := f.Tag.Get("mapstructure")
+			if name == "-" {
+				continue
+			}
+			k := Key{
+				Path:       section.Tag.Get("mapstructure") + "." + name,
+				Type:       typeName(f.Type),
+				Doc:        docs[section.Type.Name()+"."+f.Name],
+				ResumeFree: f.Tag.Get("resume") == "free",
+				field:      []int{i, j},
+				typ:        f.Type,
+				min:        math.Inf(-1),
+				max:        math.Inf(1),
+			}
+			k.Default = formatValue(defaults.FieldByIndex(k.field))
+			if s := f.Tag.Get("oneof"); s != "" {
+				k.OneOf = strings.Fields(s)
+			}
+			if low, high, ok := strings.Cut(f.Tag.Get("range"), " "); ok {
+				k.min, _ = strconv.ParseFloat(low, 64)
+				k.max, _ = strconv.ParseFloat(high, 64)
+				k.Range = low + " to " + high
+			}
+			for _, n := range strings.Fields(f.Tag.Get("lengths")) {
+				if n != "*" {
+					length, _ := strconv.Atoi(n)
+					k.lengths = append(k.lengths, length)
+				}
+			}
+			keys = append(keys, k)
+		}
+	}
+	return keys
+})
+
+// Lookup finds a setting by its path.
+func Lookup(path string) (Key, bool) {
+	k, ok := keyIndex()[path]
+	return k, ok
+}
+
+var keyIndex = sync.OnceValue(func() map[string]Key {
+	index := make(map[string]Key)
+	for _, k := range Keys() {
+		index[k.Path] = k
+	}
+	return index
+})
+
+// paths lists the path of every setting, for suggestions.
+var paths = sync.OnceValue(func() []string {
+	var out []string
+	for _, k := range Keys() {
+		out = append(out, k.Path)
+	}
+	return append(out, OptionsKey)
+})
+
+// sections lists the sections in order.
+var sections = sync.OnceValue(func() []string {
+	var out []string
+	root := reflect.TypeFor[Config]()
+	for i := range root.NumField() {
+		out = append(out, root.Field(i).Tag.Get("mapstructure"))
+	}
+	return out
+})
+
+// fieldDocs reads the doc comments of config.go, keyed "Struct.Field", so that
+// help texts can't drift from the code.
+func fieldDocs() map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", configSource, parser.ParseComments)
+	if err != nil {
+		panic(fmt.Sprintf("configs: embedded config.go does not parse: %v", err)) // it compiled, so it parses
+	}
+	docs := make(map[string]string)
+	for _, decl := range file.Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			typ, ok := spec.(*ast.TypeSpec)
+			if !ok {
+				continue
+			}
+			s, ok := typ.Type.(*ast.StructType)
+			if !ok {
+				continue
+			}
+			for _, f := range s.Fields.List {
+				for _, name := range f.Names {
+					docs[typ.Name.Name+"."+name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
+				}
+			}
+		}
+	}
+	return docs
+}
+
+func typeName(t reflect.Type) string {
+	if t == reflect.TypeFor[Interval]() {
+		return "interval"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Int:
+		return "whole number"
+	case reflect.Float64:
+		return "number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "list of " + typeName(t.Elem()) + "s"
+	}
+	panic(fmt.Sprintf("configs: no setting may have type %v", t))
+}

@@ -1,0 +1,141 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Validate reports every problem of the configuration at once, as [Errors], or
+// nil. It looks at the values alone: whether folders exist and what the
+// objective's options mean is for those who open them to say.
+func (c *Config) Validate() error { return c.problems(nil).err() }
+
+// problems checks each setting by itself, then those that must fit together.
+// sources (which may be nil) says where settings came from.
+func (c *Config) problems(sources map[string]string) Errors {
+	v := checker{config: c, sources: sources}
+	for _, k := range Keys() {
+		v.key(k)
+	}
+	if len(v.errs) == 0 { // relations between values that are wrong by themselves would only confuse
+		v.relations()
+	}
+	return v.errs
+}
+
+type checker struct {
+	config  *Config
+	sources map[string]string
+	errs    Errors
+}
+
+func (v *checker) fail(path, problem, hint string) {
+	e := &Error{Key: path, Problem: problem, Hint: hint, Source: v.sources[path]}
+	if k, ok := Lookup(path); ok {
+		e.Value = formatValue(reflect.ValueOf(v.config).Elem().FieldByIndex(k.field))
+		if e.Value == "" {
+			e.Value = `""`
+		}
+	}
+	v.errs = append(v.errs, e)
+}
+
+func (v *checker) key(k Key) {
+	value := reflect.ValueOf(v.config).Elem().FieldByIndex(k.field)
+	switch x := value.Interface().(type) {
+	case string:
+		switch {
+		case k.OneOf != nil && !slices.Contains(k.OneOf, x):
+			v.fail(k.Path, "is not one of its values", Suggest(x, k.OneOf))
+		case strings.ContainsAny(x, "\x00\r\n"):
+			v.fail(k.Path, "holds a line break or a zero byte", "")
+		}
+	case int:
+		v.number(k, float64(x))
+	case float64:
+		v.number(k, x)
+	case []int:
+		v.length(k, len(x))
+		for _, n := range x {
+			v.number(k, float64(n))
+		}
+	case []float64:
+		v.length(k, len(x))
+		for _, f := range x {
+			v.number(k, f)
+		}
+	}
+}
+
+func (v *checker) number(k Key, x float64) {
+	if !(x >= k.min && x <= k.max) { // written so that NaN fails
+		v.fail(k.Path, "is out of range", k.permitted())
+	}
+}
+
+func (v *checker) length(k Key, n int) {
+	if k.lengths == nil || slices.Contains(k.lengths, n) {
+		return
+	}
+	var valid []string
+	for _, l := range k.lengths {
+		valid = append(valid, strconv.Itoa(l))
+	}
+	v.fail(k.Path, fmt.Sprintf("holds %d values", n), "it takes "+strings.Join(valid, " or "))
+}
+
+func (v *checker) relations() {
+	c := v.config
+	if c.Objective.Name == "" && c.Objective.Plugin == "" {
+		v.fail("objective.name", "is empty", "name an objective (see `vittool plugin list`) or set objective.plugin")
+	}
+	if c.Objective.Plugin != "" && c.Objective.Mode == "inproc" {
+		v.fail("objective.mode", "can't be used with objective.plugin: a third-party program runs in a process of its own", "set objective.mode=process")
+	}
+	for name := range c.Objective.Options {
+		if name == "" || strings.ContainsAny(name, " \t\r\n\x00") {
+			v.errs = append(v.errs, &Error{Key: OptionsKey + "." + name, Problem: "is no name for an option"})
+		}
+	}
+	v.model()
+	if c.Data.Path == "" {
+		v.fail("data.path", "is empty", "name a folder of images, a list file, or demo:")
+	}
+	for path, list := range map[string][]float64{"data.mean": c.Data.Mean, "data.std": c.Data.Std} {
+		if n := len(list); n > 1 && n != c.Data.Channels {
+			v.fail(path, fmt.Sprintf("holds %d values for %d channels", n, c.Data.Channels), "give one for each channel, or one for all, or change data.channels")
+		}
+	}
+	if s := c.Data.CropScale; len(s) == 2 && s[0] > s[1] {
+		v.fail("data.crop_scale", "has its smallest share above its largest", fmt.Sprintf("did you mean [%s, %s]?", formatFloat(s[1]), formatFloat(s[0])))
+	}
+	t := c.Train
+	if t.Epochs == 0 && t.Steps == 0 {
+		v.fail("train.epochs", "and train.steps are both 0: there is nothing to train", "set one of them")
+	}
+	if t.BaseLR == 0 && t.LR == 0 {
+		v.fail("train.base_lr", "and train.lr are both 0: nothing would be learned", "set one of them, for instance train.base_lr=1.5e-4")
+	}
+	if peak := t.PeakLR(); peak > 0 && t.MinLR > peak {
+		v.fail("train.min_lr", fmt.Sprintf("is above the peak learning rate %s", formatFloat(peak)), "lower it")
+	}
+	if t.Steps == 0 && t.WarmupEpochs > float64(t.Epochs) {
+		v.fail("train.warmup_epochs", fmt.Sprintf("is longer than the run of %d epochs", t.Epochs), "lower it, or raise train.epochs")
+	}
+	if c.Run.Out != "" {
+		if info, err := os.Stat(c.Run.Out); err == nil && !info.IsDir() {
+			v.fail("run.out", "is a file", "name a folder")
+		}
+	}
+}
+
+// model checks what can be said of the network before it is built.
+func (v *checker) model() {
+	if v.config.Model.Name == "" {
+		v.fail("model.name", "is empty", "name a model, for instance vit_tiny_patch4_32")
+	}
+}
