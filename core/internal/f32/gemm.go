@@ -1,0 +1,316 @@
+package f32
+
+import "fmt"
+
+// Epilogue is what happens to acc = op(A)·op(B) (plus C, when accumulating)
+// before it is stored in C, while the tile is still in cache. At most one of
+// Pre, GeluGrad and Residual may be set; matrices are dense, [M, N].
+type Epilogue struct {
+	Bias     []float32 // [N]: acc += Bias
+	Pre      []float32 // [M,N]: Pre = acc + Bias, C = gelu(Pre)
+	GeluGrad []float32 // [M,N]: C = acc * gelu'(GeluGrad)
+
+	Gamma    []float32 // [N] layer scale: C = RowScale*Gamma*(acc+Bias) + Residual
+	RowScale []float32 // [M/RowsPer], one factor per RowsPer rows (drop path)
+	RowsPer  int
+	Residual []float32 // [M,N], may be C itself
+}
+
+type epilogueKind uint8
+
+const (
+	epilogueNone epilogueKind = iota
+	epilogueBias
+	epilogueGelu
+	epilogueGeluGrad
+	epilogueResidual
+)
+
+func (ep *Epilogue) kind(m, n int) epilogueKind {
+	if ep == nil {
+		return epilogueNone
+	}
+	if ep.Bias != nil {
+		need("Gemm: Epilogue.Bias", len(ep.Bias), n)
+	}
+	affine := ep.Gamma != nil || ep.RowScale != nil || ep.Residual != nil
+	set := 0
+	for _, b := range []bool{ep.Pre != nil, ep.GeluGrad != nil, affine} {
+		if b {
+			set++
+		}
+	}
+	if set > 1 {
+		panic("f32.Gemm: Epilogue combines more than one of Pre, GeluGrad and Gamma/RowScale/Residual")
+	}
+	switch {
+	case ep.Pre != nil:
+		need("Gemm: Epilogue.Pre", len(ep.Pre), m*n)
+		return epilogueGelu
+	case ep.GeluGrad != nil:
+		if ep.Bias != nil {
+			panic("f32.Gemm: Epilogue combines GeluGrad with Bias")
+		}
+		need("Gemm: Epilogue.GeluGrad", len(ep.GeluGrad), m*n)
+		return epilogueGeluGrad
+	case affine:
+		if ep.Gamma != nil {
+			need("Gemm: Epilogue.Gamma", len(ep.Gamma), n)
+		}
+		if ep.Residual != nil {
+			need("Gemm: Epilogue.Residual", len(ep.Residual), m*n)
+		}
+		if ep.RowScale != nil {
+			if ep.RowsPer <= 0 {
+				panic(fmt.Sprintf("f32.Gemm: Epilogue.RowsPer is %d with RowScale set", ep.RowsPer))
+			}
+			need("Gemm: Epilogue.RowScale", len(ep.RowScale), ceilDiv(m, ep.RowsPer))
+		}
+		return epilogueResidual
+	case ep.Bias != nil:
+		return epilogueBias
+	}
+	return epilogueNone
+}
+
+// Gemm computes C = op(A)·op(B), or C += with accumulate, and applies ep (nil:
+// nothing). op(A) is [m, k], op(B) is [k, n], C is [m, n]; with transA the
+// storage of A is [k, m], with transB that of B is [n, k]. lda, ldb and ldc are
+// the distances between stored rows. C must not overlap A or B.
+//
+// An element of C is the sum, in order, of runs of at most a few hundred
+// products each: its bits depend on k and the level only.
+func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, ep *Epilogue) {
+	if transB {
+		needMatrix("Gemm: b", b, n, k, ldb)
+	} else {
+		needMatrix("Gemm: b", b, k, n, ldb)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := kernels()
+	if m > 0 && n > 0 && k > 0 {
+		p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
+		p.runPack(packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: &b[0], ld: ldb, dst: &p.packB[0]})
+	}
+	p.gemm(t, transA, m, n, k, a, lda, p.packB, c, ldc, accumulate, ep)
+}
+
+// GemmPacked is Gemm with a right operand packed by PackB at the current level.
+func GemmPacked(p *Pool, transA bool, m, n, k int, a []float32, lda int, b *Packed, c []float32, ldc int, accumulate bool, ep *Epilogue) {
+	t := kernels()
+	if b.n != n || b.k != k {
+		panic(fmt.Sprintf("f32.GemmPacked: b is packed as [%d, %d], the product wants [%d, %d]", b.k, b.n, k, n))
+	}
+	if b.level != t.level {
+		panic(fmt.Sprintf("f32.GemmPacked: b is packed for %s, the current level is %s", b.level, t.level))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gemm(t, transA, m, n, k, a, lda, b.data, c, ldc, accumulate, ep)
+}
+
+// gemm multiplies by packed panels of B. The caller holds p.mu.
+func (p *Pool) gemm(t *table, transA bool, m, n, k int, a []float32, lda int, panels []float32, c []float32, ldc int, accumulate bool, ep *Epilogue) {
+	needMatrix("Gemm: c", c, m, n, ldc)
+	kind := ep.kind(m, n)
+	if m == 0 || n == 0 {
+		return
+	}
+	j := &p.jobs.gemm
+	*j = gemmJob{product: product{t: t, m: m, n: n, k: k, c: &c[0], ldc: ldc, accumulate: accumulate, kind: kind}, chunksN: 1}
+	if ep != nil {
+		j.ep = *ep
+	}
+	if k > 0 {
+		j.b = &panels[0]
+		if transA {
+			needMatrix("Gemm: a", a, k, m, lda)
+			strips := ceilDiv(m, t.mr)
+			p.packA = grow(p.packA, strips*k*t.mr)
+			p.runPack(packJob{t: t, width: t.mr, n: m, k: k, src: &a[0], ld: lda, dst: &p.packA[0]})
+			j.a, j.packedA = &p.packA[0], true
+		} else {
+			needMatrix("Gemm: a", a, m, k, lda)
+			j.a, j.lda = &a[0], lda
+		}
+	}
+	j.plan(len(p.workers))
+	p.run(j.chunksM*j.chunksN, j)
+	*j = gemmJob{}
+}
+
+// product is a matrix product ready to run: operands in place, C cut into
+// strips of mr rows and nr columns.
+type product struct {
+	t          *table
+	m, n, k    int
+	a          *float32
+	lda        int
+	packedA    bool
+	b          *float32
+	c          *float32
+	ldc        int
+	accumulate bool
+	kind       epilogueKind
+	ep         Epilogue
+}
+
+// gemmJob cuts a product into chunksM×chunksN chunks.
+type gemmJob struct {
+	product
+	chunksM, chunksN int
+}
+
+// plan aims at chunks of mc rows by all columns, which read each panel of B once
+// per chunk; when that leaves too few to balance the threads, it cuts columns.
+func (j *gemmJob) plan(threads int) {
+	stripsM, stripsN := ceilDiv(j.m, j.t.mr), ceilDiv(j.n, j.t.nr)
+	j.chunksM = ceilDiv(stripsM, j.t.mc/j.t.mr)
+	j.chunksN = 1
+	if threads == 1 {
+		return
+	}
+	if want := 16 * threads; j.chunksM < want {
+		j.chunksN = min(stripsN, ceilDiv(want, j.chunksM))
+	}
+}
+
+func (j *gemmJob) run(w *worker, i int) {
+	stripsM, stripsN := ceilDiv(j.m, j.t.mr), ceilDiv(j.n, j.t.nr)
+	cm, cn := i/j.chunksN, i%j.chunksN
+	j.compute(w, stripsM*cm/j.chunksM, stripsM*(cm+1)/j.chunksM, stripsN*cn/j.chunksN, stripsN*(cn+1)/j.chunksN)
+}
+
+// compute does the strips [i0,i1)×[j0,j1) of C.
+func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
+	t := g.t
+	mr, nr := t.mr, t.nr
+	tiles := t.rowsA
+	if g.packedA {
+		tiles = t.packedA
+	}
+	blocks := max(1, ceilDiv(g.k, t.kc))
+	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
+	tile := &w.tile[0]
+	// Where the sum of the first blocks waits for the last. It can't be C if C is
+	// still to be read as the residual.
+	sum, ldsum, sumI, sumJ := g.c, g.ldc, 0, 0
+	if blocks > 1 && g.kind == epilogueResidual && len(g.ep.Residual) > 0 && &g.ep.Residual[0] == g.c {
+		ldsum = (j1 - j0) * nr
+		sum, sumI, sumJ = &w.scratch((i1 - i0) * mr * ldsum)[0], i0, j0
+		if g.accumulate {
+			for i := i0 * mr; i < min(i1*mr, g.m); i++ {
+				row := sliceAt(offset(sum, (i-i0*mr)*ldsum), min(g.n-j0*nr, ldsum))
+				copy(row, sliceAt(offset(g.c, i*g.ldc+j0*nr), len(row)))
+			}
+		}
+	}
+	for block := range blocks {
+		pc := block * kc
+		k := min(kc, g.k-pc)
+		last := block == blocks-1
+		accumulate := g.accumulate || block > 0
+		for js := j0; js < j1; js++ {
+			n := min(nr, g.n-js*nr)
+			panel := g.b
+			next := g.b
+			if g.k > 0 {
+				panel = offset(g.b, js*g.k*nr+pc*nr)
+				following := js + 1
+				if following == j1 {
+					following = j0
+				}
+				next = offset(g.b, following*g.k*nr+pc*nr)
+			}
+			// The panel after this one is read ahead piece by piece.
+			step := min((k*nr/(i1-i0)+15)&^15, k/4*16)
+			for is := i0; is < i1; is++ {
+				m := min(mr, g.m-is*mr)
+				out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
+				dst, ld := out, ldsum
+				acc := accumulate
+				if n < nr {
+					dst, ld, acc = tile, nr, false
+				}
+				if k > 0 {
+					a := offset(g.a, is*mr*g.lda+pc)
+					if g.packedA {
+						a = offset(g.a, is*g.k*mr+pc*mr)
+					}
+					tiles[m](k, a, g.lda, panel, dst, ld, btoi(acc), next)
+					if k*nr > step*(is-i0+2) {
+						next = offset(next, step)
+					}
+				} else if !acc {
+					for r := range m {
+						clear(sliceAt(offset(dst, r*ld), n))
+					}
+				}
+				if n < nr {
+					if accumulate {
+						t.tileAdd(m, n, out, ldsum, tile, nr)
+					}
+					if !last || g.kind == epilogueNone {
+						for r := range m {
+							copy(sliceAt(offset(out, r*ldsum), n), sliceAt(offset(tile, r*nr), n))
+						}
+					}
+				}
+				if last && g.kind != epilogueNone {
+					g.finish(w, is*mr, js*nr, m, n, dst, ld)
+				}
+			}
+		}
+	}
+}
+
+// finish applies the epilogue to the tile of C at (row, col).
+func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int) {
+	t, ep := g.t, &g.ep
+	c := offset(g.c, row*g.ldc+col)
+	bias := &zeros[0]
+	if ep.Bias != nil {
+		bias = &ep.Bias[col]
+	}
+	switch g.kind {
+	case epilogueBias:
+		t.tileBias(m, n, acc, ldacc, c, g.ldc, bias)
+	case epilogueGelu:
+		t.tileGelu(m, n, acc, ldacc, c, g.ldc, bias, &ep.Pre[row*g.n+col], g.n)
+	case epilogueGeluGrad:
+		t.tileGeluGrad(m, n, acc, ldacc, c, g.ldc, &ep.GeluGrad[row*g.n+col], g.n)
+	case epilogueResidual:
+		gamma := &ones[0]
+		if ep.Gamma != nil {
+			gamma = &ep.Gamma[col]
+		}
+		residual, ldres := &zeros[0], 0
+		if ep.Residual != nil {
+			residual, ldres = &ep.Residual[row*g.n+col], g.n
+		}
+		rowScale := &ones[0]
+		if ep.RowScale != nil {
+			for r := range m {
+				w.rowScale[r] = ep.RowScale[(row+r)/ep.RowsPer]
+			}
+			rowScale = &w.rowScale[0]
+		}
+		t.tileResidual(m, n, acc, ldacc, c, g.ldc, bias, gamma, rowScale, residual, ldres)
+	}
+}
+
+// zeros and ones stand in for an absent bias, gain or residual of one tile.
+var zeros, ones = [64]float32{}, func() (o [64]float32) {
+	for i := range o {
+		o[i] = 1
+	}
+	return
+}()
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

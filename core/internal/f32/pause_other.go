@@ -1,0 +1,7 @@
+package f32
+
+import "runtime"
+
+// pause lets other goroutines run: without a PAUSE instruction, spinning on a
+// shared core would only delay the one that is waited for.
+func pause() { runtime.Gosched() }

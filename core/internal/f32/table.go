@@ -1,0 +1,77 @@
+package f32
+
+// table holds the inner loops of one level. The drivers around them are the
+// same Go code at every level.
+//
+// Slices given to one entry have equal length unless stated; destination and
+// source may be the same slice, never partly overlapping ones.
+type table struct {
+	level Level
+
+	// Matrix product. A tile is mr×nr of C; panels of B are [k][nr], panels of A
+	// [k][mr]. kc is the longest run of k summed in registers, mc the rows of A
+	// that stay in cache while the panels of B go by.
+	mr, nr, kc, mc int
+	rowsA, packedA []tileFunc // by number of rows, 1..mr; A read in place or from panels
+	packCopy       func(k, width, n int, src *float32, ld int, dst *float32)
+	packTranspose  func(k, width, n int, src *float32, ld int, dst *float32)
+
+	// Epilogues of a tile of rows×n: source acc, destination c.
+	tileAdd      func(rows, n int, acc *float32, ldacc int, c *float32, ldc int) // c += acc
+	tileBias     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
+	tileGelu     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, pre *float32, ldpre int)
+	tileGeluGrad func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+	tileResidual func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, gamma, rowScale, residual *float32, ldres int)
+
+	// Elementwise.
+	add           func(dst, a, b []float32)
+	sub           func(dst, a, b []float32)
+	mul           func(dst, a, b []float32)
+	mulAdd        func(dst, a, b []float32) // dst += a*b
+	axpy          func(dst []float32, alpha float32, x []float32)
+	scale         func(dst []float32, alpha float32, x []float32)
+	lerp          func(dst, src []float32, keep, take float32) // dst = keep*dst + take*src
+	relu          func(y, x []float32)
+	reluGrad      func(dx, x, dy []float32)
+	gelu          func(y, x []float32)
+	geluGrad      func(dx, x, dy []float32)
+	quickGelu     func(y, x []float32)
+	quickGeluGrad func(dx, x, dy []float32)
+	adamW         func(param, grad, m, v []float32, c *adamWConsts)
+	momentum      func(param, grad, buf []float32, c *momentumConsts)
+
+	// Reductions over one slice.
+	sum        func(x []float32) float64
+	dot        func(x, y []float32) float64
+	dot32      func(x, y []float32) float32
+	max        func(x []float32) float32
+	finite     func(x []float32) bool
+	addRows    func(rows, n int, x *float32, ld int, acc *float32)                       // acc += column sums
+	addRowsMul func(rows, n int, x *float32, ldx int, y *float32, ldy int, acc *float32) // acc += column sums of x*y
+
+	// Rows.
+	expSum       func(y, x []float32, scale, shift float32) float32 // y = exp(scale*x - shift), returns its sum
+	expSumOnly   func(x []float32, scale, shift float32) float32
+	softmaxGrad  func(ds, p, dp []float32, delta, scale float32) // ds = p*(dp-delta)*scale
+	norm         func(y, x, gamma, beta []float32, eps float32) (mean, rstd float32)
+	normGrad     func(dx, x, gamma, dy []float32, mean, rstd float32, add bool)
+	normGradGain func(dgamma, dbeta, x, dy []float32, mean, rstd float32)
+
+	peak func(n int) // n rounds of peakFlops floating-point operations
+	// peakFlops is what one round of peak performs.
+	peakFlops int
+}
+
+// tileFunc computes c (+)= a·b for one tile. With rowsA, a is a matrix with
+// leading dimension lda; with packedA it is a panel and lda is ignored. next is
+// read ahead into cache and must point into a packed panel.
+type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+type adamWConsts struct {
+	beta1, oneMinusBeta1, beta2, oneMinusBeta2 float32
+	decay, step, rootScale, eps                float32
+}
+
+type momentumConsts struct {
+	decay, gradScale, momentum, dampen, lr, nesterov float32
+}
