@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed pytorch/mae.py pytorch/driver.py
+var pytorch embed.FS
+
+// PythonVariable names the interpreter that has PyTorch; python3 when unset.
+const PythonVariable = "VITTOOL_PYTHON"
+
+// PyTorchOptions say which training step the peer does.
+type PyTorchOptions struct {
+	Model    string // vit_tiny_patch4_32 or vit_base_patch16_224
+	Batch    int
+	Threads  int
+	Compiled bool      // torch.compile; its first step takes minutes
+	Decoder  [3]int    // width, depth, heads; zero: the model's own
+	Log      io.Writer // what Python says on stderr
+}
+
+// A Peer is a PyTorch process that does one step of MAE on request.
+type Peer struct {
+	Info PeerInfo
+
+	name   string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr *tail
+	dir    string
+}
+
+// PeerInfo is what PyTorch says about itself.
+type PeerInfo struct {
+	Torch      string `json:"torch"`
+	Threads    int    `json:"threads"`
+	Capability string `json:"capability"` // the instruction set PyTorch chose
+	MKL        bool   `json:"mkl"`
+	Compiled   bool   `json:"compiled"`
+	Parameters int    `json:"parameters"`
+}
+
+// ErrNoPyTorch is wrapped when there is no interpreter with PyTorch to compare with.
+var ErrNoPyTorch = errors.New("no PyTorch to compare with")
+
+// StartPyTorch starts the peer. The error wraps ErrNoPyTorch where Python or
+// PyTorch is missing.
+func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
+	python := os.Getenv(PythonVariable)
+	if python == "" {
+		python = "python3"
+	}
+	if _, err := exec.LookPath(python); err != nil {
+		return nil, fmt.Errorf("%w: %w (%s may name the interpreter)", ErrNoPyTorch, err, PythonVariable)
+	}
+	if err := exec.CommandContext(ctx, python, "-c", "import torch").Run(); err != nil {
+		return nil, fmt.Errorf("%w: %s cannot import torch: create an environment with `python3 -m venv` and `pip install torch`, and name its interpreter in %s",
+			ErrNoPyTorch, python, PythonVariable)
+	}
+
+	dir, err := os.MkdirTemp("", "vittool-bench-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.CopyFS(dir, pytorch); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	args := []string{filepath.Join(dir, "pytorch", "driver.py"), "--model", o.Model, "--batch", strconv.Itoa(o.Batch), "--threads", strconv.Itoa(o.Threads)}
+	p := &Peer{name: "PyTorch", dir: dir, stderr: &tail{also: o.Log}}
+	if o.Compiled {
+		args = append(args, "--compile")
+		p.name = "PyTorch, compiled"
+	}
+	if o.Decoder != [3]int{} {
+		args = append(args, "--decoder", fmt.Sprintf("%d,%d,%d", o.Decoder[0], o.Decoder[1], o.Decoder[2]))
+	}
+	p.cmd = exec.CommandContext(ctx, python, args...)
+	p.cmd.Env = append(os.Environ(), allocator...)
+	p.cmd.Stderr = p.stderr
+	if p.in, err = p.cmd.StdinPipe(); err == nil {
+		var out io.ReadCloser
+		if out, err = p.cmd.StdoutPipe(); err == nil {
+			p.out = bufio.NewReader(out)
+			err = p.cmd.Start()
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := p.answer(&p.Info); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting PyTorch: %w", err), p.Close())
+	}
+	p.name += " " + p.Info.Torch
+	return p, nil
+}
+
+// allocator keeps glibc from giving the activations of every step back to the
+// system and faulting them in again in the next, which costs an untuned PyTorch
+// up to half of its step. A peer that is slow for that reason proves nothing.
+var allocator = []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=1000000000000", "MALLOC_TOP_PAD_=268435456"}
+
+// Name is PyTorch with its version.
+func (p *Peer) Name() string { return p.name }
+
+// Step trains once and returns the time that PyTorch itself measured.
+func (p *Peer) Step(context.Context) (time.Duration, error) {
+	var a struct {
+		Seconds float64 `json:"seconds"`
+		Loss    float64 `json:"loss"`
+	}
+	if err := p.ask("step", &a); err != nil {
+		return 0, err
+	}
+	return time.Duration(a.Seconds * float64(time.Second)), nil
+}
+
+// Gemm multiplies two float32 matrices, [m,k]·[k,n].
+func (p *Peer) Gemm(m, n, k int) (time.Duration, error) {
+	var a struct {
+		Seconds float64 `json:"seconds"`
+	}
+	if err := p.ask(fmt.Sprintf("gemm %d %d %d", m, n, k), &a); err != nil {
+		return 0, err
+	}
+	return time.Duration(a.Seconds * float64(time.Second)), nil
+}
+
+// Close ends the process and removes its scripts.
+func (p *Peer) Close() error {
+	p.in.Close() // ends the driver's loop
+	err := p.cmd.Wait()
+	return errors.Join(err, os.RemoveAll(p.dir))
+}
+
+func (p *Peer) ask(command string, into any) error {
+	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
+		return p.explain(err)
+	}
+	return p.answer(into)
+}
+
+func (p *Peer) answer(into any) error {
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		return p.explain(err)
+	}
+	var failed struct {
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal(line, &failed); err != nil {
+		return fmt.Errorf("PyTorch driver printed %q, which is no answer: %w", line, err)
+	}
+	if failed.Error != "" {
+		return errors.New("PyTorch driver: " + failed.Error)
+	}
+	return json.Unmarshal(line, into)
+}
+
+func (p *Peer) explain(err error) error {
+	return fmt.Errorf("PyTorch process ended: %w; its last words: %s", err, p.stderr.String())
+}
+
+// tail keeps the end of what was written to it.
+type tail struct {
+	kept []byte
+	also io.Writer
+}
+
+const tailSize = 2000
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.kept = append(t.kept, b...)
+	if n := len(t.kept) - tailSize; n > 0 {
+		t.kept = append(t.kept[:0], t.kept[n:]...)
+	}
+	if t.also != nil {
+		return t.also.Write(b)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string { return strings.TrimSpace(string(t.kept)) }
