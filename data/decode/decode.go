@@ -1,0 +1,195 @@
+// Package decode turns the bytes of an image file into 8-bit pixels, with
+// the semantics of Pillow's open().convert(): the format is recognised by
+// content, EXIF orientation is applied, alpha is dropped, 16-bit samples keep
+// their high byte, CMYK is printed on white.
+//
+// Its input comes from anywhere: sizes are checked in the header before
+// anything is allocated, a file that is cut short is an error and never a
+// half-filled image, and no input makes it panic.
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"unicode/utf8"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// DefaultMaxPixels is the size above which a header is taken for a
+// decompression bomb.
+const DefaultMaxPixels = 100_000_000
+
+// Options says what the pixels shall look like.
+type Options struct {
+	// Channels is 1 (luma), 3 (RGB) or the number of bands of a multi-band
+	// file (RGBA, CMYK, TIFF); 0 means 3.
+	Channels int
+	// MaxPixels bounds width times height; 0 means DefaultMaxPixels.
+	MaxPixels int64
+}
+
+// format is one readable file format.
+type format struct {
+	name   string
+	match  func(b []byte) bool
+	config func(r io.Reader) (image.Config, error)
+	// decode returns the picture and its EXIF orientation.
+	decode func(b []byte, o Options) (*raster, error)
+}
+
+func prefix(magic string) func([]byte) bool {
+	return func(b []byte) bool { return bytes.HasPrefix(b, []byte(magic)) }
+}
+
+func formats() []format {
+	return []format{
+		{"JPEG", prefix("\xff\xd8\xff"), jpeg.DecodeConfig, decodeJPEG},
+		{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG},
+		{"GIF", func(b []byte) bool { return prefix("GIF87a")(b) || prefix("GIF89a")(b) }, gif.DecodeConfig, decodeGIF},
+		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP},
+		{"TIFF", func(b []byte) bool { return prefix("II*\x00")(b) || prefix("MM\x00*")(b) }, tiffConfig, decodeTIFF},
+		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, bmp.DecodeConfig, decodeBMP},
+	}
+}
+
+// Sniff names the format of a file by its first bytes, "" when it is none
+// that Decode reads. 18 bytes suffice.
+func Sniff(head []byte) string {
+	for _, f := range formats() {
+		if f.match(head) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// Decode reads a whole file held in memory. b is not modified and not kept.
+func Decode(b []byte, o Options) (m *pixels.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, fmt.Errorf("the decoder failed on this file: %v", p)
+		}
+	}()
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = DefaultMaxPixels
+	}
+	for _, f := range formats() {
+		if !f.match(b) {
+			continue
+		}
+		cfg, err := f.config(bytes.NewReader(b))
+		if err != nil {
+			return nil, describe(f.name, "header", err)
+		}
+		if err := checkSize(cfg.Width, cfg.Height, o.MaxPixels); err != nil {
+			return nil, fmt.Errorf("%s %w", f.name, err)
+		}
+		r, err := f.decode(b, o)
+		if err != nil {
+			return nil, describe(f.name, "data", err)
+		}
+		m, err := r.to(o.Channels)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		return orient(m, r.orientation), nil
+	}
+	return nil, notAnImage(b)
+}
+
+func checkSize(w, h int, limit int64) error {
+	if w <= 0 || h <= 0 {
+		return fmt.Errorf("header claims an empty image of %dx%d pixels", w, h)
+	}
+	if int64(w) > limit/int64(h) {
+		return fmt.Errorf("header claims %dx%d pixels, more than data.max_pixels = %d allows", w, h, limit)
+	}
+	return nil
+}
+
+// describe words a decoder's error for people.
+func describe(name, part string, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("the %s file is cut short: its %s ends too early", name, part)
+	}
+	return fmt.Errorf("damaged or unsupported %s: %w", name, err)
+}
+
+func notAnImage(b []byte) error {
+	const readable = "readable are JPEG, PNG, GIF, WebP, TIFF and BMP"
+	head := b[:min(len(b), 512)]
+	switch {
+	case len(b) == 0:
+		return errors.New("the file is empty (0 bytes)")
+	case len(b) >= 12 && string(b[4:8]) == "ftyp":
+		return fmt.Errorf("this is a %q container (HEIC, AVIF or video); convert it, %s", b[8:12], readable)
+	case isText(head):
+		return fmt.Errorf("not an image but text, starting %q; %s", head[:min(len(head), 24)], readable)
+	}
+	return fmt.Errorf("not an image: it starts with the bytes % x; %s", head[:min(len(head), 8)], readable)
+}
+
+func isText(head []byte) bool {
+	// The last rune may be cut by the limit of the sample.
+	for cut := 0; cut < utf8.UTFMax && len(head) > 0; cut++ {
+		if utf8.Valid(head) {
+			return bytes.IndexFunc(head, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) < 0
+		}
+		head = head[:len(head)-1]
+	}
+	return false
+}
+
+func decodeJPEG(b []byte, _ Options) (*raster, error) {
+	m, err := jpeg.Decode(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r := rasterOf(m)
+	r.orientation = Orientation(jpegEXIF(b))
+	return r, nil
+}
+
+func decodePNG(b []byte, _ Options) (*raster, error) {
+	m, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r := rasterOf(m)
+	r.orientation = Orientation(pngEXIF(b))
+	return r, nil
+}
+
+func decodeBMP(b []byte, _ Options) (*raster, error) {
+	m, err := bmp.Decode(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	return rasterOf(m), nil
+}
+
+func tiffConfig(r io.Reader) (image.Config, error) { return tiff.DecodeConfig(r) }
+
+func decodeTIFF(b []byte, _ Options) (*raster, error) {
+	m, err := tiff.Decode(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r := rasterOf(m)
+	r.orientation = Orientation(b)
+	return r, nil
+}

@@ -1,0 +1,165 @@
+package decode
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// model says what the bands of a raster mean.
+type model uint8
+
+const (
+	modelGray  model = iota // 1 band
+	modelRGB                // 3 bands
+	modelRGBA               // 4 bands, alpha not multiplied in where the file says so
+	modelCMYK               // 4 bands, 255 is full ink
+	modelBands              // any number of bands without a meaning of ours
+)
+
+// raster is a decoded picture in the bands of its file.
+type raster struct {
+	image       *pixels.Image
+	model       model
+	orientation int // EXIF, 0 when unknown
+}
+
+// rasterOf copies what the standard decoders return into packed bands. The
+// concrete type of m tells how the file stored its pixels.
+func rasterOf(m image.Image) *raster {
+	r := m.Bounds()
+	w, h := r.Dx(), r.Dy()
+	switch m := m.(type) {
+	case *image.Gray:
+		return packed(modelGray, w, h, 1, m.Pix, m.Stride, 1, 1)
+	case *image.Gray16:
+		return packed(modelGray, w, h, 1, m.Pix, m.Stride, 2, 2)
+	case *image.RGBA: // also what decoders return for opaque RGB
+		return packed(modelRGB, w, h, 3, m.Pix, m.Stride, 4, 1)
+	case *image.NRGBA:
+		return packed(modelRGBA, w, h, 4, m.Pix, m.Stride, 4, 1)
+	case *image.RGBA64:
+		return packed(modelRGB, w, h, 3, m.Pix, m.Stride, 8, 2)
+	case *image.NRGBA64:
+		return packed(modelRGBA, w, h, 4, m.Pix, m.Stride, 8, 2)
+	case *image.CMYK:
+		return packed(modelCMYK, w, h, 4, m.Pix, m.Stride, 4, 1)
+	case *image.Paletted:
+		return paletted(m)
+	case *image.YCbCr:
+		return &raster{image: fromYCbCr(m), model: modelRGB}
+	}
+	out := pixels.New(w, h, 4)
+	for y := range h {
+		for x := range w {
+			c := color.NRGBAModel.Convert(m.At(r.Min.X+x, r.Min.Y+y)).(color.NRGBA)
+			copy(out.Pix[4*(y*w+x):], []uint8{c.R, c.G, c.B, c.A})
+		}
+	}
+	return &raster{image: out, model: modelRGBA}
+}
+
+// packed copies c samples out of every pixel of step bytes; a sample's first
+// byte is taken and sample bytes long (16-bit samples are big-endian).
+func packed(kind model, w, h, c int, pix []uint8, stride, step, sample int) *raster {
+	out := pixels.New(w, h, c)
+	for y := range h {
+		from, to := pix[y*stride:], out.Row(y)
+		for x := range w {
+			for k := range c {
+				to[x*c+k] = from[x*step+k*sample]
+			}
+		}
+	}
+	return &raster{image: out, model: kind}
+}
+
+func paletted(m *image.Paletted) *raster {
+	r := m.Bounds()
+	w, h := r.Dx(), r.Dy()
+	var table [256][4]uint8
+	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
+		// The palette holds RGBA or, where it has alpha, NRGBA: never
+		// multiplied values, so the fields are the file's.
+		switch c := c.(type) {
+		case color.NRGBA:
+			table[i] = [4]uint8{c.R, c.G, c.B, c.A}
+		case color.RGBA:
+			table[i] = [4]uint8{c.R, c.G, c.B, c.A}
+		default:
+			n := color.NRGBAModel.Convert(c).(color.NRGBA)
+			table[i] = [4]uint8{n.R, n.G, n.B, n.A}
+		}
+	}
+	out := pixels.New(w, h, 3)
+	for y := range h {
+		to := out.Row(y)
+		for x, v := range m.Pix[y*m.Stride:][:w] {
+			copy(to[3*x:3*x+3], table[v][:3])
+		}
+	}
+	return &raster{image: out, model: modelRGB}
+}
+
+// to converts to the number of channels that was asked for.
+func (r *raster) to(channels int) (*pixels.Image, error) {
+	m := r.image
+	switch channels {
+	case 1:
+		if r.model == modelGray || m.C == 1 {
+			return m, nil
+		}
+		rgb, err := r.to(3)
+		if err != nil {
+			return nil, err
+		}
+		out := &pixels.Image{}
+		pixels.Luma(out, rgb)
+		return out, nil
+	case 3:
+		switch {
+		case r.model == modelRGB || m.C == 3:
+			return m, nil
+		case r.model == modelGray || m.C == 1:
+			out := pixels.New(m.W, m.H, 3)
+			for i, v := range m.Pix {
+				out.Pix[3*i], out.Pix[3*i+1], out.Pix[3*i+2] = v, v, v
+			}
+			return out, nil
+		case r.model == modelRGBA:
+			return first(m, 3), nil
+		case r.model == modelCMYK:
+			return printed(m), nil
+		}
+	default:
+		if m.C == channels {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("the image has %d channels and data.channels is %d", m.C, channels)
+}
+
+// first keeps the first c bands.
+func first(m *pixels.Image, c int) *pixels.Image {
+	out := pixels.New(m.W, m.H, c)
+	for i := range m.W * m.H {
+		copy(out.Pix[i*c:(i+1)*c], m.Pix[i*m.C:])
+	}
+	return out
+}
+
+// printed is Pillow's CMYK to RGB: (255-k) - c*(255-k)/255, rounded.
+func printed(m *pixels.Image) *pixels.Image {
+	out := pixels.New(m.W, m.H, 3)
+	for i := range m.W * m.H {
+		p, q := m.Pix[4*i:4*i+4], out.Pix[3*i:3*i+3]
+		nk := 255 - int(p[3])
+		for c := range 3 {
+			t := int(p[c])*nk + 128
+			q[c] = uint8(max(nk-((t>>8)+t)>>8, 0))
+		}
+	}
+	return out
+}
