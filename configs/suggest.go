@@ -14,14 +14,15 @@ func Nearest(word string, candidates []string) string {
 	if plain == "" {
 		return ""
 	}
+	section, leaf := cutSection(word)
 	for _, c := range candidates {
-		limit := 1 + len(c)/3
-		score := editDistance(plain, squash(c))
-		if dot := strings.LastIndexByte(c, '.'); dot >= 0 {
-			// "epochs" for "train.epochs", "training.epochs" for "train.epochs"
-			leaf := c[dot+1:]
-			wordLeaf := word[strings.LastIndexByte(word, '.')+1:]
-			if d := editDistance(squash(wordLeaf), squash(leaf)); d*3 <= len(leaf) && d+1 < score {
+		limit, score := 1+len(c)/3, editDistance(plain, squash(c))
+		if s, l := cutSection(c); s != "" {
+			d := editDistance(squash(leaf), squash(l))
+			switch {
+			case s == section: // the section is right, so only the name counts
+				limit, score = 1+len(l)/3, d
+			case d*3 <= len(l) && d+1 < score: // "epochs" or "model.epochs" for "train.epochs"
 				score = d + 1
 			}
 		}
@@ -39,6 +40,12 @@ func Suggest(word string, candidates []string) string {
 		return fmt.Sprintf("did you mean %s?", n)
 	}
 	return "valid are: " + strings.Join(candidates, ", ")
+}
+
+// cutSection splits a key at its last dot; without one the section is empty.
+func cutSection(key string) (section, leaf string) {
+	dot := strings.LastIndexByte(key, '.')
+	return key[:max(dot, 0)], key[dot+1:]
 }
 
 func squash(s string) string {

@@ -157,3 +157,26 @@ func wrap(s string, width int) []string {
 	}
 	return lines
 }
+
+// Map returns the settings as nested maps, for output as JSON.
+func (c *Config) Map() map[string]any {
+	out := map[string]any{}
+	root := reflect.ValueOf(c).Elem()
+	for _, k := range Keys() {
+		s, name, _ := strings.Cut(k.Path, ".")
+		section, ok := out[s].(map[string]any)
+		if !ok {
+			section = map[string]any{}
+			out[s] = section
+		}
+		v := root.FieldByIndex(k.field).Interface()
+		if i, ok := v.(Interval); ok {
+			v = i.String()
+		}
+		section[name] = v
+	}
+	if len(c.Objective.Options) > 0 {
+		out["objective"].(map[string]any)["options"] = c.Objective.Options
+	}
+	return out
+}
