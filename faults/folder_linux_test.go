@@ -1,0 +1,138 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/train"
+)
+
+// loggedSteps counts the steps in metrics.jsonl, 0 while there is no such file.
+func loggedSteps(run string) int {
+	b, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+	if err != nil {
+		return 0
+	}
+	return bytes.Count(b, []byte(`"kind":"step"`))
+}
+
+// writingCheckpoint reports whether a checkpoint is being written just now.
+func writingCheckpoint(run string) bool {
+	entries, err := os.ReadDir(filepath.Join(run, train.CheckpointsDir))
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if core.IsTemporary(e.Name()) && strings.Contains(e.Name(), ".safetensors") {
+			return true
+		}
+	}
+	return false
+}
+
+func hasRun(run string) bool {
+	_, err := os.Stat(filepath.Join(run, train.InfoFile))
+	return err == nil
+}
+
+// mustBeReadable holds a run folder to what is promised for every moment: each
+// file is whole.
+func mustBeReadable(t *testing.T, run string) {
+	t.Helper()
+	if !hasRun(run) {
+		return // killed before there was a run
+	}
+	if _, err := train.ReadInfo(run); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(run, train.ConfigFile)); err != nil || len(b) == 0 {
+		t.Errorf("%s: %d bytes, %v", train.ConfigFile, len(b), err)
+	}
+	b, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+	if err == nil && len(b) > 0 {
+		if b[len(b)-1] != '\n' {
+			t.Errorf("metrics.jsonl ends in half a line: %q", b[bytes.LastIndexByte(b, '\n')+1:])
+		}
+		for i, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
+			if !json.Valid(line) {
+				t.Errorf("metrics.jsonl line %d: %q", i+1, line)
+			}
+		}
+	}
+	mustHaveWholeCheckpoints(t, run)
+	if latest, err := os.ReadFile(filepath.Join(run, train.CheckpointsDir, train.LatestFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(run, train.CheckpointsDir, strings.TrimSpace(string(latest)))); err != nil {
+			t.Errorf("latest names %q: %v", latest, err)
+		}
+	}
+	pictures, err := filepath.Glob(filepath.Join(run, train.PicturesDir, "*.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pictures {
+		f, err := os.Open(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := png.Decode(f); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+		f.Close()
+	}
+}
+
+// mustHaveWholeCheckpoints reads every checkpoint and returns how many there are.
+func mustHaveWholeCheckpoints(t *testing.T, run string) int {
+	t.Helper()
+	list, err := train.Checkpoints(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		f, err := core.ReadSafetensors(c.Path)
+		if err == nil {
+			err = f.VerifyDigest()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	return len(list)
+}
+
+// finalDigest is that of the checkpoint after the last step.
+func finalDigest(t *testing.T, run string) string {
+	t.Helper()
+	file, step, err := train.LatestCheckpoint(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file == nil || step != steps {
+		t.Fatalf("the newest checkpoint is of step %d, want %d", step, steps)
+	}
+	return core.Digest(file.Tensors)
+}
+
+// mustBeTidy fails when anything temporary is left in the run folder or anything
+// at all in the folder for temporary files.
+func mustBeTidy(t *testing.T, run, tmp string) {
+	t.Helper()
+	for _, dir := range []string{run, tmp} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && path != dir && (dir == tmp || core.IsTemporary(d.Name()) || d.Type()&fs.ModeSocket != 0) {
+				t.Errorf("left behind: %s", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package faults
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	kills = flag.Int("kills", 3, "how often to kill the host, and how often the objective")
+	seed  = flag.Uint64("seed", 1, "of the moments of the kills")
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "faults-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if err := os.Chmod(dir, 0o755); err != nil { // another user runs it in one test
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		binary = filepath.Join(dir, "vittool")
+		build := exec.Command("go", "build", "-o", binary, "../cmd/vittool")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building vittool: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// steps and checkpointEvery size the run that is disturbed.
+const (
+	steps           = 24
+	checkpointEvery = 2
+)
+
+// pretrain returns the arguments of the run, the same in every test but for the
+// folder: what is disturbed is compared with what is not.
+func pretrain(run string, more ...string) []string {
+	return append([]string{
+		"pretrain", "--objective", "mae", "--model", "vit_micro_patch4_32", "--data", "demo:",
+		"--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "32", "--seed", "7", "--threads", "2",
+		fmt.Sprintf("run.checkpoint_every=%d steps", checkpointEvery), "run.keep=0", "run.log_every=1", "run.pictures_every=never",
+	}, more...)
+}
+
+// A program is a started vittool.
+type program struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output *lockedBuffer
+	ended  chan struct{}
+}
+
+// lockedBuffer may be written by the process and read by the test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// command prepares vittool with temporary files in tmp. shell, when given, is
+// what runs it: its arguments follow.
+func command(t *testing.T, tmp string, args []string, shell ...string) *program {
+	t.Helper()
+	argv := append(slices.Clone(shell), append([]string{binary}, args...)...)
+	p := &program{t: t, cmd: exec.Command(argv[0], argv[1:]...), output: &lockedBuffer{}, ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_RUNTIME_DIR="+tmp)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	return p
+}
+
+func (p *program) start() *program {
+	p.t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait() // the state it ended in is looked at below
+		close(p.ended)
+	}()
+	p.t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.ended
+	})
+	return p
+}
+
+func (p *program) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// limit is far longer than any run here takes, even on a busy machine.
+const limit = 3 * time.Minute
+
+// wait returns the exit code, -1 after a signal.
+func (p *program) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(limit):
+		p.t.Fatalf("still running after %v:\n%s", limit, p.output)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// until polls as fast as is decent; false when the program ended first.
+func (p *program) until(what string, condition func() bool) bool {
+	p.t.Helper()
+	deadline := time.Now().Add(limit)
+	for !condition() {
+		if p.hasEnded() {
+			return false
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("waited %v for %s:\n%s", limit, what, p.output)
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	return true
+}
+
+// A process is known by number and start time, for numbers are used again.
+type process struct {
+	pid   int
+	start string
+}
+
+// stat reads parent, state and start time of a process.
+func stat(pid int) (parent int, state, start string, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, "", "", err
+	}
+	_, rest, ok := strings.Cut(string(b[bytes.LastIndexByte(b, ')'):]), " ") // the name may hold anything
+	f := strings.Fields(rest)
+	if !ok || len(f) < 20 {
+		return 0, "", "", fmt.Errorf("/proc/%d/stat: %q", pid, b)
+	}
+	parent, err = strconv.Atoi(f[1])
+	return parent, f[0], f[19], err
+}
+
+// descendants lists the living processes below pid.
+func descendants(t *testing.T, pid int) []process {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	children := map[int][]process{}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		parent, state, start, err := stat(child)
+		if err == nil && state != "Z" {
+			children[parent] = append(children[parent], process{child, start})
+		}
+	}
+	var all []process
+	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
+		for _, c := range children[queue[0]] {
+			all = append(all, c)
+			queue = append(queue, c.pid)
+		}
+	}
+	return all
+}
+
+func (p process) alive() bool {
+	_, state, start, err := stat(p.pid)
+	return err == nil && start == p.start && state != "Z" && state != "X"
+}
+
+func (p process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+}
+
+// mustBeGone fails when one of the processes outlives its host by two seconds.
+func mustBeGone(t *testing.T, processes []process) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Second)
+	for _, p := range processes {
+		for p.alive() {
+			if time.Now().After(deadline) {
+				cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid))
+				p.signal(t, syscall.SIGKILL)
+				t.Fatalf("process %d (%q) outlived its host", p.pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
