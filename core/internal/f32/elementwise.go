@@ -207,12 +207,12 @@ type MomentumUpdate struct {
 
 // MomentumStep updates a parameter and its momentum buffer.
 func MomentumStep(p *Pool, param, grad, buf []float32, u MomentumUpdate) {
-	c := momentumConsts{decay: float32(u.WeightDecay), gradScale: 1, momentum: float32(u.Momentum), dampen: float32(1 - u.Dampening), lr: float32(u.LR)}
+	c := momentumConsts{decay: float32(u.WeightDecay), gradScale: 1, momentum: float32(u.Momentum), dampen: float32(1 - u.Dampening), lr: float32(u.LR), ofBuf: 1}
 	if u.GradScale != 0 {
 		c.gradScale = float32(u.GradScale)
 	}
 	if u.Nesterov {
-		c.nesterov = 1
+		c.ofGrad, c.ofBuf = 1, float32(u.Momentum)
 	}
 	j := elementJob{op: momentumRange, n: len(param), a: param, b: operand(grad), c: operand(buf), momentum: c}
 	if u.First {
@@ -230,9 +230,7 @@ func firstMomentumRange(j *elementJob, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		g := c.gradScale * (j.b[i] + float32(c.decay*j.a[i]))
 		j.c[i] = g
-		if c.nesterov != 0 {
-			g += float32(c.momentum * g)
-		}
-		j.a[i] -= float32(c.lr * g)
+		d := float32(c.ofGrad*g) + float32(c.ofBuf*g)
+		j.a[i] -= float32(c.lr * d)
 	}
 }

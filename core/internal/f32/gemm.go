@@ -194,9 +194,10 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
 	// Where the sum of the first blocks waits for the last. It can't be C if C is
-	// still to be read as the residual.
+	// still to be read as the residual; the sum of a single block waits in tile.
 	sum, ldsum, sumI, sumJ := g.c, g.ldc, 0, 0
-	if blocks > 1 && g.kind == epilogueResidual && len(g.ep.Residual) > 0 && &g.ep.Residual[0] == g.c {
+	inPlace := g.kind == epilogueResidual && len(g.ep.Residual) > 0 && &g.ep.Residual[0] == g.c
+	if inPlace && blocks > 1 {
 		ldsum = (j1 - j0) * nr
 		sum, sumI, sumJ = &w.scratch((i1 - i0) * mr * ldsum)[0], i0, j0
 		if g.accumulate {
@@ -230,7 +231,8 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 				out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
 				dst, ld := out, ldsum
 				acc := accumulate
-				if n < nr {
+				viaTile := n < nr || inPlace && blocks == 1
+				if viaTile {
 					dst, ld, acc = tile, nr, false
 				}
 				if k > 0 {
@@ -247,7 +249,7 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 						clear(sliceAt(offset(dst, r*ld), n))
 					}
 				}
-				if n < nr {
+				if viaTile {
 					if accumulate {
 						t.tileAdd(m, n, out, ldsum, tile, nr)
 					}

@@ -127,10 +127,7 @@ func genericMomentum(param, grad, buf []float32, c *momentumConsts) {
 	for i, g := range grad {
 		g = c.gradScale * (g + float32(c.decay*param[i]))
 		buf[i] = float32(c.momentum*buf[i]) + float32(c.dampen*g)
-		d := buf[i]
-		if c.nesterov != 0 {
-			d = g + float32(c.momentum*buf[i])
-		}
+		d := float32(c.ofGrad*g) + float32(c.ofBuf*buf[i])
 		param[i] -= float32(c.lr * d)
 	}
 }

@@ -73,5 +73,6 @@ type adamWConsts struct {
 }
 
 type momentumConsts struct {
-	decay, gradScale, momentum, dampen, lr, nesterov float32
+	decay, gradScale, momentum, dampen, lr float32
+	ofGrad, ofBuf                          float32 // the step is lr*(ofGrad*g + ofBuf*buf)
 }

@@ -1,0 +1,289 @@
+package f32
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// gemmCase is one product with operands that sit in larger matrices.
+type gemmCase struct {
+	transA, transB   bool
+	m, n, k          int
+	padA, padB, padC int
+	accumulate       bool
+}
+
+func (c gemmCase) String() string {
+	return fmt.Sprintf("%dx%dx%d/transA=%v/transB=%v/accumulate=%v", c.m, c.n, c.k, c.transA, c.transB, c.accumulate)
+}
+
+type gemmOperands struct {
+	a, b, c       *guarded
+	lda, ldb, ldc int
+	before        []float32
+}
+
+func (c gemmCase) operands(r *rand.Rand) gemmOperands {
+	size := func(trans bool, rows, cols, pad int) (int, int) {
+		if trans {
+			rows, cols = cols, rows
+		}
+		return max(0, (rows-1)*(cols+pad)+cols), cols + pad
+	}
+	var o gemmOperands
+	na, lda := size(c.transA, c.m, c.k, c.padA)
+	nb, ldb := size(c.transB, c.k, c.n, c.padB)
+	nc, ldc := size(false, c.m, c.n, c.padC)
+	o.lda, o.ldb, o.ldc = lda, ldb, ldc
+	o.a, o.b, o.c = newGuarded("a", na).random(r, 1), newGuarded("b", nb).random(r, 1), newGuarded("c", nc).random(r, 1)
+	o.before = append([]float32(nil), o.c.x...)
+	return o
+}
+
+// reference is op(A)·op(B) (+ C), dense.
+func (c gemmCase) reference(o gemmOperands) []float64 {
+	out := make([]float64, c.m*c.n)
+	for i := range c.m {
+		for l := range c.k {
+			av := 0.0
+			if c.transA {
+				av = float64(o.a.x[l*o.lda+i])
+			} else {
+				av = float64(o.a.x[i*o.lda+l])
+			}
+			for j := range c.n {
+				if c.transB {
+					out[i*c.n+j] += av * float64(o.b.x[j*o.ldb+l])
+				} else {
+					out[i*c.n+j] += av * float64(o.b.x[l*o.ldb+j])
+				}
+			}
+		}
+		if c.accumulate {
+			for j := range c.n {
+				out[i*c.n+j] += float64(o.before[i*o.ldc+j])
+			}
+		}
+	}
+	return out
+}
+
+func (c gemmCase) dense(o gemmOperands) []float32 {
+	out := make([]float32, 0, c.m*c.n)
+	for i := range c.m {
+		out = append(out, o.c.x[i*o.ldc:i*o.ldc+c.n]...)
+	}
+	return out
+}
+
+// checkRest fails if values between the rows of C changed.
+func (c gemmCase) checkRest(t *testing.T, o gemmOperands) {
+	t.Helper()
+	o.a.check(t)
+	o.b.check(t)
+	o.c.check(t)
+	for i, v := range o.c.x {
+		if i%o.ldc >= c.n && v != o.before[i] {
+			t.Fatalf("%v: wrote %v between the rows of C, at %d", c, v, i)
+		}
+	}
+}
+
+func TestGemm(t *testing.T) {
+	var cases []gemmCase
+	r := newRand(1)
+	for m := 1; m <= 70; m++ {
+		c := gemmCase{m: m, n: 1 + r.IntN(70), k: 1 + r.IntN(70), padA: r.IntN(5), padB: r.IntN(5), padC: r.IntN(5)}
+		c.transA, c.transB, c.accumulate = m&1 != 0, m&2 != 0, m&4 != 0
+		cases = append(cases, c)
+		c.m, c.n = c.n, m
+		cases = append(cases, c)
+		c.n, c.k = c.k, m
+		c.transA, c.transB = c.transB, !c.transA
+		cases = append(cases, c)
+	}
+	for i := range 8 {
+		flags := gemmCase{transA: i&1 != 0, transB: i&2 != 0, accumulate: i&4 != 0}
+		for _, s := range [][3]int{{211, 97, 1573}, {33, 129, 769}, {14, 32, 768}, {1, 1, 1}, {3, 5, 0}} {
+			flags.m, flags.n, flags.k = s[0], s[1], s[2]
+			cases = append(cases, flags)
+		}
+	}
+	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 3), newPool(t, 5)}
+	eachLevel(t, func(t *testing.T) {
+		for i, c := range cases {
+			var first []float32
+			for _, p := range pools {
+				o := c.operands(newRand(uint64(i)))
+				Gemm(p, c.transA, c.transB, c.m, c.n, c.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, c.accumulate, nil)
+				c.checkRest(t, o)
+				if first == nil {
+					first = c.dense(o)
+					near(t, c.String(), first, c.reference(o), 1.5e-6, 1)
+				}
+				sameBits(t, c.String(), c.dense(o), first)
+
+				o = c.operands(newRand(uint64(i)))
+				var b Packed
+				PackB(p, c.transB, c.n, c.k, o.b.x, o.ldb, &b)
+				GemmPacked(p, c.transA, c.m, c.n, c.k, o.a.x, o.lda, &b, o.c.x, o.ldc, c.accumulate, nil)
+				sameBits(t, c.String()+" packed", c.dense(o), first)
+			}
+		}
+	})
+}
+
+// A row of C has the same bits whatever rows and columns are computed with it.
+func TestGemmSplit(t *testing.T) {
+	p := newPool(t, 2)
+	eachLevel(t, func(t *testing.T) {
+		c := gemmCase{m: 61, n: 83, k: 1111}
+		o := c.operands(newRand(3))
+		Gemm(p, false, false, c.m, c.n, c.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, false, nil)
+		for _, s := range [][4]int{{5, 6, 0, 83}, {0, 61, 7, 8}, {17, 40, 31, 77}} {
+			part := make([]float32, (s[1]-s[0])*(s[3]-s[2]))
+			Gemm(p, false, false, s[1]-s[0], s[3]-s[2], c.k, o.a.x[s[0]*o.lda:], o.lda, o.b.x[s[2]:], o.ldb, part, s[3]-s[2], false, nil)
+			for i := s[0]; i < s[1]; i++ {
+				sameBits(t, fmt.Sprint(s, i), part[(i-s[0])*(s[3]-s[2]):], o.c.x[i*o.ldc+s[2]:i*o.ldc+s[3]])
+			}
+		}
+	})
+}
+
+func TestGemmEpilogue(t *testing.T) {
+	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
+	type shape struct{ m, n, k int }
+	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 33, 64}, {53, 64, 900}, {31, 100, 1600}, {6, 40, 0}}
+	names := []string{"bias", "gelu", "gelu without bias", "gelu gradient", "residual", "residual in place", "drop path in place", "layer scale alone"}
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range shapes {
+			for kind, name := range names {
+				for _, accumulate := range []bool{false, true} {
+					var first []float32
+					for _, p := range pools {
+						r := newRand(uint64(kind))
+						c := gemmCase{m: s.m, n: s.n, k: s.k, transB: true, accumulate: accumulate}
+						o := c.operands(r)
+						bias, gamma := newGuarded("bias", s.n).random(r, 1), newGuarded("gamma", s.n).random(r, 1)
+						other := newGuarded("matrix", s.m*s.n).random(r, 1)
+						otherBefore := append([]float32(nil), other.x...)
+						per := 3
+						drop := newGuarded("drop", ceilDiv(s.m, per)).random(r, 1)
+						want := c.reference(o)
+						var ep Epilogue
+						var pre []float64
+						for i := range want {
+							row, col := i/s.n, i%s.n
+							b := float64(bias.x[col])
+							switch kind {
+							case 0:
+								ep.Bias = bias.x
+								want[i] += b
+							case 1, 2:
+								if kind == 1 {
+									ep.Bias = bias.x
+									want[i] += b
+								}
+								ep.Pre = other.x
+								pre = append(pre, want[i])
+								want[i] = geluTrue(want[i])
+							case 3:
+								ep.GeluGrad = other.x
+								want[i] *= geluSlope(float64(otherBefore[i]))
+							case 4:
+								ep.Bias, ep.Gamma, ep.Residual = bias.x, gamma.x, other.x
+								want[i] = float64(otherBefore[i]) + float64(gamma.x[col])*(want[i]+b)
+							case 5:
+								ep.Bias, ep.Residual = bias.x, o.c.x
+								want[i] = float64(o.before[i]) + want[i] + b
+							case 6:
+								ep.Residual, ep.RowScale, ep.RowsPer = o.c.x, drop.x, per
+								want[i] = float64(o.before[i]) + float64(drop.x[row/per])*want[i]
+							case 7:
+								ep.Gamma = gamma.x
+								want[i] *= float64(gamma.x[col])
+							}
+						}
+						Gemm(p, false, true, s.m, s.n, s.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, accumulate, &ep)
+						c.checkRest(t, o)
+						for _, g := range []*guarded{bias, gamma, other, drop} {
+							g.check(t)
+						}
+						label := fmt.Sprintf("%s %v accumulate=%v", name, s, accumulate)
+						near(t, label, o.c.x, want, 3e-6, 1)
+						if pre != nil {
+							near(t, label+" pre-activation", other.x, pre, 3e-6, 1)
+						}
+						if first == nil {
+							first = append(first, o.c.x...)
+						}
+						sameBits(t, label, o.c.x, first)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestGemmBatch(t *testing.T) {
+	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 5)}
+	eachLevel(t, func(t *testing.T) {
+		for i := range 8 {
+			c := gemmCase{transA: i&1 != 0, transB: i&2 != 0, accumulate: i&4 != 0, m: 23, n: 37, k: 19}
+			for _, batch := range []int{1, 4, 9} {
+				var first []float32
+				for _, p := range pools {
+					r := newRand(uint64(i))
+					a, b := newGuarded("a", batch*c.m*c.k).random(r, 1), newGuarded("b", batch*c.n*c.k).random(r, 1)
+					out := newGuarded("c", batch*c.m*c.n).random(r, 1)
+					lda, ldb := pick(c.transA, c.m, c.k), pick(c.transB, c.k, c.n)
+					var want []float64
+					for q := range batch {
+						o := gemmOperands{a: &guarded{x: a.x[q*c.m*c.k:]}, b: &guarded{x: b.x[q*c.n*c.k:]}, lda: lda, ldb: ldb, ldc: c.n, before: out.x[q*c.m*c.n:]}
+						want = append(want, c.reference(o)...)
+					}
+					GemmBatch(p, batch, c.transA, c.transB, c.m, c.n, c.k, a.x, c.m*c.k, lda, b.x, c.n*c.k, ldb, out.x, c.m*c.n, c.n, c.accumulate)
+					out.check(t)
+					near(t, fmt.Sprint(c, batch), out.x, want, 1e-6, 1)
+					if first == nil {
+						first = append(first, out.x...)
+					}
+					sameBits(t, fmt.Sprint(c, batch), out.x, first)
+				}
+			}
+		}
+	})
+}
+
+func TestGemmRefusesWrongShapes(t *testing.T) {
+	p := newPool(t, 1)
+	x := make([]float32, 100)
+	for name, f := range map[string]func(){
+		"short a":           func() { Gemm(p, false, false, 10, 4, 11, x, 11, x, 4, make([]float32, 40), 4, false, nil) },
+		"short b":           func() { Gemm(p, false, false, 4, 10, 11, x, 11, x, 10, make([]float32, 40), 10, false, nil) },
+		"short c":           func() { Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, x[:15], 4, false, nil) },
+		"leading dimension": func() { Gemm(p, false, false, 4, 4, 4, x, 3, x, 4, x, 4, false, nil) },
+		"short bias": func() {
+			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Bias: x[:3]})
+		},
+		"two epilogues": func() {
+			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Pre: x, Residual: x})
+		},
+		"packed of two sizes": func() {
+			var b Packed
+			PackB(p, false, 4, 4, x, 4, &b)
+			GemmPacked(p, false, 4, 4, 5, x, 5, &b, make([]float32, 16), 4, false, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f()
+		})
+	}
+	Add(p, x, x, x) // the pool still works
+}
