@@ -1,0 +1,158 @@
+package data
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vittool/vittool/data/decode"
+)
+
+// imageExtensions are the names a folder scan takes for images; what a file
+// really is, its content decides when it is read.
+var imageExtensions = map[string]bool{
+	".jpg": true, ".jpeg": true, ".jpe": true, ".jfif": true, ".png": true, ".gif": true,
+	".webp": true, ".tif": true, ".tiff": true, ".bmp": true,
+}
+
+func hasImageExtension(name string) bool {
+	return imageExtensions[strings.ToLower(filepath.Ext(name))]
+}
+
+// openFolder lists a folder and everything below it, in the byte order of
+// the relative paths. A subfolder directly below the root is a class. Hidden
+// names are left out; symbolic links are followed, to a folder only where it
+// is not one that contains the link. Files without extension are looked into.
+func openFolder(o Options) (Source, error) {
+	w := folderWalk{root: o.Path}
+	if err := w.visit("", nil); err != nil {
+		return nil, err
+	}
+	if len(w.files) == 0 {
+		return nil, w.empty()
+	}
+	slices.Sort(w.files)
+	s := &fileSet{options: o, entries: make([]entry, len(w.files))}
+	classes := make([]string, len(w.files))
+	for i, f := range w.files {
+		s.entries[i].name = f
+		if class, _, ok := strings.Cut(f, "/"); ok {
+			classes[i] = class
+		}
+	}
+	s.label(classes)
+	path := func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
+	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(path(id), buf) }
+	s.size = func(id int) (int64, error) { return statSize(path(id)) }
+	return s, nil
+}
+
+func statSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// maxDepth stops a walk through links that only look endless.
+const maxDepth = 64
+
+type folderWalk struct {
+	root    string
+	files   []string // slash paths relative to root
+	shards  int      // tar files seen
+	others  int      // files that are not images
+	example string   // one of them
+	folders int
+	loops   []string // links back to a folder that contains them
+}
+
+// visit lists the folder rel; above holds the folders that lead to it.
+func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
+	dir := filepath.Join(w.root, filepath.FromSlash(rel))
+	info, err := os.Stat(dir)
+	if err != nil {
+		return pathError(dir, err)
+	}
+	for _, a := range above {
+		if os.SameFile(a, info) {
+			w.loops = append(w.loops, rel)
+			return nil
+		}
+	}
+	if len(above) >= maxDepth {
+		return problem(dir, "give a folder closer to the images", "lies more than %d folders deep", maxDepth)
+	}
+	above = append(above, info)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return pathError(dir, err)
+	}
+	w.folders++
+	for _, e := range list {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		child := name
+		if rel != "" {
+			child = rel + "/" + name
+		}
+		isDir := e.IsDir()
+		if e.Type()&os.ModeSymlink != 0 {
+			// A link to nowhere stays a file: reading it will say so.
+			if target, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				isDir = target.IsDir()
+			}
+		}
+		switch {
+		case isDir:
+			if err := w.visit(child, above); err != nil {
+				return err
+			}
+		case hasImageExtension(name) || filepath.Ext(name) == "" && looksLikeImage(filepath.Join(dir, name)):
+			w.files = append(w.files, child)
+		default:
+			w.others++
+			w.example = child
+			if strings.EqualFold(filepath.Ext(name), ".tar") {
+				w.shards++
+			}
+		}
+	}
+	return nil
+}
+
+// looksLikeImage sniffs a file whose name says nothing.
+func looksLikeImage(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false // never open a pipe or a device: that may block
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [32]byte
+	n, _ := f.Read(head[:])
+	return decode.Sniff(head[:n]) != ""
+}
+
+// empty explains why no image was found.
+func (w *folderWalk) empty() error {
+	const want = "put .jpg, .png, .gif, .webp, .tif or .bmp files there, flat or one subfolder per class"
+	switch {
+	case w.shards > 0:
+		return problem(w.root, fmt.Sprintf("name the shards themselves: %s", filepath.Join(w.root, "*.tar")),
+			"contains %d tar shards and no image files", w.shards)
+	case w.others > 0:
+		return problem(w.root, want, "contains %d files (such as %s) but no images", w.others, w.example)
+	case w.folders > 1:
+		return problem(w.root, want, "contains %d folders but no images", w.folders-1)
+	}
+	return problem(w.root, want, "is an empty folder")
+}

@@ -1,0 +1,157 @@
+// Package scenes draws landscapes: sky, clouds, mountains, ground or water,
+// and things standing in them, lit by one sun. A scene is a pure function of
+// its seed, number and size, and comes with a class label, a segmentation
+// mask and a depth map, so every command can run with no data at hand.
+package scenes
+
+import (
+	"slices"
+
+	"github.com/vittool/vittool/core"
+)
+
+// Classes are the labels of a scene: the thing in its foreground.
+var Classes = []string{"balloon", "boat", "car", "cow", "house", "lighthouse", "mushroom", "tree"}
+
+// Indices into Classes.
+const (
+	balloon = iota
+	boat
+	car
+	cow
+	house
+	lighthouse
+	mushroom
+	tree
+)
+
+// Regions are the labels of a mask: what is seen in a pixel. The classes
+// follow the regions of the landscape.
+var Regions = append([]string{"sky", "ground", "water", "mountain"}, Classes...)
+
+// Indices into Regions.
+const (
+	regionSky = iota
+	regionGround
+	regionWater
+	regionMountain
+	regionThings // + class
+)
+
+// MaxDepth is the depth of the sky.
+const MaxDepth = 100
+
+// Scene is one drawing.
+type Scene struct {
+	W, H  int
+	Pix   []uint8   // (H, W, 3) RGB
+	Mask  []uint8   // (H, W) index into Regions
+	Depth []float32 // (H, W) distance from the eye in metres, at most MaxDepth
+	Class int       // index into Classes
+}
+
+// Draw draws scene number id of the series that seed names. Classes take
+// turns, so any stretch of a series is balanced.
+func Draw(seed, id uint64, w, h int) *Scene {
+	rng := core.NewRNG(seed, "scene", id)
+	s := newStage(rng, w, h)
+	class := int(id % uint64(len(Classes)))
+	s.landscape(class == boat)
+	s.cast(class)
+	return s.finish(class)
+}
+
+// prop is one thing on the stage: its base stands at (x, y), it is size high.
+type prop struct {
+	class   int
+	x, y    float64
+	size    float64
+	variety uint64
+}
+
+// cast places the subject and some things around it, far ones first.
+func (s *stage) cast(class int) {
+	rng := s.rng
+	subject := prop{class: class, x: s.aspect * (0.3 + 0.4*rng.Float64()), y: 0.80 + 0.14*rng.Float64(), size: 0.42 + 0.2*rng.Float64()}
+	switch class {
+	case balloon:
+		subject.y = 0.62 + 0.2*rng.Float64()
+	case car:
+		subject.size *= 0.62
+	case cow, mushroom:
+		subject.size *= 0.8
+	case lighthouse:
+		subject.size *= 1.25
+	case tree:
+		subject.size *= 1.2
+	}
+	subject.variety = rng.Uint64()
+	props := []prop{subject}
+	for range 1 + rng.IntN(5) {
+		// Far things stand near the horizon and look small.
+		near := rng.Float64() * rng.Float64()
+		p := prop{x: s.aspect * rng.Float64(), y: s.horizon + (0.03 + 0.3*near), variety: rng.Uint64()}
+		p.size = 0.07 + 0.32*near
+		switch rng.IntN(6) {
+		case 0:
+			p.class = house
+		case 1:
+			p.class = cow
+			p.size *= 0.4
+		case 2:
+			p.class = balloon
+			p.y = s.horizon * (0.3 + 0.5*rng.Float64())
+			p.size = 0.08 + 0.1*rng.Float64()
+		default:
+			p.class = tree
+		}
+		if s.water && p.class != balloon {
+			p.class = boat
+		}
+		props = append(props, p)
+	}
+	slices.SortStableFunc(props, func(a, b prop) int {
+		switch {
+		case a.y < b.y:
+			return -1
+		case a.y > b.y:
+			return 1
+		}
+		return 0
+	})
+	for _, p := range props {
+		s.draw(p)
+	}
+}
+
+// draw draws one thing with its shadow.
+func (s *stage) draw(p prop) {
+	s.region = uint8(regionThings + p.class)
+	s.distance = s.depthAt(p.y)
+	rng := core.NewRNG(p.variety, "prop")
+	switch p.class {
+	case balloon:
+		s.distance = MaxDepth * 0.3 / (1 + 4*p.size)
+		s.balloon(p, rng)
+	case boat:
+		s.boat(p, rng)
+	case car:
+		s.shadow(p.x, p.y, p.size*1.1, p.size*0.12)
+		s.car(p, rng)
+	case cow:
+		s.shadow(p.x, p.y, p.size*0.7, p.size*0.1)
+		s.cow(p, rng)
+	case house:
+		s.shadow(p.x, p.y, p.size*0.75, p.size*0.1)
+		s.house(p, rng)
+	case lighthouse:
+		s.shadow(p.x, p.y, p.size*0.3, p.size*0.05)
+		s.lighthouse(p, rng)
+	case mushroom:
+		s.shadow(p.x, p.y, p.size*0.5, p.size*0.09)
+		s.mushroom(p, rng)
+	case tree:
+		s.shadow(p.x, p.y, p.size*0.4, p.size*0.07)
+		s.tree(p, rng)
+	}
+}
