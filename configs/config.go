@@ -35,9 +35,9 @@ type Model struct {
 	Name string `mapstructure:"name"`
 	// Height and width in pixels that the network is trained at, or one number for both; empty takes the model's own.
 	ImageSize []int `mapstructure:"image_size" range:"1 16384" lengths:"0 1 2"`
-	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in the first.
+	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in the first; 0 takes what the objective recommends.
 	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
-	// Initial value of the layer scale; 0 leaves layer scale out.
+	// Initial value of the layer scale; 0 takes what the objective recommends.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
 }
 
@@ -46,7 +46,7 @@ type Data struct {
 	// Folder of images (flat or with a subfolder for each class), list file, or demo: for drawn scenes.
 	Path string `mapstructure:"path"`
 	// Channels of the images that the network reads.
-	Channels int `mapstructure:"channels" range:"1 1024"`
+	Channels int `mapstructure:"channels" range:"1 64"`
 	// Goroutines that decode images ahead of training; 0 takes one for each thread.
 	Workers int `mapstructure:"workers" range:"0 1024" resume:"free"`
 	// What a file that can't be read does: it is skipped, counted and listed, or it fails the run at once.
@@ -59,8 +59,8 @@ type Data struct {
 	Mean []float64 `mapstructure:"mean" range:"0 1" lengths:"*"`
 	// Standard deviation of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.
 	Std []float64 `mapstructure:"std" range:"0.000001 10" lengths:"*"`
-	// Smallest and largest share of the picture that a random crop covers; empty takes what the objective asks for.
-	CropScale []float64 `mapstructure:"crop_scale" range:"0.0001 1" lengths:"0 2"`
+	// Smallest and largest share of the picture that a random crop covers, for views whose crop the objective leaves open.
+	CropScale []float64 `mapstructure:"crop_scale" range:"0.0001 1" lengths:"2"`
 	// Lets the objective's random horizontal flip happen; false removes it, for pictures with a left and a right.
 	Flip bool `mapstructure:"flip"`
 	// Pictures whose header claims more pixels than this are refused before they are decoded.
@@ -140,8 +140,9 @@ func Default() Config {
 			OnError:   "skip",
 			MaxFailed: 0.01,
 			Resampler: "pillow",
+			CropScale: []float64{0.2, 1},
 			Flip:      true,
-			MaxPixels: 178956970, // Pillow's own limit of an image it calls a bomb
+			MaxPixels: 100_000_000,
 		},
 		Train: Train{
 			Epochs:       100,

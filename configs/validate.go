@@ -137,5 +137,9 @@ func (v *checker) relations() {
 func (v *checker) model() {
 	if v.config.Model.Name == "" {
 		v.fail("model.name", "is empty", "name a model, for instance vit_tiny_patch4_32")
+		return
+	}
+	if _, e := v.config.backbone(); e != nil {
+		v.fail(e.Key, e.Problem, e.Hint)
 	}
 }

@@ -1,37 +1,22 @@
 package main
 
 import (
-	"os"
 	"strings"
 
 	"github.com/vittool/vittool/configs"
 )
 
-// demoPreset is the recipe of a run that is given no data and no recipe.
+// demoPreset is the recipe of a run that is given neither images nor a recipe.
 const demoPreset = "demo"
 
 // loadForPretrain resolves the settings of a pre-training run: those of the demo
-// when neither --config nor data are given.
+// when there is no --config and the images are the demo's.
 func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error) {
 	req := s.request(overrides)
-	if len(req.Configs) == 0 && !namesData(req) {
+	plain, err := configs.Load(req)
+	if err == nil && len(req.Configs) == 0 && strings.HasPrefix(plain.Config.Data.Path, "demo:") {
 		req.Configs = []string{demoPreset}
+		return configs.Load(req)
 	}
-	return configs.Load(req)
-}
-
-// namesData reports whether the request sets data.path anywhere but in a config.
-func namesData(req configs.Request) bool {
-	for _, f := range req.Flags {
-		if f.Key == "data.path" {
-			return true
-		}
-	}
-	for _, o := range req.Overrides {
-		if strings.HasPrefix(o, "data.path=") {
-			return true
-		}
-	}
-	_, set := os.LookupEnv(configs.EnvPrefix + "DATA_PATH")
-	return set
+	return plain, err
 }
