@@ -72,6 +72,7 @@ var below = []rule{
 	{pkg: "bench/...", may: []string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
 	{pkg: "cmd/...", may: []string{"..."}},
 	{pkg: "faults", may: nil, test: []string{"..."}},
+	{pkg: "docs", may: nil},
 	{pkg: "internal/...", may: []string{"core", "internal/..."}}, // test support
 }
 
