@@ -1,0 +1,79 @@
+// Package mae is the masked autoencoder of He, Chen, Xie, Li, Dollár and Girshick,
+// "Masked Autoencoders Are Scalable Vision Learners" (2021), https://arxiv.org/abs/2111.06377.
+//
+// Most patches of an image are hidden. The network sees the others only; a small decoder
+// gets its tokens, a learned token in every hidden place and the positions of all, and
+// predicts the pixels. The loss is the mean squared error over the hidden patches.
+package mae
+
+import (
+	"fmt"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// MAE holds the options; New gives the values of the paper.
+type MAE struct {
+	MaskRatio    float64 `option:"mask_ratio" min:"0" below:"1" help:"share of the patches that are hidden; int(L*(1-ratio)) stay"`
+	NormPixLoss  bool    `option:"norm_pix_loss" help:"predict pixels normalised by mean and standard deviation of their patch"`
+	DecoderDim   int     `option:"decoder_dim" min:"4" help:"width of the decoder, divisible by 4 and by decoder_heads"`
+	DecoderDepth int     `option:"decoder_depth" min:"0" help:"blocks of the decoder"`
+	DecoderHeads int     `option:"decoder_heads" min:"1" help:"attention heads of the decoder"`
+	MLPRatio     float64 `option:"mlp_ratio" above:"0" help:"hidden width of the decoder's MLPs divided by decoder_dim"`
+}
+
+// New returns the objective with the defaults of the paper: 75 % hidden, normalised
+// pixels, a decoder 512 wide with 8 blocks and 16 heads for every backbone.
+func New() *MAE {
+	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4}
+}
+
+// Info implements sdk.Objective.
+func (o *MAE) Info() sdk.Info {
+	return sdk.Info{
+		Name:    "mae",
+		Version: "1.0.0",
+		Summary: "masked autoencoder: hide most patches, reconstruct their pixels",
+		Paper:   "He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, https://arxiv.org/abs/2111.06377",
+		License: "Apache-2.0",
+	}
+}
+
+// Plan implements sdk.Objective. Parameters carry the names of the official code.
+func (o *MAE) Plan(b *sdk.Builder) error {
+	b.Require(&pb.BackboneRequirements{
+		Families:   []string{"vit"},
+		PosEmbed:   pb.BackboneRequirements_POS_EMBED_SINCOS_COLUMN,
+		ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED,
+		Init:       "mae",
+	})
+	image := b.View("image", sdk.Flip(0.5)) // the crop is the user's: the paper's is 0.2..1 of the area
+	patches := image.Patches()
+	kept := int(float64(patches) * (1 - o.MaskRatio)) // truncation as in the official code: 10 patches at 0.9 keep none
+	if kept < 1 {
+		b.Failf("mask_ratio %v keeps none of the %d patches; use a smaller one", o.MaskRatio, patches)
+	}
+	mask := b.KeepMask("mask", image, kept, func(c *sdk.MaskCall, i int, keep []int32) {
+		sdk.RandomKeep(c.RNG(i), patches, keep)
+	})
+
+	x := b.Student("encoder", image, sdk.Drop(mask)).Tokens()                      // [B,1+K,D]
+	x = b.Linear("decoder_embed", x, o.DecoderDim)                                 // [B,1+K,D']
+	token := b.Param("mask_token", []int{1, 1, o.DecoderDim}, sdk.InitNormal(.02)) // decayed, as in the official code
+	x = b.RestoreTokens(x, token, mask)                                            // [B,1+L,D']
+	x = b.AddPositions(x, b.SinCosColumn("decoder_pos_embed", image, o.DecoderDim, 1), 0)
+	for i := range o.DecoderDepth {
+		x = b.Block(fmt.Sprintf("decoder_blocks.%d", i), x, o.DecoderHeads, int(float64(o.DecoderDim)*o.MLPRatio))
+	}
+	x = b.LayerNorm("decoder_norm", x)
+	x = b.Linear("decoder_pred", x, b.PatchDim())
+	prediction := b.SliceTokens(x, 1, 0) // [B,L,p*p*C], the class token dropped
+
+	target := b.Patches(image, sdk.ChannelLast)
+	if o.NormPixLoss {
+		target = b.NormalizePatches(target)
+	}
+	b.Picture("reconstruction", prediction, pb.Picture_LAYOUT_PATCHES_HWC, o.NormPixLoss, image, mask)
+	return b.Minimize(b.PatchMSE(prediction, target, mask))
+}

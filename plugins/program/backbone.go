@@ -1,0 +1,223 @@
+package program
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/vit"
+)
+
+// The prefixes of names in the store. A name is a prefix and the name that the official code uses: timm's for the
+// backbone, the objective's own for everything else.
+const (
+	BackbonePrefix = "backbone." // weights of the student's backbone
+	HeadPrefix     = "head."     // parameters of the objective
+	TeacherPrefix  = "teacher."  // goes before either: teacher.backbone.… and teacher.head.…
+	BufferPrefix   = "buffer."   // buffers of the objective
+)
+
+// BackboneInfo tells an objective what network it is opened for. mean and std are those that views are normalised
+// with, one number per channel.
+func BackboneInfo(c vit.Config, mean, std []float64) *pb.BackboneInfo {
+	c = c.Normalized()
+	rows, cols := c.Grid()
+	return &pb.BackboneInfo{
+		Name: c.Name, Family: "vit", Dim: uint32(c.Dim), Depth: uint32(c.Depth), Heads: uint32(c.Heads),
+		Patch: uint32(c.Patch), ImageH: uint32(c.ImageH), ImageW: uint32(c.ImageW), GridH: uint32(rows), GridW: uint32(cols),
+		Channels: uint32(c.Channels), Mean: mean, Std: std,
+		PrefixTokens: uint32(c.Prefix()), LayerNormEps: c.LNEps,
+	}
+}
+
+// Backbone applies what a plan requires of the network to a config, and names the initialisation. The recommended
+// stochastic depth is taken only where the config has none.
+func Backbone(c vit.Config, r *pb.BackboneRequirements) (vit.Config, vit.Scheme, error) {
+	c = c.Normalized()
+	scheme := vit.SchemeTimm
+	if r.GetInit() != "" {
+		scheme = vit.Scheme(r.GetInit())
+		if !slices.Contains(vit.Schemes(), scheme) {
+			return c, "", fmt.Errorf("the plan asks for initialisation %q: want one of %v", r.GetInit(), vit.Schemes())
+		}
+	}
+	if f := r.GetFamilies(); len(f) > 0 && !slices.Contains(f, "vit") {
+		return c, "", fmt.Errorf("the objective works with backbones of the families %v; %s is a vit", f, c.Name)
+	}
+	switch r.GetPosEmbed() {
+	case pb.BackboneRequirements_POS_EMBED_LEARNED:
+		c.PosEmbed = vit.PosLearned
+	case pb.BackboneRequirements_POS_EMBED_SINCOS_COLUMN:
+		c.PosEmbed, c.PosInterp = vit.PosSinCos, vit.InterpolateMAE
+	case pb.BackboneRequirements_POS_EMBED_SINCOS_ROW:
+		c.PosEmbed = vit.PosSinCosRow
+	case pb.BackboneRequirements_POS_EMBED_NONE:
+		c.PosEmbed = vit.PosNone
+	}
+	switch r.GetClassToken() {
+	case pb.BackboneRequirements_CLASS_TOKEN_REQUIRED:
+		c.ClassToken = true
+	case pb.BackboneRequirements_CLASS_TOKEN_NONE:
+		c.ClassToken = false
+	}
+	switch r.GetRelPos() {
+	case pb.BackboneRequirements_REL_POS_NONE:
+		c.RelPos = vit.RelPosNone
+	case pb.BackboneRequirements_REL_POS_SHARED:
+		c.RelPos = vit.RelPosShared
+	case pb.BackboneRequirements_REL_POS_PER_BLOCK:
+		c.RelPos = vit.RelPosPerBlock
+	}
+	if r.GetLayerScale() != 0 {
+		c.LayerScale = r.GetLayerScale()
+	}
+	if r.GetSplitQkvBias() {
+		c.QKVBias, c.SplitQVBias = true, true
+	}
+	if c.DropPath == 0 {
+		c.DropPath = r.GetDropPath()
+	}
+	return c, scheme, c.Validate()
+}
+
+// flagBackbone applies the plan's rules of weight decay and freezing to the student's weights.
+func flagBackbone(b *vit.Backbone, r *pb.BackboneRequirements) error {
+	for _, p := range b.Weights() {
+		name := p.Name[len(b.Prefix):]
+		switch r.GetDecayRule() {
+		case pb.BackboneRequirements_DECAY_MATRICES:
+			p.Decay = vit.MatrixDecay(name, p.Shape)
+		case pb.BackboneRequirements_DECAY_ALL:
+			p.Decay = true
+		case pb.BackboneRequirements_DECAY_NONE:
+			p.Decay = false
+		default:
+			return fmt.Errorf("the plan's decay rule %v is not known to this version of vittool", r.GetDecayRule())
+		}
+		plain, err := matches(r.GetNoDecay(), name)
+		if err != nil {
+			return fmt.Errorf("no_decay of the plan: %w", err)
+		}
+		if plain {
+			p.Decay = false
+		}
+		frozen, err := matches(r.GetFrozen(), name)
+		if err != nil {
+			return fmt.Errorf("frozen of the plan: %w", err)
+		}
+		if frozen {
+			p.Frozen = true
+		}
+	}
+	return nil
+}
+
+// matches reports whether any of the patterns, as of path.Match, fits the name.
+func matches(patterns []string, name string) (bool, error) {
+	for _, p := range patterns {
+		ok, err := path.Match(p, name)
+		if err != nil {
+			return false, fmt.Errorf("pattern %q: %w", p, err)
+		}
+		if ok {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// addParam creates a parameter of the objective, or returns the one that the store has.
+func addParam(store *core.Store, spec *pb.ParamSpec, seed uint64) (*core.Parameter, error) {
+	shape, err := shapeOf(spec.GetShape())
+	if err != nil {
+		return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
+	}
+	name := HeadPrefix + spec.GetName()
+	p := store.Get(name)
+	if p == nil {
+		init, data, err := initOf(spec.GetInit(), shape)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
+		}
+		if p, err = store.Add(name, shape, init, seed); err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
+		}
+		if data != nil {
+			copy(p.Data, data)
+		}
+	}
+	if !p.Shape.Equal(shape) {
+		return nil, fmt.Errorf("parameter %s is %v in the store and %v in the plan", spec.GetName(), p.Shape, shape)
+	}
+	p.Decay = spec.GetDecay()
+	p.LRScale = spec.GetLrScale()
+	if p.LRScale == 0 {
+		p.LRScale = 1
+	}
+	p.Frozen = spec.GetFrozen()
+	p.FreezeUntil = int(spec.GetFreezeUntil())
+	p.UnitNormRows = spec.GetUnitNormRows()
+	return p, nil
+}
+
+// shapeOf converts a shape of the contract; dimensions beyond 2^31 are refused before anything is allocated.
+func shapeOf(dims []uint64) (core.Shape, error) {
+	s := make(core.Shape, len(dims))
+	total := uint64(1)
+	for i, d := range dims {
+		if d == 0 || d > 1<<31 || total > 1<<34/d {
+			return nil, fmt.Errorf("shape %v: dimensions must be positive and their product below 2^34", dims)
+		}
+		total *= d
+		s[i] = int(d)
+	}
+	return s, nil
+}
+
+// initOf converts an initialisation; for tables and stored data it returns the values too.
+func initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
+	fanIn, fanOut := int(in.GetFanIn()), int(in.GetFanOut())
+	if fanIn == 0 && len(shape) > 1 {
+		fanIn = shape[1:].Size()
+	}
+	if fanOut == 0 && len(shape) > 1 {
+		fanOut = shape.Size() / shape[1]
+	}
+	switch in.GetKind() {
+	case pb.Init_KIND_ZEROS:
+		return core.Init{Kind: "zeros"}, nil, nil
+	case pb.Init_KIND_ONES:
+		return core.Init{Kind: "ones"}, nil, nil
+	case pb.Init_KIND_CONSTANT:
+		return core.Init{Kind: "constant", A: in.GetA()}, nil, nil
+	case pb.Init_KIND_NORMAL:
+		return core.Init{Kind: "normal", A: in.GetA()}, nil, nil
+	case pb.Init_KIND_TRUNC_NORMAL:
+		return core.Init{Kind: "trunc_normal", A: in.GetA(), B: in.GetB()}, nil, nil
+	case pb.Init_KIND_UNIFORM:
+		return core.Init{Kind: "uniform", A: in.GetA()}, nil, nil
+	case pb.Init_KIND_XAVIER_UNIFORM:
+		return core.Init{Kind: "xavier_uniform", FanIn: fanIn, FanOut: fanOut}, nil, nil
+	case pb.Init_KIND_FAN_IN_UNIFORM:
+		return core.Init{Kind: "fan_in_uniform", FanIn: fanIn}, nil, nil
+	case pb.Init_KIND_SINCOS_COLUMN, pb.Init_KIND_SINCOS_ROW:
+		kind := vit.PosSinCos
+		if in.GetKind() == pb.Init_KIND_SINCOS_ROW {
+			kind = vit.PosSinCosRow
+		}
+		rows, cols, prefix := int(in.GetRows()), int(in.GetCols()), int(in.GetPrefix())
+		if len(shape) != 3 || shape[0] != 1 || rows <= 0 || cols <= 0 || shape[1] != prefix+rows*cols || shape[2]%4 != 0 {
+			return core.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
+				prefix, rows, cols, prefix+rows*cols, shape)
+		}
+		return core.Init{Kind: "zeros"}, vit.SinCosTable(kind, shape[2], rows, cols, prefix), nil
+	case pb.Init_KIND_DATA:
+		if len(in.GetValues()) != shape.Size() {
+			return core.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
+		}
+		return core.Init{Kind: "zeros"}, in.GetValues(), nil
+	}
+	return core.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
+}

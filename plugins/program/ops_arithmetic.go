@@ -1,0 +1,129 @@
+package program
+
+import (
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+var arithmeticOperators = []Operator{
+	{
+		Name: pb.OpAdd, Summary: "a + b.",
+		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.Add(c.input("a"), c.input("b"))} },
+	},
+	{
+		Name: pb.OpMul, Summary: "a · b, element by element.",
+		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mul(c.input("a"), c.input("b"))} },
+	},
+	{
+		Name: pb.OpScale, Summary: "x times a constant, and times a scheduled number if one is given.",
+		Inputs: []Input{
+			{Name: "x", Shape: "[…]"}, {Name: "factor", Shape: "[]", Optional: true, Doc: "no gradient flows into it"},
+		},
+		Attributes: []Attribute{{Name: "factor", Type: Float, Default: 1.0}},
+		Outputs:    []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node {
+			x := c.input("x")
+			if by := c.optional("factor"); by != nil {
+				x = c.g.ScaleBy(x, by)
+				if c.float("factor") == 1 {
+					return []*core.Node{x}
+				}
+			}
+			return []*core.Node{c.g.Scale(x, c.float("factor"))}
+		},
+	},
+	{
+		Name: pb.OpSum, Summary: "Sum of all elements.",
+		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.Sum(c.input("x"))} },
+	},
+	{
+		Name: pb.OpMean, Summary: "Mean of all elements.",
+		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mean(c.input("x"))} },
+	},
+	{
+		Name: pb.OpMatMul, Summary: "Matrix product, of the transposes where asked for.",
+		Inputs: []Input{{Name: "a", Shape: "[M, K]"}, {Name: "b", Shape: "[K, N]"}},
+		Attributes: []Attribute{
+			{Name: "transpose_a", Type: Bool, Default: false, Doc: "a is [K, M]"}, {Name: "transpose_b", Type: Bool, Default: false, Doc: "b is [N, K]"},
+		},
+		Outputs: []Output{{Name: "y", Shape: "[M, N]"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{c.g.MatMul(c.input("a"), c.input("b"), c.bool("transpose_a"), c.bool("transpose_b"))}
+		},
+	},
+	{
+		Name: pb.OpReshape, Summary: "The same elements in another shape.",
+		Inputs:     []Input{{Name: "x", Shape: "[…]"}},
+		Attributes: []Attribute{{Name: "shape", Type: Ints, Required: true, Doc: "0 keeps the dimension at that place; one -1 is inferred"}},
+		Outputs:    []Output{{Name: "y", Shape: "shape"}},
+		build: func(c *call) []*core.Node {
+			x := c.input("x")
+			return []*core.Node{c.g.Reshape(x, reshaped(c, x.Shape()))}
+		},
+	},
+	{
+		Name: pb.OpConcat, Summary: "Tensors side by side along an axis; the other axes must agree.",
+		Inputs:     []Input{{Name: "x", Shape: "[…]", Repeated: true}},
+		Attributes: []Attribute{{Name: "axis", Type: Int, Default: 0, Doc: "negative: from the end"}},
+		Outputs:    []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{concat(c, c.axis("axis", c.input("x")), c.in["x"])}
+		},
+	},
+	{
+		Name: pb.OpStopGradient, Summary: "x, with no gradient behind it.",
+		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.StopGradient(c.input("x"))} },
+	},
+}
+
+// reshaped fills in the zeros and the -1 of a shape attribute.
+func reshaped(c *call, from core.Shape) core.Shape {
+	asked := c.ints("shape")
+	to, infer, known := make(core.Shape, len(asked)), -1, 1
+	for i, d := range asked {
+		switch {
+		case d == 0 && i < len(from):
+			d = from[i]
+		case d == -1 && infer < 0:
+			infer = i
+			continue
+		case d < 1:
+			c.fail("shape %v: dimension %d cannot be %d", asked, i, d)
+		}
+		if d > from.Size() {
+			c.fail("shape %v does not hold the %d elements of x", asked, from.Size())
+		}
+		to[i] = d
+		known *= d
+	}
+	if infer >= 0 && known > 0 && from.Size()%known == 0 {
+		to[infer] = from.Size() / known
+	}
+	if to.Size() != from.Size() {
+		c.fail("shape %v does not hold the %d elements of x", asked, from.Size())
+	}
+	return to
+}
+
+// concat joins along any axis: the dimensions before it are seen as samples and those behind it as channels.
+func concat(c *call, axis int, xs []*core.Node) *core.Node {
+	first := xs[0].Shape()
+	out := first.Clone()
+	out[axis] = 0
+	before, after := first[:axis].Size(), first[axis+1:].Size()
+	var parts []*core.Node
+	for i, x := range xs {
+		s := x.Shape()
+		if len(s) != len(first) || !s[:axis].Equal(first[:axis]) || !s[axis+1:].Equal(first[axis+1:]) {
+			c.fail("x number %d does not fit the first one but for axis %d", i, axis)
+		}
+		out[axis] += s[axis]
+		parts = append(parts, c.g.Reshape(x, core.Shape{before, s[axis], after}))
+	}
+	return c.g.Reshape(c.g.ConcatTokens(parts...), out)
+}

@@ -1,0 +1,60 @@
+package program
+
+import (
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+// patchLoss is the row of a loss over patches.
+func patchLoss(name, summary string, attributes []Attribute, build func(c *call) (loss, perPatch *core.Node)) Operator {
+	return Operator{
+		Name: name, Summary: summary + " It is averaged over the values of a patch, then over all hidden patches of the batch.",
+		Inputs: []Input{
+			{Name: "prediction", Shape: "[B, L, P]"},
+			{Name: "target", Shape: "[B, L, P]", Doc: "no gradient flows into it"},
+			{Name: "mask", Shape: "[B, L]", Doc: "1 = hidden, counts; 0 = visible, does not"},
+		},
+		Attributes: attributes,
+		Outputs: []Output{
+			{Name: "loss", Shape: "[]"},
+			{Name: "per_patch", Shape: "[B, L]", Doc: "of every patch, hidden or not; without a gradient"},
+		},
+		build: func(c *call) []*core.Node {
+			loss, perPatch := build(c)
+			return []*core.Node{loss, perPatch}
+		},
+	}
+}
+
+var lossOperators = []Operator{
+	patchLoss(pb.OpPatchMSE, "Squared difference.", nil, func(c *call) (*core.Node, *core.Node) {
+		return c.g.PatchMSE(c.input("prediction"), c.input("target"), c.input("mask"))
+	}),
+	patchLoss(pb.OpPatchL1, "Absolute difference.", nil, func(c *call) (*core.Node, *core.Node) {
+		return c.g.PatchL1(c.input("prediction"), c.input("target"), c.input("mask"))
+	}),
+	patchLoss(pb.OpPatchSmoothL1, "Smooth absolute difference: d²/(2·beta) below beta, |d| - beta/2 above.",
+		[]Attribute{{Name: "beta", Type: Float, Default: 1.0, Doc: "positive"}},
+		func(c *call) (*core.Node, *core.Node) {
+			return c.g.PatchSmoothL1(c.input("prediction"), c.input("target"), c.input("mask"), c.float("beta"))
+		}),
+	{
+		Name: pb.OpCrossEntropy, Summary: "Mean over rows of the cross-entropy of softmax(logits) with labels.",
+		Inputs: []Input{
+			{Name: "logits", Shape: "[R, C]"},
+			{Name: "labels", Shape: "[R] or [R, C]", Either: true, Doc: "classes as integers, or probabilities; no gradient flows into them"},
+			{Name: "weights", Shape: "[R]", Optional: true, Doc: "of the rows; the mean is the weighted sum over their sum"},
+		},
+		Outputs: []Output{{Name: "loss", Shape: "[]"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{c.g.SoftmaxCrossEntropy(c.rank("logits", 2), c.input("labels"), c.optional("weights"))}
+		},
+	},
+	{
+		Name: pb.OpEvaluate, Summary: "The loss that the plugin computes itself, with its gradients, in shared memory.",
+		Inputs:   []Input{{Name: "…", Shape: "[…]", Doc: "as EvaluateSpec.inputs of the plan names them", Optional: true, Repeated: true}},
+		Outputs:  []Output{{Name: "loss", Shape: "[]"}},
+		anyInput: true,
+		build:    buildEvaluate,
+	},
+}

@@ -1,0 +1,150 @@
+package program_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/vit"
+)
+
+// TestReference runs every file of the reference folders vit and mae. What a file holds follows from its own config;
+// a file that cannot be interpreted fails.
+func TestReference(t *testing.T) {
+	for _, folder := range []string{"vit", "mae"} {
+		for _, path := range golden.Files(t, folder) {
+			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
+		}
+	}
+}
+
+func referenceFile(t *testing.T, path string) {
+	switch golden.Name(path) {
+	case "vit/init_stats", "mae/init_stats":
+		initStatistics(t, path)
+		return
+	case "mae/augmentation":
+		augmentation(t, path)
+		return
+	}
+	c := golden.Open(t, path)
+	var kind struct {
+		Objective string `json:"objective"`
+	}
+	c.ConfigInto(t, &kind)
+	switch kind.Objective {
+	case "vit":
+		vitForward(t, c)
+	case "vit_sincos":
+		sinCosTables(t, c)
+	case "vit_pos_interp":
+		positionInterpolation(t, c)
+	case "vit_procedural":
+		proceduralViT(t, c)
+	case "mae":
+		maeCase(t, c)
+	case "mae_procedural":
+		proceduralMAE(t, c)
+	default:
+		t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
+	}
+}
+
+// caseConfig is what the reference says of a network and its objective.
+type caseConfig struct {
+	Size        imageSize   `json:"img_size"`
+	InputSize   *imageSize  `json:"input_size"`
+	Patch       int         `json:"patch"`
+	Dim         int         `json:"dim"`
+	Depth       int         `json:"depth"`
+	Heads       int         `json:"heads"`
+	MLPRatio    float64     `json:"mlp_ratio"`
+	QKVBias     *bool       `json:"qkv_bias"`
+	LNEps       float64     `json:"ln_eps"`
+	Batch       int         `json:"batch"`
+	DecDim      int         `json:"dec_dim"`
+	DecDepth    int         `json:"dec_depth"`
+	DecHeads    int         `json:"dec_heads"`
+	MaskRatio   float64     `json:"mask_ratio"`
+	NormPixLoss bool        `json:"norm_pix_loss"`
+	LenKeep     *int        `json:"len_keep"`
+	Trainable   []string    `json:"trainable"`
+	Frozen      []string    `json:"frozen"`
+	Trajectory  *trajectory `json:"traj"`
+	procedural
+}
+
+// trajectory is the training recipe of a case.
+type trajectory struct {
+	Optimizer      string     `json:"optimizer"`
+	LR             float64    `json:"lr"`
+	MinLR          float64    `json:"min_lr"`
+	Betas          [2]float64 `json:"betas"`
+	Eps            float64    `json:"eps"`
+	WeightDecay    float64    `json:"weight_decay"`
+	WarmupEpochs   float64    `json:"warmup_epochs"`
+	Epochs         float64    `json:"epochs"`
+	ItersPerEpoch  int        `json:"iters_per_epoch"`
+	FirstIteration int        `json:"first_iteration"`
+	Steps          int        `json:"steps"`
+	NoDecay        []string   `json:"no_decay"`
+}
+
+// imageSize is one number or height and width.
+type imageSize struct{ H, W int }
+
+func (s *imageSize) UnmarshalJSON(b []byte) error {
+	var one int
+	if json.Unmarshal(b, &one) == nil {
+		s.H, s.W = one, one
+		return nil
+	}
+	return json.Unmarshal(b, &[]any{&s.H, &s.W})
+}
+
+// vit is the encoder that the case describes.
+func (c caseConfig) vit(channels int, positions vit.PosEmbed) vit.Config {
+	return vit.Config{
+		Name: "reference", ImageH: c.Size.H, ImageW: c.Size.W, Patch: c.Patch, Channels: channels,
+		Dim: c.Dim, Depth: c.Depth, Heads: c.Heads, MLPRatio: c.MLPRatio, LNEps: c.LNEps,
+		QKVBias: c.QKVBias == nil || *c.QKVBias, PosEmbed: positions, ClassToken: true,
+	}
+}
+
+func newEngine(t testing.TB) *core.Engine {
+	t.Helper()
+	e, err := core.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// loadBackbone fills a backbone from "param.<name>"; each of its weights must be there.
+func loadBackbone(t testing.TB, c *golden.Case, b *vit.Backbone) {
+	t.Helper()
+	for _, p := range b.Weights() {
+		name := "param." + p.Name[len(b.Prefix):]
+		if s := c.Tensor(t, name).Shape; !s.Equal(p.Shape) {
+			t.Fatalf("%s: %s is %v, the network has %v", c, name, s, p.Shape)
+		}
+		copy(p.Data, c.F32(t, name))
+	}
+}
+
+func run(t testing.TB, e *core.Executable) {
+	t.Helper()
+	if err := e.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(prefix string, list []string) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range list {
+		set[prefix+n] = true
+	}
+	return set
+}

@@ -1,0 +1,163 @@
+package program_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/vit"
+)
+
+// vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its gradients.
+func vitForward(t *testing.T, c *golden.Case) {
+	var cfg caseConfig
+	c.ConfigInto(t, &cfg)
+	images := c.Tensor(t, "input.images")
+	store := core.NewStore()
+	model := cfg.vit(images.Shape[1], vit.PosLearned)
+	model.PosInterp = vit.InterpolateDINO
+	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loadBackbone(t, c, b)
+
+	g := core.NewGraph(newEngine(t))
+	x := g.Input("images", images.Shape).RequireGrad()
+	copy(x.Value(), c.F32(t, "input.images"))
+	w := g.Input("w", c.Tensor(t, "input.w").Shape)
+	copy(w.Value(), c.F32(t, "input.w"))
+	out, err := b.Forward(g, x, vit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	class, err := out.Class()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]*core.Node{
+		"out.patch_embed": b.EmbedPatches(g, b.Patches(g, x)),
+		"out.pos_embed":   out.Positions,
+		"out.tokens":      out.Tokens,
+		"out.cls":         class,
+	}
+	for i := range out.Blocks {
+		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
+		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+	}
+	loss := g.Dot(out.Tokens, w)
+	var extra []*core.Node
+	for _, name := range c.Names("out.") {
+		if want[name] == nil {
+			t.Fatalf("%s: there is no test for %s", c, name)
+		}
+		extra = append(extra, want[name])
+	}
+	exe, err := g.Compile(loss, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, exe)
+	for _, name := range c.Names("out.") {
+		c.Compare(t, golden.ViT, name, want[name].Value())
+	}
+	c.Compare(t, golden.ViT, "loss", loss.Value())
+	for _, name := range cfg.Trainable {
+		compareGradient(t, c, exe, name, b.Weight(name))
+	}
+	if c.Has("grad_input.images") {
+		c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
+	}
+}
+
+func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *core.Parameter) {
+	t.Helper()
+	if p == nil {
+		t.Errorf("%s: the network has no parameter %s", c, name)
+		return
+	}
+	g := exe.Grad(p)
+	if g == nil {
+		t.Errorf("%s: no gradient reaches %s", c, name)
+		return
+	}
+	c.Compare(t, golden.ViT, "grad."+name, g)
+}
+
+func sinCosTables(t *testing.T, c *golden.Case) {
+	var cfg struct {
+		Cases []struct {
+			Index  int    `json:"index"`
+			Method string `json:"method"`
+			Dim    int    `json:"dim"`
+			Grid   [2]int `json:"grid"`
+			Class  bool   `json:"cls_token"`
+		} `json:"cases"`
+	}
+	c.ConfigInto(t, &cfg)
+	if len(cfg.Cases) != len(c.Names("case.")) || len(cfg.Cases) == 0 {
+		t.Fatalf("%s: %d cases and %d tables", c, len(cfg.Cases), len(c.Names("case.")))
+	}
+	for _, k := range cfg.Cases {
+		kind, ok := map[string]vit.PosEmbed{"mae": vit.PosSinCos, "mocov3": vit.PosSinCosRow}[k.Method]
+		if !ok {
+			t.Fatalf("%s: unknown method %q", c, k.Method)
+		}
+		prefix := 0
+		if k.Class {
+			prefix = 1
+		}
+		table := vit.SinCosTable(kind, k.Dim, k.Grid[0], k.Grid[1], prefix)
+		c.Compare(t, golden.ViT, fmt.Sprintf("case.%d.out", k.Index), table)
+	}
+}
+
+func positionInterpolation(t *testing.T, c *golden.Case) {
+	var cfg struct {
+		Cases []struct {
+			Index  int    `json:"index"`
+			Method string `json:"method"`
+			In     [2]int `json:"grid_in"`
+			Out    [2]int `json:"grid_out"`
+		} `json:"cases"`
+	}
+	c.ConfigInto(t, &cfg)
+	if len(cfg.Cases) == 0 {
+		t.Fatalf("%s: no cases", c)
+	}
+	e := newEngine(t)
+	checked := 0
+	for _, k := range cfg.Cases {
+		in := c.Tensor(t, fmt.Sprintf("case.%d.in", k.Index))
+		g := core.NewGraph(e)
+		table := g.Input("table", in.Shape)
+		copy(table.Value(), c.F32(t, in.Name))
+		out := g.InterpolatePositions(table, k.In[0], k.In[1], k.Out[0], k.Out[1], k.Method)
+		if k.In == k.Out {
+			out = g.Scale(out, 1)
+		}
+		exe, err := g.Compile(nil, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, exe)
+		c.Compare(t, golden.ViT, fmt.Sprintf("case.%d.out", k.Index), out.Value())
+		checked += 2
+	}
+	if checked != len(c.Names("case.")) {
+		t.Fatalf("%s: %d of %d tensors were read", c, checked, len(c.Names("case.")))
+	}
+}
+
+// blockIndex reads the number at the end of names such as out.enc.block.3.
+func blockIndex(t testing.TB, name string) int {
+	t.Helper()
+	i, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
+	if err != nil {
+		t.Fatalf("%s has no index", name)
+	}
+	return i
+}

@@ -1,0 +1,326 @@
+// Package schema checks the options of an objective against what the objective
+// declares (pb.Option). The host uses it before a plugin is opened, so that a wrong
+// key or value is reported with the valid ones and nothing has started yet; the SDK
+// uses it again inside the plugin, for hosts that do not check.
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+// Error is a configuration error of one option: what is wrong and what is valid.
+type Error struct {
+	Key  string // option, without the prefix objective.options
+	Text string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Text) }
+
+// Complete checks values against options, fills in the defaults and returns the
+// canonical JSON object (keys sorted) that OpenRequest.config_json carries. Numbers
+// may arrive as any Go number, as json.Number or as text such as "0.75".
+// The error is an *Error that names the option.
+func Complete(options []*pb.Option, values map[string]any) ([]byte, error) {
+	known := make(map[string]*pb.Option, len(options))
+	for _, o := range options {
+		known[o.Key] = o
+	}
+	out := make(map[string]any, len(options))
+	keys := make([]string, 0, len(values))
+	for k := range values {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		o, ok := known[k]
+		if !ok {
+			return nil, &Error{k, unknown(k, options)}
+		}
+		v, err := Convert(o, values[k])
+		if err != nil {
+			return nil, &Error{k, err.Error()}
+		}
+		out[k] = v
+	}
+	for _, o := range options {
+		if _, ok := out[o.Key]; ok {
+			continue
+		}
+		v, err := Default(o)
+		if err != nil {
+			return nil, &Error{o.Key, err.Error()}
+		}
+		out[o.Key] = v
+	}
+	return json.Marshal(out)
+}
+
+// Parse is Complete for a JSON object; empty input means no values.
+func Parse(options []*pb.Option, config []byte) ([]byte, error) {
+	values := map[string]any{}
+	if len(bytes.TrimSpace(config)) > 0 {
+		d := json.NewDecoder(bytes.NewReader(config))
+		d.UseNumber()
+		if err := d.Decode(&values); err != nil {
+			return nil, fmt.Errorf("options are not a JSON object: %w", err)
+		}
+		if d.More() {
+			return nil, fmt.Errorf("options are not one JSON object: text follows it")
+		}
+	}
+	return Complete(options, values)
+}
+
+// Default is the checked default value of an option.
+func Default(o *pb.Option) (any, error) {
+	d := json.NewDecoder(strings.NewReader(o.DefaultJson))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("the objective's default %q is not JSON: %v", o.DefaultJson, err)
+	}
+	v, err := Convert(o, v)
+	if err != nil {
+		return nil, fmt.Errorf("the objective's default: %w", err)
+	}
+	return v, nil
+}
+
+// Check reports declarations that no value can satisfy: bad keys, duplicates, unusable defaults.
+func Check(options []*pb.Option) error {
+	seen := map[string]bool{}
+	for _, o := range options {
+		if !validKey(o.Key) {
+			return &Error{o.Key, "a key is lower-case letters, digits and underscores, starting with a letter"}
+		}
+		if seen[o.Key] {
+			return &Error{o.Key, "declared twice"}
+		}
+		seen[o.Key] = true
+		if _, err := Default(o); err != nil {
+			return &Error{o.Key, err.Error()}
+		}
+		if o.Help == "" {
+			return &Error{o.Key, "has no help text"}
+		}
+	}
+	return nil
+}
+
+func validKey(k string) bool {
+	for i, c := range k {
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '_')) {
+			return false
+		}
+	}
+	return k != ""
+}
+
+// Convert turns v into the Go value of the option's type: bool, int64, float64, string,
+// []int64, []float64 or []string, within the declared range and choices.
+func Convert(o *pb.Option, v any) (any, error) {
+	switch o.Type {
+	case pb.Option_TYPE_BOOL:
+		switch b := v.(type) {
+		case bool:
+			return b, nil
+		case string:
+			if b == "true" || b == "false" {
+				return b == "true", nil
+			}
+		}
+		return nil, fmt.Errorf("%s is not true or false", show(v))
+	case pb.Option_TYPE_INT:
+		return integer(o, v)
+	case pb.Option_TYPE_FLOAT:
+		return number(o, v)
+	case pb.Option_TYPE_STRING:
+		return text(o, v)
+	case pb.Option_TYPE_INTS:
+		return list(o, v, integer)
+	case pb.Option_TYPE_FLOATS:
+		return list(o, v, number)
+	case pb.Option_TYPE_STRINGS:
+		return list(o, v, text)
+	}
+	return nil, fmt.Errorf("the objective declares an unknown type %v", o.Type)
+}
+
+func list[T any](o *pb.Option, v any, one func(*pb.Option, any) (T, error)) ([]T, error) {
+	var items []any
+	switch l := v.(type) {
+	case []any:
+		items = l
+	case []int:
+		for _, x := range l {
+			items = append(items, x)
+		}
+	case []int64:
+		for _, x := range l {
+			items = append(items, x)
+		}
+	case []float64:
+		for _, x := range l {
+			items = append(items, x)
+		}
+	case []string:
+		for _, x := range l {
+			items = append(items, x)
+		}
+	default:
+		return nil, fmt.Errorf("%s is not a list", show(v))
+	}
+	out := make([]T, 0, len(items))
+	for i, x := range items {
+		y, err := one(o, x)
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
+		}
+		out = append(out, y)
+	}
+	return out, nil
+}
+
+func asFloat(v any) (float64, bool) {
+	switch x := v.(type) {
+	case int:
+		return float64(x), true
+	case int32:
+		return float64(x), true
+	case int64:
+		return float64(x), true
+	case uint64:
+		return float64(x), true
+	case float32:
+		return float64(x), true
+	case float64:
+		return x, true
+	case json.Number:
+		f, err := x.Float64()
+		return f, err == nil
+	case string:
+		f, err := strconv.ParseFloat(strings.TrimSpace(x), 64)
+		return f, err == nil
+	}
+	return 0, false
+}
+
+func integer(o *pb.Option, v any) (int64, error) {
+	f, ok := asFloat(v)
+	if !ok || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return 0, fmt.Errorf("%s is not a whole number", show(v))
+	}
+	return int64(f), within(o, f)
+}
+
+func number(o *pb.Option, v any) (float64, error) {
+	f, ok := asFloat(v)
+	if !ok || math.IsNaN(f) || math.IsInf(f, 0) {
+		return 0, fmt.Errorf("%s is not a number", show(v))
+	}
+	return f, within(o, f)
+}
+
+func text(o *pb.Option, v any) (string, error) {
+	s, ok := v.(string)
+	if !ok {
+		return "", fmt.Errorf("%s is not text", show(v))
+	}
+	if len(o.Choices) == 0 {
+		return s, nil
+	}
+	for _, c := range o.Choices {
+		if c == s {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("%q is not one of %s", s, strings.Join(o.Choices, ", "))
+}
+
+func within(o *pb.Option, f float64) error {
+	low := o.Min != nil && (f < *o.Min || o.ExclusiveMin && f == *o.Min)
+	high := o.Max != nil && (f > *o.Max || o.ExclusiveMax && f == *o.Max)
+	if low || high {
+		return fmt.Errorf("%v is out of range, valid is %s", f, Range(o))
+	}
+	return nil
+}
+
+// Range writes the valid range of an option for people, e.g. "0 < x <= 1"; "" when there is none.
+func Range(o *pb.Option) string {
+	s := "x"
+	if o.Min != nil {
+		sign := " <= "
+		if o.ExclusiveMin {
+			sign = " < "
+		}
+		s = strconv.FormatFloat(*o.Min, 'g', -1, 64) + sign + s
+	}
+	if o.Max != nil {
+		sign := " <= "
+		if o.ExclusiveMax {
+			sign = " < "
+		}
+		s += sign + strconv.FormatFloat(*o.Max, 'g', -1, 64)
+	}
+	if s == "x" {
+		return strings.Join(o.Choices, ", ")
+	}
+	return s
+}
+
+func show(v any) string {
+	if s, ok := v.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(v)
+}
+
+func unknown(key string, options []*pb.Option) string {
+	names := make([]string, 0, len(options))
+	best, dist := "", 4 // a name further away than three edits is no help
+	for _, o := range options {
+		names = append(names, o.Key)
+		if d := distance(key, o.Key); d < dist {
+			best, dist = o.Key, d
+		}
+	}
+	sort.Strings(names)
+	s := "unknown"
+	if best != "" {
+		s += fmt.Sprintf(", did you mean %q?", best)
+	}
+	if len(names) == 0 {
+		return s + " (the objective has no options)"
+	}
+	return s + " Valid: " + strings.Join(names, ", ")
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diag := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			diag, row[j] = row[j], min(row[j]+1, row[j-1]+1, diag+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,213 @@
+package sdk
+
+import (
+	"fmt"
+
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+// LayerOption changes a layer with parameters.
+type LayerOption func(*layer)
+
+type layer struct {
+	weight, bias *pb.Init
+	noBias       bool
+	teacher      bool
+	params       []ParamOption
+}
+
+// WithInit sets the initial weight and bias; nil keeps the default (Xavier, zeros).
+func WithInit(weight, bias *pb.Init) LayerOption {
+	return func(l *layer) {
+		if weight != nil {
+			l.weight = weight
+		}
+		if bias != nil {
+			l.bias = bias
+		}
+	}
+}
+
+// WithoutBias leaves the bias out.
+func WithoutBias() LayerOption { return func(l *layer) { l.noBias = true } }
+
+// OfTeacher reads the averaged copy of the parameters, which must have been declared by
+// the same call without this option.
+func OfTeacher() LayerOption { return func(l *layer) { l.teacher = true } }
+
+// WithParams passes options to each parameter of the layer.
+func WithParams(options ...ParamOption) LayerOption {
+	return func(l *layer) { l.params = append(l.params, options...) }
+}
+
+func newLayer(weight *pb.Init, options []LayerOption) *layer {
+	l := &layer{weight: weight, bias: InitZeros()}
+	for _, o := range options {
+		o(l)
+	}
+	return l
+}
+
+// param declares a parameter of a layer, or finds it when another view of the same layer
+// has declared it already: calling a layer twice shares its weights.
+func (b *Builder) param(l *layer, name string, shape []int, init *pb.Init) Tensor {
+	var p Param
+	if b.names["param "+name] {
+		for _, spec := range b.plan.Params {
+			if spec.Name == name {
+				p = Param{spec}
+			}
+		}
+		if fmt.Sprint(p.spec.GetShape()) != fmt.Sprint(b.shape(name, shape)) {
+			b.Failf("param %q is used with the shapes %v and %v", name, p.spec.GetShape(), shape)
+		}
+	} else {
+		if l.teacher {
+			b.Failf("param %q: declare the student's layer before the teacher's", name)
+		}
+		p = b.Param(name, shape, init, l.params...)
+	}
+	if l.teacher {
+		return p.Teacher()
+	}
+	return p.Tensor()
+}
+
+// Linear is x W^T + b with parameters name.weight [out,in] and name.bias [out].
+func (b *Builder) Linear(name string, x Tensor, out int, options ...LayerOption) Tensor {
+	if x.dim == 0 {
+		b.Failf("linear %q: the size of its input is not known", name)
+		return Tensor{ref: x.ref, dim: out}
+	}
+	l := newLayer(InitXavier(), options)
+	in := []Input{{Name: "x", Value: x}, {Name: "weight", Value: b.param(l, name+".weight", []int{out, x.dim}, l.weight)}}
+	if !l.noBias {
+		in = append(in, Input{Name: "bias", Value: b.param(l, name+".bias", []int{out}, l.bias)})
+	}
+	return b.Node(pb.OpLinear, out, in)
+}
+
+// LayerNorm normalises the last axis, with parameters name.weight and name.bias; eps is the backbone's.
+func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tensor {
+	l := newLayer(InitOnes(), options)
+	return b.Node(pb.OpLayerNorm, x.dim, []Input{{Name: "x", Value: x},
+		{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
+		{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)},
+	}, attrFloat("eps", b.normEps()))
+}
+
+func (b *Builder) normEps() float64 {
+	if e := b.Backbone().GetLayerNormEps(); e > 0 {
+		return e
+	}
+	return 1e-6
+}
+
+// Block is a pre-norm transformer block of the backbone's kind with parameters under
+// name: norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2 (timm's names). The MLP is
+// hidden wide. x is [B,N,D].
+func (b *Builder) Block(name string, x Tensor, heads, hidden int, options ...LayerOption) Tensor {
+	d := x.dim
+	if heads < 1 || d%max(heads, 1) != 0 {
+		b.Failf("block %q: a width of %d cannot be divided into %d heads", name, d, heads)
+	}
+	l := newLayer(InitXavier(), options)
+	in := []Input{{Name: "x", Value: x}}
+	add := func(key string, shape []int, init *pb.Init) {
+		in = append(in, Input{Name: key, Value: b.param(l, name+"."+key, shape, init)})
+	}
+	add("norm1.weight", []int{d}, InitOnes())
+	add("norm1.bias", []int{d}, InitZeros())
+	add("attn.qkv.weight", []int{3 * d, d}, l.weight)
+	if !l.noBias {
+		add("attn.qkv.bias", []int{3 * d}, l.bias)
+	}
+	add("attn.proj.weight", []int{d, d}, l.weight)
+	add("attn.proj.bias", []int{d}, l.bias)
+	add("norm2.weight", []int{d}, InitOnes())
+	add("norm2.bias", []int{d}, InitZeros())
+	add("mlp.fc1.weight", []int{hidden, d}, l.weight)
+	add("mlp.fc1.bias", []int{hidden}, l.bias)
+	add("mlp.fc2.weight", []int{d, hidden}, l.weight)
+	add("mlp.fc2.bias", []int{d}, l.bias)
+	return b.Node(pb.OpViTBlock, d, in, attrInt("heads", heads), attrFloat("eps", b.normEps()))
+}
+
+// GELU is x/2 (1+erf(x/sqrt 2)).
+func (b *Builder) GELU(x Tensor) Tensor { return b.unary(pb.OpGELU, x) }
+
+// ReLU is max(x,0).
+func (b *Builder) ReLU(x Tensor) Tensor { return b.unary(pb.OpReLU, x) }
+
+// Softmax over the last axis.
+func (b *Builder) Softmax(x Tensor) Tensor { return b.unary(pb.OpSoftmax, x) }
+
+// LogSoftmax over the last axis.
+func (b *Builder) LogSoftmax(x Tensor) Tensor { return b.unary(pb.OpLogSoftmax, x) }
+
+// StopGradient is x without a gradient.
+func (b *Builder) StopGradient(x Tensor) Tensor { return b.unary(pb.OpStopGradient, x) }
+
+// L2Normalize divides each row of the last axis by max(norm, 1e-12).
+func (b *Builder) L2Normalize(x Tensor) Tensor {
+	return b.Node(pb.OpL2Normalize, x.dim, []Input{{Name: "x", Value: x}}, attrFloat("eps", 1e-12))
+}
+
+func (b *Builder) unary(op string, x Tensor) Tensor {
+	return b.Node(op, x.dim, []Input{{Name: "x", Value: x}})
+}
+
+// Add is x + y, of equal shapes.
+func (b *Builder) Add(x, y Tensor) Tensor {
+	return b.Node(pb.OpAdd, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
+}
+
+// Mul is x * y, element by element.
+func (b *Builder) Mul(x, y Tensor) Tensor {
+	return b.Node(pb.OpMul, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
+}
+
+// Scale is x * factor.
+func (b *Builder) Scale(x Tensor, factor float64) Tensor {
+	return b.Node(pb.OpScale, x.dim, []Input{{Name: "x", Value: x}}, attrFloat("factor", factor))
+}
+
+// ScaleBy is x times a scheduled number.
+func (b *Builder) ScaleBy(x Tensor, factor Scalar) Tensor {
+	return b.Node(pb.OpScale, x.dim, []Input{{Name: "x", Value: x}, {Name: "factor", Value: factor.Tensor()}})
+}
+
+// Sum of all elements, a scalar.
+func (b *Builder) Sum(x Tensor) Tensor { return b.Node(pb.OpSum, 1, []Input{{Name: "x", Value: x}}) }
+
+// Mean of all elements, a scalar.
+func (b *Builder) Mean(x Tensor) Tensor { return b.Node(pb.OpMean, 1, []Input{{Name: "x", Value: x}}) }
+
+// MatMul is x y, or with their transposes.
+func (b *Builder) MatMul(x, y Tensor, transposeX, transposeY bool) Tensor {
+	dim := y.dim
+	if transposeY {
+		dim = 0
+	}
+	return b.Node(pb.OpMatMul, dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}},
+		attrBool("transpose_a", transposeX), attrBool("transpose_b", transposeY))
+}
+
+// Reshape changes the shape: 0 keeps an axis of x, -1 is inferred.
+func (b *Builder) Reshape(x Tensor, shape ...int) Tensor {
+	dim := shape[len(shape)-1]
+	if dim < 1 {
+		dim = 0
+	}
+	return b.Node(pb.OpReshape, dim, []Input{{Name: "x", Value: x}}, attrInts("shape", shape))
+}
+
+// Concat joins tensors along an axis that is not the last one.
+func (b *Builder) Concat(axis int, xs ...Tensor) Tensor {
+	var in []Input
+	dim := 0
+	for _, x := range xs {
+		in, dim = append(in, Input{Name: "x", Value: x}), x.dim
+	}
+	return b.Node(pb.OpConcat, dim, in, attrInt("axis", axis))
+}

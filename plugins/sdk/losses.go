@@ -1,0 +1,119 @@
+package sdk
+
+import "github.com/vittool/vittool/plugins/pb"
+
+// PatchMSE is the mean squared error per patch, averaged over the patches that mask hides
+// in the whole batch. prediction and target are [B,L,P].
+func (b *Builder) PatchMSE(prediction, target Tensor, mask Mask) Tensor {
+	return b.patchLoss(pb.OpPatchMSE, prediction, target, mask)
+}
+
+// PatchL1 is the same with absolute differences.
+func (b *Builder) PatchL1(prediction, target Tensor, mask Mask) Tensor {
+	return b.patchLoss(pb.OpPatchL1, prediction, target, mask)
+}
+
+// PatchSmoothL1 is the same with d^2/(2 beta) below beta and |d|-beta/2 above.
+func (b *Builder) PatchSmoothL1(prediction, target Tensor, mask Mask, beta float64) Tensor {
+	return b.patchLoss(pb.OpPatchSmoothL1, prediction, target, mask, attrFloat("beta", beta))
+}
+
+func (b *Builder) patchLoss(op string, prediction, target Tensor, mask Mask, attributes ...*pb.Attribute) Tensor {
+	if prediction.dim != target.dim {
+		b.Failf("%s: prediction and target have %d and %d values per patch", op, prediction.dim, target.dim)
+	}
+	return b.Node(op, 1, []Input{
+		{Name: "prediction", Value: prediction}, {Name: "target", Value: target}, {Name: "mask", Value: mask.Removed()},
+	}, attributes...)
+}
+
+// CrossEntropy is the mean over rows of -sum p log softmax(logits); labels are int [R] or
+// probabilities [R,C].
+func (b *Builder) CrossEntropy(logits, labels Tensor) Tensor {
+	return b.Node(pb.OpCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "labels", Value: labels}})
+}
+
+// WeightedCrossEntropy is the same, averaged with weights [R].
+func (b *Builder) WeightedCrossEntropy(logits, labels, weights Tensor) Tensor {
+	return b.Node(pb.OpCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "labels", Value: labels}, {Name: "weights", Value: weights}})
+}
+
+// EvaluateOption says what Evaluate reads besides its inputs.
+type EvaluateOption func(*pb.EvaluateSpec)
+
+// Reading hands targets over to Evaluate.
+func Reading(targets ...Tensor) EvaluateOption {
+	return func(e *pb.EvaluateSpec) {
+		for _, t := range targets {
+			e.Targets = append(e.Targets, t.ref.GetTarget())
+		}
+	}
+}
+
+// ReadingMasks hands masks over to Evaluate.
+func ReadingMasks(masks ...Mask) EvaluateOption {
+	return func(e *pb.EvaluateSpec) {
+		for _, m := range masks {
+			e.Masks = append(e.Masks, m.spec.GetName())
+		}
+	}
+}
+
+// ReadingScalars hands scheduled numbers over to Evaluate.
+func ReadingScalars(scalars ...Scalar) EvaluateOption {
+	return func(e *pb.EvaluateSpec) {
+		for _, s := range scalars {
+			e.Schedules = append(e.Schedules, s.name)
+		}
+	}
+}
+
+// Training lets Evaluate read parameters and write their gradients.
+func Training(params ...Param) EvaluateOption {
+	return func(e *pb.EvaluateSpec) {
+		for _, p := range params {
+			e.Params = append(e.Params, p.spec.GetName())
+		}
+	}
+}
+
+// Keeping lets Evaluate read buffers and, when update is set, replace them.
+func Keeping(buffer Buffer, update bool) EvaluateOption {
+	return func(e *pb.EvaluateSpec) {
+		e.Buffers = append(e.Buffers, buffer.spec.GetName())
+		if update {
+			e.Updates = append(e.Updates, buffer.spec.GetName())
+		}
+	}
+}
+
+// Scratch asks for shared memory that the objective may use as it likes.
+func Scratch(bytes uint64) EvaluateOption {
+	return func(e *pb.EvaluateSpec) { e.ScratchBytes = bytes }
+}
+
+// Evaluate is a loss that the objective computes itself (see Evaluator): a scalar.
+// inputs are features or nodes; those with gradient get one from Evaluate.
+func (b *Builder) Evaluate(inputs []EvaluateInput, options ...EvaluateOption) Tensor {
+	if b.plan.Evaluate != nil {
+		b.Failf("a plan has at most one Evaluate")
+	}
+	spec := &pb.EvaluateSpec{}
+	var in []Input
+	for _, x := range inputs {
+		spec.Inputs = append(spec.Inputs, &pb.EvaluateInput{Name: x.Name, Gradient: x.Gradient})
+		in = append(in, Input{Name: x.Name, Value: x.Value})
+	}
+	for _, o := range options {
+		o(spec)
+	}
+	b.plan.Evaluate = spec
+	return b.Node(pb.OpEvaluate, 1, in)
+}
+
+// EvaluateInput is a tensor that Evaluate reads.
+type EvaluateInput struct {
+	Name     string
+	Value    Tensor
+	Gradient bool // Evaluate writes the gradient of the loss with respect to it
+}
