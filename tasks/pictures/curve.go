@@ -1,0 +1,255 @@
+package pictures
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// Curve is a run's history, read from its metrics.jsonl.
+type Curve struct {
+	Steps  []CurvePoint // of single steps
+	Epochs []CurvePoint // means over an epoch, at its last step
+}
+
+// CurvePoint is a loss at a step.
+type CurvePoint struct {
+	Step, Epoch int
+	Loss        float64
+	LR          float64 // learning rate; 0 where it was not noted
+}
+
+// maxLine bounds one line of metrics.jsonl.
+const maxLine = 1 << 20
+
+// ReadCurve reads metrics.jsonl. Lines of other kinds are passed over; a line
+// that is not JSON or whose loss is no number is an error that names it, but
+// for a last line without its end, which a killed run may leave.
+func ReadCurve(r io.Reader) (*Curve, error) {
+	curve := &Curve{}
+	b := bufio.NewReaderSize(r, maxLine)
+	for n := 1; ; n++ {
+		line, err := b.ReadSlice('\n')
+		if errors.Is(err, io.EOF) {
+			return curve, nil
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, fmt.Errorf("metrics: line %d is longer than %d bytes", n, maxLine)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("metrics: line %d: %w", n, err)
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		var m struct {
+			Kind  string   `json:"kind"`
+			Step  int      `json:"step"`
+			Epoch int      `json:"epoch"`
+			Loss  *float64 `json:"loss"`
+			LR    float64  `json:"lr"`
+		}
+		if err := json.Unmarshal(line, &m); err != nil {
+			return nil, fmt.Errorf("metrics: line %d: %w", n, err)
+		}
+		if m.Kind != "step" && m.Kind != "epoch" {
+			continue
+		}
+		if m.Loss == nil {
+			return nil, fmt.Errorf("metrics: line %d: a line of kind %q without a loss", n, m.Kind)
+		}
+		p := CurvePoint{m.Step, m.Epoch, *m.Loss, m.LR}
+		if m.Kind == "step" {
+			curve.Steps = append(curve.Steps, p)
+		} else {
+			curve.Epochs = append(curve.Epochs, p)
+		}
+	}
+}
+
+// Draw plots the loss over the steps, with the epochs' means on top, and the
+// learning rate below.
+func (c *Curve) Draw(title string) (image.Image, error) {
+	if len(c.Steps) == 0 && len(c.Epochs) == 0 {
+		return nil, errors.New("loss curve: the metrics hold no step yet")
+	}
+	loss := plot.New()
+	loss.Title.Text = title
+	loss.Title.Padding = 4
+	loss.Y.Label.Text = "loss"
+	steps, rate := plotter.XYs{}, plotter.XYs{}
+	highestRate := 0.0
+	for _, p := range thin(c.Steps, 4000) {
+		steps = append(steps, plotter.XY{X: float64(p.Step), Y: p.Loss})
+		rate = append(rate, plotter.XY{X: float64(p.Step), Y: p.LR})
+		highestRate = max(highestRate, p.LR)
+	}
+	means := plotter.XYs{}
+	for _, p := range c.Epochs {
+		means = append(means, plotter.XY{X: float64(p.Step), Y: p.Loss})
+	}
+	loss.Add(faintGrid())
+	if len(steps) > 0 {
+		colour := color.RGBA{150, 190, 230, 255}
+		if len(means) == 0 {
+			colour = color.RGBA{31, 99, 170, 255}
+		}
+		if err := addLine(loss, "step", steps, colour, 1); err != nil {
+			return nil, fmt.Errorf("loss curve: %w", err)
+		}
+	}
+	if len(means) > 0 {
+		if err := addLine(loss, "epoch mean", means, color.RGBA{31, 99, 170, 255}, 2); err != nil {
+			return nil, fmt.Errorf("loss curve: %w", err)
+		}
+	}
+	loss.Legend.Top = true
+	loss.Legend.Padding = 4
+	loss.Legend.XOffs = -8
+	loss.Legend.YOffs = -4
+	last := float64(c.last().Step)
+	loss.X.Min, loss.X.Max = 0, max(last, 1)
+	clipSpikes(loss, c)
+
+	plots := [][]*plot.Plot{{loss}}
+	heights := []float64{1}
+	if highestRate > 0 {
+		lr := plot.New()
+		lr.Y.Label.Text = "learning rate"
+		lr.X.Label.Text = "step"
+		lr.Add(faintGrid())
+		if err := addLine(lr, "", rate, color.RGBA{200, 120, 30, 255}, 1.5); err != nil {
+			return nil, fmt.Errorf("loss curve: %w", err)
+		}
+		lr.X.Min, lr.X.Max = 0, max(last, 1)
+		lr.Y.Min, lr.Y.Max = 0, highestRate*1.05
+		plots = append(plots, []*plot.Plot{lr})
+		heights = []float64{0.68, 0.32}
+	} else {
+		loss.X.Label.Text = "step"
+	}
+
+	const width, height = 9 * vg.Inch, 6 * vg.Inch
+	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(100), vgimg.UseBackgroundColor(color.White))
+	area := draw.Crop(draw.New(canvas), 12, -16, 8, -10)
+	drawStacked(area, plots, heights)
+	return canvas.Image(), nil
+}
+
+func (c *Curve) last() CurvePoint {
+	var p CurvePoint
+	for _, list := range [][]CurvePoint{c.Steps, c.Epochs} {
+		if len(list) > 0 && list[len(list)-1].Step > p.Step {
+			p = list[len(list)-1]
+		}
+	}
+	return p
+}
+
+// clipSpikes keeps a few large first losses from flattening all the rest: the
+// axis covers the losses from a tenth of the run on, and of the earlier ones
+// at most as much again.
+func clipSpikes(p *plot.Plot, c *Curve) {
+	from := c.last().Step / 10
+	low, high := math.Inf(1), math.Inf(-1)
+	top := math.Inf(-1)
+	for _, list := range [][]CurvePoint{c.Steps, c.Epochs} {
+		for _, q := range list {
+			low, top = min(low, q.Loss), max(top, q.Loss)
+			if q.Step >= from {
+				high = max(high, q.Loss)
+			}
+		}
+	}
+	if math.IsInf(high, 0) {
+		high = top
+	}
+	span := high - low
+	if span <= 0 {
+		span = max(math.Abs(high), 1e-6) * 0.1
+	}
+	p.Y.Min = low - 0.05*span
+	p.Y.Max = min(top, high+span) + 0.05*span
+}
+
+// thin keeps at most n points: each stands for the mean of its neighbours, so
+// that a long run stays readable.
+func thin(points []CurvePoint, n int) []CurvePoint {
+	if len(points) <= n {
+		return points
+	}
+	out := make([]CurvePoint, n)
+	for i := range out {
+		part := points[i*len(points)/n : (i+1)*len(points)/n]
+		out[i] = part[len(part)-1]
+		out[i].Loss = 0
+		for _, p := range part {
+			out[i].Loss += p.Loss / float64(len(part))
+		}
+	}
+	return out
+}
+
+func faintGrid() *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Vertical.Color = hairline
+	g.Horizontal.Color = hairline
+	return g
+}
+
+func addLine(p *plot.Plot, name string, xy plotter.XYs, c color.Color, width vg.Length) error {
+	line, err := plotter.NewLine(xy)
+	if err != nil {
+		return err
+	}
+	line.Color = c
+	line.Width = width
+	p.Add(line)
+	if len(xy) == 1 { // a line of one point is invisible
+		dot, err := plotter.NewScatter(xy)
+		if err != nil {
+			return err
+		}
+		dot.Color = c
+		dot.Shape = draw.CircleGlyph{}
+		dot.Radius = 3
+		p.Add(dot)
+	}
+	if name != "" {
+		p.Legend.Add(name, line)
+	}
+	return nil
+}
+
+// drawStacked draws plots below each other with their axes in line.
+func drawStacked(area draw.Canvas, plots [][]*plot.Plot, heights []float64) {
+	tiles := draw.Tiles{Rows: len(plots), Cols: 1, PadY: 10}
+	// plot.Align reserves the same room for the vertical axes of all tiles;
+	// the heights are then set by hand.
+	canvases := plot.Align(plots, tiles, area)
+	top := area.Max.Y
+	total := area.Max.Y - area.Min.Y
+	for i, row := range canvases {
+		c := row[0]
+		height := vg.Length(heights[i]) * total
+		c.Max.Y = top
+		c.Min.Y = top - height
+		if i > 0 {
+			c.Max.Y -= tiles.PadY
+		}
+		top -= height
+		plots[i][0].Draw(c)
+	}
+}

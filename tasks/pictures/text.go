@@ -1,0 +1,40 @@
+package pictures
+
+import (
+	"image"
+	"image/color"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+)
+
+// lineHeight is the height of a line of text with its space, in pixels.
+const lineHeight = 16
+
+var face = basicfont.Face7x13
+
+// textWidth is the width of s in pixels. The face is monospaced.
+func textWidth(s string) int { return face.Advance * len([]rune(s)) }
+
+// cut shortens s to at most width pixels; what was lost shows as two dots. The
+// end of a path tells more than its beginning, so the middle goes.
+func cut(s string, width int) string {
+	runes := []rune(s)
+	room := max(0, width/face.Advance)
+	if len(runes) <= room {
+		return s
+	}
+	if room < 6 {
+		return string(runes[:room])
+	}
+	head := (room - 2) / 2
+	tail := room - 2 - head
+	return string(runes[:head]) + ".." + string(runes[len(runes)-tail:])
+}
+
+// text draws s with the upper left corner of its line at x, y.
+func text(dst *image.RGBA, x, y int, s string, c color.Color) {
+	d := font.Drawer{Dst: dst, Src: image.NewUniform(c), Face: face, Dot: fixed.P(x, y+face.Ascent)}
+	d.DrawString(s)
+}

@@ -1,0 +1,163 @@
+package tasks
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+)
+
+// TestReference holds the evaluation tasks against the numbers of PyTorch.
+func TestReference(t *testing.T) {
+	runs := map[string]func(*testing.T, *golden.Case) map[string]bool{
+		"knn":      referenceKNN,
+		"linprobe": referenceProbe,
+	}
+	for _, objective := range []string{"knn", "linprobe"} {
+		for _, path := range golden.Files(t, objective) {
+			t.Run(golden.Name(path), func(t *testing.T) {
+				c := golden.Open(t, path)
+				if got := c.Meta["objective"]; got != objective {
+					t.Fatalf("%s: objective %q in a folder of %s", path, got, objective)
+				}
+				seen := runs[objective](t, c)
+				for _, name := range c.Names("") {
+					if !strings.HasPrefix(name, "input.") && !seen[name] {
+						t.Errorf("%s: nothing here computes %s", golden.Name(path), name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// strictConfig decodes a case's config; a key that the test does not know may
+// change the result, so it fails.
+func strictConfig(t *testing.T, c *golden.Case, v any) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(c.Config))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		t.Fatalf("%s: config %s: %v", c.Path, c.Config, err)
+	}
+}
+
+func labels(t *testing.T, c *golden.Case, name string) []int32 {
+	t.Helper()
+	var out []int32
+	for _, v := range c.I64(t, name) {
+		out = append(out, int32(v))
+	}
+	return out
+}
+
+func testEngine(t testing.TB, threads int) *core.Engine {
+	t.Helper()
+	e, err := core.NewEngine(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
+	var config struct {
+		Seed    int
+		K       []int
+		T       float64
+		Classes int
+		Note    string
+	}
+	strictConfig(t, c, &config)
+	features := func(set string) *Features {
+		shape := c.Tensor(t, "input."+set+"_features").Shape
+		return &Features{
+			Rows: shape[0], Dim: shape[1], Data: c.F32(t, "input."+set+"_features"),
+			Labels: labels(t, c, "input."+set+"_labels"), Classes: make([]string, config.Classes),
+		}
+	}
+	bank, test := features("train"), features("test")
+	results, err := KNN{K: config.K, Temperature: config.T}.Run(testEngine(t, 2), bank, test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, r := range results {
+		prefix := "k" + strconv.Itoa(r.K)
+		name := func(n string) string { n = strings.Replace(n, "*", prefix, 1); seen[n] = true; return n }
+		c.CompareFloat64(t, golden.CNN, name("out.*.votes"), r.Votes)
+
+		// Where PyTorch's own best two votes agree to float32 rounding either
+		// may win; the accuracy may then differ by those rows.
+		votes, excused := c.F64(t, name("out.*.votes")), 0
+		for i, want := range c.I64(t, name("out.*.pred")) {
+			got := r.Predictions[i]
+			if int64(got) == want {
+				continue
+			}
+			a, b := votes[i*config.Classes+int(got)], votes[i*config.Classes+int(want)]
+			if excused++; math.Abs(a-b) > 1e-5*b {
+				t.Errorf("row %d, %s: class %d (votes %g), the reference has %d (%g)", i, prefix, got, a, want, b)
+			}
+		}
+		neighbours := c.Tensor(t, name("out.*.neighbours")).Shape[1]
+		for i, want := range c.I64(t, name("out.*.neighbours")) {
+			row, place := i/neighbours, i%neighbours
+			got := int(r.Neighbours[row*r.K+place])
+			a, b := cosine(test, row, bank, got), cosine(test, row, bank, int(want))
+			if got != int(want) && math.Abs(a-b) > 1e-6 {
+				t.Errorf("row %d, %s: neighbour %d is %d (similarity %g), the reference has %d (%g)", row, prefix, place, got, a, want, b)
+			}
+		}
+		slack := 100*float64(excused)/float64(test.Rows) + 1e-9
+		for metric, got := range map[string]float64{"top1": r.Top1, "top5_positive_votes_only": r.Top5} {
+			if want := c.Scalar(t, name("metric.*."+metric)); math.Abs(100*got-want) > slack {
+				t.Errorf("%s %s = %.4f %%, the reference has %.4f %%", prefix, metric, 100*got, want)
+			}
+		}
+		// The official number also ranks classes without a vote, in no
+		// particular order: ours can only lie below it.
+		if want := c.Scalar(t, name("metric.*.top5")); 100*r.Top5 > want+slack {
+			t.Errorf("%s top5 = %.4f %%, above the official %.4f %%", prefix, 100*r.Top5, want)
+		}
+	}
+	return seen
+}
+
+func cosine(a *Features, i int, b *Features, j int) float64 {
+	x, y := a.Data[i*a.Dim:(i+1)*a.Dim], b.Data[j*b.Dim:(j+1)*b.Dim]
+	return dot(x, y) / math.Sqrt(dot(x, x)*dot(y, y))
+}
+
+func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
+	return nil
+}
+
+// spread returns labelled features in classes clusters of the given width.
+func spread(rows, dim, classes int, width float64, seed uint64) *Features {
+	centres, noise := core.NewRNG(1, "centres"), core.NewRNG(seed, "noise")
+	centre := make([]float64, classes*dim)
+	for i := range centre {
+		centre[i] = centres.NormFloat64()
+	}
+	f := &Features{Rows: rows, Dim: dim}
+	for i := range rows {
+		label := i % classes
+		f.Labels = append(f.Labels, int32(label))
+		f.Names = append(f.Names, fmt.Sprintf("image-%d.png", i))
+		for d := range dim {
+			f.Data = append(f.Data, float32(centre[label*dim+d]+width*noise.NormFloat64()))
+		}
+	}
+	for k := range classes {
+		f.Classes = append(f.Classes, fmt.Sprintf("class-%d", k))
+	}
+	return f
+}
