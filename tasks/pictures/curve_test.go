@@ -1,0 +1,95 @@
+package pictures
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func history(steps, perEpoch int) string {
+	var b strings.Builder
+	sum := 0.0
+	for s := 1; s <= steps; s++ {
+		loss := 0.45 + 1.5*math.Exp(-float64(s)/120) + 0.02*math.Sin(float64(s)*1.7)
+		if s < 4 {
+			loss += 40
+		}
+		lr := 1.5e-3 * min(float64(s)/100, 0.5*(1+math.Cos(math.Pi*float64(s)/float64(steps))))
+		fmt.Fprintf(&b, `{"kind":"step","step":%d,"epoch":%d,"loss":%g,"lr":%g,"images_per_s":100}`+"\n", s, (s-1)/perEpoch, loss, lr)
+		sum += loss
+		if s%perEpoch == 0 {
+			fmt.Fprintf(&b, `{"kind":"epoch","step":%d,"epoch":%d,"loss":%g}`+"\n", s, s/perEpoch, sum/float64(perEpoch))
+			sum = 0
+		}
+	}
+	return b.String()
+}
+
+func TestCurve(t *testing.T) {
+	c, err := ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Steps) != 1560 || len(c.Epochs) != 20 {
+		t.Fatalf("%d steps and %d epochs, want 1560 and 20", len(c.Steps), len(c.Epochs))
+	}
+	img, err := c.Draw("mae on demo:, vit_tiny_patch4_32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(t, "curve.png", img)
+	if img.Bounds().Dx() != 900 || img.Bounds().Dy() != 600 {
+		t.Errorf("the curve is %v", img.Bounds())
+	}
+}
+
+func TestCurveExtremes(t *testing.T) {
+	for name, text := range map[string]string{
+		"one step":    `{"kind":"step","step":1,"loss":0.7,"lr":0.1}`,
+		"no rate":     `{"kind":"step","step":1,"loss":0.7}` + "\n" + `{"kind":"step","step":2,"loss":0.7}`,
+		"epochs only": `{"kind":"epoch","step":5,"epoch":1,"loss":-3}`,
+		"long":        history(9000, 100),
+	} {
+		c, err := ReadCurve(strings.NewReader(text + "\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		img, err := c.Draw(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		keep(t, "curve-"+strings.ReplaceAll(name, " ", "-")+".png", img)
+	}
+	if _, err := (&Curve{}).Draw("empty"); err == nil {
+		t.Error("a curve without steps was drawn")
+	}
+}
+
+func TestReadCurveRefuses(t *testing.T) {
+	good := `{"kind":"step","step":1,"loss":1}` + "\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"not JSON": {good + "loss 0.7\n", "line 2"},
+		"no loss":  {good + good + `{"kind":"step","step":3}` + "\n", "line 3: a line of kind"},
+		"endless":  {strings.Repeat("x", maxLine+1), "longer than"},
+	} {
+		if _, err := ReadCurve(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+func FuzzReadCurve(f *testing.F) {
+	f.Add([]byte(history(30, 10)))
+	f.Add([]byte(`{"kind":"epoch","step":-9,"loss":1e308}` + "\n" + `{"kind":"step","step":1,"loss":-1e308}` + "\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ReadCurve(strings.NewReader(string(text)))
+		if err != nil || len(c.Steps)+len(c.Epochs) == 0 || len(c.Steps)+len(c.Epochs) > 50 {
+			return
+		}
+		if _, err := c.Draw("fuzz"); err != nil && !strings.Contains(err.Error(), "loss curve") {
+			t.Fatal(err)
+		}
+	})
+}
