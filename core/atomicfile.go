@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -92,4 +93,10 @@ func explainFileError(err error, dir string) error {
 		return fmt.Errorf("the directory %s does not exist: %w", dir, err)
 	}
 	return err
+}
+
+// IsTemporary reports whether a file of that name is what WriteFileAtomic of a
+// killed process left behind. No other program's file is named like it.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
 }

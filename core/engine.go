@@ -1,0 +1,50 @@
+package core
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/vittool/vittool/core/internal/f32"
+)
+
+// Engine owns the threads that run kernels. Graphs of one engine share them;
+// their kernels take turns.
+type Engine struct {
+	pool *f32.Pool
+	once sync.Once
+	peak float64
+}
+
+// NewEngine starts an engine with the given number of threads; 0 means one per
+// processor (runtime.GOMAXPROCS). It fails when the environment variable
+// VITTOOL_KERNELS asks for kernels this machine cannot run.
+func NewEngine(threads int) (*Engine, error) {
+	if threads < 0 {
+		return nil, fmt.Errorf("threads is %d: use 0 for one per processor, or a positive number", threads)
+	}
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	if err := f32.Err(); err != nil {
+		return nil, err
+	}
+	return &Engine{pool: f32.NewPool(threads)}, nil
+}
+
+// Threads returns the number of threads.
+func (e *Engine) Threads() int { return e.pool.Threads() }
+
+// Level names the kernels in use: generic, avx2 or avx512. Results are equal bit
+// for bit between runs of one level, whatever the number of threads.
+func (e *Engine) Level() string { return f32.Current().String() }
+
+// Peak returns the measured peak of fused multiply-adds in GFLOP/s with all
+// threads. The first call measures for a moment.
+func (e *Engine) Peak() float64 {
+	e.once.Do(func() { e.peak = f32.Peak(e.pool) })
+	return e.peak
+}
+
+// Close ends the threads. Graphs of the engine must not run any more.
+func (e *Engine) Close() { e.pool.Close() }

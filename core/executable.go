@@ -1,0 +1,337 @@
+package core
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/vittool/vittool/core/internal/f32"
+	"gorgonia.org/gorgonia"
+)
+
+// Executable is a compiled graph. It must not be run from two goroutines at the
+// same time; several executables of one engine may.
+type Executable struct {
+	engine   *Engine
+	plan     *plan
+	machine  gorgonia.VM
+	packs    map[packKey]*pack
+	params   []*Parameter
+	byParam  map[*Parameter]*memory
+	run      uint64
+	err      error
+	checking bool
+	found    *NonFinite
+	profile  map[string]*OpProfile
+}
+
+// NonFinite names a NaN or infinity.
+type NonFinite struct {
+	Tensor string
+	Index  int
+	Value  float32
+}
+
+// OpProfile sums up the time of the steps of one name.
+type OpProfile struct {
+	Name  string
+	Calls int
+	Time  time.Duration
+	FLOPs float64 // 2 × multiply-adds
+}
+
+type packKey struct {
+	node     *Node
+	backward bool
+}
+
+// pack is a weight that several products of one run share.
+type pack struct {
+	packed f32.Packed
+	run    uint64
+	uses   int
+}
+
+func (p *plan) executable() *Executable {
+	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*pack{}, byParam: map[*Parameter]*memory{}}
+	for _, o := range p.ops {
+		for _, n := range o.out {
+			n.data = n.mem.data
+		}
+	}
+	for _, n := range p.graph.params {
+		if m := p.grads[n]; m != nil {
+			e.params = append(e.params, n.param)
+			e.byParam[n.param] = m
+		}
+	}
+	for _, s := range p.steps {
+		if s.op == nil || !s.op.linear || s.backward && s.gin[0] == nil {
+			continue
+		}
+		key := packKey{s.op.in[1].root(), s.backward}
+		if e.packs[key] == nil {
+			e.packs[key] = &pack{}
+		}
+		e.packs[key].uses++
+	}
+	return e
+}
+
+// callOf binds a step to its memory.
+func (e *Executable) callOf(s *step) call {
+	c := call{pool: e.engine.pool}
+	if s.scratch != nil {
+		c.work = s.scratch.data
+	}
+	if s.op == nil {
+		for _, m := range s.sum {
+			c.in = append(c.in, m.data)
+		}
+		c.out = [][]float32{s.gin[0].data}
+		return c
+	}
+	c.in = make([][]float32, len(s.op.in))
+	c.ints = make([][]int32, len(s.op.in))
+	c.gin = make([][]float32, len(s.op.in))
+	c.add = make([]bool, len(s.op.in))
+	for i, n := range s.op.in {
+		if n != nil {
+			c.in[i], c.ints[i] = n.root().data, n.root().ints
+		}
+		if s.backward && s.gin[i] != nil {
+			c.gin[i] = s.gin[i].data
+			c.add[i] = s.acc[i] != nil
+		}
+	}
+	c.gout = make([][]float32, len(s.op.out))
+	for i, n := range s.op.out {
+		c.out = append(c.out, n.mem.data)
+		if s.backward && s.gout[i] != nil {
+			c.gout[i] = s.gout[i].data
+		}
+	}
+	for _, m := range s.op.saved {
+		c.save = append(c.save, m.data)
+	}
+	if s.op.linear {
+		k := e.packs[packKey{s.op.in[1].root(), s.backward}]
+		if k != nil && k.uses > 1 {
+			c.pack = k
+		}
+	}
+	if s.backward && s.op.fusedGelu != nil {
+		c.preActivation = s.op.fusedGelu.saved[0].data
+	}
+	return c
+}
+
+// execute runs one step.
+func (e *Executable) execute(s *step, c *call) {
+	if e.profile != nil {
+		start := time.Now()
+		defer func() { e.note(s, time.Since(start)) }()
+	}
+	c.run, c.err = e.run, nil
+	switch {
+	case s.op == nil:
+		sumInto(c)
+	case !s.backward:
+		s.op.forward(c)
+	default:
+		for i, a := range s.acc {
+			if a != nil && a != s.gin[i] {
+				f32.Copy(c.pool, c.gin[i], a.data)
+			}
+		}
+		s.op.backward(c)
+	}
+	if e.checking && c.err == nil {
+		e.check(s, c)
+	}
+}
+
+// sumInto adds up gradients, in the order of the terms.
+func sumInto(c *call) {
+	dst := c.out[0]
+	if len(c.in) == 1 {
+		f32.Copy(c.pool, dst, c.in[0])
+		return
+	}
+	f32.Add(c.pool, dst, c.in[0], c.in[1])
+	for _, x := range c.in[2:] {
+		f32.Add(c.pool, dst, dst, x)
+	}
+}
+
+func (e *Executable) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+// Run computes the loss, the extra nodes and all gradients from the inputs and
+// parameters as they are now. Parameters and buffers are not changed; see Commit.
+// An error in an operator, a panic included, names it and its shapes.
+func (e *Executable) Run() error {
+	e.err = nil
+	e.run++
+	err := e.machine.RunAll()
+	e.machine.Reset()
+	if e.err != nil {
+		return e.err
+	}
+	if err != nil {
+		return fmt.Errorf("running the graph: %w", err)
+	}
+	return nil
+}
+
+// Commit applies what a run wants to leave behind: new running statistics of
+// batch normalisation, in the order of the calls. It is separate from Run so that
+// a step that turned out not finite, or is to be retried, changes nothing.
+func (e *Executable) Commit() {
+	for _, o := range e.plan.ops {
+		if o.commit != nil {
+			o.commit()
+		}
+	}
+}
+
+// Grad returns the gradient of the loss with respect to p, nil when none reaches
+// it. The memory is overwritten by the next Run; it may be scaled in place.
+func (e *Executable) Grad(p *Parameter) []float32 {
+	if m := e.byParam[p]; m != nil {
+		return m.data
+	}
+	return nil
+}
+
+// GradOf returns the gradient with respect to an input that asked for it with
+// RequireGrad, nil when none reaches it.
+func (e *Executable) GradOf(n *Node) []float32 {
+	if m := e.plan.grads[n]; m != nil {
+		return m.data
+	}
+	return nil
+}
+
+// Parameters lists the parameters that get a gradient, in the order they entered
+// the graph.
+func (e *Executable) Parameters() []*Parameter { return e.params }
+
+// Bytes returns the memory for activations and gradients, without parameters and
+// inputs.
+func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
+
+// FLOPs returns 2 × the multiply-adds of matrix products and attention in one
+// Run, the backward pass counted as twice the forward one.
+func (e *Executable) FLOPs() float64 {
+	total := 0.0
+	for _, o := range e.plan.ops {
+		total += o.flops
+	}
+	if e.plan.loss != nil {
+		total *= 3
+	}
+	return total
+}
+
+// FirstNonFinite looks for NaN and infinity in the loss, the extra nodes and the
+// gradients of the last Run; ok reports that all are finite. If not, it runs the
+// graph again and names the first tensor, in the order of computation, that is
+// not: an input, a parameter, an activation or a gradient.
+func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, ok bool) {
+	if e.finite() {
+		return "", 0, 0, true
+	}
+	e.found = nil
+	e.inspectLeaves()
+	if e.found == nil {
+		e.checking = true
+		e.Run() // an error here leaves e.found as the best answer
+		e.checking = false
+	}
+	if e.found == nil {
+		return "unknown (a second run was finite)", 0, 0, false
+	}
+	return e.found.Tensor, e.found.Index, e.found.Value, false
+}
+
+func (e *Executable) finite() bool {
+	for _, m := range e.plan.memories {
+		if m.kept && m.data != nil && f32.FirstNonFinite(e.engine.pool, m.data) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Executable) inspect(name string, data []float32) {
+	if e.found != nil || len(data) == 0 {
+		return
+	}
+	if i := f32.FirstNonFinite(e.engine.pool, data); i >= 0 {
+		e.found = &NonFinite{name, i, data[i]}
+	}
+}
+
+func (e *Executable) inspectLeaves() {
+	for _, o := range e.plan.ops {
+		for _, n := range o.in {
+			if n != nil && n.root().from == nil {
+				e.inspect(n.root().name, n.root().data)
+			}
+		}
+	}
+}
+
+// check inspects what a step has written.
+func (e *Executable) check(s *step, c *call) {
+	if !s.backward {
+		for i, n := range s.op.out {
+			e.inspect(n.name, c.out[i])
+		}
+		return
+	}
+	for _, m := range s.gin {
+		if m != nil {
+			e.inspect(m.name, m.data)
+		}
+	}
+}
+
+// Profile starts (true) or stops (false) measuring the time of each kind of
+// operator.
+func (e *Executable) Profile(on bool) {
+	e.profile = nil
+	if on {
+		e.profile = map[string]*OpProfile{}
+	}
+}
+
+func (e *Executable) note(s *step, d time.Duration) {
+	name := s.name()
+	p := e.profile[name]
+	if p == nil {
+		p = &OpProfile{Name: name}
+		e.profile[name] = p
+	}
+	p.Calls++
+	p.Time += d
+	if s.op != nil && s.backward {
+		p.FLOPs += 2 * s.op.flops
+	} else if s.op != nil {
+		p.FLOPs += s.op.flops
+	}
+}
+
+// Profiles returns what was measured since Profile(true), the most time first.
+func (e *Executable) Profiles() []OpProfile {
+	var list []OpProfile
+	for _, p := range e.profile {
+		list = append(list, *p)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Time > list[j].Time })
+	return list
+}

@@ -1,0 +1,286 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vittool/vittool/core/internal/f32"
+)
+
+// Graph records operators on nodes of fixed shapes and is then compiled once. A
+// wrong shape does not panic: the first one is remembered, with the operator's
+// and the nodes' names and shapes, and returned by Compile; until then the
+// methods return nodes that may be passed on but hold nothing.
+type Graph struct {
+	engine   *Engine
+	ops      []*op
+	params   []*Node
+	byParam  map[*Parameter]*Node
+	names    map[string]bool
+	err      error
+	compiled bool
+	serial   int
+}
+
+// NewGraph returns an empty graph.
+func NewGraph(e *Engine) *Graph {
+	return &Graph{engine: e, byParam: map[*Parameter]*Node{}, names: map[string]bool{}}
+}
+
+// Err returns the first error so far, nil if there is none.
+func (g *Graph) Err() error { return g.err }
+
+// Node is a tensor of a graph.
+type Node struct {
+	graph   *Graph
+	name    string
+	shape   Shape
+	bad     bool  // stands in for the result of a call that failed
+	integer bool  // holds int32
+	needs   bool  // a gradient is wanted
+	base    *Node // the node whose memory this one shows, nil for its own
+	stop    bool  // no gradient passes to base
+	param   *Parameter
+	from    *op
+	data    []float32
+	ints    []int32
+	mem     *memory
+}
+
+// Name returns the node's name, for messages.
+func (n *Node) Name() string { return n.name }
+
+// Shape returns the node's shape.
+func (n *Node) Shape() Shape { return n.shape }
+
+// Value returns the node's elements: for an input the slice to be filled, for a
+// parameter its data, for the loss and the extra nodes of Compile the result of
+// the last Run, overwritten by the next. The memory of every other node is
+// shared among several, so for those it is nil.
+func (n *Node) Value() []float32 {
+	r := n.root()
+	if r.mem != nil && !r.mem.kept {
+		return nil
+	}
+	return r.data
+}
+
+// Ints returns the elements of an integer input, to be filled.
+func (n *Node) Ints() []int32 { return n.root().ints }
+
+// RequireGrad asks for the gradient with respect to an input; Compile then makes
+// it available through Executable.GradOf. It must be called before the node is
+// used.
+func (n *Node) RequireGrad() *Node {
+	n.needs = !n.integer
+	return n
+}
+
+// root returns the node that owns the memory.
+func (n *Node) root() *Node {
+	for n.base != nil {
+		n = n.base
+	}
+	return n
+}
+
+// gradTarget returns the node that receives n's gradient, nil if none does.
+func (n *Node) gradTarget() *Node {
+	for n.base != nil {
+		if n.stop {
+			return nil
+		}
+		n = n.base
+	}
+	if n.stop || !n.needs {
+		return nil
+	}
+	return n
+}
+
+// Param returns the node of a parameter; the same one for every call. The graph
+// reads p.Data itself, so later changes are seen by the next Run.
+func (g *Graph) Param(p *Parameter) *Node {
+	if p == nil {
+		return g.fail("parameter is missing (nil was passed to Graph.Param)")
+	}
+	if n := g.byParam[p]; n != nil {
+		return n
+	}
+	n := g.leaf("param/"+p.Name, p.Shape)
+	n.name = p.Name
+	n.param, n.data, n.needs = p, p.Data, !p.Frozen
+	g.byParam[p] = n
+	g.params = append(g.params, n)
+	return n
+}
+
+// Input returns a node whose Value is filled by the caller before each Run.
+// Names must be unique.
+func (g *Graph) Input(name string, shape Shape) *Node {
+	n := g.leaf(name, shape)
+	if !n.bad {
+		n.data = f32.Alloc(shape.Size())
+	}
+	return n
+}
+
+// InputInt returns a node of integers (indices, labels); fill its Ints.
+func (g *Graph) InputInt(name string, shape Shape) *Node {
+	n := g.leaf(name, shape)
+	if !n.bad {
+		n.integer, n.ints = true, make([]int32, shape.Size())
+	}
+	return n
+}
+
+// leaf makes a node without operator. gorgonia would merge leaves of equal name,
+// type and shape without a word.
+func (g *Graph) leaf(name string, shape Shape) *Node {
+	if g.names[name] {
+		return g.fail("input name %q is used twice", name)
+	}
+	if n, err := shape.checkedSize(); err != nil || n == 0 {
+		return g.fail("input %q: shape %v has no elements", name, shape)
+	}
+	g.names[name] = true
+	return &Node{graph: g, name: name, shape: shape.Clone()}
+}
+
+// view returns a node that shows n's memory under another shape.
+func (g *Graph) view(name string, n *Node, shape Shape) *Node {
+	return &Node{graph: g, name: g.unique(name), shape: shape.Clone(), base: n, needs: n.needs, integer: n.integer}
+}
+
+func (g *Graph) unique(name string) string {
+	g.serial++
+	return fmt.Sprintf("%s#%d", name, g.serial)
+}
+
+// fail remembers the first error and returns a node that holds nothing.
+func (g *Graph) fail(format string, args ...any) *Node {
+	if g.err == nil {
+		g.err = fmt.Errorf(format, args...)
+	}
+	return &Node{graph: g, name: "invalid", bad: true}
+}
+
+// fits checks the operands of an operator. want states the shapes in words;
+// required nodes must not be nil; test, called only with sound nodes, says
+// whether the shapes agree.
+func (g *Graph) fits(name, want string, required, optional []*Node, test func() bool) bool {
+	var operands []string
+	for i, n := range append(append([]*Node{}, required...), optional...) {
+		switch {
+		case n == nil && i < len(required):
+			g.fail("%s: operand %d is missing; wanted %s", name, i, want)
+			return false
+		case n == nil:
+			operands = append(operands, "none")
+		case n.bad:
+			if g.err == nil {
+				g.fail("%s: operand %d is the result of a failed call on another graph", name, i)
+			}
+			return false
+		case n.graph != g:
+			g.fail("%s: %s belongs to another graph", name, n.name)
+			return false
+		default:
+			operands = append(operands, fmt.Sprintf("%s %v", n.name, n.shape))
+		}
+	}
+	if !test() {
+		g.fail("%s: wanted %s; got %s", name, want, strings.Join(operands, ", "))
+		return false
+	}
+	return true
+}
+
+// invalid is what an operator returns after fits failed.
+func (g *Graph) invalid() *Node { return &Node{graph: g, name: "invalid", bad: true} }
+
+// op is an operator in a graph. Gradients of inputs are overwritten by backward,
+// or added to where call.add says so.
+type op struct {
+	name string
+	in   []*Node // nil where an optional operand is absent
+	out  []*Node
+
+	noGrad  operandSet // inputs that never get a gradient: indices, masks, targets
+	pass    operandSet // inputs whose gradient is that of output 0, unchanged
+	addable operandSet // inputs to whose gradient backward can add
+	keepIn  operandSet // inputs that backward reads
+	keepOut operandSet // outputs that backward reads
+
+	save     []int // elements of buffers that live from forward to backward
+	work     int   // elements of scratch during forward
+	workBack int   // elements of scratch during backward
+	flops    float64
+
+	forward  func(c *call)
+	backward func(c *call)
+	commit   func() // state to be changed once a step is known to be good
+
+	linear    bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
+	gelu      bool // its output is the GELU of save[0]
+	fusedGelu *op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
+	geluDone  bool // the incoming gradient is already that of save[0]
+	saved     []*memory
+}
+
+// operandSet is a set of operand numbers.
+type operandSet uint32
+
+func set(indices ...int) operandSet {
+	var b operandSet
+	for _, i := range indices {
+		b |= 1 << i
+	}
+	return b
+}
+
+func (b operandSet) has(i int) bool { return b>>i&1 != 0 }
+
+// call is what an operator sees when it runs. Slices of absent operands and of
+// gradients that nobody wants are nil.
+type call struct {
+	pool *f32.Pool
+	in   [][]float32
+	ints [][]int32
+	out  [][]float32
+	gout [][]float32
+	gin  [][]float32
+	add  []bool // gin[i] holds a gradient that backward must add to
+	save [][]float32
+	work []float32
+	pack *pack  // of the weight, nil when it is not worth packing
+	run  uint64 // number of the run, tells whether pack is fresh
+	// preActivation is that of the operator whose GELU gradient is applied here.
+	preActivation []float32
+	err           error // for operators that can fail
+}
+
+// apply records o and makes its output nodes.
+func (g *Graph) apply(o *op, shapes ...Shape) []*Node {
+	needs := o.wants()
+	for _, s := range shapes {
+		n := &Node{graph: g, name: g.unique(o.name), shape: s.Clone(), needs: needs, from: o}
+		o.out = append(o.out, n)
+	}
+	g.ops = append(g.ops, o)
+	return o.out
+}
+
+// wants tells whether any input of o takes a gradient.
+func (o *op) wants() bool {
+	for i := range o.in {
+		if o.wantsInput(i) {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *op) wantsInput(i int) bool {
+	return o.in[i] != nil && !o.noGrad.has(i) && o.in[i].needs && o.in[i].gradTarget() != nil
+}

@@ -1,0 +1,135 @@
+package core
+
+import (
+	"sort"
+
+	"github.com/vittool/vittool/core/internal/f32"
+)
+
+// memory is a buffer of a compiled graph. Its place in the arena may serve other
+// buffers before first and after last.
+type memory struct {
+	name        string
+	size        int
+	kept        bool // to be read after the run
+	refs        int  // while planning: uses still to come, besides those laid down
+	first, last int  // positions of the first write and the last use; used tells whether set
+	used        bool
+	offset      int
+	data        []float32
+}
+
+func (m *memory) touch(position int) {
+	if !m.used {
+		m.first, m.used = position, true
+	}
+	m.last = position
+}
+
+// alignment of buffers in the arena, in floats: one cache line.
+const alignment = 16
+
+// place gives every buffer its place in one arena such that buffers in use at
+// the same time never overlap: the largest first, each at the lowest free offset.
+func (p *plan) place() {
+	p.lifetimes()
+	end := len(p.steps)
+	var live []*memory
+	for _, m := range p.memories {
+		if !m.used {
+			continue
+		}
+		if m.kept {
+			m.last = end
+		}
+		live = append(live, m)
+	}
+	sort.SliceStable(live, func(i, j int) bool { return live[i].size > live[j].size })
+	var placed []*memory // by offset
+	total := 0
+	for _, m := range live {
+		need := (m.size + alignment - 1) / alignment * alignment
+		offset := 0
+		for _, o := range placed {
+			if o.last < m.first || m.last < o.first {
+				continue
+			}
+			if o.offset-offset >= need {
+				break
+			}
+			offset = max(offset, o.offset+(o.size+alignment-1)/alignment*alignment)
+		}
+		m.offset = offset
+		total = max(total, offset+need)
+		at := sort.Search(len(placed), func(i int) bool { return placed[i].offset > offset })
+		placed = append(placed, nil)
+		copy(placed[at+1:], placed[at:])
+		placed[at] = m
+	}
+	p.arena = f32.Alloc(total)
+	for _, m := range live {
+		m.data = p.arena[m.offset : m.offset+m.size : m.offset+m.size]
+	}
+}
+
+// lifetimes notes when each buffer is written and read.
+func (p *plan) lifetimes() {
+	touchNode := func(n *Node, at int) {
+		if n != nil {
+			if m := n.root().mem; m != nil {
+				m.touch(at)
+			}
+		}
+	}
+	for at, s := range p.steps {
+		work := 0
+		switch {
+		case s.op == nil:
+			for _, m := range s.sum {
+				m.touch(at)
+			}
+		case !s.backward:
+			for _, n := range s.op.in {
+				touchNode(n, at)
+			}
+			for _, n := range s.op.out {
+				touchNode(n, at)
+			}
+			for _, size := range s.op.save {
+				m := p.memory("saved by "+s.op.name, size)
+				m.touch(at)
+				s.op.saved = append(s.op.saved, m)
+			}
+			work = s.op.work
+		default:
+			for i, n := range s.op.in {
+				if s.op.keepIn.has(i) {
+					touchNode(n, at)
+				}
+			}
+			for i, n := range s.op.out {
+				if s.op.keepOut.has(i) {
+					touchNode(n, at)
+				}
+			}
+			for _, m := range s.op.saved {
+				m.touch(at)
+			}
+			if f := s.op.fusedGelu; f != nil {
+				f.saved[0].touch(at)
+			}
+			work = s.op.workBack
+		}
+		if work > 0 {
+			s.scratch = p.memory("scratch", work)
+			s.scratch.touch(at)
+		}
+		for _, list := range [][]*memory{s.gout, s.acc, s.gin} {
+			for _, m := range list {
+				if m != nil {
+					m.touch(at)
+				}
+			}
+		}
+	}
+}
