@@ -16,8 +16,7 @@ type elementJob struct {
 	n          int
 	a, b, c, d []float32
 	s, r       float32
-	adamW      adamWConsts
-	momentum   momentumConsts
+	consts     [8]float32
 }
 
 func (j *elementJob) run(_ *worker, i int) {
@@ -180,18 +179,18 @@ func AdamW(p *Pool, param, grad, m, v []float32, a AdamWStep) {
 		panic(fmt.Sprintf("f32.AdamW: step %d, the first is 1", a.Step))
 	}
 	t := float64(a.Step)
-	p.element("AdamW", elementJob{op: adamWRange, n: len(param), a: param, b: operand(grad), c: operand(m), d: operand(v), adamW: adamWConsts{
-		beta1: float32(a.Beta1), oneMinusBeta1: float32(1 - a.Beta1),
-		beta2: float32(a.Beta2), oneMinusBeta2: float32(1 - a.Beta2),
-		decay:     float32(1 - a.LR*a.WeightDecay),
-		step:      float32(a.LR / (1 - math.Pow(a.Beta1, t))),
-		rootScale: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
-		eps:       float32(a.Eps),
+	p.element("AdamW", elementJob{op: adamWRange, n: len(param), a: param, b: operand(grad), c: operand(m), d: operand(v), consts: [8]float32{
+		float32(a.Beta1), float32(1 - a.Beta1),
+		float32(a.Beta2), float32(1 - a.Beta2),
+		float32(1 - a.LR*a.WeightDecay),
+		float32(a.LR / (1 - math.Pow(a.Beta1, t))),
+		float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
+		float32(a.Eps),
 	}})
 }
 
 func adamWRange(j *elementJob, lo, hi int) {
-	j.t.adamW(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], j.d[lo:hi], &j.adamW)
+	j.t.adamW(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], j.d[lo:hi], &j.consts)
 }
 
 // MomentumUpdate holds the settings of one SGD or LARS update:
@@ -207,30 +206,24 @@ type MomentumUpdate struct {
 
 // MomentumStep updates a parameter and its momentum buffer.
 func MomentumStep(p *Pool, param, grad, buf []float32, u MomentumUpdate) {
-	c := momentumConsts{decay: float32(u.WeightDecay), gradScale: 1, momentum: float32(u.Momentum), dampen: float32(1 - u.Dampening), lr: float32(u.LR), ofBuf: 1}
+	gradScale, ofGrad, ofBuf := 1.0, 0.0, 1.0
 	if u.GradScale != 0 {
-		c.gradScale = float32(u.GradScale)
+		gradScale = u.GradScale
 	}
 	if u.Nesterov {
-		c.ofGrad, c.ofBuf = 1, float32(u.Momentum)
+		ofGrad, ofBuf = 1, u.Momentum
 	}
-	j := elementJob{op: momentumRange, n: len(param), a: param, b: operand(grad), c: operand(buf), momentum: c}
+	momentum, dampen := u.Momentum, 1-u.Dampening
 	if u.First {
-		j.op = firstMomentumRange
+		// The buffer is taken as empty, whatever it holds.
+		Fill(p, buf, 0)
+		dampen = 1
 	}
-	p.element("MomentumStep", j)
+	p.element("MomentumStep", elementJob{op: momentumRange, n: len(param), a: param, b: operand(grad), c: operand(buf), consts: [8]float32{
+		float32(u.WeightDecay), float32(gradScale), float32(momentum), float32(dampen), float32(u.LR), float32(ofGrad), float32(ofBuf),
+	}})
 }
 
 func momentumRange(j *elementJob, lo, hi int) {
-	j.t.momentum(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], &j.momentum)
-}
-
-func firstMomentumRange(j *elementJob, lo, hi int) {
-	c := j.momentum
-	for i := lo; i < hi; i++ {
-		g := c.gradScale * (j.b[i] + float32(c.decay*j.a[i]))
-		j.c[i] = g
-		d := float32(c.ofGrad*g) + float32(c.ofBuf*g)
-		j.a[i] -= float32(c.lr * d)
-	}
+	j.t.momentum(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], &j.consts)
 }

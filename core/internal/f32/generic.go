@@ -114,21 +114,23 @@ func genericQuickGeluGrad(dx, x, dy []float32) {
 	}
 }
 
-func genericAdamW(param, grad, m, v []float32, c *adamWConsts) {
+func genericAdamW(param, grad, m, v []float32, c *[8]float32) {
+	beta1, take1, beta2, take2, decay, step, rootScale, eps := c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
 	for i, g := range grad {
-		m[i] = float32(c.beta1*m[i]) + float32(c.oneMinusBeta1*g)
-		v[i] = float32(c.beta2*v[i]) + float32(c.oneMinusBeta2*float32(g*g))
-		root := float32(c.rootScale*float32(math.Sqrt(float64(v[i])))) + c.eps
-		param[i] = float32(c.decay*param[i]) - float32(c.step*m[i])/root
+		m[i] = float32(beta1*m[i]) + float32(take1*g)
+		v[i] = float32(beta2*v[i]) + float32(take2*float32(g*g))
+		root := float32(rootScale*float32(math.Sqrt(float64(v[i])))) + eps
+		param[i] = float32(decay*param[i]) - float32(step*m[i])/root
 	}
 }
 
-func genericMomentum(param, grad, buf []float32, c *momentumConsts) {
+func genericMomentum(param, grad, buf []float32, c *[8]float32) {
+	decay, gradScale, momentum, dampen, lr, ofGrad, ofBuf := c[0], c[1], c[2], c[3], c[4], c[5], c[6]
 	for i, g := range grad {
-		g = c.gradScale * (g + float32(c.decay*param[i]))
-		buf[i] = float32(c.momentum*buf[i]) + float32(c.dampen*g)
-		d := float32(c.ofGrad*g) + float32(c.ofBuf*buf[i])
-		param[i] -= float32(c.lr * d)
+		g = gradScale * (g + float32(decay*param[i]))
+		buf[i] = float32(momentum*buf[i]) + float32(dampen*g)
+		d := float32(ofGrad*g) + float32(ofBuf*buf[i])
+		param[i] -= float32(lr * d)
 	}
 }
 

@@ -1,4 +1,89 @@
 package f32
 
+import "golang.org/x/sys/cpu"
+
 // assemblyTable returns the table of l, or nil if this processor lacks it.
-func assemblyTable(l Level) *table { return nil }
+func assemblyTable(l Level) *table {
+	avx2 := cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2
+	switch {
+	case l == AVX2 && avx2:
+		return &tableAVX2
+	case l == AVX512 && avx2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL:
+		return &tableAVX512
+	}
+	return nil
+}
+
+// pause tells the processor that this is a spin loop.
+func pause() { pauseSpin() }
+
+var tableAVX2 = table{
+	level: AVX2,
+	mr:    6, nr: 16, kc: 384, mc: 96,
+	rowsA:   []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
+	packedA: []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
+	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
+		if width == 6 {
+			packCopy6xAVX2(k, n, src, ld, dst)
+		} else {
+			packCopy16xAVX2(k, n, src, ld, dst)
+		}
+	},
+	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
+		packTransposed(k, width, n, src, ld, dst, transpose8xAVX2)
+	},
+	tileAdd: tileAddAVX2, tileBias: tileBiasAVX2, tileGelu: tileGeluAVX2, tileGeluGrad: tileGeluGradAVX2, tileResidual: tileResidualAVX2,
+	add: addAVX2, sub: subAVX2, mul: mulAVX2, mulAdd: mulAddAVX2, axpy: axpyAVX2, scale: scaleAVX2, lerp: lerpAVX2, relu: reluAVX2, reluGrad: reluGradAVX2, gelu: geluAVX2, geluGrad: geluGradAVX2, quickGelu: quickGeluAVX2, quickGeluGrad: quickGeluGradAVX2, adamW: adamWAVX2, momentum: momentumAVX2,
+	sum: sumAVX2, dot: dotAVX2, dot32: dot32AVX2, max: maxAVX2, finite: finiteAVX2, addRows: addRowsAVX2, addRowsMul: addRowsMulAVX2,
+	expSum: expSumAVX2, expSumOnly: expSumOnlyAVX2, softmaxGrad: softmaxGradAVX2, norm: normAVX2, normGrad: normGradAVX2, normGradGain: normGradGainAVX2,
+	peak:      peakAVX2,
+	peakFlops: 384,
+}
+
+var tableAVX512 = table{
+	level: AVX512,
+	mr:    14, nr: 32, kc: 768, mc: 140,
+	rowsA:   []tileFunc{nil, tileRows1xAVX512, tileRows2xAVX512, tileRows3xAVX512, tileRows4xAVX512, tileRows5xAVX512, tileRows6xAVX512, tileRows7xAVX512, tileRows8xAVX512, tileRows9xAVX512, tileRows10xAVX512, tileRows11xAVX512, tileRows12xAVX512, tileRows13xAVX512, tileRows14xAVX512},
+	packedA: []tileFunc{nil, tilePacked1xAVX512, tilePacked2xAVX512, tilePacked3xAVX512, tilePacked4xAVX512, tilePacked5xAVX512, tilePacked6xAVX512, tilePacked7xAVX512, tilePacked8xAVX512, tilePacked9xAVX512, tilePacked10xAVX512, tilePacked11xAVX512, tilePacked12xAVX512, tilePacked13xAVX512, tilePacked14xAVX512},
+	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
+		if width == 14 {
+			packCopy14xAVX512(k, n, src, ld, dst)
+		} else {
+			packCopy32xAVX512(k, n, src, ld, dst)
+		}
+	},
+	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
+		packTransposed(k, width, n, src, ld, dst, transpose8xAVX512)
+	},
+	tileAdd: tileAddAVX512, tileBias: tileBiasAVX512, tileGelu: tileGeluAVX512, tileGeluGrad: tileGeluGradAVX512, tileResidual: tileResidualAVX512,
+	add: addAVX512, sub: subAVX512, mul: mulAVX512, mulAdd: mulAddAVX512, axpy: axpyAVX512, scale: scaleAVX512, lerp: lerpAVX512, relu: reluAVX512, reluGrad: reluGradAVX512, gelu: geluAVX512, geluGrad: geluGradAVX512, quickGelu: quickGeluAVX512, quickGeluGrad: quickGeluGradAVX512, adamW: adamWAVX512, momentum: momentumAVX512,
+	sum: sumAVX512, dot: dotAVX512, dot32: dot32AVX512, max: maxAVX512, finite: finiteAVX512, addRows: addRowsAVX512, addRowsMul: addRowsMulAVX512,
+	expSum: expSumAVX512, expSumOnly: expSumOnlyAVX512, softmaxGrad: softmaxGradAVX512, norm: normAVX512, normGrad: normGradAVX512, normGradGain: normGradGainAVX512,
+	peak:      peakAVX512,
+	peakFlops: 1536,
+}
+
+// packTransposed packs n rows of k floats as the columns of dst [k][width] in
+// blocks of 8×8. A remainder is covered by blocks that overlap the last whole
+// ones.
+func packTransposed(k, width, n int, src *float32, ld int, dst *float32, transpose func(blocks int, src *float32, ld int, dst *float32, width int)) {
+	if n < width {
+		clear(sliceAt(dst, k*width))
+	}
+	if n < 8 || k < 8 {
+		d := sliceAt(dst, k*width)
+		for r := range n {
+			for l, v := range sliceAt(offset(src, r*ld), k) {
+				d[l*width+r] = v
+			}
+		}
+		return
+	}
+	for r := 0; r < n; r += 8 {
+		r := min(r, n-8)
+		transpose(k/8, offset(src, r*ld), ld, offset(dst, r), width)
+		if k%8 != 0 {
+			transpose(1, offset(src, r*ld+k-8), ld, offset(dst, (k-8)*width+r), width)
+		}
+	}
+}

@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package f32
 
 import "runtime"

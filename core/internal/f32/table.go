@@ -37,8 +37,8 @@ type table struct {
 	geluGrad      func(dx, x, dy []float32)
 	quickGelu     func(y, x []float32)
 	quickGeluGrad func(dx, x, dy []float32)
-	adamW         func(param, grad, m, v []float32, c *adamWConsts)
-	momentum      func(param, grad, buf []float32, c *momentumConsts)
+	adamW         func(param, grad, m, v []float32, c *[8]float32) // constants as in AdamW
+	momentum      func(param, grad, buf []float32, c *[8]float32)  // constants as in MomentumStep
 
 	// Reductions over one slice.
 	sum        func(x []float32) float64
@@ -66,13 +66,3 @@ type table struct {
 // leading dimension lda; with packedA it is a panel and lda is ignored. next is
 // read ahead into cache and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-type adamWConsts struct {
-	beta1, oneMinusBeta1, beta2, oneMinusBeta2 float32
-	decay, step, rootScale, eps                float32
-}
-
-type momentumConsts struct {
-	decay, gradScale, momentum, dampen, lr float32
-	ofGrad, ofBuf                          float32 // the step is lr*(ofGrad*g + ofBuf*buf)
-}

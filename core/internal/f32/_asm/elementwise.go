@@ -1,0 +1,168 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// binary writes dst = f(a, b).
+func binary(name, doc string, f func(a, b vec) vec) {
+	function(name, "func(dst, a, b []float32)", doc)
+	dst, a, b := slice("dst"), slice("a"), slice("b")
+	each(length("dst"), 4, func(i at) { i.store(f(i.load(a), i.load(b)), dst) })
+	end()
+}
+
+// unary writes y = f(x), gradient dx = f(x)*dy.
+func unary(name, doc string, unroll int, f func(x vec) vec) {
+	function(name, "func(y, x []float32)", doc)
+	y, x := slice("y"), slice("x")
+	each(length("y"), unroll, func(i at) { i.store(f(i.load(x)), y) })
+	end()
+}
+
+func gradient(name, doc string, unroll int, f func(x, dy vec) vec) {
+	function(name, "func(dx, x, dy []float32)", doc)
+	dx, x, dy := slice("dx"), slice("x"), slice("dy")
+	each(length("dx"), unroll, func(i at) { i.store(f(i.load(x), i.load(dy)), dx) })
+	end()
+}
+
+const quickSlope = 1.702
+
+func genElementwise() {
+	binary("add", "is dst = a + b.", func(a, b vec) vec { return add(a, b) })
+	binary("sub", "is dst = a - b.", func(a, b vec) vec { return sub(a, b) })
+	binary("mul", "is dst = a * b.", func(a, b vec) vec { return mul(a, b) })
+
+	function("mulAdd", "func(dst, a, b []float32)", "is dst += a * b.")
+	dst, a, b := slice("dst"), slice("a"), slice("b")
+	each(length("dst"), 4, func(i at) {
+		d := i.load(dst)
+		fma(i.load(a), i.load(b), d)
+		i.store(d, dst)
+	})
+	end()
+
+	function("axpy", "func(dst []float32, alpha float32, x []float32)", "is dst += alpha * x.")
+	dst = slice("dst")
+	alpha := scalar("alpha")
+	x := slice("x")
+	each(length("dst"), 4, func(i at) {
+		d := i.load(dst)
+		fma(alpha, i.load(x), d)
+		i.store(d, dst)
+	})
+	end()
+
+	function("scale", "func(dst []float32, alpha float32, x []float32)", "is dst = alpha * x.")
+	dst = slice("dst")
+	alpha = scalar("alpha")
+	x = slice("x")
+	each(length("dst"), 4, func(i at) { i.store(mul(alpha, i.load(x)), dst) })
+	end()
+
+	function("lerp", "func(dst, src []float32, keep, take float32)", "is dst = keep*dst + take*src.")
+	dst = slice("dst")
+	src := slice("src")
+	keep, take := scalar("keep"), scalar("take")
+	each(length("dst"), 4, func(i at) {
+		d := mul(keep, i.load(dst))
+		fma(take, i.load(src), d)
+		i.store(d, dst)
+	})
+	end()
+
+	unary("relu", "is y = max(x, 0).", 4, func(x vec) vec {
+		d := zero(newVec())
+		VMAXPS(x, d, d) // a NaN in x stays
+		return d
+	})
+	gradient("reluGrad", "is dx = dy where x > 0, else 0.", 2, func(x, dy vec) vec {
+		d, z := newVec(), zero(newVec())
+		if w == 16 {
+			k := K()
+			VCMPPS(Imm(0x1e), z, x, k) // greater, quiet
+			VMOVAPS_Z(dy, k, d)
+		} else {
+			VCMPPS(Imm(0x1e), z, x, d)
+			VANDPS(dy, d, d)
+		}
+		return d
+	})
+	unary("gelu", "is y = x·Φ(x).", 1, gelu)
+	gradient("geluGrad", "is dx = dy·(Φ(x) + x·φ(x)).", 1, func(x, dy vec) vec { return mul(geluSlope(x), dy) })
+	unary("quickGelu", "is y = x·sigmoid(1.702·x).", 1, func(x vec) vec {
+		return mul(sigmoid(mul(x, constant(quickSlope))), x)
+	})
+	gradient("quickGeluGrad", "is the gradient of quickGelu.", 1, func(x, dy vec) vec {
+		z := mul(x, constant(quickSlope))
+		s := sigmoid(z)
+		d := load(constant(1))
+		fma(z, sub(load(constant(1)), s), d)
+		return mul(mul(s, d), dy)
+	})
+
+	genOptimizers()
+}
+
+// flushed runs body with denormal numbers read and written as zero: moments of
+// parameters without a gradient would otherwise decay into denormals and stay
+// there, at a hundred times the cost.
+func flushed(body func()) {
+	save := AllocLocal(8)
+	STMXCSR(save)
+	r := GP32()
+	MOVL(save, r)
+	ORL(U32(0x8040), r)
+	MOVL(r, save.Offset(4))
+	LDMXCSR(save.Offset(4))
+	body()
+	LDMXCSR(save)
+}
+
+func field(p Register, i int) vec { return broadcast(Mem{Base: p, Disp: 4 * i}) }
+
+func genOptimizers() {
+	function("adamW", "func(param, grad, m, v []float32, c *[8]float32)", "updates a parameter and its moments.")
+	flushed(func() {
+		param, grad, m, v, c := slice("param"), slice("grad"), slice("m"), slice("v"), arg("c")
+		b1, a1, b2, a2, decay, step, root, eps := field(c, 0), field(c, 1), field(c, 2), field(c, 3), field(c, 4), field(c, 5), field(c, 6), field(c, 7)
+		each(length("param"), 1, func(i at) {
+			g := i.load(grad)
+			nm := mul(a1, g)
+			fma(b1, i.load(m), nm)
+			i.store(nm, m)
+			nv := mul(a2, mul(g, g))
+			fma(b2, i.load(v), nv)
+			i.store(nv, v)
+			VSQRTPS(nv, nv)
+			VFMADD213PS(eps, root, nv)
+			d := div(mul(step, nm), nv)
+			p := i.load(param)
+			VFMSUB213PS(d, decay, p)
+			i.store(p, param)
+		})
+	})
+	end()
+
+	function("momentum", "func(param, grad, buf []float32, c *[8]float32)", "updates a parameter and its momentum buffer.")
+	flushed(func() {
+		param, grad, buf, c := slice("param"), slice("grad"), slice("buf"), arg("c")
+		decay, gradScale, momentum, dampen, lr, ofGrad, ofBuf := field(c, 0), field(c, 1), field(c, 2), field(c, 3), field(c, 4), field(c, 5), field(c, 6)
+		each(length("param"), 1, func(i at) {
+			p, g := i.load(param), i.load(grad)
+			fma(decay, p, g)
+			VMULPS(gradScale, g, g)
+			b := mul(dampen, g)
+			fma(momentum, i.load(buf), b)
+			i.store(b, buf)
+			d := mul(ofBuf, b)
+			fma(ofGrad, g, d)
+			VFNMADD231PS(d, lr, p)
+			i.store(p, param)
+		})
+	})
+	end()
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+const packAhead = 8 // rows
+
+func packFunction(width int) (k, n, src, ld, dst Register) {
+	function(fmt.Sprintf("packCopy%dx", width), "func(k, n int, src *float32, ld int, dst *float32)",
+		fmt.Sprintf("copies k rows of n ≤ %d floats with leading dimension ld to dst [k][%d], padding with zeros.", width, width))
+	return arg("k"), arg("n"), arg("src"), stride("ld"), arg("dst")
+}
+
+func packLoop(k, src, ld, dst Register, width int, body func()) {
+	ahead := GP64()
+	MOVQ(ld, ahead)
+	SHLQ(Imm(3), ahead)
+	loop := label("loop")
+	Label(loop)
+	for d := 0; d < width*4; d += 64 {
+		PREFETCHT0(Mem{Base: src, Index: ahead, Scale: 1, Disp: d})
+	}
+	body()
+	ADDQ(ld, src)
+	ADDQ(Imm(uint64(width*4)), dst)
+	DECQ(k)
+	JNZ(LabelRef(loop))
+}
+
+// genPackCopy16 writes the AVX-512 copies of narrow ≤ 16 and wide = 32 columns.
+func genPackCopy16(narrow, wide int) {
+	k, n, src, ld, dst := packFunction(narrow)
+	SHLQ(Imm(2), n)
+	from := tailMask(n)
+	width := GP64()
+	MOVQ(I32(int32(narrow*4)), width)
+	to := tailMask(width)
+	packLoop(k, src, ld, dst, narrow, func() {
+		v := newVec()
+		VMOVUPS_Z(Mem{Base: src}, from, v)
+		VMOVUPS(v, to, Mem{Base: dst})
+	})
+	end()
+
+	k, n, src, ld, dst = packFunction(wide)
+	partial := label("partial")
+	CMPQ(n, Imm(uint64(wide)))
+	JNE(LabelRef(partial))
+	packLoop(k, src, ld, dst, wide, func() {
+		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 64})
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 64})
+	})
+	end()
+	Label(partial)
+	ones := GP64()
+	MOVQ(I32(-1), ones)
+	BZHIQ(n, ones, ones)
+	low, high := K(), K()
+	KMOVW(ones.As32(), low)
+	SHRQ(Imm(16), ones)
+	ANDQ(I32(0xffff), ones)
+	KMOVW(ones.As32(), high)
+	packLoop(k, src, ld, dst, wide, func() {
+		a, b := newVec(), newVec()
+		VMOVUPS_Z(Mem{Base: src}, low, a)
+		VMOVUPS_Z(Mem{Base: src, Disp: 64}, high, b)
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 64})
+	})
+	end()
+}
+
+// genPackCopy8 writes the AVX2 copies of narrow = 6 and wide = 16 columns.
+func genPackCopy8(narrow, wide int) {
+	k, n, src, ld, dst := packFunction(narrow)
+	partial := label("partial")
+	CMPQ(n, Imm(uint64(narrow)))
+	JNE(LabelRef(partial))
+	packLoop(k, src, ld, dst, narrow, func() {
+		x, q := XMM(), GP64()
+		VMOVUPS(Mem{Base: src}, x)
+		MOVQ(Mem{Base: src, Disp: 16}, q)
+		VMOVUPS(x, Mem{Base: dst})
+		MOVQ(q, Mem{Base: dst, Disp: 16})
+	})
+	end()
+	Label(partial)
+	SHLQ(Imm(2), n)
+	mask := tailMask(n)
+	packLoop(k, src, ld, dst, narrow, func() {
+		v, x := newVec(), XMM()
+		VMASKMOVPS(Mem{Base: src}, mask, v)
+		VEXTRACTF128(Imm(1), v, x)
+		VMOVUPS(v.AsX(), Mem{Base: dst})
+		VMOVSD(x, Mem{Base: dst, Disp: 16})
+	})
+	end()
+
+	k, n, src, ld, dst = packFunction(wide)
+	partial = label("partial")
+	CMPQ(n, Imm(uint64(wide)))
+	JNE(LabelRef(partial))
+	packLoop(k, src, ld, dst, wide, func() {
+		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 32})
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 32})
+	})
+	end()
+	Label(partial)
+	// Bytes in the low and the high half, each at most 32.
+	low, high, most := GP64(), GP64(), GP64()
+	MOVQ(I32(32), most)
+	SHLQ(Imm(2), n)
+	MOVQ(n, low)
+	CMPQ(low, most)
+	CMOVQGT(most, low)
+	MOVQ(n, high)
+	SUBQ(low, high)
+	lowMask, highMask := tailMask(low), tailMask(high)
+	packLoop(k, src, ld, dst, wide, func() {
+		a, b := newVec(), newVec()
+		VMASKMOVPS(Mem{Base: src}, lowMask, a)
+		VMASKMOVPS(Mem{Base: src, Disp: 32}, highMask, b)
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 32})
+	})
+	end()
+}
+
+// genTranspose writes the 8×8 transpose of the packing routines.
+func genTranspose() {
+	function("transpose8x", "func(blocks int, src *float32, ld int, dst *float32, width int)",
+		"writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].")
+	blocks, src, ld, dst, width := arg("blocks"), arg("src"), stride("ld"), arg("dst"), stride("width")
+	src4, ld3, dst4, width3 := GP64(), GP64(), GP64(), GP64()
+	LEAQ(Mem{Base: src, Index: ld, Scale: 4}, src4)
+	LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	LEAQ(Mem{Base: width, Index: width, Scale: 2}, width3)
+	row := func(base, base4, ld, ld3 Register, i, disp int) Mem {
+		m := Mem{Base: base, Disp: disp}
+		if i >= 4 {
+			m.Base = base4
+		}
+		switch i % 4 {
+		case 1, 2:
+			m.Index, m.Scale = ld, uint8(i%4)
+		case 3:
+			m.Index, m.Scale = ld3, 1
+		}
+		return m
+	}
+	loop := label("loop")
+	Label(loop)
+	// r[h][i] holds columns 4h..4h+3 of rows i and i+4.
+	var r [2][4]VecVirtual
+	for h := range r {
+		for i := range r[h] {
+			r[h][i] = YMM()
+			VMOVUPS(row(src, src4, ld, ld3, i, h*16), r[h][i].AsX())
+			VINSERTF128(Imm(1), row(src, src4, ld, ld3, i+4, h*16), r[h][i], r[h][i])
+		}
+	}
+	LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst4)
+	for h := range r {
+		t, o := [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}, [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}
+		VUNPCKLPS(r[h][1], r[h][0], t[0])
+		VUNPCKHPS(r[h][1], r[h][0], t[1])
+		VUNPCKLPS(r[h][3], r[h][2], t[2])
+		VUNPCKHPS(r[h][3], r[h][2], t[3])
+		VUNPCKLPD(t[2], t[0], o[0])
+		VUNPCKHPD(t[2], t[0], o[1])
+		VUNPCKLPD(t[3], t[1], o[2])
+		VUNPCKHPD(t[3], t[1], o[3])
+		for i := range o {
+			VMOVUPS(o[i], row(dst, dst4, width, width3, h*4+i, 0))
+		}
+	}
+	ADDQ(Imm(32), src)
+	ADDQ(Imm(32), src4)
+	LEAQ(Mem{Base: dst, Index: width, Scale: 8}, dst)
+	DECQ(blocks)
+	JNZ(LabelRef(loop))
+	end()
+}
