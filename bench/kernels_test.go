@@ -1,0 +1,30 @@
+package bench
+
+import (
+	"testing"
+
+	"github.com/vittool/vittool/core"
+)
+
+// TestKernels measures every kernel once: each must build, run, and come out with
+// a rate that a computer can have.
+func TestKernels(t *testing.T) {
+	e, err := core.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	kernels, err := Kernels(t.Context(), e, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kernels {
+		t.Logf("%-50s %-32s %8.3f ms %6.0f GFLOP/s %4.0f%%", k.Name, k.Shape, k.Time.Median*1e3, k.GFLOPs, 100*k.OfPeak)
+		if k.Time.Median <= 0 {
+			t.Errorf("%s %s took %v s", k.Name, k.Shape, k.Time.Median)
+		}
+		if k.GFLOPs <= 0 && k.GigaBytes <= 0 && k.NsPerValue <= 0 {
+			t.Errorf("%s %s has no rate", k.Name, k.Shape)
+		}
+	}
+}
