@@ -1,0 +1,73 @@
+package vit
+
+import (
+	"fmt"
+
+	"github.com/vittool/vittool/core"
+)
+
+// DropPath holds the per-sample factors of stochastic depth (Huang et al. 2016) as inputs of a graph: one [B] node
+// for each branch of each block, nil where the rate is zero. A branch of a sample is dropped with the rate of its
+// block and otherwise divided by 1 - rate.
+type DropPath struct {
+	rates []float64 // per block
+	nodes [][2]*core.Node
+}
+
+// NewDropPath declares the inputs for a batch of b samples; it is nil when the config drops nothing. name keeps the
+// inputs of several passes apart.
+func NewDropPath(g *core.Graph, name string, c Config, b int) *DropPath {
+	if c.DropPath == 0 {
+		return nil
+	}
+	d := &DropPath{rates: make([]float64, c.Depth), nodes: make([][2]*core.Node, c.Depth)}
+	for i := range c.Depth {
+		d.rates[i] = c.DropPathRate(i)
+		if d.rates[i] == 0 {
+			continue
+		}
+		for branch := range 2 {
+			n := g.Input(fmt.Sprintf("%s.drop_path.%d.%d", name, i, branch), core.Shape{b})
+			for j := range n.Value() {
+				n.Value()[j] = 1
+			}
+			d.nodes[i][branch] = n
+		}
+	}
+	return d
+}
+
+// Draw sets the factors of a step. They are a function of the seed, the step, the name of the pass and the samples'
+// ids alone, so that no order of work changes them.
+func (d *DropPath) Draw(seed, step uint64, pass string, ids []uint64) {
+	if d == nil {
+		return
+	}
+	for i, branches := range d.nodes {
+		keep := 1 - d.rates[i]
+		for branch, n := range branches {
+			if n == nil {
+				continue
+			}
+			for j := range n.Value() {
+				id := uint64(j)
+				if j < len(ids) {
+					id = ids[j]
+				}
+				f := float32(0)
+				if core.NewRNG(seed, "drop_path", pass, step, id, uint64(2*i+branch)).Float64() < keep {
+					f = float32(1 / keep)
+				}
+				n.Value()[j] = f
+			}
+		}
+	}
+}
+
+// block returns the factors of both branches of a block.
+func (d *DropPath) block(i int) [2]*core.Node {
+	if d == nil {
+		return [2]*core.Node{}
+	}
+	return d.nodes[i]
+}
