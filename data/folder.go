@@ -43,9 +43,9 @@ func openFolder(o Options) (Source, error) {
 		}
 	}
 	s.label(classes)
-	path := func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
-	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(path(id), buf) }
-	s.size = func(id int) (int64, error) { return statSize(path(id)) }
+	s.where = func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
+	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(s.where(id), buf) }
+	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }
 

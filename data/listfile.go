@@ -46,7 +46,7 @@ func openList(o Options) (Source, error) {
 		s.entries[i].name, lines[i], labels[i] = it.path, it.line, it.label
 	}
 	s.labelNumeric(labels)
-	path := func(id int) string {
+	s.where = func(id int) string {
 		p := filepath.FromSlash(s.entries[id].name)
 		if filepath.IsAbs(p) {
 			return p
@@ -54,13 +54,13 @@ func openList(o Options) (Source, error) {
 		return filepath.Join(base, p)
 	}
 	s.read = func(id int, buf []byte) ([]byte, error) {
-		b, err := readFile(path(id), buf)
+		b, err := readFile(s.where(id), buf)
 		if err != nil {
 			err = fmt.Errorf("%w (listed in line %d of %s)", err, lines[id], o.Path)
 		}
 		return b, err
 	}
-	s.size = func(id int) (int64, error) { return statSize(path(id)) }
+	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }
 

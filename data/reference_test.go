@@ -255,14 +255,17 @@ func checkSampling(t *testing.T, c *referenceCase) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		draws := map[string][]float64{}
 		var area, logAspect []float64
-		fallback := 0
+		fallback, whole := 0, 0
 		for range s.Draws {
-			b := pixels.RandomResizedCrop(rng, s.Width, s.Height, s.Scale, s.Ratio)
+			b := pixels.RandomResizedCrop(rng, s.Width, s.Height, 10, s.Scale, s.Ratio)
 			if !b.In(s.Width, s.Height) {
 				t.Fatalf("%s: box %v leaves the image", name, b)
 			}
 			if len(s.FallbackBox) == 4 && (pixels.Rect{Top: s.FallbackBox[0], Left: s.FallbackBox[1], H: s.FallbackBox[2], W: s.FallbackBox[3]}) == b {
 				fallback++
+			}
+			if b.W == s.Width && b.H == s.Height {
+				whole++
 			}
 			a := float64(b.W*b.H) / float64(s.Width*s.Height)
 			r := float64(b.W) / float64(b.H)
@@ -313,9 +316,11 @@ func checkSampling(t *testing.T, c *referenceCase) {
 		} else {
 			t.Errorf("%s: no corr_area_logaspect", name)
 		}
-		share := float64(fallback) / n
-		if limit := 5*math.Sqrt2*math.Sqrt(s.Fallback*(1-s.Fallback)/n) + 5/n; math.Abs(share-s.Fallback) > limit {
-			t.Errorf("%s: fallback box %g of the draws, reference %g", name, share, s.Fallback)
+		for what, shares := range map[string][2]float64{"fallback box": {float64(fallback) / n, s.Fallback}, "whole image": {float64(whole) / n, s.Whole}} {
+			got, want := shares[0], shares[1]
+			if limit := 5*math.Sqrt2*math.Sqrt(want*(1-want)/n) + 5/n; math.Abs(got-want) > limit {
+				t.Errorf("%s: %s in %g of the draws, reference %g", name, what, got, want)
+			}
 		}
 	}
 }

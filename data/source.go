@@ -139,7 +139,9 @@ type fileSet struct {
 	// read returns the bytes of a file, in buf where it is large enough.
 	read func(id int, buf []byte) ([]byte, error)
 	// size returns the length of a file without reading it.
-	size  func(id int) (int64, error)
+	size func(id int) (int64, error)
+	// where is the name by which the user finds a file; nil means name.
+	where func(id int) string
 	close func() error
 
 	print   sync.Once
@@ -159,6 +161,13 @@ func (s *fileSet) Close() error {
 	return s.close()
 }
 
+func (s *fileSet) place(id int) string {
+	if s.where == nil {
+		return s.entries[id].name
+	}
+	return s.where(id)
+}
+
 // buffers recycles the memory that files are read into.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -170,11 +179,11 @@ func (s *fileSet) Image(id int) (*pixels.Image, error) {
 		*buf = b[:0]
 	}
 	if err != nil {
-		return nil, pathError(s.entries[id].name, err)
+		return nil, pathError(s.place(id), err)
 	}
 	m, err := decode.Decode(b, s.options.decode())
 	if err != nil {
-		return nil, &Error{Path: s.entries[id].name, Problem: "cannot be decoded", Err: err}
+		return nil, &Error{Path: s.place(id), Problem: "cannot be decoded", Err: err}
 	}
 	return m, nil
 }

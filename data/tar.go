@@ -80,6 +80,7 @@ func openTar(o Options, shards []string) (Source, error) {
 		return buf, err
 	}
 	s.size = func(id int) (int64, error) { return all[id].size, nil }
+	s.where = func(id int) string { return shards[where[id]] + ":" + all[id].name }
 	return s, nil
 }
 

@@ -9,14 +9,14 @@ type Rand interface {
 }
 
 // RandomResizedCrop draws a box of a w x h image by torchvision's rule: up to
-// ten tries of an area uniform in scale (fractions of the image) and an
+// attempts (there 10) tries of an area uniform in scale (fractions of the image) and an
 // aspect (width over height) log-uniform in ratio; the first box that fits
 // is placed uniformly; otherwise the largest central box whose aspect lies
 // in ratio.
-func RandomResizedCrop(rng Rand, w, h int, scale, ratio [2]float64) Rect {
+func RandomResizedCrop(rng Rand, w, h, attempts int, scale, ratio [2]float64) Rect {
 	area := float64(w) * float64(h)
 	logLo, logHi := math.Log(ratio[0]), math.Log(ratio[1])
-	for range 10 {
+	for range attempts {
 		target := area * uniform(rng, scale[0], scale[1])
 		aspect := math.Exp(uniform(rng, logLo, logHi))
 		cw := int(math.RoundToEven(math.Sqrt(target * aspect)))

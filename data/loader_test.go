@@ -1,0 +1,546 @@
+package data_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+var half = []float32{.5, .5, .5}
+
+// maeViews is what MAE asks for.
+func maeViews(size int) []data.ViewSpec {
+	return []data.ViewSpec{{
+		Name: "image", Height: size, Width: size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
+		Augmentations: []data.Augmentation{{Kind: data.Flip, P: 0.5}}, Mean: half, Std: half,
+	}}
+}
+
+// busyViews uses everything a view can do.
+func busyViews() []data.ViewSpec {
+	all := []data.Augmentation{
+		{Kind: data.Flip, P: 0.5},
+		{Kind: data.ColorJitter, P: 0.8, Brightness: .4, Contrast: .4, Saturation: .2, Hue: .1},
+		{Kind: data.Grayscale, P: 0.2},
+		{Kind: data.GaussianBlur, P: 0.5, SigmaMin: 0.1, SigmaMax: 2},
+		{Kind: data.GaussianBlur, P: 0.5, SigmaMin: 0.1, SigmaMax: 2, Kernel: 5, SigmaPerBatch: true},
+		{Kind: data.Solarize, P: 0.2},
+	}
+	return []data.ViewSpec{
+		{Name: "a", Height: 24, Width: 24, ScaleMin: 0.4, ScaleMax: 1, Interpolation: pixels.Bicubic, Augmentations: all, Mean: half, Std: half},
+		{Name: "b", Height: 16, Width: 20, ScaleMin: 0.05, ScaleMax: 0.4, Interpolation: pixels.Bilinear, Augmentations: all, Mean: half, Std: half},
+		{Name: "c", Height: 12, Width: 12, ScaleMin: 0.1, ScaleMax: 1, Interpolation: pixels.Lanczos, Resampler: data.NFNT, SameGeometryAs: "a", Mean: half, Std: half},
+		{Name: "d", Height: 24, Width: 24, ScaleMin: 0.4, ScaleMax: 1, Interpolation: pixels.Bicubic, SameGeometryAs: "a", SameColors: true, Mean: half, Std: half},
+		{Name: "e", Height: 18, Width: 10, Crop: data.CropCentre, Interpolation: pixels.Box, Mean: half, Std: half},
+		{Name: "f", Height: 18, Width: 10, Crop: data.CropSquash, Interpolation: pixels.Nearest, Mean: half, Std: half},
+	}
+}
+
+func demo(t testing.TB, query string) data.Source {
+	t.Helper()
+	s, err := data.Open(data.Options{Path: "demo:?" + query})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// digest is everything a consumer sees of a batch but its waiting time.
+func digest(b *data.Batch) uint64 {
+	h := fnv.New64a()
+	fmt.Fprint(h, b.Step, b.Epoch, b.IDs, b.Labels, b.Geometry)
+	var word [4]byte
+	for _, v := range b.Views {
+		for _, x := range v {
+			u := math.Float32bits(x)
+			word = [4]byte{byte(u), byte(u >> 8), byte(u >> 16), byte(u >> 24)}
+			h.Write(word[:])
+		}
+	}
+	return h.Sum64()
+}
+
+// run collects the digests of n batches, or of all when n is 0.
+func run(t *testing.T, s data.Source, o data.LoaderOptions, n int) []uint64 {
+	t.Helper()
+	l, err := data.NewLoader(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var out []uint64
+	for n == 0 || len(out) < n {
+		b, err := l.Next(context.Background())
+		if err == io.EOF && n == 0 {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := o.Start + len(out); b.Step != want {
+			t.Fatalf("step %d, want %d", b.Step, want)
+		}
+		out = append(out, digest(b))
+		b.Release()
+	}
+	return out
+}
+
+func TestSameBits(t *testing.T) {
+	s := demo(t, "count=50&size=32")
+	base := data.LoaderOptions{Views: busyViews(), BatchSize: 8, Seed: 5, Shuffle: true, Workers: 1, Epochs: 2}
+	want := run(t, s, base, 0)
+	if len(want) != 14 {
+		t.Fatalf("%d batches of 50 images by 8 in 2 epochs", len(want))
+	}
+	for name, change := range map[string]func(*data.LoaderOptions){
+		"again":          func(*data.LoaderOptions) {},
+		"eight workers":  func(o *data.LoaderOptions) { o.Workers = 8 },
+		"three, cached":  func(o *data.LoaderOptions) { o.Workers = 3; o.CacheBytes = 1 << 20 },
+		"little cache":   func(o *data.LoaderOptions) { o.CacheBytes = 20000 },
+		"more prefetch":  func(o *data.LoaderOptions) { o.Prefetch = 9; o.Workers = 4 },
+		"least prefetch": func(o *data.LoaderOptions) { o.Prefetch = 1; o.Workers = 2 },
+	} {
+		o := base
+		change(&o)
+		if got := run(t, s, o, 0); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: other batches", name)
+		}
+	}
+	for start := range want {
+		o := base
+		o.Start, o.Workers = start, 4
+		if got := run(t, s, o, 0); !reflect.DeepEqual(got, want[start:]) {
+			t.Errorf("resumed at step %d: other batches", start)
+		}
+	}
+	other := base
+	other.Seed = 6
+	if got := run(t, s, other, 0); got[0] == want[0] {
+		t.Error("another seed gives the same first batch")
+	}
+}
+
+func TestEpochsVisitEverySample(t *testing.T) {
+	s := demo(t, "count=23&size=8")
+	for _, dropLast := range []bool{false, true} {
+		l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(8), BatchSize: 5, Shuffle: true, DropLast: dropLast, Epochs: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[int]map[uint64]int{}
+		var orders [3][]uint64
+		for {
+			b, err := l.Next(context.Background())
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[b.Epoch] == nil {
+				seen[b.Epoch] = map[uint64]int{}
+			}
+			for i, id := range b.IDs {
+				seen[b.Epoch][id]++
+				orders[b.Epoch] = append(orders[b.Epoch], id)
+				if want := int32(s.Class(int(id))); b.Labels[i] != want {
+					t.Fatalf("sample %d has label %d, want %d", id, b.Labels[i], want)
+				}
+			}
+			b.Release()
+		}
+		l.Close()
+		want := 23
+		if dropLast {
+			want = 20
+		}
+		for e := range 3 {
+			if len(seen[e]) != want || len(orders[e]) != want {
+				t.Errorf("drop_last %v, epoch %d: %d different samples in %d places, want %d", dropLast, e, len(seen[e]), len(orders[e]), want)
+			}
+		}
+		if reflect.DeepEqual(orders[0], orders[1]) {
+			t.Error("two epochs have the same order")
+		}
+	}
+}
+
+// TestGeometry renders the reported box again with the operations of package
+// pixels and expects the view.
+func TestGeometry(t *testing.T) {
+	s := demo(t, "count=12&width=40&height=30")
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(16), BatchSize: 12, Shuffle: true, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, err := l.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	norm, _ := pixels.NewNormalizer(half, half)
+	var r pixels.Resizer
+	var out pixels.Image
+	flips := 0
+	for i, id := range b.IDs {
+		m, err := s.Image(int(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := b.Geometry[0][i]
+		if g.SourceW != 40 || g.SourceH != 30 {
+			t.Fatalf("source %dx%d", g.SourceW, g.SourceH)
+		}
+		r.Resize(&out, m, pixels.Rect{Top: int(g.Top), Left: int(g.Left), H: int(g.Height), W: int(g.Width)}, 16, 16, pixels.Bicubic)
+		if g.Flip {
+			flips++
+			pixels.FlipHorizontal(&out)
+		}
+		want := make([]float32, 3*16*16)
+		norm.Planes(want, &out, false)
+		if !reflect.DeepEqual(want, b.Views[0][i*len(want):(i+1)*len(want)]) {
+			t.Errorf("sample %d: the view is not what its geometry says", id)
+		}
+	}
+	if flips == 0 || flips == 12 {
+		t.Errorf("%d of 12 views are mirrored", flips)
+	}
+}
+
+func TestSharedGeometry(t *testing.T) {
+	s := demo(t, "count=16&size=40")
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: busyViews(), BatchSize: 16, Shuffle: true, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, err := l.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(b.Geometry[0], b.Geometry[2]) || !reflect.DeepEqual(b.Geometry[0], b.Geometry[3]) {
+		t.Error("views with the same geometry have other boxes")
+	}
+	if reflect.DeepEqual(b.Geometry[0], b.Geometry[1]) {
+		t.Error("independent views have the same boxes")
+	}
+	if !reflect.DeepEqual(b.Views[0], b.Views[3]) {
+		t.Error("the same geometry and colours give another view")
+	}
+}
+
+// folder writes n small pictures of distinct colours, two classes.
+func folder(t testing.TB, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		class := filepath.Join(dir, []string{"cat", "dog"}[i%2])
+		if err := os.MkdirAll(class, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writePNG(t, filepath.Join(class, fmt.Sprintf("%03d.png", i)), 10, 8, color.RGBA{uint8(i), uint8(255 - i), 100, 255})
+	}
+	return dir
+}
+
+func writePNG(t testing.TB, path string, w, h int, c color.Color) {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		m.Set(i%w, i/w, c)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB, path string) data.Source {
+	t.Helper()
+	s, err := data.Open(data.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestBrokenFilesAreReplacedTheSameWay(t *testing.T) {
+	dir := folder(t, 40)
+	for _, name := range []string{"cat/004.png", "cat/006.png", "dog/013.png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a picture"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	var want []uint64
+	for _, workers := range []int{1, 8} {
+		var skipped []string
+		o := data.LoaderOptions{Views: maeViews(8), BatchSize: 8, Shuffle: true, Seed: 1, Epochs: 3, Workers: workers, MaxFailed: 0.1,
+			OnSkip: func(id int, path string, err error) {
+				var e *data.Error
+				if !errors.As(err, &e) || !strings.Contains(err.Error(), "text") || path != s.Name(id) {
+					t.Errorf("skipped %s: %v", path, err)
+				}
+				skipped = append(skipped, path)
+			}}
+		got := run(t, s, o, 0)
+		if len(skipped) != 3 {
+			t.Errorf("%d workers: skipped %v, want each broken file once", workers, skipped)
+		}
+		if want == nil {
+			want = got
+		} else if !reflect.DeepEqual(got, want) {
+			t.Error("other batches with eight workers")
+		}
+		o.Start = 7
+		if resumed := run(t, s, o, 0); !reflect.DeepEqual(resumed, want[7:]) {
+			t.Error("other batches after a resume")
+		}
+	}
+}
+
+func TestTooManyBrokenFiles(t *testing.T) {
+	dir := folder(t, 40)
+	for _, name := range []string{"cat/004.png", "dog/013.png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	var messages []string
+	for _, workers := range []int{1, 8} {
+		for _, o := range []data.LoaderOptions{
+			{OnError: data.Skip, MaxFailed: 0.03},
+			{OnError: data.Skip, MaxFailed: 0},
+			{OnError: data.Fail},
+		} {
+			o.Views, o.BatchSize, o.Shuffle, o.Workers = maeViews(8), 4, true, workers
+			l, err := data.NewLoader(s, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				_, err = l.Next(context.Background())
+			}
+			var e *data.Error
+			if !errors.As(err, &e) {
+				t.Errorf("%v: %v is no data error", o.OnError, err)
+			}
+			if _, again := l.Next(context.Background()); again != err {
+				t.Errorf("Next after an error gives %v", again)
+			}
+			messages = append(messages, err.Error())
+			l.Close()
+		}
+	}
+	if !reflect.DeepEqual(messages[:3], messages[3:]) {
+		t.Errorf("the messages depend on the workers: %q", messages)
+	}
+	if !strings.Contains(messages[0], "2 of 40") || !strings.Contains(messages[2], "empty (0 bytes)") {
+		t.Errorf("unclear messages: %q", messages)
+	}
+}
+
+func TestLoaderOptionsAreChecked(t *testing.T) {
+	s := demo(t, "count=10&size=8")
+	change := func(f func(*data.ViewSpec)) []data.ViewSpec { v := busyViews(); f(&v[0]); return v }
+	for want, o := range map[string]data.LoaderOptions{
+		"batch of 11 is larger than the data set of 10": {BatchSize: 11, DropLast: true, Views: maeViews(8)},
+		"batch size 0":               {Views: maeViews(8)},
+		"no views":                   {BatchSize: 1},
+		`on_error is "explode"`:      {BatchSize: 1, Views: maeViews(8), OnError: "explode"},
+		"start step -1":              {BatchSize: 1, Views: maeViews(8), Start: -1},
+		"max_failed is 2":            {BatchSize: 1, Views: maeViews(8), MaxFailed: 2},
+		"name of its own":            {BatchSize: 1, Views: append(maeViews(8), maeViews(8)...)},
+		"crop scale":                 {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.ScaleMax = 1.5 })},
+		"crop ratio":                 {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.RatioMax = -1 })},
+		"size 0x24":                  {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Width = 0 })},
+		"1 means and 3":              {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Mean = half[:1] })},
+		"is not positive":            {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Std = []float32{1, 0, 1} })},
+		"not a view with a geometry": {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.SameGeometryAs = "zebra" })},
+		"names no view to share":     {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.SameColors = true })},
+		"kernel of 4 taps":           {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[4].Kernel = 4 })},
+		"probability 2":              {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[0].P = 2 })},
+		"hue 0.7":                    {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[1].Hue = .7 })},
+	} {
+		l, err := data.NewLoader(s, o)
+		if err == nil {
+			l.Close()
+			t.Errorf("%s: accepted", want)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+}
+
+func TestCancelAndClose(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s := demo(t, "count=64&size=64")
+	for i := range 20 {
+		l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 16, Shuffle: true, Workers: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		if i%3 > 0 {
+			if _, err := l.Next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		if _, err := l.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Next after cancel: %v", err)
+		}
+		if i%2 == 0 { // a cancelled call leaves the loader usable
+			if _, err := l.Next(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Close()
+		l.Close()
+		if _, err := l.Next(context.Background()); err == nil {
+			t.Fatal("a closed loader gives batches")
+		}
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines before, %d after", before, runtime.NumGoroutine())
+}
+
+func TestHeldBatchesDoNotBlock(t *testing.T) {
+	s := demo(t, "count=40&size=8")
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(8), BatchSize: 4, Shuffle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var held []*data.Batch
+	var digests []uint64
+	for range 10 {
+		b, err := l.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, digests = append(held, b), append(digests, digest(b))
+	}
+	for i, b := range held {
+		if digest(b) != digests[i] {
+			t.Errorf("batch %d changed while it was held", i)
+		}
+		b.Release()
+		b.Release()
+	}
+}
+
+func TestSteadyStateAllocatesLittle(t *testing.T) {
+	s := demo(t, "count=64&size=32")
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 32, Shuffle: true, Workers: 2, CacheBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	step := func() {
+		b, err := l.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+	}
+	for range 50 {
+		step()
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const steps = 200
+	for range steps {
+		step()
+	}
+	runtime.ReadMemStats(&after)
+	if per := (after.TotalAlloc - before.TotalAlloc) / steps; per > 4096 {
+		t.Errorf("a step allocates %d bytes; its views alone have %d", per, 32*3*32*32*4)
+	}
+}
+
+func BenchmarkLoader32(b *testing.B) {
+	benchmarkLoader(b, demo(b, "count=512&size=32"), maeViews(32), 128)
+}
+
+func BenchmarkLoaderBYOL32(b *testing.B) {
+	v := maeViews(32)
+	v[0].Augmentations = append(v[0].Augmentations,
+		data.Augmentation{Kind: data.ColorJitter, P: 0.8, Brightness: .4, Contrast: .4, Saturation: .2, Hue: .1},
+		data.Augmentation{Kind: data.Grayscale, P: 0.2},
+		data.Augmentation{Kind: data.GaussianBlur, P: 0.5, SigmaMin: 0.1, SigmaMax: 2})
+	benchmarkLoader(b, demo(b, "count=512&size=32"), v, 128)
+}
+
+func BenchmarkLoaderPhotographs(b *testing.B) {
+	shared := os.Getenv("VITTOOL_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "shared")
+	}
+	path := filepath.Join(shared, "data", "imagenet-sample")
+	if _, err := os.Stat(path); err != nil {
+		b.Fatal(err)
+	}
+	s, err := data.Open(data.Options{Path: path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkLoader(b, s, maeViews(224), 16)
+}
+
+func benchmarkLoader(b *testing.B, s data.Source, views []data.ViewSpec, batch int) {
+	cache := int64(1 << 30)
+	if batch == 16 {
+		cache = 0
+	}
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: views, BatchSize: batch, Shuffle: true, Workers: runtime.GOMAXPROCS(0), CacheBytes: cache})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	next := func() {
+		batch, err := l.Next(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch.Release()
+	}
+	if cache > 0 {
+		for range 2 * l.StepsPerEpoch() {
+			next()
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		next()
+	}
+	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "images/s")
+}

@@ -1,0 +1,409 @@
+package data
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// Crop says which part of an image a view shows.
+type Crop uint8
+
+const (
+	CropRandomResized Crop = iota // a random box by scale and ratio, resized to the view
+	CropCentre                    // the image resized to cover ResizeFactor times the view, its centre cut out
+	CropSquash                    // the whole image resized to the view, its aspect lost
+)
+
+// Resampler names the code that scales training images.
+type Resampler string
+
+const (
+	Pillow Resampler = "pillow" // bit for bit what Pillow computes
+	NFNT   Resampler = "nfnt"   // github.com/nfnt/resize
+)
+
+// ViewSpec says how a view of an image is made.
+type ViewSpec struct {
+	Name          string
+	Height, Width int
+	Crop          Crop
+	// ScaleMin and ScaleMax bound the share of the area that a random box
+	// covers; RatioMin and RatioMax its width over its height, both 0
+	// meaning 3/4 to 4/3. Attempts is how many boxes are tried before the
+	// largest central one is taken, 0 meaning 10.
+	ScaleMin, ScaleMax float64
+	RatioMin, RatioMax float64
+	Attempts           int
+	// ResizeFactor belongs to CropCentre; 0 means 256/224, 1 cuts nothing
+	// off a square image.
+	ResizeFactor  float64
+	Interpolation pixels.Filter
+	Resampler     Resampler // "" means Pillow
+	// Augmentations are applied in order after the crop.
+	Augmentations []Augmentation
+	// SameGeometryAs names a view whose box and flip this one shares;
+	// SameColors shares the rest of its augmentations and draws too.
+	SameGeometryAs string
+	SameColors     bool
+	// Mean and Std normalise, one number per channel in units of [0,1].
+	Mean, Std []float32
+}
+
+// AugmentKind is an operation on a view.
+type AugmentKind uint8
+
+const (
+	Flip        AugmentKind = iota // horizontal; part of the geometry
+	ColorJitter                    // Brightness, Contrast, Saturation, Hue
+	Grayscale
+	GaussianBlur // SigmaMin, SigmaMax, Kernel
+	Solarize     // Threshold
+)
+
+var augmentNames = [...]string{"flip", "color jitter", "grayscale", "gaussian blur", "solarize"}
+
+func (k AugmentKind) String() string {
+	if int(k) < len(augmentNames) {
+		return augmentNames[k]
+	}
+	return fmt.Sprintf("AugmentKind(%d)", uint8(k))
+}
+
+// Augmentation is applied with probability P, drawn anew for every sample.
+type Augmentation struct {
+	Kind AugmentKind
+	P    float64
+	// Factors of a jitter are uniform in [max(0,1-x), 1+x], the hue shift
+	// in [-Hue, Hue]; an operation with x = 0 is left out. The order of the
+	// operations is random unless FixedOrder.
+	Brightness, Contrast, Saturation, Hue float64
+	FixedOrder                            bool
+	// Sigma of a blur is uniform in [SigmaMin, SigmaMax]. Kernel 0 is
+	// Pillow's blur with radius sigma, an odd number torchvision's with as
+	// many taps. SigmaPerBatch draws one sigma for a whole batch.
+	SigmaMin, SigmaMax float64
+	Kernel             int
+	SigmaPerBatch      bool
+	// Threshold of Solarize; 0 is read as 128.
+	Threshold uint8
+}
+
+// Box is the part of the source image that a view shows, in pixels of the
+// upright source. Random boxes have whole numbers; a central one need not.
+type Box struct {
+	Top, Left, Height, Width float64
+	Flip                     bool // the view is mirrored left to right
+	SourceH, SourceW         int
+}
+
+// EvalView is the view that evaluation uses: no randomness. factor is the
+// ResizeFactor; 1 takes the whole image where it is as wide as high.
+func EvalView(name string, h, w int, factor float64, mean, std []float32) ViewSpec {
+	return ViewSpec{Name: name, Height: h, Width: w, Crop: CropCentre, ResizeFactor: factor, Interpolation: pixels.Bicubic, Mean: mean, Std: std}
+}
+
+func (v *ViewSpec) check(channels int) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("view %q: %s", v.Name, fmt.Sprintf(format, args...))
+	}
+	const maxSide = 1 << 14
+	if v.Height < 1 || v.Width < 1 || v.Height > maxSide || v.Width > maxSide {
+		return bad("size %dx%d is not within 1..%d", v.Width, v.Height, maxSide)
+	}
+	switch v.Crop {
+	case CropRandomResized:
+		if !(v.ScaleMin > 0 && v.ScaleMin <= v.ScaleMax && v.ScaleMax <= 1) {
+			return bad("crop scale %g..%g is not a range within 0..1", v.ScaleMin, v.ScaleMax)
+		}
+		if !(v.RatioMin > 0 && v.RatioMin <= v.RatioMax && v.RatioMax <= 1e3) {
+			return bad("crop ratio %g..%g is not a range above 0", v.RatioMin, v.RatioMax)
+		}
+	case CropCentre:
+		if !(v.ResizeFactor >= 1 && v.ResizeFactor <= 16) {
+			return bad("resize factor %g is not within 1..16", v.ResizeFactor)
+		}
+	case CropSquash:
+	default:
+		return bad("unknown crop %d", v.Crop)
+	}
+	if v.Interpolation > pixels.Lanczos {
+		return bad("unknown interpolation %v", v.Interpolation)
+	}
+	if v.Resampler != Pillow && v.Resampler != NFNT {
+		return bad("unknown resampler %q; valid are %q and %q", v.Resampler, Pillow, NFNT)
+	}
+	if len(v.Mean) != channels || len(v.Std) != channels {
+		return bad("%d means and %d standard deviations for images of %d channels", len(v.Mean), len(v.Std), channels)
+	}
+	for _, a := range v.Augmentations {
+		if err := a.check(channels); err != nil {
+			return bad("%v: %v", a.Kind, err)
+		}
+	}
+	return nil
+}
+
+func (a *Augmentation) check(channels int) error {
+	if !(a.P >= 0 && a.P <= 1) {
+		return fmt.Errorf("probability %g is not within 0..1", a.P)
+	}
+	switch a.Kind {
+	case Flip, Solarize:
+	case Grayscale, ColorJitter:
+		if channels != 3 && channels != 1 {
+			return fmt.Errorf("needs images of 3 channels, these have %d", channels)
+		}
+		for _, x := range [...]float64{a.Brightness, a.Contrast, a.Saturation} {
+			if !(x >= 0 && x <= 100) {
+				return fmt.Errorf("strength %g is not within 0..100", x)
+			}
+		}
+		if !(a.Hue >= 0 && a.Hue <= 0.5) {
+			return fmt.Errorf("hue %g is not within 0..0.5", a.Hue)
+		}
+	case GaussianBlur:
+		if !(a.SigmaMin > 0 && a.SigmaMin <= a.SigmaMax && a.SigmaMax <= 1000) {
+			return fmt.Errorf("sigma %g..%g is not a range above 0", a.SigmaMin, a.SigmaMax)
+		}
+		if a.Kernel != 0 && (a.Kernel < 0 || a.Kernel%2 == 0 || a.Kernel > 999) {
+			return fmt.Errorf("kernel of %d taps; use an odd number, or 0 for Pillow's blur", a.Kernel)
+		}
+	default:
+		return fmt.Errorf("unknown augmentation")
+	}
+	return nil
+}
+
+// withDefaults fills in what a zero value leaves open.
+func (v ViewSpec) withDefaults() ViewSpec {
+	if v.RatioMin == 0 && v.RatioMax == 0 {
+		v.RatioMin, v.RatioMax = 3.0/4, 4.0/3
+	}
+	if v.Attempts == 0 {
+		v.Attempts = 10
+	}
+	if v.ResizeFactor == 0 {
+		v.ResizeFactor = 256.0 / 224
+	}
+	if v.Resampler == "" {
+		v.Resampler = Pillow
+	}
+	return v
+}
+
+// view is a ViewSpec made ready: its own size and normalisation, and the
+// specs that its geometry and its colours come from (its own, or another
+// view's).
+type view struct {
+	ViewSpec
+	geometry  *ViewSpec
+	colours   *ViewSpec
+	normalize *pixels.Normalizer
+}
+
+// resolveViews checks the specs and follows their references.
+func resolveViews(specs []ViewSpec, channels int) ([]view, error) {
+	if len(specs) == 0 {
+		return nil, fmt.Errorf("no views were asked for")
+	}
+	views := make([]view, len(specs))
+	byName := map[string]*view{}
+	for i, s := range specs {
+		v := &views[i]
+		v.ViewSpec = s.withDefaults()
+		if err := v.check(channels); err != nil {
+			return nil, err
+		}
+		if _, double := byName[s.Name]; double || s.Name == "" {
+			return nil, fmt.Errorf("view %q: every view needs a name of its own", s.Name)
+		}
+		byName[s.Name] = v
+		n, err := pixels.NewNormalizer(s.Mean, s.Std)
+		if err != nil {
+			return nil, fmt.Errorf("view %q: %w", s.Name, err)
+		}
+		v.normalize = n
+	}
+	for i := range views {
+		v := &views[i]
+		v.geometry, v.colours = &v.ViewSpec, &v.ViewSpec
+		if v.SameGeometryAs == "" {
+			if v.SameColors {
+				return nil, fmt.Errorf("view %q: shares colours but names no view to share them with", v.Name)
+			}
+			continue
+		}
+		other, ok := byName[v.SameGeometryAs]
+		if !ok || other.SameGeometryAs != "" {
+			return nil, fmt.Errorf("view %q: same geometry as %q, which is not a view with a geometry of its own", v.Name, v.SameGeometryAs)
+		}
+		v.geometry = &other.ViewSpec
+		if v.SameColors {
+			v.colours = &other.ViewSpec
+		}
+	}
+	return views, nil
+}
+
+// draws gives the random numbers of one epoch. Each purpose has a stream of
+// its own, and each sample a place of its own in the stream, so a number is
+// a function of (seed, epoch, view, purpose, sample id) alone.
+type draws struct {
+	crop, flip *core.RNG   // of the view that owns the geometry
+	augment    []*core.RNG // of the view that owns the colours
+	batch      *core.RNG   // for what a batch shares, by step
+}
+
+// drawsPerSample is the room of a sample in a stream.
+const drawsPerSample = 1 << 20
+
+func newDraws(v *view, seed uint64, epoch int) *draws {
+	stream := func(spec *ViewSpec, purpose string, k int) *core.RNG {
+		return core.NewRNG(seed, "data", epoch, spec.Name, purpose, k)
+	}
+	d := &draws{
+		crop:  stream(v.geometry, "crop", 0),
+		flip:  stream(v.geometry, "flip", 0),
+		batch: stream(v.colours, "batch", 0),
+	}
+	for k := range v.colours.Augmentations {
+		d.augment = append(d.augment, stream(v.colours, "augment", k))
+	}
+	return d
+}
+
+// at returns a copy of the stream at the place of a sample.
+func at(stream *core.RNG, id int) core.RNG {
+	r := *stream
+	r.SetCounter(uint64(id) * drawsPerSample)
+	return r
+}
+
+// renderer makes views. One per goroutine.
+type renderer struct {
+	resizer pixels.Resizer
+	blur    pixels.Blur
+	out     pixels.Image
+	scaled  pixels.Image
+	order   [4]pixels.JitterOp
+}
+
+// render writes a view of m as dst (C, H, W) and returns the part of m that
+// it shows. id chooses the random numbers, step those of the batch.
+func (r *renderer) render(dst []float32, v *view, d *draws, m *pixels.Image, id, step int) Box {
+	box := r.place(v, d, m, id)
+	for _, a := range v.geometry.Augmentations {
+		if a.Kind == Flip {
+			rng := at(d.flip, id)
+			box.Flip = rng.Float64() < a.P
+		}
+	}
+	for k := range v.colours.Augmentations {
+		r.augment(&v.colours.Augmentations[k], at(d.augment[k], id), d.batch, step)
+	}
+	v.normalize.Planes(dst, &r.out, box.Flip)
+	return box
+}
+
+// place cuts the view out of m into r.out. Mirroring is left to the last
+// step, where it is free: every augmentation commutes with it.
+func (r *renderer) place(v *view, d *draws, m *pixels.Image, id int) Box {
+	g := v.geometry
+	box := Box{SourceH: m.H, SourceW: m.W}
+	switch g.Crop {
+	case CropRandomResized:
+		rng := at(d.crop, id)
+		c := pixels.RandomResizedCrop(&rng, m.W, m.H, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
+		r.resize(&r.out, m, c, v.Width, v.Height, v)
+		box.Top, box.Left, box.Height, box.Width = float64(c.Top), float64(c.Left), float64(c.H), float64(c.W)
+	case CropSquash:
+		r.resize(&r.out, m, m.Bounds(), v.Width, v.Height, v)
+		box.Height, box.Width = float64(m.H), float64(m.W)
+	case CropCentre:
+		w, h := cover(m.W, m.H, v.Width, v.Height, g.ResizeFactor)
+		r.resize(&r.scaled, m, m.Bounds(), w, h, v)
+		c := pixels.CentreCrop(w, h, v.Width, v.Height)
+		pixels.Crop(&r.out, &r.scaled, c)
+		sx, sy := float64(m.W)/float64(w), float64(m.H)/float64(h)
+		box.Top, box.Left, box.Height, box.Width = float64(c.Top)*sy, float64(c.Left)*sx, float64(c.H)*sy, float64(c.W)*sx
+	}
+	return box
+}
+
+// cover returns the size to which a w x h image is scaled so that it covers
+// factor times vw x vh. For a square view this is torchvision's Resize of
+// the short side.
+func cover(w, h, vw, vh int, factor float64) (ow, oh int) {
+	if vw == vh {
+		return pixels.ShortSide(w, h, int(math.RoundToEven(factor*float64(vh))))
+	}
+	s := max(factor*float64(vw)/float64(w), factor*float64(vh)/float64(h))
+	return max(int(s*float64(w)), vw), max(int(s*float64(h)), vh)
+}
+
+func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *view) {
+	if v.Resampler == NFNT {
+		resizeNFNT(dst, src, box, w, h, v.Interpolation)
+		return
+	}
+	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
+}
+
+func (r *renderer) augment(a *Augmentation, rng core.RNG, batch *core.RNG, step int) {
+	if a.Kind == Flip || rng.Float64() >= a.P {
+		return
+	}
+	m := &r.out
+	switch a.Kind {
+	case ColorJitter:
+		r.jitter(a, &rng).Apply(m)
+	case Grayscale:
+		pixels.Gray(m)
+	case GaussianBlur:
+		if a.SigmaPerBatch {
+			rng = at(batch, step)
+		}
+		sigma := a.SigmaMin + float64((a.SigmaMax-a.SigmaMin)*rng.Float64())
+		if a.Kernel == 0 {
+			r.blur.Pillow(m, sigma)
+		} else {
+			r.blur.Torchvision(m, a.Kernel, sigma)
+		}
+	case Solarize:
+		t := a.Threshold
+		if t == 0 {
+			t = 128
+		}
+		pixels.Solarize(m, t)
+	}
+}
+
+// jitter draws the factors and the order of a colour jitter.
+func (r *renderer) jitter(a *Augmentation, rng *core.RNG) pixels.Jitter {
+	factor := func(x float64) float64 {
+		lo := max(0, 1-x)
+		return lo + float64((1+x-lo)*rng.Float64())
+	}
+	r.order = [4]pixels.JitterOp{pixels.JitterBrightness, pixels.JitterContrast, pixels.JitterSaturation, pixels.JitterHue}
+	if !a.FixedOrder {
+		for i := 3; i > 0; i-- {
+			j := rng.IntN(i + 1)
+			r.order[i], r.order[j] = r.order[j], r.order[i]
+		}
+	}
+	strength := [4]float64{a.Brightness, a.Contrast, a.Saturation, a.Hue}
+	order := r.order[:0]
+	for _, op := range r.order {
+		if strength[op] > 0 {
+			order = append(order, op)
+		}
+	}
+	return pixels.Jitter{
+		Order:      order,
+		Brightness: factor(a.Brightness), Contrast: factor(a.Contrast), Saturation: factor(a.Saturation),
+		Hue: float64(a.Hue * (2*rng.Float64() - 1)),
+	}
+}
