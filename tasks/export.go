@@ -1,0 +1,59 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/vittool/vittool/core"
+)
+
+// ExportFormat marks files that Export wrote. It is the value that readers of
+// the Hugging Face ecosystem look for in "format"; ours go by "model".
+const ExportFormat = "pt"
+
+// Export writes the backbone alone to a safetensors file, in timm's names and
+// order, so that
+//
+//	timm.create_model(name, num_classes=0).load_state_dict(safetensors.torch.load_file(path))
+//
+// takes it as it is. The metadata carries the configuration, the normalisation,
+// the step and the digest of the file it comes from.
+func (m *Model) Export(path string) error {
+	tensors := make([]core.Tensor, 0, len(m.Backbone.Weights()))
+	for _, p := range m.Backbone.Weights() {
+		tensors = append(tensors, core.NewF32(p.Name[len(m.Backbone.Prefix):], p.Shape, p.Data))
+	}
+	config, err := json.Marshal(m.Config)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	mean, err := json.Marshal(m.Mean)
+	if err != nil {
+		return fmt.Errorf("export: mean: %w", err)
+	}
+	std, err := json.Marshal(m.Std)
+	if err != nil {
+		return fmt.Errorf("export: std: %w", err)
+	}
+	meta := map[string]string{
+		metaFormat: ExportFormat, "architecture": m.Config.Name, "producer": "vittool",
+		metaModel: string(config), metaMean: string(mean), metaStd: string(std),
+	}
+	if m.Step >= 0 {
+		meta[metaStep] = strconv.Itoa(m.Step)
+	}
+	if m.Digest != "" {
+		meta["source_digest"] = m.Digest
+	}
+	// What the run was trained by, kept as the run wrote it.
+	for _, key := range []string{"objective", "data"} {
+		if v := m.Meta[key]; v != "" {
+			meta[key] = v
+		}
+	}
+	if err := core.WriteSafetensors(path, tensors, meta); err != nil {
+		return fmt.Errorf("export to %s: %w", path, err)
+	}
+	return nil
+}

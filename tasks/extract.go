@@ -1,0 +1,217 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/vit"
+)
+
+// Pool says which tokens after the final LayerNorm become the feature.
+type Pool string
+
+// The ways to pool. Width is D, or 2·D for PoolBoth.
+const (
+	PoolMean  Pool = "mean"  // mean of the patch tokens, the class token left out
+	PoolClass Pool = "class" // the class token
+	PoolBoth  Pool = "both"  // class token, then mean
+)
+
+// Pools lists the valid values of Pool.
+func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
+
+// ExtractOptions say how features are computed.
+type ExtractOptions struct {
+	Pool Pool // PoolMean if empty
+	// Height and Width of the evaluation view in pixels; 0 means the model's.
+	Height, Width int
+	// ResizeFactor: an image is resized (Pillow's bicubic) to cover that many
+	// times the view, of which the centre is cut out. 0 means the usual
+	// 256/224, or 1 where the images have the view's size already.
+	ResizeFactor float64
+	BatchSize    int // images at a time; 0 means 64. It does not change the features
+	Workers      int // goroutines that decode; 0 means GOMAXPROCS
+	// OnError says what an unreadable image does: data.Skip (the default)
+	// leaves it out and lists it, up to the share MaxFailed of all images;
+	// data.Fail stops.
+	OnError   data.OnError
+	MaxFailed float64                    // 0 means 0.01
+	Progress  func(done, total int)      // called after each batch, if set
+	OnSkip    func(name string, e error) // called for each image left out, if set
+}
+
+// Extract computes the feature of every image of src, in the order of src. The
+// result depends on the weights and the images only, not on batch size,
+// threads or workers.
+func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o ExtractOptions) (*Features, error) {
+	if err := m.extractDefaults(&o, src); err != nil {
+		return nil, err
+	}
+	loader, err := data.NewLoader(src, data.LoaderOptions{
+		Views:     []data.ViewSpec{data.EvalView("images", o.Height, o.Width, o.ResizeFactor, float32s(m.Mean), float32s(m.Std))},
+		BatchSize: min(o.BatchSize, max(src.Len(), 1)), Epochs: 1, Workers: o.Workers,
+		OnError: o.OnError, MaxFailed: o.MaxFailed,
+		OnSkip: func(_ int, path string, err error) {
+			if o.OnSkip != nil {
+				o.OnSkip(path, err)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer loader.Close()
+
+	features := &Features{Classes: src.Classes()}
+	graphs := map[int]*featureGraph{}
+	for done := 0; ; {
+		batch, err := loader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		graph := graphs[len(batch.IDs)]
+		if graph == nil { // the full size, and a smaller one at the end
+			if graph, err = m.featureGraph(e, len(batch.IDs), o); err != nil {
+				return nil, err
+			}
+			graphs[len(batch.IDs)] = graph
+		}
+		copy(graph.images.Value(), batch.Views[0])
+		if err := graph.exec.Run(); err != nil {
+			return nil, fmt.Errorf("features of %s: %w", m.Config.Name, err)
+		}
+		for i, id := range batch.IDs {
+			// The loader puts another image in the place of an unreadable one.
+			if int(id) == done+i {
+				features.add(src, int(id), batch.Labels[i], graph.row(i))
+			}
+		}
+		done += len(batch.IDs)
+		batch.Release()
+		if o.Progress != nil {
+			o.Progress(done, src.Len())
+		}
+	}
+	if features.Rows == 0 {
+		return nil, &data.Error{Problem: "none of the images can be read"}
+	}
+	return features, nil
+}
+
+// add appends one row.
+func (f *Features) add(src data.Source, id int, label int32, parts [][]float32) {
+	f.Rows++
+	f.Names = append(f.Names, src.Name(id))
+	if f.Classes != nil {
+		f.Labels = append(f.Labels, label)
+	}
+	f.Dim = 0
+	for _, p := range parts {
+		f.Data = append(f.Data, p...)
+		f.Dim += len(p)
+	}
+}
+
+func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
+	if o.Pool == "" {
+		o.Pool = PoolMean
+	}
+	if !slices.Contains(Pools(), o.Pool) {
+		return fmt.Errorf("pool %q: want one of %v", o.Pool, Pools())
+	}
+	if o.Pool != PoolMean && !m.Config.ClassToken {
+		return fmt.Errorf("pool %q: %s has no class token; use %q", o.Pool, m.Config.Name, PoolMean)
+	}
+	if o.Height == 0 && o.Width == 0 {
+		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
+	}
+	if err := m.Config.WithImage(o.Height, o.Width).Validate(); err != nil {
+		return err
+	}
+	if src.Channels() != m.Config.Channels {
+		return fmt.Errorf("%s reads images of %d channels, the data is opened with %d", m.Config.Name, m.Config.Channels, src.Channels())
+	}
+	if o.BatchSize < 0 {
+		return fmt.Errorf("batch size %d: it must be positive", o.BatchSize)
+	}
+	if o.BatchSize == 0 {
+		o.BatchSize = 64
+	}
+	if o.MaxFailed == 0 {
+		o.MaxFailed = 0.01
+	}
+	if o.ResizeFactor == 0 {
+		o.ResizeFactor = resizeFactor(src, o.Height, o.Width)
+	}
+	return nil
+}
+
+// resizeFactor is 1 where the first readable image has the view's size, and the
+// usual 256/224 otherwise.
+func resizeFactor(src data.Source, h, w int) float64 {
+	for id := range min(src.Len(), 16) {
+		if m, err := src.Image(id); err == nil {
+			if m.H == h && m.W == w {
+				return 1
+			}
+			break
+		}
+	}
+	return 256.0 / 224
+}
+
+// featureGraph is the forward pass for one batch size.
+type featureGraph struct {
+	images  *core.Node   // [B, C, H, W]
+	outputs []*core.Node // each [B, D]
+	exec    *core.Executable
+}
+
+func (m *Model) featureGraph(e *core.Engine, batch int, o ExtractOptions) (*featureGraph, error) {
+	g := core.NewGraph(e)
+	f := &featureGraph{images: g.Input("images", core.Shape{batch, m.Config.Channels, o.Height, o.Width})}
+	out, err := m.Backbone.Forward(g, f.images, vit.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if o.Pool != PoolMean {
+		class, err := out.Class()
+		if err != nil {
+			return nil, err
+		}
+		f.outputs = append(f.outputs, class)
+	}
+	if o.Pool != PoolClass {
+		f.outputs = append(f.outputs, out.Pooled())
+	}
+	if f.exec, err = g.Compile(nil, f.outputs...); err != nil {
+		return nil, fmt.Errorf("features of %s: %w", m.Config.Name, err)
+	}
+	return f, nil
+}
+
+// row returns the parts of feature i.
+func (f *featureGraph) row(i int) [][]float32 {
+	parts := make([][]float32, len(f.outputs))
+	for k, out := range f.outputs {
+		d := out.Shape()[1]
+		parts[k] = out.Value()[i*d : (i+1)*d]
+	}
+	return parts
+}
+
+func float32s(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return out
+}

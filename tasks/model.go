@@ -1,0 +1,372 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/vit"
+)
+
+// Model is a pre-trained backbone: its weights in a store of its own and what
+// is known of where they come from.
+type Model struct {
+	Config    vit.Config
+	Store     *core.Store
+	Backbone  *vit.Backbone
+	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
+
+	Path   string            // file that the weights were read from
+	Step   int               // optimizer steps, -1 where the file doesn't say
+	Meta   map[string]string // metadata of the file
+	Digest string            // SHA-256 of the file's tensors
+	// Ignored names tensors of the file that are no part of a backbone, such
+	// as a classifier's head.
+	Ignored []string
+}
+
+// LoadOptions say what a weight file itself may not.
+type LoadOptions struct {
+	// Model names the architecture (see vit.Variant) of a file that carries
+	// no configuration; for others it must agree with it.
+	Model string
+	// Mean and Std override the file's; without either, ImageNet's stand for
+	// three channels and 0.5 for others.
+	Mean, Std []float64
+	// Teacher takes the averaged copy of the backbone instead of the trained one.
+	Teacher bool
+	// Report hears of damaged checkpoints that are passed over for an older one.
+	Report func(path string, err error)
+}
+
+// Keys of the metadata that weight files of vittool carry.
+const (
+	metaFormat = "format"
+	metaModel  = "model" // JSON of vit.Config
+	metaMean   = "mean"  // JSON list
+	metaStd    = "std"
+	metaStep   = "step"
+	metaDigest = "digest"
+)
+
+// Prefixes of a checkpoint's tensors, as plugins/program sets them.
+const (
+	studentPrefix = "backbone."
+	teacherPrefix = "teacher.backbone."
+)
+
+// firstWeight is a tensor that every ViT has; what stands in front of it is
+// the prefix of a file's names.
+const firstWeight = "patch_embed.proj.weight"
+
+// LoadModel reads a backbone from a run folder (its newest checkpoint that is
+// whole), a checkpoint, an exported file, or any safetensors file with timm's
+// names. A digest that the file carries is verified. Errors name the tensors
+// that are missing, too many or of another shape.
+func LoadModel(path string, o LoadOptions) (*Model, error) {
+	file, err := openWeights(path, o.Report)
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := weightPrefix(file, o.Teacher)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore()}
+	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
+		return nil, err
+	}
+	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
+		return nil, err
+	}
+	if s, err := strconv.Atoi(file.Meta[metaStep]); err == nil {
+		m.Step = s
+	}
+	if m.Digest = file.Meta[metaDigest]; m.Digest == "" {
+		m.Digest = core.Digest(file.Tensors)
+	}
+	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeTimm, 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Path, err)
+	}
+	return m, m.fill(file, prefix)
+}
+
+// NewModel returns a backbone with initial weights, the yardstick that a
+// trained one is to beat.
+func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64) (*Model, error) {
+	m := &Model{Config: c.Normalized(), Store: core.NewStore(), Step: 0, Meta: map[string]string{}}
+	var err error
+	if m.Backbone, err = vit.New(m.Store, "", c, scheme, seed); err != nil {
+		return nil, err
+	}
+	m.Mean, m.Std, err = fileNormalisation(&core.File{Path: c.Name}, m.Config.Channels, LoadOptions{Mean: mean, Std: std})
+	return m, err
+}
+
+// openWeights reads the file that path means and verifies it.
+func openWeights(path string, report func(string, error)) (*core.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, &data.Error{Path: path, Problem: "no such run or weight file", Hint: "give the folder of a run, a checkpoint or a .safetensors file", Err: err}
+	}
+	if info.IsDir() {
+		return latestCheckpoint(path, report)
+	}
+	file, err := core.ReadSafetensors(path)
+	if err != nil {
+		return nil, err
+	}
+	if file.Meta[metaDigest] != "" {
+		if err := file.VerifyDigest(); err != nil {
+			return nil, err
+		}
+	}
+	return file, nil
+}
+
+// latestCheckpoint reads the newest checkpoint of a run folder whose digest
+// holds. Damaged ones are reported and passed over.
+func latestCheckpoint(run string, report func(string, error)) (*core.File, error) {
+	folder := filepath.Join(run, "checkpoints")
+	found, err := filepath.Glob(filepath.Join(escapeGlob(folder), "step-*.safetensors"))
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints of %s: %w", run, err)
+	}
+	if len(found) == 0 {
+		return nil, &data.Error{Path: run, Problem: "this folder holds no checkpoint of a run",
+			Hint: "give the folder that pretrain wrote (--out), or a .safetensors file"}
+	}
+	// Steps are padded with zeros to eight digits: longer names are later.
+	slices.SortFunc(found, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(b, a)
+	})
+	var last error
+	for _, path := range found {
+		file, err := core.ReadSafetensors(path)
+		if err == nil {
+			err = file.VerifyDigest()
+		}
+		if err == nil {
+			return file, nil
+		}
+		last = err
+		if report != nil {
+			report(path, err)
+		}
+	}
+	return nil, fmt.Errorf("none of the %d checkpoints in %s is whole; the oldest: %w", len(found), folder, last)
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// weightPrefix finds what stands in front of timm's names in the file.
+func weightPrefix(file *core.File, teacher bool) (string, error) {
+	var prefixes []string
+	for _, name := range file.Names() {
+		if p, ok := strings.CutSuffix(name, firstWeight); ok && !strings.HasPrefix(name, "optimizer.") {
+			prefixes = append(prefixes, p)
+		}
+	}
+	want := []string{studentPrefix, ""}
+	if teacher {
+		want = []string{teacherPrefix}
+	}
+	for _, w := range want {
+		if slices.Contains(prefixes, w) {
+			return w, nil
+		}
+	}
+	switch {
+	case teacher:
+		return "", fmt.Errorf("%s: holds no averaged teacher: its objective trains without one; leave out the teacher option", file.Path)
+	case len(prefixes) == 1:
+		return prefixes[0], nil // "model.", "module.", "encoder." of other tools
+	case len(prefixes) > 1:
+		return "", fmt.Errorf("%s: holds %d backbones (under %s); export one of them alone", file.Path, len(prefixes), strings.Join(prefixes, ", "))
+	}
+	return "", fmt.Errorf("%s: holds no Vision Transformer in timm's names: no tensor is called %s (the file begins with %s)",
+		file.Path, firstWeight, strings.Join(firstNames(file, 3), ", "))
+}
+
+func firstNames(file *core.File, n int) []string {
+	names := file.Names()
+	if len(names) == 0 {
+		return []string{"nothing: it has no tensors"}
+	}
+	return names[:min(n, len(names))]
+}
+
+// fileConfig returns the architecture: the file's own, or that of the name.
+func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
+	text := file.Meta[metaModel]
+	if text == "" && name == "" {
+		hint := "name its architecture, for instance vit_base_patch16_224"
+		if fit := fittingVariants(file, prefix); len(fit) > 0 {
+			hint = "its tensors are those of " + strings.Join(fit, " or ") + ": name it as the model"
+		}
+		return vit.Config{}, fmt.Errorf("%s: says nothing of the model's configuration; %s", file.Path, hint)
+	}
+	var named vit.Config
+	if name != "" {
+		var err error
+		if named, err = vit.Variant(name); err != nil {
+			return vit.Config{}, err
+		}
+		named = named.Normalized()
+	}
+	if text == "" {
+		return named, nil
+	}
+	var c vit.Config
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, fmt.Errorf("%s: its model configuration is not one that this version of vittool knows: %w", file.Path, err)
+	}
+	c = c.Normalized()
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%s: %w", file.Path, err)
+	}
+	if name != "" && (named.Dim != c.Dim || named.Depth != c.Depth || named.Heads != c.Heads || named.Patch != c.Patch) {
+		return c, fmt.Errorf("%s: holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, c.Name, c.Dim, c.Depth, c.Heads, c.Patch, name)
+	}
+	return c, nil
+}
+
+// fittingVariants lists the known models whose tensors the file has, at most
+// three.
+func fittingVariants(file *core.File, prefix string) []string {
+	var fit []string
+next:
+	for _, name := range vit.Variants() {
+		c, err := vit.Variant(name)
+		if err != nil {
+			continue
+		}
+		if _, deeper := file.Get(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, c.Depth)); deeper {
+			continue
+		}
+		for _, w := range c.Weights() {
+			if t, ok := file.Get(prefix + w.Name); !ok || !t.Shape.Equal(w.Shape) {
+				continue next
+			}
+		}
+		if fit = append(fit, name); len(fit) == 3 {
+			break
+		}
+	}
+	return fit
+}
+
+// ImageNet's normalisation, which most published weights were trained with.
+var (
+	imageNetMean = []float64{0.485, 0.456, 0.406}
+	imageNetStd  = []float64{0.229, 0.224, 0.225}
+)
+
+func fileNormalisation(file *core.File, channels int, o LoadOptions) (mean, std []float64, err error) {
+	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
+		v := slices.Clone(given)
+		if len(v) == 0 && file.Meta[key] != "" {
+			if err := json.Unmarshal([]byte(file.Meta[key]), &v); err != nil {
+				return nil, fmt.Errorf("%s: metadata %q is not a list of numbers: %w", file.Path, key, err)
+			}
+		}
+		if len(v) == 0 && channels == 3 {
+			v = slices.Clone(imageNet)
+		} else if len(v) == 0 {
+			v = slices.Repeat([]float64{0.5}, channels)
+		}
+		if len(v) != channels {
+			return nil, fmt.Errorf("%s: the normalisation's %s has %d values for %d channels", file.Path, key, len(v), channels)
+		}
+		for _, x := range v {
+			if math.IsInf(x, 0) || math.IsNaN(x) || positive && x <= 0 {
+				return nil, fmt.Errorf("%s: the normalisation's %s holds %g", file.Path, key, x)
+			}
+		}
+		return v, nil
+	}
+	if mean, err = pick(metaMean, o.Mean, imageNetMean, false); err != nil {
+		return nil, nil, err
+	}
+	std, err = pick(metaStd, o.Std, imageNetStd, true)
+	return mean, std, err
+}
+
+// fill copies the file's tensors into the backbone. All faults are told in one
+// error.
+func (m *Model) fill(file *core.File, prefix string) error {
+	var faults []string
+	known := map[string]bool{}
+	for _, p := range m.Backbone.Weights() {
+		name := prefix + p.Name
+		known[name] = true
+		t, ok := file.Get(name)
+		if !ok {
+			faults = append(faults, fmt.Sprintf("%s %v is missing", name, p.Shape))
+			continue
+		}
+		if !t.Shape.Equal(p.Shape) {
+			faults = append(faults, fmt.Sprintf("%s is %v, want %v", name, t.Shape, p.Shape))
+			continue
+		}
+		v, err := t.Float64s()
+		if err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		for i, x := range v {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				faults = append(faults, fmt.Sprintf("%s[%d] is %g", name, i, x))
+				break
+			}
+			p.Data[i] = float32(x)
+		}
+	}
+	for _, t := range file.Tensors {
+		name, ok := strings.CutPrefix(t.Name, prefix)
+		if !ok || known[t.Name] || strings.HasPrefix(t.Name, "optimizer.") {
+			continue
+		}
+		if besideBackbone(name) {
+			m.Ignored = append(m.Ignored, t.Name)
+			continue
+		}
+		faults = append(faults, fmt.Sprintf("%s %v belongs to no %s", t.Name, t.Shape, m.Config.Name))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.Sort(m.Ignored)
+	const shown = 6
+	more := ""
+	if n := len(faults) - shown; n > 0 {
+		faults, more = faults[:shown], fmt.Sprintf("; and %d more", n)
+	}
+	return fmt.Errorf("%s does not hold the weights of a %s of %d×%d pixels: %s%s", file.Path, m.Config.Name, m.Config.ImageH, m.Config.ImageW, strings.Join(faults, "; "), more)
+}
+
+// besideBackbone tells names that files of other tools carry next to a
+// backbone and that change nothing about its features: a classifier, the
+// decoder and mask token of MAE.
+func besideBackbone(name string) bool {
+	for _, p := range []string{"head.", "head_dist.", "fc_norm.", "decoder_", "decoder.", "mask_token"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
