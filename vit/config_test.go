@@ -20,9 +20,9 @@ func TestVariant(t *testing.T) {
 		{"vit_small_patch16_224", "vit_small_patch16_224", 224, 16, 384, 12, 6, 21665664},
 		{"vit_large_patch16_224", "vit_large_patch16_224", 224, 16, 1024, 24, 16, 303301632},
 		{"vit_huge_patch14_224", "vit_huge_patch14_224", 224, 14, 1280, 32, 16, 630764800},
-		{"vit_tiny_patch4_32", "vit_tiny_patch4_32", 32, 4, 192, 12, 3, 5360448},
-		{"vit_micro_patch4_32", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204480},
-		{"vit_micro_patch4", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204480},
+		{"vit_tiny_patch4_32", "vit_tiny_patch4_32", 32, 4, 192, 12, 3, 5360832},
+		{"vit_micro_patch4_32", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204608},
+		{"vit_micro_patch4", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204608},
 	} {
 		c, err := Variant(tc.name)
 		if err != nil {

@@ -108,9 +108,8 @@ func (m *Model) addNetworks(config vit.Config) error {
 			return err
 		}
 	}
-	for i, p := range m.Student.Weights() {
-		m.averages = append(m.averages, average{teacher: m.Teacher.Weights()[i], student: p})
-	}
+	m.averages = append(m.averages, m.Teacher.Weights()...)
+	m.averaged = append(m.averaged, m.Student.Weights()...)
 	return nil
 }
 
@@ -143,7 +142,7 @@ func (m *Model) addParams(vit.Config) error {
 		}
 		t.Frozen = true
 		m.teacherParams[spec.GetName()] = t
-		m.averages = append(m.averages, average{teacher: t, student: p})
+		m.averages, m.averaged = append(m.averages, t), append(m.averaged, p)
 	}
 	return nil
 }
@@ -153,7 +152,7 @@ func (m *Model) addBuffers(vit.Config) error {
 		return err
 	}
 	for _, spec := range m.Plan.GetBuffers() {
-		b, err := newBuffer(m.store, spec, m.seed)
+		b, err := newBuffer(m.engine, m.store, spec, m.seed)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ type call struct {
 	in   map[string][]*core.Node
 	// order holds the inputs as they were given, for an operator that takes any.
 	order []argument
-	attr map[string]any
+	attr  map[string]any
 }
 
 // buildError is what an operator panics with when its inputs do not fit; build turns it into an error.

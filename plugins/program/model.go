@@ -54,7 +54,8 @@ type Model struct {
 	metrics  []metric
 	updates  []update
 	pictures []picture
-	averages []average
+	averages []*core.Parameter // the teacher's weights
+	averaged []*core.Parameter // and those of the student that they follow
 	unitRows []*core.Parameter
 
 	evaluation evaluation
@@ -170,11 +171,11 @@ func (m *Model) Scalar(name string) (float64, bool) {
 // are kept at unit length.
 func (m *Model) Run() error {
 	if m.Train {
-		for _, p := range m.unitRows {
-			core.NormalizeRows(p)
-		}
+		core.NormalizeRows(m.engine, m.unitRows)
 		if m.teacherWhen() == pb.Teacher_WHEN_BEFORE_FORWARD {
-			m.updateTeacher()
+			if err := m.updateTeacher(); err != nil {
+				return err
+			}
 		}
 	}
 	if err := m.exec.Run(); err != nil {
@@ -191,6 +192,9 @@ func (m *Model) Metrics() map[string]float64 {
 	out := make(map[string]float64, len(m.metrics))
 	for _, x := range m.metrics {
 		out[x.name] = float64(x.node.Value()[0])
+	}
+	for name, v := range m.evaluation.metrics {
+		out[name] = v
 	}
 	return out
 }
@@ -236,18 +240,16 @@ func (m *Model) teacherWhen() pb.Teacher_When {
 }
 
 // AfterStep follows the optimizer's step: a teacher that is averaged then, moves.
-func (m *Model) AfterStep() {
+func (m *Model) AfterStep() error {
 	if m.teacherWhen() == pb.Teacher_WHEN_AFTER_STEP {
-		m.updateTeacher()
+		return m.updateTeacher()
 	}
+	return nil
 }
 
 // updateTeacher moves the teacher: m * teacher + (1-m) * student.
-func (m *Model) updateTeacher() {
-	momentum := m.scalars[m.Plan.GetTeacher().GetMomentum()].now
-	for _, a := range m.averages {
-		core.EMA(m.engine, a.teacher.Data, a.student.Data, momentum)
-	}
+func (m *Model) updateTeacher() error {
+	return core.EMA(m.engine, m.averages, m.averaged, m.scalars[m.Plan.GetTeacher().GetMomentum()].now)
 }
 
 func (m *Model) addPicture(spec *pb.Picture) error {

@@ -3,6 +3,7 @@ package program
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/vit"
 )
 
 // OperatorVersion is the version of the operator table. A plan written for a newer version is refused; within a
@@ -93,4 +94,15 @@ func lookup(name string) *Operator {
 		}
 	}
 	return nil
+}
+
+// nearestOperator is the known name with the smallest edit distance.
+func nearestOperator(name string) string {
+	best, distance := "", 1<<30
+	for _, op := range Operators() {
+		if d := vit.EditDistance(name, op.Name); d < distance {
+			best, distance = op.Name, d
+		}
+	}
+	return best
 }

@@ -43,11 +43,16 @@ var lossOperators = []Operator{
 		Inputs: []Input{
 			{Name: "logits", Shape: "[R, C]"},
 			{Name: "labels", Shape: "[R] or [R, C]", Either: true, Doc: "classes as integers, or probabilities; no gradient flows into them"},
-			{Name: "weights", Shape: "[R]", Optional: true, Doc: "of the rows; the mean is the weighted sum over their sum"},
+			{Name: "weights", Shape: "[R]", Optional: true, Doc: "of the rows: the loss is the weighted sum over the sum of weights; no gradient flows into them"},
 		},
-		Outputs: []Output{{Name: "loss", Shape: "[]"}},
+		Outputs: []Output{{Name: "loss", Shape: "[]"}, {Name: "per_row", Shape: "[R]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.SoftmaxCrossEntropy(c.rank("logits", 2), c.input("labels"), c.optional("weights"))}
+			loss, perRow := c.g.SoftmaxCrossEntropy(c.rank("logits", 2), c.input("labels"))
+			if w := c.optional("weights"); w != nil {
+				w = c.g.StopGradient(w)
+				loss = c.g.ScaleBy(c.g.Dot(perRow, w), c.g.Reciprocal(c.g.Sum(w)))
+			}
+			return []*core.Node{loss, perRow}
 		},
 	},
 	{

@@ -84,12 +84,15 @@ var tokenOperators = []Operator{
 		},
 	},
 	{
-		Name: pb.OpNormalizePatches, Summary: "Each patch to mean 0 and variance 1: (x - mean)/√(variance + eps), with the unbiased variance. It is a target: no gradient flows.",
+		Name: pb.OpNormalizePatches, Summary: "Each patch to mean 0 and variance 1: (x - mean)/√(variance + eps), with the unbiased variance (He et al. 2022). It is a target: no gradient flows.",
 		Inputs:     []Input{{Name: "x", Shape: "[B, L, P]"}},
-		Attributes: []Attribute{epsNorm},
+		Attributes: []Attribute{{Name: "eps", Type: Float, Default: 1e-6, Doc: "added to the variance; no other value in this version"}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, L, P]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.NormalizePatches(c.input("x"), c.float("eps"))}
+			if c.float("eps") != 1e-6 {
+				c.fail("attribute eps is %g: version %d of the operator has 1e-6 only", c.float("eps"), OperatorVersion)
+			}
+			return []*core.Node{c.g.NormalizePatches(c.input("x"))}
 		},
 	},
 }

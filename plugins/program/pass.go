@@ -53,7 +53,7 @@ func (m *Model) output(p *pass, f *pb.Feature) (*core.Node, error) {
 		if p.maps == nil {
 			t := p.out.PatchTokens()
 			s := t.Shape()
-			p.maps = m.g.Reshape(m.g.Transpose(t, 0, 2, 1), core.Shape{s[0], s[2], p.out.Rows, p.out.Cols})
+			p.maps = m.g.Reshape(m.g.TransposeTokens(t), core.Shape{s[0], s[2], p.out.Rows, p.out.Cols})
 		}
 		return p.maps, nil
 	case pb.Output_OUTPUT_TAP:

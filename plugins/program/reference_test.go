@@ -140,11 +140,3 @@ func run(t testing.TB, e *core.Executable) {
 		t.Fatal(err)
 	}
 }
-
-func names(prefix string, list []string) map[string]bool {
-	set := map[string]bool{}
-	for _, n := range list {
-		set[prefix+n] = true
-	}
-	return set
-}

@@ -16,7 +16,7 @@ type buffer struct {
 }
 
 // newBuffer creates a buffer, or takes the one that the store has.
-func newBuffer(store *core.Store, spec *pb.BufferSpec, seed uint64) (*buffer, error) {
+func newBuffer(e *core.Engine, store *core.Store, spec *pb.BufferSpec, seed uint64) (*buffer, error) {
 	name := BufferPrefix + spec.GetName()
 	fail := func(err error) (*buffer, error) { return nil, fmt.Errorf("buffer %s: %w", spec.GetName(), err) }
 	if spec.GetDtype() != pb.DType_DTYPE_F32 {
@@ -39,7 +39,8 @@ func newBuffer(store *core.Store, spec *pb.BufferSpec, seed uint64) (*buffer, er
 			copy(b.value.Data, data)
 		}
 		if spec.GetUnitNormRows() {
-			core.NormalizeRows(b.value)
+			b.value.UnitNormRows = true
+			core.NormalizeRows(e, []*core.Parameter{b.value})
 		}
 	}
 	if !b.value.Shape.Equal(shape) {
@@ -198,9 +199,6 @@ func newTarget(g *core.Graph, spec *pb.TargetSpec, batch int) (*target, error) {
 
 // geometryFields are top, left, height, width, flip, source height and source width of a view's box.
 const geometryFields = 7
-
-// average is a pair of a teacher's weight and the student's that it follows.
-type average struct{ teacher, student *core.Parameter }
 
 // isInt reports whether a node holds integers.
 func isInt(n *core.Node) bool { return n.Ints() != nil }

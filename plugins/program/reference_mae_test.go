@@ -1,0 +1,365 @@
+package program_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+// maeModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
+type maeModel struct {
+	*program.Model
+	store *core.Store
+	keep  int
+	out   map[string]*core.Node
+	enc   []*core.Node // encoder blocks
+	dec   []*core.Node // decoder blocks
+}
+
+// newMAE opens the objective as a plugin process would, and compiles its plan.
+func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
+	t.Helper()
+	options, err := json.Marshal(map[string]any{
+		"mask_ratio": cfg.MaskRatio, "norm_pix_loss": cfg.NormPixLoss, "mlp_ratio": cfg.MLPRatio,
+		"decoder_dim": cfg.DecDim, "decoder_depth": cfg.DecDepth, "decoder_heads": cfg.DecHeads,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := cfg.vit(channels, vit.PosSinCos)
+	// The objective is opened with the network as it stands before its own requirements are applied.
+	server, err := sdk.NewServer(mae.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := server.Open(context.Background(), &pb.OpenRequest{
+		ConfigJson: options, Seed: 1, Batch: uint32(cfg.Batch), TotalSteps: 10, StepsPerEpoch: 5, DatasetSize: 100, WorldSize: 1,
+		Backbone: program.BackboneInfo(network, make([]float64, channels), slices.Repeat([]float64{1}, channels)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &maeModel{store: core.NewStore(), out: map[string]*core.Node{}}
+	m.Model, err = program.Build(newEngine(t), m.store, plan, network, cfg.Batch, seed, program.Options{
+		Plugin: "mae", Train: true,
+		Extra: func(p *program.Model) ([]*core.Node, error) { return m.extra(p, plan) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.keep = int(plan.GetMasks()[0].GetLength())
+	return m
+}
+
+// extra names the nodes that the reference has values of.
+func (m *maeModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error) {
+	g := p.Graph()
+	encoder, err := p.Pass(plan.GetPasses()[0].GetName())
+	if err != nil {
+		return nil, err
+	}
+	m.out["out.latent"] = encoder.Tokens
+	m.out["out.patch_embed"] = p.Student.EmbedPatches(g, p.Student.Patches(g, p.ViewNode(plan.GetViews()[0].GetName())))
+	for i, b := range encoder.Blocks {
+		m.out[fmt.Sprintf("out.enc.block.%d", i)] = b
+		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = encoder.Attention(i)
+		m.enc = append(m.enc, b)
+	}
+	for _, n := range plan.GetNodes() {
+		nodes, err := p.Outputs(n.GetName())
+		if err != nil {
+			return nil, err
+		}
+		switch n.GetOp() {
+		case pb.OpViTBlock:
+			m.out[fmt.Sprintf("out.dec.block.%d", len(m.dec))] = nodes[0]
+			m.out[fmt.Sprintf("out.dec.attn.%d", len(m.dec))] = nodes[1]
+			m.dec = append(m.dec, nodes[0])
+		case pb.OpSliceTokens:
+			m.out["out.pred"] = nodes[0]
+		case pb.OpPatchify, pb.OpNormalizePatches: // the later of the two is the target
+			m.out["out.target"] = nodes[0]
+		case pb.OpPatchMSE:
+			m.out["out.loss_per_patch"] = nodes[1]
+		}
+	}
+	var all []*core.Node
+	for _, name := range sortedKeys(m.out) {
+		all = append(all, m.out[name])
+	}
+	return all, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// parameter finds a parameter by the official name.
+func (m *maeModel) parameter(name string) *core.Parameter {
+	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+		return p
+	}
+	return m.store.Get(program.HeadPrefix + name)
+}
+
+// officialName is the inverse of parameter.
+func officialName(p *core.Parameter) string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.Name, program.BackbonePrefix), program.HeadPrefix)
+}
+
+// load sets all parameters to "param.<name>"; both sides must have the same names and shapes.
+func (m *maeModel) load(t *testing.T, c *golden.Case) {
+	t.Helper()
+	params := m.StudentParameters()
+	if n := len(c.Names("param.")); n != len(params) {
+		t.Errorf("%s: %d parameters in the file, %d in the model", c, n, len(params))
+	}
+	for _, p := range params {
+		x := c.Tensor(t, "param."+officialName(p))
+		if !x.Shape.Equal(p.Shape) {
+			t.Fatalf("%s: %s is %v, the model has %v", c, x.Name, x.Shape, p.Shape)
+		}
+		copy(p.Data, c.F32(t, x.Name))
+	}
+}
+
+// step fills the inputs: images, and the keep lists that the noise means.
+func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
+	t.Helper()
+	copy(m.View(m.Plan.GetViews()[0].GetName()), images)
+	patches := len(noise) / m.Batch
+	for b := range m.Batch {
+		row := make([]float64, patches)
+		for i := range row {
+			row[i] = float64(noise[b*patches+i])
+		}
+		list := make([]int32, m.keep)
+		sdk.KeepFromNoise(row, list)
+		keep = append(keep, list...)
+	}
+	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: m.Plan.GetMasks()[0].GetName(), Values: keep}}}); err != nil {
+		t.Fatal(err)
+	}
+	m.SetStep(0, nil)
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return keep
+}
+
+// removed is the reference's mask: 1 where a patch is not kept.
+func (m *maeModel) removed(keep []int32, patches int) []float64 {
+	out := slices.Repeat([]float64{1}, m.Batch*patches)
+	for i, k := range keep {
+		out[i/m.keep*patches+int(k)] = 0
+	}
+	return out
+}
+
+// restoreOrder is argsort(argsort(noise)) per sample.
+func restoreOrder(noise []float32, batch int) []int64 {
+	patches := len(noise) / batch
+	out := make([]int64, len(noise))
+	for b := range batch {
+		row := noise[b*patches:][:patches]
+		order := make([]int, patches)
+		for i := range order {
+			order[i] = i
+		}
+		sort.SliceStable(order, func(i, j int) bool { return row[order[i]] < row[order[j]] })
+		for rank, i := range order {
+			out[b*patches+i] = int64(rank)
+		}
+	}
+	return out
+}
+
+func maeCase(t *testing.T, c *golden.Case) {
+	var cfg caseConfig
+	c.ConfigInto(t, &cfg)
+	images := c.Tensor(t, "input.images")
+	if cfg.Batch != images.Shape[0] {
+		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
+	}
+	m := newMAE(t, cfg, images.Shape[1], 1)
+	if cfg.LenKeep != nil && m.keep != *cfg.LenKeep {
+		t.Fatalf("%s: the plan keeps %d patches, the reference %d", c, m.keep, *cfg.LenKeep)
+	}
+	m.load(t, c)
+	noise := c.F32(t, "input.noise")
+	keep := m.step(t, c.F32(t, "input.images"), noise)
+
+	for _, name := range c.Names("out.") {
+		switch name {
+		case "out.ids_keep":
+			compareInts(t, c, name, keep)
+		case "out.ids_restore":
+			compareInts(t, c, name, restoreOrder(noise, m.Batch))
+		case "out.mask":
+			compareInts(t, c, name, m.removed(keep, len(noise)/m.Batch))
+		default:
+			if m.out[name] == nil {
+				t.Errorf("%s: there is no test for %s", c, name)
+				continue
+			}
+			c.Compare(t, golden.ViT, name, m.out[name].Value())
+		}
+	}
+	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
+	compareTrainable(t, c, m, cfg)
+	for _, name := range cfg.Trainable {
+		compareGradient(t, c, m.Exec(), name, m.parameter(name))
+	}
+	if cfg.Trajectory != nil {
+		maeTrajectory(t, c, m, cfg.Trajectory)
+	}
+}
+
+// compareTrainable holds the set of trained parameters against the reference's.
+func compareTrainable(t *testing.T, c *golden.Case, m *maeModel, cfg caseConfig) {
+	t.Helper()
+	var trained, frozen []string
+	for _, p := range m.StudentParameters() {
+		if p.Frozen {
+			frozen = append(frozen, officialName(p))
+		} else {
+			trained = append(trained, officialName(p))
+		}
+	}
+	sameNames(t, c, "trainable", trained, cfg.Trainable)
+	sameNames(t, c, "frozen", frozen, cfg.Frozen)
+}
+
+func sameNames(t *testing.T, c *golden.Case, what string, got, want []string) {
+	t.Helper()
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %s: got %v, the reference has %v", c, what, got, want)
+	}
+}
+
+func compareInts[T int32 | int64 | float64](t *testing.T, c *golden.Case, name string, got []T) {
+	t.Helper()
+	want := c.I64(t, name)
+	if len(want) != len(got) {
+		t.Errorf("%s: %s has %d elements, the reference %d", c, name, len(got), len(want))
+		return
+	}
+	for i := range want {
+		if int64(got[i]) != want[i] {
+			t.Errorf("%s: %s[%d] = %v, the reference has %d", c, name, i, got[i], want[i])
+			return
+		}
+	}
+}
+
+// maeTrajectory trains for some steps from the initial parameters.
+func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
+	t.Helper()
+	if r.Optimizer != "adamw" {
+		t.Fatalf("%s: there is no test for optimizer %q", c, r.Optimizer)
+	}
+	m.load(t, c)
+	var plain []string
+	for _, p := range m.Exec().Parameters() {
+		if !p.Decay {
+			plain = append(plain, officialName(p))
+		}
+	}
+	sameNames(t, c, "no_decay", plain, r.NoDecay)
+
+	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := core.NewAdamW(newEngine(t), core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	var losses, rates []float64
+	for s := range r.Steps {
+		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))
+		losses = append(losses, m.Loss())
+		lr := schedule.At(r.FirstIteration + s)
+		rates = append(rates, lr)
+		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, lr, r.WeightDecay)
+	}
+	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
+	c.CompareFloat64(t, golden.ViT, "traj.losses", losses)
+	for _, name := range c.Names("traj.param.") {
+		p := m.parameter(strings.TrimPrefix(name, "traj.param."))
+		if p == nil {
+			t.Errorf("%s: the model has no parameter for %s", c, name)
+			continue
+		}
+		c.Compare(t, golden.ViT, name, p.Data)
+	}
+}
+
+// proceduralMAE is the full-size masked autoencoder with weights from a hash.
+func proceduralMAE(t *testing.T, c *golden.Case) {
+	var cfg caseConfig
+	c.ConfigInto(t, &cfg)
+	if cfg.Sample == nil || cfg.EncoderToken == nil || cfg.DecoderToken == nil {
+		t.Fatalf("%s: the config does not say which tokens to sample", c)
+	}
+	channels := 0
+	for _, x := range cfg.Tensors {
+		if x.Name == "patch_embed.proj.weight" {
+			channels = x.Shape[1]
+		}
+	}
+	m := newMAE(t, cfg, channels, 1)
+	cfg.load(t, m.parameter)
+	images := make([]float32, len(m.View(m.Plan.GetViews()[0].GetName())))
+	cfg.images(t, images)
+	noise := make([]float32, cfg.Batch*m.Student.Config.Patches())
+	cfg.fill(noise, noiseTensor, func(x uint64) float32 { return float32(float64(x) / (1 << 20)) })
+	for i, v := range cfg.NoiseCheck {
+		if float64(noise[i]) != v {
+			t.Fatalf("%s: noise[%d] = %v, the config says %v", c, i, noise[i], v)
+		}
+	}
+	keep := m.step(t, images, noise)
+
+	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
+	latent, pred := m.out["out.latent"], m.out["out.pred"]
+	tokens, width := latent.Shape()[1], latent.Shape()[2]
+	got := map[string][]float64{"out.mask": m.removed(keep, len(noise)/m.Batch)}
+	for b := range m.Batch {
+		got["out.latent_cls"] = append(got["out.latent_cls"], wide(latent.Value()[b*tokens*width:][:width])...)
+	}
+	got["out.pred_first16"] = wide(pred.Value()[:16])
+	got["out.pred_last_tok100_16"] = wide(pred.Value()[((m.Batch-1)*pred.Shape()[1]+100)*pred.Shape()[2]:][:16])
+	for k, v := range cfg.blockSummary(m.enc, *cfg.Sample, *cfg.EncoderToken) {
+		got["out.enc_block_"+k] = v
+	}
+	for k, v := range cfg.blockSummary(m.dec, *cfg.Sample, *cfg.DecoderToken) {
+		got["out.dec_block_"+k] = v
+	}
+	for _, name := range c.Names("out.") {
+		switch {
+		case name == "out.ids_restore":
+			compareInts(t, c, name, restoreOrder(noise, m.Batch))
+		case name == "out.mask":
+			compareInts(t, c, name, got[name])
+		case strings.HasPrefix(name, "out.grad_"):
+		case got[name] == nil:
+			t.Errorf("%s: there is no test for %s", c, name)
+		default:
+			c.CompareFloat64(t, golden.ViT, name, got[name])
+		}
+	}
+	compareGradients(t, c, m.Exec(), cfg.GradRows, m.parameter)
+}
