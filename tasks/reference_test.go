@@ -137,7 +137,83 @@ func cosine(a *Features, i int, b *Features, j int) float64 {
 }
 
 func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
-	return nil
+	var config struct {
+		Kind        ProbeKind
+		LR          float64
+		WeightDecay float64 `json:"weight_decay"`
+		Momentum    float64
+		Steps       int
+		BN          string
+		LRRule      string `json:"lr_rule"`
+	}
+	strictConfig(t, c, &config)
+	if want := map[ProbeKind]string{ProbeMAE: "BatchNorm1d without affine, eps 1e-6, momentum 0.1", ProbeDINO: "none"}[config.Kind]; config.BN != want || config.Momentum != 0.9 {
+		t.Fatalf("kind %q with normalisation %q and momentum %g is no recipe of ours", config.Kind, config.BN, config.Momentum)
+	}
+	var schedule core.Schedule
+	switch {
+	case config.LRRule == "constant":
+		schedule = core.Constant(config.LR)
+	case strings.HasPrefix(config.LRRule, "cosine per step: lr*0.5*(1+cos(pi*t/steps))"):
+		schedule = core.Cosine{Base: config.LR, Total: config.Steps}
+	default:
+		t.Fatalf("unknown lr_rule %q", config.LRRule)
+	}
+	shape := c.Tensor(t, "input.features").Shape
+	weight := c.Tensor(t, "input.weight").Shape
+	h, err := newProbeHead(testEngine(t, 2), config.Kind, shape[1], weight[0], 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(h.weight.Data, c.F32(t, "input.weight"))
+	copy(h.bias.Data, c.F32(t, "input.bias"))
+	s, err := h.trainer(shape[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(s.features.Value(), c.F32(t, "input.features"))
+	classes := labels(t, c, "input.labels")
+	copy(s.labels.Ints(), classes)
+
+	seen := map[string]bool{}
+	compare := func(name string, got []float32) { seen[name] = true; c.Compare(t, golden.CNN, name, got) }
+	var losses []float64
+	for step := range config.Steps {
+		if step == 0 {
+			if err := s.exec.Run(); err != nil {
+				t.Fatal(err)
+			}
+			compare("out.logits", s.out.Value())
+			compare("loss", s.loss.Value())
+			compare("grad.weight", s.exec.Grad(h.weight))
+			compare("grad.bias", s.exec.Grad(h.bias))
+		}
+		loss, err := s.run(schedule.At(step), config.WeightDecay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, loss)
+	}
+	seen["traj.losses"] = true
+	c.CompareFloat64(t, golden.CNN, "traj.losses", losses)
+	compare("traj.weight", h.weight.Data)
+	compare("traj.bias", h.bias.Data)
+	if h.mean != nil {
+		compare("traj.bn.running_mean", h.mean.Data)
+		compare("traj.bn.running_var", h.variance.Data)
+	}
+	logits, err := h.logits(c.F32(t, "input.features"), shape[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen["traj.eval_logits"] = true
+	c.CompareFloat64(t, golden.CNN, "traj.eval_logits", logits)
+	seen["metric.train_top1"] = true
+	top1, _, _ := accuracy(logits, classes, weight[0])
+	if want := c.Scalar(t, "metric.train_top1"); math.Abs(100*top1-want) > 1e-9 {
+		t.Errorf("top-1 = %.4f %%, the reference has %.4f %%", 100*top1, want)
+	}
+	return seen
 }
 
 // spread returns labelled features in classes clusters of the given width.

@@ -1,0 +1,247 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vittool/vittool/core"
+)
+
+// ProbeKind names a published recipe of a linear classifier trained by SGD.
+type ProbeKind string
+
+const (
+	// ProbeMAE (He et al. 2022): batch normalisation without scale and shift,
+	// eps 1e-6, then a linear layer; LARS of MoCo v3 with momentum 0.9, no
+	// decay, rate 0.1 · batch/256, 10 epochs of warm-up and a cosine to 0
+	// over 90.
+	ProbeMAE ProbeKind = "mae"
+	// ProbeDINO (Caron et al. 2021): a linear layer; SGD with momentum 0.9,
+	// no decay, rate 0.001 · batch/256 and a cosine to 0 over 100 epochs.
+	ProbeDINO ProbeKind = "dino"
+)
+
+// ProbeKinds lists the recipes.
+func ProbeKinds() []ProbeKind { return []ProbeKind{ProbeMAE, ProbeDINO} }
+
+// Probe trains a linear classifier by SGD on features that were extracted
+// once. The papers draw a new random crop of each image every epoch; on fixed
+// features the result is somewhat lower than theirs and comparable among
+// models.
+type Probe struct {
+	Kind         ProbeKind
+	Epochs       int      // 0 means the recipe's
+	BatchSize    int      // 0 means 1024, or all images if they are fewer
+	LR           float64  // 0 means the recipe's rule
+	WeightDecay  float64  // L2 penalty of the weights
+	WarmupEpochs *float64 // nil means the recipe's
+	Seed         uint64   // of initial weights and order
+	Progress     func(epoch, epochs int, loss float64)
+}
+
+// ProbeResult is what Probe.Run measures.
+type ProbeResult struct {
+	Top1, Top5  float64
+	Predictions []int32
+	Losses      []float64 // mean of each epoch
+}
+
+// Run trains on train and evaluates on test.
+func (p Probe) Run(ctx context.Context, e *core.Engine, train, test *Features) (*ProbeResult, error) {
+	if err := train.Check("linear probe: training", true); err != nil {
+		return nil, err
+	}
+	if err := test.Check("linear probe: test", true); err != nil {
+		return nil, err
+	}
+	classes := train.ClassCount()
+	if test.Dim != train.Dim || test.ClassCount() > classes {
+		return nil, fmt.Errorf("linear probe: the test features have %d values and %d classes, those of training %d and %d", test.Dim, test.ClassCount(), train.Dim, classes)
+	}
+	epochs, batch, warmup := p.Epochs, p.BatchSize, 0.0
+	lr := p.LR
+	if batch == 0 {
+		batch = 1024
+	}
+	batch = min(batch, train.Rows)
+	switch p.Kind {
+	case ProbeMAE:
+		epochs, lr, warmup = orInt(epochs, 90), orFloat(lr, 0.1*float64(batch)/256), 10
+	case ProbeDINO:
+		epochs, lr = orInt(epochs, 100), orFloat(lr, 0.001*float64(batch)/256)
+	default:
+		return nil, fmt.Errorf("linear probe of kind %q: want one of %v", p.Kind, ProbeKinds())
+	}
+	if p.WarmupEpochs != nil {
+		warmup = *p.WarmupEpochs
+	}
+	if epochs < 1 || batch < 2 || !(lr > 0) || warmup < 0 || warmup >= float64(epochs) || p.WeightDecay < 0 {
+		return nil, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the whole",
+			epochs, batch, lr, warmup, p.WeightDecay)
+	}
+	h, err := newProbeHead(e, p.Kind, train.Dim, classes, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	step, err := h.trainer(batch)
+	if err != nil {
+		return nil, err
+	}
+	perEpoch := train.Rows / batch // a smaller last batch is left out, as in the recipes
+	schedule := core.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: perEpoch}
+	r := &ProbeResult{}
+	for epoch := range epochs {
+		order := core.NewRNG(p.Seed, "probe order", epoch).Perm(train.Rows)
+		sum := 0.0
+		for i := range perEpoch {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			for k, row := range order[i*batch : (i+1)*batch] {
+				copy(step.features.Value()[k*train.Dim:(k+1)*train.Dim], train.Data[row*train.Dim:(row+1)*train.Dim])
+				step.labels.Ints()[k] = train.Labels[row]
+			}
+			loss, err := step.run(schedule.At(epoch*perEpoch+i), p.WeightDecay)
+			if err != nil {
+				return nil, fmt.Errorf("linear probe: epoch %d, batch %d: %w", epoch, i, err)
+			}
+			sum += loss
+		}
+		r.Losses = append(r.Losses, sum/float64(perEpoch))
+		if p.Progress != nil {
+			p.Progress(epoch+1, epochs, sum/float64(perEpoch))
+		}
+	}
+	logits, err := h.logits(test.Data, test.Rows)
+	if err != nil {
+		return nil, err
+	}
+	r.Top1, r.Top5, r.Predictions = accuracy(logits, test.Labels, classes)
+	return r, nil
+}
+
+func orInt(v, otherwise int) int {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+func orFloat(v, otherwise float64) float64 {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// probeHead is the classifier: its weights and how they are trained.
+type probeHead struct {
+	kind           ProbeKind
+	engine         *core.Engine
+	dim, classes   int
+	weight         *core.Parameter // [classes, dim]
+	bias           *core.Parameter // [classes]
+	mean, variance *core.Parameter // [dim] running statistics, nil without normalisation
+	optimizer      core.Optimizer
+}
+
+func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, seed uint64) (*probeHead, error) {
+	h := &probeHead{kind: kind, engine: e, dim: dim, classes: classes}
+	store := core.NewStore()
+	init := core.Init{Kind: "normal", A: 0.01}
+	if kind == ProbeMAE {
+		init = core.Init{Kind: "trunc_normal", A: 0.01, B: 2}
+	}
+	var err error
+	if h.weight, err = store.Add("weight", core.Shape{classes, dim}, init, seed); err != nil {
+		return nil, err
+	}
+	if h.bias, err = store.Add("bias", core.Shape{classes}, core.Init{Kind: "zeros"}, seed); err != nil {
+		return nil, err
+	}
+	if kind == ProbeDINO {
+		h.bias.Decay = true // its optimizer knows no exceptions
+		h.optimizer = core.NewSGD(e, core.SGDOptions{Momentum: 0.9})
+		return h, nil
+	}
+	if h.mean, err = store.AddBuffer("bn.running_mean", core.Shape{dim}, core.Init{Kind: "zeros"}, seed); err != nil {
+		return nil, err
+	}
+	if h.variance, err = store.AddBuffer("bn.running_var", core.Shape{dim}, core.Init{Kind: "ones"}, seed); err != nil {
+		return nil, err
+	}
+	h.optimizer, err = core.NewLARS(e, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: 0.9, Trust: 0.001})
+	return h, err
+}
+
+// forward adds the classifier to a graph.
+func (h *probeHead) forward(g *core.Graph, x *core.Node, eval bool) *core.Node {
+	if h.mean != nil {
+		x = g.BatchNorm(x, nil, nil, h.mean, h.variance, core.BatchNormOptions{Eps: 1e-6, Momentum: 0.1, Eval: eval})
+	}
+	return g.Linear(x, g.Param(h.weight), g.Param(h.bias))
+}
+
+// probeStep is one training step for a fixed batch.
+type probeStep struct {
+	head     *probeHead
+	features *core.Node // [B, dim]
+	labels   *core.Node // [B]
+	out      *core.Node // [B, classes] logits
+	loss     *core.Node
+	exec     *core.Executable
+}
+
+func (h *probeHead) trainer(batch int) (*probeStep, error) {
+	g := core.NewGraph(h.engine)
+	s := &probeStep{head: h, features: g.Input("features", core.Shape{batch, h.dim}), labels: g.InputInt("labels", core.Shape{batch})}
+	s.out = h.forward(g, s.features, false)
+	s.loss, _ = g.SoftmaxCrossEntropy(s.out, s.labels)
+	var err error
+	if s.exec, err = g.Compile(s.loss, s.out); err != nil {
+		return nil, fmt.Errorf("linear probe: %w", err)
+	}
+	return s, nil
+}
+
+// run computes the loss of the batch, then moves the weights.
+func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
+	if err := s.exec.Run(); err != nil {
+		return 0, err
+	}
+	if name, i, v, fine := s.exec.FirstNonFinite(); !fine {
+		return 0, fmt.Errorf("%s[%d] is %g; lower the learning rate", name, i, v)
+	}
+	s.exec.Commit()
+	s.head.optimizer.Step(s.exec.Parameters(), s.exec.Grad, lr, weightDecay)
+	return float64(s.loss.Value()[0]), nil
+}
+
+// logits evaluates rows feature vectors, [rows, classes].
+func (h *probeHead) logits(features []float32, rows int) ([]float64, error) {
+	const block = 512
+	out := make([]float64, 0, rows*h.classes)
+	steps := map[int]*probeStep{}
+	for from := 0; from < rows; from += block {
+		n := min(block, rows-from)
+		s := steps[n]
+		if s == nil {
+			g := core.NewGraph(h.engine)
+			s = &probeStep{features: g.Input("features", core.Shape{n, h.dim})}
+			s.out = h.forward(g, s.features, true)
+			var err error
+			if s.exec, err = g.Compile(nil, s.out); err != nil {
+				return nil, fmt.Errorf("linear probe: %w", err)
+			}
+			steps[n] = s
+		}
+		copy(s.features.Value(), features[from*h.dim:(from+n)*h.dim])
+		if err := s.exec.Run(); err != nil {
+			return nil, fmt.Errorf("linear probe: %w", err)
+		}
+		for _, v := range s.out.Value() {
+			out = append(out, float64(v))
+		}
+	}
+	return out, nil
+}
