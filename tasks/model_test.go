@@ -205,14 +205,16 @@ func TestLoadRefuses(t *testing.T) {
 		options LoadOptions
 		want    string
 	}{
-		"missing file":     {filepath.Join(dir, "nothing"), LoadOptions{}, "no such run or weight file"},
-		"empty folder":     {t.TempDir(), LoadOptions{}, "holds no checkpoint"},
-		"text":             {text, LoadOptions{}, "not a valid safetensors file"},
-		"missing tensor":   {write("a", func(x tensors, _ meta) { delete(x, "norm.bias") }), LoadOptions{}, "norm.bias [24] is missing"},
-		"extra tensor":     {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] belongs to no vit_test_patch4_16"},
-		"shape":            {write("c", func(x tensors, _ meta) { x["norm.bias"] = x["blocks.0.mlp.fc1.bias"] }), LoadOptions{}, "norm.bias is [96], want [24]"},
-		"type":             {write("d", func(x tensors, _ meta) { x["norm.bias"] = core.NewI64("", core.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
-		"not a number":     {write("e", func(x tensors, _ meta) { x["norm.bias"] = core.NewF32("", core.Shape{24}, append(make([]float32, 23), nan...)) }), LoadOptions{}, "norm.bias[23] is NaN"},
+		"missing file":   {filepath.Join(dir, "nothing"), LoadOptions{}, "no such run or weight file"},
+		"empty folder":   {t.TempDir(), LoadOptions{}, "holds no checkpoint"},
+		"text":           {text, LoadOptions{}, "not a valid safetensors file"},
+		"missing tensor": {write("a", func(x tensors, _ meta) { delete(x, "norm.bias") }), LoadOptions{}, "norm.bias [24] is missing"},
+		"extra tensor":   {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] belongs to no vit_test_patch4_16"},
+		"shape":          {write("c", func(x tensors, _ meta) { x["norm.bias"] = x["blocks.0.mlp.fc1.bias"] }), LoadOptions{}, "norm.bias is [96], want [24]"},
+		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = core.NewI64("", core.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
+		"not a number": {write("e", func(x tensors, _ meta) {
+			x["norm.bias"] = core.NewF32("", core.Shape{24}, append(make([]float32, 23), nan...))
+		}), LoadOptions{}, "norm.bias[23] is NaN"},
 		"no configuration": {write("f", func(_ tensors, m meta) { delete(m, "model") }), LoadOptions{}, "says nothing of the model's configuration"},
 		"configuration":    {write("g", func(_ tensors, m meta) { m["model"] = `{"dimension":3}` }), LoadOptions{}, "not one that this version of vittool knows"},
 		"no model at all":  {write("h", func(_ tensors, m meta) { m["model"] = `{}` }), LoadOptions{}, "patch size 0"},
