@@ -25,6 +25,8 @@ type Objective struct {
 	Plugin string `mapstructure:"plugin"`
 	// Where the objective runs: in a process of its own, or inside vittool (same bits, for debugging).
 	Mode string `mapstructure:"mode" oneof:"process inproc" resume:"free"`
+	// Seconds that the objective may take to start or to answer one call before it counts as hung and is started again.
+	Deadline float64 `mapstructure:"deadline" range:"0.1 86400" resume:"free"`
 	// Options of the objective itself, checked against the schema that it declares (see `vittool plugin info NAME`).
 	Options map[string]any `mapstructure:"-"`
 }
@@ -65,7 +67,7 @@ type Data struct {
 	Flip bool `mapstructure:"flip"`
 	// Pictures whose header claims more pixels than this are refused before they are decoded.
 	MaxPixels int `mapstructure:"max_pixels" range:"1 10000000000"`
-	// Mebibytes of memory that may hold files between epochs; 0 reads them again each time.
+	// Mebibytes of memory that may hold decoded images from one epoch to the next; 0 reads them again each time.
 	Cache int `mapstructure:"cache" range:"0 1048576" resume:"free"`
 }
 
@@ -128,8 +130,9 @@ type Run struct {
 func Default() Config {
 	return Config{
 		Objective: Objective{
-			Name: "mae",
-			Mode: "process",
+			Name:     "mae",
+			Mode:     "process",
+			Deadline: 120,
 		},
 		Model: Model{
 			Name: "vit_tiny_patch4_32",
