@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -19,8 +20,12 @@ import (
 // implementation of safetensors.
 const maxHeader = 100_000_000
 
-// digestKey is where the SHA-256 over the tensors stands in the metadata.
-const digestKey = "digest"
+// Keys of the metadata that guard against damage: the SHA-256 over the tensors,
+// and the one over all other metadata.
+const (
+	digestKey         = "digest"
+	metadataDigestKey = "metadata_digest"
+)
 
 // FormatError says what is wrong with a safetensors file, and where.
 type FormatError struct {
@@ -71,8 +76,9 @@ func (f *File) Names() []string {
 	return names
 }
 
-// VerifyDigest compares the SHA-256 over the tensors with the one stored when
-// the file was written. A file without a digest is an error too.
+// VerifyDigest compares the SHA-256 over the tensors, and that over the metadata,
+// with those stored when the file was written. A file without them is an error
+// too.
 func (f *File) VerifyDigest() error {
 	want := f.Meta[digestKey]
 	if want == "" {
@@ -81,7 +87,21 @@ func (f *File) VerifyDigest() error {
 	if got := Digest(f.Tensors); got != want {
 		return fmt.Errorf("%s: damaged: the SHA-256 of its tensors is %s, %s was written", f.Path, got, want)
 	}
+	if got, want := metadataDigest(f.Meta), f.Meta[metadataDigestKey]; got != want {
+		return fmt.Errorf("%s: damaged: the SHA-256 of its metadata is %s, %q was written", f.Path, got, want)
+	}
 	return nil
+}
+
+// metadataDigest returns the SHA-256, in hexadecimal, over all metadata but itself.
+func metadataDigest(meta map[string]string) string {
+	rest := maps.Clone(meta)
+	delete(rest, metadataDigestKey)
+	h := sha256.New()
+	for _, k := range slices.Sorted(maps.Keys(rest)) {
+		fmt.Fprintf(h, "%q %q\n", k, rest[k])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Digest returns the SHA-256, in hexadecimal, over names, types, shapes and
@@ -225,32 +245,38 @@ func parseHeader(header []byte) ([]headerEntry, map[string]string, error) {
 			}
 			continue
 		}
-		var raw struct {
-			DType   *string  `json:"dtype"`
-			Shape   *[]int64 `json:"shape"`
-			Offsets *[]int64 `json:"data_offsets"`
-		}
-		var message json.RawMessage
-		if err := d.Decode(&message); err != nil {
+		// A struct would take "Dtype" for "dtype", which the format does not.
+		var fields map[string]json.RawMessage
+		if err := d.Decode(&fields); err != nil {
 			return nil, nil, fail(name, "%v", err)
 		}
-		strict := json.NewDecoder(bytes.NewReader(message))
-		strict.DisallowUnknownFields()
-		if err := strict.Decode(&raw); err != nil {
-			return nil, nil, fail(name, "%v", err)
+		var dtype string
+		var shape, offsets []int64
+		for _, field := range []struct {
+			key  string
+			into any
+		}{{"dtype", &dtype}, {"shape", &shape}, {"data_offsets", &offsets}} {
+			text, ok := fields[field.key]
+			if !ok || string(text) == "null" {
+				return nil, nil, fail(name, "needs dtype, shape and data_offsets")
+			}
+			if err := json.Unmarshal(text, field.into); err != nil {
+				return nil, nil, fail(name, "%s: %v", field.key, err)
+			}
+			delete(fields, field.key)
 		}
-		if raw.DType == nil || raw.Shape == nil || raw.Offsets == nil {
-			return nil, nil, fail(name, "needs dtype, shape and data_offsets")
+		for key := range fields {
+			return nil, nil, fail(name, "unknown field %q", key)
 		}
-		e := headerEntry{name: name, dtype: DType(*raw.DType), shape: Shape{}}
+		e := headerEntry{name: name, dtype: DType(dtype), shape: Shape{}}
 		if e.dtype.Size() == 0 {
-			return nil, nil, fail(name, "type %q is not supported (F64, F32, F16, BF16, I64, I32, U8 are)", *raw.DType)
+			return nil, nil, fail(name, "type %q is not supported (F64, F32, F16, BF16, I64, I32, U8 are)", dtype)
 		}
-		if len(*raw.Offsets) != 2 {
-			return nil, nil, fail(name, "data_offsets has %d numbers, not 2", len(*raw.Offsets))
+		if len(offsets) != 2 {
+			return nil, nil, fail(name, "data_offsets has %d numbers, not 2", len(offsets))
 		}
-		e.begin, e.end = (*raw.Offsets)[0], (*raw.Offsets)[1]
-		for _, v := range *raw.Shape {
+		e.begin, e.end = offsets[0], offsets[1]
+		for _, v := range shape {
 			if v < 0 || int64(int(v)) != v {
 				return nil, nil, fail(name, "%d is not a possible dimension", v)
 			}
@@ -269,7 +295,8 @@ func parseHeader(header []byte) ([]headerEntry, map[string]string, error) {
 
 // WriteSafetensors writes a file atomically. The widest types come first and the
 // header is padded to eight bytes, so that every tensor is naturally aligned.
-// The metadata gets a "digest" of the tensors; meta itself is not changed. The
+// The metadata gets a "digest" of the tensors and a "metadata_digest" of itself;
+// meta is not changed. The
 // same tensors and metadata always give the same bytes.
 func WriteSafetensors(path string, tensors []Tensor, meta map[string]string) error {
 	return WriteFileAtomic(path, func(w io.Writer) error { return EncodeSafetensors(w, tensors, meta) })
@@ -284,6 +311,7 @@ func EncodeSafetensors(w io.Writer, tensors []Tensor, meta map[string]string) er
 		all[k] = v
 	}
 	all[digestKey] = Digest(tensors)
+	all[metadataDigestKey] = metadataDigest(all)
 	var header bytes.Buffer
 	m, err := json.Marshal(all) // sorts the keys
 	if err != nil {
