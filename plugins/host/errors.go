@@ -1,0 +1,111 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// Kind says what went wrong with a plugin.
+type Kind int
+
+// The kinds of a PluginError.
+const (
+	Start    Kind = iota // it could not be started or did not shake hands
+	Crash                // its process died during a call, also after all retries
+	Hang                 // it did not answer in time, also after all retries
+	Returned             // it returned an error
+	Refused              // Open refused the options or the run: a matter of configuration
+	Reply                // its answer breaks the contract
+	Checksum             // the file is not the one that was locked
+	Changed              // after a restart it described itself or planned differently
+)
+
+var kindNames = []string{"start", "crash", "hang", "returned", "refused", "reply", "checksum", "changed"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// PluginError is every failure that a plugin is to blame for. Its message says which
+// plugin, which call, what happened and what can be done.
+type PluginError struct {
+	Plugin string // name or path
+	Call   string // Describe, Open, Mask, ...; "" outside of calls
+	Kind   Kind
+	Text   string
+	Stderr []string // the plugin's last lines on standard error
+	Err    error    // what lies beneath; may be nil
+	retry  bool
+}
+
+func (e *PluginError) Error() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "plugin %s: ", e.Plugin)
+	if e.Call != "" {
+		fmt.Fprintf(&s, "%s: ", e.Call)
+	}
+	s.WriteString(e.Text)
+	if len(e.Stderr) > 0 {
+		s.WriteString("\nits last lines on standard error:")
+		for _, l := range e.Stderr {
+			s.WriteString("\n  " + l)
+		}
+	}
+	return s.String()
+}
+
+func (e *PluginError) Unwrap() error { return e.Err }
+
+var apiVersion = regexp.MustCompile(`(?i)incompatible API version with plugin\. Plugin version: (\d+), Client versions: \[(.*?)\]`)
+
+// explainStart turns what go-plugin and the operating system say about a failed start into
+// something a person can act on.
+func explainStart(err error, path string, r *runner) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("there is no program at %s", path)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Sprintf("%s may not be executed; check its permissions (chmod +x) and those of the file system", path)
+	}
+	if errors.Is(err, syscall.ENOEXEC) {
+		return fmt.Sprintf("%s is not a program for this machine: it was built for another architecture or operating system, or is a script without a #! line", path)
+	}
+	if errors.Is(err, exec.ErrDot) || errors.Is(err, exec.ErrNotFound) {
+		return fmt.Sprintf("%s was not found", path)
+	}
+	text := err.Error()
+	if m := apiVersion.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("it speaks version %s of the objective protocol and this vittool version %s; get a plugin built for this version, or build it against this version's SDK", m[1], m[2])
+	}
+	first := ""
+	if r != nil {
+		first = r.firstLine()
+	}
+	switch {
+	case strings.Contains(text, "incompatible core API version"):
+		return "it was built with another major version of go-plugin; build it again with the current SDK"
+	case strings.Contains(text, "unsupported plugin protocol"):
+		return "it does not speak gRPC; the last field of its handshake must be grpc"
+	case strings.Contains(text, "timeout while waiting"):
+		return "it did not shake hands in time; a plugin prints its handshake line on standard output as soon as it listens (and flushes it)"
+	case strings.Contains(text, "Unrecognized remote plugin message") && first != "":
+		return fmt.Sprintf("it printed %q on standard output before its handshake; a plugin must keep standard output silent until then and log on standard error", clip(first))
+	case strings.Contains(text, "Unrecognized remote plugin message"), strings.Contains(text, "plugin exited before"):
+		state := ""
+		if r != nil {
+			state = r.state()
+		}
+		return fmt.Sprintf("it ended (%s) before its handshake; is it a vittool plugin, built for this machine, with all its libraries?", state)
+	}
+	return "it could not be started: " + text
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "..."
+	}
+	return s
+}

@@ -1,0 +1,78 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// local is a client that calls the very server a plugin process runs, without a process:
+// for debugging, and to prove that the boundary changes no bit. An objective that hangs
+// cannot be killed here; its call is given up and its goroutine left behind.
+type local struct{ server *sdk.Server }
+
+func call[Q, R any](ctx context.Context, q Q, f func(context.Context, Q) (R, error)) (R, error) {
+	type result struct {
+		r   R
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := f(ctx, q)
+		done <- result{r, err}
+	}()
+	select {
+	case x := <-done:
+		return x.r, x.err
+	case <-ctx.Done():
+		var zero R
+		return zero, ctx.Err()
+	}
+}
+
+func (l local) Describe(ctx context.Context, q *pb.DescribeRequest, _ ...grpc.CallOption) (*pb.Description, error) {
+	return call(ctx, q, l.server.Describe)
+}
+
+func (l local) Open(ctx context.Context, q *pb.OpenRequest, _ ...grpc.CallOption) (*pb.Plan, error) {
+	return call(ctx, q, l.server.Open)
+}
+
+func (l local) Bind(ctx context.Context, q *pb.BindRequest, _ ...grpc.CallOption) (*pb.BindReply, error) {
+	return call(ctx, q, l.server.Bind)
+}
+
+func (l local) Mask(ctx context.Context, q *pb.MaskRequest, _ ...grpc.CallOption) (*pb.MaskReply, error) {
+	return call(ctx, q, l.server.Mask)
+}
+
+func (l local) Targets(ctx context.Context, q *pb.TargetsRequest, _ ...grpc.CallOption) (*pb.TargetsReply, error) {
+	return call(ctx, q, l.server.Targets)
+}
+
+func (l local) Evaluate(ctx context.Context, q *pb.EvaluateRequest, _ ...grpc.CallOption) (*pb.EvaluateReply, error) {
+	return call(ctx, q, l.server.Evaluate)
+}
+
+func (l local) Close(ctx context.Context, q *pb.CloseRequest, _ ...grpc.CallOption) (*pb.CloseReply, error) {
+	return call(ctx, q, l.server.Close)
+}
+
+// newLocal serves an objective inside the host; memory is what Bind hands out.
+func newLocal(o sdk.Objective, memory func(name string) []byte) (*process, error) {
+	s, err := sdk.NewServer(o, func(seg *pb.Segment) ([]byte, error) {
+		b := memory(seg.Name)
+		if b == nil {
+			return nil, fmt.Errorf("no segment %q", seg.Name)
+		}
+		return b, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &process{client: local{s}}, nil
+}

@@ -1,0 +1,73 @@
+package host
+
+import (
+	"bytes"
+	"io"
+	"sync"
+)
+
+const (
+	tailLines  = 20   // of standard error that an error carries
+	maxLogLine = 4096 // bytes; longer lines are cut, so that a plugin cannot fill memory
+)
+
+// lineLog forwards a plugin's standard error line by line, with a prefix, and remembers the last lines.
+type lineLog struct {
+	mu     sync.Mutex
+	to     io.Writer // may be nil
+	prefix string
+	part   []byte
+	tail   []string
+}
+
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		chunk := p
+		if i >= 0 {
+			chunk = p[:i]
+		}
+		l.part = append(l.part, chunk[:min(len(chunk), max(0, maxLogLine-len(l.part)))]...)
+		if i < 0 {
+			break
+		}
+		l.line(string(l.part))
+		l.part = l.part[:0]
+		p = p[i+1:]
+	}
+	return n, nil
+}
+
+func (l *lineLog) line(s string) {
+	l.tail = append(l.tail, s)
+	if len(l.tail) > tailLines {
+		l.tail = l.tail[1:]
+	}
+	if l.to != nil {
+		// A log that cannot be written must not stop the run.
+		_, _ = io.WriteString(l.to, l.prefix+s+"\n")
+	}
+}
+
+// say adds a line of the host's own.
+func (l *lineLog) say(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to != nil {
+		_, _ = io.WriteString(l.to, l.prefix+s+"\n")
+	}
+}
+
+// last returns the last lines, the unfinished one included.
+func (l *lineLog) last() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := append([]string(nil), l.tail...)
+	if len(l.part) > 0 {
+		out = append(out, string(l.part))
+	}
+	return out
+}

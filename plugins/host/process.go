@@ -1,0 +1,185 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	prunner "github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// process is one run of a plugin's program.
+type process struct {
+	client   pb.ObjectiveClient
+	plugin   *plugin.Client // nil in process
+	runner   *runner
+	lifeline *os.File
+	log      *lineLog
+}
+
+// command is what is executed.
+type command struct {
+	path string
+	args []string
+	env  []string
+}
+
+// keptEnv are the variables that a plugin gets to see of the host's.
+var keptEnv = []string{"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SystemRoot", "TEMP", "TMP", "USERPROFILE"}
+
+func environment(extra []string) []string {
+	var env []string
+	for _, k := range keptEnv {
+		if v, ok := os.LookupEnv(k); ok {
+			env = append(env, k+"="+v)
+		}
+	}
+	return append(env, extra...)
+}
+
+// spawn starts the program and shakes hands. segments are handed over as descriptors.
+func spawn(c command, name string, deadline time.Duration, memory uint64, segments []*segment, log *lineLog) (*process, error) {
+	fail := func(kind Kind, text string, err error) error {
+		return &PluginError{Plugin: name, Kind: kind, Text: text, Stderr: log.last(), Err: err}
+	}
+	dir, releaseDir, err := newSocketDir()
+	if err != nil {
+		return nil, fail(Start, err.Error(), err)
+	}
+	defer releaseDir() // also when all went well: the connection needs the file no more
+	cmd := exec.Command(c.path, c.args...)
+	cmd.Env = environment(c.env)
+	p := &process{log: log}
+	var inherited []*os.File
+	if inheritsFiles {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, fail(Start, err.Error(), err)
+		}
+		p.lifeline = w
+		inherited = []*os.File{r}
+		cmd.ExtraFiles = []*os.File{r}
+		for _, s := range segments {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, s.child)
+		}
+		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", sdk.LifelineEnv, fdLifeline))
+	}
+	config := &plugin.ClientConfig{
+		HandshakeConfig:  sdk.Handshake,
+		Plugins:          plugin.PluginSet{sdk.PluginName: &sdk.GRPC{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		StartTimeout:     deadline,
+		Stderr:           log,
+		SyncStdout:       log,
+		SyncStderr:       log,
+		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(sdk.MaxMessage), grpc.MaxCallSendMsgSize(sdk.MaxMessage)),
+			grpc.WithIdleTimeout(0), // an idle connection would be closed, and its socket is gone
+		},
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (prunner.Runner, error) {
+			cmd.Env = append(cmd.Env, spec.Env...)
+			r, err := newRunner(cmd, inherited, memory)
+			p.runner = r
+			return r, err
+		},
+	}
+	p.plugin = plugin.NewClient(config)
+	addr, err := p.plugin.Start()
+	if err != nil {
+		p.kill()
+		// A process that failed at once may still be writing why.
+		if p.runner != nil {
+			p.runner.exited(100 * time.Millisecond)
+		}
+		return nil, fail(Start, explainStart(err, c.path, p.runner), err)
+	}
+	// go-plugin offers mutual TLS; a plugin that accepts sends a certificate in its
+	// handshake, one in another language does not and is spoken to in the clear, which
+	// only a socket in our private folder allows.
+	if parts := strings.Split(p.runner.firstLine(), "|"); len(parts) < 6 || len(parts[5]) <= 50 {
+		if _, tcp := addr.(*net.TCPAddr); tcp && inheritsFiles {
+			p.kill()
+			return nil, fail(Start, "it listens on TCP without TLS, where every user of this machine could talk to it; listen on a unix socket in the folder named by "+plugin.EnvUnixSocketDir, nil)
+		}
+		config.TLSConfig = nil
+	}
+	if err := p.connect(deadline); err != nil {
+		p.kill()
+		return nil, fail(Start, explainStart(err, c.path, p.runner), err)
+	}
+	return p, nil
+}
+
+// connect dials and waits for the health service, within the deadline.
+func (p *process) connect(deadline time.Duration) error {
+	result := make(chan error, 1)
+	go func() {
+		c, err := p.plugin.Client()
+		if err == nil {
+			err = c.Ping()
+		}
+		if err == nil {
+			var raw any
+			if raw, err = c.Dispense(sdk.PluginName); err == nil {
+				p.client = raw.(pb.ObjectiveClient)
+			}
+		}
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-time.After(deadline):
+		p.runner.Kill(context.Background())
+		<-result
+		return errors.New("timeout while waiting for the plugin's connection")
+	}
+}
+
+// stop ends the process: politely when it answers within a moment.
+func (p *process) stop() {
+	if p.plugin == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	_, err := p.client.Close(ctx, &pb.CloseRequest{})
+	cancel()
+	if err != nil {
+		p.kill()
+		return
+	}
+	t := time.AfterFunc(3*time.Second, func() { p.runner.Kill(context.Background()) })
+	p.plugin.Kill()
+	t.Stop()
+	p.kill()
+}
+
+// kill ends the process at once.
+func (p *process) kill() {
+	if p.plugin == nil {
+		return
+	}
+	if p.runner != nil {
+		p.runner.Kill(context.Background())
+	}
+	p.plugin.Kill()
+	if p.lifeline != nil {
+		p.lifeline.Close()
+		p.lifeline = nil
+	}
+}

@@ -1,0 +1,192 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// runner starts the plugin's process for go-plugin. It exists because go-plugin's own one
+// hands the terminal over as standard input, leaves the process in the host's process
+// group (Ctrl-C would reach it), and kills only the process and not what it started.
+type runner struct {
+	cmd    *exec.Cmd
+	stdout *os.File // read ends
+	stderr *os.File
+	child  []*os.File // closed in the host once the process has its own
+	first  *firstLine
+	memory uint64 // limit in bytes, 0: none
+	done   chan struct{}
+	err    error // of Wait; valid once done is closed
+}
+
+func newRunner(cmd *exec.Cmd, child []*os.File, memory uint64) (*runner, error) {
+	r := &runner{cmd: cmd, child: child, memory: memory, done: make(chan struct{})}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		outR.Close()
+		outW.Close()
+		return nil, err
+	}
+	r.stdout, r.stderr, r.first = outR, errR, &firstLine{r: outR}
+	cmd.Stdin = nil // the null device
+	cmd.Stdout, cmd.Stderr = outW, errW
+	r.child = append(r.child, outW, errW)
+	cmd.SysProcAttr = processAttributes()
+	return r, nil
+}
+
+// Start runs the process; see onSpawner for why not right here.
+func (r *runner) Start(context.Context) error {
+	err := onSpawner(r.cmd.Start)
+	for _, f := range r.child {
+		f.Close()
+	}
+	if err != nil {
+		r.stdout.Close()
+		r.stderr.Close()
+		r.err = err
+		close(r.done)
+		return err
+	}
+	limitResources(r.cmd.Process.Pid, r.memory)
+	go func() {
+		r.err = r.cmd.Wait()
+		close(r.done)
+	}()
+	return nil
+}
+
+func (r *runner) Wait(context.Context) error {
+	<-r.done
+	return r.err
+}
+
+// Kill ends the process and everything it started. What still holds its pipes after that
+// (a process that left the group) is no longer read.
+func (r *runner) Kill(context.Context) error {
+	if r.cmd.Process == nil {
+		return nil
+	}
+	killGroup(r.cmd.Process)
+	<-r.done
+	time.AfterFunc(time.Second, func() {
+		r.stdout.Close()
+		r.stderr.Close()
+	})
+	return nil
+}
+
+func (r *runner) Diagnose(context.Context) string { return "" }
+func (r *runner) Stdout() io.ReadCloser           { return r.first }
+func (r *runner) Stderr() io.ReadCloser           { return r.stderr }
+func (r *runner) Name() string                    { return r.cmd.Path }
+
+func (r *runner) ID() string {
+	if r.cmd.Process == nil {
+		return ""
+	}
+	return strconv.Itoa(r.cmd.Process.Pid)
+}
+
+func (r *runner) PluginToHost(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+func (r *runner) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// exited reports whether the process ends within the given time.
+func (r *runner) exited(within time.Duration) bool {
+	select {
+	case <-r.done:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
+// state says how the process ended, e.g. "exit status 3" or "signal: killed".
+func (r *runner) state() string {
+	if !r.exited(time.Second) {
+		return "still running"
+	}
+	var exit *exec.ExitError
+	switch {
+	case r.err == nil:
+		return "exit status 0"
+	case errors.As(r.err, &exit):
+		return exit.ProcessState.String()
+	}
+	return fmt.Sprint(r.err)
+}
+
+func (r *runner) firstLine() string { return r.first.line() }
+
+// firstLine passes standard output through and remembers its first line, the handshake.
+type firstLine struct {
+	r    *os.File
+	mu   sync.Mutex
+	buf  []byte
+	full bool
+}
+
+func (f *firstLine) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.full {
+		f.buf = append(f.buf, p[:n]...)
+		if i := bytes.IndexByte(f.buf, '\n'); i >= 0 || len(f.buf) > 1<<16 {
+			if i >= 0 {
+				f.buf = f.buf[:i]
+			}
+			f.full = true
+		}
+	}
+	return n, err
+}
+
+func (f *firstLine) Close() error { return f.r.Close() }
+
+func (f *firstLine) line() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return string(f.buf)
+}
+
+var (
+	spawnerOnce sync.Once
+	spawnerWork chan func()
+)
+
+// onSpawner runs f on an operating system thread that lives as long as the host. Linux
+// sends the parent-death signal when the *thread* that started a process ends, and Go may
+// end any other thread at any time.
+func onSpawner(f func() error) error {
+	spawnerOnce.Do(func() {
+		spawnerWork = make(chan func())
+		go func() {
+			runtime.LockOSThread()
+			for g := range spawnerWork {
+				g()
+			}
+		}()
+	})
+	result := make(chan error, 1)
+	spawnerWork <- func() { result <- f() }
+	return <-result
+}

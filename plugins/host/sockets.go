@@ -1,0 +1,50 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// newSocketDir makes the private folder (mode 0700) that one plugin process listens in.
+// It is locked while it is in use and removed as soon as the connection stands, because a
+// unix socket needs its file only to be connected to. What a host that was killed in
+// those few milliseconds left behind is recognised by the missing lock and swept.
+func newSocketDir() (dir string, release func(), err error) {
+	sweepSockets(os.TempDir())
+	for range 10 { // another host's sweep may come between making the folder and locking it
+		if dir, err = os.MkdirTemp("", sdk.SocketDirPrefix); err != nil {
+			return "", nil, fmt.Errorf("no private folder for the plugin's socket: %w", err)
+		}
+		unlock, lockErr := lockDir(dir)
+		if lockErr != nil {
+			os.RemoveAll(dir)
+			continue
+		}
+		if _, statErr := os.Stat(dir); statErr != nil {
+			unlock()
+			continue
+		}
+		return dir, func() {
+			os.RemoveAll(dir)
+			unlock()
+		}, nil
+	}
+	return "", nil, fmt.Errorf("no private folder for the plugin's socket: %s cannot be locked in %s", dir, os.TempDir())
+}
+
+// sweepSockets removes folders of hosts that are gone; other users' ones cannot be locked.
+func sweepSockets(parent string) {
+	dirs, err := filepath.Glob(filepath.Join(parent, sdk.SocketDirPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, d := range dirs {
+		if unlock, err := lockDir(d); err == nil {
+			os.RemoveAll(d)
+			unlock()
+		}
+	}
+}
