@@ -47,6 +47,7 @@ func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error)
 		attention(128, 65, 3, 32),
 		layerNorm(2176, 192),
 		layerNorm(400, 768),
+		adamW(5_800_000),
 	}
 	var out []Kernel
 	for _, p := range prepare {
@@ -190,4 +191,24 @@ func layerNorm(rows, dim int) func(*core.Engine) (job, error) {
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
 			return g.LayerNorm(input("x", rows, dim), param("weight", dim), param("bias", dim), 1e-6)
 		})
+}
+
+func adamW(values int) func(*core.Engine) (job, error) {
+	return func(e *core.Engine) (job, error) {
+		p, err := core.NewStore().Add("weight", core.Shape{values}, core.Init{Kind: "normal", A: 0.02}, 1)
+		if err != nil {
+			return job{}, err
+		}
+		p.Decay = true
+		grad := make([]float32, values)
+		ramp(grad)
+		o := core.NewAdamW(e, core.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+		params := []*core.Parameter{p}
+		return job{name: "AdamW", shape: fmt.Sprintf("%.1f M parameters", float64(values)/1e6), values: float64(values),
+			bytes: 7 * 4 * float64(values), // reads weight, gradient, two moments; writes all but the gradient
+			run: func() error {
+				o.Step(params, func(*core.Parameter) []float32 { return grad }, 1e-6, 0.05)
+				return nil
+			}}, nil
+	}
 }
