@@ -1,36 +1,39 @@
 package data_test
 
 import (
-	"encoding/binary"
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/golden"
 )
 
 // TestReference replays every case file of the reference folder "augment":
 // each output's config entry names an operation that must give the same
 // bytes as Pillow and torchvision did.
 func TestReference(t *testing.T) {
-	files := referenceFiles(t, "augment")
-	for _, path := range files {
-		name := strings.TrimSuffix(filepath.Base(path), ".safetensors")
-		t.Run("augment/"+name, func(t *testing.T) {
-			c := readCase(t, path)
-			switch c.meta["objective"] {
+	for _, path := range golden.Files(t, "augment") {
+		t.Run(golden.Name(path), func(t *testing.T) {
+			c := golden.Open(t, path)
+			switch c.Meta["objective"] {
 			case "augment":
 				checkOperations(t, c)
 			case "augment_sampling":
 				checkSampling(t, c)
 			default:
-				t.Fatalf("%s: cannot interpret objective %q", path, c.meta["objective"])
+				t.Fatalf("%s: cannot interpret objective %q", path, c.Meta["objective"])
 			}
 		})
 	}
@@ -58,30 +61,26 @@ type operation struct {
 	Mean, Std     []float32
 }
 
-func checkOperations(t *testing.T, c *referenceCase) {
+func checkOperations(t *testing.T, c *golden.Case) {
 	var ops map[string]json.RawMessage
-	c.config(t, &ops)
+	strict(t, c.Config, &ops)
 	parsed := map[string]operation{}
 	for name, raw := range ops {
 		var op operation
-		strict := json.NewDecoder(strings.NewReader(string(raw)))
-		strict.DisallowUnknownFields()
-		if err := strict.Decode(&op); err != nil {
-			t.Fatalf("%s: config entry cannot be interpreted: %v", name, err)
-		}
+		strict(t, raw, &op)
 		parsed[name] = op
 	}
-	for _, name := range c.names("out.") {
+	for _, name := range c.Names("out.") {
 		op, ok := parsed[name]
 		if !ok {
 			t.Errorf("%s: no config entry", name)
 			continue
 		}
 		parts := strings.Split(name, ".")
-		input := c.image(t, "input."+parts[1])
+		input := imageOf(t, c, "input."+parts[1])
 		var err error
-		if c.tensors[name].dtype == "F32" {
-			err = checkFloats(c, name, op, parsed, input)
+		if c.Tensor(t, name).DType == core.F32 {
+			err = checkFloats(t, c, name, op, parsed, input)
 		} else {
 			err = checkBytes(t, c, name, op, parsed, input)
 		}
@@ -89,8 +88,8 @@ func checkOperations(t *testing.T, c *referenceCase) {
 			t.Errorf("%s (%s): %v", name, op.Op, err)
 		}
 	}
-	if len(parsed) != len(c.names("out.")) {
-		t.Errorf("%d config entries for %d outputs", len(parsed), len(c.names("out.")))
+	if len(parsed) != len(c.Names("out.")) {
+		t.Errorf("%d config entries for %d outputs", len(parsed), len(c.Names("out.")))
 	}
 }
 
@@ -102,7 +101,7 @@ func (op operation) jitter() pixels.Jitter {
 	return j
 }
 
-func checkBytes(t *testing.T, c *referenceCase, name string, op operation, all map[string]operation, m *pixels.Image) error {
+func checkBytes(t *testing.T, c *golden.Case, name string, op operation, all map[string]operation, m *pixels.Image) error {
 	var (
 		r         pixels.Resizer
 		blur      pixels.Blur
@@ -175,7 +174,7 @@ func checkBytes(t *testing.T, c *referenceCase, name string, op operation, all m
 	default:
 		return fmt.Errorf("operation cannot be interpreted")
 	}
-	want := c.image(t, name)
+	want := imageOf(t, c, name)
 	if want.W != result.W || want.H != result.H || want.C != result.C {
 		return fmt.Errorf("got %dx%dx%d, want %dx%dx%d", result.W, result.H, result.C, want.W, want.H, want.C)
 	}
@@ -194,7 +193,7 @@ func checkBytes(t *testing.T, c *referenceCase, name string, op operation, all m
 	return nil
 }
 
-func checkFloats(c *referenceCase, name string, op operation, all map[string]operation, m *pixels.Image) error {
+func checkFloats(t *testing.T, c *golden.Case, name string, op operation, all map[string]operation, m *pixels.Image) error {
 	mean := op.Mean
 	corner := 0
 	switch op.Op {
@@ -214,8 +213,8 @@ func checkFloats(c *referenceCase, name string, op operation, all map[string]ope
 	}
 	got := make([]float32, m.W*m.H*m.C)
 	n.Planes(got, m, false)
-	want := c.floats(name)
-	shape := c.tensors[name].shape
+	want := c.F32(t, name)
+	shape := c.Tensor(t, name).Shape
 	h, w := m.H, m.W
 	if corner > 0 {
 		h, w = corner, corner
@@ -245,9 +244,9 @@ type sampling struct {
 	Note          string
 }
 
-func checkSampling(t *testing.T, c *referenceCase) {
+func checkSampling(t *testing.T, c *golden.Case) {
 	var entries map[string]sampling
-	c.config(t, &entries)
+	strict(t, c.Config, &entries)
 	if len(entries) == 0 {
 		t.Fatal("no entries in config")
 	}
@@ -278,7 +277,7 @@ func checkSampling(t *testing.T, c *referenceCase) {
 		}
 		n := float64(s.Draws)
 		for field, values := range draws {
-			want := c.floats64("out." + name + "." + field)
+			want := c.F64(t, "out."+name+"."+field)
 			if len(want) != 2+len(s.Quantiles) {
 				t.Errorf("%s.%s: %d figures for %d quantiles", name, field, len(want), len(s.Quantiles))
 				continue
@@ -296,20 +295,9 @@ func checkSampling(t *testing.T, c *referenceCase) {
 			if limit := 5 * math.Sqrt2 * std * math.Sqrt(math.Max(fourth-1, 0)/(4*n)); math.Abs(std-want[1]) > limit {
 				t.Errorf("%s.%s: std %.5f, reference %.5f, limit %.5f", name, field, std, want[1], limit)
 			}
-			sort.Float64s(values)
-			for i, q := range s.Quantiles {
-				// The share of our draws at or below the reference's
-				// quantile; boxes are integers, so ties form an interval.
-				ref := want[2+i]
-				lo := float64(sort.SearchFloat64s(values, ref-1e-9)) / n
-				hi := float64(sort.SearchFloat64s(values, ref+1e-9)) / n
-				limit := 5 * math.Sqrt2 * math.Sqrt(q*(1-q)/n)
-				if q < lo-limit || q > hi+limit {
-					t.Errorf("%s.%s: quantile %g of the reference (%.5f) lies at %.4f..%.4f here", name, field, q, ref, lo, hi)
-				}
-			}
+			checkQuantiles(t, name+"."+field, values, s.Quantiles, want[2:], 1e-9)
 		}
-		if want := c.floats64("out." + name + ".corr_area_logaspect"); len(want) == 1 {
+		if want := c.F64(t, "out."+name+".corr_area_logaspect"); len(want) == 1 {
 			if got := correlation(area, logAspect); math.Abs(got-want[0]) > 5*math.Sqrt2/math.Sqrt(n) {
 				t.Errorf("%s: correlation of area and log aspect %.4f, reference %.4f", name, got, want[0])
 			}
@@ -321,6 +309,23 @@ func checkSampling(t *testing.T, c *referenceCase) {
 			if limit := 5*math.Sqrt2*math.Sqrt(want*(1-want)/n) + 5/n; math.Abs(got-want) > limit {
 				t.Errorf("%s: %s in %g of the draws, reference %g", name, what, got, want)
 			}
+		}
+	}
+}
+
+// checkQuantiles sorts values and looks where the reference's quantiles lie
+// among them. rounding is how far the reference's figures were rounded.
+func checkQuantiles(t *testing.T, name string, values, quantiles, reference []float64, rounding float64) {
+	t.Helper()
+	sort.Float64s(values)
+	n := float64(len(values))
+	for i, q := range quantiles {
+		// Boxes are integers, so ties form an interval.
+		lo := float64(sort.SearchFloat64s(values, reference[i]-rounding)) / n
+		hi := float64(sort.SearchFloat64s(values, reference[i]+rounding)) / n
+		limit := 5 * math.Sqrt2 * math.Sqrt(q*(1-q)/n)
+		if q < lo-limit || q > hi+limit {
+			t.Errorf("%s: quantile %g of the reference (%.5f) lies at %.4f..%.4f here", name, q, reference[i], lo, hi)
 		}
 	}
 }
@@ -346,118 +351,135 @@ func correlation(a, b []float64) float64 {
 	return sum / float64(len(a)) / sa / sb
 }
 
-// referenceFiles lists the case files of one kind: from $VITTOOL_REFERENCE,
-// else the shared folder, else the copies in the repository.
-func referenceFiles(t *testing.T, kind string) []string {
+// strict decodes JSON in which a field that is not understood is an error.
+func strict(t *testing.T, raw []byte, v any) {
 	t.Helper()
-	root := os.Getenv("VITTOOL_REFERENCE")
-	if root == "" {
-		shared := os.Getenv("VITTOOL_SHARED")
-		if shared == "" {
-			shared = filepath.Join("..", "..", "shared")
-		}
-		root = filepath.Join(shared, "reference")
-		if _, err := os.Stat(root); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("the reference folder is missing: %v", err)
-			}
-			root = filepath.Join("..", "testdata", "reference")
-		}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		t.Fatalf("cannot be interpreted: %v\n%s", err, raw)
 	}
-	files, err := filepath.Glob(filepath.Join(root, kind, "*.safetensors"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no case files in %s: %v", filepath.Join(root, kind), err)
-	}
-	return files
 }
 
-type referenceTensor struct {
-	dtype string
-	shape []int
-	data  []byte
-}
-
-type referenceCase struct {
-	meta    map[string]string
-	tensors map[string]referenceTensor
-}
-
-func readCase(t *testing.T, path string) *referenceCase {
+func imageOf(t *testing.T, c *golden.Case, name string) *pixels.Image {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	x := c.Tensor(t, name)
+	if len(x.Shape) != 3 {
+		t.Fatalf("%s is not an image (H,W,C): its shape is %v", name, x.Shape)
+	}
+	return &pixels.Image{Pix: bytes.Clone(c.U8(t, name)), H: x.Shape[0], W: x.Shape[1], C: x.Shape[2]}
+}
+
+// maeAugmentation is mae/augmentation.json.
+type maeAugmentation struct {
+	Source    string
+	CropRule  string `json:"crop_rule"`
+	Normalize struct{ Mean, Std []float32 }
+	Views     []struct {
+		View          string
+		Order         []string
+		Scale         [2]float64
+		OutputSize    int `json:"output_size"`
+		Interpolation string
+		Flip          float64 `json:"flip_probability"`
+	}
+	Crops []struct {
+		Width  int `json:"image_width"`
+		Height int `json:"image_height"`
+		Scale  [2]float64
+		Ratio  [2]float64
+		Draws  int
+		Area   cropFigures `json:"area_fraction"`
+		Log    cropFigures `json:"log_width_over_height"`
+		X      cropFigures `json:"centre_x"`
+		Y      cropFigures `json:"centre_y"`
+	} `json:"crop_statistics"`
+}
+
+// cropFigures: Min and Max are extremes of one sample, which no other sample
+// has to share.
+type cropFigures struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
+
+// TestReferenceRecipe holds the crops that MAE's view draws through a loader
+// against the statistics of the original code.
+func TestReferenceRecipe(t *testing.T) {
+	path := filepath.Join(golden.Folder(t), "mae", "augmentation.json")
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := binary.LittleEndian.Uint64(b)
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(b[8:8+n], &header); err != nil {
+	t.Run(golden.Name(path), func(t *testing.T) {
+		var a maeAugmentation
+		strict(t, raw, &a)
+		for _, v := range a.Views {
+			filter, err := pixels.ParseFilter(v.Interpolation)
+			if err != nil || !slices.Equal(v.Order, []string{"random_resized_crop", "horizontal_flip", "to_0_1", "normalize"}) {
+				t.Fatalf("view %s cannot be interpreted: %v %v", v.View, v.Order, err)
+			}
+			for _, crop := range a.Crops {
+				// The view is drawn small: only its geometry counts here.
+				spec := data.ViewSpec{Name: v.View, Height: 1, Width: 1, ScaleMin: v.Scale[0], ScaleMax: v.Scale[1],
+					RatioMin: crop.Ratio[0], RatioMax: crop.Ratio[1], Interpolation: filter, Mean: a.Normalize.Mean, Std: a.Normalize.Std,
+					Augmentations: []data.Augmentation{{Kind: data.Flip, P: v.Flip}}}
+				if crop.Scale != v.Scale {
+					t.Fatalf("crop statistics for scale %v, view for %v", crop.Scale, v.Scale)
+				}
+				checkCrops(t, spec, crop.Width, crop.Height, crop.Draws, map[string]cropFigures{
+					"area": crop.Area, "log aspect": crop.Log, "centre x": crop.X, "centre y": crop.Y}, v.Flip)
+			}
+		}
+	})
+}
+
+func checkCrops(t *testing.T, spec data.ViewSpec, w, h, draws int, want map[string]cropFigures, flip float64) {
+	l, err := data.NewLoader(blank{pixels.New(w, h, 3), draws}, data.LoaderOptions{Views: []data.ViewSpec{spec}, BatchSize: draws, Shuffle: true, Seed: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := &referenceCase{tensors: map[string]referenceTensor{}}
-	for name, raw := range header {
-		if name == "__metadata__" {
-			if err := json.Unmarshal(raw, &c.meta); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		var e struct {
-			Dtype   string
-			Shape   []int
-			Offsets [2]int `json:"data_offsets"`
-		}
-		if err := json.Unmarshal(raw, &e); err != nil {
-			t.Fatal(err)
-		}
-		body := b[8+n:]
-		c.tensors[name] = referenceTensor{e.Dtype, e.Shape, body[e.Offsets[0]:e.Offsets[1]]}
+	defer l.Close()
+	b, err := l.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return c
-}
-
-func (c *referenceCase) config(t *testing.T, v any) {
-	t.Helper()
-	strict := json.NewDecoder(strings.NewReader(c.meta["config"]))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(v); err != nil {
-		t.Fatalf("config cannot be interpreted: %v", err)
-	}
-}
-
-func (c *referenceCase) names(prefix string) []string {
-	var names []string
-	for n := range c.tensors {
-		if strings.HasPrefix(n, prefix) {
-			names = append(names, n)
+	got := map[string][]float64{}
+	flips := 0.0
+	for _, g := range b.Geometry[0] {
+		got["area"] = append(got["area"], g.Width*g.Height/float64(w*h))
+		got["log aspect"] = append(got["log aspect"], math.Log(g.Width/g.Height))
+		got["centre x"] = append(got["centre x"], (g.Left+g.Width/2)/float64(w))
+		got["centre y"] = append(got["centre y"], (g.Top+g.Height/2)/float64(h))
+		if g.Flip {
+			flips++
 		}
 	}
-	sort.Strings(names)
-	return names
+	n := float64(draws)
+	if share := flips / n; math.Abs(share-flip) > 5*math.Sqrt(flip*(1-flip)/n) {
+		t.Errorf("%dx%d: %.3f of the views are mirrored, want %.3f", w, h, share, flip)
+	}
+	for name, figures := range want {
+		values := got[name]
+		mean, std := moments(values)
+		if limit := 5 * math.Sqrt2 * figures.Std / math.Sqrt(n); math.Abs(mean-figures.Mean) > limit {
+			t.Errorf("%dx%d %s: mean %.4f, reference %.4f, limit %.4f", w, h, name, mean, figures.Mean, limit)
+		}
+		if math.Abs(std-figures.Std) > 5*math.Sqrt2*figures.Std/math.Sqrt(n) {
+			t.Errorf("%dx%d %s: std %.4f, reference %.4f", w, h, name, std, figures.Std)
+		}
+		checkQuantiles(t, name, values, []float64{.1, .5, .9}, []float64{figures.P10, figures.P50, figures.P90}, 1e-5)
+	}
 }
 
-func (c *referenceCase) image(t *testing.T, name string) *pixels.Image {
-	t.Helper()
-	e, ok := c.tensors[name]
-	if !ok || e.dtype != "U8" || len(e.shape) != 3 {
-		t.Fatalf("%s is not an image tensor (H,W,C): %v %v", name, e.dtype, e.shape)
-	}
-	return &pixels.Image{Pix: append([]uint8(nil), e.data...), H: e.shape[0], W: e.shape[1], C: e.shape[2]}
+// blank is a source of n times the same image.
+type blank struct {
+	image *pixels.Image
+	n     int
 }
 
-func (c *referenceCase) floats(name string) []float32 {
-	e := c.tensors[name]
-	out := make([]float32, len(e.data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(e.data[4*i:]))
-	}
-	return out
-}
-
-func (c *referenceCase) floats64(name string) []float64 {
-	e := c.tensors[name]
-	out := make([]float64, len(e.data)/8)
-	for i := range out {
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(e.data[8*i:]))
-	}
-	return out
-}
+func (b blank) Len() int                         { return b.n }
+func (b blank) Name(int) string                  { return "blank" }
+func (b blank) Class(int) int                    { return -1 }
+func (b blank) Classes() []string                { return nil }
+func (b blank) Fingerprint() string              { return "blank" }
+func (b blank) Channels() int                    { return b.image.C }
+func (b blank) Close() error                     { return nil }
+func (b blank) Image(int) (*pixels.Image, error) { return b.image, nil }

@@ -289,6 +289,7 @@ type renderer struct {
 	out     pixels.Image
 	scaled  pixels.Image
 	order   [4]pixels.JitterOp
+	rng     core.RNG // here, not on the stack, because the sampler takes an interface
 }
 
 // render writes a view of m as dst (C, H, W) and returns the part of m that
@@ -315,8 +316,8 @@ func (r *renderer) place(v *view, d *draws, m *pixels.Image, id int) Box {
 	box := Box{SourceH: m.H, SourceW: m.W}
 	switch g.Crop {
 	case CropRandomResized:
-		rng := at(d.crop, id)
-		c := pixels.RandomResizedCrop(&rng, m.W, m.H, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
+		r.rng = at(d.crop, id)
+		c := pixels.RandomResizedCrop(&r.rng, m.W, m.H, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
 		r.resize(&r.out, m, c, v.Width, v.Height, v)
 		box.Top, box.Left, box.Height, box.Width = float64(c.Top), float64(c.Left), float64(c.H), float64(c.W)
 	case CropSquash:
