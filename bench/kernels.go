@@ -13,9 +13,9 @@ type Kernel struct {
 	Name       string  `json:"name"`
 	Shape      string  `json:"shape"`
 	Time       Summary `json:"seconds"`
-	GFLOPs     float64 `json:"gflops,omitempty"`        // per second, at the median
-	OfPeak     float64 `json:"of_peak,omitempty"`       // share of the measured peak
-	GigaBytes  float64 `json:"gigabytes,omitempty"`     // moved per second at least, for kernels that memory limits
+	GFLOPs     float64 `json:"gflops,omitempty"`       // per second, at the median
+	OfPeak     float64 `json:"of_peak,omitempty"`      // share of the measured peak
+	GigaBytes  float64 `json:"gigabytes,omitempty"`    // moved per second at least, for kernels that memory limits
 	NsPerValue float64 `json:"ns_per_value,omitempty"` // of optimizers
 }
 
