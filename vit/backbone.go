@@ -195,7 +195,7 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 			bias = b.relativeBias(g, fmt.Sprintf("blocks.%d.attn.relative_position_bias_table", i))
 		}
 		block := Block(g, x, b.blockWeights(g, i), BlockOptions{
-			Heads: c.Heads, Eps: c.LNEps, Bias: bias, DropPath: o.DropPath.block(i),
+			Heads: c.Heads, Eps: c.LNEps, Bias: bias, DropPath: o.DropPath.Block(i),
 		})
 		x = block.X
 		out.Blocks = append(out.Blocks, x)

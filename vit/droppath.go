@@ -64,8 +64,8 @@ func (d *DropPath) Draw(seed, step uint64, pass string, ids []uint64) {
 	}
 }
 
-// block returns the factors of both branches of a block.
-func (d *DropPath) block(i int) [2]*core.Node {
+// Block returns the factors [B] of the attention and the MLP branch of a block, nil where it drops nothing.
+func (d *DropPath) Block(i int) [2]*core.Node {
 	if d == nil {
 		return [2]*core.Node{}
 	}

@@ -34,7 +34,11 @@ type evaluation struct {
 	step    uint64
 	ids     []uint64
 	metrics map[string]float64
+	inputs  map[string]core.Shape
 }
+
+// EvaluateInputs are the shapes of what the operator evaluate reads, by the names of the EvaluateSpec.
+func (m *Model) EvaluateInputs() map[string]core.Shape { return m.evaluation.inputs }
 
 // buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
 // gradients at once and whose backward pass hands the gradients out.
@@ -56,6 +60,10 @@ func buildEvaluate(c *call) []*core.Node {
 			c.fail("input %d is %q and EvaluateSpec names %q", i, c.order[i].name, in.GetName())
 		}
 		n := c.order[i].node
+		if m.evaluation.inputs == nil {
+			m.evaluation.inputs = map[string]core.Shape{}
+		}
+		m.evaluation.inputs[in.GetName()] = n.Shape()
 		var gradient []float32
 		if in.GetGradient() && m.Train {
 			gradient = make([]float32, n.Shape().Size())

@@ -129,6 +129,7 @@ func (m *Model) Commit() error {
 			}
 		}
 	}
+	m.exec.Commit()
 	for _, u := range m.updates {
 		dst, src := u.buffer.value.Data, u.value.Value()
 		if u.buffer.spec.GetUpdate() == pb.BufferSpec_UPDATE_REPLACE {

@@ -1,0 +1,161 @@
+package vit_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/vit"
+)
+
+// The other cases of the encoder stand in plugins/program, beside those of the masked autoencoder. Here BEiT's
+// backbone, with what it has of its own: relative position bias, layer scale, split qkv bias, mask token.
+func TestBEiTBackboneReference(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(golden.Folder(t), "beit", "[a-c]_*.safetensors"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases of beit in %s", golden.Folder(t))
+	}
+	for _, path := range files {
+		t.Run(golden.Name(path), func(t *testing.T) { beitBackbone(t, golden.Open(t, path)) })
+	}
+}
+
+func beitBackbone(t *testing.T, c *golden.Case) {
+	var cfg struct {
+		Size       [2]int   `json:"img_size"`
+		Patch      int      `json:"patch"`
+		Dim        int      `json:"dim"`
+		Depth      int      `json:"depth"`
+		Heads      int      `json:"heads"`
+		HeadDim    int      `json:"attn_head_dim"`
+		MLPRatio   float64  `json:"mlp_ratio"`
+		Vocabulary int      `json:"vocab"`
+		QKVBias    bool     `json:"qkv_bias"`
+		LayerScale *float64 `json:"layer_scale_init"`
+		AbsPos     bool     `json:"abs_pos"`
+		PerBlock   bool     `json:"rel_pos_bias"`
+		Shared     bool     `json:"shared_rel_pos_bias"`
+		LNEps      float64  `json:"ln_eps"`
+		Trainable  []string `json:"trainable"`
+	}
+	c.ConfigInto(t, &cfg)
+	images := c.Tensor(t, "input.images").Shape
+	model := vit.Config{
+		Name: "beit", ImageH: cfg.Size[0], ImageW: cfg.Size[1], Patch: cfg.Patch, Channels: images[1],
+		Dim: cfg.Dim, Depth: cfg.Depth, Heads: cfg.Heads, HeadDim: cfg.HeadDim, MLPRatio: cfg.MLPRatio, LNEps: cfg.LNEps,
+		QKVBias: cfg.QKVBias, SplitQVBias: true, PosEmbed: vit.PosNone, ClassToken: true, MaskToken: true,
+	}
+	if cfg.AbsPos {
+		model.PosEmbed = vit.PosLearned
+	}
+	if cfg.LayerScale != nil {
+		model.LayerScale = *cfg.LayerScale
+	}
+	switch {
+	case cfg.Shared && cfg.PerBlock:
+		t.Fatalf("%s: shared and per-block relative bias together are not built", c)
+	case cfg.Shared:
+		model.RelPos = vit.RelPosShared
+	case cfg.PerBlock:
+		model.RelPos = vit.RelPosPerBlock
+	}
+	store := core.NewStore()
+	b, err := vit.New(store, "", model, vit.SchemeNone, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lm_head.weight", "lm_head.bias"} {
+		if _, err := store.Add(name, c.Tensor(t, "param."+name).Shape, core.Init{Kind: "zeros"}, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range store.Parameters() {
+		copy(p.Data, c.F32(t, "param."+p.Name))
+	}
+
+	g := core.NewGraph(newEngine(t))
+	x := g.Input("images", images)
+	copy(x.Value(), c.F32(t, "input.images"))
+	removed := c.U8(t, "input.mask")
+	mask := g.Input("mask", c.Tensor(t, "input.mask").Shape)
+	masked := 0
+	for i, v := range removed {
+		mask.Value()[i] = float32(v)
+		masked += int(v)
+	}
+	out, err := b.Forward(g, x, vit.Options{Mask: mask})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := g.Linear(out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
+	rows := len(removed)
+	// The mean over masked rows, as a mean over all with no target where nothing is masked.
+	target := g.Input("target", core.Shape{rows, cfg.Vocabulary})
+	for i, id := range c.I64(t, "input.token_ids") {
+		target.Value()[i*cfg.Vocabulary+int(id)] = float32(removed[i]) * float32(rows) / float32(masked)
+	}
+	loss, _ := g.SoftmaxCrossEntropy(g.Reshape(logits, core.Shape{rows, cfg.Vocabulary}), target)
+
+	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.Patches(g, x))}
+	for i := range out.Blocks {
+		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
+		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+	}
+	var extra []*core.Node
+	for name, n := range want {
+		if !c.Has(name) {
+			t.Fatalf("%s: no %s", c, name)
+		}
+		extra = append(extra, n)
+	}
+	exe, err := g.Compile(loss, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range want {
+		c.Compare(t, golden.ViT, name, n.Value())
+	}
+	c.Compare(t, golden.ViT, "loss", loss.Value())
+	for _, name := range cfg.Trainable {
+		p := store.Get(name)
+		if p == nil || exe.Grad(p) == nil {
+			t.Errorf("%s: no gradient of %s", c, name)
+			continue
+		}
+		c.Compare(t, golden.ViT, "grad."+name, exe.Grad(p))
+	}
+	checkIndex(t, c, model)
+}
+
+// checkIndex compares the index of relative positions with the one in the file.
+func checkIndex(t *testing.T, c *golden.Case, model vit.Config) {
+	t.Helper()
+	rows, cols := model.Grid()
+	index, _ := vit.RelativePositions(rows, cols)
+	for _, name := range c.Names("buffer.") {
+		want := c.I64(t, name)
+		if len(want) != len(index) {
+			t.Fatalf("%s: %s has %d entries, ours %d", c, name, len(want), len(index))
+		}
+		for i, v := range want {
+			if int64(index[i]) != v {
+				t.Fatalf("%s: %s[%d] is %d, ours %d", c, name, i, v, index[i])
+			}
+		}
+	}
+}
+
+func newEngine(t testing.TB) *core.Engine {
+	t.Helper()
+	e, err := core.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
