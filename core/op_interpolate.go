@@ -5,15 +5,21 @@ import (
 	"math"
 )
 
+// The two ways of placing the resampling grid, named after the code they come from.
+const (
+	InterpolateMAE  = "mae"  // source (i+0.5)·in/out - 0.5
+	InterpolateDINO = "dino" // source (i+0.5)·in/(out+0.1) - 0.5
+)
+
 // InterpolatePositions resamples a learned position table [1, E+inH·inW, D] to a
 // grid of outH×outW: [1, E+outH·outW, D]. The E rows before the grid (class
 // token) are copied. Bicubic with A = -0.75, four taps, half-pixel centres, taps
-// clamped to the border, no antialiasing. method "mae" takes source coordinate
-// (i+0.5)·in/out - 0.5, as fine-tuning of MAE and BEiT does; "dino" takes
-// (i+0.5)·in/(out+0.1) - 0.5, the quirk of DINO and SiT. The gradient flows.
+// clamped to the border, no antialiasing. method is InterpolateMAE, as in fine-tuning
+// of MAE and BEiT, or InterpolateDINO, the quirk of DINO and SiT. The gradient
+// flows.
 func (g *Graph) InterpolatePositions(pos *Node, inH, inW, outH, outW int, method string) *Node {
 	if !g.fits("interpolate_positions", fmt.Sprintf(`pos [1, E+%d·%d, D], positive grid sizes (to %d×%d), method "mae" or "dino" (%q given)`, inH, inW, outH, outW, method), []*Node{pos}, nil, func() bool {
-		return inH > 0 && inW > 0 && outH > 0 && outW > 0 && (method == "mae" || method == "dino") &&
+		return inH > 0 && inW > 0 && outH > 0 && outW > 0 && (method == InterpolateMAE || method == InterpolateDINO) &&
 			len(pos.shape) >= 2 && pos.shape.rows() >= inH*inW
 	}) {
 		return g.invalid()
@@ -21,7 +27,7 @@ func (g *Graph) InterpolatePositions(pos *Node, inH, inW, outH, outW int, method
 	d := pos.shape.last()
 	extra := pos.shape.rows() - inH*inW
 	var shift float64
-	if method == "dino" {
+	if method == InterpolateDINO {
 		shift = 0.1
 	}
 	rows, cols := bicubicTaps(inH, outH, shift), bicubicTaps(inW, outW, shift)
