@@ -105,7 +105,7 @@ func TestGemm(t *testing.T) {
 	}
 	for i := range 8 {
 		flags := gemmCase{transA: i&1 != 0, transB: i&2 != 0, accumulate: i&4 != 0}
-		for _, s := range [][3]int{{211, 97, 1573}, {33, 129, 769}, {14, 32, 768}, {1, 1, 1}, {3, 5, 0}} {
+		for _, s := range [][3]int{{127, 47, 1573}, {33, 129, 769}, {14, 32, 768}, {1, 1, 1}, {3, 5, 0}} {
 			flags.m, flags.n, flags.k = s[0], s[1], s[2]
 			cases = append(cases, flags)
 		}
@@ -114,8 +114,9 @@ func TestGemm(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		for i, c := range cases {
 			var first []float32
+			o := c.operands(newRand(uint64(i)))
 			for _, p := range pools {
-				o := c.operands(newRand(uint64(i)))
+				copy(o.c.x, o.before)
 				Gemm(p, c.transA, c.transB, c.m, c.n, c.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, c.accumulate, nil)
 				c.checkRest(t, o)
 				if first == nil {
@@ -124,7 +125,7 @@ func TestGemm(t *testing.T) {
 				}
 				sameBits(t, c.String(), c.dense(o), first)
 
-				o = c.operands(newRand(uint64(i)))
+				copy(o.c.x, o.before)
 				var b Packed
 				PackB(p, c.transB, c.n, c.k, o.b.x, o.ldb, &b)
 				GemmPacked(p, c.transA, c.m, c.n, c.k, o.a.x, o.lda, &b, o.c.x, o.ldc, c.accumulate, nil)
@@ -154,7 +155,7 @@ func TestGemmSplit(t *testing.T) {
 func TestGemmEpilogue(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	type shape struct{ m, n, k int }
-	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 33, 64}, {53, 64, 900}, {31, 100, 1600}, {6, 40, 0}}
+	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {6, 40, 0}}
 	names := []string{"bias", "gelu", "gelu without bias", "gelu gradient", "residual", "residual in place", "drop path in place", "layer scale alone"}
 	eachLevel(t, func(t *testing.T) {
 		for _, s := range shapes {

@@ -186,7 +186,7 @@ func genericAddRowsMul(rows, n int, x *float32, ldx int, y *float32, ldy int, ac
 func genericExpSum(y, x []float32, scale, shift float32) float32 {
 	var s float64
 	for i, v := range x {
-		e := math.Exp(float64(float32(scale*v) - shift))
+		e := math.Exp(float64(float64(scale)*float64(v)) - float64(shift))
 		s += e
 		y[i] = float32(e)
 	}
@@ -196,7 +196,7 @@ func genericExpSum(y, x []float32, scale, shift float32) float32 {
 func genericExpSumOnly(x []float32, scale, shift float32) float32 {
 	var s float64
 	for _, v := range x {
-		s += math.Exp(float64(float32(scale*v) - shift))
+		s += math.Exp(float64(float64(scale)*float64(v)) - float64(shift))
 	}
 	return float32(s)
 }

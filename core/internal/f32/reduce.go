@@ -128,8 +128,8 @@ func ColumnDot(p *Pool, rows, n int, x, y, out []float32) {
 }
 
 func (p *Pool) columns(name string, rows, n int, x, y, out []float32) {
-	need(name+": x", len(x), rows*n)
-	need(name+": out", len(out), n)
+	needRows(name, rows, n, x)
+	needRows(name, 1, n, out)
 	if rows == 0 || n == 0 {
 		clear(out[:n])
 		return

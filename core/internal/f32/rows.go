@@ -103,9 +103,28 @@ func softmaxRange(j *rowsJob, _ *worker, lo, hi int) {
 // softmaxRow is y = softmax(scale*x); it returns log Σ exp(scale*x).
 func softmaxRow(t *table, y, x []float32, scale float32) float32 {
 	shift := rowShift(t, x, scale)
-	sum := t.expSum(y, x, scale, shift)
-	t.scale(y, 1/sum, y)
-	return shift + float32(math.Log(float64(sum)))
+	sum := expSum(t, y, x, scale, shift)
+	t.scale(y, float32(1/sum), y)
+	return float32(float64(shift) + math.Log(sum))
+}
+
+// expRun is the longest run of exponentials that is summed in float32.
+const expRun = 1024
+
+// expSum is y = exp(scale*x - shift) and the sum of y; without y only the sum.
+func expSum(t *table, y, x []float32, scale, shift float32) float64 {
+	sum := 0.0
+	for len(x) > 0 {
+		n := min(len(x), expRun)
+		if y == nil {
+			sum += float64(t.expSumOnly(x[:n], scale, shift))
+		} else {
+			sum += float64(t.expSum(y[:n], x[:n], scale, shift))
+			y = y[n:]
+		}
+		x = x[n:]
+	}
+	return sum
 }
 
 // rowShift returns the largest scale*x, which keeps the exponentials below one.
@@ -130,7 +149,7 @@ func SoftmaxRowsBackward(p *Pool, rows, n int, y, dy, dx []float32, scale float3
 func softmaxGradRange(j *rowsJob, _ *worker, lo, hi int) {
 	for r := lo; r < hi; r++ {
 		y, dy, dx := j.a[r*j.n:(r+1)*j.n], j.b[r*j.n:(r+1)*j.n], j.c[r*j.n:(r+1)*j.n]
-		j.t.softmaxGrad(dx, y, dy, j.t.dot32(y, dy), j.s)
+		j.t.softmaxGrad(dx, y, dy, float32(j.t.dot(y, dy)), j.s)
 	}
 }
 
@@ -144,9 +163,9 @@ func logSoftmaxRange(j *rowsJob, _ *worker, lo, hi int) {
 	for r := lo; r < hi; r++ {
 		x, y := j.a[r*j.n:(r+1)*j.n], j.b[r*j.n:(r+1)*j.n]
 		shift := rowShift(j.t, x, j.s)
-		log := float32(math.Log(float64(j.t.expSumOnly(x, j.s, shift))))
+		lse := float64(shift) + math.Log(expSum(j.t, nil, x, j.s, shift))
 		for i, v := range x {
-			y[i] = float32(j.s*v) - shift - log
+			y[i] = float32(float64(float64(j.s)*float64(v)) - lse)
 		}
 	}
 }
@@ -187,10 +206,12 @@ func checkTargets(name string, rows, n int, labels []int32, target []float32) {
 		panic("f32." + name + " wants either labels or a dense target")
 	}
 	if labels == nil {
-		needRows(name+": target", rows, n, target)
+		needRows(name, rows, n, target)
 		return
 	}
-	need(name+": labels", len(labels), rows)
+	if len(labels) < rows {
+		panicShort(name+": labels", len(labels), rows)
+	}
 	for i, l := range labels[:rows] {
 		if int(l) >= n {
 			panic(fmt.Sprintf("f32.%s: label %d of row %d is not below the %d classes", name, l, i, n))
@@ -202,7 +223,7 @@ func crossEntropyRange(j *rowsJob, _ *worker, lo, hi int) {
 	for r := lo; r < hi; r++ {
 		x := j.a[r*j.n : (r+1)*j.n]
 		shift := rowShift(j.t, x, j.s)
-		lse := float64(shift) + math.Log(float64(j.t.expSumOnly(x, j.s, shift)))
+		lse := float64(shift) + math.Log(expSum(j.t, nil, x, j.s, shift))
 		j.d[r] = float32(lse)
 		switch {
 		case j.index == nil:
@@ -325,7 +346,9 @@ func scatterAddRange(j *rowsJob, _ *worker, lo, hi int) {
 }
 
 func checkIndex(name string, rows, n int, index []int32, have int) {
-	need(name+": index", len(index), rows)
+	if len(index) < rows {
+		panicShort(name+": index", len(index), rows)
+	}
 	for r, i := range index[:rows] {
 		if (int(i)+1)*n > have {
 			panic(fmt.Sprintf("f32.%s: index %d of row %d points outside %d values in rows of %d", name, i, r, have, n))

@@ -1,0 +1,168 @@
+package f32
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// attentionTrue is AttentionForward in float64 on one batch; scale*score+bias
+// under the softmax. loss is Σ out·dout.
+func attentionTrue(b, n, heads, dh int, scale float64, qkv, bias []float64, causal bool) (out, probs []float64) {
+	d := heads * dh
+	out, probs = make([]float64, b*n*d), make([]float64, b*heads*n*n)
+	for bi := range b {
+		for h := range heads {
+			for i := range n {
+				row := probs[((bi*heads+h)*n+i)*n:][:n]
+				sum := 0.0
+				for j := range n {
+					if causal && j > i {
+						continue
+					}
+					s := 0.0
+					for l := range dh {
+						s += qkv[(bi*n+i)*3*d+h*dh+l] * qkv[(bi*n+j)*3*d+d+h*dh+l]
+					}
+					s *= scale
+					if bias != nil {
+						s += bias[(h*n+i)*n+j]
+					}
+					row[j] = math.Exp(s)
+					sum += row[j]
+				}
+				for j := range n {
+					row[j] /= sum
+					for l := range dh {
+						out[(bi*n+i)*d+h*dh+l] += row[j] * qkv[(bi*n+j)*3*d+2*d+h*dh+l]
+					}
+				}
+			}
+		}
+	}
+	return out, probs
+}
+
+// attentionGradTrue is the gradient of Σ out·dout.
+func attentionGradTrue(b, n, heads, dh int, scale float64, qkv, probs, dout []float64) (dqkv, dbias []float64) {
+	d := heads * dh
+	dqkv, dbias = make([]float64, len(qkv)), make([]float64, heads*n*n)
+	for bi := range b {
+		for h := range heads {
+			for i := range n {
+				p := probs[((bi*heads+h)*n+i)*n:][:n]
+				dp := make([]float64, n)
+				delta := 0.0
+				for j := range n {
+					for l := range dh {
+						g := dout[(bi*n+i)*d+h*dh+l]
+						dp[j] += g * qkv[(bi*n+j)*3*d+2*d+h*dh+l]
+						dqkv[(bi*n+j)*3*d+2*d+h*dh+l] += p[j] * g
+					}
+					delta += p[j] * dp[j]
+				}
+				for j := range n {
+					ds := p[j] * (dp[j] - delta)
+					dbias[(h*n+i)*n+j] += ds
+					for l := range dh {
+						dqkv[(bi*n+i)*3*d+h*dh+l] += scale * ds * qkv[(bi*n+j)*3*d+d+h*dh+l]
+						dqkv[(bi*n+j)*3*d+d+h*dh+l] += scale * ds * qkv[(bi*n+i)*3*d+h*dh+l]
+					}
+				}
+			}
+		}
+	}
+	return dqkv, dbias
+}
+
+func widen(x []float32) []float64 {
+	if x == nil {
+		return nil
+	}
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+func TestAttention(t *testing.T) {
+	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 5)}
+	type shape struct{ b, n, heads, dh int }
+	shapes := []shape{{1, 1, 1, 1}, {3, 17, 3, 64}, {2, 50, 2, 16}, {1, 101, 1, 64}, {10, 5, 2, 33}, {2, 65, 1, 80}}
+	for n := 2; n <= 34; n++ {
+		shapes = append(shapes, shape{1, n, 1, 1 + n*7%40})
+	}
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range shapes {
+			for variant := range 4 {
+				b, n, heads, dh := s.b, s.n, s.heads, s.dh
+				d, causal := heads*dh, variant&1 != 0
+				scale := float32(1 / math.Sqrt(float64(dh)))
+				label := fmt.Sprintf("%+v causal=%v bias=%v", s, causal, variant&2 != 0)
+				var first []float32
+				for _, p := range pools {
+					r := newRand(uint64(n))
+					qkv, dout := newGuarded("qkv", b*n*3*d).random(r, 1), newGuarded("dout", b*n*d).random(r, 1)
+					out, lse := newGuarded("out", b*n*d).random(r, 1), newGuarded("lse", b*heads*n)
+					dqkv := newGuarded("dqkv", b*n*3*d).random(r, 1)
+					probs := newGuarded("probs", b*heads*n*n).random(r, 1)
+					bias, dbias := newGuarded("bias", heads*n*n).random(r, 1), newGuarded("dbias", heads*n*n).random(r, 1)
+					bx, dbx := bias.x, dbias.x
+					if variant&2 == 0 {
+						bx, dbx = nil, nil
+					}
+					AttentionForward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, lse.x, causal)
+					AttentionProbabilities(p, b, n, heads, dh, scale, qkv.x, bx, probs.x, causal)
+					AttentionBackward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, lse.x, dout.x, dqkv.x, dbx, causal)
+					for _, g := range []*guarded{qkv, dout, out, lse, dqkv, probs, bias, dbias} {
+						g.check(t)
+					}
+					if first == nil {
+						wantOut, wantProbs := attentionTrue(b, n, heads, dh, float64(scale), widen(qkv.x), widen(bx), causal)
+						want, wantBias := attentionGradTrue(b, n, heads, dh, float64(scale), widen(qkv.x), wantProbs, widen(dout.x))
+						near(t, "out "+label, out.x, wantOut, 1.5e-6, 1)
+						near(t, "probabilities "+label, probs.x, wantProbs, 1.5e-6, 0)
+						near(t, "dqkv "+label, dqkv.x, want, 3e-6, 1)
+						if dbx != nil {
+							near(t, "dbias "+label, dbias.x, wantBias, 3e-6, 1)
+						}
+						first = append(append(append(first, out.x...), dqkv.x...), dbias.x...)
+					}
+					sameBits(t, label, append(append(append([]float32(nil), out.x...), dqkv.x...), dbias.x...), first)
+				}
+			}
+		}
+	})
+}
+
+// The float64 gradient that the kernels are compared with, against finite
+// differences of the float64 forward pass.
+func TestAttentionReference(t *testing.T) {
+	const b, n, heads, dh = 1, 5, 2, 3
+	r := newRand(1)
+	qkv, dout, bias := widen(newGuarded("", b*n*3*heads*dh).random(r, 1).x), widen(newGuarded("", b*n*heads*dh).random(r, 1).x), widen(newGuarded("", heads*n*n).random(r, 1).x)
+	loss := func() float64 {
+		out, _ := attentionTrue(b, n, heads, dh, 0.6, qkv, bias, true)
+		s := 0.0
+		for i, v := range out {
+			s += v * dout[i]
+		}
+		return s
+	}
+	_, probs := attentionTrue(b, n, heads, dh, 0.6, qkv, bias, true)
+	dqkv, dbias := attentionGradTrue(b, n, heads, dh, 0.6, qkv, probs, dout)
+	for _, c := range []struct{ x, dx []float64 }{{qkv, dqkv}, {bias, dbias}} {
+		for i := range c.x {
+			keep, h := c.x[i], 1e-5
+			c.x[i] = keep + h
+			up := loss()
+			c.x[i] = keep - h
+			down := loss()
+			c.x[i] = keep
+			if slope := (up - down) / (2 * h); math.Abs(slope-c.dx[i]) > 1e-8 {
+				t.Fatalf("gradient %d is %v, finite difference %v", i, c.dx[i], slope)
+			}
+		}
+	}
+}
