@@ -156,6 +156,8 @@ func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.mu.Lock() // a restart for another call reads it
+	defer h.mu.Unlock()
 	h.binding = b
 	return b, nil
 }

@@ -3,6 +3,8 @@ package host
 import (
 	"bytes"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -18,7 +20,14 @@ type lineLog struct {
 	prefix string
 	part   []byte
 	tail   []string
+	crash  []string // the first lines of the last crash report
 }
+
+// crashMarks begin the report of a dying process; its first lines say why, its last ones,
+// a stack, do not.
+var crashMarks = []string{"panic: ", "panic in ", "fatal error: ", "unexpected fault address", "SIGSEGV", "Traceback (most recent call last)"}
+
+const crashLines = 8
 
 func (l *lineLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -46,6 +55,15 @@ func (l *lineLog) line(s string) {
 	if len(l.tail) > tailLines {
 		l.tail = l.tail[1:]
 	}
+	started := len(l.crash) > 0 && len(l.crash) < crashLines
+	for _, m := range crashMarks {
+		if strings.HasPrefix(s, m) && !started {
+			l.crash, started = nil, true
+		}
+	}
+	if started {
+		l.crash = append(l.crash, s)
+	}
 	if l.to != nil {
 		// A log that cannot be written must not stop the run.
 		_, _ = io.WriteString(l.to, l.prefix+s+"\n")
@@ -61,13 +79,17 @@ func (l *lineLog) say(s string) {
 	}
 }
 
-// last returns the last lines, the unfinished one included.
+// last returns the last lines, the unfinished one included, and before them the beginning
+// of a crash report that they do not reach back to.
 func (l *lineLog) last() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := append([]string(nil), l.tail...)
+	tail := l.tail
 	if len(l.part) > 0 {
-		out = append(out, string(l.part))
+		tail = append(slices.Clip(tail), string(l.part))
 	}
-	return out
+	if len(l.crash) == 0 || slices.Contains(tail, l.crash[0]) {
+		return slices.Clone(tail)
+	}
+	return slices.Concat(l.crash, []string{"..."}, tail[max(0, len(tail)-tailLines+crashLines):])
 }

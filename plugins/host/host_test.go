@@ -1,0 +1,276 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/schema"
+)
+
+// The built-in objective over the process boundary and inside the host: the same plan and masks.
+func TestProcessEqualsInproc(t *testing.T) {
+	tidy(t)
+	ctx := context.Background()
+	o := probeOptions("", "")
+	o.Name, o.Config = "mae", map[string]any{"mask_ratio": 0.75, "decoder_dim": 16, "decoder_depth": 2, "decoder_heads": 2}
+	a := open(t, o)
+	o.Mode = Inproc
+	b := open(t, o)
+	if !proto.Equal(a.Plan(), b.Plan()) {
+		t.Errorf("plans differ: %s", planDifference(a.Plan(), b.Plan()))
+	}
+	for step := range uint64(20) {
+		x, err := a.Mask(ctx, maskRequest(step, 4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := b.Mask(ctx, maskRequest(step, 4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(x, y) {
+			t.Fatalf("step %d: masks differ", step)
+		}
+	}
+	if len(a.SHA256()) != 64 || b.SHA256() != "" {
+		t.Errorf("checksums %q and %q", a.SHA256(), b.SHA256())
+	}
+}
+
+func TestConfigurationErrors(t *testing.T) {
+	tidy(t)
+	ctx := context.Background()
+	for _, mode := range []Mode{Process, Inproc} {
+		o := probeOptions("good", "")
+		o.Mode = mode
+		o.Config = map[string]any{"mod": "good"}
+		_, err := Open(ctx, o)
+		var se *schema.Error
+		if !errors.As(err, &se) || !strings.Contains(err.Error(), `did you mean "mode"`) {
+			t.Errorf("%s: %v", mode, err)
+		}
+		o = probeOptions("refuse", "")
+		o.Mode = mode
+		_, err = Open(ctx, o)
+		wantError(t, err, Refused, "plugin probe", "Open", "cannot be trained")
+	}
+	o := probeOptions("good", "")
+	o.Name = "nothing"
+	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "valid are: mae") {
+		t.Error(err)
+	}
+	o.Path = "x"
+	if _, err := Open(ctx, o); err == nil {
+		t.Error("name and path together were accepted")
+	}
+	if _, err := Open(ctx, Options{Path: os.Args[0], Mode: Inproc}); err == nil {
+		t.Error("a third-party plugin was accepted in process")
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	tidy(t)
+	d, err := Describe(context.Background(), Options{Name: "mae", Builtin: builtin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Name != "mae" || len(d.Options) != 6 || d.Evaluates {
+		t.Errorf("%v", d)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	tidy(t)
+	log := &syncBuffer{}
+	o := probeOptions("print", "")
+	o.LogWriter = log
+	h := open(t, o)
+	if _, err := h.Mask(context.Background(), maskRequest(0, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"[probe] a line on standard output\n", "[probe] a line on standard error\n"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("log without %q:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestThirdPartyProgramAndLock(t *testing.T) {
+	tidy(t)
+	ctx := context.Background()
+	o := probeOptions("good", "")
+	o.Name, o.Path, o.Args = "", os.Args[0], []string{"misbehave", "good"}
+	h := open(t, o)
+	if h.Description().Name != "probe" {
+		t.Errorf("%v", h.Description())
+	}
+	sum, err := Sum(os.Args[0])
+	if err != nil || sum != h.SHA256() {
+		t.Errorf("sum %s, %v, want %s", h.SHA256(), err, sum)
+	}
+
+	o.Checksum = strings.Repeat("0", 64)
+	_, err = Open(ctx, o)
+	wantError(t, err, Checksum, "expected 0000", sum)
+
+	o.Checksum, o.Lock = "", filepath.Join(t.TempDir(), LockFile)
+	abs, err := filepath.Abs(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		sum string
+		ok  bool
+	}{{sum, true}, {strings.Repeat("a", 64), false}} {
+		if err := WriteLock(o.Lock, []Locked{{Path: abs, Name: "probe", Version: "0.1.0", SHA256: c.sum}}); err != nil {
+			t.Fatal(err)
+		}
+		h, err := Open(ctx, o)
+		if (err == nil) != c.ok {
+			t.Errorf("locked to %s: %v", c.sum, err)
+		}
+		if err == nil {
+			h.Close()
+		}
+	}
+	if err := os.WriteFile(o.Lock, []byte(`{"plugins":[{"path":"x","sha256":"short"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "64 hexadecimal digits") {
+		t.Error(err)
+	}
+}
+
+func TestCancelledByCaller(t *testing.T) {
+	tidy(t)
+	h := open(t, probeOptions("hang-mask", t.TempDir()))
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := h.Mask(ctx, maskRequest(0, 4)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if h.Restarts() != 0 {
+		t.Error("the caller's cancellation restarted the plugin")
+	}
+}
+
+func layout(o *Objective) Layout {
+	return Layout{
+		Views:   []Tensor{{Name: "image", Shape: []int{4, 3, 16, 16}}},
+		Targets: []Tensor{{Name: "target", Shape: []int{4, 4}}},
+		Inputs:  []Tensor{{Name: "x", Shape: []int{4, 9, 8}}},
+		Params:  []Tensor{{Name: "weight", Shape: []int{4}}},
+		Buffers: []Tensor{{Name: "center", Shape: []int{4}}},
+	}
+}
+
+// evaluated is everything one Targets and Evaluate give.
+type evaluated struct {
+	loss                 float64
+	target, dx, dw, next []float32
+	offset               float64
+}
+
+func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
+	t.Helper()
+	ctx := context.Background()
+	b, err := h.Bind(ctx, layout(h))
+	if err != nil {
+		return evaluated{}, err
+	}
+	for name, role := range map[string]pb.Region_Role{"image": pb.Region_ROLE_VIEW, "x": pb.Region_ROLE_INPUT, "weight": pb.Region_ROLE_PARAM, "center": pb.Region_ROLE_BUFFER} {
+		d := b.F32(role, name)
+		if d == nil {
+			t.Fatalf("no region %s", name)
+		}
+		for i := range d {
+			d[i] = float32(i%17) * .25
+		}
+	}
+	ids := []uint64{5, 6, 7, 8}
+	if err := h.Targets(ctx, &pb.TargetsRequest{Step: 3, Seed: 1, SampleIds: ids}); err != nil {
+		return evaluated{}, err
+	}
+	masks, err := h.Mask(ctx, &pb.MaskRequest{Step: 3, Seed: 1, SampleIds: ids})
+	if err != nil {
+		return evaluated{}, err
+	}
+	r, err := h.Evaluate(ctx, &pb.EvaluateRequest{Step: 3, Seed: 1, SampleIds: ids, Gradients: true,
+		Scalars: []*pb.Value{{Name: "scale", Value: 1.5}}, Masks: masks.Sets})
+	if err != nil {
+		return evaluated{}, err
+	}
+	if len(r.Updated) != 1 || r.Updated[0] != "center" {
+		t.Errorf("updated %v", r.Updated)
+	}
+	clone := func(d []float32) []float32 { return append([]float32(nil), d...) }
+	return evaluated{
+		loss: r.Loss, offset: r.Metrics[0].Value,
+		target: clone(b.F32(pb.Region_ROLE_TARGET, "target")),
+		dx:     clone(b.F32(pb.Region_ROLE_INPUT_GRADIENT, "x")),
+		dw:     clone(b.F32(pb.Region_ROLE_PARAM_GRADIENT, "weight")),
+		next:   clone(b.F32(pb.Region_ROLE_BUFFER_UPDATE, "center")),
+	}, nil
+}
+
+// A loss computed in the plugin: in process, in a process, and in one that is killed in
+// the middle with half of the gradients written. The bits are the same.
+func TestEvaluate(t *testing.T) {
+	tidy(t)
+	var first evaluated
+	for i, c := range []struct {
+		mode     Mode
+		probe    string
+		restarts int
+	}{{Inproc, "good", 0}, {Process, "good", 0}, {Process, "die-in-evaluate", 1}} {
+		o := probeOptions(c.probe, t.TempDir())
+		o.Mode = c.mode
+		h := open(t, o)
+		e, err := evaluateOnce(t, h)
+		if err != nil {
+			t.Fatalf("%s %s: %v", c.mode, c.probe, err)
+		}
+		if h.Restarts() != c.restarts {
+			t.Errorf("%s %s: %d restarts, want %d", c.mode, c.probe, h.Restarts(), c.restarts)
+		}
+		if i == 0 {
+			first = e
+			if e.loss == 0 || e.dx[5] == 0 || e.dw[0] == 0 || e.next[1] != 1.25 || e.target[0] != 3 {
+				t.Errorf("implausible: %+v", e)
+			}
+			continue
+		}
+		if e.loss != first.loss || e.offset != first.offset || !bitsEqual(e.target, first.target) || !bitsEqual(e.dx, first.dx) ||
+			!bitsEqual(e.dw, first.dw) || !bitsEqual(e.next, first.next) {
+			t.Errorf("%s %s: other bits than in process", c.mode, c.probe)
+		}
+	}
+}
+
+func TestEvaluateFaults(t *testing.T) {
+	tidy(t)
+	for _, c := range []struct {
+		mode  string
+		kind  Kind
+		parts []string
+	}{
+		{"no-gradient", Reply, []string{"Evaluate", "step 3", "gradient of", "not written"}},
+		{"error", Returned, []string{"not possible today"}},
+		{"write-constant", Crash, []string{"Evaluate", "3 retries", "fault"}},
+	} {
+		h := open(t, probeOptions(c.mode, t.TempDir()))
+		_, err := evaluateOnce(t, h)
+		wantError(t, err, c.kind, c.parts...)
+	}
+}
