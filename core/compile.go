@@ -45,6 +45,7 @@ type plan struct {
 	seed     *memory
 	grads    map[*Node]*memory // of parameters and inputs that asked for it
 	arena    []float32
+	unshared bool // give every buffer memory of its own, for runs in another order
 }
 
 func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {

@@ -51,7 +51,7 @@ func (p *plan) place() {
 		need := (m.size + alignment - 1) / alignment * alignment
 		offset := 0
 		for _, o := range placed {
-			if o.last < m.first || m.last < o.first {
+			if !p.unshared && (o.last < m.first || m.last < o.first) {
 				continue
 			}
 			if o.offset-offset >= need {

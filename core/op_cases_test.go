@@ -87,6 +87,10 @@ func plainAttention(qkv, bias []float64, b, n, d, heads int, causal bool) []floa
 }
 
 func gradientCases() []gradientCase {
+	return append(append(blockCases(), tokenCases()...), lossCases()...)
+}
+
+func blockCases() []gradientCase {
 	return []gradientCase{
 		{name: "linear", shapes: []Shape{{2, 5, 7}, {9, 7}, {9}},
 			make:      func(g *Graph, p []*Node) *Node { return g.Linear(p[0], p[1], p[2]) },

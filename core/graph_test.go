@@ -1,0 +1,598 @@
+package core
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+)
+
+// transformer is a small network that uses the main operators: patches, a drawn
+// subset of tokens, blocks, an MAE decoder.
+type transformer struct {
+	images, mask, loss *Node
+	keep               *Node
+	exe                *Executable
+}
+
+const (
+	tBatch, tSide, tPatch, tDim, tHeads = 4, 16, 4, 24, 3
+	tTokens, tKeep                      = 16, 4
+)
+
+// parametersOf fills a store with what buildTransformer needs.
+func parametersOf(t testing.TB, depth int) *Store {
+	t.Helper()
+	s := NewStore()
+	add := func(name string, kind string, shape ...int) {
+		if _, err := s.Add(name, shape, Init{Kind: kind, A: 0.3, B: 1}, 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("embed.weight", "normal", tDim, 3*tPatch*tPatch)
+	add("embed.bias", "normal", tDim)
+	add("cls", "normal", 1, 1, tDim)
+	add("mask", "normal", 1, 1, tDim)
+	add("pos", "normal", 1, 1+tTokens, tDim)
+	for i := range depth {
+		for _, n := range []string{"norm1", "norm2"} {
+			add(fmt.Sprintf("%d.%s.weight", i, n), "ones", tDim)
+			add(fmt.Sprintf("%d.%s.bias", i, n), "zeros", tDim)
+		}
+		for n, s := range map[string][2]int{"qkv": {3 * tDim, tDim}, "proj": {tDim, tDim}, "fc1": {4 * tDim, tDim}, "fc2": {tDim, 4 * tDim}} {
+			add(fmt.Sprintf("%d.%s.weight", i, n), "normal", s[0], s[1])
+			add(fmt.Sprintf("%d.%s.bias", i, n), "normal", s[0])
+		}
+	}
+	add("head.weight", "normal", 3*tPatch*tPatch, tDim)
+	return s
+}
+
+func blocksOf(g *Graph, p func(string) *Node, x *Node, depth int) *Node {
+	for i := range depth {
+		n := func(name string) *Node { return p(fmt.Sprintf("%d.%s", i, name)) }
+		y := g.LayerNorm(x, n("norm1.weight"), n("norm1.bias"), 1e-6)
+		y = g.Attention(g.Linear(y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
+		x = g.LinearResidual(y, n("proj.weight"), n("proj.bias"), x, nil, nil)
+		y = g.LayerNorm(x, n("norm2.weight"), n("norm2.bias"), 1e-6)
+		y = g.LinearGelu(y, n("fc1.weight"), n("fc1.bias"))
+		x = g.LinearResidual(y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
+	}
+	return x
+}
+
+func buildTransformer(t testing.TB, e *Engine, s *Store, batch, depth int) *transformer {
+	t.Helper()
+	m, g := recordTransformer(e, s, batch, depth)
+	var err error
+	if m.exe, err = g.Compile(m.loss); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func recordTransformer(e *Engine, s *Store, batch, depth int) (*transformer, *Graph) {
+	g := NewGraph(e)
+	p := func(name string) *Node { return g.Param(s.Get(name)) }
+	m := &transformer{images: g.Input("images", Shape{batch, 3, tSide, tSide}), keep: g.InputInt("keep", Shape{batch, tKeep}), mask: g.Input("mask", Shape{batch, tTokens})}
+	x := g.Linear(g.Patchify(m.images, tPatch, CHW), p("embed.weight"), p("embed.bias"))
+	x = g.AddPositionsAt(g.GatherTokens(x, m.keep), p("pos"), m.keep, 1)
+	x = blocksOf(g, p, g.PrependToken(p("cls"), x, p("pos")), depth)
+	x = g.AddPositions(g.RestoreTokens(x, p("mask"), m.keep, tTokens), p("pos"), 0)
+	x = blocksOf(g, p, x, depth) // the same weights again
+	pred := g.Linear(g.SliceTokens(x, 1, 1+tTokens), p("head.weight"), nil)
+	m.loss, _ = g.PatchMSE(pred, g.NormalizePatches(g.Patchify(m.images, tPatch, HWC)), m.mask)
+	r := NewRNG(1, "images")
+	for i := range m.images.Value() {
+		m.images.Value()[i] = float32(r.NormFloat64())
+	}
+	for i := range m.mask.Value() {
+		m.mask.Value()[i] = 1
+	}
+	for b := range batch {
+		for k, v := range r.Perm(tTokens)[:tKeep] {
+			m.keep.Ints()[b*tKeep+k] = int32(v)
+			m.mask.Value()[b*tTokens+v] = 0
+		}
+	}
+	return m, g
+}
+
+func (m *transformer) run(t testing.TB) float32 {
+	t.Helper()
+	if err := m.exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return m.loss.Value()[0]
+}
+
+// TestTransformerGradient checks the whole chain along the gradient's direction.
+func TestTransformerGradient(t *testing.T) {
+	s := parametersOf(t, 2)
+	m := buildTransformer(t, testEngine(t, 2), s, tBatch, 2)
+	m.run(t)
+	if len(m.exe.Parameters()) != len(s.Parameters()) {
+		t.Errorf("%d of %d parameters get a gradient", len(m.exe.Parameters()), len(s.Parameters()))
+	}
+	for _, p := range m.exe.Parameters() {
+		m.run(t)
+		d := append([]float32{}, m.exe.Grad(p)...)
+		norm := 0.0
+		for _, v := range d {
+			norm += float64(v) * float64(v)
+		}
+		norm = math.Sqrt(norm)
+		if norm < 1e-3 {
+			continue
+		}
+		save := append([]float32{}, p.Data...)
+		at := func(h float64) float64 {
+			for i := range d {
+				p.Data[i] = save[i] + float32(h/norm)*d[i]
+			}
+			return float64(m.run(t))
+		}
+		h := 0.02
+		numeric := (at(h) - at(-h)) / (2 * h)
+		copy(p.Data, save)
+		if math.Abs(numeric-norm) > 0.02*norm+2e-5 {
+			t.Errorf("%s: slope along the gradient %.6g, its norm %.6g", p.Name, numeric, norm)
+		}
+	}
+}
+
+// TestSameBitsForAnyThreads also covers repetition: every run gives the same bits.
+func TestSameBitsForAnyThreads(t *testing.T) {
+	s := parametersOf(t, 2)
+	var loss float32
+	grads := map[string][]float32{}
+	for i, threads := range []int{1, 2, 3, 2} {
+		m := buildTransformer(t, testEngine(t, threads), s, tBatch, 2)
+		for range 3 {
+			got := m.run(t)
+			if i == 0 {
+				loss = got
+			}
+			if got != loss {
+				t.Fatalf("%d threads: loss %v, 1 thread gave %v", threads, got, loss)
+			}
+		}
+		for _, p := range m.exe.Parameters() {
+			got := m.exe.Grad(p)
+			if i == 0 {
+				grads[p.Name] = append([]float32{}, got...)
+			}
+			for k, v := range got {
+				if math.Float32bits(v) != math.Float32bits(grads[p.Name][k]) {
+					t.Fatalf("%d threads: gradient of %s[%d] is %v, 1 thread gave %v", threads, p.Name, k, v, grads[p.Name][k])
+				}
+			}
+		}
+	}
+}
+
+// TestGorgoniaGradAgrees lets gorgonia differentiate the same forward operators.
+func TestGorgoniaGradAgrees(t *testing.T) {
+	s := parametersOf(t, 1)
+	e := testEngine(t, 1)
+	ours := buildTransformer(t, e, s, tBatch, 1)
+	ours.run(t)
+
+	m, g := recordTransformer(e, s, tBatch, 1)
+	p, err := g.plan(nil, []*Node{m.loss})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.unshared = true
+	p.place()
+	exe := p.executable()
+	exe.run = 1
+	b := newBuilder(exe, 0)
+	b.chained = false
+	for _, st := range p.steps {
+		if err := b.add(st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wrt gorgonia.Nodes
+	for _, n := range g.params {
+		wrt = append(wrt, b.nodes[n])
+	}
+	grads, err := gorgonia.Grad(b.nodes[m.loss], wrt...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := b.collision(); c != "" {
+		t.Fatal(c)
+	}
+	machine := gorgonia.NewTapeMachine(b.graph)
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := m.loss.Value()[0], ours.loss.Value()[0]; a != b {
+		t.Errorf("loss %v, ours %v", a, b)
+	}
+	for i, n := range g.params {
+		want := floats(grads[i].Value())
+		got := ours.exe.Grad(n.param)
+		largest := 0.0
+		for _, v := range want {
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		for k := range want {
+			if math.Abs(float64(got[k]-want[k])) > 1e-5*largest {
+				t.Errorf("%s[%d]: %v, gorgonia.Grad gives %v", n.name, k, got[k], want[k])
+				break
+			}
+		}
+	}
+}
+
+// TestSeveralShapesShareOneStore: graphs of two batch sizes read the same memory.
+func TestSeveralShapesShareOneStore(t *testing.T) {
+	s := parametersOf(t, 1)
+	e := testEngine(t, 2)
+	a, b := buildTransformer(t, e, s, 4, 1), buildTransformer(t, e, s, 2, 1)
+	before := b.run(t)
+	a.run(t)
+	optimizer := NewSGD(e, SGDOptions{})
+	optimizer.Step(a.exe.Parameters(), a.exe.Grad, 0.01, 0)
+	if after := b.run(t); after == before {
+		t.Error("an update through one graph is not seen by the other")
+	}
+}
+
+func TestGraphsRunInParallel(t *testing.T) {
+	s := parametersOf(t, 1)
+	e := testEngine(t, 2)
+	want := buildTransformer(t, e, s, 4, 1).run(t)
+	var group sync.WaitGroup
+	for range 3 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			m, g := recordTransformer(e, s, 4, 1)
+			exe, err := g.Compile(m.loss)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 5 {
+				if err := exe.Run(); err != nil {
+					t.Error(err)
+				} else if got := m.loss.Value()[0]; got != want {
+					t.Errorf("loss %v, alone it is %v", got, want)
+				}
+			}
+		}()
+	}
+	group.Wait()
+}
+
+// TestNothingGrows: a step allocates little, and no more for a larger model.
+func TestNothingGrows(t *testing.T) {
+	perStep := func(batch, depth int) (bytes, perOp float64) {
+		m := buildTransformer(t, testEngine(t, 1), parametersOf(t, depth), batch, depth)
+		m.run(t)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		const steps = 20
+		for range steps {
+			m.run(t)
+		}
+		runtime.ReadMemStats(&after)
+		bytes = float64(after.TotalAlloc-before.TotalAlloc) / steps
+		return bytes, bytes / float64(len(m.exe.plan.steps))
+	}
+	small, _ := perStep(2, 1)
+	large, _ := perStep(16, 1)
+	if large > small*1.2+4096 {
+		t.Errorf("a batch of 2 allocates %.0f bytes a step, one of 16 %.0f", small, large)
+	}
+	if _, perOp := perStep(2, 4); perOp > 1000 {
+		t.Errorf("%.0f bytes are allocated per operator and step", perOp)
+	}
+}
+
+// TestMemoryIsShared: buffers that are never in use together overlap.
+func TestMemoryIsShared(t *testing.T) {
+	m, g := recordTransformer(testEngine(t, 1), parametersOf(t, 4), 4, 4)
+	p, err := g.plan(m.loss, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.place()
+	total := 0
+	for _, a := range p.memories {
+		total += a.size
+		for _, b := range p.memories {
+			if a == b || !a.used || !b.used || a.last < b.first || b.last < a.first {
+				continue
+			}
+			if a.offset < b.offset+b.size && b.offset < a.offset+a.size {
+				t.Fatalf("%s [%d..%d] and %s [%d..%d] overlap in memory and time", a.name, a.first, a.last, b.name, b.first, b.last)
+			}
+		}
+	}
+	if len(p.arena)*3 > total*2 {
+		t.Errorf("the arena holds %d floats, all buffers together %d: little is shared", len(p.arena), total)
+	}
+}
+
+func TestStopGradientAndFrozen(t *testing.T) {
+	s := NewStore()
+	a, _ := s.Add("a", Shape{3}, Init{Kind: "constant", A: 2}, 0)
+	b, _ := s.Add("b", Shape{3}, Init{Kind: "constant", A: 3}, 0)
+	c, _ := s.Add("c", Shape{3}, Init{Kind: "constant", A: 5}, 0)
+	c.Frozen = true
+	g := NewGraph(testEngine(t, 1))
+	x := input(g, "x", Shape{3}, 1, 1, 1).RequireGrad()
+	y := g.Mul(g.Mul(g.Param(a), x), g.StopGradient(g.Mul(g.Param(b), g.Param(c))))
+	exe, err := g.Compile(g.Sum(y), y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if v := y.Value()[0]; v != 30 {
+		t.Errorf("value %v, want 30", v)
+	}
+	if d := exe.Grad(a); d == nil || d[0] != 15 {
+		t.Errorf("gradient of a is %v, want 15", d)
+	}
+	if exe.Grad(b) != nil || exe.Grad(c) != nil {
+		t.Error("a gradient passes the stop or reaches a frozen parameter")
+	}
+	if d := exe.GradOf(x); d == nil || d[0] != 30 {
+		t.Errorf("gradient of the input is %v, want 30", d)
+	}
+	if n := len(exe.Parameters()); n != 1 {
+		t.Errorf("%d parameters are listed, want 1", n)
+	}
+}
+
+// TestEqualGradientsAreSeparate: a + b gives both the same gradient, which must
+// not be the same memory, for clipping scales it in place.
+func TestEqualGradientsAreSeparate(t *testing.T) {
+	s := NewStore()
+	a, _ := s.Add("a", Shape{2}, Init{Kind: "ones"}, 0)
+	b, _ := s.Add("b", Shape{2}, Init{Kind: "ones"}, 0)
+	g := NewGraph(testEngine(t, 1))
+	exe, err := g.Compile(g.Sum(g.Add(g.Param(a), g.Param(b))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	exe.Grad(a)[0] = 7
+	if exe.Grad(b)[0] != 1 {
+		t.Errorf("the gradients of a and b share memory")
+	}
+}
+
+func TestWrongShapesAreNamed(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	x := g.Input("tokens", Shape{2, 5, 7})
+	w := g.Input("weight", Shape{9, 8})
+	y := g.Linear(x, w, nil)
+	y = g.LayerNorm(y, nil, nil, 1e-6) // passes on what failed
+	_, err := g.Compile(g.Sum(y))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{"linear", "tokens [2, 5, 7]", "weight [9, 8]"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not name %q", err, part)
+		}
+	}
+}
+
+func TestCompileRefuses(t *testing.T) {
+	e := testEngine(t, 1)
+	for name, build := range map[string]func(g *Graph) (*Executable, error){
+		"a loss of several elements": func(g *Graph) (*Executable, error) {
+			return g.Compile(g.Scale(g.Input("x", Shape{2}).RequireGrad(), 2))
+		},
+		"nothing": func(g *Graph) (*Executable, error) { return g.Compile(nil) },
+		"no gradient": func(g *Graph) (*Executable, error) {
+			return g.Compile(g.Sum(g.Input("x", Shape{2})))
+		},
+		"used twice": func(g *Graph) (*Executable, error) {
+			g.Input("x", Shape{2})
+			return g.Compile(g.Sum(g.Input("x", Shape{2})))
+		},
+		"no elements":      func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(g.Input("x", Shape{0, 2}))) },
+		"another graph":    func(g *Graph) (*Executable, error) { return g.Compile(nil, NewGraph(e).Input("x", Shape{1})) },
+		"missing operand":  func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(nil)) },
+		"missing argument": func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(g.Param(nil))) },
+	} {
+		if _, err := build(NewGraph(e)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestErrorsOfOperators: a panic and a returned error both name the operator and
+// its shapes, and the executable works again afterwards.
+func TestErrorsOfOperators(t *testing.T) {
+	g := NewGraph(testEngine(t, 2))
+	x := input(g, "tokens", Shape{2}, 1, 2)
+	mode := "panic"
+	y := g.External(External{Name: "faulty", Forward: func(in, out [][]float32) error {
+		switch mode {
+		case "panic":
+			panic("something broke")
+		case "error":
+			return fmt.Errorf("refused")
+		}
+		copy(out[0], in[0])
+		return nil
+	}}, []*Node{x}, []Shape{{2}})[0]
+	exe, err := g.Compile(nil, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][]string{{"faulty", "something broke", "tokens [2]", "graph_test.go"}, {"faulty", "refused", "tokens [2]"}} {
+		err = exe.Run()
+		if err == nil {
+			t.Fatal("no error")
+		}
+		for _, part := range want {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not name %q", err, part)
+			}
+		}
+		mode = "error"
+	}
+	mode = ""
+	if err := exe.Run(); err != nil || y.Value()[1] != 2 {
+		t.Errorf("after an error: %v, %v", err, y.Value())
+	}
+}
+
+func TestIndicesAreChecked(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	x := g.Input("x", Shape{1, 4, 2})
+	idx := ints(g, "idx", Shape{1, 2}, 1, 4)
+	exe, err := g.Compile(nil, g.GatherTokens(x, idx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err == nil || !strings.Contains(err.Error(), "index 4") {
+		t.Errorf("error %v does not name index 4", err)
+	}
+	idx.Ints()[1] = 3
+	if err := exe.Run(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFirstNonFinite finds the tensor where it starts, although later steps have
+// overwritten its memory.
+func TestFirstNonFinite(t *testing.T) {
+	s := parametersOf(t, 2)
+	m := buildTransformer(t, testEngine(t, 2), s, tBatch, 2)
+	m.run(t)
+	if _, _, _, ok := m.exe.FirstNonFinite(); !ok {
+		t.Error("a sound run is called not finite")
+	}
+	w := s.Get("1.fc1.weight")
+	w.Data[3] = float32(math.Inf(1))
+	m.run(t)
+	if name, at, _, ok := m.exe.FirstNonFinite(); ok || name != "1.fc1.weight" || at != 3 {
+		t.Errorf("found %q[%d], %v; want 1.fc1.weight[3]", name, at, ok)
+	}
+	w.Data[3] = 3e38 // finite, but products overflow
+	m.run(t)
+	if name, _, _, ok := m.exe.FirstNonFinite(); ok || !strings.HasPrefix(name, "linear_gelu") {
+		t.Errorf("found %q, %v; want a linear_gelu", name, ok)
+	}
+	w.Data[3] = 0
+	m.run(t)
+	if _, _, _, ok := m.exe.FirstNonFinite(); !ok {
+		t.Error("the run after is called not finite")
+	}
+}
+
+func TestBatchNormCommits(t *testing.T) {
+	mean, variance := statistics("mean", 1, 1), statistics("var", 1, 2)
+	g := NewGraph(testEngine(t, 1))
+	x := input(g, "x", Shape{4, 1}, 1, 2, 3, 6)
+	opt := BatchNormOptions{Eps: 1e-5, Momentum: 0.1}
+	y := g.BatchNorm(x, nil, nil, mean, variance, opt)
+	z := g.BatchNorm(x, nil, nil, mean, variance, opt) // called twice, updated twice
+	exe, err := g.Compile(nil, y, z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if mean.Data[0] != 1 {
+		t.Error("Run changed a running mean")
+	}
+	exe.Commit()
+	m, v := 1.0, 2.0
+	for range 2 {
+		m, v = 0.9*m+0.1*3, 0.9*v+0.1*14/3
+	}
+	if math.Abs(float64(mean.Data[0])-m) > 1e-6 || math.Abs(float64(variance.Data[0])-v) > 1e-6 {
+		t.Errorf("running statistics %v, %v; want %v, %v", mean.Data[0], variance.Data[0], m, v)
+	}
+}
+
+func TestAttentionProbabilities(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	qkv := g.Input("qkv", Shape{1, 3, 12})
+	r := NewRNG(1)
+	for i := range qkv.Value() {
+		qkv.Value()[i] = float32(r.NormFloat64())
+	}
+	p := g.AttentionProbabilities(qkv, 2, nil, true)
+	exe, err := g.Compile(nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for row := range 6 {
+		sum := float32(0)
+		for j, v := range p.Value()[row*3 : row*3+3] {
+			sum += v
+			if j > row%3 && v != 0 {
+				t.Errorf("row %d sees the later token %d", row, j)
+			}
+		}
+		if math.Abs(float64(sum)-1) > 1e-6 {
+			t.Errorf("row %d sums to %v", row, sum)
+		}
+	}
+}
+
+func TestNormalizePatches(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	y := g.NormalizePatches(input(g, "x", Shape{1, 1, 3}, 1, 2, 6))
+	exe, err := g.Compile(nil, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range []float64{1, 2, 6} {
+		if want := (v - 3) / math.Sqrt(7+1e-6); math.Abs(float64(y.Value()[i])-want) > 1e-6 {
+			t.Errorf("element %d is %v, want %v", i, y.Value()[i], want)
+		}
+	}
+}
+
+func TestFLOPsAndProfile(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	w, _ := NewStore().Add("w", Shape{4, 3}, Init{Kind: "normal", A: 1}, 0)
+	exe, err := g.Compile(g.Sum(g.Linear(g.Input("x", Shape{5, 3}), g.Param(w), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := exe.FLOPs(); got != 3*2*5*3*4 {
+		t.Errorf("FLOPs %v, want %v", got, 3*2*5*3*4)
+	}
+	exe.Profile(true)
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	names := ""
+	for _, p := range exe.Profiles() {
+		names += p.Name + " "
+	}
+	if !strings.Contains(names, "linear backward") || !strings.Contains(names, "linear ") {
+		t.Errorf("profile has %q", names)
+	}
+}

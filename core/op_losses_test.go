@@ -1,0 +1,261 @@
+package core
+
+import "math"
+
+// input makes a float input that holds the values.
+func input(g *Graph, name string, shape Shape, values ...float32) *Node {
+	n := g.Input(name, shape)
+	copy(n.Value(), values)
+	return n
+}
+
+// lossCases are elementwise operators, normalisations and losses.
+func lossCases() []gradientCase {
+	mask := []float32{1, 0, 1, 1, 0, 0}
+	patchLoss := func(f func(float64) float64) func(p [][]float64) []float64 {
+		return func(p [][]float64) []float64 {
+			total, count := 0.0, 0.0
+			out := make([]float64, 7)
+			for r := range 6 {
+				for i := range 4 {
+					out[1+r] += f(p[0][r*4+i]-0.1*float64(i)) / 4
+				}
+				total += float64(mask[r]) * out[1+r]
+				count += float64(mask[r])
+			}
+			out[0] = total / count
+			return out
+		}
+	}
+	patchNode := func(f func(g *Graph, p, t, m *Node) (*Node, *Node)) func(g *Graph, p []*Node) *Node {
+		return func(g *Graph, p []*Node) *Node {
+			target := g.Input("target", Shape{2, 3, 4})
+			for i := range target.Value() {
+				target.Value()[i] = 0.1 * float32(i%4)
+			}
+			loss, per := f(g, p[0], target, input(g, "mask", Shape{2, 3}, mask...))
+			return g.Concat(g.Reshape(loss, Shape{1}), g.Reshape(per, Shape{6}))
+		}
+	}
+	crossEntropy := func(target func(r, j int) float64) func(p [][]float64) []float64 {
+		return func(p [][]float64) []float64 {
+			out := make([]float64, 4)
+			for r := range 3 {
+				sum := 0.0
+				for j := range 5 {
+					sum += math.Exp(p[0][r*5+j])
+				}
+				for j := range 5 {
+					out[1+r] -= target(r, j) * (p[0][r*5+j] - math.Log(sum))
+				}
+				out[0] += out[1+r] / 3
+			}
+			return out
+		}
+	}
+	return []gradientCase{
+		{name: "patch mse", shapes: []Shape{{2, 3, 4}}, make: patchNode((*Graph).PatchMSE), tolerance: 4e-6,
+			reference: patchLoss(func(d float64) float64 { return d * d })},
+		{name: "patch l1", shapes: []Shape{{2, 3, 4}}, make: patchNode((*Graph).PatchL1), tolerance: 4e-6,
+			reference: patchLoss(math.Abs)},
+		{name: "patch smooth l1", shapes: []Shape{{2, 3, 4}}, tolerance: 4e-6,
+			make: patchNode(func(g *Graph, p, t, m *Node) (*Node, *Node) { return g.PatchSmoothL1(p, t, m, 0.7) }),
+			reference: patchLoss(func(d float64) float64 {
+				if d = math.Abs(d); d < 0.7 {
+					return d * d / 1.4
+				}
+				return d - 0.35
+			})},
+		{name: "arithmetic", shapes: []Shape{{3, 4}, {3, 4}},
+			make: func(g *Graph, p []*Node) *Node { // every kind of fan-in
+				x := g.Sub(g.Mul(p[0], p[1]), g.Scale(p[0], 3))
+				x = g.Add(g.Sub(x, p[1]), g.Mul(p[0], p[0]))
+				return g.Add(x, x)
+			},
+			reference: func(p [][]float64) []float64 {
+				out := make([]float64, 12)
+				for i := range out {
+					a, b := p[0][i], p[1][i]
+					out[i] = 2 * (a*b - 3*a - b + a*a)
+				}
+				return out
+			}},
+		{name: "sum, mean, dot", shapes: []Shape{{3, 4}, {3, 4}}, tolerance: 4e-6,
+			make: func(g *Graph, p []*Node) *Node {
+				return g.Add(g.Add(g.Sum(p[0]), g.Mean(p[0])), g.Dot(p[0], g.Mul(p[1], p[1])))
+			},
+			reference: func(p [][]float64) []float64 {
+				s := 0.0
+				for i, v := range p[0] {
+					s += v + v/12 + v*p[1][i]*p[1][i]
+				}
+				return []float64{s}
+			}},
+		{name: "activations", shapes: []Shape{{4, 5}},
+			make: func(g *Graph, p []*Node) *Node {
+				return g.Concat(g.Gelu(p[0]), g.Relu(p[0]), g.QuickGelu(p[0]))
+			},
+			reference: func(p [][]float64) []float64 {
+				out := plainGelu(p[0])
+				for _, v := range p[0] {
+					out = append(out, max(v, 0))
+				}
+				for _, v := range p[0] {
+					out = append(out, v/(1+math.Exp(-1.702*v)))
+				}
+				return out
+			}},
+		{name: "softmax", shapes: []Shape{{3, 5}},
+			make:      func(g *Graph, p []*Node) *Node { return g.Concat(g.Softmax(p[0]), g.LogSoftmax(p[0])) },
+			reference: func(p [][]float64) []float64 { return plainSoftmax(p[0], 5) }},
+		{name: "cross-entropy with labels", shapes: []Shape{{3, 5}},
+			make: func(g *Graph, p []*Node) *Node {
+				loss, rows := g.SoftmaxCrossEntropy(p[0], ints(g, "labels", Shape{3}, 4, 0, 2))
+				return g.Concat(g.Reshape(loss, Shape{1}), rows)
+			},
+			reference: crossEntropy(func(r, j int) float64 {
+				if []int{4, 0, 2}[r] == j {
+					return 1
+				}
+				return 0
+			})},
+		{name: "cross-entropy with soft targets", shapes: []Shape{{3, 5}},
+			make: func(g *Graph, p []*Node) *Node {
+				target := g.Input("target", Shape{3, 5})
+				for i := range target.Value() {
+					target.Value()[i] = 0.125 * float32(i%4)
+				}
+				loss, rows := g.SoftmaxCrossEntropy(p[0], target)
+				return g.Concat(g.Reshape(loss, Shape{1}), rows)
+			},
+			reference: crossEntropy(func(r, j int) float64 { return 0.125 * float64((r*5+j)%4) })},
+		{name: "l2 normalize", shapes: []Shape{{3, 5}},
+			make: func(g *Graph, p []*Node) *Node { return g.L2Normalize(p[0], 1e-12) },
+			reference: func(p [][]float64) []float64 {
+				out := append([]float64{}, p[0]...)
+				for r := 0; r < 15; r += 5 {
+					s := 0.0
+					for _, v := range p[0][r : r+5] {
+						s += v * v
+					}
+					for i := range 5 {
+						out[r+i] /= math.Sqrt(s)
+					}
+				}
+				return out
+			}},
+		{name: "batch norm", shapes: []Shape{{6, 4}, {4}, {4}},
+			make: func(g *Graph, p []*Node) *Node {
+				return g.BatchNorm(p[0], p[1], p[2], statistics("mean", 4, 0), statistics("var", 4, 1), BatchNormOptions{Eps: 1e-5, Momentum: 0.1})
+			},
+			reference: func(p [][]float64) []float64 {
+				out := plainNorm(transposed(p[0], 6, 4), nil, nil, 6, 1e-5)
+				out = transposed(out, 4, 6)
+				for i := range out {
+					out[i] = out[i]*p[1][i%4] + p[2][i%4]
+				}
+				return out
+			}},
+		{name: "batch norm in evaluation", shapes: []Shape{{6, 4}, {4}},
+			make: func(g *Graph, p []*Node) *Node {
+				return g.BatchNorm(p[0], p[1], nil, statistics("mean", 4, 0.5), statistics("var", 4, 4), BatchNormOptions{Eps: 1e-5, Eval: true})
+			},
+			reference: func(p [][]float64) []float64 {
+				out := append([]float64{}, p[0]...)
+				for i := range out {
+					out[i] = (out[i] - 0.5) / math.Sqrt(4+1e-5) * p[1][i%4]
+				}
+				return out
+			}},
+		matmulCase("matmul", 1, false, false), matmulCase("matmul, a transposed", 1, true, false),
+		matmulCase("matmul, b transposed", 3, false, true), matmulCase("matmul, both transposed", 3, true, true),
+		{name: "external", shapes: []Shape{{3}, {3}},
+			make: func(g *Graph, p []*Node) *Node {
+				out := g.External(External{Name: "elsewhere",
+					Forward: func(in, out [][]float32) error {
+						for i := range out[0] {
+							out[0][i], out[1][i] = in[0][i]*in[1][i], 2*in[0][i]
+						}
+						return nil
+					},
+					Backward: func(in, _, gout, gin [][]float32) error {
+						for i := range gout[0] {
+							gin[0][i] = gout[0][i]*in[1][i] + 2*gout[1][i]
+							gin[1][i] = gout[0][i] * in[0][i]
+						}
+						return nil
+					}}, []*Node{p[0], p[1]}, []Shape{{3}, {3}})
+				return g.Concat(out...)
+			},
+			reference: func(p [][]float64) []float64 {
+				var a, b []float64
+				for i, v := range p[0] {
+					a, b = append(a, v*p[1][i]), append(b, 2*v)
+				}
+				return append(a, b...)
+			}},
+	}
+}
+
+// statistics makes a buffer that holds one value throughout.
+func statistics(name string, n int, value float64) *Parameter {
+	p, err := NewStore().AddBuffer(name, Shape{n}, Init{Kind: "constant", A: value}, 0)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func transposed(x []float64, rows, cols int) []float64 {
+	y := make([]float64, len(x))
+	for r := range rows {
+		for c := range cols {
+			y[c*rows+r] = x[r*cols+c]
+		}
+	}
+	return y
+}
+
+func plainSoftmax(x []float64, n int) []float64 {
+	var p, logs []float64
+	for r := 0; r < len(x); r += n {
+		s := 0.0
+		for _, v := range x[r : r+n] {
+			s += math.Exp(v)
+		}
+		for _, v := range x[r : r+n] {
+			p, logs = append(p, math.Exp(v)/s), append(logs, v-math.Log(s))
+		}
+	}
+	return append(p, logs...)
+}
+
+func matmulCase(name string, batch int, transA, transB bool) gradientCase {
+	const m, n, k = 3, 4, 5
+	a, b := Shape{m, k}, Shape{k, n}
+	if transA {
+		a = Shape{k, m}
+	}
+	if transB {
+		b = Shape{n, k}
+	}
+	if batch > 1 {
+		a, b = append(Shape{batch}, a...), append(Shape{batch}, b...)
+	}
+	return gradientCase{name: name, shapes: []Shape{a, b},
+		make: func(g *Graph, p []*Node) *Node { return g.MatMul(p[0], p[1], transA, transB) },
+		reference: func(p [][]float64) []float64 {
+			var out []float64
+			for s := range batch {
+				x, y := p[0][s*m*k:(s+1)*m*k], p[1][s*k*n:(s+1)*k*n]
+				if transA {
+					x = transposed(x, k, m)
+				}
+				if !transB {
+					y = transposed(y, k, n)
+				}
+				out = append(out, plainLinear(x, y, nil, k, n)...)
+			}
+			return out
+		}}
+}
