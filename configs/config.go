@@ -46,7 +46,7 @@ type Model struct {
 // Data says which images are read and how.
 type Data struct {
 	// Folder of images (flat or with a subfolder for each class), list file, or demo: for drawn scenes.
-	Path string `mapstructure:"path"`
+	Path string `mapstructure:"path" resume:"free"`
 	// Channels of the images that the network reads.
 	Channels int `mapstructure:"channels" range:"1 64"`
 	// Goroutines that decode images ahead of training; 0 takes one for each thread.

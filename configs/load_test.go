@@ -202,6 +202,9 @@ func roundTrip(t *testing.T, c *Config) {
 	if !reflect.DeepEqual(back.Config, c) {
 		t.Errorf("read back\n%+v, want\n%+v\nfrom\n%s", back.Config, c, written)
 	}
+	if parsed, err := Parse("settings", written); err != nil || !reflect.DeepEqual(parsed, c) {
+		t.Errorf("Parse gives %+v (%v), want %+v", parsed, err, c)
+	}
 	if again := back.Config.YAML(); !bytes.Equal(again, written) {
 		t.Errorf("written again\n%s\nfirst\n%s", again, written)
 	}

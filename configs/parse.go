@@ -1,0 +1,27 @@
+package configs
+
+// Parse reads one complete configuration from its text, as [Config.YAML] wrote
+// it into a checkpoint's metadata; name stands in errors. Defaults fill what the
+// text leaves out; neither the environment nor a preset takes part.
+func Parse(name string, content []byte) (*Config, error) {
+	l, preset, errs := readYAML(name, content)
+	if preset != "" {
+		errs = append(errs, &Error{Key: "preset", Value: preset, Source: name, Problem: "complete settings name no preset"})
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	m := newMerger()
+	m.add(l)
+	if len(m.errs) > 0 {
+		return nil, m.errs
+	}
+	cfg, err := m.merged()
+	if err != nil {
+		return nil, err
+	}
+	if errs := cfg.problems(m.sources); len(errs) > 0 {
+		return nil, errs
+	}
+	return cfg, nil
+}
