@@ -333,6 +333,9 @@ func (h *Objective) Description() *pb.Description { return h.desc }
 // ConfigJSON is the complete configuration that the objective was opened with.
 func (h *Objective) ConfigJSON() []byte { return bytes.Clone(h.open.ConfigJson) }
 
+// Mode is where the objective runs.
+func (h *Objective) Mode() Mode { return h.o.Mode }
+
 // SHA256 is the checksum of the program in hexadecimal digits; "" in process.
 func (h *Objective) SHA256() string { return h.sum }
 

@@ -1,0 +1,209 @@
+// Package check is the conformance suite of objectives: every built-in one joins it in its
+// tests, and `vittool plugin check` runs it on a third party's program.
+//
+// It opens the objective for several backbones and batch sizes and asks whether it keeps
+// the contract: a description that stands up, plans and masks that follow from the request
+// alone, masks that are valid, wrong options refused by name, and the same bits in a
+// process, in another process and, for built-in ones, inside the host.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/schema"
+)
+
+// Result is the outcome of one check.
+type Result struct {
+	Name string
+	Err  error // nil: passed
+	Note string
+	Took time.Duration
+}
+
+// Compiler compiles a plan with the host's operators and reports what does not fit; nil
+// leaves that check out. (plugins/program cannot be imported here without the engine.)
+type Compiler func(plan *pb.Plan, open host.Options) error
+
+// Backbones are the ones that an objective is tried with.
+func Backbones() []*pb.BackboneInfo {
+	vit := func(name string, dim, depth, heads, patch, h, w, channels uint32) *pb.BackboneInfo {
+		b := &pb.BackboneInfo{Name: name, Family: "vit", Dim: dim, Depth: depth, Heads: heads, Patch: patch, ImageH: h, ImageW: w,
+			GridH: h / patch, GridW: w / patch, Channels: channels, PrefixTokens: 1, LayerNormEps: 1e-6}
+		for range channels {
+			b.Mean, b.Std = append(b.Mean, .5), append(b.Std, .25)
+		}
+		return b
+	}
+	return []*pb.BackboneInfo{
+		vit("vit_micro_patch4_32", 128, 6, 4, 4, 32, 32, 3),
+		vit("vit_base_patch16_224", 768, 12, 12, 16, 224, 224, 3),
+		vit("vit_tiny_patch16_wide", 192, 12, 3, 16, 160, 224, 3), // not square
+		vit("vit_tiny_patch8_gray", 192, 12, 3, 8, 64, 64, 1),
+	}
+}
+
+// Run runs the suite on the objective that o names; its other fields (Config, Env,
+// deadlines, ...) are used as they are, run and backbone are the suite's.
+func Run(ctx context.Context, o host.Options, compile Compiler) []Result {
+	s := &suite{ctx: ctx, o: o, compile: compile}
+	s.check("description", s.description)
+	if s.results[0].Err != nil {
+		return s.results
+	}
+	s.check("wrong options are refused", s.options)
+	for _, b := range Backbones() {
+		s.check("plan and masks, "+b.Name, func() (string, error) { return s.backbone(b) })
+	}
+	return s.results
+}
+
+type suite struct {
+	ctx     context.Context
+	o       host.Options
+	compile Compiler
+	desc    *pb.Description
+	results []Result
+}
+
+func (s *suite) check(name string, f func() (string, error)) {
+	start := time.Now()
+	note, err := f()
+	s.results = append(s.results, Result{Name: name, Err: err, Note: note, Took: time.Since(start)})
+}
+
+func (s *suite) run(b *pb.BackboneInfo) host.Options {
+	o := s.o
+	o.Backbone, o.Seed, o.Batch, o.TotalSteps, o.StepsPerEpoch, o.DatasetSize = b, 42, 8, 1000, 100, 800
+	return o
+}
+
+func (s *suite) description() (string, error) {
+	d, err := host.Describe(s.ctx, s.o)
+	if err != nil {
+		return "", err
+	}
+	s.desc = d
+	return fmt.Sprintf("%s %s, %d options", d.Name, d.Version, len(d.Options)), nil
+}
+
+// options: an unknown key and a value out of range must be refused with the key's name.
+func (s *suite) options() (string, error) {
+	wrong := []map[string]any{{"no_such_option": 1}}
+	for _, o := range s.desc.Options {
+		switch {
+		case o.Type == pb.Option_TYPE_STRING && len(o.Choices) > 0:
+			wrong = append(wrong, map[string]any{o.Key: "no such choice"})
+		case o.Type == pb.Option_TYPE_BOOL:
+			wrong = append(wrong, map[string]any{o.Key: "perhaps"})
+		case o.Min != nil && o.Type != pb.Option_TYPE_STRING:
+			wrong = append(wrong, map[string]any{o.Key: *o.Min - 1})
+		}
+	}
+	for _, w := range wrong {
+		_, err := schema.Complete(s.desc.Options, w)
+		var e *schema.Error
+		if !errors.As(err, &e) {
+			return "", fmt.Errorf("the options %v were accepted", w)
+		}
+	}
+	return fmt.Sprintf("%d tried", len(wrong)), nil
+}
+
+// backbone opens the objective twice in processes (and once inside the host when that is
+// possible) and compares everything.
+func (s *suite) backbone(b *pb.BackboneInfo) (string, error) {
+	o := s.run(b)
+	first, err := host.Open(s.ctx, o)
+	if err != nil {
+		var e *host.PluginError
+		if errors.As(err, &e) && e.Kind == host.Refused && s.oneWorked() {
+			return "refused: " + e.Text, nil // an objective need not work with every backbone
+		}
+		return "", err
+	}
+	defer first.Close()
+	others := []host.Options{o}
+	if o.Name != "" {
+		inproc := o
+		inproc.Mode = host.Inproc
+		others = append(others, inproc)
+	}
+	for _, other := range others {
+		second, err := host.Open(s.ctx, other)
+		if err != nil {
+			return "", err
+		}
+		err = s.compare(first, second)
+		second.Close()
+		if err != nil {
+			return "", fmt.Errorf("mode %q: %w", second.Mode(), err)
+		}
+	}
+	if s.compile != nil {
+		if err := s.compile(first.Plan(), o); err != nil {
+			return "", err
+		}
+	}
+	p := first.Plan()
+	return fmt.Sprintf("%d views, %d passes, %d parameters, %d nodes", len(p.Views), len(p.Passes), len(p.Params), len(p.Nodes)), nil
+}
+
+// oneWorked reports whether an earlier backbone was accepted.
+func (s *suite) oneWorked() bool {
+	return slices.ContainsFunc(s.results[2:], func(r Result) bool { return r.Err == nil })
+}
+
+// compare asks both for the same masks, in different orders, and for others that must differ.
+func (s *suite) compare(a, b *host.Objective) error {
+	if !proto.Equal(a.Plan(), b.Plan()) {
+		return errors.New("two runs gave different plans: Plan must follow from the request alone")
+	}
+	if len(a.Plan().Masks) == 0 {
+		return nil
+	}
+	const steps = 6
+	replies := make([]*pb.MaskReply, steps)
+	for step := range replies {
+		var err error
+		if replies[step], err = a.Mask(s.ctx, request(uint64(step), 8)); err != nil {
+			return err
+		}
+	}
+	for step := steps - 1; step >= 0; step-- { // backwards: nothing may depend on earlier calls
+		got, err := b.Mask(s.ctx, request(uint64(step), 8))
+		if err != nil {
+			return err
+		}
+		if !proto.Equal(got, replies[step]) {
+			return fmt.Errorf("step %d: two runs gave different masks: Mask must follow from step, seed and sample ids alone", step)
+		}
+	}
+	if _, err := a.Mask(s.ctx, request(steps, 3)); err != nil { // a smaller last batch
+		return fmt.Errorf("a batch of 3 samples: %w", err)
+	}
+	if !slices.ContainsFunc(replies[1:], func(r *pb.MaskReply) bool { return different(r, replies[0]) }) {
+		return errors.New("the masks of all steps are the same; draw random numbers from the call's generator")
+	}
+	return nil
+}
+
+func different(a, b *pb.MaskReply) bool {
+	return !slices.EqualFunc(a.Sets, b.Sets, func(x, y *pb.MaskSet) bool { return proto.Equal(x, y) })
+}
+
+func request(step uint64, samples int) *pb.MaskRequest {
+	r := &pb.MaskRequest{Step: step, Seed: 42}
+	for i := range samples {
+		r.SampleIds = append(r.SampleIds, 1000*step+uint64(7*i))
+	}
+	return r
+}

@@ -1,0 +1,104 @@
+package check_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/check"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == host.ServeArgs[0] {
+		if o, err := bad(os.Args[3]); err == nil {
+			sdk.Serve(o)
+		}
+		if err := host.ServeBuiltin(os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Every built-in objective keeps the contract.
+func TestBuiltins(t *testing.T) {
+	for _, name := range objectives.Names() {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range check.Run(context.Background(), host.Options{Name: name}, nil) {
+				if r.Err != nil {
+					t.Errorf("%s: %v", r.Name, r.Err)
+				}
+				t.Logf("%s: %s (%v)", r.Name, r.Note, r.Took.Round(time.Millisecond))
+			}
+		})
+	}
+}
+
+// careless breaks one rule of the contract.
+type careless struct{ rule string }
+
+func (c *careless) Info() sdk.Info { return sdk.Info{Name: c.rule, Version: "1.0.0"} }
+
+func (c *careless) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	n := 4
+	if c.rule == "clock-plan" {
+		n = 1 + int(time.Now().UnixNano()%1000003)
+	}
+	b.Param("weight", []int{n}, sdk.InitZeros())
+	calls := 0
+	b.BitMask("mask", view, func(call *sdk.MaskCall, i int, removed []byte) {
+		calls++
+		r := call.RNG(i)
+		switch c.rule {
+		case "clock-mask":
+			r = sdk.NewRNG(uint64(time.Now().UnixNano()))
+		case "counting-mask":
+			r = sdk.NewRNG(uint64(calls))
+		case "constant-mask":
+			r = sdk.NewRNG(1)
+		case "invalid-mask":
+			removed[0] = 2
+		}
+		removed[r.IntN(len(removed))] |= 1
+	})
+	return b.Minimize(b.Mean(b.Student("encoder", view).Tokens()))
+}
+
+func bad(name string) (sdk.Objective, error) {
+	if _, ok := findings[name]; !ok {
+		return nil, fmt.Errorf("no objective %q", name)
+	}
+	return &careless{name}, nil
+}
+
+// findings are the rules and what the suite says about an objective that breaks them.
+var findings = map[string]string{
+	"clock-plan":    "different plans",
+	"clock-mask":    "different masks",
+	"counting-mask": "different masks",
+	"constant-mask": "masks of all steps are the same",
+	"invalid-mask":  "cell 0 is",
+}
+
+// The suite finds what it is there to find.
+func TestFindings(t *testing.T) {
+	for rule, want := range findings {
+		o := host.Options{Name: rule, Builtin: bad}
+		found := false
+		for _, r := range check.Run(context.Background(), o, nil) {
+			found = found || r.Err != nil && strings.Contains(r.Err.Error(), want)
+		}
+		if !found {
+			t.Errorf("%s: not found", rule)
+		}
+	}
+}
