@@ -1,0 +1,132 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+
+	"github.com/vittool/vittool/core"
+)
+
+// Keys of a checkpoint's metadata. The tensors are the store's parameters and
+// buffers under their own names, and the optimizer's state under "optimizer.".
+const (
+	MetaFormat    = "format"    // CheckpointFormat
+	MetaStep      = "step"      // optimizer steps done
+	MetaConfig    = "config"    // YAML of the settings that decide the result
+	MetaModel     = "model"     // JSON of the backbone's configuration
+	MetaObjective = "objective" // JSON of ObjectiveInfo, without the mode
+	MetaData      = "data"      // JSON of DataInfo, without the path
+	MetaMean      = "mean"      // JSON list: normalisation of each channel, scale 0 to 1
+	MetaStd       = "std"
+	MetaKernels   = "kernels" // kernel level that computed it
+)
+
+// CheckpointFormat is the value of MetaFormat that this version reads and writes.
+const CheckpointFormat = "vittool-checkpoint-1"
+
+var checkpointName = regexp.MustCompile(`^step-(\d{8,})\.safetensors$`)
+
+// Checkpoint is a file in a run's checkpoints folder.
+type Checkpoint struct {
+	Path string
+	Step int
+}
+
+// Checkpoints lists the checkpoints of a run folder by their names, oldest
+// first. Whether they are whole is not looked at.
+func Checkpoints(runDir string) ([]Checkpoint, error) {
+	dir := filepath.Join(runDir, CheckpointsDir)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	var list []Checkpoint
+	for _, e := range entries {
+		m := checkpointName.FindStringSubmatch(e.Name())
+		if m == nil || e.IsDir() {
+			continue
+		}
+		step, err := strconv.Atoi(m[1])
+		if err != nil {
+			continue // a number no run reaches
+		}
+		list = append(list, Checkpoint{filepath.Join(dir, e.Name()), step})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Step < list[j].Step })
+	return list, nil
+}
+
+// LatestCheckpoint reads the newest checkpoint of a run whose digest holds.
+// Damaged ones are reported, newest first, and passed over. The result is nil
+// when the run has no checkpoint at all; when it has only damaged ones, that is
+// an error.
+func LatestCheckpoint(runDir string, report func(path string, err error)) (*core.File, int, error) {
+	list, err := Checkpoints(runDir)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		c := list[i]
+		file, err := readCheckpoint(c)
+		if err == nil {
+			return file, c.Step, nil
+		}
+		report(c.Path, err)
+	}
+	if len(list) > 0 {
+		return nil, 0, fmt.Errorf("none of the %d checkpoints in %s is whole: remove the folder's run to start anew, or restore one from a copy",
+			len(list), filepath.Join(runDir, CheckpointsDir))
+	}
+	return nil, 0, nil
+}
+
+func readCheckpoint(c Checkpoint) (*core.File, error) {
+	file, err := core.ReadSafetensors(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.VerifyDigest(); err != nil {
+		return nil, err
+	}
+	if format := file.Meta[MetaFormat]; format != CheckpointFormat {
+		return nil, fmt.Errorf("%s: format %q, but this vittool reads %q", c.Path, format, CheckpointFormat)
+	}
+	if step := file.Meta[MetaStep]; step != strconv.Itoa(c.Step) {
+		return nil, fmt.Errorf("%s: holds step %s: it was renamed", c.Path, step)
+	}
+	return file, nil
+}
+
+// saveCheckpoint writes the checkpoint of a step, names it in "latest" and
+// removes the oldest ones beyond keep (0: none). It returns path and digest.
+func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
+	name := fmt.Sprintf("step-%08d.safetensors", step)
+	c := Checkpoint{f.path(CheckpointsDir, name), step}
+	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
+		return c, "", fmt.Errorf("write checkpoint: %w", err)
+	}
+	if err := writeFile(f.path(CheckpointsDir, LatestFile), []byte(name+"\n")); err != nil {
+		return c, "", fmt.Errorf("write checkpoint: %w", err)
+	}
+	if keep > 0 {
+		list, err := Checkpoints(f.Dir)
+		if err != nil {
+			return c, "", err
+		}
+		for _, old := range list[:max(0, len(list)-keep)] {
+			if err := os.Remove(old.Path); err != nil {
+				return c, "", fmt.Errorf("remove old checkpoint: %w", err)
+			}
+		}
+	}
+	return c, core.Digest(tensors), nil
+}

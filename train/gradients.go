@@ -1,0 +1,49 @@
+package train
+
+import "github.com/vittool/vittool/core"
+
+// gradients are those of one optimizer step: of a single pass as they are, of
+// several passes their mean.
+type gradients struct {
+	engine *core.Engine
+	sum    *core.Accumulator // nil for a single pass
+	passes int
+	exec   *core.Executable
+}
+
+func newGradients(e *core.Engine, passes int) *gradients {
+	g := &gradients{engine: e, passes: passes}
+	if passes > 1 {
+		g.sum = core.NewAccumulator(e)
+	}
+	return g
+}
+
+// Add takes the gradients of a pass, counted from 0.
+func (g *gradients) Add(exec *core.Executable, pass int) {
+	g.exec = exec
+	if g.sum == nil {
+		return
+	}
+	if pass == 0 {
+		g.sum.Reset()
+	}
+	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.passes))
+}
+
+// Parameters lists what has a gradient.
+func (g *gradients) Parameters() []*core.Parameter { return g.exec.Parameters() }
+
+// Of returns the gradient of a parameter, nil when none reached it.
+func (g *gradients) Of(p *core.Parameter) []float32 {
+	if g.sum != nil {
+		return g.sum.Grad(p)
+	}
+	return g.exec.Grad(p)
+}
+
+// Clip scales the gradients down to a global norm of at most most (0: leaves
+// them) and returns the norm before.
+func (g *gradients) Clip(most float64) float64 {
+	return core.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, most)
+}

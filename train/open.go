@@ -1,0 +1,447 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/schema"
+	"github.com/vittool/vittool/vit"
+)
+
+// run is everything the loop works with. Its state between two steps is the
+// store, the optimizer and the number of steps done; all else is derived.
+type run struct {
+	cfg      *configs.Config
+	opts     Options
+	progress Progress
+
+	folder  *Folder
+	info    *Info
+	logFile *lockedWriter
+	skipped *os.File
+	metrics *metrics
+	events  *eventFile
+
+	engine    *core.Engine
+	source    data.Source
+	loader    *data.Loader
+	objective *host.Objective
+	feed      *feed
+
+	network   vit.Config
+	store     *core.Store
+	models    map[int]*program.Model // by batch size: the last batch of an epoch may be smaller
+	current   *program.Model         // of the pass in progress
+	evaluator *evaluator             // nil unless the plan leaves something to the plugin
+	optimizer core.Optimizer
+	schedule  core.Schedule
+	gradients *gradients
+
+	step, total    int // optimizer steps done, and of the whole run
+	stepsPerEpoch  int
+	lastCheckpoint Checkpoint
+	digest         string
+	skippedFiles   int
+
+	started     time.Time
+	epoch, all  epochMeans // of the current epoch and of this process
+	lastEpoch   epochLine
+	images      int // of the step in progress
+	passMetrics map[string]float64
+}
+
+// open prepares a run: it checks everything that can be checked before the
+// first step, then creates or locks the folder and loads the newest checkpoint.
+// A new run folder is made last, so that a mistake leaves none behind.
+func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, opts: opts, progress: opts.Progress, started: time.Now(), models: map[int]*program.Model{}, store: core.NewStore()}
+	if r.progress == nil {
+		r.progress = silent{}
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if cfg.Run.Out == "" {
+		if opts.Resume {
+			return nil, &configs.Error{Key: "run.out", Problem: "which run is to be resumed?", Hint: "give its folder with --out"}
+		}
+		copied := *cfg
+		copied.Run.Out = freeFolder(cfg.Objective.Name, cfg.Model.Name)
+		cfg, r.cfg = &copied, &copied
+	}
+	var checkpoint *core.File
+	if opts.Resume {
+		if checkpoint, err = r.reopen(); err != nil {
+			return nil, err
+		}
+	} else if err := checkNewFolder(cfg.Run.Out); err != nil {
+		return nil, err
+	}
+	if r.engine, err = core.NewEngine(cfg.Run.Threads); err != nil {
+		return nil, err
+	}
+	if err := r.openData(); err != nil {
+		return nil, err
+	}
+	if r.network, err = cfg.Backbone(); err != nil {
+		return nil, err
+	}
+	if err := r.openObjective(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.build(ctx); err != nil {
+		return nil, err
+	}
+	if checkpoint != nil {
+		if err := r.restore(checkpoint); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.openFolder(); err != nil {
+		return nil, err
+	}
+	if err := r.openLoader(ctx); err != nil {
+		return nil, err
+	}
+	r.announce()
+	if checkpoint == nil { // a run that is killed early has something to go on from
+		if err := r.checkpoint(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// reopen locks the folder of a run and reads its newest whole checkpoint.
+func (r *run) reopen() (*core.File, error) {
+	var err error
+	if r.folder, err = openFolder(r.cfg.Run.Out); err != nil {
+		return nil, err
+	}
+	if r.info, err = ReadInfo(r.folder.Dir); err != nil {
+		return nil, err
+	}
+	file, step, err := LatestCheckpoint(r.folder.Dir, func(path string, err error) {
+		r.progress.Event(fmt.Sprintf("passed over a damaged checkpoint: %v", err))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if file == nil {
+		return nil, nil // killed before the first one: start over in the same folder
+	}
+	r.step = step
+	return file, checkSameRun(r.cfg, file)
+}
+
+// checkSameRun refuses to go on with settings that would give another result.
+func checkSameRun(cfg *configs.Config, file *core.File) error {
+	old, err := configs.Parse(file.Path, []byte(file.Meta[MetaConfig]))
+	if err != nil {
+		return fmt.Errorf("settings stored in the checkpoint: %w", err)
+	}
+	var list configs.Errors
+	for _, d := range cfg.ResumeDifferences(old) {
+		list = append(list, &configs.Error{Key: d.Key, Value: d.New, Problem: "the run to be resumed was started with " + d.Old,
+			Hint: "leave the setting out, or start a new run with another --out"})
+	}
+	if len(list) > 0 {
+		return list
+	}
+	return nil
+}
+
+func (r *run) openData() (err error) {
+	d := r.cfg.Data
+	r.source, err = data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
+	if err != nil {
+		return err
+	}
+	n, batch := r.source.Len(), r.cfg.Train.BatchSize
+	if n == 0 || (r.cfg.Train.DropLast && batch > n) {
+		return &data.Error{Path: d.Path, Problem: fmt.Sprintf("a batch of %d is larger than the data set of %d images", batch, n),
+			Hint: "make train.batch_size smaller, or set train.drop_last=false"}
+	}
+	passes := data.StepsPerEpoch(n, batch, r.cfg.Train.DropLast)
+	r.stepsPerEpoch = passes / r.cfg.Train.Accumulate
+	if r.stepsPerEpoch == 0 {
+		return &configs.Error{Key: "train.accumulate", Value: strconv.Itoa(r.cfg.Train.Accumulate),
+			Problem: fmt.Sprintf("an epoch has only %d batches of %d", passes, batch), Hint: "make train.accumulate or train.batch_size smaller"}
+	}
+	r.total = r.cfg.Train.Steps
+	if r.total == 0 {
+		r.total = r.cfg.Train.Epochs * passes / r.cfg.Train.Accumulate
+	}
+	return nil
+}
+
+func (r *run) openObjective(ctx context.Context) (err error) {
+	o := r.cfg.Objective
+	mean, std := r.cfg.Data.Normalization()
+	r.logFile = &lockedWriter{}
+	options := host.Options{
+		Mode: host.Mode(o.Mode), Config: o.Options, Seed: uint64(r.cfg.Run.Seed), Batch: r.cfg.Train.BatchSize,
+		TotalSteps: r.total, StepsPerEpoch: r.stepsPerEpoch, DatasetSize: r.source.Len(),
+		Backbone: program.BackboneInfo(r.network, mean, std), LogWriter: r.logFile,
+	}
+	if o.Plugin != "" {
+		options.Path, options.Lock = o.Plugin, host.LockFile
+	} else {
+		options.Name = o.Name
+	}
+	r.objective, err = host.Open(ctx, options)
+	var option *schema.Error
+	if errors.As(err, &option) {
+		return &configs.Error{Key: configs.OptionsKey + "." + option.Key, Problem: option.Text,
+			Hint: "see vittool plugin info " + o.Name}
+	}
+	return err
+}
+
+// build makes parameters, the graph for a full batch and the optimizer.
+func (r *run) build(ctx context.Context) error {
+	plan := r.objective.Plan()
+	if needsBinding(plan) {
+		r.evaluator = &evaluator{ctx: ctx, objective: r.objective, store: r.store, seed: uint64(r.cfg.Run.Seed)}
+	}
+	model, err := r.model(r.cfg.Train.BatchSize)
+	if err != nil {
+		return err
+	}
+	if r.evaluator != nil {
+		if err := r.evaluator.bind(ctx, plan, r.network, r.cfg.Train.BatchSize, model.EvaluateInputs()); err != nil {
+			return err
+		}
+	}
+	r.network = model.Student.Config // with what the plan requires of it
+	r.gradients = newGradients(r.engine, r.cfg.Train.Accumulate)
+	t := r.cfg.Train
+	switch t.Optimizer {
+	case "adamw":
+		r.optimizer = core.NewAdamW(r.engine, core.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps})
+	case "sgd":
+		r.optimizer = core.NewSGD(r.engine, core.SGDOptions{Momentum: t.Momentum})
+	case "lars":
+		if r.optimizer, err = core.NewLARS(r.engine, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: t.Momentum}); err != nil {
+			return err
+		}
+	default:
+		return &configs.Error{Key: "train.optimizer", Value: t.Optimizer, Problem: "unknown optimizer", Hint: "use adamw, sgd or lars"}
+	}
+	perEpoch := r.stepsPerEpoch
+	epochs := float64(r.total) / float64(perEpoch)
+	warmup := min(t.WarmupEpochs, epochs)
+	r.schedule = core.EpochCosine{LR: t.PeakLR(), Min: t.MinLR, WarmupEpochs: warmup, Epochs: epochs, PerEpoch: perEpoch}
+	return nil
+}
+
+// model returns the graph for a batch of the given size, compiled at first use
+// over the one store.
+func (r *run) model(batch int) (*program.Model, error) {
+	if m := r.models[batch]; m != nil {
+		r.current = m
+		return m, nil
+	}
+	options := program.Options{Plugin: r.cfg.Objective.Name, Train: true, TotalSteps: uint64(r.total)}
+	if r.evaluator != nil {
+		options.Evaluator = r.evaluator
+	}
+	m, err := program.Build(r.engine, r.store, r.objective.Plan(), r.network, batch, uint64(r.cfg.Run.Seed), options)
+	if err != nil {
+		return nil, err
+	}
+	r.models[batch], r.current = m, m
+	return m, nil
+}
+
+// restore takes parameters, buffers and optimizer state from a checkpoint.
+func (r *run) restore(file *core.File) error {
+	if err := core.LoadInto(r.store, file, nil, false); err != nil {
+		return err
+	}
+	if err := r.optimizer.Load(file, r.store.Parameters()); err != nil {
+		return err
+	}
+	var stored DataInfo
+	if err := json.Unmarshal([]byte(file.Meta[MetaData]), &stored); err != nil {
+		return fmt.Errorf("%s: metadata %q: %w", file.Path, MetaData, err)
+	}
+	if now := r.source.Fingerprint(); stored.Fingerprint != now {
+		return &data.Error{Path: r.cfg.Data.Path, Problem: fmt.Sprintf("the images are not those the run was started with (%d now, %d then)", r.source.Len(), stored.Images),
+			Hint: "restore them, or start a new run with another --out"}
+	}
+	var objective ObjectiveInfo
+	if err := json.Unmarshal([]byte(file.Meta[MetaObjective]), &objective); err != nil {
+		return fmt.Errorf("%s: metadata %q: %w", file.Path, MetaObjective, err)
+	}
+	if sum := r.objective.SHA256(); objective.SHA256 != sum {
+		r.progress.Event(fmt.Sprintf("warning: the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
+			objective.Name, sum, objective.SHA256))
+	}
+	if level := file.Meta[MetaKernels]; level != r.engine.Level() {
+		r.progress.Event(fmt.Sprintf("warning: the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, r.engine.Level()))
+	}
+	if err := r.epoch.load(file); err != nil {
+		return err
+	}
+	r.lastCheckpoint = Checkpoint{Path: file.Path, Step: r.step}
+	r.digest = core.Digest(file.Tensors)
+	return nil
+}
+
+// openFolder creates the folder of a new run and opens what is appended to.
+func (r *run) openFolder() (err error) {
+	if r.folder == nil {
+		if r.folder, err = createFolder(r.cfg.Run.Out); err != nil {
+			return err
+		}
+		r.info = &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)}
+		if err := writeFile(r.folder.path(ConfigFile), r.cfg.YAML()); err != nil {
+			return err
+		}
+	}
+	r.info.Status, r.info.Error, r.info.Step, r.info.TotalSteps = StatusRunning, "", r.step, r.total
+	r.info.Seed, r.info.Model = uint64(r.cfg.Run.Seed), r.cfg.Model.Name
+	d := r.objective.Description()
+	r.info.Objective = ObjectiveInfo{Name: d.GetName(), Version: d.GetVersion(), SHA256: r.objective.SHA256(), Mode: r.cfg.Objective.Mode}
+	r.info.Data = DataInfo{Path: r.cfg.Data.Path, Images: r.source.Len(), Fingerprint: r.source.Fingerprint()}
+	r.info.Vittool, r.info.Machine = Build(), machine(r.engine)
+	r.info.Processes++
+	if err := r.folder.writeInfo(r.info); err != nil {
+		return err
+	}
+	if err := r.logFile.open(r.folder.path(LogFile)); err != nil {
+		return err
+	}
+	if r.metrics, err = openMetrics(r.folder.Dir, r.step); err != nil {
+		return err
+	}
+	if r.events, err = newEventFile(r.folder.Dir, r.step); err != nil {
+		return err
+	}
+	r.skipped, err = os.OpenFile(r.folder.path(SkippedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	return err
+}
+
+// openLoader starts reading images at the run's position.
+func (r *run) openLoader(ctx context.Context) error {
+	views, err := viewSpecs(r.objective.Plan(), r.cfg, r.network)
+	if err != nil {
+		return fmt.Errorf("plugin %s: %w", r.cfg.Objective.Name, err)
+	}
+	d := r.cfg.Data
+	workers := d.Workers
+	if workers == 0 {
+		workers = r.engine.Threads()
+	}
+	r.loader, err = data.NewLoader(r.source, data.LoaderOptions{
+		Views: views, BatchSize: r.cfg.Train.BatchSize, Seed: uint64(r.cfg.Run.Seed), Shuffle: true, DropLast: r.cfg.Train.DropLast,
+		Start: r.step * r.cfg.Train.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
+		CacheBytes: int64(d.Cache) << 20, OnSkip: r.skip,
+	})
+	if err != nil {
+		return err
+	}
+	r.feed = newFeed(ctx, r.loader, r.objective, uint64(r.cfg.Run.Seed))
+	return nil
+}
+
+// skip lists a file that can't be read. It is called from the feed.
+func (r *run) skip(_ int, path string, err error) {
+	r.skippedFiles++
+	fmt.Fprintf(r.skipped, "%s\t%v\n", path, err)
+}
+
+func (r *run) announce() {
+	var parameters int64
+	for _, p := range r.store.Parameters() {
+		parameters += int64(p.Size())
+	}
+	r.progress.Start(Plan{
+		RunDir: r.folder.Dir, Objective: r.cfg.Objective.Name, Model: r.cfg.Model.Name, Parameters: parameters, Images: r.source.Len(),
+		BatchSize: r.cfg.Train.BatchSize * r.cfg.Train.Accumulate, StepsPerEpoch: r.stepsPerEpoch, FirstStep: r.step, TotalSteps: r.total,
+		StepFLOPs: r.current.Exec().FLOPs() * float64(r.cfg.Train.Accumulate),
+	})
+}
+
+// metadata of a checkpoint. It holds nothing that differs between two runs with
+// equal results: no times, no threads, no paths of the run.
+func (r *run) metadata() (map[string]string, error) {
+	mean, std := r.cfg.Data.Normalization()
+	settings := *r.cfg
+	d := configs.Default()
+	settings.Run.Out, settings.Run.Threads, settings.Data.Workers, settings.Objective.Mode = "", d.Run.Threads, d.Data.Workers, d.Objective.Mode
+	objective := r.info.Objective
+	objective.Mode = ""
+	source := r.info.Data
+	source.Path = ""
+	meta := map[string]string{
+		MetaFormat: CheckpointFormat, MetaStep: strconv.Itoa(r.step), MetaConfig: string(settings.YAML()), MetaKernels: r.engine.Level(),
+	}
+	for key, v := range map[string]any{MetaModel: r.network, MetaObjective: objective, MetaData: source, MetaMean: mean, MetaStd: std} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint metadata %q: %w", key, err)
+		}
+		meta[key] = string(bytes.TrimSpace(b))
+	}
+	return meta, nil
+}
+
+// close releases what open acquired, in the opposite order.
+func (r *run) close() {
+	if r.feed != nil {
+		r.feed.close()
+	}
+	if r.loader != nil {
+		r.loader.Close()
+	}
+	if r.objective != nil {
+		r.objective.Close()
+	}
+	if r.source != nil {
+		r.source.Close()
+	}
+	if r.engine != nil {
+		r.engine.Close()
+	}
+	for _, c := range []io.Closer{r.metrics, r.events, r.skipped, r.logFile, r.folder} {
+		if !isNil(c) {
+			c.Close()
+		}
+	}
+}
+
+// isNil reports whether a closer is a nil pointer: what open did not reach.
+func isNil(c io.Closer) bool {
+	switch c := c.(type) {
+	case *metrics:
+		return c == nil
+	case *eventFile:
+		return c == nil
+	case *os.File:
+		return c == nil
+	case *lockedWriter:
+		return c == nil
+	case *Folder:
+		return c == nil
+	}
+	return c == nil
+}

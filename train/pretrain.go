@@ -1,0 +1,111 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+)
+
+// Options are what a run needs besides its configuration.
+type Options struct {
+	// Resume goes on with the run in run.out from its newest valid checkpoint.
+	Resume bool
+	// Progress sees every step; nil: nobody does.
+	Progress Progress
+	// AfterCheckpoint is called after a checkpoint was written at a step for
+	// which pictures are due (run.pictures_every), and after the last one. An
+	// error is reported and does not stop the run.
+	AfterCheckpoint func(runDir string, step int) error
+}
+
+// Pretrain runs the objective of cfg from the first step, or from the newest
+// checkpoint, to the last.
+//
+// A cancelled ctx ends the run after the step in progress with a checkpoint;
+// the result then says Interrupted and the error is ctx.Err(). On any other
+// error the run folder keeps its last good checkpoint.
+func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *Result, err error) {
+	r, err := open(ctx, cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { result, err = r.finish(result, err) }()
+
+	for step := r.step; step < r.total; step++ {
+		began := time.Now()
+		lr, wd := r.schedule.At(step), cfg.Train.WeightDecay
+
+		// Gradients: the mean over accumulate passes of images → views → masks
+		// → backbone → heads → loss → backward.
+		var loss float64
+		var wait time.Duration
+		r.images, r.passMetrics = 0, map[string]float64{}
+		for pass := range cfg.Train.Accumulate {
+			batch, err := r.feed.next(ctx)
+			if err != nil {
+				return r.stop(step, err)
+			}
+			wait += batch.wait
+			model, err := r.model(len(batch.IDs))
+			if err != nil {
+				return nil, err
+			}
+			if err := r.fill(ctx, model, step, batch); err != nil {
+				return r.stop(step, err)
+			}
+			if err := model.Run(); err != nil {
+				return r.stop(step, err)
+			}
+			if err := finite(model, step); err != nil {
+				return nil, err // nothing has changed yet
+			}
+			loss += model.Loss() / float64(cfg.Train.Accumulate)
+			r.addMetrics(model, cfg.Train.Accumulate)
+			r.gradients.Add(model.Exec(), pass)
+			r.images += len(batch.IDs)
+			batch.Release()
+		}
+
+		// One step of the optimizer, then of everything that follows the weights.
+		norm := r.gradients.Clip(cfg.Train.ClipNorm)
+		r.optimizer.Step(r.gradients.Parameters(), core.Active(r.gradients.Of, step), lr, wd)
+		if err := r.commit(); err != nil {
+			return nil, err
+		}
+		r.step = step + 1
+
+		// What people and later processes see.
+		if err := r.log(loss, norm, lr, wait, time.Since(began)); err != nil {
+			return nil, err
+		}
+		if r.step == r.total || cfg.Run.CheckpointEvery.Due(step, r.stepsPerEpoch) || cfg.Run.PicturesEvery.Due(step, r.stepsPerEpoch) {
+			if err := r.checkpoint(); err != nil {
+				return nil, err
+			}
+		}
+		if ctx.Err() != nil && r.step < r.total {
+			return r.stop(r.step, ctx.Err())
+		}
+	}
+	return r.result(), nil
+}
+
+// stop ends a run early at a state between two steps: what ended it does not
+// take the work since the last checkpoint with it.
+func (r *run) stop(step int, cause error) (*Result, error) {
+	if step != r.lastCheckpoint.Step {
+		if err := r.checkpoint(); err != nil {
+			return nil, errors.Join(cause, err)
+		}
+	}
+	result := r.result()
+	result.Interrupted = errors.Is(cause, context.Canceled)
+	if result.Interrupted {
+		return result, cause
+	}
+	return result, fmt.Errorf("after step %d: %w (the work so far is in %s; go on with --resume)", step, cause, result.Checkpoint)
+}

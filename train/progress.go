@@ -1,0 +1,68 @@
+package train
+
+import "time"
+
+// Progress is told what the loop does. Implementations draw a bar, print plain
+// lines or emit JSON; all calls come from the loop's goroutine.
+type Progress interface {
+	// Start is called once, before the first step.
+	Start(Plan)
+	// Step is called after every optimizer step.
+	Step(Step)
+	// Event reports something a person should read, such as "checkpoint
+	// written" or a warning.
+	Event(message string)
+	// Done is called once, after the last checkpoint.
+	Done(*Result)
+}
+
+// Plan says what a run is about to do.
+type Plan struct {
+	RunDir        string
+	Objective     string
+	Model         string
+	Parameters    int64 // trainable and fixed numbers of backbone and heads
+	Images        int   // in the data set
+	BatchSize     int   // images per optimizer step, accumulation included
+	StepsPerEpoch int
+	FirstStep     int // number of steps already done; 0 for a new run
+	TotalSteps    int
+	StepFLOPs     float64 // model FLOPs of one optimizer step
+}
+
+// Step is one optimizer step as it is logged.
+type Step struct {
+	Step         int                `json:"step"`  // 1 for the first
+	Epoch        float64            `json:"epoch"` // epochs completed, fractional
+	Loss         float64            `json:"loss"`
+	LearningRate float64            `json:"lr"`
+	WeightDecay  float64            `json:"weight_decay"`
+	GradientNorm float64            `json:"grad_norm"`
+	Metrics      map[string]float64 `json:"metrics,omitempty"`
+	ImagesPerS   float64            `json:"images_per_s"`
+	DataWait     float64            `json:"data_wait"` // share of the step spent waiting for data and masks
+	Duration     time.Duration      `json:"-"`
+}
+
+// Result sums up a finished or interrupted run.
+type Result struct {
+	RunDir      string        `json:"run"`
+	Step        int           `json:"step"`
+	TotalSteps  int           `json:"total_steps"`
+	Loss        float64       `json:"loss"`       // mean over the last epoch or the steps of this process, whichever is shorter
+	Checkpoint  string        `json:"checkpoint"` // path of the newest one
+	Digest      string        `json:"digest"`     // SHA-256 over its tensors
+	Elapsed     time.Duration `json:"-"`
+	ElapsedS    float64       `json:"elapsed_s"`
+	ImagesPerS  float64       `json:"images_per_s"` // mean over this process
+	DataWait    float64       `json:"data_wait"`    // share of time spent waiting for data
+	Skipped     int           `json:"skipped"`      // images that could not be read
+	Interrupted bool          `json:"interrupted"`
+}
+
+type silent struct{}
+
+func (silent) Start(Plan)   {}
+func (silent) Step(Step)    {}
+func (silent) Event(string) {}
+func (silent) Done(*Result) {}

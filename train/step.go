@@ -1,0 +1,174 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vittool/vittool/plugins/program"
+)
+
+// fill puts a batch, its masks and its targets into the graph's inputs. Masks
+// and stochastic depth are functions of the pass, schedules of the step.
+func (r *run) fill(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
+	plan := r.objective.Plan()
+	model.SetStep(uint64(step), batch.IDs)
+	model.SetLabels(batch.Labels)
+	for i, v := range plan.GetViews() {
+		copy(model.View(v.GetName()), batch.Views[i])
+		if err := model.SetGeometry(v.GetName(), batch.boxes[v.GetName()]); err != nil {
+			return err
+		}
+	}
+	if batch.masks != nil {
+		if err := model.SetMasks(batch.masks); err != nil {
+			return err
+		}
+	}
+	if r.evaluator != nil {
+		r.evaluator.masks = batch.masks
+		return r.evaluator.targets(ctx, plan, model, uint64(step), batch.IDs)
+	}
+	return nil
+}
+
+// NotFiniteError says that a step computed NaN or infinity. Nothing was changed
+// by the step.
+type NotFiniteError struct {
+	Step   int // the first is 1
+	Tensor string
+	Index  int
+	Value  float32
+}
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("step %d: %s is not finite (element %d is %v); no parameter was changed and the last checkpoint is good: "+
+		"lower train.base_lr, lengthen train.warmup_epochs or set train.clip_norm, and start again, or look at the images of this step",
+		e.Step, e.Tensor, e.Index, e.Value)
+}
+
+// finite looks for NaN and infinity in the loss and all gradients.
+func finite(model *program.Model, step int) error {
+	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
+		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value}
+	}
+	return nil
+}
+
+// commit lets everything follow that moves with the weights: buffers, running
+// statistics, teachers.
+func (r *run) commit() error {
+	if err := r.current.Commit(); err != nil {
+		return err
+	}
+	if r.evaluator != nil {
+		r.evaluator.commit()
+	}
+	return r.current.AfterStep()
+}
+
+// log tells people and files of a step that is done.
+func (r *run) log(loss, norm, lr float64, wait, took time.Duration) error {
+	s := Step{
+		Step: r.step, Epoch: float64(r.step) / float64(r.stepsPerEpoch), Loss: loss, LearningRate: lr, WeightDecay: r.cfg.Train.WeightDecay,
+		GradientNorm: norm, Metrics: r.passMetrics, ImagesPerS: float64(r.images) / took.Seconds(), DataWait: wait.Seconds() / took.Seconds(), Duration: took,
+	}
+	r.epoch.add(s, r.images)
+	r.all.add(s, r.images)
+	r.progress.Step(s)
+	if r.step%r.cfg.Run.LogEvery == 0 || r.step == r.total {
+		if err := r.metrics.append(stepLine{"step", s}); err != nil {
+			return err
+		}
+		scalars := map[string]float64{"train/loss": loss, "train/lr": lr, "train/grad_norm": norm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
+		for name, v := range s.Metrics {
+			scalars["train/"+name] = v
+		}
+		if err := r.events.scalars(r.step, scalars); err != nil {
+			return fmt.Errorf("write TensorBoard file: %w", err)
+		}
+	}
+	if r.step%r.stepsPerEpoch == 0 {
+		line := r.epoch.line(r.step, r.step/r.stepsPerEpoch)
+		r.epoch, r.lastEpoch = epochMeans{}, line
+		if err := r.metrics.append(line); err != nil {
+			return err
+		}
+		if err := r.events.scalars(r.step, map[string]float64{"epoch/loss": line.Loss}); err != nil {
+			return fmt.Errorf("write TensorBoard file: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkpoint writes the state between two steps, then lets pictures be drawn.
+func (r *run) checkpoint() error {
+	meta, err := r.metadata()
+	if err != nil {
+		return err
+	}
+	tensors := append(r.store.Tensors(), r.optimizer.State()...)
+	tensors = append(tensors, r.epoch.tensors()...)
+	c, digest, err := r.folder.saveCheckpoint(r.step, tensors, meta, r.cfg.Run.Keep)
+	if err != nil {
+		return err
+	}
+	r.lastCheckpoint, r.digest = c, digest
+	r.info.Step = r.step
+	if err := r.folder.writeInfo(r.info); err != nil {
+		return err
+	}
+	due := r.step > 0 && (r.step == r.total || r.cfg.Run.PicturesEvery.Due(r.step-1, r.stepsPerEpoch))
+	if due && r.opts.AfterCheckpoint != nil {
+		if err := r.opts.AfterCheckpoint(r.folder.Dir, r.step); err != nil {
+			r.progress.Event("warning: pictures: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// result sums up what has been done so far.
+func (r *run) result() *Result {
+	elapsed := time.Since(r.started)
+	res := &Result{
+		RunDir: r.folder.Dir, Step: r.step, TotalSteps: r.total, Checkpoint: r.lastCheckpoint.Path, Digest: r.digest,
+		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: r.skippedFiles,
+	}
+	if r.all.steps > 0 {
+		line := r.all.line(0, 0)
+		res.Loss, res.ImagesPerS, res.DataWait = line.Loss, line.ImagesPerS, line.DataWait
+	}
+	if r.lastEpoch.Epoch > 0 {
+		res.Loss = r.lastEpoch.Loss
+	}
+	return res
+}
+
+// finish records how the run ended and releases everything.
+func (r *run) finish(result *Result, err error) (*Result, error) {
+	r.info.Step, r.info.Error = r.step, ""
+	switch {
+	case err == nil:
+		r.info.Status = StatusDone
+	case errors.Is(err, context.Canceled):
+		r.info.Status = StatusInterrupted
+	default:
+		r.info.Status, r.info.Error = StatusFailed, err.Error()
+	}
+	if e := r.folder.writeInfo(r.info); e != nil && err == nil {
+		err = e
+	}
+	r.close()
+	if result != nil {
+		r.progress.Done(result)
+	}
+	return result, err
+}
+
+// addMetrics mixes the metrics of a pass into those of the step.
+func (r *run) addMetrics(model *program.Model, passes int) {
+	for name, v := range model.Metrics() {
+		r.passMetrics[name] += v / float64(passes)
+	}
+}
