@@ -92,7 +92,7 @@ func LoadModel(path string, o LoadOptions) (*Model, error) {
 	if m.Digest = file.Meta[metaDigest]; m.Digest == "" {
 		m.Digest = core.Digest(file.Tensors)
 	}
-	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeTimm, 0); err != nil {
+	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeNone, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	return m, m.fill(file, prefix)

@@ -1,0 +1,82 @@
+package tasks
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/decode"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// OpenImages is data.Open that also takes the path of a single image file.
+func OpenImages(o data.Options) (data.Source, error) {
+	file, err := os.Open(o.Path)
+	if err != nil {
+		return data.Open(o) // a pattern, demo:, or its own error
+	}
+	defer file.Close()
+	head := make([]byte, 32)
+	n, err := file.Read(head)
+	if err != nil || decode.Sniff(head[:n]) == "" {
+		return data.Open(o)
+	}
+	content, err := os.ReadFile(o.Path)
+	if err != nil {
+		return nil, &data.Error{Path: o.Path, Problem: "can't be read", Err: err}
+	}
+	channels := o.Channels
+	if channels == 0 {
+		channels = 3
+	}
+	img, err := decode.Decode(content, decode.Options{Channels: channels, MaxPixels: o.MaxPixels})
+	if err != nil {
+		return nil, &data.Error{Path: o.Path, Problem: "can't be decoded", Err: err}
+	}
+	return &oneImage{name: filepath.Base(o.Path), image: img, size: len(content)}, nil
+}
+
+// oneImage is a source of one decoded image without a label.
+type oneImage struct {
+	name  string
+	image *pixels.Image
+	size  int
+}
+
+func (s *oneImage) Len() int                         { return 1 }
+func (s *oneImage) Name(int) string                  { return s.name }
+func (s *oneImage) Class(int) int                    { return -1 }
+func (s *oneImage) Classes() []string                { return nil }
+func (s *oneImage) Channels() int                    { return s.image.C }
+func (s *oneImage) Image(int) (*pixels.Image, error) { return s.image, nil }
+func (s *oneImage) Close() error                     { return nil }
+
+// Fingerprint is over name and size, as that of a folder.
+func (s *oneImage) Fingerprint() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d", s.name, s.size))
+	return hex.EncodeToString(sum[:])
+}
+
+// subset shows some images of a source in an order of its own.
+type subset struct {
+	data.Source
+	ids []int // of the source
+}
+
+func (s *subset) Len() int                           { return len(s.ids) }
+func (s *subset) Name(i int) string                  { return s.Source.Name(s.ids[i]) }
+func (s *subset) Class(i int) int                    { return s.Source.Class(s.ids[i]) }
+func (s *subset) Image(i int) (*pixels.Image, error) { return s.Source.Image(s.ids[i]) }
+
+// spreadIDs picks n of total sample ids, evenly spread from the first on.
+func spreadIDs(total, n int) []int {
+	n = min(n, total)
+	ids := make([]int, n)
+	for i := range ids {
+		ids[i] = i * total / n
+	}
+	return ids
+}

@@ -1,0 +1,319 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"math"
+	"path/filepath"
+	"strconv"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/tasks/pictures"
+)
+
+// Run is a checkpoint of a pre-training run with what is needed to go through
+// its objective again: to show it, not to train on.
+type Run struct {
+	Path      string // of the checkpoint
+	Step      int    // optimizer steps done
+	Config    *configs.Config
+	Mean, Std []float64
+	model     *Model
+	file      *core.File
+}
+
+// OpenRun reads the newest whole checkpoint of a run folder, or a checkpoint
+// file. report hears of damaged checkpoints that were passed over; it may be
+// nil.
+func OpenRun(path string, report func(path string, err error)) (*Run, error) {
+	file, err := openWeights(path, report)
+	if err != nil {
+		return nil, err
+	}
+	text := file.Meta["config"]
+	if text == "" {
+		return nil, fmt.Errorf("%s: is no checkpoint of a run: it says nothing of its settings (an exported backbone has no decoder to show)", file.Path)
+	}
+	r := &Run{Path: file.Path, file: file}
+	if r.Config, err = configs.Parse(file.Path, []byte(text)); err != nil {
+		return nil, fmt.Errorf("%s: settings: %w", file.Path, err)
+	}
+	if r.Step, err = strconv.Atoi(file.Meta[metaStep]); err != nil {
+		return nil, fmt.Errorf("%s: step %q is no number", file.Path, file.Meta[metaStep])
+	}
+	m := &Model{}
+	if m.Config, err = fileConfig(file, studentPrefix, ""); err != nil {
+		return nil, err
+	}
+	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, LoadOptions{}); err != nil {
+		return nil, err
+	}
+	r.model, r.Mean, r.Std = m, m.Mean, m.Std
+	return r, nil
+}
+
+// ReconstructOptions say what is shown.
+type ReconstructOptions struct {
+	Images data.Source // where the images come from
+	IDs    []int       // which of them; nil means Count spread evenly
+	Count  int         // 0 means 8
+	Seed   uint64      // of the masks: another seed hides other parts
+	// Mode is where the objective runs; "" means the run's own setting.
+	Mode      host.Mode
+	LogWriter io.Writer // gets the plugin's standard error
+}
+
+// Reconstruction is one picture result of an objective, drawn.
+type Reconstruction struct {
+	Name string // as the objective calls it
+	Grid *image.RGBA
+	// Error is the root mean square difference between prediction and
+	// original over the hidden pixels, in levels of 0 to 255; over all
+	// pixels where nothing is hidden.
+	Error float64
+}
+
+// Reconstruct shows images to the run's network the way its objective trains it,
+// without random crops, and draws what it predicts: a row per image with the
+// input, what was visible, the prediction, and the prediction pasted into the
+// visible parts. Predictions of normalised patches get back the mean and the
+// deviation of the original patch, as in MAE's own demo. It serves every
+// objective whose plan has picture results.
+func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOptions) ([]Reconstruction, error) {
+	ids := o.IDs
+	if ids == nil {
+		if o.Count == 0 {
+			o.Count = 8
+		}
+		if o.Count < 0 {
+			return nil, fmt.Errorf("reconstruct: %d images: at least 1 is needed", o.Count)
+		}
+		ids = spreadIDs(o.Images.Len(), o.Count)
+	}
+	for _, id := range ids {
+		if id < 0 || id >= o.Images.Len() {
+			return nil, fmt.Errorf("reconstruct: image %d of %d: they count from 0", id, o.Images.Len())
+		}
+	}
+	if o.Images.Channels() != r.model.Config.Channels {
+		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Config.Name, r.model.Config.Channels, o.Images.Channels())
+	}
+	objective, err := r.open(ctx, o, len(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer objective.Close()
+	plan := objective.Plan()
+	if len(plan.GetResults().GetPictures()) == 0 {
+		return nil, fmt.Errorf("objective %s predicts no pixels: its plan has no picture to draw", r.Config.Objective.Name)
+	}
+
+	store := core.NewStore()
+	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
+		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := core.LoadInto(store, r.file, nil, false); err != nil {
+		return nil, err
+	}
+	names, err := r.fill(ctx, objective, model, o, ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := model.Run(); err != nil {
+		return nil, fmt.Errorf("reconstruct: %w", err)
+	}
+	var out []Reconstruction
+	for i, p := range model.Pictures() {
+		drawn, err := r.draw(p, r.normalisation(plan, i), names)
+		if err != nil {
+			return nil, fmt.Errorf("reconstruct: picture %s: %w", p.Name, err)
+		}
+		out = append(out, *drawn)
+	}
+	return out, nil
+}
+
+// noEvaluation stands in for what an objective computes in its own process:
+// pictures come from the program alone.
+type noEvaluation struct{}
+
+func (noEvaluation) Evaluate(*program.Evaluation) (float64, error) { return 0, nil }
+
+// open starts the objective with the settings it was trained with.
+func (r *Run) open(ctx context.Context, o ReconstructOptions, batch int) (*host.Objective, error) {
+	c := r.Config.Objective
+	mode := o.Mode
+	if mode == "" {
+		mode = host.Mode(c.Mode)
+	}
+	options := host.Options{
+		Name: c.Name, Mode: mode, Config: c.Options, Seed: uint64(r.Config.Run.Seed),
+		Batch: batch, TotalSteps: max(r.Step, 1), StepsPerEpoch: 1, DatasetSize: o.Images.Len(),
+		Backbone: program.BackboneInfo(r.model.Config, r.Mean, r.Std), LogWriter: o.LogWriter,
+	}
+	if c.Plugin != "" {
+		options.Name, options.Path, options.Mode, options.Lock = "", c.Plugin, host.Process, host.LockFile
+	}
+	return host.Open(ctx, options)
+}
+
+// fill reads the images into the model's views and asks the objective what to
+// hide. It returns the images' names: an unreadable one is replaced.
+func (r *Run) fill(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) ([]string, error) {
+	var specs []data.ViewSpec
+	for _, v := range objective.Plan().GetViews() {
+		shape := model.ViewShape(v.GetName())
+		mean, std := viewNormalisation(v, r.Mean, r.Std)
+		specs = append(specs, data.EvalView(v.GetName(), shape[2], shape[3], resizeFactor(o.Images, shape[2], shape[3]), float32s(mean), float32s(std)))
+	}
+	source := &subset{Source: o.Images, ids: ids}
+	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer loader.Close()
+	batch, err := loader.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sampleIDs := make([]uint64, len(ids))
+	names := make([]string, len(ids))
+	for i, place := range batch.IDs {
+		sampleIDs[i], names[i] = uint64(ids[place]), source.Name(int(place))
+	}
+	request := &pb.MaskRequest{Step: uint64(r.Step), Seed: o.Seed, SampleIds: sampleIDs}
+	for i, spec := range specs {
+		copy(model.View(spec.Name), batch.Views[i])
+		var boxes []*pb.Box
+		for _, b := range batch.Geometry[i] {
+			boxes = append(boxes, &pb.Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip, SourceHeight: uint32(b.SourceH), SourceWidth: uint32(b.SourceW)})
+		}
+		request.Geometry = append(request.Geometry, &pb.ViewGeometry{View: spec.Name, Boxes: boxes})
+		if err := model.SetGeometry(spec.Name, boxes); err != nil {
+			return nil, err
+		}
+	}
+	model.SetLabels(batch.Labels)
+	model.SetStep(uint64(r.Step), sampleIDs)
+	if len(objective.Plan().GetMasks()) == 0 {
+		return names, nil
+	}
+	reply, err := objective.Mask(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return names, model.SetMasks(reply)
+}
+
+func viewNormalisation(v *pb.ViewSpec, mean, std []float64) ([]float64, []float64) {
+	if len(v.GetMean()) > 0 {
+		mean = v.GetMean()
+	}
+	if len(v.GetStd()) > 0 {
+		std = v.GetStd()
+	}
+	return mean, std
+}
+
+// normalisation is that of the view which picture i of the plan shows.
+func (r *Run) normalisation(plan *pb.Plan, i int) pictures.Normalisation {
+	n := pictures.Normalisation{Mean: r.Mean, Std: r.Std}
+	for _, v := range plan.GetViews() {
+		if v.GetName() == plan.GetResults().GetPictures()[i].GetView() {
+			n.Mean, n.Std = viewNormalisation(v, r.Mean, r.Std)
+		}
+	}
+	return n
+}
+
+// hiddenColour covers what the network did not see.
+var hiddenColour = color.RGBA{176, 178, 182, 255}
+
+// draw makes the grid of one picture result.
+func (r *Run) draw(p program.Picture, n pictures.Normalisation, names []string) (*Reconstruction, error) {
+	area := p.Height * p.Width
+	anything := false
+	hiddenShare := 0.0
+	for _, h := range p.Hidden {
+		if h {
+			anything = true
+			hiddenShare += 1 / float64(len(p.Hidden))
+		}
+	}
+	columns := []string{"input", "masked", "reconstruction", "with visible parts"}
+	if !anything {
+		columns = []string{"input", "prediction"}
+	}
+	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s of %s, step %d", p.Name, r.Config.Objective.Name, r.model.Config.Name, r.Step)}
+	if anything {
+		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*hiddenShare)
+	}
+	sum, count := 0.0, 0
+	for b := range p.Batch {
+		values := b * p.Channels * area
+		picture := func(from []float32) (*image.RGBA, error) {
+			return n.Image(from[values:values+p.Channels*area], p.Height, p.Width)
+		}
+		input, err := picture(p.Original)
+		if err != nil {
+			return nil, err
+		}
+		prediction, err := picture(p.Prediction)
+		if err != nil {
+			return nil, err
+		}
+		hidden := p.Hidden[b*area : (b+1)*area]
+		squares, m := squaredDifference(input, prediction, hidden, anything)
+		sum, count = sum+squares, count+m
+		row := pictures.Row{Caption: fmt.Sprintf("%s, error %.1f", filepath.ToSlash(names[b]), math.Sqrt(squares/float64(max(m, 1))))}
+		if !anything {
+			row.Cells = []pictures.Cell{{Image: input}, {Image: prediction}}
+			grid.Rows = append(grid.Rows, row)
+			continue
+		}
+		masked := image.NewRGBA(input.Rect)
+		together := image.NewRGBA(input.Rect)
+		copy(masked.Pix, input.Pix)
+		copy(together.Pix, input.Pix)
+		for i, h := range hidden {
+			if h {
+				masked.SetRGBA(i%p.Width, i/p.Width, hiddenColour)
+				copy(together.Pix[4*i:4*i+4], prediction.Pix[4*i:4*i+4])
+			}
+		}
+		row.Cells = []pictures.Cell{{Image: input}, {Image: masked}, {Image: prediction}, {Image: together}}
+		grid.Rows = append(grid.Rows, row)
+	}
+	drawn, err := grid.Draw()
+	if err != nil {
+		return nil, err
+	}
+	return &Reconstruction{Name: p.Name, Grid: drawn, Error: math.Sqrt(sum / float64(max(count, 1)))}, nil
+}
+
+// squaredDifference sums the squared differences of the drawn levels over the
+// hidden pixels, or all of them, and counts the values.
+func squaredDifference(a, b *image.RGBA, hidden []bool, onlyHidden bool) (sum float64, count int) {
+	for i, h := range hidden {
+		if onlyHidden && !h {
+			continue
+		}
+		for c := range 3 {
+			d := float64(a.Pix[4*i+c]) - float64(b.Pix[4*i+c])
+			sum += d * d
+		}
+		count += 3
+	}
+	return sum, count
+}
