@@ -53,13 +53,8 @@ func openList(o Options) (Source, error) {
 		}
 		return filepath.Join(base, p)
 	}
-	s.read = func(id int, buf []byte) ([]byte, error) {
-		b, err := readFile(s.where(id), buf)
-		if err != nil {
-			err = fmt.Errorf("%w (listed in line %d of %s)", err, lines[id], o.Path)
-		}
-		return b, err
-	}
+	s.listed = func(id int) string { return fmt.Sprintf("it stands in line %d of %s", lines[id], o.Path) }
+	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(s.where(id), buf) }
 	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }

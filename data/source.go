@@ -142,6 +142,8 @@ type fileSet struct {
 	size func(id int) (int64, error)
 	// where is the name by which the user finds a file; nil means name.
 	where func(id int) string
+	// listed says where a file that is missing was asked for; may be nil.
+	listed func(id int) string
 	close func() error
 
 	print   sync.Once
@@ -179,7 +181,12 @@ func (s *fileSet) Image(id int) (*pixels.Image, error) {
 		*buf = b[:0]
 	}
 	if err != nil {
-		return nil, pathError(s.place(id), err)
+		e := pathError(s.place(id), err)
+		e.Hint = ""
+		if s.listed != nil {
+			e.Hint = s.listed(id)
+		}
+		return nil, e
 	}
 	m, err := decode.Decode(b, s.options.decode())
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/image/bmp"
@@ -123,7 +124,9 @@ func checkSize(w, h int, limit int64) error {
 
 // describe words a decoder's error for people.
 func describe(name, part string, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	// PNG and GIF have no error value for this, only words.
+	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || strings.Contains(err.Error(), "not enough")
+	if short {
 		return fmt.Errorf("the %s file is cut short: its %s ends too early", name, part)
 	}
 	return fmt.Errorf("damaged or unsupported %s: %w", name, err)
