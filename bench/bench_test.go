@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+)
+
+// small is a step that takes no time worth mentioning.
+func small(t *testing.T) configs.Config {
+	t.Helper()
+	overrides := append(Overrides(), "model.name=vit_micro_patch4_32", "train.batch_size=8", "data.path=demo:",
+		"objective.options.decoder_dim=32", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2", "objective.mode=inproc")
+	r, err := configs.Load(configs.Request{Configs: []string{Preset}, Overrides: overrides})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *r.Config
+}
+
+// TestRun measures a small step and reports it, both ways, and leaves nothing.
+func TestRun(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r, err := Run(t.Context(), Options{Config: small(t), Warmup: 1, Rounds: 2, Step: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Step.Batch != 8 || r.Step.FLOPs <= 0 || r.Step.ImagesPerS <= 0 || r.Step.Time.Count != 2 {
+		t.Errorf("%+v", r.Step)
+	}
+	var text, js bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"peak of fused multiply-adds", "vit_micro_patch4_32", "data wait", "of peak"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in the text:\n%s", want, &text)
+		}
+	}
+	if err := r.WriteJSON(&js); err != nil {
+		t.Fatal(err)
+	}
+	var back Report
+	if err := json.Unmarshal(js.Bytes(), &back); err != nil || back.Step.FLOPs != r.Step.FLOPs {
+		t.Errorf("JSON does not read back: %v\n%s", err, &js)
+	}
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestTrainingFails: a run that cannot start says why, at the first step.
+func TestTrainingFails(t *testing.T) {
+	cfg := small(t)
+	cfg.Data.Path = filepath.Join(t.TempDir(), "nowhere")
+	run, err := StartTraining(t.Context(), "broken", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Step(t.Context()); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("Step: %v, want the folder in it", err)
+	}
+	run.Close()
+}
+
+// TestNoPython: a missing interpreter is told apart from a comparison that broke.
+func TestNoPython(t *testing.T) {
+	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
+	r, err := Run(t.Context(), Options{Config: small(t), PyTorch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Comparison) != 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], PythonVariable) {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// A Report is everything `vittool bench` measures.
+type Report struct {
+	Machine    Machine      `json:"machine"`
+	Kernels    []Kernel     `json:"kernels,omitempty"`
+	Step       *Step        `json:"step,omitempty"`
+	Boundary   *Boundary    `json:"plugin_boundary,omitempty"`
+	Comparison []Comparison `json:"comparison,omitempty"`
+	Notes      []string     `json:"notes,omitempty"` // what could not be measured, and why
+}
+
+// Machine is where the figures come from.
+type Machine struct {
+	OS      string  `json:"os"`
+	Arch    string  `json:"arch"`
+	CPU     string  `json:"cpu,omitempty"`
+	Cores   int     `json:"cores"`
+	Threads int     `json:"threads"`
+	Kernels string  `json:"kernels"`     // level in use
+	Peak    float64 `json:"peak_gflops"` // fused multiply-adds on all threads, measured
+}
+
+// WriteJSON writes the report as one JSON object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// WriteText writes the report as tables for people.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	m := r.Machine
+	fmt.Fprintf(&b, "%s/%s, %s, %d cores, %d threads, %s kernels\n", m.OS, m.Arch, m.CPU, m.Cores, m.Threads, m.Kernels)
+	fmt.Fprintf(&b, "peak of fused multiply-adds: %.0f GFLOP/s\n", m.Peak)
+	if len(r.Kernels) > 0 {
+		writeKernels(&b, r.Kernels)
+	}
+	if r.Step != nil {
+		r.Step.write(&b, m.Peak)
+	}
+	if r.Boundary != nil {
+		r.Boundary.write(&b)
+	}
+	for _, c := range r.Comparison {
+		c.write(&b)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "\nnot measured: %s\n", n)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeKernels(w io.Writer, kernels []Kernel) {
+	fmt.Fprint(w, "\nkernels (milliseconds: minimum / median / maximum)\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, k := range kernels {
+		ms := Summary{k.Time.Min * 1e3, k.Time.Median * 1e3, k.Time.Max * 1e3, k.Time.Count}
+		fmt.Fprintf(t, "%s\t%s\t%s\t", k.Name, k.Shape, ms.Format("%.2f"))
+		switch {
+		case k.GFLOPs > 0:
+			fmt.Fprintf(t, "%.0f GFLOP/s\t%.0f %% of peak\n", k.GFLOPs, 100*k.OfPeak)
+		case k.NsPerValue > 0:
+			fmt.Fprintf(t, "%.2f ns a parameter\t\n", k.NsPerValue)
+		default:
+			fmt.Fprintf(t, "%.1f GB/s\t\n", k.GigaBytes)
+		}
+	}
+	t.Flush() // into a strings.Builder, which takes everything
+}

@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/train"
+)
+
+// A Step is what one step of training costs: images from disk or demo, masks
+// from the plugin's process, forward, backward, optimizer, logging.
+type Step struct {
+	Model       string  `json:"model"`
+	Objective   string  `json:"objective"`
+	Batch       int     `json:"batch"`
+	Parameters  int64   `json:"parameters"`
+	FLOPs       float64 `json:"flops"` // of the model, forward and backward
+	Time        Summary `json:"seconds"`
+	ImagesPerS  float64 `json:"images_per_s"` // at the median
+	GFLOPs      float64 `json:"gflops"`
+	OfPeak      float64 `json:"of_peak"`
+	DataWait    Summary `json:"data_wait"`         // share of a step spent waiting for images and masks
+	Allocations float64 `json:"allocations"`       // objects a step, all goroutines
+	Allocated   float64 `json:"allocated_bytes"`   // bytes a step
+	PeakMemory  int64   `json:"peak_memory_bytes"` // of the process so far; 0: unknown here
+}
+
+// MeasureStep runs the first steps of cfg, at full speed, and reports the ones
+// after the warm-up.
+func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, peak float64) (_ *Step, err error) {
+	t, err := StartTraining(ctx, "training", cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	plan, err := t.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for range warmup {
+		if _, err := t.Step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var before, after runtime.MemStats
+	var times, waits Series
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		d, s, err := t.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		times, waits = append(times, d.Seconds()), append(waits, s.DataWait)
+	}
+	runtime.ReadMemStats(&after)
+
+	s := describe(plan, times)
+	s.OfPeak = s.GFLOPs / peak
+	s.DataWait = waits.Summary()
+	s.Allocations = float64(after.Mallocs-before.Mallocs) / float64(rounds)
+	s.Allocated = float64(after.TotalAlloc-before.TotalAlloc) / float64(rounds)
+	s.PeakMemory = peakMemory()
+	return s, nil
+}
+
+func describe(plan train.Plan, times Series) *Step {
+	median := times.Median()
+	return &Step{
+		Model: plan.Model, Objective: plan.Objective, Batch: plan.BatchSize, Parameters: plan.Parameters, FLOPs: plan.StepFLOPs,
+		Time: times.Summary(), ImagesPerS: float64(plan.BatchSize) / median, GFLOPs: plan.StepFLOPs / median / 1e9,
+	}
+}
+
+func (s *Step) write(w io.Writer, peak float64) {
+	fmt.Fprintf(w, "\na step of %s with %s, batch %d (minimum / median / maximum of %d)\n", s.Objective, s.Model, s.Batch, s.Time.Count)
+	fmt.Fprintf(w, "time         %s s\n", s.Time.Format("%.3f"))
+	fmt.Fprintf(w, "images       %.0f a second\n", s.ImagesPerS)
+	fmt.Fprintf(w, "arithmetic   %.1f GFLOP, %.0f GFLOP/s, %.0f %% of peak\n", s.FLOPs/1e9, s.GFLOPs, 100*s.OfPeak)
+	wait := Summary{100 * s.DataWait.Min, 100 * s.DataWait.Median, 100 * s.DataWait.Max, s.DataWait.Count}
+	fmt.Fprintf(w, "data wait    %s %% of a step\n", wait.Format("%.1f"))
+	fmt.Fprintf(w, "allocations  %.0f objects, %.1f KiB a step\n", s.Allocations, s.Allocated/1024)
+	if s.PeakMemory > 0 {
+		fmt.Fprintf(w, "peak memory  %.0f MiB\n", float64(s.PeakMemory)/(1<<20))
+	}
+}
+
+// peakMemory is the most memory this process has held, in bytes; 0 where the
+// system does not say.
+func peakMemory() int64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			if kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return 0
+}
+
+// A Boundary is the cost of the objective's own process.
+type Boundary struct {
+	Process Summary `json:"process_seconds"`
+	Inproc  Summary `json:"inproc_seconds"`
+	Ratio   Summary `json:"ratio"` // process over inproc, round by round
+}
+
+// MeasureBoundary runs cfg with the objective in its own process and inside this
+// one, in turn.
+func MeasureBoundary(ctx context.Context, cfg configs.Config, warmup, rounds int) (_ *Boundary, err error) {
+	var sides []Stepper
+	for _, mode := range []string{"process", "inproc"} {
+		cfg.Objective.Mode = mode
+		t, err := StartTraining(ctx, mode, cfg)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		sides = append(sides, t)
+	}
+	s, err := Interleave(ctx, warmup, rounds, sides...)
+	if err != nil {
+		return nil, err
+	}
+	return &Boundary{s[0].Summary(), s[1].Summary(), s[0].Over(s[1]).Summary()}, nil
+}
+
+func (b *Boundary) write(w io.Writer) {
+	fmt.Fprintf(w, "\nthe objective in its own process, against inside this one, %d steps of each in turn\n", b.Ratio.Count)
+	fmt.Fprintf(w, "own process  %s s\n", b.Process.Format("%.4f"))
+	fmt.Fprintf(w, "inside       %s s\n", b.Inproc.Format("%.4f"))
+	fmt.Fprintf(w, "ratio        %s\n", b.Ratio.Format("%.3f"))
+}
+
+// A Comparison is the same step of training here and in PyTorch.
+type Comparison struct {
+	Model   string  `json:"model"`
+	Batch   int     `json:"batch"`
+	Peer    string  `json:"peer"`
+	Threads int     `json:"threads"`
+	Ours    Summary `json:"vittool_seconds"`
+	Theirs  Summary `json:"peer_seconds"`
+	Ratio   Summary `json:"ratio"` // theirs over ours: how many times faster we are
+}
+
+// Compare runs cfg and the peer in turn.
+func Compare(ctx context.Context, cfg configs.Config, o PyTorchOptions, warmup, rounds int) (_ *Comparison, err error) {
+	peer, err := StartPyTorch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, peer.Close()) }()
+	ours, err := StartTraining(ctx, "vittool", cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, ours.Close()) }()
+	s, err := Interleave(ctx, warmup, rounds, ours, peer)
+	if err != nil {
+		return nil, err
+	}
+	return &Comparison{Model: o.Model, Batch: o.Batch, Peer: peer.Name(), Threads: peer.Info.Threads,
+		Ours: s[0].Summary(), Theirs: s[1].Summary(), Ratio: s[1].Over(s[0]).Summary()}, nil
+}
+
+func (c Comparison) write(w io.Writer) {
+	fmt.Fprintf(w, "\na step of %s, batch %d, %d threads, against %s, %d steps of each in turn\n", c.Model, c.Batch, c.Threads, c.Peer, c.Ratio.Count)
+	fmt.Fprintf(w, "vittool      %s s\n", c.Ours.Format("%.3f"))
+	fmt.Fprintf(w, "peer         %s s\n", c.Theirs.Format("%.3f"))
+	fmt.Fprintf(w, "times faster %s\n", c.Ratio.Format("%.2f"))
+}
