@@ -103,11 +103,11 @@ func run(t *testing.T, s data.Source, o data.LoaderOptions, n int) []uint64 {
 }
 
 func TestSameBits(t *testing.T) {
-	s := demo(t, "count=50&size=32")
+	s := demo(t, "count=30&size=28")
 	base := data.LoaderOptions{Views: busyViews(), BatchSize: 8, Seed: 5, Shuffle: true, Workers: 1, Epochs: 2}
 	want := run(t, s, base, 0)
-	if len(want) != 14 {
-		t.Fatalf("%d batches of 50 images by 8 in 2 epochs", len(want))
+	if len(want) != 8 {
+		t.Fatalf("%d batches of 30 images by 8 in 2 epochs", len(want))
 	}
 	for name, change := range map[string]func(*data.LoaderOptions){
 		"again":          func(*data.LoaderOptions) {},
@@ -397,7 +397,7 @@ func TestLoaderOptionsAreChecked(t *testing.T) {
 
 func TestCancelAndClose(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s := demo(t, "count=64&size=64")
+	s := demo(t, "count=64&size=16")
 	for i := range 20 {
 		l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 16, Shuffle: true, Workers: 4})
 		if err != nil {

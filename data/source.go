@@ -144,7 +144,7 @@ type fileSet struct {
 	where func(id int) string
 	// listed says where a file that is missing was asked for; may be nil.
 	listed func(id int) string
-	close func() error
+	close  func() error
 
 	print   sync.Once
 	printed string

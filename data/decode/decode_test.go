@@ -1,0 +1,236 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+)
+
+func gradient(w, h int) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		x, y := i%w, i/w
+		m.SetRGBA(x, y, color.RGBA{uint8(x * 5), uint8(y * 7), uint8(40 + x + y), 255})
+	}
+	return m
+}
+
+// files are one small picture in every format that Go can write, and WebP
+// files made by libwebp.
+func files(t testing.TB) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	put := func(name string, f func(b *bytes.Buffer) error) {
+		var b bytes.Buffer
+		if err := f(&b); err != nil {
+			t.Fatal(err)
+		}
+		out[name] = b.Bytes()
+	}
+	m := gradient(23, 17)
+	gray := image.NewGray(m.Rect)
+	deep := image.NewRGBA64(m.Rect)
+	alpha := image.NewNRGBA(m.Rect)
+	for y := range 17 {
+		for x := range 23 {
+			gray.Set(x, y, m.At(x, y))
+			deep.Set(x, y, m.At(x, y))
+			c := m.RGBAAt(x, y)
+			alpha.SetNRGBA(x, y, color.NRGBA{c.R, c.G, c.B, uint8(10 * x)})
+		}
+	}
+	put("jpeg", func(b *bytes.Buffer) error { return jpeg.Encode(b, m, &jpeg.Options{Quality: 95}) })
+	put("jpeg gray", func(b *bytes.Buffer) error { return jpeg.Encode(b, gray, &jpeg.Options{Quality: 95}) })
+	put("png", func(b *bytes.Buffer) error { return png.Encode(b, m) })
+	put("png gray", func(b *bytes.Buffer) error { return png.Encode(b, gray) })
+	put("png 16", func(b *bytes.Buffer) error { return png.Encode(b, deep) })
+	put("png alpha", func(b *bytes.Buffer) error { return png.Encode(b, alpha) })
+	put("gif", func(b *bytes.Buffer) error { return gif.Encode(b, m, nil) })
+	put("bmp", func(b *bytes.Buffer) error { return bmp.Encode(b, m) })
+	put("tiff", func(b *bytes.Buffer) error { return tiff.Encode(b, m, nil) })
+	put("tiff gray", func(b *bytes.Buffer) error { return tiff.Encode(b, gray, nil) })
+	put("tiff deflate", func(b *bytes.Buffer) error {
+		return tiff.Encode(b, m, &tiff.Options{Compression: tiff.Deflate, Predictor: true})
+	})
+	return out
+}
+
+func TestFormats(t *testing.T) {
+	m := gradient(23, 17)
+	for name, b := range files(t) {
+		for _, channels := range []int{1, 3} {
+			got, err := Decode(b, Options{Channels: channels})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if got.W != 23 || got.H != 17 || got.C != channels {
+				t.Errorf("%s: %dx%d with %d channels", name, got.W, got.H, got.C)
+				continue
+			}
+			exact := strings.HasPrefix(name, "png") || strings.HasPrefix(name, "bmp") || strings.HasPrefix(name, "tiff")
+			if !exact || strings.Contains(name, "gray") != (channels == 1) {
+				continue
+			}
+			for i := range 23 * 17 {
+				c := m.RGBAAt(i%23, i/23)
+				want := []uint8{c.R, c.G, c.B}
+				if channels == 1 {
+					want = []uint8{color.GrayModel.Convert(c).(color.Gray).Y}
+				}
+				if !bytes.Equal(got.Pix[i*channels:(i+1)*channels], want) {
+					t.Errorf("%s: pixel %d is %v, want %v", name, i, got.Pix[i*channels:(i+1)*channels], want)
+					break
+				}
+			}
+		}
+	}
+	b := files(t)
+	if m, err := Decode(b["png alpha"], Options{Channels: 4}); err != nil || m.C != 4 || m.Pix[4*5+3] != 50 {
+		t.Errorf("four channels of a PNG with alpha: %v", err)
+	}
+	if _, err := Decode(b["png"], Options{Channels: 4}); err == nil || !strings.Contains(err.Error(), "3 channels and data.channels is 4") {
+		t.Errorf("four channels of a PNG without alpha: %v", err)
+	}
+	if _, err := Decode(b["png"], Options{MaxPixels: 23*17 - 1}); err == nil || !strings.Contains(err.Error(), "data.max_pixels") {
+		t.Errorf("one pixel too many: %v", err)
+	}
+}
+
+// TestCutShort cuts every format at every length: nothing but the whole file
+// may be accepted, except where only a trailer is missing that holds no
+// pixels.
+func TestCutShort(t *testing.T) {
+	trailer := map[string]int{"png": 12, "gif": 2, "tiff": 20, "jpeg": 0, "bmp": 0}
+	for name, b := range files(t) {
+		kind, _, _ := strings.Cut(name, " ")
+		for n := range len(b) {
+			if _, err := Decode(b[:n:n], Options{}); err == nil && n < len(b)-trailer[kind] {
+				t.Errorf("%s: the first %d of %d bytes are accepted", name, n, len(b))
+				break
+			}
+		}
+	}
+}
+
+// exif wraps an orientation in a JPEG's APP1 segment.
+func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
+	block := make([]byte, 26)
+	copy(block, "II*\x00")
+	if order == binary.BigEndian {
+		copy(block, "MM\x00*")
+	}
+	order.PutUint32(block[4:], 8)
+	order.PutUint16(block[8:], 1)
+	order.PutUint16(block[10:], 274)
+	order.PutUint16(block[12:], 3)
+	order.PutUint32(block[14:], 1)
+	order.PutUint16(block[18:], orientation)
+	segment := append([]byte("\xff\xe1\x00\x00Exif\x00\x00"), block...)
+	binary.BigEndian.PutUint16(segment[2:], uint16(len(segment)-2))
+	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
+}
+
+func TestOrientation(t *testing.T) {
+	// Corners of the stored picture: 0 red, 1 green, 2 blue, 3 white.
+	const size = 32
+	m := image.NewRGBA(image.Rect(0, 0, size, size))
+	for i := range size * size {
+		c := []color.RGBA{{255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {255, 255, 255, 255}}[i%size/16+2*(i/size/16)]
+		m.SetRGBA(i%size, i/size, c)
+	}
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, m.SubImage(image.Rect(0, 0, size, 24)), nil); err != nil {
+		t.Fatal(err)
+	}
+	// What the upright picture shows: top left, top right, bottom left,
+	// bottom right (EXIF 2.32, tag Orientation).
+	upright := []string{1: "0123", 2: "1032", 3: "3210", 4: "2301", 5: "0213", 6: "2031", 7: "3120", 8: "1302"}
+	for o := 1; o <= 8; o++ {
+		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+			got, err := Decode(exif(buf.Bytes(), order, uint16(o)), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w, h := 32, 24; o < 5 && (got.W != w || got.H != h) || o >= 5 && (got.W != h || got.H != w) {
+				t.Errorf("orientation %d: %dx%d", o, got.W, got.H)
+			}
+			corners := ""
+			for _, p := range [][2]int{{1, 1}, {got.W - 2, 1}, {1, got.H - 2}, {got.W - 2, got.H - 2}} {
+				q := got.Pix[3*(p[1]*got.W+p[0]):]
+				switch {
+				case q[0] > 128 && q[1] > 128:
+					corners += "3"
+				case q[0] > 128:
+					corners += "0"
+				case q[1] > 128:
+					corners += "1"
+				default:
+					corners += "2"
+				}
+			}
+			if corners != upright[o] {
+				t.Errorf("orientation %d: corners %s, want %s", o, corners, upright[o])
+			}
+		}
+	}
+	for _, o := range []uint16{0, 9, 1000} {
+		if got, err := Decode(exif(buf.Bytes(), binary.LittleEndian, o), Options{}); err != nil || got.W != 32 {
+			t.Errorf("orientation %d is not read as upright: %v", o, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, b := range files(f) {
+		f.Add(b, 3)
+		f.Add(b[:len(b)/2], 1)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, channels int) {
+		m, err := Decode(b, Options{Channels: channels, MaxPixels: 1 << 16})
+		if err != nil {
+			if strings.Contains(err.Error(), "the decoder failed on this file") {
+				t.Fatalf("a decoder panicked: %v", err)
+			}
+			return
+		}
+		if m.W <= 0 || m.H <= 0 || len(m.Pix) != m.W*m.H*m.C || m.W*m.H > 1<<16 {
+			t.Fatalf("%dx%dx%d image of %d bytes", m.W, m.H, m.C, len(m.Pix))
+		}
+	})
+}
+
+func FuzzOrientation(f *testing.F) {
+	b := exif([]byte("\xff\xd8\xff\xd9"), binary.LittleEndian, 6)
+	f.Add(b)
+	f.Add(b[12:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, block := range [][]byte{b, jpegEXIF(b), pngEXIF(b), webpEXIF(b)} {
+			if o := Orientation(block); o < 1 || o > 8 {
+				t.Fatalf("orientation %d", o)
+			}
+		}
+	})
+}
+
+func BenchmarkDecodeJPEG(b *testing.B) {
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, gradient(500, 375), nil); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(buf.Bytes(), Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
