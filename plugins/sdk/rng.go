@@ -14,7 +14,10 @@ import (
 // (Steele, Lea and Flood, 2014); number n is that finaliser of key + (n+1)*gamma.
 type RNG struct{ key, n uint64 }
 
-const gamma = 0x9E3779B97F4A7C15
+const (
+	gamma = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
+	fold  = 0xD1342543DE82EF95 // an odd multiplier, so that keys do not commute or cancel
+)
 
 func mix(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
@@ -26,7 +29,7 @@ func mix(z uint64) uint64 {
 func NewRNG(seed uint64, keys ...uint64) *RNG {
 	r := &RNG{key: mix(seed + gamma)}
 	for _, k := range keys {
-		r.key = mix(r.key ^ mix(k+gamma) + gamma)
+		r.key = mix(r.key*fold + mix(k+gamma))
 	}
 	return r
 }
