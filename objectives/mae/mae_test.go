@@ -1,0 +1,164 @@
+package mae
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+func backbone(patch, height, width uint32) *pb.BackboneInfo {
+	return &pb.BackboneInfo{Name: "vit", Family: "vit", Dim: 768, Depth: 12, Heads: 12, Patch: patch, ImageH: height, ImageW: width,
+		GridH: height / patch, GridW: width / patch, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+}
+
+func open(t *testing.T, info *pb.BackboneInfo, options map[string]any) (*sdk.Server, *pb.Plan, error) {
+	t.Helper()
+	s, err := sdk.NewServer(New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: info})
+	return s, plan, err
+}
+
+// int(L*(1-ratio)) in float64, truncated as in the official code.
+func TestKept(t *testing.T) {
+	for _, c := range []struct {
+		patch, height, width uint32
+		ratio                float64
+		want                 uint32 // 0: refused
+	}{
+		{16, 224, 224, .75, 49},
+		{16, 224, 224, .6, 78}, // 78.4
+		{4, 32, 32, .75, 16},
+		{16, 32, 80, .9, 0}, // 10*(1-.9) is 0.9999999999999998
+		{16, 32, 80, .8, 1}, // 10*(1-.8) is 1.9999999999999996
+		{16, 32, 80, .7, 3}, // 10*(1-.7) is 3.0000000000000004
+		{16, 32, 80, 0, 10},
+	} {
+		_, plan, err := open(t, backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
+		if c.want == 0 {
+			if err == nil || !strings.Contains(err.Error(), "keeps none of the 10 patches") {
+				t.Errorf("%+v: %v", c, err)
+			}
+			continue
+		}
+		if err != nil || plan.Masks[0].Length != c.want {
+			t.Errorf("%+v: %v, %v", c, plan.GetMasks(), err)
+		}
+	}
+}
+
+// Names, shapes and flags of the parameters are those of the official code.
+func TestParameters(t *testing.T) {
+	_, plan, err := open(t, backbone(16, 224, 224), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := map[string]*pb.ParamSpec{}
+	for _, p := range plan.Params {
+		params[p.Name] = p
+	}
+	for name, shape := range map[string][]uint64{
+		"mask_token":                        {1, 1, 512},
+		"decoder_embed.weight":              {512, 768},
+		"decoder_pos_embed":                 {1, 197, 512},
+		"decoder_blocks.7.attn.qkv.weight":  {1536, 512},
+		"decoder_blocks.7.attn.qkv.bias":    {1536},
+		"decoder_blocks.0.mlp.fc1.weight":   {2048, 512},
+		"decoder_norm.bias":                 {512},
+		"decoder_pred.weight":               {768, 512},
+		"decoder_pred.bias":                 {768},
+		"decoder_blocks.3.norm2.weight":     {512},
+		"decoder_blocks.3.attn.proj.weight": {512, 512},
+		"decoder_blocks.3.mlp.fc2.bias":     {512},
+	} {
+		p := params[name]
+		if p == nil || !slices.Equal(p.Shape, shape) {
+			t.Errorf("%s: %v, want shape %v", name, p, shape)
+			continue
+		}
+		if want := len(shape) > 1 && name != "decoder_pos_embed"; p.Decay != want {
+			t.Errorf("%s: decay %v", name, p.Decay)
+		}
+		if p.Frozen != (name == "decoder_pos_embed") {
+			t.Errorf("%s: frozen %v", name, p.Frozen)
+		}
+	}
+	if want := 2 + 1 + 1 + 8*12 + 2 + 2; len(params) != want {
+		t.Errorf("%d parameters, want %d", len(params), want)
+	}
+	if k := params["decoder_pos_embed"].Init; k.Kind != pb.Init_KIND_SINCOS_COLUMN || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
+		t.Errorf("decoder_pos_embed: %v", k)
+	}
+	if k := params["mask_token"].Init; k.Kind != pb.Init_KIND_NORMAL || k.A != .02 {
+		t.Errorf("mask_token: %v", k)
+	}
+}
+
+func TestOptionsReachTheProgram(t *testing.T) {
+	_, plan, err := open(t, backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops := map[string]int{}
+	for _, n := range plan.Nodes {
+		ops[n.Op]++
+	}
+	if ops[pb.OpNormalizePatches] != 0 || ops[pb.OpViTBlock] != 1 || plan.Results.Pictures[0].PatchNormalised {
+		t.Errorf("%v", ops)
+	}
+	for _, p := range plan.Params {
+		if p.Name == "decoder_blocks.0.mlp.fc1.weight" && p.Shape[0] != 160 {
+			t.Errorf("mlp_ratio 2.5 gives %v", p.Shape)
+		}
+	}
+	for want, options := range map[string]map[string]any{
+		"divided into 16 heads":     {"decoder_dim": 100},
+		"divisible by 4":            {"decoder_dim": 6, "decoder_heads": 2},
+		"0 <= x < 1":                {"mask_ratio": 1},
+		`did you mean "mask_ratio"`: {"mask_rate": .5},
+	} {
+		if _, _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q in it", options, err, want)
+		}
+	}
+	cnn := backbone(32, 224, 224)
+	cnn.Family = "cnn"
+	if _, _, err := open(t, cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
+		t.Error(err)
+	}
+}
+
+// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
+func TestMaskFollowsSample(t *testing.T) {
+	s, _, err := open(t, backbone(4, 32, 32), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mask := func(seed, step uint64, ids ...uint64) []int32 {
+		r, err := s.Mask(context.Background(), &pb.MaskRequest{Seed: seed, Step: step, SampleIds: ids})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Sets[0].Values
+	}
+	a := mask(1, 2, 10, 20, 30)
+	if !slices.Equal(a[16:32], mask(1, 2, 20)) {
+		t.Error("the mask of a sample depends on its batch")
+	}
+	for name, other := range map[string][]int32{"sample": mask(1, 2, 11), "step": mask(1, 3, 10), "seed": mask(2, 2, 10)} {
+		if slices.Equal(a[:16], other) {
+			t.Errorf("the mask does not depend on the %s", name)
+		}
+	}
+}
