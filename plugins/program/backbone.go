@@ -162,13 +162,13 @@ func addParam(store *core.Store, spec *pb.ParamSpec, seed uint64) (*core.Paramet
 	return p, nil
 }
 
-// shapeOf converts a shape of the contract; dimensions beyond 2^31 are refused before anything is allocated.
+// shapeOf converts a shape of the contract; what is too large is refused before anything is allocated.
 func shapeOf(dims []uint64) (core.Shape, error) {
 	s := make(core.Shape, len(dims))
 	total := uint64(1)
 	for i, d := range dims {
-		if d == 0 || d > 1<<31 || total > 1<<34/d {
-			return nil, fmt.Errorf("shape %v: dimensions must be positive and their product below 2^34", dims)
+		if d == 0 || d > maxElements || total > maxElements/d {
+			return nil, fmt.Errorf("shape %v: dimensions must be positive and their product at most 2^31", dims)
 		}
 		total *= d
 		s[i] = int(d)

@@ -179,8 +179,16 @@ func (c *call) build(inputs []argument) (out []*core.Node, err error) {
 	if err := c.g.Err(); err != nil {
 		return nil, err
 	}
+	for _, n := range out {
+		if n.Shape().Size() > maxElements {
+			return nil, fmt.Errorf("the result has the shape %v: more than 2^31 elements", n.Shape())
+		}
+	}
 	return out, nil
 }
+
+// maxElements bounds a tensor, so that a mistaken plan is refused before its memory is asked for.
+const maxElements = 1 << 31
 
 func attributeValue(a *pb.Attribute, t AttributeType) (any, error) {
 	switch v := a.GetValue().(type) {

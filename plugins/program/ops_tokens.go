@@ -8,6 +8,9 @@ import (
 var orderAttribute = Attribute{Name: "order", Type: String, Required: true,
 	Doc: "of the values in a patch: hwc (row, column, channel, as MAE) or chw (channel, row, column, as a convolution's weight)"}
 
+// maxTokens is the most tokens that a sample may have.
+const maxTokens = 1 << 20
+
 var tokenOperators = []Operator{
 	{
 		Name: pb.OpRestoreTokens, Summary: "Visible tokens back in raster order, the mask token in every hidden place; the class token stays first (He et al. 2022).",
@@ -21,6 +24,9 @@ var tokenOperators = []Operator{
 			x, keep := c.rank("x", 3), c.rank("keep", 2)
 			if x.Shape()[1] != 1+keep.Shape()[1] {
 				c.fail("x has %d tokens: want the class token and %d visible patches", x.Shape()[1], keep.Shape()[1])
+			}
+			if c.int("length") < keep.Shape()[1] || c.int("length") > maxTokens {
+				c.fail("attribute length is %d: want %d to %d", c.int("length"), keep.Shape()[1], maxTokens)
 			}
 			return []*core.Node{c.g.RestoreTokens(x, c.input("mask_token"), keep, c.int("length"))}
 		},

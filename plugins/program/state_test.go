@@ -1,0 +1,445 @@
+package program_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s is %.9g, want %.9g", what, got, want)
+	}
+}
+
+// lossOf is a loss that reads a feature: the mean of a linear map.
+func lossOf(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
+	return b.Mean(b.GELU(b.Linear("head", x, 3)))
+}
+
+func TestTeacherFollowsTheStudent(t *testing.T) {
+	plan := func(when pb.Teacher_When) func(b *sdk.Builder) error {
+		return func(b *sdk.Builder) error {
+			momentum := b.Schedule(&pb.Schedule{Name: "momentum", Kind: pb.Schedule_KIND_CONSTANT, From: .75})
+			b.Teacher(momentum, when)
+			v := b.View("a")
+			s := b.Linear("head", b.Student("s", v).Class(), 4)
+			k := b.Linear("head", b.TeacherPass("t", v).Class(), 4, sdk.OfTeacher())
+			return b.Minimize(b.Add(b.Mean(b.Mul(s, k)), b.Mean(s)))
+		}
+	}
+	for _, when := range []pb.Teacher_When{pb.Teacher_WHEN_AFTER_STEP, pb.Teacher_WHEN_BEFORE_FORWARD} {
+		m, store := compiled(t, plan(when), nil)
+		for _, name := range []string{"backbone.norm.weight", "head.head.weight"} {
+			s, k := store.Get(name), store.Get("teacher."+name)
+			if k == nil || !k.Frozen || !slices.Equal(s.Data, k.Data) {
+				t.Fatalf("the teacher does not start as a frozen copy of %s", name)
+			}
+		}
+		s, k := store.Get("head.head.weight"), store.Get("teacher.head.head.weight")
+		start := k.Data[0]
+		s.Data[0] = start + 1
+		mustRun(t, m)
+		moved := when == pb.Teacher_WHEN_BEFORE_FORWARD
+		if (k.Data[0] != start) != moved {
+			t.Errorf("%v: the teacher has moved before the step: %v", when, k.Data[0] != start)
+		}
+		if err := m.AfterStep(); err != nil {
+			t.Fatal(err)
+		}
+		near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
+		for _, p := range m.Exec().Parameters() {
+			if strings.HasPrefix(p.Name, "teacher.") {
+				t.Errorf("%s gets a gradient", p.Name)
+			}
+		}
+	}
+}
+
+func TestBuffers(t *testing.T) {
+	m, store := compiled(t, func(b *sdk.Builder) error {
+		v := b.View("a")
+		x := b.Student("s", v).Class() // [4,8]
+		center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{4, 8}, Init: sdk.InitZeros()})
+		queue := b.Buffer(&pb.BufferSpec{Name: "queue", Shape: []uint64{6, 8}, Init: sdk.InitNormal(1), Update: pb.BufferSpec_UPDATE_RING, UnitNormRows: true})
+		bank := b.Buffer(&pb.BufferSpec{Name: "bank", Shape: []uint64{16, 8}, Init: sdk.InitZeros(), Update: pb.BufferSpec_UPDATE_ROWS})
+		b.Update(center, x)
+		b.Update(queue, x)
+		b.Update(bank, x, b.SampleIDs())
+		return b.Minimize(b.Mean(b.Mul(b.Add(x, center.Tensor()), x)))
+	}, nil)
+	queue, position := store.Get("buffer.queue"), store.Get("buffer.queue.position")
+	for r := range 6 {
+		square := 0.0
+		for _, v := range queue.Data[r*8:][:8] {
+			square += float64(v) * float64(v)
+		}
+		near(t, "square of a queue row", square, 1, 1e-5)
+	}
+	old := slices.Clone(queue.Data)
+	mustRun(t, m)
+	if !slices.Equal(queue.Data, old) || store.Get("buffer.center").Data[0] != 0 {
+		t.Fatal("buffers changed before Commit")
+	}
+	for range 2 {
+		if err := m.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := store.Get("buffer.center").Data // what was written
+	if position.Data[0] != 2 {
+		t.Errorf("the ring stands at %g, want 2 after 8 rows of 6", position.Data[0])
+	}
+	for place, row := range []int{2, 3, 2, 3, 0, 1} { // rows 0..3, then 0..3 from place 4 on
+		if !slices.Equal(queue.Data[place*8:][:8], x[row*8:][:8]) {
+			t.Errorf("place %d of the ring does not hold row %d", place, row)
+		}
+	}
+	bank := store.Get("buffer.bank").Data
+	for row, id := range []int{3, 1, 4, 2} {
+		if !slices.Equal(bank[id*8:][:8], x[row*8:][:8]) {
+			t.Errorf("row %d of the bank does not hold sample %d", id, row)
+		}
+	}
+	if bank[0] != 0 || bank[5*8] != 0 {
+		t.Error("rows of other samples were written")
+	}
+	m.SetStep(1, []uint64{3, 1, 4, 99})
+	mustRun(t, m)
+	before := slices.Clone(bank)
+	if err := m.Commit(); err == nil || !strings.Contains(err.Error(), "row 99") {
+		t.Errorf("error %v: want one about row 99", err)
+	}
+	if !slices.Equal(before, bank) {
+		t.Error("a refused update was written in part")
+	}
+}
+
+// Views of one size run as one batch; masks of each view reach their rows; teacher and student agree at the start.
+func TestPassOverSeveralViews(t *testing.T) {
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		a, c := b.View("a"), b.View("b")
+		both := b.Linear("head", b.Student("both", a, sdk.With(c)).Class(), 3) // [8,3]
+		one := b.Linear("head", b.Student("one", a).Class(), 3)
+		two := b.Linear("head", b.Student("two", c).Class(), 3)
+		b.Metric("difference", b.Mean(b.Mul(difference(b, both, one, two), difference(b, both, one, two))))
+		return b.Minimize(b.Mean(both))
+	}, nil)
+	mustRun(t, m)
+	near(t, "difference of a joint pass and two single ones", m.Metrics()["difference"], 0, 1e-12)
+}
+
+func difference(b *sdk.Builder, both, one, two sdk.Tensor) sdk.Tensor {
+	return b.Add(both, b.Scale(b.Concat(0, one, two), -1))
+}
+
+func TestMaskedViewsFillTheirRows(t *testing.T) {
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		a, c := b.View("a"), b.View("b")
+		token := b.Param("mask_token", []int{1, 1, 8}, sdk.InitNormal(.02))
+		ma := b.BitMask("ma", a, nil)
+		mc := b.BitMask("mc", c, nil)
+		x := b.Student("s", a, sdk.With(c), sdk.Replace(ma, token), sdk.Replace(mc, token)).PatchTokens() // [8,4,8]
+		y := b.Student("plain", a).PatchTokens()
+		b.Metric("removed", b.Sum(ma.Removed()))
+		first := b.Reshape(x, 2, -1)
+		b.Metric("x", b.Mean(b.Mul(first, first)))
+		return b.Minimize(b.Add(b.Mean(b.GELU(x)), b.Mean(b.GELU(y))))
+	}, nil)
+	set := func(a, b []byte) {
+		if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mc", Bitmap: b}, {Name: "ma", Bitmap: a}}}); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, m)
+	}
+	none, some := make([]byte, 16), slices.Repeat([]byte{1, 0, 0, 1}, 4)
+	set(none, none)
+	plain := m.Loss()
+	set(some, none)
+	near(t, "removed cells", m.Metrics()["removed"], 8, 0)
+	a := m.Loss()
+	set(none, some)
+	if b := m.Loss(); a == plain || b == plain || a == b {
+		t.Errorf("losses %g, %g and %g: masks of the two views do not reach the network apart", plain, a, b)
+	}
+	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "ma", Bitmap: slices.Repeat([]byte{2}, 16)}}}); err == nil || !strings.Contains(err.Error(), "want 0 or 1") {
+		t.Errorf("error %v: want one about the value 2", err)
+	}
+}
+
+// A corrupted pass reads images that the program made of the view, and rectangles become a map of changed pixels.
+func TestCorruptedPass(t *testing.T) {
+	plan := planOf(t, &objective{func(b *sdk.Builder) error {
+		v := b.View("a")
+		b.Corruption("c", v, 2, nil)
+		pass := b.Student("s", v, sdk.Corrupted())
+		b.Images(pass, b.Scale(v.Pixels(), 3))
+		clean := b.Student("clean", v)
+		d := b.Add(pass.Tokens(), b.Scale(clean.Tokens(), -1))
+		b.Metric("difference", b.Mean(b.Mul(d, d)))
+		b.Metric("tap", b.Mean(b.Mul(clean.Tap(1), clean.Tap(1))))
+		b.Metric("map", b.Mean(b.Mul(pass.Map(), pass.Map())))
+		b.Metric("patches", b.Mean(b.Mul(pass.PatchTokens(), pass.PatchTokens())))
+		return b.Minimize(lossOf(b, pass.PatchTokens()))
+	}}, "{}")
+	blocks := &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: "c", Form: pb.MaskRef_FORM_REMOVED_BLOCKS}}}
+	plan.Nodes = append(plan.Nodes, &pb.Node{Name: "changed", Op: "sum", Inputs: []*pb.Argument{{Name: "x", Ref: blocks}}})
+	plan.Results.Metrics = append(plan.Results.Metrics, &pb.Metric{Name: "changed", Value: &pb.Ref{Of: &pb.Ref_Node{Node: "changed"}}})
+	m, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.View("a") {
+		m.View("a")[i] = float32(math.Sin(float64(i)))
+	}
+	values := make([]int32, 4*2*9)
+	copy(values, []int32{1, 2, 3, 4, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, -1, 0, 0, 0}) // 12 pixels, and 4 of which 4 overlap
+	set := func() error {
+		return m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "c", Values: values}}})
+	}
+	if err := set(); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, m)
+	got := m.Metrics()
+	near(t, "changed pixels", got["changed"], 12, 0)
+	near(t, "mean square of the map", got["map"], got["patches"], 1e-6)
+	if got["difference"] == 0 || got["tap"] == 0 {
+		t.Errorf("metrics %v: the corrupted pass reads the clean images", got)
+	}
+	for name, change := range map[string]func(){
+		"does not lie inside":  func() { values[2] = 8 },
+		"fill 3":               func() { values[2], values[4] = 3, 3 },
+		"copies from sample 4": func() { values[4], values[14] = 0, 4 },
+	} {
+		copy(values, []int32{1, 2, 3, 4, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, -1, 0, 0, 0})
+		change()
+		if err := set(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v: want one with %q", err, name)
+		}
+	}
+}
+
+func TestSchedulesReachTheProgram(t *testing.T) {
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		s := b.Schedule(&pb.Schedule{Name: "k", Kind: pb.Schedule_KIND_LINEAR, From: 1, To: 3, Steps: 4})
+		x := lossOf(b, b.Student("s", b.View("a")).Pooled())
+		b.Metric("plain", x)
+		return b.Minimize(b.ScaleBy(x, s))
+	}, nil)
+	for step, want := range map[uint64]float64{0: 1, 2: 2, 4: 3, 100: 3} {
+		m.SetStep(step, nil)
+		mustRun(t, m)
+		if v, ok := m.Scalar("k"); !ok || v != want {
+			t.Errorf("step %d: the schedule is %g, want %g", step, v, want)
+		}
+		near(t, "loss over plain loss", m.Loss()/m.Metrics()["plain"], want, 1e-6)
+	}
+}
+
+func TestScheduleAt(t *testing.T) {
+	for _, tc := range []struct {
+		s    *pb.Schedule
+		step uint64
+		want float64
+	}{
+		{&pb.Schedule{From: .5}, 7, .5},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_LINEAR, From: 0, To: 1, Steps: 10}, 5, .5},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_LINEAR, From: 0, To: 1}, 25, .25}, // over all 100 steps
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 10}, 5, .5},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 10}, 0, 1},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: .25, Steps: 10}, 11, .25},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 2, .5},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 4, 1},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 9, .5},
+		{&pb.Schedule{From: 1, WarmupSteps: 4, WarmupFrom: .5}, 2, .75},
+		{&pb.Schedule{From: 1, Steps: 2, WarmupSteps: 4}, 9, 1},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}}, 1, 2},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}, StepsPerValue: 5}, 9, 2},
+		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}}, 99, 3},
+	} {
+		if got := program.ScheduleAt(tc.s, tc.step, 100); math.Abs(got-tc.want) > 1e-12 {
+			t.Errorf("%v at %d: %g, want %g", tc.s, tc.step, got, tc.want)
+		}
+	}
+}
+
+// A network with stochastic depth draws anew each step, by sample and not by place, and not at all in evaluation.
+func TestStochasticDepthByStep(t *testing.T) {
+	depth := func(c *vit.Config, o *program.Options) { c.DropPath = .5 }
+	plan := func(b *sdk.Builder) error { return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class())) }
+	m, _ := compiled(t, plan, depth)
+	losses := map[float64]bool{}
+	for step := range uint64(12) {
+		m.SetStep(step, []uint64{1, 2, 3, 4})
+		mustRun(t, m)
+		losses[m.Loss()] = true
+	}
+	if len(losses) < 3 {
+		t.Errorf("%d different losses in 12 steps", len(losses))
+	}
+	m.SetStep(3, []uint64{1, 2, 3, 4})
+	mustRun(t, m)
+	again := m.Loss()
+	m.SetStep(4, []uint64{1, 2, 3, 4})
+	mustRun(t, m)
+	m.SetStep(3, []uint64{1, 2, 3, 4})
+	mustRun(t, m)
+	if m.Loss() != again {
+		t.Error("the same step gives two losses")
+	}
+	still, _ := compiled(t, plan, nil)
+	quiet, _ := compiled(t, plan, func(c *vit.Config, o *program.Options) { c.DropPath, o.Train = .5, false })
+	mustRun(t, still)
+	mustRun(t, quiet)
+	near(t, "loss in evaluation", quiet.Loss(), still.Loss(), 1e-6)
+}
+
+// evaluator computes mean((x-1)²)/2 and its gradient, as a plugin would.
+type evaluator struct {
+	fail  error
+	calls int
+}
+
+func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
+	e.calls++
+	if e.fail != nil {
+		return 0, e.fail
+	}
+	loss, n := 0.0, float64(len(v.Inputs[0]))
+	for i, x := range v.Inputs[0] {
+		d := float64(x) - 1
+		loss += d * d / 2 / n
+		if g := v.InputGradients[0]; g != nil {
+			g[i] = float32(d / n)
+		}
+	}
+	v.Metrics["step"] = float64(v.Step)
+	return loss, nil
+}
+
+func TestEvaluateInThePlugin(t *testing.T) {
+	head := func(b *sdk.Builder) sdk.Tensor { return b.Linear("head", b.Student("s", b.View("a")).Class(), 3) }
+	e := &evaluator{}
+	remote, _ := compiled(t, func(b *sdk.Builder) error {
+		return b.Minimize(b.Scale(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: head(b), Gradient: true}}), 2))
+	}, func(_ *vit.Config, o *program.Options) { o.Evaluator = e })
+	local, _ := compiled(t, func(b *sdk.Builder) error {
+		ones := b.Buffer(&pb.BufferSpec{Name: "ones", Shape: []uint64{4, 3}, Init: sdk.InitOnes()})
+		d := b.Add(head(b), b.Scale(ones.Tensor(), -1))
+		return b.Minimize(b.Mean(b.Mul(d, d)))
+	}, nil)
+	remote.SetStep(5, nil)
+	mustRun(t, remote)
+	mustRun(t, local)
+	near(t, "loss", remote.Loss(), local.Loss(), 1e-6)
+	if e.calls != 1 || remote.Metrics()["step"] != 5 {
+		t.Errorf("%d calls, metrics %v", e.calls, remote.Metrics())
+	}
+	for i, p := range remote.Exec().Parameters() {
+		q := local.Exec().Parameters()[i]
+		a, b := remote.Exec().Grad(p), local.Exec().Grad(q)
+		for j := range a {
+			if math.Abs(float64(a[j]-b[j])) > 1e-5 {
+				t.Fatalf("gradient of %s[%d]: %g and %g", p.Name, j, a[j], b[j])
+			}
+		}
+	}
+	e.fail = errors.New("no licence")
+	if err := remote.Run(); err == nil || !strings.Contains(err.Error(), "no licence") {
+		t.Errorf("error %v: want the plugin's", err)
+	}
+}
+
+func TestPictures(t *testing.T) {
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		v := b.View("a")
+		mask := b.KeepMask("m", v, 1, nil)
+		exact := b.Patches(v, sdk.ChannelLast)
+		b.Picture("exact", b.NormalizePatches(exact), pb.Picture_LAYOUT_PATCHES_HWC, true, v, mask)
+		b.Picture("first", b.Patches(v, sdk.ChannelFirst), pb.Picture_LAYOUT_PATCHES_CHW, false, v, mask)
+		b.Picture("twice", b.Scale(v.Pixels(), 2), pb.Picture_LAYOUT_IMAGE, false, v, mask)
+		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
+	}, nil)
+	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "m", Values: []int32{0, 1, 2, 3}}}}); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, m)
+	pictures := m.Pictures()
+	if len(pictures) != 3 {
+		t.Fatalf("%d pictures", len(pictures))
+	}
+	for _, p := range pictures {
+		factor := float32(1)
+		if p.Name == "twice" {
+			factor = 2
+		}
+		for b := range 4 {
+			for i := range 3 * 64 {
+				at := b*3*64 + i
+				patch := i%64/8/4*2 + i%8/4
+				hidden := patch != b // sample b keeps patch b
+				if p.Hidden[b*64+i%64] != hidden {
+					t.Fatalf("%s: pixel %d of sample %d hidden: %v", p.Name, i, b, !hidden)
+				}
+				want, masked := p.Original[at], p.Original[at]
+				if hidden {
+					want, masked = factor*want, 0
+				}
+				if math.Abs(float64(p.Reconstruction[at]-want)) > 1e-5 || p.Masked[at] != masked {
+					t.Fatalf("%s: pixel %d of sample %d is %g and masked %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Masked[at], want, masked)
+				}
+			}
+		}
+	}
+}
+
+// Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
+func TestBackboneRequirements(t *testing.T) {
+	c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
+		PosEmbed: pb.BackboneRequirements_POS_EMBED_NONE, RelPos: pb.BackboneRequirements_REL_POS_SHARED,
+		LayerScale: .1, DropPath: .2, SplitQkvBias: true, Init: "beit",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || scheme != vit.SchemeBEiT {
+		t.Errorf("got %+v, %s", c, scheme)
+	}
+	own := tiny()
+	own.DropPath = .3
+	if c, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || c.DropPath != .3 {
+		t.Errorf("stochastic depth %g, error %v: the user's is .3", c.DropPath, err)
+	}
+	if _, scheme, _ = program.Backbone(own, nil); scheme != vit.SchemeTimm {
+		t.Errorf("without a wish the initialisation is %s", scheme)
+	}
+
+	m, store := compiled(t, func(b *sdk.Builder) error {
+		b.Require(&pb.BackboneRequirements{DecayRule: pb.BackboneRequirements_DECAY_ALL, NoDecay: []string{"cls_token", "*.norm1.*"}, Frozen: []string{"patch_embed.proj.*"}})
+		return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class()))
+	}, nil)
+	for name, want := range map[string][2]bool{ // decay, frozen
+		"backbone.cls_token":               {false, false},
+		"backbone.blocks.1.norm1.bias":     {false, false},
+		"backbone.blocks.1.norm2.bias":     {true, false},
+		"backbone.patch_embed.proj.weight": {true, true},
+	} {
+		if p := store.Get(name); p.Decay != want[0] || p.Frozen != want[1] {
+			t.Errorf("%s: decay %v, frozen %v", name, p.Decay, p.Frozen)
+		}
+	}
+	mustRun(t, m)
+	if m.Exec().Grad(store.Get("backbone.patch_embed.proj.weight")) != nil {
+		t.Error("a frozen weight has a gradient")
+	}
+}
