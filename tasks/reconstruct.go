@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -60,6 +61,10 @@ func OpenRun(path string, report func(path string, err error)) (*Run, error) {
 	return r, nil
 }
 
+// ErrNoPicture is wrapped by the error of reconstructing with an objective that
+// predicts no pixels.
+var ErrNoPicture = errors.New("predicts no pixels: its plan has no picture to draw")
+
 // ReconstructOptions say what is shown.
 type ReconstructOptions struct {
 	Images data.Source // where the images come from
@@ -113,7 +118,7 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 	defer objective.Close()
 	plan := objective.Plan()
 	if len(plan.GetResults().GetPictures()) == 0 {
-		return nil, fmt.Errorf("objective %s predicts no pixels: its plan has no picture to draw", r.Config.Objective.Name)
+		return nil, fmt.Errorf("objective %s %w", r.Config.Objective.Name, ErrNoPicture)
 	}
 
 	store := core.NewStore()
@@ -255,7 +260,7 @@ func (r *Run) draw(p program.Picture, n pictures.Normalisation, names []string) 
 	if !anything {
 		columns = []string{"input", "prediction"}
 	}
-	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s of %s, step %d", p.Name, r.Config.Objective.Name, r.model.Config.Name, r.Step)}
+	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Config.Name, r.Step)}
 	if anything {
 		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*hiddenShare)
 	}

@@ -130,6 +130,9 @@ func newConfigCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkObjective(cmd.Context(), r); err != nil {
+				return err
+			}
 			if asJSON {
 				return ui.JSON(cmd.OutOrStdout(), map[string]any{"valid": true, "settings": r.Config.Map()})
 			}

@@ -14,6 +14,9 @@ import (
 	"os"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/schema"
 )
 
 // Exit codes, part of the interface: scripts may rely on them.
@@ -41,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(ctx, err)
-	if err != nil && code != exitInterrupted {
+	if err != nil && code != exitInterrupted { // the signal was answered when it came
 		fmt.Fprintf(stderr, "vittool: %v\n", err)
 	}
 	return code
@@ -52,14 +55,41 @@ func exitCode(ctx context.Context, err error) int {
 	var (
 		usage  *usageError
 		config *configs.Error
+		option *schema.Error
+		images *data.Error
+		plugin *host.PluginError
 	)
 	switch {
 	case err == nil:
 		return exitDone
-	case interrupted(ctx):
+	case interrupted(ctx) && onlyCancelled(err):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &config):
+	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &option):
 		return exitUsage
+	case errors.As(err, &images):
+		return exitData
+	case errors.As(err, &plugin):
+		if plugin.Kind == host.Refused { // the options or the run don't suit it
+			return exitUsage
+		}
+		return exitPlugin
 	}
 	return exitFailure
+}
+
+// onlyCancelled reports whether err says that work was cancelled and nothing
+// else: a checkpoint that could not be written on the way out is a failure.
+func onlyCancelled(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if !onlyCancelled(part) {
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		return onlyCancelled(e.Unwrap())
+	}
+	return err == context.Canceled
 }

@@ -24,7 +24,15 @@ Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 data, 4 plugin,
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return group(root,
+		newPretrainCommand(),
+		newReconstructCommand(),
+		newEvalCommand(),
+		newEmbedCommand(),
+		newExportCommand(),
+		newReportCommand(),
 		newConfigCommand(),
+		newPluginCommand(),
+		newDoctorCommand(),
 		newVersionCommand(),
 	)
 }

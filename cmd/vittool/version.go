@@ -1,13 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/train"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -18,7 +17,10 @@ func newVersionCommand() *cobra.Command {
 		Example: "  vittool version --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := version()
+			v, err := version()
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return ui.JSON(cmd.OutOrStdout(), v)
 			}
@@ -34,6 +36,7 @@ func newVersionCommand() *cobra.Command {
 			table.Row("revision", revision)
 			table.Row("go", v.Go)
 			table.Row("platform", v.Platform)
+			table.Row("kernels", v.Kernels)
 			return table.Write(cmd.OutOrStdout())
 		},
 	}
@@ -43,29 +46,16 @@ func newVersionCommand() *cobra.Command {
 
 // versionInfo is what `vittool version` reports.
 type versionInfo struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision"`
-	Modified bool   `json:"modified"`
-	Go       string `json:"go"`
+	train.BuildInfo
 	Platform string `json:"platform"`
+	Kernels  string `json:"kernels"` // level in use: generic, avx2 or avx512
 }
 
-func version() versionInfo {
-	v := versionInfo{Version: "(devel)", Go: runtime.Version(), Platform: fmt.Sprintf("%s/%s", runtime.GOOS, runtime.GOARCH)}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
+func version() (versionInfo, error) {
+	engine, err := newEngine(1)
+	if err != nil {
+		return versionInfo{}, err
 	}
-	if info.Main.Version != "" {
-		v.Version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Revision = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
-	}
-	return v
+	defer engine.Close()
+	return versionInfo{train.Build(), runtime.GOOS + "/" + runtime.GOARCH, engine.Level()}, nil
 }

@@ -57,7 +57,7 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 		var m struct {
 			Kind  string   `json:"kind"`
 			Step  int      `json:"step"`
-			Epoch int      `json:"epoch"`
+			Epoch float64  `json:"epoch"` // of a step it is fractional
 			Loss  *float64 `json:"loss"`
 			LR    float64  `json:"lr"`
 		}
@@ -70,7 +70,7 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 		if m.Loss == nil {
 			return nil, fmt.Errorf("metrics: line %d: a line of kind %q without a loss", n, m.Kind)
 		}
-		p := CurvePoint{m.Step, m.Epoch, *m.Loss, m.LR}
+		p := CurvePoint{m.Step, int(m.Epoch), *m.Loss, m.LR}
 		if m.Kind == "step" {
 			curve.Steps = append(curve.Steps, p)
 		} else {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/tasks"
+)
+
+type embedOptions struct {
+	features featureOptions
+	data     string
+	to       string
+}
+
+func newEmbedCommand() *cobra.Command {
+	var o embedOptions
+	cmd := &cobra.Command{
+		Use:   "embed",
+		Short: "Write the features of images to a NumPy file",
+		Long: `Write one feature vector for each image to FILE.npy, in the order of the names
+in FILE.names.txt. Images with classes have their class number in FILE.labels.npy
+and the names of the classes in FILE.classes.txt.`,
+		Example: `  vittool embed --from runs/pictures --data pictures/ --to features.npy
+  vittool embed --from runs/pictures --data demo: --pool both --to demo.npy`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runEmbed(cmd, &o) },
+	}
+	o.features.addFlags(cmd)
+	cmd.Flags().StringVar(&o.data, "data", "", "folder of images, list file, or demo:")
+	cmd.Flags().StringVar(&o.to, "to", "", "file to write, ending in .npy")
+	return cmd
+}
+
+func runEmbed(cmd *cobra.Command, o *embedOptions) error {
+	if o.data == "" {
+		return required(cmd, "data", "pictures/")
+	}
+	if base, ok := strings.CutSuffix(o.to, ".npy"); !ok || base == "" {
+		return required(cmd, "to", "features.npy")
+	}
+	x, err := o.features.open(cmd, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	f, err := x.features(cmd.Context(), "", o.data)
+	if err != nil {
+		return err
+	}
+	files, err := tasks.WriteFeatures(o.to, f)
+	if err != nil {
+		return err
+	}
+	if o.features.output.json {
+		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "from": x.model.Path, "files": files})
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images × %d numbers, with %s\n", files[0], f.Rows, f.Dim, strings.Join(files[1:], ", "))
+	return err
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tasks"
+)
+
+func newEvalCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "eval",
+		Short: "Measure what a network's features are good for",
+		Example: `  vittool eval knn --from runs/pictures --data cifar10
+  vittool eval linear --from runs/pictures --data cifar10`,
+	},
+		newEvalKNNCommand(),
+		newEvalLinearCommand(),
+	)
+}
+
+type evalOptions struct {
+	features featureOptions
+	split    splitOptions
+}
+
+func (o *evalOptions) addFlags(cmd *cobra.Command) {
+	o.features.addFlags(cmd)
+	o.split.addFlags(cmd)
+}
+
+// evalResult is what an evaluation prints, whatever the probe.
+type evalResult struct {
+	Probe     string  `json:"probe"`
+	From      string  `json:"from"`
+	Model     string  `json:"model"`
+	Step      int     `json:"step"`
+	Train     string  `json:"train"`
+	Test      string  `json:"test"`
+	TrainRows int     `json:"train_images"`
+	TestRows  int     `json:"test_images"`
+	Classes   int     `json:"classes"`
+	Scores    []score `json:"scores"`
+	ElapsedS  float64 `json:"elapsed_s"`
+}
+
+// score is one figure: shares of the test images.
+type score struct {
+	Name string  `json:"name"`
+	Top1 float64 `json:"top1"`
+	Top5 float64 `json:"top5"`
+	// StdErr is the standard error of Top1 for that many test images.
+	StdErr float64 `json:"standard_error"`
+}
+
+func newScore(name string, top1, top5 float64, n int) score {
+	return score{name, top1, top5, math.Sqrt(top1 * (1 - top1) / float64(n))}
+}
+
+// runEval computes both sets of features and hands them to the probe.
+func runEval(cmd *cobra.Command, o *evalOptions, name string, probe func(x *extractor, train, test *tasks.Features) ([]score, error)) error {
+	start := time.Now()
+	ctx, stdout := cmd.Context(), cmd.OutOrStdout()
+	trainPath, testPath, err := o.split.paths(cmd)
+	if err != nil {
+		return err
+	}
+	x, err := o.features.open(cmd, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	train, test, err := labelled(ctx, x, trainPath, testPath)
+	if err != nil {
+		return err
+	}
+	scores, err := probe(x, train, test)
+	if err != nil {
+		return err
+	}
+	r := evalResult{
+		Probe: name, From: x.model.Path, Model: x.model.Config.Name, Step: x.model.Step,
+		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,
+		Classes: train.ClassCount(), Scores: scores, ElapsedS: time.Since(start).Seconds(),
+	}
+	if o.features.output.json {
+		return ui.JSON(stdout, r)
+	}
+	return r.write(stdout)
+}
+
+// labelled computes the features of both sets and checks that they speak of the
+// same classes.
+func labelled(ctx context.Context, x *extractor, trainPath, testPath string) (train, test *tasks.Features, err error) {
+	if train, err = x.features(ctx, "train", trainPath); err != nil {
+		return nil, nil, err
+	}
+	if test, err = x.features(ctx, "test", testPath); err != nil {
+		return nil, nil, err
+	}
+	for path, f := range map[string]*tasks.Features{trainPath: train, testPath: test} {
+		if f.Labels == nil {
+			return nil, nil, &data.Error{Path: path, Problem: "its images have no labels",
+				Hint: "put the images of each class into a subfolder of its own"}
+		}
+	}
+	if !slices.Equal(train.Classes, test.Classes) {
+		return nil, nil, &data.Error{Path: testPath, Problem: fmt.Sprintf("has other classes (%s) than %s (%s)", some(test.Classes), trainPath, some(train.Classes)),
+			Hint: "name the subfolders of both alike"}
+	}
+	return train, test, nil
+}
+
+// some shows the first of many names.
+func some(names []string) string {
+	if len(names) > 4 {
+		return fmt.Sprintf("%d: %v …", len(names), names[:4])
+	}
+	return fmt.Sprintf("%d: %v", len(names), names)
+}
+
+func (r *evalResult) write(w io.Writer) error {
+	t := ui.NewTable()
+	t.Row("from", r.From)
+	t.Row("model", r.Model)
+	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
+	for _, s := range r.Scores {
+		t.Row(s.Name, fmt.Sprintf("top-1 %.2f %% (± %.2f)  top-5 %.2f %%", 100*s.Top1, 100*s.StdErr, 100*s.Top5))
+	}
+	t.Row("time", ui.Duration(time.Duration(r.ElapsedS*float64(time.Second))))
+	return t.Write(w)
+}
+
+func newEvalKNNCommand() *cobra.Command {
+	var o evalOptions
+	knn := tasks.KNN{}
+	cmd := &cobra.Command{
+		Use:   "knn",
+		Short: "Classify test images by the nearest training images",
+		Long: `Classify each test image by a vote of the training images whose features are
+nearest by cosine, weighted exp(similarity / temperature) (Wu et al. 2018).
+Nothing is trained, so it is the quickest look at what a network has learned.`,
+		Example: `  vittool eval knn --from runs/pictures --data cifar10
+  vittool eval knn --from backbone.safetensors --train a/train --test a/val --k 10,20,100`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(knn.K) == 0 || slices.Min(knn.K) < 1 || !(knn.Temperature > 0) {
+				return &usageError{"--k must be at least 1 and --temperature above 0", ""}
+			}
+			return runEval(cmd, &o, "knn", func(x *extractor, train, test *tasks.Features) ([]score, error) {
+				results, err := knn.Run(x.engine, train, test)
+				if err != nil {
+					return nil, err
+				}
+				var scores []score
+				for _, r := range results {
+					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows))
+				}
+				return scores, nil
+			})
+		},
+	}
+	o.addFlags(cmd)
+	cmd.Flags().IntSliceVar(&knn.K, "k", []int{20}, "numbers of neighbours, each evaluated")
+	cmd.Flags().Float64Var(&knn.Temperature, "temperature", 0.07, "of the weights of votes")
+	return cmd
+}
+
+func newEvalLinearCommand() *cobra.Command {
+	var o evalOptions
+	var probe tasks.Logistic
+	cmd := &cobra.Command{
+		Use:   "linear",
+		Short: "Train a linear classifier on frozen features",
+		Long: `Train a multinomial logistic regression on the features, standardised with
+mean and deviation of the training images, by L-BFGS. The network stays as it is.`,
+		Example: `  vittool eval linear --from runs/pictures --data cifar10
+  vittool eval linear --from runs/pictures --data demo: --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if probe.Iterations < 1 || !(probe.Penalty >= 0) {
+				return &usageError{"--iterations must be at least 1 and --penalty at least 0", ""}
+			}
+			probe.Threads = o.features.threads
+			return runEval(cmd, &o, "linear", func(x *extractor, train, test *tasks.Features) ([]score, error) {
+				counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !o.features.output.quiet, "iterations", probe.Iterations)
+				defer counter.Close()
+				probe.Progress = func(iteration int, _ float64) { counter.Set(iteration) }
+				r, err := tasks.Linear{Logistic: probe}.Run(train, test)
+				if err != nil {
+					return nil, err
+				}
+				return []score{newScore("linear", r.Top1, r.Top5, test.Rows)}, nil
+			})
+		},
+	}
+	o.addFlags(cmd)
+	cmd.Flags().IntVar(&probe.Iterations, "iterations", 100, "of L-BFGS")
+	cmd.Flags().Float64Var(&probe.Penalty, "penalty", 1e-4, "factor of the squared weights")
+	return cmd
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/tasks"
+)
+
+type exportOptions struct {
+	from fromOptions
+	to   string
+	json bool
+}
+
+func newExportCommand() *cobra.Command {
+	var o exportOptions
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write the backbone alone, in timm's names, as safetensors",
+		Long: `Write the backbone of a run or checkpoint, without heads and optimizer, to a
+safetensors file that timm.create_model(NAME, num_classes=0) loads as it is.`,
+		Example: `  vittool export --from runs/pictures --to backbone.safetensors
+  vittool export --from runs/pictures/checkpoints/step-00000500.safetensors --to early.safetensors`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runExport(cmd, cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+		},
+	}
+	o.from.addFlags(cmd)
+	cmd.Flags().StringVar(&o.to, "to", "", "file to write, ending in .safetensors")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) error {
+	if o.to == "" {
+		return required(cmd, "to", "backbone.safetensors")
+	}
+	m, err := o.from.load(cmd, stderr)
+	if err != nil {
+		return err
+	}
+	if err := m.Export(o.to); err != nil {
+		return err
+	}
+	weights := m.Backbone.Weights()
+	numbers := 0
+	for _, w := range weights {
+		numbers += w.Shape.Size()
+	}
+	if o.json {
+		return ui.JSON(stdout, map[string]any{
+			"from": m.Path, "to": o.to, "model": m.Config.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
+		})
+	}
+	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Config.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
+	return err
+}
+
+// fromOptions say which weights a command reads.
+type fromOptions struct {
+	from    string
+	model   string
+	teacher bool
+}
+
+func (o *fromOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.from, "from", "", "run folder, checkpoint, or safetensors file with timm's names")
+	cmd.Flags().StringVar(&o.model, "model", "", "architecture of a file that does not say it, for instance vit_base_patch16_224")
+	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher instead of the trained network")
+}
+
+func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, error) {
+	if o.from == "" {
+		return nil, required(cmd, "from", "runs/pictures")
+	}
+	return tasks.LoadModel(o.from, tasks.LoadOptions{
+		Model:   o.model,
+		Teacher: o.teacher,
+		Report: func(path string, err error) {
+			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
+		},
+	})
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tasks"
+)
+
+// featureOptions are the flags of every command that computes features.
+type featureOptions struct {
+	from        fromOptions
+	pool        string
+	batchSize   int
+	workers     int
+	threads     int
+	imageSize   int
+	resize      float64
+	failOnError bool
+	output      outputOptions
+}
+
+func (o *featureOptions) addFlags(cmd *cobra.Command) {
+	o.from.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&o.pool, "pool", string(tasks.PoolMean), fmt.Sprintf("what a feature is made of, %s", poolNames()))
+	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
+	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
+	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
+	flags.IntVar(&o.imageSize, "image-size", 0, "height and width that images are brought to; 0 takes the model's")
+	flags.Float64Var(&o.resize, "resize-factor", 0, "resize images to this many times --image-size before the centre is cut out; 0 takes 256/224, or 1 for images of that size")
+	flags.BoolVar(&o.failOnError, "fail-on-error", false, "stop at the first image that can't be read instead of leaving it out")
+	o.output.addFlags(cmd)
+}
+
+func poolNames() string {
+	var names []string
+	for _, p := range tasks.Pools() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
+}
+
+// check refuses values before any image is read.
+func (o *featureOptions) check() error {
+	switch {
+	case !slices.Contains(tasks.Pools(), tasks.Pool(o.pool)):
+		return &usageError{fmt.Sprintf("--pool %s is not one of its values", o.pool), "valid are: " + poolNames()}
+	case o.batchSize < 1 || o.workers < 0 || o.threads < 0 || o.imageSize < 0:
+		return &usageError{"--batch-size must be at least 1; --workers, --threads and --image-size at least 0", ""}
+	case o.resize != 0 && !(o.resize >= 1 && o.resize <= 16):
+		return &usageError{fmt.Sprintf("--resize-factor %g is out of range", o.resize), "valid is 1 to 16, or 0"}
+	}
+	return nil
+}
+
+// extractor computes features of folders with one model.
+type extractor struct {
+	model   *tasks.Model
+	engine  *core.Engine
+	options *featureOptions
+	stderr  io.Writer
+}
+
+// open loads the model; the caller closes the extractor.
+func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer) (*extractor, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	m, err := o.from.load(cmd, stderr)
+	if err != nil {
+		return nil, err
+	}
+	if o.imageSize > 0 {
+		if err := m.Config.WithImage(o.imageSize, o.imageSize).Validate(); err != nil {
+			return nil, &usageError{err.Error(), "choose an --image-size that the patch size divides"}
+		}
+	}
+	engine, err := newEngine(o.threads)
+	if err != nil {
+		return nil, err
+	}
+	return &extractor{m, engine, o, stderr}, nil
+}
+
+func (x *extractor) close() { x.engine.Close() }
+
+// newEngine starts the kernels; a level that was forced and is not there is a
+// matter of usage.
+func newEngine(threads int) (*core.Engine, error) {
+	engine, err := core.NewEngine(threads)
+	if err != nil {
+		return nil, &usageError{err.Error(), ""}
+	}
+	return engine, nil
+}
+
+// features computes those of the images at path; what names them on screen.
+func (x *extractor) features(ctx context.Context, what, path string) (*tasks.Features, error) {
+	src, err := data.Open(data.Options{Path: path, Channels: x.model.Config.Channels})
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, what+" images", src.Len())
+	defer counter.Close()
+	onError := data.Skip
+	if x.options.failOnError {
+		onError = data.Fail
+	}
+	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
+		Pool:   tasks.Pool(x.options.pool),
+		Height: x.options.imageSize, Width: x.options.imageSize, ResizeFactor: x.options.resize,
+		BatchSize: x.options.batchSize,
+		Workers:   x.options.workers,
+		OnError:   onError,
+		Progress:  func(done, _ int) { counter.Set(done) },
+		OnSkip: func(name string, err error) {
+			counter.Clear()
+			fmt.Fprintf(x.stderr, "left out: %s: %v\n", name, err)
+		},
+	})
+}
+
+// splitOptions say which images a probe learns from and is tested on.
+type splitOptions struct {
+	data, train, test string
+}
+
+func (o *splitOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.data, "data", "", "folder with subfolders train and test (or val), or demo:")
+	cmd.Flags().StringVar(&o.train, "train", "", "labelled images to learn from, instead of --data")
+	cmd.Flags().StringVar(&o.test, "test", "", "labelled images to test on, instead of --data")
+}
+
+// The demo's scenes are drawn from their numbers and a seed, so another seed
+// gives other scenes of the same classes.
+const (
+	demoTrain = "demo:"
+	demoTest  = "demo:?count=1000&seed=1"
+)
+
+// paths returns the two sources.
+func (o *splitOptions) paths(cmd *cobra.Command) (train, test string, err error) {
+	switch {
+	case o.data == "" && o.train != "" && o.test != "":
+		return o.train, o.test, nil
+	case o.data == "" || o.train != "" || o.test != "":
+		return "", "", &usageError{cmd.CommandPath() + " needs either --data or both --train and --test",
+			"for instance --data cifar10, a folder that holds train and test"}
+	case o.data == demoTrain:
+		return demoTrain, demoTest, nil
+	}
+	if _, err := os.Stat(o.data); err != nil {
+		return "", "", &data.Error{Path: o.data, Problem: "can't be read", Hint: "check --data", Err: err}
+	}
+	train = filepath.Join(o.data, "train")
+	for _, name := range []string{"test", "val"} {
+		test = filepath.Join(o.data, name)
+		if isFolder(train) && isFolder(test) {
+			return train, test, nil
+		}
+	}
+	return "", "", &data.Error{Path: o.data, Problem: "has no subfolders train and test (or val)",
+		Hint: "name the two with --train and --test"}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/schema"
+)
+
+func newPluginCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "plugin",
+		Short: "List, describe and pin objectives",
+		Example: `  vittool plugin list
+  vittool plugin info mae
+  vittool plugin lock ./simmim`,
+	},
+		newPluginListCommand(),
+		newPluginInfoCommand(),
+		newPluginLockCommand(),
+		newPluginVerifyCommand(),
+		newPluginServeCommand(),
+	)
+}
+
+// builtin reports whether an argument names a built-in objective; otherwise it
+// is the path of a program.
+func builtin(arg string) (bool, error) {
+	names := objectives.Names()
+	for _, n := range names {
+		if n == arg {
+			return true, nil
+		}
+	}
+	if strings.ContainsRune(arg, filepath.Separator) || strings.Contains(arg, ".") {
+		return false, nil
+	}
+	if _, err := os.Stat(arg); err == nil {
+		return false, nil
+	}
+	return false, &usageError{fmt.Sprintf("there is no objective %s, and no program of that name", arg), configs.Suggest(arg, names)}
+}
+
+// describe asks an objective who it is. A built-in one is asked in this process.
+func describe(ctx context.Context, arg string) (*pb.Description, error) {
+	ours, err := builtin(arg)
+	if err != nil {
+		return nil, err
+	}
+	if ours {
+		return host.Describe(ctx, host.Options{Name: arg, Mode: host.Inproc})
+	}
+	return host.Describe(ctx, host.Options{Path: arg, Lock: host.LockFile})
+}
+
+// objectiveInfo is what --json prints of an objective.
+type objectiveInfo struct {
+	Name    string       `json:"name"`
+	Version string       `json:"version"`
+	Summary string       `json:"summary"`
+	Paper   string       `json:"paper,omitempty"`
+	License string       `json:"license,omitempty"`
+	Builtin bool         `json:"builtin"`
+	Path    string       `json:"path,omitempty"`
+	SHA256  string       `json:"sha256,omitempty"`
+	Options []optionInfo `json:"options"`
+}
+
+type optionInfo struct {
+	Key     string `json:"key"`
+	Type    string `json:"type"`
+	Default string `json:"default"` // as JSON
+	Valid   string `json:"valid,omitempty"`
+	Help    string `json:"help"`
+}
+
+func infoOf(d *pb.Description) objectiveInfo {
+	i := objectiveInfo{Name: d.Name, Version: d.Version, Summary: d.Summary, Paper: d.Paper, License: d.License, Options: []optionInfo{}}
+	for _, o := range d.Options {
+		typ := strings.ToLower(strings.TrimPrefix(o.Type.String(), "TYPE_"))
+		i.Options = append(i.Options, optionInfo{o.Key, typ, o.DefaultJson, schema.Range(o), o.Help})
+	}
+	return i
+}
+
+func newPluginListCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the objectives that are built in or pinned in this folder",
+		Example: `  vittool plugin list
+  vittool plugin list --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPluginList(cmd.Context(), cmd.OutOrStdout(), asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func runPluginList(ctx context.Context, w io.Writer, asJSON bool) error {
+	var list []objectiveInfo
+	for _, name := range objectives.Names() {
+		d, err := describe(ctx, name)
+		if err != nil {
+			return err
+		}
+		i := infoOf(d)
+		i.Builtin = true
+		list = append(list, i)
+	}
+	locked, err := host.ReadLock(host.LockFile)
+	if err != nil {
+		return err
+	}
+	for _, l := range locked { // listed without being run
+		list = append(list, objectiveInfo{Name: l.Name, Version: l.Version, Path: l.Path, SHA256: l.SHA256, Options: []optionInfo{}})
+	}
+	if asJSON {
+		return ui.JSON(w, list)
+	}
+	t := ui.NewTable("NAME", "VERSION", "FROM", "WHAT IT DOES")
+	for _, i := range list {
+		from := "built in"
+		if !i.Builtin {
+			from = i.Path
+		}
+		t.Row(i.Name, i.Version, from, i.Summary)
+	}
+	return t.Write(w)
+}
+
+func newPluginInfoCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "info NAME|PATH",
+		Short: "Describe an objective and its options",
+		Example: `  vittool plugin info mae
+  vittool plugin info ./simmim --json`,
+		Args: oneArg("an objective's name or a plugin's path"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPluginInfo(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func runPluginInfo(ctx context.Context, w io.Writer, arg string, asJSON bool) error {
+	d, err := describe(ctx, arg)
+	if err != nil {
+		return err
+	}
+	i := infoOf(d)
+	if i.Builtin, err = builtin(arg); err != nil {
+		return err
+	}
+	if !i.Builtin {
+		i.Path = arg
+		if i.SHA256, err = host.Sum(arg); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return ui.JSON(w, i)
+	}
+	t := ui.NewTable()
+	t.Row("name", i.Name)
+	t.Row("version", i.Version)
+	t.Row("summary", i.Summary)
+	t.Row("paper", i.Paper)
+	t.Row("license", i.License)
+	if !i.Builtin {
+		t.Row("program", i.Path)
+		t.Row("sha256", i.SHA256)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	if len(i.Options) == 0 {
+		return nil
+	}
+	options := ui.NewTable("OPTION", "TYPE", "DEFAULT", "VALID", "WHAT IT DOES")
+	for _, o := range i.Options {
+		options.Row(configs.OptionsKey+"."+o.Key, o.Type, o.Default, o.Valid, o.Help)
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return options.Write(w)
+}
+
+func newPluginLockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "lock PATH ...",
+		Short: "Pin plugins by their SHA-256 in " + host.LockFile,
+		Long: `Start each plugin once, and write its name, version and SHA-256 to
+` + host.LockFile + ` in this folder. From then on a changed file is refused before it is
+started. A plugin is a program that runs with your rights: lock what you trust.`,
+		Example: `  vittool plugin lock ./simmim`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return oneArg("a plugin's path")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPluginLock(cmd.Context(), cmd.OutOrStdout(), args)
+		},
+	}
+}
+
+func runPluginLock(ctx context.Context, w io.Writer, paths []string) error {
+	locked, err := host.ReadLock(host.LockFile)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		ours, err := builtin(path)
+		if err != nil {
+			return err
+		}
+		if ours {
+			return &usageError{path + " is built in: there is no file to pin", ""}
+		}
+		// The sum is taken first: what is started is what is pinned.
+		sum, err := host.Sum(path)
+		if err != nil {
+			return &host.PluginError{Plugin: path, Kind: host.Start, Text: err.Error(), Err: err}
+		}
+		d, err := host.Describe(ctx, host.Options{Path: path, Checksum: sum})
+		if err != nil {
+			return err
+		}
+		kept := locked[:0]
+		for _, l := range locked {
+			if l.Path != path {
+				kept = append(kept, l)
+			}
+		}
+		locked = append(kept, host.Locked{Path: path, Name: d.Name, Version: d.Version, SHA256: sum})
+		if _, err := fmt.Fprintf(w, "%s: %s %s, sha256 %s\n", path, d.Name, d.Version, sum); err != nil {
+			return err
+		}
+	}
+	return host.WriteLock(host.LockFile, locked)
+}
+
+func newPluginVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "verify",
+		Short:   "Compare pinned plugins with " + host.LockFile,
+		Example: "  vittool plugin verify",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPluginVerify(cmd.OutOrStdout())
+		},
+	}
+}
+
+func runPluginVerify(w io.Writer) error {
+	locked, err := host.ReadLock(host.LockFile)
+	if err != nil {
+		return err
+	}
+	if len(locked) == 0 {
+		_, err := fmt.Fprintf(w, "no plugin is pinned: there is no %s in this folder\n", host.LockFile)
+		return err
+	}
+	var wrong []error
+	t := ui.NewTable()
+	for _, l := range locked {
+		state := stateOK
+		if got, err := host.Sum(l.Path); err != nil {
+			state = stateFail
+			wrong = append(wrong, err)
+		} else if got != l.SHA256 {
+			state = stateFail
+			wrong = append(wrong, fmt.Errorf("its SHA-256 is %s, not %s", got, l.SHA256))
+		}
+		t.Row(state, l.Path, l.Name, l.Version)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return &host.PluginError{Plugin: host.LockFile, Kind: host.Checksum, Err: errors.Join(wrong...),
+			Text: fmt.Sprintf("%d of %d files are not the ones that were locked (%v); if you changed one on purpose, lock it again", len(wrong), len(locked), wrong[0])}
+	}
+	return nil
+}
+
+// newPluginServeCommand is how vittool starts a built-in objective in a process
+// of its own; nobody calls it by hand.
+func newPluginServeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "serve NAME",
+		Hidden: true,
+		Args:   oneArg("an objective's name"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return host.ServeBuiltin(args[0])
+		},
+	}
+}
+
+// checkPlugin starts the first built-in objective in a process of its own, as
+// every run does, and takes the time.
+func checkPlugin(ctx context.Context) check {
+	c := check{Name: "plugin", State: stateOK}
+	name := objectives.Names()[0]
+	start := time.Now()
+	if _, err := host.Describe(ctx, host.Options{Name: name, Mode: host.Process}); err != nil {
+		c.State, c.Found = stateFail, err.Error()
+		c.Advice = "train with --plugin-mode inproc, which gives the same bits"
+		return c
+	}
+	took := time.Since(start)
+	c.Found = fmt.Sprintf("%s started, asked and stopped in %d ms", name, took.Milliseconds())
+	if took > 5*time.Second {
+		c.State, c.Advice = stateWarn, "starting a process is slow here: look at virus scanners and network drives"
+	}
+	return c
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/train"
+)
+
+type reconstructOptions struct {
+	from    string
+	data    string
+	to      string
+	count   int
+	seed    int
+	threads int
+	json    bool
+}
+
+func newReconstructCommand() *cobra.Command {
+	var o reconstructOptions
+	cmd := &cobra.Command{
+		Use:   "reconstruct",
+		Short: "Draw what a network predicts of hidden parts of images",
+		Long: `Draw images as the objective of a run shows them to its network: a row for each
+with the input, what was visible, the prediction, and both together. It needs a
+checkpoint of the run: an exported backbone has no decoder.`,
+		Example: `  vittool reconstruct --from runs/pictures --to reconstruction.png
+  vittool reconstruct --from runs/pictures --data holiday/ --count 16 --seed 3 --to holiday.png`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runReconstruct(cmd, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.from, "from", "", "run folder or checkpoint")
+	flags.StringVar(&o.data, "data", "", "folder of images, list file, or demo:; the run's own images when left out")
+	flags.StringVar(&o.to, "to", "", "PNG file to write")
+	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
+	flags.IntVar(&o.seed, "seed", 0, "of what is hidden")
+	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
+	switch {
+	case o.from == "":
+		return required(cmd, "from", "runs/pictures")
+	case !strings.HasSuffix(o.to, ".png"):
+		return required(cmd, "to", "reconstruction.png")
+	case o.count < 1 || o.count > 1000 || o.seed < 0 || o.threads < 0:
+		return &usageError{"--count must be 1 to 1000, --seed and --threads at least 0", ""}
+	}
+	stderr := cmd.ErrOrStderr()
+	run, err := tasks.OpenRun(o.from, func(path string, err error) {
+		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
+	})
+	if err != nil {
+		return err
+	}
+	if o.data != "" {
+		run.Config.Data.Path = o.data
+	}
+	engine, err := newEngine(o.threads)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	results, err := reconstruct(cmd.Context(), run, engine, o.count, uint64(o.seed), "")
+	if err != nil {
+		return err
+	}
+	type picture struct {
+		Name  string  `json:"name"`
+		File  string  `json:"file"`
+		Error float64 `json:"error"` // root mean square over hidden pixels, levels of 0 to 255
+	}
+	var written []picture
+	for i, r := range results {
+		path := o.to
+		if i > 0 { // an objective may predict several
+			path = strings.TrimSuffix(o.to, ".png") + "-" + r.Name + ".png"
+		}
+		if err := pictures.WritePNG(path, r.Grid); err != nil {
+			return err
+		}
+		written = append(written, picture{r.Name, path, r.Error})
+	}
+	if o.json {
+		return ui.JSON(cmd.OutOrStdout(), written)
+	}
+	for _, w := range written {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s after step %d, error %.1f of 255 levels over hidden pixels\n", w.File, w.Name, run.Step, w.Error); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconstruct draws count images of the run's data.
+func reconstruct(ctx context.Context, run *tasks.Run, engine *core.Engine, count int, seed uint64, mode host.Mode) ([]tasks.Reconstruction, error) {
+	d := run.Config.Data
+	src, err := data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return run.Reconstruct(ctx, engine, tasks.ReconstructOptions{Images: src, Count: count, Seed: seed, Mode: mode})
+}
+
+// pictureDrawer draws what a person wants to see of a run in progress: the loss
+// curve and, for objectives that predict images, some of those.
+func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string, step int) error {
+	return func(runDir string, step int) error {
+		if _, err := drawCurve(runDir); err != nil {
+			return fmt.Errorf("draw loss curve: %w", err)
+		}
+		run, err := tasks.OpenRun(runDir, nil)
+		if err != nil {
+			return err
+		}
+		engine, err := core.NewEngine(cfg.Run.Threads)
+		if err != nil {
+			return err
+		}
+		defer engine.Close()
+		// A second process would only be started to be stopped again.
+		results, err := reconstruct(ctx, run, engine, 8, 0, host.Inproc)
+		if errors.Is(err, tasks.ErrNoPicture) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range results {
+			path := filepath.Join(runDir, train.PicturesDir, fmt.Sprintf("%s-%08d.png", r.Name, step))
+			if err := pictures.WritePNG(path, r.Grid); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

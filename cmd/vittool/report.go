@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/train"
+)
+
+func newReportCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "report RUN",
+		Short: "Sum up a run folder and draw its loss curve",
+		Example: `  vittool report runs/mae-vit_micro_patch4_32
+  vittool report runs/pictures --json`,
+		Args: oneArg("the folder of a run"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runReport(cmd.OutOrStdout(), args[0], asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// runReportResult is what `vittool report --json` prints.
+type runReportResult struct {
+	Run         string      `json:"run"`
+	Info        *train.Info `json:"info"`
+	Epochs      []epochRow  `json:"epochs"`
+	Checkpoints []string    `json:"checkpoints"`
+	Curve       string      `json:"curve"`
+}
+
+type epochRow struct {
+	Step  int     `json:"step"`
+	Epoch int     `json:"epoch"`
+	Loss  float64 `json:"loss"`
+}
+
+func runReport(w io.Writer, dir string, asJSON bool) error {
+	info, err := train.ReadInfo(dir)
+	if err != nil {
+		return &usageError{err.Error(), "give the folder that pretrain wrote, with --out or under runs/"}
+	}
+	curve, err := readCurve(dir)
+	if err != nil {
+		return err
+	}
+	report := runReportResult{Run: dir, Info: info, Epochs: []epochRow{}, Checkpoints: []string{}}
+	for _, e := range curve.Epochs {
+		report.Epochs = append(report.Epochs, epochRow{e.Step, e.Epoch, e.Loss})
+	}
+	list, err := train.Checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		report.Checkpoints = append(report.Checkpoints, c.Path)
+	}
+	if len(curve.Steps) > 0 {
+		if report.Curve, err = drawCurve(dir); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return ui.JSON(w, report)
+	}
+	return report.write(w)
+}
+
+func (r *runReportResult) write(w io.Writer) error {
+	t := ui.NewTable()
+	i := r.Info
+	t.Row("run", r.Run)
+	t.Row("state", fmt.Sprintf("%s, step %d of %d", i.Status, i.Step, i.TotalSteps))
+	if i.Error != "" {
+		t.Row("error", i.Error)
+	}
+	t.Row("objective", fmt.Sprintf("%s %s", i.Objective.Name, i.Objective.Version))
+	t.Row("model", i.Model)
+	t.Row("data", fmt.Sprintf("%s, %d images", i.Data.Path, i.Data.Images))
+	t.Row("seed", fmt.Sprint(i.Seed))
+	t.Row("machine", fmt.Sprintf("%s/%s, %d threads, %s kernels", i.Machine.OS, i.Machine.Arch, i.Machine.Threads, i.Machine.Kernels))
+	t.Row("time", fmt.Sprintf("started %s, last written %s", i.Started.Format(time.DateTime), i.Updated.Format(time.DateTime)))
+	if n := len(r.Checkpoints); n > 0 {
+		t.Row("checkpoint", r.Checkpoints[n-1])
+	}
+	if r.Curve != "" {
+		t.Row("curve", r.Curve)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	if len(r.Epochs) == 0 {
+		return nil
+	}
+	losses := ui.NewTable("EPOCH", "STEP", "LOSS")
+	every := (len(r.Epochs) + 19) / 20 // twenty lines show a curve
+	for n, e := range r.Epochs {
+		if (n+1)%every == 0 || n == 0 || n == len(r.Epochs)-1 {
+			losses.Row(fmt.Sprint(e.Epoch), fmt.Sprint(e.Step), fmt.Sprintf("%.5f", e.Loss))
+		}
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return losses.Write(w)
+}
+
+func readCurve(dir string) (*pictures.Curve, error) {
+	path := filepath.Join(dir, train.MetricsFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	defer f.Close()
+	curve, err := pictures.ReadCurve(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return curve, nil
+}
+
+// drawCurve draws RUN/pictures/loss.png from the metrics and returns its path.
+func drawCurve(dir string) (string, error) {
+	curve, err := readCurve(dir)
+	if err != nil {
+		return "", err
+	}
+	img, err := curve.Draw(filepath.Base(dir))
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, train.PicturesDir, "loss.png")
+	return path, pictures.WritePNG(path, img)
+}

@@ -1,0 +1,71 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/vittool/vittool/train"
+)
+
+// Log passes progress on and keeps what was said in the run folder's log.txt.
+// The folder is known once the run starts; what was said before is kept until then.
+type Log struct {
+	train.Progress
+	file    io.WriteCloser
+	log     *slog.Logger
+	pending []string
+}
+
+// WithLog adds a log to a way of showing progress.
+func WithLog(p train.Progress) *Log { return &Log{Progress: p} }
+
+// Start opens the log. That it can't be written is said and does not stop a run:
+// what the run itself can't write, it stops for.
+func (l *Log) Start(p train.Plan) {
+	l.Progress.Start(p)
+	f, err := os.OpenFile(filepath.Join(p.RunDir, train.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		l.Progress.Event(fmt.Sprintf("no log is kept: %v", err))
+		return
+	}
+	l.file = f
+	l.log = slog.New(slog.NewTextHandler(f, nil))
+	l.log.Info("start", "objective", p.Objective, "model", p.Model, "images", p.Images,
+		"batch", p.BatchSize, "first_step", p.FirstStep, "steps", p.TotalSteps)
+	for _, message := range l.pending {
+		l.log.Info(message)
+	}
+	l.pending = nil
+}
+
+// Event passes a message on and logs it.
+func (l *Log) Event(message string) {
+	l.Progress.Event(message)
+	if l.log == nil {
+		l.pending = append(l.pending, message)
+		return
+	}
+	l.log.Info(message)
+}
+
+// Done logs how the run ended.
+func (l *Log) Done(r *train.Result) {
+	l.Progress.Done(r)
+	if l.log != nil && r != nil {
+		l.log.Info("end", "step", r.Step, "loss", r.Loss, "digest", r.Digest, "seconds", r.ElapsedS,
+			"images_per_s", r.ImagesPerS, "interrupted", r.Interrupted)
+	}
+}
+
+// Close logs the error that ended a run, if any, and closes the log.
+func (l *Log) Close(err error) {
+	if l.log != nil && err != nil {
+		l.log.Error("stopped", "error", err.Error())
+	}
+	if l.file != nil {
+		_ = l.file.Close() // nothing that matters is only in the log
+	}
+}
