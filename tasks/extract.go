@@ -110,6 +110,7 @@ func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o 
 func (f *Features) add(src data.Source, id int, label int32, parts [][]float32) {
 	f.Rows++
 	f.Names = append(f.Names, src.Name(id))
+	f.IDs = append(f.IDs, id)
 	if f.Classes != nil {
 		f.Labels = append(f.Labels, label)
 	}

@@ -16,6 +16,7 @@ type Features struct {
 	Labels    []int32   // [Rows] class of each row, or nil
 	Classes   []string  // class names, or nil when only numbers are known
 	Names     []string  // [Rows] where each row comes from, or nil
+	IDs       []int     // [Rows] place of each row's image in its source, or nil for 0, 1, …
 }
 
 // ClassCount is the number of named classes, or one more than the largest

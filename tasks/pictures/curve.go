@@ -31,6 +31,10 @@ type CurvePoint struct {
 	LR          float64 // learning rate; 0 where it was not noted
 }
 
+// mostPoints is the number of points of a line: about one per pixel. The
+// rasterizer's time grows with the square of a dense zigzag.
+const mostPoints = 700
+
 // maxLine bounds one line of metrics.jsonl.
 const maxLine = 1 << 20
 
@@ -91,7 +95,7 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	loss.Y.Label.Text = "loss"
 	steps, rate := plotter.XYs{}, plotter.XYs{}
 	highestRate := 0.0
-	for _, p := range thin(c.Steps, 4000) {
+	for _, p := range thin(c.Steps, mostPoints) {
 		steps = append(steps, plotter.XY{X: float64(p.Step), Y: p.Loss})
 		rate = append(rate, plotter.XY{X: float64(p.Step), Y: p.LR})
 		highestRate = max(highestRate, p.LR)

@@ -83,7 +83,7 @@ func (g Grid) Draw() (*image.RGBA, error) {
 	}
 	for j := range widths {
 		if widths[j] == 0 {
-			widths[j] = longest
+			widths[j] = gap // an empty column sets others apart
 		}
 		if j < len(g.Columns) {
 			widths[j] = max(widths[j], min(textWidth(g.Columns[j]), longest+gap))
