@@ -52,7 +52,7 @@ var (
 func reach(p *program, run string, m moment, random *rand.Rand) (below []process, ok bool) {
 	p.t.Helper()
 	from := loggedSteps(run)
-	wait := 1 + random.IntN(4)
+	wait := 1 + random.IntN(3)
 	ok = p.until("more steps", func() bool { return loggedSteps(run) >= from+wait })
 	if !ok {
 		return nil, false

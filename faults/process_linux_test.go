@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 
 // steps and checkpointEvery size the run that is disturbed.
 const (
-	steps           = 24
+	steps           = 14
 	checkpointEvery = 2
 )
 
@@ -59,7 +59,7 @@ const (
 func pretrain(run string, more ...string) []string {
 	return append([]string{
 		"pretrain", "--objective", "mae", "--model", "vit_micro_patch4_32", "--data", "demo:",
-		"--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "32", "--seed", "7", "--threads", "2",
+		"--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "8", "--seed", "7", "--threads", "2",
 		fmt.Sprintf("run.checkpoint_every=%d steps", checkpointEvery), "run.keep=0", "run.log_every=1", "run.pictures_every=never",
 	}, more...)
 }
