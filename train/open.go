@@ -200,6 +200,7 @@ func (r *run) openObjective(ctx context.Context) (err error) {
 		Mode: host.Mode(o.Mode), Config: o.Options, Seed: uint64(r.cfg.Run.Seed), Batch: r.cfg.Train.BatchSize,
 		TotalSteps: r.total, StepsPerEpoch: r.stepsPerEpoch, DatasetSize: r.source.Len(),
 		Backbone: program.BackboneInfo(r.network, mean, std), LogWriter: r.logFile,
+		StartDeadline: seconds(o.Deadline), CallDeadline: seconds(o.Deadline),
 	}
 	if o.Plugin != "" {
 		options.Path, options.Lock = o.Plugin, host.LockFile
@@ -214,6 +215,8 @@ func (r *run) openObjective(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // build makes parameters, the graph for a full batch and the optimizer.
 func (r *run) build(ctx context.Context) error {

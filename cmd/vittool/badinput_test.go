@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/train"
 )
 
 // tiny are the settings of a run that takes no time.
@@ -57,22 +59,31 @@ func TestBadInput(t *testing.T) {
 			if there := err == nil; there != c.run {
 				t.Errorf("run folder there: %v, want %v", there, c.run)
 			}
-			if c.code != exitDone {
-				mustHaveNoCheckpoint(t, filepath.Join(dir, "run"))
+			if c.run && c.code != exitDone {
+				mustSayFailed(t, filepath.Join(dir, "run"))
 			}
 			mustHaveNoTemporaryFile(t, dir)
 		})
 	}
 }
 
-func mustHaveNoCheckpoint(t *testing.T, run string) {
+// mustSayFailed checks that the folder of a run that failed says so, and that
+// its newest checkpoint is of the step that it says it came to.
+func mustSayFailed(t *testing.T, run string) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(run, "checkpoints", "*"))
+	info, err := train.ReadInfo(run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range found {
-		t.Errorf("a run that failed before its first step left %s", path)
+	if info.Status != train.StatusFailed || info.Error == "" {
+		t.Errorf("run.json says %q with error %q", info.Status, info.Error)
+	}
+	list, err := train.Checkpoints(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) == 0 || list[len(list)-1].Step != info.Step {
+		t.Errorf("run.json says step %d, checkpoints are %v", info.Step, list)
 	}
 }
 
@@ -93,7 +104,7 @@ func badFolders() []badInput {
 	data := pretrainTiny("--data", "pictures")
 	return []badInput{
 		{name: "missing folder", args: data, code: exitData, want: []string{"pictures", "does not exist"}},
-		{name: "empty folder", args: data, code: exitData, want: []string{"pictures", "no image"},
+		{name: "empty folder", args: data, code: exitData, want: []string{"pictures", "is an empty folder", "put .jpg"},
 			setup: func(t *testing.T, dir string) { mkdir(t, dir, "pictures") }},
 		{name: "no images in folder", args: data, code: exitData, want: []string{"pictures"},
 			setup: func(t *testing.T, dir string) { writeTo(t, dir, "pictures/notes.txt", []byte("hello")) }},
@@ -260,6 +271,7 @@ func TestBadResume(t *testing.T) {
 		return
 	}
 	newest := filepath.Join("run", "checkpoints", "step-00000002.safetensors")
+	first := filepath.Join("run", "checkpoints", "step-00000000.safetensors")
 	older := filepath.Join("run", "checkpoints", "step-00000001.safetensors")
 	damage := func(path string, how func(b []byte) []byte) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
@@ -283,9 +295,13 @@ func TestBadResume(t *testing.T) {
 		{"another model", nil, []string{"--model", "vit_tiny_patch4_32"}, exitUsage, []string{"model.name", "vit_tiny_patch4_32", "vit_micro_patch4_32"}},
 		{"another option", nil, []string{"objective.options.decoder_dim=32"}, exitUsage, []string{"objective.options"}},
 		{"other images", nil, []string{"--data", "demo:?count=100"}, exitData, []string{"demo:?count=100", "not those the run was started with"}},
-		{"newest cut short", damage(newest, cut), nil, exitDone, []string{"step-00000002", "step-00000001"}},
-		{"newest with one bit flipped", damage(newest, flip), nil, exitDone, []string{"step-00000002"}},
-		{"all damaged", func(t *testing.T, dir string) { damage(newest, cut)(t, dir); damage(older, flip)(t, dir) }, nil, exitFailure, []string{"step-00000001", "whole"}},
+		{"newest cut short", damage(newest, cut), nil, exitDone, []string{"step-00000002", "truncated", "resumed after step 1"}},
+		{"newest with one bit flipped", damage(newest, flip), nil, exitDone, []string{"step-00000002", "SHA-256", "resumed after step 1"}},
+		{"all damaged", func(t *testing.T, dir string) {
+			damage(newest, cut)(t, dir)
+			damage(older, flip)(t, dir)
+			damage(first, cut)(t, dir)
+		}, nil, exitFailure, []string{"step-00000001", "none of the 3 checkpoints"}},
 		{"started anew over a run", nil, []string{"again"}, exitUsage, []string{"run.out", "--resume"}},
 	}
 	for _, c := range cases {
