@@ -80,6 +80,7 @@ func TestHostKilled(t *testing.T) {
 	want := reference(t)
 	random := rand.New(rand.NewPCG(*seed, 1))
 	for done := 0; done < *kills; {
+		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 		for chain := true; chain; {
 			args := pretrain(run)
@@ -112,6 +113,9 @@ func TestHostKilled(t *testing.T) {
 		if got := finalDigest(t, run); got != want {
 			t.Fatalf("weights differ from those of the undisturbed run: %s, want %s", got, want)
 		}
+		if done == before {
+			t.Fatal("a whole run went by without a moment to kill it: is it too short, or the objective no process of its own?")
+		}
 	}
 }
 
@@ -121,6 +125,7 @@ func TestObjectiveKilled(t *testing.T) {
 	want := reference(t)
 	random := rand.New(rand.NewPCG(*seed, 2))
 	for done := 0; done < *kills; {
+		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 		p := command(t, tmp, pretrain(run)).start()
 		var all []process
@@ -160,6 +165,9 @@ func TestObjectiveKilled(t *testing.T) {
 		mustBeTidy(t, run, tmp)
 		if got := finalDigest(t, run); got != want {
 			t.Fatalf("weights differ from those of the undisturbed run: %s, want %s", got, want)
+		}
+		if done == before {
+			t.Fatal("a whole run went by without a moment to kill it: is it too short, or the objective no process of its own?")
 		}
 	}
 }
