@@ -143,11 +143,13 @@ type builder struct {
 	nodes   map[*Node]*gorgonia.Node
 	grads   map[*memory]*gorgonia.Node
 	last    *gorgonia.Node // the step before
+	made    map[*gorgonia.Node]bool
+	merged  string // says which node gorgonia merged with another
 	chained bool
 }
 
 func newBuilder(e *Executable, salt uint64) *builder {
-	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, chained: true}
+	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, made: map[*gorgonia.Node]bool{}, chained: true}
 }
 
 // build compiles the plan for gorgonia's tape machine.
@@ -177,8 +179,25 @@ func (e *Executable) build() (err error) {
 	}
 }
 
-// collision names two nodes of equal hash, which gorgonia would merge.
+// apply adds an op. gorgonia returns an older node when it takes the new one for
+// equal.
+func (b *builder) apply(x gorgonia.Op, operands ...*gorgonia.Node) (*gorgonia.Node, error) {
+	n, err := gorgonia.ApplyOp(x, operands...)
+	if err != nil {
+		return nil, err
+	}
+	if b.made[n] {
+		b.merged = fmt.Sprintf("node %s was merged with an equal one", n.Name())
+	}
+	b.made[n] = true
+	return n, nil
+}
+
+// collision names two nodes of equal hash, which gorgonia has merged or would.
 func (b *builder) collision() string {
+	if b.merged != "" {
+		return b.merged
+	}
 	seen := map[uint32]*gorgonia.Node{}
 	for _, n := range b.graph.AllNodes() {
 		h := n.Hashcode()
@@ -293,7 +312,7 @@ func (b *builder) add(s *step) error {
 		x.result, result = x.outputs[0], s.op.out[0].shape
 	}
 	b.sign(&x.signature, name, operands, result)
-	n, err := gorgonia.ApplyOp(x, operands...)
+	n, err := b.apply(x, operands...)
 	if err != nil {
 		return err
 	}
@@ -321,7 +340,7 @@ func (b *builder) add(s *step) error {
 func (b *builder) pick(from *gorgonia.Node, name string, shape Shape, v gorgonia.Value) (*gorgonia.Node, error) {
 	x := &pick{value: v}
 	b.sign(&x.signature, name, gorgonia.Nodes{from}, shape)
-	return gorgonia.ApplyOp(x, from)
+	return b.apply(x, from)
 }
 
 // name is what a step is called in the graph.
@@ -424,7 +443,7 @@ func (x *instruction) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (go
 		if main == nil {
 			y.result = v
 			x.builder.sign(&y.signature, s.name(), operands, x.builder.shapeOf(inputs[k]))
-			main, err = gorgonia.ApplyOp(y, operands...)
+			main, err = x.builder.apply(y, operands...)
 			result[k] = main
 		} else {
 			result[k], err = x.builder.pick(main, s.name(), x.builder.shapeOf(inputs[k]), v)
