@@ -21,7 +21,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
 	"github.com/vittool/vittool/data/pixels"
@@ -183,16 +182,4 @@ func decodeBMP(b []byte, _ Options) (*raster, error) {
 		return nil, err
 	}
 	return rasterOf(m), nil
-}
-
-func tiffConfig(r io.Reader) (image.Config, error) { return tiff.DecodeConfig(r) }
-
-func decodeTIFF(b []byte, _ Options) (*raster, error) {
-	m, err := tiff.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	r := rasterOf(m)
-	r.orientation = Orientation(b)
-	return r, nil
 }

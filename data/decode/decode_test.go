@@ -8,11 +8,15 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
+
+	"github.com/vittool/vittool/data/pixels"
 )
 
 func gradient(w, h int) *image.RGBA {
@@ -106,6 +110,131 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestPillow compares with what Pillow 13 read from the same files; its
+// answers lie beside them as PNG. JPEG may differ by the rounding of the
+// inverse cosine transform, everything else not at all.
+func TestPillow(t *testing.T) {
+	truths, err := filepath.Glob("testdata/*.*.png")
+	if err != nil || len(truths) < 20 {
+		t.Fatalf("%d files in testdata: %v", len(truths), err)
+	}
+	for _, truth := range truths {
+		name := strings.TrimSuffix(truth, ".png")
+		tolerance := 0
+		if strings.HasSuffix(name, ".jpg") {
+			tolerance = 3
+		}
+		var got, want *pixels.Image
+		for path, m := range map[string]**pixels.Image{name: &got, truth: &want} {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *m, err = Decode(b, Options{}); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+		}
+		if got.W != want.W || got.H != want.H {
+			t.Errorf("%s: %dx%d, Pillow says %dx%d", name, got.W, got.H, want.W, want.H)
+			continue
+		}
+		worst := 0
+		for i, v := range got.Pix {
+			worst = max(worst, int(v)-int(want.Pix[i]), int(want.Pix[i])-int(v))
+		}
+		if worst > tolerance {
+			t.Errorf("%s: up to %d levels off", name, worst)
+		}
+	}
+}
+
+// bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being
+// 40x+20y+3k, high byte first in 16-bit files.
+func bandsTIFF(order binary.ByteOrder, w, h, c, bits int, planar bool) []byte {
+	b := []byte("II*\x00")
+	if order == binary.ByteOrder(binary.BigEndian) {
+		b = []byte("MM\x00*")
+	}
+	put := func(sample int) {
+		if bits == 16 {
+			b = order.AppendUint16(b, uint16(sample<<8|0x5a))
+		} else {
+			b = append(b, uint8(sample))
+		}
+	}
+	b = order.AppendUint32(b, 0)
+	start := len(b)
+	planes := 1
+	if planar {
+		planes = c
+	}
+	for p := range planes {
+		for i := range w * h {
+			for k := range c / planes {
+				put(40*(i%w) + 20*(i/w) + 3*(p+k))
+			}
+		}
+	}
+	each := (len(b) - start) / planes
+	offsets := len(b)
+	for p := range planes {
+		b = order.AppendUint32(b, uint32(start+p*each))
+	}
+	counts := len(b)
+	for range planes {
+		b = order.AppendUint32(b, uint32(each))
+	}
+	depths := len(b)
+	for range c {
+		b = order.AppendUint16(b, uint16(bits))
+	}
+	order.PutUint32(b[4:], uint32(len(b)))
+	type entry struct{ tag, kind, count, value int }
+	entries := []entry{{256, 4, 1, w}, {257, 4, 1, h}, {258, 3, c, depths}, {259, 4, 1, 1}, {262, 4, 1, 1},
+		{273, 4, planes, offsets}, {277, 4, 1, c}, {278, 4, 1, h}, {279, 4, planes, counts}, {284, 4, 1, 1}}
+	if planar {
+		entries[9].value = 2
+	} else {
+		entries[5].value, entries[8].value = start, each
+	}
+	b = order.AppendUint16(b, uint16(len(entries)))
+	for _, e := range entries {
+		b = order.AppendUint16(b, uint16(e.tag))
+		b = order.AppendUint16(b, uint16(e.kind))
+		b = order.AppendUint32(b, uint32(e.count))
+		b = order.AppendUint32(b, uint32(e.value))
+	}
+	return order.AppendUint32(b, 0)
+}
+
+func TestManyBands(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, bits := range []int{8, 16} {
+			for _, planar := range []bool{false, true} {
+				b := bandsTIFF(order, 3, 2, 5, bits, planar)
+				m, err := Decode(b, Options{Channels: 5})
+				if err != nil {
+					t.Errorf("%v, %d bits, planar %v: %v", order, bits, planar, err)
+					continue
+				}
+				for i, v := range m.Pix {
+					x, y, k := i/5%3, i/15, i%5
+					if want := uint8(40*x + 20*y + 3*k); v != want {
+						t.Errorf("%v, %d bits, planar %v: sample %d is %d, want %d", order, bits, planar, i, v, want)
+						break
+					}
+				}
+				if _, err := Decode(b, Options{}); err == nil || !strings.Contains(err.Error(), "5 channels and data.channels is 3") {
+					t.Errorf("five bands read as three: %v", err)
+				}
+				if _, err := Decode(b[:len(b)-60], Options{Channels: 5}); err == nil {
+					t.Error("a cut file is accepted")
+				}
+			}
+		}
+	}
+}
+
 // TestCutShort cuts every format at every length: nothing but the whole file
 // may be accepted, except where only a trailer is missing that holds no
 // pixels.
@@ -194,6 +323,20 @@ func FuzzDecode(f *testing.F) {
 	for _, b := range files(f) {
 		f.Add(b, 3)
 		f.Add(b[:len(b)/2], 1)
+	}
+	for _, planar := range []bool{false, true} {
+		f.Add(bandsTIFF(binary.BigEndian, 3, 2, 5, 16, planar), 5)
+	}
+	samples, err := filepath.Glob("testdata/*[^g]") // all but the PNG truths, and JPEG, which is above
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range samples {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, 3)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, channels int) {
 		m, err := Decode(b, Options{Channels: channels, MaxPixels: 1 << 16})
