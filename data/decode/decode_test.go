@@ -148,11 +148,16 @@ func TestPillow(t *testing.T) {
 	}
 }
 
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
 // bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being
 // 40x+20y+3k, high byte first in 16-bit files.
-func bandsTIFF(order binary.ByteOrder, w, h, c, bits int, planar bool) []byte {
+func bandsTIFF(order byteOrder, w, h, c, bits int, planar bool) []byte {
 	b := []byte("II*\x00")
-	if order == binary.ByteOrder(binary.BigEndian) {
+	if order == byteOrder(binary.BigEndian) {
 		b = []byte("MM\x00*")
 	}
 	put := func(sample int) {
@@ -208,7 +213,7 @@ func bandsTIFF(order binary.ByteOrder, w, h, c, bits int, planar bool) []byte {
 }
 
 func TestManyBands(t *testing.T) {
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+	for _, order := range []byteOrder{binary.LittleEndian, binary.BigEndian} {
 		for _, bits := range []int{8, 16} {
 			for _, planar := range []bool{false, true} {
 				b := bandsTIFF(order, 3, 2, 5, bits, planar)
