@@ -49,13 +49,15 @@ func (d *DropPath) Draw(seed, step uint64, pass string, ids []uint64) {
 			if n == nil {
 				continue
 			}
+			rng := core.NewRNG(seed, "drop_path", pass, step, 2*i+branch)
 			for j := range n.Value() {
 				id := uint64(j)
-				if j < len(ids) {
-					id = ids[j]
+				if len(ids) > 0 {
+					id = ids[j%len(ids)] + uint64(j/len(ids))<<48 // further views of the same samples
 				}
+				rng.SetCounter(id)
 				f := float32(0)
-				if core.NewRNG(seed, "drop_path", pass, step, id, uint64(2*i+branch)).Float64() < keep {
+				if rng.Float64() < keep {
 					f = float32(1 / keep)
 				}
 				n.Value()[j] = f

@@ -21,12 +21,13 @@ type MAE struct {
 	DecoderDepth int     `option:"decoder_depth" min:"0" help:"blocks of the decoder"`
 	DecoderHeads int     `option:"decoder_heads" min:"1" help:"attention heads of the decoder"`
 	MLPRatio     float64 `option:"mlp_ratio" above:"0" help:"hidden width of the decoder's MLPs divided by decoder_dim"`
+	QKVBias      bool    `option:"decoder_qkv_bias" help:"biases of queries, keys and values in the decoder"`
 }
 
 // New returns the objective with the defaults of the paper: 75 % hidden, normalised
 // pixels, a decoder 512 wide with 8 blocks and 16 heads for every backbone.
 func New() *MAE {
-	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4}
+	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4, QKVBias: true}
 }
 
 // Info implements sdk.Objective.
@@ -63,8 +64,12 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	token := b.Param("mask_token", []int{1, 1, o.DecoderDim}, sdk.InitNormal(.02)) // decayed, as in the official code
 	x = b.RestoreTokens(x, token, mask)                                            // [B,1+L,D']
 	x = b.AddPositions(x, b.SinCosColumn("decoder_pos_embed", image, o.DecoderDim, 1), 0)
+	var options []sdk.LayerOption
+	if !o.QKVBias {
+		options = append(options, sdk.WithoutBias())
+	}
 	for i := range o.DecoderDepth {
-		x = b.Block(fmt.Sprintf("decoder_blocks.%d", i), x, o.DecoderHeads, int(float64(o.DecoderDim)*o.MLPRatio))
+		x = b.Block(fmt.Sprintf("decoder_blocks.%d", i), x, o.DecoderHeads, int(float64(o.DecoderDim)*o.MLPRatio), options...)
 	}
 	x = b.LayerNorm("decoder_norm", x)
 	x = b.Linear("decoder_pred", x, b.PatchDim())

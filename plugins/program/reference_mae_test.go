@@ -34,6 +34,7 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	options, err := json.Marshal(map[string]any{
 		"mask_ratio": cfg.MaskRatio, "norm_pix_loss": cfg.NormPixLoss, "mlp_ratio": cfg.MLPRatio,
 		"decoder_dim": cfg.DecDim, "decoder_depth": cfg.DecDepth, "decoder_heads": cfg.DecHeads,
+		"decoder_qkv_bias": cfg.QKVBias == nil || *cfg.QKVBias,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +204,8 @@ func maeCase(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the plan keeps %d patches, the reference %d", c, m.keep, *cfg.LenKeep)
 	}
 	m.load(t, c)
+	readsAll(t, c, "param.", "input.images", "input.noise", "out.", "loss", "grad.", "traj.input.images.", "traj.input.noise.",
+		"traj.param.", "traj.losses", "traj.lr", "traj.wd")
 	noise := c.F32(t, "input.noise")
 	keep := m.step(t, c.F32(t, "input.images"), noise)
 
@@ -224,27 +227,38 @@ func maeCase(t *testing.T, c *golden.Case) {
 	}
 	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
 	compareTrainable(t, c, m, cfg)
+	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
 	for _, name := range cfg.Trainable {
 		compareGradient(t, c, m.Exec(), name, m.parameter(name))
 	}
 	if cfg.Trajectory != nil {
 		maeTrajectory(t, c, m, cfg.Trajectory)
+	} else if n := c.Names("traj."); len(n) > 0 {
+		t.Errorf("%s: there is a trajectory and no recipe for it", c)
 	}
 }
 
 // compareTrainable holds the set of trained parameters against the reference's.
 func compareTrainable(t *testing.T, c *golden.Case, m *maeModel, cfg caseConfig) {
 	t.Helper()
-	var trained, frozen []string
+	var frozen []string
 	for _, p := range m.StudentParameters() {
 		if p.Frozen {
 			frozen = append(frozen, officialName(p))
-		} else {
+		}
+	}
+	sameNames(t, c, "trainable", trainedNames(m), cfg.Trainable)
+	sameNames(t, c, "frozen", frozen, cfg.Frozen)
+}
+
+func trainedNames(m *maeModel) []string {
+	var trained []string
+	for _, p := range m.StudentParameters() {
+		if !p.Frozen {
 			trained = append(trained, officialName(p))
 		}
 	}
-	sameNames(t, c, "trainable", trained, cfg.Trainable)
-	sameNames(t, c, "frozen", frozen, cfg.Frozen)
+	return trained
 }
 
 func sameNames(t *testing.T, c *golden.Case, what string, got, want []string) {
@@ -287,16 +301,20 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 
 	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
 	optimizer := core.NewAdamW(newEngine(t), core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	var losses, rates []float64
+	var losses, rates, decays []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))
 		losses = append(losses, m.Loss())
 		lr := schedule.At(r.FirstIteration + s)
-		rates = append(rates, lr)
+		rates, decays = append(rates, lr), append(decays, r.WeightDecay)
 		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, lr, r.WeightDecay)
 	}
 	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
 	c.CompareFloat64(t, golden.ViT, "traj.losses", losses)
+	if c.Has("traj.wd") {
+		c.CompareFloat64(t, golden.ViT, "traj.wd", decays)
+	}
+	sameNames(t, c, "trajectory", stripped(c.Names("traj.param."), "traj.param."), trainedNames(m))
 	for _, name := range c.Names("traj.param.") {
 		p := m.parameter(strings.TrimPrefix(name, "traj.param."))
 		if p == nil {

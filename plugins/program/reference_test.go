@@ -2,6 +2,8 @@ package program_test
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core"
@@ -139,4 +141,23 @@ func run(t testing.TB, e *core.Executable) {
 	if err := e.Run(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// readsAll fails if a case holds a tensor that no part of the test reads.
+func readsAll(t testing.TB, c *golden.Case, known ...string) {
+	t.Helper()
+	for _, name := range c.Names("") {
+		if !slices.ContainsFunc(known, func(k string) bool { return name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(name, k) }) {
+			t.Errorf("%s: there is no test for %s", c, name)
+		}
+	}
+}
+
+// stripped cuts a prefix off all names.
+func stripped(names []string, prefix string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strings.TrimPrefix(n, prefix)
+	}
+	return out
 }

@@ -2,8 +2,6 @@ package program_test
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core"
@@ -24,6 +22,11 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Fatal(err)
 	}
 	loadBackbone(t, c, b)
+	readsAll(t, c, "param.", "input.images", "input.w", "out.", "loss", "grad.", "grad_input.images")
+	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
+	if n, want := len(c.Names("param.")), len(b.Weights()); n != want {
+		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
+	}
 
 	g := core.NewGraph(newEngine(t))
 	x := g.Input("images", images.Shape).RequireGrad()
@@ -150,14 +153,4 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 	if checked != len(c.Names("case.")) {
 		t.Fatalf("%s: %d of %d tensors were read", c, checked, len(c.Names("case.")))
 	}
-}
-
-// blockIndex reads the number at the end of names such as out.enc.block.3.
-func blockIndex(t testing.TB, name string) int {
-	t.Helper()
-	i, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
-	if err != nil {
-		t.Fatalf("%s has no index", name)
-	}
-	return i
 }
