@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestBuiltins(t *testing.T) {
 	for _, name := range objectives.Names() {
 		t.Run(name, func(t *testing.T) {
-			for _, r := range check.Run(context.Background(), host.Options{Name: name}, nil) {
+			for _, r := range check.Run(context.Background(), host.Options{Name: name}) {
 				if r.Err != nil {
 					t.Errorf("%s: %v", r.Name, r.Err)
 				}
@@ -94,7 +94,7 @@ func TestFindings(t *testing.T) {
 	for rule, want := range findings {
 		o := host.Options{Name: rule, Builtin: bad}
 		found := false
-		for _, r := range check.Run(context.Background(), o, nil) {
+		for _, r := range check.Run(context.Background(), o) {
 			found = found || r.Err != nil && strings.Contains(r.Err.Error(), want)
 		}
 		if !found {
