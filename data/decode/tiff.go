@@ -32,7 +32,6 @@ const (
 	tagTileHeight      = 323
 	tagTileOffsets     = 324
 	tagTileBytes       = 325
-	tagExtraSamples    = 338
 	tagSampleFormat    = 339
 
 	photoWhiteIsZero = 0
