@@ -30,9 +30,11 @@ Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 data, 4 plugin,
 		newEmbedCommand(),
 		newExportCommand(),
 		newReportCommand(),
+		newBenchCommand(),
 		newConfigCommand(),
 		newPluginCommand(),
 		newDoctorCommand(),
+		newBenchCommand(),
 		newVersionCommand(),
 	)
 }

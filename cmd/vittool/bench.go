@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/bench"
+	"github.com/vittool/vittool/configs"
+)
+
+// benchParts are what --only may name; compiled is not among the default ones,
+// because torch.compile takes minutes.
+var benchParts = []string{"kernels", "step", "boundary", "pytorch", "compiled"}
+
+type benchOptions struct {
+	settings settings
+	only     []string
+	warmup   int
+	rounds   int
+	json     bool
+	quiet    bool
+}
+
+func newBenchCommand() *cobra.Command {
+	var o benchOptions
+	cmd := &cobra.Command{
+		Use:   "bench [key=value ...]",
+		Short: "Measure the machine, the kernels and a whole training step",
+		Long: `Measure, in one run: what the cores can do at best, each kernel, a whole training
+step with its data and its objective in a process of its own, what that process
+costs, and the same step in PyTorch where Python with PyTorch is installed
+(VITTOOL_PYTHON names the interpreter). Sides that are compared take turns.
+
+The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
+		Example: `  vittool bench
+  vittool bench --only step,boundary --config mae-micro-32 --rounds 20
+  vittool bench --only kernels --json`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runBench(cmd, o, args) },
+	}
+	o.settings.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringSliceVar(&o.only, "only", benchParts[:4], "what to measure: "+strings.Join(benchParts, ", "))
+	flags.IntVar(&o.warmup, "warmup", 2, "rounds that don't count")
+	flags.IntVar(&o.rounds, "rounds", 10, "rounds that count")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the result only")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
+	for _, part := range o.only {
+		if !slices.Contains(benchParts, part) {
+			return &usageError{fmt.Sprintf("--only %s is not one of its values", part), configs.Suggest(part, benchParts)}
+		}
+	}
+	if o.warmup < 0 || o.rounds < 1 {
+		return &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
+	}
+	req := o.settings.request(overrides)
+	if len(req.Configs) == 0 {
+		req.Configs = []string{bench.Preset}
+	}
+	var weakest []configs.Setting
+	for _, s := range bench.Overrides() {
+		key, value, _ := strings.Cut(s, "=")
+		weakest = append(weakest, configs.Setting{Key: key, Value: value, Source: "bench"})
+	}
+	req.Flags = append(weakest, req.Flags...)
+	r, err := configs.Load(req)
+	if err != nil {
+		return err
+	}
+	if err := checkObjective(cmd.Context(), r); err != nil {
+		return err
+	}
+	measures := func(part string) bool { return slices.Contains(o.only, part) }
+	report, err := bench.Run(cmd.Context(), bench.Options{
+		Config: *r.Config, Warmup: o.warmup, Rounds: o.rounds,
+		Kernels: measures("kernels"), Step: measures("step"), Boundary: measures("boundary"),
+		PyTorch: measures("pytorch"), Compiled: measures("compiled"),
+		Event: func(message string) {
+			if !o.quiet {
+				fmt.Fprintln(cmd.ErrOrStderr(), message)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return report.WriteJSON(cmd.OutOrStdout())
+	}
+	return report.WriteText(cmd.OutOrStdout())
+}
