@@ -1,0 +1,119 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+)
+
+// BenchmarkMAEStep is a step of MAE: encoder on a quarter of the tokens, decoder
+// on all, gradients and AdamW. It reports the share of the machine's measured
+// peak.
+func BenchmarkMAEStep(b *testing.B) {
+	for _, c := range []maeSize{
+		{name: "vit_tiny_patch4_32", batch: 128, image: 32, patch: 4, dim: 192, depth: 12, heads: 3, decoder: 192, decoderDepth: 2, decoderHeads: 3},
+		{name: "vit_base_patch16_224", batch: 8, image: 224, patch: 16, dim: 768, depth: 12, heads: 12, decoder: 512, decoderDepth: 8, decoderHeads: 16},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			e := testEngine(b, 0)
+			exe := c.build(b, e)
+			optimizer := NewAdamW(e, AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+			step := func() {
+				if err := exe.Run(); err != nil {
+					b.Fatal(err)
+				}
+				optimizer.Step(exe.Parameters(), exe.Grad, 1e-4, 0.05)
+			}
+			step()
+			exe.Profile(true)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for b.Loop() {
+				step()
+			}
+			b.StopTimer()
+			rate := exe.FLOPs() * float64(b.N) / b.Elapsed().Seconds() / 1e9
+			b.ReportMetric(rate, "GFLOP/s")
+			b.ReportMetric(100*rate/e.Peak(), "%peak")
+			b.ReportMetric(float64(exe.Bytes())/1e6, "MB")
+			b.ReportMetric(float64(len(exe.plan.steps)), "ops")
+			if testing.Verbose() {
+				for _, p := range exe.Profiles() {
+					b.Logf("%-26s %5d calls %9.2f ms/step %8.1f GFLOP/s", p.Name, p.Calls/b.N, p.Time.Seconds()*1e3/float64(b.N), p.FLOPs/p.Time.Seconds()/1e9)
+				}
+			}
+		})
+	}
+}
+
+type maeSize struct {
+	name                            string
+	batch, image, patch, dim, depth int
+	heads, decoder, decoderDepth    int
+	decoderHeads                    int
+}
+
+func (c maeSize) build(b *testing.B, e *Engine) *Executable {
+	s := NewStore()
+	g := NewGraph(e)
+	param := func(name string, shape ...int) *Node {
+		p, err := s.Add(name, shape, Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return g.Param(p)
+	}
+	linear := func(name string, in, out int) (w, bias *Node) {
+		return param(name+".weight", out, in), param(name+".bias", out)
+	}
+	blocks := func(prefix string, x *Node, depth, d, heads int) *Node {
+		for i := range depth {
+			n := func(s string) string { return fmt.Sprintf("%s%d.%s", prefix, i, s) }
+			y := g.LayerNorm(x, param(n("n1.w"), d), param(n("n1.b"), d), 1e-6)
+			w, v := linear(n("qkv"), d, 3*d)
+			y = g.Attention(g.Linear(y, w, v), heads, nil, false)
+			w, v = linear(n("proj"), d, d)
+			x = g.LinearResidual(y, w, v, x, nil, nil)
+			y = g.LayerNorm(x, param(n("n2.w"), d), param(n("n2.b"), d), 1e-6)
+			w, v = linear(n("fc1"), d, 4*d)
+			y = g.LinearGelu(y, w, v)
+			w, v = linear(n("fc2"), 4*d, d)
+			x = g.LinearResidual(y, w, v, x, nil, nil)
+		}
+		return g.LayerNorm(x, param(prefix+"norm.w", d), param(prefix+"norm.b", d), 1e-6)
+	}
+	tokens := (c.image / c.patch) * (c.image / c.patch)
+	keep := tokens / 4
+	images := g.Input("images", Shape{c.batch, 3, c.image, c.image})
+	kept := g.InputInt("keep", Shape{c.batch, keep})
+	mask := g.Input("mask", Shape{c.batch, tokens})
+	r := NewRNG(2)
+	for i := range images.Value() {
+		images.Value()[i] = float32(r.NormFloat64())
+	}
+	for i := range c.batch {
+		for k, t := range r.Perm(tokens) {
+			if k < keep {
+				kept.Ints()[i*keep+k] = int32(t)
+			} else {
+				mask.Value()[i*tokens+t] = 1
+			}
+		}
+	}
+	w, v := linear("embed", 3*c.patch*c.patch, c.dim)
+	x := g.Linear(g.GatherTokens(g.Patchify(images, c.patch, CHW), kept), w, v)
+	pos := param("pos", 1, 1+tokens, c.dim)
+	x = g.PrependToken(param("cls", 1, 1, c.dim), g.AddPositionsAt(x, pos, kept, 1), pos)
+	x = blocks("enc", x, c.depth, c.dim, c.heads)
+	w, v = linear("dec.embed", c.dim, c.decoder)
+	x = g.RestoreTokens(g.Linear(x, w, v), param("mask", 1, 1, c.decoder), kept, tokens)
+	x = g.AddPositions(x, param("dec.pos", 1, 1+tokens, c.decoder), 0)
+	x = blocks("dec", x, c.decoderDepth, c.decoder, c.decoderHeads)
+	w, v = linear("dec.pred", c.decoder, 3*c.patch*c.patch)
+	pred := g.SliceTokens(g.Linear(x, w, v), 1, 1+tokens)
+	loss, _ := g.PatchMSE(pred, g.NormalizePatches(g.Patchify(images, c.patch, HWC)), mask)
+	exe, err := g.Compile(loss)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return exe
+}
