@@ -71,8 +71,8 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 		if m.Kind != "step" && m.Kind != "epoch" {
 			continue
 		}
-		if m.Loss == nil {
-			return nil, fmt.Errorf("metrics: line %d: a line of kind %q without a loss", n, m.Kind)
+		if m.Loss == nil || m.Step < 0 {
+			return nil, fmt.Errorf("metrics: line %d: a line of kind %q needs a loss and a step from 0 on", n, m.Kind)
 		}
 		p := CurvePoint{m.Step, int(m.Epoch), *m.Loss, m.LR}
 		if m.Kind == "step" {
@@ -95,14 +95,18 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	loss.Y.Label.Text = "loss"
 	steps, rate := plotter.XYs{}, plotter.XYs{}
 	highestRate := 0.0
+	low, high := c.lossRange()
+	// Far outside of the axis a line costs the rasterizer as many rows as it
+	// crosses, seen or not.
+	shown := func(loss float64) float64 { return min(max(loss, low-(high-low)), high+(high-low)) }
 	for _, p := range thin(c.Steps, mostPoints) {
-		steps = append(steps, plotter.XY{X: float64(p.Step), Y: p.Loss})
-		rate = append(rate, plotter.XY{X: float64(p.Step), Y: p.LR})
+		steps = append(steps, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
+		rate = append(rate, plotter.XY{X: float64(p.Step), Y: max(p.LR, 0)})
 		highestRate = max(highestRate, p.LR)
 	}
 	means := plotter.XYs{}
-	for _, p := range c.Epochs {
-		means = append(means, plotter.XY{X: float64(p.Step), Y: p.Loss})
+	for _, p := range thin(c.Epochs, mostPoints) {
+		means = append(means, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
 	}
 	loss.Add(faintGrid())
 	if len(steps) > 0 {
@@ -123,9 +127,9 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	loss.Legend.Padding = 4
 	loss.Legend.XOffs = -8
 	loss.Legend.YOffs = -4
-	last := float64(c.last().Step)
+	last := float64(c.lastStep())
 	loss.X.Min, loss.X.Max = 0, max(last, 1)
-	clipSpikes(loss, c)
+	loss.Y.Min, loss.Y.Max = low, high
 
 	plots := [][]*plot.Plot{{loss}}
 	heights := []float64{1}
@@ -152,22 +156,22 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	return canvas.Image(), nil
 }
 
-func (c *Curve) last() CurvePoint {
-	var p CurvePoint
+func (c *Curve) lastStep() int {
+	last := 0
 	for _, list := range [][]CurvePoint{c.Steps, c.Epochs} {
-		if len(list) > 0 && list[len(list)-1].Step > p.Step {
-			p = list[len(list)-1]
+		for _, p := range list {
+			last = max(last, p.Step)
 		}
 	}
-	return p
+	return last
 }
 
-// clipSpikes keeps a few large first losses from flattening all the rest: the
-// axis covers the losses from a tenth of the run on, and of the earlier ones
-// at most as much again.
-func clipSpikes(p *plot.Plot, c *Curve) {
-	from := c.last().Step / 10
-	low, high := math.Inf(1), math.Inf(-1)
+// lossRange is what the vertical axis covers: the losses from a tenth of the
+// run on, and of the earlier ones at most as much again, so that a few large
+// first losses don't flatten all the rest.
+func (c *Curve) lossRange() (low, high float64) {
+	from := c.lastStep() / 10
+	low, high = math.Inf(1), math.Inf(-1)
 	top := math.Inf(-1)
 	for _, list := range [][]CurvePoint{c.Steps, c.Epochs} {
 		for _, q := range list {
@@ -177,15 +181,11 @@ func clipSpikes(p *plot.Plot, c *Curve) {
 			}
 		}
 	}
-	if math.IsInf(high, 0) {
-		high = top
-	}
 	span := high - low
-	if span <= 0 {
+	if smallest := max(math.Abs(high), 1e-6) * 1e-6; !(span >= smallest) {
 		span = max(math.Abs(high), 1e-6) * 0.1
 	}
-	p.Y.Min = low - 0.05*span
-	p.Y.Max = min(top, high+span) + 0.05*span
+	return low - 0.05*span, min(top, high+span) + 0.05*span
 }
 
 // thin keeps at most n points: each stands for the mean of its neighbours, so

@@ -50,6 +50,8 @@ func TestCurveExtremes(t *testing.T) {
 		"no rate":     `{"kind":"step","step":1,"loss":0.7}` + "\n" + `{"kind":"step","step":2,"loss":0.7}`,
 		"epochs only": `{"kind":"epoch","step":5,"epoch":1,"loss":-3}`,
 		"long":        history(9000, 100),
+		"spikes":      `{"kind":"step","step":1,"loss":1e7}` + "\n" + strings.Repeat(`{"kind":"step","step":5000,"loss":0.7}`+"\n"+`{"kind":"step","step":9,"loss":1e9}`+"\n", 300),
+		"huge":        `{"kind":"step","step":1,"loss":1e308}` + "\n" + `{"kind":"step","step":9000000000000000,"loss":-1e308,"lr":1e308}`,
 	} {
 		c, err := ReadCurve(strings.NewReader(text + "\n"))
 		if err != nil {
@@ -72,6 +74,7 @@ func TestReadCurveRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"not JSON": {good + "loss 0.7\n", "line 2"},
 		"no loss":  {good + good + `{"kind":"step","step":3}` + "\n", "line 3: a line of kind"},
+		"a step":   {good + `{"kind":"step","step":-3,"loss":1}` + "\n", "line 2: a line of kind"},
 		"endless":  {strings.Repeat("x", maxLine+1), "longer than"},
 	} {
 		if _, err := ReadCurve(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
