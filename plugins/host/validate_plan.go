@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -132,13 +133,8 @@ func elements(what string, shape []uint64) error {
 
 func (c *planChecker) backbone() error {
 	r := c.plan.GetBackbone()
-	for _, f := range r.GetFamilies() {
-		if f == c.info.GetFamily() {
-			return nil
-		}
-	}
-	if len(r.GetFamilies()) > 0 {
-		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", r.Families, c.info.GetName(), c.info.GetFamily())
+	if f := r.GetFamilies(); len(f) > 0 && !slices.Contains(f, c.info.GetFamily()) {
+		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", f, c.info.GetName(), c.info.GetFamily())
 	}
 	if r.GetDropPath() < 0 || r.GetDropPath() >= 1 {
 		return fmt.Errorf("field backbone.drop_path is %v, valid is 0 <= x < 1", r.GetDropPath())
@@ -428,10 +424,8 @@ func (c *planChecker) ref(r *pb.Ref, user string) error {
 			if p.Name != k.Feature.GetPass() {
 				continue
 			}
-			for _, o := range p.Outputs {
-				if o == k.Feature.GetOutput() {
-					return nil
-				}
+			if slices.Contains(p.Outputs, k.Feature.GetOutput()) {
+				return nil
 			}
 		}
 		return fmt.Errorf("%s reads %v of the pass %q, which does not list it in its outputs", user, k.Feature.GetOutput(), k.Feature.GetPass())
@@ -534,11 +528,7 @@ func (c *planChecker) evaluate() error {
 		}
 	}
 	for _, u := range e.Updates {
-		known := false
-		for _, b := range e.Buffers {
-			known = known || b == u
-		}
-		if !known {
+		if !slices.Contains(e.Buffers, u) {
 			return fmt.Errorf("evaluate updates the buffer %q without reading it", u)
 		}
 	}
