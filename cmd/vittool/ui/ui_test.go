@@ -1,0 +1,154 @@
+package ui
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vittool/vittool/train"
+)
+
+var testPlan = train.Plan{
+	RunDir: "runs/x", Objective: "some", Model: "vit_micro_patch4_32", Parameters: 1_320_000,
+	Images: 2000, BatchSize: 50, StepsPerEpoch: 40, TotalSteps: 100, StepFLOPs: 1.09e10,
+}
+
+// play shows a run of 100 steps of one second each.
+func play(p train.Progress, clock *time.Time) {
+	p.Start(testPlan)
+	for step := 1; step <= testPlan.TotalSteps; step++ {
+		*clock = clock.Add(time.Second)
+		p.Step(train.Step{Step: step, Epoch: float64(step) / 40, Loss: 1 / float64(step), LearningRate: 1e-3, ImagesPerS: 50})
+	}
+	p.Event("checkpoint written")
+	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, Loss: 0.01, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
+}
+
+func TestLines(t *testing.T) {
+	cases := []struct {
+		level Level
+		steps int // lines of steps: the first, one every five seconds, the last
+		want  []string
+	}{
+		{Quiet, 0, nil},
+		{Normal, 21, []string{"run        runs/x", "1.32 M parameters", "10.9 GFLOP a step, 1.09 TFLOP in all", "step 1/100", "1m39s left", "step 100/100", "checkpoint written", "1m40s", "2 images that can't be read"}},
+		{Verbose, 100, []string{"step 42/100"}},
+	}
+	for _, c := range cases {
+		var b bytes.Buffer
+		clock := time.Unix(1e9, 0)
+		p := NewProgress(&b, false, c.level).(*lines)
+		p.now = func() time.Time { return clock }
+		play(p, &clock)
+		if n := strings.Count(b.String(), "\nstep "); n != c.steps {
+			t.Errorf("level %d: %d lines of steps, want %d:\n%s", c.level, n, c.steps, b.String())
+		}
+		for _, w := range c.want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("level %d: no %q in\n%s", c.level, w, b.String())
+			}
+		}
+		if c.level == Quiet && b.Len() > 0 {
+			t.Errorf("quiet prints %q", b.String())
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	var b bytes.Buffer
+	clock := time.Unix(1e9, 0)
+	p := NewProgress(&b, true, Normal)
+	p.Event("before the start")
+	play(p, &clock)
+	for _, w := range []string{"before the start", "runs/x", "images/s", "checkpoint written", "done"} {
+		if !strings.Contains(b.String(), w) {
+			t.Errorf("no %q in %q", w, b.String())
+		}
+	}
+}
+
+func TestInterruptedRunSaysHowToGoOn(t *testing.T) {
+	var b bytes.Buffer
+	NewProgress(&b, false, Normal).Done(&train.Result{RunDir: "runs/x", Step: 7, TotalSteps: 9, Interrupted: true})
+	if !strings.Contains(b.String(), "after step 7 of 9; go on with --resume --out runs/x") {
+		t.Errorf("it says %q", b.String())
+	}
+}
+
+func TestLog(t *testing.T) {
+	dir := t.TempDir()
+	var b bytes.Buffer
+	log := WithLog(NewProgress(&b, false, Quiet))
+	log.Event("early")
+	plan := testPlan
+	plan.RunDir = dir
+	log.Start(plan)
+	log.Event("late")
+	log.Done(&train.Result{Digest: "abc"})
+	log.Close(os.ErrClosed)
+	content, err := os.ReadFile(filepath.Join(dir, train.LogFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []string{"early", "late", "digest=abc", "file already closed"} {
+		if !bytes.Contains(content, []byte(w)) {
+			t.Errorf("the log lacks %q:\n%s", w, content)
+		}
+	}
+}
+
+func TestLogWithoutFolder(t *testing.T) {
+	var b bytes.Buffer
+	log := WithLog(NewProgress(&b, false, Normal))
+	plan := testPlan
+	plan.RunDir = filepath.Join(t.TempDir(), "nowhere")
+	log.Start(plan)
+	log.Event("late")
+	log.Close(nil)
+	if !strings.Contains(b.String(), "no log is kept") || !strings.Contains(b.String(), "late") {
+		t.Errorf("it says %q", b.String())
+	}
+}
+
+func TestTable(t *testing.T) {
+	table := NewTable("NAME", "WHAT")
+	table.Row("é", "one", "more")
+	table.Row("longer name", "", "x")
+	var b bytes.Buffer
+	if err := table.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME         WHAT\né            one   more\nlonger name        x\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+func TestCount(t *testing.T) {
+	for _, c := range []struct {
+		x    float64
+		unit string
+		want string
+	}{{0, "", "0"}, {12, "FLOP", "12 FLOP"}, {999.4, "", "999"}, {999.6, "", "1 k"}, {5.72e6, "", "5.72 M"}, {3e19, "FLOP", "30 EFLOP"}} {
+		if got := Count(c.x, c.unit); got != c.want {
+			t.Errorf("Count(%g, %q) = %q, want %q", c.x, c.unit, got, c.want)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		7300 * time.Millisecond:        "7.3s",
+		59*time.Second + 999999999:     "60.0s",
+		4*time.Minute + 5*time.Second:  "4m05s",
+		3*time.Hour + 12*time.Minute:   "3h12m",
+		59*time.Minute + 59*1000000000: "59m59s",
+	} {
+		if got := Duration(d); got != want {
+			t.Errorf("%v is written %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/train"
+)
+
+// TestWorkflow trains a little and then does with the run what a user does.
+func TestWorkflow(t *testing.T) {
+	dir := t.TempDir()
+	o := vittool(t, dir, append(pretrainTiny("--steps", "3", "run.log_every=1"), "--json")...)
+	o.mustEnd(t, exitDone, "settings of preset demo", "step 3/3")
+	var result train.Result
+	if err := json.Unmarshal([]byte(o.stdout), &result); err != nil || result.Step != 3 || result.Digest == "" {
+		t.Fatalf("result %+v, error %v, from\n%s", result, err, o.stdout)
+	}
+	for _, name := range []string{"config.yaml", "run.json", "metrics.jsonl", "log.txt", "skipped.txt",
+		"pictures/loss.png", "pictures/reconstruction-00000003.png", "checkpoints/latest", "checkpoints/step-00000003.safetensors"} {
+		if _, err := os.Stat(filepath.Join(dir, "run", name)); err != nil {
+			t.Errorf("the run has no %s", name)
+		}
+	}
+	if log, err := os.ReadFile(filepath.Join(dir, "run", "log.txt")); err != nil || !bytes.Contains(log, []byte(result.Digest)) {
+		t.Errorf("log.txt does not tell how the run ended (%v):\n%s", err, log)
+	}
+	again := vittool(t, dir, "pretrain", "--config", "run", "--out", "again", "--json", "-q")
+	again.mustEnd(t, exitDone)
+	if !strings.Contains(again.stdout, result.Digest) {
+		t.Errorf("running config.yaml again gives other weights:\n%s", again.stdout)
+	}
+
+	probes := []string{"--train", "demo:?count=60", "--test", "demo:?count=30&seed=1", "--batch-size", "16"}
+	steps := []struct {
+		name string
+		args []string
+		want []string // in what is printed
+	}{
+		{"report", []string{"report", "run"}, []string{"done, step 3 of 3", "vit_micro_patch4_32", "loss.png"}},
+		{"report as JSON", []string{"report", "run", "--json"}, []string{`"status": "done"`}},
+		{"reconstruct", []string{"reconstruct", "--from", "run", "--count", "3", "--to", "r.png"}, []string{"r.png: reconstruction after step 3"}},
+		{"reconstruct as JSON", []string{"reconstruct", "--from", "run", "--data", "demo:?seed=3", "--count", "2", "--to", "s.png", "--json"}, []string{`"file": "s.png"`}},
+		{"export", []string{"export", "--from", "run", "--to", "b.safetensors"}, []string{"b.safetensors: vit_micro_patch4_32"}},
+		{"export as JSON", []string{"export", "--from", "run", "--to", "b.safetensors", "--json"}, []string{`"step": 3`}},
+		{"knn", slices.Concat([]string{"eval", "knn", "--from", "run", "--k", "5,20"}, probes), []string{"knn 5", "knn 20", "top-1"}},
+		{"knn of the export", slices.Concat([]string{"eval", "knn", "--from", "b.safetensors", "--json"}, probes), []string{`"test_images": 30`, `"name": "knn 20"`}},
+		{"linear", slices.Concat([]string{"eval", "linear", "--from", "run", "--iterations", "5"}, probes), []string{"linear", "top-1"}},
+		{"embed", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--to", "f.npy"}, []string{"f.npy: 10 images × 128 numbers", "f.labels.npy"}},
+		{"embed both as JSON", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--pool", "both", "--to", "g.npy", "--json"}, []string{`"dim": 256`}},
+	}
+	for _, s := range steps {
+		t.Run(s.name, func(t *testing.T) {
+			o := vittool(t, dir, s.args...)
+			o.mustEnd(t, exitDone)
+			for _, w := range s.want {
+				if !strings.Contains(o.stdout, w) {
+					t.Errorf("it prints no %q:\n%s", w, o.stdout)
+				}
+			}
+		})
+	}
+	file, err := core.ReadSafetensors(filepath.Join(dir, "b.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := file.Get("blocks.5.mlp.fc2.weight"); !ok || slices.ContainsFunc(file.Names(), func(n string) bool { return strings.HasPrefix(n, "backbone.") }) {
+		t.Errorf("the export's names are not timm's: %v", file.Names())
+	}
+	if a, err := tasks.ReadNPY(filepath.Join(dir, "f.npy")); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
+		t.Errorf("features of shape %v, error %v", a.Shape, err)
+	}
+}
+
+// TestBadTasks are mistakes in the commands that use what was trained.
+func TestBadTasks(t *testing.T) {
+	cases := []struct {
+		name  string
+		setup func(t *testing.T, dir string)
+		args  []string
+		code  int
+		want  []string
+	}{
+		{"no weights named", nil, []string{"eval", "knn", "--data", "demo:"}, exitUsage, []string{"--from"}},
+		{"no data named", nil, []string{"eval", "knn", "--from", "x"}, exitUsage, []string{"--data", "--train and --test"}},
+		{"weights that are not there", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:"}, exitData, []string{"x", "no such run or weight file"}},
+		{"folder without a run", func(t *testing.T, dir string) { mkdir(t, dir, "x") }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "no checkpoint"}},
+		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitFailure, []string{"x", "not a valid safetensors file"}},
+		{"folder without train and test", func(t *testing.T, dir string) { mkdir(t, dir, "d") }, []string{"eval", "knn", "--from", "x", "--data", "d"}, exitData, []string{"d", "train and test", "--train"}},
+		{"unknown pool", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "--pool", "max"}, exitUsage, []string{"--pool max", "mean, class, both"}},
+		{"bad neighbours", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:", "--k", "0"}, exitUsage, []string{"--k"}},
+		{"embed to nowhere", nil, []string{"embed", "--from", "x", "--data", "demo:"}, exitUsage, []string{"--to"}},
+		{"reconstruct to a JPEG", nil, []string{"reconstruct", "--from", "x", "--to", "r.jpg"}, exitUsage, []string{"--to"}},
+		{"plugin that does not exist", nil, []string{"plugin", "info", "mea"}, exitUsage, []string{"did you mean mae?"}},
+		{"plugin file that does not exist", nil, []string{"plugin", "info", "./mea"}, exitPlugin, []string{"mea"}},
+		{"unknown part of the bench", nil, []string{"bench", "--only", "kernel"}, exitUsage, []string{"did you mean kernels?"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.setup != nil {
+				c.setup(t, dir)
+			}
+			vittool(t, dir, c.args...).mustEnd(t, c.code, c.want...)
+		})
+	}
+}
+
+// TestInterrupt sends the signals of Ctrl-C and of a supervisor in the middle of
+// a run: it must end with a checkpoint, and go on from there to the same weights.
+func TestInterrupt(t *testing.T) {
+	args := pretrainTiny("--steps", "40", "run.checkpoint_every=never", "run.log_every=1")
+	whole := t.TempDir()
+	vittool(t, whole, append(args, "-q")...).mustEnd(t, exitDone)
+	want := digestOf(t, filepath.Join(whole, "run"))
+	for _, signal := range []os.Signal{os.Interrupt, unix.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.Command(program, append(args, "-v")...)
+			cmd.Dir = dir
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			hung := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer hung.Stop()
+			var lines []string
+			for s := bufio.NewScanner(stderr); s.Scan(); {
+				lines = append(lines, s.Text())
+				if strings.HasPrefix(s.Text(), "step 3/") {
+					if err := cmd.Process.Signal(signal); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			_ = cmd.Wait() // the exit code is looked at
+			said := strings.Join(lines, "\n")
+			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(said, "--resume") {
+				t.Fatalf("exit code %d, want %d and a hint to --resume:\n%s", code, exitInterrupted, said)
+			}
+			info, err := train.ReadInfo(filepath.Join(dir, "run"))
+			if err != nil || info.Status != train.StatusInterrupted || info.Step < 3 || info.Step >= 40 {
+				t.Fatalf("run.json %+v, error %v", info, err)
+			}
+			vittool(t, dir, "pretrain", "--out", "run", "--resume", "-q").mustEnd(t, exitDone)
+			if got := digestOf(t, filepath.Join(dir, "run")); got != want {
+				t.Errorf("digest %s, undisturbed %s", got, want)
+			}
+		})
+	}
+}
+
+// digestOf reads the digest of a run's newest checkpoint.
+func digestOf(t *testing.T, run string) string {
+	t.Helper()
+	file, _, err := train.LatestCheckpoint(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	if err != nil || file == nil {
+		t.Fatalf("no checkpoint in %s: %v", run, err)
+	}
+	return core.Digest(file.Tensors)
+}
