@@ -38,17 +38,20 @@ func (g *Graph) InterpolatePositions(pos *Node, inH, inW, outH, outW int, method
 			copy(out[:extra*d], in)
 			c.pool.Do(outH*outW, func(_, o int) {
 				dst := out[(extra+o)*d:][:d]
-				sum := make([]float64, d)
+				var from [16][]float32
+				var weight [16]float64
 				for i, y := range rows[o/outW].index {
 					for j, x := range cols[o%outW].index {
-						w := rows[o/outW].weight[i] * cols[o%outW].weight[j]
-						for k, v := range in[(extra+y*inW+x)*d:][:d] {
-							sum[k] += w * float64(v)
-						}
+						from[4*i+j] = in[(extra+y*inW+x)*d:][:d]
+						weight[4*i+j] = rows[o/outW].weight[i] * cols[o%outW].weight[j]
 					}
 				}
-				for k, v := range sum {
-					dst[k] = float32(v)
+				for k := range dst {
+					sum := 0.0
+					for t, w := range weight {
+						sum += w * float64(from[t][k])
+					}
+					dst[k] = float32(sum)
 				}
 			})
 		},

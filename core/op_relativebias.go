@@ -24,6 +24,7 @@ func (g *Graph) RelativeBias(table *Node, index []int32) *Node {
 		return g.invalid()
 	}
 	rows, heads := table.shape[0], table.shape[1]
+	totals := make([]float64, heads*rows) // entries of the table are read many times
 	return g.apply(&op{
 		name: "relative_bias", in: []*Node{table}, addable: set(0),
 		forward: func(c *call) {
@@ -38,7 +39,8 @@ func (g *Graph) RelativeBias(table *Node, index []int32) *Node {
 		backward: func(c *call) {
 			dt, dout, add := c.gin[0], c.gout[0], c.add[0]
 			c.pool.Do(heads, func(_, h int) {
-				sums := make([]float64, rows) // many entries of the table are read n times
+				sums := totals[h*rows : (h+1)*rows]
+				clear(sums)
 				for k, i := range index {
 					sums[i] += float64(dout[h*n*n+k])
 				}

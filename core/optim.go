@@ -179,7 +179,10 @@ func NormalizeRows(e *Engine, params []*Parameter) {
 			continue
 		}
 		rows := p.Shape[0]
-		f32.L2NormalizeRows(e.pool, rows, len(p.Data)/rows, p.Data, p.Data, make([]float32, rows), 1e-12)
+		if len(p.norms) != rows {
+			p.norms = make([]float32, rows)
+		}
+		f32.L2NormalizeRows(e.pool, rows, len(p.Data)/rows, p.Data, p.Data, p.norms, 1e-12)
 	}
 }
 

@@ -71,6 +71,34 @@ func optimizers(t *testing.T, c *golden.Case) {
 			t.Errorf("%s belongs to no entry of the config", name)
 		}
 	}
+	if c.Has("out.global_grad_norm") {
+		t.Run("global_grad_norm", func(t *testing.T) { gradientNorm(t, c) })
+	}
+}
+
+// gradientNorm checks the norm over all tensors that clipping starts from.
+func gradientNorm(t *testing.T, c *golden.Case) {
+	engine, err := core.NewEngine(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	got := make([]float64, len(c.F64(t, "out.global_grad_norm")))
+	for s := range got {
+		var params []*core.Parameter
+		for _, n := range c.Names("grad.") {
+			params = append(params, &core.Parameter{Name: n, Data: stepOf(t, c, n, s)})
+		}
+		got[s] = core.ClipGlobalNorm(engine, params, func(p *core.Parameter) []float32 { return p.Data }, 0)
+	}
+	c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", got)
+}
+
+// stepOf copies one step of a tensor whose first dimension counts steps.
+func stepOf(t *testing.T, c *golden.Case, name string, step int) []float32 {
+	all := c.F32(t, name)
+	n := len(all) / c.Tensor(t, name).Shape[0]
+	return append([]float32{}, all[step*n:(step+1)*n]...)
 }
 
 func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) {
@@ -94,17 +122,15 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	first := params[0].Name
 	steps := c.Tensor(t, "grad."+first).Shape[0]
 	got := map[string][]float32{}
-	norms := make([]float64, steps)
 	for s := range steps {
 		grads := map[*core.Parameter][]float32{}
 		for _, p := range params {
-			all := c.F32(t, "grad."+p.Name)
-			grads[p] = append([]float32{}, all[s*len(p.Data):(s+1)*len(p.Data)]...)
+			grads[p] = stepOf(t, c, "grad."+p.Name, s)
 		}
 		of := func(p *core.Parameter) []float32 { return grads[p] }
 		switch {
 		case strings.Contains(o.Kind, "global norm"):
-			norms[s] = core.ClipGlobalNorm(engine, params, of, o.MaxNorm)
+			core.ClipGlobalNorm(engine, params, of, o.MaxNorm)
 		case strings.Contains(o.Kind, "separately"):
 			core.ClipPerTensor(engine, params, of, o.MaxNorm)
 		case o.MaxNorm != 0:
@@ -122,9 +148,6 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	for _, p := range params {
 		c.Compare(t, golden.CNN, "out."+name+"."+p.Name, got[p.Name])
 	}
-	if strings.Contains(o.Kind, "global norm") {
-		c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", norms)
-	}
 }
 
 func newOptimizer(t *testing.T, engine *core.Engine, o optimizerConfig) core.Optimizer {
@@ -136,8 +159,8 @@ func newOptimizer(t *testing.T, engine *core.Engine, o optimizerConfig) core.Opt
 		return l
 	}
 	switch {
-	case o.Kind == "AdamW" || o.Kind == "Adam":
-		return core.NewAdamW(engine, core.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: o.Kind == "Adam"})
+	case strings.HasPrefix(o.Kind, "Adam"):
+		return core.NewAdamW(engine, core.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: !strings.HasPrefix(o.Kind, "AdamW")})
 	case strings.HasPrefix(o.Kind, "SGD"):
 		return core.NewSGD(engine, core.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
 	case strings.Contains(o.Kind, "moco-v3"):
@@ -169,17 +192,18 @@ func decays(t *testing.T, o optimizerConfig, dims int) bool {
 	return false
 }
 
-// scheduleConfig is an entry of the schedules' config.
+// scheduleConfig is an entry of the schedules' config. Which fields are there
+// tells which schedule it is.
 type scheduleConfig struct {
-	Base          float64  `json:"base"`
+	Base          *float64 `json:"base"`
 	Final         float64  `json:"final"`
-	Start         float64  `json:"start"`
+	Start         *float64 `json:"start"`
 	StartWarmup   float64  `json:"start_warmup"`
-	Warmup        float64  `json:"warmup"`
+	Warmup        *float64 `json:"warmup"`
 	LR            float64  `json:"lr"`
 	MinLR         float64  `json:"min_lr"`
 	EtaMin        float64  `json:"eta_min"`
-	Multiplier    float64  `json:"multiplier"`
+	Multiplier    *float64 `json:"multiplier"`
 	LRScale       float64  `json:"lr_scale"`
 	Epochs        int      `json:"epochs"`
 	WarmupEpochs  int      `json:"warmup_epochs"`
@@ -190,13 +214,44 @@ type scheduleConfig struct {
 	Total         int      `json:"total"`
 	Milestones    []int    `json:"milestones"`
 	Depth         int      `json:"depth"`
-	LayerDecay    float64  `json:"layer_decay"`
+	LayerDecay    *float64 `json:"layer_decay"`
 	Names         []string `json:"names"`
-	WeightDecay   float64  `json:"weight_decay"`
+	WeightDecay   *float64 `json:"weight_decay"`
 	NoDecay       string   `json:"no_decay"`
 	SameAs        string   `json:"same_as"`
 	Source        string   `json:"source"`
 	Meaning       string   `json:"meaning"`
+}
+
+// schedule returns the schedule of an entry, nil if it is not one.
+func (o scheduleConfig) schedule(all map[string]scheduleConfig) core.Schedule {
+	switch {
+	case o.SameAs != "":
+		same := all[o.SameAs].schedule(all)
+		if same == nil {
+			return nil
+		}
+		return scaled{same, o.LRScale}
+	case o.NiterPerEp > 0 && o.Base != nil: // DINO
+		return core.Cosine{Start: o.StartWarmup, Base: *o.Base, Final: o.Final, Warmup: o.WarmupEpochs * o.NiterPerEp, Total: o.Epochs * o.NiterPerEp}
+	case o.Warmup != nil: // DINO's temperature
+		return core.EpochWarmup{Start: *o.Warmup, Final: o.Final, WarmupEpochs: o.WarmupEpochs, PerEpoch: 1}
+	case o.Start != nil: // SwAV
+		return core.Cosine{Start: *o.Start, Base: o.LR, Final: o.Final, Warmup: o.WarmupEpochs * o.Iters, Total: o.Epochs * o.Iters}
+	case o.Multiplier != nil: // PixPro
+		return core.PixProCosine{LR: o.LR, Min: o.EtaMin, Multiplier: *o.Multiplier, Warmup: o.WarmupEpoch * o.Iters, Total: o.Epochs * o.Iters}
+	case o.ItersPerEpoch > 0: // MAE
+		return core.EpochCosine{LR: o.LR, Min: o.MinLR, WarmupEpochs: float64(o.WarmupEpochs), Epochs: float64(o.Epochs), PerEpoch: o.ItersPerEpoch}
+	case len(o.Milestones) > 0:
+		return core.EpochSteps{LR: o.LR, Factor: 0.1, Milestones: o.Milestones, PerEpoch: 1}
+	case o.Base != nil && o.Total > 0: // BYOL
+		return core.MomentumCosine{Base: *o.Base, Total: o.Total}
+	case o.Base != nil && o.Iters > 0: // MoCo v3
+		return core.MomentumCosine{Base: *o.Base, Total: o.Epochs * o.Iters}
+	case o.LR != 0 && o.Epochs > 0: // MoCo v2, SimSiam
+		return core.EpochCosine{LR: o.LR, Epochs: float64(o.Epochs), PerEpoch: 1, Whole: true}
+	}
+	return nil
 }
 
 func schedules(t *testing.T, c *golden.Case) {
@@ -213,63 +268,55 @@ func schedules(t *testing.T, c *golden.Case) {
 	}
 	for name, o := range config {
 		t.Run(strings.TrimPrefix(name, "out."), func(t *testing.T) {
-			n := c.Tensor(t, name).Len()
-			var schedule core.Schedule
-			switch name {
-			case "out.dino_lr", "out.dino_wd", "out.dino_momentum":
-				schedule = core.Cosine{Start: o.StartWarmup, Base: o.Base, Final: o.Final, Warmup: o.WarmupEpochs * o.NiterPerEp, Total: o.Epochs * o.NiterPerEp}
-			case "out.swav_lr":
-				schedule = core.Cosine{Start: o.Start, Base: o.LR, Final: o.Final, Warmup: o.WarmupEpochs * o.Iters, Total: o.Epochs * o.Iters}
-			case "out.dino_teacher_temp_per_epoch":
-				schedule = core.EpochWarmup{Start: o.Warmup, Final: o.Final, WarmupEpochs: o.WarmupEpochs, PerEpoch: 1}
-			case "out.mae_lr", "out.mae_lr_scaled_half":
-				scale := 1.0
-				if o.SameAs != "" {
-					scale = o.LRScale
-					o = config[o.SameAs]
-				}
-				s := core.EpochCosine{LR: o.LR, Min: o.MinLR, WarmupEpochs: float64(o.WarmupEpochs), Epochs: float64(o.Epochs), PerEpoch: o.ItersPerEpoch}
-				schedule = scaled{s, scale}
-			case "out.epoch_cosine":
-				schedule = core.EpochCosine{LR: o.LR, Epochs: float64(o.Epochs), PerEpoch: 1, Whole: true}
-			case "out.epoch_steps":
-				schedule = core.EpochSteps{LR: o.LR, Factor: 0.1, Milestones: o.Milestones, PerEpoch: 1}
-			case "out.pixpro_lr":
-				schedule = core.PixProCosine{LR: o.LR, Min: o.EtaMin, Multiplier: o.Multiplier, Warmup: o.WarmupEpoch * o.Iters, Total: o.Epochs * o.Iters}
-			case "out.byol_tau":
-				schedule = core.MomentumCosine{Base: o.Base, Total: o.Total}
-			case "out.mocov3_m_cos":
-				schedule = core.MomentumCosine{Base: o.Base, Total: o.Epochs * o.Iters}
-			case "out.lrd_scales":
-				c.CompareFloat64(t, golden.CNN, name, core.LayerDecayScales(o.Depth, o.LayerDecay))
+			switch {
+			case o.LayerDecay != nil:
+				c.CompareFloat64(t, golden.CNN, name, core.LayerDecayScales(o.Depth, *o.LayerDecay))
 				return
-			case "out.lrd_param_scale", "out.lrd_param_wd":
-				params := namedParameters(o.Names)
-				scales := config["out.lrd_scales"]
-				got := make([]float64, len(params))
-				core.ApplyLayerDecay(params, "", scales.Depth, scales.LayerDecay)
-				core.ApplyDecayRule(params, "", "pos_embed", "cls_token")
-				for i, p := range params {
-					got[i] = p.LRScale
-					if name == "out.lrd_param_wd" {
-						got[i] = 0
-						if p.Decay {
-							got[i] = o.WeightDecay
-						}
-					}
-				}
-				c.CompareFloat64(t, golden.CNN, name, got)
+			case len(o.Names) > 0:
+				c.CompareFloat64(t, golden.CNN, name, perParameter(t, o, config))
 				return
-			default:
-				t.Fatalf("schedule %s is not known to this test", name)
 			}
-			got := make([]float64, n)
+			schedule := o.schedule(config)
+			if schedule == nil {
+				t.Fatalf("the entry %+v is not known to this test", o)
+			}
+			got := make([]float64, c.Tensor(t, name).Len())
 			for i := range got {
 				got[i] = schedule.At(i)
 			}
 			c.CompareFloat64(t, golden.CNN, name, got)
 		})
 	}
+}
+
+// perParameter returns the learning-rate factor or the weight decay by name.
+func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig) []float64 {
+	params := namedParameters(o.Names)
+	got := make([]float64, len(params))
+	if o.WeightDecay != nil {
+		rule := strings.Split(o.NoDecay, ", ")
+		if rule[0] != "ndim==1" {
+			t.Fatalf("the rule %q is not known to this test", o.NoDecay)
+		}
+		core.ApplyDecayRule(params, "", rule[1:]...)
+		for i, p := range params {
+			if p.Decay {
+				got[i] = *o.WeightDecay
+			}
+		}
+		return got
+	}
+	for _, scales := range all {
+		if scales.LayerDecay != nil {
+			core.ApplyLayerDecay(params, "", scales.Depth, *scales.LayerDecay)
+			for i, p := range params {
+				got[i] = p.LRScale
+			}
+			return got
+		}
+	}
+	t.Fatal("no entry gives depth and layer_decay")
+	return nil
 }
 
 type scaled struct {

@@ -40,6 +40,7 @@ type Parameter struct {
 	// UnitNormRows: rows are normalised to length 1 after each step (see
 	// NormalizeRows).
 	UnitNormRows bool
+	norms        []float32 // scratch of NormalizeRows
 }
 
 // Size returns the number of elements.
