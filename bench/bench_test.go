@@ -14,7 +14,7 @@ import (
 // small is a step that takes no time worth mentioning.
 func small(t *testing.T) configs.Config {
 	t.Helper()
-	overrides := append(Overrides(), "model.name=vit_micro_patch4_32", "train.batch_size=8", "data.path=demo:",
+	overrides := append(Overrides(), "model.name=vit_micro_patch4_32", "train.batch_size=8",
 		"objective.options.decoder_dim=32", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2", "objective.mode=inproc")
 	r, err := configs.Load(configs.Request{Configs: []string{Preset}, Overrides: overrides})
 	if err != nil {
@@ -78,5 +78,30 @@ func TestNoPython(t *testing.T) {
 	}
 	if len(r.Comparison) != 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], PythonVariable) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestSteadyState trains with batches and networks of several sizes on images
+// that are kept: what a step allocates must not grow with the model, and with the
+// batch only by the few bytes per sample that a mask takes on its way.
+func TestSteadyState(t *testing.T) {
+	allocated := func(model string, batch int) float64 {
+		cfg := small(t)
+		cfg.Model.Name, cfg.Train.BatchSize, cfg.Data.Path = model, batch, "demo:?count=64&size=32"
+		s, err := MeasureStep(t.Context(), cfg, 2*64/batch+8, 6, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s, batch %d: %.0f objects and %.0f bytes a step", model, batch, s.Allocations, s.Allocated)
+		return s.Allocated
+	}
+	base := allocated("vit_micro_patch4_32", 8)
+	const perSample = 4 << 10 // the largest activation of one sample takes 34 KiB and more
+	if more := allocated("vit_micro_patch4_32", 32); more > base+24*perSample {
+		t.Errorf("a step allocates %.0f bytes with a batch of 32, and %.0f with 8", more, base)
+	}
+	const slack = 32 << 10 // a weight of the larger model takes 110 KiB and more
+	if more := allocated("vit_tiny_patch4_32", 8); more > base+slack {
+		t.Errorf("a step allocates %.0f bytes with vit_tiny, and %.0f with vit_micro", more, base)
 	}
 }

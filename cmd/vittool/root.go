@@ -34,7 +34,6 @@ Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 data, 4 plugin,
 		newConfigCommand(),
 		newPluginCommand(),
 		newDoctorCommand(),
-		newBenchCommand(),
 		newVersionCommand(),
 	)
 }
