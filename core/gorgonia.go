@@ -39,17 +39,6 @@ func value(shape Shape, data []float32) gorgonia.Value {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 }
 
-// floats returns the memory of a float32 value.
-func floats(v gorgonia.Value) []float32 {
-	switch v := v.(type) {
-	case *gorgonia.F32:
-		return unsafe.Slice((*float32)(unsafe.Pointer(v)), 1)
-	case *tensor.Dense:
-		return v.Float32s()
-	}
-	panic(fmt.Sprintf("core: gorgonia value of type %T", v))
-}
-
 func typeOf(shape Shape, of tensor.Dtype) hm.Type {
 	if len(shape) == 0 {
 		return of
@@ -99,14 +88,11 @@ type instruction struct {
 	outputs []gorgonia.Value // of a forward step
 	grads   []gorgonia.Value // per operand, of a backward step
 	result  gorgonia.Value
-	// foreign are operands whose memory gorgonia decides, with the gradients
-	// they stand for; only when gorgonia differentiates (see SymDiff).
-	foreign []int
-	targets [][]float32
 }
 
-// Do runs the step. The operands are known beforehand, so vs is ignored.
-func (x *instruction) Do(vs ...gorgonia.Value) (result gorgonia.Value, err error) {
+// Do runs the step. The operands' memory is known beforehand, so they are
+// ignored.
+func (x *instruction) Do(...gorgonia.Value) (result gorgonia.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%s: %v\n%s", x.step.describe(), r, debug.Stack())
@@ -115,9 +101,6 @@ func (x *instruction) Do(vs ...gorgonia.Value) (result gorgonia.Value, err error
 			x.builder.exe.fail(err)
 		}
 	}()
-	for i, k := range x.foreign {
-		x.call.gout[i] = floats(vs[k])
-	}
 	x.builder.exe.execute(x.step, &x.call)
 	if x.call.err != nil {
 		return nil, fmt.Errorf("%s: %w", x.step.describe(), x.call.err)
@@ -369,101 +352,4 @@ func (s *step) describe() string {
 		text += fmt.Sprintf(", result: %s %v", n.name, n.shape)
 	}
 	return text
-}
-
-// DiffWRT and SymDiff let gorgonia differentiate forward steps, which is how
-// tests check our own reverse walk against gorgonia.Grad. They are not used
-// otherwise.
-
-// DiffWRT tells which operands of a forward step take a gradient.
-func (x *instruction) DiffWRT(n int) []bool {
-	wants := make([]bool, n)
-	for i, operand := range x.operands() {
-		wants[i] = !x.step.backward && operand >= 0
-	}
-	return wants
-}
-
-// operands maps gorgonia's children to operands of the op that want a gradient,
-// -1 for others. A child that stands for several operands maps to the first.
-func (x *instruction) operands() []int {
-	var list []int
-	seen := map[*gorgonia.Node]bool{}
-	if x.step.op == nil {
-		return nil
-	}
-	for i, n := range x.step.op.in {
-		if n == nil {
-			continue
-		}
-		child := x.builder.node(n)
-		if seen[child] {
-			continue
-		}
-		seen[child] = true
-		if x.step.op.wantsInput(i) {
-			list = append(list, i)
-		} else {
-			list = append(list, -1)
-		}
-	}
-	return list
-}
-
-// SymDiff makes the backward step for a gradient node of gorgonia's.
-func (x *instruction) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-	o := x.step.op
-	s := &step{op: o, backward: true, gout: make([]*memory, len(o.out)), gin: make([]*memory, len(o.in)), acc: make([]*memory, len(o.in))}
-	if o.workBack > 0 {
-		s.scratch = &memory{size: o.workBack, data: make([]float32, o.workBack)}
-	}
-	y := &instruction{builder: x.builder, step: s}
-	gradients := make([]*memory, len(inputs))
-	result := make(gorgonia.Nodes, len(inputs))
-	for k, i := range x.operands() {
-		switch {
-		case i < 0:
-		case o.pass.has(i):
-			result[k] = grad
-		default:
-			m := &memory{size: o.in[i].shape.Size(), data: make([]float32, o.in[i].shape.Size())}
-			s.gin[i], gradients[k] = m, m
-		}
-	}
-	y.call = x.builder.exe.callOf(s)
-	y.foreign = []int{0}
-	operands := append(gorgonia.Nodes{grad}, inputs...)
-	var main *gorgonia.Node
-	for k, m := range gradients {
-		if m == nil {
-			continue
-		}
-		v := value(x.builder.shapeOf(inputs[k]), m.data)
-		var err error
-		if main == nil {
-			y.result = v
-			x.builder.sign(&y.signature, s.name(), operands, x.builder.shapeOf(inputs[k]))
-			main, err = x.builder.apply(y, operands...)
-			result[k] = main
-		} else {
-			result[k], err = x.builder.pick(main, s.name(), x.builder.shapeOf(inputs[k]), v)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return result, nil
-}
-
-func (b *builder) shapeOf(n *gorgonia.Node) Shape { return Shape(n.Shape()).Clone() }
-
-// DiffWRT and SymDiff make pick an operator that gorgonia accepts in a graph it
-// differentiates.
-
-// DiffWRT: nothing is differentiated through a pick.
-func (x *pick) DiffWRT(n int) []bool { return make([]bool, n) }
-
-// SymDiff is never called, since DiffWRT allows nothing.
-func (x *pick) SymDiff(gorgonia.Nodes, *gorgonia.Node, *gorgonia.Node) (gorgonia.Nodes, error) {
-	return nil, fmt.Errorf("core: %s has no gradient", x.name)
 }

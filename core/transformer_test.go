@@ -1,0 +1,105 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+)
+
+// transformer is a small network that uses the main operators: patches, a drawn
+// subset of tokens, blocks, an MAE decoder.
+type transformer struct {
+	images, mask, loss *Node
+	keep               *Node
+	exe                *Executable
+}
+
+const (
+	tBatch, tSide, tPatch, tDim, tHeads = 4, 16, 4, 24, 3
+	tTokens, tKeep                      = 16, 4
+)
+
+// parametersOf fills a store with what buildTransformer needs.
+func parametersOf(t testing.TB, depth int) *Store {
+	t.Helper()
+	s := NewStore()
+	add := func(name string, kind string, shape ...int) {
+		if _, err := s.Add(name, shape, Init{Kind: kind, A: 0.3, B: 1}, 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("embed.weight", "normal", tDim, 3*tPatch*tPatch)
+	add("embed.bias", "normal", tDim)
+	add("cls", "normal", 1, 1, tDim)
+	add("mask", "normal", 1, 1, tDim)
+	add("pos", "normal", 1, 1+tTokens, tDim)
+	for i := range depth {
+		for _, n := range []string{"norm1", "norm2"} {
+			add(fmt.Sprintf("%d.%s.weight", i, n), "ones", tDim)
+			add(fmt.Sprintf("%d.%s.bias", i, n), "zeros", tDim)
+		}
+		for n, s := range map[string][2]int{"qkv": {3 * tDim, tDim}, "proj": {tDim, tDim}, "fc1": {4 * tDim, tDim}, "fc2": {tDim, 4 * tDim}} {
+			add(fmt.Sprintf("%d.%s.weight", i, n), "normal", s[0], s[1])
+			add(fmt.Sprintf("%d.%s.bias", i, n), "normal", s[0])
+		}
+	}
+	add("head.weight", "normal", 3*tPatch*tPatch, tDim)
+	return s
+}
+
+func blocksOf(g *Graph, p func(string) *Node, x *Node, depth int) *Node {
+	for i := range depth {
+		n := func(name string) *Node { return p(fmt.Sprintf("%d.%s", i, name)) }
+		y := g.LayerNorm(x, n("norm1.weight"), n("norm1.bias"), 1e-6)
+		y = g.Attention(g.Linear(y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
+		x = g.LinearResidual(y, n("proj.weight"), n("proj.bias"), x, nil, nil)
+		y = g.LayerNorm(x, n("norm2.weight"), n("norm2.bias"), 1e-6)
+		y = g.LinearGelu(y, n("fc1.weight"), n("fc1.bias"))
+		x = g.LinearResidual(y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
+	}
+	return x
+}
+
+func buildTransformer(t testing.TB, e *Engine, s *Store, batch, depth int) *transformer {
+	t.Helper()
+	m, g := recordTransformer(e, s, batch, depth)
+	var err error
+	if m.exe, err = g.Compile(m.loss); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func recordTransformer(e *Engine, s *Store, batch, depth int) (*transformer, *Graph) {
+	g := NewGraph(e)
+	p := func(name string) *Node { return g.Param(s.Get(name)) }
+	m := &transformer{images: g.Input("images", Shape{batch, 3, tSide, tSide}), keep: g.InputInt("keep", Shape{batch, tKeep}), mask: g.Input("mask", Shape{batch, tTokens})}
+	x := g.Linear(g.Patchify(m.images, tPatch, CHW), p("embed.weight"), p("embed.bias"))
+	x = g.AddPositionsAt(g.GatherTokens(x, m.keep), p("pos"), m.keep, 1)
+	x = blocksOf(g, p, g.PrependToken(p("cls"), x, p("pos")), depth)
+	x = g.AddPositions(g.RestoreTokens(x, p("mask"), m.keep, tTokens), p("pos"), 0)
+	x = blocksOf(g, p, x, depth) // the same weights again
+	pred := g.Linear(g.SliceTokens(x, 1, 1+tTokens), p("head.weight"), nil)
+	m.loss, _ = g.PatchMSE(pred, g.NormalizePatches(g.Patchify(m.images, tPatch, HWC)), m.mask)
+	r := NewRNG(1, "images")
+	for i := range m.images.Value() {
+		m.images.Value()[i] = float32(r.NormFloat64())
+	}
+	for i := range m.mask.Value() {
+		m.mask.Value()[i] = 1
+	}
+	for b := range batch {
+		for k, v := range r.Perm(tTokens)[:tKeep] {
+			m.keep.Ints()[b*tKeep+k] = int32(v)
+			m.mask.Value()[b*tTokens+v] = 0
+		}
+	}
+	return m, g
+}
+
+func (m *transformer) run(t testing.TB) float32 {
+	t.Helper()
+	if err := m.exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return m.loss.Value()[0]
+}
