@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"io"
 
 	"golang.org/x/image/webp"
 
@@ -12,6 +13,11 @@ import (
 )
 
 func decodeWebP(b []byte, o Options) (*raster, error) {
+	// x/image/webp stops reading at the last pixel; what follows may turn
+	// the picture.
+	if uint64(binary.LittleEndian.Uint32(b[4:]))+8 > uint64(len(b)) {
+		return nil, io.ErrUnexpectedEOF
+	}
 	if err := checkFrames(b, o.MaxPixels); err != nil {
 		return nil, err
 	}
