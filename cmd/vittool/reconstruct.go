@@ -44,7 +44,7 @@ checkpoint of the run: an exported backbone has no decoder.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.from, "from", "", "run folder or checkpoint")
-	flags.StringVar(&o.data, "data", "", "folder of images, list file, or demo:; the run's own images when left out")
+	flags.StringVar(&o.data, "data", "", "folder of images, a single image, list file, or demo:; the run's own images when left out")
 	flags.StringVar(&o.to, "to", "", "PNG file to write")
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
 	flags.IntVar(&o.seed, "seed", 0, "of what is hidden")
@@ -111,7 +111,7 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 // reconstruct draws count images of the run's data.
 func reconstruct(ctx context.Context, run *tasks.Run, engine *core.Engine, count int, seed uint64, mode host.Mode) ([]tasks.Reconstruction, error) {
 	d := run.Config.Data
-	src, err := data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
+	src, err := tasks.OpenImages(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,9 @@ type CurvePoint struct {
 // rasterizer's time grows with the square of a dense zigzag.
 const mostPoints = 700
 
+// fewEpochs are too few for a line of their means beside that of the steps.
+const fewEpochs = 3
+
 // maxLine bounds one line of metrics.jsonl.
 const maxLine = 1 << 20
 
@@ -106,6 +109,9 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	}
 	means := plotter.XYs{}
 	for _, p := range thin(c.Epochs, mostPoints) {
+		if len(steps) > 0 && len(c.Epochs) < fewEpochs {
+			break
+		}
 		means = append(means, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
 	}
 	loss.Add(faintGrid())
