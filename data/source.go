@@ -222,18 +222,19 @@ const maxFileBytes = 1 << 30
 
 // readFile reads a whole file, into buf where it is large enough.
 func readFile(path string, buf []byte) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// Looked at before it is opened: opening a pipe would wait for a writer.
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("it is not a regular file (%v)", info.Mode().Type())
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("it has %d bytes, more than any image (%d)", info.Size(), maxFileBytes)
 	}
