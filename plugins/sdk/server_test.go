@@ -84,7 +84,8 @@ func TestOptionsFromTags(t *testing.T) {
 type (
 	notStruct  int
 	unexported struct {
-		x int `option:"x" help:"h"` //nolint:unused // read by reflection
+		//lint:ignore U1000 it is read by reflection
+		x int `option:"x" help:"h"`
 	}
 	badType struct {
 		X complex128 `option:"x" help:"h"`
