@@ -39,7 +39,7 @@ type Model struct {
 	ImageSize []int `mapstructure:"image_size" range:"1 16384" lengths:"0 1 2"`
 	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in the first; 0 takes what the objective recommends.
 	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
-	// Initial value of the layer scale; 0 takes what the objective recommends.
+	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
 }
 
