@@ -144,7 +144,8 @@ func (h *Objective) broken(call, text string) error {
 func (h *Objective) classify(ctx context.Context, p *process, name string, err error) error {
 	e := &PluginError{Plugin: h.label, Call: name, Err: err}
 	s, _ := status.FromError(err)
-	deadline := ctx.Err() == context.DeadlineExceeded
+	// The plugin's side of the connection watches the deadline too and may cancel first.
+	deadline := ctx.Err() == context.DeadlineExceeded || s.Code() == codes.DeadlineExceeded
 	dead := false
 	if p.runner != nil && !deadline {
 		// The connection breaks a moment before the process is reaped.
@@ -164,7 +165,7 @@ func (h *Objective) classify(ctx context.Context, p *process, name string, err e
 		e.Text = fmt.Sprintf("its process ended (%s) during the call", p.runner.state())
 		time.Sleep(20 * time.Millisecond) // let the last lines on standard error arrive
 		e.Stderr = h.log.last()
-	case s.Code() == codes.Unavailable, s.Code() == codes.Canceled && ctx.Err() == nil:
+	case s.Code() == codes.Unavailable, s.Code() == codes.Canceled:
 		e.Kind, e.retry = Crash, true
 		e.Text = "the connection to it broke: " + s.Message()
 		e.Stderr = h.log.last()
