@@ -295,14 +295,16 @@ func unknown(key string, options []*pb.Option) string {
 		}
 	}
 	sort.Strings(names)
-	s := "unknown"
+	s := "there is no such option"
 	if best != "" {
 		s += fmt.Sprintf(", did you mean %q?", best)
+	} else {
+		s += ";"
 	}
 	if len(names) == 0 {
-		return s + " (the objective has no options)"
+		return s + " the objective has none"
 	}
-	return s + " Valid: " + strings.Join(names, ", ")
+	return s + " valid are: " + strings.Join(names, ", ")
 }
 
 // distance is the Levenshtein distance.

@@ -42,7 +42,7 @@ func TestComplete(t *testing.T) {
 		{"list", map[string]any{"layers": 3}, "", "not a list"},
 		{"list element", map[string]any{"layers": []any{1, -1}}, "", "element 1"},
 		{"typo", map[string]any{"mask_rate": 0.5}, "", `did you mean "mask_ratio"`},
-		{"unknown", map[string]any{"zebra": 0.5}, "", "Valid: depth"},
+		{"unknown", map[string]any{"zebra": 0.5}, "", "valid are: depth"},
 	} {
 		got, err := Complete(options(), c.values)
 		if c.err != "" {
