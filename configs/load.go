@@ -89,8 +89,10 @@ func newMerger() *merger {
 
 // add puts a layer on top of those before it.
 func (m *merger) add(l *layer) {
-	if name, ok := l.values["objective.name"]; ok && name != m.viper.GetString("objective.name") {
-		m.dropPresetOptions()
+	for _, path := range []string{"objective.name", "objective.plugin"} {
+		if value, ok := l.values[path]; ok && value != m.viper.GetString(path) {
+			m.dropPresetOptions()
+		}
 	}
 	nested := map[string]any{}
 	for path, v := range l.values {

@@ -156,9 +156,11 @@ func TestOptionsKeepTheirCase(t *testing.T) {
 }
 
 func TestOptionsOfAnotherObjective(t *testing.T) {
-	r := mustLoad(t, Request{Configs: []string{"demo"}, Flags: []Setting{{"objective.name", "simmim", "flag --objective"}}})
-	if len(r.Config.Objective.Options) != 0 {
-		t.Errorf("options of the preset's objective stayed: %v", r.Config.Objective.Options)
+	for _, set := range []string{"objective.name=simmim", "objective.plugin=./simmim"} {
+		r := mustLoad(t, Request{Configs: []string{"demo"}, Overrides: []string{set, "objective.options.ratio=0.5"}})
+		if want := map[string]any{"ratio": 0.5}; !reflect.DeepEqual(r.Config.Objective.Options, want) {
+			t.Errorf("%s: options %v, want only the user's, %v", set, r.Config.Objective.Options, want)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
@@ -12,22 +14,32 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// checkObjective refuses an unknown objective, and options that a built-in one
-// doesn't have, before any work starts. The options of a third-party plugin are
-// checked when it is started.
+// checkObjective refuses an unknown objective, and options that it doesn't have,
+// before any work starts. A third-party plugin is started for a moment and asked;
+// unless the user named it, it is called what it calls itself.
 func checkObjective(ctx context.Context, r *configs.Resolved) error {
-	o := r.Config.Objective
-	if o.Plugin != "" {
-		return nil
-	}
-	if names := objectives.Names(); !slices.Contains(names, o.Name) {
-		return &configs.Error{Key: "objective.name", Value: o.Name, Source: r.Sources["objective.name"],
+	o := &r.Config.Objective
+	source := r.Sources["objective.name"]
+	ask := host.Options{Name: o.Name, Mode: host.Inproc}
+	if names := objectives.Names(); o.Plugin == "" && !slices.Contains(names, o.Name) {
+		return &configs.Error{Key: "objective.name", Value: o.Name, Source: source,
 			Problem: "there is no such objective",
 			Hint:    configs.Suggest(o.Name, names) + " (a program of your own is named by objective.plugin)"}
 	}
-	described, err := host.Describe(ctx, host.Options{Name: o.Name, Mode: host.Inproc})
+	if o.Plugin != "" {
+		deadline := time.Duration(o.Deadline * float64(time.Second))
+		ask = host.Options{Path: o.Plugin, Lock: host.LockFile, StartDeadline: deadline, CallDeadline: deadline}
+	}
+	described, err := host.Describe(ctx, ask)
 	if err != nil {
 		return err
+	}
+	if described.Name != o.Name {
+		if source != "" && !strings.HasPrefix(source, "preset ") {
+			return &configs.Error{Key: "objective.name", Value: o.Name, Source: source,
+				Problem: fmt.Sprintf("%s calls itself %s", o.Plugin, described.Name), Hint: "leave the name out, or name another plugin"}
+		}
+		o.Name = described.Name
 	}
 	_, err = schema.Complete(described.Options, o.Options)
 	var wrong *schema.Error

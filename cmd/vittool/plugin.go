@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +29,7 @@ func newPluginCommand() *cobra.Command {
 	},
 		newPluginListCommand(),
 		newPluginInfoCommand(),
+		newPluginCheckCommand(),
 		newPluginLockCommand(),
 		newPluginVerifyCommand(),
 		newPluginServeCommand(),
@@ -205,7 +205,8 @@ func runPluginInfo(ctx context.Context, w io.Writer, arg string, asJSON bool) er
 }
 
 func newPluginLockCommand() *cobra.Command {
-	return &cobra.Command{
+	asJSON := false
+	cmd := &cobra.Command{
 		Use:   "lock PATH ...",
 		Short: "Pin plugins by their SHA-256 in " + host.LockFile,
 		Long: `Start each plugin once, and write its name, version and SHA-256 to
@@ -219,12 +220,16 @@ started. A plugin is a program that runs with your rights: lock what you trust.`
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPluginLock(cmd.Context(), cmd.OutOrStdout(), args)
+			return runPluginLock(cmd.Context(), cmd.OutOrStdout(), args, asJSON)
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
-func runPluginLock(ctx context.Context, w io.Writer, paths []string) error {
+func runPluginLock(ctx context.Context, w io.Writer, paths []string, asJSON bool) error {
+	t := ui.NewTable()
+	added := []host.Locked{}
 	locked, err := host.ReadLock(host.LockFile)
 	if err != nil {
 		return err
@@ -252,56 +257,70 @@ func runPluginLock(ctx context.Context, w io.Writer, paths []string) error {
 				kept = append(kept, l)
 			}
 		}
-		locked = append(kept, host.Locked{Path: path, Name: d.Name, Version: d.Version, SHA256: sum})
-		if _, err := fmt.Fprintf(w, "%s: %s %s, sha256 %s\n", path, d.Name, d.Version, sum); err != nil {
-			return err
-		}
+		l := host.Locked{Path: path, Name: d.Name, Version: d.Version, SHA256: sum}
+		locked, added = append(kept, l), append(added, l)
+		t.Row(path, d.Name, d.Version, "sha256 "+sum)
 	}
-	return host.WriteLock(host.LockFile, locked)
+	if err := host.WriteLock(host.LockFile, locked); err != nil {
+		return err
+	}
+	if asJSON {
+		return ui.JSON(w, added)
+	}
+	return t.Write(w)
 }
 
 func newPluginVerifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "verify",
-		Short:   "Compare pinned plugins with " + host.LockFile,
-		Example: "  vittool plugin verify",
-		Args:    noArgs,
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Compare pinned plugins with " + host.LockFile,
+		Example: `  vittool plugin verify
+  vittool plugin verify --json`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runPluginVerify(cmd.OutOrStdout())
+			return runPluginVerify(cmd.OutOrStdout(), asJSON)
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
-func runPluginVerify(w io.Writer) error {
+func runPluginVerify(w io.Writer, asJSON bool) error {
 	locked, err := host.ReadLock(host.LockFile)
 	if err != nil {
 		return err
 	}
-	if len(locked) == 0 {
-		_, err := fmt.Fprintf(w, "no plugin is pinned: there is no %s in this folder\n", host.LockFile)
-		return err
-	}
-	var wrong []error
-	t := ui.NewTable()
+	checks := []check{}
+	var wrong []string
 	for _, l := range locked {
-		state := stateOK
-		if got, err := host.Sum(l.Path); err != nil {
-			state = stateFail
-			wrong = append(wrong, err)
-		} else if got != l.SHA256 {
-			state = stateFail
-			wrong = append(wrong, fmt.Errorf("its SHA-256 is %s, not %s", got, l.SHA256))
+		c := check{Name: l.Path, State: stateOK, Found: l.Name + " " + l.Version}
+		got, err := host.Sum(l.Path)
+		switch {
+		case err != nil:
+			c.State, c.Found = stateFail, err.Error()
+		case got != l.SHA256:
+			c.State, c.Found = stateFail, fmt.Sprintf("its SHA-256 is %s, not %s", got, l.SHA256)
 		}
-		t.Row(state, l.Path, l.Name, l.Version)
+		if c.State == stateFail {
+			c.Advice = "if you changed it on purpose, lock it again"
+			wrong = append(wrong, l.Path)
+		}
+		checks = append(checks, c)
 	}
-	if err := t.Write(w); err != nil {
+	switch {
+	case asJSON:
+		err = ui.JSON(w, checks)
+	case len(locked) == 0:
+		_, err = fmt.Fprintf(w, "no plugin is pinned: there is no %s in this folder\n", host.LockFile)
+	default:
+		err = writeChecks(w, checks)
+	}
+	if err != nil || len(wrong) == 0 {
 		return err
 	}
-	if len(wrong) > 0 {
-		return &host.PluginError{Plugin: host.LockFile, Kind: host.Checksum, Err: errors.Join(wrong...),
-			Text: fmt.Sprintf("%d of %d files are not the ones that were locked (%v); if you changed one on purpose, lock it again", len(wrong), len(locked), wrong[0])}
-	}
-	return nil
+	return &host.PluginError{Plugin: strings.Join(wrong, ", "), Kind: host.Checksum,
+		Text: fmt.Sprintf("%d of %d pinned files are not the ones that were locked", len(wrong), len(locked))}
 }
 
 // newPluginServeCommand is how vittool starts a built-in objective in a process

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	conformance "github.com/vittool/vittool/plugins/check"
+	"github.com/vittool/vittool/plugins/host"
+)
+
+func newPluginCheckCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "check NAME|PATH",
+		Short: "Hold an objective against the contract",
+		Long: `Start an objective several times, for several networks, and look whether it keeps the
+contract: its description and plan stand up, plan and masks follow from what it is given
+and from nothing else, wrong options are refused, its program compiles and gives a finite
+loss and gradients on random images.`,
+		Example: `  vittool plugin check mae
+  vittool plugin check ./simmim`,
+		Args: oneArg("an objective's name or a plugin's path"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPluginCheck(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func runPluginCheck(ctx context.Context, w io.Writer, arg string, asJSON bool) error {
+	ours, err := builtin(arg)
+	if err != nil {
+		return err
+	}
+	o := host.Options{Path: arg, Lock: host.LockFile}
+	if ours {
+		o = host.Options{Name: arg}
+	}
+	rows := []check{}
+	failed := 0
+	for _, r := range conformance.Run(ctx, o) {
+		c := check{Name: r.Name, State: stateOK, Found: r.Note}
+		if r.Err != nil {
+			failed++
+			c.State, c.Found = stateFail, r.Err.Error()
+		} else if c.Found == "" {
+			c.Found = r.Took.Round(time.Millisecond).String()
+		}
+		rows = append(rows, c)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if asJSON {
+		err = ui.JSON(w, rows)
+	} else {
+		err = writeChecks(w, rows)
+	}
+	if err != nil || failed == 0 {
+		return err
+	}
+	return &host.PluginError{Plugin: arg, Kind: host.Reply, Text: fmt.Sprintf("%d of %d checks failed, see above", failed, len(rows))}
+}
