@@ -94,7 +94,7 @@ func TestAttention(t *testing.T) {
 		shapes = append(shapes, shape{1, n, 1, 1 + n*7%40})
 	}
 	eachLevel(t, func(t *testing.T) {
-		for _, s := range shapes {
+		for _, s := range some(shapes) {
 			for variant := range 4 {
 				b, n, heads, dh := s.b, s.n, s.heads, s.dh
 				d, causal := heads*dh, variant&1 != 0

@@ -1728,7 +1728,7 @@ TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
 	CMPQ CX, $0x06
 	JNE  partial61
 	MOVQ BX, CX
-	SHLQ $0x03, CX
+	SHLQ $0x04, CX
 
 loop62:
 	PREFETCHT0 (DX)(CX*1)
@@ -1749,7 +1749,7 @@ partial61:
 	SUBQ    CX, DI
 	VMOVUPS (DI), Y0
 	MOVQ    BX, CX
-	SHLQ    $0x03, CX
+	SHLQ    $0x04, CX
 
 loop63:
 	PREFETCHT0   (DX)(CX*1)
@@ -1794,7 +1794,7 @@ TEXT ·packCopy16xAVX2(SB), NOSPLIT, $0-40
 	CMPQ CX, $0x10
 	JNE  partial64
 	MOVQ BX, CX
-	SHLQ $0x03, CX
+	SHLQ $0x04, CX
 
 loop65:
 	PREFETCHT0 (DX)(CX*1)
@@ -1823,7 +1823,7 @@ partial64:
 	SUBQ    CX, DI
 	VMOVUPS (DI), Y1
 	MOVQ    BX, CX
-	SHLQ    $0x03, CX
+	SHLQ    $0x04, CX
 
 loop66:
 	PREFETCHT0 (DX)(CX*1)

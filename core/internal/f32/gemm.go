@@ -78,8 +78,9 @@ func (ep *Epilogue) kind(m, n int) epilogueKind {
 // storage of A is [k, m], with transB that of B is [n, k]. lda, ldb and ldc are
 // the distances between stored rows. C must not overlap A or B.
 //
-// An element of C is the sum, in order, of runs of at most a few hundred
-// products each: its bits depend on k and the level only.
+// An element of C is the sum, in a fixed order, of runs of at most a few hundred
+// products each: its bits depend on k, the level and, with transA, on the size
+// of C.
 func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, ep *Epilogue) {
 	if transB {
 		needMatrix("Gemm: b", b, n, k, ldb)
@@ -89,6 +90,12 @@ func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []f
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := kernels()
+	if transA && ep == nil && m*n <= weightLimit && m > 0 && n > 0 && k > 0 {
+		needMatrix("Gemm: a", a, k, m, lda)
+		needMatrix("Gemm: c", c, m, n, ldc)
+		p.weightGemm(t, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
+		return
+	}
 	if m > 0 && n > 0 && k > 0 {
 		p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
 		p.runPack(packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: &b[0], ld: ldb, dst: &p.packB[0]})

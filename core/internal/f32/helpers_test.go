@@ -125,3 +125,16 @@ func geluTrue(x float64) float64 { return 0.5 * x * math.Erfc(-x/math.Sqrt2) }
 func geluSlope(x float64) float64 {
 	return 0.5*math.Erfc(-x/math.Sqrt2) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
+
+// some returns every case, or a part of them under the race detector, which
+// makes the plain reference loops ten times slower.
+func some[T any](cases []T) []T {
+	if !raceEnabled {
+		return cases
+	}
+	var part []T
+	for i := 0; i < len(cases); i += 7 {
+		part = append(part, cases[i])
+	}
+	return part
+}

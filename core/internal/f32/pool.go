@@ -70,6 +70,7 @@ type jobs struct {
 	rows      rowsJob
 	pack      packJob
 	gemm      gemmJob
+	weight    weightJob
 	batch     batchJob
 	attention attentionJob
 	reduce    reduceJob

@@ -8,7 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const packAhead = 8 // rows
+const packAhead = 16 // rows
 
 func packFunction(width int) (k, n, src, ld, dst Register) {
 	function(fmt.Sprintf("packCopy%dx", width), "func(k, n int, src *float32, ld int, dst *float32)",
@@ -19,7 +19,7 @@ func packFunction(width int) (k, n, src, ld, dst Register) {
 func packLoop(k, src, ld, dst Register, width int, body func()) {
 	ahead := GP64()
 	MOVQ(ld, ahead)
-	SHLQ(Imm(3), ahead)
+	SHLQ(Imm(4), ahead)
 	loop := label("loop")
 	Label(loop)
 	for d := 0; d < width*4; d += 64 {
