@@ -190,7 +190,7 @@ func TestKilledAtRandom(t *testing.T) {
 		err   error
 	}
 	answers := make(chan answer)
-	const steps = 60
+	const steps = 40
 	for worker := range uint64(2) {
 		go func() {
 			for step := worker; step < steps; step += 2 {

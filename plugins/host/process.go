@@ -156,7 +156,7 @@ func (p *process) stop() {
 	if p.plugin == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	_, err := p.client.Close(ctx, &pb.CloseRequest{})
 	cancel()
 	if err != nil {
