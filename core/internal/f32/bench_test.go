@@ -76,3 +76,68 @@ func BenchmarkGemm(b *testing.B) {
 		})
 	}
 }
+
+// benchBytes reports GB/s of the given bytes per round.
+func benchBytes(b *testing.B, bytes int, f func(p *Pool)) {
+	benchLevels(b, 0, func(b *testing.B, p *Pool) {
+		b.SetBytes(int64(bytes))
+		for b.Loop() {
+			f(p)
+		}
+	})
+}
+
+func BenchmarkAttention(b *testing.B) {
+	for _, s := range []struct{ b, n, heads, dh int }{{128, 17, 3, 64}, {128, 65, 3, 64}, {8, 50, 12, 64}, {8, 197, 12, 64}} {
+		d := s.heads * s.dh
+		qkv, dqkv := Alloc(s.b*s.n*3*d), Alloc(s.b*s.n*3*d)
+		out, dout, lse := Alloc(s.b*s.n*d), Alloc(s.b*s.n*d), Alloc(s.b*s.heads*s.n)
+		r := newRand(1)
+		for _, x := range [][]float32{qkv, dout} {
+			for i := range x {
+				x[i] = float32(r.NormFloat64())
+			}
+		}
+		product := 2 * float64(s.b*s.heads*s.n*s.n*s.dh)
+		b.Run(fmt.Sprintf("%dx%dx%d/forward", s.b, s.n, s.heads), func(b *testing.B) {
+			benchLevels(b, 2*product, func(b *testing.B, p *Pool) {
+				for b.Loop() {
+					AttentionForward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, lse, false)
+				}
+			})
+		})
+		b.Run(fmt.Sprintf("%dx%dx%d/backward", s.b, s.n, s.heads), func(b *testing.B) {
+			benchLevels(b, 5*product, func(b *testing.B, p *Pool) {
+				for b.Loop() {
+					AttentionBackward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, lse, dout, dqkv, nil, false)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkRowKernels(b *testing.B) {
+	const rows, n = 128 * 17, 192
+	x, y, z, stats, row := Alloc(rows*n), Alloc(rows*n), Alloc(rows*n), Alloc(rows*2), Alloc(n)
+	r := newRand(1)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	for _, c := range []struct {
+		name   string
+		passes int
+		f      func(p *Pool)
+	}{
+		{"LayerNormForward", 2, func(p *Pool) { LayerNormForward(p, rows, n, x, row, row, y, stats, 1e-6) }},
+		{"LayerNormBackward", 3, func(p *Pool) { LayerNormBackward(p, rows, n, x, row, y, stats, z, row, row, false) }},
+		{"GeluForward", 2, func(p *Pool) { GeluForward(p, x, y) }},
+		{"GeluBackward", 3, func(p *Pool) { GeluBackward(p, x, y, z) }},
+		{"Add", 3, func(p *Pool) { Add(p, z, x, y) }},
+		{"ColumnSum", 1, func(p *Pool) { ColumnSum(p, rows, n, x, row) }},
+		{"SumSquares", 1, func(p *Pool) { SumSquares(p, x) }},
+		{"AdamW", 7, func(p *Pool) { AdamW(p, x, y, z, z, AdamWStep{Step: 1, Eps: 1e-8}) }},
+		{"SoftmaxRows", 2, func(p *Pool) { SoftmaxRows(p, rows, n, x, y, 1) }},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchBytes(b, c.passes*rows*n*4, c.f) })
+	}
+}
