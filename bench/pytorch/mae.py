@@ -28,6 +28,7 @@ class Config:
     decoder_depth: int = 4
     decoder_heads: int = 3
     mask_ratio: float = 0.75
+    normalise: bool = True  # pixels by mean and variance of their patch
 
 
 def sincos_2d(dim: int, side: int) -> torch.Tensor:
@@ -132,8 +133,9 @@ class MaskedAutoencoder(nn.Module):
             x = block(x)
         pred = self.decoder_pred(self.decoder_norm(x))[:, 1:]
 
-        var, mean = torch.var_mean(target, dim=2, keepdim=True)  # unbiased
-        target = (target - mean) / (var + 1e-6).sqrt()
+        if self.config.normalise:
+            var, mean = torch.var_mean(target, dim=2, keepdim=True)  # unbiased
+            target = (target - mean) / (var + 1e-6).sqrt()
         removed = (restore >= self.keep).float()
         per_patch = (pred - target).square().mean(dim=2)
         return (per_patch * removed).sum() / removed.sum()
