@@ -85,9 +85,11 @@ func (j *weightJob) run(w *worker, i int) {
 		for s := range i1 - i0 {
 			pa.strip(s)
 		}
-		pb := packJob{t: t, width: nr, n: sub.n, k: sub.k, src: offset(j.b, k0*j.ldb+col), ld: j.ldb, dst: sub.b}
+		pb := packJob{t: t, transposed: j.transB, width: nr, n: sub.n, k: sub.k, ld: j.ldb, dst: sub.b}
 		if j.transB {
-			pb.transposed, pb.src = true, offset(j.b, col*j.ldb+k0)
+			pb.src = offset(j.b, col*j.ldb+k0)
+		} else {
+			pb.src = offset(j.b, k0*j.ldb+col)
 		}
 		for s := range j1 - j0 {
 			pb.strip(s)
