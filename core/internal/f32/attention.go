@@ -58,7 +58,7 @@ func (j *attentionJob) operands(b, h int, qkv []float32) (q, k, v *float32) {
 func (j *attentionJob) scores(w *worker, panels []float32, b, h int, s []float32, ld int) {
 	q, k, _ := j.operands(b, h, j.qkv)
 	d3 := 3 * j.heads * j.dh
-	serialProduct(w, j.t, panels, false, true, j.n, j.n, j.dh, q, d3, k, d3, &s[0], ld, false)
+	serialProduct(w, j.t, panels, false, true, j.n, j.n, j.dh, q, d3, k, d3, &s[0], ld, false, ld == j.width())
 	if j.bias != nil {
 		for i := range j.n {
 			row := s[i*ld : i*ld+j.n]
@@ -108,7 +108,7 @@ func (j *attentionJob) forward(w *worker, b, h int) {
 		clear(row[seen:])
 	}
 	_, _, v := j.operands(b, h, j.qkv)
-	serialProduct(w, j.t, panels, false, false, n, dh, n, &p[0], ld, v, 3*d, &j.out[b*n*d+h*dh], d, false)
+	serialProduct(w, j.t, panels, false, false, n, dh, n, &p[0], ld, v, 3*d, &j.out[b*n*d+h*dh], d, false, false)
 }
 
 // gradient does one (batch, head) of the backward pass; the gradient of the
@@ -131,8 +131,8 @@ func (j *attentionJob) gradient(w *worker, b, h int, db []float32) {
 		j.t.expSum(row[:seen], row[:seen], j.scoreScale(), lse[i])
 		clear(row[seen:])
 	}
-	serialProduct(w, j.t, panels, true, false, n, dh, n, &p[0], ld, dout, d, dv, 3*d, false)
-	serialProduct(w, j.t, panels, false, true, n, n, dh, dout, d, v, 3*d, &dp[0], ld, false)
+	serialProduct(w, j.t, panels, true, false, n, dh, n, &p[0], ld, dout, d, dv, 3*d, false, false)
+	serialProduct(w, j.t, panels, false, true, n, n, dh, dout, d, v, 3*d, &dp[0], ld, false, true)
 	for i := range n {
 		at := (b*n+i)*d + h*dh
 		delta := j.t.dot32(j.out[at:at+dh], j.dout[at:at+dh])
@@ -145,8 +145,8 @@ func (j *attentionJob) gradient(w *worker, b, h int, db []float32) {
 			j.t.softmaxGrad(row, p[i*ld:][:n], row, delta, j.scale)
 		}
 	}
-	serialProduct(w, j.t, panels, false, false, n, dh, n, &dp[0], ld, k, 3*d, dq, 3*d, false)
-	serialProduct(w, j.t, panels, true, false, n, dh, n, &dp[0], ld, q, 3*d, dk, 3*d, false)
+	serialProduct(w, j.t, panels, false, false, n, dh, n, &dp[0], ld, k, 3*d, dq, 3*d, false, false)
+	serialProduct(w, j.t, panels, true, false, n, dh, n, &dp[0], ld, q, 3*d, dk, 3*d, false, false)
 }
 
 // AttentionForward is multi-head self-attention on packed projections
