@@ -12,6 +12,11 @@ func tileRows1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns1xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -21,6 +26,11 @@ func tileRows2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
@@ -32,6 +42,11 @@ func tileRows3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -41,6 +56,11 @@ func tileRows4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
@@ -52,6 +72,11 @@ func tileRows5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -61,6 +86,11 @@ func tileRows6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func tileColumns6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // packCopy6xAVX2 copies k rows of n ≤ 6 floats with leading dimension ld to dst [k][6], padding with zeros.
 //

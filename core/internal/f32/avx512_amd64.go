@@ -12,6 +12,11 @@ func tileRows1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns1xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -21,6 +26,11 @@ func tileRows2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -32,6 +42,11 @@ func tileRows3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -41,6 +56,11 @@ func tileRows4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -52,6 +72,11 @@ func tileRows5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -61,6 +86,11 @@ func tileRows6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -72,6 +102,11 @@ func tileRows7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -81,6 +116,11 @@ func tileRows8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -92,6 +132,11 @@ func tileRows9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -101,6 +146,11 @@ func tileRows10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -112,6 +162,11 @@ func tileRows11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //go:noescape
 func tilePacked11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -121,6 +176,11 @@ func tileRows12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -132,6 +192,11 @@ func tileRows13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //go:noescape
 func tilePacked13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// tileColumns13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // tileRows14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -141,6 +206,11 @@ func tileRows14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// tileColumns14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func tileColumns14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // packCopy14xAVX512 copies k rows of n ≤ 14 floats with leading dimension ld to dst [k][14], padding with zeros.
 //

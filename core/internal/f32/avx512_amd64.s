@@ -156,6 +156,88 @@ fresh10:
 	VZEROUPPER
 	RET
 
+// func tileColumns1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns1xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), SI
+	MOVQ       lda+16(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       BX, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 124(R8)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       AX, R8
+	SHRQ       $0x02, R8
+	JZ         rest12
+
+loop11:
+	PREFETCHT1   (SI)
+	ADDQ         $0x40, SI
+	VMOVUPS      (DX), Z2
+	VMOVUPS      64(DX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DI, CX
+	VMOVUPS      128(DX), Z2
+	VMOVUPS      192(DX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DI, CX
+	VMOVUPS      256(DX), Z2
+	VMOVUPS      320(DX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DI, CX
+	VMOVUPS      384(DX), Z2
+	VMOVUPS      448(DX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DI, CX
+	ADDQ         $+512, DX
+	DECQ         R8
+	JNZ          loop11
+
+rest12:
+	ANDQ $0x03, AX
+	JZ   store14
+
+restLoop13:
+	VMOVUPS      (DX), Z2
+	VMOVUPS      64(DX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DI, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop13
+
+store14:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh15
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+
+fresh15:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VZEROUPPER
+	RET
+
 // func tileRows2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tileRows2xAVX512(SB), NOSPLIT, $0-64
@@ -182,9 +264,9 @@ TEXT ·tileRows2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest12
+	JZ         rest17
 
-loop11:
+loop16:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -222,13 +304,13 @@ loop11:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop11
+	JNZ          loop16
 
-rest12:
+rest17:
 	ANDQ $0x03, AX
-	JZ   store14
+	JZ   store19
 
-restLoop13:
+restLoop18:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -240,12 +322,12 @@ restLoop13:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop13
+	JNZ          restLoop18
 
-store14:
+store19:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh15
+	JZ     fresh20
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -253,7 +335,7 @@ store14:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh15:
+fresh20:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -286,9 +368,9 @@ TEXT ·tilePacked2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest17
+	JZ         rest22
 
-loop16:
+loop21:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -326,13 +408,13 @@ loop16:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop16
+	JNZ          loop21
 
-rest17:
+rest22:
 	ANDQ $0x03, AX
-	JZ   store19
+	JZ   store24
 
-restLoop18:
+restLoop23:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -344,12 +426,12 @@ restLoop18:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop18
+	JNZ          restLoop23
 
-store19:
+store24:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh20
+	JZ     fresh25
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -357,7 +439,116 @@ store19:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh20:
+fresh25:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns2xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest27
+
+loop26:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z4
+	VMOVUPS      192(DX), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z4
+	VMOVUPS      320(DX), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z4
+	VMOVUPS      448(DX), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop26
+
+rest27:
+	ANDQ $0x03, AX
+	JZ   store29
+
+restLoop28:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop28
+
+store29:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh30
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+
+fresh30:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -398,9 +589,9 @@ TEXT ·tileRows3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest22
+	JZ         rest32
 
-loop21:
+loop31:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -450,13 +641,13 @@ loop21:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop21
+	JNZ          loop31
 
-rest22:
+rest32:
 	ANDQ $0x03, AX
-	JZ   store24
+	JZ   store34
 
-restLoop23:
+restLoop33:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -471,12 +662,12 @@ restLoop23:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop23
+	JNZ          restLoop33
 
-store24:
+store34:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh25
+	JZ     fresh35
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -487,7 +678,7 @@ store24:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh25:
+fresh35:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -529,9 +720,9 @@ TEXT ·tilePacked3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest27
+	JZ         rest37
 
-loop26:
+loop36:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -581,13 +772,13 @@ loop26:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop26
+	JNZ          loop36
 
-rest27:
+rest37:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store39
 
-restLoop28:
+restLoop38:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -602,12 +793,12 @@ restLoop28:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop38
 
-store29:
+store39:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh40
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -618,7 +809,143 @@ store29:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh30:
+fresh40:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns3xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest42
+
+loop41:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z6
+	VMOVUPS      64(DX), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z6
+	VMOVUPS      192(DX), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z6
+	VMOVUPS      320(DX), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z6
+	VMOVUPS      448(DX), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop41
+
+rest42:
+	ANDQ $0x03, AX
+	JZ   store44
+
+restLoop43:
+	VMOVUPS      (DX), Z6
+	VMOVUPS      64(DX), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop43
+
+store44:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh45
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+
+fresh45:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -670,9 +997,9 @@ TEXT ·tileRows4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest32
+	JZ         rest47
 
-loop31:
+loop46:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -735,13 +1062,13 @@ loop31:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop31
+	JNZ          loop46
 
-rest32:
+rest47:
 	ANDQ $0x03, AX
-	JZ   store34
+	JZ   store49
 
-restLoop33:
+restLoop48:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -760,12 +1087,12 @@ restLoop33:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop33
+	JNZ          restLoop48
 
-store34:
+store49:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh35
+	JZ     fresh50
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -779,7 +1106,7 @@ store34:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh35:
+fresh50:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -830,9 +1157,9 @@ TEXT ·tilePacked4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest37
+	JZ         rest52
 
-loop36:
+loop51:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -894,13 +1221,13 @@ loop36:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop36
+	JNZ          loop51
 
-rest37:
+rest52:
 	ANDQ $0x03, AX
-	JZ   store39
+	JZ   store54
 
-restLoop38:
+restLoop53:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -918,12 +1245,12 @@ restLoop38:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop38
+	JNZ          restLoop53
 
-store39:
+store54:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh40
+	JZ     fresh55
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -937,7 +1264,170 @@ store39:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh40:
+fresh55:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns4xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest57
+
+loop56:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z8
+	VMOVUPS      64(DX), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z8
+	VMOVUPS      192(DX), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z8
+	VMOVUPS      320(DX), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z8
+	VMOVUPS      448(DX), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop56
+
+rest57:
+	ANDQ $0x03, AX
+	JZ   store59
+
+restLoop58:
+	VMOVUPS      (DX), Z8
+	VMOVUPS      64(DX), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop58
+
+store59:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh60
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+
+fresh60:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -998,9 +1488,9 @@ TEXT ·tileRows5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest42
+	JZ         rest62
 
-loop41:
+loop61:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1075,13 +1565,13 @@ loop41:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop41
+	JNZ          loop61
 
-rest42:
+rest62:
 	ANDQ $0x03, AX
-	JZ   store44
+	JZ   store64
 
-restLoop43:
+restLoop63:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1103,12 +1593,12 @@ restLoop43:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop43
+	JNZ          restLoop63
 
-store44:
+store64:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh45
+	JZ     fresh65
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1125,7 +1615,7 @@ store44:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh45:
+fresh65:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1185,9 +1675,9 @@ TEXT ·tilePacked5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest47
+	JZ         rest67
 
-loop46:
+loop66:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1261,13 +1751,13 @@ loop46:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop46
+	JNZ          loop66
 
-rest47:
+rest67:
 	ANDQ $0x03, AX
-	JZ   store49
+	JZ   store69
 
-restLoop48:
+restLoop68:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1288,12 +1778,12 @@ restLoop48:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop48
+	JNZ          restLoop68
 
-store49:
+store69:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh50
+	JZ     fresh70
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1310,7 +1800,197 @@ store49:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh50:
+fresh70:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns5xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest72
+
+loop71:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z10
+	VMOVUPS      64(DX), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z10
+	VMOVUPS      192(DX), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z10
+	VMOVUPS      320(DX), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z10
+	VMOVUPS      448(DX), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop71
+
+rest72:
+	ANDQ $0x03, AX
+	JZ   store74
+
+restLoop73:
+	VMOVUPS      (DX), Z10
+	VMOVUPS      64(DX), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(CX), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(CX), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS 12(CX), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS 16(CX), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop73
+
+store74:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh75
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+
+fresh75:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1380,9 +2060,9 @@ TEXT ·tileRows6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest52
+	JZ         rest77
 
-loop51:
+loop76:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -1469,13 +2149,13 @@ loop51:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop51
+	JNZ          loop76
 
-rest52:
+rest77:
 	ANDQ $0x03, AX
-	JZ   store54
+	JZ   store79
 
-restLoop53:
+restLoop78:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -1500,12 +2180,12 @@ restLoop53:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop53
+	JNZ          restLoop78
 
-store54:
+store79:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh55
+	JZ     fresh80
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1525,7 +2205,7 @@ store54:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh55:
+fresh80:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1594,9 +2274,9 @@ TEXT ·tilePacked6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest57
+	JZ         rest82
 
-loop56:
+loop81:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -1682,13 +2362,13 @@ loop56:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop56
+	JNZ          loop81
 
-rest57:
+rest82:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store84
 
-restLoop58:
+restLoop83:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -1712,12 +2392,12 @@ restLoop58:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop83
 
-store59:
+store84:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh85
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1737,7 +2417,224 @@ store59:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh60:
+fresh85:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns6xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest87
+
+loop86:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z12
+	VMOVUPS      64(DX), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z12
+	VMOVUPS      192(DX), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z12
+	VMOVUPS      320(DX), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z12
+	VMOVUPS      448(DX), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop86
+
+rest87:
+	ANDQ $0x03, AX
+	JZ   store89
+
+restLoop88:
+	VMOVUPS      (DX), Z12
+	VMOVUPS      64(DX), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 16(CX), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 20(CX), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop88
+
+store89:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh90
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+
+fresh90:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1818,9 +2715,9 @@ TEXT ·tileRows7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest62
+	JZ         rest92
 
-loop61:
+loop91:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -1920,13 +2817,13 @@ loop61:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop61
+	JNZ          loop91
 
-rest62:
+rest92:
 	ANDQ $0x03, AX
-	JZ   store64
+	JZ   store94
 
-restLoop63:
+restLoop93:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -1955,12 +2852,12 @@ restLoop63:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop63
+	JNZ          restLoop93
 
-store64:
+store94:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh65
+	JZ     fresh95
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1983,7 +2880,7 @@ store64:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh65:
+fresh95:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2061,9 +2958,9 @@ TEXT ·tilePacked7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest67
+	JZ         rest97
 
-loop66:
+loop96:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -2161,13 +3058,13 @@ loop66:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop66
+	JNZ          loop96
 
-rest67:
+rest97:
 	ANDQ $0x03, AX
-	JZ   store69
+	JZ   store99
 
-restLoop68:
+restLoop98:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -2194,12 +3091,12 @@ restLoop68:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop68
+	JNZ          restLoop98
 
-store69:
+store99:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh70
+	JZ     fresh100
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2222,7 +3119,251 @@ store69:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh70:
+fresh100:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns7xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest102
+
+loop101:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z14
+	VMOVUPS      64(DX), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z14
+	VMOVUPS      192(DX), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z14
+	VMOVUPS      320(DX), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z14
+	VMOVUPS      448(DX), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop101
+
+rest102:
+	ANDQ $0x03, AX
+	JZ   store104
+
+restLoop103:
+	VMOVUPS      (DX), Z14
+	VMOVUPS      64(DX), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 16(CX), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS 20(CX), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS 24(CX), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop103
+
+store104:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh105
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+
+fresh105:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2312,9 +3453,9 @@ TEXT ·tileRows8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest72
+	JZ         rest107
 
-loop71:
+loop106:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -2426,13 +3567,13 @@ loop71:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop71
+	JNZ          loop106
 
-rest72:
+rest107:
 	ANDQ $0x03, AX
-	JZ   store74
+	JZ   store109
 
-restLoop73:
+restLoop108:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -2464,12 +3605,12 @@ restLoop73:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop73
+	JNZ          restLoop108
 
-store74:
+store109:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh75
+	JZ     fresh110
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2495,7 +3636,7 @@ store74:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh75:
+fresh110:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2582,9 +3723,9 @@ TEXT ·tilePacked8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest77
+	JZ         rest112
 
-loop76:
+loop111:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -2694,13 +3835,13 @@ loop76:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop76
+	JNZ          loop111
 
-rest77:
+rest112:
 	ANDQ $0x03, AX
-	JZ   store79
+	JZ   store114
 
-restLoop78:
+restLoop113:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -2730,12 +3871,12 @@ restLoop78:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop78
+	JNZ          restLoop113
 
-store79:
+store114:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh80
+	JZ     fresh115
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2761,7 +3902,278 @@ store79:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh80:
+fresh115:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns8xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest117
+
+loop116:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z16
+	VMOVUPS      64(DX), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z16
+	VMOVUPS      192(DX), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z16
+	VMOVUPS      320(DX), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z16
+	VMOVUPS      448(DX), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop116
+
+rest117:
+	ANDQ $0x03, AX
+	JZ   store119
+
+restLoop118:
+	VMOVUPS      (DX), Z16
+	VMOVUPS      64(DX), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(CX), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(CX), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(CX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(CX), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop118
+
+store119:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh120
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+
+fresh120:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2860,9 +4272,9 @@ TEXT ·tileRows9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest82
+	JZ         rest122
 
-loop81:
+loop121:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -2986,13 +4398,13 @@ loop81:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop81
+	JNZ          loop121
 
-rest82:
+rest122:
 	ANDQ $0x03, AX
-	JZ   store84
+	JZ   store124
 
-restLoop83:
+restLoop123:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -3027,12 +4439,12 @@ restLoop83:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop83
+	JNZ          restLoop123
 
-store84:
+store124:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh85
+	JZ     fresh125
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3061,7 +4473,7 @@ store84:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh85:
+fresh125:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3157,9 +4569,9 @@ TEXT ·tilePacked9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest87
+	JZ         rest127
 
-loop86:
+loop126:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -3281,13 +4693,13 @@ loop86:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop86
+	JNZ          loop126
 
-rest87:
+rest127:
 	ANDQ $0x03, AX
-	JZ   store89
+	JZ   store129
 
-restLoop88:
+restLoop128:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -3320,12 +4732,12 @@ restLoop88:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop88
+	JNZ          restLoop128
 
-store89:
+store129:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh90
+	JZ     fresh130
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3354,7 +4766,305 @@ store89:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh90:
+fresh130:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns9xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest132
+
+loop131:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z18
+	VMOVUPS      64(DX), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z18
+	VMOVUPS      192(DX), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z18
+	VMOVUPS      320(DX), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z18
+	VMOVUPS      448(DX), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop131
+
+rest132:
+	ANDQ $0x03, AX
+	JZ   store134
+
+restLoop133:
+	VMOVUPS      (DX), Z18
+	VMOVUPS      64(DX), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 16(CX), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 20(CX), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 24(CX), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 28(CX), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 32(CX), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop133
+
+store134:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh135
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+
+fresh135:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3464,9 +5174,9 @@ TEXT ·tileRows10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest92
+	JZ         rest137
 
-loop91:
+loop136:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -3603,13 +5313,13 @@ loop91:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop91
+	JNZ          loop136
 
-rest92:
+rest137:
 	ANDQ $0x03, AX
-	JZ   store94
+	JZ   store139
 
-restLoop93:
+restLoop138:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -3648,12 +5358,12 @@ restLoop93:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop93
+	JNZ          restLoop138
 
-store94:
+store139:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh95
+	JZ     fresh140
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3685,7 +5395,7 @@ store94:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh95:
+fresh140:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3790,9 +5500,9 @@ TEXT ·tilePacked10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest97
+	JZ         rest142
 
-loop96:
+loop141:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -3926,13 +5636,13 @@ loop96:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop96
+	JNZ          loop141
 
-rest97:
+rest142:
 	ANDQ $0x03, AX
-	JZ   store99
+	JZ   store144
 
-restLoop98:
+restLoop143:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -3968,12 +5678,12 @@ restLoop98:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop98
+	JNZ          restLoop143
 
-store99:
+store144:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh100
+	JZ     fresh145
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4005,7 +5715,332 @@ store99:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh100:
+fresh145:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns10xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest147
+
+loop146:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z20
+	VMOVUPS      64(DX), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z20
+	VMOVUPS      192(DX), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z20
+	VMOVUPS      320(DX), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z20
+	VMOVUPS      448(DX), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop146
+
+rest147:
+	ANDQ $0x03, AX
+	JZ   store149
+
+restLoop148:
+	VMOVUPS      (DX), Z20
+	VMOVUPS      64(DX), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 16(CX), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 20(CX), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 24(CX), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 28(CX), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 32(CX), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 36(CX), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop148
+
+store149:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh150
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+	ADDQ   SI, AX
+	VADDPS (AX), Z18, Z18
+	VADDPS 64(AX), Z19, Z19
+
+fresh150:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4124,9 +6159,9 @@ TEXT ·tileRows11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest102
+	JZ         rest152
 
-loop101:
+loop151:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -4275,13 +6310,13 @@ loop101:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop101
+	JNZ          loop151
 
-rest102:
+rest152:
 	ANDQ $0x03, AX
-	JZ   store104
+	JZ   store154
 
-restLoop103:
+restLoop153:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -4323,12 +6358,12 @@ restLoop103:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop103
+	JNZ          restLoop153
 
-store104:
+store154:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh105
+	JZ     fresh155
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4363,7 +6398,7 @@ store104:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh105:
+fresh155:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4477,9 +6512,9 @@ TEXT ·tilePacked11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest107
+	JZ         rest157
 
-loop106:
+loop156:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -4625,13 +6660,13 @@ loop106:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop106
+	JNZ          loop156
 
-rest107:
+rest157:
 	ANDQ $0x03, AX
-	JZ   store109
+	JZ   store159
 
-restLoop108:
+restLoop158:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -4670,12 +6705,12 @@ restLoop108:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop108
+	JNZ          restLoop158
 
-store109:
+store159:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh110
+	JZ     fresh160
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4710,7 +6745,359 @@ store109:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh110:
+fresh160:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns11xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest162
+
+loop161:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z22
+	VMOVUPS      64(DX), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z22
+	VMOVUPS      192(DX), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z22
+	VMOVUPS      320(DX), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z22
+	VMOVUPS      448(DX), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop161
+
+rest162:
+	ANDQ $0x03, AX
+	JZ   store164
+
+restLoop163:
+	VMOVUPS      (DX), Z22
+	VMOVUPS      64(DX), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 16(CX), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 20(CX), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 24(CX), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 28(CX), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 32(CX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(CX), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 40(CX), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop163
+
+store164:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh165
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+	ADDQ   SI, AX
+	VADDPS (AX), Z18, Z18
+	VADDPS 64(AX), Z19, Z19
+	ADDQ   SI, AX
+	VADDPS (AX), Z20, Z20
+	VADDPS 64(AX), Z21, Z21
+
+fresh165:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4838,9 +7225,9 @@ TEXT ·tileRows12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest112
+	JZ         rest167
 
-loop111:
+loop166:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -5001,13 +7388,13 @@ loop111:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop111
+	JNZ          loop166
 
-rest112:
+rest167:
 	ANDQ $0x03, AX
-	JZ   store114
+	JZ   store169
 
-restLoop113:
+restLoop168:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -5052,12 +7439,12 @@ restLoop113:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop113
+	JNZ          restLoop168
 
-store114:
+store169:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh115
+	JZ     fresh170
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5095,7 +7482,7 @@ store114:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh115:
+fresh170:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5218,9 +7605,9 @@ TEXT ·tilePacked12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest117
+	JZ         rest172
 
-loop116:
+loop171:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -5378,13 +7765,13 @@ loop116:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop116
+	JNZ          loop171
 
-rest117:
+rest172:
 	ANDQ $0x03, AX
-	JZ   store119
+	JZ   store174
 
-restLoop118:
+restLoop173:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -5426,12 +7813,12 @@ restLoop118:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop118
+	JNZ          restLoop173
 
-store119:
+store174:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh120
+	JZ     fresh175
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5469,7 +7856,386 @@ store119:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh120:
+fresh175:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z22, (BX)
+	VMOVUPS Z23, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns12xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest177
+
+loop176:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z24
+	VMOVUPS      64(DX), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z24
+	VMOVUPS      192(DX), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z24
+	VMOVUPS      320(DX), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z24
+	VMOVUPS      448(DX), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop176
+
+rest177:
+	ANDQ $0x03, AX
+	JZ   store179
+
+restLoop178:
+	VMOVUPS      (DX), Z24
+	VMOVUPS      64(DX), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 16(CX), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 20(CX), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 24(CX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(CX), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 32(CX), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 36(CX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 40(CX), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 44(CX), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop178
+
+store179:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh180
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+	ADDQ   SI, AX
+	VADDPS (AX), Z18, Z18
+	VADDPS 64(AX), Z19, Z19
+	ADDQ   SI, AX
+	VADDPS (AX), Z20, Z20
+	VADDPS 64(AX), Z21, Z21
+	ADDQ   SI, AX
+	VADDPS (AX), Z22, Z22
+	VADDPS 64(AX), Z23, Z23
+
+fresh180:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5608,9 +8374,9 @@ TEXT ·tileRows13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest122
+	JZ         rest182
 
-loop121:
+loop181:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -5784,13 +8550,13 @@ loop121:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop121
+	JNZ          loop181
 
-rest122:
+rest182:
 	ANDQ $0x03, AX
-	JZ   store124
+	JZ   store184
 
-restLoop123:
+restLoop183:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -5839,12 +8605,12 @@ restLoop123:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop123
+	JNZ          restLoop183
 
-store124:
+store184:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh125
+	JZ     fresh185
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5885,7 +8651,7 @@ store124:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh125:
+fresh185:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6017,9 +8783,9 @@ TEXT ·tilePacked13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest127
+	JZ         rest187
 
-loop126:
+loop186:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -6189,13 +8955,13 @@ loop126:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop126
+	JNZ          loop186
 
-rest127:
+rest187:
 	ANDQ $0x03, AX
-	JZ   store129
+	JZ   store189
 
-restLoop128:
+restLoop188:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -6240,12 +9006,12 @@ restLoop128:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop128
+	JNZ          restLoop188
 
-store129:
+store189:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh130
+	JZ     fresh190
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6286,7 +9052,413 @@ store129:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh130:
+fresh190:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z22, (BX)
+	VMOVUPS Z23, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z24, (BX)
+	VMOVUPS Z25, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns13xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest192
+
+loop191:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z26
+	VMOVUPS      64(DX), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z26
+	VMOVUPS      192(DX), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z26
+	VMOVUPS      320(DX), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z26
+	VMOVUPS      448(DX), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop191
+
+rest192:
+	ANDQ $0x03, AX
+	JZ   store194
+
+restLoop193:
+	VMOVUPS      (DX), Z26
+	VMOVUPS      64(DX), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 32(CX), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS 36(CX), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 40(CX), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 44(CX), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS 48(CX), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop193
+
+store194:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh195
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+	ADDQ   SI, AX
+	VADDPS (AX), Z18, Z18
+	VADDPS 64(AX), Z19, Z19
+	ADDQ   SI, AX
+	VADDPS (AX), Z20, Z20
+	VADDPS 64(AX), Z21, Z21
+	ADDQ   SI, AX
+	VADDPS (AX), Z22, Z22
+	VADDPS 64(AX), Z23, Z23
+	ADDQ   SI, AX
+	VADDPS (AX), Z24, Z24
+	VADDPS 64(AX), Z25, Z25
+
+fresh195:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6434,9 +9606,9 @@ TEXT ·tileRows14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest132
+	JZ         rest197
 
-loop131:
+loop196:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -6622,13 +9794,13 @@ loop131:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop131
+	JNZ          loop196
 
-rest132:
+rest197:
 	ANDQ $0x03, AX
-	JZ   store134
+	JZ   store199
 
-restLoop133:
+restLoop198:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -6680,12 +9852,12 @@ restLoop133:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop133
+	JNZ          restLoop198
 
-store134:
+store199:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh135
+	JZ     fresh200
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6729,7 +9901,7 @@ store134:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh135:
+fresh200:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6870,9 +10042,9 @@ TEXT ·tilePacked14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest137
+	JZ         rest202
 
-loop136:
+loop201:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -7054,13 +10226,13 @@ loop136:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop136
+	JNZ          loop201
 
-rest137:
+rest202:
 	ANDQ $0x03, AX
-	JZ   store139
+	JZ   store204
 
-restLoop138:
+restLoop203:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -7108,12 +10280,12 @@ restLoop138:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop138
+	JNZ          restLoop203
 
-store139:
+store204:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh140
+	JZ     fresh205
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7157,7 +10329,440 @@ store139:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh140:
+fresh205:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z22, (BX)
+	VMOVUPS Z23, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z24, (BX)
+	VMOVUPS Z25, 64(BX)
+	ADDQ    SI, BX
+	VMOVUPS Z26, (BX)
+	VMOVUPS Z27, 64(BX)
+	VZEROUPPER
+	RET
+
+// func tileColumns14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileColumns14xAVX512(SB), NOSPLIT, $0-64
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+24(FP), DX
+	MOVQ       c+32(FP), BX
+	MOVQ       ldc+40(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       next+56(FP), DI
+	MOVQ       lda+16(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       BX, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       AX, R9
+	SHRQ       $0x02, R9
+	JZ         rest207
+
+loop206:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Z28
+	VMOVUPS      64(DX), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(CX), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(CX), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(CX), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(CX), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(CX), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(CX), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(CX), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(CX), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(CX), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(CX), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R8, CX
+	VMOVUPS      128(DX), Z28
+	VMOVUPS      192(DX), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(CX), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(CX), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(CX), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(CX), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(CX), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(CX), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(CX), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(CX), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(CX), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(CX), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R8, CX
+	VMOVUPS      256(DX), Z28
+	VMOVUPS      320(DX), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(CX), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(CX), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(CX), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(CX), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(CX), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(CX), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(CX), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(CX), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(CX), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(CX), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R8, CX
+	VMOVUPS      384(DX), Z28
+	VMOVUPS      448(DX), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(CX), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(CX), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(CX), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(CX), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(CX), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(CX), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(CX), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(CX), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(CX), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(CX), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R8, CX
+	ADDQ         $+512, DX
+	DECQ         R9
+	JNZ          loop206
+
+rest207:
+	ANDQ $0x03, AX
+	JZ   store209
+
+restLoop208:
+	VMOVUPS      (DX), Z28
+	VMOVUPS      64(DX), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(CX), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(CX), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(CX), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(CX), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(CX), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(CX), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(CX), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(CX), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(CX), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(CX), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R8, CX
+	ADDQ         $+128, DX
+	DECQ         AX
+	JNZ          restLoop208
+
+store209:
+	MOVQ   accumulate+48(FP), AX
+	TESTQ  AX, AX
+	JZ     fresh210
+	MOVQ   BX, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	ADDQ   SI, AX
+	VADDPS (AX), Z2, Z2
+	VADDPS 64(AX), Z3, Z3
+	ADDQ   SI, AX
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z5, Z5
+	ADDQ   SI, AX
+	VADDPS (AX), Z6, Z6
+	VADDPS 64(AX), Z7, Z7
+	ADDQ   SI, AX
+	VADDPS (AX), Z8, Z8
+	VADDPS 64(AX), Z9, Z9
+	ADDQ   SI, AX
+	VADDPS (AX), Z10, Z10
+	VADDPS 64(AX), Z11, Z11
+	ADDQ   SI, AX
+	VADDPS (AX), Z12, Z12
+	VADDPS 64(AX), Z13, Z13
+	ADDQ   SI, AX
+	VADDPS (AX), Z14, Z14
+	VADDPS 64(AX), Z15, Z15
+	ADDQ   SI, AX
+	VADDPS (AX), Z16, Z16
+	VADDPS 64(AX), Z17, Z17
+	ADDQ   SI, AX
+	VADDPS (AX), Z18, Z18
+	VADDPS 64(AX), Z19, Z19
+	ADDQ   SI, AX
+	VADDPS (AX), Z20, Z20
+	VADDPS 64(AX), Z21, Z21
+	ADDQ   SI, AX
+	VADDPS (AX), Z22, Z22
+	VADDPS 64(AX), Z23, Z23
+	ADDQ   SI, AX
+	VADDPS (AX), Z24, Z24
+	VADDPS 64(AX), Z25, Z25
+	ADDQ   SI, AX
+	VADDPS (AX), Z26, Z26
+	VADDPS 64(AX), Z27, Z27
+
+fresh210:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7224,14 +10829,14 @@ TEXT ·packCopy14xAVX512(SB), NOSPLIT, $0-40
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop141:
+loop211:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
 	VMOVUPS    Z0, K2, (SI)
 	ADDQ       BX, DX
 	ADDQ       $0x38, SI
 	DECQ       AX
-	JNZ        loop141
+	JNZ        loop211
 	VZEROUPPER
 	RET
 
@@ -7245,11 +10850,11 @@ TEXT ·packCopy32xAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x20
-	JNE  partial142
+	JNE  partial212
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop143:
+loop213:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS    (DX), Z0
@@ -7259,11 +10864,11 @@ loop143:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop143
+	JNZ        loop213
 	VZEROUPPER
 	RET
 
-partial142:
+partial212:
 	MOVQ  $-1, DI
 	BZHIQ CX, DI, DI
 	KMOVW DI, K1
@@ -7273,7 +10878,7 @@ partial142:
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop144:
+loop214:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
@@ -7283,7 +10888,7 @@ loop144:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop144
+	JNZ        loop214
 	VZEROUPPER
 	RET
 
@@ -7301,7 +10906,7 @@ TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop145:
+loop215:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -7347,7 +10952,7 @@ loop145:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop145
+	JNZ         loop215
 	VZEROUPPER
 	RET
 
@@ -7363,9 +10968,9 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row146:
+row216:
 	CMPQ    DI, $0x20
-	JNE     partial147
+	JNE     partial217
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -7374,29 +10979,29 @@ row146:
 	VMOVUPS 64(AX), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next148
+	JMP     next218
 
-partial147:
+partial217:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done150
+	JGE  done220
 
-loop149:
+loop219:
 	VMOVUPS (DX)(R8*1), Z0
 	VMOVUPS (AX)(R8*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R8*1)
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop149
+	JLT     loop219
 
-done150:
+done220:
 	SUBQ      R8, R10
-	JZ        done151
+	JZ        done221
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -7406,12 +11011,12 @@ done150:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
-done151:
-next148:
+done221:
+next218:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row146
+	JNZ  row216
 	VZEROUPPER
 	RET
 
@@ -7428,9 +11033,9 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row152:
+row222:
 	CMPQ    R8, $0x20
-	JNE     partial153
+	JNE     partial223
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -7439,29 +11044,29 @@ row152:
 	VMOVUPS 64(SI), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next154
+	JMP     next224
 
-partial153:
+partial223:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done156
+	JGE  done226
 
-loop155:
+loop225:
 	VMOVUPS (AX)(R9*1), Z0
 	VMOVUPS (SI)(R9*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R9*1)
 	ADDQ    $+64, R9
 	CMPQ    R9, R10
-	JLT     loop155
+	JLT     loop225
 
-done156:
+done226:
 	SUBQ      R9, R11
-	JZ        done157
+	JZ        done227
 	SHRQ      $0x02, R11
 	MOVQ      $-1, R10
 	BZHIQ     R11, R10, R10
@@ -7471,12 +11076,12 @@ done156:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
-done157:
-next154:
+done227:
+next224:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row152
+	JNZ  row222
 	VZEROUPPER
 	RET
 
@@ -7496,9 +11101,9 @@ TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 
-row158:
+row228:
 	CMPQ         R10, $0x20
-	JNE          partial159
+	JNE          partial229
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
@@ -7589,18 +11194,18 @@ row158:
 	VBLENDMPS    Z1, Z6, K1, Z3
 	VMULPS       Z3, Z0, Z0
 	VMOVUPS      Z0, 64(DX)
-	JMP          next160
+	JMP          next230
 
-partial159:
+partial229:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done162
+	JGE  done232
 
-loop161:
+loop231:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
@@ -7648,11 +11253,11 @@ loop161:
 	VMOVUPS      Z0, (DX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop161
+	JLT          loop231
 
-done162:
+done232:
 	SUBQ         R11, R13
-	JZ           done163
+	JZ           done233
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -7703,13 +11308,13 @@ done162:
 	VMULPS       Z5, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)(R11*1)
 
-done163:
-next160:
+done233:
+next230:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row158
+	JNZ  row228
 	VZEROUPPER
 	RET
 
@@ -8178,9 +11783,9 @@ TEXT ·tileGeluGradAVX512(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row164:
+row234:
 	CMPQ         R9, $0x20
-	JNE          partial165
+	JNE          partial235
 	VMOVUPS      (SI), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -8271,18 +11876,18 @@ row164:
 	VMOVUPS      64(AX), Z0
 	VMULPS       Z0, Z4, Z0
 	VMOVUPS      Z0, 64(DX)
-	JMP          next166
+	JMP          next236
 
-partial165:
+partial235:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done168
+	JGE  done238
 
-loop167:
+loop237:
 	VMOVUPS      (SI)(R10*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -8330,11 +11935,11 @@ loop167:
 	VMOVUPS      Z0, (DX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop167
+	JLT          loop237
 
-done168:
+done238:
 	SUBQ         R10, R12
-	JZ           done169
+	JZ           done239
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -8385,13 +11990,13 @@ done168:
 	VMULPS       Z0, Z6, Z0
 	VMOVUPS      Z0, K1, (DX)(R10*1)
 
-done169:
-next166:
+done239:
+next236:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row164
+	JNZ  row234
 	VZEROUPPER
 	RET
 
@@ -8413,11 +12018,11 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row170:
+row240:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x20
-	JNE          partial171
+	JNE          partial241
 	VMOVUPS      (AX), Z1
 	VMOVUPS      (SI), Z2
 	VADDPS       Z2, Z1, Z1
@@ -8434,18 +12039,18 @@ row170:
 	VMULPS       Z3, Z0, Z0
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, 64(DX)
-	JMP          next172
+	JMP          next242
 
-partial171:
+partial241:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-64, R14
 	CMPQ R13, R14
-	JGE  done174
+	JGE  done244
 
-loop173:
+loop243:
 	VMOVUPS     (AX)(R13*1), Z1
 	VMOVUPS     (SI)(R13*1), Z2
 	VADDPS      Z2, Z1, Z1
@@ -8456,11 +12061,11 @@ loop173:
 	VMOVUPS     Z2, (DX)(R13*1)
 	ADDQ        $+64, R13
 	CMPQ        R13, R14
-	JLT         loop173
+	JLT         loop243
 
-done174:
+done244:
 	SUBQ        R13, R15
-	JZ          done175
+	JZ          done245
 	SHRQ        $0x02, R15
 	MOVQ        $-1, R14
 	BZHIQ       R15, R14, R14
@@ -8474,13 +12079,13 @@ done174:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
-done175:
-next172:
+done245:
+next242:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row170
+	JNZ  row240
 	VZEROUPPER
 	RET
 
@@ -8497,9 +12102,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done177
+	JGE  done247
 
-loop176:
+loop246:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -8518,26 +12123,26 @@ loop176:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop176
+	JLT     loop246
 
-done177:
+done247:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done179
+	JGE  done249
 
-loop178:
+loop248:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop178
+	JLT     loop248
 
-done179:
+done249:
 	SUBQ      SI, DI
-	JZ        done180
+	JZ        done250
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -8547,7 +12152,7 @@ done179:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done180:
+done250:
 	VZEROUPPER
 	RET
 
@@ -8564,9 +12169,9 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done182
+	JGE  done252
 
-loop181:
+loop251:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -8585,26 +12190,26 @@ loop181:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop181
+	JLT     loop251
 
-done182:
+done252:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done184
+	JGE  done254
 
-loop183:
+loop253:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop183
+	JLT     loop253
 
-done184:
+done254:
 	SUBQ      SI, DI
-	JZ        done185
+	JZ        done255
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -8614,7 +12219,7 @@ done184:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done185:
+done255:
 	VZEROUPPER
 	RET
 
@@ -8631,9 +12236,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done187
+	JGE  done257
 
-loop186:
+loop256:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -8652,26 +12257,26 @@ loop186:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop186
+	JLT     loop256
 
-done187:
+done257:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done189
+	JGE  done259
 
-loop188:
+loop258:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop188
+	JLT     loop258
 
-done189:
+done259:
 	SUBQ      SI, DI
-	JZ        done190
+	JZ        done260
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -8681,7 +12286,7 @@ done189:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done190:
+done260:
 	VZEROUPPER
 	RET
 
@@ -8698,9 +12303,9 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done192
+	JGE  done262
 
-loop191:
+loop261:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -8723,15 +12328,15 @@ loop191:
 	VMOVUPS     Z0, 192(AX)(SI*1)
 	ADDQ        $+256, SI
 	CMPQ        SI, BX
-	JLT         loop191
+	JLT         loop261
 
-done192:
+done262:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done194
+	JGE  done264
 
-loop193:
+loop263:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -8739,11 +12344,11 @@ loop193:
 	VMOVUPS     Z0, (AX)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, BX
-	JLT         loop193
+	JLT         loop263
 
-done194:
+done264:
 	SUBQ        SI, DI
-	JZ          done195
+	JZ          done265
 	SHRQ        $0x02, DI
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
@@ -8754,7 +12359,7 @@ done194:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
 
-done195:
+done265:
 	VZEROUPPER
 	RET
 
@@ -8771,9 +12376,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done197
+	JGE          done267
 
-loop196:
+loop266:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
@@ -8792,26 +12397,26 @@ loop196:
 	VMOVUPS     Z1, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop196
+	JLT         loop266
 
-done197:
+done267:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done199
+	JGE  done269
 
-loop198:
+loop268:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop198
+	JLT         loop268
 
-done199:
+done269:
 	SUBQ        BX, SI
-	JZ          done200
+	JZ          done270
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -8821,7 +12426,7 @@ done199:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*1)
 
-done200:
+done270:
 	VZEROUPPER
 	RET
 
@@ -8838,9 +12443,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done202
+	JGE          done272
 
-loop201:
+loop271:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
@@ -8855,25 +12460,25 @@ loop201:
 	VMOVUPS Z1, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop201
+	JLT     loop271
 
-done202:
+done272:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done204
+	JGE  done274
 
-loop203:
+loop273:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop203
+	JLT     loop273
 
-done204:
+done274:
 	SUBQ      BX, SI
-	JZ        done205
+	JZ        done275
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -8882,7 +12487,7 @@ done204:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*1)
 
-done205:
+done275:
 	VZEROUPPER
 	RET
 
@@ -8900,9 +12505,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done207
+	JGE          done277
 
-loop206:
+loop276:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -8925,15 +12530,15 @@ loop206:
 	VMOVUPS     Z2, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop206
+	JLT         loop276
 
-done207:
+done277:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done209
+	JGE  done279
 
-loop208:
+loop278:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -8941,11 +12546,11 @@ loop208:
 	VMOVUPS     Z2, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop208
+	JLT         loop278
 
-done209:
+done279:
 	SUBQ        BX, SI
-	JZ          done210
+	JZ          done280
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -8956,7 +12561,7 @@ done209:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*1)
 
-done210:
+done280:
 	VZEROUPPER
 	RET
 
@@ -8972,9 +12577,9 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-256, DX
 	CMPQ BX, DX
-	JGE  done212
+	JGE  done282
 
-loop211:
+loop281:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
@@ -8993,26 +12598,26 @@ loop211:
 	VMOVUPS Z4, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop211
+	JLT     loop281
 
-done212:
+done282:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done214
+	JGE  done284
 
-loop213:
+loop283:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z5
 	VMOVUPS Z5, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop213
+	JLT     loop283
 
-done214:
+done284:
 	SUBQ      BX, SI
-	JZ        done215
+	JZ        done285
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -9022,7 +12627,7 @@ done214:
 	VMAXPS    Z0, Z6, Z6
 	VMOVUPS   Z6, K1, (AX)(BX*1)
 
-done215:
+done285:
 	VZEROUPPER
 	RET
 
@@ -9039,9 +12644,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done217
+	JGE  done287
 
-loop216:
+loop286:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -9056,15 +12661,15 @@ loop216:
 	VMOVUPS   Z0, 64(AX)(SI*1)
 	ADDQ      $+128, SI
 	CMPQ      SI, BX
-	JLT       loop216
+	JLT       loop286
 
-done217:
+done287:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done219
+	JGE  done289
 
-loop218:
+loop288:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z4, Z4, Z4
@@ -9073,11 +12678,11 @@ loop218:
 	VMOVUPS   Z0, (AX)(SI*1)
 	ADDQ      $+64, SI
 	CMPQ      SI, BX
-	JLT       loop218
+	JLT       loop288
 
-done219:
+done289:
 	SUBQ      SI, DI
-	JZ        done220
+	JZ        done290
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -9089,7 +12694,7 @@ done219:
 	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done220:
+done290:
 	VZEROUPPER
 	RET
 
@@ -9105,9 +12710,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done222
+	JGE  done292
 
-loop221:
+loop291:
 	VMOVUPS      (CX)(BX*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -9152,11 +12757,11 @@ loop221:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop221
+	JLT          loop291
 
-done222:
+done292:
 	SUBQ         BX, SI
-	JZ           done223
+	JZ           done293
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -9204,7 +12809,7 @@ done222:
 	VMULPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done223:
+done293:
 	VZEROUPPER
 	RET
 
@@ -9221,9 +12826,9 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done225
+	JGE  done295
 
-loop224:
+loop294:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z2
@@ -9271,11 +12876,11 @@ loop224:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop224
+	JLT          loop294
 
-done225:
+done295:
 	SUBQ         SI, DI
-	JZ           done226
+	JZ           done296
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -9326,7 +12931,7 @@ done225:
 	VMULPS       Z1, Z5, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done226:
+done296:
 	VZEROUPPER
 	RET
 
@@ -9342,9 +12947,9 @@ TEXT ·quickGeluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done228
+	JGE  done298
 
-loop227:
+loop297:
 	VMOVUPS      (CX)(BX*1), Z0
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z1
 	VORPS        constantsAVX512<>+1664(SB), Z1, Z2
@@ -9375,11 +12980,11 @@ loop227:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop227
+	JLT          loop297
 
-done228:
+done298:
 	SUBQ         BX, SI
-	JZ           done229
+	JZ           done299
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -9413,7 +13018,7 @@ done228:
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done229:
+done299:
 	VZEROUPPER
 	RET
 
@@ -9430,9 +13035,9 @@ TEXT ·quickGeluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done231
+	JGE  done301
 
-loop230:
+loop300:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z0
@@ -9469,11 +13074,11 @@ loop230:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop230
+	JLT          loop300
 
-done231:
+done301:
 	SUBQ         SI, DI
-	JZ           done232
+	JZ           done302
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -9513,7 +13118,7 @@ done231:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done232:
+done302:
 	VZEROUPPER
 	RET
 
@@ -9545,9 +13150,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done234
+	JGE          done304
 
-loop233:
+loop303:
 	VMOVUPS     (CX)(DI*1), Z8
 	VMULPS      Z8, Z1, Z9
 	VMOVUPS     (DX)(DI*1), Z10
@@ -9567,11 +13172,11 @@ loop233:
 	VMOVUPS     Z9, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop233
+	JLT         loop303
 
-done234:
+done304:
 	SUBQ        DI, R8
-	JZ          done235
+	JZ          done305
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -9594,7 +13199,7 @@ done234:
 	VFMSUB213PS Z0, Z4, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done235:
+done305:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -9625,9 +13230,9 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done237
+	JGE          done307
 
-loop236:
+loop306:
 	VMOVUPS      (AX)(SI*1), Z7
 	VMOVUPS      (CX)(SI*1), Z8
 	VFMADD231PS  Z7, Z0, Z8
@@ -9642,11 +13247,11 @@ loop236:
 	VMOVUPS      Z7, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop236
+	JLT          loop306
 
-done237:
+done307:
 	SUBQ         SI, DI
-	JZ           done238
+	JZ           done308
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -9664,7 +13269,7 @@ done237:
 	VFNMADD231PS Z0, Z4, Z7
 	VMOVUPS      Z7, K1, (AX)(SI*1)
 
-done238:
+done308:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -9684,9 +13289,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done240
+	JGE    done310
 
-loop239:
+loop309:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
@@ -9697,26 +13302,26 @@ loop239:
 	VADDPD    Z5, Z3, Z3
 	ADDQ      $+128, DX
 	CMPQ      DX, CX
-	JLT       loop239
+	JLT       loop309
 
-done240:
+done310:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done242
+	JGE  done312
 
-loop241:
+loop311:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
 	VADDPD    Z5, Z1, Z1
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop241
+	JLT       loop311
 
-done242:
+done312:
 	SUBQ          DX, BX
-	JZ            done243
+	JZ            done313
 	SHRQ          $0x02, BX
 	MOVQ          $-1, CX
 	BZHIQ         BX, CX, CX
@@ -9728,7 +13333,7 @@ done242:
 	VADDPD        Z4, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done243:
+done313:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -9758,9 +13363,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done245
+	JGE    done315
 
-loop244:
+loop314:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -9775,15 +13380,15 @@ loop244:
 	VFMADD231PD Z5, Z7, Z3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop244
+	JLT         loop314
 
-done245:
+done315:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done247
+	JGE  done317
 
-loop246:
+loop316:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -9792,11 +13397,11 @@ loop246:
 	VFMADD231PD Z5, Z7, Z1
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop246
+	JLT         loop316
 
-done247:
+done317:
 	SUBQ          BX, SI
-	JZ            done248
+	JZ            done318
 	SHRQ          $0x02, SI
 	MOVQ          $-1, DX
 	BZHIQ         SI, DX, DX
@@ -9812,7 +13417,7 @@ done247:
 	VFMADD231PD   Z4, Z6, Z0
 	VFMADD231PD   Z5, Z7, Z1
 
-done248:
+done318:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -9842,9 +13447,9 @@ TEXT ·dot32AVX512(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-256, DX
 	CMPQ   BX, DX
-	JGE    done250
+	JGE    done320
 
-loop249:
+loop319:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -9859,25 +13464,25 @@ loop249:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop249
+	JLT         loop319
 
-done250:
+done320:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done252
+	JGE  done322
 
-loop251:
+loop321:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop251
+	JLT         loop321
 
-done252:
+done322:
 	SUBQ        BX, SI
-	JZ          done253
+	JZ          done323
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -9886,7 +13491,7 @@ done252:
 	VMOVUPS.Z   (CX)(BX*1), K1, Z5
 	VFMADD231PS Z5, Z4, Z0
 
-done253:
+done323:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -9915,33 +13520,33 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-128, CX
 	CMPQ    DX, CX
-	JGE     done255
+	JGE     done325
 
-loop254:
+loop324:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop254
+	JLT     loop324
 
-done255:
+done325:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done257
+	JGE  done327
 
-loop256:
+loop326:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop256
+	JLT     loop326
 
-done257:
+done327:
 	SUBQ      DX, BX
-	JZ        done258
+	JZ        done328
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -9949,7 +13554,7 @@ done257:
 	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VMAXPS    Z2, Z0, K1, Z0
 
-done258:
+done328:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y1
@@ -9978,9 +13583,9 @@ TEXT ·finiteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-256, CX
 	CMPQ   DX, CX
-	JGE    done260
+	JGE    done330
 
-loop259:
+loop329:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
@@ -9995,25 +13600,25 @@ loop259:
 	VORPS   Z4, Z3, Z3
 	ADDQ    $+256, DX
 	CMPQ    DX, CX
-	JLT     loop259
+	JLT     loop329
 
-done260:
+done330:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done262
+	JGE  done332
 
-loop261:
+loop331:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop261
+	JLT     loop331
 
-done262:
+done332:
 	SUBQ      DX, BX
-	JZ        done263
+	JZ        done333
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -10022,7 +13627,7 @@ done262:
 	VSUBPS    Z4, Z4, Z4
 	VORPS     Z4, Z0, Z0
 
-done263:
+done333:
 	VORPS         Z1, Z0, Z0
 	VORPS         Z3, Z2, Z1
 	VORPS         Z1, Z0, Z0
@@ -10051,9 +13656,9 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four264:
+four334:
 	CMPQ AX, $0x04
-	JLT  one265
+	JLT  one335
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -10063,9 +13668,9 @@ four264:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done268
+	JGE  done338
 
-loop267:
+loop337:
 	VMOVUPS (DX)(R10*1), Z0
 	VMOVUPS (DI)(R10*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -10078,11 +13683,11 @@ loop267:
 	VMOVUPS Z0, (SI)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop267
+	JLT     loop337
 
-done268:
+done338:
 	SUBQ      R10, R12
-	JZ        done269
+	JZ        done339
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -10098,34 +13703,34 @@ done268:
 	VADDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (SI)(R10*1)
 
-done269:
+done339:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four264
+	JMP  four334
 
-one265:
+one335:
 	TESTQ AX, AX
-	JZ    done266
+	JZ    done336
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-64, R8
 	CMPQ  DI, R8
-	JGE   done271
+	JGE   done341
 
-loop270:
+loop340:
 	VMOVUPS (SI)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
 	ADDQ    $+64, DI
 	CMPQ    DI, R8
-	JLT     loop270
+	JLT     loop340
 
-done271:
+done341:
 	SUBQ      DI, R9
-	JZ        done272
+	JZ        done342
 	SHRQ      $0x02, R9
 	MOVQ      $-1, R8
 	BZHIQ     R9, R8, R8
@@ -10135,12 +13740,12 @@ done271:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
 
-done272:
+done342:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one265
+	JMP  one335
 
-done266:
+done336:
 	VZEROUPPER
 	RET
 
@@ -10157,9 +13762,9 @@ TEXT ·addRowsMulAVX512(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two273:
+two343:
 	CMPQ AX, $0x02
-	JLT  last274
+	JLT  last344
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -10168,9 +13773,9 @@ two273:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done277
+	JGE  done347
 
-loop276:
+loop346:
 	VMOVUPS     (DX)(R11*1), Z0
 	VMOVUPS     (SI)(R11*1), Z1
 	VMULPS      Z1, Z0, Z0
@@ -10182,11 +13787,11 @@ loop276:
 	VMOVUPS     Z0, (R8)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R12
-	JLT         loop276
+	JLT         loop346
 
-done277:
+done347:
 	SUBQ        R11, R13
-	JZ          done278
+	JZ          done348
 	SHRQ        $0x02, R13
 	MOVQ        $-1, R12
 	BZHIQ       R13, R12, R12
@@ -10201,24 +13806,24 @@ done277:
 	VADDPS      Z0, Z1, Z0
 	VMOVUPS     Z0, K1, (R8)(R11*1)
 
-done278:
+done348:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two273
+	JMP  two343
 
-last274:
+last344:
 	TESTQ AX, AX
-	JZ    out275
+	JZ    out345
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-64, CX
 	CMPQ  AX, CX
-	JGE   done280
+	JGE   done350
 
-loop279:
+loop349:
 	VMOVUPS (R8)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	VMOVUPS (SI)(AX*1), Z2
@@ -10227,11 +13832,11 @@ loop279:
 	VMOVUPS Z0, (R8)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JLT     loop279
+	JLT     loop349
 
-done280:
+done350:
 	SUBQ      AX, BX
-	JZ        done281
+	JZ        done351
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -10243,8 +13848,8 @@ done280:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(AX*1)
 
-done281:
-out275:
+done351:
+out345:
 	VZEROUPPER
 	RET
 
@@ -10264,9 +13869,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done283
+	JGE          done353
 
-loop282:
+loop352:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -10313,15 +13918,15 @@ loop282:
 	VMOVUPS      Z4, 64(AX)(BX*1)
 	ADDQ         $+128, BX
 	CMPQ         BX, DX
-	JLT          loop282
+	JLT          loop352
 
-done283:
+done353:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done285
+	JGE  done355
 
-loop284:
+loop354:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -10346,11 +13951,11 @@ loop284:
 	VMOVUPS      Z4, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop284
+	JLT          loop354
 
-done285:
+done355:
 	SUBQ         BX, SI
-	JZ           done286
+	JZ           done356
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -10379,7 +13984,7 @@ done285:
 	VADDPS       Z0, Z2, Z2
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done286:
+done356:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -10408,9 +14013,9 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-128, CX
 	CMPQ         DX, CX
-	JGE          done288
+	JGE          done358
 
-loop287:
+loop357:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -10455,15 +14060,15 @@ loop287:
 	VADDPS       Z4, Z3, Z3
 	ADDQ         $+128, DX
 	CMPQ         DX, CX
-	JLT          loop287
+	JLT          loop357
 
-done288:
+done358:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done290
+	JGE  done360
 
-loop289:
+loop359:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -10487,11 +14092,11 @@ loop289:
 	VADDPS       Z4, Z2, Z2
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop289
+	JLT          loop359
 
-done290:
+done360:
 	SUBQ         DX, BX
-	JZ           done291
+	JZ           done361
 	SHRQ         $0x02, BX
 	MOVQ         $-1, CX
 	BZHIQ        BX, CX, CX
@@ -10519,7 +14124,7 @@ done290:
 	VMOVAPS.Z    Z0, K1, Z0
 	VADDPS       Z0, Z2, Z2
 
-done291:
+done361:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -10548,9 +14153,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-128, BX
 	CMPQ         SI, BX
-	JGE          done293
+	JGE          done363
 
-loop292:
+loop362:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -10565,15 +14170,15 @@ loop292:
 	VMOVUPS Z2, 64(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop292
+	JLT     loop362
 
-done293:
+done363:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done295
+	JGE  done365
 
-loop294:
+loop364:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -10582,11 +14187,11 @@ loop294:
 	VMOVUPS Z2, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop294
+	JLT     loop364
 
-done295:
+done365:
 	SUBQ      SI, DI
-	JZ        done296
+	JZ        done366
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -10598,7 +14203,7 @@ done295:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done296:
+done366:
 	VZEROUPPER
 	RET
 
@@ -10620,9 +14225,9 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-256, SI
 	CMPQ       BX, SI
-	JGE        done298
+	JGE        done368
 
-loop297:
+loop367:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	VMOVUPS 64(CX)(BX*1), Z5
@@ -10633,24 +14238,24 @@ loop297:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $+256, BX
 	CMPQ    BX, SI
-	JLT     loop297
+	JLT     loop367
 
-done298:
+done368:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done300
+	JGE  done370
 
-loop299:
+loop369:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $+64, BX
 	CMPQ    BX, SI
-	JLT     loop299
+	JLT     loop369
 
-done300:
+done370:
 	SUBQ      BX, DI
-	JZ        done301
+	JZ        done371
 	SHRQ      $0x02, DI
 	MOVQ      $-1, SI
 	BZHIQ     DI, SI, SI
@@ -10658,7 +14263,7 @@ done300:
 	VMOVUPS.Z (CX)(BX*1), K1, Z5
 	VADDPS    Z5, Z1, Z1
 
-done301:
+done371:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z3, Z1, Z1
@@ -10682,9 +14287,9 @@ done301:
 	MOVQ          DI, SI
 	ANDQ          $-256, SI
 	CMPQ          BX, SI
-	JGE           done303
+	JGE           done373
 
-loop302:
+loop372:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
@@ -10699,25 +14304,25 @@ loop302:
 	VFMADD231PS Z3, Z3, Z9
 	ADDQ        $+256, BX
 	CMPQ        BX, SI
-	JLT         loop302
+	JLT         loop372
 
-done303:
+done373:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done305
+	JGE  done375
 
-loop304:
+loop374:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
 	ADDQ        $+64, BX
 	CMPQ        BX, SI
-	JLT         loop304
+	JLT         loop374
 
-done305:
+done375:
 	SUBQ        BX, DI
-	JZ          done306
+	JZ          done376
 	SHRQ        $0x02, DI
 	MOVQ        $-1, SI
 	BZHIQ       DI, SI, SI
@@ -10727,7 +14332,7 @@ done305:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z6
 
-done306:
+done376:
 	VADDPS        Z7, Z6, Z6
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z8, Z6, Z6
@@ -10755,9 +14360,9 @@ done306:
 	MOVQ          R8, DX
 	ANDQ          $-256, DX
 	CMPQ          DI, DX
-	JGE           done308
+	JGE           done378
 
-loop307:
+loop377:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -10788,15 +14393,15 @@ loop307:
 	VMOVUPS     Z3, 192(AX)(DI*1)
 	ADDQ        $+256, DI
 	CMPQ        DI, DX
-	JLT         loop307
+	JLT         loop377
 
-done308:
+done378:
 	MOVQ R8, DX
 	ANDQ $-64, DX
 	CMPQ DI, DX
-	JGE  done310
+	JGE  done380
 
-loop309:
+loop379:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -10806,11 +14411,11 @@ loop309:
 	VMOVUPS     Z3, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, DX
-	JLT         loop309
+	JLT         loop379
 
-done310:
+done380:
 	SUBQ        DI, R8
-	JZ          done311
+	JZ          done381
 	SHRQ        $0x02, R8
 	MOVQ        $-1, DX
 	BZHIQ       R8, DX, DX
@@ -10823,7 +14428,7 @@ done310:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done311:
+done381:
 	VZEROUPPER
 	RET
 
@@ -10847,9 +14452,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-128, R8
 	CMPQ         DI, R8
-	JGE          done313
+	JGE          done383
 
-loop312:
+loop382:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -10868,15 +14473,15 @@ loop312:
 	VFMADD231PS Z7, Z6, Z5
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop312
+	JLT         loop382
 
-done313:
+done383:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done315
+	JGE  done385
 
-loop314:
+loop384:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -10887,11 +14492,11 @@ loop314:
 	VFMADD231PS Z7, Z6, Z4
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop314
+	JLT         loop384
 
-done315:
+done385:
 	SUBQ        DI, R9
-	JZ          done316
+	JZ          done386
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -10905,7 +14510,7 @@ done315:
 	VADDPS      Z6, Z2, Z2
 	VFMADD231PS Z7, Z6, Z4
 
-done316:
+done386:
 	VXORPS        X6, X6, X6
 	VCVTSI2SSQ    SI, X6, X6
 	VADDPS        Z3, Z2, Z2
@@ -10932,16 +14537,16 @@ done316:
 	VBROADCASTSS  X3, Z3
 	MOVB          add+104(FP), DI
 	TESTB         DI, DI
-	JZ            fresh317
+	JZ            fresh387
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SHLQ          $0x02, R8
 	MOVQ          R8, SI
 	ANDQ          $-128, SI
 	CMPQ          DI, SI
-	JGE           done319
+	JGE           done389
 
-loop318:
+loop388:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -10968,15 +14573,15 @@ loop318:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop318
+	JLT          loop388
 
-done319:
+done389:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done321
+	JGE  done391
 
-loop320:
+loop390:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -10991,11 +14596,11 @@ loop320:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop320
+	JLT          loop390
 
-done321:
+done391:
 	SUBQ         DI, R8
-	JZ           done322
+	JZ           done392
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -11013,20 +14618,20 @@ done321:
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done322:
+done392:
 	VZEROUPPER
 	RET
 
-fresh317:
+fresh387:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-128, SI
 	CMPQ DI, SI
-	JGE  done324
+	JGE  done394
 
-loop323:
+loop393:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11049,15 +14654,15 @@ loop323:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop323
+	JLT          loop393
 
-done324:
+done394:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done326
+	JGE  done396
 
-loop325:
+loop395:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11070,11 +14675,11 @@ loop325:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop325
+	JLT          loop395
 
-done326:
+done396:
 	SUBQ         DI, R8
-	JZ           done327
+	JZ           done397
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -11090,7 +14695,7 @@ done326:
 	VMULPS       Z1, Z4, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done327:
+done397:
 	VZEROUPPER
 	RET
 
@@ -11110,9 +14715,9 @@ TEXT ·normGradGainAVX512(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-128, SI
 	CMPQ         DI, SI
-	JGE          done329
+	JGE          done399
 
-loop328:
+loop398:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -11135,15 +14740,15 @@ loop328:
 	VMOVUPS     Z2, 64(CX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, SI
-	JLT         loop328
+	JLT         loop398
 
-done329:
+done399:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done331
+	JGE  done401
 
-loop330:
+loop400:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -11156,11 +14761,11 @@ loop330:
 	VMOVUPS     Z2, (CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop330
+	JLT         loop400
 
-done331:
+done401:
 	SUBQ        DI, R8
-	JZ          done332
+	JZ          done402
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -11176,7 +14781,7 @@ done331:
 	VADDPS      Z2, Z0, Z0
 	VMOVUPS     Z0, K1, (CX)(DI*1)
 
-done332:
+done402:
 	VZEROUPPER
 	RET
 
@@ -11211,7 +14816,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop333:
+loop403:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -11261,6 +14866,6 @@ loop333:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop333
+	JNZ         loop403
 	VZEROUPPER
 	RET

@@ -19,7 +19,7 @@ func serialProduct(w *worker, t *table, panels []float32, transA, transB bool, m
 		for i := range ceilDiv(m, t.mr) {
 			pa.strip(i)
 		}
-		g.a, g.packedA = pa.dst, true
+		g.a, g.layout = pa.dst, inPanels
 	}
 	step := max(1, t.mc/t.mr)
 	strips := ceilDiv(m, t.mr)

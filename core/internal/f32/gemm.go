@@ -136,7 +136,7 @@ func (p *Pool) gemm(t *table, transA bool, m, n, k int, a []float32, lda int, pa
 			strips := ceilDiv(m, t.mr)
 			p.packA = grow(p.packA, strips*k*t.mr)
 			p.runPack(packJob{t: t, width: t.mr, n: m, k: k, src: &a[0], ld: lda, dst: &p.packA[0]})
-			j.a, j.packedA = &p.packA[0], true
+			j.a, j.layout = &p.packA[0], inPanels
 		} else {
 			needMatrix("Gemm: a", a, m, k, lda)
 			j.a, j.lda = &a[0], lda
@@ -147,6 +147,15 @@ func (p *Pool) gemm(t *table, transA bool, m, n, k int, a []float32, lda int, pa
 	*j = gemmJob{}
 }
 
+// operandLayout tells where the left operand of a tile lies.
+type operandLayout uint8
+
+const (
+	inRows    operandLayout = iota // in place, a stored as [m, k]
+	inPanels                       // packed, [m/mr][k][mr]
+	inColumns                      // in place, a stored as [k, m]
+)
+
 // product is a matrix product ready to run: operands in place, C cut into
 // strips of mr rows and nr columns.
 type product struct {
@@ -154,7 +163,7 @@ type product struct {
 	m, n, k    int
 	a          *float32
 	lda        int
-	packedA    bool
+	layout     operandLayout
 	b          *float32
 	c          *float32
 	ldc        int
@@ -193,10 +202,7 @@ func (j *gemmJob) run(w *worker, i int) {
 func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	t := g.t
 	mr, nr := t.mr, t.nr
-	tiles := t.rowsA
-	if g.packedA {
-		tiles = t.packedA
-	}
+	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA, inColumns: t.columnsA}[g.layout]
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
@@ -243,11 +249,16 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 					dst, ld, acc = tile, nr, false
 				}
 				if k > 0 {
-					a := offset(g.a, is*mr*g.lda+pc)
-					if g.packedA {
-						a = offset(g.a, is*g.k*mr+pc*mr)
+					at := 0
+					switch g.layout {
+					case inRows:
+						at = is*mr*g.lda + pc
+					case inPanels:
+						at = is*g.k*mr + pc*mr
+					case inColumns:
+						at = pc*g.lda + is*mr
 					}
-					tiles[m](k, a, g.lda, panel, dst, ld, btoi(acc), next)
+					tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
 					if k*nr > step*(is-i0+2) {
 						next = offset(next, step)
 					}

@@ -6,7 +6,7 @@ import "math"
 var genericTable = table{
 	level: Generic,
 	mr:    genericMR, nr: genericNR, kc: 512, mc: 64,
-	rowsA: genericTiles(false), packedA: genericTiles(true),
+	rowsA: genericTiles(inRows), packedA: genericTiles(inPanels), columnsA: genericTiles(inColumns),
 	packCopy: genericPackCopy, packTranspose: genericPackTranspose,
 	tileAdd: genericTileAdd, tileBias: genericTileBias, tileGelu: genericTileGelu,
 	tileGeluGrad: genericTileGeluGrad, tileResidual: genericTileResidual,

@@ -11,15 +11,18 @@ const (
 )
 
 // genericTiles returns the tile functions for 1..genericMR rows.
-func genericTiles(packed bool) []tileFunc {
+func genericTiles(layout operandLayout) []tileFunc {
 	tiles := make([]tileFunc, genericMR+1)
 	for m := 1; m <= genericMR; m++ {
 		tiles[m] = func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, _ *float32) {
 			var acc [genericMR][genericNR]float32
 			bs := unsafe.Slice(b, k*genericNR)
 			row, col := lda, 1
-			if packed {
+			switch layout {
+			case inPanels:
 				row, col = 1, genericMR
+			case inColumns:
+				row, col = 1, lda
 			}
 			as := unsafe.Slice(a, (m-1)*row+(k-1)*col+1)
 			for r := 0; r < m; r++ {

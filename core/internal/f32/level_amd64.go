@@ -20,8 +20,9 @@ func pause() { pauseSpin() }
 var tableAVX2 = table{
 	level: AVX2,
 	mr:    6, nr: 16, kc: 384, mc: 96,
-	rowsA:   []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
-	packedA: []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
+	rowsA:    []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
+	packedA:  []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
+	columnsA: []tileFunc{nil, tileColumns1xAVX2, tileColumns2xAVX2, tileColumns3xAVX2, tileColumns4xAVX2, tileColumns5xAVX2, tileColumns6xAVX2},
 	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
 		if width == 6 {
 			packCopy6xAVX2(k, n, src, ld, dst)
@@ -43,8 +44,9 @@ var tableAVX2 = table{
 var tableAVX512 = table{
 	level: AVX512,
 	mr:    14, nr: 32, kc: 768, mc: 140,
-	rowsA:   []tileFunc{nil, tileRows1xAVX512, tileRows2xAVX512, tileRows3xAVX512, tileRows4xAVX512, tileRows5xAVX512, tileRows6xAVX512, tileRows7xAVX512, tileRows8xAVX512, tileRows9xAVX512, tileRows10xAVX512, tileRows11xAVX512, tileRows12xAVX512, tileRows13xAVX512, tileRows14xAVX512},
-	packedA: []tileFunc{nil, tilePacked1xAVX512, tilePacked2xAVX512, tilePacked3xAVX512, tilePacked4xAVX512, tilePacked5xAVX512, tilePacked6xAVX512, tilePacked7xAVX512, tilePacked8xAVX512, tilePacked9xAVX512, tilePacked10xAVX512, tilePacked11xAVX512, tilePacked12xAVX512, tilePacked13xAVX512, tilePacked14xAVX512},
+	rowsA:    []tileFunc{nil, tileRows1xAVX512, tileRows2xAVX512, tileRows3xAVX512, tileRows4xAVX512, tileRows5xAVX512, tileRows6xAVX512, tileRows7xAVX512, tileRows8xAVX512, tileRows9xAVX512, tileRows10xAVX512, tileRows11xAVX512, tileRows12xAVX512, tileRows13xAVX512, tileRows14xAVX512},
+	packedA:  []tileFunc{nil, tilePacked1xAVX512, tilePacked2xAVX512, tilePacked3xAVX512, tilePacked4xAVX512, tilePacked5xAVX512, tilePacked6xAVX512, tilePacked7xAVX512, tilePacked8xAVX512, tilePacked9xAVX512, tilePacked10xAVX512, tilePacked11xAVX512, tilePacked12xAVX512, tilePacked13xAVX512, tilePacked14xAVX512},
+	columnsA: []tileFunc{nil, tileColumns1xAVX512, tileColumns2xAVX512, tileColumns3xAVX512, tileColumns4xAVX512, tileColumns5xAVX512, tileColumns6xAVX512, tileColumns7xAVX512, tileColumns8xAVX512, tileColumns9xAVX512, tileColumns10xAVX512, tileColumns11xAVX512, tileColumns12xAVX512, tileColumns13xAVX512, tileColumns14xAVX512},
 	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
 		if width == 14 {
 			packCopy14xAVX512(k, n, src, ld, dst)

@@ -12,9 +12,11 @@ type table struct {
 	// [k][mr]. kc is the longest run of k summed in registers, mc the rows of A
 	// that stay in cache while the panels of B go by.
 	mr, nr, kc, mc int
-	rowsA, packedA []tileFunc // by number of rows, 1..mr; A read in place or from panels
-	packCopy       func(k, width, n int, src *float32, ld int, dst *float32)
-	packTranspose  func(k, width, n int, src *float32, ld int, dst *float32)
+	// Tiles by number of rows, 1..mr: A read in place, from panels, or in place
+	// from the storage of its transpose.
+	rowsA, packedA, columnsA []tileFunc
+	packCopy                 func(k, width, n int, src *float32, ld int, dst *float32)
+	packTranspose            func(k, width, n int, src *float32, ld int, dst *float32)
 
 	// Epilogues of a tile of rows×n: source acc, destination c.
 	tileAdd      func(rows, n int, acc *float32, ldacc int, c *float32, ldc int) // c += acc
@@ -62,7 +64,8 @@ type table struct {
 	peakFlops int
 }
 
-// tileFunc computes c (+)= a·b for one tile. With rowsA, a is a matrix with
-// leading dimension lda; with packedA it is a panel and lda is ignored. next is
+// tileFunc computes c (+)= a·b for one tile. With rowsA and columnsA, a lies in a
+// matrix with leading dimension lda; with packedA it is a panel and lda is
+// ignored. next is
 // read ahead into cache and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)

@@ -12,19 +12,30 @@ import (
 // and nv vectors.
 func genTiles(mr, nv int) {
 	for m := 1; m <= mr; m++ {
-		genTile(mr, nv, m, false)
-		genTile(mr, nv, m, true)
+		genTile(mr, nv, m, inRows)
+		genTile(mr, nv, m, inPanels)
+		genTile(mr, nv, m, inColumns)
 	}
 }
+
+// How a tile finds a[i][l].
+const (
+	inRows    = iota // a row of a matrix each
+	inPanels         // a panel [k][mr]
+	inColumns        // a column of a matrix each
+)
 
 // genTile computes an m×nr tile of C. Every element is one chain of fused
 // multiply-adds over k, started at 0 and added to C at the end, so its bits do
 // not depend on m.
-func genTile(mr, nv, m int, packed bool) {
+func genTile(mr, nv, m, layout int) {
 	nr := nv * w
 	name, how := "tileRows", "rows of a matrix with leading dimension lda"
-	if packed {
+	switch layout {
+	case inPanels:
 		name, how = "tilePacked", fmt.Sprintf("a panel [k][%d]", mr)
+	case inColumns:
+		name, how = "tileColumns", "columns of a matrix with leading dimension lda"
 	}
 	function(fmt.Sprintf("%s%dx", name, m), "func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)",
 		fmt.Sprintf("is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for %d rows and %d columns; a is %s, b a panel [k][%d].", m, nr, how, nr))
@@ -33,8 +44,10 @@ func genTile(mr, nv, m int, packed bool) {
 	// Rows of A three by three: base, base+lda, base+2*lda.
 	bases := []Register{a}
 	var lda Register
-	if !packed && m > 1 {
+	if layout == inColumns || layout == inRows && m > 1 {
 		lda = stride("lda")
+	}
+	if layout == inRows {
 		for r := 3; r < m; r += 3 {
 			next := GP64()
 			LEAQ(Mem{Base: bases[len(bases)-1], Index: lda, Scale: 2}, next)
@@ -43,8 +56,11 @@ func genTile(mr, nv, m int, packed bool) {
 		}
 	}
 	element := func(i, u int) Mem {
-		if packed {
+		switch layout {
+		case inPanels:
 			return Mem{Base: a, Disp: (u*mr + i) * 4}
+		case inColumns:
+			return Mem{Base: a, Disp: i * 4}
 		}
 		mem := Mem{Base: bases[i/3], Disp: u * 4}
 		if i%3 > 0 {
@@ -80,15 +96,19 @@ func genTile(mr, nv, m int, packed bool) {
 				fma(av, bv[j], acc[i][j])
 			}
 		}
+		if layout == inColumns {
+			ADDQ(lda, a)
+		}
 	}
 	advance := func(u int) {
 		ADDQ(I32(int32(u*nr*4)), b)
-		if packed {
+		switch layout {
+		case inPanels:
 			ADDQ(I32(int32(u*mr*4)), a)
-			return
-		}
-		for _, base := range bases {
-			ADDQ(Imm(uint64(u*4)), base)
+		case inRows:
+			for _, base := range bases {
+				ADDQ(Imm(uint64(u*4)), base)
+			}
 		}
 	}
 	const unroll = 4
