@@ -1,0 +1,450 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// outside is the name under which the test binary is a third-party plugin.
+const outside = "vittool-outside-plugin"
+
+// TestMain lets the test binary be the plugins: a built-in objective when
+// started as the host does, and one of somebody else's under another name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == outside {
+		sdk.Serve(&pull{})
+		return
+	}
+	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
+		if err := host.ServeBuiltin(os.Args[n+1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// small is a run of a few seconds: 40 scenes, 5 batches of 8 an epoch.
+func small(t *testing.T) *configs.Config {
+	t.Helper()
+	cfg := configs.Default()
+	cfg.Model.Name = "vit_micro_patch4_32"
+	cfg.Model.ImageSize = []int{16}
+	cfg.Model.DropPath = 0.1
+	cfg.Objective.Mode = "inproc"
+	cfg.Objective.Options = map[string]any{"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2}
+	cfg.Data.Path = "demo:?count=40&size=24"
+	cfg.Data.Cache = 16
+	cfg.Train.BatchSize, cfg.Train.Epochs, cfg.Train.Steps, cfg.Train.WarmupEpochs, cfg.Train.LR = 8, 0, 8, 1, 1e-3
+	cfg.Run.Out = filepath.Join(t.TempDir(), "run")
+	cfg.Run.CheckpointEvery, cfg.Run.LogEvery, cfg.Run.Keep = configs.Interval{Steps: 3}, 1, 0
+	cfg.Run.Seed = 5
+	return &cfg
+}
+
+func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
+	t.Helper()
+	result, err := Pretrain(context.Background(), cfg, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// losses reads the loss of every step that metrics.jsonl tells of, as text, and
+// the epochs' lines without their speeds.
+func losses(t *testing.T, dir string) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		var l struct {
+			Kind string
+			Step int
+			Loss float64
+		}
+		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+			t.Fatalf("%s: %v", s.Text(), err)
+		}
+		out = append(out, fmt.Sprintf("%s %d %x", l.Kind, l.Step, l.Loss))
+	}
+	return out
+}
+
+// The weights depend on none of the things that only decide how fast they are
+// computed, nor on which process decides the masks.
+func TestSameBits(t *testing.T) {
+	reference := small(t)
+	want := pretrain(t, reference, Options{}).Digest
+	for name, change := range map[string]func(*configs.Config){
+		"a second run":      func(*configs.Config) {},
+		"one thread":        func(c *configs.Config) { c.Run.Threads = 1 },
+		"two threads":       func(c *configs.Config) { c.Run.Threads = 2 },
+		"three threads":     func(c *configs.Config) { c.Run.Threads = 3 },
+		"one worker":        func(c *configs.Config) { c.Data.Workers = 1 },
+		"eight workers":     func(c *configs.Config) { c.Data.Workers = 8 },
+		"no cache":          func(c *configs.Config) { c.Data.Cache = 0 },
+		"a process":         func(c *configs.Config) { c.Objective.Mode = "process" },
+		"other checkpoints": func(c *configs.Config) { c.Run.CheckpointEvery, c.Run.Keep = configs.Interval{}, 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			change(cfg)
+			if got := pretrain(t, cfg, Options{}).Digest; got != want {
+				t.Errorf("digest %s, want %s", got, want)
+			}
+		})
+	}
+	t.Run("another seed differs", func(t *testing.T) {
+		cfg := small(t)
+		cfg.Run.Seed++
+		if got := pretrain(t, cfg, Options{}).Digest; got == want {
+			t.Error("equal weights from another seed")
+		}
+	})
+	a, err := os.ReadFile(pretrain(t, small(t), Options{}).Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(reference.Run.Out, CheckpointsDir, "step-00000008.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("the files of two equal runs differ although their tensors do not")
+	}
+}
+
+// stopper cancels a run after a step.
+type stopper struct {
+	silent
+	at     int
+	cancel context.CancelFunc
+	events []string
+}
+
+func (s *stopper) Step(step Step) {
+	if step.Step == s.at {
+		s.cancel()
+	}
+}
+func (s *stopper) Event(message string) { s.events = append(s.events, message) }
+
+// interrupt runs cfg until the end of a step and checks what is left.
+func interrupt(t *testing.T, cfg *configs.Config, at int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	result, err := Pretrain(ctx, cfg, Options{Progress: &stopper{at: at, cancel: cancel}})
+	if !errors.Is(err, context.Canceled) || !result.Interrupted || result.Step != at {
+		t.Fatalf("result %+v, error %v", result, err)
+	}
+	info, err := ReadInfo(cfg.Run.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Status != StatusInterrupted || info.Step != at {
+		t.Errorf("run.json says %s at step %d", info.Status, info.Step)
+	}
+}
+
+func TestResume(t *testing.T) {
+	variants := map[string]func(*configs.Config){
+		"plain":       func(*configs.Config) {},
+		"accumulated": func(c *configs.Config) { c.Train.BatchSize, c.Train.Accumulate = 4, 2 },
+		"small last batch": func(c *configs.Config) {
+			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
+		},
+		"sgd":  func(c *configs.Config) { c.Train.Optimizer = "sgd" },
+		"lars": func(c *configs.Config) { c.Train.Optimizer, c.Train.LR = "lars", 0.1 },
+		"clip": func(c *configs.Config) { c.Train.ClipNorm = 0.5 },
+	}
+	for name, change := range variants {
+		t.Run(name, func(t *testing.T) {
+			undisturbed := small(t)
+			change(undisturbed)
+			want := pretrain(t, undisturbed, Options{})
+			points := []int{1, 5, 7}
+			if name != "plain" {
+				points = points[1:2]
+			}
+			for _, at := range points {
+				cfg := small(t)
+				change(cfg)
+				interrupt(t, cfg, at)
+				got := pretrain(t, cfg, Options{Resume: true})
+				if got.Digest != want.Digest {
+					t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
+				}
+				if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
+					t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
+				}
+			}
+		})
+	}
+}
+
+// A checkpoint with one bit flipped is reported and passed over for an older one.
+func TestResumePassesOverDamage(t *testing.T) {
+	undisturbed := small(t)
+	want := pretrain(t, undisturbed, Options{}).Digest
+	for name, damage := range map[string]func([]byte) []byte{
+		"a flipped bit": func(b []byte) []byte { b[len(b)-1000] ^= 1; return b },
+		"cut short":     func(b []byte) []byte { return b[:len(b)/2] },
+		"empty":         func([]byte) []byte { return nil },
+		"a header bit":  func(b []byte) []byte { b[200] ^= 4; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			interrupt(t, cfg, 5)
+			path := filepath.Join(cfg.Run.Out, CheckpointsDir, "step-00000005.safetensors")
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(b), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p := &stopper{at: -1}
+			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+				t.Errorf("digest %s, want %s", got, want)
+			}
+			if all := strings.Join(p.events, "\n"); !strings.Contains(all, "damaged") || !strings.Contains(all, path) {
+				t.Errorf("events do not tell of %s: %s", path, all)
+			}
+		})
+	}
+	t.Run("all of them", func(t *testing.T) {
+		cfg := small(t)
+		interrupt(t, cfg, 1)
+		list, err := Checkpoints(cfg.Run.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			if err := os.Truncate(c.Path, 99); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "none of the 2 checkpoints") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestResumeRefusesAnotherRun(t *testing.T) {
+	cfg := small(t)
+	interrupt(t, cfg, 4)
+	for key, change := range map[string]func(*configs.Config){
+		"model.name":        func(c *configs.Config) { c.Model.Name = "vit_tiny_patch4_32" },
+		"train.batch_size":  func(c *configs.Config) { c.Train.BatchSize = 4 },
+		"run.seed":          func(c *configs.Config) { c.Run.Seed = 6 },
+		"train.steps":       func(c *configs.Config) { c.Train.Steps = 9 },
+		"objective.options": func(c *configs.Config) { c.Objective.Options = map[string]any{"mask_ratio": 0.5} },
+	} {
+		t.Run(key, func(t *testing.T) {
+			changed := *cfg
+			change(&changed)
+			_, err := Pretrain(context.Background(), &changed, Options{Resume: true})
+			var e *configs.Error
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Key, key) {
+				t.Errorf("error %v, want one about %s", err, key)
+			}
+		})
+	}
+	t.Run("nothing there", func(t *testing.T) {
+		other := *cfg
+		other.Run.Out = t.TempDir()
+		_, err := Pretrain(context.Background(), &other, Options{Resume: true})
+		var e *configs.Error
+		if !errors.As(err, &e) || e.Key != "run.out" {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("a new run over it", func(t *testing.T) {
+		_, err := Pretrain(context.Background(), cfg, Options{})
+		var e *configs.Error
+		if !errors.As(err, &e) || e.Key != "run.out" || !strings.Contains(err.Error(), "--resume") {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("while it runs", func(t *testing.T) {
+		lock, err := lockFolder(cfg.Run.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lock == nil {
+			t.Log("this system has no folder locks")
+			return
+		}
+		defer lock.Close()
+		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A step that is not finite changes nothing and names the tensor.
+func TestNotFinite(t *testing.T) {
+	cfg := small(t)
+	cfg.Train.LR, cfg.Train.WarmupEpochs, cfg.Run.CheckpointEvery = 1000, 0, configs.Interval{Steps: 1}
+	cfg.Train.Optimizer, cfg.Train.Momentum = "sgd", 0
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var e *NotFiniteError
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v", err)
+	}
+	if e.Tensor == "" || e.Step < 2 || !(math.IsNaN(float64(e.Value)) || math.IsInf(float64(e.Value), 0)) {
+		t.Errorf("%+v", e)
+	}
+	info, err := ReadInfo(cfg.Run.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Status != StatusFailed || !strings.Contains(info.Error, e.Tensor) {
+		t.Errorf("run.json says %s: %s", info.Status, info.Error)
+	}
+	file, step, err := LatestCheckpoint(cfg.Run.Out, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	if err != nil || step != e.Step-1 {
+		t.Fatalf("newest checkpoint is of step %d (%v), want %d", step, err, e.Step-1)
+	}
+	for _, x := range file.Tensors {
+		if x.DType != core.F32 {
+			continue
+		}
+		v, err := x.Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, f := range v {
+			if f-f != 0 {
+				t.Fatalf("%s[%d] = %v in the checkpoint", x.Name, i, f)
+			}
+		}
+	}
+}
+
+// pull is an objective that computes its loss itself: it pulls a learned vector
+// towards the features' mean, which it keeps in a buffer too.
+type pull struct{}
+
+func (*pull) Info() sdk.Info {
+	return sdk.Info{Name: "pull", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*pull) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	tokens := b.Student("encoder", view).Class()
+	weight := b.Param("weight", []int{int(b.Run().GetBackbone().GetDim())}, sdk.InitZeros())
+	mean := b.Buffer(&pb.BufferSpec{Name: "mean", Shape: []uint64{uint64(b.Run().GetBackbone().GetDim())}})
+	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}}, sdk.Training(weight), sdk.Keeping(mean, true)))
+}
+
+func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
+	var a [6]*sdk.Array
+	for i, get := range []func() (*sdk.Array, error){
+		func() (*sdk.Array, error) { return c.Input("x") },
+		func() (*sdk.Array, error) { return c.InputGradient("x") },
+		func() (*sdk.Array, error) { return c.Param("weight") },
+		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
+		func() (*sdk.Array, error) { return c.Buffer("mean") },
+		func() (*sdk.Array, error) { return c.Update("mean") },
+	} {
+		var err error
+		if a[i], err = get(); err != nil {
+			return 0, nil, err
+		}
+	}
+	x, dx, w, dw, mean, next := a[0].F32, a[1].F32, a[2].F32, a[3].F32, a[4].F32, a[5].F32
+	rows := len(x) / len(w)
+	copy(next, mean)
+	clear(dw)
+	loss := 0.0
+	for i, v := range x {
+		j := i % len(w)
+		d := float64(v) - float64(w[j]) - 0.1*float64(mean[j])
+		loss += d * d / float64(len(x))
+		dx[i] = float32(2 * d / float64(len(x)))
+		dw[j] -= dx[i]
+		next[j] += 0.1 * v / float32(rows)
+	}
+	return loss, map[string]float64{"rows": float64(rows)}, nil
+}
+
+// An objective that computes its loss in a process of its own trains, resumes
+// to the same bits, and keeps its buffer in the checkpoint.
+func TestEvaluatingPlugin(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin := filepath.Join(t.TempDir(), outside)
+	if err := os.Link(self, plugin); err != nil {
+		if err := os.Symlink(self, plugin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := func() *configs.Config {
+		cfg := small(t)
+		cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", plugin, "process", nil
+		return cfg
+	}
+	undisturbed := config()
+	want := pretrain(t, undisturbed, Options{})
+	file, _, err := LatestCheckpoint(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, ok := file.Get("buffer.mean")
+	if !ok {
+		t.Fatalf("no buffer in the checkpoint: %v", file.Names())
+	}
+	if v, err := mean.Float32s(); err != nil || v[0] == 0 {
+		t.Errorf("the buffer was never updated: %v %v", v, err)
+	}
+	cfg := config()
+	interrupt(t, cfg, 4)
+	if got := pretrain(t, cfg, Options{Resume: true}); got.Digest != want.Digest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
+	}
+}
+
+// Pictures that cannot be drawn are told of and stop nothing.
+func TestAfterCheckpoint(t *testing.T) {
+	cfg := small(t)
+	cfg.Run.PicturesEvery = configs.Interval{Steps: 4}
+	var steps []int
+	p := &stopper{at: -1}
+	pretrain(t, cfg, Options{Progress: p, AfterCheckpoint: func(dir string, step int) error {
+		if dir != cfg.Run.Out {
+			t.Errorf("folder %s", dir)
+		}
+		steps = append(steps, step)
+		return errors.New("no ink")
+	}})
+	if fmt.Sprint(steps) != "[4 8]" {
+		t.Errorf("drawn after steps %v", steps)
+	}
+	if !strings.Contains(strings.Join(p.events, "\n"), "no ink") {
+		t.Errorf("events: %v", p.events)
+	}
+}
