@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -213,5 +212,3 @@ func checkSockets() check {
 }
 
 func gibibytes(n uint64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
-
-var errUnknown = errors.New("not known on " + runtime.GOOS)

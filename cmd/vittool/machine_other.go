@@ -2,7 +2,12 @@
 
 package main
 
-import "errors"
+import (
+	"errors"
+	"runtime"
+)
+
+var errUnknown = errors.New("not known on " + runtime.GOOS)
 
 // memory returns what this process may still take and the total, in bytes.
 func memory() (available, total uint64, err error) { return 0, 0, errUnknown }

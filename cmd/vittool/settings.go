@@ -62,11 +62,7 @@ func usageOf(k configs.Key) string {
 	return fmt.Sprintf("%s [%s]", text, k.Path)
 }
 
-// load resolves the configuration; overrides are the key=value arguments.
-func (s *settings) load(overrides []string) (*configs.Resolved, error) {
-	return configs.Load(s.request(overrides))
-}
-
+// request asks for the configuration; overrides are the key=value arguments.
 func (s *settings) request(overrides []string) configs.Request {
 	req := configs.Request{Configs: s.configs, Environ: os.Environ(), Overrides: overrides}
 	for _, f := range s.flags {
