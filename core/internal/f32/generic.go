@@ -1,6 +1,9 @@
 package f32
 
-import "math"
+import (
+	"math"
+	"runtime"
+)
 
 // genericTable is the portable level, the reference for all others.
 var genericTable = table{
@@ -247,15 +250,11 @@ func genericNormGradGain(dgamma, dbeta, x, dy []float32, mean, rstd float32) {
 	}
 }
 
-var peakSink float32
-
 func genericPeak(n int) {
 	a, b, c, d, e, f, g, h := float32(1), float32(2), float32(3), float32(4), float32(5), float32(6), float32(7), float32(8)
 	for range n {
 		a, b, c, d = a*0.5+1, b*0.5+1, c*0.5+1, d*0.5+1
 		e, f, g, h = e*0.5+1, f*0.5+1, g*0.5+1, h*0.5+1
 	}
-	if a+b+c+d+e+f+g+h == 0 {
-		peakSink++
-	}
+	runtime.KeepAlive(a + b + c + d + e + f + g + h) // or the compiler would leave the loop out
 }
