@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // spins is how many PAUSEs an idle worker waits before it parks: about a
@@ -152,9 +153,14 @@ func (p *Pool) run(n int, t task) {
 	// No one may join any more; those who did are finishing their last chunk.
 	p.state.And(^uint64(openBit))
 	for i := 1; p.state.Load()&joinedMask != 0; i++ {
-		pause()
-		if i%4096 == 0 {
+		switch {
+		case i > spins:
+			// The worker has lost its processor: leave it ours.
+			time.Sleep(50 * time.Microsecond)
+		case i%1024 == 0:
 			runtime.Gosched()
+		default:
+			pause()
 		}
 	}
 	p.task = nil
@@ -211,7 +217,11 @@ func (w *worker) loop() {
 			continue
 		}
 		if idle++; idle < spins {
-			pause()
+			if idle%1024 == 0 {
+				runtime.Gosched() // whatever else the process has to do goes first
+			} else {
+				pause()
+			}
 			continue
 		}
 		w.sleeping.Store(1)
