@@ -155,8 +155,13 @@ func TestResults(t *testing.T) {
 		{"settings of the demo", []string{"config", "show"}, []string{"name: vit_micro_patch4_32"}},
 		{"settings without the demo", []string{"config", "show", "--data", "x"}, []string{"name: vit_tiny_patch4_32"}},
 		{"settings explained", []string{"config", "show", "--explain", "train.epochs=7"}, []string{"# Passes over the data.", "set by argument train.epochs=7"}},
-		{"settings as JSON", []string{"config", "show", "--json"}, []string{`"batch_size": 64`}},
+		{"settings as JSON", []string{"config", "show", "--json"}, []string{`"batch_size": 16`}},
 		{"check", []string{"config", "check", "mae-224"}, []string{"valid", "vit_base_patch16_224"}},
+		{"objectives", []string{"plugin", "list"}, []string{"mae", "built in"}},
+		{"objectives as JSON", []string{"plugin", "list", "--json"}, []string{`"builtin": true`}},
+		{"an objective", []string{"plugin", "info", "mae"}, []string{"He et al.", "objective.options.mask_ratio"}},
+		{"doctor", []string{"doctor"}, []string{"kernels", "GFLOP/s", "asked and stopped"}},
+		{"doctor as JSON", []string{"doctor", "--json"}, []string{`"name": "plugin"`}},
 		{"check as JSON", []string{"config", "check", "mae-224", "--json"}, []string{`"valid": true`}},
 	}
 	for _, c := range cases {
