@@ -79,7 +79,7 @@ func (p Probe) Run(ctx context.Context, e *core.Engine, train, test *Features) (
 		return nil, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the whole",
 			epochs, batch, lr, warmup, p.WeightDecay)
 	}
-	h, err := newProbeHead(e, p.Kind, train.Dim, classes, p.Seed)
+	h, err := newProbeHead(e, p.Kind, train.Dim, classes, probeMomentum, p.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,10 @@ type probeHead struct {
 	optimizer      core.Optimizer
 }
 
-func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, seed uint64) (*probeHead, error) {
+// probeMomentum is that of both recipes.
+const probeMomentum = 0.9
+
+func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
 	h := &probeHead{kind: kind, engine: e, dim: dim, classes: classes}
 	store := core.NewStore()
 	init := core.Init{Kind: "normal", A: 0.01}
@@ -161,7 +164,7 @@ func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, seed uint64)
 	}
 	if kind == ProbeDINO {
 		h.bias.Decay = true // its optimizer knows no exceptions
-		h.optimizer = core.NewSGD(e, core.SGDOptions{Momentum: 0.9})
+		h.optimizer = core.NewSGD(e, core.SGDOptions{Momentum: momentum})
 		return h, nil
 	}
 	if h.mean, err = store.AddBuffer("bn.running_mean", core.Shape{dim}, core.Init{Kind: "zeros"}, seed); err != nil {
@@ -170,7 +173,7 @@ func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, seed uint64)
 	if h.variance, err = store.AddBuffer("bn.running_var", core.Shape{dim}, core.Init{Kind: "ones"}, seed); err != nil {
 		return nil, err
 	}
-	h.optimizer, err = core.NewLARS(e, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: 0.9, Trust: 0.001})
+	h.optimizer, err = core.NewLARS(e, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: momentum, Trust: 0.001})
 	return h, err
 }
 

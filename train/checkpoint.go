@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -83,7 +84,7 @@ func LatestCheckpoint(runDir string, report func(path string, err error)) (*core
 		report(c.Path, err)
 	}
 	if len(list) > 0 {
-		return nil, 0, fmt.Errorf("none of the %d checkpoints in %s is whole: remove the folder's run to start anew, or restore one from a copy",
+		return nil, 0, fmt.Errorf("none of the %d checkpoints in %s is whole: restore one from a copy, or start anew with another --out",
 			len(list), filepath.Join(runDir, CheckpointsDir))
 	}
 	return nil, 0, nil
@@ -109,6 +110,7 @@ func readCheckpoint(c Checkpoint) (*core.File, error) {
 // saveCheckpoint writes the checkpoint of a step, names it in "latest" and
 // removes the oldest ones beyond keep (0: none). It returns path and digest.
 func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
+	sort.Slice(tensors, func(i, j int) bool { return tensors[i].Name < tensors[j].Name }) // equal state, equal bytes
 	name := fmt.Sprintf("step-%08d.safetensors", step)
 	c := Checkpoint{f.path(CheckpointsDir, name), step}
 	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
@@ -122,6 +124,8 @@ func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string
 		if err != nil {
 			return c, "", err
 		}
+		// What is newer than this is damaged or abandoned and does not count.
+		list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > step })
 		for _, old := range list[:max(0, len(list)-keep)] {
 			if err := os.Remove(old.Path); err != nil {
 				return c, "", fmt.Errorf("remove old checkpoint: %w", err)

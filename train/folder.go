@@ -44,6 +44,7 @@ type Info struct {
 	Error      string        `json:"error,omitempty"`
 	Step       int           `json:"step"`
 	TotalSteps int           `json:"total_steps"`
+	Loss       float64       `json:"loss,omitempty"` // of the newest whole epoch, when the process ended
 	Seed       uint64        `json:"seed"`
 	Model      string        `json:"model"`
 	Objective  ObjectiveInfo `json:"objective"`
@@ -103,17 +104,43 @@ func checkNewFolder(dir string) error {
 		return &configs.Error{Key: "run.out", Value: dir, Problem: ErrRunExists.Error(),
 			Hint: "add --resume to go on with it, or choose another folder with --out"}
 	}
-	entries, err := os.ReadDir(dir)
+	foreign, err := foreignEntry(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return &configs.Error{Key: "run.out", Value: dir, Problem: "can't be a run folder: " + err.Error(), Hint: "choose another folder with --out"}
-	case len(entries) > 0:
-		return &configs.Error{Key: "run.out", Value: dir, Problem: "the folder is not empty and holds no run (it contains " + entries[0].Name() + ")",
+	case foreign != "":
+		return &configs.Error{Key: "run.out", Value: dir, Problem: "the folder is not empty and holds no run (it contains " + foreign + ")",
 			Hint: "choose a new folder with --out"}
 	}
 	return nil
+}
+
+// foreignEntry names something in a folder without run.json that a run killed
+// before it wrote that file can't have left there; empty when there is nothing.
+func foreignEntry(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case core.IsTemporary(name), name == ConfigFile && !e.IsDir(), name == LogFile && !e.IsDir():
+		case e.IsDir() && (name == CheckpointsDir || name == PicturesDir):
+			inner, err := os.ReadDir(filepath.Join(dir, name))
+			if err != nil {
+				return "", err
+			}
+			if len(inner) > 0 {
+				return filepath.Join(name, inner[0].Name()), nil
+			}
+		default:
+			return name, nil
+		}
+	}
+	return "", nil
 }
 
 // createFolder makes dir a run folder for a new run.
@@ -126,7 +153,11 @@ func createFolder(dir string) (*Folder, error) {
 			return nil, fmt.Errorf("create run folder: %w", err)
 		}
 	}
-	return lockedFolder(dir)
+	f, err := lockedFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.sweep()
 }
 
 // openFolder opens an existing run folder to go on with its run.
@@ -200,7 +231,7 @@ func ReadInfo(dir string) (*Info, error) {
 	}
 	info := &Info{}
 	if err := json.Unmarshal(b, info); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	if info.Format != 1 {
 		return nil, fmt.Errorf("%s: format %d, but this vittool reads format 1: use the version that wrote it", path, info.Format)

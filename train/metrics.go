@@ -21,7 +21,10 @@ const MetricsFile = "metrics.jsonl"
 
 // metrics appends to metrics.jsonl. A line is written in one call, so that a
 // killed run leaves whole lines.
-type metrics struct{ f *os.File }
+type metrics struct {
+	f    *os.File
+	size int64
+}
 
 // stepLine is a line of kind "step".
 type stepLine struct {
@@ -51,7 +54,12 @@ func openMetrics(dir string, last int) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
-	return &metrics{f}, nil
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open metrics: %w", err)
+	}
+	return &metrics{f, info.Size()}, nil
 }
 
 func (m *metrics) append(line any) error {
@@ -59,9 +67,14 @@ func (m *metrics) append(line any) error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	if _, err := m.f.Write(append(b, '\n')); err != nil {
+	n, err := m.f.Write(append(b, '\n'))
+	if err != nil {
+		if n > 0 { // a full disk takes part of a line
+			err = errors.Join(err, m.f.Truncate(m.size))
+		}
 		return fmt.Errorf("write metrics: %w", err)
 	}
+	m.size += int64(n)
 	return nil
 }
 

@@ -75,6 +75,10 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	}
 	defer func() {
 		if err != nil {
+			if r.folder != nil && r.info != nil && r.info.Status == StatusRunning {
+				r.info.Status, r.info.Error = StatusFailed, err.Error()
+				err = errors.Join(err, r.folder.writeInfo(r.info))
+			}
 			r.close()
 		}
 	}()
@@ -95,7 +99,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 		return nil, err
 	}
 	if r.engine, err = core.NewEngine(cfg.Run.Threads); err != nil {
-		return nil, err
+		return nil, &configs.Error{Source: "environment", Problem: err.Error()}
 	}
 	if err := r.openData(); err != nil {
 		return nil, err
@@ -112,6 +116,9 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	if checkpoint != nil {
 		if err := r.restore(checkpoint); err != nil {
 			return nil, err
+		}
+		if r.step >= r.total {
+			return r, nil // nothing is left to do: the folder stays as it is
 		}
 	}
 	if err := r.openFolder(); err != nil {
@@ -135,27 +142,37 @@ func (r *run) reopen() (*core.File, error) {
 	if r.folder, err = openFolder(r.cfg.Run.Out); err != nil {
 		return nil, err
 	}
-	if r.info, err = ReadInfo(r.folder.Dir); err != nil {
+	var damaged *json.SyntaxError
+	if r.info, err = ReadInfo(r.folder.Dir); errors.As(err, &damaged) {
+		r.progress.Event(fmt.Sprintf("warning: %v; it is written anew", err))
+		r.info = &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)}
+	} else if err != nil {
 		return nil, err
 	}
+	r.info.Status = "" // not this process's to change until it runs
 	file, step, err := LatestCheckpoint(r.folder.Dir, func(path string, err error) {
 		r.progress.Event(fmt.Sprintf("passed over a damaged checkpoint: %v", err))
 	})
 	if err != nil {
 		return nil, err
 	}
-	if file == nil {
-		return nil, nil // killed before the first one: start over in the same folder
+	if file == nil { // killed before the first one: start over in the same folder
+		path := r.folder.path(ConfigFile)
+		settings, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("settings of the run: %w", err)
+		}
+		return nil, checkSameRun(r.cfg, path, settings)
 	}
 	r.step = step
-	return file, checkSameRun(r.cfg, file)
+	return file, checkSameRun(r.cfg, file.Path, []byte(file.Meta[MetaConfig]))
 }
 
 // checkSameRun refuses to go on with settings that would give another result.
-func checkSameRun(cfg *configs.Config, file *core.File) error {
-	old, err := configs.Parse(file.Path, []byte(file.Meta[MetaConfig]))
+func checkSameRun(cfg *configs.Config, path string, settings []byte) error {
+	old, err := configs.Parse(path, settings)
 	if err != nil {
-		return fmt.Errorf("settings stored in the checkpoint: %w", err)
+		return fmt.Errorf("settings that the run was started with: %w", err)
 	}
 	var list configs.Errors
 	for _, d := range cfg.ResumeDifferences(old) {

@@ -33,6 +33,9 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	if err != nil {
 		return nil, err
 	}
+	if r.step >= r.total {
+		return r.alreadyDone(), nil
+	}
 	defer func() { result, err = r.finish(result, err) }()
 
 	for step := r.step; step < r.total; step++ {

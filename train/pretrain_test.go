@@ -94,7 +94,8 @@ func losses(t *testing.T, dir string) []string {
 // computed, nor on which process decides the masks.
 func TestSameBits(t *testing.T) {
 	reference := small(t)
-	want := pretrain(t, reference, Options{}).Digest
+	result := pretrain(t, reference, Options{})
+	want := result.Digest
 	for name, change := range map[string]func(*configs.Config){
 		"a second run":      func(*configs.Config) {},
 		"one thread":        func(c *configs.Config) { c.Run.Threads = 1 },
@@ -109,8 +110,13 @@ func TestSameBits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
 			change(cfg)
-			if got := pretrain(t, cfg, Options{}).Digest; got != want {
-				t.Errorf("digest %s, want %s", got, want)
+			got := pretrain(t, cfg, Options{})
+			if got.Digest != want {
+				t.Errorf("digest %s, want %s", got.Digest, want)
+			}
+			// What a checkpoint says of the settings differs where they do.
+			if name != "no cache" && name != "other checkpoints" && !bytes.Equal(contents(t, got.Checkpoint), contents(t, result.Checkpoint)) {
+				t.Error("the files differ although their tensors do not")
 			}
 		})
 	}
@@ -121,17 +127,15 @@ func TestSameBits(t *testing.T) {
 			t.Error("equal weights from another seed")
 		}
 	})
-	a, err := os.ReadFile(pretrain(t, small(t), Options{}).Checkpoint)
+}
+
+func contents(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(reference.Run.Out, CheckpointsDir, "step-00000008.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(a, b) {
-		t.Error("the files of two equal runs differ although their tensors do not")
-	}
+	return b
 }
 
 // stopper cancels a run after a step.
@@ -194,6 +198,9 @@ func TestResume(t *testing.T) {
 				got := pretrain(t, cfg, Options{Resume: true})
 				if got.Digest != want.Digest {
 					t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
+				}
+				if !bytes.Equal(contents(t, got.Checkpoint), contents(t, want.Checkpoint)) {
+					t.Errorf("interrupted after step %d: the files differ although their tensors do not", at)
 				}
 				if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
 					t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
@@ -446,5 +453,113 @@ func TestAfterCheckpoint(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(p.events, "\n"), "no ink") {
 		t.Errorf("events: %v", p.events)
+	}
+}
+
+// A run that was killed before it wrote run.json left nothing that counts: it
+// can be started again in its folder. Anything else in a folder is respected.
+func TestKilledBeforeTheFirstByte(t *testing.T) {
+	cfg := small(t)
+	cfg.Train.Steps = 1
+	for _, name := range []string{CheckpointsDir, PicturesDir} {
+		if err := os.MkdirAll(filepath.Join(cfg.Run.Out, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	temporary := filepath.Join(cfg.Run.Out, ".run.json.tmp-abc")
+	for _, path := range []string{temporary, filepath.Join(cfg.Run.Out, ConfigFile)} {
+		if err := os.WriteFile(path, []byte("half a fi"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign := filepath.Join(cfg.Run.Out, CheckpointsDir, "thesis.tex")
+	if err := os.WriteFile(foreign, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pretrain(context.Background(), cfg, Options{}); err == nil || !strings.Contains(err.Error(), "thesis.tex") {
+		t.Errorf("a folder with somebody's file in it: %v", err)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	pretrain(t, cfg, Options{})
+	if _, err := os.Stat(temporary); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the temporary file is still there: %v", err)
+	}
+}
+
+// A run killed before its first checkpoint starts over, with its own settings only.
+func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
+	undisturbed := small(t)
+	want := pretrain(t, undisturbed, Options{}).Digest
+	cfg := small(t)
+	interrupt(t, cfg, 2)
+	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, CheckpointsDir)); err != nil {
+		t.Fatal(err)
+	}
+	changed := *cfg
+	changed.Run.Seed++
+	var e *configs.Error
+	if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
+		t.Errorf("another seed: %v", err)
+	}
+	if got := pretrain(t, cfg, Options{Resume: true}).Digest; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+}
+
+func TestResumeFinishedRun(t *testing.T) {
+	cfg := small(t)
+	want := pretrain(t, cfg, Options{})
+	before := contents(t, filepath.Join(cfg.Run.Out, InfoFile))
+	p := &stopper{at: -1}
+	got := pretrain(t, cfg, Options{Resume: true, Progress: p})
+	if got.Digest != want.Digest || got.Loss != want.Loss || got.Step != want.Step {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if !strings.Contains(strings.Join(p.events, "\n"), "finished") {
+		t.Errorf("events: %v", p.events)
+	}
+	if after := contents(t, filepath.Join(cfg.Run.Out, InfoFile)); !bytes.Equal(before, after) {
+		t.Errorf("run.json changed to %s", after)
+	}
+}
+
+func TestResumeWithDamagedInfo(t *testing.T) {
+	want := pretrain(t, small(t), Options{}).Digest
+	cfg := small(t)
+	interrupt(t, cfg, 5)
+	if err := os.WriteFile(filepath.Join(cfg.Run.Out, InfoFile), []byte("\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+	if !strings.Contains(strings.Join(p.events, "\n"), InfoFile) {
+		t.Errorf("events: %v", p.events)
+	}
+	if info, err := ReadInfo(cfg.Run.Out); err != nil || info.Status != StatusDone || info.Step != 8 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// The checkpoint just written is never the one to go, whatever lies beside it.
+func TestKeepDoesNotCountWhatIsNewer(t *testing.T) {
+	cfg := small(t)
+	cfg.Run.Keep = 1
+	interrupt(t, cfg, 5)
+	newest := filepath.Join(cfg.Run.Out, CheckpointsDir, "step-00000007.safetensors")
+	if err := os.WriteFile(newest, []byte("damaged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := *cfg
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if _, err := Pretrain(ctx, &interrupted, Options{Resume: true, Progress: &stopper{at: 6, cancel: cancel}}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, step, err := LatestCheckpoint(cfg.Run.Out, func(string, error) {}); err != nil || step != 6 {
+		t.Errorf("newest whole checkpoint is of step %d, %v", step, err)
 	}
 }

@@ -145,9 +145,22 @@ func (r *run) result() *Result {
 	return res
 }
 
+// alreadyDone answers a resume of a run that has reached its last step.
+func (r *run) alreadyDone() *Result {
+	result := r.result()
+	result.Loss = r.info.Loss
+	r.progress.Event(fmt.Sprintf("the run is finished: all %d steps are done, %s is its result", r.total, r.lastCheckpoint.Path))
+	r.close()
+	r.progress.Done(result)
+	return result
+}
+
 // finish records how the run ended and releases everything.
 func (r *run) finish(result *Result, err error) (*Result, error) {
 	r.info.Step, r.info.Error = r.step, ""
+	if result != nil {
+		r.info.Loss = result.Loss
+	}
 	switch {
 	case err == nil:
 		r.info.Status = StatusDone

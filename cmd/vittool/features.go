@@ -160,6 +160,9 @@ func (o *splitOptions) paths(cmd *cobra.Command) (train, test string, err error)
 			"for instance --data cifar10, a folder that holds train and test"}
 	case o.data == demoTrain:
 		return demoTrain, demoTest, nil
+	case strings.HasPrefix(o.data, demoTrain):
+		return "", "", &usageError{"--data " + o.data + " is one set of scenes, and two are needed: to learn from and to test on",
+			"take --data demo:, or name two, for instance --train '" + o.data + "' --test '" + demoTest + "'"}
 	}
 	if _, err := os.Stat(o.data); err != nil {
 		return "", "", &data.Error{Path: o.data, Problem: "can't be read", Hint: "check --data", Err: err}

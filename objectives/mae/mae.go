@@ -55,6 +55,9 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	if kept < 1 {
 		b.Failf("mask_ratio %v keeps none of the %d patches; use a smaller one", o.MaskRatio, patches)
 	}
+	if kept >= patches {
+		b.Failf("mask_ratio %v hides none of the %d patches, so there is nothing to predict; use a larger one", o.MaskRatio, patches)
+	}
 	mask := b.KeepMask("mask", image, kept, func(c *sdk.MaskCall, i int, keep []int32) {
 		sdk.RandomKeep(c.RNG(i), patches, keep)
 	})

@@ -159,7 +159,12 @@ func prepare(o Options) (*Objective, error) {
 		for _, name := range []string{segmentConstant, segmentWritable} {
 			h.segments = append(h.segments, &segment{name: name})
 		}
-		return h, nil
+		self, err := selfPath() // the same program as in a process of its own
+		if err != nil {
+			return nil, fmt.Errorf("host: cannot find this program: %w", err)
+		}
+		h.sum, err = Sum(self)
+		return h, err
 	}
 	if o.Name != "" {
 		self, err := selfPath()

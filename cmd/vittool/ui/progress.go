@@ -72,8 +72,12 @@ func (h *header) Done(r *train.Result) {
 	}
 	t := NewTable()
 	t.Row("state", state)
-	t.Row("loss", fmt.Sprintf("%.4f", r.Loss))
-	t.Row("speed", fmt.Sprintf("%.0f images/s, %.1f %% of the time waiting for data", r.ImagesPerS, 100*r.DataWait))
+	if r.Loss != 0 { // zero: no step was done
+		t.Row("loss", fmt.Sprintf("%.4f", r.Loss))
+	}
+	if r.ImagesPerS > 0 {
+		t.Row("speed", fmt.Sprintf("%.0f images/s, %.1f %% of the time waiting for data", r.ImagesPerS, 100*r.DataWait))
+	}
 	t.Row("time", Duration(r.Elapsed))
 	if r.Skipped > 0 {
 		t.Row("skipped", fmt.Sprintf("%d images that can't be read, listed in skipped.txt", r.Skipped))
