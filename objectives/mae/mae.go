@@ -15,7 +15,7 @@ import (
 
 // MAE holds the options; New gives the values of the paper.
 type MAE struct {
-	MaskRatio    float64 `option:"mask_ratio" min:"0" below:"1" help:"share of the patches that are hidden; int(L*(1-ratio)) stay"`
+	MaskRatio    float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the patches that are hidden; int(L*(1-ratio)) stay"`
 	NormPixLoss  bool    `option:"norm_pix_loss" help:"predict pixels normalised by mean and standard deviation of their patch"`
 	DecoderDim   int     `option:"decoder_dim" min:"4" help:"width of the decoder, divisible by 4 and by decoder_heads"`
 	DecoderDepth int     `option:"decoder_depth" min:"0" help:"blocks of the decoder"`

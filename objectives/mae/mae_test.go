@@ -43,7 +43,7 @@ func TestKept(t *testing.T) {
 		{16, 32, 80, .9, 0}, // 10*(1-.9) is 0.9999999999999998
 		{16, 32, 80, .8, 1}, // 10*(1-.8) is 1.9999999999999996
 		{16, 32, 80, .7, 3}, // 10*(1-.7) is 3.0000000000000004
-		{16, 32, 80, 0, 10},
+		{16, 32, 80, .1, 9},
 	} {
 		_, plan, err := open(t, backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
 		if c.want == 0 {
@@ -55,6 +55,10 @@ func TestKept(t *testing.T) {
 		if err != nil || plan.Masks[0].Length != c.want {
 			t.Errorf("%+v: %v, %v", c, plan.GetMasks(), err)
 		}
+	}
+	_, _, err := open(t, backbone(16, 32, 80), map[string]any{"mask_ratio": 1e-17}) // 10*(1-1e-17) is 10
+	if err == nil || !strings.Contains(err.Error(), "hides none of the 10 patches") {
+		t.Errorf("nothing hidden: %v", err)
 	}
 }
 
@@ -125,7 +129,7 @@ func TestOptionsReachTheProgram(t *testing.T) {
 	for want, options := range map[string]map[string]any{
 		"divided into 16 heads":     {"decoder_dim": 100},
 		"divisible by 4":            {"decoder_dim": 6, "decoder_heads": 2},
-		"0 <= x < 1":                {"mask_ratio": 1},
+		"0 < x < 1":                 {"mask_ratio": 1},
 		`did you mean "mask_ratio"`: {"mask_rate": .5},
 	} {
 		if _, _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
