@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -20,7 +21,23 @@ type lineLog struct {
 	prefix string
 	part   []byte
 	tail   []string
-	crash  []string // the first lines of the last crash report
+	crash  []string  // the first lines of the last crash report
+	heard  time.Time // when something was last written
+}
+
+// settle waits for what a failing plugin wrote before the host learned of its failure: the
+// pipe is read by another goroutine, which may lag behind. It returns once a crash report
+// has come to rest, at the latest after a second; a failure can afford that.
+func (l *lineLog) settle() {
+	const quiet, most = 50 * time.Millisecond, time.Second
+	for start := time.Now(); time.Since(start) < most; time.Sleep(quiet / 5) {
+		l.mu.Lock()
+		done := len(l.crash) > 0 && time.Since(l.heard) > quiet
+		l.mu.Unlock()
+		if done {
+			return
+		}
+	}
 }
 
 // crashMarks begin the report of a dying process; its first lines say why, its last ones,
@@ -33,6 +50,7 @@ func (l *lineLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(p)
+	l.heard = time.Now()
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		chunk := p

@@ -181,7 +181,8 @@ func (h *Objective) classify(ctx context.Context, p *process, name string, err e
 	default:
 		e.Kind = Returned
 		e.Text = "it returned an error: " + s.Message()
-		if s.Code() == codes.Internal {
+		if s.Code() == codes.Internal { // a panic, its stack on standard error
+			h.log.settle()
 			e.Stderr = h.log.last()
 		}
 	}
