@@ -386,9 +386,13 @@ func (h *Objective) Close() error {
 		return nil
 	}
 	h.closed = true
+	ended := true
 	if h.proc != nil {
-		h.proc.stop()
+		ended = h.proc.stop()
 		h.proc = nil
+	}
+	if !ended { // an objective that hangs in our process still holds the memory
+		return nil
 	}
 	for _, s := range h.segments {
 		if s.file != nil {

@@ -3,8 +3,11 @@ package host
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -13,15 +16,33 @@ import (
 // local is a client that calls the very server a plugin process runs, without a process:
 // for debugging, and to prove that the boundary changes no bit. An objective that hangs
 // cannot be killed here; its call is given up and its goroutine left behind.
-type local struct{ server *sdk.Server }
+type local struct {
+	server *sdk.Server
+	calls  atomic.Int32 // in progress, given up ones included
+}
 
-func call[Q, R any](ctx context.Context, q Q, f func(context.Context, Q) (R, error)) (R, error) {
+// idle waits, for d at most, until no call is in progress, and reports whether that is so.
+func (l *local) idle(d time.Duration) bool {
+	for end := time.Now().Add(d); l.calls.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// call gives the objective a request of its own, as a connection would: a call that was given
+// up may still be reading it when the caller has long put its memory to another use.
+func call[Q proto.Message, R any](ctx context.Context, l *local, q Q, f func(context.Context, Q) (R, error)) (R, error) {
 	type result struct {
 		r   R
 		err error
 	}
+	q = proto.Clone(q).(Q)
 	done := make(chan result, 1)
+	l.calls.Add(1)
 	go func() {
+		defer l.calls.Add(-1)
 		r, err := f(ctx, q)
 		done <- result{r, err}
 	}()
@@ -34,32 +55,32 @@ func call[Q, R any](ctx context.Context, q Q, f func(context.Context, Q) (R, err
 	}
 }
 
-func (l local) Describe(ctx context.Context, q *pb.DescribeRequest, _ ...grpc.CallOption) (*pb.Description, error) {
-	return call(ctx, q, l.server.Describe)
+func (l *local) Describe(ctx context.Context, q *pb.DescribeRequest, _ ...grpc.CallOption) (*pb.Description, error) {
+	return call(ctx, l, q, l.server.Describe)
 }
 
-func (l local) Open(ctx context.Context, q *pb.OpenRequest, _ ...grpc.CallOption) (*pb.Plan, error) {
-	return call(ctx, q, l.server.Open)
+func (l *local) Open(ctx context.Context, q *pb.OpenRequest, _ ...grpc.CallOption) (*pb.Plan, error) {
+	return call(ctx, l, q, l.server.Open)
 }
 
-func (l local) Bind(ctx context.Context, q *pb.BindRequest, _ ...grpc.CallOption) (*pb.BindReply, error) {
-	return call(ctx, q, l.server.Bind)
+func (l *local) Bind(ctx context.Context, q *pb.BindRequest, _ ...grpc.CallOption) (*pb.BindReply, error) {
+	return call(ctx, l, q, l.server.Bind)
 }
 
-func (l local) Mask(ctx context.Context, q *pb.MaskRequest, _ ...grpc.CallOption) (*pb.MaskReply, error) {
-	return call(ctx, q, l.server.Mask)
+func (l *local) Mask(ctx context.Context, q *pb.MaskRequest, _ ...grpc.CallOption) (*pb.MaskReply, error) {
+	return call(ctx, l, q, l.server.Mask)
 }
 
-func (l local) Targets(ctx context.Context, q *pb.TargetsRequest, _ ...grpc.CallOption) (*pb.TargetsReply, error) {
-	return call(ctx, q, l.server.Targets)
+func (l *local) Targets(ctx context.Context, q *pb.TargetsRequest, _ ...grpc.CallOption) (*pb.TargetsReply, error) {
+	return call(ctx, l, q, l.server.Targets)
 }
 
-func (l local) Evaluate(ctx context.Context, q *pb.EvaluateRequest, _ ...grpc.CallOption) (*pb.EvaluateReply, error) {
-	return call(ctx, q, l.server.Evaluate)
+func (l *local) Evaluate(ctx context.Context, q *pb.EvaluateRequest, _ ...grpc.CallOption) (*pb.EvaluateReply, error) {
+	return call(ctx, l, q, l.server.Evaluate)
 }
 
-func (l local) Close(ctx context.Context, q *pb.CloseRequest, _ ...grpc.CallOption) (*pb.CloseReply, error) {
-	return call(ctx, q, l.server.Close)
+func (l *local) Close(ctx context.Context, q *pb.CloseRequest, _ ...grpc.CallOption) (*pb.CloseReply, error) {
+	return call(ctx, l, q, l.server.Close)
 }
 
 // newLocal serves an objective inside the host; memory is what Bind hands out.
@@ -74,5 +95,6 @@ func newLocal(o sdk.Objective, memory func(name string) []byte) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	return &process{client: local{s}}, nil
+	l := &local{server: s}
+	return &process{client: l, local: l}, nil
 }

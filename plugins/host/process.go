@@ -22,6 +22,7 @@ import (
 // process is one run of a plugin's program.
 type process struct {
 	client   pb.ObjectiveClient
+	local    *local         // in process only
 	plugin   *plugin.Client // nil in process
 	runner   *runner
 	lifeline *os.File
@@ -151,22 +152,24 @@ func (p *process) connect(deadline time.Duration) error {
 	}
 }
 
-// stop ends the process: politely when it answers within a moment.
-func (p *process) stop() {
-	if p.plugin == nil {
-		return
+// stop ends the process: politely when it answers within a moment. It reports whether nothing
+// of the objective runs any more.
+func (p *process) stop() bool {
+	if p.local != nil {
+		return p.local.idle(time.Second)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	_, err := p.client.Close(ctx, &pb.CloseRequest{})
 	cancel()
 	if err != nil {
 		p.kill()
-		return
+		return true
 	}
 	t := time.AfterFunc(3*time.Second, func() { p.runner.Kill(context.Background()) })
 	p.plugin.Kill()
 	t.Stop()
 	p.kill()
+	return true
 }
 
 // kill ends the process at once.
