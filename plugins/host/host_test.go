@@ -165,6 +165,41 @@ func TestCancelledByCaller(t *testing.T) {
 	}
 }
 
+// An objective inside the host cannot be killed. When its caller gives a call up, neither the
+// caller's request nor the memory it was bound to may be pulled away from it: the race detector
+// sees the one, a fault the other.
+func TestGivenUpInproc(t *testing.T) {
+	tidy(t)
+	o := probeOptions("slow-targets", "")
+	o.Mode = Inproc
+	h := open(t, o)
+	b, err := h.Bind(context.Background(), layout(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := b.F32(pb.Region_ROLE_TARGET, "target")
+	target[0] = -1
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	r := &pb.TargetsRequest{Step: 3, Seed: 1, SampleIds: []uint64{5, 6, 7, 8}}
+	if err := h.Targets(ctx, r); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%v", err)
+	}
+	for i := range r.SampleIds {
+		r.SampleIds[i] = 0
+	}
+	l := h.proc.local
+	if l.calls.Load() != 1 {
+		t.Fatal("the call ended before it was given up: the test proves nothing")
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.calls.Load(); n != 0 {
+		t.Errorf("%d calls are in progress after Close", n)
+	}
+}
+
 func layout(o *Objective) Layout {
 	return Layout{
 		Views:   []Tensor{{Name: "image", Shape: []int{4, 3, 16, 16}}},

@@ -132,6 +132,9 @@ func (o *probe) mask(c *sdk.MaskCall, i int, keep []int32) {
 }
 
 func (o *probe) Targets(c *sdk.TargetsCall) error {
+	if o.Mode == "slow-targets" {
+		time.Sleep(50 * time.Millisecond)
+	}
 	v, err := c.View("image")
 	if err != nil {
 		return err
