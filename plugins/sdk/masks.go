@@ -3,6 +3,8 @@ package sdk
 import (
 	"hash/fnv"
 	"math"
+	"slices"
+	"sync"
 
 	"github.com/vittool/vittool/plugins/pb"
 )
@@ -115,19 +117,25 @@ func packRects(rects []Rect, out []int32) {
 // KeepFromNoise writes the places of the len(keep) smallest values of noise, in ascending
 // order of the values, equal ones in order of their place: the masking of MAE.
 func KeepFromNoise(noise []float64, keep []int32) {
-	for i, p := range Argsort(noise)[:len(keep)] {
-		keep[i] = int32(p)
+	r := rank(noise)
+	defer rankings.Put(r)
+	for i := range keep {
+		keep[i] = int32((*r)[i].place)
 	}
 }
 
 // RandomKeep draws which of n patches stay: len(keep) of them, uniformly, in random order.
 func RandomKeep(r *RNG, n int, keep []int32) {
-	noise := make([]float64, n)
-	for i := range noise {
-		noise[i] = r.Float64()
+	noise := noises.Get().(*[]float64)
+	defer noises.Put(noise)
+	*noise = slices.Grow((*noise)[:0], n)[:n]
+	for i := range *noise {
+		(*noise)[i] = r.Float64()
 	}
-	KeepFromNoise(noise, keep)
+	KeepFromNoise(*noise, keep)
 }
+
+var noises = sync.Pool{New: func() any { return new([]float64) }}
 
 // RandomBlocks hides ceil(ratio * number of blocks) aligned squares of block x block
 // cells of a rows x cols grid, uniformly: the masking of SimMIM. block must divide both.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 // RNG is a counter-based generator: the n-th number is a pure function of the keys and
@@ -78,23 +79,38 @@ func (r *RNG) Perm(n int) []int {
 
 // Argsort returns the places of x in ascending order; equal values keep their order.
 func Argsort(x []float64) []int {
-	type entry struct {
-		value float64
-		place int
+	r := rank(x)
+	defer rankings.Put(r)
+	order := make([]int, len(x))
+	for i, e := range *r {
+		order[i] = e.place
 	}
-	entries := make([]entry, len(x))
+	return order
+}
+
+// ranking is values with their places, in ascending order; equal ones in order of place.
+type ranking []ranked
+
+type ranked struct {
+	value float64
+	place int
+}
+
+// rankings are reused: a mask is ranked for every sample of every step.
+var rankings = sync.Pool{New: func() any { return new(ranking) }}
+
+// rank sorts x. The caller puts the result back into rankings.
+func rank(x []float64) *ranking {
+	r := rankings.Get().(*ranking)
+	*r = slices.Grow((*r)[:0], len(x))[:len(x)]
 	for i, v := range x {
-		entries[i] = entry{v, i}
+		(*r)[i].value, (*r)[i].place = v, i
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
+	slices.SortFunc(*r, func(a, b ranked) int {
 		if c := cmp.Compare(a.value, b.value); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.place, b.place)
 	})
-	order := make([]int, len(x))
-	for i, e := range entries {
-		order[i] = e.place
-	}
-	return order
+	return r
 }
