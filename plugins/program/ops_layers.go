@@ -52,6 +52,16 @@ var layerOperators = []Operator{
 		build: buildViTBlock,
 	},
 	{
+		Name: pb.OpWeightNorm, Summary: "A weight given by directions and lengths: row o is gain[o]·v[o]/‖v[o]‖ (Salimans and Kingma 2016).",
+		Inputs: []Input{
+			{Name: "v", Shape: "[O, …]"}, {Name: "gain", Shape: "[O] or [O, 1]", Optional: true, Doc: "1 if it is left out"},
+		},
+		Outputs: []Output{{Name: "weight", Shape: "[O, …]"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{c.g.WeightNorm(c.input("v"), c.optional("gain"))}
+		},
+	},
+	{
 		Name: pb.OpGELU, Summary: "Gaussian error linear unit, x/2·(1 + erf(x/√2)) (Hendrycks and Gimpel 2016).",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Gelu(c.input("x"))} },

@@ -87,6 +87,26 @@ func (b *Builder) Linear(name string, x Tensor, out int, options ...LayerOption)
 	return b.Node(pb.OpLinear, out, in)
 }
 
+// WeightNormLinear is x W^T with rows W[o] = g[o] v[o]/|v[o]|, without bias, and parameters
+// name.weight_g [out,1] of ones and name.weight_v [out,in] (torch's weight_norm). With
+// fixedGain the rows keep length one.
+func (b *Builder) WeightNormLinear(name string, x Tensor, out int, fixedGain bool, options ...LayerOption) Tensor {
+	if x.dim == 0 {
+		b.Failf("weight-normed linear %q: the size of its input is not known", name)
+		return Tensor{ref: x.ref, dim: out}
+	}
+	l := newLayer(InitFanIn(), options)
+	gain := *l
+	if fixedGain {
+		gain.params = append(append([]ParamOption(nil), l.params...), Frozen())
+	}
+	weight := b.Node(pb.OpWeightNorm, x.dim, []Input{
+		{Name: "gain", Value: b.param(&gain, name+".weight_g", []int{out, 1}, InitOnes())},
+		{Name: "v", Value: b.param(l, name+".weight_v", []int{out, x.dim}, l.weight)},
+	})
+	return b.Node(pb.OpLinear, out, []Input{{Name: "x", Value: x}, {Name: "weight", Value: weight}})
+}
+
 // LayerNorm normalises the last axis, with parameters name.weight and name.bias; eps is the backbone's.
 func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tensor {
 	l := newLayer(InitOnes(), options)
@@ -162,6 +182,11 @@ func (b *Builder) Add(x, y Tensor) Tensor {
 	return b.Node(pb.OpAdd, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
 }
 
+// AddRow is x plus one row, [D] or [1,D], added to each of its rows.
+func (b *Builder) AddRow(x, row Tensor) Tensor {
+	return b.Node(pb.OpAddRow, x.dim, []Input{{Name: "x", Value: x}, {Name: "row", Value: row}})
+}
+
 // Mul is x * y, element by element.
 func (b *Builder) Mul(x, y Tensor) Tensor {
 	return b.Node(pb.OpMul, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
@@ -182,6 +207,14 @@ func (b *Builder) Sum(x Tensor) Tensor { return b.Node(pb.OpSum, 1, []Input{{Nam
 
 // Mean of all elements, a scalar.
 func (b *Builder) Mean(x Tensor) Tensor { return b.Node(pb.OpMean, 1, []Input{{Name: "x", Value: x}}) }
+
+// MeanRow averages over all axes but the last one: [..,D] -> [1,D].
+func (b *Builder) MeanRow(x Tensor) Tensor {
+	if x.dim == 0 {
+		b.Failf("mean_row: the size of the last axis is not known")
+	}
+	return b.MeanTokens(b.Reshape(x, 1, -1, max(x.dim, 1)), 0)
+}
 
 // MatMul is x y, or with their transposes.
 func (b *Builder) MatMul(x, y Tensor, transposeX, transposeY bool) Tensor {
