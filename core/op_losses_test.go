@@ -171,7 +171,7 @@ func lossCases() []gradientCase {
 		viewCase("four targets of six views", 4, 6), viewCase("three targets of two views", 3, 2),
 		{name: "batch norm", shapes: []Shape{{6, 4}, {4}, {4}},
 			make: func(g *Graph, p []*Node) *Node {
-				return g.BatchNorm(p[0], p[1], p[2], statistics("mean", 4, 0), statistics("var", 4, 1), BatchNormOptions{Eps: 1e-5, Momentum: 0.1})
+				return g.BatchNorm(p[0], p[1], p[2], RunningStatistics{Mean: statistics("mean", 4, 0), Variance: statistics("var", 4, 1)}, BatchNormOptions{Eps: 1e-5, Momentum: 0.1})
 			},
 			reference: func(p [][]float64) []float64 {
 				out := plainNorm(transposed(p[0], 6, 4), nil, nil, 6, 1e-5)
@@ -181,9 +181,16 @@ func lossCases() []gradientCase {
 				}
 				return out
 			}},
+		{name: "batch norm over more columns than go together", shapes: []Shape{{5, 35}},
+			make: func(g *Graph, p []*Node) *Node {
+				return g.BatchNorm(p[0], nil, nil, RunningStatistics{Mean: statistics("mean", 35, 0), Variance: statistics("var", 35, 1)}, BatchNormOptions{Eps: 1e-3})
+			},
+			reference: func(p [][]float64) []float64 {
+				return transposed(plainNorm(transposed(p[0], 5, 35), nil, nil, 5, 1e-3), 35, 5)
+			}},
 		{name: "batch norm in evaluation", shapes: []Shape{{6, 4}, {4}},
 			make: func(g *Graph, p []*Node) *Node {
-				return g.BatchNorm(p[0], p[1], nil, statistics("mean", 4, 0.5), statistics("var", 4, 4), BatchNormOptions{Eps: 1e-5, Eval: true})
+				return g.BatchNorm(p[0], p[1], nil, RunningStatistics{Mean: statistics("mean", 4, 0.5), Variance: statistics("var", 4, 4)}, BatchNormOptions{Eps: 1e-5, Eval: true})
 			},
 			reference: func(p [][]float64) []float64 {
 				out := append([]float64{}, p[0]...)

@@ -8,10 +8,14 @@ const (
 	// Dense layers.
 	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
 	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
+	// OpBatchNorm: x [..,C] normalised over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
+	// count? []; eps, momentum float, eval bool -> like x. The buffers move once the step is good.
+	OpBatchNorm = "batch_norm"
 	// OpWeightNorm makes a weight of directions and lengths: v [O,..], gain? [O] or [O,1] -> like v, row o is gain[o]*v[o]/|v[o]|.
 	OpWeightNorm = "weight_norm"
 	OpGELU       = "gelu" // x -> like x (exact, by erf)
 	OpReLU       = "relu" // x -> like x
+
 	// OpViTBlock is a pre-norm transformer block. x [B,N,D]; inputs norm1.weight, norm1.bias,
 	// attn.qkv.weight [3D,D], attn.qkv.bias?, attn.proj.weight, attn.proj.bias, norm2.weight, norm2.bias,
 	// mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias, ls1.gamma?, ls2.gamma?;

@@ -12,6 +12,10 @@ type LayerOption func(*layer)
 type layer struct {
 	weight, bias *pb.Init
 	noBias       bool
+	noAffine     bool
+	eps          float64 // of a batch norm
+	momentum     float64
+	eval         bool
 	teacher      bool
 	params       []ParamOption
 }
@@ -40,8 +44,20 @@ func WithParams(options ...ParamOption) LayerOption {
 	return func(l *layer) { l.params = append(l.params, options...) }
 }
 
+// WithoutAffine leaves weight and bias of a batch norm out.
+func WithoutAffine() LayerOption { return func(l *layer) { l.noAffine = true } }
+
+// WithStatistics sets what a batch norm adds to the variance and the share of the batch in
+// its new running statistics, instead of 1e-5 and 0.1.
+func WithStatistics(eps, momentum float64) LayerOption {
+	return func(l *layer) { l.eps, l.momentum = eps, momentum }
+}
+
+// WithRunningStatistics makes a batch norm use its running statistics always and leave them as they are.
+func WithRunningStatistics() LayerOption { return func(l *layer) { l.eval = true } }
+
 func newLayer(weight *pb.Init, options []LayerOption) *layer {
-	l := &layer{weight: weight, bias: InitZeros()}
+	l := &layer{weight: weight, bias: InitZeros(), eps: 1e-5, momentum: .1}
 	for _, o := range options {
 		o(l)
 	}
@@ -114,6 +130,44 @@ func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tenso
 		{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
 		{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)},
 	}, attrFloat("eps", b.normEps()))
+}
+
+// BatchNorm normalises the last axis over all rows of x, a pass of several views as one batch.
+// Its parameters are name.weight and name.bias [C], its state the buffers name.running_mean,
+// name.running_var [C] and name.num_batches_tracked, which move once a step is good; with
+// OfTeacher it has buffers of its own under "teacher.". Calling it twice shares all of them,
+// and they move twice.
+func (b *Builder) BatchNorm(name string, x Tensor, options ...LayerOption) Tensor {
+	if x.dim == 0 {
+		b.Failf("batch norm %q: the size of its input is not known", name)
+		return x
+	}
+	l := newLayer(InitOnes(), options)
+	in := []Input{{Name: "x", Value: x}}
+	if !l.noAffine {
+		in = append(in, Input{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
+			Input{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)})
+	}
+	state := name
+	if l.teacher {
+		state = "teacher." + name
+	}
+	in = append(in, Input{Name: "running_mean", Value: b.state(state+".running_mean", []int{x.dim}, InitZeros())},
+		Input{Name: "running_var", Value: b.state(state+".running_var", []int{x.dim}, InitOnes())},
+		Input{Name: "count", Value: b.state(state+".num_batches_tracked", nil, InitZeros())})
+	return b.Node(pb.OpBatchNorm, x.dim, in, attrFloat("eps", l.eps), attrFloat("momentum", l.momentum), attrBool("eval", l.eval))
+}
+
+// state declares a buffer of a layer, or finds it when another call of the layer has declared it already.
+func (b *Builder) state(name string, shape []int, init *pb.Init) Tensor {
+	if b.names["buffer "+name] {
+		for _, spec := range b.plan.Buffers {
+			if spec.Name == name {
+				return Buffer{spec}.Tensor()
+			}
+		}
+	}
+	return b.Buffer(&pb.BufferSpec{Name: name, Shape: b.shape("buffer "+name, shape), Init: init}).Tensor()
 }
 
 func (b *Builder) normEps() float64 {
