@@ -61,6 +61,7 @@ type run struct {
 	lastEpoch   epochLine
 	images      int // of the step in progress
 	passMetrics map[string]float64
+	state       map[*core.Parameter][]float32 // buffers before a step of several passes
 }
 
 // open prepares a run: it checks everything that can be checked before the

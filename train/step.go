@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/program"
 )
 
@@ -56,16 +58,36 @@ func finite(model *program.Model, step int) error {
 	return nil
 }
 
-// commit lets everything follow that moves with the weights: buffers, running
-// statistics, teachers.
-func (r *run) commit() error {
+// commit lets the objective's state follow a pass that turned out good: buffers,
+// running statistics. The next pass reads what this one wrote.
+func (r *run) commit(pass int) error {
+	if pass == 0 && r.cfg.Train.Accumulate > 1 {
+		r.remember()
+	}
 	if err := r.current.Commit(); err != nil {
 		return err
 	}
 	if r.evaluator != nil {
 		r.evaluator.commit()
 	}
-	return r.current.AfterStep()
+	return nil
+}
+
+// remember keeps the buffers as they are before the first of several passes.
+func (r *run) remember() {
+	r.state = map[*core.Parameter][]float32{}
+	for _, b := range r.store.Buffers() {
+		r.state[b] = slices.Clone(b.Data)
+	}
+}
+
+// rewind undoes the passes of a step that does not come to its end, so that a
+// checkpoint holds the state between two steps.
+func (r *run) rewind() {
+	for b, data := range r.state {
+		copy(b.Data, data)
+	}
+	r.state = nil
 }
 
 // log tells people and files of a step that is done.
