@@ -169,6 +169,24 @@ func lossCases() []gradientCase {
 			}},
 		viewCase("two targets of five views", 2, 5), viewCase("two targets of two views", 2, 2), viewCase("one target of three views", 1, 3),
 		viewCase("four targets of six views", 4, 6), viewCase("three targets of two views", 3, 2),
+		{name: "exp", shapes: []Shape{{3, 5}},
+			make: func(g *Graph, p []*Node) *Node { return g.Exp(p[0]) },
+			reference: func(p [][]float64) []float64 {
+				out := make([]float64, len(p[0]))
+				for i, v := range p[0] {
+					out[i] = math.Exp(v)
+				}
+				return out
+			}},
+		{name: "add channel bias", shapes: []Shape{{2, 3, 5, 7}, {3}},
+			make: func(g *Graph, p []*Node) *Node { return g.AddChannelBias(p[0], p[1]) },
+			reference: func(p [][]float64) []float64 {
+				out := make([]float64, len(p[0]))
+				for i, v := range p[0] {
+					out[i] = v + p[1][i/35%3]
+				}
+				return out
+			}},
 		{name: "batch norm", shapes: []Shape{{6, 4}, {4}, {4}},
 			make: func(g *Graph, p []*Node) *Node {
 				return g.BatchNorm(p[0], p[1], p[2], RunningStatistics{Mean: statistics("mean", 4, 0), Variance: statistics("var", 4, 1)}, BatchNormOptions{Eps: 1e-5, Momentum: 0.1})

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -15,6 +17,8 @@ import (
 func All() []sdk.Objective {
 	return []sdk.Objective{
 		mae.New(),
+		mocov3.New(),
+		sit.New(),
 	}
 }
 

@@ -29,12 +29,16 @@ const (
 	OpMeanTokens    = "mean_tokens"    // x [B,N,D]; from int -> [B,D]
 
 	// Pixels and reconstruction losses. order is "hwc" (channel fastest, MAE) or "chw".
-	OpPatchify         = "patchify"          // images [B,C,H,W]; patch int, order string -> [B,L,P]
-	OpUnpatchify       = "unpatchify"        // x [B,L,P]; patch, rows, cols int, order string -> [B,C,H,W]
-	OpNormalizePatches = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
-	OpPatchMSE         = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
-	OpPatchL1          = "patch_l1"          // the same with absolute differences
-	OpPatchSmoothL1    = "patch_smooth_l1"   // the same with beta float
+	OpPatchify   = "patchify"   // images [B,C,H,W]; patch int, order string -> [B,L,P]
+	OpUnpatchify = "unpatchify" // x [B,L,P]; patch, rows, cols int, order string -> [B,C,H,W]
+	// OpPatchConvTranspose: x [B,L,D], weight [D,C,p,p], bias? [C]; rows, cols int -> [B,C,rows*p,cols*p], a transposed
+	// convolution whose stride is its kernel.
+	OpPatchConvTranspose = "patch_conv_transpose"
+	OpCorrupt            = "corrupt"           // images [B,C,H,W], mask int [B,R,9] of a corruption -> images; not differentiated
+	OpNormalizePatches   = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
+	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
+	OpPatchL1            = "patch_l1"          // the same with absolute differences
+	OpPatchSmoothL1      = "patch_smooth_l1"   // the same with beta float
 
 	// Arithmetic.
 	OpAdd          = "add"           // a, b -> like a
@@ -43,6 +47,9 @@ const (
 	OpScale        = "scale"         // x; factor float, or input factor? scalar -> like x
 	OpSum          = "sum"           // x -> scalar
 	OpMean         = "mean"          // x -> scalar
+	OpExp          = "exp"           // x -> like x
+	OpViewRows     = "view_rows"     // x [S*B,..]; view, views int (S) -> [B,..], the rows of one of the S views of a pass
+	OpRowNumbers   = "row_numbers"   // x [R,..] -> int [R]: 0, 1, ..
 	OpReshape      = "reshape"       // x; shape ints, 0 keeps a dimension of x, -1 is inferred
 	OpConcat       = "concat"        // x (repeated); axis int
 	OpMatMul       = "matmul"        // a [M,K], b [K,N]; transpose_a, transpose_b bool

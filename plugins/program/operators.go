@@ -81,6 +81,7 @@ type operatorGroup struct {
 var operatorGroups = []operatorGroup{
 	{"Layers", layerOperators},
 	{"Tokens and patches", tokenOperators},
+	{"Pixels", pixelOperators},
 	{"Losses", lossOperators},
 	{"Arithmetic and shape", arithmeticOperators},
 }

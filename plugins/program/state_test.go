@@ -226,9 +226,10 @@ func TestCorruptedPass(t *testing.T) {
 		t.Errorf("metrics %v: the corrupted pass reads the clean images", got)
 	}
 	for name, change := range map[string]func(){
-		"does not lie inside":  func() { values[2] = 8 },
-		"fill 3":               func() { values[2], values[4] = 3, 3 },
-		"copies from sample 4": func() { values[4], values[14] = 0, 4 },
+		"does not lie inside":     func() { values[2] = 8 },
+		"fill 3":                  func() { values[2], values[4] = 3, 3 },
+		"copies from sample 4 at": func() { values[14], values[17] = 4, 1 },
+		"clean = 0":               func() { values[14] = 2 },
 	} {
 		copy(values, []int32{1, 2, 3, 4, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, -1, 0, 0, 0})
 		change()

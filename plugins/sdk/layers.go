@@ -256,6 +256,9 @@ func (b *Builder) ScaleBy(x Tensor, factor Scalar) Tensor {
 	return b.Node(pb.OpScale, x.dim, []Input{{Name: "x", Value: x}, {Name: "factor", Value: factor.Tensor()}})
 }
 
+// Exp is e^x.
+func (b *Builder) Exp(x Tensor) Tensor { return b.unary(pb.OpExp, x) }
+
 // Sum of all elements, a scalar.
 func (b *Builder) Sum(x Tensor) Tensor { return b.Node(pb.OpSum, 1, []Input{{Name: "x", Value: x}}) }
 
@@ -287,6 +290,19 @@ func (b *Builder) Reshape(x Tensor, shape ...int) Tensor {
 		dim = 0
 	}
 	return b.Node(pb.OpReshape, dim, []Input{{Name: "x", Value: x}}, attrInts("shape", shape))
+}
+
+// ViewRows are the rows of one view of a pass over several: [views*B,..] -> [B,..].
+func (b *Builder) ViewRows(x Tensor, view, views int) Tensor {
+	return b.Node(pb.OpViewRows, x.dim, []Input{{Name: "x", Value: x}}, attrInt("view", view), attrInt("views", views))
+}
+
+// RowNumbers are 0, 1, .. for the rows of x, int [R]: labels for CrossEntropy when the positive
+// of row i stands in column i.
+func (b *Builder) RowNumbers(x Tensor) Tensor {
+	t := b.unary(pb.OpRowNumbers, x)
+	t.dim = 0
+	return t
 }
 
 // Concat joins tensors along an axis that is not the last one.
