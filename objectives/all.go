@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -14,6 +15,7 @@ import (
 // All returns a fresh value of every built-in objective.
 func All() []sdk.Objective {
 	return []sdk.Objective{
+		dino.New(),
 		mae.New(),
 	}
 }
