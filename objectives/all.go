@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/objectives/sit"
@@ -16,6 +17,7 @@ import (
 // All returns a fresh value of every built-in objective.
 func All() []sdk.Objective {
 	return []sdk.Objective{
+		dino.New(),
 		mae.New(),
 		mocov3.New(),
 		sit.New(),
