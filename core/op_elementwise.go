@@ -1,6 +1,10 @@
 package core
 
-import "github.com/vittool/vittool/core/internal/f32"
+import (
+	"math"
+
+	"github.com/vittool/vittool/core/internal/f32"
+)
 
 // Add is a + b for nodes of equal shape.
 func (g *Graph) Add(a, b *Node) *Node {
@@ -69,6 +73,20 @@ func (g *Graph) Scale(x *Node, k float64) *Node {
 				f32.Scale(c.pool, c.gin[0], float32(k), c.gout[0])
 			}
 		},
+	}, x.shape)[0]
+}
+
+// Exp is e to the power of every element.
+func (g *Graph) Exp(x *Node) *Node {
+	if !g.fits("exp", "a node", []*Node{x}, nil, func() bool { return !x.integer }) {
+		return g.invalid()
+	}
+	return g.apply(&op{
+		name: "exp", in: []*Node{x}, keepOut: set(0),
+		forward: func(c *call) {
+			c.inRows(len(c.in[0]), func(i int) { c.out[0][i] = float32(math.Exp(float64(c.in[0][i]))) })
+		},
+		backward: func(c *call) { f32.Mul(c.pool, c.gin[0], c.gout[0], c.out[0]) },
 	}, x.shape)[0]
 }
 

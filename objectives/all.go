@@ -7,14 +7,20 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 // All returns a fresh value of every built-in objective.
 func All() []sdk.Objective {
 	return []sdk.Objective{
+		dino.New(),
 		mae.New(),
+		mocov3.New(),
+		sit.New(),
 	}
 }
 

@@ -40,7 +40,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 
 	for step := r.step; step < r.total; step++ {
 		began := time.Now()
-		lr, wd := r.schedule.At(step), cfg.Train.WeightDecay
+		lr, wd := r.rate.At(step), r.decay.At(step)
 
 		// Gradients: the mean over accumulate passes of images → views → masks
 		// → backbone → heads → loss → backward.
@@ -64,7 +64,10 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 				return r.stop(step, err)
 			}
 			if err := finite(model, step); err != nil {
-				return nil, err // nothing has changed yet
+				return nil, err // no weight has changed yet
+			}
+			if err := r.commit(pass); err != nil {
+				return nil, err
 			}
 			loss += model.Loss() / float64(cfg.Train.Accumulate)
 			r.addMetrics(model, cfg.Train.Accumulate)
@@ -73,16 +76,16 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			batch.Release()
 		}
 
-		// One step of the optimizer, then of everything that follows the weights.
-		norm := r.gradients.Clip(cfg.Train.ClipNorm)
+		// One step of the optimizer, then of the teacher that follows the weights.
+		norm := r.gradients.Clip(cfg.Train)
 		r.optimizer.Step(r.gradients.Parameters(), core.Active(r.gradients.Of, step), lr, wd)
-		if err := r.commit(); err != nil {
+		if err := r.current.AfterStep(); err != nil {
 			return nil, err
 		}
-		r.step = step + 1
+		r.step, r.state = step+1, nil
 
 		// What people and later processes see.
-		if err := r.log(loss, norm, lr, wait, time.Since(began)); err != nil {
+		if err := r.log(loss, norm, lr, wd, wait, time.Since(began)); err != nil {
 			return nil, err
 		}
 		if r.step == r.total || cfg.Run.CheckpointEvery.Due(step, r.stepsPerEpoch) || cfg.Run.PicturesEvery.Due(step, r.stepsPerEpoch) {
@@ -100,6 +103,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 // stop ends a run early at a state between two steps: what ended it does not
 // take the work since the last checkpoint with it.
 func (r *run) stop(step int, cause error) (*Result, error) {
+	r.rewind()
 	if step != r.lastCheckpoint.Step {
 		if err := r.checkpoint(); err != nil {
 			return nil, errors.Join(cause, err)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/program"
 )
 
@@ -56,22 +58,42 @@ func finite(model *program.Model, step int) error {
 	return nil
 }
 
-// commit lets everything follow that moves with the weights: buffers, running
-// statistics, teachers.
-func (r *run) commit() error {
+// commit lets the objective's state follow a pass that turned out good: buffers,
+// running statistics. The next pass reads what this one wrote.
+func (r *run) commit(pass int) error {
+	if pass == 0 && r.cfg.Train.Accumulate > 1 {
+		r.remember()
+	}
 	if err := r.current.Commit(); err != nil {
 		return err
 	}
 	if r.evaluator != nil {
 		r.evaluator.commit()
 	}
-	return r.current.AfterStep()
+	return nil
+}
+
+// remember keeps the buffers as they are before the first of several passes.
+func (r *run) remember() {
+	r.state = map[*core.Parameter][]float32{}
+	for _, b := range r.store.Buffers() {
+		r.state[b] = slices.Clone(b.Data)
+	}
+}
+
+// rewind undoes the passes of a step that does not come to its end, so that a
+// checkpoint holds the state between two steps.
+func (r *run) rewind() {
+	for b, data := range r.state {
+		copy(b.Data, data)
+	}
+	r.state = nil
 }
 
 // log tells people and files of a step that is done.
-func (r *run) log(loss, norm, lr float64, wait, took time.Duration) error {
+func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 	s := Step{
-		Step: r.step, Epoch: float64(r.step) / float64(r.stepsPerEpoch), Loss: loss, LearningRate: lr, WeightDecay: r.cfg.Train.WeightDecay,
+		Step: r.step, Epoch: float64(r.step) / float64(r.stepsPerEpoch), Loss: loss, LearningRate: lr, WeightDecay: wd,
 		GradientNorm: norm, Metrics: r.passMetrics, ImagesPerS: float64(r.images) / took.Seconds(), DataWait: wait.Seconds() / took.Seconds(), Duration: took,
 	}
 	r.epoch.add(s, r.images)
@@ -81,7 +103,7 @@ func (r *run) log(loss, norm, lr float64, wait, took time.Duration) error {
 		if err := r.metrics.append(stepLine{"step", s}); err != nil {
 			return err
 		}
-		scalars := map[string]float64{"train/loss": loss, "train/lr": lr, "train/grad_norm": norm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
+		scalars := map[string]float64{"train/loss": loss, "train/lr": lr, "train/weight_decay": wd, "train/grad_norm": norm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
 		for name, v := range s.Metrics {
 			scalars["train/"+name] = v
 		}

@@ -113,6 +113,8 @@ func validateRect(v []int32, height, width, samples int) error {
 		return fmt.Errorf("fill %d, valid are 0, 1 and 2", v[4])
 	case v[4] == 2 && (v[5] < -1 || int(v[5]) >= samples):
 		return fmt.Errorf("source sample %d, valid are -1..%d", v[5], samples-1)
+	case v[8] < 0 || v[8] > 1 || v[4] == 2 && v[5] >= 0 && v[8] == 0:
+		return fmt.Errorf("clean is %d, valid are 0 and 1, and only 1 for a copy from another sample", v[8])
 	case v[4] == 2 && !inside(v[6], v[7]):
 		return fmt.Errorf("source (%d,%d) of %d x %d is not inside %d x %d pixels", v[6], v[7], v[2], v[3], height, width)
 	}

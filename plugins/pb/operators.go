@@ -8,8 +8,14 @@ const (
 	// Dense layers.
 	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
 	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
-	OpGELU      = "gelu"       // x -> like x (exact, by erf)
-	OpReLU      = "relu"       // x -> like x
+	// OpBatchNorm: x [..,C] normalised over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
+	// count? []; eps, momentum float, eval bool -> like x. The buffers move once the step is good.
+	OpBatchNorm = "batch_norm"
+	// OpWeightNorm makes a weight of directions and lengths: v [O,..], gain? [O] or [O,1] -> like v, row o is gain[o]*v[o]/|v[o]|.
+	OpWeightNorm = "weight_norm"
+	OpGELU       = "gelu" // x -> like x (exact, by erf)
+	OpReLU       = "relu" // x -> like x
+
 	// OpViTBlock is a pre-norm transformer block. x [B,N,D]; inputs norm1.weight, norm1.bias,
 	// attn.qkv.weight [3D,D], attn.qkv.bias?, attn.proj.weight, attn.proj.bias, norm2.weight, norm2.bias,
 	// mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias, ls1.gamma?, ls2.gamma?;
@@ -23,19 +29,27 @@ const (
 	OpMeanTokens    = "mean_tokens"    // x [B,N,D]; from int -> [B,D]
 
 	// Pixels and reconstruction losses. order is "hwc" (channel fastest, MAE) or "chw".
-	OpPatchify         = "patchify"          // images [B,C,H,W]; patch int, order string -> [B,L,P]
-	OpUnpatchify       = "unpatchify"        // x [B,L,P]; patch, rows, cols int, order string -> [B,C,H,W]
-	OpNormalizePatches = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
-	OpPatchMSE         = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
-	OpPatchL1          = "patch_l1"          // the same with absolute differences
-	OpPatchSmoothL1    = "patch_smooth_l1"   // the same with beta float
+	OpPatchify   = "patchify"   // images [B,C,H,W]; patch int, order string -> [B,L,P]
+	OpUnpatchify = "unpatchify" // x [B,L,P]; patch, rows, cols int, order string -> [B,C,H,W]
+	// OpPatchConvTranspose: x [B,L,D], weight [D,C,p,p], bias? [C]; rows, cols int -> [B,C,rows*p,cols*p], a transposed
+	// convolution whose stride is its kernel.
+	OpPatchConvTranspose = "patch_conv_transpose"
+	OpCorrupt            = "corrupt"           // images [B,C,H,W], mask int [B,R,9] of a corruption -> images; not differentiated
+	OpNormalizePatches   = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
+	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
+	OpPatchL1            = "patch_l1"          // the same with absolute differences
+	OpPatchSmoothL1      = "patch_smooth_l1"   // the same with beta float
 
 	// Arithmetic.
 	OpAdd          = "add"           // a, b -> like a
+	OpAddRow       = "add_row"       // x [..,D], row [D] or [1,D] -> x + row
 	OpMul          = "mul"           // a, b -> like a
 	OpScale        = "scale"         // x; factor float, or input factor? scalar -> like x
 	OpSum          = "sum"           // x -> scalar
 	OpMean         = "mean"          // x -> scalar
+	OpExp          = "exp"           // x -> like x
+	OpViewRows     = "view_rows"     // x [S*B,..]; view, views int (S) -> [B,..], the rows of one of the S views of a pass
+	OpRowNumbers   = "row_numbers"   // x [R,..] -> int [R]: 0, 1, ..
 	OpReshape      = "reshape"       // x; shape ints, 0 keeps a dimension of x, -1 is inferred
 	OpConcat       = "concat"        // x (repeated); axis int
 	OpMatMul       = "matmul"        // a [M,K], b [K,N]; transpose_a, transpose_b bool
@@ -45,6 +59,9 @@ const (
 	OpL2Normalize  = "l2_normalize"  // x [..,D]; eps float (1e-12)
 	// OpCrossEntropy: logits [R,C], labels int [R] or probabilities [R,C], weights? float [R] -> scalar, weighted mean over rows.
 	OpCrossEntropy = "cross_entropy"
+	// OpViewCrossEntropy: logits [S*B,C] of S views of B samples, targets [T*B,C] of the first T of them; views int (T),
+	// temperature float -> 0: mean over the pairs of different views of the cross-entropy, scalar; 1: [T,S], of each pair.
+	OpViewCrossEntropy = "view_cross_entropy"
 
 	// OpEvaluate is computed by the plugin; inputs as EvaluateSpec.inputs -> scalar loss.
 	OpEvaluate = "evaluate"

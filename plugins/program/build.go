@@ -98,19 +98,7 @@ func (m *Model) addNetworks(config vit.Config) error {
 	if m.Plan.GetTeacher() == nil {
 		return nil
 	}
-	fresh := m.store.Get(TeacherPrefix+m.Student.Weights()[0].Name) == nil
-	if m.Teacher, err = vit.New(m.store, TeacherPrefix+BackbonePrefix, c, scheme, m.seed); err != nil {
-		return err
-	}
-	m.Teacher.Freeze()
-	if fresh {
-		if err := m.Teacher.CopyFrom(m.Student); err != nil {
-			return err
-		}
-	}
-	m.averages = append(m.averages, m.Teacher.Weights()...)
-	m.averaged = append(m.averaged, m.Student.Weights()...)
-	return nil
+	return m.addTeacher(c, scheme)
 }
 
 func (m *Model) addParams(vit.Config) error {
@@ -129,20 +117,12 @@ func (m *Model) addParams(vit.Config) error {
 		if !spec.GetTeacherCopy() {
 			continue
 		}
-		if m.Teacher == nil {
+		if m.teacher == nil {
 			return fmt.Errorf("parameter %s asks for a teacher's copy, and the plan has no teacher", spec.GetName())
 		}
-		name := TeacherPrefix + p.Name
-		t := m.store.Get(name)
-		if t == nil {
-			if t, err = m.store.Add(name, p.Shape, core.Init{Kind: "zeros"}, m.seed); err != nil {
-				return err
-			}
-			copy(t.Data, p.Data)
+		if m.teacherParams[spec.GetName()], err = m.teacher.add(m.store, p, m.seed); err != nil {
+			return err
 		}
-		t.Frozen = true
-		m.teacherParams[spec.GetName()] = t
-		m.averages, m.averaged = append(m.averages, t), append(m.averaged, p)
 	}
 	return nil
 }
@@ -171,8 +151,11 @@ func (m *Model) addSchedules(vit.Config) error {
 		}
 		m.scalars[s.GetName()] = &scalar{spec: s}
 	}
-	if t := m.Plan.GetTeacher(); t != nil && m.scalars[t.GetMomentum()] == nil {
-		return fmt.Errorf("the teacher's momentum is schedule %q, which the plan does not have", t.GetMomentum())
+	if t := m.teacher; t != nil {
+		name := m.Plan.GetTeacher().GetMomentum()
+		if t.momentum = m.scalars[name]; t.momentum == nil {
+			return fmt.Errorf("the teacher's momentum is schedule %q, which the plan does not have", name)
+		}
 	}
 	return nil
 }
@@ -288,7 +271,7 @@ func (m *Model) node(name string) ([]*core.Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: input %s: %w", where, a.GetName(), err)
 		}
-		inputs = append(inputs, argument{name: a.GetName(), node: n})
+		inputs = append(inputs, argument{name: a.GetName(), node: n, buffer: m.buffers[a.GetRef().GetBuffer()]})
 	}
 	c := &call{m: m, g: m.g, node: spec, op: lookup(spec.GetOp())}
 	out, err := c.build(inputs)

@@ -213,6 +213,9 @@ func (k *mask) checkCorruption(name string, values []int32, length int) error {
 			switch {
 			case v[4] < 0 || v[4] > 2:
 				return fmt.Errorf("mask %s: rectangle %d of sample %d has fill %d: want 0, 1 or 2", name, r, b, v[4])
+			case v[8] < 0 || v[8] > 1 || v[4] == 2 && v[5] >= 0 && v[8] == 0:
+				return fmt.Errorf("mask %s: rectangle %d of sample %d copies from sample %d with clean = %d: want 1 for another sample, 0 or 1 for the same one (-1)",
+					name, r, b, v[5], v[8])
 			case v[4] == 2 && (v[5] < -1 || int(v[5]) >= k.batch || !inside(v[6], v[7])):
 				return fmt.Errorf("mask %s: rectangle %d of sample %d copies from sample %d at top %d, left %d, which is outside of the batch or the view",
 					name, r, b, v[5], v[6], v[7])

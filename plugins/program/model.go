@@ -27,7 +27,7 @@ type Model struct {
 	Batch   int
 	Train   bool
 	Student *vit.Backbone
-	Teacher *vit.Backbone // nil without a teacher
+	Teacher *vit.Backbone // that the graph reads; nil without a teacher
 
 	plugin    string
 	seed      uint64
@@ -54,8 +54,7 @@ type Model struct {
 	metrics  []metric
 	updates  []update
 	pictures []picture
-	averages []*core.Parameter // the teacher's weights
-	averaged []*core.Parameter // and those of the student that they follow
+	teacher  *teacher // nil without one
 	unitRows []*core.Parameter
 
 	evaluation evaluation
@@ -172,10 +171,8 @@ func (m *Model) Scalar(name string) (float64, bool) {
 func (m *Model) Run() error {
 	if m.Train {
 		core.NormalizeRows(m.engine, m.unitRows)
-		if m.teacherWhen() == pb.Teacher_WHEN_BEFORE_FORWARD {
-			if err := m.updateTeacher(); err != nil {
-				return err
-			}
+		if err := m.teacher.lead(m.engine); err != nil {
+			return err
 		}
 	}
 	if err := m.exec.Run(); err != nil {
@@ -232,25 +229,9 @@ func (m *Model) StudentParameters() []*core.Parameter {
 	return out
 }
 
-func (m *Model) teacherWhen() pb.Teacher_When {
-	if m.Plan.GetTeacher() == nil {
-		return -1
-	}
-	return m.Plan.GetTeacher().GetWhen()
-}
-
-// AfterStep follows the optimizer's step: a teacher that is averaged then, moves.
-func (m *Model) AfterStep() error {
-	if m.teacherWhen() == pb.Teacher_WHEN_AFTER_STEP {
-		return m.updateTeacher()
-	}
-	return nil
-}
-
-// updateTeacher moves the teacher: m * teacher + (1-m) * student.
-func (m *Model) updateTeacher() error {
-	return core.EMA(m.engine, m.averages, m.averaged, m.scalars[m.Plan.GetTeacher().GetMomentum()].now)
-}
+// AfterStep follows the optimizer's step, once for all of its passes: the teacher moves, or stays where the last Run
+// saw it.
+func (m *Model) AfterStep() error { return m.teacher.follow(m.engine) }
 
 func (m *Model) addPicture(spec *pb.Picture) error {
 	n, err := m.resolve(spec.GetPrediction())

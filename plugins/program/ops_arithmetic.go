@@ -12,6 +12,12 @@ var arithmeticOperators = []Operator{
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Add(c.input("a"), c.input("b"))} },
 	},
 	{
+		Name: pb.OpAddRow, Summary: "x plus one row, added to each of its rows.",
+		Inputs:  []Input{{Name: "x", Shape: "[…, D]"}, {Name: "row", Shape: "[D] or [1, D]"}},
+		Outputs: []Output{{Name: "y", Shape: "[…, D]"}},
+		build:   func(c *call) []*core.Node { return []*core.Node{c.g.AddRow(c.input("x"), c.input("row"))} },
+	},
+	{
 		Name: pb.OpMul, Summary: "a · b, element by element.",
 		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mul(c.input("a"), c.input("b"))} },
@@ -45,6 +51,11 @@ var arithmeticOperators = []Operator{
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mean(c.input("x"))} },
 	},
 	{
+		Name: pb.OpExp, Summary: "e to the power of x.",
+		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
+		build: func(c *call) []*core.Node { return []*core.Node{c.g.Exp(c.input("x"))} },
+	},
+	{
 		Name: pb.OpMatMul, Summary: "Matrix product, of the transposes where asked for.",
 		Inputs: []Input{{Name: "a", Shape: "[M, K]"}, {Name: "b", Shape: "[K, N]"}},
 		Attributes: []Attribute{
@@ -72,6 +83,38 @@ var arithmeticOperators = []Operator{
 		Outputs:    []Output{{Name: "y", Shape: "[…]"}},
 		build: func(c *call) []*core.Node {
 			return []*core.Node{concat(c, c.axis("axis", c.input("x")), c.in["x"])}
+		},
+	},
+	{
+		Name: pb.OpViewRows, Summary: "The rows of one view out of a pass over several, which come view after view.",
+		Inputs: []Input{{Name: "x", Shape: "[S·B, …]"}},
+		Attributes: []Attribute{
+			{Name: "view", Type: Int, Required: true, Doc: "from 0"}, {Name: "views", Type: Int, Required: true, Doc: "S; must divide the rows"},
+		},
+		Outputs: []Output{{Name: "y", Shape: "[B, …]"}},
+		build: func(c *call) []*core.Node {
+			x, view, views := c.input("x"), c.int("view"), c.int("views")
+			if len(x.Shape()) == 0 || views < 1 || view < 0 || view >= views || x.Shape()[0]%views != 0 {
+				c.fail("rows of view %d of %d do not fit x", view, views)
+			}
+			rows := x.Shape()[0] / views
+			return []*core.Node{c.g.SliceRows(x, view*rows, (view+1)*rows)}
+		},
+	},
+	{
+		Name: pb.OpRowNumbers, Summary: "The number of each row of x, from 0: the labels of a contrastive loss whose positives lie on the diagonal.",
+		Inputs:  []Input{{Name: "x", Shape: "[R, …]", Doc: "only its first dimension counts"}},
+		Outputs: []Output{{Name: "y", Shape: "[R]", Doc: "integers"}},
+		build: func(c *call) []*core.Node {
+			x := c.input("x")
+			if len(x.Shape()) == 0 {
+				c.fail("a single number has no rows")
+			}
+			n := c.g.InputInt("row_numbers."+c.node.GetName(), core.Shape{x.Shape()[0]})
+			for i := range n.Ints() {
+				n.Ints()[i] = int32(i)
+			}
+			return []*core.Node{n}
 		},
 	},
 	{

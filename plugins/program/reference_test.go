@@ -8,13 +8,15 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folders vit and mae. What a file holds follows from its own config;
+// TestReference runs every file of the reference folders vit, mae and dino. What a file holds follows from its own config;
 // a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae"} {
+	for _, folder := range []string{"vit", "mae", "dino"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -23,11 +25,20 @@ func TestReference(t *testing.T) {
 
 func referenceFile(t *testing.T, path string) {
 	switch golden.Name(path) {
-	case "vit/init_stats", "mae/init_stats":
-		initStatistics(t, path)
+	case "vit/init_stats":
+		initStatistics(t, path, vitWeights)
+		return
+	case "mae/init_stats":
+		initStatistics(t, path, maeWeights)
+		return
+	case "dino/init_stats":
+		initStatistics(t, path, dinoWeights)
 		return
 	case "mae/augmentation":
-		augmentation(t, path)
+		augmentations(t, path, mae.New(), (*pb.Plan).GetViews)
+		return
+	case "dino/augmentation":
+		dinoAugmentations(t, path)
 		return
 	}
 	c := golden.Open(t, path)
@@ -46,6 +57,8 @@ func referenceFile(t *testing.T, path string) {
 		proceduralViT(t, c)
 	case "mae":
 		maeCase(t, c)
+	case "dino":
+		dinoCase(t, c)
 	case "mae_procedural":
 		proceduralMAE(t, c)
 	default:

@@ -47,6 +47,13 @@ func (m Mask) Values() Tensor { return m.ref(pb.MaskRef_FORM_VALUES) }
 // Removed is 1 where a patch is hidden and 0 elsewhere, float [B,L].
 func (m Mask) Removed() Tensor { return m.ref(pb.MaskRef_FORM_REMOVED) }
 
+// Changed is 1 at the pixels that the rectangles of a corruption cover, float [B,H,W].
+func (m Mask) Changed() Tensor {
+	t := m.ref(pb.MaskRef_FORM_REMOVED_BLOCKS)
+	t.dim = m.view.Width()
+	return t
+}
+
 func (m Mask) ref(form pb.MaskRef_Form) Tensor {
 	return Tensor{ref: &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: m.spec.GetName(), Form: form}}}}
 }
@@ -57,7 +64,7 @@ type Rect struct {
 	Fill                     Fill
 	Source                   int // for Copy: row of the batch, -1 the same sample
 	SourceTop, SourceLeft    int
-	Clean                    bool // copy from the image as it was before any corruption
+	Clean                    bool // copy from the image as it was before any corruption; always so from another sample
 }
 
 // Fill says what a rectangle of a corruption is filled with.
@@ -106,7 +113,7 @@ const CorruptionStride = 9
 func packRects(rects []Rect, out []int32) {
 	for k, r := range rects {
 		clean := int32(0)
-		if r.Clean {
+		if r.Clean || r.Fill == Copy && r.Source >= 0 {
 			clean = 1
 		}
 		copy(out[k*CorruptionStride:], []int32{int32(r.Top), int32(r.Left), int32(r.Height), int32(r.Width),

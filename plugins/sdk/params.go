@@ -40,6 +40,9 @@ func LRScale(factor float64) ParamOption { return func(p *pb.ParamSpec) { p.LrSc
 // UnitNormRows normalises the rows in place before each forward.
 func UnitNormRows() ParamOption { return func(p *pb.ParamSpec) { p.UnitNormRows = true } }
 
+// Averaged makes the host keep an averaged copy also where the program reads none.
+func Averaged() ParamOption { return func(p *pb.ParamSpec) { p.TeacherCopy = true } }
+
 // Param declares a parameter with the name of the official code.
 func (b *Builder) Param(name string, shape []int, init *pb.Init, options ...ParamOption) Param {
 	p := &pb.ParamSpec{

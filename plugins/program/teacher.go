@@ -1,0 +1,105 @@
+package program
+
+import (
+	"fmt"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/vit"
+)
+
+// teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
+//
+// A teacher that follows the optimizer's step (DINO) is moved in the store by AfterStep. One that moves before the
+// forward pass (MoCo) would change the store in a step that is not yet known to be good, and once for every pass of
+// accumulated gradients. So the graph reads a copy that Run moves to where the teacher is going, from the same place
+// each time, and AfterStep takes it over: between two steps the store holds the teacher of the last one, as the
+// official code does.
+type teacher struct {
+	when     pb.Teacher_When
+	momentum *scalar
+	of       *core.Store       // whose parameters the graph reads: the run's, or one of ahead's own
+	stored   []*core.Parameter // in the run's store
+	student  []*core.Parameter // what they follow
+	ahead    []*core.Parameter // where they move to in the step in progress; nil when they are read as stored
+}
+
+// addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
+func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
+	t := &teacher{when: m.Plan.GetTeacher().GetWhen(), of: m.store}
+	if t.when != pb.Teacher_WHEN_AFTER_STEP && t.when != pb.Teacher_WHEN_BEFORE_FORWARD {
+		return fmt.Errorf("the teacher moves %v, which is not known to this version of vittool", t.when)
+	}
+	fresh := m.store.Get(TeacherPrefix+m.Student.Weights()[0].Name) == nil
+	network, err := vit.New(m.store, TeacherPrefix+BackbonePrefix, c, scheme, m.seed)
+	if err != nil {
+		return err
+	}
+	network.Freeze()
+	if fresh {
+		if err := network.CopyFrom(m.Student); err != nil {
+			return err
+		}
+	}
+	t.stored, t.student = network.Weights(), m.Student.Weights()
+	if m.Train && t.when == pb.Teacher_WHEN_BEFORE_FORWARD {
+		t.of = core.NewStore()
+		if network, err = vit.New(t.of, TeacherPrefix+BackbonePrefix, c, vit.SchemeNone, m.seed); err != nil {
+			return err
+		}
+		network.Freeze()
+		t.ahead = network.Weights()
+	}
+	m.teacher, m.Teacher = t, network
+	return nil
+}
+
+// add gives the teacher a copy of one of the objective's parameters and returns the one that the graph reads.
+func (t *teacher) add(store *core.Store, p *core.Parameter, seed uint64) (*core.Parameter, error) {
+	name := TeacherPrefix + p.Name
+	stored := store.Get(name)
+	if stored == nil {
+		var err error
+		if stored, err = store.Add(name, p.Shape, core.Init{Kind: "zeros"}, seed); err != nil {
+			return nil, err
+		}
+		copy(stored.Data, p.Data)
+	}
+	stored.Frozen = true
+	t.stored, t.student = append(t.stored, stored), append(t.student, p)
+	if t.ahead == nil {
+		return stored, nil
+	}
+	read, err := t.of.Add(name, p.Shape, core.Init{Kind: "zeros"}, seed)
+	if err != nil {
+		return nil, err
+	}
+	read.Frozen = true
+	t.ahead = append(t.ahead, read)
+	return read, nil
+}
+
+// lead moves what the graph reads to where a teacher that moves before the forward pass is going.
+func (t *teacher) lead(e *core.Engine) error {
+	if t == nil || t.ahead == nil {
+		return nil
+	}
+	for i, p := range t.ahead {
+		copy(p.Data, t.stored[i].Data)
+	}
+	return core.EMA(e, t.ahead, t.student, t.momentum.now)
+}
+
+// follow ends a step: the teacher takes the place it was led to, or moves now.
+func (t *teacher) follow(e *core.Engine) error {
+	if t == nil {
+		return nil
+	}
+	if t.when == pb.Teacher_WHEN_AFTER_STEP {
+		return core.EMA(e, t.stored, t.student, t.momentum.now)
+	}
+	for i, p := range t.ahead {
+		copy(t.stored[i].Data, p.Data)
+	}
+	return nil
+}
