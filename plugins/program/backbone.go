@@ -69,12 +69,14 @@ func Backbone(c vit.Config, r *pb.BackboneRequirements) (vit.Config, vit.Scheme,
 		c.RelPos = vit.RelPosShared
 	case pb.BackboneRequirements_REL_POS_PER_BLOCK:
 		c.RelPos = vit.RelPosPerBlock
+	case pb.BackboneRequirements_REL_POS_BOTH:
+		c.RelPos = vit.RelPosBoth
 	}
 	if r.GetLayerScale() != 0 {
 		c.LayerScale = r.GetLayerScale()
 	}
 	if r.GetSplitQkvBias() {
-		c.QKVBias, c.SplitQVBias = true, true
+		c.SplitQVBias = true
 	}
 	if c.DropPath == 0 {
 		c.DropPath = r.GetDropPath()
