@@ -7,7 +7,10 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/beit"
+	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -15,6 +18,9 @@ import (
 func All() []sdk.Objective {
 	return []sdk.Objective{
 		mae.New(),
+		beit.New(),
+		vq.New(),
+		dvae.New(),
 	}
 }
 

@@ -37,16 +37,7 @@ type initStats struct {
 func initStatistics(t *testing.T, path string) {
 	var stats initStats
 	golden.ReadJSON(t, path, &stats)
-	if len(stats.Params) == 0 || stats.Seeds == 0 {
-		t.Fatalf("%s holds no statistics", path)
-	}
-	channels := 0
-	for _, p := range stats.Params {
-		if p.Name == "patch_embed.proj.weight" {
-			channels = p.Shape[1]
-		}
-	}
-	find := func(seed uint64) func(name string) *core.Parameter {
+	compareInit(t, path, stats, func(channels int, seed uint64) func(name string) *core.Parameter {
 		store := core.NewStore()
 		if stats.Config.DecDim == 0 {
 			b, err := vit.New(store, "", stats.Config.vit(channels, vit.PosLearned), vit.SchemeDINO, seed)
@@ -58,10 +49,24 @@ func initStatistics(t *testing.T, path string) {
 		cfg := stats.Config
 		cfg.Batch = 1
 		return newMAE(t, cfg, channels, seed).parameter
+	})
+}
+
+// compareInit compares pooled statistics; find makes a model and says where its parameters are.
+func compareInit(t *testing.T, path string, stats initStats, find func(channels int, seed uint64) func(name string) *core.Parameter) {
+	t.Helper()
+	if len(stats.Params) == 0 || stats.Seeds == 0 {
+		t.Fatalf("%s holds no statistics", path)
+	}
+	channels := 0
+	for _, p := range stats.Params {
+		if p.Name == "patch_embed.proj.weight" {
+			channels = p.Shape[1]
+		}
 	}
 	pooled := map[string][]float64{}
 	for seed := range stats.Seeds {
-		weight := find(uint64(seed))
+		weight := find(channels, uint64(seed))
 		for _, p := range stats.Params {
 			w := weight(p.Name)
 			if w == nil {
@@ -181,7 +186,6 @@ func TestSchemes(t *testing.T) {
 
 // augmentation compares the objective's view and the crops that it leads to.
 func augmentation(t *testing.T, path string) {
-	type summary struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 	var want struct {
 		Normalize struct{ Mean, Std []float64 } `json:"normalize"`
 		Views     []struct {
@@ -191,17 +195,7 @@ func augmentation(t *testing.T, path string) {
 			Interpolation string     `json:"interpolation"`
 			Flip          float64    `json:"flip_probability"`
 		} `json:"views"`
-		Crops []struct {
-			Width  int        `json:"image_width"`
-			Height int        `json:"image_height"`
-			Scale  [2]float64 `json:"scale"`
-			Ratio  [2]float64 `json:"ratio"`
-			Draws  int        `json:"draws"`
-			Area   summary    `json:"area_fraction"`
-			Aspect summary    `json:"log_width_over_height"`
-			X      summary    `json:"centre_x"`
-			Y      summary    `json:"centre_y"`
-		} `json:"crop_statistics"`
+		Crops []cropStatistics `json:"crop_statistics"`
 	}
 	golden.ReadJSON(t, path, &want)
 	if len(want.Views) != 1 || len(want.Crops) == 0 {
@@ -235,7 +229,28 @@ func augmentation(t *testing.T, path string) {
 		t.Errorf("the view takes %g to %g of the area, the reference %v", view.GetScaleMin(), s, official.Scale)
 	}
 
-	for _, k := range want.Crops {
+	compareCrops(t, want.Crops)
+}
+
+// cropStatistics describe random crops of images of one size.
+type cropStatistics struct {
+	Width  int        `json:"image_width"`
+	Height int        `json:"image_height"`
+	Scale  [2]float64 `json:"scale"`
+	Ratio  [2]float64 `json:"ratio"`
+	Draws  int        `json:"draws"`
+	Area   summary    `json:"area_fraction"`
+	Aspect summary    `json:"log_width_over_height"`
+	X      summary    `json:"centre_x"`
+	Y      summary    `json:"centre_y"`
+}
+
+type summary struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
+
+// compareCrops draws as many crops as the reference did.
+func compareCrops(t *testing.T, crops []cropStatistics) {
+	t.Helper()
+	for _, k := range crops {
 		rng := core.NewRNG(1, "augmentation", k.Width, k.Height)
 		values := map[string][]float64{}
 		for range k.Draws {

@@ -11,10 +11,10 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folders vit and mae. What a file holds follows from its own config;
+// TestReference runs every file of the reference folders vit, mae and beit. What a file holds follows from its own config;
 // a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae"} {
+	for _, folder := range []string{"vit", "mae", "beit"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -28,6 +28,15 @@ func referenceFile(t *testing.T, path string) {
 		return
 	case "mae/augmentation":
 		augmentation(t, path)
+		return
+	case "beit/init_stats":
+		beitInitStatistics(t, path)
+		return
+	case "beit/augmentation":
+		beitAugmentation(t, path)
+		return
+	case "beit/masking_stats":
+		maskingStatistics(t, path)
 		return
 	}
 	c := golden.Open(t, path)
@@ -46,6 +55,10 @@ func referenceFile(t *testing.T, path string) {
 		proceduralViT(t, c)
 	case "mae":
 		maeCase(t, c)
+	case "beit":
+		beitCase(t, c)
+	case "dalle_encoder":
+		dalleEncoder(t, c)
 	case "mae_procedural":
 		proceduralMAE(t, c)
 	default:
