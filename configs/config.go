@@ -93,8 +93,12 @@ type Train struct {
 	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
 	// Epochs of linear warm-up from 0, fractions allowed.
 	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
+	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3); iteration is a table of steps whose warm-up includes both of its ends (BEiT, DINO, SiT).
+	Schedule string `mapstructure:"schedule" oneof:"epoch iteration"`
 	// Decoupled weight decay (adamw) or L2 penalty (sgd, lars) of parameters that decay: matrices, not biases and norms.
 	WeightDecay float64 `mapstructure:"weight_decay" range:"0 100"`
+	// Weight decay that a cosine over the whole run leads to from weight_decay; 0 keeps weight_decay throughout.
+	WeightDecayEnd float64 `mapstructure:"weight_decay_end" range:"0 100"`
 	// Decay of the first moment (adamw).
 	Beta1 float64 `mapstructure:"beta1" range:"0 0.9999999"`
 	// Decay of the second moment (adamw).
@@ -103,8 +107,10 @@ type Train struct {
 	Eps float64 `mapstructure:"eps" range:"1e-16 1"`
 	// Momentum (sgd, lars).
 	Momentum float64 `mapstructure:"momentum" range:"0 0.9999999"`
-	// Largest global norm of the gradient; a larger one is scaled down. 0 leaves it alone.
+	// Largest norm of the gradient; a larger one is scaled down. 0 leaves it alone.
 	ClipNorm float64 `mapstructure:"clip_norm" range:"0 1e12"`
+	// What clip_norm bounds: the norm over all tensors together, or that of each tensor by itself (DINO, SiT).
+	ClipMode string `mapstructure:"clip_mode" oneof:"global tensor"`
 }
 
 // Run is what a run writes, and the machine it uses.
@@ -155,11 +161,13 @@ func Default() Config {
 			Optimizer:    "adamw",
 			BaseLR:       1.5e-4,
 			WarmupEpochs: 5,
+			Schedule:     "epoch",
 			WeightDecay:  0.05,
 			Beta1:        0.9,
 			Beta2:        0.95,
 			Eps:          1e-8,
 			Momentum:     0.9,
+			ClipMode:     "global",
 		},
 		Run: Run{
 			CheckpointEvery: Interval{Epochs: 1},

@@ -343,12 +343,13 @@ func TestFirstNonFinite(t *testing.T) {
 }
 
 func TestBatchNormCommits(t *testing.T) {
-	mean, variance := statistics("mean", 1, 1), statistics("var", 1, 2)
+	mean, variance, count := statistics("mean", 1, 1), statistics("var", 1, 2), statistics("count", 1, 5)
+	running := RunningStatistics{Mean: mean, Variance: variance, Count: count}
 	g := NewGraph(testEngine(t, 1))
 	x := input(g, "x", Shape{4, 1}, 1, 2, 3, 6)
 	opt := BatchNormOptions{Eps: 1e-5, Momentum: 0.1}
-	y := g.BatchNorm(x, nil, nil, mean, variance, opt)
-	z := g.BatchNorm(x, nil, nil, mean, variance, opt) // called twice, updated twice
+	y := g.BatchNorm(x, nil, nil, running, opt)
+	z := g.BatchNorm(x, nil, nil, running, opt) // called twice, updated twice
 	exe, err := g.Compile(nil, y, z)
 	if err != nil {
 		t.Fatal(err)
@@ -356,8 +357,8 @@ func TestBatchNormCommits(t *testing.T) {
 	if err := exe.Run(); err != nil {
 		t.Fatal(err)
 	}
-	if mean.Data[0] != 1 {
-		t.Error("Run changed a running mean")
+	if mean.Data[0] != 1 || count.Data[0] != 5 {
+		t.Error("Run changed running statistics")
 	}
 	exe.Commit()
 	m, v := 1.0, 2.0
@@ -366,6 +367,9 @@ func TestBatchNormCommits(t *testing.T) {
 	}
 	if math.Abs(float64(mean.Data[0])-m) > 1e-6 || math.Abs(float64(variance.Data[0])-v) > 1e-6 {
 		t.Errorf("running statistics %v, %v; want %v, %v", mean.Data[0], variance.Data[0], m, v)
+	}
+	if count.Data[0] != 7 {
+		t.Errorf("%v batches counted, want 7", count.Data[0])
 	}
 }
 

@@ -9,30 +9,45 @@ type BatchNormOptions struct {
 	Eval     bool    // normalise with the running statistics
 }
 
+// RunningStatistics is what BatchNorm keeps between steps.
+type RunningStatistics struct {
+	Mean, Variance *Parameter // buffers [C]
+	Count          *Parameter // buffer of one element: batches seen so far; may be nil
+}
+
+// normColumns is how many columns of a batch norm are walked together: one cache
+// line of a row.
+const normColumns = 16
+
 // BatchNorm normalises the columns of x [R, C] (Ioffe and Szegedy,
 // arXiv:1502.03167): in training with the mean and the biased variance of the
-// batch, in evaluation with the running ones. gamma and beta [C] may be nil. mean
-// and variance are buffers [C]; in training Executable.Commit moves them towards
-// the batch's mean and unbiased variance, once per call of BatchNorm, in order.
-func (g *Graph) BatchNorm(x, gamma, beta *Node, mean, variance *Parameter, opt BatchNormOptions) *Node {
-	if !g.fits("batch_norm", "x [R, C] (R at least 2 in training), gamma and beta [C] or nil, buffers [C]", []*Node{x}, []*Node{gamma, beta}, func() bool {
-		if len(x.shape) != 2 || x.integer || mean == nil || variance == nil || !opt.Eval && x.shape[0] < 2 {
-			return false
-		}
-		c := Shape{x.shape[1]}
-		return (gamma == nil || gamma.shape.Equal(c)) && (beta == nil || beta.shape.Equal(c)) && mean.Shape.Equal(c) && variance.Shape.Equal(c)
-	}) {
+// batch, in evaluation with the running ones. gamma and beta [C] may be nil. In
+// training Executable.Commit moves the running statistics towards the batch's
+// mean and unbiased variance and counts the batch, once per call of BatchNorm, in
+// order.
+func (g *Graph) BatchNorm(x, gamma, beta *Node, running RunningStatistics, opt BatchNormOptions) *Node {
+	mean, variance := running.Mean, running.Variance
+	if !g.fits("batch_norm", "x [R, C] (R at least 2 in training), gamma and beta [C] or nil, running mean and variance [C], count of one element or nil",
+		[]*Node{x}, []*Node{gamma, beta}, func() bool {
+			if len(x.shape) != 2 || x.integer || mean == nil || variance == nil || !opt.Eval && x.shape[0] < 2 {
+				return false
+			}
+			if running.Count != nil && len(running.Count.Data) != 1 {
+				return false
+			}
+			c := Shape{x.shape[1]}
+			return (gamma == nil || gamma.shape.Equal(c)) && (beta == nil || beta.shape.Equal(c)) && mean.Shape.Equal(c) && variance.Shape.Equal(c)
+		}) {
 		return g.invalid()
 	}
 	rows, n := x.shape[0], x.shape[1]
 	batchMean, batchVar := make([]float64, n), make([]float64, n)
 	deviation := make([]float64, n) // reciprocal
-	// columns calls f for every column, 16 per turn.
-	columns := func(c *call, f func(j int)) {
-		c.pool.Do((n+15)/16, func(_, chunk int) {
-			for j := chunk * 16; j < min(n, chunk*16+16); j++ {
-				f(j)
-			}
+	// blocks calls f for the columns lo..hi-1, normColumns of them per turn. Which
+	// columns go together changes no sum.
+	blocks := func(c *call, f func(lo, hi int)) {
+		c.pool.Do((n+normColumns-1)/normColumns, func(_, chunk int) {
+			f(chunk*normColumns, min(n, (chunk+1)*normColumns))
 		})
 	}
 	gain := func(c *call, j int) float64 {
@@ -44,55 +59,65 @@ func (g *Graph) BatchNorm(x, gamma, beta *Node, mean, variance *Parameter, opt B
 	o := &op{
 		name: "batch_norm", in: []*Node{x, gamma, beta}, keepIn: set(0, 1),
 		forward: func(c *call) {
-			columns(c, func(j int) {
+			blocks(c, func(lo, hi int) {
+				m, v := batchMean[lo:hi], batchVar[lo:hi]
 				if opt.Eval {
-					batchMean[j], batchVar[j] = float64(mean.Data[j]), float64(variance.Data[j])
+					for j := range m {
+						m[j], v[j] = float64(mean.Data[lo+j]), float64(variance.Data[lo+j])
+					}
 				} else {
-					var sum, squares float64
-					for r := range rows {
-						sum += float64(c.in[0][r*n+j])
-					}
-					m := sum / float64(rows)
-					for r := range rows {
-						d := float64(c.in[0][r*n+j]) - m
-						squares += d * d
-					}
-					batchMean[j], batchVar[j] = m, squares/float64(rows)
+					columnMoments(c.in[0], rows, n, lo, m, v)
 				}
-				deviation[j] = 1 / math.Sqrt(batchVar[j]+opt.Eps)
-				k, shift := gain(c, j)*deviation[j], 0.0
-				if c.in[2] != nil {
-					shift = float64(c.in[2][j])
+				var factor, shift [normColumns]float64
+				for j := range m {
+					deviation[lo+j] = 1 / math.Sqrt(v[j]+opt.Eps)
+					factor[j] = gain(c, lo+j) * deviation[lo+j]
+					if c.in[2] != nil {
+						shift[j] = float64(c.in[2][lo+j])
+					}
 				}
 				for r := range rows {
-					c.out[0][r*n+j] = float32((float64(c.in[0][r*n+j])-batchMean[j])*k + shift)
+					in, out := c.in[0][r*n+lo:r*n+hi], c.out[0][r*n+lo:r*n+hi]
+					for j := range m {
+						out[j] = float32((float64(in[j])-m[j])*factor[j] + shift[j])
+					}
 				}
 			})
 		},
 		backward: func(c *call) {
-			columns(c, func(j int) {
-				var sum, dot float64 // of dy and of dy·x̂
+			blocks(c, func(lo, hi int) {
+				m, d := batchMean[lo:hi], deviation[lo:hi]
+				var sum, dot, factor [normColumns]float64 // sums of dy and of dy·x̂
 				for r := range rows {
-					dy := float64(c.gout[0][r*n+j])
-					sum += dy
-					dot += dy * (float64(c.in[0][r*n+j]) - batchMean[j]) * deviation[j]
+					in, dy := c.in[0][r*n+lo:r*n+hi], c.gout[0][r*n+lo:r*n+hi]
+					for j := range m {
+						sum[j] += float64(dy[j])
+						dot[j] += float64(dy[j]) * (float64(in[j]) - m[j]) * d[j]
+					}
 				}
-				if c.gin[1] != nil {
-					c.gin[1][j] = float32(dot)
-				}
-				if c.gin[2] != nil {
-					c.gin[2][j] = float32(sum)
+				for j := range m {
+					if c.gin[1] != nil {
+						c.gin[1][lo+j] = float32(dot[j])
+					}
+					if c.gin[2] != nil {
+						c.gin[2][lo+j] = float32(sum[j])
+					}
+					factor[j] = gain(c, lo+j) * d[j]
+					if opt.Eval {
+						sum[j], dot[j] = 0, 0 // the statistics do not depend on x
+					}
+					sum[j] /= float64(rows)
+					dot[j] /= float64(rows)
 				}
 				if c.gin[0] == nil {
 					return
 				}
-				k := gain(c, j) * deviation[j]
-				if opt.Eval {
-					sum, dot = 0, 0 // the statistics do not depend on x
-				}
 				for r := range rows {
-					hat := (float64(c.in[0][r*n+j]) - batchMean[j]) * deviation[j]
-					c.gin[0][r*n+j] = float32(k * (float64(c.gout[0][r*n+j]) - sum/float64(rows) - hat*dot/float64(rows)))
+					in, dy, dx := c.in[0][r*n+lo:r*n+hi], c.gout[0][r*n+lo:r*n+hi], c.gin[0][r*n+lo:r*n+hi]
+					for j := range m {
+						hat := (float64(in[j]) - m[j]) * d[j]
+						dx[j] = float32(factor[j] * (float64(dy[j]) - sum[j] - hat*dot[j]))
+					}
 				}
 			})
 		},
@@ -104,7 +129,33 @@ func (g *Graph) BatchNorm(x, gamma, beta *Node, mean, variance *Parameter, opt B
 				mean.Data[j] = float32((1-opt.Momentum)*float64(mean.Data[j]) + opt.Momentum*batchMean[j])
 				variance.Data[j] = float32((1-opt.Momentum)*float64(variance.Data[j]) + opt.Momentum*batchVar[j]*unbiased)
 			}
+			if running.Count != nil {
+				running.Count.Data[0]++
+			}
 		}
 	}
 	return g.apply(o, x.shape)[0]
+}
+
+// columnMoments computes mean and biased variance of the columns lo, lo+1, … of
+// x [rows, n]; m and v, at most normColumns long, say how many.
+func columnMoments(x []float32, rows, n, lo int, m, v []float64) {
+	var sum, squares [normColumns]float64
+	for r := range rows {
+		for j, a := range x[r*n+lo : r*n+lo+len(m)] {
+			sum[j] += float64(a)
+		}
+	}
+	for j := range m {
+		m[j] = sum[j] / float64(rows)
+	}
+	for r := range rows {
+		for j, a := range x[r*n+lo : r*n+lo+len(m)] {
+			d := float64(a) - m[j]
+			squares[j] += d * d
+		}
+	}
+	for j := range v {
+		v[j] = squares[j] / float64(rows)
+	}
 }

@@ -1,6 +1,9 @@
 package core
 
-import "math"
+import (
+	"math"
+	"testing"
+)
 
 // input makes a float input that holds the values.
 func input(g *Graph, name string, shape Shape, values ...float32) *Node {
@@ -144,9 +147,31 @@ func lossCases() []gradientCase {
 				}
 				return out
 			}},
+		{name: "weight norm", shapes: []Shape{{4, 3, 2}, {4, 1}},
+			make:      func(g *Graph, p []*Node) *Node { return g.WeightNorm(p[0], p[1]) },
+			reference: func(p [][]float64) []float64 { return plainWeightNorm(p[0], p[1], 6) }},
+		{name: "weight norm without gain", shapes: []Shape{{5, 7}},
+			make:      func(g *Graph, p []*Node) *Node { return g.WeightNorm(p[0], nil) },
+			reference: func(p [][]float64) []float64 { return plainWeightNorm(p[0], []float64{1, 1, 1, 1, 1}, 7) }},
+		{name: "linear with normed weight", shapes: []Shape{{3, 5}, {4, 5}, {4, 1}},
+			make: func(g *Graph, p []*Node) *Node { return g.Linear(p[0], g.WeightNorm(p[1], p[2]), nil) },
+			reference: func(p [][]float64) []float64 {
+				return plainLinear(p[0], plainWeightNorm(p[1], p[2], 5), nil, 5, 4)
+			}},
+		{name: "add row", shapes: []Shape{{2, 3, 5}, {1, 5}},
+			make: func(g *Graph, p []*Node) *Node { return g.AddRow(p[0], p[1]) },
+			reference: func(p [][]float64) []float64 {
+				out := append([]float64{}, p[0]...)
+				for i := range out {
+					out[i] += p[1][i%5]
+				}
+				return out
+			}},
+		viewCase("two targets of five views", 2, 5), viewCase("two targets of two views", 2, 2), viewCase("one target of three views", 1, 3),
+		viewCase("four targets of six views", 4, 6), viewCase("three targets of two views", 3, 2),
 		{name: "batch norm", shapes: []Shape{{6, 4}, {4}, {4}},
 			make: func(g *Graph, p []*Node) *Node {
-				return g.BatchNorm(p[0], p[1], p[2], statistics("mean", 4, 0), statistics("var", 4, 1), BatchNormOptions{Eps: 1e-5, Momentum: 0.1})
+				return g.BatchNorm(p[0], p[1], p[2], RunningStatistics{Mean: statistics("mean", 4, 0), Variance: statistics("var", 4, 1)}, BatchNormOptions{Eps: 1e-5, Momentum: 0.1})
 			},
 			reference: func(p [][]float64) []float64 {
 				out := plainNorm(transposed(p[0], 6, 4), nil, nil, 6, 1e-5)
@@ -156,9 +181,16 @@ func lossCases() []gradientCase {
 				}
 				return out
 			}},
+		{name: "batch norm over more columns than go together", shapes: []Shape{{5, 35}},
+			make: func(g *Graph, p []*Node) *Node {
+				return g.BatchNorm(p[0], nil, nil, RunningStatistics{Mean: statistics("mean", 35, 0), Variance: statistics("var", 35, 1)}, BatchNormOptions{Eps: 1e-3})
+			},
+			reference: func(p [][]float64) []float64 {
+				return transposed(plainNorm(transposed(p[0], 5, 35), nil, nil, 5, 1e-3), 35, 5)
+			}},
 		{name: "batch norm in evaluation", shapes: []Shape{{6, 4}, {4}},
 			make: func(g *Graph, p []*Node) *Node {
-				return g.BatchNorm(p[0], p[1], nil, statistics("mean", 4, 0.5), statistics("var", 4, 4), BatchNormOptions{Eps: 1e-5, Eval: true})
+				return g.BatchNorm(p[0], p[1], nil, RunningStatistics{Mean: statistics("mean", 4, 0.5), Variance: statistics("var", 4, 4)}, BatchNormOptions{Eps: 1e-5, Eval: true})
 			},
 			reference: func(p [][]float64) []float64 {
 				out := append([]float64{}, p[0]...)
@@ -195,6 +227,110 @@ func lossCases() []gradientCase {
 				return append(a, b...)
 			}},
 	}
+}
+
+// Sizes of the cases of ViewCrossEntropy.
+const (
+	viewBatch, viewClasses = 2, 5
+	viewTemperature        = 0.4
+)
+
+func viewTarget(i int) float64 { return 0.125 * float64(3*i%7%4) }
+
+// viewNodes compares as many views with as many targets.
+func viewNodes(g *Graph, logits *Node, targets int) (loss, pairs *Node) {
+	q := g.Input("target", Shape{targets * viewBatch, viewClasses})
+	for i := range q.Value() {
+		q.Value()[i] = float32(viewTarget(i))
+	}
+	return g.ViewCrossEntropy(logits, q, targets, viewTemperature)
+}
+
+// plainViews is the loss of all pairs, [targets, views], and their mean.
+func plainViews(logits []float64, targets, views int) (loss float64, pairs []float64) {
+	const n = viewBatch * viewClasses
+	scaled := append([]float64{}, logits...)
+	for i := range scaled {
+		scaled[i] /= viewTemperature
+	}
+	logs := plainSoftmax(scaled, viewClasses)[len(scaled):]
+	count := 0.0
+	for i := range targets {
+		for v := range views {
+			pair := 0.0
+			for k := range n {
+				if v != i {
+					pair -= viewTarget(i*n+k) * logs[v*n+k] / viewBatch
+				}
+			}
+			if v != i {
+				count++
+			}
+			loss += pair
+			pairs = append(pairs, pair)
+		}
+	}
+	return loss / count, pairs
+}
+
+func viewCase(name string, targets, views int) gradientCase {
+	return gradientCase{name: "view cross-entropy, " + name, shapes: []Shape{{views * viewBatch, viewClasses}}, tolerance: 4e-6,
+		make: func(g *Graph, p []*Node) *Node {
+			loss, _ := viewNodes(g, p[0], targets)
+			return loss
+		},
+		reference: func(p [][]float64) []float64 {
+			loss, _ := plainViews(p[0], targets, views)
+			return []float64{loss}
+		}}
+}
+
+// The pairs are those that the loss is the mean of.
+func TestViewPairs(t *testing.T) {
+	const targets, views = 3, 5
+	g := NewGraph(testEngine(t, 2))
+	logits := g.Input("logits", Shape{views * viewBatch, viewClasses})
+	wide := make([]float64, len(logits.Value()))
+	for i := range wide {
+		logits.Value()[i] = float32(i*i%11)/8 - 0.5
+		wide[i] = float64(logits.Value()[i])
+	}
+	loss, pairs := viewNodes(g, logits, targets)
+	exe, err := g.Compile(nil, loss, pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	mean, each := plainViews(wide, targets, views)
+	compareTo(t, "pairs", pairs.Value(), each, 2e-6)
+	compareTo(t, "loss", loss.Value(), []float64{mean}, 2e-6)
+	for _, wrong := range []struct {
+		shape       Shape
+		views       int
+		temperature float64
+	}{{Shape{4, 5}, 3, 1}, {Shape{10, 4}, 2, 1}, {Shape{10, 5}, 1, 1}, {Shape{4, 5}, 2, 0}} {
+		g := NewGraph(testEngine(t, 1))
+		g.ViewCrossEntropy(g.Input("x", Shape{10, 5}), g.Input("q", wrong.shape), wrong.views, wrong.temperature)
+		if g.Err() == nil {
+			t.Errorf("%+v passes", wrong)
+		}
+	}
+}
+
+func plainWeightNorm(v, gain []float64, n int) []float64 {
+	out := append([]float64{}, v...)
+	for r, k := range gain {
+		s := 0.0
+		for _, x := range v[r*n : (r+1)*n] {
+			s += x * x
+		}
+		for i := range n {
+			out[r*n+i] *= k / math.Sqrt(s)
+		}
+	}
+	return out
 }
 
 // statistics makes a buffer that holds one value throughout.

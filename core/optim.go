@@ -139,19 +139,23 @@ func ClipGlobalNorm(e *Engine, params []*Parameter, grads func(*Parameter) []flo
 }
 
 // ClipPerTensor scales each gradient by min(1, most/(its norm + 1e-6)), as DINO
-// does, and returns how many were scaled.
-func ClipPerTensor(e *Engine, params []*Parameter, grads func(*Parameter) []float32, most float64) (clipped int) {
+// does. It returns the norm over all of them before that, and how many were
+// scaled. most <= 0 means no clipping.
+func ClipPerTensor(e *Engine, params []*Parameter, grads func(*Parameter) []float32, most float64) (norm float64, clipped int) {
+	sum := 0.0
 	for _, p := range params {
 		d := grads(p)
 		if d == nil {
 			continue
 		}
-		if k := most / (math.Sqrt(f32.SumSquares(e.pool, d)) + 1e-6); most > 0 && k < 1 {
+		squares := f32.SumSquares(e.pool, d)
+		sum += squares
+		if k := most / (math.Sqrt(squares) + 1e-6); most > 0 && k < 1 {
 			f32.Scale(e.pool, d, float32(k), d)
 			clipped++
 		}
 	}
-	return clipped
+	return math.Sqrt(sum), clipped
 }
 
 // EMA moves teacher parameters towards the student's of the same position:

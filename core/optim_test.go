@@ -150,6 +150,38 @@ func TestAccumulator(t *testing.T) {
 	}
 }
 
+// Both ways of clipping report the norm over all tensors as it was.
+func TestClip(t *testing.T) {
+	e := testEngine(t, 1)
+	for name, tc := range map[string]struct {
+		clip func(params []*Parameter, grads func(*Parameter) []float32) (float64, int)
+		want [][]float32
+	}{
+		"global": {func(p []*Parameter, g func(*Parameter) []float32) (float64, int) {
+			return ClipGlobalNorm(e, p, g, 6.5), 0
+		},
+			[][]float32{{1.5, 2}, {6}}},
+		"per tensor": {func(p []*Parameter, g func(*Parameter) []float32) (float64, int) { return ClipPerTensor(e, p, g, 6) },
+			[][]float32{{3, 4}, {6}}},
+		"neither": {func(p []*Parameter, g func(*Parameter) []float32) (float64, int) { return ClipPerTensor(e, p, g, 0) },
+			[][]float32{{3, 4}, {12}}},
+	} {
+		grads := map[string][]float32{"a": {3, 4}, "b": {12}}
+		params := []*Parameter{{Name: "a"}, {Name: "without"}, {Name: "b"}}
+		norm, clipped := tc.clip(params, func(p *Parameter) []float32 { return grads[p.Name] })
+		if math.Abs(norm-13) > 1e-9 || (clipped == 1) != (name == "per tensor") {
+			t.Errorf("%s: norm %v, %d clipped", name, norm, clipped)
+		}
+		for i, key := range []string{"a", "b"} {
+			for j, v := range grads[key] {
+				if math.Abs(float64(v-tc.want[i][j])) > 1e-5 {
+					t.Errorf("%s: gradient of %s is %v, want %v", name, key, grads[key], tc.want[i])
+				}
+			}
+		}
+	}
+}
+
 func TestEMAAndUnitRows(t *testing.T) {
 	e := testEngine(t, 1)
 	teacher := []*Parameter{{Name: "t", Shape: Shape{2, 2}, Data: []float32{1, 2, 3, 4}, UnitNormRows: true}}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/objectives/beit"
+	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/vq"
@@ -17,6 +18,7 @@ import (
 // All returns a fresh value of every built-in objective.
 func All() []sdk.Objective {
 	return []sdk.Objective{
+		dino.New(),
 		mae.New(),
 		beit.New(),
 		vq.New(),

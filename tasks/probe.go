@@ -180,7 +180,7 @@ func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, momentum flo
 // forward adds the classifier to a graph.
 func (h *probeHead) forward(g *core.Graph, x *core.Node, eval bool) *core.Node {
 	if h.mean != nil {
-		x = g.BatchNorm(x, nil, nil, h.mean, h.variance, core.BatchNormOptions{Eps: 1e-6, Momentum: 0.1, Eval: eval})
+		x = g.BatchNorm(x, nil, nil, core.RunningStatistics{Mean: h.mean, Variance: h.variance}, core.BatchNormOptions{Eps: 1e-6, Momentum: 0.1, Eval: eval})
 	}
 	return g.Linear(x, g.Param(h.weight), g.Param(h.bias))
 }

@@ -1,6 +1,9 @@
 package train
 
-import "github.com/vittool/vittool/core"
+import (
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+)
 
 // gradients are those of one optimizer step: of a single pass as they are, of
 // several passes their mean.
@@ -42,8 +45,12 @@ func (g *gradients) Of(p *core.Parameter) []float32 {
 	return g.exec.Grad(p)
 }
 
-// Clip scales the gradients down to a global norm of at most most (0: leaves
-// them) and returns the norm before.
-func (g *gradients) Clip(most float64) float64 {
-	return core.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, most)
+// Clip scales the gradients down to a norm of at most train.clip_norm (0: leaves
+// them), all together or each by itself, and returns their global norm before.
+func (g *gradients) Clip(t configs.Train) float64 {
+	if t.ClipMode == "tensor" {
+		norm, _ := core.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)
+		return norm
+	}
+	return core.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, t.ClipNorm)
 }

@@ -46,7 +46,8 @@ type run struct {
 	current   *program.Model         // of the pass in progress
 	evaluator *evaluator             // nil unless the plan leaves something to the plugin
 	optimizer core.Optimizer
-	schedule  core.Schedule
+	rate      core.Schedule // learning rate
+	decay     core.Schedule // weight decay
 	gradients *gradients
 
 	step, total    int // optimizer steps done, and of the whole run
@@ -265,10 +266,7 @@ func (r *run) build(ctx context.Context) error {
 	default:
 		return &configs.Error{Key: "train.optimizer", Value: t.Optimizer, Problem: "unknown optimizer", Hint: "use adamw, sgd or lars"}
 	}
-	perEpoch := r.stepsPerEpoch
-	epochs := float64(r.total) / float64(perEpoch)
-	warmup := min(t.WarmupEpochs, epochs)
-	r.schedule = core.EpochCosine{LR: t.PeakLR(), Min: t.MinLR, WarmupEpochs: warmup, Epochs: epochs, PerEpoch: perEpoch}
+	r.rate, r.decay = schedules(t, r.total, r.stepsPerEpoch)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 
 	for step := r.step; step < r.total; step++ {
 		began := time.Now()
-		lr, wd := r.schedule.At(step), cfg.Train.WeightDecay
+		lr, wd := r.rate.At(step), r.decay.At(step)
 
 		// Gradients: the mean over accumulate passes of images → views → masks
 		// → backbone → heads → loss → backward.
@@ -74,7 +74,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		}
 
 		// One step of the optimizer, then of everything that follows the weights.
-		norm := r.gradients.Clip(cfg.Train.ClipNorm)
+		norm := r.gradients.Clip(cfg.Train)
 		r.optimizer.Step(r.gradients.Parameters(), core.Active(r.gradients.Of, step), lr, wd)
 		if err := r.commit(); err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		r.step = step + 1
 
 		// What people and later processes see.
-		if err := r.log(loss, norm, lr, wait, time.Since(began)); err != nil {
+		if err := r.log(loss, norm, lr, wd, wait, time.Since(began)); err != nil {
 			return nil, err
 		}
 		if r.step == r.total || cfg.Run.CheckpointEvery.Due(step, r.stepsPerEpoch) || cfg.Run.PicturesEvery.Due(step, r.stepsPerEpoch) {

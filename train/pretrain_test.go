@@ -181,6 +181,9 @@ func TestResume(t *testing.T) {
 		"sgd":  func(c *configs.Config) { c.Train.Optimizer = "sgd" },
 		"lars": func(c *configs.Config) { c.Train.Optimizer, c.Train.LR = "lars", 0.1 },
 		"clip": func(c *configs.Config) { c.Train.ClipNorm = 0.5 },
+		"tables, clipped by tensor": func(c *configs.Config) {
+			c.Train.Schedule, c.Train.WeightDecayEnd, c.Train.ClipMode, c.Train.ClipNorm = "iteration", 0.4, "tensor", 0.1
+		},
 	}
 	for name, change := range variants {
 		t.Run(name, func(t *testing.T) {

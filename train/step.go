@@ -69,9 +69,9 @@ func (r *run) commit() error {
 }
 
 // log tells people and files of a step that is done.
-func (r *run) log(loss, norm, lr float64, wait, took time.Duration) error {
+func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 	s := Step{
-		Step: r.step, Epoch: float64(r.step) / float64(r.stepsPerEpoch), Loss: loss, LearningRate: lr, WeightDecay: r.cfg.Train.WeightDecay,
+		Step: r.step, Epoch: float64(r.step) / float64(r.stepsPerEpoch), Loss: loss, LearningRate: lr, WeightDecay: wd,
 		GradientNorm: norm, Metrics: r.passMetrics, ImagesPerS: float64(r.images) / took.Seconds(), DataWait: wait.Seconds() / took.Seconds(), Duration: took,
 	}
 	r.epoch.add(s, r.images)
@@ -81,7 +81,7 @@ func (r *run) log(loss, norm, lr float64, wait, took time.Duration) error {
 		if err := r.metrics.append(stepLine{"step", s}); err != nil {
 			return err
 		}
-		scalars := map[string]float64{"train/loss": loss, "train/lr": lr, "train/grad_norm": norm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
+		scalars := map[string]float64{"train/loss": loss, "train/lr": lr, "train/weight_decay": wd, "train/grad_norm": norm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
 		for name, v := range s.Metrics {
 			scalars["train/"+name] = v
 		}

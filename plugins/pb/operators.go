@@ -8,8 +8,14 @@ const (
 	// Dense layers.
 	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
 	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
-	OpGELU      = "gelu"       // x -> like x (exact, by erf)
-	OpReLU      = "relu"       // x -> like x
+	// OpBatchNorm: x [..,C] normalised over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
+	// count? []; eps, momentum float, eval bool -> like x. The buffers move once the step is good.
+	OpBatchNorm = "batch_norm"
+	// OpWeightNorm makes a weight of directions and lengths: v [O,..], gain? [O] or [O,1] -> like v, row o is gain[o]*v[o]/|v[o]|.
+	OpWeightNorm = "weight_norm"
+	OpGELU       = "gelu" // x -> like x (exact, by erf)
+	OpReLU       = "relu" // x -> like x
+
 	// OpViTBlock is a pre-norm transformer block. x [B,N,D]; inputs norm1.weight, norm1.bias,
 	// attn.qkv.weight [3D,D], attn.qkv.bias?, attn.proj.weight, attn.proj.bias, norm2.weight, norm2.bias,
 	// mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias, ls1.gamma?, ls2.gamma?;
@@ -32,6 +38,7 @@ const (
 
 	// Arithmetic.
 	OpAdd          = "add"           // a, b -> like a
+	OpAddRow       = "add_row"       // x [..,D], row [D] or [1,D] -> x + row
 	OpMul          = "mul"           // a, b -> like a
 	OpScale        = "scale"         // x; factor float, or input factor? scalar -> like x
 	OpSum          = "sum"           // x -> scalar
@@ -45,6 +52,9 @@ const (
 	OpL2Normalize  = "l2_normalize"  // x [..,D]; eps float (1e-12)
 	// OpCrossEntropy: logits [R,C], labels int [R] or probabilities [R,C], weights? float [R] -> scalar, weighted mean over rows.
 	OpCrossEntropy = "cross_entropy"
+	// OpViewCrossEntropy: logits [S*B,C] of S views of B samples, targets [T*B,C] of the first T of them; views int (T),
+	// temperature float -> 0: mean over the pairs of different views of the cross-entropy, scalar; 1: [T,S], of each pair.
+	OpViewCrossEntropy = "view_cross_entropy"
 
 	// Images as feature maps.
 	OpConv2D          = "conv2d"           // x [B,C,H,W], weight [O,C,R,S], bias? [O]; stride, padding int -> [B,O,H',W']

@@ -299,7 +299,7 @@ func (m *Model) node(name string) ([]*core.Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: input %s: %w", where, a.GetName(), err)
 		}
-		inputs = append(inputs, argument{name: a.GetName(), node: n})
+		inputs = append(inputs, argument{name: a.GetName(), node: n, buffer: m.buffers[a.GetRef().GetBuffer()]})
 	}
 	c := &call{m: m, g: m.g, node: spec, op: lookup(spec.GetOp())}
 	out, err := c.build(inputs)

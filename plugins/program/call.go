@@ -16,6 +16,8 @@ type call struct {
 	node *pb.Node
 	op   *Operator
 	in   map[string][]*core.Node
+	// kept holds the inputs that are buffers for the operator to change.
+	kept map[string]*buffer
 	// order holds the inputs as they were given, for an operator that takes any.
 	order []argument
 	attr  map[string]any
@@ -96,7 +98,7 @@ func (c *call) describe() string {
 
 // check fills in inputs and attributes and compares them with the operator's row of the table.
 func (c *call) check(inputs []argument) error {
-	c.in = map[string][]*core.Node{}
+	c.in, c.kept = map[string][]*core.Node{}, map[string]*buffer{}
 	for _, a := range inputs {
 		spec := c.op.input(a.name)
 		if c.op.anyInput {
@@ -116,6 +118,11 @@ func (c *call) check(inputs []argument) error {
 				want, got = got, want
 			}
 			return fmt.Errorf("input %s takes %s and is given %s", a.name, want, got)
+		}
+		if spec.Buffer {
+			if err := c.keep(a); err != nil {
+				return err
+			}
 		}
 		c.in[a.name] = append(c.in[a.name], a.node)
 	}
@@ -152,10 +159,32 @@ func (c *call) check(inputs []argument) error {
 	return nil
 }
 
+// keep notes a buffer that the operator changes; nothing else may change it.
+func (c *call) keep(a argument) error {
+	if a.buffer == nil {
+		return fmt.Errorf("input %s takes a buffer of the plan, and is given another value", a.name)
+	}
+	if u := a.buffer.spec.GetUpdate(); u != pb.BufferSpec_UPDATE_REPLACE {
+		return fmt.Errorf("input %s: buffer %s is updated by %v: want %v", a.name, a.buffer.spec.GetName(), u, pb.BufferSpec_UPDATE_REPLACE)
+	}
+	a.buffer.keeper = c.node.GetName()
+	c.kept[a.name] = a.buffer
+	return nil
+}
+
+// buffer returns the parameter of a buffer that the operator changes, nil when it was not given.
+func (c *call) buffer(name string) *core.Parameter {
+	if b := c.kept[name]; b != nil {
+		return b.value
+	}
+	return nil
+}
+
 // argument is a resolved input.
 type argument struct {
-	name string
-	node *core.Node
+	name   string
+	node   *core.Node
+	buffer *buffer // that node shows, nil for everything else
 }
 
 // build checks and builds the node; a panic of the operator or the graph becomes an error with the inputs' shapes.

@@ -38,6 +38,9 @@ func (op *Operator) markdown(b *strings.Builder) {
 		case in.Int:
 			notes = append(notes, "integers")
 		}
+		if in.Buffer {
+			notes = append(notes, "a buffer")
+		}
 		if in.Optional {
 			notes = append(notes, "optional")
 		}

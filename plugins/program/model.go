@@ -56,8 +56,8 @@ type Model struct {
 	pictures []picture
 	randoms  []random
 	files    map[string]*core.File // that parameters are taken from, by path; let go when the model is built
-	averages []*core.Parameter // the teacher's weights
-	averaged []*core.Parameter // and those of the student that they follow
+	averages []*core.Parameter     // the teacher's weights
+	averaged []*core.Parameter     // and those of the student that they follow
 	unitRows []*core.Parameter
 
 	evaluation evaluation

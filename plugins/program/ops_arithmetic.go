@@ -12,6 +12,12 @@ var arithmeticOperators = []Operator{
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Add(c.input("a"), c.input("b"))} },
 	},
 	{
+		Name: pb.OpAddRow, Summary: "x plus one row, added to each of its rows.",
+		Inputs:  []Input{{Name: "x", Shape: "[…, D]"}, {Name: "row", Shape: "[D] or [1, D]"}},
+		Outputs: []Output{{Name: "y", Shape: "[…, D]"}},
+		build:   func(c *call) []*core.Node { return []*core.Node{c.g.AddRow(c.input("x"), c.input("row"))} },
+	},
+	{
 		Name: pb.OpMul, Summary: "a · b, element by element.",
 		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
 		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mul(c.input("a"), c.input("b"))} },

@@ -31,6 +31,23 @@ var layerOperators = []Operator{
 		},
 	},
 	{
+		Name: pb.OpBatchNorm, Summary: "Batch normalisation of the last axis over all rows of x (Ioffe and Szegedy 2015): with mean and biased variance of the batch when training, with the running ones when evaluating. " +
+			"A training step that turns out good moves the running ones towards the batch's mean and unbiased variance, once for every node that names them, in the order of the nodes.",
+		Inputs: []Input{
+			{Name: "x", Shape: "[…, C]", Doc: "at least two rows when training"},
+			{Name: "weight", Shape: "[C]", Optional: true}, {Name: "bias", Shape: "[C]", Optional: true},
+			{Name: "running_mean", Shape: "[C]", Buffer: true}, {Name: "running_var", Shape: "[C]", Buffer: true},
+			{Name: "count", Shape: "[]", Buffer: true, Optional: true, Doc: "batches seen so far"},
+		},
+		Attributes: []Attribute{
+			{Name: "eps", Type: Float, Default: 1e-5, Doc: "added to the variance"},
+			{Name: "momentum", Type: Float, Default: 0.1, Doc: "share of the batch in the new running statistics"},
+			{Name: "eval", Type: Bool, Default: false, Doc: "always the running statistics"},
+		},
+		Outputs: []Output{{Name: "y", Shape: "[…, C]"}},
+		build:   buildBatchNorm,
+	},
+	{
 		Name: pb.OpViTBlock, Summary: "Pre-norm transformer block: x += proj(attention(norm1(x))), x += fc2(gelu(fc1(norm2(x)))), each branch times its layer scale.",
 		Inputs: []Input{
 			{Name: "x", Shape: "[B, N, D]"},
@@ -50,6 +67,16 @@ var layerOperators = []Operator{
 			{Name: "attention", Shape: "[B, heads, N, N]", Doc: "softmax weights, without a gradient; computed only where read"},
 		},
 		build: buildViTBlock,
+	},
+	{
+		Name: pb.OpWeightNorm, Summary: "A weight given by directions and lengths: row o is gain[o]·v[o]/‖v[o]‖ (Salimans and Kingma 2016).",
+		Inputs: []Input{
+			{Name: "v", Shape: "[O, …]"}, {Name: "gain", Shape: "[O] or [O, 1]", Optional: true, Doc: "1 if it is left out"},
+		},
+		Outputs: []Output{{Name: "weight", Shape: "[O, …]"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{c.g.WeightNorm(c.input("v"), c.optional("gain"))}
+		},
 	},
 	{
 		Name: pb.OpGELU, Summary: "Gaussian error linear unit, x/2·(1 + erf(x/√2)) (Hendrycks and Gimpel 2016).",
@@ -79,6 +106,21 @@ var layerOperators = []Operator{
 			return []*core.Node{c.g.L2Normalize(c.input("x"), c.float("eps"))}
 		},
 	},
+}
+
+func buildBatchNorm(c *call) []*core.Node {
+	x := c.input("x")
+	if m := c.float("momentum"); m < 0 || m > 1 {
+		c.fail("attribute momentum is %g: want 0 to 1", m)
+	}
+	if len(x.Shape()) < 2 {
+		c.fail("input x has %d dimensions, want rows and a last axis", len(x.Shape()))
+	}
+	last := x.Shape()[len(x.Shape())-1]
+	y := c.g.BatchNorm(c.g.Reshape(x, core.Shape{x.Shape().Size() / last, last}), c.optional("weight"), c.optional("bias"),
+		core.RunningStatistics{Mean: c.buffer("running_mean"), Variance: c.buffer("running_var"), Count: c.buffer("count")},
+		core.BatchNormOptions{Eps: c.float("eps"), Momentum: c.float("momentum"), Eval: c.bool("eval") || !c.m.Train})
+	return []*core.Node{c.g.Reshape(y, x.Shape())}
 }
 
 func buildViTBlock(c *call) []*core.Node {

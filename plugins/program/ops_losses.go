@@ -56,6 +56,26 @@ var lossOperators = []Operator{
 		},
 	},
 	{
+		Name: pb.OpViewCrossEntropy, Summary: "Cross-entropy between views of the same samples (Caron et al. 2021): the mean over samples and over the pairs " +
+			"of a target view i and another view v ≠ i of -Σ targets[i]·log softmax(logits[v]/temperature). Rows come view after view.",
+		Inputs: []Input{
+			{Name: "logits", Shape: "[S·B, C]", Doc: "of S views"},
+			{Name: "targets", Shape: "[T·B, C]", Doc: "distributions for the first T of the views; no gradient flows into them"},
+		},
+		Attributes: []Attribute{
+			{Name: "views", Type: Int, Required: true, Doc: "number T of target views"},
+			{Name: "temperature", Type: Float, Default: 1.0, Doc: "that logits are divided by; positive"},
+		},
+		Outputs: []Output{
+			{Name: "loss", Shape: "[]"},
+			{Name: "pairs", Shape: "[T, S]", Doc: "the mean of each pair, 0 where both are the same view; without a gradient, computed only where read"},
+		},
+		build: func(c *call) []*core.Node {
+			loss, pairs := c.g.ViewCrossEntropy(c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
+			return []*core.Node{loss, pairs}
+		},
+	},
+	{
 		Name: pb.OpEvaluate, Summary: "The loss that the plugin computes itself, with its gradients, in shared memory.",
 		Inputs:   []Input{{Name: "…", Shape: "[…]", Doc: "as EvaluateSpec.inputs of the plan names them", Optional: true, Repeated: true}},
 		Outputs:  []Output{{Name: "loss", Shape: "[]"}},

@@ -8,13 +8,15 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folders vit, mae and beit. What a file holds follows from its own config;
+// TestReference runs every file of the reference folders vit, mae, dino and beit. What a file holds follows from its own config;
 // a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae", "beit"} {
+	for _, folder := range []string{"vit", "mae", "dino", "beit"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -23,20 +25,29 @@ func TestReference(t *testing.T) {
 
 func referenceFile(t *testing.T, path string) {
 	switch golden.Name(path) {
-	case "vit/init_stats", "mae/init_stats":
-		initStatistics(t, path)
+	case "vit/init_stats":
+		initStatistics(t, path, vitWeights)
 		return
-	case "mae/augmentation":
-		augmentation(t, path)
+	case "mae/init_stats":
+		initStatistics(t, path, maeWeights)
+		return
+	case "dino/init_stats":
+		initStatistics(t, path, dinoWeights)
 		return
 	case "beit/init_stats":
-		beitInitStatistics(t, path)
+		initStatistics(t, path, beitWeights)
 		return
 	case "beit/augmentation":
 		beitAugmentation(t, path)
 		return
 	case "beit/masking_stats":
 		maskingStatistics(t, path)
+		return
+	case "mae/augmentation":
+		augmentations(t, path, mae.New(), (*pb.Plan).GetViews)
+		return
+	case "dino/augmentation":
+		dinoAugmentations(t, path)
 		return
 	}
 	c := golden.Open(t, path)
@@ -55,6 +66,8 @@ func referenceFile(t *testing.T, path string) {
 		proceduralViT(t, c)
 	case "mae":
 		maeCase(t, c)
+	case "dino":
+		dinoCase(t, c)
 	case "beit":
 		beitCase(t, c)
 	case "dalle_encoder":

@@ -13,6 +13,7 @@ type buffer struct {
 	spec     *pb.BufferSpec
 	value    *core.Parameter
 	position *core.Parameter // of a ring: the row that is written next
+	keeper   string          // node whose operator changes it, empty when results.updates may
 }
 
 // newBuffer creates a buffer, or takes the one that the store has.
@@ -82,6 +83,9 @@ func (m *Model) addUpdate(r *pb.BufferResult) error {
 	b := m.buffers[r.GetBuffer()]
 	if b == nil {
 		return errors.New("the plan has no such buffer")
+	}
+	if b.keeper != "" {
+		return fmt.Errorf("node %q changes it already", b.keeper)
 	}
 	for _, u := range m.updates {
 		if u.buffer == b && b.spec.GetUpdate() == pb.BufferSpec_UPDATE_REPLACE {

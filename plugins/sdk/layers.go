@@ -12,6 +12,10 @@ type LayerOption func(*layer)
 type layer struct {
 	weight, bias *pb.Init
 	noBias       bool
+	noAffine     bool
+	eps          float64 // of a batch norm
+	momentum     float64
+	eval         bool
 	teacher      bool
 	params       []ParamOption
 }
@@ -40,8 +44,20 @@ func WithParams(options ...ParamOption) LayerOption {
 	return func(l *layer) { l.params = append(l.params, options...) }
 }
 
+// WithoutAffine leaves weight and bias of a batch norm out.
+func WithoutAffine() LayerOption { return func(l *layer) { l.noAffine = true } }
+
+// WithStatistics sets what a batch norm adds to the variance and the share of the batch in
+// its new running statistics, instead of 1e-5 and 0.1.
+func WithStatistics(eps, momentum float64) LayerOption {
+	return func(l *layer) { l.eps, l.momentum = eps, momentum }
+}
+
+// WithRunningStatistics makes a batch norm use its running statistics always and leave them as they are.
+func WithRunningStatistics() LayerOption { return func(l *layer) { l.eval = true } }
+
 func newLayer(weight *pb.Init, options []LayerOption) *layer {
-	l := &layer{weight: weight, bias: InitZeros()}
+	l := &layer{weight: weight, bias: InitZeros(), eps: 1e-5, momentum: .1}
 	for _, o := range options {
 		o(l)
 	}
@@ -87,6 +103,26 @@ func (b *Builder) Linear(name string, x Tensor, out int, options ...LayerOption)
 	return b.Node(pb.OpLinear, out, in)
 }
 
+// WeightNormLinear is x W^T with rows W[o] = g[o] v[o]/|v[o]|, without bias, and parameters
+// name.weight_g [out,1] of ones and name.weight_v [out,in] (torch's weight_norm). With
+// fixedGain the rows keep length one.
+func (b *Builder) WeightNormLinear(name string, x Tensor, out int, fixedGain bool, options ...LayerOption) Tensor {
+	if x.dim == 0 {
+		b.Failf("weight-normed linear %q: the size of its input is not known", name)
+		return Tensor{ref: x.ref, dim: out}
+	}
+	l := newLayer(InitFanIn(), options)
+	gain := *l
+	if fixedGain {
+		gain.params = append(append([]ParamOption(nil), l.params...), Frozen())
+	}
+	weight := b.Node(pb.OpWeightNorm, x.dim, []Input{
+		{Name: "gain", Value: b.param(&gain, name+".weight_g", []int{out, 1}, InitOnes())},
+		{Name: "v", Value: b.param(l, name+".weight_v", []int{out, x.dim}, l.weight)},
+	})
+	return b.Node(pb.OpLinear, out, []Input{{Name: "x", Value: x}, {Name: "weight", Value: weight}})
+}
+
 // LayerNorm normalises the last axis, with parameters name.weight and name.bias; eps is the backbone's.
 func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tensor {
 	l := newLayer(InitOnes(), options)
@@ -94,6 +130,44 @@ func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tenso
 		{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
 		{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)},
 	}, attrFloat("eps", b.normEps()))
+}
+
+// BatchNorm normalises the last axis over all rows of x, a pass of several views as one batch.
+// Its parameters are name.weight and name.bias [C], its state the buffers name.running_mean,
+// name.running_var [C] and name.num_batches_tracked, which move once a step is good; with
+// OfTeacher it has buffers of its own under "teacher.". Calling it twice shares all of them,
+// and they move twice.
+func (b *Builder) BatchNorm(name string, x Tensor, options ...LayerOption) Tensor {
+	if x.dim == 0 {
+		b.Failf("batch norm %q: the size of its input is not known", name)
+		return x
+	}
+	l := newLayer(InitOnes(), options)
+	in := []Input{{Name: "x", Value: x}}
+	if !l.noAffine {
+		in = append(in, Input{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
+			Input{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)})
+	}
+	state := name
+	if l.teacher {
+		state = "teacher." + name
+	}
+	in = append(in, Input{Name: "running_mean", Value: b.state(state+".running_mean", []int{x.dim}, InitZeros())},
+		Input{Name: "running_var", Value: b.state(state+".running_var", []int{x.dim}, InitOnes())},
+		Input{Name: "count", Value: b.state(state+".num_batches_tracked", nil, InitZeros())})
+	return b.Node(pb.OpBatchNorm, x.dim, in, attrFloat("eps", l.eps), attrFloat("momentum", l.momentum), attrBool("eval", l.eval))
+}
+
+// state declares a buffer of a layer, or finds it when another call of the layer has declared it already.
+func (b *Builder) state(name string, shape []int, init *pb.Init) Tensor {
+	if b.names["buffer "+name] {
+		for _, spec := range b.plan.Buffers {
+			if spec.Name == name {
+				return Buffer{spec}.Tensor()
+			}
+		}
+	}
+	return b.Buffer(&pb.BufferSpec{Name: name, Shape: b.shape("buffer "+name, shape), Init: init}).Tensor()
 }
 
 func (b *Builder) normEps() float64 {
@@ -162,6 +236,11 @@ func (b *Builder) Add(x, y Tensor) Tensor {
 	return b.Node(pb.OpAdd, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
 }
 
+// AddRow is x plus one row, [D] or [1,D], added to each of its rows.
+func (b *Builder) AddRow(x, row Tensor) Tensor {
+	return b.Node(pb.OpAddRow, x.dim, []Input{{Name: "x", Value: x}, {Name: "row", Value: row}})
+}
+
 // Mul is x * y, element by element.
 func (b *Builder) Mul(x, y Tensor) Tensor {
 	return b.Node(pb.OpMul, x.dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}})
@@ -182,6 +261,14 @@ func (b *Builder) Sum(x Tensor) Tensor { return b.Node(pb.OpSum, 1, []Input{{Nam
 
 // Mean of all elements, a scalar.
 func (b *Builder) Mean(x Tensor) Tensor { return b.Node(pb.OpMean, 1, []Input{{Name: "x", Value: x}}) }
+
+// MeanRow averages over all axes but the last one: [..,D] -> [1,D].
+func (b *Builder) MeanRow(x Tensor) Tensor {
+	if x.dim == 0 {
+		b.Failf("mean_row: the size of the last axis is not known")
+	}
+	return b.MeanTokens(b.Reshape(x, 1, -1, max(x.dim, 1)), 0)
+}
 
 // MatMul is x y, or with their transposes.
 func (b *Builder) MatMul(x, y Tensor, transposeX, transposeY bool) Tensor {

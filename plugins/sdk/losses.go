@@ -38,6 +38,15 @@ func (b *Builder) WeightedCrossEntropy(logits, labels, weights Tensor) Tensor {
 	return b.Node(pb.OpCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "labels", Value: labels}, {Name: "weights", Value: weights}})
 }
 
+// ViewCrossEntropy is the mean over samples and over the pairs of a target view i and another
+// view v of -sum targets[i] log softmax(logits[v]/temperature). Rows come view after view:
+// logits [S*B,C] of S views, targets [T*B,C], distributions for the first T = views of them.
+// Output 1 holds the mean of each pair, [T,S].
+func (b *Builder) ViewCrossEntropy(logits, targets Tensor, views int, temperature float64) Tensor {
+	return b.Node(pb.OpViewCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "targets", Value: targets}},
+		attrInt("views", views), attrFloat("temperature", temperature))
+}
+
 // EvaluateOption says what Evaluate reads besides its inputs.
 type EvaluateOption func(*pb.EvaluateSpec)
 

@@ -355,3 +355,64 @@ func checkIndex(name string, rows, n int, index []int32, have int) {
 		}
 	}
 }
+
+// WeightNormRows is w[i,:] = gain[i]·v[i,:]/‖v[i,:]‖ for v and w of shape [rows,
+// n]; without gain (nil) the rows get length one. norms [rows] receives the
+// lengths of v's rows.
+func WeightNormRows(p *Pool, rows, n int, v, gain, w, norms []float32) {
+	needRows("WeightNormRows", rows, n, v, w)
+	needGain("WeightNormRows", rows, gain)
+	need("WeightNormRows: norms", len(norms), rows)
+	p.rowwise(rowsJob{op: weightNormRange, rows: rows, n: n, a: v, b: gain, c: w, d: norms})
+}
+
+func needGain(name string, rows int, gain []float32) {
+	if gain != nil {
+		need(name+": gain", len(gain), rows)
+	}
+}
+
+func weightNormRange(j *rowsJob, _ *worker, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		v := j.a[r*j.n : (r+1)*j.n]
+		norm, k := math.Sqrt(j.t.dot(v, v)), 1.0
+		if j.b != nil {
+			k = float64(j.b[r])
+		}
+		j.d[r] = float32(norm)
+		j.t.scale(j.c[r*j.n:(r+1)*j.n], float32(k/norm), v)
+	}
+}
+
+// WeightNormRowsBackward is the gradient of WeightNormRows given its norms: with
+// u = v/‖v‖, dgain = u·dw and dv = gain/‖v‖·(dw - u·(u·dw)). Either may be nil.
+func WeightNormRowsBackward(p *Pool, rows, n int, v, gain, norms, dw, dv, dgain []float32) {
+	needRows("WeightNormRowsBackward", rows, n, v, dw)
+	if dv != nil {
+		needRows("WeightNormRowsBackward: dv", rows, n, dv)
+	}
+	needGain("WeightNormRowsBackward", rows, gain)
+	needGain("WeightNormRowsBackward: dgain", rows, dgain)
+	need("WeightNormRowsBackward: norms", len(norms), rows)
+	p.rowwise(rowsJob{op: weightNormGradRange, rows: rows, n: n, a: v, b: gain, c: dw, d: norms, e: dv, f: dgain})
+}
+
+func weightNormGradRange(j *rowsJob, _ *worker, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		v, dw := j.a[r*j.n:(r+1)*j.n], j.c[r*j.n:(r+1)*j.n]
+		norm, k := float64(j.d[r]), 1.0
+		if j.b != nil {
+			k = float64(j.b[r])
+		}
+		along := j.t.dot(v, dw) / norm
+		if j.f != nil {
+			j.f[r] = float32(along)
+		}
+		if j.e == nil {
+			continue
+		}
+		dv := j.e[r*j.n : (r+1)*j.n]
+		j.t.scale(dv, float32(k/norm), dw)
+		j.t.axpy(dv, float32(-k*along/(norm*norm)), v)
+	}
+}

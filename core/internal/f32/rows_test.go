@@ -184,6 +184,51 @@ func TestL2NormalizeRows(t *testing.T) {
 	})
 }
 
+func TestWeightNormRows(t *testing.T) {
+	p := newPool(t, 2)
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range some(rowShapes()) {
+			rows, n := s[0], s[1]
+			r := newRand(uint64(n))
+			v, dw := newGuarded("v", rows*n).random(r, 1), newGuarded("dw", rows*n).random(r, 1)
+			gain := newGuarded("gain", rows).random(r, 1)
+			w, dv, norms, dgain := newGuarded("w", rows*n), newGuarded("dv", rows*n), newGuarded("norms", rows), newGuarded("dgain", rows)
+			for _, given := range []bool{true, false} {
+				factors := gain.x
+				if !given {
+					factors = nil
+				}
+				WeightNormRows(p, rows, n, v.x, factors, w.x, norms.x)
+				WeightNormRowsBackward(p, rows, n, v.x, factors, norms.x, dw.x, dv.x, dgain.x)
+				var want, wantDV, wantDG []float64
+				for i := range rows {
+					sum, dot, k := 0.0, 0.0, 1.0
+					if given {
+						k = float64(gain.x[i])
+					}
+					for j := range n {
+						sum += float64(v.x[i*n+j]) * float64(v.x[i*n+j])
+						dot += float64(v.x[i*n+j]) * float64(dw.x[i*n+j])
+					}
+					norm := math.Sqrt(sum)
+					wantDG = append(wantDG, dot/norm)
+					for j := range n {
+						want = append(want, k*float64(v.x[i*n+j])/norm)
+						wantDV = append(wantDV, k/norm*(float64(dw.x[i*n+j])-float64(v.x[i*n+j])*dot/sum))
+					}
+				}
+				near(t, fmt.Sprint("normed ", s), w.x, want, 5e-7, 0)
+				near(t, fmt.Sprint("gradient of v ", s), dv.x, wantDV, 2e-6, 1)
+				near(t, fmt.Sprint("gradient of the gain ", s), dgain.x, wantDG, 2e-6, 1)
+			}
+			WeightNormRowsBackward(p, rows, n, v.x, gain.x, norms.x, dw.x, nil, nil)
+			for _, g := range []*guarded{v, dw, gain, w, dv, norms, dgain} {
+				g.check(t)
+			}
+		}
+	})
+}
+
 func TestRowHelpers(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	eachLevel(t, func(t *testing.T) {

@@ -1,0 +1,152 @@
+package program_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+// normHead is a plan whose student runs one batch norm over two views, one after the other, and whose teacher has the
+// same layer with statistics of its own.
+func normHead(b *sdk.Builder) error {
+	one, two := b.View("a"), b.View("b")
+	b.Teacher(b.Schedule(&pb.Schedule{Name: "m", Kind: pb.Schedule_KIND_CONSTANT, From: .5}), pb.Teacher_WHEN_AFTER_STEP)
+	x := b.BatchNorm("bn", b.Student("s1", one).Tokens(), sdk.WithStatistics(1e-3, .25))
+	y := b.BatchNorm("bn", b.Student("s2", two).Tokens(), sdk.WithStatistics(1e-3, .25))
+	z := b.BatchNorm("bn", b.TeacherPass("t", one).Tokens(), sdk.OfTeacher())
+	plain := b.BatchNorm("plain", x, sdk.WithoutAffine())
+	return b.Minimize(b.Mean(b.Mul(b.Add(b.Add(x, y), plain), z)))
+}
+
+// columnMoments are mean and unbiased variance of column j of x [rows, n].
+func columnMoments(x []float32, n, j int) (mean, variance float64) {
+	rows := len(x) / n
+	for r := range rows {
+		mean += float64(x[r*n+j]) / float64(rows)
+	}
+	for r := range rows {
+		d := float64(x[r*n+j]) - mean
+		variance += d * d / float64(rows-1)
+	}
+	return mean, variance
+}
+
+func TestBatchNormKeepsStatistics(t *testing.T) {
+	read := map[string]*core.Node{}
+	m, store := compiled(t, normHead, func(_ *vit.Config, o *program.Options) {
+		o.Extra = func(m *program.Model) ([]*core.Node, error) {
+			var all []*core.Node
+			for _, pass := range []string{"s1", "s2", "t"} {
+				out, err := m.Pass(pass)
+				if err != nil {
+					return nil, err
+				}
+				read[pass] = out.Tokens
+				all = append(all, out.Tokens)
+			}
+			return all, nil
+		}
+	})
+	names := []string{"bn.running_mean", "bn.running_var", "bn.num_batches_tracked", "teacher.bn.running_mean", "teacher.bn.running_var",
+		"teacher.bn.num_batches_tracked", "plain.running_mean", "plain.running_var", "plain.num_batches_tracked"}
+	if n := len(store.Buffers()); n != len(names) {
+		t.Errorf("%d buffers, want %d", n, len(names))
+	}
+	state := func(name string) []float32 { return store.Get("buffer." + name).Data }
+	before := map[string][]float32{}
+	for _, n := range names {
+		before[n] = slices.Clone(state(n))
+	}
+	mustRun(t, m)
+	for _, n := range names {
+		if !slices.Equal(before[n], state(n)) {
+			t.Errorf("%s moved before the step was known to be good", n)
+		}
+	}
+	if err := m.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for j := range 8 { // all tokens of all samples are one batch: the two passes one after the other
+		mean, variance := 0.0, 1.0
+		for _, pass := range []string{"s1", "s2"} {
+			a, v := columnMoments(read[pass].Value(), 8, j)
+			mean, variance = .75*mean+.25*a, .75*variance+.25*v
+		}
+		near(t, "running mean", float64(state("bn.running_mean")[j]), mean, 1e-6)
+		near(t, "running variance", float64(state("bn.running_var")[j]), variance, 1e-6)
+		a, v := columnMoments(read["t"].Value(), 8, j)
+		near(t, "the teacher's mean", float64(state("teacher.bn.running_mean")[j]), .1*a, 1e-6)
+		near(t, "the teacher's variance", float64(state("teacher.bn.running_var")[j]), .9+.1*v, 1e-6)
+	}
+	for name, want := range map[string]float32{"bn": 2, "teacher.bn": 1, "plain": 1} {
+		if got := state(name + ".num_batches_tracked")[0]; got != want {
+			t.Errorf("%s has counted %v batches, want %v", name, got, want)
+		}
+	}
+	// Without training the running statistics are read, and stay.
+	weight := store.Get("head.bn.weight")
+	if store.Get("teacher.head.bn.weight") == nil {
+		t.Error("the teacher has no weight of its own")
+	}
+	for i := range weight.Data {
+		weight.Data[i] = 1 + float32(i)/8
+	}
+	var y *core.Node
+	eval, err := program.Build(newEngine(t), store, m.Plan, tiny(), 1, 1, program.Options{Extra: func(e *program.Model) ([]*core.Node, error) {
+		out, err := e.Outputs(m.Plan.Nodes[0].Name)
+		if err != nil {
+			return nil, err
+		}
+		pass, err := e.Pass("s1")
+		if err != nil {
+			return nil, err
+		}
+		y, read["s1"] = out[0], pass.Tokens
+		return []*core.Node{y, pass.Tokens}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, eval)
+	if err := eval.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range y.Value() {
+		j := i % 8
+		want := (float64(read["s1"].Value()[i]) - float64(state("bn.running_mean")[j])) / math.Sqrt(float64(state("bn.running_var")[j])+1e-3) * float64(weight.Data[j])
+		near(t, "evaluated value", float64(v), want, 1e-5)
+	}
+	if state("bn.num_batches_tracked")[0] != 2 {
+		t.Error("an evaluation counts as a batch")
+	}
+}
+
+func TestBatchNormRefuses(t *testing.T) {
+	for want, change := range map[string]func(p *pb.Plan){
+		"takes a buffer of the plan": func(p *pb.Plan) {
+			p.Nodes[0].Inputs[3].Ref = &pb.Ref{Of: &pb.Ref_Param{Param: "bn.weight"}}
+		},
+		"updated by UPDATE_RING": func(p *pb.Plan) { p.Buffers[0].Update = pb.BufferSpec_UPDATE_RING },
+		"changes it already": func(p *pb.Plan) {
+			p.Results.Updates = append(p.Results.Updates, &pb.BufferResult{Buffer: "bn.running_mean", Value: &pb.Ref{Of: &pb.Ref_Buffer{Buffer: "bn.running_mean"}}})
+		},
+		"momentum is 2": func(p *pb.Plan) {
+			p.Nodes[0].Attributes[1].Value = &pb.Attribute_Float{Float: 2}
+		},
+		"running mean and variance [C]": func(p *pb.Plan) { p.Buffers[1].Shape[0] = 7 },
+	} {
+		plan := planOf(t, &objective{normHead}, "{}")
+		change(plan)
+		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: want %q in it", err, want)
+		}
+	}
+}
