@@ -7,8 +7,11 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/beit"
 	"github.com/vittool/vittool/objectives/dino"
+	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -17,6 +20,9 @@ func All() []sdk.Objective {
 	return []sdk.Objective{
 		dino.New(),
 		mae.New(),
+		beit.New(),
+		vq.New(),
+		dvae.New(),
 	}
 }
 

@@ -54,8 +54,10 @@ type Model struct {
 	metrics  []metric
 	updates  []update
 	pictures []picture
-	averages []*core.Parameter // the teacher's weights
-	averaged []*core.Parameter // and those of the student that they follow
+	randoms  []random
+	files    map[string]*core.File // that parameters are taken from, by path; let go when the model is built
+	averages []*core.Parameter     // the teacher's weights
+	averaged []*core.Parameter     // and those of the student that they follow
 	unitRows []*core.Parameter
 
 	evaluation evaluation
@@ -149,6 +151,7 @@ func (m *Model) SetStep(step uint64, ids []uint64) {
 			p.dropPath.Draw(m.seed, step, name, ids)
 		}
 	}
+	m.drawRandoms(step, ids)
 	for _, t := range m.targets {
 		if t.spec.GetSource() == pb.TargetSpec_SOURCE_SAMPLE_ID {
 			for i, id := range ids {

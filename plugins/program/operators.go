@@ -81,6 +81,8 @@ type operatorGroup struct {
 var operatorGroups = []operatorGroup{
 	{"Layers", layerOperators},
 	{"Tokens and patches", tokenOperators},
+	{"Images as maps", mapOperators},
+	{"Choices and codes", codeOperators},
 	{"Losses", lossOperators},
 	{"Arithmetic and shape", arithmeticOperators},
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folders vit, mae and dino. What a file holds follows from its own config;
+// TestReference runs every file of the reference folders vit, mae, dino and beit. What a file holds follows from its own config;
 // a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae", "dino"} {
+	for _, folder := range []string{"vit", "mae", "dino", "beit"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -33,6 +33,15 @@ func referenceFile(t *testing.T, path string) {
 		return
 	case "dino/init_stats":
 		initStatistics(t, path, dinoWeights)
+		return
+	case "beit/init_stats":
+		initStatistics(t, path, beitWeights)
+		return
+	case "beit/augmentation":
+		beitAugmentation(t, path)
+		return
+	case "beit/masking_stats":
+		maskingStatistics(t, path)
 		return
 	case "mae/augmentation":
 		augmentations(t, path, mae.New(), (*pb.Plan).GetViews)
@@ -59,6 +68,10 @@ func referenceFile(t *testing.T, path string) {
 		maeCase(t, c)
 	case "dino":
 		dinoCase(t, c)
+	case "beit":
+		beitCase(t, c)
+	case "dalle_encoder":
+		dalleEncoder(t, c)
 	case "mae_procedural":
 		proceduralMAE(t, c)
 	default:
