@@ -17,7 +17,7 @@ import (
 // TestReference runs every file of the reference folders of the network and the objectives. What a file holds follows from
 // its own config; a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae", "dino", "sit", "mocov3"} {
+	for _, folder := range []string{"vit", "mae", "dino", "beit", "sit", "mocov3"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -50,6 +50,15 @@ func referenceFile(t *testing.T, path string) {
 	case "sit/corruption_stats":
 		sitCorruptions(t, path)
 		return
+	case "beit/init_stats":
+		initStatistics(t, path, beitWeights)
+		return
+	case "beit/augmentation":
+		beitAugmentation(t, path)
+		return
+	case "beit/masking_stats":
+		maskingStatistics(t, path)
+		return
 	case "mae/augmentation":
 		augmentations(t, path, mae.New(), (*pb.Plan).GetViews)
 		return
@@ -79,6 +88,10 @@ func referenceFile(t *testing.T, path string) {
 		mocoCase(t, c)
 	case "sit":
 		sitCase(t, c)
+	case "beit":
+		beitCase(t, c)
+	case "dalle_encoder":
+		dalleEncoder(t, c)
 	case "mae_procedural":
 		proceduralMAE(t, c)
 	default:
