@@ -97,7 +97,9 @@ func (e *Executable) callOf(s *step) call {
 	c.add = make([]bool, len(s.op.in))
 	for i, n := range s.op.in {
 		if n != nil {
-			c.in[i], c.ints[i] = n.root().data, n.root().ints
+			if c.ints[i] = n.root().ints; c.ints[i] == nil { // computed integers have float32 memory too
+				c.in[i] = n.root().data
+			}
 		}
 		if s.backward && s.gin[i] != nil {
 			c.gin[i] = s.gin[i].data

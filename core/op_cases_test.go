@@ -1,6 +1,9 @@
 package core
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Plain loops in float64, against which operators are checked.
 
@@ -87,7 +90,7 @@ func plainAttention(qkv, bias []float64, b, n, d, heads int, causal bool) []floa
 }
 
 func gradientCases() []gradientCase {
-	return append(append(blockCases(), tokenCases()...), lossCases()...)
+	return slices.Concat(blockCases(), tokenCases(), lossCases(), imageCases())
 }
 
 func blockCases() []gradientCase {

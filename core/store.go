@@ -40,7 +40,10 @@ type Parameter struct {
 	// UnitNormRows: rows are normalised to length 1 after each step (see
 	// NormalizeRows).
 	UnitNormRows bool
-	norms        []float32 // scratch of NormalizeRows
+	// Given: the values come from a file of their own and never change, so they
+	// are neither stored nor loaded with the rest.
+	Given bool
+	norms []float32 // scratch of NormalizeRows
 }
 
 // Size returns the number of elements.
@@ -190,20 +193,20 @@ func (in Init) fill(dst []float32, shape Shape, r *RNG) error {
 	return nil
 }
 
-// Tensors returns all parameters and buffers, sharing their memory, to be stored.
+// Tensors returns all parameters and buffers but those that are Given, sharing
+// their memory, to be stored.
 func (s *Store) Tensors() []Tensor {
 	var out []Tensor
-	for _, p := range s.params {
-		out = append(out, NewF32(p.Name, p.Shape, p.Data))
-	}
-	for _, p := range s.buffers {
-		out = append(out, NewF32(p.Name, p.Shape, p.Data))
+	for _, p := range slices.Concat(s.params, s.buffers) {
+		if !p.Given {
+			out = append(out, NewF32(p.Name, p.Shape, p.Data))
+		}
 	}
 	return out
 }
 
-// LoadInto copies tensors of a file into the store. Every parameter and buffer
-// must be there, with its shape, and, with strict, nothing else; all faults are
+// LoadInto copies tensors of a file into the store. Every parameter and buffer,
+// but those that are Given, must be there, with its shape, and, with strict, nothing else; all faults are
 // listed in one error and then nothing is changed. rename maps a store name to
 // the file's; nil means the same name.
 func LoadInto(s *Store, f *File, rename func(string) string, strict bool) error {
@@ -218,6 +221,9 @@ func LoadInto(s *Store, f *File, rename func(string) string, strict bool) error 
 	var jobs []copyJob
 	used := map[string]bool{}
 	for _, p := range slices.Concat(s.params, s.buffers) {
+		if p.Given {
+			continue
+		}
 		name := rename(p.Name)
 		t, ok := f.Get(name)
 		if !ok {

@@ -42,8 +42,10 @@ type ViewSpec struct {
 	ResizeFactor  float64
 	Interpolation pixels.Filter
 	Resampler     Resampler // "" means Pillow
-	// Augmentations are applied in order after the crop.
+	// Augmentations are applied in order after the crop; with ColorsFirst
+	// all but the flip to the whole image before it.
 	Augmentations []Augmentation
+	ColorsFirst   bool
 	// SameGeometryAs names a view whose box and flip this one shares;
 	// SameColors shares the rest of its augmentations and draws too.
 	SameGeometryAs string
@@ -288,6 +290,8 @@ type renderer struct {
 	blur    pixels.Blur
 	out     pixels.Image
 	scaled  pixels.Image
+	whole   pixels.Image // coloured before the crop
+	last    wholeImage   // what whole shows
 	order   [4]pixels.JitterOp
 	rng     core.RNG // here, not on the stack, because the sampler takes an interface
 }
@@ -295,6 +299,9 @@ type renderer struct {
 // render writes a view of m as dst (C, H, W) and returns the part of m that
 // it shows. id chooses the random numbers, step those of the batch.
 func (r *renderer) render(dst []float32, v *view, d *draws, m *pixels.Image, id, step int) Box {
+	if v.colours.ColorsFirst && len(v.colours.Augmentations) > 0 {
+		m = r.coloured(v, d, m, id, step)
+	}
 	box := r.place(v, d, m, id)
 	for _, a := range v.geometry.Augmentations {
 		if a.Kind == Flip {
@@ -302,11 +309,37 @@ func (r *renderer) render(dst []float32, v *view, d *draws, m *pixels.Image, id,
 			box.Flip = rng.Float64() < a.P
 		}
 	}
-	for k := range v.colours.Augmentations {
-		r.augment(&v.colours.Augmentations[k], at(d.augment[k], id), d.batch, step)
+	if !v.colours.ColorsFirst {
+		r.colour(&r.out, v, d, id, step)
 	}
 	v.normalize.Planes(dst, &r.out, box.Flip)
 	return box
+}
+
+// colour applies the augmentations but the flip to m.
+func (r *renderer) colour(m *pixels.Image, v *view, d *draws, id, step int) {
+	for k := range v.colours.Augmentations {
+		r.augment(m, &v.colours.Augmentations[k], at(d.augment[k], id), d.batch, step)
+	}
+}
+
+// coloured returns a copy of the whole image m with the augmentations of v.
+// Views that share colours follow each other, and share the copy.
+func (r *renderer) coloured(v *view, d *draws, m *pixels.Image, id, step int) *pixels.Image {
+	of := wholeImage{m, v.colours, id, step}
+	if r.last != of {
+		pixels.Crop(&r.whole, m, m.Bounds())
+		r.colour(&r.whole, v, d, id, step)
+		r.last = of
+	}
+	return &r.whole
+}
+
+// wholeImage says what a coloured copy was made of.
+type wholeImage struct {
+	image    *pixels.Image
+	colours  *ViewSpec
+	id, step int
 }
 
 // place cuts the view out of m into r.out. Mirroring is left to the last
@@ -353,11 +386,10 @@ func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *
 	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
 }
 
-func (r *renderer) augment(a *Augmentation, rng core.RNG, batch *core.RNG, step int) {
+func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng core.RNG, batch *core.RNG, step int) {
 	if a.Kind == Flip || rng.Float64() >= a.P {
 		return
 	}
-	m := &r.out
 	switch a.Kind {
 	case ColorJitter:
 		r.jitter(a, &rng).Apply(m)

@@ -7,10 +7,13 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/vittool/vittool/objectives/beit"
 	"github.com/vittool/vittool/objectives/dino"
+	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/objectives/sit"
+	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -21,6 +24,9 @@ func All() []sdk.Objective {
 		mae.New(),
 		mocov3.New(),
 		sit.New(),
+		beit.New(),
+		vq.New(),
+		dvae.New(),
 	}
 }
 

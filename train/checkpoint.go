@@ -26,6 +26,7 @@ const (
 	MetaMean      = "mean"      // JSON list: normalisation of each channel, scale 0 to 1
 	MetaStd       = "std"
 	MetaKernels   = "kernels" // kernel level that computed it
+	MetaFiles     = "files"   // JSON list: digests of the files that frozen parameters are taken from; absent for none
 )
 
 // CheckpointFormat is the value of MetaFormat that this version reads and writes.

@@ -314,6 +314,10 @@ func (r *run) restore(file *core.File) error {
 		r.progress.Event(fmt.Sprintf("warning: the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
 			objective.Name, sum, objective.SHA256))
 	}
+	if now := program.FileDigests(r.objective.Plan()); now != file.Meta[MetaFiles] {
+		return &configs.Error{Key: configs.OptionsKey, Problem: fmt.Sprintf("the objective reads files whose digests are %s; the run was started with %s",
+			orNone(now), orNone(file.Meta[MetaFiles])), Hint: "restore the file, or start a new run with another --out"}
+	}
 	if level := file.Meta[MetaKernels]; level != r.engine.Level() {
 		r.progress.Event(fmt.Sprintf("warning: the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, r.engine.Level()))
 	}
@@ -323,6 +327,13 @@ func (r *run) restore(file *core.File) error {
 	r.lastCheckpoint = Checkpoint{Path: file.Path, Step: r.step}
 	r.digest = core.Digest(file.Tensors)
 	return nil
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
 }
 
 // openFolder creates the folder of a new run and opens what is appended to.
@@ -413,6 +424,9 @@ func (r *run) metadata() (map[string]string, error) {
 	source.Path = ""
 	meta := map[string]string{
 		MetaFormat: CheckpointFormat, MetaStep: strconv.Itoa(r.step), MetaConfig: string(settings.YAML()), MetaKernels: r.engine.Level(),
+	}
+	if digests := program.FileDigests(r.objective.Plan()); digests != "" {
+		meta[MetaFiles] = digests
 	}
 	for key, v := range map[string]any{MetaModel: r.network, MetaObjective: objective, MetaData: source, MetaMean: mean, MetaStd: std} {
 		b, err := json.Marshal(v)

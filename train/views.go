@@ -21,6 +21,7 @@ func viewSpecs(plan *pb.Plan, cfg *configs.Config, network vit.Config) ([]data.V
 			ScaleMin: v.GetScaleMin(), ScaleMax: v.GetScaleMax(), RatioMin: v.GetRatioMin(), RatioMax: v.GetRatioMax(),
 			Attempts: int(v.GetAttempts()), ResizeFactor: v.GetResizeFactor(), Resampler: data.Resampler(cfg.Data.Resampler),
 			SameGeometryAs: v.GetSameGeometryAs(), SameColors: v.GetSameColors(),
+			ColorsFirst: v.GetColorsFirst(),
 			Mean: singles(mean), Std: singles(std),
 		}
 		if spec.Height == 0 {

@@ -186,13 +186,16 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 	out.Embedded = x
 
 	var shared *core.Node
-	if c.RelPos == RelPosShared {
+	if c.RelPos.shared() {
 		shared = b.relativeBias(g, "rel_pos_bias.relative_position_bias_table")
 	}
 	for i := range c.Depth {
 		bias := shared
-		if c.RelPos == RelPosPerBlock {
+		if c.RelPos.perBlock() {
 			bias = b.relativeBias(g, fmt.Sprintf("blocks.%d.attn.relative_position_bias_table", i))
+			if shared != nil {
+				bias = g.Add(shared, bias)
+			}
 		}
 		block := Block(g, x, b.blockWeights(g, i), BlockOptions{
 			Heads: c.Heads, Eps: c.LNEps, Bias: bias, DropPath: o.DropPath.Block(i),

@@ -112,6 +112,7 @@ func TestGradients(t *testing.T) {
 		{name: "split bias", change: func(c *vit.Config) { c.SplitQVBias = true }},
 		{name: "shared relative bias", change: func(c *vit.Config) { c.RelPos = vit.RelPosShared; c.PosEmbed = vit.PosNone }},
 		{name: "relative bias per block", change: func(c *vit.Config) { c.RelPos = vit.RelPosPerBlock }},
+		{name: "both relative biases", change: func(c *vit.Config) { c.RelPos = vit.RelPosBoth }},
 		{name: "layer scale", change: func(c *vit.Config) { c.LayerScale = .1 }},
 		{name: "drop path", change: func(c *vit.Config) { c.DropPath = .5 }, options: dropped},
 		{name: "drop path and layer scale", change: func(c *vit.Config) { c.DropPath, c.LayerScale = .5, .1 }, options: dropped},

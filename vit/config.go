@@ -39,7 +39,12 @@ const (
 	RelPosNone     RelPos = "none"
 	RelPosShared   RelPos = "shared"
 	RelPosPerBlock RelPos = "per_block"
+	RelPosBoth     RelPos = "both" // the shared table's bias plus that of the block's own
 )
+
+// shared and perBlock report which tables a kind has.
+func (r RelPos) shared() bool   { return r == RelPosShared || r == RelPosBoth }
+func (r RelPos) perBlock() bool { return r == RelPosPerBlock || r == RelPosBoth }
 
 // Config describes one Vision Transformer. The zero values of Channels, MLPRatio, LNEps, PosEmbed, PosInterp and
 // RelPos stand for their usual settings; Normalized fills them in.
@@ -153,12 +158,12 @@ func (c Config) Validate() error {
 	}
 	switch c2.RelPos {
 	case RelPosNone:
-	case RelPosShared, RelPosPerBlock:
+	case RelPosShared, RelPosPerBlock, RelPosBoth:
 		if !c.ClassToken {
 			return fmt.Errorf("%s: rel_pos %s is defined with a class token only", name, c.RelPos)
 		}
 	default:
-		return fmt.Errorf("%s: rel_pos %q: want one of none, shared, per_block", name, c.RelPos)
+		return fmt.Errorf("%s: rel_pos %q: want one of none, shared, per_block, both", name, c.RelPos)
 	}
 	return nil
 }
@@ -191,7 +196,7 @@ func (c Config) PatchDim() int { c = c.Normalized(); return c.Channels * c.Patch
 
 // Beit reports whether weights go by the names that timm gives BEiT (gamma_1, q_bias) rather than ViT (ls1.gamma).
 func (c Config) Beit() bool {
-	return c.SplitQVBias || c.RelPos == RelPosShared || c.RelPos == RelPosPerBlock
+	return c.SplitQVBias || c.RelPos.shared() || c.RelPos.perBlock()
 }
 
 // DropPathRate is the rate of block i: linear from 0 in the first block to DropPath in the last.

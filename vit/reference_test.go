@@ -55,7 +55,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	}
 	switch {
 	case cfg.Shared && cfg.PerBlock:
-		t.Fatalf("%s: shared and per-block relative bias together are not built", c)
+		model.RelPos = vit.RelPosBoth
 	case cfg.Shared:
 		model.RelPos = vit.RelPosShared
 	case cfg.PerBlock:

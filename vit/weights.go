@@ -56,7 +56,7 @@ func (c Config) Weights() []Weight {
 	add("patch_embed.proj.bias", RolePatchBias, -1, d)
 	gh, gw := c.Grid()
 	tableRows := (2*gh-1)*(2*gw-1) + 3
-	if c.RelPos == RelPosShared {
+	if c.RelPos.shared() {
 		add("rel_pos_bias.relative_position_bias_table", RoleRelativeTable, -1, tableRows, c.Heads)
 	}
 	for i := range c.Depth {
@@ -87,7 +87,7 @@ func blockWeights(c Config, i int) []Weight {
 	case c.QKVBias:
 		add("attn.qkv.bias", RoleBias, 3*inner)
 	}
-	if c.RelPos == RelPosPerBlock {
+	if c.RelPos.perBlock() {
 		gh, gw := c.Grid()
 		add("attn.relative_position_bias_table", RoleRelativeTable, (2*gh-1)*(2*gw-1)+3, c.Heads)
 	}

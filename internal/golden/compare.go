@@ -102,6 +102,9 @@ func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) flo
 		}
 	}
 	ranges := c.zero[parameterOf(name)]
+	if rest, ok := strings.CutPrefix(name, "traj.param.momentum_encoder."); ok {
+		ranges = c.zero["base_encoder."+rest]
+	}
 	if len(ranges) == 0 || !(trajectory || strings.HasPrefix(name, "grad.")) {
 		return func(int) float64 { return plain }
 	}

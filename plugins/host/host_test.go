@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/schema"
 )
@@ -64,7 +65,7 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 	o := probeOptions("good", "")
 	o.Name = "nothing"
-	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "valid are: mae") {
+	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "valid are: "+strings.Join(objectives.Names(), ", ")) {
 		t.Error(err)
 	}
 	o.Path = "x"

@@ -52,7 +52,7 @@ func ValidatePlan(plan *pb.Plan, open *pb.OpenRequest) error {
 		return err
 	}
 	c := &planChecker{plan: plan, info: open.GetBackbone(), names: map[string]map[string]bool{}}
-	for _, step := range []func() error{c.backbone, c.views, c.masks, c.params, c.buffers, c.targets, c.schedules, c.passes, c.nodes, c.results, c.evaluate} {
+	for _, step := range []func() error{c.backbone, c.views, c.masks, c.params, c.buffers, c.targets, c.schedules, c.passes, c.nodes, c.results, c.exports, c.evaluate} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func finite(m protoreflect.Message, path string) (err error) {
 					return false
 				}
 			}
-		case f.IsList():
+		case f.IsList(), f.IsMap():
 		case float:
 			err = bad(v, p)
 		case message:
@@ -136,6 +136,9 @@ func (c *planChecker) backbone() error {
 	if f := r.GetFamilies(); len(f) > 0 && !slices.Contains(f, c.info.GetFamily()) {
 		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", f, c.info.GetName(), c.info.GetFamily())
 	}
+	if r.GetUnused() && (len(c.plan.Passes) > 0 || c.plan.Teacher != nil) {
+		return fmt.Errorf("field backbone.unused is set, and the plan has passes or a teacher")
+	}
 	if r.GetDropPath() < 0 || r.GetDropPath() >= 1 {
 		return fmt.Errorf("field backbone.drop_path is %v, valid is 0 <= x < 1", r.GetDropPath())
 	}
@@ -155,10 +158,8 @@ func (c *planChecker) views() error {
 		if err := c.add("view", v.Name); err != nil {
 			return err
 		}
-		h, w := size(v, c.info)
-		p := int(c.info.GetPatch())
-		if h < 1 || w < 1 || h > 1<<14 || w > 1<<14 || c.info.GetFamily() == "vit" && p > 0 && (h%p != 0 || w%p != 0) {
-			return fmt.Errorf("view %q is %d x %d pixels, which patches of %d do not divide", v.Name, h, w, p)
+		if h, w := size(v, c.info); h < 1 || w < 1 || h > 1<<14 || w > 1<<14 {
+			return fmt.Errorf("view %q is %d x %d pixels, valid are 1..%d", v.Name, h, w, 1<<14)
 		}
 		if v.ScaleMin < 0 || v.ScaleMax < v.ScaleMin || v.ScaleMax > 1 || v.ScaleMax > 0 && v.ScaleMin == 0 {
 			return fmt.Errorf("view %q: field scale is %v..%v, valid is 0 < min <= max <= 1", v.Name, v.ScaleMin, v.ScaleMax)
@@ -271,6 +272,10 @@ func checkInit(what string, i *pb.Init, shape []uint64) error {
 		if len(shape) != 3 || shape[0] != 1 || shape[1] != uint64(i.Prefix)+uint64(i.Rows)*uint64(i.Cols) || shape[2]%4 != 0 {
 			return fmt.Errorf("%s: a table of %d+%d x %d rows does not fit the shape %v (the last size must be divisible by 4)", what, i.Prefix, i.Rows, i.Cols, shape)
 		}
+	case pb.Init_KIND_FILE:
+		if i.Path == "" || i.Tensor == "" || i.Digest == "" {
+			return fmt.Errorf("%s: an init from a file needs its path, tensor and digest", what)
+		}
 	case pb.Init_KIND_DATA:
 		if uint64(len(i.Values)) != n {
 			return fmt.Errorf("%s: %d initial values for the shape %v", what, len(i.Values), shape)
@@ -357,6 +362,9 @@ func (c *planChecker) passes() error {
 				return err
 			}
 			h0, w0 := size(viewNamed(c.plan, p.Views[0]), c.info)
+			if p := int(c.info.GetPatch()); c.info.GetFamily() == "vit" && p > 0 && (h0%p != 0 || w0%p != 0) {
+				return fmt.Errorf("%s reads view %q of %d x %d pixels, which patches of %d do not divide", what, v, h0, w0, p)
+			}
 			if h, w := size(viewNamed(c.plan, v), c.info); h != h0 || w != w0 {
 				return fmt.Errorf("%s joins views of %d x %d and %d x %d pixels; views of one pass are of equal size", what, h0, w0, h, w)
 			}
@@ -507,6 +515,34 @@ func (c *planChecker) results() error {
 			if err := c.has("mask", p.Mask, what); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (c *planChecker) exports() error {
+	for _, e := range c.plan.Exports {
+		if err := c.add("export", e.Name); err != nil {
+			return err
+		}
+		what := fmt.Sprintf("export %q", e.Name)
+		if strings.ContainsAny(e.Name, "/\\\x00") {
+			return fmt.Errorf("%s: a name has no slashes", what)
+		}
+		tensors := map[string]bool{}
+		for kind, names := range map[string][]string{"param": e.Params, "buffer": e.Buffers} {
+			for _, n := range names {
+				if err := c.has(kind, n, what); err != nil {
+					return err
+				}
+				if tensors[n] {
+					return fmt.Errorf("%s holds two tensors named %q", what, n)
+				}
+				tensors[n] = true
+			}
+		}
+		if len(tensors) == 0 {
+			return fmt.Errorf("%s holds nothing", what)
 		}
 	}
 	return nil

@@ -371,6 +371,7 @@ const (
 	BackboneRequirements_REL_POS_NONE      BackboneRequirements_RelPos = 1
 	BackboneRequirements_REL_POS_SHARED    BackboneRequirements_RelPos = 2
 	BackboneRequirements_REL_POS_PER_BLOCK BackboneRequirements_RelPos = 3
+	BackboneRequirements_REL_POS_BOTH      BackboneRequirements_RelPos = 4 // a shared table and one per block; their biases add
 )
 
 // Enum value maps for BackboneRequirements_RelPos.
@@ -380,12 +381,14 @@ var (
 		1: "REL_POS_NONE",
 		2: "REL_POS_SHARED",
 		3: "REL_POS_PER_BLOCK",
+		4: "REL_POS_BOTH",
 	}
 	BackboneRequirements_RelPos_value = map[string]int32{
 		"REL_POS_DEFAULT":   0,
 		"REL_POS_NONE":      1,
 		"REL_POS_SHARED":    2,
 		"REL_POS_PER_BLOCK": 3,
+		"REL_POS_BOTH":      4,
 	}
 )
 
@@ -791,6 +794,7 @@ const (
 	Init_KIND_SINCOS_COLUMN  Init_Kind = 8 // 2-D table [1,prefix+rows*cols,D], column part first, prefix rows zero
 	Init_KIND_SINCOS_ROW     Init_Kind = 9
 	Init_KIND_DATA           Init_Kind = 10 // values
+	Init_KIND_FILE           Init_Kind = 11 // tensor of the safetensors file at path, which must have the digest
 )
 
 // Enum value maps for Init_Kind.
@@ -807,6 +811,7 @@ var (
 		8:  "KIND_SINCOS_COLUMN",
 		9:  "KIND_SINCOS_ROW",
 		10: "KIND_DATA",
+		11: "KIND_FILE",
 	}
 	Init_Kind_value = map[string]int32{
 		"KIND_ZEROS":          0,
@@ -820,6 +825,7 @@ var (
 		"KIND_SINCOS_COLUMN":  8,
 		"KIND_SINCOS_ROW":     9,
 		"KIND_DATA":           10,
+		"KIND_FILE":           11,
 	}
 )
 
@@ -1214,7 +1220,7 @@ func (x Region_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Region_Role.Descriptor instead.
 func (Region_Role) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{31, 0}
+	return file_objective_proto_rawDescGZIP(), []int{32, 0}
 }
 
 type DescribeRequest struct {
@@ -1772,6 +1778,7 @@ type Plan struct {
 	Results         *Results               `protobuf:"bytes,11,opt,name=results,proto3" json:"results,omitempty"`
 	Evaluate        *EvaluateSpec          `protobuf:"bytes,12,opt,name=evaluate,proto3" json:"evaluate,omitempty"`                                       // unset: the program computes everything
 	OperatorVersion uint32                 `protobuf:"varint,13,opt,name=operator_version,json=operatorVersion,proto3" json:"operator_version,omitempty"` // version of the operator table the program was written for; 1
+	Exports         []*Export              `protobuf:"bytes,14,rep,name=exports,proto3" json:"exports,omitempty"`                                         // what a run yields besides a backbone
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1897,6 +1904,13 @@ func (x *Plan) GetOperatorVersion() uint32 {
 	return 0
 }
 
+func (x *Plan) GetExports() []*Export {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
 // BackboneRequirements is what the objective's recipe says about the network itself.
 type BackboneRequirements struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
@@ -1910,7 +1924,8 @@ type BackboneRequirements struct {
 	DecayRule     BackboneRequirements_DecayRule  `protobuf:"varint,8,opt,name=decay_rule,json=decayRule,proto3,enum=vittool.objective.v1.BackboneRequirements_DecayRule" json:"decay_rule,omitempty"`
 	NoDecay       []string                        `protobuf:"bytes,9,rep,name=no_decay,json=noDecay,proto3" json:"no_decay,omitempty"`                    // further names (path patterns, * matches within a name) without weight decay
 	Frozen        []string                        `protobuf:"bytes,10,rep,name=frozen,proto3" json:"frozen,omitempty"`                                    // names (path patterns) that are not trained, e.g. patch_embed.proj.*
-	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT
+	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT, where the network has biases there
+	Unused        bool                            `protobuf:"varint,12,opt,name=unused,proto3" json:"unused,omitempty"`                                   // the program reads no features: no backbone is built or stored (a tokenizer's training)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2022,6 +2037,13 @@ func (x *BackboneRequirements) GetSplitQkvBias() bool {
 	return false
 }
 
+func (x *BackboneRequirements) GetUnused() bool {
+	if x != nil {
+		return x.Unused
+	}
+	return false
+}
+
 // ViewSpec is one image tensor [B,C,H,W] made from each sample.
 type ViewSpec struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -2034,13 +2056,14 @@ type ViewSpec struct {
 	RatioMin       float64                `protobuf:"fixed64,7,opt,name=ratio_min,json=ratioMin,proto3" json:"ratio_min,omitempty"` // width / height; both 0: 3/4 .. 4/3
 	RatioMax       float64                `protobuf:"fixed64,8,opt,name=ratio_max,json=ratioMax,proto3" json:"ratio_max,omitempty"`
 	Interpolation  ViewSpec_Interpolation `protobuf:"varint,9,opt,name=interpolation,proto3,enum=vittool.objective.v1.ViewSpec_Interpolation" json:"interpolation,omitempty"`
-	Augmentations  []*Augmentation        `protobuf:"bytes,10,rep,name=augmentations,proto3" json:"augmentations,omitempty"`                           // in order, after the crop
+	Augmentations  []*Augmentation        `protobuf:"bytes,10,rep,name=augmentations,proto3" json:"augmentations,omitempty"`                           // in order, after the crop (see colors_first)
 	SameGeometryAs string                 `protobuf:"bytes,11,opt,name=same_geometry_as,json=sameGeometryAs,proto3" json:"same_geometry_as,omitempty"` // box and flip of that view instead of own ones
 	SameColors     bool                   `protobuf:"varint,12,opt,name=same_colors,json=sameColors,proto3" json:"same_colors,omitempty"`              // and the colours (all augmentations but the crop) of that view
 	Mean           []float64              `protobuf:"fixed64,13,rep,packed,name=mean,proto3" json:"mean,omitempty"`                                    // per channel; empty: of the run
 	Std            []float64              `protobuf:"fixed64,14,rep,packed,name=std,proto3" json:"std,omitempty"`
 	ResizeFactor   float64                `protobuf:"fixed64,15,opt,name=resize_factor,json=resizeFactor,proto3" json:"resize_factor,omitempty"` // of CROP_CENTER; 0: 256/224
 	Attempts       uint32                 `protobuf:"varint,16,opt,name=attempts,proto3" json:"attempts,omitempty"`                              // of CROP_RANDOM_RESIZED before the largest central box; 0: 10
+	ColorsFirst    bool                   `protobuf:"varint,17,opt,name=colors_first,json=colorsFirst,proto3" json:"colors_first,omitempty"`     // augmentations but the flip are applied to the whole image, before the crop
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2185,6 +2208,13 @@ func (x *ViewSpec) GetAttempts() uint32 {
 		return x.Attempts
 	}
 	return 0
+}
+
+func (x *ViewSpec) GetColorsFirst() bool {
+	if x != nil {
+		return x.ColorsFirst
+	}
+	return false
 }
 
 type Augmentation struct {
@@ -2623,6 +2653,9 @@ type Init struct {
 	Cols          uint32                 `protobuf:"varint,7,opt,name=cols,proto3" json:"cols,omitempty"`
 	Prefix        uint32                 `protobuf:"varint,8,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	Values        []float32              `protobuf:"fixed32,9,rep,packed,name=values,proto3" json:"values,omitempty"` // row-major
+	Path          string                 `protobuf:"bytes,10,opt,name=path,proto3" json:"path,omitempty"`             // as the host finds it
+	Tensor        string                 `protobuf:"bytes,11,opt,name=tensor,proto3" json:"tensor,omitempty"`
+	Digest        string                 `protobuf:"bytes,12,opt,name=digest,proto3" json:"digest,omitempty"` // the entry "digest" of the file's metadata; the host computes it anew and compares
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2718,6 +2751,27 @@ func (x *Init) GetValues() []float32 {
 		return x.Values
 	}
 	return nil
+}
+
+func (x *Init) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Init) GetTensor() string {
+	if x != nil {
+		return x.Tensor
+	}
+	return ""
+}
+
+func (x *Init) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
 }
 
 // ParamSpec is a parameter of the objective (not of the backbone), owned by the host.
@@ -4000,6 +4054,76 @@ func (x *Picture) GetMask() string {
 	return ""
 }
 
+// Export is a network of the objective's own that is worth keeping: parameters and buffers that go into a safetensors
+// file under their names, and what a reader has to know of them.
+type Export struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // such as "tokenizer"
+	Params        []string               `protobuf:"bytes,2,rep,name=params,proto3" json:"params,omitempty"`
+	Buffers       []string               `protobuf:"bytes,3,rep,name=buffers,proto3" json:"buffers,omitempty"`
+	Metadata      map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // the host adds "format", "mean", "std" and "digest"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Export) Reset() {
+	*x = Export{}
+	mi := &file_objective_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Export) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Export) ProtoMessage() {}
+
+func (x *Export) ProtoReflect() protoreflect.Message {
+	mi := &file_objective_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Export.ProtoReflect.Descriptor instead.
+func (*Export) Descriptor() ([]byte, []int) {
+	return file_objective_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Export) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Export) GetParams() []string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *Export) GetBuffers() []string {
+	if x != nil {
+		return x.Buffers
+	}
+	return nil
+}
+
+func (x *Export) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 // EvaluateSpec: the operator "evaluate" of the program runs in the plugin. The plan has one such
 // node; its arguments are exactly `inputs` (params, buffers and targets are implied), its output is
 // the scalar loss.
@@ -4019,7 +4143,7 @@ type EvaluateSpec struct {
 
 func (x *EvaluateSpec) Reset() {
 	*x = EvaluateSpec{}
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4155,7 @@ func (x *EvaluateSpec) String() string {
 func (*EvaluateSpec) ProtoMessage() {}
 
 func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4168,7 @@ func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateSpec.ProtoReflect.Descriptor instead.
 func (*EvaluateSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{28}
+	return file_objective_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EvaluateSpec) GetInputs() []*EvaluateInput {
@@ -4113,7 +4237,7 @@ type EvaluateInput struct {
 
 func (x *EvaluateInput) Reset() {
 	*x = EvaluateInput{}
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4125,7 +4249,7 @@ func (x *EvaluateInput) String() string {
 func (*EvaluateInput) ProtoMessage() {}
 
 func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4138,7 +4262,7 @@ func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateInput.ProtoReflect.Descriptor instead.
 func (*EvaluateInput) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{29}
+	return file_objective_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EvaluateInput) GetName() string {
@@ -4169,7 +4293,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4181,7 +4305,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4194,7 +4318,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{30}
+	return file_objective_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Segment) GetName() string {
@@ -4247,7 +4371,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4383,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4396,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{31}
+	return file_objective_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Region) GetName() string {
@@ -4327,7 +4451,7 @@ type BindRequest struct {
 
 func (x *BindRequest) Reset() {
 	*x = BindRequest{}
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4463,7 @@ func (x *BindRequest) String() string {
 func (*BindRequest) ProtoMessage() {}
 
 func (x *BindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4476,7 @@ func (x *BindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindRequest.ProtoReflect.Descriptor instead.
 func (*BindRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{32}
+	return file_objective_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BindRequest) GetSegments() []*Segment {
@@ -4377,7 +4501,7 @@ type BindReply struct {
 
 func (x *BindReply) Reset() {
 	*x = BindReply{}
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4513,7 @@ func (x *BindReply) String() string {
 func (*BindReply) ProtoMessage() {}
 
 func (x *BindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4526,7 @@ func (x *BindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindReply.ProtoReflect.Descriptor instead.
 func (*BindReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{33}
+	return file_objective_proto_rawDescGZIP(), []int{34}
 }
 
 type Box struct {
@@ -4420,7 +4544,7 @@ type Box struct {
 
 func (x *Box) Reset() {
 	*x = Box{}
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4556,7 @@ func (x *Box) String() string {
 func (*Box) ProtoMessage() {}
 
 func (x *Box) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4569,7 @@ func (x *Box) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Box.ProtoReflect.Descriptor instead.
 func (*Box) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{34}
+	return file_objective_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Box) GetTop() float64 {
@@ -4507,7 +4631,7 @@ type ViewGeometry struct {
 
 func (x *ViewGeometry) Reset() {
 	*x = ViewGeometry{}
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +4643,7 @@ func (x *ViewGeometry) String() string {
 func (*ViewGeometry) ProtoMessage() {}
 
 func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +4656,7 @@ func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewGeometry.ProtoReflect.Descriptor instead.
 func (*ViewGeometry) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{35}
+	return file_objective_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ViewGeometry) GetView() string {
@@ -4561,7 +4685,7 @@ type MaskRequest struct {
 
 func (x *MaskRequest) Reset() {
 	*x = MaskRequest{}
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4573,7 +4697,7 @@ func (x *MaskRequest) String() string {
 func (*MaskRequest) ProtoMessage() {}
 
 func (x *MaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4586,7 +4710,7 @@ func (x *MaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskRequest.ProtoReflect.Descriptor instead.
 func (*MaskRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{36}
+	return file_objective_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MaskRequest) GetStep() uint64 {
@@ -4627,7 +4751,7 @@ type MaskReply struct {
 
 func (x *MaskReply) Reset() {
 	*x = MaskReply{}
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4639,7 +4763,7 @@ func (x *MaskReply) String() string {
 func (*MaskReply) ProtoMessage() {}
 
 func (x *MaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4652,7 +4776,7 @@ func (x *MaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskReply.ProtoReflect.Descriptor instead.
 func (*MaskReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{37}
+	return file_objective_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MaskReply) GetStep() uint64 {
@@ -4686,7 +4810,7 @@ type MaskSet struct {
 
 func (x *MaskSet) Reset() {
 	*x = MaskSet{}
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +4822,7 @@ func (x *MaskSet) String() string {
 func (*MaskSet) ProtoMessage() {}
 
 func (x *MaskSet) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4711,7 +4835,7 @@ func (x *MaskSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskSet.ProtoReflect.Descriptor instead.
 func (*MaskSet) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{38}
+	return file_objective_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MaskSet) GetName() string {
@@ -4747,7 +4871,7 @@ type TargetsRequest struct {
 
 func (x *TargetsRequest) Reset() {
 	*x = TargetsRequest{}
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4759,7 +4883,7 @@ func (x *TargetsRequest) String() string {
 func (*TargetsRequest) ProtoMessage() {}
 
 func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4772,7 +4896,7 @@ func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsRequest.ProtoReflect.Descriptor instead.
 func (*TargetsRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{39}
+	return file_objective_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TargetsRequest) GetStep() uint64 {
@@ -4812,7 +4936,7 @@ type TargetsReply struct {
 
 func (x *TargetsReply) Reset() {
 	*x = TargetsReply{}
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4948,7 @@ func (x *TargetsReply) String() string {
 func (*TargetsReply) ProtoMessage() {}
 
 func (x *TargetsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +4961,7 @@ func (x *TargetsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsReply.ProtoReflect.Descriptor instead.
 func (*TargetsReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{40}
+	return file_objective_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TargetsReply) GetStep() uint64 {
@@ -4862,7 +4986,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4874,7 +4998,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4887,7 +5011,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{41}
+	return file_objective_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EvaluateRequest) GetStep() uint64 {
@@ -4949,7 +5073,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4961,7 +5085,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4974,7 +5098,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{42}
+	return file_objective_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Value) GetName() string {
@@ -5003,7 +5127,7 @@ type EvaluateReply struct {
 
 func (x *EvaluateReply) Reset() {
 	*x = EvaluateReply{}
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5015,7 +5139,7 @@ func (x *EvaluateReply) String() string {
 func (*EvaluateReply) ProtoMessage() {}
 
 func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5028,7 +5152,7 @@ func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateReply.ProtoReflect.Descriptor instead.
 func (*EvaluateReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{43}
+	return file_objective_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EvaluateReply) GetStep() uint64 {
@@ -5067,7 +5191,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +5203,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +5216,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{44}
+	return file_objective_proto_rawDescGZIP(), []int{45}
 }
 
 type CloseReply struct {
@@ -5103,7 +5227,7 @@ type CloseReply struct {
 
 func (x *CloseReply) Reset() {
 	*x = CloseReply{}
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5115,7 +5239,7 @@ func (x *CloseReply) String() string {
 func (*CloseReply) ProtoMessage() {}
 
 func (x *CloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5128,7 +5252,7 @@ func (x *CloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseReply.ProtoReflect.Descriptor instead.
 func (*CloseReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{45}
+	return file_objective_proto_rawDescGZIP(), []int{46}
 }
 
 type Augmentation_Flip struct {
@@ -5140,7 +5264,7 @@ type Augmentation_Flip struct {
 
 func (x *Augmentation_Flip) Reset() {
 	*x = Augmentation_Flip{}
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5152,7 +5276,7 @@ func (x *Augmentation_Flip) String() string {
 func (*Augmentation_Flip) ProtoMessage() {}
 
 func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5189,7 +5313,7 @@ type Augmentation_ColorJitter struct {
 
 func (x *Augmentation_ColorJitter) Reset() {
 	*x = Augmentation_ColorJitter{}
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5201,7 +5325,7 @@ func (x *Augmentation_ColorJitter) String() string {
 func (*Augmentation_ColorJitter) ProtoMessage() {}
 
 func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5268,7 +5392,7 @@ type Augmentation_Grayscale struct {
 
 func (x *Augmentation_Grayscale) Reset() {
 	*x = Augmentation_Grayscale{}
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5280,7 +5404,7 @@ func (x *Augmentation_Grayscale) String() string {
 func (*Augmentation_Grayscale) ProtoMessage() {}
 
 func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5316,7 +5440,7 @@ type Augmentation_GaussianBlur struct {
 
 func (x *Augmentation_GaussianBlur) Reset() {
 	*x = Augmentation_GaussianBlur{}
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5328,7 +5452,7 @@ func (x *Augmentation_GaussianBlur) String() string {
 func (*Augmentation_GaussianBlur) ProtoMessage() {}
 
 func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5389,7 +5513,7 @@ type Augmentation_Solarize struct {
 
 func (x *Augmentation_Solarize) Reset() {
 	*x = Augmentation_Solarize{}
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5401,7 +5525,7 @@ func (x *Augmentation_Solarize) String() string {
 func (*Augmentation_Solarize) ProtoMessage() {}
 
 func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5440,7 +5564,7 @@ type Attribute_Ints struct {
 
 func (x *Attribute_Ints) Reset() {
 	*x = Attribute_Ints{}
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5576,7 @@ func (x *Attribute_Ints) String() string {
 func (*Attribute_Ints) ProtoMessage() {}
 
 func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5484,7 +5608,7 @@ type Attribute_Floats struct {
 
 func (x *Attribute_Floats) Reset() {
 	*x = Attribute_Floats{}
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +5620,7 @@ func (x *Attribute_Floats) String() string {
 func (*Attribute_Floats) ProtoMessage() {}
 
 func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5591,7 +5715,7 @@ const file_objective_proto_rawDesc = "" +
 	"\rprefix_tokens\x18\x0e \x01(\rR\fprefixTokens\x12$\n" +
 	"\x0elayer_norm_eps\x18\x0f \x01(\x01R\flayerNormEps\x12\x1d\n" +
 	"\n" +
-	"stage_dims\x18\x10 \x03(\rR\tstageDims\"\xf0\x05\n" +
+	"stage_dims\x18\x10 \x03(\rR\tstageDims\"\xa8\x06\n" +
 	"\x04Plan\x12F\n" +
 	"\bbackbone\x18\x01 \x01(\v2*.vittool.objective.v1.BackboneRequirementsR\bbackbone\x124\n" +
 	"\x05views\x18\x02 \x03(\v2\x1e.vittool.objective.v1.ViewSpecR\x05views\x126\n" +
@@ -5606,7 +5730,8 @@ const file_objective_proto_rawDesc = "" +
 	" \x03(\v2\x1a.vittool.objective.v1.NodeR\x05nodes\x127\n" +
 	"\aresults\x18\v \x01(\v2\x1d.vittool.objective.v1.ResultsR\aresults\x12>\n" +
 	"\bevaluate\x18\f \x01(\v2\".vittool.objective.v1.EvaluateSpecR\bevaluate\x12)\n" +
-	"\x10operator_version\x18\r \x01(\rR\x0foperatorVersion\"\xa1\a\n" +
+	"\x10operator_version\x18\r \x01(\rR\x0foperatorVersion\x126\n" +
+	"\aexports\x18\x0e \x03(\v2\x1c.vittool.objective.v1.ExportR\aexports\"\xcb\a\n" +
 	"\x14BackboneRequirements\x12\x1a\n" +
 	"\bfamilies\x18\x01 \x03(\tR\bfamilies\x12P\n" +
 	"\tpos_embed\x18\x02 \x01(\x0e23.vittool.objective.v1.BackboneRequirements.PosEmbedR\bposEmbed\x12V\n" +
@@ -5622,7 +5747,8 @@ const file_objective_proto_rawDesc = "" +
 	"\bno_decay\x18\t \x03(\tR\anoDecay\x12\x16\n" +
 	"\x06frozen\x18\n" +
 	" \x03(\tR\x06frozen\x12$\n" +
-	"\x0esplit_qkv_bias\x18\v \x01(\bR\fsplitQkvBias\"\x83\x01\n" +
+	"\x0esplit_qkv_bias\x18\v \x01(\bR\fsplitQkvBias\x12\x16\n" +
+	"\x06unused\x18\f \x01(\bR\x06unused\"\x83\x01\n" +
 	"\bPosEmbed\x12\x15\n" +
 	"\x11POS_EMBED_DEFAULT\x10\x00\x12\x15\n" +
 	"\x11POS_EMBED_LEARNED\x10\x01\x12\x1b\n" +
@@ -5633,17 +5759,18 @@ const file_objective_proto_rawDesc = "" +
 	"ClassToken\x12\x17\n" +
 	"\x13CLASS_TOKEN_DEFAULT\x10\x00\x12\x18\n" +
 	"\x14CLASS_TOKEN_REQUIRED\x10\x01\x12\x14\n" +
-	"\x10CLASS_TOKEN_NONE\x10\x02\"Z\n" +
+	"\x10CLASS_TOKEN_NONE\x10\x02\"l\n" +
 	"\x06RelPos\x12\x13\n" +
 	"\x0fREL_POS_DEFAULT\x10\x00\x12\x10\n" +
 	"\fREL_POS_NONE\x10\x01\x12\x12\n" +
 	"\x0eREL_POS_SHARED\x10\x02\x12\x15\n" +
-	"\x11REL_POS_PER_BLOCK\x10\x03\">\n" +
+	"\x11REL_POS_PER_BLOCK\x10\x03\x12\x10\n" +
+	"\fREL_POS_BOTH\x10\x04\">\n" +
 	"\tDecayRule\x12\x12\n" +
 	"\x0eDECAY_MATRICES\x10\x00\x12\r\n" +
 	"\tDECAY_ALL\x10\x01\x12\x0e\n" +
 	"\n" +
-	"DECAY_NONE\x10\x02\"\xa2\x06\n" +
+	"DECAY_NONE\x10\x02\"\xc5\x06\n" +
 	"\bViewSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\rR\x06height\x12\x14\n" +
@@ -5662,7 +5789,8 @@ const file_objective_proto_rawDesc = "" +
 	"\x04mean\x18\r \x03(\x01R\x04mean\x12\x10\n" +
 	"\x03std\x18\x0e \x03(\x01R\x03std\x12#\n" +
 	"\rresize_factor\x18\x0f \x01(\x01R\fresizeFactor\x12\x1a\n" +
-	"\battempts\x18\x10 \x01(\rR\battempts\"A\n" +
+	"\battempts\x18\x10 \x01(\rR\battempts\x12!\n" +
+	"\fcolors_first\x18\x11 \x01(\bR\vcolorsFirst\"A\n" +
 	"\x04Crop\x12\x17\n" +
 	"\x13CROP_RANDOM_RESIZED\x10\x00\x12\x0f\n" +
 	"\vCROP_CENTER\x10\x01\x12\x0f\n" +
@@ -5755,7 +5883,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x10SOURCE_SAMPLE_ID\x10\x01\x12\x10\n" +
 	"\fSOURCE_LABEL\x10\x02\x12\x13\n" +
 	"\x0fSOURCE_GEOMETRY\x10\x03\x12\x11\n" +
-	"\rSOURCE_PLUGIN\x10\x04\"\xc2\x03\n" +
+	"\rSOURCE_PLUGIN\x10\x04\"\x95\x04\n" +
 	"\x04Init\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.vittool.objective.v1.Init.KindR\x04kind\x12\f\n" +
 	"\x01a\x18\x02 \x01(\x01R\x01a\x12\f\n" +
@@ -5765,7 +5893,11 @@ const file_objective_proto_rawDesc = "" +
 	"\x04rows\x18\x06 \x01(\rR\x04rows\x12\x12\n" +
 	"\x04cols\x18\a \x01(\rR\x04cols\x12\x16\n" +
 	"\x06prefix\x18\b \x01(\rR\x06prefix\x12\x16\n" +
-	"\x06values\x18\t \x03(\x02R\x06values\"\xe0\x01\n" +
+	"\x06values\x18\t \x03(\x02R\x06values\x12\x12\n" +
+	"\x04path\x18\n" +
+	" \x01(\tR\x04path\x12\x16\n" +
+	"\x06tensor\x18\v \x01(\tR\x06tensor\x12\x16\n" +
+	"\x06digest\x18\f \x01(\tR\x06digest\"\xef\x01\n" +
 	"\x04Kind\x12\x0e\n" +
 	"\n" +
 	"KIND_ZEROS\x10\x00\x12\r\n" +
@@ -5779,7 +5911,8 @@ const file_objective_proto_rawDesc = "" +
 	"\x12KIND_SINCOS_COLUMN\x10\b\x12\x13\n" +
 	"\x0fKIND_SINCOS_ROW\x10\t\x12\r\n" +
 	"\tKIND_DATA\x10\n" +
-	"\"\x9a\x02\n" +
+	"\x12\r\n" +
+	"\tKIND_FILE\x10\v\"\x9a\x02\n" +
 	"\tParamSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05shape\x18\x02 \x03(\x04R\x05shape\x12.\n" +
@@ -5907,7 +6040,15 @@ const file_objective_proto_rawDesc = "" +
 	"\x06Layout\x12\x16\n" +
 	"\x12LAYOUT_PATCHES_HWC\x10\x00\x12\x16\n" +
 	"\x12LAYOUT_PATCHES_CHW\x10\x01\x12\x10\n" +
-	"\fLAYOUT_IMAGE\x10\x02\"\x8a\x02\n" +
+	"\fLAYOUT_IMAGE\x10\x02\"\xd3\x01\n" +
+	"\x06Export\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06params\x18\x02 \x03(\tR\x06params\x12\x18\n" +
+	"\abuffers\x18\x03 \x03(\tR\abuffers\x12F\n" +
+	"\bmetadata\x18\x04 \x03(\v2*.vittool.objective.v1.Export.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x02\n" +
 	"\fEvaluateSpec\x12;\n" +
 	"\x06inputs\x18\x01 \x03(\v2#.vittool.objective.v1.EvaluateInputR\x06inputs\x12\x16\n" +
 	"\x06params\x18\x02 \x03(\tR\x06params\x12\x18\n" +
@@ -6041,7 +6182,7 @@ func file_objective_proto_rawDescGZIP() []byte {
 }
 
 var file_objective_proto_enumTypes = make([]protoimpl.EnumInfo, 22)
-var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_objective_proto_goTypes = []any{
 	(Network)(0),                         // 0: vittool.objective.v1.Network
 	(Output)(0),                          // 1: vittool.objective.v1.Output
@@ -6093,31 +6234,33 @@ var file_objective_proto_goTypes = []any{
 	(*BufferResult)(nil),                 // 47: vittool.objective.v1.BufferResult
 	(*PassImages)(nil),                   // 48: vittool.objective.v1.PassImages
 	(*Picture)(nil),                      // 49: vittool.objective.v1.Picture
-	(*EvaluateSpec)(nil),                 // 50: vittool.objective.v1.EvaluateSpec
-	(*EvaluateInput)(nil),                // 51: vittool.objective.v1.EvaluateInput
-	(*Segment)(nil),                      // 52: vittool.objective.v1.Segment
-	(*Region)(nil),                       // 53: vittool.objective.v1.Region
-	(*BindRequest)(nil),                  // 54: vittool.objective.v1.BindRequest
-	(*BindReply)(nil),                    // 55: vittool.objective.v1.BindReply
-	(*Box)(nil),                          // 56: vittool.objective.v1.Box
-	(*ViewGeometry)(nil),                 // 57: vittool.objective.v1.ViewGeometry
-	(*MaskRequest)(nil),                  // 58: vittool.objective.v1.MaskRequest
-	(*MaskReply)(nil),                    // 59: vittool.objective.v1.MaskReply
-	(*MaskSet)(nil),                      // 60: vittool.objective.v1.MaskSet
-	(*TargetsRequest)(nil),               // 61: vittool.objective.v1.TargetsRequest
-	(*TargetsReply)(nil),                 // 62: vittool.objective.v1.TargetsReply
-	(*EvaluateRequest)(nil),              // 63: vittool.objective.v1.EvaluateRequest
-	(*Value)(nil),                        // 64: vittool.objective.v1.Value
-	(*EvaluateReply)(nil),                // 65: vittool.objective.v1.EvaluateReply
-	(*CloseRequest)(nil),                 // 66: vittool.objective.v1.CloseRequest
-	(*CloseReply)(nil),                   // 67: vittool.objective.v1.CloseReply
-	(*Augmentation_Flip)(nil),            // 68: vittool.objective.v1.Augmentation.Flip
-	(*Augmentation_ColorJitter)(nil),     // 69: vittool.objective.v1.Augmentation.ColorJitter
-	(*Augmentation_Grayscale)(nil),       // 70: vittool.objective.v1.Augmentation.Grayscale
-	(*Augmentation_GaussianBlur)(nil),    // 71: vittool.objective.v1.Augmentation.GaussianBlur
-	(*Augmentation_Solarize)(nil),        // 72: vittool.objective.v1.Augmentation.Solarize
-	(*Attribute_Ints)(nil),               // 73: vittool.objective.v1.Attribute.Ints
-	(*Attribute_Floats)(nil),             // 74: vittool.objective.v1.Attribute.Floats
+	(*Export)(nil),                       // 50: vittool.objective.v1.Export
+	(*EvaluateSpec)(nil),                 // 51: vittool.objective.v1.EvaluateSpec
+	(*EvaluateInput)(nil),                // 52: vittool.objective.v1.EvaluateInput
+	(*Segment)(nil),                      // 53: vittool.objective.v1.Segment
+	(*Region)(nil),                       // 54: vittool.objective.v1.Region
+	(*BindRequest)(nil),                  // 55: vittool.objective.v1.BindRequest
+	(*BindReply)(nil),                    // 56: vittool.objective.v1.BindReply
+	(*Box)(nil),                          // 57: vittool.objective.v1.Box
+	(*ViewGeometry)(nil),                 // 58: vittool.objective.v1.ViewGeometry
+	(*MaskRequest)(nil),                  // 59: vittool.objective.v1.MaskRequest
+	(*MaskReply)(nil),                    // 60: vittool.objective.v1.MaskReply
+	(*MaskSet)(nil),                      // 61: vittool.objective.v1.MaskSet
+	(*TargetsRequest)(nil),               // 62: vittool.objective.v1.TargetsRequest
+	(*TargetsReply)(nil),                 // 63: vittool.objective.v1.TargetsReply
+	(*EvaluateRequest)(nil),              // 64: vittool.objective.v1.EvaluateRequest
+	(*Value)(nil),                        // 65: vittool.objective.v1.Value
+	(*EvaluateReply)(nil),                // 66: vittool.objective.v1.EvaluateReply
+	(*CloseRequest)(nil),                 // 67: vittool.objective.v1.CloseRequest
+	(*CloseReply)(nil),                   // 68: vittool.objective.v1.CloseReply
+	(*Augmentation_Flip)(nil),            // 69: vittool.objective.v1.Augmentation.Flip
+	(*Augmentation_ColorJitter)(nil),     // 70: vittool.objective.v1.Augmentation.ColorJitter
+	(*Augmentation_Grayscale)(nil),       // 71: vittool.objective.v1.Augmentation.Grayscale
+	(*Augmentation_GaussianBlur)(nil),    // 72: vittool.objective.v1.Augmentation.GaussianBlur
+	(*Augmentation_Solarize)(nil),        // 73: vittool.objective.v1.Augmentation.Solarize
+	(*Attribute_Ints)(nil),               // 74: vittool.objective.v1.Attribute.Ints
+	(*Attribute_Floats)(nil),             // 75: vittool.objective.v1.Attribute.Floats
+	nil,                                  // 76: vittool.objective.v1.Export.MetadataEntry
 }
 var file_objective_proto_depIdxs = []int32{
 	24, // 0: vittool.objective.v1.Description.options:type_name -> vittool.objective.v1.Option
@@ -6134,84 +6277,86 @@ var file_objective_proto_depIdxs = []int32{
 	38, // 11: vittool.objective.v1.Plan.teacher:type_name -> vittool.objective.v1.Teacher
 	42, // 12: vittool.objective.v1.Plan.nodes:type_name -> vittool.objective.v1.Node
 	45, // 13: vittool.objective.v1.Plan.results:type_name -> vittool.objective.v1.Results
-	50, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
-	4,  // 15: vittool.objective.v1.BackboneRequirements.pos_embed:type_name -> vittool.objective.v1.BackboneRequirements.PosEmbed
-	5,  // 16: vittool.objective.v1.BackboneRequirements.class_token:type_name -> vittool.objective.v1.BackboneRequirements.ClassToken
-	6,  // 17: vittool.objective.v1.BackboneRequirements.rel_pos:type_name -> vittool.objective.v1.BackboneRequirements.RelPos
-	7,  // 18: vittool.objective.v1.BackboneRequirements.decay_rule:type_name -> vittool.objective.v1.BackboneRequirements.DecayRule
-	8,  // 19: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
-	9,  // 20: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
-	30, // 21: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
-	68, // 22: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
-	69, // 23: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
-	70, // 24: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
-	71, // 25: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
-	72, // 26: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
-	0,  // 27: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
-	10, // 28: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
-	1,  // 29: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
-	11, // 30: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
-	12, // 31: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
-	13, // 32: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
-	2,  // 33: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
-	14, // 34: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
-	34, // 35: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
-	2,  // 36: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
-	34, // 37: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
-	15, // 38: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
-	16, // 39: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
-	17, // 40: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
-	18, // 41: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
-	40, // 42: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
-	41, // 43: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
-	1,  // 44: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
-	19, // 45: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
-	43, // 46: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
-	44, // 47: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
-	39, // 48: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	73, // 49: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	74, // 50: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
-	39, // 51: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
-	46, // 52: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
-	47, // 53: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
-	48, // 54: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
-	49, // 55: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
-	39, // 56: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
-	39, // 57: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
-	39, // 58: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
-	39, // 59: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
-	39, // 60: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
-	20, // 61: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	51, // 62: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
-	21, // 63: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
-	2,  // 64: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
-	52, // 65: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
-	53, // 66: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
-	56, // 67: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
-	57, // 68: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
-	60, // 69: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	64, // 70: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
-	60, // 71: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	64, // 72: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 73: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 74: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	54, // 75: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	58, // 76: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	61, // 77: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	63, // 78: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	66, // 79: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 80: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 81: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	55, // 82: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	59, // 83: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	62, // 84: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	65, // 85: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	67, // 86: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	80, // [80:87] is the sub-list for method output_type
-	73, // [73:80] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	51, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
+	50, // 15: vittool.objective.v1.Plan.exports:type_name -> vittool.objective.v1.Export
+	4,  // 16: vittool.objective.v1.BackboneRequirements.pos_embed:type_name -> vittool.objective.v1.BackboneRequirements.PosEmbed
+	5,  // 17: vittool.objective.v1.BackboneRequirements.class_token:type_name -> vittool.objective.v1.BackboneRequirements.ClassToken
+	6,  // 18: vittool.objective.v1.BackboneRequirements.rel_pos:type_name -> vittool.objective.v1.BackboneRequirements.RelPos
+	7,  // 19: vittool.objective.v1.BackboneRequirements.decay_rule:type_name -> vittool.objective.v1.BackboneRequirements.DecayRule
+	8,  // 20: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
+	9,  // 21: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
+	30, // 22: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
+	69, // 23: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
+	70, // 24: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
+	71, // 25: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
+	72, // 26: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
+	73, // 27: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
+	0,  // 28: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
+	10, // 29: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
+	1,  // 30: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
+	11, // 31: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
+	12, // 32: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
+	13, // 33: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
+	2,  // 34: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
+	14, // 35: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
+	34, // 36: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
+	2,  // 37: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
+	34, // 38: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
+	15, // 39: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
+	16, // 40: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
+	17, // 41: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
+	18, // 42: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
+	40, // 43: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
+	41, // 44: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
+	1,  // 45: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
+	19, // 46: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
+	43, // 47: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
+	44, // 48: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
+	39, // 49: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
+	74, // 50: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	75, // 51: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	39, // 52: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
+	46, // 53: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
+	47, // 54: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
+	48, // 55: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
+	49, // 56: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
+	39, // 57: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
+	39, // 58: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
+	39, // 59: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
+	39, // 60: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
+	39, // 61: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
+	20, // 62: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
+	76, // 63: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	52, // 64: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
+	21, // 65: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
+	2,  // 66: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
+	53, // 67: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
+	54, // 68: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
+	57, // 69: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
+	58, // 70: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
+	61, // 71: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
+	65, // 72: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	61, // 73: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
+	65, // 74: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 75: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 76: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	55, // 77: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	59, // 78: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	62, // 79: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	64, // 80: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	67, // 81: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 82: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 83: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	56, // 84: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	60, // 85: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	63, // 86: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	66, // 87: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	68, // 88: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	82, // [82:89] is the sub-list for method output_type
+	75, // [75:82] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }
@@ -6252,7 +6397,7 @@ func file_objective_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_objective_proto_rawDesc), len(file_objective_proto_rawDesc)),
 			NumEnums:      22,
-			NumMessages:   53,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -63,6 +63,24 @@ const (
 	// temperature float -> 0: mean over the pairs of different views of the cross-entropy, scalar; 1: [T,S], of each pair.
 	OpViewCrossEntropy = "view_cross_entropy"
 
+	// Images as feature maps.
+	OpConv2D          = "conv2d"           // x [B,C,H,W], weight [O,C,R,S], bias? [O]; stride, padding int -> [B,O,H',W']
+	OpMaxPool2D       = "max_pool2d"       // x [B,C,H,W]; size, stride int -> [B,C,H',W']
+	OpUpsampleNearest = "upsample_nearest" // x [B,C,H,W]; factor int -> [B,C,factor*H,factor*W]
+	OpTranspose       = "transpose"        // x [B,M,N] -> [B,N,M]
+
+	// Choices and codes.
+	OpArgMax       = "arg_max"       // x [..,C] -> int [..]
+	OpNearestRow   = "nearest_row"   // x [..,D], table [K,D] -> int [..]
+	OpGatherRows   = "gather_rows"   // table [K,..], rows int [..] -> rows' shape and a row's
+	OpGatherTokens = "gather_tokens" // x [B,N,D], index int [B,K] -> [B,K,D]
+	OpScaleRows    = "scale_rows"    // x [R,..], factor [R] -> like x
+	OpAccuracy     = "accuracy"      // logits [R,C], labels int [R], weights? [R] -> scalar; not differentiated
+	// OpCodebookUpdate: x [R,D], codes int [R], fresh [F,D], codebook [K,D], count [K], sum [K,D]; decay, alive float
+	// -> 0: codebook, 1: count, 2: sum; not differentiated.
+	OpCodebookUpdate = "codebook_update"
+	OpRandom         = "random" // shape ints, distribution string -> [B]+shape, a function of seed, step and sample id
+
 	// OpEvaluate is computed by the plugin; inputs as EvaluateSpec.inputs -> scalar loss.
 	OpEvaluate = "evaluate"
 )

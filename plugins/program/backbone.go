@@ -69,12 +69,14 @@ func Backbone(c vit.Config, r *pb.BackboneRequirements) (vit.Config, vit.Scheme,
 		c.RelPos = vit.RelPosShared
 	case pb.BackboneRequirements_REL_POS_PER_BLOCK:
 		c.RelPos = vit.RelPosPerBlock
+	case pb.BackboneRequirements_REL_POS_BOTH:
+		c.RelPos = vit.RelPosBoth
 	}
 	if r.GetLayerScale() != 0 {
 		c.LayerScale = r.GetLayerScale()
 	}
 	if r.GetSplitQkvBias() {
-		c.QKVBias, c.SplitQVBias = true, true
+		c.SplitQVBias = true
 	}
 	if c.DropPath == 0 {
 		c.DropPath = r.GetDropPath()
@@ -128,8 +130,10 @@ func matches(patterns []string, name string) (bool, error) {
 	return false, nil
 }
 
-// addParam creates a parameter of the objective, or returns the one that the store has.
-func addParam(store *core.Store, spec *pb.ParamSpec, seed uint64) (*core.Parameter, error) {
+// addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
+// file and stays as it is, is not stored with a run.
+func (m *Model) addParam(spec *pb.ParamSpec) (*core.Parameter, error) {
+	store, seed := m.store, m.seed
 	shape, err := shapeOf(spec.GetShape())
 	if err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
@@ -137,7 +141,7 @@ func addParam(store *core.Store, spec *pb.ParamSpec, seed uint64) (*core.Paramet
 	name := HeadPrefix + spec.GetName()
 	p := store.Get(name)
 	if p == nil {
-		init, data, err := initOf(spec.GetInit(), shape)
+		init, data, err := m.initOf(spec.GetInit(), shape)
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
 		}
@@ -159,6 +163,7 @@ func addParam(store *core.Store, spec *pb.ParamSpec, seed uint64) (*core.Paramet
 	p.Frozen = spec.GetFrozen()
 	p.FreezeUntil = int(spec.GetFreezeUntil())
 	p.UnitNormRows = spec.GetUnitNormRows()
+	p.Given = p.Frozen && spec.GetInit().GetKind() == pb.Init_KIND_FILE
 	return p, nil
 }
 
@@ -177,7 +182,7 @@ func shapeOf(dims []uint64) (core.Shape, error) {
 }
 
 // initOf converts an initialisation; for tables and stored data it returns the values too.
-func initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
+func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
 	fanIn, fanOut := int(in.GetFanIn()), int(in.GetFanOut())
 	if fanIn == 0 && len(shape) > 1 {
 		fanIn = shape[1:].Size()
@@ -218,6 +223,9 @@ func initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
 			return core.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
 		}
 		return core.Init{Kind: "zeros"}, in.GetValues(), nil
+	case pb.Init_KIND_FILE:
+		values, err := m.fileTensor(in, shape)
+		return core.Init{Kind: "zeros"}, values, err
 	}
 	return core.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
 }

@@ -49,7 +49,7 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 		engine: e, g: core.NewGraph(e), store: store,
 		views: map[string]*core.Node{}, masks: map[string]*mask{}, targets: map[string]*target{},
 		params: map[string]*core.Parameter{}, teacherParams: map[string]*core.Parameter{}, buffers: map[string]*buffer{},
-		scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
+		files: map[string]*core.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
 	}
 	for _, step := range []func(vit.Config) error{
 		m.addNetworks, m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addResults,
@@ -58,6 +58,7 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 			return nil, err
 		}
 	}
+	m.files = nil
 	var extra []*core.Node
 	if o.Extra != nil {
 		var err error
@@ -89,6 +90,13 @@ func (m *Model) addNetworks(config vit.Config) error {
 	if err != nil {
 		return err
 	}
+	if m.Plan.GetBackbone().GetUnused() { // known for its sizes alone
+		m.Student = &vit.Backbone{Config: c, Prefix: BackbonePrefix}
+		if len(m.Plan.GetPasses()) > 0 || m.Plan.GetTeacher() != nil {
+			return errors.New("the plan says that it uses no backbone, and has passes or a teacher")
+		}
+		return nil
+	}
 	if m.Student, err = vit.New(m.store, BackbonePrefix, c, scheme, m.seed); err != nil {
 		return err
 	}
@@ -106,7 +114,7 @@ func (m *Model) addParams(vit.Config) error {
 		return err
 	}
 	for _, spec := range m.Plan.GetParams() {
-		p, err := addParam(m.store, spec, m.seed)
+		p, err := m.addParam(spec)
 		if err != nil {
 			return err
 		}
@@ -132,7 +140,7 @@ func (m *Model) addBuffers(vit.Config) error {
 		return err
 	}
 	for _, spec := range m.Plan.GetBuffers() {
-		b, err := newBuffer(m.engine, m.store, spec, m.seed)
+		b, err := m.newBuffer(spec)
 		if err != nil {
 			return err
 		}
@@ -173,8 +181,8 @@ func (m *Model) addViews(vit.Config) error {
 		if w == 0 {
 			w = c.ImageW
 		}
-		if err := c.WithImage(h, w).Validate(); err != nil {
-			return fmt.Errorf("view %s: %w", v.GetName(), err)
+		if h < 1 || w < 1 || h > 1<<14 || w > 1<<14 {
+			return fmt.Errorf("view %s: %d×%d pixels: want 1 to %d", v.GetName(), h, w, 1<<14)
 		}
 		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), core.Shape{m.Batch, c.Channels, h, w})
 	}
@@ -222,6 +230,9 @@ func (m *Model) addPasses(vit.Config) error {
 		for _, v := range spec.GetViews() {
 			if m.views[v] == nil {
 				return fmt.Errorf("pass %s reads view %q, which the plan does not have", spec.GetName(), v)
+			}
+			if s := m.views[v].Shape(); m.Student.Config.WithImage(s[2], s[3]).Validate() != nil {
+				return fmt.Errorf("pass %s, view %s: %w", spec.GetName(), v, m.Student.Config.WithImage(s[2], s[3]).Validate())
 			}
 		}
 		if spec.GetNetwork() == pb.Network_NETWORK_TEACHER && m.Teacher == nil {
@@ -389,8 +400,10 @@ func (m *Model) compile(extra []*core.Node) error {
 	for _, u := range m.updates {
 		extra = append(extra, u.value)
 	}
-	for _, p := range m.pictures {
-		extra = append(extra, p.prediction)
+	if !m.Train { // pictures are drawn of a trained model, not at every step
+		for _, p := range m.pictures {
+			extra = append(extra, p.prediction)
+		}
 	}
 	var err error
 	m.exec, err = m.g.Compile(loss, extra...)

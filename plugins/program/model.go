@@ -55,6 +55,8 @@ type Model struct {
 	updates  []update
 	pictures []picture
 	teacher  *teacher // nil without one
+	randoms  []random
+	files    map[string]*core.File // that parameters are taken from, by path; let go when the model is built
 	unitRows []*core.Parameter
 
 	evaluation evaluation
@@ -148,6 +150,7 @@ func (m *Model) SetStep(step uint64, ids []uint64) {
 			p.dropPath.Draw(m.seed, step, name, ids)
 		}
 	}
+	m.drawRandoms(step, ids)
 	for _, t := range m.targets {
 		if t.spec.GetSource() == pb.TargetSpec_SOURCE_SAMPLE_ID {
 			for i, id := range ids {

@@ -82,6 +82,8 @@ var operatorGroups = []operatorGroup{
 	{"Layers", layerOperators},
 	{"Tokens and patches", tokenOperators},
 	{"Pixels", pixelOperators},
+	{"Images as maps", mapOperators},
+	{"Choices and codes", codeOperators},
 	{"Losses", lossOperators},
 	{"Arithmetic and shape", arithmeticOperators},
 }

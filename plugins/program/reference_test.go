@@ -9,14 +9,15 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folders vit, mae and dino. What a file holds follows from its own config;
-// a file that cannot be interpreted fails.
+// TestReference runs every file of the reference folders of the network and the objectives. What a file holds follows from
+// its own config; a file that cannot be interpreted fails.
 func TestReference(t *testing.T) {
-	for _, folder := range []string{"vit", "mae", "dino"} {
+	for _, folder := range []string{"vit", "mae", "dino", "beit", "sit", "mocov3"} {
 		for _, path := range golden.Files(t, folder) {
 			t.Run(golden.Name(path), func(t *testing.T) { referenceFile(t, path) })
 		}
@@ -33,6 +34,30 @@ func referenceFile(t *testing.T, path string) {
 		return
 	case "dino/init_stats":
 		initStatistics(t, path, dinoWeights)
+		return
+	case "mocov3/init_stats":
+		initStatistics(t, path, mocoWeights)
+		return
+	case "mocov3/augmentation":
+		augmentations(t, path, mocov3.New(), (*pb.Plan).GetViews)
+		return
+	case "sit/init_stats":
+		initStatistics(t, path, sitWeights)
+		return
+	case "sit/augmentation":
+		sitAugmentations(t, path)
+		return
+	case "sit/corruption_stats":
+		sitCorruptions(t, path)
+		return
+	case "beit/init_stats":
+		initStatistics(t, path, beitWeights)
+		return
+	case "beit/augmentation":
+		beitAugmentation(t, path)
+		return
+	case "beit/masking_stats":
+		maskingStatistics(t, path)
 		return
 	case "mae/augmentation":
 		augmentations(t, path, mae.New(), (*pb.Plan).GetViews)
@@ -59,6 +84,14 @@ func referenceFile(t *testing.T, path string) {
 		maeCase(t, c)
 	case "dino":
 		dinoCase(t, c)
+	case "mocov3":
+		mocoCase(t, c)
+	case "sit":
+		sitCase(t, c)
+	case "beit":
+		beitCase(t, c)
+	case "dalle_encoder":
+		dalleEncoder(t, c)
 	case "mae_procedural":
 		proceduralMAE(t, c)
 	default:

@@ -17,7 +17,8 @@ type buffer struct {
 }
 
 // newBuffer creates a buffer, or takes the one that the store has.
-func newBuffer(e *core.Engine, store *core.Store, spec *pb.BufferSpec, seed uint64) (*buffer, error) {
+func (m *Model) newBuffer(spec *pb.BufferSpec) (*buffer, error) {
+	store, seed := m.store, m.seed
 	name := BufferPrefix + spec.GetName()
 	fail := func(err error) (*buffer, error) { return nil, fmt.Errorf("buffer %s: %w", spec.GetName(), err) }
 	if spec.GetDtype() != pb.DType_DTYPE_F32 {
@@ -29,7 +30,7 @@ func newBuffer(e *core.Engine, store *core.Store, spec *pb.BufferSpec, seed uint
 	}
 	b := &buffer{spec: spec, value: store.Get(name)}
 	if b.value == nil {
-		init, data, err := initOf(spec.GetInit(), shape)
+		init, data, err := m.initOf(spec.GetInit(), shape)
 		if err != nil {
 			return fail(err)
 		}
@@ -41,7 +42,7 @@ func newBuffer(e *core.Engine, store *core.Store, spec *pb.BufferSpec, seed uint
 		}
 		if spec.GetUnitNormRows() {
 			b.value.UnitNormRows = true
-			core.NormalizeRows(e, []*core.Parameter{b.value})
+			core.NormalizeRows(m.engine, []*core.Parameter{b.value})
 		}
 	}
 	if !b.value.Shape.Equal(shape) {

@@ -170,3 +170,6 @@ func (b *Builder) mask(spec *pb.MaskSpec, s *sampler) Mask {
 	b.samplers = append(b.samplers, s)
 	return Mask{spec: spec}
 }
+
+// ColorsFirst applies all augmentations but the flip to the whole image, before the crop.
+func ColorsFirst() ViewOption { return func(v *pb.ViewSpec) { v.ColorsFirst = true } }

@@ -1,0 +1,176 @@
+// Package beit is the masked image modelling of Bao, Dong, Piao and Wei, "BEiT: BERT
+// Pre-Training of Image Transformers" (2021), https://arxiv.org/abs/2106.08254.
+//
+// Blocks of patches are replaced by a learned token. The network predicts, for each of
+// them, the discrete token that a visual tokenizer gives the patch: a classification over
+// the tokenizer's vocabulary. The tokenizer was trained before and stays as it is.
+package beit
+
+import (
+	"math"
+
+	"github.com/vittool/vittool/objectives/tokenizer"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// BEiT holds the options; New gives the values of the paper for ViT-B/16.
+type BEiT struct {
+	Tokenizer   string  `option:"tokenizer" help:"file of the visual tokenizer: vittool tokenizer train makes one, vittool tokenizer import takes DALL-E's"`
+	MaskRatio   float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the patches that are masked, at most; the number is rounded"`
+	MinBlock    int     `option:"min_block" min:"1" help:"fewest patches of a masked block"`
+	MaxBlock    int     `option:"max_block" min:"0" help:"most patches of a masked block; 0: as many as are masked"`
+	RelPos      string  `option:"rel_pos" choices:"shared,per_block,both,none" help:"relative position bias: one table for all blocks, one for each, both, or none"`
+	AbsPos      bool    `option:"abs_pos" help:"learned absolute positions besides"`
+	LayerScale  float64 `option:"layer_scale" min:"0" help:"initial layer scale, 1e-5 for large networks; 0 leaves it out"`
+	DropPath    float64 `option:"drop_path" min:"0" below:"1" help:"stochastic depth where model.drop_path sets none"`
+	ColorJitter float64 `option:"color_jitter" min:"0" help:"strength of the changes of brightness, contrast and saturation"`
+}
+
+// New returns the objective with the defaults of the paper: 75 of 196 patches masked in
+// blocks of at least 16, a shared relative position bias, layer scale 0.1.
+func New() *BEiT {
+	return &BEiT{MaskRatio: 75. / 196, MinBlock: 16, RelPos: "shared", LayerScale: .1, DropPath: .1, ColorJitter: .4}
+}
+
+// Info implements sdk.Objective.
+func (o *BEiT) Info() sdk.Info {
+	return sdk.Info{
+		Name:    "beit",
+		Version: "1.0.0",
+		Summary: "masked image modelling: mask blocks of patches, predict their visual tokens",
+		Paper:   "Bao et al., BEiT: BERT Pre-Training of Image Transformers, 2021, https://arxiv.org/abs/2106.08254",
+		License: "Apache-2.0",
+	}
+}
+
+var relPos = map[string]pb.BackboneRequirements_RelPos{
+	"shared": pb.BackboneRequirements_REL_POS_SHARED, "per_block": pb.BackboneRequirements_REL_POS_PER_BLOCK,
+	"both": pb.BackboneRequirements_REL_POS_BOTH, "none": pb.BackboneRequirements_REL_POS_NONE,
+}
+
+// Plan implements sdk.Objective. Parameters carry the names of the official code.
+func (o *BEiT) Plan(b *sdk.Builder) error {
+	positions := pb.BackboneRequirements_POS_EMBED_NONE
+	if o.AbsPos {
+		positions = pb.BackboneRequirements_POS_EMBED_LEARNED
+	}
+	b.Require(&pb.BackboneRequirements{
+		Families: []string{"vit"}, ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED, Init: "beit",
+		PosEmbed: positions, RelPos: relPos[o.RelPos], LayerScale: o.LayerScale, SplitQkvBias: true, DropPath: o.DropPath,
+		NoDecay: []string{"pos_embed", "cls_token"},
+	})
+	if o.Tokenizer == "" {
+		b.Failf("beit needs a visual tokenizer: give its file with objective.options.tokenizer=FILE; vittool tokenizer train makes one of your images")
+		return b.Minimize(sdk.Tensor{})
+	}
+	file, err := tokenizer.Open(o.Tokenizer)
+	if err != nil {
+		return err
+	}
+	info := b.Backbone()
+	if file.Channels != int(info.GetChannels()) {
+		b.Failf("the tokenizer %s reads images of %d channels, the network of %d", o.Tokenizer, file.Channels, info.GetChannels())
+	}
+
+	// The network and the tokenizer see the same part of the image in the same colours,
+	// at sizes that give both the same grid. The crop is the user's: the paper's is
+	// 0.08..1 of the area.
+	colors := []sdk.ViewOption{sdk.Flip(.5)}
+	if o.ColorJitter > 0 {
+		jitter := sdk.ColorJitter(1, o.ColorJitter, o.ColorJitter, o.ColorJitter, 0)
+		colors = []sdk.ViewOption{jitter, sdk.Flip(.5), sdk.ColorsFirst()}
+	}
+	image := b.View("image", colors...)
+	rows, cols := image.Rows(), image.Cols()
+	small := b.View("tokens", sdk.SameGeometry(image), sdk.SameColors(), sdk.Size(rows*file.Patch, cols*file.Patch),
+		sdk.Resample(pb.ViewSpec_INTERPOLATION_LANCZOS), sdk.Normalize(file.Mean, file.Std))
+
+	masked := int(math.Round(float64(rows*cols) * o.MaskRatio))
+	largest := o.MaxBlock
+	if largest == 0 {
+		largest = masked
+	}
+	if masked < 1 || largest < o.MinBlock {
+		b.Failf("mask_ratio %v masks %d of %d patches, in blocks of %d to %d: there must be at least one, and the largest block no smaller than the smallest",
+			o.MaskRatio, masked, rows*cols, o.MinBlock, largest)
+	}
+	blocks := Blocks{Rows: rows, Cols: cols, Masked: masked, Min: o.MinBlock, Max: largest}
+	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) })
+
+	init := sdk.InitTruncNormal(.02, .02)
+	token := b.Param("mask_token", []int{1, 1, int(info.GetDim())}, init) // decayed, as in the official code
+	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()
+	logits := b.Linear("lm_head", x, file.Vocabulary, sdk.WithInit(init, nil)) // [B,L,K]
+	logits = b.Reshape(logits, -1, file.Vocabulary)                            // [B*L,K]
+
+	net := file.Net(b, "tokenizer.")
+	labels := net.Tokens(small.Pixels()) // int [B*L]
+	weights := b.Reshape(mask.Removed(), -1)
+	b.Metric("mlm_acc", b.Accuracy(logits, labels, weights))
+	if file.Decodes() {
+		// What the tokenizer's decoder makes of the predicted tokens in masked places and the right ones elsewhere.
+		right, predicted := b.GatherRows(net.Codebook(), labels), b.GatherRows(net.Codebook(), b.ArgMax(logits))
+		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), weights))
+		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
+	}
+	return b.Minimize(b.WeightedCrossEntropy(logits, labels, weights))
+}
+
+// Blocks draws blockwise masks.
+type Blocks struct {
+	Rows, Cols int
+	Masked     int // cells that are masked, at most
+	Min, Max   int // cells of a block
+}
+
+// minAspect is the smallest height over width of a block, and the reciprocal of the largest.
+const minAspect = .3
+
+// attempts is how often a block is drawn before the sampling ends.
+const attempts = 10
+
+// Draw masks cells of removed, row by row, block after block until there are Masked of
+// them. A block has an area of Min to what is left, a random aspect and a random place;
+// one that masks nothing new or too much is drawn again. When ten in a row do, sampling
+// ends with fewer cells.
+func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
+	for count := 0; count < k.Masked; {
+		n := k.Block(r, removed, min(k.Masked-count, k.Max))
+		if n == 0 {
+			return
+		}
+		count += n
+	}
+}
+
+// Block masks one block with at most limit new cells and returns their number, 0 where
+// no attempt succeeded.
+func (k Blocks) Block(r *sdk.RNG, removed []byte, limit int) int {
+	for range attempts {
+		area := r.Uniform(float64(k.Min), float64(limit)) // the interval may be a reversed one
+		aspect := math.Exp(r.Uniform(math.Log(minAspect), math.Log(1/minAspect)))
+		h := int(math.RoundToEven(math.Sqrt(area * aspect)))
+		w := int(math.RoundToEven(math.Sqrt(area / aspect)))
+		if h >= k.Rows || w >= k.Cols {
+			continue
+		}
+		top, left := r.IntN(k.Rows-h+1), r.IntN(k.Cols-w+1)
+		fresh := 0
+		for y := top; y < top+h; y++ {
+			for _, m := range removed[y*k.Cols+left:][:w] {
+				fresh += 1 - int(m)
+			}
+		}
+		if fresh == 0 || fresh > limit {
+			continue
+		}
+		for y := top; y < top+h; y++ {
+			for x := left; x < left+w; x++ {
+				removed[y*k.Cols+x] = 1
+			}
+		}
+		return fresh
+	}
+	return 0
+}

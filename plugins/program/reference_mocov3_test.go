@@ -1,0 +1,174 @@
+package program_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/vit"
+)
+
+// mocoConfig is what the reference says of a case of MoCo v3 beyond the network.
+type mocoConfig struct {
+	caseConfig
+	Hidden     int             `json:"mlp_dim"`
+	OutDim     int             `json:"out_dim"`
+	Temp       float64         `json:"temp"`
+	Momentum   *float64        `json:"momentum"`
+	FreezeStem bool            `json:"stop_grad_conv1"`
+	Trajectory *mocoTrajectory `json:"traj"`
+}
+
+// mocoTrajectory is the training recipe of a case.
+type mocoTrajectory struct {
+	trajectory
+	Momentum    float64 `json:"momentum"`
+	MomentumCos bool    `json:"momentum_cos"`
+}
+
+// mocoPlace finds the base encoder in the student, the momentum encoder in the teacher, and the predictor, of the
+// student alone, beside the projector.
+func mocoPlace(name string) string {
+	teacher, rest := "", name
+	if s, ok := strings.CutPrefix(name, "momentum_encoder."); ok {
+		teacher, rest = program.TeacherPrefix, "base_encoder."+s
+	}
+	switch s, base := strings.CutPrefix(rest, "base_encoder."); {
+	case isStatistic(rest):
+		return program.BufferPrefix + teacher + rest
+	case base && !strings.HasPrefix(s, "head."):
+		return teacher + program.BackbonePrefix + s
+	}
+	return teacher + program.HeadPrefix + rest
+}
+
+func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, seed uint64) *opened {
+	t.Helper()
+	o := opening{
+		objective: mocov3.New(), network: cfg.vit(channels, vit.PosSinCosRow), batch: cfg.Batch, total: 10, seed: seed,
+		options: map[string]any{"dim": cfg.OutDim, "mlp_dim": cfg.Hidden, "temperature": cfg.Temp, "stop_grad_conv1": cfg.FreezeStem},
+		place:   mocoPlace, extra: mocoResults,
+	}
+	if cfg.Momentum != nil {
+		o.options["momentum"] = *cfg.Momentum
+	}
+	if r != nil {
+		o.options["momentum"], o.options["momentum_cos"] = r.Momentum, r.MomentumCos
+		o.total = int(r.Epochs * float64(r.ItersPerEpoch))
+	}
+	return o.open(t)
+}
+
+// mocoResults names the nodes that the reference has values of.
+func mocoResults(m *opened, p *program.Model) error {
+	base, err := p.Pass("base_encoder")
+	if err != nil {
+		return err
+	}
+	for v := range 2 {
+		part := func(name string, n *core.Node) {
+			key := fmt.Sprintf("out.%s.view%d", name, v)
+			m.out[key], m.rows[key] = n, [2]int{v * p.Batch, (v + 1) * p.Batch}
+		}
+		part("tokens", base.Tokens)
+		for i, b := range base.Blocks {
+			part(fmt.Sprintf("block.%d", i), b)
+			part(fmt.Sprintf("attn.%d", i), base.Attention(i))
+		}
+	}
+	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
+	if err != nil {
+		return err
+	}
+	for i, name := range []string{"out.q1", "out.q2", "out.k1", "out.k2"} {
+		if m.out[name], err = readBy(p, normalised[i], "x"); err != nil {
+			return err
+		}
+	}
+	linears, _, err := nodesOf(p, pb.OpLinear)
+	if err != nil {
+		return err
+	}
+	view := 0
+	for _, n := range linears {
+		if n.GetInputs()[1].GetRef().GetParam() == "predictor.0.weight" {
+			if m.out[fmt.Sprintf("out.projection.view%d", view)], err = readBy(p, n, "x"); err != nil {
+				return err
+			}
+			view++
+		}
+	}
+	return nil
+}
+
+// mocoStep runs a step on views "<prefix>0<suffix>" and 1.
+func mocoStep(t *testing.T, c *golden.Case, m *opened, prefix, suffix string, step int) {
+	t.Helper()
+	for i, v := range m.Plan.GetViews() {
+		copy(m.View(v.GetName()), c.F32(t, fmt.Sprintf("%s%d%s", prefix, i, suffix)))
+	}
+	m.SetStep(uint64(step), nil)
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mocoCase(t *testing.T, c *golden.Case) {
+	var cfg mocoConfig
+	c.ConfigInto(t, &cfg)
+	constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12, "projector_layers": 3, "predictor_layers": 2})
+	images := c.Tensor(t, "input.view0")
+	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
+		t.Fatalf("%s: batch %d, images %v, momentum %v", c, cfg.Batch, images.Shape, cfg.Momentum)
+	}
+	readsAll(t, c, "param.", "buffer.", "input.view0", "input.view1", "out.", "loss", "loss.q1k2", "loss.q2k1", "grad.", "after.",
+		"traj.input.view0.", "traj.input.view1.", "traj.param.", "traj.buffer.", "traj.losses", "traj.lr", "traj.momentum")
+	m := openMoCo(t, cfg, images.Shape[1], nil, 1)
+	m.load(t, c)
+	mocoStep(t, c, m, "input.view", "", 0)
+	m.compareResults(t, c, cfg.caseConfig)
+	for _, name := range []string{"q1k2", "q2k1"} {
+		c.CompareScalar(t, golden.ViT, "loss."+name, m.Metrics()[name])
+	}
+	m.finish(t)
+	m.compareState(t, c, "after.", []string{""}, m.copies())
+
+	r := cfg.Trajectory
+	if r == nil {
+		if n := c.Names("traj."); len(n) > 0 {
+			t.Errorf("%s: there is a trajectory and no recipe for it", c)
+		}
+		return
+	}
+	m = openMoCo(t, cfg, images.Shape[1], r, 1)
+	m.load(t, c)
+	m.comparePlain(t, c, r.trajectory)
+	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	var losses, rates, momenta []float64
+	for s := range r.Steps {
+		it := r.FirstIteration + s
+		mocoStep(t, c, m, "traj.input.view", fmt.Sprintf(".%d", s), it)
+		momentum, _ := m.Scalar("momentum")
+		losses, rates, momenta = append(losses, m.Loss()), append(rates, schedule.At(it)), append(momenta, momentum)
+		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, schedule.At(it), r.WeightDecay)
+		m.finish(t)
+	}
+	c.CompareFloat64(t, golden.ViT, "traj.losses", losses)
+	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
+	c.CompareFloat64(t, golden.ViT, "traj.momentum", momenta)
+	m.compareState(t, c, "traj.", []string{"param.", "buffer."}, append(m.copies(), m.Exec().Parameters()...))
+}
+
+func mocoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+	var cfg mocoConfig
+	stats.decode(t, &cfg)
+	cfg.Batch = 2
+	m := openMoCo(t, cfg, channels, nil, seed)
+	return func(name string) *core.Parameter { return m.store.Get(mocoPlace(name)) }
+}

@@ -1,0 +1,390 @@
+package program_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/sit"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+// sitConfig is what the reference says of a case of SiT beyond the network.
+type sitConfig struct {
+	caseConfig
+	OutDim     int            `json:"out_dim"`
+	Layers     int            `json:"head_layers"`
+	Hidden     int            `json:"head_hidden"`
+	Temp       float64        `json:"temp"`
+	Lambda     float64        `json:"lmbda"`
+	Drop       float64        `json:"drop_perc"`
+	Replace    float64        `json:"drop_replace"`
+	Align      int            `json:"drop_align"`
+	Fill       string         `json:"drop_type"`
+	Momentum   *float64       `json:"teacher_momentum"`
+	Trajectory *sitTrajectory `json:"traj"`
+}
+
+// sitTrajectory is the training recipe of a case.
+type sitTrajectory struct {
+	trajectory
+	WeightDecayEnd float64 `json:"weight_decay_end"`
+	Clip           float64 `json:"clip_grad"`
+	Momentum       float64 `json:"momentum_teacher"`
+}
+
+// sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
+func sitPlace(name string) string {
+	rest, teacher := strings.CutPrefix(name, program.TeacherPrefix)
+	prefix := ""
+	if teacher {
+		prefix = program.TeacherPrefix
+	}
+	switch {
+	case isStatistic(rest):
+		return program.BufferPrefix + prefix + rest
+	case strings.HasPrefix(rest, program.BackbonePrefix):
+		return prefix + rest
+	}
+	return prefix + program.HeadPrefix + rest
+}
+
+// paintedView is the view that stands in for the crops of the reference as they were corrupted.
+const paintedView = "reference_corrupted_"
+
+func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed uint64) *opened {
+	t.Helper()
+	o := opening{
+		objective: sit.New(), network: cfg.vit(channels, vit.PosLearned), batch: cfg.Batch, total: 10, seed: seed,
+		options: map[string]any{"out_dim": cfg.OutDim, "head_layers": cfg.Layers, "head_hidden": cfg.Hidden, "temperature": cfg.Temp, "lmbda": cfg.Lambda},
+		place:   sitPlace, extra: sitResults,
+		change: func(plan *pb.Plan) { sitInputs(plan, cfg.Size.H*(cfg.Size.W+1)/2) },
+	}
+	if cfg.Momentum != nil { // a case, not only statistics of weights
+		o.options["teacher_momentum"], o.options["drop_perc"], o.options["drop_replace"] = *cfg.Momentum, cfg.Drop, cfg.Replace
+		o.options["drop_align"], o.options["drop_type"] = cfg.Align, strings.Split(cfg.Fill, "-")
+	}
+	if r != nil {
+		o.options["teacher_momentum"] = r.Momentum
+		o.total = int(r.Epochs * float64(r.ItersPerEpoch))
+	}
+	return o.open(t)
+}
+
+// sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours, and keeps the
+// operator that would paint them for a comparison where it can be made. Masks get room for the given number of
+// rectangles, one per run of changed pixels.
+func sitInputs(plan *pb.Plan, rectangles int) {
+	k := 0
+	for _, n := range plan.GetNodes() {
+		if n.GetOp() != pb.OpCorrupt {
+			continue
+		}
+		k++
+		painted := proto.CloneOf(n)
+		painted.Name = fmt.Sprintf("painted_%d", k)
+		plan.Nodes = append(plan.Nodes, painted)
+		view := proto.CloneOf(plan.GetViews()[k-1])
+		view.Name = fmt.Sprintf("%s%d", paintedView, k)
+		plan.Views = append(plan.Views, view)
+		n.Op, n.Inputs = pb.OpScale, []*pb.Argument{{Name: "x", Ref: &pb.Ref{Of: &pb.Ref_View{View: view.Name}}}}
+	}
+	for _, m := range plan.GetMasks() {
+		m.Length = uint32(rectangles)
+	}
+}
+
+// sitResults names the nodes that the reference has values of.
+func sitResults(m *opened, p *program.Model) error {
+	for _, who := range []string{"student", "teacher"} {
+		pass, err := p.Pass(who)
+		if err != nil {
+			return err
+		}
+		m.out["out."+who+"_tokens"] = pass.Tokens
+		if who == "teacher" {
+			continue
+		}
+		for i, b := range pass.Blocks {
+			m.out[fmt.Sprintf("out.student_block.%d", i)] = b
+			m.out[fmt.Sprintf("out.student_attn.%d", i)] = pass.Attention(i)
+		}
+	}
+	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
+	if err != nil {
+		return err
+	}
+	for i, name := range []string{"out.student_head", "out.teacher_head"} {
+		if m.out[name], err = readBy(p, normalised[i], "x"); err != nil {
+			return err
+		}
+	}
+	_, painted, err := nodesOf(p, pb.OpPatchConvTranspose)
+	if err != nil {
+		return err
+	}
+	m.out["out.reconstruction"] = painted[0]
+	entropies, _, err := nodesOf(p, pb.OpCrossEntropy)
+	if err != nil {
+		return err
+	}
+	scales, scaled, err := nodesOf(p, pb.OpScale)
+	if err != nil {
+		return err
+	}
+	for i, s := range scales {
+		for k, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
+			if s.GetInputs()[0].GetRef().GetNode() == entropies[k].GetName() {
+				m.out[name] = scaled[i]
+			}
+		}
+	}
+	_, corrupted, err := nodesOf(p, pb.OpCorrupt)
+	if err != nil {
+		return err
+	}
+	for i, n := range corrupted {
+		m.out[fmt.Sprintf("painted_%d", i)] = n
+	}
+	return nil
+}
+
+// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares what our own operator paints.
+func sitStep(t *testing.T, c *golden.Case, m *opened, cfg sitConfig, prefix, suffix string, step int) {
+	t.Helper()
+	reply := &pb.MaskReply{}
+	compare := []func(){}
+	for v := range 2 {
+		name := func(what string) string { return fmt.Sprintf("%s%s%d%s", prefix, what, v, suffix) }
+		clean, corrupted, mask := c.F32(t, name("clean")), c.F32(t, name("corrupted")), c.U8(t, name("mask"))
+		copy(m.View(m.Plan.GetViews()[v].GetName()), clean)
+		copy(m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
+		shape := c.Tensor(t, name("mask")).Shape
+		p := pasting{t: t, what: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
+		set := &pb.MaskSet{Name: m.Plan.GetMasks()[v].GetName()}
+		length := int(m.Plan.GetMasks()[v].GetLength()) * sdk.CorruptionStride
+		var noisy []bool
+		for b := range m.Batch {
+			values, noise := p.rects(b)
+			set.Values = append(append(set.Values, values...), make([]int32, length-len(values))...)
+			noisy = append(noisy, noise)
+		}
+		reply.Sets = append(reply.Sets, set)
+		compare = append(compare, func() { p.compare(m.out[fmt.Sprintf("painted_%d", v)].Value(), noisy) })
+	}
+	if err := m.SetMasks(reply); err != nil {
+		t.Fatal(err)
+	}
+	m.SetStep(uint64(step), nil)
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range compare {
+		f()
+	}
+}
+
+// pasting is one crop of the batch before and after its corruption.
+type pasting struct {
+	t                       *testing.T
+	what                    string
+	cfg                     sitConfig
+	clean, corrupted        []float32 // [B,C,H,W]
+	mask                    []byte    // [B,C,H,W]
+	channels, height, width int
+}
+
+// rects reads off what was done to a sample and writes it as rectangles one pixel high.
+func (p pasting) rects(b int) (values []int32, noise bool) {
+	area := p.height * p.width
+	size := p.channels * area
+	mask, now := p.mask[b*size:][:size], p.corrupted[b*size:][:size]
+	for i, v := range mask {
+		if v != mask[i%area] {
+			p.t.Fatalf("%s: the mask of sample %d differs between channels", p.what, b)
+		}
+		if v == 0 && now[i] != p.clean[b*size+i] {
+			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.what, b)
+		}
+	}
+	is := func(value func(i int) float32) bool {
+		for i, v := range mask {
+			if v == 1 && now[i] != value(i) {
+				return false
+			}
+		}
+		return true
+	}
+	fill, source := int32(sdk.Noise), int32(-1)
+	if is(func(int) float32 { return 0 }) {
+		fill = int32(sdk.Zeros)
+	}
+	for other := range len(p.clean) / size {
+		if fill != int32(sdk.Zeros) && is(func(i int) float32 { return p.clean[other*size+i] }) {
+			fill, source = int32(sdk.Copy), int32(other)
+		}
+	}
+	kinds := strings.Split(p.cfg.Fill, "-")
+	switch {
+	case fill == int32(sdk.Zeros) && !slices.Contains(kinds, "zeros"), fill == int32(sdk.Copy) && p.cfg.Replace == 0,
+		fill == int32(sdk.Noise) && !slices.ContainsFunc(kinds, func(k string) bool { return k != "zeros" }):
+		p.t.Fatalf("%s: sample %d is filled by %d, which the config does not allow", p.what, b, fill)
+	}
+	for y := range p.height {
+		for x := 0; x < p.width; x++ {
+			first := x
+			for x < p.width && mask[y*p.width+x] == 1 {
+				x++
+			}
+			if x > first {
+				values = append(values, int32(y), int32(first), 1, int32(x-first), fill, source, int32(y), int32(first), 1)
+			}
+		}
+	}
+	return values, fill == int32(sdk.Noise)
+}
+
+// compare holds what our operator painted against the reference. Noise must be noise, everywhere else bits are equal.
+func (p pasting) compare(got []float32, noisy []bool) {
+	p.t.Helper()
+	size := len(got) / len(noisy)
+	for i, v := range got {
+		b := i / size
+		if changed := p.mask[i] == 1; noisy[b] && changed {
+			if v == p.clean[i] {
+				p.t.Fatalf("%s: value %d of sample %d was not painted over", p.what, i%size, b)
+			}
+		} else if v != p.corrupted[i] {
+			p.t.Fatalf("%s: value %d of sample %d is %v, the reference has %v", p.what, i%size, b, v, p.corrupted[i])
+		}
+	}
+}
+
+func sitCase(t *testing.T, c *golden.Case) {
+	var cfg sitConfig
+	c.ConfigInto(t, &cfg)
+	constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
+	images := c.Tensor(t, "input.clean0")
+	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
+		t.Fatalf("%s: batch %d, images %v, momentum %v", c, cfg.Batch, images.Shape, cfg.Momentum)
+	}
+	known := []string{"param.", "teacher.", "buffer.", "out.", "loss", "loss.contrastive", "loss.contrastive.s0t1", "loss.contrastive.s1t0", "loss.reconstruction",
+		"grad.", "after.buffer.", "after.teacher.", "traj.param.", "traj.teacher.", "traj.buffer.", "traj.losses", "traj.losses.contrastive", "traj.losses.reconstruction",
+		"traj.lr", "traj.wd", "traj.momentum", "traj.clipped_count", "traj.grad_norm"}
+	for _, kind := range []string{"clean", "corrupted", "mask"} {
+		for v := range 2 {
+			known = append(known, fmt.Sprintf("input.%s%d", kind, v), fmt.Sprintf("traj.input.%s%d.", kind, v))
+		}
+	}
+	readsAll(t, c, known...)
+	m := openSiT(t, cfg, images.Shape[1], nil, 1)
+	m.load(t, c)
+	sitStep(t, c, m, cfg, "input.", "", 0)
+	m.compareResults(t, c, cfg.caseConfig)
+	c.CompareScalar(t, golden.ViT, "loss.contrastive", m.Metrics()["contrastive"])
+	c.CompareScalar(t, golden.ViT, "loss.reconstruction", m.Metrics()["reconstruction"])
+	for _, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
+		c.Compare(t, golden.ViT, name, m.out[name].Value())
+	}
+	m.finish(t)
+	m.compareState(t, c, "after.", []string{"buffer.", "teacher."}, m.copies())
+	if cfg.Trajectory != nil {
+		sitTrain(t, c, cfg, images.Shape[1])
+	} else if n := c.Names("traj."); len(n) > 0 {
+		t.Errorf("%s: there is a trajectory and no recipe for it", c)
+	}
+}
+
+// sitTrain trains for some steps from the initial state.
+func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
+	t.Helper()
+	r := cfg.Trajectory
+	m := openSiT(t, cfg, channels, r, 1)
+	m.load(t, c)
+	m.comparePlain(t, c, r.trajectory)
+	params := m.Exec().Parameters()
+	perEpoch := float64(r.ItersPerEpoch)
+	total := int(r.Epochs * perEpoch)
+	rate := core.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
+	decay := core.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
+	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	got := map[string][]float64{}
+	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
+	for s := range r.Steps {
+		it := r.FirstIteration + s
+		sitStep(t, c, m, cfg, "traj.input.", fmt.Sprintf(".%d", s), it)
+		add("losses", m.Loss())
+		add("losses.contrastive", m.Metrics()["contrastive"])
+		add("losses.reconstruction", m.Metrics()["reconstruction"])
+		add("lr", rate.At(it))
+		add("wd", decay.At(it))
+		momentum, _ := m.Scalar("teacher_momentum")
+		add("momentum", momentum)
+		norm, clipped := core.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
+		add("clipped_count", float64(clipped))
+		add("grad_norm", norm)
+		optimizer.Step(params, m.Exec().Grad, rate.At(it), decay.At(it))
+		m.finish(t)
+	}
+	for _, name := range sortedKeys(got) {
+		if c.Has(name) {
+			c.CompareFloat64(t, golden.ViT, name, got[name])
+		}
+	}
+	m.compareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.copies(), params...))
+}
+
+func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+	var cfg sitConfig
+	stats.decode(t, &cfg)
+	cfg.Batch = 2
+	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the statistics are of the weights, whatever these are trained with
+	m := openSiT(t, cfg, channels, nil, seed)
+	return func(name string) *core.Parameter { return m.store.Get(sitPlace(name)) }
+}
+
+// sitAugmentations compares the crops, and the options that say how they are corrupted.
+func sitAugmentations(t *testing.T, path string) {
+	augmentations(t, path, sit.New(), (*pb.Plan).GetViews)
+	var want struct {
+		Defaults struct {
+			Drop    float64 `json:"drop_perc"`
+			Replace float64 `json:"drop_replace"`
+			Align   int     `json:"drop_align"`
+			Fill    string  `json:"drop_type"`
+		} `json:"corruption_defaults"`
+	}
+	golden.ReadJSON(t, path, &want)
+	server, err := sdk.NewServer(sit.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	description, err := server.Describe(context.Background(), &pb.DescribeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, o := range description.GetOptions() {
+		got[o.GetKey()] = o.GetDefaultJson()
+	}
+	d := want.Defaults
+	for key, v := range map[string]any{"drop_perc": d.Drop, "drop_replace": d.Replace, "drop_align": d.Align, "drop_type": strings.Split(d.Fill, "-")} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[key] != string(text) {
+			t.Errorf("%s is %s, the reference has %s", key, got[key], text)
+		}
+	}
+}
