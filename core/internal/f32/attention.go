@@ -10,7 +10,7 @@ const (
 	attentionKeys = 208
 	// attentionScores is the most scores of a block of queries by keys: they are
 	// written and read again at once, in the first-level cache or little beyond.
-	attentionScores = 6144
+	attentionScores = 10240
 	// attentionInPlace is the most tokens whose rows are read where they lie.
 	// More are copied first: rows far apart would evict each other.
 	attentionInPlace = 24
