@@ -10,6 +10,7 @@ import (
 type step struct {
 	op       *op
 	backward bool
+	again    bool      // the forward pass once more, for the backward pass
 	gout     []*memory // backward: gradient of each output, nil if none came
 	gin      []*memory // backward: where each input's gradient goes
 	acc      []*memory // backward: gradient to be added to gin[i]; gin[i] itself: in place
@@ -112,6 +113,9 @@ func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
 	if loss != nil {
 		p.fuseGelu(ends)
 		p.reverse()
+		if g.recompute {
+			p.recompute()
+		}
 	}
 	return p, nil
 }
@@ -141,7 +145,7 @@ func (p *plan) fuseGelu(ends []*Node) {
 			continue
 		}
 		x := o.in[0].root()
-		if x.from != nil && x.from.gelu && readers[x] == 1 && o.in[0].gradTarget() == x {
+		if x.from != nil && x.from.gelu && x.from.block == o.block && readers[x] == 1 && o.in[0].gradTarget() == x {
 			o.fusedGelu, x.from.geluDone = x.from, true
 		}
 	}

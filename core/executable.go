@@ -66,7 +66,7 @@ func (p *plan) executable() *Executable {
 		}
 	}
 	for _, s := range p.steps {
-		if s.op == nil || !s.op.linear || s.backward && s.gin[0] == nil {
+		if s.op == nil || !s.op.linear || s.again || s.backward && s.gin[0] == nil {
 			continue
 		}
 		key := packKey{s.op.in[1].root(), s.backward}
@@ -97,7 +97,12 @@ func (e *Executable) callOf(s *step) call {
 	c.add = make([]bool, len(s.op.in))
 	for i, n := range s.op.in {
 		if n != nil {
-			if c.ints[i] = n.root().ints; c.ints[i] == nil { // computed integers have float32 memory too
+			switch m := s.memoryOf(n); {
+			case n.root().ints != nil: // computed integers have float32 memory too
+				c.ints[i] = n.root().ints
+			case m != nil:
+				c.in[i] = m.data
+			default:
 				c.in[i] = n.root().data
 			}
 		}
@@ -108,12 +113,12 @@ func (e *Executable) callOf(s *step) call {
 	}
 	c.gout = make([][]float32, len(s.op.out))
 	for i, n := range s.op.out {
-		c.out = append(c.out, n.mem.data)
+		c.out = append(c.out, s.memoryOf(n).data)
 		if s.backward && s.gout[i] != nil {
 			c.gout[i] = s.gout[i].data
 		}
 	}
-	for _, m := range s.op.saved {
+	for _, m := range s.savedBy(s.op) {
 		c.save = append(c.save, m.data)
 	}
 	if s.op.linear {
@@ -123,7 +128,7 @@ func (e *Executable) callOf(s *step) call {
 		}
 	}
 	if s.backward && s.op.fusedGelu != nil {
-		c.preActivation = s.op.fusedGelu.saved[0].data
+		c.preActivation = s.savedBy(s.op.fusedGelu)[0].data
 	}
 	return c
 }

@@ -290,7 +290,7 @@ func (b *builder) add(s *step) error {
 		}
 	} else {
 		for _, n := range s.op.out {
-			x.outputs = append(x.outputs, value(n.shape, n.mem.data))
+			x.outputs = append(x.outputs, value(n.shape, s.memoryOf(n).data))
 		}
 		x.result, result = x.outputs[0], s.op.out[0].shape
 	}
@@ -333,6 +333,8 @@ func (s *step) name() string {
 		return "sum of gradients"
 	case s.backward:
 		return s.op.name + " backward"
+	case s.again:
+		return s.op.name + " again"
 	}
 	return s.op.name
 }

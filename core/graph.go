@@ -20,6 +20,9 @@ type Graph struct {
 	err      error
 	compiled bool
 	serial   int
+
+	block, blocks int  // the block being recorded, 0 for none, and how many there are
+	recompute     bool // see RecomputeBlocks
 }
 
 // NewGraph returns an empty graph.
@@ -45,6 +48,7 @@ type Node struct {
 	data    []float32
 	ints    []int32
 	mem     *memory
+	again   *memory // its value as recomputed for the backward pass, see RecomputeBlocks
 }
 
 // Name returns the node's name, for messages.
@@ -220,12 +224,15 @@ type op struct {
 	forward  func(c *call)
 	backward func(c *call)
 	commit   func() // state to be changed once a step is known to be good
+	once     bool   // forward has effects, so it must not run twice
+	block    int    // see Graph.Block
 
-	linear    bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
-	gelu      bool // its output is the GELU of save[0]
-	fusedGelu *op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
-	geluDone  bool // the incoming gradient is already that of save[0]
-	saved     []*memory
+	linear     bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
+	gelu       bool // its output is the GELU of save[0]
+	fusedGelu  *op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
+	geluDone   bool // the incoming gradient is already that of save[0]
+	saved      []*memory
+	savedAgain []*memory // by the recomputation
 }
 
 // operandSet is a set of operand numbers.
@@ -263,6 +270,7 @@ type call struct {
 // apply records o and makes its output nodes.
 func (g *Graph) apply(o *op, shapes ...Shape) []*Node {
 	needs := o.wants()
+	o.block = g.block
 	for _, s := range shapes {
 		n := &Node{graph: g, name: g.unique(o.name), shape: s.Clone(), needs: needs, from: o}
 		o.out = append(o.out, n)

@@ -74,14 +74,14 @@ func (p *plan) place() {
 
 // lifetimes notes when each buffer is written and read.
 func (p *plan) lifetimes() {
-	touchNode := func(n *Node, at int) {
-		if n != nil {
-			if m := n.root().mem; m != nil {
-				m.touch(at)
+	for at, s := range p.steps {
+		touchNode := func(n *Node, at int) {
+			if n != nil {
+				if m := s.memoryOf(n); m != nil {
+					m.touch(at)
+				}
 			}
 		}
-	}
-	for at, s := range p.steps {
 		work := 0
 		switch {
 		case s.op == nil:
@@ -98,7 +98,11 @@ func (p *plan) lifetimes() {
 			for _, size := range s.op.save {
 				m := p.memory("saved by "+s.op.name, size)
 				m.touch(at)
-				s.op.saved = append(s.op.saved, m)
+				if s.again {
+					s.op.savedAgain = append(s.op.savedAgain, m)
+				} else {
+					s.op.saved = append(s.op.saved, m)
+				}
 			}
 			work = s.op.work
 		default:
@@ -112,11 +116,11 @@ func (p *plan) lifetimes() {
 					touchNode(n, at)
 				}
 			}
-			for _, m := range s.op.saved {
+			for _, m := range s.savedBy(s.op) {
 				m.touch(at)
 			}
 			if f := s.op.fusedGelu; f != nil {
-				f.saved[0].touch(at)
+				s.savedBy(f)[0].touch(at)
 			}
 			work = s.op.workBack
 		}

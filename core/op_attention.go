@@ -20,7 +20,7 @@ func (g *Graph) Attention(qkv *Node, heads int, bias *Node, causal bool) *Node {
 	return g.apply(&op{
 		name: "attention", in: []*Node{qkv, bias},
 		keepIn: set(0, 1), keepOut: set(0),
-		save:  []int{b * heads * n}, // log-sum-exp of each row of scores
+		save:  []int{f32.AttentionStats(b, n, heads)},
 		flops: 2 * product(b*n, n, d),
 		forward: func(c *call) {
 			f32.AttentionForward(c.pool, b, n, heads, dh, scale, c.in[0], c.in[1], c.out[0], c.save[0], causal)

@@ -37,7 +37,7 @@ func (g *Graph) External(e External, inputs []*Node, outputs []Shape) []*Node {
 		return bad()
 	}
 	o := &op{
-		name: e.Name, in: append([]*Node{}, inputs...),
+		name: e.Name, in: append([]*Node{}, inputs...), once: true,
 		forward: func(c *call) { c.err = e.Forward(c.in, c.out) },
 	}
 	if e.Backward == nil {

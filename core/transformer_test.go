@@ -49,12 +49,14 @@ func parametersOf(t testing.TB, depth int) *Store {
 func blocksOf(g *Graph, p func(string) *Node, x *Node, depth int) *Node {
 	for i := range depth {
 		n := func(name string) *Node { return p(fmt.Sprintf("%d.%s", i, name)) }
-		y := g.LayerNorm(x, n("norm1.weight"), n("norm1.bias"), 1e-6)
-		y = g.Attention(g.Linear(y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
-		x = g.LinearResidual(y, n("proj.weight"), n("proj.bias"), x, nil, nil)
-		y = g.LayerNorm(x, n("norm2.weight"), n("norm2.bias"), 1e-6)
-		y = g.LinearGelu(y, n("fc1.weight"), n("fc1.bias"))
-		x = g.LinearResidual(y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
+		g.Block(func() {
+			y := g.LayerNorm(x, n("norm1.weight"), n("norm1.bias"), 1e-6)
+			y = g.Attention(g.Linear(y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
+			x = g.LinearResidual(y, n("proj.weight"), n("proj.bias"), x, nil, nil)
+			y = g.LayerNorm(x, n("norm2.weight"), n("norm2.bias"), 1e-6)
+			y = g.LinearGelu(y, n("fc1.weight"), n("fc1.bias"))
+			x = g.LinearResidual(y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
+		})
 	}
 	return x
 }

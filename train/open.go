@@ -278,7 +278,7 @@ func (r *run) model(batch int) (*program.Model, error) {
 		r.current = m
 		return m, nil
 	}
-	options := program.Options{Plugin: r.cfg.Objective.Name, Train: true, TotalSteps: uint64(r.total)}
+	options := program.Options{Plugin: r.cfg.Objective.Name, Train: true, Recompute: r.cfg.Train.Recompute == "blocks", TotalSteps: uint64(r.total)}
 	if r.evaluator != nil {
 		options.Evaluator = r.evaluator
 	}
@@ -407,6 +407,7 @@ func (r *run) announce() {
 	r.progress.Start(Plan{
 		RunDir: r.folder.Dir, Objective: r.cfg.Objective.Name, Model: r.cfg.Model.Name, Parameters: parameters, Images: r.source.Len(),
 		BatchSize: r.cfg.Train.BatchSize * r.cfg.Train.Accumulate, StepsPerEpoch: r.stepsPerEpoch, FirstStep: r.step, TotalSteps: r.total,
+		StepBytes: int64(r.current.Exec().Bytes()),
 		StepFLOPs: r.current.Exec().FLOPs() * float64(r.cfg.Train.Accumulate),
 	})
 }
@@ -418,6 +419,7 @@ func (r *run) metadata() (map[string]string, error) {
 	settings := *r.cfg
 	d := configs.Default()
 	settings.Run.Out, settings.Run.Threads, settings.Data.Workers, settings.Objective.Mode = "", d.Run.Threads, d.Data.Workers, d.Objective.Mode
+	settings.Train.Recompute = d.Train.Recompute
 	objective := r.info.Objective
 	objective.Mode = ""
 	source := r.info.Data

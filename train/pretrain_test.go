@@ -123,6 +123,7 @@ func sameBits(t *testing.T, objective string) {
 	for name, change := range map[string]func(*configs.Config){
 		"a second run":      func(*configs.Config) {},
 		"one thread":        func(c *configs.Config) { c.Run.Threads = 1 },
+		"recomputation":     func(c *configs.Config) { c.Train.Recompute = "blocks" },
 		"two threads":       func(c *configs.Config) { c.Run.Threads = 2 },
 		"three threads":     func(c *configs.Config) { c.Run.Threads = 3 },
 		"one worker":        func(c *configs.Config) { c.Data.Workers = 1 },

@@ -28,6 +28,7 @@ type Plan struct {
 	FirstStep     int // number of steps already done; 0 for a new run
 	TotalSteps    int
 	StepFLOPs     float64 // model FLOPs of one optimizer step
+	StepBytes     int64   // memory for activations and gradients, besides that of parameters and optimizer
 }
 
 // Step is one optimizer step as it is logged.

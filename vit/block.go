@@ -36,7 +36,12 @@ type BlockOutput struct {
 
 // Block is a pre-norm transformer block: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))), each
 // branch scaled per channel (layer scale) and per sample (stochastic depth) where asked for. x is [B, N, D].
-func Block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) BlockOutput {
+func Block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) (out BlockOutput) {
+	g.Block(func() { out = block(g, x, w, o) })
+	return out
+}
+
+func block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) BlockOutput {
 	qkv := g.Linear(g.LayerNorm(x, w.Norm1Weight, w.Norm1Bias, o.Eps), w.QKVWeight, w.QKVBias)
 	attention := g.Attention(qkv, o.Heads, o.Bias, o.Causal)
 	x = g.LinearResidual(attention, w.ProjWeight, w.ProjBias, x, w.LayerScale1, o.DropPath[0])

@@ -15,6 +15,8 @@ type Options struct {
 	Plugin string
 	// Train builds gradients and stochastic depth; without it the loss and the pictures are computed only.
 	Train bool
+	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see [core.Graph.RecomputeBlocks].
+	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.
 	TotalSteps uint64
 	// Evaluator computes what the plan's EvaluateSpec leaves to the plugin; needed only for plans that have one.
@@ -50,6 +52,9 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 		views: map[string]*core.Node{}, masks: map[string]*mask{}, targets: map[string]*target{},
 		params: map[string]*core.Parameter{}, teacherParams: map[string]*core.Parameter{}, buffers: map[string]*buffer{},
 		files: map[string]*core.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
+	}
+	if o.Recompute {
+		m.g.RecomputeBlocks()
 	}
 	for _, step := range []func(vit.Config) error{
 		m.addNetworks, m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addResults,

@@ -59,6 +59,9 @@ func (h *header) Start(p train.Plan) {
 	if p.StepFLOPs > 0 {
 		t.Row("cost", fmt.Sprintf("%s a step, %s in all", Count(p.StepFLOPs, "FLOP"), Count(p.StepFLOPs*float64(p.TotalSteps), "FLOP")))
 	}
+	if p.StepBytes > 0 {
+		t.Row("memory", Count(float64(p.StepBytes), "B")+" for activations and gradients")
+	}
 	_ = t.Write(h.w) // a closed terminal must not stop a run
 }
 

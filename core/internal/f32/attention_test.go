@@ -89,7 +89,7 @@ func widen(x []float32) []float64 {
 func TestAttention(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 5)}
 	type shape struct{ b, n, heads, dh int }
-	shapes := []shape{{1, 1, 1, 1}, {3, 17, 3, 64}, {2, 50, 2, 16}, {1, 101, 1, 64}, {10, 5, 2, 33}, {2, 65, 1, 80}}
+	shapes := []shape{{1, 1, 1, 1}, {3, 17, 3, 64}, {2, 50, 2, 16}, {1, 101, 1, 64}, {10, 5, 2, 33}, {2, 65, 1, 80}, {1, 209, 2, 16}, {1, 431, 1, 20}}
 	for n := 2; n <= 34; n++ {
 		shapes = append(shapes, shape{1, n, 1, 1 + n*7%40})
 	}
@@ -104,7 +104,7 @@ func TestAttention(t *testing.T) {
 				for _, p := range pools {
 					r := newRand(uint64(n))
 					qkv, dout := newGuarded("qkv", b*n*3*d).random(r, 1), newGuarded("dout", b*n*d).random(r, 1)
-					out, lse := newGuarded("out", b*n*d).random(r, 1), newGuarded("lse", b*heads*n)
+					out, stats := newGuarded("out", b*n*d).random(r, 1), newGuarded("stats", AttentionStats(b, n, heads))
 					dqkv := newGuarded("dqkv", b*n*3*d).random(r, 1)
 					probs := newGuarded("probs", b*heads*n*n).random(r, 1)
 					bias, dbias := newGuarded("bias", heads*n*n).random(r, 1), newGuarded("dbias", heads*n*n).random(r, 1)
@@ -112,10 +112,10 @@ func TestAttention(t *testing.T) {
 					if variant&2 == 0 {
 						bx, dbx = nil, nil
 					}
-					AttentionForward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, lse.x, causal)
+					AttentionForward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, causal)
 					AttentionProbabilities(p, b, n, heads, dh, scale, qkv.x, bx, probs.x, causal)
-					AttentionBackward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, lse.x, dout.x, dqkv.x, dbx, causal)
-					for _, g := range []*guarded{qkv, dout, out, lse, dqkv, probs, bias, dbias} {
+					AttentionBackward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, dout.x, dqkv.x, dbx, causal)
+					for _, g := range []*guarded{qkv, dout, out, stats, dqkv, probs, bias, dbias} {
 						g.check(t)
 					}
 					if first == nil {

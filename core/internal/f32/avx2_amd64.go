@@ -272,6 +272,36 @@ func normGradAVX2(dx []float32, x []float32, gamma []float32, dy []float32, mean
 //go:noescape
 func normGradGainAVX2(dgamma []float32, dbeta []float32, x []float32, dy []float32, mean float32, rstd float32)
 
+// stridedAVX2 is c[i][j] (+)= Σ_l a[i·rowA+l·colA]·b[j/16·panelB+l·rowB+j%16]; m, n and k are at least 1.
+//
+//go:noescape
+func stridedAVX2(m int, n int, k int, a *float32, rowA int, colA int, b *float32, rowB int, panelB int, c *float32, ldc int, accumulate int)
+
+// transposeRowsAVX2 packs n rows of k ≥ 8 floats as columns of panels [n/16][k][16]; what the last panel has beyond n is undefined.
+//
+//go:noescape
+func transposeRowsAVX2(n int, k int, src *float32, ld int, dst *float32)
+
+// attentionSoftmaxAVX2 is s = exp(x - peak) row by row with x = scale·s + bias (nil: none), 0 for keys that a row does not see. peak and sum are those of x and its exponentials over all blocks of keys so far, of which this is the first or a later one; keep is what sums of earlier blocks are to be multiplied by.
+//
+//go:noescape
+func attentionSoftmaxAVX2(rows int, n int, s *float32, ld int, scale float32, bias *float32, ldbias int, seen int, seenStep int, peak *float32, sum *float32, keep *float32, first int)
+
+// attentionGradAVX2 is, row by row, s = p = exp(scale·s + bias - peak)·inverse and dp = scale·p·(dp - delta), both 0 for keys that a row does not see. bias may be nil; so may dbias, to which p·(dp - delta) is added.
+//
+//go:noescape
+func attentionGradAVX2(rows int, n int, s *float32, dp *float32, ld int, scale float32, bias *float32, ldbias int, dbias *float32, lddbias int, seen int, seenStep int, peak *float32, inverse *float32, delta *float32)
+
+// rowDotsAVX2 is out[i] = Σ_j x[i][j]·y[i][j].
+//
+//go:noescape
+func rowDotsAVX2(rows int, n int, x *float32, ldx int, y *float32, ldy int, out *float32)
+
+// scaleRowsAVX2 is c[i][j] *= factor[i].
+//
+//go:noescape
+func scaleRowsAVX2(rows int, n int, c *float32, ldc int, factor *float32)
+
 // peakAVX2 does n rounds of 24 vector multiply-adds.
 //
 //go:noescape

@@ -88,10 +88,10 @@ func benchBytes(b *testing.B, bytes int, f func(p *Pool)) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	for _, s := range []struct{ b, n, heads, dh int }{{128, 17, 3, 64}, {128, 65, 3, 64}, {8, 50, 12, 64}, {8, 197, 12, 64}} {
+	for _, s := range []struct{ b, n, heads, dh int }{{128, 17, 3, 64}, {128, 65, 3, 32}, {8, 50, 12, 64}, {8, 197, 12, 64}, {2, 785, 12, 64}, {1, 3137, 3, 64}} {
 		d := s.heads * s.dh
 		qkv, dqkv := Alloc(s.b*s.n*3*d), Alloc(s.b*s.n*3*d)
-		out, dout, lse := Alloc(s.b*s.n*d), Alloc(s.b*s.n*d), Alloc(s.b*s.heads*s.n)
+		out, dout, stats := Alloc(s.b*s.n*d), Alloc(s.b*s.n*d), Alloc(AttentionStats(s.b, s.n, s.heads))
 		r := newRand(1)
 		for _, x := range [][]float32{qkv, dout} {
 			for i := range x {
@@ -102,14 +102,14 @@ func BenchmarkAttention(b *testing.B) {
 		b.Run(fmt.Sprintf("%dx%dx%d/forward", s.b, s.n, s.heads), func(b *testing.B) {
 			benchLevels(b, 2*product, func(b *testing.B, p *Pool) {
 				for b.Loop() {
-					AttentionForward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, lse, false)
+					AttentionForward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, stats, false)
 				}
 			})
 		})
 		b.Run(fmt.Sprintf("%dx%dx%d/backward", s.b, s.n, s.heads), func(b *testing.B) {
 			benchLevels(b, 5*product, func(b *testing.B, p *Pool) {
 				for b.Loop() {
-					AttentionBackward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, lse, dout, dqkv, nil, false)
+					AttentionBackward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, stats, dout, dqkv, nil, false)
 				}
 			})
 		})

@@ -26,6 +26,8 @@ var genericTable = table{
 	expSum: genericExpSum, expSumOnly: genericExpSumOnly, softmaxGrad: genericSoftmaxGrad,
 	norm: genericNorm, normGrad: genericNormGrad, normGradGain: genericNormGradGain,
 
+	attend: genericAttention,
+
 	peak: genericPeak, peakFlops: 16,
 }
 

@@ -37,6 +37,7 @@ var tableAVX2 = table{
 	add: addAVX2, sub: subAVX2, mul: mulAVX2, mulAdd: mulAddAVX2, axpy: axpyAVX2, scale: scaleAVX2, lerp: lerpAVX2, relu: reluAVX2, reluGrad: reluGradAVX2, gelu: geluAVX2, geluGrad: geluGradAVX2, quickGelu: quickGeluAVX2, quickGeluGrad: quickGeluGradAVX2, adamW: adamWAVX2, momentum: momentumAVX2,
 	sum: sumAVX2, dot: dotAVX2, dot32: dot32AVX2, max: maxAVX2, finite: finiteAVX2, addRows: addRowsAVX2, addRowsMul: addRowsMulAVX2,
 	expSum: expSumAVX2, expSumOnly: expSumOnlyAVX2, softmaxGrad: softmaxGradAVX2, norm: normAVX2, normGrad: normGradAVX2, normGradGain: normGradGainAVX2,
+	attend:    attentionAVX2,
 	peak:      peakAVX2,
 	peakFlops: 384,
 }
@@ -61,6 +62,7 @@ var tableAVX512 = table{
 	add: addAVX512, sub: subAVX512, mul: mulAVX512, mulAdd: mulAddAVX512, axpy: axpyAVX512, scale: scaleAVX512, lerp: lerpAVX512, relu: reluAVX512, reluGrad: reluGradAVX512, gelu: geluAVX512, geluGrad: geluGradAVX512, quickGelu: quickGeluAVX512, quickGeluGrad: quickGeluGradAVX512, adamW: adamWAVX512, momentum: momentumAVX512,
 	sum: sumAVX512, dot: dotAVX512, dot32: dot32AVX512, max: maxAVX512, finite: finiteAVX512, addRows: addRowsAVX512, addRowsMul: addRowsMulAVX512,
 	expSum: expSumAVX512, expSumOnly: expSumOnlyAVX512, softmaxGrad: softmaxGradAVX512, norm: normAVX512, normGrad: normGradAVX512, normGradGain: normGradGainAVX512,
+	attend:    attentionAVX512,
 	peak:      peakAVX512,
 	peakFlops: 1536,
 }

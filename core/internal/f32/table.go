@@ -59,6 +59,8 @@ type table struct {
 	normGrad     func(dx, x, gamma, dy []float32, mean, rstd float32, add bool)
 	normGradGain func(dgamma, dbeta, x, dy []float32, mean, rstd float32)
 
+	attend attentionKernels
+
 	peak func(n int) // n rounds of peakFlops floating-point operations
 	// peakFlops is what one round of peak performs.
 	peakFlops int

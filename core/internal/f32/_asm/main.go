@@ -22,6 +22,7 @@ var (
 func main() {
 	level := flag.String("level", "", "avx2 or avx512")
 	flag.Parse()
+	attentionRows := 6
 	switch *level {
 	case "avx2":
 		w, suffix = 8, "AVX2"
@@ -29,6 +30,7 @@ func main() {
 		genPackCopy8(6, 16)
 	case "avx512":
 		w, suffix = 16, "AVX512"
+		attentionRows = 8
 		genTiles(14, 2)
 		genPackCopy16(14, 32)
 	default:
@@ -40,6 +42,7 @@ func main() {
 	genElementwise()
 	genReductions()
 	genRows()
+	genAttention(attentionRows)
 	genPeak()
 	if *level == "avx2" {
 		genPause()

@@ -1,0 +1,111 @@
+package core
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func sameFloats(t *testing.T, name string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) || len(want) == 0 {
+		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
+	}
+	for i, w := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(w) {
+			t.Fatalf("%s[%d] = %v, want the bits of %v", name, i, got[i], w)
+		}
+	}
+}
+
+// TestRecomputeBlocks: the same loss and gradients, bit for bit, from less memory,
+// with blocks whose weights are used twice.
+func TestRecomputeBlocks(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		const depth = 6
+		s := parametersOf(t, depth)
+		e := testEngine(t, threads)
+		plain := buildTransformer(t, e, s, tBatch, depth)
+		m, g := recordTransformer(e, s, tBatch, depth)
+		g.RecomputeBlocks()
+		var err error
+		if m.exe, err = g.Compile(m.loss); err != nil {
+			t.Fatal(err)
+		}
+		for run := range 2 { // the second run meets what the first left behind
+			if a, b := plain.run(t), m.run(t); a != b {
+				t.Fatalf("run %d: loss %v, recomputed %v", run, a, b)
+			}
+			for _, p := range plain.exe.Parameters() {
+				sameFloats(t, p.Name, m.exe.Grad(p), plain.exe.Grad(p))
+			}
+		}
+		activations := func(x *Executable) (size int) {
+			for _, m := range x.plan.grads {
+				size -= 4 * m.size
+			}
+			return size + x.Bytes()
+		}
+		if a, b := activations(plain.exe), activations(m.exe); 2*b > a {
+			t.Errorf("%d bytes of activations, %d with recomputation: want at most half", a, b)
+		}
+		if plain.exe.FLOPs() != m.exe.FLOPs() {
+			t.Errorf("model FLOPs changed from %v to %v", plain.exe.FLOPs(), m.exe.FLOPs())
+		}
+	}
+}
+
+// What happens inside a block may be read outside of it, in both passes, and an
+// operator with effects is not run again.
+func TestRecomputeReadFromOutside(t *testing.T) {
+	e := testEngine(t, 2)
+	calls := 0
+	build := func(recompute bool) (*Executable, *Node, *Node) {
+		g := NewGraph(e)
+		x := g.Input("x", Shape{2, 6}).RequireGrad()
+		for i := range x.Value() {
+			x.Value()[i] = float32(i)*0.3 - 1
+		}
+		var inner, y *Node
+		g.Block(func() {
+			inner = g.Gelu(x)
+			g.Block(func() { y = g.Mul(inner, g.Gelu(inner)) })
+			y = g.External(External{
+				Name:     "counted",
+				Forward:  func(in, out [][]float32) error { calls++; copy(out[0], in[0]); return nil },
+				Backward: func(in, out, gout, gin [][]float32) error { copy(gin[0], gout[0]); return nil },
+			}, []*Node{y}, []Shape{{2, 6}})[0]
+			y = g.Mul(g.Gelu(y), inner)
+		})
+		loss := g.Sum(g.Mul(y, g.Mul(inner, inner)))
+		if recompute {
+			g.RecomputeBlocks()
+		}
+		exe, err := g.Compile(loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := exe.Run(); err != nil {
+			t.Fatal(err)
+		}
+		return exe, x, loss
+	}
+	plain, x, loss := build(false)
+	again, x2, loss2 := build(true)
+	if loss.Value()[0] != loss2.Value()[0] {
+		t.Errorf("loss %v, recomputed %v", loss.Value()[0], loss2.Value()[0])
+	}
+	sameFloats(t, "gradient", again.GradOf(x2), plain.GradOf(x))
+	if calls != 2 {
+		t.Errorf("the external operator ran %d times in two runs", calls)
+	}
+	var names []string
+	for _, s := range again.plan.steps {
+		if s.again {
+			names = append(names, s.name())
+		}
+	}
+	if got := strings.Join(names, ", "); strings.Count(got, "gelu again") != 3 || strings.Contains(got, "counted") {
+		t.Errorf("run again: %s; want the three GELUs and no external operator", got)
+	}
+}
