@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/vittool/vittool/data/pixels"
@@ -274,10 +273,18 @@ func (l *Loader) dispatch() {
 	}
 }
 
+// worker renders samples with memory that it keeps.
+type worker struct {
+	renderer
+	loader *Loader
+	reader reader
+	part   pixels.Image // what was decoded last
+}
+
 // work renders samples until there are no more.
 func (l *Loader) work() {
 	defer l.group.Done()
-	var r renderer
+	w := worker{loader: l, reader: newReader(l.source)}
 	for {
 		var j job
 		var ok bool
@@ -289,7 +296,7 @@ func (l *Loader) work() {
 		case <-l.quit:
 			return
 		}
-		l.sample(&r, j.batch, j.index)
+		w.sample(j.batch, j.index)
 		if j.batch.pending.Add(-1) == 0 {
 			j.batch.done <- struct{}{}
 		}
@@ -299,8 +306,8 @@ func (l *Loader) work() {
 // sample fills one place of a batch. The random numbers follow the id that
 // the order has for the place, even where another sample stands in for it:
 // a stand-in shows another crop than in its own place.
-func (l *Loader) sample(r *renderer, b *Batch, index int) {
-	out := &b.outcomes[index]
+func (w *worker) sample(b *Batch, index int) {
+	l, out := w.loader, &b.outcomes[index]
 	out.failed, out.err = out.failed[:0], nil
 	defer func() {
 		if p := recover(); p != nil {
@@ -310,12 +317,12 @@ func (l *Loader) sample(r *renderer, b *Batch, index int) {
 	place := b.first + index
 	own := b.state.order.at(place)
 	id := own
-	var m *pixels.Image
+	var p picture
 	for try := 0; ; try++ {
 		id = b.state.order.at(place + try)
 		b.IDs[index] = uint64(id)
 		var ok bool
-		if m, ok = l.cache.image(id); ok {
+		if p, ok = w.picture(b.state, id, own); ok {
 			break
 		}
 		out.failed = append(out.failed, id)
@@ -331,59 +338,50 @@ func (l *Loader) sample(r *renderer, b *Batch, index int) {
 	for i := range l.views {
 		v := &l.views[i]
 		n := l.channels * v.Height * v.Width
-		b.Geometry[i][index] = r.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], m, own, b.Step)
+		b.Geometry[i][index] = w.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], &p, own, b.Step)
 	}
 }
 
-// cache remembers decoded images within a budget, and which ids are
-// unreadable, so that neither is read again.
-type cache struct {
-	source Source
-	budget int64
-	used   atomic.Int64
-	images []atomic.Pointer[pixels.Image] // nil without a budget
-
-	mu       sync.RWMutex
-	problems map[int]error
-}
-
-func newCache(source Source, budget int64) *cache {
-	c := &cache{source: source, budget: budget, problems: map[int]error{}}
-	if budget > 0 {
-		c.images = make([]atomic.Pointer[pixels.Image], source.Len())
-	}
-	return c
-}
-
-func (c *cache) image(id int) (*pixels.Image, bool) {
-	if c.images != nil {
-		if m := c.images[id].Load(); m != nil {
-			return m, true
-		}
+// picture returns the image id, or the part that its views show with the
+// random numbers of own; false where it cannot be read.
+//
+// What is wrong with a file has to be found at its first reading, whatever part
+// of it that needs: a run that is resumed must skip the same files as one that
+// never stopped.
+func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
+	c := w.loader.cache
+	if m, ok := c.image(id); ok {
+		return wholePicture(&m), true
 	}
 	if c.problem(id) != nil {
-		return nil, false
+		return picture{}, false
 	}
-	m, err := c.source.Image(id)
+	width, height, err := w.reader.open(id)
 	if err != nil {
-		c.mu.Lock()
-		c.problems[id] = err
-		c.mu.Unlock()
-		return nil, false
+		c.fail(id, err)
+		return picture{}, false
 	}
-	if c.images != nil {
-		size := int64(len(m.Pix))
-		if c.used.Add(size) <= c.budget {
-			c.images[id].Store(m)
-		} else {
-			c.used.Add(-size)
-		}
+	box := pixels.Rect{W: width, H: height}
+	keep := c.room(width * height * w.loader.channels)
+	if !keep {
+		box = w.union(state, width, height, own)
 	}
-	return m, true
+	if err := w.reader.part(&w.part, box, !c.checked(id)); err != nil {
+		c.fail(id, err)
+		return picture{}, false
+	}
+	c.check(id)
+	if keep {
+		c.put(id, &w.part)
+	}
+	return picture{Image: w.part, left: box.Left, top: box.Top, w: width, h: height}, true
 }
 
-func (c *cache) problem(id int) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.problems[id]
+// union is the smallest box that holds what all views need.
+func (w *worker) union(state *epochState, width, height, id int) pixels.Rect {
+	var all pixels.Rect
+	for i := range w.loader.views {
+		all = all.Union(w.read(&w.loader.views[i], state.draws[i], width, height, id))
+	}
+	return all
 }

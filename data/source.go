@@ -170,27 +170,20 @@ func (s *fileSet) place(id int) string {
 	return s.where(id)
 }
 
-// buffers recycles the memory that files are read into.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// readers recycles what Image reads with.
+var readers = sync.Pool{New: func() any { return &fileReader{} }}
 
 func (s *fileSet) Image(id int) (*pixels.Image, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	b, err := s.read(id, *buf)
-	if cap(b) > cap(*buf) && cap(b) <= 64<<20 {
-		*buf = b[:0]
-	}
+	r := readers.Get().(*fileReader)
+	defer readers.Put(r)
+	r.set = s
+	w, h, err := r.open(id)
 	if err != nil {
-		e := pathError(s.place(id), err)
-		e.Hint = ""
-		if s.listed != nil {
-			e.Hint = s.listed(id)
-		}
-		return nil, e
+		return nil, err
 	}
-	m, err := decode.Decode(b, s.options.decode())
-	if err != nil {
-		return nil, &Error{Path: s.place(id), Problem: "cannot be decoded", Err: err}
+	m := &pixels.Image{}
+	if err := r.part(m, pixels.Rect{W: w, H: h}, true); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -284,32 +284,67 @@ func at(stream *core.RNG, id int) core.RNG {
 	return r
 }
 
+// picture is an image, or as much of it as its views show.
+type picture struct {
+	pixels.Image
+	left, top int // of the part that there is
+	w, h      int // of the whole
+}
+
+// wholePicture is a picture of which all is there.
+func wholePicture(m *pixels.Image) picture { return picture{Image: *m, w: m.W, h: m.H} }
+
 // renderer makes views. One per goroutine.
 type renderer struct {
 	resizer pixels.Resizer
 	blur    pixels.Blur
 	out     pixels.Image
 	scaled  pixels.Image
-	whole   pixels.Image // coloured before the crop
-	last    wholeImage   // what whole shows
+	whole   picture    // coloured before the crop
+	last    wholeImage // what whole shows
 	order   [4]pixels.JitterOp
 	rng     core.RNG // here, not on the stack, because the sampler takes an interface
 }
 
-// render writes a view of m as dst (C, H, W) and returns the part of m that
-// it shows. id chooses the random numbers, step those of the batch.
-func (r *renderer) render(dst []float32, v *view, d *draws, m *pixels.Image, id, step int) Box {
-	if v.colours.ColorsFirst && len(v.colours.Augmentations) > 0 {
-		m = r.coloured(v, d, m, id, step)
+// shown returns the box of a w x h image that a view is made of. id chooses
+// the random numbers.
+func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
+	g := v.geometry
+	if g.Crop != CropRandomResized {
+		return pixels.Rect{W: w, H: h}
 	}
-	box := r.place(v, d, m, id)
+	r.rng = at(d.crop, id)
+	return pixels.RandomResizedCrop(&r.rng, w, h, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
+}
+
+// read returns the box of a w x h image that a view needs: all of it where
+// colours come first, for some of them depend on the mean of the image.
+func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
+	if v.coloursFirst() {
+		return pixels.Rect{W: w, H: h}
+	}
+	return r.shown(v, d, w, h, id)
+}
+
+// coloursFirst reports whether the image is coloured before the crop.
+func (v *view) coloursFirst() bool {
+	return v.colours.ColorsFirst && len(v.colours.Augmentations) > 0
+}
+
+// render writes a view of p as dst (C, H, W) and returns the part of the image
+// that it shows. id chooses the random numbers, step those of the batch.
+func (r *renderer) render(dst []float32, v *view, d *draws, p *picture, id, step int) Box {
+	if v.coloursFirst() {
+		p = r.coloured(v, d, p, id, step)
+	}
+	box := r.place(v, r.shown(v, d, p.w, p.h, id), p)
 	for _, a := range v.geometry.Augmentations {
 		if a.Kind == Flip {
 			rng := at(d.flip, id)
 			box.Flip = rng.Float64() < a.P
 		}
 	}
-	if !v.colours.ColorsFirst {
+	if !v.coloursFirst() {
 		r.colour(&r.out, v, d, id, step)
 	}
 	v.normalize.Planes(dst, &r.out, box.Flip)
@@ -323,13 +358,14 @@ func (r *renderer) colour(m *pixels.Image, v *view, d *draws, id, step int) {
 	}
 }
 
-// coloured returns a copy of the whole image m with the augmentations of v.
+// coloured returns a copy of the whole image p with the augmentations of v.
 // Views that share colours follow each other, and share the copy.
-func (r *renderer) coloured(v *view, d *draws, m *pixels.Image, id, step int) *pixels.Image {
-	of := wholeImage{m, v.colours, id, step}
+func (r *renderer) coloured(v *view, d *draws, p *picture, id, step int) *picture {
+	of := wholeImage{p, v.colours, id, step}
 	if r.last != of {
-		pixels.Crop(&r.whole, m, m.Bounds())
-		r.colour(&r.whole, v, d, id, step)
+		pixels.Crop(&r.whole.Image, &p.Image, p.Bounds())
+		r.whole.w, r.whole.h = p.w, p.h
+		r.colour(&r.whole.Image, v, d, id, step)
 		r.last = of
 	}
 	return &r.whole
@@ -337,33 +373,27 @@ func (r *renderer) coloured(v *view, d *draws, m *pixels.Image, id, step int) *p
 
 // wholeImage says what a coloured copy was made of.
 type wholeImage struct {
-	image    *pixels.Image
+	image    *picture
 	colours  *ViewSpec
 	id, step int
 }
 
-// place cuts the view out of m into r.out. Mirroring is left to the last
-// step, where it is free: every augmentation commutes with it.
-func (r *renderer) place(v *view, d *draws, m *pixels.Image, id int) Box {
-	g := v.geometry
-	box := Box{SourceH: m.H, SourceW: m.W}
-	switch g.Crop {
-	case CropRandomResized:
-		r.rng = at(d.crop, id)
-		c := pixels.RandomResizedCrop(&r.rng, m.W, m.H, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
-		r.resize(&r.out, m, c, v.Width, v.Height, v)
-		box.Top, box.Left, box.Height, box.Width = float64(c.Top), float64(c.Left), float64(c.H), float64(c.W)
-	case CropSquash:
-		r.resize(&r.out, m, m.Bounds(), v.Width, v.Height, v)
-		box.Height, box.Width = float64(m.H), float64(m.W)
-	case CropCentre:
-		w, h := cover(m.W, m.H, v.Width, v.Height, g.ResizeFactor)
-		r.resize(&r.scaled, m, m.Bounds(), w, h, v)
-		c := pixels.CentreCrop(w, h, v.Width, v.Height)
-		pixels.Crop(&r.out, &r.scaled, c)
-		sx, sy := float64(m.W)/float64(w), float64(m.H)/float64(h)
-		box.Top, box.Left, box.Height, box.Width = float64(c.Top)*sy, float64(c.Left)*sx, float64(c.H)*sy, float64(c.W)*sx
+// place scales the shown box of the image to r.out. Mirroring is left to the
+// last step, where it is free: every augmentation commutes with it.
+func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
+	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceH: p.h, SourceW: p.w}
+	part := shown
+	part.Left, part.Top = part.Left-p.left, part.Top-p.top
+	if v.geometry.Crop != CropCentre {
+		r.resize(&r.out, &p.Image, part, v.Width, v.Height, v)
+		return box
 	}
+	w, h := cover(p.w, p.h, v.Width, v.Height, v.geometry.ResizeFactor)
+	r.resize(&r.scaled, &p.Image, part, w, h, v)
+	c := pixels.CentreCrop(w, h, v.Width, v.Height)
+	pixels.Crop(&r.out, &r.scaled, c)
+	sx, sy := float64(p.w)/float64(w), float64(p.h)/float64(h)
+	box.Top, box.Left, box.Height, box.Width = float64(c.Top)*sy, float64(c.Left)*sx, float64(c.H)*sy, float64(c.W)*sx
 	return box
 }
 

@@ -14,10 +14,11 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"image/png"
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/image/bmp"
@@ -52,16 +53,16 @@ func prefix(magic string) func([]byte) bool {
 	return func(b []byte) bool { return bytes.HasPrefix(b, []byte(magic)) }
 }
 
-func formats() []format {
+var formats = sync.OnceValue(func() []format {
 	return []format{
-		{"JPEG", prefix("\xff\xd8\xff"), jpeg.DecodeConfig, decodeJPEG},
+		{"JPEG", prefix("\xff\xd8\xff"), stdjpeg.DecodeConfig, decodeJPEG},
 		{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG},
 		{"GIF", func(b []byte) bool { return prefix("GIF87a")(b) || prefix("GIF89a")(b) }, gif.DecodeConfig, decodeGIF},
 		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP},
 		{"TIFF", func(b []byte) bool { return prefix("II*\x00")(b) || prefix("MM\x00*")(b) }, tiffConfig, decodeTIFF},
 		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, bmp.DecodeConfig, decodeBMP},
 	}
-}
+})
 
 // Sniff names the format of a file by its first bytes, "" when it is none
 // that Decode reads. 18 bytes suffice.
@@ -75,40 +76,16 @@ func Sniff(head []byte) string {
 }
 
 // Decode reads a whole file held in memory. b is not modified and not kept.
-func Decode(b []byte, o Options) (m *pixels.Image, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			m, err = nil, fmt.Errorf("the decoder failed on this file: %v", p)
-		}
-	}()
-	if o.Channels == 0 {
-		o.Channels = 3
+func Decode(b []byte, o Options) (*pixels.Image, error) {
+	var d Decoder
+	if err := d.Open(b, o); err != nil {
+		return nil, err
 	}
-	if o.MaxPixels == 0 {
-		o.MaxPixels = DefaultMaxPixels
+	m := &pixels.Image{}
+	if err := d.Decode(m, d.Bounds(), true); err != nil {
+		return nil, err
 	}
-	for _, f := range formats() {
-		if !f.match(b) {
-			continue
-		}
-		cfg, err := f.config(bytes.NewReader(b))
-		if err != nil {
-			return nil, describe(f.name, "header", err)
-		}
-		if err := checkSize(cfg.Width, cfg.Height, o.MaxPixels); err != nil {
-			return nil, fmt.Errorf("%s %w", f.name, err)
-		}
-		r, err := f.decode(b, o)
-		if err != nil {
-			return nil, describe(f.name, "data", err)
-		}
-		m, err := r.to(o.Channels)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		}
-		return orient(m, r.orientation), nil
-	}
-	return nil, notAnImage(b)
+	return m, nil
 }
 
 func checkSize(w, h int, limit int64) error {
@@ -156,8 +133,9 @@ func isText(head []byte) bool {
 	return false
 }
 
+// decodeJPEG reads what package jpeg leaves to others: progressive files, CMYK.
 func decodeJPEG(b []byte, _ Options) (*raster, error) {
-	m, err := jpeg.Decode(bytes.NewReader(b))
+	m, err := stdjpeg.Decode(bytes.NewReader(b))
 	if err != nil {
 		return nil, err
 	}

@@ -111,8 +111,8 @@ func TestFormats(t *testing.T) {
 }
 
 // TestPillow compares with what Pillow 13 read from the same files; its
-// answers lie beside them as PNG. JPEG may differ by the rounding of the
-// inverse cosine transform, everything else not at all.
+// answers lie beside them as PNG. A JPEG that is not package jpeg's may differ
+// by the rounding of the inverse cosine transform, everything else not at all.
 func TestPillow(t *testing.T) {
 	truths, err := filepath.Glob("testdata/*.*.png")
 	if err != nil || len(truths) < 20 {
@@ -121,7 +121,7 @@ func TestPillow(t *testing.T) {
 	for _, truth := range truths {
 		name := strings.TrimSuffix(truth, ".png")
 		tolerance := 0
-		if strings.HasSuffix(name, ".jpg") {
+		if strings.HasSuffix(name, "progressive.jpg") || strings.HasSuffix(name, "cmyk.jpg") {
 			tolerance = 3
 		}
 		var got, want *pixels.Image

@@ -103,38 +103,53 @@ func Orientation(b []byte) int {
 	return upright
 }
 
-// orient turns the picture upright.
-func orient(m *pixels.Image, orientation int) *pixels.Image {
-	if orientation < 2 || orientation > 8 {
-		return m
+// turned reports whether a stored picture of an orientation isn't upright.
+func turned(orientation int) bool { return orientation >= 2 && orientation <= 8 }
+
+// storedAt returns where the pixel (x, y) of an upright picture of w x h lies
+// in the stored one.
+func storedAt(x, y, w, h, orientation int) (sx, sy int) {
+	switch orientation {
+	case 2:
+		return w - 1 - x, y
+	case 3:
+		return w - 1 - x, h - 1 - y
+	case 4:
+		return x, h - 1 - y
+	case 5:
+		return y, x
+	case 6:
+		return y, w - 1 - x
+	case 7:
+		return h - 1 - y, w - 1 - x
+	case 8:
+		return h - 1 - y, x
 	}
+	return x, y
+}
+
+// storedBox returns the box of the stored picture that a box of the upright
+// one, of w x h, shows.
+func storedBox(box pixels.Rect, w, h, orientation int) pixels.Rect {
+	x0, y0 := storedAt(box.Left, box.Top, w, h, orientation)
+	x1, y1 := storedAt(box.Left+box.W-1, box.Top+box.H-1, w, h, orientation)
+	return pixels.Rect{Left: min(x0, x1), Top: min(y0, y1), W: max(x0, x1) - min(x0, x1) + 1, H: max(y0, y1) - min(y0, y1) + 1}
+}
+
+// orient writes the stored picture m to dst, upright.
+func orient(dst, m *pixels.Image, orientation int) {
 	w, h, c := m.W, m.H, m.C
-	ow, oh := w, h
 	if orientation >= 5 {
-		ow, oh = h, w
+		w, h = h, w
 	}
-	out := pixels.New(ow, oh, c)
-	for y := range oh {
-		for x := range ow {
-			var sx, sy int
-			switch orientation {
-			case 2:
-				sx, sy = w-1-x, y
-			case 3:
-				sx, sy = w-1-x, h-1-y
-			case 4:
-				sx, sy = x, h-1-y
-			case 5:
-				sx, sy = y, x
-			case 6:
-				sx, sy = y, h-1-x
-			case 7:
-				sx, sy = w-1-y, h-1-x
-			case 8:
-				sx, sy = w-1-y, x
-			}
-			copy(out.Pix[(y*ow+x)*c:][:c], m.Pix[(sy*w+sx)*c:])
+	dst.Reset(w, h, c)
+	for y := range h {
+		sx, sy := storedAt(0, y, w, h, orientation)
+		ex, ey := storedAt(1, y, w, h, orientation)
+		from, step := (sy*m.W+sx)*c, ((ey-sy)*m.W+ex-sx)*c
+		to := dst.Row(y)
+		for x := range w {
+			copy(to[x*c:(x+1)*c], m.Pix[from+x*step:])
 		}
 	}
-	return out
 }

@@ -123,10 +123,8 @@ func (r *raster) to(channels int) (*pixels.Image, error) {
 		case r.model == modelRGB || m.C == 3:
 			return m, nil
 		case r.model == modelGray || m.C == 1:
-			out := pixels.New(m.W, m.H, 3)
-			for i, v := range m.Pix {
-				out.Pix[3*i], out.Pix[3*i+1], out.Pix[3*i+2] = v, v, v
-			}
+			out := &pixels.Image{}
+			spread(out, m)
 			return out, nil
 		case r.model == modelRGBA:
 			return first(m, 3), nil
@@ -139,6 +137,15 @@ func (r *raster) to(channels int) (*pixels.Image, error) {
 		}
 	}
 	return nil, fmt.Errorf("the image has %d channels and data.channels is %d", m.C, channels)
+}
+
+// spread makes three equal channels of one.
+func spread(dst, m *pixels.Image) {
+	dst.Reset(m.W, m.H, 3)
+	for i, v := range m.Pix {
+		p := dst.Pix[3*i : 3*i+3 : 3*i+3]
+		p[0], p[1], p[2] = v, v, v
+	}
 }
 
 // first keeps the first c bands.

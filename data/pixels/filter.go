@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+
+	"github.com/vittool/vittool/data/internal/vec"
 )
 
 // Filter names a resampling kernel with Pillow's meaning: support grows with
@@ -91,23 +93,33 @@ func sinc(x float64) float64 {
 
 // precision is the number of fraction bits of a weight: 32 bits less 8 for
 // the pixel less 2 for the overshoot of bicubic and Lanczos.
-const precision = 22
+const precision = vec.Precision
 
 // taps is one axis of a resize: output o is the sum over i < n[o] of
 // weight[o*width+i] times input lo[o]+i.
 type taps struct {
-	width  int // stride of weight, the largest n
-	lo, n  []int32
-	weight []int64 // fixed point, precision fraction bits; zero beyond n
+	width   int // stride of weight, the largest n
+	lo, n   []int32
+	weight  []int64   // fixed point, precision fraction bits; zero beyond n
+	weight4 []int32   // the same for assembly
+	rgb     *vec.Taps // and arranged for rows of three channels
+	float   []float64 // (width)
 }
 
 // makeTaps computes Pillow's coefficients for in pixels becoming out.
 func makeTaps(in, out int, f Filter) *taps {
+	t := &taps{}
+	t.set(in, out, f)
+	return t
+}
+
+// set is makeTaps in memory that is used again.
+func (t *taps) set(in, out int, f Filter) {
 	scale := float64(in) / float64(out)
 	fs := math.Max(scale, 1)
 	support := f.radius() * fs
 	inv := 1 / fs
-	t := &taps{lo: make([]int32, out), n: make([]int32, out)}
+	t.lo, t.n, t.width = grow(t.lo, out), grow(t.n, out), 0
 	bound := func(o int) (c float64, lo, hi int) {
 		c = float64((float64(o) + 0.5) * scale)
 		return c, max(int(c-support+0.5), 0), min(int(c+support+0.5), in)
@@ -117,8 +129,10 @@ func makeTaps(in, out int, f Filter) *taps {
 		t.lo[o], t.n[o] = int32(lo), int32(hi-lo)
 		t.width = max(t.width, hi-lo)
 	}
-	t.weight = make([]int64, out*t.width)
-	w := make([]float64, t.width)
+	t.weight = grow(t.weight, out*t.width)
+	clear(t.weight)
+	t.float = grow(t.float, t.width)
+	w := t.float
 	for o := range out {
 		c, lo, hi := bound(o)
 		var sum float64
@@ -134,7 +148,20 @@ func makeTaps(in, out int, f Filter) *taps {
 			t.weight[o*t.width+i] = int64(math.Trunc(fixed + math.Copysign(0.5, v)))
 		}
 	}
-	return t
+	if !vec.Assembly() {
+		return
+	}
+	t.weight4 = grow(t.weight4, len(t.weight))
+	for i, v := range t.weight {
+		t.weight4[i] = int32(v)
+	}
+	if t.rgb == nil {
+		t.rgb = &vec.Taps{}
+	}
+	t.rgb.Reset(out, t.width)
+	for o := range out {
+		t.rgb.Set(o, int(t.lo[o]), t.weight[o*t.width:][:t.n[o]])
+	}
 }
 
 // Coefficients are kept between calls because small images are resized from
@@ -152,14 +179,21 @@ var (
 	tapCacheUsed atomic.Int64
 )
 
-func tapsFor(in, out int, f Filter) *taps {
+// tapsFor returns the coefficients from the cache or else, computed, in own.
+func tapsFor(in, out int, f Filter, own *taps) *taps {
 	key := tapKey{in, out, f}
+	if tapCacheUsed.Load() >= tapCacheWeights { // full: what is not there will not be
+		if t, ok := tapCache.Load(key); ok {
+			return t.(*taps)
+		}
+		own.set(in, out, f)
+		return own
+	}
 	if t, ok := tapCache.Load(key); ok {
 		return t.(*taps)
 	}
 	t := makeTaps(in, out, f)
-	if tapCacheUsed.Add(int64(len(t.weight))) <= tapCacheWeights {
-		tapCache.Store(key, t)
-	}
+	tapCache.Store(key, t)
+	tapCacheUsed.Add(int64(len(t.weight)))
 	return t
 }

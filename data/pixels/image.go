@@ -50,6 +50,15 @@ func (r Rect) In(w, h int) bool {
 	return r.H > 0 && r.W > 0 && r.Top >= 0 && r.Left >= 0 && r.Top+r.H <= h && r.Left+r.W <= w
 }
 
+// Union is the smallest box that holds r and s; an empty one holds nothing.
+func (r Rect) Union(s Rect) Rect {
+	if r.W == 0 || r.H == 0 {
+		return s
+	}
+	top, left := min(r.Top, s.Top), min(r.Left, s.Left)
+	return Rect{Top: top, Left: left, H: max(r.Top+r.H, s.Top+s.H) - top, W: max(r.Left+r.W, s.Left+s.W) - left}
+}
+
 func (r Rect) String() string {
 	return fmt.Sprintf("%dx%d at (%d,%d)", r.W, r.H, r.Left, r.Top)
 }

@@ -49,7 +49,7 @@ func TestResizeAgreesWithItsDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var r Resizer
 	var got Image
-	for range 400 {
+	for range 1500 {
 		c := 1 + rng.IntN(5)
 		m := New(1+rng.IntN(40), 1+rng.IntN(40), c)
 		for i := range m.Pix {

@@ -1,14 +1,22 @@
 package pixels
 
+import "github.com/vittool/vittool/data/internal/vec"
+
 // Resizer scales images as Pillow does: horizontal pass first, rounded to 8
 // bits, then the vertical pass; a pass whose size does not change is left
 // out. It holds scratch memory, so one per goroutine; the zero value is
 // ready.
 //
-// Two pixels share each 64-bit integer (low and high half, as signed sums),
-// so one multiply serves both: the horizontal pass pairs two rows, the
-// vertical pass pairs the left and the right half of a row.
+// Where there is assembly, RGB goes through it. Otherwise two pixels share
+// each 64-bit integer (low and high half, as signed sums), so one multiply
+// serves both: the horizontal pass pairs two rows, the vertical pass pairs the
+// left and the right half of a row.
 type Resizer struct {
+	across, down taps // of sizes that are not in the cache
+
+	mid []uint8 // (h, ow*3+1) filtered rows, for the assembly
+	pad []uint8 // (2, w*3 and more) rows at the end of the source's memory
+
 	pair  []int64 // (W*C) two source rows side by side in each element
 	row   []uint8 // (2, ow*C) the two rows just filtered
 	lanes []int64 // (h, half) filtered rows, halves paired
@@ -33,6 +41,9 @@ func (r *Resizer) Resize(dst, src *Image, box Rect, ow, oh int, f Filter) {
 	case f == Nearest:
 		dst.Reset(ow, oh, src.C)
 		r.nearest(dst, src, box)
+	case src.C == 3 && vec.Assembly():
+		dst.Reset(ow, oh, src.C)
+		r.convolveRGB(dst, src, box, f)
 	default:
 		dst.Reset(ow, oh, src.C)
 		r.convolve(dst, src, box, f)
@@ -77,7 +88,7 @@ func (r *Resizer) convolve(dst, src *Image, box Rect, f Filter) {
 			pairHalves(r.lanes[y*half:(y+1)*half], src.Pix[from:from+n])
 		}
 	} else {
-		tx := tapsFor(box.W, dst.W, f)
+		tx := tapsFor(box.W, dst.W, f, &r.across)
 		width := box.W * src.C
 		r.pair = grow(r.pair, width)
 		r.row = grow(r.row, 2*n)
@@ -113,7 +124,7 @@ func (r *Resizer) convolve(dst, src *Image, box Rect, f Filter) {
 	if !vertical {
 		return
 	}
-	ty := tapsFor(box.H, dst.H, f)
+	ty := tapsFor(box.H, dst.H, f, &r.down)
 	r.acc = grow(r.acc, half)
 	for o := range dst.H {
 		w := ty.weight[o*ty.width : o*ty.width+int(ty.n[o])]
@@ -235,14 +246,7 @@ func verticalRow(out []uint8, acc, rows, w []int64) {
 func split(v int64) (lo, hi uint8) {
 	l := int32(v)
 	h := int32((v - int64(l)) >> 32)
-	return clip(l >> precision), clip(h >> precision)
-}
-
-func clip(v int32) uint8 {
-	if uint32(v) > 255 {
-		return uint8(^v >> 31) // 0 below, 255 above
-	}
-	return uint8(v)
+	return vec.Clamp(l >> precision), vec.Clamp(h >> precision)
 }
 
 func grow[T any](s []T, n int) []T {

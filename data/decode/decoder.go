@@ -1,0 +1,148 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/vittool/vittool/data/decode/jpeg"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// Decoder reads one file after the other, with memory that it keeps: the way
+// to read many. One goroutine may use it at a time; the zero value is ready.
+type Decoder struct {
+	options Options
+	jpeg    jpeg.Decoder
+
+	// One of the two holds the file that was opened.
+	fast  bool          // jpeg: its header was read, its pixels not yet
+	whole *pixels.Image // all of it, decoded and upright
+
+	orientation int
+	w, h        int // upright
+	stored      pixels.Image
+	colored     pixels.Image
+}
+
+// Open reads the header of a file held in memory, and all of it where its
+// format cannot be read in part. b must stay unchanged until it is decoded.
+func (d *Decoder) Open(b []byte, o Options) (err error) {
+	defer recovered(&err)
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = DefaultMaxPixels
+	}
+	d.options, d.fast, d.whole, d.orientation = o, false, nil, 1
+	list := formats()
+	for i := range list {
+		f := &list[i]
+		if !f.match(b) {
+			continue
+		}
+		if i == 0 && (o.Channels == 1 || o.Channels == 3) {
+			err := d.jpeg.Open(b)
+			if err == nil {
+				return d.openFast(b)
+			}
+			if !errors.Is(err, jpeg.ErrUnsupported) {
+				return describe(f.name, "header", err)
+			}
+		}
+		return d.openWhole(f, b)
+	}
+	return notAnImage(b)
+}
+
+// openFast goes on with a file that package jpeg reads.
+func (d *Decoder) openFast(b []byte) error {
+	w, h := d.jpeg.Size()
+	if err := checkSize(w, h, d.options.MaxPixels); err != nil {
+		return fmt.Errorf("JPEG %w", err)
+	}
+	d.fast, d.orientation = true, Orientation(jpegEXIF(b))
+	d.w, d.h = w, h
+	if d.orientation >= 5 {
+		d.w, d.h = h, w
+	}
+	return nil
+}
+
+func (d *Decoder) openWhole(f *format, b []byte) error {
+	cfg, err := f.config(bytes.NewReader(b))
+	if err != nil {
+		return describe(f.name, "header", err)
+	}
+	if err := checkSize(cfg.Width, cfg.Height, d.options.MaxPixels); err != nil {
+		return fmt.Errorf("%s %w", f.name, err)
+	}
+	r, err := f.decode(b, d.options)
+	if err != nil {
+		return describe(f.name, "data", err)
+	}
+	m, err := r.to(d.options.Channels)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	d.whole = &pixels.Image{}
+	if turned(r.orientation) {
+		orient(d.whole, m, r.orientation)
+	} else {
+		*d.whole = *m
+	}
+	d.w, d.h = d.whole.W, d.whole.H
+	return nil
+}
+
+// Bounds is the box of the whole upright picture.
+func (d *Decoder) Bounds() pixels.Rect { return pixels.Rect{W: d.w, H: d.h} }
+
+// Decode writes a box of the upright picture to dst, once for each Open.
+// Damage of a file outside of the box is only sure to be found where check
+// asks for it.
+func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, check bool) (err error) {
+	defer recovered(&err)
+	switch {
+	case d.whole != nil && box == d.Bounds():
+		*dst, d.whole = *d.whole, nil
+		return nil
+	case d.whole != nil:
+		pixels.Crop(dst, d.whole, box)
+		return nil
+	case !d.fast:
+		return errors.New("decode: no file is open")
+	}
+	// dst is the last of up to three steps: stored, colored, turned.
+	turn, recolor := turned(d.orientation), d.jpeg.Channels() != d.options.Channels
+	stored := dst
+	if turn || recolor {
+		stored = &d.stored
+	}
+	if err := d.jpeg.Decode(stored, storedBox(box, d.w, d.h, d.orientation), check); err != nil {
+		return describe("JPEG", "data", err)
+	}
+	colored := stored
+	if recolor {
+		colored = dst
+		if turn {
+			colored = &d.colored
+		}
+		if d.options.Channels == 1 {
+			pixels.Luma(colored, stored)
+		} else {
+			spread(colored, stored)
+		}
+	}
+	if turn {
+		orient(dst, colored, d.orientation)
+	}
+	return nil
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the decoder failed on this file: %v", p)
+	}
+}

@@ -1,0 +1,201 @@
+package jpeg
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/vittool/vittool/data/internal/vec"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// Decoder reads one file after the other with memory that it keeps. One
+// goroutine may use it at a time; the zero value is ready.
+type Decoder struct {
+	header
+	file   []byte
+	quant  [4][64]uint16 // in the order of the stream
+	tables [2][4]huffman // DC, AC
+
+	bits   []byte // the scan without stuffing, then padding
+	ends   []int  // of the stretches between restart markers, in bits
+	planes [3]plane
+	color  Colors
+	units  []unit
+}
+
+// unit is a block of an MCU.
+type unit struct {
+	plane  *plane
+	dc, ac *huffman
+	quant  *[64]uint16
+	last   *int32 // first coefficient of the component's last block
+	h, v   int    // blocks of the component in an MCU
+	dx, dy int    // this one among them
+}
+
+// plane is the part of a component that is reconstructed: blocks bx0 <= x < bx1
+// and by0 <= y < by1.
+type plane struct {
+	Plane
+	bx0, bx1, by0, by1 int
+	last               int32
+}
+
+// Open reads the header of a file, which must stay unchanged until it is
+// decoded. The error wraps ErrUnsupported where the file is of a kind that
+// this package leaves to others.
+func (d *Decoder) Open(file []byte) error {
+	d.file = file
+	return d.readHeader(file)
+}
+
+// Size of the picture whose header was read.
+func (d *Decoder) Size() (w, h int) { return d.w, d.h }
+
+// Channels is 1 for a gray picture and 3 for one in colour.
+func (d *Decoder) Channels() int { return len(d.components) }
+
+// Decode writes the box of the picture to dst, 1 channel or RGB. Entropy-coded
+// data below the box is not looked at, unless whole asks for its errors too.
+func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, whole bool) error {
+	if !box.In(d.w, d.h) {
+		return fmt.Errorf("the box %v leaves the picture of %dx%d pixels", box, d.w, d.h)
+	}
+	if err := d.unstuff(d.file[d.scan:]); err != nil {
+		return err
+	}
+	if need := d.stretches(); len(d.ends) < need {
+		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, len(d.ends), need)
+	}
+	rows := d.plan(box)
+	if whole {
+		rows = d.mcusY
+	}
+	if err := d.entropy(rows); err != nil {
+		return err
+	}
+	n := len(d.components)
+	dst.Reset(box.W, box.H, n)
+	d.color.rgb = d.rgb
+	if n == 1 {
+		d.planes[0].cut(dst, box)
+		return nil
+	}
+	d.color.Convert(dst, box, &d.planes[0].Plane, &d.planes[1].Plane, &d.planes[2].Plane)
+	return nil
+}
+
+// stretches is the number of restart intervals.
+func (d *Decoder) stretches() int {
+	if d.interval == 0 {
+		return 1
+	}
+	return (d.mcusX*d.mcusY + d.interval - 1) / d.interval
+}
+
+// plan decides which blocks the box needs and returns the number of rows of
+// MCUs down to its bottom.
+func (d *Decoder) plan(box pixels.Rect) (rows int) {
+	d.units = d.units[:0]
+	for i := range d.components {
+		c := &d.components[i]
+		p := &d.planes[i]
+		*p = plane{Plane: Plane{Pix: p.Pix, W: c.w, H: c.ht, RX: c.rx, RY: c.ry}}
+		// Interpolation looks at the neighbours of a sample. One more keeps
+		// them in the plane wherever the picture has them.
+		x0, x1 := max(box.Left/c.rx-2, 0), min((box.Left+box.W-1)/c.rx+3, c.w)
+		y0, y1 := max(box.Top/c.ry-2, 0), min((box.Top+box.H-1)/c.ry+3, c.ht)
+		if c.rx == 1 {
+			x0, x1 = box.Left, box.Left+box.W
+		}
+		if c.ry == 1 {
+			y0, y1 = box.Top, box.Top+box.H
+		}
+		p.bx0, p.bx1, p.by0, p.by1 = x0/8, (x1+7)/8, y0/8, (y1+7)/8
+		p.X0, p.Y0 = 8*p.bx0, 8*p.by0
+		p.Stride = 8 * (p.bx1 - p.bx0)
+		n := p.Stride * 8 * (p.by1 - p.by0)
+		if cap(p.Pix) < n {
+			p.Pix = make([]uint8, n)
+		}
+		p.Pix = p.Pix[:n]
+		rows = max(rows, (p.by1+c.v-1)/c.v)
+		for j := range c.h * c.v {
+			d.units = append(d.units, unit{plane: p, dc: &d.tables[0][c.dc], ac: &d.tables[1][c.ac],
+				quant: c.quant, last: &p.last, h: c.h, v: c.v, dx: j % c.h, dy: j / c.h})
+		}
+	}
+	return rows
+}
+
+// entropy decodes rows of MCUs and transforms the blocks of the plan.
+func (d *Decoder) entropy(rows int) error {
+	var (
+		r    bitReader
+		coef [64]int16
+	)
+	left, stretch := 0, -1 // MCUs until the next restart
+	for my := range rows {
+		for mx := range d.mcusX {
+			if left == 0 {
+				if stretch >= 0 && r.past(d.ends[stretch]) {
+					return io.ErrUnexpectedEOF
+				}
+				stretch++
+				from := 0
+				if stretch > 0 {
+					from = d.ends[stretch-1]
+				}
+				r.start(d.bits, from)
+				for i := range d.components {
+					d.planes[i].last = 0
+				}
+				if left = d.interval; left == 0 {
+					left = d.mcusX * d.mcusY
+				}
+			}
+			left--
+			for i := range d.units {
+				u := &d.units[i]
+				diff, ok := r.dc(u.dc)
+				if !ok {
+					return d.blame(&r, stretch, errCode)
+				}
+				*u.last += diff
+				p := u.plane
+				bx, by := mx*u.h+u.dx, my*u.v+u.dy
+				if by < p.by0 || by >= p.by1 || bx < p.bx0 || bx >= p.bx1 {
+					if err := r.skip(u.ac); err != nil {
+						return d.blame(&r, stretch, err)
+					}
+					continue
+				}
+				k, err := r.block(u.ac, u.quant, &coef)
+				if err != nil {
+					return d.blame(&r, stretch, err)
+				}
+				dst := p.Pix[8*((by-p.by0)*p.Stride+bx-p.bx0):]
+				dc := int16(*u.last * int32(u.quant[0]))
+				if k == 1 {
+					vec.Flat(dst, p.Stride, dc)
+					continue
+				}
+				coef[0] = dc
+				vec.Inverse(dst, p.Stride, &coef)
+				coef = [64]int16{}
+			}
+			if r.past(d.ends[stretch]) {
+				return io.ErrUnexpectedEOF
+			}
+		}
+	}
+	return nil
+}
+
+// blame says that data is missing where an error came from reading past it.
+func (d *Decoder) blame(r *bitReader, stretch int, err error) error {
+	if r.past(d.ends[stretch]) {
+		return fmt.Errorf("%w (%w)", io.ErrUnexpectedEOF, err)
+	}
+	return err
+}

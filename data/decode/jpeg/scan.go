@@ -1,0 +1,223 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+var (
+	errPast = errors.New("a run of coefficients goes past the end of its block")
+	errCode = errors.New("the entropy-coded data has bits that are no code")
+)
+
+// natural is the place in a block, row by row, of the coefficient that is k-th
+// in the stream (figure A.6). Beyond 63 lies what an erroneous run reaches
+// before it is noticed.
+var natural = func() (t [128]uint8) {
+	order := [64]uint8{
+		0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
+		12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
+		35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+		58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+	}
+	for i := range t {
+		t[i] = 63
+	}
+	copy(t[:], order[:])
+	return t
+}()
+
+// padding is how far the decoder may read past the end of the data before it
+// looks: an MCU of the longest codes.
+const padding = maxBlocks*64*32/8 + 64
+
+// unstuff copies the entropy-coded data without the zero bytes that follow
+// 0xff, and notes where restart markers cut it. That the scan has an end is
+// found out here, before anything is decoded.
+func (d *Decoder) unstuff(b []byte) error {
+	d.bits, d.ends = d.bits[:0], d.ends[:0]
+	for {
+		i := bytes.IndexByte(b, 0xff)
+		if i < 0 || i+1 == len(b) {
+			return io.ErrUnexpectedEOF
+		}
+		d.bits = append(d.bits, b[:i]...)
+		m := b[i+1]
+		switch {
+		case m == 0:
+			d.bits = append(d.bits, 0xff)
+		case m == 0xff: // a fill byte: the marker is still to come
+			b = b[i+1:]
+			continue
+		case m&^7 == markerRST0 && d.interval > 0:
+			if int(m&7) != len(d.ends)&7 {
+				return fmt.Errorf("restart marker %d where number %d belongs", m&7, len(d.ends)&7)
+			}
+			d.ends = append(d.ends, len(d.bits))
+		default:
+			d.ends = append(d.ends, len(d.bits))
+			d.bits = append(d.bits, make([]byte, padding)...)
+			return nil
+		}
+		b = b[i+2:]
+	}
+}
+
+// bitReader is a place in the unstuffed data. The upper n bits of acc are the
+// next ones; those below may already hold some that follow.
+type bitReader struct {
+	buf []byte
+	acc uint64
+	n   uint
+	pos int // of the first byte that is not wholly in acc
+}
+
+func (r *bitReader) start(buf []byte, pos int) {
+	*r = bitReader{buf: buf, pos: pos}
+}
+
+// past reports whether more bits were taken than there are before end.
+func (r *bitReader) past(end int) bool { return r.pos*8-int(r.n) > end*8 }
+
+// fill makes sure of 56 bits.
+func (r *bitReader) fill() {
+	r.acc |= binary.BigEndian.Uint64(r.buf[r.pos:]) >> (r.n & 63)
+	r.pos += int((63 - r.n) >> 3)
+	r.n |= 56
+}
+
+// take consumes a signed value of size bits, 1..16.
+func (r *bitReader) take(size int) int32 {
+	v := extend(int32(r.acc>>(64-uint(size))), size)
+	r.acc <<= uint(size)
+	r.n -= uint(size)
+	return v
+}
+
+// dc reads the difference of a first coefficient.
+func (r *bitReader) dc(t *huffman) (int32, bool) {
+	if r.n < 32 {
+		r.fill()
+	}
+	e := t.entries[r.acc>>(64-lookupBits)]
+	size := int(e >> 16)
+	if e&entryLong != 0 {
+		symbol, n := t.long(int32(r.acc >> 48))
+		if n == 0 {
+			return 0, false
+		}
+		size = int(symbol)
+		e = uint32(n) | entryValue
+	}
+	r.acc <<= e & entryBits
+	r.n -= uint(e & entryBits)
+	if e&entryValue == 0 {
+		return int32(e) >> 16, true
+	}
+	if size == 0 {
+		return 0, true
+	}
+	return r.take(size), true
+}
+
+// block reads the coefficients of a block after the first one, multiplied by
+// their quantization steps, into coef, which is zero before. It returns how
+// far they reach: 1 means that there are none.
+func (r *bitReader) block(t *huffman, quant *[64]uint16, coef *[64]int16) (int, error) {
+	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
+	k := 1
+	for k < 64 {
+		if n < 32 {
+			acc |= binary.BigEndian.Uint64(buf[pos:]) >> (n & 63)
+			pos += int((63 - n) >> 3)
+			n |= 56
+		}
+		e := t.entries[acc>>(64-lookupBits)]
+		if e&entryKinds == 0 {
+			acc <<= e & entryBits
+			n -= uint(e & entryBits)
+			k += int(uint8(e >> 8))
+			coef[natural[k&127]&63] = int16((int32(e) >> 16) * int32(quant[k&63]))
+			k++
+			continue
+		}
+		run, size := int(uint8(e>>8)), uint(e>>16)
+		length := uint(e & entryBits)
+		if e&entryLong != 0 {
+			symbol, m := t.long(int32(acc >> 48))
+			if m == 0 {
+				return 0, errCode
+			}
+			run, size, length = int(symbol>>4), uint(symbol&15), uint(m)
+			if size == 0 && run != 15 {
+				e |= entryEnd
+			}
+		}
+		acc <<= length & 31
+		n -= length
+		if e&entryEnd != 0 {
+			break
+		}
+		k += run
+		if size > 0 {
+			v := extend(int32(acc>>((64-size)&63)), int(size))
+			acc <<= size & 63
+			n -= size
+			coef[natural[k&127]&63] = int16(v * int32(quant[k&63]))
+		}
+		k++
+	}
+	r.acc, r.n, r.pos = acc, n, pos
+	if k > 64 {
+		return 0, errPast
+	}
+	return k, nil
+}
+
+// skip is block for a part of the picture that nobody wants to see.
+func (r *bitReader) skip(t *huffman) error {
+	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
+	k := 1
+	for k < 64 {
+		if n < 32 {
+			acc |= binary.BigEndian.Uint64(buf[pos:]) >> (n & 63)
+			pos += int((63 - n) >> 3)
+			n |= 56
+		}
+		e := t.entries[acc>>(64-lookupBits)]
+		length := uint(e & entryBits)
+		if e&entryKinds == 0 {
+			acc <<= length
+			n -= length
+			k += int(uint8(e>>8)) + 1
+			continue
+		}
+		run, size := int(uint8(e>>8)), uint(e>>16)
+		if e&entryLong != 0 {
+			symbol, m := t.long(int32(acc >> 48))
+			if m == 0 {
+				return errCode
+			}
+			run, size, length = int(symbol>>4), uint(symbol&15), uint(m)
+			if size == 0 && run != 15 {
+				e |= entryEnd
+			}
+		}
+		if e&entryEnd != 0 {
+			acc <<= length & 31
+			n -= length
+			break
+		}
+		acc <<= (length + size) & 63
+		n -= length + size
+		k += run + 1
+	}
+	r.acc, r.n, r.pos = acc, n, pos
+	if k > 64 {
+		return errPast
+	}
+	return nil
+}

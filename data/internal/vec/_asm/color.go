@@ -1,0 +1,157 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// fraction is x*c/65536 of 16-bit values, rounded half up.
+func fraction(x VecVirtual, c Mem) VecVirtual {
+	hi, lo := YMM(), YMM()
+	VPMULHW(c, x, hi)
+	VPMULLW(c, x, lo)
+	VPSRLW(U8(15), lo, lo)
+	VPADDW(lo, hi, hi)
+	return hi
+}
+
+// genRGB writes the conversion of 16 pixels at a time. Products are kept to 16
+// bits by taking whole multiples out of the factors:
+//
+//	R = Y + Cr + 26345/65536 Cr
+//	G = Y - Cr + (18734 Cr - 22554 Cb)/65536
+//	B = Y + 2 Cb - 14942/65536 Cb
+func genRGB() {
+	TEXT("rgbAVX2", NOSPLIT, "func(out, luma, cb, cr *uint8, n int)")
+	Pragma("noescape")
+	Doc("rgbAVX2 converts n pixels, a multiple of 16.")
+	out := Load(Param("out"), GP64())
+	luma := Load(Param("luma"), GP64())
+	cb := Load(Param("cb"), GP64())
+	cr := Load(Param("cr"), GP64())
+	n := Load(Param("n"), GP64())
+
+	red, blue := pair("redOfCr", 26345, 26345), pair("blueOfCb", -14942, -14942)
+	green := pair("greenOfCbCr", -22554, 18734)
+	centre, half := pair("centre", 128, 128), all("halfColor", 1<<15)
+	// The three colours of 16 pixels, spread over three registers.
+	var spread [3][3]Mem
+	for c := range 3 {
+		for part := range 3 {
+			values := make([]int, 16)
+			for i := range values {
+				values[i] = -1
+				if at := 16*part + i; at%3 == c {
+					values[i] = at / 3
+				}
+			}
+			spread[c][part] = bytesOf("spread"+string(rune('0'+c))+string(rune('0'+part)), values...)
+		}
+	}
+
+	Label("pixels")
+	y, b, r := YMM(), YMM(), YMM()
+	VPMOVZXBW(Mem{Base: luma}, y)
+	VPMOVZXBW(Mem{Base: cb}, b)
+	VPMOVZXBW(Mem{Base: cr}, r)
+	VPSUBW(centre, b, b)
+	VPSUBW(centre, r, r)
+
+	lo, hi := YMM(), YMM()
+	VPUNPCKLWD(r, b, lo)
+	VPUNPCKHWD(r, b, hi)
+	for _, v := range []VecVirtual{lo, hi} {
+		VPMADDWD(green, v, v)
+		VPADDD(half, v, v)
+		VPSRAD(U8(16), v, v)
+	}
+	g := YMM()
+	VPACKSSDW(hi, lo, g)
+	VPADDW(y, g, g)
+	VPSUBW(r, g, g)
+
+	rr := addW(addW(fraction(r, red), r), y)
+	bb := addW(fraction(b, blue), y)
+	VPADDW(b, bb, bb)
+	VPADDW(b, bb, bb)
+
+	var colour [3]VecVirtual
+	for i, v := range []VecVirtual{rr, g, bb} {
+		x := XMM()
+		VEXTRACTI128(U8(1), v, x)
+		colour[i] = XMM()
+		VPACKUSWB(x, v.AsX(), colour[i])
+	}
+	for part := range 3 {
+		var sum VecVirtual
+		for c := range 3 {
+			x := XMM()
+			VPSHUFB(spread[c][part], colour[c], x)
+			if c == 0 {
+				sum = x
+			} else {
+				VPOR(x, sum, sum)
+			}
+		}
+		VMOVDQU(sum, Mem{Base: out, Disp: 16 * part})
+	}
+	ADDQ(U8(16), luma)
+	ADDQ(U8(16), cb)
+	ADDQ(U8(16), cr)
+	ADDQ(U8(48), out)
+	SUBQ(U8(16), n)
+	JNZ(LabelRef("pixels"))
+	VZEROUPPER()
+	RET()
+}
+
+// genInterpolate writes the inner part of a doubled row, 16 samples at a time;
+// near and far point at the first sample that has both neighbours.
+func genInterpolate(name string, vertical bool) {
+	TEXT(name, NOSPLIT, "func(dst, near, far *uint8, n int)")
+	Pragma("noescape")
+	Doc(name + " doubles n samples, a multiple of 16, whose neighbours can be read.")
+	dst := Load(Param("dst"), GP64())
+	near := Load(Param("near"), GP64())
+	far := Load(Param("far"), GP64())
+	n := Load(Param("n"), GP64())
+	var down, up Mem
+	shift := uint8(2)
+	if vertical {
+		down, up, shift = pair("roundEven8", 8, 8), pair("roundOdd7", 7, 7), 4
+	} else {
+		down, up = pair("roundEven1", 1, 1), pair("roundOdd2", 2, 2)
+	}
+	label := "samples" + name
+	Label(label)
+	at := func(d int) VecVirtual {
+		v := YMM()
+		VPMOVZXBW(Mem{Base: near, Disp: d}, v)
+		if vertical {
+			f := YMM()
+			VPMOVZXBW(Mem{Base: far, Disp: d}, f)
+			t := addW(v, v)
+			VPADDW(v, t, t)
+			VPADDW(f, t, t)
+			return t
+		}
+		return v
+	}
+	last, this, next := at(-1), at(0), at(1)
+	t := addW(this, this)
+	VPADDW(this, t, t)
+	even, odd := addW(addW(last, t), down), addW(addW(next, t), up)
+	VPSRLW(U8(shift), even, even)
+	VPSRLW(U8(shift), odd, odd)
+	VPSLLW(U8(8), odd, odd)
+	VPOR(odd, even, even)
+	VMOVDQU(even, Mem{Base: dst})
+	ADDQ(U8(16), near)
+	ADDQ(U8(16), far)
+	ADDQ(U8(32), dst)
+	SUBQ(U8(16), n)
+	JNZ(LabelRef(label))
+	VZEROUPPER()
+	RET()
+}

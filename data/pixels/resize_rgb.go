@@ -1,0 +1,43 @@
+package pixels
+
+import "github.com/vittool/vittool/data/internal/vec"
+
+// convolveRGB is convolve for three channels, by way of vec.
+func (r *Resizer) convolveRGB(dst, src *Image, box Rect, f Filter) {
+	n := 3 * dst.W
+	rows, stride := src.Pix[3*(box.Top*src.W+box.Left):], 3*src.W
+	if box.W != dst.W {
+		tx := tapsFor(box.W, dst.W, f, &r.across)
+		r.mid = grow(r.mid, box.H*(n+1))
+		r.horizontal(rows, stride, box, n, tx.rgb)
+		rows, stride = r.mid, n+1
+	}
+	if box.H == dst.H {
+		for y := range dst.H {
+			copy(dst.Row(y), rows[y*stride:])
+		}
+		return
+	}
+	ty := tapsFor(box.H, dst.H, f, &r.down)
+	for o := range dst.H {
+		vec.Vertical(dst.Row(o), rows[int(ty.lo[o])*stride:], stride, ty.weight4[o*ty.width:][:ty.n[o]])
+	}
+}
+
+// horizontal filters the rows of the box, two at a time, into r.mid. vec reads
+// past what it needs, so rows that end with the source's memory are copied.
+func (r *Resizer) horizontal(rows []uint8, stride int, box Rect, n int, t *vec.Taps) {
+	need := max(int(t.First[len(t.First)-1])+t.Reach(), 3*box.W)
+	r.pad = grow(r.pad, 2*need)
+	for y := 0; y < box.H; y += 2 {
+		z := min(y+1, box.H-1)
+		a, b := rows[y*stride:], rows[z*stride:]
+		if len(b) < need {
+			for i, row := range [][]uint8{a, b} {
+				copy(r.pad[i*need:(i+1)*need], row[:3*box.W])
+			}
+			a, b = r.pad[:need], r.pad[need:]
+		}
+		vec.Horizontal(r.mid[y*(n+1):][:n+1], r.mid[z*(n+1):][:n+1], a, b, t)
+	}
+}
