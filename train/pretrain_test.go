@@ -51,7 +51,11 @@ func small(t *testing.T) *configs.Config {
 // its own folder.
 func smallOf(t *testing.T, objective string) *configs.Config {
 	t.Helper()
-	loaded, err := configs.Load(configs.Request{Configs: []string{filepath.Join("..", "objectives", objective, "testdata", "small.yaml")}})
+	settings := filepath.Join("..", "objectives", objective, "testdata", "small.yaml")
+	if _, err := os.Stat(settings); errors.Is(err, os.ErrNotExist) {
+		t.Skipf("there is no %s to make the objective small with", settings)
+	}
+	loaded, err := configs.Load(configs.Request{Configs: []string{settings}})
 	if err != nil {
 		t.Fatal(err)
 	}
