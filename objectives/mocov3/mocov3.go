@@ -22,6 +22,7 @@ type MoCoV3 struct {
 	Momentum    float64   `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
 	MomentumCos bool      `option:"momentum_cos" help:"a cosine over the run takes the momentum to 1"`
 	FreezeStem  bool      `option:"stop_grad_conv1" help:"the random patch embedding is not trained, which keeps training stable"`
+	CropSize    int       `option:"crop_size" min:"0" help:"side of the crops in pixels; 0: the image size of the model"`
 	CropScale   []float64 `option:"crop_scale" above:"0" max:"1" help:"smallest and largest share of the image that a crop covers"`
 	Jitter      []float64 `option:"color_jitter" min:"0" help:"strength of changes of brightness, contrast, saturation and hue (at most 0.5)"`
 	JitterShare float64   `option:"color_jitter_probability" min:"0" max:"1" help:"share of the crops whose colours change"`
@@ -127,6 +128,12 @@ func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 	}
 	if o.Solarize[v] > 0 {
 		options = append(options, sdk.Solarize(o.Solarize[v]))
+	}
+	if patch := int(b.Backbone().GetPatch()); o.CropSize > 0 {
+		if o.CropSize%patch != 0 {
+			b.Failf("crop_size %d is no multiple of the patch size %d", o.CropSize, patch)
+		}
+		options = append(options, sdk.Size(o.CropSize, o.CropSize))
 	}
 	return b.View(fmt.Sprintf("crop_%d", v+1), append(options, sdk.Flip(.5))...)
 }

@@ -30,6 +30,7 @@ type SiT struct {
 	Align   int      `option:"drop_align" min:"1" help:"rectangles begin and end at multiples of so many pixels"`
 	Fill    []string `option:"drop_type" choices:"zeros,noise,copy" help:"what is painted, one of the list for each crop: zeros (the mean colour), noise, copy (pieces from elsewhere in the crop)"`
 
+	CropSize    int       `option:"crop_size" min:"0" help:"side of the crops in pixels; 0: the image size of the model"`
 	CropScale   []float64 `option:"crop_scale" above:"0" max:"1" help:"smallest and largest share of the image that a crop covers"`
 	Jitter      []float64 `option:"color_jitter" min:"0" help:"strength of changes of brightness, contrast, saturation and hue (at most 0.5)"`
 	JitterShare float64   `option:"color_jitter_probability" min:"0" max:"1" help:"share of the crops whose colours change"`
@@ -140,6 +141,12 @@ func (o *SiT) crop(b *sdk.Builder, v int) sdk.View {
 	}
 	if o.Solarize[v] > 0 {
 		options = append(options, sdk.Solarize(o.Solarize[v]))
+	}
+	if patch := int(b.Backbone().GetPatch()); o.CropSize > 0 {
+		if o.CropSize%patch != 0 {
+			b.Failf("crop_size %d is no multiple of the patch size %d", o.CropSize, patch)
+		}
+		options = append(options, sdk.Size(o.CropSize, o.CropSize))
 	}
 	return b.View(fmt.Sprintf("crop_%d", v+1), options...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -387,4 +388,53 @@ func sitAugmentations(t *testing.T, path string) {
 			t.Errorf("%s is %s, the reference has %s", key, got[key], text)
 		}
 	}
+}
+
+// With learned weights the loss is exp(-s)·L + s/2 of the contrastive task and exp(-s)·L + s of the reconstruction,
+// and s moves by its derivative; at the start the reconstruction has the weight lmbda.
+func TestSiTLearnsTaskWeights(t *testing.T) {
+	const lambda = 5
+	options := map[string]any{"out_dim": 8, "head_hidden": 8, "lmbda": lambda, "task_weights": "learned"}
+	m := opening{objective: sit.New(), options: options, network: vit.Config{Name: "small", ImageH: 16, ImageW: 16, Patch: 4, Channels: 3, Dim: 16, Depth: 1, Heads: 2, MLPRatio: 2, ClassToken: true},
+		batch: 4, total: 10, seed: 1, place: sitPlace, extra: func(*opened, *program.Model) error { return nil }}.open(t)
+	server, err := sdk.NewServer(sit.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := m.Student.Config
+	if _, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, WorldSize: 1,
+		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})}); err != nil {
+		t.Fatal(err)
+	}
+	ids := []uint64{4, 7, 9, 2}
+	masks, err := server.Mask(context.Background(), &pb.MaskRequest{Step: 3, Seed: 1, SampleIds: ids})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range m.Plan.GetViews() {
+		r := core.NewRNG(2, v.GetName())
+		for i := range m.View(v.GetName()) {
+			m.View(v.GetName())[i] = float32(r.NormFloat64())
+		}
+	}
+	if err := m.SetMasks(masks); err != nil {
+		t.Fatal(err)
+	}
+	m.SetStep(3, ids)
+	contrastive, reconstruction := m.store.Get("head.task_weights.contrastive"), m.store.Get("head.task_weights.reconstruction")
+	near(t, "weight of the reconstruction", math.Exp(-float64(reconstruction.Data[0])), lambda, 1e-5)
+	contrastive.Data[0], reconstruction.Data[0] = .3, -.2
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+	c, r := m.Metrics()["contrastive"], m.Metrics()["reconstruction"]
+	wc, wr := math.Exp(-.3), math.Exp(.2)
+	near(t, "loss", m.Loss(), wc*c+.3/2+wr*r-.2, 1e-5)
+	near(t, "gradient of the contrastive task's s", float64(m.Exec().Grad(contrastive)[0]), -wc*c+.5, 1e-5)
+	near(t, "gradient of the reconstruction's s", float64(m.Exec().Grad(reconstruction)[0]), -wr*r+1, 1e-5)
+	near(t, "logged weight", m.Metrics()["weight_contrastive"], wc, 1e-6)
 }
