@@ -22,6 +22,11 @@ type Options struct {
 	Boundary bool
 	PyTorch  bool // compare with PyTorch, eager
 	Compiled bool // and with torch.compile
+	// Attention compares attention alone with PyTorch's.
+	Attention bool
+	// Memory, if not empty, is the executable of this program, which is started to
+	// measure the peak memory of the training step.
+	Memory string
 	// Event hears what is being measured; nil: nobody does.
 	Event func(string)
 }
@@ -71,6 +76,21 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Boundary {
 		event("measuring the plugin boundary")
 		if r.Boundary, err = MeasureBoundary(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
+			return nil, err
+		}
+	}
+	if o.Attention {
+		event("comparing attention with PyTorch")
+		r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
+		if errors.Is(err, ErrNoPyTorch) {
+			r.Notes = append(r.Notes, err.Error())
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if o.Memory != "" {
+		event("measuring memory")
+		if r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads()); err != nil {
 			return nil, err
 		}
 	}

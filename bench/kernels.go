@@ -45,6 +45,8 @@ func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error)
 		attention(8, 50, 12, 64),
 		attention(128, 17, 3, 64),
 		attention(128, 65, 3, 32),
+		attention(2, 785, 12, 64),
+		attention(1, 3137, 3, 64),
 		layerNorm(2176, 192),
 		layerNorm(400, 768),
 		adamW(5_800_000),

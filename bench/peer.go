@@ -28,6 +28,8 @@ type PyTorchOptions struct {
 	Batch    int
 	Threads  int
 	Compiled bool      // torch.compile; its first step takes minutes
+	Bare     bool      // no model: for single kernels
+	Default  bool      // leaves the allocator as it is, for measuring memory
 	Decoder  [3]int    // width, depth, heads; zero: the model's own
 	Log      io.Writer // what Python says on stderr
 }
@@ -88,8 +90,14 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	if o.Decoder != [3]int{} {
 		args = append(args, "--decoder", fmt.Sprintf("%d,%d,%d", o.Decoder[0], o.Decoder[1], o.Decoder[2]))
 	}
+	if o.Bare {
+		args = append(args, "--bare")
+	}
 	p.cmd = exec.CommandContext(ctx, python, args...)
-	p.cmd.Env = append(os.Environ(), allocator...)
+	p.cmd.Env = os.Environ()
+	if !o.Default {
+		p.cmd.Env = append(p.cmd.Env, allocator...)
+	}
 	p.cmd.Stderr = p.stderr
 	if p.in, err = p.cmd.StdinPipe(); err == nil {
 		var out io.ReadCloser
@@ -137,6 +145,27 @@ func (p *Peer) Gemm(m, n, k int) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Duration(a.Seconds * float64(time.Second)), nil
+}
+
+// Attention does fused attention, forward and backward, so many times on q, k and
+// v [batch, heads, tokens, width], and returns the time of one.
+func (p *Peer) Attention(batch, tokens, heads, width, times int) (time.Duration, error) {
+	var a struct {
+		Seconds float64 `json:"seconds"`
+	}
+	if err := p.ask(fmt.Sprintf("attention %d %d %d %d %d", batch, tokens, heads, width, times), &a); err != nil {
+		return 0, err
+	}
+	return time.Duration(a.Seconds * float64(time.Second)), nil
+}
+
+// Memory is the most memory that the process has held so far, in bytes.
+func (p *Peer) Memory() (int64, error) {
+	var a struct {
+		Peak int64 `json:"peak"`
+	}
+	err := p.ask("memory", &a)
+	return a.Peak, err
 }
 
 // Close ends the process and removes its scripts.

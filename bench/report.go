@@ -10,12 +10,14 @@ import (
 
 // A Report is everything `vittool bench` measures.
 type Report struct {
-	Machine    Machine      `json:"machine"`
-	Kernels    []Kernel     `json:"kernels,omitempty"`
-	Step       *Step        `json:"step,omitempty"`
-	Boundary   *Boundary    `json:"plugin_boundary,omitempty"`
-	Comparison []Comparison `json:"comparison,omitempty"`
-	Notes      []string     `json:"notes,omitempty"` // what could not be measured, and why
+	Machine    Machine               `json:"machine"`
+	Kernels    []Kernel              `json:"kernels,omitempty"`
+	Step       *Step                 `json:"step,omitempty"`
+	Boundary   *Boundary             `json:"plugin_boundary,omitempty"`
+	Comparison []Comparison          `json:"comparison,omitempty"`
+	Attention  []AttentionComparison `json:"attention,omitempty"`
+	Memory     *MemoryComparison     `json:"memory,omitempty"`
+	Notes      []string              `json:"notes,omitempty"` // what could not be measured, and why
 }
 
 // Machine is where the figures come from.
@@ -50,6 +52,12 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if r.Boundary != nil {
 		r.Boundary.write(&b)
+	}
+	if len(r.Attention) > 0 {
+		writeAttention(&b, r.Attention)
+	}
+	if r.Memory != nil {
+		r.Memory.write(&b)
 	}
 	for _, c := range r.Comparison {
 		c.write(&b)

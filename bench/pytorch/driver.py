@@ -11,10 +11,12 @@ meet the same clock speeds and the same neighbours.
 
 import argparse
 import json
+import resource
 import sys
 import time
 
 import torch
+from torch.nn import functional as F
 
 from mae import Config, Trainer
 
@@ -32,6 +34,22 @@ def answer(value: dict) -> None:
     sys.stdout.flush()
 
 
+class Attention:
+    """Fused attention, forward and backward, on queries, keys and values that lie as the kernel likes them best."""
+
+    def __init__(self, batch: int, tokens: int, heads: int, width: int):
+        shape = batch, heads, tokens, width
+        self.qkv = [torch.randn(shape, requires_grad=True) for _ in range(3)]
+        self.grad = torch.randn(shape)
+
+    def run(self, times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            out = F.scaled_dot_product_attention(*self.qkv)
+            torch.autograd.grad(out, self.qkv, self.grad)
+        return (time.perf_counter() - start) / times
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", choices=sorted(CASES), default="vit_tiny_patch4_32")
@@ -40,6 +58,7 @@ def main() -> None:
     p.add_argument("--compile", action="store_true", help="use torch.compile")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--decoder", help="width,depth,heads of the decoder, where they differ from the case's")
+    p.add_argument("--bare", action="store_true", help="build no model: the kernels only")
     a = p.parse_args()
 
     if a.threads:
@@ -50,8 +69,9 @@ def main() -> None:
 
         d, n, h = (int(v) for v in a.decoder.split(","))
         config = replace(config, decoder_dim=d, decoder_depth=n, decoder_heads=h)
-    trainer = Trainer(config, a.batch, a.seed, a.compile)
+    trainer = None if a.bare else Trainer(config, a.batch, a.seed, a.compile)
     operands = {}
+    attentions = {}
 
     answer({
         "torch": torch.__version__,
@@ -59,13 +79,13 @@ def main() -> None:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "mkl": torch.backends.mkl.is_available(),
         "compiled": a.compile,
-        "parameters": sum(t.numel() for t in trainer.model.parameters()),
+        "parameters": 0 if a.bare else sum(t.numel() for t in trainer.model.parameters()),
     })
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:
             return
-        if words == ["step"]:
+        if words == ["step"] and trainer:
             start = time.perf_counter()
             loss = trainer.step()
             answer({"seconds": time.perf_counter() - start, "loss": loss})
@@ -77,8 +97,15 @@ def main() -> None:
             start = time.perf_counter()
             torch.mm(x, y, out=z)
             answer({"seconds": time.perf_counter() - start})
+        elif len(words) == 6 and words[0] == "attention":
+            *shape, times = (int(w) for w in words[1:])
+            if tuple(shape) not in attentions:
+                attentions[tuple(shape)] = Attention(*shape)
+            answer({"seconds": attentions[tuple(shape)].run(times)})
+        elif words == ["memory"]:
+            answer({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
         else:
-            answer({"error": f"unknown command {line.strip()!r}: step, gemm M N K or quit"})
+            answer({"error": f"unknown command {line.strip()!r}: step, gemm M N K, attention B N H D TIMES, memory or quit"})
 
 
 if __name__ == "__main__":

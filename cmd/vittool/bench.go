@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -11,9 +12,9 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// benchParts are what --only may name; compiled is not among the default ones,
-// because torch.compile takes minutes.
-var benchParts = []string{"kernels", "step", "boundary", "pytorch", "compiled"}
+// benchParts are what --only may name, the first four by default: torch.compile
+// takes minutes, and memory is a matter of larger networks than the default one.
+var benchParts = []string{"kernels", "step", "boundary", "pytorch", "attention", "memory", "compiled"}
 
 type benchOptions struct {
 	settings settings
@@ -37,7 +38,9 @@ costs, and the same step in PyTorch where Python with PyTorch is installed
 The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
 		Example: `  vittool bench
   vittool bench --only step,boundary --config mae-micro-32 --rounds 20
-  vittool bench --only kernels --json`,
+  vittool bench --only kernels --json
+  vittool bench --only attention
+  vittool bench --only memory --config mae-224 train.batch_size=8`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runBench(cmd, o, args) },
 	}
 	o.settings.addFlags(cmd)
@@ -77,10 +80,16 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 		return err
 	}
 	measures := func(part string) bool { return slices.Contains(o.only, part) }
+	var program string
+	if measures("memory") {
+		if program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
 	report, err := bench.Run(cmd.Context(), bench.Options{
 		Config: *r.Config, Warmup: o.warmup, Rounds: o.rounds,
 		Kernels: measures("kernels"), Step: measures("step"), Boundary: measures("boundary"),
-		PyTorch: measures("pytorch"), Compiled: measures("compiled"),
+		PyTorch: measures("pytorch"), Compiled: measures("compiled"), Attention: measures("attention"), Memory: program,
 		Event: func(message string) {
 			if !o.quiet {
 				fmt.Fprintln(cmd.ErrOrStderr(), message)

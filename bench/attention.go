@@ -1,0 +1,91 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/vittool/vittool/core"
+)
+
+// An AttentionComparison is attention of one shape, forward and backward, here
+// and in PyTorch's fused kernel.
+type AttentionComparison struct {
+	Batch  int     `json:"batch"`
+	Tokens int     `json:"tokens"`
+	Heads  int     `json:"heads"`
+	Width  int     `json:"width"` // of a head
+	Peer   string  `json:"peer"`
+	Ours   Summary `json:"vittool_seconds"`
+	Theirs Summary `json:"peer_seconds"`
+	Ratio  Summary `json:"ratio"`             // theirs over ours: how many times faster we are
+	OfPeak float64 `json:"of_peak,omitempty"` // our share of the measured peak
+}
+
+// attentionShapes are those of ViT-Ti/4 on 32 pixels (kept patches, all patches
+// in the decoder), of ViT-B/16 on 224 pixels (kept, all), and of 448 and 896
+// pixels: batch, tokens, heads, width of a head.
+var attentionShapes = [][4]int{{128, 17, 3, 64}, {128, 65, 3, 32}, {8, 50, 12, 64}, {8, 197, 12, 64}, {2, 785, 12, 64}, {1, 3137, 3, 64}}
+
+// CompareAttention measures the shapes of attention here and in PyTorch, in turn.
+func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (_ []AttentionComparison, err error) {
+	peer, err := StartPyTorch(ctx, PyTorchOptions{Model: "vit_tiny_patch4_32", Batch: 1, Threads: e.Threads(), Bare: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, peer.Close()) }()
+	var out []AttentionComparison
+	for _, s := range attentionShapes {
+		j, err := attention(s[0], s[1], s[2], s[3])(e)
+		if err != nil {
+			return nil, err
+		}
+		single, err := timed(j.run, 1)
+		if err != nil {
+			return nil, err
+		}
+		times := max(1, int(0.02/single[0])) // a few hundredths of a second a turn
+		ours := stepper{"vittool", func() (time.Duration, error) {
+			start := time.Now()
+			for range times {
+				if err := j.run(); err != nil {
+					return 0, err
+				}
+			}
+			return time.Since(start) / time.Duration(times), nil
+		}}
+		theirs := stepper{peer.Name(), func() (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}
+		r, err := Interleave(ctx, warmup, rounds, ours, theirs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, AttentionComparison{Batch: s[0], Tokens: s[1], Heads: s[2], Width: s[3], Peer: peer.Name(),
+			Ours: r[0].Summary(), Theirs: r[1].Summary(), Ratio: r[1].Over(r[0]).Summary(), OfPeak: j.flops / r[0].Median() / 1e9 / e.Peak()})
+	}
+	return out, nil
+}
+
+// stepper makes a side of a comparison of a function.
+type stepper struct {
+	name string
+	step func() (time.Duration, error)
+}
+
+func (s stepper) Name() string                                { return s.name }
+func (s stepper) Step(context.Context) (time.Duration, error) { return s.step() }
+
+func writeAttention(w io.Writer, list []AttentionComparison) {
+	fmt.Fprintf(w, "\nattention, forward and backward, against %s, %d turns of each (milliseconds: minimum / median / maximum)\n", list[0].Peer, list[0].Ratio.Count)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range list {
+		ms := func(s Summary) string {
+			return Summary{s.Min * 1e3, s.Median * 1e3, s.Max * 1e3, s.Count}.Format("%.2f")
+		}
+		fmt.Fprintf(t, "%d×%d tokens, %d heads of %d\tvittool %s, %.0f %% of peak\tpeer %s\ttimes faster %s\n", c.Batch, c.Tokens, c.Heads, c.Width,
+			ms(c.Ours), 100*c.OfPeak, ms(c.Theirs), c.Ratio.Format("%.2f"))
+	}
+	t.Flush() // into a strings.Builder, which takes everything
+}
