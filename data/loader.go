@@ -207,11 +207,7 @@ func (l *Loader) account(b *Batch) error {
 				l.options.OnSkip(id, l.source.Name(id), cause)
 			}
 			if n, total := len(l.failed), l.source.Len(); n > l.maxFailed() {
-				return &Error{
-					Problem: fmt.Sprintf("%d of %d images (%.1f %%) cannot be read, more than data.max_failed = %g allows; the last one",
-						n, total, 100*float64(n)/float64(total), l.options.MaxFailed),
-					Hint: "repair or remove the files, or raise data.max_failed", Err: cause,
-				}
+				return tooManyFailed(n, total, l.options.MaxFailed, cause)
 			}
 		}
 		if o.err != nil {
@@ -220,6 +216,14 @@ func (l *Loader) account(b *Batch) error {
 		o.failed = o.failed[:0]
 	}
 	return nil
+}
+
+func tooManyFailed(n, total int, limit float64, last error) error {
+	return &Error{
+		Problem: fmt.Sprintf("%d of %d images (%.1f %%) cannot be read, more than data.max_failed = %g allows; the last one",
+			n, total, 100*float64(n)/float64(total), limit),
+		Hint: "repair or remove the files, or raise data.max_failed", Err: last,
+	}
 }
 
 // maxFailed is how many unreadable files are borne.
@@ -276,15 +280,20 @@ func (l *Loader) dispatch() {
 // worker renders samples with memory that it keeps.
 type worker struct {
 	renderer
-	loader *Loader
-	reader reader
-	part   pixels.Image // what was decoded last
+	loader  *Loader
+	reader  reader
+	partial bool         // it can read less than all
+	part    pixels.Image // what was decoded last
 }
 
 // work renders samples until there are no more.
 func (l *Loader) work() {
 	defer l.group.Done()
+	// The pixels of a pack are memory of the system's. Where a file shrinks or
+	// a disk fails, that is an error of the sample and not of the process.
+	debug.SetPanicOnFault(true)
 	w := worker{loader: l, reader: newReader(l.source)}
+	_, w.partial = w.reader.(*fileReader)
 	for {
 		var j job
 		var ok bool
@@ -363,7 +372,7 @@ func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
 	}
 	box := pixels.Rect{W: width, H: height}
 	keep := c.room(width * height * w.loader.channels)
-	if !keep {
+	if w.partial && !keep {
 		box = w.union(state, width, height, own)
 	}
 	if err := w.reader.part(&w.part, box, !c.checked(id)); err != nil {

@@ -1,6 +1,8 @@
 package data
 
 import (
+	"fmt"
+
 	"github.com/vittool/vittool/data/decode"
 	"github.com/vittool/vittool/data/pixels"
 )
@@ -24,11 +26,10 @@ func newReader(s Source) reader {
 	return &imageReader{source: s}
 }
 
-// imageReader serves sources that make whole images.
+// imageReader serves sources that have whole images, and gives them whole.
 type imageReader struct {
 	source Source
 	image  *pixels.Image
-	box    pixels.Image // memory of our own, never the source's
 }
 
 func (r *imageReader) open(id int) (w, h int, err error) {
@@ -39,12 +40,10 @@ func (r *imageReader) open(id int) (w, h int, err error) {
 }
 
 func (r *imageReader) part(dst *pixels.Image, box pixels.Rect, _ bool) error {
-	if box == r.image.Bounds() {
-		*dst = *r.image
-		return nil
+	if box != r.image.Bounds() {
+		return fmt.Errorf("reading the box %v of a %dx%d image, which is only there as a whole", box, r.image.W, r.image.H)
 	}
-	pixels.Crop(&r.box, r.image, box)
-	*dst = r.box
+	*dst = *r.image
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/vittool/vittool/data/decode"
+	"github.com/vittool/vittool/data/pack"
 	"github.com/vittool/vittool/data/pixels"
 )
 
@@ -41,8 +42,8 @@ type Source interface {
 // Options says where images lie and how they are read.
 type Options struct {
 	// Path is a folder, a list file (.txt, .csv, .tsv), a tar shard (.tar)
-	// or a pattern of such, or demo: with options, as in
-	// demo:?count=2000&size=64.
+	// or a pattern of such, a folder that Pack has written, or demo: with
+	// options, as in demo:?count=2000&size=64.
 	Path string
 	// Channels of the decoded images: 1, 3 or the bands of multi-band
 	// files. 0 means 3.
@@ -87,6 +88,9 @@ func Open(o Options) (Source, error) {
 			return openTar(o, shards)
 		}
 		return nil, pathError(o.Path, err)
+	}
+	if info.IsDir() && pack.Is(o.Path) {
+		return openPack(o, o.Path)
 	}
 	if info.IsDir() {
 		return openFolder(o)
