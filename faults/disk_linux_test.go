@@ -35,7 +35,7 @@ func mustExplain(t *testing.T, p *program, code int, words ...string) {
 func TestFileSizeLimit(t *testing.T) {
 	tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 	const shell = `ulimit -f 8192 && exec "$@"` // blocks of 512 or 1024 bytes: 4 or 8 MB
-	p := command(t, tmp, pretrain(run), "sh", "-c", shell, "sh").start()
+	p := command(t, tmp, plain.pretrain(run), "sh", "-c", shell, "sh").start()
 	mustExplain(t, p, p.wait(), "checkpoint", "file too large")
 	mustBeReadable(t, run)
 	mustBeTidy(t, run, tmp)
@@ -56,12 +56,12 @@ func TestFullDisk(t *testing.T) {
 		return
 	}
 
-	want := reference(t)
+	want := plain.undisturbed(t)
 	tmp, out := t.TempDir(), t.TempDir()
 	run := filepath.Join(small, "run")
 	// The mount ends with the namespace, so what is on it is copied out first.
 	shell := `mount -t tmpfs -o size=40m tmpfs "$1" && copy="$2" && small="$1" && shift 2 && { "$@"; code=$?; cp -a "$small/run" "$copy"; exit $code; }`
-	p := command(t, tmp, pretrain(run), append(namespace, "sh", "-c", shell, "sh", small, out)...).start()
+	p := command(t, tmp, plain.pretrain(run), append(namespace, "sh", "-c", shell, "sh", small, out)...).start()
 	mustExplain(t, p, p.wait(), "is full", run)
 	run = filepath.Join(out, "run")
 	mustBeReadable(t, run)
@@ -72,7 +72,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Logf("%d checkpoints were written before the disk was full", kept)
 
-	p = command(t, tmp, pretrain(run, "--resume")).start()
+	p = command(t, tmp, plain.pretrain(run, "--resume")).start()
 	if code := p.wait(); code != 0 {
 		t.Fatalf("resuming with room ended with %d:\n%s", code, p.output)
 	}
@@ -110,7 +110,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := filepath.Join(parent, "run")
-	p := command(t, tmp, pretrain(run))
+	p := command(t, tmp, plain.pretrain(run))
 	unprivileged(p)
 	p.start()
 	code := p.wait()
@@ -126,10 +126,10 @@ func TestReadOnlyFolder(t *testing.T) {
 
 // TestFolderTurnsReadOnly takes the permission away while the run goes on.
 func TestFolderTurnsReadOnly(t *testing.T) {
-	want := reference(t)
+	want := plain.undisturbed(t)
 	tmp, parent := openFolder(t), openFolder(t)
 	run := filepath.Join(parent, "run")
-	p := command(t, tmp, pretrain(run))
+	p := command(t, tmp, plain.pretrain(run))
 	unprivileged(p)
 	p.start()
 	if !p.until("two checkpoints", func() bool { return loggedSteps(run) > 2*checkpointEvery }) {
@@ -147,7 +147,7 @@ func TestFolderTurnsReadOnly(t *testing.T) {
 	if err := os.Chmod(checkpoints, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p = command(t, tmp, pretrain(run, "--resume"))
+	p = command(t, tmp, plain.pretrain(run, "--resume"))
 	unprivileged(p)
 	p.start()
 	if code := p.wait(); code != 0 {

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,29 +22,30 @@ func (m moment) String() string {
 	return [...]string{"during a step", "during a checkpoint", "during a mask call"}[m]
 }
 
-// reference returns the digest of the undisturbed run.
-func reference(t *testing.T) string {
+// undisturbed returns the digest of the undisturbed run.
+func (r recipe) undisturbed(t *testing.T) string {
 	t.Helper()
-	referenceOnce.Do(func() {
+	digest, known := digests[r]
+	if !known {
+		digests[r] = ""
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
-		p := command(t, tmp, pretrain(run)).start()
+		p := command(t, tmp, r.pretrain(run)).start()
 		if code := p.wait(); code != 0 {
 			t.Fatalf("the undisturbed run ended with %d:\n%s", code, p.output)
 		}
 		mustBeReadable(t, run)
 		mustBeTidy(t, run, tmp)
-		referenceDigest = finalDigest(t, run)
-	})
-	if referenceDigest == "" {
+		digest = finalDigest(t, run)
+		digests[r] = digest
+	}
+	if digest == "" {
 		t.Fatal("the undisturbed run failed in an earlier test")
 	}
-	return referenceDigest
+	return digest
 }
 
-var (
-	referenceOnce   sync.Once
-	referenceDigest string
-)
+// digests of the undisturbed runs, by objective.
+var digests = map[recipe]string{}
 
 // reach lets the program run to the moment of a kill and returns the processes
 // below it; ok is false when it ended before.
@@ -76,14 +76,16 @@ func reach(p *program, run string, m moment, random *rand.Rand) (below []process
 
 // TestHostKilled kills vittool itself, looks at what it leaves, resumes, and in
 // the end compares the weights with those of an undisturbed run.
-func TestHostKilled(t *testing.T) {
-	want := reference(t)
+func TestHostKilled(t *testing.T) { eachRecipe(t, hostKilled) }
+
+func hostKilled(t *testing.T, r recipe) {
+	want := r.undisturbed(t)
 	random := rand.New(rand.NewPCG(*seed, 1))
 	for done := 0; done < *kills; {
 		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 		for chain := true; chain; {
-			args := pretrain(run)
+			args := r.pretrain(run)
 			if hasRun(run) {
 				args = append(args, "--resume")
 			}
@@ -121,13 +123,15 @@ func TestHostKilled(t *testing.T) {
 
 // TestObjectiveKilled kills the objective's process; the run goes on as if
 // nothing had happened.
-func TestObjectiveKilled(t *testing.T) {
-	want := reference(t)
+func TestObjectiveKilled(t *testing.T) { eachRecipe(t, objectiveKilled) }
+
+func objectiveKilled(t *testing.T, r recipe) {
+	want := r.undisturbed(t)
 	random := rand.New(rand.NewPCG(*seed, 2))
 	for done := 0; done < *kills; {
 		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
-		p := command(t, tmp, pretrain(run)).start()
+		p := command(t, tmp, r.pretrain(run)).start()
 		var all []process
 		for range 4 {
 			if done == *kills || !p.until("the objective", func() bool { return len(descendants(t, p.cmd.Process.Pid)) > 0 }) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -43,19 +44,36 @@ func TestMain(m *testing.M) {
 // small is a run of a few seconds: 40 scenes, 5 batches of 8 an epoch.
 func small(t *testing.T) *configs.Config {
 	t.Helper()
-	cfg := configs.Default()
+	return smallOf(t, configs.Default().Objective.Name)
+}
+
+// smallOf is the same with a built-in objective, made small by the settings in
+// its own folder.
+func smallOf(t *testing.T, objective string) *configs.Config {
+	t.Helper()
+	settings := filepath.Join("..", "objectives", objective, "testdata", "small.yaml")
+	if _, err := os.Stat(settings); errors.Is(err, os.ErrNotExist) {
+		t.Skipf("there is no %s to make the objective small with", settings)
+	}
+	loaded, err := configs.Load(configs.Request{Configs: []string{settings}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := loaded.Config
+	if cfg.Objective.Name != objective {
+		t.Fatalf("the small settings of %s are for %s", objective, cfg.Objective.Name)
+	}
 	cfg.Model.Name = "vit_micro_patch4_32"
 	cfg.Model.ImageSize = []int{16}
 	cfg.Model.DropPath = 0.1
 	cfg.Objective.Mode = "inproc"
-	cfg.Objective.Options = map[string]any{"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2}
 	cfg.Data.Path = "demo:?count=40&size=24"
 	cfg.Data.Cache = 16
 	cfg.Train.BatchSize, cfg.Train.Epochs, cfg.Train.Steps, cfg.Train.WarmupEpochs, cfg.Train.LR = 8, 0, 8, 1, 1e-3
 	cfg.Run.Out = filepath.Join(t.TempDir(), "run")
 	cfg.Run.CheckpointEvery, cfg.Run.LogEvery, cfg.Run.Keep = configs.Interval{Steps: 3}, 1, 0
 	cfg.Run.Seed = 5
-	return &cfg
+	return cfg
 }
 
 func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
@@ -91,10 +109,20 @@ func losses(t *testing.T, dir string) []string {
 }
 
 // The weights depend on none of the things that only decide how fast they are
-// computed, nor on which process decides the masks.
+// computed, nor on which process the objective is in.
 func TestSameBits(t *testing.T) {
-	reference := small(t)
-	result := pretrain(t, reference, Options{})
+	for _, name := range objectives.Names() {
+		t.Run(name, func(t *testing.T) { sameBits(t, name) })
+	}
+}
+
+func sameBits(t *testing.T, objective string) {
+	of := func(change func(*configs.Config)) *configs.Config {
+		cfg := smallOf(t, objective)
+		change(cfg)
+		return cfg
+	}
+	result := pretrain(t, of(func(*configs.Config) {}), Options{})
 	want := result.Digest
 	for name, change := range map[string]func(*configs.Config){
 		"a second run":      func(*configs.Config) {},
@@ -108,9 +136,7 @@ func TestSameBits(t *testing.T) {
 		"other checkpoints": func(c *configs.Config) { c.Run.CheckpointEvery, c.Run.Keep = configs.Interval{}, 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := small(t)
-			change(cfg)
-			got := pretrain(t, cfg, Options{})
+			got := pretrain(t, of(change), Options{})
 			if got.Digest != want {
 				t.Errorf("digest %s, want %s", got.Digest, want)
 			}
@@ -121,9 +147,7 @@ func TestSameBits(t *testing.T) {
 		})
 	}
 	t.Run("another seed differs", func(t *testing.T) {
-		cfg := small(t)
-		cfg.Run.Seed++
-		if got := pretrain(t, cfg, Options{}).Digest; got == want {
+		if got := pretrain(t, of(func(c *configs.Config) { c.Run.Seed++ }), Options{}).Digest; got == want {
 			t.Error("equal weights from another seed")
 		}
 	})
@@ -171,9 +195,15 @@ func interrupt(t *testing.T, cfg *configs.Config, at int) {
 	}
 }
 
+// A run that was interrupted after any step and goes on gives the same files as
+// one that was not.
 func TestResume(t *testing.T) {
+	for _, name := range objectives.Names() {
+		t.Run(name, func(t *testing.T) {
+			resumes(t, func() *configs.Config { return smallOf(t, name) }, 1, 5, 7)
+		})
+	}
 	variants := map[string]func(*configs.Config){
-		"plain":       func(*configs.Config) {},
 		"accumulated": func(c *configs.Config) { c.Train.BatchSize, c.Train.Accumulate = 4, 2 },
 		"small last batch": func(c *configs.Config) {
 			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
@@ -187,29 +217,74 @@ func TestResume(t *testing.T) {
 	}
 	for name, change := range variants {
 		t.Run(name, func(t *testing.T) {
-			undisturbed := small(t)
-			change(undisturbed)
-			want := pretrain(t, undisturbed, Options{})
-			points := []int{1, 5, 7}
-			if name != "plain" {
-				points = points[1:2]
-			}
-			for _, at := range points {
+			resumes(t, func() *configs.Config {
 				cfg := small(t)
 				change(cfg)
-				interrupt(t, cfg, at)
-				got := pretrain(t, cfg, Options{Resume: true})
-				if got.Digest != want.Digest {
-					t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
+				return cfg
+			}, 5)
+		})
+	}
+}
+
+// resumes interrupts a run after each of the steps.
+func resumes(t *testing.T, of func() *configs.Config, points ...int) {
+	undisturbed := of()
+	want := pretrain(t, undisturbed, Options{})
+	for _, at := range points {
+		cfg := of()
+		interrupt(t, cfg, at)
+		got := pretrain(t, cfg, Options{Resume: true})
+		if got.Digest != want.Digest {
+			t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
+		}
+		if !bytes.Equal(contents(t, got.Checkpoint), contents(t, want.Checkpoint)) {
+			t.Errorf("interrupted after step %d: the files differ although their tensors do not", at)
+		}
+		if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
+			t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
+		}
+	}
+}
+
+// What an objective keeps beside its weights lies in the checkpoint, and moves:
+// every buffer, and every copy of a weight that is trained.
+func TestStateOfTheObjective(t *testing.T) {
+	kept := 0
+	for _, name := range objectives.Names() {
+		t.Run(name, func(t *testing.T) {
+			cfg := smallOf(t, name)
+			pretrain(t, cfg, Options{})
+			list, err := Checkpoints(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := core.ReadSafetensors(list[0].Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, err := core.ReadSafetensors(list[len(list)-1].Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			moved := func(tensor string) bool {
+				before, ok := first.Get(tensor)
+				after, ok2 := last.Get(tensor)
+				return ok && ok2 && !bytes.Equal(before.Bytes(), after.Bytes())
+			}
+			for _, tensor := range last.Names() {
+				weight, teacher := strings.CutPrefix(tensor, "teacher.")
+				if !teacher && !strings.HasPrefix(tensor, "buffer.") {
+					continue
 				}
-				if !bytes.Equal(contents(t, got.Checkpoint), contents(t, want.Checkpoint)) {
-					t.Errorf("interrupted after step %d: the files differ although their tensors do not", at)
-				}
-				if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
-					t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
+				kept++
+				if !moved(tensor) && (!teacher || moved(weight)) {
+					t.Errorf("%s did not move, or the first checkpoint lacks it", tensor)
 				}
 			}
 		})
+	}
+	if kept == 0 {
+		t.Error("no objective has a teacher or a buffer: this test looks at nothing")
 	}
 }
 

@@ -1,0 +1,195 @@
+package dino
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+func backbone(patch, height, width uint32) *pb.BackboneInfo {
+	return &pb.BackboneInfo{Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 6, Patch: patch, ImageH: height, ImageW: width,
+		GridH: height / patch, GridW: width / patch, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+}
+
+func open(t *testing.T, info *pb.BackboneInfo, options map[string]any) (*pb.Plan, error) {
+	t.Helper()
+	s, err := sdk.NewServer(New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: info, StepsPerEpoch: 50, TotalSteps: 500})
+}
+
+func mustOpen(t *testing.T, options map[string]any) *pb.Plan {
+	t.Helper()
+	plan, err := open(t, backbone(16, 224, 224), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func params(plan *pb.Plan) map[string]*pb.ParamSpec {
+	out := map[string]*pb.ParamSpec{}
+	for _, p := range plan.Params {
+		out[p.Name] = p
+	}
+	return out
+}
+
+// Names, shapes and flags of the head are those of the official code, whatever its form.
+func TestHead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options map[string]any
+		want    map[string][]uint64
+		buffers []string
+	}{
+		"default": {nil, map[string][]uint64{
+			"mlp.0.weight": {2048, 384}, "mlp.0.bias": {2048}, "mlp.2.weight": {2048, 2048}, "mlp.2.bias": {2048},
+			"mlp.4.weight": {256, 2048}, "mlp.4.bias": {256}, "last_layer.weight_g": {65536, 1}, "last_layer.weight_v": {65536, 256},
+		}, []string{"center"}},
+		"batch norm": {map[string]any{"head_bn": true, "head_hidden": 32, "out_dim": 64}, map[string][]uint64{
+			"mlp.0.weight": {32, 384}, "mlp.0.bias": {32}, "mlp.1.weight": {32}, "mlp.1.bias": {32},
+			"mlp.3.weight": {32, 32}, "mlp.3.bias": {32}, "mlp.4.weight": {32}, "mlp.4.bias": {32},
+			"mlp.6.weight": {256, 32}, "mlp.6.bias": {256}, "last_layer.weight_g": {64, 1}, "last_layer.weight_v": {64, 256},
+		}, []string{
+			"mlp.1.running_mean", "mlp.1.running_var", "mlp.1.num_batches_tracked", "mlp.4.running_mean", "mlp.4.running_var", "mlp.4.num_batches_tracked",
+			"teacher.mlp.1.running_mean", "teacher.mlp.1.running_var", "teacher.mlp.1.num_batches_tracked",
+			"teacher.mlp.4.running_mean", "teacher.mlp.4.running_var", "teacher.mlp.4.num_batches_tracked", "center",
+		}},
+		"one layer": {map[string]any{"head_layers": 1, "head_bn": true}, map[string][]uint64{
+			"mlp.weight": {256, 384}, "mlp.bias": {256}, "last_layer.weight_g": {65536, 1}, "last_layer.weight_v": {65536, 256},
+		}, []string{"center"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := mustOpen(t, tc.options)
+			got := params(plan)
+			for key, shape := range tc.want {
+				p := got[key]
+				if p == nil || !slices.Equal(p.Shape, shape) {
+					t.Errorf("%s: %v, want shape %v", key, p, shape)
+					continue
+				}
+				if !p.TeacherCopy {
+					t.Errorf("%s: the teacher has no copy", key)
+				}
+				if p.Decay != (len(shape) > 1) {
+					t.Errorf("%s: decay %v", key, p.Decay)
+				}
+				if want := uint64(0); strings.HasPrefix(key, "last_layer") {
+					if p.FreezeUntil != 50 {
+						t.Errorf("%s is frozen until step %d, want one epoch of 50", key, p.FreezeUntil)
+					}
+				} else if p.FreezeUntil != want {
+					t.Errorf("%s is frozen until step %d", key, p.FreezeUntil)
+				}
+				if p.Frozen != (key == "last_layer.weight_g") {
+					t.Errorf("%s: frozen %v", key, p.Frozen)
+				}
+			}
+			if len(got) != len(tc.want) {
+				t.Errorf("%d parameters, want %d: %v", len(got), len(tc.want), plan.Params)
+			}
+			var buffers []string
+			for _, b := range plan.Buffers {
+				buffers = append(buffers, b.Name)
+			}
+			slices.Sort(buffers)
+			slices.Sort(tc.buffers)
+			if !slices.Equal(buffers, tc.buffers) {
+				t.Errorf("buffers %v, want %v", buffers, tc.buffers)
+			}
+		})
+	}
+	if p := params(mustOpen(t, map[string]any{"norm_last_layer": false, "freeze_last_layer": 1.5}))["last_layer.weight_g"]; p.Frozen || p.FreezeUntil != 75 {
+		t.Errorf("without norm_last_layer weight_g is frozen: %v, until step %d", p.Frozen, p.FreezeUntil)
+	}
+}
+
+// Small crops keep the official proportion to large ones, in whole patches.
+func TestCrops(t *testing.T) {
+	for _, tc := range []struct {
+		patch, height, width uint32
+		options              map[string]any
+		local, global        [2]uint32
+	}{
+		{16, 224, 224, nil, [2]uint32{96, 96}, [2]uint32{224, 224}},
+		{4, 32, 32, nil, [2]uint32{12, 12}, [2]uint32{32, 32}},
+		{16, 160, 224, nil, [2]uint32{64, 96}, [2]uint32{160, 224}},
+		{4, 32, 32, map[string]any{"local_size": 16, "global_size": 24}, [2]uint32{16, 16}, [2]uint32{24, 24}},
+		{32, 32, 32, nil, [2]uint32{32, 32}, [2]uint32{32, 32}},
+	} {
+		plan, err := open(t, backbone(tc.patch, tc.height, tc.width), tc.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range plan.Views {
+			want := tc.global
+			if i >= 2 {
+				want = tc.local
+			}
+			if [2]uint32{v.Height, v.Width} != want {
+				t.Errorf("%+v: view %s is %d×%d, want %v", tc, v.Name, v.Height, v.Width, want)
+			}
+		}
+		if len(plan.Views) != 10 || len(plan.Passes) != 3 {
+			t.Errorf("%d views in %d passes", len(plan.Views), len(plan.Passes))
+		}
+	}
+	if plan := mustOpen(t, map[string]any{"local_crops": 0}); len(plan.Views) != 2 || len(plan.Passes) != 2 {
+		t.Errorf("without small crops: %d views in %d passes", len(plan.Views), len(plan.Passes))
+	}
+}
+
+// The teacher's temperature goes through its warm-up epoch by epoch, both ends included.
+func TestTemperature(t *testing.T) {
+	for epochs, want := range map[int][]float64{0: {.07}, 1: {.04, .07}, 3: {.04, .055, .07, .07}} {
+		plan := mustOpen(t, map[string]any{"teacher_temp": .07, "warmup_teacher_temp": .04, "warmup_teacher_temp_epochs": epochs})
+		for _, s := range plan.Schedules {
+			if s.Kind != pb.Schedule_KIND_TABLE {
+				continue
+			}
+			if len(s.Values) != len(want) || s.StepsPerValue != 50 {
+				t.Errorf("%d epochs: %v every %d steps", epochs, s.Values, s.StepsPerValue)
+				continue
+			}
+			for i, v := range s.Values {
+				if math.Abs(1/v-want[i]) > 1e-12 {
+					t.Errorf("%d epochs: temperature %d is %v, want %v", epochs, i, 1/v, want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for want, options := range map[string]map[string]any{
+		"local_size 10 is no multiple of the patch size 16": {"local_size": 10},
+		"global_size 30 is no multiple":                     {"global_size": 30},
+		"global_scale has 1 values; it takes 2":             {"global_scale": []float64{.4}},
+		"local_scale is [0.4, 0.05]":                        {"local_scale": []float64{.4, .05}},
+		"color_jitter shifts the hue by up to 0.6":          {"color_jitter": []float64{.4, .4, .2, .6}},
+		"blur has 2 values; it takes 3":                     {"blur": []float64{1, 0}},
+		"0 < x":                                             {"student_temp": 0},
+		`did you mean "out_dim"`:                            {"out_dims": 5},
+	} {
+		if _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q in it", options, err, want)
+		}
+	}
+	cnn := backbone(32, 224, 224)
+	cnn.Family = "cnn"
+	if _, err := open(t, cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
+		t.Error(err)
+	}
+}
