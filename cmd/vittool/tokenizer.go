@@ -189,7 +189,7 @@ func newTokenizerInfoCommand() *cobra.Command {
 		Use:     "info FILE",
 		Short:   "Describe a tokenizer file",
 		Example: `  vittool tokenizer info runs/tokenizer/` + tokenizerFile,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("a tokenizer file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return printTokenizer(cmd.OutOrStdout(), args[0], asJSON)
 		},
