@@ -4122,7 +4122,7 @@ type Export struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // such as "tokenizer"
 	Params        []string               `protobuf:"bytes,2,rep,name=params,proto3" json:"params,omitempty"`
 	Buffers       []string               `protobuf:"bytes,3,rep,name=buffers,proto3" json:"buffers,omitempty"`
-	Metadata      map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // the host adds "format", "mean", "std" and "digest"
+	Metadata      map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // the host adds "mean" and "std" of the pixels, "source_digest" of the checkpoint, and "digest"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
