@@ -18,6 +18,7 @@ type Options struct {
 	Warmup   int            // rounds that are not counted
 	Rounds   int            // rounds that are
 	Kernels  bool
+	Loader   bool // reading images, and the same in Pillow and torchvision
 	Step     bool
 	Boundary bool
 	PyTorch  bool // compare with PyTorch, eager
@@ -65,6 +66,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		event("measuring kernels")
 		if r.Kernels, err = Kernels(ctx, engine, 5); err != nil {
 			return nil, err
+		}
+	}
+	if o.Loader {
+		event("measuring the loader")
+		if r.Loader, err = MeasureLoader(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
+			return nil, err
+		}
+		if r.Loader.NoPeer != "" {
+			r.Notes = append(r.Notes, r.Loader.NoPeer)
 		}
 	}
 	if o.Step {
