@@ -63,6 +63,7 @@ func (h held) Step(s train.Step) {
 }
 
 func (h held) Event(string)       {}
+func (h held) Warning(string)     {}
 func (h held) Done(*train.Result) {}
 
 func (h held) wait() {

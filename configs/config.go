@@ -52,9 +52,9 @@ type Data struct {
 	// Goroutines that decode images ahead of training; 0 takes one for each thread.
 	Workers int `mapstructure:"workers" range:"0 1024" resume:"free"`
 	// What a file that can't be read does: it is skipped, counted and listed, or it fails the run at once.
-	OnError string `mapstructure:"on_error" oneof:"skip fail"`
+	OnError string `mapstructure:"on_error" oneof:"skip fail" resume:"free"`
 	// Share of unreadable files above which the run stops although they are skipped.
-	MaxFailed float64 `mapstructure:"max_failed" range:"0 1"`
+	MaxFailed float64 `mapstructure:"max_failed" range:"0 1" resume:"free"`
 	// Resize for training images: bit-exact to Pillow, or nfnt/resize.
 	Resampler string `mapstructure:"resampler" oneof:"pillow nfnt"`
 	// Mean of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.

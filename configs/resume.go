@@ -28,6 +28,20 @@ func (c *Config) ResumeDifferences(old *Config) []Difference {
 	return out
 }
 
+// Result returns a copy in which every setting that changes no bit of the result
+// has its default, so that configurations with equal results are equal. The path
+// of the images stays: whoever shows them again has to find them.
+func (c *Config) Result() *Config {
+	out, defaults := *c, Default()
+	to, from := reflect.ValueOf(&out).Elem(), reflect.ValueOf(defaults)
+	for _, k := range Keys() {
+		if k.ResumeFree && k.Path != "data.path" {
+			to.FieldByIndex(k.field).Set(from.FieldByIndex(k.field))
+		}
+	}
+	return &out
+}
+
 func (c *Config) optionsText() string {
 	if len(c.Objective.Options) == 0 {
 		return "{}"

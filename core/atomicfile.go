@@ -87,6 +87,8 @@ func explainFileError(err error, dir string) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("the disk that holds %s is full (nothing was changed; free some space or write elsewhere): %w", dir, err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("the file system that holds %s is read-only (make it writable or write elsewhere): %w", dir, err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("no permission to write in %s: %w", dir, err)
 	case errors.Is(err, os.ErrNotExist):

@@ -222,7 +222,7 @@ func tooManyFailed(n, total int, limit float64, last error) error {
 	return &Error{
 		Problem: fmt.Sprintf("%d of %d images (%.1f %%) cannot be read, more than data.max_failed = %g allows; the last one",
 			n, total, 100*float64(n)/float64(total), limit),
-		Hint: "repair or remove the files, or raise data.max_failed", Err: last,
+		Hint: "raise data.max_failed, or repair or remove the files", Err: last,
 	}
 }
 

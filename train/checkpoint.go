@@ -117,29 +117,31 @@ func readCheckpoint(c Checkpoint) (*core.File, error) {
 }
 
 // saveCheckpoint writes the checkpoint of a step, names it in "latest" and
-// removes the oldest ones beyond keep (0: none). It returns path and digest.
+// removes the oldest ones beyond keep (0: none). It returns path and digest, also
+// with an error that came after the file was written.
 func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
 	sort.Slice(tensors, func(i, j int) bool { return tensors[i].Name < tensors[j].Name }) // equal state, equal bytes
 	name := fmt.Sprintf("step-%08d.safetensors", step)
 	c := Checkpoint{f.path(CheckpointsDir, name), step}
 	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
-		return c, "", fmt.Errorf("write checkpoint: %w", err)
+		return Checkpoint{}, "", fmt.Errorf("write checkpoint: %w", err)
 	}
+	digest := core.Digest(tensors)
 	if err := writeFile(f.path(CheckpointsDir, LatestFile), []byte(name+"\n")); err != nil {
-		return c, "", fmt.Errorf("write checkpoint: %w", err)
+		return c, digest, fmt.Errorf("write checkpoint: %w", err)
 	}
 	if keep > 0 {
 		list, err := Checkpoints(f.Dir)
 		if err != nil {
-			return c, "", err
+			return c, digest, err
 		}
 		// What is newer than this is damaged or abandoned and does not count.
 		list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > step })
 		for _, old := range list[:max(0, len(list)-keep)] {
 			if err := os.Remove(old.Path); err != nil {
-				return c, "", fmt.Errorf("remove old checkpoint: %w", err)
+				return c, digest, fmt.Errorf("remove old checkpoint: %w", err)
 			}
 		}
 	}
-	return c, core.Digest(tensors), nil
+	return c, digest, nil
 }

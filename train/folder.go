@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,6 +161,51 @@ func createFolder(dir string) (*Folder, error) {
 	return f, f.sweep()
 }
 
+// unbegun returns the file with the settings of a run that was killed before it
+// wrote run.json, when the folder holds nothing but what such a run leaves; ""
+// for every other folder.
+func unbegun(dir string) (string, error) {
+	if _, err := os.Stat(filepath.Join(dir, InfoFile)); err == nil {
+		return "", nil
+	}
+	if foreign, err := foreignEntry(dir); err != nil || foreign != "" {
+		return "", nil // openFolder says what is wrong
+	}
+	return WrittenSettings(dir)
+}
+
+// WrittenSettings returns the path of the settings that a run wrote to its
+// folder, config.yaml or, where the run was killed just before that got its name,
+// the file that would have become it; "" when there is neither.
+func WrittenSettings(dir string) (string, error) {
+	path := filepath.Join(dir, ConfigFile)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("open run folder: %w", err)
+	}
+	for _, e := range entries {
+		if !core.IsTemporary(e.Name()) || !strings.HasPrefix(e.Name(), "."+ConfigFile) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("settings of the run: %w", err)
+		}
+		// What was cut short is not what the settings in it would be written as.
+		if cfg, err := configs.Parse(path, content); err == nil && bytes.Equal(cfg.YAML(), content) {
+			return path, nil
+		}
+	}
+	return "", nil
+}
+
 // openFolder opens an existing run folder to go on with its run.
 func openFolder(dir string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(dir, InfoFile)); errors.Is(err, fs.ErrNotExist) {
@@ -271,15 +317,40 @@ func machine(e *core.Engine) MachineInfo {
 	return MachineInfo{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Threads: e.Threads(), Kernels: e.Level()}
 }
 
-// freeFolder returns the first runs/<objective>-<model>[-n] that doesn't exist.
-func freeFolder(objective, model string) string {
+// folderName is the n-th name for a run without one: runs/<objective>-<model>[-n].
+func folderName(objective, model string, n int) string {
 	clean := strings.NewReplacer("/", "-", string(filepath.Separator), "-")
-	base := filepath.Join("runs", clean.Replace(objective+"-"+model))
-	dir := base
-	for n := 2; ; n++ {
+	name := filepath.Join("runs", clean.Replace(objective+"-"+model))
+	if n > 1 {
+		name += fmt.Sprintf("-%d", n)
+	}
+	return name
+}
+
+// freeFolder returns the first name that doesn't exist.
+func freeFolder(objective, model string) string {
+	for n := 1; ; n++ {
+		dir := folderName(objective, model, n)
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return dir
 		}
-		dir = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
+// claimFolder makes the folder of the first name that doesn't exist. Of several
+// processes at once each gets its own.
+func claimFolder(objective, model string) (string, error) {
+	for n := 1; ; n++ {
+		dir := folderName(objective, model, n)
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return "", fmt.Errorf("create run folder: %w", err)
+		}
+		err := os.Mkdir(dir, 0o755)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			if err != nil {
+				err = fmt.Errorf("create run folder: %w", err)
+			}
+			return dir, err
+		}
 	}
 }

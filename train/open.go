@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vittool/vittool/configs"
@@ -28,6 +29,7 @@ type run struct {
 	opts     Options
 	progress Progress
 
+	unnamed bool // the folder gets the first free name
 	folder  *Folder
 	info    *Info
 	logFile *lockedWriter
@@ -85,7 +87,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 			r.close()
 		}
 	}()
-	if cfg.Run.Out == "" {
+	if r.unnamed = cfg.Run.Out == ""; r.unnamed {
 		if opts.Resume {
 			return nil, &configs.Error{Key: "run.out", Problem: "which run is to be resumed?", Hint: "give its folder with --out"}
 		}
@@ -141,34 +143,46 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 
 // reopen locks the folder of a run and reads its newest whole checkpoint.
 func (r *run) reopen() (*core.File, error) {
-	var err error
+	settings, err := unbegun(r.cfg.Run.Out)
+	if err != nil {
+		return nil, err
+	}
+	if settings != "" { // the folder is made as that of a new run
+		r.progress.Warning(fmt.Sprintf("the run in %s was stopped before its first step: it starts from the beginning", r.cfg.Run.Out))
+		return nil, r.checkSettings(settings)
+	}
 	if r.folder, err = openFolder(r.cfg.Run.Out); err != nil {
 		return nil, err
 	}
 	var damaged *json.SyntaxError
 	if r.info, err = ReadInfo(r.folder.Dir); errors.As(err, &damaged) {
-		r.progress.Event(fmt.Sprintf("warning: %v; it is written anew", err))
+		r.progress.Warning(fmt.Sprintf("%v; it is written anew", err))
 		r.info = &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)}
 	} else if err != nil {
 		return nil, err
 	}
 	r.info.Status = "" // not this process's to change until it runs
 	file, step, err := LatestCheckpoint(r.folder.Dir, func(path string, err error) {
-		r.progress.Event(fmt.Sprintf("passed over a damaged checkpoint: %v", err))
+		r.progress.Warning(fmt.Sprintf("passed over a damaged checkpoint: %v", err))
 	})
 	if err != nil {
 		return nil, err
 	}
-	if file == nil { // killed before the first one: start over in the same folder
-		path := r.folder.path(ConfigFile)
-		settings, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("settings of the run: %w", err)
-		}
-		return nil, checkSameRun(r.cfg, path, settings)
+	if file == nil { // killed before the first one, or removed: start over in the same folder
+		r.progress.Warning(fmt.Sprintf("%s has no checkpoint, though run.json tells of step %d: the run starts from the beginning", r.folder.Dir, r.info.Step))
+		return nil, r.checkSettings(r.folder.path(ConfigFile))
 	}
 	r.step = step
 	return file, checkSameRun(r.cfg, file.Path, []byte(file.Meta[MetaConfig]))
+}
+
+// checkSettings refuses settings that are not those of the file of a run.
+func (r *run) checkSettings(path string) error {
+	settings, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("settings of the run: %w", err)
+	}
+	return checkSameRun(r.cfg, path, settings)
 }
 
 // checkSameRun refuses to go on with settings that would give another result.
@@ -208,6 +222,11 @@ func (r *run) openData() (err error) {
 	r.total = r.cfg.Train.Steps
 	if r.total == 0 {
 		r.total = r.cfg.Train.Epochs * passes / r.cfg.Train.Accumulate
+	}
+	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) {
+		return &configs.Error{Key: "train.warmup_epochs", Value: strconv.FormatFloat(t.WarmupEpochs, 'g', -1, 64),
+			Problem: fmt.Sprintf("is longer than the run of %d steps: an epoch has %d", r.total, r.stepsPerEpoch),
+			Hint:    "lower it (0 leaves the warm-up out), or make the run longer"}
 	}
 	return nil
 }
@@ -304,15 +323,14 @@ func (r *run) restore(file *core.File) error {
 		return fmt.Errorf("%s: metadata %q: %w", file.Path, MetaData, err)
 	}
 	if now := r.source.Fingerprint(); stored.Fingerprint != now {
-		return &data.Error{Path: r.cfg.Data.Path, Problem: fmt.Sprintf("the images are not those the run was started with (%d now, %d then)", r.source.Len(), stored.Images),
-			Hint: "restore them, or start a new run with another --out"}
+		return otherImages(r.cfg.Data.Path, r.source.Len(), stored.Images)
 	}
 	var objective ObjectiveInfo
 	if err := json.Unmarshal([]byte(file.Meta[MetaObjective]), &objective); err != nil {
 		return fmt.Errorf("%s: metadata %q: %w", file.Path, MetaObjective, err)
 	}
 	if sum := r.objective.SHA256(); objective.SHA256 != sum {
-		r.progress.Event(fmt.Sprintf("warning: the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
+		r.progress.Warning(fmt.Sprintf("the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
 			objective.Name, sum, objective.SHA256))
 	}
 	if now := program.FileDigests(r.objective.Plan()); now != file.Meta[MetaFiles] {
@@ -320,7 +338,7 @@ func (r *run) restore(file *core.File) error {
 			orNone(now), orNone(file.Meta[MetaFiles])), Hint: "restore the file, or start a new run with another --out"}
 	}
 	if level := file.Meta[MetaKernels]; level != r.engine.Level() {
-		r.progress.Event(fmt.Sprintf("warning: the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, r.engine.Level()))
+		r.progress.Warning(fmt.Sprintf("the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, r.engine.Level()))
 	}
 	if err := r.epoch.load(file); err != nil {
 		return err
@@ -328,6 +346,17 @@ func (r *run) restore(file *core.File) error {
 	r.lastCheckpoint = Checkpoint{Path: file.Path, Step: r.step}
 	r.digest = core.Digest(file.Tensors)
 	return nil
+}
+
+// otherImages refuses to go on with images that would give another result. Also
+// a file that was repaired is another one: it would no longer be skipped.
+func otherImages(path string, now, then int) error {
+	difference := fmt.Sprintf("%d now, %d then", now, then)
+	if now == then {
+		difference = fmt.Sprintf("%d as then, but the name, size or class of some file differs: it was replaced, repaired, renamed or moved", now)
+	}
+	return &data.Error{Path: path, Problem: "the images are not those the run was started with (" + difference + ")",
+		Hint: "bring back the files as they were (with a larger data.max_failed, those that can't be read are skipped), or start a new run with another --out"}
 }
 
 func orNone(text string) string {
@@ -340,6 +369,11 @@ func orNone(text string) string {
 // openFolder creates the folder of a new run and opens what is appended to.
 func (r *run) openFolder() (err error) {
 	if r.folder == nil {
+		if r.unnamed { // another run may have taken the name meanwhile
+			if r.cfg.Run.Out, err = claimFolder(r.cfg.Objective.Name, r.cfg.Model.Name); err != nil {
+				return err
+			}
+		}
 		if r.folder, err = createFolder(r.cfg.Run.Out); err != nil {
 			return err
 		}
@@ -394,10 +428,13 @@ func (r *run) openLoader(ctx context.Context) error {
 	return nil
 }
 
+// oneLine keeps a file to its line and field, whatever its name.
+var oneLine = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
+
 // skip lists a file that can't be read. It is called from the feed.
 func (r *run) skip(_ int, path string, err error) {
 	r.skippedFiles++
-	fmt.Fprintf(r.skipped, "%s\t%v\n", path, err)
+	fmt.Fprintf(r.skipped, "%s\t%s\n", oneLine.Replace(path), oneLine.Replace(err.Error()))
 }
 
 func (r *run) announce() {
@@ -414,19 +451,15 @@ func (r *run) announce() {
 }
 
 // metadata of a checkpoint. It holds nothing that differs between two runs with
-// equal results: no times, no threads, no paths of the run.
+// equal results: no times, no threads, no path of the run.
 func (r *run) metadata() (map[string]string, error) {
 	mean, std := r.cfg.Data.Normalization()
-	settings := *r.cfg
-	d := configs.Default()
-	settings.Run.Out, settings.Run.Threads, settings.Data.Workers, settings.Objective.Mode = "", d.Run.Threads, d.Data.Workers, d.Objective.Mode
-	settings.Train.Recompute = d.Train.Recompute
 	objective := r.info.Objective
 	objective.Mode = ""
 	source := r.info.Data
 	source.Path = ""
 	meta := map[string]string{
-		MetaFormat: CheckpointFormat, MetaStep: strconv.Itoa(r.step), MetaConfig: string(settings.YAML()), MetaKernels: r.engine.Level(),
+		MetaFormat: CheckpointFormat, MetaStep: strconv.Itoa(r.step), MetaConfig: string(r.cfg.Result().YAML()), MetaKernels: r.engine.Level(),
 	}
 	if digests := program.FileDigests(r.objective.Plan()); digests != "" {
 		meta[MetaFiles] = digests

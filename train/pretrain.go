@@ -8,6 +8,7 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
 )
 
 // Options are what a run needs besides its configuration.
@@ -114,5 +115,19 @@ func (r *run) stop(step int, cause error) (*Result, error) {
 	if result.Interrupted {
 		return result, cause
 	}
-	return result, fmt.Errorf("after step %d: %w (the work so far is in %s; go on with --resume)", step, cause, result.Checkpoint)
+	result.Failed = true
+	return result, fmt.Errorf("after step %d: %w (the work so far is in %s; go on with %s)", step, cause, result.Checkpoint, r.remedy(cause))
+}
+
+// remedy says how to go on with a run that cause ended. Images that can't be
+// read have to stay as they are: others would be another run.
+func (r *run) remedy(cause error) string {
+	var images *data.Error
+	switch {
+	case !errors.As(cause, &images):
+		return "--resume"
+	case r.cfg.Data.OnError == string(data.Fail):
+		return "--resume data.on_error=skip and a sufficient data.max_failed, or start a new run once the files are repaired or removed"
+	}
+	return "--resume and a larger data.max_failed, or start a new run once the files are repaired or removed"
 }

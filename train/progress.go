@@ -9,9 +9,12 @@ type Progress interface {
 	Start(Plan)
 	// Step is called after every optimizer step.
 	Step(Step)
-	// Event reports something a person should read, such as "checkpoint
-	// written" or a warning.
+	// Event reports something a person may want to read, such as "checkpoint
+	// written".
 	Event(message string)
+	// Warning reports something a person must read, however little is shown
+	// otherwise: a damaged checkpoint, bits that will differ.
+	Warning(message string)
 	// Done is called once, after the last checkpoint.
 	Done(*Result)
 }
@@ -59,11 +62,13 @@ type Result struct {
 	DataWait    float64       `json:"data_wait"`    // share of time spent waiting for data
 	Skipped     int           `json:"skipped"`      // images that could not be read
 	Interrupted bool          `json:"interrupted"`
+	Failed      bool          `json:"failed"` // an error ended it, with a checkpoint of the work so far
 }
 
 type silent struct{}
 
-func (silent) Start(Plan)   {}
-func (silent) Step(Step)    {}
-func (silent) Event(string) {}
-func (silent) Done(*Result) {}
+func (silent) Start(Plan)     {}
+func (silent) Step(Step)      {}
+func (silent) Event(string)   {}
+func (silent) Warning(string) {}
+func (silent) Done(*Result)   {}

@@ -133,18 +133,19 @@ func (r *run) checkpoint() error {
 	tensors := append(r.store.Tensors(), r.optimizer.State()...)
 	tensors = append(tensors, r.epoch.tensors()...)
 	c, digest, err := r.folder.saveCheckpoint(r.step, tensors, meta, r.cfg.Run.Keep)
+	if c.Path != "" { // written, even if what follows it failed
+		r.lastCheckpoint, r.digest, r.info.Step = c, digest, r.step
+	}
 	if err != nil {
 		return err
 	}
-	r.lastCheckpoint, r.digest = c, digest
-	r.info.Step = r.step
 	if err := r.folder.writeInfo(r.info); err != nil {
 		return err
 	}
 	due := r.step > 0 && (r.step == r.total || r.cfg.Run.PicturesEvery.Due(r.step-1, r.stepsPerEpoch))
 	if due && r.opts.AfterCheckpoint != nil {
 		if err := r.opts.AfterCheckpoint(r.folder.Dir, r.step); err != nil {
-			r.progress.Event("warning: pictures: " + err.Error())
+			r.progress.Warning("pictures: " + err.Error())
 		}
 	}
 	return nil
@@ -179,7 +180,7 @@ func (r *run) alreadyDone() *Result {
 
 // finish records how the run ended and releases everything.
 func (r *run) finish(result *Result, err error) (*Result, error) {
-	r.info.Step, r.info.Error = r.step, ""
+	r.info.Step, r.info.Error = r.lastCheckpoint.Step, "" // what is done and not written is lost
 	if result != nil {
 		r.info.Loss = result.Loss
 	}

@@ -323,6 +323,47 @@ func TestBadResume(t *testing.T) {
 	}
 }
 
+// TestResumeAfterBadImages goes on with a run that images which can't be read
+// have stopped, in each of the ways that its message names, and refuses others
+// with a reason.
+func TestResumeAfterBadImages(t *testing.T) {
+	for _, onError := range []string{"skip", "fail"} {
+		t.Run(onError, func(t *testing.T) {
+			t.Parallel()
+			base := t.TempDir()
+			goodImages(t, base, 8)
+			writeTo(t, base, "pictures/bad.jpg", []byte("this is no picture at all, only text\n"))
+			args := pretrainTiny("--data", "pictures", "--steps", "9", "data.on_error="+onError)
+			stopped := vittool(t, base, args...)
+			stopped.mustEnd(t, exitData, "bad.jpg", "--resume", "data.max_failed", "start a new run", "failed after step")
+			if strings.Contains(stopped.stderr, "done") {
+				t.Errorf("a run that failed says it is done:\n%s", stopped.stderr)
+			}
+			whole := t.TempDir()
+			if err := os.CopyFS(filepath.Join(whole, "pictures"), os.DirFS(filepath.Join(base, "pictures"))); err != nil {
+				t.Fatal(err)
+			}
+			vittool(t, whole, append(pretrainTiny("--data", "pictures", "--steps", "9"), "data.max_failed=0.5")...).mustEnd(t, exitDone)
+			want := digestOf(t, filepath.Join(whole, "run"))
+			bad := filepath.Join(base, "pictures", "bad.jpg")
+			resume := []string{"pretrain", "--out", "run", "--resume"}
+			if err := os.WriteFile(bad, encodeJPEG(40, 40), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			vittool(t, base, resume...).mustEnd(t, exitData, "9 as then", "repaired", "new run")
+			if err := os.Remove(bad); err != nil {
+				t.Fatal(err)
+			}
+			vittool(t, base, resume...).mustEnd(t, exitData, "8 now, 9 then", "new run")
+			writeTo(t, base, "pictures/bad.jpg", []byte("this is no picture at all, only text\n"))
+			vittool(t, base, append(resume, "data.on_error=skip", "data.max_failed=0.5")...).mustEnd(t, exitDone)
+			if got := digestOf(t, filepath.Join(base, "run")); got != want {
+				t.Errorf("digest %s, undisturbed %s", got, want)
+			}
+		})
+	}
+}
+
 func mkdir(t *testing.T, elem ...string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(elem...), 0o755); err != nil {

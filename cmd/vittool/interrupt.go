@@ -13,12 +13,15 @@ import (
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
-// interruptible returns a context that SIGINT or SIGTERM ends, so that work in
+// interruptible returns a context that SIGINT, SIGTERM or SIGHUP ends, so that work in
 // progress can write a checkpoint. A second signal ends the process at once.
 func interruptible(parent context.Context, stderr io.Writer) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // of a terminal that closes; nohup asks to live on
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		for range signals {
 			if interrupted(ctx) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,10 +108,14 @@ func (o *pretrainOptions) resolve(overrides []string) (*configs.Resolved, error)
 	if out == "" {
 		return nil, &usageError{"--resume needs the folder of the run", "for instance --resume --out runs/mae-vit_tiny_patch4_32"}
 	}
-	if path := filepath.Join(out, train.ConfigFile); len(req.Configs) == 0 {
-		if _, err := os.Stat(path); err != nil {
+	if len(req.Configs) == 0 {
+		path, err := train.WrittenSettings(out)
+		if err != nil {
+			return nil, err
+		}
+		if path == "" {
 			return nil, &configs.Error{Key: "run.out", Value: out, Problem: "holds no run to resume: there is no " + train.ConfigFile,
-				Hint: "leave out --resume to start one, or give the folder of a run with --out"}
+				Hint: "start it again with its settings and without --resume, or give the folder of a run with --out"}
 		}
 		req.Configs = []string{path}
 	}

@@ -16,7 +16,7 @@ type Log struct {
 	train.Progress
 	file    io.WriteCloser
 	log     *slog.Logger
-	pending []string
+	pending []func(*slog.Logger)
 }
 
 // WithLog adds a log to a way of showing progress.
@@ -28,15 +28,15 @@ func (l *Log) Start(p train.Plan) {
 	l.Progress.Start(p)
 	f, err := os.OpenFile(filepath.Join(p.RunDir, train.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		l.Progress.Event(fmt.Sprintf("no log is kept: %v", err))
+		l.Progress.Warning(fmt.Sprintf("no log is kept: %v", err))
 		return
 	}
 	l.file = f
 	l.log = slog.New(slog.NewTextHandler(f, nil))
 	l.log.Info("start", "objective", p.Objective, "model", p.Model, "images", p.Images,
 		"batch", p.BatchSize, "first_step", p.FirstStep, "steps", p.TotalSteps)
-	for _, message := range l.pending {
-		l.log.Info(message)
+	for _, write := range l.pending {
+		write(l.log)
 	}
 	l.pending = nil
 }
@@ -44,11 +44,21 @@ func (l *Log) Start(p train.Plan) {
 // Event passes a message on and logs it.
 func (l *Log) Event(message string) {
 	l.Progress.Event(message)
+	l.write(func(log *slog.Logger) { log.Info(message) })
+}
+
+// Warning does the same with a warning.
+func (l *Log) Warning(message string) {
+	l.Progress.Warning(message)
+	l.write(func(log *slog.Logger) { log.Warn(message) })
+}
+
+func (l *Log) write(line func(*slog.Logger)) {
 	if l.log == nil {
-		l.pending = append(l.pending, message)
+		l.pending = append(l.pending, line)
 		return
 	}
-	l.log.Info(message)
+	line(l.log)
 }
 
 // Done logs how the run ended.
@@ -56,7 +66,7 @@ func (l *Log) Done(r *train.Result) {
 	l.Progress.Done(r)
 	if l.log != nil && r != nil {
 		l.log.Info("end", "step", r.Step, "loss", r.Loss, "digest", r.Digest, "seconds", r.ElapsedS,
-			"images_per_s", r.ImagesPerS, "interrupted", r.Interrupted)
+			"images_per_s", r.ImagesPerS, "interrupted", r.Interrupted, "failed", r.Failed)
 	}
 }
 

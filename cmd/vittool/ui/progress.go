@@ -70,8 +70,11 @@ func (h *header) Done(r *train.Result) {
 		return
 	}
 	state := "done"
-	if r.Interrupted {
+	switch {
+	case r.Interrupted:
 		state = fmt.Sprintf("interrupted after step %d of %d; go on with --resume --out %s", r.Step, r.TotalSteps, r.RunDir)
+	case r.Failed:
+		state = fmt.Sprintf("failed after step %d of %d; the error follows", r.Step, r.TotalSteps)
 	}
 	t := NewTable()
 	t.Row("state", state)
@@ -119,6 +122,8 @@ func (l *lines) Event(message string) {
 	}
 }
 
+func (l *lines) Warning(message string) { fmt.Fprintln(l.w, "warning: "+message) }
+
 // bar draws a progress bar with the time left.
 type bar struct {
 	header
@@ -153,6 +158,8 @@ func (b *bar) Event(message string) {
 	fmt.Fprintln(b.w, message)
 	_ = b.bar.RenderBlank()
 }
+
+func (b *bar) Warning(message string) { b.Event("warning: " + message) }
 
 func (b *bar) Done(r *train.Result) {
 	if b.bar != nil {

@@ -78,6 +78,35 @@ func TestInterruptedRunSaysHowToGoOn(t *testing.T) {
 	}
 }
 
+func TestFailedRunIsNotDone(t *testing.T) {
+	var b bytes.Buffer
+	NewProgress(&b, false, Normal).Done(&train.Result{RunDir: "runs/x", Step: 7, TotalSteps: 9, Failed: true})
+	if !strings.Contains(b.String(), "failed after step 7 of 9") || strings.Contains(b.String(), "done") {
+		t.Errorf("it says %q", b.String())
+	}
+}
+
+// Warnings are shown at every level and stand in the log.
+func TestWarnings(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		for _, level := range []Level{Quiet, Normal, Verbose} {
+			var b bytes.Buffer
+			log := WithLog(NewProgress(&b, terminal, level))
+			log.Warning("early and bad")
+			plan := testPlan
+			plan.RunDir = t.TempDir()
+			log.Start(plan)
+			log.Close(nil)
+			if !strings.Contains(b.String(), "warning: early and bad") {
+				t.Errorf("level %d shows %q", level, b.String())
+			}
+			if content, err := os.ReadFile(filepath.Join(plan.RunDir, train.LogFile)); err != nil || !bytes.Contains(content, []byte("early and bad")) {
+				t.Errorf("log %q, %v", content, err)
+			}
+		}
+	}
+}
+
 func TestLog(t *testing.T) {
 	dir := t.TempDir()
 	var b bytes.Buffer
