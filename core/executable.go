@@ -121,7 +121,7 @@ func (e *Executable) callOf(s *step) call {
 		}
 	}
 	if s.backward && s.op.fusedGelu != nil {
-		c.preActivation = s.op.fusedGelu.saved[0].data
+		c.slope = s.op.fusedGelu.saved[0].data
 	}
 	return c
 }

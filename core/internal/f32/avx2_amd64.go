@@ -102,6 +102,11 @@ func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 //go:noescape
 func packCopy16xAVX2(k int, n int, src *float32, ld int, dst *float32)
 
+// tilePrefetchAVX2 reads ahead rows of 16 floats with leading dimension ld.
+//
+//go:noescape
+func tilePrefetchAVX2(rows int, p *float32, ld int)
+
 // transpose8xAVX2 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
 //
 //go:noescape
@@ -117,15 +122,15 @@ func tileAddAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int)
 //go:noescape
 func tileBiasAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX2 is pre = acc + bias, c = gelu(pre).
+// tileGeluAVX2 is c = gelu(acc + bias), slope = gelu'(acc + bias).
 //
 //go:noescape
-func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileGeluGradAVX2 is c = acc * gelu'(pre).
+// tileTimesAVX2 is c = acc * factor.
 //
 //go:noescape
-func tileGeluGradAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+func tileTimesAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
 // tileResidualAVX2 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
 //

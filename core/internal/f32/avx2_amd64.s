@@ -2714,6 +2714,22 @@ loop96:
 	VZEROUPPER
 	RET
 
+// func tilePrefetchAVX2(rows int, p *float32, ld int)
+// Requires: MMX+
+TEXT ·tilePrefetchAVX2(SB), NOSPLIT, $0-24
+	MOVQ rows+0(FP), AX
+	MOVQ p+8(FP), CX
+	MOVQ ld+16(FP), DX
+	SHLQ $0x02, DX
+
+loop97:
+	PREFETCHT0 (CX)
+	PREFETCHT0 60(CX)
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        loop97
+	RET
+
 // func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
 // Requires: AVX
 TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
@@ -2728,7 +2744,7 @@ TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop97:
+loop98:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -2774,7 +2790,7 @@ loop97:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop97
+	JNZ         loop98
 	VZEROUPPER
 	RET
 
@@ -2790,9 +2806,9 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row98:
+row99:
 	CMPQ    DI, $0x10
-	JNE     partial99
+	JNE     partial100
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2801,29 +2817,29 @@ row98:
 	VMOVUPS 32(AX), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next100
+	JMP     next101
 
-partial99:
+partial100:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done102
+	JGE  done103
 
-loop101:
+loop102:
 	VMOVUPS (DX)(R8*1), Y0
 	VMOVUPS (AX)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop101
+	JLT     loop102
 
-done102:
+done103:
 	SUBQ       R8, R10
-	JZ         done103
+	JZ         done104
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y0
@@ -2832,12 +2848,12 @@ done102:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
-done103:
-next100:
+done104:
+next101:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row98
+	JNZ  row99
 	VZEROUPPER
 	RET
 
@@ -2854,9 +2870,9 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row104:
+row105:
 	CMPQ    R8, $0x10
-	JNE     partial105
+	JNE     partial106
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2865,29 +2881,29 @@ row104:
 	VMOVUPS 32(SI), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next106
+	JMP     next107
 
-partial105:
+partial106:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done108
+	JGE  done109
 
-loop107:
+loop108:
 	VMOVUPS (AX)(R9*1), Y0
 	VMOVUPS (SI)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R9*1)
 	ADDQ    $+32, R9
 	CMPQ    R9, R10
-	JLT     loop107
+	JLT     loop108
 
-done108:
+done109:
 	SUBQ       R9, R11
-	JZ         done109
+	JZ         done110
 	LEAQ       masksAVX2<>+32(SB), R10
 	SUBQ       R11, R10
 	VMOVUPS    (R10), Y0
@@ -2896,38 +2912,44 @@ done108:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
-done109:
-next106:
+done110:
+next107:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row104
+	JNZ  row105
 	VZEROUPPER
 	RET
 
-// func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+// func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
-	MOVQ acc+16(FP), AX
-	MOVQ ldacc+24(FP), CX
-	SHLQ $0x02, CX
-	MOVQ c+32(FP), DX
-	MOVQ ldc+40(FP), BX
-	SHLQ $0x02, BX
-	MOVQ bias+48(FP), SI
-	MOVQ pre+56(FP), DI
-	MOVQ ldpre+64(FP), R8
-	SHLQ $0x02, R8
-	MOVQ rows+0(FP), R9
-	MOVQ n+8(FP), R10
+	MOVQ  acc+16(FP), AX
+	MOVQ  ldacc+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  c+32(FP), DX
+	MOVQ  ldc+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  bias+48(FP), SI
+	MOVQ  slope+56(FP), DI
+	MOVQ  ldslope+64(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  n+8(FP), R9
+	CMPQ  R9, $0x10
+	JNE   plain111
+	MOVQ  DI, R9
+	ORQ   R8, R9
+	TESTQ $0x0000001f, R9
+	JNZ   plain111
+	MOVQ  rows+0(FP), R9
+	MOVQ  n+8(FP), R10
 
-row110:
+row112:
 	CMPQ         R10, $0x10
-	JNE          partial111
+	JNE          partial113
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DI)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -2963,15 +2985,17 @@ row110:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DX)
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)
+	VMOVNTPS     Y1, (DI)
 	VMOVUPS      32(AX), Y0
 	VMOVUPS      32(SI), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 32(DI)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -3007,27 +3031,29 @@ row110:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 32(DX)
-	JMP          next112
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, 32(DX)
+	VMOVNTPS     Y1, 32(DI)
+	JMP          next114
 
-partial111:
+partial113:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done114
+	JGE  done116
 
-loop113:
+loop115:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DI)(R11*1)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -3063,25 +3089,27 @@ loop113:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DX)(R11*1)
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)(R11*1)
+	VMOVNTPS     Y1, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop113
+	JLT          loop115
 
-done114:
+done116:
 	SUBQ         R11, R13
-	JZ           done115
+	JZ           done117
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
 	VMASKMOVPS   (AX)(R11*1), Y0, Y1
 	VMASKMOVPS   (SI)(R11*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DI)(R11*1)
 	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
 	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
@@ -3117,19 +3145,246 @@ done114:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
 	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
 	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y2, Y3, Y3
-	VBLENDVPS    Y1, Y2, Y3, Y2
-	VMULPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)(R11*1)
+	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y2
+	VMULPS       Y2, Y1, Y4
+	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
+	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
 
-done115:
-next112:
+done117:
+next114:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row110
+	JNZ  row112
+	VZEROUPPER
+	RET
+
+plain111:
+	MOVQ rows+0(FP), R9
+	MOVQ n+8(FP), R10
+
+row118:
+	CMPQ         R10, $0x10
+	JNE          partial119
+	VMOVUPS      (AX), Y0
+	VMOVUPS      (SI), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      Y1, (DI)
+	VMOVUPS      32(AX), Y0
+	VMOVUPS      32(SI), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, 32(DX)
+	VMOVUPS      Y1, 32(DI)
+	JMP          next120
+
+partial119:
+	XORQ R11, R11
+	MOVQ R10, R13
+	SHLQ $0x02, R13
+	MOVQ R13, R12
+	ANDQ $-32, R12
+	CMPQ R11, R12
+	JGE  done122
+
+loop121:
+	VMOVUPS      (AX)(R11*1), Y0
+	VMOVUPS      (SI)(R11*1), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)(R11*1)
+	VMOVUPS      Y1, (DI)(R11*1)
+	ADDQ         $+32, R11
+	CMPQ         R11, R12
+	JLT          loop121
+
+done122:
+	SUBQ         R11, R13
+	JZ           done123
+	LEAQ         masksAVX2<>+32(SB), R12
+	SUBQ         R13, R12
+	VMOVUPS      (R12), Y0
+	VMASKMOVPS   (AX)(R11*1), Y0, Y1
+	VMASKMOVPS   (SI)(R11*1), Y0, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y4, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
+	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
+	VMOVUPS      constantsAVX2<>+160(SB), Y5
+	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
+	VANDPS       Y3, Y5, Y3
+	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
+	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
+	VDIVPS       Y2, Y4, Y2
+	VMOVUPS      constantsAVX2<>+448(SB), Y4
+	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
+	VMULPS       Y3, Y4, Y2
+	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y2
+	VMULPS       Y2, Y1, Y4
+	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
+	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
+
+done123:
+next120:
+	ADDQ CX, AX
+	ADDQ BX, DX
+	ADDQ R8, DI
+	DECQ R9
+	JNZ  row118
 	VZEROUPPER
 	RET
 
@@ -3359,230 +3614,70 @@ DATA constantsAVX2<>+888(SB)/4, $0xff800000
 DATA constantsAVX2<>+892(SB)/4, $0xff800000
 GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $896
 
-// func tileGeluGradAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileGeluGradAVX2(SB), NOSPLIT, $0-64
+// func tileTimesAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
+// Requires: AVX
+TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	MOVQ acc+16(FP), AX
 	MOVQ ldacc+24(FP), CX
 	SHLQ $0x02, CX
 	MOVQ c+32(FP), DX
 	MOVQ ldc+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ pre+48(FP), SI
-	MOVQ ldpre+56(FP), DI
+	MOVQ factor+48(FP), SI
+	MOVQ ldfactor+56(FP), DI
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row116:
-	CMPQ         R9, $0x10
-	JNE          partial117
-	VMOVUPS      (SI), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      (AX), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(SI), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      32(AX), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, 32(DX)
-	JMP          next118
+row124:
+	CMPQ    R9, $0x10
+	JNE     partial125
+	VMOVUPS (SI), Y0
+	VMOVUPS (AX), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)
+	VMOVUPS 32(SI), Y0
+	VMOVUPS 32(AX), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(DX)
+	JMP     next126
 
-partial117:
+partial125:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done120
+	JGE  done128
 
-loop119:
-	VMOVUPS      (SI)(R10*1), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      (AX)(R10*1), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, (DX)(R10*1)
-	ADDQ         $+32, R10
-	CMPQ         R10, R11
-	JLT          loop119
+loop127:
+	VMOVUPS (SI)(R10*1), Y0
+	VMOVUPS (AX)(R10*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(R10*1)
+	ADDQ    $+32, R10
+	CMPQ    R10, R11
+	JLT     loop127
 
-done120:
-	SUBQ         R10, R12
-	JZ           done121
-	LEAQ         masksAVX2<>+32(SB), R11
-	SUBQ         R12, R11
-	VMOVUPS      (R11), Y0
-	VMASKMOVPS   (SI)(R10*1), Y0, Y1
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
-	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VSUBPS       Y2, Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y2
-	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
-	VFMADD231PS  Y3, Y1, Y2
-	VMASKMOVPS   (AX)(R10*1), Y0, Y1
-	VMULPS       Y1, Y2, Y1
-	VMASKMOVPS   Y1, Y0, (DX)(R10*1)
+done128:
+	SUBQ       R10, R12
+	JZ         done129
+	LEAQ       masksAVX2<>+32(SB), R11
+	SUBQ       R12, R11
+	VMOVUPS    (R11), Y0
+	VMASKMOVPS (SI)(R10*1), Y0, Y1
+	VMASKMOVPS (AX)(R10*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
-done121:
-next118:
+done129:
+next126:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row116
+	JNZ  row124
 	VZEROUPPER
 	RET
 
@@ -3604,11 +3699,11 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row122:
+row130:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x10
-	JNE          partial123
+	JNE          partial131
 	VMOVUPS      (AX), Y1
 	VMOVUPS      (SI), Y2
 	VADDPS       Y2, Y1, Y1
@@ -3625,18 +3720,18 @@ row122:
 	VMULPS       Y3, Y0, Y0
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y2, 32(DX)
-	JMP          next124
+	JMP          next132
 
-partial123:
+partial131:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-32, R14
 	CMPQ R13, R14
-	JGE  done126
+	JGE  done134
 
-loop125:
+loop133:
 	VMOVUPS     (AX)(R13*1), Y1
 	VMOVUPS     (SI)(R13*1), Y2
 	VADDPS      Y2, Y1, Y1
@@ -3647,11 +3742,11 @@ loop125:
 	VMOVUPS     Y2, (DX)(R13*1)
 	ADDQ        $+32, R13
 	CMPQ        R13, R14
-	JLT         loop125
+	JLT         loop133
 
-done126:
+done134:
 	SUBQ        R13, R15
-	JZ          done127
+	JZ          done135
 	LEAQ        masksAVX2<>+32(SB), R14
 	SUBQ        R15, R14
 	VMOVUPS     (R14), Y1
@@ -3664,13 +3759,13 @@ done126:
 	VFMADD231PS Y2, Y0, Y3
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
-done127:
-next124:
+done135:
+next132:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row122
+	JNZ  row130
 	VZEROUPPER
 	RET
 
@@ -3687,9 +3782,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done129
+	JGE  done137
 
-loop128:
+loop136:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3708,26 +3803,26 @@ loop128:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop128
+	JLT     loop136
 
-done129:
+done137:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done131
+	JGE  done139
 
-loop130:
+loop138:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop130
+	JLT     loop138
 
-done131:
+done139:
 	SUBQ       SI, DI
-	JZ         done132
+	JZ         done140
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3736,7 +3831,7 @@ done131:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done132:
+done140:
 	VZEROUPPER
 	RET
 
@@ -3753,9 +3848,9 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done134
+	JGE  done142
 
-loop133:
+loop141:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -3774,26 +3869,26 @@ loop133:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop133
+	JLT     loop141
 
-done134:
+done142:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done136
+	JGE  done144
 
-loop135:
+loop143:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop135
+	JLT     loop143
 
-done136:
+done144:
 	SUBQ       SI, DI
-	JZ         done137
+	JZ         done145
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3802,7 +3897,7 @@ done136:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done137:
+done145:
 	VZEROUPPER
 	RET
 
@@ -3819,9 +3914,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done139
+	JGE  done147
 
-loop138:
+loop146:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3840,26 +3935,26 @@ loop138:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop138
+	JLT     loop146
 
-done139:
+done147:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done141
+	JGE  done149
 
-loop140:
+loop148:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop140
+	JLT     loop148
 
-done141:
+done149:
 	SUBQ       SI, DI
-	JZ         done142
+	JZ         done150
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3868,7 +3963,7 @@ done141:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done142:
+done150:
 	VZEROUPPER
 	RET
 
@@ -3885,9 +3980,9 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done144
+	JGE  done152
 
-loop143:
+loop151:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3910,15 +4005,15 @@ loop143:
 	VMOVUPS     Y0, 96(AX)(SI*1)
 	ADDQ        $+128, SI
 	CMPQ        SI, BX
-	JLT         loop143
+	JLT         loop151
 
-done144:
+done152:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done146
+	JGE  done154
 
-loop145:
+loop153:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3926,11 +4021,11 @@ loop145:
 	VMOVUPS     Y0, (AX)(SI*1)
 	ADDQ        $+32, SI
 	CMPQ        SI, BX
-	JLT         loop145
+	JLT         loop153
 
-done146:
+done154:
 	SUBQ        SI, DI
-	JZ          done147
+	JZ          done155
 	LEAQ        masksAVX2<>+32(SB), BX
 	SUBQ        DI, BX
 	VMOVUPS     (BX), Y0
@@ -3940,7 +4035,7 @@ done146:
 	VFMADD231PS Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(SI*1)
 
-done147:
+done155:
 	VZEROUPPER
 	RET
 
@@ -3957,9 +4052,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done149
+	JGE          done157
 
-loop148:
+loop156:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -3978,26 +4073,26 @@ loop148:
 	VMOVUPS     Y1, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop148
+	JLT         loop156
 
-done149:
+done157:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done151
+	JGE  done159
 
-loop150:
+loop158:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop150
+	JLT         loop158
 
-done151:
+done159:
 	SUBQ        BX, SI
-	JZ          done152
+	JZ          done160
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y1
@@ -4006,7 +4101,7 @@ done151:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(BX*1)
 
-done152:
+done160:
 	VZEROUPPER
 	RET
 
@@ -4023,9 +4118,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done154
+	JGE          done162
 
-loop153:
+loop161:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
@@ -4040,25 +4135,25 @@ loop153:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop153
+	JLT     loop161
 
-done154:
+done162:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done156
+	JGE  done164
 
-loop155:
+loop163:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop155
+	JLT     loop163
 
-done156:
+done164:
 	SUBQ       BX, SI
-	JZ         done157
+	JZ         done165
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y1
@@ -4066,7 +4161,7 @@ done156:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (AX)(BX*1)
 
-done157:
+done165:
 	VZEROUPPER
 	RET
 
@@ -4084,9 +4179,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done159
+	JGE          done167
 
-loop158:
+loop166:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4109,15 +4204,15 @@ loop158:
 	VMOVUPS     Y2, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop158
+	JLT         loop166
 
-done159:
+done167:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done161
+	JGE  done169
 
-loop160:
+loop168:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4125,11 +4220,11 @@ loop160:
 	VMOVUPS     Y2, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop160
+	JLT         loop168
 
-done161:
+done169:
 	SUBQ        BX, SI
-	JZ          done162
+	JZ          done170
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y2
@@ -4139,7 +4234,7 @@ done161:
 	VFMADD231PS Y3, Y1, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(BX*1)
 
-done162:
+done170:
 	VZEROUPPER
 	RET
 
@@ -4155,9 +4250,9 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-128, DX
 	CMPQ BX, DX
-	JGE  done164
+	JGE  done172
 
-loop163:
+loop171:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
@@ -4176,26 +4271,26 @@ loop163:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop163
+	JLT     loop171
 
-done164:
+done172:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done166
+	JGE  done174
 
-loop165:
+loop173:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop165
+	JLT     loop173
 
-done166:
+done174:
 	SUBQ       BX, SI
-	JZ         done167
+	JZ         done175
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y0
@@ -4204,7 +4299,7 @@ done166:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 
-done167:
+done175:
 	VZEROUPPER
 	RET
 
@@ -4221,9 +4316,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done169
+	JGE  done177
 
-loop168:
+loop176:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4238,15 +4333,15 @@ loop168:
 	VMOVUPS Y0, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop168
+	JLT     loop176
 
-done169:
+done177:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done171
+	JGE  done179
 
-loop170:
+loop178:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4255,11 +4350,11 @@ loop170:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop170
+	JLT     loop178
 
-done171:
+done179:
 	SUBQ       SI, DI
-	JZ         done172
+	JZ         done180
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4270,7 +4365,7 @@ done171:
 	VANDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done172:
+done180:
 	VZEROUPPER
 	RET
 
@@ -4286,9 +4381,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done174
+	JGE  done182
 
-loop173:
+loop181:
 	VMOVUPS      (CX)(BX*1), Y0
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
@@ -4332,11 +4427,11 @@ loop173:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop173
+	JLT          loop181
 
-done174:
+done182:
 	SUBQ         BX, SI
-	JZ           done175
+	JZ           done183
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4382,7 +4477,7 @@ done174:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done175:
+done183:
 	VZEROUPPER
 	RET
 
@@ -4399,9 +4494,9 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done177
+	JGE  done185
 
-loop176:
+loop184:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
@@ -4448,11 +4543,11 @@ loop176:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop176
+	JLT          loop184
 
-done177:
+done185:
 	SUBQ         SI, DI
-	JZ           done178
+	JZ           done186
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4501,7 +4596,7 @@ done177:
 	VMULPS       Y2, Y3, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done178:
+done186:
 	VZEROUPPER
 	RET
 
@@ -4517,9 +4612,9 @@ TEXT ·quickGeluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done180
+	JGE  done188
 
-loop179:
+loop187:
 	VMOVUPS      (CX)(BX*1), Y0
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y2
@@ -4549,11 +4644,11 @@ loop179:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop179
+	JLT          loop187
 
-done180:
+done188:
 	SUBQ         BX, SI
-	JZ           done181
+	JZ           done189
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4585,7 +4680,7 @@ done180:
 	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done181:
+done189:
 	VZEROUPPER
 	RET
 
@@ -4602,9 +4697,9 @@ TEXT ·quickGeluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done183
+	JGE  done191
 
-loop182:
+loop190:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y0
@@ -4640,11 +4735,11 @@ loop182:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop182
+	JLT          loop190
 
-done183:
+done191:
 	SUBQ         SI, DI
-	JZ           done184
+	JZ           done192
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4682,7 +4777,7 @@ done183:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done184:
+done192:
 	VZEROUPPER
 	RET
 
@@ -4714,9 +4809,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-32, SI
 	CMPQ         DI, SI
-	JGE          done186
+	JGE          done194
 
-loop185:
+loop193:
 	VMOVUPS     (CX)(DI*1), Y8
 	VMULPS      Y8, Y1, Y9
 	VMOVUPS     (DX)(DI*1), Y10
@@ -4736,11 +4831,11 @@ loop185:
 	VMOVUPS     Y9, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop185
+	JLT         loop193
 
-done186:
+done194:
 	SUBQ        DI, R8
-	JZ          done187
+	JZ          done195
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y8
@@ -4762,7 +4857,7 @@ done186:
 	VFMSUB213PS Y0, Y4, Y1
 	VMASKMOVPS  Y1, Y8, (AX)(DI*1)
 
-done187:
+done195:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4793,9 +4888,9 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-32, BX
 	CMPQ         SI, BX
-	JGE          done189
+	JGE          done197
 
-loop188:
+loop196:
 	VMOVUPS      (AX)(SI*1), Y7
 	VMOVUPS      (CX)(SI*1), Y8
 	VFMADD231PS  Y7, Y0, Y8
@@ -4810,11 +4905,11 @@ loop188:
 	VMOVUPS      Y7, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop188
+	JLT          loop196
 
-done189:
+done197:
 	SUBQ         SI, DI
-	JZ           done190
+	JZ           done198
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y7
@@ -4831,7 +4926,7 @@ done189:
 	VFNMADD231PS Y0, Y4, Y8
 	VMASKMOVPS   Y8, Y7, (AX)(SI*1)
 
-done190:
+done198:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4851,9 +4946,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-64, CX
 	CMPQ   DX, CX
-	JGE    done192
+	JGE    done200
 
-loop191:
+loop199:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
@@ -4864,26 +4959,26 @@ loop191:
 	VADDPD    Y5, Y3, Y3
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop191
+	JLT       loop199
 
-done192:
+done200:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done194
+	JGE  done202
 
-loop193:
+loop201:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y5, Y1, Y1
 	ADDQ      $+32, DX
 	CMPQ      DX, CX
-	JLT       loop193
+	JLT       loop201
 
-done194:
+done202:
 	SUBQ         DX, BX
-	JZ           done195
+	JZ           done203
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -4894,7 +4989,7 @@ done194:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 
-done195:
+done203:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4922,9 +5017,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-64, DX
 	CMPQ   BX, DX
-	JGE    done197
+	JGE    done205
 
-loop196:
+loop204:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4939,15 +5034,15 @@ loop196:
 	VFMADD231PD Y5, Y7, Y3
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop196
+	JLT         loop204
 
-done197:
+done205:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done199
+	JGE  done207
 
-loop198:
+loop206:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4956,11 +5051,11 @@ loop198:
 	VFMADD231PD Y5, Y7, Y1
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop198
+	JLT         loop206
 
-done199:
+done207:
 	SUBQ         BX, SI
-	JZ           done200
+	JZ           done208
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -4975,7 +5070,7 @@ done199:
 	VFMADD231PD  Y5, Y4, Y0
 	VFMADD231PD  Y6, Y7, Y1
 
-done200:
+done208:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5003,9 +5098,9 @@ TEXT ·dot32AVX2(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done202
+	JGE    done210
 
-loop201:
+loop209:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -5020,25 +5115,25 @@ loop201:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop201
+	JLT         loop209
 
-done202:
+done210:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done204
+	JGE  done212
 
-loop203:
+loop211:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop203
+	JLT         loop211
 
-done204:
+done212:
 	SUBQ        BX, SI
-	JZ          done205
+	JZ          done213
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y4
@@ -5046,7 +5141,7 @@ done204:
 	VMASKMOVPS  (CX)(BX*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y0
 
-done205:
+done213:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -5073,33 +5168,33 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-64, CX
 	CMPQ    DX, CX
-	JGE     done207
+	JGE     done215
 
-loop206:
+loop214:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y2
 	VMAXPS  Y2, Y1, Y1
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop206
+	JLT     loop214
 
-done207:
+done215:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done209
+	JGE  done217
 
-loop208:
+loop216:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop208
+	JLT     loop216
 
-done209:
+done217:
 	SUBQ       DX, BX
-	JZ         done210
+	JZ         done218
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y2
@@ -5107,7 +5202,7 @@ done209:
 	VBLENDVPS  Y2, Y3, Y0, Y3
 	VMAXPS     Y3, Y0, Y0
 
-done210:
+done218:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -5134,9 +5229,9 @@ TEXT ·finiteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done212
+	JGE    done220
 
-loop211:
+loop219:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
@@ -5151,25 +5246,25 @@ loop211:
 	VORPS   Y4, Y3, Y3
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop211
+	JLT     loop219
 
-done212:
+done220:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done214
+	JGE  done222
 
-loop213:
+loop221:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop213
+	JLT     loop221
 
-done214:
+done222:
 	SUBQ       DX, BX
-	JZ         done215
+	JZ         done223
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y4
@@ -5177,7 +5272,7 @@ done214:
 	VSUBPS     Y4, Y4, Y4
 	VORPS      Y4, Y0, Y0
 
-done215:
+done223:
 	VORPS        Y1, Y0, Y0
 	VORPS        Y3, Y2, Y1
 	VORPS        Y1, Y0, Y0
@@ -5204,9 +5299,9 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four216:
+four224:
 	CMPQ AX, $0x04
-	JLT  one217
+	JLT  one225
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -5216,9 +5311,9 @@ four216:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done220
+	JGE  done228
 
-loop219:
+loop227:
 	VMOVUPS (DX)(R10*1), Y0
 	VMOVUPS (DI)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5231,11 +5326,11 @@ loop219:
 	VMOVUPS Y0, (SI)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop219
+	JLT     loop227
 
-done220:
+done228:
 	SUBQ       R10, R12
-	JZ         done221
+	JZ         done229
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -5250,34 +5345,34 @@ done220:
 	VADDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (SI)(R10*1)
 
-done221:
+done229:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four216
+	JMP  four224
 
-one217:
+one225:
 	TESTQ AX, AX
-	JZ    done218
+	JZ    done226
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-32, R8
 	CMPQ  DI, R8
-	JGE   done223
+	JGE   done231
 
-loop222:
+loop230:
 	VMOVUPS (SI)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (SI)(DI*1)
 	ADDQ    $+32, DI
 	CMPQ    DI, R8
-	JLT     loop222
+	JLT     loop230
 
-done223:
+done231:
 	SUBQ       DI, R9
-	JZ         done224
+	JZ         done232
 	LEAQ       masksAVX2<>+32(SB), R8
 	SUBQ       R9, R8
 	VMOVUPS    (R8), Y0
@@ -5286,12 +5381,12 @@ done223:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (SI)(DI*1)
 
-done224:
+done232:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one217
+	JMP  one225
 
-done218:
+done226:
 	VZEROUPPER
 	RET
 
@@ -5308,9 +5403,9 @@ TEXT ·addRowsMulAVX2(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two225:
+two233:
 	CMPQ AX, $0x02
-	JLT  last226
+	JLT  last234
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -5319,9 +5414,9 @@ two225:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done229
+	JGE  done237
 
-loop228:
+loop236:
 	VMOVUPS     (DX)(R11*1), Y0
 	VMOVUPS     (SI)(R11*1), Y1
 	VMULPS      Y1, Y0, Y0
@@ -5333,11 +5428,11 @@ loop228:
 	VMOVUPS     Y0, (R8)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R12
-	JLT         loop228
+	JLT         loop236
 
-done229:
+done237:
 	SUBQ        R11, R13
-	JZ          done230
+	JZ          done238
 	LEAQ        masksAVX2<>+32(SB), R12
 	SUBQ        R13, R12
 	VMOVUPS     (R12), Y0
@@ -5351,24 +5446,24 @@ done229:
 	VADDPS      Y1, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (R8)(R11*1)
 
-done230:
+done238:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two225
+	JMP  two233
 
-last226:
+last234:
 	TESTQ AX, AX
-	JZ    out227
+	JZ    out235
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-32, CX
 	CMPQ  AX, CX
-	JGE   done232
+	JGE   done240
 
-loop231:
+loop239:
 	VMOVUPS (R8)(AX*1), Y0
 	VMOVUPS (DX)(AX*1), Y1
 	VMOVUPS (SI)(AX*1), Y2
@@ -5377,11 +5472,11 @@ loop231:
 	VMOVUPS Y0, (R8)(AX*1)
 	ADDQ    $+32, AX
 	CMPQ    AX, CX
-	JLT     loop231
+	JLT     loop239
 
-done232:
+done240:
 	SUBQ       AX, BX
-	JZ         done233
+	JZ         done241
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y0
@@ -5392,8 +5487,8 @@ done232:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(AX*1)
 
-done233:
-out227:
+done241:
+out235:
 	VZEROUPPER
 	RET
 
@@ -5413,9 +5508,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-64, DX
 	CMPQ         BX, DX
-	JGE          done235
+	JGE          done243
 
-loop234:
+loop242:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5462,15 +5557,15 @@ loop234:
 	VMOVUPS      Y4, 32(AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop234
+	JLT          loop242
 
-done235:
+done243:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done237
+	JGE  done245
 
-loop236:
+loop244:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5495,11 +5590,11 @@ loop236:
 	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop236
+	JLT          loop244
 
-done237:
+done245:
 	SUBQ         BX, SI
-	JZ           done238
+	JZ           done246
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5527,7 +5622,7 @@ done237:
 	VADDPS       Y0, Y2, Y2
 	VMASKMOVPS   Y0, Y4, (AX)(BX*1)
 
-done238:
+done246:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5554,9 +5649,9 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-64, CX
 	CMPQ         DX, CX
-	JGE          done240
+	JGE          done248
 
-loop239:
+loop247:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5601,15 +5696,15 @@ loop239:
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop239
+	JLT          loop247
 
-done240:
+done248:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done242
+	JGE  done250
 
-loop241:
+loop249:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5633,11 +5728,11 @@ loop241:
 	VADDPS       Y4, Y2, Y2
 	ADDQ         $+32, DX
 	CMPQ         DX, CX
-	JLT          loop241
+	JLT          loop249
 
-done242:
+done250:
 	SUBQ         DX, BX
-	JZ           done243
+	JZ           done251
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -5664,7 +5759,7 @@ done242:
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 
-done243:
+done251:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5691,9 +5786,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done245
+	JGE          done253
 
-loop244:
+loop252:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5708,15 +5803,15 @@ loop244:
 	VMOVUPS Y2, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop244
+	JLT     loop252
 
-done245:
+done253:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done247
+	JGE  done255
 
-loop246:
+loop254:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5725,11 +5820,11 @@ loop246:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop246
+	JLT     loop254
 
-done247:
+done255:
 	SUBQ       SI, DI
-	JZ         done248
+	JZ         done256
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y2
@@ -5740,7 +5835,7 @@ done247:
 	VMULPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 
-done248:
+done256:
 	VZEROUPPER
 	RET
 
@@ -5762,9 +5857,9 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-128, SI
 	CMPQ       BX, SI
-	JGE        done250
+	JGE        done258
 
-loop249:
+loop257:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(CX)(BX*1), Y5
@@ -5775,31 +5870,31 @@ loop249:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $+128, BX
 	CMPQ    BX, SI
-	JLT     loop249
+	JLT     loop257
 
-done250:
+done258:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done252
+	JGE  done260
 
-loop251:
+loop259:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $+32, BX
 	CMPQ    BX, SI
-	JLT     loop251
+	JLT     loop259
 
-done252:
+done260:
 	SUBQ       BX, DI
-	JZ         done253
+	JZ         done261
 	LEAQ       masksAVX2<>+32(SB), SI
 	SUBQ       DI, SI
 	VMOVUPS    (SI), Y5
 	VMASKMOVPS (CX)(BX*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
 
-done253:
+done261:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -5821,9 +5916,9 @@ done253:
 	MOVQ         DI, SI
 	ANDQ         $-128, SI
 	CMPQ         BX, SI
-	JGE          done255
+	JGE          done263
 
-loop254:
+loop262:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
@@ -5838,25 +5933,25 @@ loop254:
 	VFMADD231PS Y7, Y7, Y6
 	ADDQ        $+128, BX
 	CMPQ        BX, SI
-	JLT         loop254
+	JLT         loop262
 
-done255:
+done263:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done257
+	JGE  done265
 
-loop256:
+loop264:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
 	ADDQ        $+32, BX
 	CMPQ        BX, SI
-	JLT         loop256
+	JLT         loop264
 
-done257:
+done265:
 	SUBQ        BX, DI
-	JZ          done258
+	JZ          done266
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        DI, SI
 	VMOVUPS     (SI), Y7
@@ -5865,7 +5960,7 @@ done257:
 	VANDPS      Y7, Y8, Y7
 	VFMADD231PS Y7, Y7, Y3
 
-done258:
+done266:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y5, Y3, Y3
@@ -5891,9 +5986,9 @@ done258:
 	MOVQ         R8, DX
 	ANDQ         $-128, DX
 	CMPQ         DI, DX
-	JGE          done260
+	JGE          done268
 
-loop259:
+loop267:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5924,15 +6019,15 @@ loop259:
 	VMOVUPS     Y3, 96(AX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, DX
-	JLT         loop259
+	JLT         loop267
 
-done260:
+done268:
 	MOVQ R8, DX
 	ANDQ $-32, DX
 	CMPQ DI, DX
-	JGE  done262
+	JGE  done270
 
-loop261:
+loop269:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5942,11 +6037,11 @@ loop261:
 	VMOVUPS     Y3, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, DX
-	JLT         loop261
+	JLT         loop269
 
-done262:
+done270:
 	SUBQ        DI, R8
-	JZ          done263
+	JZ          done271
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        R8, DX
 	VMOVUPS     (DX), Y1
@@ -5958,7 +6053,7 @@ done262:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
 
-done263:
+done271:
 	VZEROUPPER
 	RET
 
@@ -5982,9 +6077,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-64, R8
 	CMPQ         DI, R8
-	JGE          done265
+	JGE          done273
 
-loop264:
+loop272:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6003,15 +6098,15 @@ loop264:
 	VFMADD231PS Y7, Y6, Y5
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop264
+	JLT         loop272
 
-done265:
+done273:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done267
+	JGE  done275
 
-loop266:
+loop274:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6022,11 +6117,11 @@ loop266:
 	VFMADD231PS Y7, Y6, Y4
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop266
+	JLT         loop274
 
-done267:
+done275:
 	SUBQ        DI, R9
-	JZ          done268
+	JZ          done276
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y6
@@ -6039,7 +6134,7 @@ done267:
 	VADDPS      Y7, Y2, Y2
 	VFMADD231PS Y6, Y7, Y4
 
-done268:
+done276:
 	VXORPS       X6, X6, X6
 	VCVTSI2SSQ   SI, X6, X6
 	VADDPS       Y3, Y2, Y2
@@ -6062,16 +6157,16 @@ done268:
 	VBROADCASTSS X3, Y3
 	MOVB         add+104(FP), DI
 	TESTB        DI, DI
-	JZ           fresh269
+	JZ           fresh277
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SHLQ         $0x02, R8
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done271
+	JGE          done279
 
-loop270:
+loop278:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6098,15 +6193,15 @@ loop270:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop270
+	JLT          loop278
 
-done271:
+done279:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done273
+	JGE  done281
 
-loop272:
+loop280:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6121,11 +6216,11 @@ loop272:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop272
+	JLT          loop280
 
-done273:
+done281:
 	SUBQ         DI, R8
-	JZ           done274
+	JZ           done282
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6142,20 +6237,20 @@ done273:
 	VADDPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done274:
+done282:
 	VZEROUPPER
 	RET
 
-fresh269:
+fresh277:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done276
+	JGE  done284
 
-loop275:
+loop283:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6178,15 +6273,15 @@ loop275:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop275
+	JLT          loop283
 
-done276:
+done284:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done278
+	JGE  done286
 
-loop277:
+loop285:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6199,11 +6294,11 @@ loop277:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop277
+	JLT          loop285
 
-done278:
+done286:
 	SUBQ         DI, R8
-	JZ           done279
+	JZ           done287
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6218,7 +6313,7 @@ done278:
 	VMULPS       Y1, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done279:
+done287:
 	VZEROUPPER
 	RET
 
@@ -6238,9 +6333,9 @@ TEXT ·normGradGainAVX2(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done281
+	JGE          done289
 
-loop280:
+loop288:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6263,15 +6358,15 @@ loop280:
 	VMOVUPS     Y2, 32(CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop280
+	JLT         loop288
 
-done281:
+done289:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done283
+	JGE  done291
 
-loop282:
+loop290:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6284,11 +6379,11 @@ loop282:
 	VMOVUPS     Y2, (CX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop282
+	JLT         loop290
 
-done283:
+done291:
 	SUBQ        DI, R8
-	JZ          done284
+	JZ          done292
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y2
@@ -6303,7 +6398,7 @@ done283:
 	VADDPS      Y3, Y0, Y0
 	VMASKMOVPS  Y0, Y2, (CX)(DI*1)
 
-done284:
+done292:
 	VZEROUPPER
 	RET
 
@@ -6326,7 +6421,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop285:
+loop293:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -6352,7 +6447,7 @@ loop285:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop285
+	JNZ         loop293
 	VZEROUPPER
 	RET
 

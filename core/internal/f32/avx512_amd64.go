@@ -222,6 +222,11 @@ func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 //go:noescape
 func packCopy32xAVX512(k int, n int, src *float32, ld int, dst *float32)
 
+// tilePrefetchAVX512 reads ahead rows of 32 floats with leading dimension ld.
+//
+//go:noescape
+func tilePrefetchAVX512(rows int, p *float32, ld int)
+
 // transpose8xAVX512 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
 //
 //go:noescape
@@ -237,15 +242,15 @@ func tileAddAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int
 //go:noescape
 func tileBiasAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX512 is pre = acc + bias, c = gelu(pre).
+// tileGeluAVX512 is c = gelu(acc + bias), slope = gelu'(acc + bias).
 //
 //go:noescape
-func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileGeluGradAVX512 is c = acc * gelu'(pre).
+// tileTimesAVX512 is c = acc * factor.
 //
 //go:noescape
-func tileGeluGradAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+func tileTimesAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
 // tileResidualAVX512 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
 //

@@ -10892,6 +10892,23 @@ loop214:
 	VZEROUPPER
 	RET
 
+// func tilePrefetchAVX512(rows int, p *float32, ld int)
+// Requires: MMX+
+TEXT ·tilePrefetchAVX512(SB), NOSPLIT, $0-24
+	MOVQ rows+0(FP), AX
+	MOVQ p+8(FP), CX
+	MOVQ ld+16(FP), DX
+	SHLQ $0x02, DX
+
+loop215:
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 124(CX)
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        loop215
+	RET
+
 // func transpose8xAVX512(blocks int, src *float32, ld int, dst *float32, width int)
 // Requires: AVX
 TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
@@ -10906,7 +10923,7 @@ TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop215:
+loop216:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -10952,7 +10969,7 @@ loop215:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop215
+	JNZ         loop216
 	VZEROUPPER
 	RET
 
@@ -10968,9 +10985,9 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row216:
+row217:
 	CMPQ    DI, $0x20
-	JNE     partial217
+	JNE     partial218
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -10979,29 +10996,29 @@ row216:
 	VMOVUPS 64(AX), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next218
+	JMP     next219
 
-partial217:
+partial218:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done220
+	JGE  done221
 
-loop219:
+loop220:
 	VMOVUPS (DX)(R8*1), Z0
 	VMOVUPS (AX)(R8*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R8*1)
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop219
+	JLT     loop220
 
-done220:
+done221:
 	SUBQ      R8, R10
-	JZ        done221
+	JZ        done222
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -11011,12 +11028,12 @@ done220:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
-done221:
-next218:
+done222:
+next219:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row216
+	JNZ  row217
 	VZEROUPPER
 	RET
 
@@ -11033,9 +11050,9 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row222:
+row223:
 	CMPQ    R8, $0x20
-	JNE     partial223
+	JNE     partial224
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -11044,29 +11061,29 @@ row222:
 	VMOVUPS 64(SI), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next224
+	JMP     next225
 
-partial223:
+partial224:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done226
+	JGE  done227
 
-loop225:
+loop226:
 	VMOVUPS (AX)(R9*1), Z0
 	VMOVUPS (SI)(R9*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R9*1)
 	ADDQ    $+64, R9
 	CMPQ    R9, R10
-	JLT     loop225
+	JLT     loop226
 
-done226:
+done227:
 	SUBQ      R9, R11
-	JZ        done227
+	JZ        done228
 	SHRQ      $0x02, R11
 	MOVQ      $-1, R10
 	BZHIQ     R11, R10, R10
@@ -11076,38 +11093,44 @@ done226:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
-done227:
-next224:
+done228:
+next225:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row222
+	JNZ  row223
 	VZEROUPPER
 	RET
 
-// func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+// func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
-	MOVQ acc+16(FP), AX
-	MOVQ ldacc+24(FP), CX
-	SHLQ $0x02, CX
-	MOVQ c+32(FP), DX
-	MOVQ ldc+40(FP), BX
-	SHLQ $0x02, BX
-	MOVQ bias+48(FP), SI
-	MOVQ pre+56(FP), DI
-	MOVQ ldpre+64(FP), R8
-	SHLQ $0x02, R8
-	MOVQ rows+0(FP), R9
-	MOVQ n+8(FP), R10
+	MOVQ  acc+16(FP), AX
+	MOVQ  ldacc+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  c+32(FP), DX
+	MOVQ  ldc+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  bias+48(FP), SI
+	MOVQ  slope+56(FP), DI
+	MOVQ  ldslope+64(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  n+8(FP), R9
+	CMPQ  R9, $0x20
+	JNE   plain229
+	MOVQ  DI, R9
+	ORQ   R8, R9
+	TESTQ $0x0000003f, R9
+	JNZ   plain229
+	MOVQ  rows+0(FP), R9
+	MOVQ  n+8(FP), R10
 
-row228:
+row230:
 	CMPQ         R10, $0x20
-	JNE          partial229
+	JNE          partial231
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DI)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11143,16 +11166,18 @@ row228:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (DX)
+	VBLENDMPS    Z1, Z7, K1, Z2
+	VMULPS       Z2, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z2
+	VMOVUPS      Z1, (DX)
+	VMOVNTPS     Z2, (DI)
 	VMOVUPS      64(AX), Z0
 	VMOVUPS      64(SI), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, 64(DI)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11188,28 +11213,30 @@ row228:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z3
-	VMULPS       Z3, Z0, Z0
-	VMOVUPS      Z0, 64(DX)
-	JMP          next230
+	VBLENDMPS    Z1, Z7, K1, Z3
+	VMULPS       Z3, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z3
+	VMOVUPS      Z1, 64(DX)
+	VMOVNTPS     Z3, 64(DI)
+	JMP          next232
 
-partial229:
+partial231:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done232
+	JGE  done234
 
-loop231:
+loop233:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DI)(R11*1)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11245,19 +11272,22 @@ loop231:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z4
-	VMULPS       Z4, Z0, Z0
-	VMOVUPS      Z0, (DX)(R11*1)
+	VBLENDMPS    Z1, Z7, K1, Z4
+	VMULPS       Z4, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z4
+	VMOVUPS      Z1, (DX)(R11*1)
+	VMOVNTPS     Z4, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop231
+	JLT          loop233
 
-done232:
+done234:
 	SUBQ         R11, R13
-	JZ           done233
+	JZ           done235
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -11265,7 +11295,6 @@ done232:
 	VMOVUPS.Z    (AX)(R11*1), K1, Z0
 	VMOVUPS.Z    (SI)(R11*1), K1, Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (DI)(R11*1)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11301,20 +11330,252 @@ done232:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z6, K2, Z5
-	VMULPS       Z5, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)(R11*1)
+	VBLENDMPS    Z1, Z7, K2, Z5
+	VMULPS       Z5, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z5
+	VMOVUPS      Z1, K1, (DX)(R11*1)
+	VMOVUPS      Z5, K1, (DI)(R11*1)
 
-done233:
-next230:
+done235:
+next232:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row228
+	JNZ  row230
+	VZEROUPPER
+	RET
+
+plain229:
+	MOVQ rows+0(FP), R9
+	MOVQ n+8(FP), R10
+
+row236:
+	CMPQ         R10, $0x20
+	JNE          partial237
+	VMOVUPS      (AX), Z0
+	VMOVUPS      (SI), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z2
+	VMULPS       Z2, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z2
+	VMOVUPS      Z1, (DX)
+	VMOVUPS      Z2, (DI)
+	VMOVUPS      64(AX), Z0
+	VMOVUPS      64(SI), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z3
+	VMULPS       Z3, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z3
+	VMOVUPS      Z1, 64(DX)
+	VMOVUPS      Z3, 64(DI)
+	JMP          next238
+
+partial237:
+	XORQ R11, R11
+	MOVQ R10, R13
+	SHLQ $0x02, R13
+	MOVQ R13, R12
+	ANDQ $-64, R12
+	CMPQ R11, R12
+	JGE  done240
+
+loop239:
+	VMOVUPS      (AX)(R11*1), Z0
+	VMOVUPS      (SI)(R11*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z4
+	VMULPS       Z4, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z4
+	VMOVUPS      Z1, (DX)(R11*1)
+	VMOVUPS      Z4, (DI)(R11*1)
+	ADDQ         $+64, R11
+	CMPQ         R11, R12
+	JLT          loop239
+
+done240:
+	SUBQ         R11, R13
+	JZ           done241
+	SHRQ         $0x02, R13
+	MOVQ         $-1, R12
+	BZHIQ        R13, R12, R12
+	KMOVW        R12, K1
+	VMOVUPS.Z    (AX)(R11*1), K1, Z0
+	VMOVUPS.Z    (SI)(R11*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K2
+	VMOVAPS.Z    Z8, K2, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z7, K2, Z5
+	VMULPS       Z5, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z5
+	VMOVUPS      Z1, K1, (DX)(R11*1)
+	VMOVUPS      Z5, K1, (DI)(R11*1)
+
+done241:
+next238:
+	ADDQ CX, AX
+	ADDQ BX, DX
+	ADDQ R8, DI
+	DECQ R9
+	JNZ  row236
 	VZEROUPPER
 	RET
 
@@ -11768,235 +12029,71 @@ DATA constantsAVX512<>+1784(SB)/4, $0xff800000
 DATA constantsAVX512<>+1788(SB)/4, $0xff800000
 GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $1792
 
-// func tileGeluGradAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·tileGeluGradAVX512(SB), NOSPLIT, $0-64
+// func tileTimesAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tileTimesAVX512(SB), NOSPLIT, $0-64
 	MOVQ acc+16(FP), AX
 	MOVQ ldacc+24(FP), CX
 	SHLQ $0x02, CX
 	MOVQ c+32(FP), DX
 	MOVQ ldc+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ pre+48(FP), SI
-	MOVQ ldpre+56(FP), DI
+	MOVQ factor+48(FP), SI
+	MOVQ ldfactor+56(FP), DI
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row234:
-	CMPQ         R9, $0x20
-	JNE          partial235
-	VMOVUPS      (SI), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z3
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVUPS      (AX), Z0
-	VMULPS       Z0, Z3, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      64(SI), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z4
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z4
-	VMOVUPS      64(AX), Z0
-	VMULPS       Z0, Z4, Z0
-	VMOVUPS      Z0, 64(DX)
-	JMP          next236
+row242:
+	CMPQ    R9, $0x20
+	JNE     partial243
+	VMOVUPS (SI), Z0
+	VMOVUPS (AX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)
+	VMOVUPS 64(SI), Z0
+	VMOVUPS 64(AX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(DX)
+	JMP     next244
 
-partial235:
+partial243:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done238
+	JGE  done246
 
-loop237:
-	VMOVUPS      (SI)(R10*1), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z5
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z5
-	VMOVUPS      (AX)(R10*1), Z0
-	VMULPS       Z0, Z5, Z0
-	VMOVUPS      Z0, (DX)(R10*1)
-	ADDQ         $+64, R10
-	CMPQ         R10, R11
-	JLT          loop237
+loop245:
+	VMOVUPS (SI)(R10*1), Z0
+	VMOVUPS (AX)(R10*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)(R10*1)
+	ADDQ    $+64, R10
+	CMPQ    R10, R11
+	JLT     loop245
 
-done238:
-	SUBQ         R10, R12
-	JZ           done239
-	SHRQ         $0x02, R12
-	MOVQ         $-1, R11
-	BZHIQ        R12, R11, R11
-	KMOVW        R11, K1
-	VMOVUPS.Z    (SI)(R10*1), K1, Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K2
-	VMOVAPS.Z    Z8, K2, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z7, K2, Z6
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z6
-	VMOVUPS.Z    (AX)(R10*1), K1, Z0
-	VMULPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (DX)(R10*1)
+done246:
+	SUBQ      R10, R12
+	JZ        done247
+	SHRQ      $0x02, R12
+	MOVQ      $-1, R11
+	BZHIQ     R12, R11, R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (SI)(R10*1), K1, Z0
+	VMOVUPS.Z (AX)(R10*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(R10*1)
 
-done239:
-next236:
+done247:
+next244:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row234
+	JNZ  row242
 	VZEROUPPER
 	RET
 
@@ -12018,11 +12115,11 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row240:
+row248:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x20
-	JNE          partial241
+	JNE          partial249
 	VMOVUPS      (AX), Z1
 	VMOVUPS      (SI), Z2
 	VADDPS       Z2, Z1, Z1
@@ -12039,18 +12136,18 @@ row240:
 	VMULPS       Z3, Z0, Z0
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, 64(DX)
-	JMP          next242
+	JMP          next250
 
-partial241:
+partial249:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-64, R14
 	CMPQ R13, R14
-	JGE  done244
+	JGE  done252
 
-loop243:
+loop251:
 	VMOVUPS     (AX)(R13*1), Z1
 	VMOVUPS     (SI)(R13*1), Z2
 	VADDPS      Z2, Z1, Z1
@@ -12061,11 +12158,11 @@ loop243:
 	VMOVUPS     Z2, (DX)(R13*1)
 	ADDQ        $+64, R13
 	CMPQ        R13, R14
-	JLT         loop243
+	JLT         loop251
 
-done244:
+done252:
 	SUBQ        R13, R15
-	JZ          done245
+	JZ          done253
 	SHRQ        $0x02, R15
 	MOVQ        $-1, R14
 	BZHIQ       R15, R14, R14
@@ -12079,13 +12176,13 @@ done244:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
-done245:
-next242:
+done253:
+next250:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row240
+	JNZ  row248
 	VZEROUPPER
 	RET
 
@@ -12102,9 +12199,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done247
+	JGE  done255
 
-loop246:
+loop254:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -12123,26 +12220,26 @@ loop246:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop246
+	JLT     loop254
 
-done247:
+done255:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done249
+	JGE  done257
 
-loop248:
+loop256:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop248
+	JLT     loop256
 
-done249:
+done257:
 	SUBQ      SI, DI
-	JZ        done250
+	JZ        done258
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12152,7 +12249,7 @@ done249:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done250:
+done258:
 	VZEROUPPER
 	RET
 
@@ -12169,9 +12266,9 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done252
+	JGE  done260
 
-loop251:
+loop259:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -12190,26 +12287,26 @@ loop251:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop251
+	JLT     loop259
 
-done252:
+done260:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done254
+	JGE  done262
 
-loop253:
+loop261:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop253
+	JLT     loop261
 
-done254:
+done262:
 	SUBQ      SI, DI
-	JZ        done255
+	JZ        done263
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12219,7 +12316,7 @@ done254:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done255:
+done263:
 	VZEROUPPER
 	RET
 
@@ -12236,9 +12333,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done257
+	JGE  done265
 
-loop256:
+loop264:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -12257,26 +12354,26 @@ loop256:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop256
+	JLT     loop264
 
-done257:
+done265:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done259
+	JGE  done267
 
-loop258:
+loop266:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop258
+	JLT     loop266
 
-done259:
+done267:
 	SUBQ      SI, DI
-	JZ        done260
+	JZ        done268
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12286,7 +12383,7 @@ done259:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done260:
+done268:
 	VZEROUPPER
 	RET
 
@@ -12303,9 +12400,9 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done262
+	JGE  done270
 
-loop261:
+loop269:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12328,15 +12425,15 @@ loop261:
 	VMOVUPS     Z0, 192(AX)(SI*1)
 	ADDQ        $+256, SI
 	CMPQ        SI, BX
-	JLT         loop261
+	JLT         loop269
 
-done262:
+done270:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done264
+	JGE  done272
 
-loop263:
+loop271:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12344,11 +12441,11 @@ loop263:
 	VMOVUPS     Z0, (AX)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, BX
-	JLT         loop263
+	JLT         loop271
 
-done264:
+done272:
 	SUBQ        SI, DI
-	JZ          done265
+	JZ          done273
 	SHRQ        $0x02, DI
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
@@ -12359,7 +12456,7 @@ done264:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
 
-done265:
+done273:
 	VZEROUPPER
 	RET
 
@@ -12376,9 +12473,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done267
+	JGE          done275
 
-loop266:
+loop274:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
@@ -12397,26 +12494,26 @@ loop266:
 	VMOVUPS     Z1, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop266
+	JLT         loop274
 
-done267:
+done275:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done269
+	JGE  done277
 
-loop268:
+loop276:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop268
+	JLT         loop276
 
-done269:
+done277:
 	SUBQ        BX, SI
-	JZ          done270
+	JZ          done278
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12426,7 +12523,7 @@ done269:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*1)
 
-done270:
+done278:
 	VZEROUPPER
 	RET
 
@@ -12443,9 +12540,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done272
+	JGE          done280
 
-loop271:
+loop279:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
@@ -12460,25 +12557,25 @@ loop271:
 	VMOVUPS Z1, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop271
+	JLT     loop279
 
-done272:
+done280:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done274
+	JGE  done282
 
-loop273:
+loop281:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop273
+	JLT     loop281
 
-done274:
+done282:
 	SUBQ      BX, SI
-	JZ        done275
+	JZ        done283
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12487,7 +12584,7 @@ done274:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*1)
 
-done275:
+done283:
 	VZEROUPPER
 	RET
 
@@ -12505,9 +12602,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done277
+	JGE          done285
 
-loop276:
+loop284:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12530,15 +12627,15 @@ loop276:
 	VMOVUPS     Z2, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop276
+	JLT         loop284
 
-done277:
+done285:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done279
+	JGE  done287
 
-loop278:
+loop286:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12546,11 +12643,11 @@ loop278:
 	VMOVUPS     Z2, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop278
+	JLT         loop286
 
-done279:
+done287:
 	SUBQ        BX, SI
-	JZ          done280
+	JZ          done288
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12561,7 +12658,7 @@ done279:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*1)
 
-done280:
+done288:
 	VZEROUPPER
 	RET
 
@@ -12577,9 +12674,9 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-256, DX
 	CMPQ BX, DX
-	JGE  done282
+	JGE  done290
 
-loop281:
+loop289:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
@@ -12598,26 +12695,26 @@ loop281:
 	VMOVUPS Z4, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop281
+	JLT     loop289
 
-done282:
+done290:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done284
+	JGE  done292
 
-loop283:
+loop291:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z5
 	VMOVUPS Z5, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop283
+	JLT     loop291
 
-done284:
+done292:
 	SUBQ      BX, SI
-	JZ        done285
+	JZ        done293
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12627,7 +12724,7 @@ done284:
 	VMAXPS    Z0, Z6, Z6
 	VMOVUPS   Z6, K1, (AX)(BX*1)
 
-done285:
+done293:
 	VZEROUPPER
 	RET
 
@@ -12644,9 +12741,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done287
+	JGE  done295
 
-loop286:
+loop294:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -12661,15 +12758,15 @@ loop286:
 	VMOVUPS   Z0, 64(AX)(SI*1)
 	ADDQ      $+128, SI
 	CMPQ      SI, BX
-	JLT       loop286
+	JLT       loop294
 
-done287:
+done295:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done289
+	JGE  done297
 
-loop288:
+loop296:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z4, Z4, Z4
@@ -12678,11 +12775,11 @@ loop288:
 	VMOVUPS   Z0, (AX)(SI*1)
 	ADDQ      $+64, SI
 	CMPQ      SI, BX
-	JLT       loop288
+	JLT       loop296
 
-done289:
+done297:
 	SUBQ      SI, DI
-	JZ        done290
+	JZ        done298
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12694,7 +12791,7 @@ done289:
 	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done290:
+done298:
 	VZEROUPPER
 	RET
 
@@ -12710,9 +12807,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done292
+	JGE  done300
 
-loop291:
+loop299:
 	VMOVUPS      (CX)(BX*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -12757,11 +12854,11 @@ loop291:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop291
+	JLT          loop299
 
-done292:
+done300:
 	SUBQ         BX, SI
-	JZ           done293
+	JZ           done301
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -12809,7 +12906,7 @@ done292:
 	VMULPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done293:
+done301:
 	VZEROUPPER
 	RET
 
@@ -12826,9 +12923,9 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done295
+	JGE  done303
 
-loop294:
+loop302:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z2
@@ -12876,11 +12973,11 @@ loop294:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop294
+	JLT          loop302
 
-done295:
+done303:
 	SUBQ         SI, DI
-	JZ           done296
+	JZ           done304
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -12931,7 +13028,7 @@ done295:
 	VMULPS       Z1, Z5, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done296:
+done304:
 	VZEROUPPER
 	RET
 
@@ -12947,9 +13044,9 @@ TEXT ·quickGeluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done298
+	JGE  done306
 
-loop297:
+loop305:
 	VMOVUPS      (CX)(BX*1), Z0
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z1
 	VORPS        constantsAVX512<>+1664(SB), Z1, Z2
@@ -12980,11 +13077,11 @@ loop297:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop297
+	JLT          loop305
 
-done298:
+done306:
 	SUBQ         BX, SI
-	JZ           done299
+	JZ           done307
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -13018,7 +13115,7 @@ done298:
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done299:
+done307:
 	VZEROUPPER
 	RET
 
@@ -13035,9 +13132,9 @@ TEXT ·quickGeluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done301
+	JGE  done309
 
-loop300:
+loop308:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z0
@@ -13074,11 +13171,11 @@ loop300:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop300
+	JLT          loop308
 
-done301:
+done309:
 	SUBQ         SI, DI
-	JZ           done302
+	JZ           done310
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13118,7 +13215,7 @@ done301:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done302:
+done310:
 	VZEROUPPER
 	RET
 
@@ -13150,9 +13247,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done304
+	JGE          done312
 
-loop303:
+loop311:
 	VMOVUPS     (CX)(DI*1), Z8
 	VMULPS      Z8, Z1, Z9
 	VMOVUPS     (DX)(DI*1), Z10
@@ -13172,11 +13269,11 @@ loop303:
 	VMOVUPS     Z9, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop303
+	JLT         loop311
 
-done304:
+done312:
 	SUBQ        DI, R8
-	JZ          done305
+	JZ          done313
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -13199,7 +13296,7 @@ done304:
 	VFMSUB213PS Z0, Z4, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done305:
+done313:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13230,9 +13327,9 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done307
+	JGE          done315
 
-loop306:
+loop314:
 	VMOVUPS      (AX)(SI*1), Z7
 	VMOVUPS      (CX)(SI*1), Z8
 	VFMADD231PS  Z7, Z0, Z8
@@ -13247,11 +13344,11 @@ loop306:
 	VMOVUPS      Z7, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop306
+	JLT          loop314
 
-done307:
+done315:
 	SUBQ         SI, DI
-	JZ           done308
+	JZ           done316
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13269,7 +13366,7 @@ done307:
 	VFNMADD231PS Z0, Z4, Z7
 	VMOVUPS      Z7, K1, (AX)(SI*1)
 
-done308:
+done316:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13289,9 +13386,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done310
+	JGE    done318
 
-loop309:
+loop317:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
@@ -13302,26 +13399,26 @@ loop309:
 	VADDPD    Z5, Z3, Z3
 	ADDQ      $+128, DX
 	CMPQ      DX, CX
-	JLT       loop309
+	JLT       loop317
 
-done310:
+done318:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done312
+	JGE  done320
 
-loop311:
+loop319:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
 	VADDPD    Z5, Z1, Z1
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop311
+	JLT       loop319
 
-done312:
+done320:
 	SUBQ          DX, BX
-	JZ            done313
+	JZ            done321
 	SHRQ          $0x02, BX
 	MOVQ          $-1, CX
 	BZHIQ         BX, CX, CX
@@ -13333,7 +13430,7 @@ done312:
 	VADDPD        Z4, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done313:
+done321:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13363,9 +13460,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done315
+	JGE    done323
 
-loop314:
+loop322:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13380,15 +13477,15 @@ loop314:
 	VFMADD231PD Z5, Z7, Z3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop314
+	JLT         loop322
 
-done315:
+done323:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done317
+	JGE  done325
 
-loop316:
+loop324:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13397,11 +13494,11 @@ loop316:
 	VFMADD231PD Z5, Z7, Z1
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop316
+	JLT         loop324
 
-done317:
+done325:
 	SUBQ          BX, SI
-	JZ            done318
+	JZ            done326
 	SHRQ          $0x02, SI
 	MOVQ          $-1, DX
 	BZHIQ         SI, DX, DX
@@ -13417,7 +13514,7 @@ done317:
 	VFMADD231PD   Z4, Z6, Z0
 	VFMADD231PD   Z5, Z7, Z1
 
-done318:
+done326:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13447,9 +13544,9 @@ TEXT ·dot32AVX512(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-256, DX
 	CMPQ   BX, DX
-	JGE    done320
+	JGE    done328
 
-loop319:
+loop327:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -13464,25 +13561,25 @@ loop319:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop319
+	JLT         loop327
 
-done320:
+done328:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done322
+	JGE  done330
 
-loop321:
+loop329:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop321
+	JLT         loop329
 
-done322:
+done330:
 	SUBQ        BX, SI
-	JZ          done323
+	JZ          done331
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -13491,7 +13588,7 @@ done322:
 	VMOVUPS.Z   (CX)(BX*1), K1, Z5
 	VFMADD231PS Z5, Z4, Z0
 
-done323:
+done331:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -13520,33 +13617,33 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-128, CX
 	CMPQ    DX, CX
-	JGE     done325
+	JGE     done333
 
-loop324:
+loop332:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop324
+	JLT     loop332
 
-done325:
+done333:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done327
+	JGE  done335
 
-loop326:
+loop334:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop326
+	JLT     loop334
 
-done327:
+done335:
 	SUBQ      DX, BX
-	JZ        done328
+	JZ        done336
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13554,7 +13651,7 @@ done327:
 	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VMAXPS    Z2, Z0, K1, Z0
 
-done328:
+done336:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y1
@@ -13583,9 +13680,9 @@ TEXT ·finiteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-256, CX
 	CMPQ   DX, CX
-	JGE    done330
+	JGE    done338
 
-loop329:
+loop337:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
@@ -13600,25 +13697,25 @@ loop329:
 	VORPS   Z4, Z3, Z3
 	ADDQ    $+256, DX
 	CMPQ    DX, CX
-	JLT     loop329
+	JLT     loop337
 
-done330:
+done338:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done332
+	JGE  done340
 
-loop331:
+loop339:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop331
+	JLT     loop339
 
-done332:
+done340:
 	SUBQ      DX, BX
-	JZ        done333
+	JZ        done341
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13627,7 +13724,7 @@ done332:
 	VSUBPS    Z4, Z4, Z4
 	VORPS     Z4, Z0, Z0
 
-done333:
+done341:
 	VORPS         Z1, Z0, Z0
 	VORPS         Z3, Z2, Z1
 	VORPS         Z1, Z0, Z0
@@ -13656,9 +13753,9 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four334:
+four342:
 	CMPQ AX, $0x04
-	JLT  one335
+	JLT  one343
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -13668,9 +13765,9 @@ four334:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done338
+	JGE  done346
 
-loop337:
+loop345:
 	VMOVUPS (DX)(R10*1), Z0
 	VMOVUPS (DI)(R10*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -13683,11 +13780,11 @@ loop337:
 	VMOVUPS Z0, (SI)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop337
+	JLT     loop345
 
-done338:
+done346:
 	SUBQ      R10, R12
-	JZ        done339
+	JZ        done347
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -13703,34 +13800,34 @@ done338:
 	VADDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (SI)(R10*1)
 
-done339:
+done347:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four334
+	JMP  four342
 
-one335:
+one343:
 	TESTQ AX, AX
-	JZ    done336
+	JZ    done344
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-64, R8
 	CMPQ  DI, R8
-	JGE   done341
+	JGE   done349
 
-loop340:
+loop348:
 	VMOVUPS (SI)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
 	ADDQ    $+64, DI
 	CMPQ    DI, R8
-	JLT     loop340
+	JLT     loop348
 
-done341:
+done349:
 	SUBQ      DI, R9
-	JZ        done342
+	JZ        done350
 	SHRQ      $0x02, R9
 	MOVQ      $-1, R8
 	BZHIQ     R9, R8, R8
@@ -13740,12 +13837,12 @@ done341:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
 
-done342:
+done350:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one335
+	JMP  one343
 
-done336:
+done344:
 	VZEROUPPER
 	RET
 
@@ -13762,9 +13859,9 @@ TEXT ·addRowsMulAVX512(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two343:
+two351:
 	CMPQ AX, $0x02
-	JLT  last344
+	JLT  last352
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -13773,9 +13870,9 @@ two343:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done347
+	JGE  done355
 
-loop346:
+loop354:
 	VMOVUPS     (DX)(R11*1), Z0
 	VMOVUPS     (SI)(R11*1), Z1
 	VMULPS      Z1, Z0, Z0
@@ -13787,11 +13884,11 @@ loop346:
 	VMOVUPS     Z0, (R8)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R12
-	JLT         loop346
+	JLT         loop354
 
-done347:
+done355:
 	SUBQ        R11, R13
-	JZ          done348
+	JZ          done356
 	SHRQ        $0x02, R13
 	MOVQ        $-1, R12
 	BZHIQ       R13, R12, R12
@@ -13806,24 +13903,24 @@ done347:
 	VADDPS      Z0, Z1, Z0
 	VMOVUPS     Z0, K1, (R8)(R11*1)
 
-done348:
+done356:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two343
+	JMP  two351
 
-last344:
+last352:
 	TESTQ AX, AX
-	JZ    out345
+	JZ    out353
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-64, CX
 	CMPQ  AX, CX
-	JGE   done350
+	JGE   done358
 
-loop349:
+loop357:
 	VMOVUPS (R8)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	VMOVUPS (SI)(AX*1), Z2
@@ -13832,11 +13929,11 @@ loop349:
 	VMOVUPS Z0, (R8)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JLT     loop349
+	JLT     loop357
 
-done350:
+done358:
 	SUBQ      AX, BX
-	JZ        done351
+	JZ        done359
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13848,8 +13945,8 @@ done350:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(AX*1)
 
-done351:
-out345:
+done359:
+out353:
 	VZEROUPPER
 	RET
 
@@ -13869,9 +13966,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done353
+	JGE          done361
 
-loop352:
+loop360:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -13918,15 +14015,15 @@ loop352:
 	VMOVUPS      Z4, 64(AX)(BX*1)
 	ADDQ         $+128, BX
 	CMPQ         BX, DX
-	JLT          loop352
+	JLT          loop360
 
-done353:
+done361:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done355
+	JGE  done363
 
-loop354:
+loop362:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -13951,11 +14048,11 @@ loop354:
 	VMOVUPS      Z4, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop354
+	JLT          loop362
 
-done355:
+done363:
 	SUBQ         BX, SI
-	JZ           done356
+	JZ           done364
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -13984,7 +14081,7 @@ done355:
 	VADDPS       Z0, Z2, Z2
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done356:
+done364:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14013,9 +14110,9 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-128, CX
 	CMPQ         DX, CX
-	JGE          done358
+	JGE          done366
 
-loop357:
+loop365:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14060,15 +14157,15 @@ loop357:
 	VADDPS       Z4, Z3, Z3
 	ADDQ         $+128, DX
 	CMPQ         DX, CX
-	JLT          loop357
+	JLT          loop365
 
-done358:
+done366:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done360
+	JGE  done368
 
-loop359:
+loop367:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14092,11 +14189,11 @@ loop359:
 	VADDPS       Z4, Z2, Z2
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop359
+	JLT          loop367
 
-done360:
+done368:
 	SUBQ         DX, BX
-	JZ           done361
+	JZ           done369
 	SHRQ         $0x02, BX
 	MOVQ         $-1, CX
 	BZHIQ        BX, CX, CX
@@ -14124,7 +14221,7 @@ done360:
 	VMOVAPS.Z    Z0, K1, Z0
 	VADDPS       Z0, Z2, Z2
 
-done361:
+done369:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14153,9 +14250,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-128, BX
 	CMPQ         SI, BX
-	JGE          done363
+	JGE          done371
 
-loop362:
+loop370:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14170,15 +14267,15 @@ loop362:
 	VMOVUPS Z2, 64(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop362
+	JLT     loop370
 
-done363:
+done371:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done365
+	JGE  done373
 
-loop364:
+loop372:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14187,11 +14284,11 @@ loop364:
 	VMOVUPS Z2, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop364
+	JLT     loop372
 
-done365:
+done373:
 	SUBQ      SI, DI
-	JZ        done366
+	JZ        done374
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -14203,7 +14300,7 @@ done365:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done366:
+done374:
 	VZEROUPPER
 	RET
 
@@ -14225,9 +14322,9 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-256, SI
 	CMPQ       BX, SI
-	JGE        done368
+	JGE        done376
 
-loop367:
+loop375:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	VMOVUPS 64(CX)(BX*1), Z5
@@ -14238,24 +14335,24 @@ loop367:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $+256, BX
 	CMPQ    BX, SI
-	JLT     loop367
+	JLT     loop375
 
-done368:
+done376:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done370
+	JGE  done378
 
-loop369:
+loop377:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $+64, BX
 	CMPQ    BX, SI
-	JLT     loop369
+	JLT     loop377
 
-done370:
+done378:
 	SUBQ      BX, DI
-	JZ        done371
+	JZ        done379
 	SHRQ      $0x02, DI
 	MOVQ      $-1, SI
 	BZHIQ     DI, SI, SI
@@ -14263,7 +14360,7 @@ done370:
 	VMOVUPS.Z (CX)(BX*1), K1, Z5
 	VADDPS    Z5, Z1, Z1
 
-done371:
+done379:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z3, Z1, Z1
@@ -14287,9 +14384,9 @@ done371:
 	MOVQ          DI, SI
 	ANDQ          $-256, SI
 	CMPQ          BX, SI
-	JGE           done373
+	JGE           done381
 
-loop372:
+loop380:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
@@ -14304,25 +14401,25 @@ loop372:
 	VFMADD231PS Z3, Z3, Z9
 	ADDQ        $+256, BX
 	CMPQ        BX, SI
-	JLT         loop372
+	JLT         loop380
 
-done373:
+done381:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done375
+	JGE  done383
 
-loop374:
+loop382:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
 	ADDQ        $+64, BX
 	CMPQ        BX, SI
-	JLT         loop374
+	JLT         loop382
 
-done375:
+done383:
 	SUBQ        BX, DI
-	JZ          done376
+	JZ          done384
 	SHRQ        $0x02, DI
 	MOVQ        $-1, SI
 	BZHIQ       DI, SI, SI
@@ -14332,7 +14429,7 @@ done375:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z6
 
-done376:
+done384:
 	VADDPS        Z7, Z6, Z6
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z8, Z6, Z6
@@ -14360,9 +14457,9 @@ done376:
 	MOVQ          R8, DX
 	ANDQ          $-256, DX
 	CMPQ          DI, DX
-	JGE           done378
+	JGE           done386
 
-loop377:
+loop385:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14393,15 +14490,15 @@ loop377:
 	VMOVUPS     Z3, 192(AX)(DI*1)
 	ADDQ        $+256, DI
 	CMPQ        DI, DX
-	JLT         loop377
+	JLT         loop385
 
-done378:
+done386:
 	MOVQ R8, DX
 	ANDQ $-64, DX
 	CMPQ DI, DX
-	JGE  done380
+	JGE  done388
 
-loop379:
+loop387:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14411,11 +14508,11 @@ loop379:
 	VMOVUPS     Z3, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, DX
-	JLT         loop379
+	JLT         loop387
 
-done380:
+done388:
 	SUBQ        DI, R8
-	JZ          done381
+	JZ          done389
 	SHRQ        $0x02, R8
 	MOVQ        $-1, DX
 	BZHIQ       R8, DX, DX
@@ -14428,7 +14525,7 @@ done380:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done381:
+done389:
 	VZEROUPPER
 	RET
 
@@ -14452,9 +14549,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-128, R8
 	CMPQ         DI, R8
-	JGE          done383
+	JGE          done391
 
-loop382:
+loop390:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14473,15 +14570,15 @@ loop382:
 	VFMADD231PS Z7, Z6, Z5
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop382
+	JLT         loop390
 
-done383:
+done391:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done385
+	JGE  done393
 
-loop384:
+loop392:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14492,11 +14589,11 @@ loop384:
 	VFMADD231PS Z7, Z6, Z4
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop384
+	JLT         loop392
 
-done385:
+done393:
 	SUBQ        DI, R9
-	JZ          done386
+	JZ          done394
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -14510,7 +14607,7 @@ done385:
 	VADDPS      Z6, Z2, Z2
 	VFMADD231PS Z7, Z6, Z4
 
-done386:
+done394:
 	VXORPS        X6, X6, X6
 	VCVTSI2SSQ    SI, X6, X6
 	VADDPS        Z3, Z2, Z2
@@ -14537,16 +14634,16 @@ done386:
 	VBROADCASTSS  X3, Z3
 	MOVB          add+104(FP), DI
 	TESTB         DI, DI
-	JZ            fresh387
+	JZ            fresh395
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SHLQ          $0x02, R8
 	MOVQ          R8, SI
 	ANDQ          $-128, SI
 	CMPQ          DI, SI
-	JGE           done389
+	JGE           done397
 
-loop388:
+loop396:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14573,15 +14670,15 @@ loop388:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop388
+	JLT          loop396
 
-done389:
+done397:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done391
+	JGE  done399
 
-loop390:
+loop398:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14596,11 +14693,11 @@ loop390:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop390
+	JLT          loop398
 
-done391:
+done399:
 	SUBQ         DI, R8
-	JZ           done392
+	JZ           done400
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14618,20 +14715,20 @@ done391:
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done392:
+done400:
 	VZEROUPPER
 	RET
 
-fresh387:
+fresh395:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-128, SI
 	CMPQ DI, SI
-	JGE  done394
+	JGE  done402
 
-loop393:
+loop401:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14654,15 +14751,15 @@ loop393:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop393
+	JLT          loop401
 
-done394:
+done402:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done396
+	JGE  done404
 
-loop395:
+loop403:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14675,11 +14772,11 @@ loop395:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop395
+	JLT          loop403
 
-done396:
+done404:
 	SUBQ         DI, R8
-	JZ           done397
+	JZ           done405
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14695,7 +14792,7 @@ done396:
 	VMULPS       Z1, Z4, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done397:
+done405:
 	VZEROUPPER
 	RET
 
@@ -14715,9 +14812,9 @@ TEXT ·normGradGainAVX512(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-128, SI
 	CMPQ         DI, SI
-	JGE          done399
+	JGE          done407
 
-loop398:
+loop406:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14740,15 +14837,15 @@ loop398:
 	VMOVUPS     Z2, 64(CX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, SI
-	JLT         loop398
+	JLT         loop406
 
-done399:
+done407:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done401
+	JGE  done409
 
-loop400:
+loop408:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14761,11 +14858,11 @@ loop400:
 	VMOVUPS     Z2, (CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop400
+	JLT         loop408
 
-done401:
+done409:
 	SUBQ        DI, R8
-	JZ          done402
+	JZ          done410
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -14781,7 +14878,7 @@ done401:
 	VADDPS      Z2, Z0, Z0
 	VMOVUPS     Z0, K1, (CX)(DI*1)
 
-done402:
+done410:
 	VZEROUPPER
 	RET
 
@@ -14816,7 +14913,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop403:
+loop411:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -14866,6 +14963,6 @@ loop403:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop403
+	JNZ         loop411
 	VZEROUPPER
 	RET

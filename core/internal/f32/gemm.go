@@ -4,11 +4,11 @@ import "fmt"
 
 // Epilogue is what happens to acc = op(A)·op(B) (plus C, when accumulating)
 // before it is stored in C, while the tile is still in cache. At most one of
-// Pre, GeluGrad and Residual may be set; matrices are dense, [M, N].
+// Slope, Times and Residual may be set; matrices are dense, [M, N].
 type Epilogue struct {
-	Bias     []float32 // [N]: acc += Bias
-	Pre      []float32 // [M,N]: Pre = acc + Bias, C = gelu(Pre)
-	GeluGrad []float32 // [M,N]: C = acc * gelu'(GeluGrad)
+	Bias  []float32 // [N]: acc += Bias
+	Slope []float32 // [M,N], written: C = gelu(acc + Bias), Slope = gelu'(acc + Bias)
+	Times []float32 // [M,N]: C = acc * Times
 
 	Gamma    []float32 // [N] layer scale: C = RowScale*Gamma*(acc+Bias) + Residual
 	RowScale []float32 // [M/RowsPer], one factor per RowsPer rows (drop path)
@@ -22,7 +22,7 @@ const (
 	epilogueNone epilogueKind = iota
 	epilogueBias
 	epilogueGelu
-	epilogueGeluGrad
+	epilogueTimes
 	epilogueResidual
 )
 
@@ -35,24 +35,24 @@ func (ep *Epilogue) kind(m, n int) epilogueKind {
 	}
 	affine := ep.Gamma != nil || ep.RowScale != nil || ep.Residual != nil
 	set := 0
-	for _, b := range []bool{ep.Pre != nil, ep.GeluGrad != nil, affine} {
+	for _, b := range []bool{ep.Slope != nil, ep.Times != nil, affine} {
 		if b {
 			set++
 		}
 	}
 	if set > 1 {
-		panic("f32.Gemm: Epilogue combines more than one of Pre, GeluGrad and Gamma/RowScale/Residual")
+		panic("f32.Gemm: Epilogue combines more than one of Slope, Times and Gamma/RowScale/Residual")
 	}
 	switch {
-	case ep.Pre != nil:
-		need("Gemm: Epilogue.Pre", len(ep.Pre), m*n)
+	case ep.Slope != nil:
+		need("Gemm: Epilogue.Slope", len(ep.Slope), m*n)
 		return epilogueGelu
-	case ep.GeluGrad != nil:
+	case ep.Times != nil:
 		if ep.Bias != nil {
-			panic("f32.Gemm: Epilogue combines GeluGrad with Bias")
+			panic("f32.Gemm: Epilogue combines Times with Bias")
 		}
-		need("Gemm: Epilogue.GeluGrad", len(ep.GeluGrad), m*n)
-		return epilogueGeluGrad
+		need("Gemm: Epilogue.Times", len(ep.Times), m*n)
+		return epilogueTimes
 	case affine:
 		if ep.Gamma != nil {
 			need("Gemm: Epilogue.Gamma", len(ep.Gamma), n)
@@ -248,6 +248,9 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 				if viaTile {
 					dst, ld, acc = tile, nr, false
 				}
+				if last {
+					g.ahead(is*mr, js*nr, m)
+				}
 				if k > 0 {
 					at := 0
 					switch g.layout {
@@ -285,6 +288,20 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	}
 }
 
+// ahead asks for what the epilogue of the tile at (row, col) will read, so that it arrives while the products are summed.
+func (g *product) ahead(row, col, m int) {
+	var x []float32
+	switch g.kind {
+	case epilogueTimes:
+		x = g.ep.Times
+	case epilogueResidual:
+		x = g.ep.Residual
+	}
+	if x != nil {
+		g.t.tilePrefetch(m, &x[row*g.n+col], g.n)
+	}
+}
+
 // finish applies the epilogue to the tile of C at (row, col).
 func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int) {
 	t, ep := g.t, &g.ep
@@ -297,9 +314,9 @@ func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int)
 	case epilogueBias:
 		t.tileBias(m, n, acc, ldacc, c, g.ldc, bias)
 	case epilogueGelu:
-		t.tileGelu(m, n, acc, ldacc, c, g.ldc, bias, &ep.Pre[row*g.n+col], g.n)
-	case epilogueGeluGrad:
-		t.tileGeluGrad(m, n, acc, ldacc, c, g.ldc, &ep.GeluGrad[row*g.n+col], g.n)
+		t.tileGelu(m, n, acc, ldacc, c, g.ldc, bias, &ep.Slope[row*g.n+col], g.n)
+	case epilogueTimes:
+		t.tileTimes(m, n, acc, ldacc, c, g.ldc, &ep.Times[row*g.n+col], g.n)
 	case epilogueResidual:
 		gamma := &ones[0]
 		if ep.Gamma != nil {

@@ -18,11 +18,13 @@ type table struct {
 	packCopy                 func(k, width, n int, src *float32, ld int, dst *float32)
 	packTranspose            func(k, width, n int, src *float32, ld int, dst *float32)
 
+	// Reading ahead of rows×nr values that an epilogue is about to use.
+	tilePrefetch func(rows int, p *float32, ld int)
 	// Epilogues of a tile of rows×n: source acc, destination c.
 	tileAdd      func(rows, n int, acc *float32, ldacc int, c *float32, ldc int) // c += acc
 	tileBias     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
-	tileGelu     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, pre *float32, ldpre int)
-	tileGeluGrad func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+	tileGelu     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, slope *float32, ldslope int)
+	tileTimes    func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 	tileResidual func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, gamma, rowScale, residual *float32, ldres int)
 
 	// Elementwise.

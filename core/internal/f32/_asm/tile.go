@@ -160,6 +160,23 @@ func genTile(mr, nv, m, layout int) {
 	end()
 }
 
+// genTilePrefetch writes the reading ahead of what an epilogue will want.
+func genTilePrefetch(nv int) {
+	function("tilePrefetch", "func(rows int, p *float32, ld int)",
+		fmt.Sprintf("reads ahead rows of %d floats with leading dimension ld.", nv*w))
+	rows, p, ld := arg("rows"), arg("p"), stride("ld")
+	loop := label("loop")
+	Label(loop)
+	for d := 0; d < nv*w*4; d += 64 {
+		PREFETCHT0(Mem{Base: p, Disp: d})
+	}
+	PREFETCHT0(Mem{Base: p, Disp: nv*w*4 - 4})
+	ADDQ(ld, p)
+	DECQ(rows)
+	JNZ(LabelRef(loop))
+	RET()
+}
+
 // genPeak writes a loop of independent multiply-adds.
 func genPeak() {
 	count := 12
