@@ -92,6 +92,21 @@ func tilePacked6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tileColumns6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// runRowsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runPackedAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is a panel [k][6], lda floats behind each other, b a panel [k][16].
+//
+//go:noescape
+func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runColumnsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // packCopy6xAVX2 copies k rows of n ≤ 6 floats with leading dimension ld to dst [k][6], padding with zeros.
 //
 //go:noescape

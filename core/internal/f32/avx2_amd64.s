@@ -19,9 +19,9 @@ TEXT ·tileRows1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest2
+	JZ         rest3
 
-loop1:
+loop2:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -47,13 +47,13 @@ loop1:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         DI
-	JNZ          loop1
+	JNZ          loop2
 
-rest2:
+rest3:
 	ANDQ $0x03, AX
-	JZ   store4
+	JZ   store5
 
-restLoop3:
+restLoop4:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -62,17 +62,17 @@ restLoop3:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop3
+	JNZ          restLoop4
 
-store4:
+store5:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh5
+	JZ     fresh6
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh5:
+fresh6:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -95,9 +95,9 @@ TEXT ·tilePacked1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest7
+	JZ         rest9
 
-loop6:
+loop8:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -123,13 +123,13 @@ loop6:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         DI
-	JNZ          loop6
+	JNZ          loop8
 
-rest7:
+rest9:
 	ANDQ $0x03, AX
-	JZ   store9
+	JZ   store11
 
-restLoop8:
+restLoop10:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -138,17 +138,17 @@ restLoop8:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop8
+	JNZ          restLoop10
 
-store9:
+store11:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh10
+	JZ     fresh12
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh10:
+fresh12:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -173,9 +173,9 @@ TEXT ·tileColumns1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest12
+	JZ         rest15
 
-loop11:
+loop14:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -204,13 +204,13 @@ loop11:
 	ADDQ         DI, CX
 	ADDQ         $+256, DX
 	DECQ         R8
-	JNZ          loop11
+	JNZ          loop14
 
-rest12:
+rest15:
 	ANDQ $0x03, AX
-	JZ   store14
+	JZ   store17
 
-restLoop13:
+restLoop16:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -219,17 +219,17 @@ restLoop13:
 	ADDQ         DI, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop13
+	JNZ          restLoop16
 
-store14:
+store17:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh15
+	JZ     fresh18
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh15:
+fresh18:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -259,9 +259,9 @@ TEXT ·tileRows2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest17
+	JZ         rest21
 
-loop16:
+loop20:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -299,13 +299,13 @@ loop16:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop16
+	JNZ          loop20
 
-rest17:
+rest21:
 	ANDQ $0x03, AX
-	JZ   store19
+	JZ   store23
 
-restLoop18:
+restLoop22:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -317,12 +317,12 @@ restLoop18:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop18
+	JNZ          restLoop22
 
-store19:
+store23:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh20
+	JZ     fresh24
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -330,7 +330,7 @@ store19:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh20:
+fresh24:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -361,9 +361,9 @@ TEXT ·tilePacked2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest22
+	JZ         rest27
 
-loop21:
+loop26:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -401,13 +401,13 @@ loop21:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop21
+	JNZ          loop26
 
-rest22:
+rest27:
 	ANDQ $0x03, AX
-	JZ   store24
+	JZ   store29
 
-restLoop23:
+restLoop28:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -419,12 +419,12 @@ restLoop23:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop23
+	JNZ          restLoop28
 
-store24:
+store29:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh25
+	JZ     fresh30
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -432,7 +432,7 @@ store24:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh25:
+fresh30:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -465,9 +465,9 @@ TEXT ·tileColumns2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest27
+	JZ         rest33
 
-loop26:
+loop32:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -508,13 +508,13 @@ loop26:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop26
+	JNZ          loop32
 
-rest27:
+rest33:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store35
 
-restLoop28:
+restLoop34:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -526,12 +526,12 @@ restLoop28:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop34
 
-store29:
+store35:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh36
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -539,7 +539,7 @@ store29:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh30:
+fresh36:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -577,9 +577,9 @@ TEXT ·tileRows3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest32
+	JZ         rest39
 
-loop31:
+loop38:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -629,13 +629,13 @@ loop31:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop31
+	JNZ          loop38
 
-rest32:
+rest39:
 	ANDQ $0x03, AX
-	JZ   store34
+	JZ   store41
 
-restLoop33:
+restLoop40:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -650,12 +650,12 @@ restLoop33:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop33
+	JNZ          restLoop40
 
-store34:
+store41:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh35
+	JZ     fresh42
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -666,7 +666,7 @@ store34:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh35:
+fresh42:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -705,9 +705,9 @@ TEXT ·tilePacked3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest37
+	JZ         rest45
 
-loop36:
+loop44:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -757,13 +757,13 @@ loop36:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop36
+	JNZ          loop44
 
-rest37:
+rest45:
 	ANDQ $0x03, AX
-	JZ   store39
+	JZ   store47
 
-restLoop38:
+restLoop46:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -778,12 +778,12 @@ restLoop38:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop38
+	JNZ          restLoop46
 
-store39:
+store47:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh40
+	JZ     fresh48
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -794,7 +794,7 @@ store39:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh40:
+fresh48:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -835,9 +835,9 @@ TEXT ·tileColumns3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest42
+	JZ         rest51
 
-loop41:
+loop50:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -890,13 +890,13 @@ loop41:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop41
+	JNZ          loop50
 
-rest42:
+rest51:
 	ANDQ $0x03, AX
-	JZ   store44
+	JZ   store53
 
-restLoop43:
+restLoop52:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -911,12 +911,12 @@ restLoop43:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop43
+	JNZ          restLoop52
 
-store44:
+store53:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh45
+	JZ     fresh54
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -927,7 +927,7 @@ store44:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh45:
+fresh54:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -975,9 +975,9 @@ TEXT ·tileRows4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest47
+	JZ         rest57
 
-loop46:
+loop56:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1040,13 +1040,13 @@ loop46:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop46
+	JNZ          loop56
 
-rest47:
+rest57:
 	ANDQ $0x03, AX
-	JZ   store49
+	JZ   store59
 
-restLoop48:
+restLoop58:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1065,12 +1065,12 @@ restLoop48:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop48
+	JNZ          restLoop58
 
-store49:
+store59:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh50
+	JZ     fresh60
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1084,7 +1084,7 @@ store49:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh50:
+fresh60:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1131,9 +1131,9 @@ TEXT ·tilePacked4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest52
+	JZ         rest63
 
-loop51:
+loop62:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1195,13 +1195,13 @@ loop51:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop51
+	JNZ          loop62
 
-rest52:
+rest63:
 	ANDQ $0x03, AX
-	JZ   store54
+	JZ   store65
 
-restLoop53:
+restLoop64:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1219,12 +1219,12 @@ restLoop53:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop53
+	JNZ          restLoop64
 
-store54:
+store65:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh55
+	JZ     fresh66
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1238,7 +1238,7 @@ store54:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh55:
+fresh66:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1287,9 +1287,9 @@ TEXT ·tileColumns4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest57
+	JZ         rest69
 
-loop56:
+loop68:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1354,13 +1354,13 @@ loop56:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop56
+	JNZ          loop68
 
-rest57:
+rest69:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store71
 
-restLoop58:
+restLoop70:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1378,12 +1378,12 @@ restLoop58:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop70
 
-store59:
+store71:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh72
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1397,7 +1397,7 @@ store59:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh60:
+fresh72:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1453,9 +1453,9 @@ TEXT ·tileRows5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest62
+	JZ         rest75
 
-loop61:
+loop74:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1530,13 +1530,13 @@ loop61:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop61
+	JNZ          loop74
 
-rest62:
+rest75:
 	ANDQ $0x03, AX
-	JZ   store64
+	JZ   store77
 
-restLoop63:
+restLoop76:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1558,12 +1558,12 @@ restLoop63:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop63
+	JNZ          restLoop76
 
-store64:
+store77:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh65
+	JZ     fresh78
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1580,7 +1580,7 @@ store64:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh65:
+fresh78:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1635,9 +1635,9 @@ TEXT ·tilePacked5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest67
+	JZ         rest81
 
-loop66:
+loop80:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1711,13 +1711,13 @@ loop66:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop66
+	JNZ          loop80
 
-rest67:
+rest81:
 	ANDQ $0x03, AX
-	JZ   store69
+	JZ   store83
 
-restLoop68:
+restLoop82:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1738,12 +1738,12 @@ restLoop68:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop68
+	JNZ          restLoop82
 
-store69:
+store83:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh70
+	JZ     fresh84
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1760,7 +1760,7 @@ store69:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh70:
+fresh84:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1817,9 +1817,9 @@ TEXT ·tileColumns5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest72
+	JZ         rest87
 
-loop71:
+loop86:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1896,13 +1896,13 @@ loop71:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop71
+	JNZ          loop86
 
-rest72:
+rest87:
 	ANDQ $0x03, AX
-	JZ   store74
+	JZ   store89
 
-restLoop73:
+restLoop88:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1923,12 +1923,12 @@ restLoop73:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop73
+	JNZ          restLoop88
 
-store74:
+store89:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh75
+	JZ     fresh90
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1945,7 +1945,7 @@ store74:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh75:
+fresh90:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2009,9 +2009,9 @@ TEXT ·tileRows6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest77
+	JZ         rest93
 
-loop76:
+loop92:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2098,13 +2098,13 @@ loop76:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop76
+	JNZ          loop92
 
-rest77:
+rest93:
 	ANDQ $0x03, AX
-	JZ   store79
+	JZ   store95
 
-restLoop78:
+restLoop94:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2129,12 +2129,12 @@ restLoop78:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop78
+	JNZ          restLoop94
 
-store79:
+store95:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh80
+	JZ     fresh96
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2154,7 +2154,7 @@ store79:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh80:
+fresh96:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2217,9 +2217,9 @@ TEXT ·tilePacked6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest82
+	JZ         rest99
 
-loop81:
+loop98:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2305,13 +2305,13 @@ loop81:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop81
+	JNZ          loop98
 
-rest82:
+rest99:
 	ANDQ $0x03, AX
-	JZ   store84
+	JZ   store101
 
-restLoop83:
+restLoop100:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2335,12 +2335,12 @@ restLoop83:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop83
+	JNZ          restLoop100
 
-store84:
+store101:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh85
+	JZ     fresh102
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2360,7 +2360,7 @@ store84:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh85:
+fresh102:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2425,9 +2425,9 @@ TEXT ·tileColumns6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest87
+	JZ         rest105
 
-loop86:
+loop104:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2516,13 +2516,13 @@ loop86:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop86
+	JNZ          loop104
 
-rest87:
+rest105:
 	ANDQ $0x03, AX
-	JZ   store89
+	JZ   store107
 
-restLoop88:
+restLoop106:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2546,12 +2546,12 @@ restLoop88:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop88
+	JNZ          restLoop106
 
-store89:
+store107:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh90
+	JZ     fresh108
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2571,7 +2571,7 @@ store89:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh90:
+fresh108:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2592,6 +2592,671 @@ fresh90:
 	VZEROUPPER
 	RET
 
+// func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runRowsAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(R9*2), R10
+	ADDQ R9, R10
+
+strip109:
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest111
+
+loop110:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+256, BX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, R10
+	DECQ         R11
+	JNZ          loop110
+
+rest111:
+	ANDQ $0x03, CX
+	JZ   store113
+
+restLoop112:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, BX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R10
+	DECQ         CX
+	JNZ          restLoop112
+
+store113:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh114
+	MOVQ   SI, R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	ADDQ   DI, R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	ADDQ   DI, R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	ADDQ   DI, R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	ADDQ   DI, R11
+	VADDPS (R11), Y8, Y8
+	VADDPS 32(R11), Y9, Y9
+	ADDQ   DI, R11
+	VADDPS (R11), Y10, Y10
+	VADDPS 32(R11), Y11, Y11
+
+fresh114:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	IMUL3Q  $0x00000006, R9, R12
+	MOVQ    CX, R11
+	SHLQ    $0x02, R11
+	SUBQ    R11, R12
+	ADDQ    R12, DX
+	ADDQ    R12, R10
+	DECQ    AX
+	JNZ     strip109
+	VZEROUPPER
+	RET
+
+// func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runPackedAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip115:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest117
+
+loop116:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS 24(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 28(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 32(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 36(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 40(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 44(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 48(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 52(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 56(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 60(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 64(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 68(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS 72(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 76(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 80(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 84(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 88(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 92(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+256, BX
+	ADDQ         $+96, R10
+	DECQ         R11
+	JNZ          loop116
+
+rest117:
+	ANDQ $0x03, CX
+	JZ   store119
+
+restLoop118:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, BX
+	ADDQ         $+24, R10
+	DECQ         CX
+	JNZ          restLoop118
+
+store119:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh120
+	MOVQ   SI, CX
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	ADDQ   DI, CX
+	VADDPS (CX), Y2, Y2
+	VADDPS 32(CX), Y3, Y3
+	ADDQ   DI, CX
+	VADDPS (CX), Y4, Y4
+	VADDPS 32(CX), Y5, Y5
+	ADDQ   DI, CX
+	VADDPS (CX), Y6, Y6
+	VADDPS 32(CX), Y7, Y7
+	ADDQ   DI, CX
+	VADDPS (CX), Y8, Y8
+	VADDPS 32(CX), Y9, Y9
+	ADDQ   DI, CX
+	VADDPS (CX), Y10, Y10
+	VADDPS 32(CX), Y11, Y11
+
+fresh120:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     strip115
+	VZEROUPPER
+	RET
+
+// func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runColumnsAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip121:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest123
+
+loop122:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	ADDQ         $+256, BX
+	DECQ         R11
+	JNZ          loop122
+
+rest123:
+	ANDQ $0x03, CX
+	JZ   store125
+
+restLoop124:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	ADDQ         $+64, BX
+	DECQ         CX
+	JNZ          restLoop124
+
+store125:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh126
+	MOVQ   SI, CX
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	ADDQ   DI, CX
+	VADDPS (CX), Y2, Y2
+	VADDPS 32(CX), Y3, Y3
+	ADDQ   DI, CX
+	VADDPS (CX), Y4, Y4
+	VADDPS 32(CX), Y5, Y5
+	ADDQ   DI, CX
+	VADDPS (CX), Y6, Y6
+	VADDPS 32(CX), Y7, Y7
+	ADDQ   DI, CX
+	VADDPS (CX), Y8, Y8
+	VADDPS 32(CX), Y9, Y9
+	ADDQ   DI, CX
+	VADDPS (CX), Y10, Y10
+	VADDPS 32(CX), Y11, Y11
+
+fresh126:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    $0x18, DX
+	DECQ    AX
+	JNZ     strip121
+	VZEROUPPER
+	RET
+
 // func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, MMX+
 TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
@@ -2602,11 +3267,11 @@ TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x06
-	JNE  partial91
+	JNE  partial127
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop92:
+loop128:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), X0
 	MOVQ       16(DX), DI
@@ -2615,11 +3280,11 @@ loop92:
 	ADDQ       BX, DX
 	ADDQ       $0x18, SI
 	DECQ       AX
-	JNZ        loop92
+	JNZ        loop128
 	VZEROUPPER
 	RET
 
-partial91:
+partial127:
 	SHLQ    $0x02, CX
 	LEAQ    masksAVX2<>+32(SB), DI
 	SUBQ    CX, DI
@@ -2627,7 +3292,7 @@ partial91:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop93:
+loop129:
 	PREFETCHT0   (DX)(CX*1)
 	VMASKMOVPS   (DX), Y0, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -2636,7 +3301,7 @@ loop93:
 	ADDQ         BX, DX
 	ADDQ         $0x18, SI
 	DECQ         AX
-	JNZ          loop93
+	JNZ          loop129
 	VZEROUPPER
 	RET
 
@@ -2668,11 +3333,11 @@ TEXT ·packCopy16xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x10
-	JNE  partial94
+	JNE  partial130
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop95:
+loop131:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
@@ -2681,11 +3346,11 @@ loop95:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop95
+	JNZ        loop131
 	VZEROUPPER
 	RET
 
-partial94:
+partial130:
 	MOVQ    $+32, R8
 	SHLQ    $0x02, CX
 	MOVQ    CX, DI
@@ -2701,7 +3366,7 @@ partial94:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop96:
+loop132:
 	PREFETCHT0 (DX)(CX*1)
 	VMASKMOVPS (DX), Y0, Y2
 	VMASKMOVPS 32(DX), Y1, Y3
@@ -2710,7 +3375,7 @@ loop96:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop96
+	JNZ        loop132
 	VZEROUPPER
 	RET
 
@@ -2722,12 +3387,12 @@ TEXT ·tilePrefetchAVX2(SB), NOSPLIT, $0-24
 	MOVQ ld+16(FP), DX
 	SHLQ $0x02, DX
 
-loop97:
+loop133:
 	PREFETCHT0 (CX)
 	PREFETCHT0 60(CX)
 	ADDQ       DX, CX
 	DECQ       AX
-	JNZ        loop97
+	JNZ        loop133
 	RET
 
 // func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
@@ -2744,7 +3409,7 @@ TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop98:
+loop134:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -2790,7 +3455,7 @@ loop98:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop98
+	JNZ         loop134
 	VZEROUPPER
 	RET
 
@@ -2806,9 +3471,9 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row99:
+row135:
 	CMPQ    DI, $0x10
-	JNE     partial100
+	JNE     partial136
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2817,29 +3482,29 @@ row99:
 	VMOVUPS 32(AX), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next101
+	JMP     next137
 
-partial100:
+partial136:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done103
+	JGE  done139
 
-loop102:
+loop138:
 	VMOVUPS (DX)(R8*1), Y0
 	VMOVUPS (AX)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop102
+	JLT     loop138
 
-done103:
+done139:
 	SUBQ       R8, R10
-	JZ         done104
+	JZ         done140
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y0
@@ -2848,12 +3513,12 @@ done103:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
-done104:
-next101:
+done140:
+next137:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row99
+	JNZ  row135
 	VZEROUPPER
 	RET
 
@@ -2870,9 +3535,9 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row105:
+row141:
 	CMPQ    R8, $0x10
-	JNE     partial106
+	JNE     partial142
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2881,29 +3546,29 @@ row105:
 	VMOVUPS 32(SI), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next107
+	JMP     next143
 
-partial106:
+partial142:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done109
+	JGE  done145
 
-loop108:
+loop144:
 	VMOVUPS (AX)(R9*1), Y0
 	VMOVUPS (SI)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R9*1)
 	ADDQ    $+32, R9
 	CMPQ    R9, R10
-	JLT     loop108
+	JLT     loop144
 
-done109:
+done145:
 	SUBQ       R9, R11
-	JZ         done110
+	JZ         done146
 	LEAQ       masksAVX2<>+32(SB), R10
 	SUBQ       R11, R10
 	VMOVUPS    (R10), Y0
@@ -2912,12 +3577,12 @@ done109:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
-done110:
-next107:
+done146:
+next143:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row105
+	JNZ  row141
 	VZEROUPPER
 	RET
 
@@ -2936,17 +3601,17 @@ TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
 	SHLQ  $0x02, R8
 	MOVQ  n+8(FP), R9
 	CMPQ  R9, $0x10
-	JNE   plain111
+	JNE   plain147
 	MOVQ  DI, R9
 	ORQ   R8, R9
 	TESTQ $0x0000001f, R9
-	JNZ   plain111
+	JNZ   plain147
 	MOVQ  rows+0(FP), R9
 	MOVQ  n+8(FP), R10
 
-row112:
+row148:
 	CMPQ         R10, $0x10
-	JNE          partial113
+	JNE          partial149
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
@@ -3039,18 +3704,18 @@ row112:
 	VFMADD231PS  Y2, Y0, Y1
 	VMOVUPS      Y3, 32(DX)
 	VMOVNTPS     Y1, 32(DI)
-	JMP          next114
+	JMP          next150
 
-partial113:
+partial149:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done116
+	JGE  done152
 
-loop115:
+loop151:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
@@ -3099,11 +3764,11 @@ loop115:
 	VMOVNTPS     Y1, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop115
+	JLT          loop151
 
-done116:
+done152:
 	SUBQ         R11, R13
-	JZ           done117
+	JZ           done153
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
@@ -3154,23 +3819,23 @@ done116:
 	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
 	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
 
-done117:
-next114:
+done153:
+next150:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row112
+	JNZ  row148
 	VZEROUPPER
 	RET
 
-plain111:
+plain147:
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 
-row118:
+row154:
 	CMPQ         R10, $0x10
-	JNE          partial119
+	JNE          partial155
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
@@ -3263,18 +3928,18 @@ row118:
 	VFMADD231PS  Y2, Y0, Y1
 	VMOVUPS      Y3, 32(DX)
 	VMOVUPS      Y1, 32(DI)
-	JMP          next120
+	JMP          next156
 
-partial119:
+partial155:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done122
+	JGE  done158
 
-loop121:
+loop157:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
@@ -3323,11 +3988,11 @@ loop121:
 	VMOVUPS      Y1, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop121
+	JLT          loop157
 
-done122:
+done158:
 	SUBQ         R11, R13
-	JZ           done123
+	JZ           done159
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
@@ -3378,13 +4043,13 @@ done122:
 	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
 	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
 
-done123:
-next120:
+done159:
+next156:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row118
+	JNZ  row154
 	VZEROUPPER
 	RET
 
@@ -3629,9 +4294,9 @@ TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row124:
+row160:
 	CMPQ    R9, $0x10
-	JNE     partial125
+	JNE     partial161
 	VMOVUPS (SI), Y0
 	VMOVUPS (AX), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3640,29 +4305,29 @@ row124:
 	VMOVUPS 32(AX), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next126
+	JMP     next162
 
-partial125:
+partial161:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done128
+	JGE  done164
 
-loop127:
+loop163:
 	VMOVUPS (SI)(R10*1), Y0
 	VMOVUPS (AX)(R10*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop127
+	JLT     loop163
 
-done128:
+done164:
 	SUBQ       R10, R12
-	JZ         done129
+	JZ         done165
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -3671,13 +4336,13 @@ done128:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
-done129:
-next126:
+done165:
+next162:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row124
+	JNZ  row160
 	VZEROUPPER
 	RET
 
@@ -3699,11 +4364,11 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row130:
+row166:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x10
-	JNE          partial131
+	JNE          partial167
 	VMOVUPS      (AX), Y1
 	VMOVUPS      (SI), Y2
 	VADDPS       Y2, Y1, Y1
@@ -3720,18 +4385,18 @@ row130:
 	VMULPS       Y3, Y0, Y0
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y2, 32(DX)
-	JMP          next132
+	JMP          next168
 
-partial131:
+partial167:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-32, R14
 	CMPQ R13, R14
-	JGE  done134
+	JGE  done170
 
-loop133:
+loop169:
 	VMOVUPS     (AX)(R13*1), Y1
 	VMOVUPS     (SI)(R13*1), Y2
 	VADDPS      Y2, Y1, Y1
@@ -3742,11 +4407,11 @@ loop133:
 	VMOVUPS     Y2, (DX)(R13*1)
 	ADDQ        $+32, R13
 	CMPQ        R13, R14
-	JLT         loop133
+	JLT         loop169
 
-done134:
+done170:
 	SUBQ        R13, R15
-	JZ          done135
+	JZ          done171
 	LEAQ        masksAVX2<>+32(SB), R14
 	SUBQ        R15, R14
 	VMOVUPS     (R14), Y1
@@ -3759,13 +4424,13 @@ done134:
 	VFMADD231PS Y2, Y0, Y3
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
-done135:
-next132:
+done171:
+next168:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row130
+	JNZ  row166
 	VZEROUPPER
 	RET
 
@@ -3782,9 +4447,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done137
+	JGE  done173
 
-loop136:
+loop172:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3803,26 +4468,26 @@ loop136:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop136
+	JLT     loop172
 
-done137:
+done173:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done139
+	JGE  done175
 
-loop138:
+loop174:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop138
+	JLT     loop174
 
-done139:
+done175:
 	SUBQ       SI, DI
-	JZ         done140
+	JZ         done176
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3831,7 +4496,7 @@ done139:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done140:
+done176:
 	VZEROUPPER
 	RET
 
@@ -3848,9 +4513,9 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done142
+	JGE  done178
 
-loop141:
+loop177:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -3869,26 +4534,26 @@ loop141:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop141
+	JLT     loop177
 
-done142:
+done178:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done144
+	JGE  done180
 
-loop143:
+loop179:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop143
+	JLT     loop179
 
-done144:
+done180:
 	SUBQ       SI, DI
-	JZ         done145
+	JZ         done181
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3897,7 +4562,7 @@ done144:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done145:
+done181:
 	VZEROUPPER
 	RET
 
@@ -3914,9 +4579,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done147
+	JGE  done183
 
-loop146:
+loop182:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3935,26 +4600,26 @@ loop146:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop146
+	JLT     loop182
 
-done147:
+done183:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done149
+	JGE  done185
 
-loop148:
+loop184:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop148
+	JLT     loop184
 
-done149:
+done185:
 	SUBQ       SI, DI
-	JZ         done150
+	JZ         done186
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3963,7 +4628,7 @@ done149:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done150:
+done186:
 	VZEROUPPER
 	RET
 
@@ -3980,9 +4645,9 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done152
+	JGE  done188
 
-loop151:
+loop187:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -4005,15 +4670,15 @@ loop151:
 	VMOVUPS     Y0, 96(AX)(SI*1)
 	ADDQ        $+128, SI
 	CMPQ        SI, BX
-	JLT         loop151
+	JLT         loop187
 
-done152:
+done188:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done154
+	JGE  done190
 
-loop153:
+loop189:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -4021,11 +4686,11 @@ loop153:
 	VMOVUPS     Y0, (AX)(SI*1)
 	ADDQ        $+32, SI
 	CMPQ        SI, BX
-	JLT         loop153
+	JLT         loop189
 
-done154:
+done190:
 	SUBQ        SI, DI
-	JZ          done155
+	JZ          done191
 	LEAQ        masksAVX2<>+32(SB), BX
 	SUBQ        DI, BX
 	VMOVUPS     (BX), Y0
@@ -4035,7 +4700,7 @@ done154:
 	VFMADD231PS Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(SI*1)
 
-done155:
+done191:
 	VZEROUPPER
 	RET
 
@@ -4052,9 +4717,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done157
+	JGE          done193
 
-loop156:
+loop192:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -4073,26 +4738,26 @@ loop156:
 	VMOVUPS     Y1, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop156
+	JLT         loop192
 
-done157:
+done193:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done159
+	JGE  done195
 
-loop158:
+loop194:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop158
+	JLT         loop194
 
-done159:
+done195:
 	SUBQ        BX, SI
-	JZ          done160
+	JZ          done196
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y1
@@ -4101,7 +4766,7 @@ done159:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(BX*1)
 
-done160:
+done196:
 	VZEROUPPER
 	RET
 
@@ -4118,9 +4783,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done162
+	JGE          done198
 
-loop161:
+loop197:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
@@ -4135,25 +4800,25 @@ loop161:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop161
+	JLT     loop197
 
-done162:
+done198:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done164
+	JGE  done200
 
-loop163:
+loop199:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop163
+	JLT     loop199
 
-done164:
+done200:
 	SUBQ       BX, SI
-	JZ         done165
+	JZ         done201
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y1
@@ -4161,7 +4826,7 @@ done164:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (AX)(BX*1)
 
-done165:
+done201:
 	VZEROUPPER
 	RET
 
@@ -4179,9 +4844,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done167
+	JGE          done203
 
-loop166:
+loop202:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4204,15 +4869,15 @@ loop166:
 	VMOVUPS     Y2, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop166
+	JLT         loop202
 
-done167:
+done203:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done169
+	JGE  done205
 
-loop168:
+loop204:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4220,11 +4885,11 @@ loop168:
 	VMOVUPS     Y2, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop168
+	JLT         loop204
 
-done169:
+done205:
 	SUBQ        BX, SI
-	JZ          done170
+	JZ          done206
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y2
@@ -4234,7 +4899,7 @@ done169:
 	VFMADD231PS Y3, Y1, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(BX*1)
 
-done170:
+done206:
 	VZEROUPPER
 	RET
 
@@ -4250,9 +4915,9 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-128, DX
 	CMPQ BX, DX
-	JGE  done172
+	JGE  done208
 
-loop171:
+loop207:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
@@ -4271,26 +4936,26 @@ loop171:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop171
+	JLT     loop207
 
-done172:
+done208:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done174
+	JGE  done210
 
-loop173:
+loop209:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop173
+	JLT     loop209
 
-done174:
+done210:
 	SUBQ       BX, SI
-	JZ         done175
+	JZ         done211
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y0
@@ -4299,7 +4964,7 @@ done174:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 
-done175:
+done211:
 	VZEROUPPER
 	RET
 
@@ -4316,9 +4981,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done177
+	JGE  done213
 
-loop176:
+loop212:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4333,15 +4998,15 @@ loop176:
 	VMOVUPS Y0, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop176
+	JLT     loop212
 
-done177:
+done213:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done179
+	JGE  done215
 
-loop178:
+loop214:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4350,11 +5015,11 @@ loop178:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop178
+	JLT     loop214
 
-done179:
+done215:
 	SUBQ       SI, DI
-	JZ         done180
+	JZ         done216
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4365,7 +5030,7 @@ done179:
 	VANDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done180:
+done216:
 	VZEROUPPER
 	RET
 
@@ -4381,9 +5046,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done182
+	JGE  done218
 
-loop181:
+loop217:
 	VMOVUPS      (CX)(BX*1), Y0
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
@@ -4427,11 +5092,11 @@ loop181:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop181
+	JLT          loop217
 
-done182:
+done218:
 	SUBQ         BX, SI
-	JZ           done183
+	JZ           done219
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4477,7 +5142,7 @@ done182:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done183:
+done219:
 	VZEROUPPER
 	RET
 
@@ -4494,9 +5159,9 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done185
+	JGE  done221
 
-loop184:
+loop220:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
@@ -4543,11 +5208,11 @@ loop184:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop184
+	JLT          loop220
 
-done185:
+done221:
 	SUBQ         SI, DI
-	JZ           done186
+	JZ           done222
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4596,7 +5261,7 @@ done185:
 	VMULPS       Y2, Y3, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done186:
+done222:
 	VZEROUPPER
 	RET
 
@@ -4612,9 +5277,9 @@ TEXT ·quickGeluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done188
+	JGE  done224
 
-loop187:
+loop223:
 	VMOVUPS      (CX)(BX*1), Y0
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y2
@@ -4644,11 +5309,11 @@ loop187:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop187
+	JLT          loop223
 
-done188:
+done224:
 	SUBQ         BX, SI
-	JZ           done189
+	JZ           done225
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4680,7 +5345,7 @@ done188:
 	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done189:
+done225:
 	VZEROUPPER
 	RET
 
@@ -4697,9 +5362,9 @@ TEXT ·quickGeluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done191
+	JGE  done227
 
-loop190:
+loop226:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y0
@@ -4735,11 +5400,11 @@ loop190:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop190
+	JLT          loop226
 
-done191:
+done227:
 	SUBQ         SI, DI
-	JZ           done192
+	JZ           done228
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4777,7 +5442,7 @@ done191:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done192:
+done228:
 	VZEROUPPER
 	RET
 
@@ -4809,9 +5474,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-32, SI
 	CMPQ         DI, SI
-	JGE          done194
+	JGE          done230
 
-loop193:
+loop229:
 	VMOVUPS     (CX)(DI*1), Y8
 	VMULPS      Y8, Y1, Y9
 	VMOVUPS     (DX)(DI*1), Y10
@@ -4831,11 +5496,11 @@ loop193:
 	VMOVUPS     Y9, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop193
+	JLT         loop229
 
-done194:
+done230:
 	SUBQ        DI, R8
-	JZ          done195
+	JZ          done231
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y8
@@ -4857,7 +5522,7 @@ done194:
 	VFMSUB213PS Y0, Y4, Y1
 	VMASKMOVPS  Y1, Y8, (AX)(DI*1)
 
-done195:
+done231:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4888,9 +5553,9 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-32, BX
 	CMPQ         SI, BX
-	JGE          done197
+	JGE          done233
 
-loop196:
+loop232:
 	VMOVUPS      (AX)(SI*1), Y7
 	VMOVUPS      (CX)(SI*1), Y8
 	VFMADD231PS  Y7, Y0, Y8
@@ -4905,11 +5570,11 @@ loop196:
 	VMOVUPS      Y7, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop196
+	JLT          loop232
 
-done197:
+done233:
 	SUBQ         SI, DI
-	JZ           done198
+	JZ           done234
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y7
@@ -4926,7 +5591,7 @@ done197:
 	VFNMADD231PS Y0, Y4, Y8
 	VMASKMOVPS   Y8, Y7, (AX)(SI*1)
 
-done198:
+done234:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4946,9 +5611,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-64, CX
 	CMPQ   DX, CX
-	JGE    done200
+	JGE    done236
 
-loop199:
+loop235:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
@@ -4959,26 +5624,26 @@ loop199:
 	VADDPD    Y5, Y3, Y3
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop199
+	JLT       loop235
 
-done200:
+done236:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done202
+	JGE  done238
 
-loop201:
+loop237:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y5, Y1, Y1
 	ADDQ      $+32, DX
 	CMPQ      DX, CX
-	JLT       loop201
+	JLT       loop237
 
-done202:
+done238:
 	SUBQ         DX, BX
-	JZ           done203
+	JZ           done239
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -4989,7 +5654,7 @@ done202:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 
-done203:
+done239:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5017,9 +5682,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-64, DX
 	CMPQ   BX, DX
-	JGE    done205
+	JGE    done241
 
-loop204:
+loop240:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -5034,15 +5699,15 @@ loop204:
 	VFMADD231PD Y5, Y7, Y3
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop204
+	JLT         loop240
 
-done205:
+done241:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done207
+	JGE  done243
 
-loop206:
+loop242:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -5051,11 +5716,11 @@ loop206:
 	VFMADD231PD Y5, Y7, Y1
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop206
+	JLT         loop242
 
-done207:
+done243:
 	SUBQ         BX, SI
-	JZ           done208
+	JZ           done244
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5070,7 +5735,7 @@ done207:
 	VFMADD231PD  Y5, Y4, Y0
 	VFMADD231PD  Y6, Y7, Y1
 
-done208:
+done244:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5098,9 +5763,9 @@ TEXT ·dot32AVX2(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done210
+	JGE    done246
 
-loop209:
+loop245:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -5115,25 +5780,25 @@ loop209:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop209
+	JLT         loop245
 
-done210:
+done246:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done212
+	JGE  done248
 
-loop211:
+loop247:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop211
+	JLT         loop247
 
-done212:
+done248:
 	SUBQ        BX, SI
-	JZ          done213
+	JZ          done249
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y4
@@ -5141,7 +5806,7 @@ done212:
 	VMASKMOVPS  (CX)(BX*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y0
 
-done213:
+done249:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -5168,33 +5833,33 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-64, CX
 	CMPQ    DX, CX
-	JGE     done215
+	JGE     done251
 
-loop214:
+loop250:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y2
 	VMAXPS  Y2, Y1, Y1
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop214
+	JLT     loop250
 
-done215:
+done251:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done217
+	JGE  done253
 
-loop216:
+loop252:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop216
+	JLT     loop252
 
-done217:
+done253:
 	SUBQ       DX, BX
-	JZ         done218
+	JZ         done254
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y2
@@ -5202,7 +5867,7 @@ done217:
 	VBLENDVPS  Y2, Y3, Y0, Y3
 	VMAXPS     Y3, Y0, Y0
 
-done218:
+done254:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -5229,9 +5894,9 @@ TEXT ·finiteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done220
+	JGE    done256
 
-loop219:
+loop255:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
@@ -5246,25 +5911,25 @@ loop219:
 	VORPS   Y4, Y3, Y3
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop219
+	JLT     loop255
 
-done220:
+done256:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done222
+	JGE  done258
 
-loop221:
+loop257:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop221
+	JLT     loop257
 
-done222:
+done258:
 	SUBQ       DX, BX
-	JZ         done223
+	JZ         done259
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y4
@@ -5272,7 +5937,7 @@ done222:
 	VSUBPS     Y4, Y4, Y4
 	VORPS      Y4, Y0, Y0
 
-done223:
+done259:
 	VORPS        Y1, Y0, Y0
 	VORPS        Y3, Y2, Y1
 	VORPS        Y1, Y0, Y0
@@ -5299,9 +5964,9 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four224:
+four260:
 	CMPQ AX, $0x04
-	JLT  one225
+	JLT  one261
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -5311,9 +5976,9 @@ four224:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done228
+	JGE  done264
 
-loop227:
+loop263:
 	VMOVUPS (DX)(R10*1), Y0
 	VMOVUPS (DI)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5326,11 +5991,11 @@ loop227:
 	VMOVUPS Y0, (SI)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop227
+	JLT     loop263
 
-done228:
+done264:
 	SUBQ       R10, R12
-	JZ         done229
+	JZ         done265
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -5345,34 +6010,34 @@ done228:
 	VADDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (SI)(R10*1)
 
-done229:
+done265:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four224
+	JMP  four260
 
-one225:
+one261:
 	TESTQ AX, AX
-	JZ    done226
+	JZ    done262
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-32, R8
 	CMPQ  DI, R8
-	JGE   done231
+	JGE   done267
 
-loop230:
+loop266:
 	VMOVUPS (SI)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (SI)(DI*1)
 	ADDQ    $+32, DI
 	CMPQ    DI, R8
-	JLT     loop230
+	JLT     loop266
 
-done231:
+done267:
 	SUBQ       DI, R9
-	JZ         done232
+	JZ         done268
 	LEAQ       masksAVX2<>+32(SB), R8
 	SUBQ       R9, R8
 	VMOVUPS    (R8), Y0
@@ -5381,12 +6046,12 @@ done231:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (SI)(DI*1)
 
-done232:
+done268:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one225
+	JMP  one261
 
-done226:
+done262:
 	VZEROUPPER
 	RET
 
@@ -5403,9 +6068,9 @@ TEXT ·addRowsMulAVX2(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two233:
+two269:
 	CMPQ AX, $0x02
-	JLT  last234
+	JLT  last270
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -5414,9 +6079,9 @@ two233:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done237
+	JGE  done273
 
-loop236:
+loop272:
 	VMOVUPS     (DX)(R11*1), Y0
 	VMOVUPS     (SI)(R11*1), Y1
 	VMULPS      Y1, Y0, Y0
@@ -5428,11 +6093,11 @@ loop236:
 	VMOVUPS     Y0, (R8)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R12
-	JLT         loop236
+	JLT         loop272
 
-done237:
+done273:
 	SUBQ        R11, R13
-	JZ          done238
+	JZ          done274
 	LEAQ        masksAVX2<>+32(SB), R12
 	SUBQ        R13, R12
 	VMOVUPS     (R12), Y0
@@ -5446,24 +6111,24 @@ done237:
 	VADDPS      Y1, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (R8)(R11*1)
 
-done238:
+done274:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two233
+	JMP  two269
 
-last234:
+last270:
 	TESTQ AX, AX
-	JZ    out235
+	JZ    out271
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-32, CX
 	CMPQ  AX, CX
-	JGE   done240
+	JGE   done276
 
-loop239:
+loop275:
 	VMOVUPS (R8)(AX*1), Y0
 	VMOVUPS (DX)(AX*1), Y1
 	VMOVUPS (SI)(AX*1), Y2
@@ -5472,11 +6137,11 @@ loop239:
 	VMOVUPS Y0, (R8)(AX*1)
 	ADDQ    $+32, AX
 	CMPQ    AX, CX
-	JLT     loop239
+	JLT     loop275
 
-done240:
+done276:
 	SUBQ       AX, BX
-	JZ         done241
+	JZ         done277
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y0
@@ -5487,8 +6152,8 @@ done240:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(AX*1)
 
-done241:
-out235:
+done277:
+out271:
 	VZEROUPPER
 	RET
 
@@ -5508,9 +6173,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-64, DX
 	CMPQ         BX, DX
-	JGE          done243
+	JGE          done279
 
-loop242:
+loop278:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5557,15 +6222,15 @@ loop242:
 	VMOVUPS      Y4, 32(AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop242
+	JLT          loop278
 
-done243:
+done279:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done245
+	JGE  done281
 
-loop244:
+loop280:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5590,11 +6255,11 @@ loop244:
 	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop244
+	JLT          loop280
 
-done245:
+done281:
 	SUBQ         BX, SI
-	JZ           done246
+	JZ           done282
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5622,7 +6287,7 @@ done245:
 	VADDPS       Y0, Y2, Y2
 	VMASKMOVPS   Y0, Y4, (AX)(BX*1)
 
-done246:
+done282:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5649,9 +6314,9 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-64, CX
 	CMPQ         DX, CX
-	JGE          done248
+	JGE          done284
 
-loop247:
+loop283:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5696,15 +6361,15 @@ loop247:
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop247
+	JLT          loop283
 
-done248:
+done284:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done250
+	JGE  done286
 
-loop249:
+loop285:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5728,11 +6393,11 @@ loop249:
 	VADDPS       Y4, Y2, Y2
 	ADDQ         $+32, DX
 	CMPQ         DX, CX
-	JLT          loop249
+	JLT          loop285
 
-done250:
+done286:
 	SUBQ         DX, BX
-	JZ           done251
+	JZ           done287
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -5759,7 +6424,7 @@ done250:
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 
-done251:
+done287:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5786,9 +6451,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done253
+	JGE          done289
 
-loop252:
+loop288:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5803,15 +6468,15 @@ loop252:
 	VMOVUPS Y2, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop252
+	JLT     loop288
 
-done253:
+done289:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done255
+	JGE  done291
 
-loop254:
+loop290:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5820,11 +6485,11 @@ loop254:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop254
+	JLT     loop290
 
-done255:
+done291:
 	SUBQ       SI, DI
-	JZ         done256
+	JZ         done292
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y2
@@ -5835,7 +6500,7 @@ done255:
 	VMULPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 
-done256:
+done292:
 	VZEROUPPER
 	RET
 
@@ -5857,9 +6522,9 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-128, SI
 	CMPQ       BX, SI
-	JGE        done258
+	JGE        done294
 
-loop257:
+loop293:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(CX)(BX*1), Y5
@@ -5870,31 +6535,31 @@ loop257:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $+128, BX
 	CMPQ    BX, SI
-	JLT     loop257
+	JLT     loop293
 
-done258:
+done294:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done260
+	JGE  done296
 
-loop259:
+loop295:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $+32, BX
 	CMPQ    BX, SI
-	JLT     loop259
+	JLT     loop295
 
-done260:
+done296:
 	SUBQ       BX, DI
-	JZ         done261
+	JZ         done297
 	LEAQ       masksAVX2<>+32(SB), SI
 	SUBQ       DI, SI
 	VMOVUPS    (SI), Y5
 	VMASKMOVPS (CX)(BX*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
 
-done261:
+done297:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -5916,9 +6581,9 @@ done261:
 	MOVQ         DI, SI
 	ANDQ         $-128, SI
 	CMPQ         BX, SI
-	JGE          done263
+	JGE          done299
 
-loop262:
+loop298:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
@@ -5933,25 +6598,25 @@ loop262:
 	VFMADD231PS Y7, Y7, Y6
 	ADDQ        $+128, BX
 	CMPQ        BX, SI
-	JLT         loop262
+	JLT         loop298
 
-done263:
+done299:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done265
+	JGE  done301
 
-loop264:
+loop300:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
 	ADDQ        $+32, BX
 	CMPQ        BX, SI
-	JLT         loop264
+	JLT         loop300
 
-done265:
+done301:
 	SUBQ        BX, DI
-	JZ          done266
+	JZ          done302
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        DI, SI
 	VMOVUPS     (SI), Y7
@@ -5960,7 +6625,7 @@ done265:
 	VANDPS      Y7, Y8, Y7
 	VFMADD231PS Y7, Y7, Y3
 
-done266:
+done302:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y5, Y3, Y3
@@ -5986,9 +6651,9 @@ done266:
 	MOVQ         R8, DX
 	ANDQ         $-128, DX
 	CMPQ         DI, DX
-	JGE          done268
+	JGE          done304
 
-loop267:
+loop303:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -6019,15 +6684,15 @@ loop267:
 	VMOVUPS     Y3, 96(AX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, DX
-	JLT         loop267
+	JLT         loop303
 
-done268:
+done304:
 	MOVQ R8, DX
 	ANDQ $-32, DX
 	CMPQ DI, DX
-	JGE  done270
+	JGE  done306
 
-loop269:
+loop305:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -6037,11 +6702,11 @@ loop269:
 	VMOVUPS     Y3, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, DX
-	JLT         loop269
+	JLT         loop305
 
-done270:
+done306:
 	SUBQ        DI, R8
-	JZ          done271
+	JZ          done307
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        R8, DX
 	VMOVUPS     (DX), Y1
@@ -6053,7 +6718,7 @@ done270:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
 
-done271:
+done307:
 	VZEROUPPER
 	RET
 
@@ -6077,9 +6742,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-64, R8
 	CMPQ         DI, R8
-	JGE          done273
+	JGE          done309
 
-loop272:
+loop308:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6098,15 +6763,15 @@ loop272:
 	VFMADD231PS Y7, Y6, Y5
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop272
+	JLT         loop308
 
-done273:
+done309:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done275
+	JGE  done311
 
-loop274:
+loop310:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6117,11 +6782,11 @@ loop274:
 	VFMADD231PS Y7, Y6, Y4
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop274
+	JLT         loop310
 
-done275:
+done311:
 	SUBQ        DI, R9
-	JZ          done276
+	JZ          done312
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y6
@@ -6134,7 +6799,7 @@ done275:
 	VADDPS      Y7, Y2, Y2
 	VFMADD231PS Y6, Y7, Y4
 
-done276:
+done312:
 	VXORPS       X6, X6, X6
 	VCVTSI2SSQ   SI, X6, X6
 	VADDPS       Y3, Y2, Y2
@@ -6157,16 +6822,16 @@ done276:
 	VBROADCASTSS X3, Y3
 	MOVB         add+104(FP), DI
 	TESTB        DI, DI
-	JZ           fresh277
+	JZ           fresh313
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SHLQ         $0x02, R8
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done279
+	JGE          done315
 
-loop278:
+loop314:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6193,15 +6858,15 @@ loop278:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop278
+	JLT          loop314
 
-done279:
+done315:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done281
+	JGE  done317
 
-loop280:
+loop316:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6216,11 +6881,11 @@ loop280:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop280
+	JLT          loop316
 
-done281:
+done317:
 	SUBQ         DI, R8
-	JZ           done282
+	JZ           done318
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6237,20 +6902,20 @@ done281:
 	VADDPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done282:
+done318:
 	VZEROUPPER
 	RET
 
-fresh277:
+fresh313:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done284
+	JGE  done320
 
-loop283:
+loop319:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6273,15 +6938,15 @@ loop283:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop283
+	JLT          loop319
 
-done284:
+done320:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done286
+	JGE  done322
 
-loop285:
+loop321:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6294,11 +6959,11 @@ loop285:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop285
+	JLT          loop321
 
-done286:
+done322:
 	SUBQ         DI, R8
-	JZ           done287
+	JZ           done323
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6313,7 +6978,7 @@ done286:
 	VMULPS       Y1, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done287:
+done323:
 	VZEROUPPER
 	RET
 
@@ -6333,9 +6998,9 @@ TEXT ·normGradGainAVX2(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done289
+	JGE          done325
 
-loop288:
+loop324:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6358,15 +7023,15 @@ loop288:
 	VMOVUPS     Y2, 32(CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop288
+	JLT         loop324
 
-done289:
+done325:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done291
+	JGE  done327
 
-loop290:
+loop326:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6379,11 +7044,11 @@ loop290:
 	VMOVUPS     Y2, (CX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop290
+	JLT         loop326
 
-done291:
+done327:
 	SUBQ        DI, R8
-	JZ          done292
+	JZ          done328
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y2
@@ -6398,7 +7063,7 @@ done291:
 	VADDPS      Y3, Y0, Y0
 	VMASKMOVPS  Y0, Y2, (CX)(DI*1)
 
-done292:
+done328:
 	VZEROUPPER
 	RET
 
@@ -6421,7 +7086,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop293:
+loop329:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -6447,7 +7112,7 @@ loop293:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop293
+	JNZ         loop329
 	VZEROUPPER
 	RET
 

@@ -212,6 +212,21 @@ func tilePacked14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc
 //go:noescape
 func tileColumns14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// runRowsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runPackedAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is a panel [k][14], lda floats behind each other, b a panel [k][32].
+//
+//go:noescape
+func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runColumnsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func runColumnsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // packCopy14xAVX512 copies k rows of n ≤ 14 floats with leading dimension ld to dst [k][14], padding with zeros.
 //
 //go:noescape

@@ -20,9 +20,9 @@ TEXT ·tileRows1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest2
+	JZ         rest3
 
-loop1:
+loop2:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -48,13 +48,13 @@ loop1:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         DI
-	JNZ          loop1
+	JNZ          loop2
 
-rest2:
+rest3:
 	ANDQ $0x03, AX
-	JZ   store4
+	JZ   store5
 
-restLoop3:
+restLoop4:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -63,17 +63,17 @@ restLoop3:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop3
+	JNZ          restLoop4
 
-store4:
+store5:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh5
+	JZ     fresh6
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh5:
+fresh6:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -97,9 +97,9 @@ TEXT ·tilePacked1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest7
+	JZ         rest9
 
-loop6:
+loop8:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -125,13 +125,13 @@ loop6:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         DI
-	JNZ          loop6
+	JNZ          loop8
 
-rest7:
+rest9:
 	ANDQ $0x03, AX
-	JZ   store9
+	JZ   store11
 
-restLoop8:
+restLoop10:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -140,17 +140,17 @@ restLoop8:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop8
+	JNZ          restLoop10
 
-store9:
+store11:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh10
+	JZ     fresh12
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh10:
+fresh12:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -176,9 +176,9 @@ TEXT ·tileColumns1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest12
+	JZ         rest15
 
-loop11:
+loop14:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -207,13 +207,13 @@ loop11:
 	ADDQ         DI, CX
 	ADDQ         $+512, DX
 	DECQ         R8
-	JNZ          loop11
+	JNZ          loop14
 
-rest12:
+rest15:
 	ANDQ $0x03, AX
-	JZ   store14
+	JZ   store17
 
-restLoop13:
+restLoop16:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -222,17 +222,17 @@ restLoop13:
 	ADDQ         DI, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop13
+	JNZ          restLoop16
 
-store14:
+store17:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh15
+	JZ     fresh18
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh15:
+fresh18:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -264,9 +264,9 @@ TEXT ·tileRows2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest17
+	JZ         rest21
 
-loop16:
+loop20:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -304,13 +304,13 @@ loop16:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop16
+	JNZ          loop20
 
-rest17:
+rest21:
 	ANDQ $0x03, AX
-	JZ   store19
+	JZ   store23
 
-restLoop18:
+restLoop22:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -322,12 +322,12 @@ restLoop18:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop18
+	JNZ          restLoop22
 
-store19:
+store23:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh20
+	JZ     fresh24
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -335,7 +335,7 @@ store19:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh20:
+fresh24:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -368,9 +368,9 @@ TEXT ·tilePacked2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest22
+	JZ         rest27
 
-loop21:
+loop26:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -408,13 +408,13 @@ loop21:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop21
+	JNZ          loop26
 
-rest22:
+rest27:
 	ANDQ $0x03, AX
-	JZ   store24
+	JZ   store29
 
-restLoop23:
+restLoop28:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -426,12 +426,12 @@ restLoop23:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop23
+	JNZ          restLoop28
 
-store24:
+store29:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh25
+	JZ     fresh30
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -439,7 +439,7 @@ store24:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh25:
+fresh30:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -474,9 +474,9 @@ TEXT ·tileColumns2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest27
+	JZ         rest33
 
-loop26:
+loop32:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -517,13 +517,13 @@ loop26:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop26
+	JNZ          loop32
 
-rest27:
+rest33:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store35
 
-restLoop28:
+restLoop34:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -535,12 +535,12 @@ restLoop28:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop34
 
-store29:
+store35:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh36
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -548,7 +548,7 @@ store29:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh30:
+fresh36:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -589,9 +589,9 @@ TEXT ·tileRows3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest32
+	JZ         rest39
 
-loop31:
+loop38:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -641,13 +641,13 @@ loop31:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop31
+	JNZ          loop38
 
-rest32:
+rest39:
 	ANDQ $0x03, AX
-	JZ   store34
+	JZ   store41
 
-restLoop33:
+restLoop40:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -662,12 +662,12 @@ restLoop33:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop33
+	JNZ          restLoop40
 
-store34:
+store41:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh35
+	JZ     fresh42
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -678,7 +678,7 @@ store34:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh35:
+fresh42:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -720,9 +720,9 @@ TEXT ·tilePacked3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest37
+	JZ         rest45
 
-loop36:
+loop44:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -772,13 +772,13 @@ loop36:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop36
+	JNZ          loop44
 
-rest37:
+rest45:
 	ANDQ $0x03, AX
-	JZ   store39
+	JZ   store47
 
-restLoop38:
+restLoop46:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -793,12 +793,12 @@ restLoop38:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop38
+	JNZ          restLoop46
 
-store39:
+store47:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh40
+	JZ     fresh48
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -809,7 +809,7 @@ store39:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh40:
+fresh48:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -853,9 +853,9 @@ TEXT ·tileColumns3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest42
+	JZ         rest51
 
-loop41:
+loop50:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -908,13 +908,13 @@ loop41:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop41
+	JNZ          loop50
 
-rest42:
+rest51:
 	ANDQ $0x03, AX
-	JZ   store44
+	JZ   store53
 
-restLoop43:
+restLoop52:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -929,12 +929,12 @@ restLoop43:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop43
+	JNZ          restLoop52
 
-store44:
+store53:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh45
+	JZ     fresh54
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -945,7 +945,7 @@ store44:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh45:
+fresh54:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -997,9 +997,9 @@ TEXT ·tileRows4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest47
+	JZ         rest57
 
-loop46:
+loop56:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1062,13 +1062,13 @@ loop46:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop46
+	JNZ          loop56
 
-rest47:
+rest57:
 	ANDQ $0x03, AX
-	JZ   store49
+	JZ   store59
 
-restLoop48:
+restLoop58:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1087,12 +1087,12 @@ restLoop48:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop48
+	JNZ          restLoop58
 
-store49:
+store59:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh50
+	JZ     fresh60
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1106,7 +1106,7 @@ store49:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh50:
+fresh60:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1157,9 +1157,9 @@ TEXT ·tilePacked4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest52
+	JZ         rest63
 
-loop51:
+loop62:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1221,13 +1221,13 @@ loop51:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop51
+	JNZ          loop62
 
-rest52:
+rest63:
 	ANDQ $0x03, AX
-	JZ   store54
+	JZ   store65
 
-restLoop53:
+restLoop64:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1245,12 +1245,12 @@ restLoop53:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop53
+	JNZ          restLoop64
 
-store54:
+store65:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh55
+	JZ     fresh66
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1264,7 +1264,7 @@ store54:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh55:
+fresh66:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1317,9 +1317,9 @@ TEXT ·tileColumns4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest57
+	JZ         rest69
 
-loop56:
+loop68:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1384,13 +1384,13 @@ loop56:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop56
+	JNZ          loop68
 
-rest57:
+rest69:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store71
 
-restLoop58:
+restLoop70:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1408,12 +1408,12 @@ restLoop58:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop70
 
-store59:
+store71:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh72
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1427,7 +1427,7 @@ store59:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh60:
+fresh72:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1488,9 +1488,9 @@ TEXT ·tileRows5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest62
+	JZ         rest75
 
-loop61:
+loop74:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1565,13 +1565,13 @@ loop61:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop61
+	JNZ          loop74
 
-rest62:
+rest75:
 	ANDQ $0x03, AX
-	JZ   store64
+	JZ   store77
 
-restLoop63:
+restLoop76:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1593,12 +1593,12 @@ restLoop63:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop63
+	JNZ          restLoop76
 
-store64:
+store77:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh65
+	JZ     fresh78
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1615,7 +1615,7 @@ store64:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh65:
+fresh78:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1675,9 +1675,9 @@ TEXT ·tilePacked5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest67
+	JZ         rest81
 
-loop66:
+loop80:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1751,13 +1751,13 @@ loop66:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop66
+	JNZ          loop80
 
-rest67:
+rest81:
 	ANDQ $0x03, AX
-	JZ   store69
+	JZ   store83
 
-restLoop68:
+restLoop82:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1778,12 +1778,12 @@ restLoop68:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop68
+	JNZ          restLoop82
 
-store69:
+store83:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh70
+	JZ     fresh84
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1800,7 +1800,7 @@ store69:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh70:
+fresh84:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1862,9 +1862,9 @@ TEXT ·tileColumns5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest72
+	JZ         rest87
 
-loop71:
+loop86:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1941,13 +1941,13 @@ loop71:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop71
+	JNZ          loop86
 
-rest72:
+rest87:
 	ANDQ $0x03, AX
-	JZ   store74
+	JZ   store89
 
-restLoop73:
+restLoop88:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1968,12 +1968,12 @@ restLoop73:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop73
+	JNZ          restLoop88
 
-store74:
+store89:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh75
+	JZ     fresh90
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1990,7 +1990,7 @@ store74:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh75:
+fresh90:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2060,9 +2060,9 @@ TEXT ·tileRows6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest77
+	JZ         rest93
 
-loop76:
+loop92:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2149,13 +2149,13 @@ loop76:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop76
+	JNZ          loop92
 
-rest77:
+rest93:
 	ANDQ $0x03, AX
-	JZ   store79
+	JZ   store95
 
-restLoop78:
+restLoop94:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2180,12 +2180,12 @@ restLoop78:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop78
+	JNZ          restLoop94
 
-store79:
+store95:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh80
+	JZ     fresh96
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2205,7 +2205,7 @@ store79:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh80:
+fresh96:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2274,9 +2274,9 @@ TEXT ·tilePacked6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest82
+	JZ         rest99
 
-loop81:
+loop98:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2362,13 +2362,13 @@ loop81:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop81
+	JNZ          loop98
 
-rest82:
+rest99:
 	ANDQ $0x03, AX
-	JZ   store84
+	JZ   store101
 
-restLoop83:
+restLoop100:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2392,12 +2392,12 @@ restLoop83:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop83
+	JNZ          restLoop100
 
-store84:
+store101:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh85
+	JZ     fresh102
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2417,7 +2417,7 @@ store84:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh85:
+fresh102:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2488,9 +2488,9 @@ TEXT ·tileColumns6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest87
+	JZ         rest105
 
-loop86:
+loop104:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2579,13 +2579,13 @@ loop86:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop86
+	JNZ          loop104
 
-rest87:
+rest105:
 	ANDQ $0x03, AX
-	JZ   store89
+	JZ   store107
 
-restLoop88:
+restLoop106:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2609,12 +2609,12 @@ restLoop88:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop88
+	JNZ          restLoop106
 
-store89:
+store107:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh90
+	JZ     fresh108
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2634,7 +2634,7 @@ store89:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh90:
+fresh108:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2715,9 +2715,9 @@ TEXT ·tileRows7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest92
+	JZ         rest111
 
-loop91:
+loop110:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -2817,13 +2817,13 @@ loop91:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop91
+	JNZ          loop110
 
-rest92:
+rest111:
 	ANDQ $0x03, AX
-	JZ   store94
+	JZ   store113
 
-restLoop93:
+restLoop112:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -2852,12 +2852,12 @@ restLoop93:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop93
+	JNZ          restLoop112
 
-store94:
+store113:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh95
+	JZ     fresh114
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2880,7 +2880,7 @@ store94:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh95:
+fresh114:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2958,9 +2958,9 @@ TEXT ·tilePacked7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest97
+	JZ         rest117
 
-loop96:
+loop116:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -3058,13 +3058,13 @@ loop96:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop96
+	JNZ          loop116
 
-rest97:
+rest117:
 	ANDQ $0x03, AX
-	JZ   store99
+	JZ   store119
 
-restLoop98:
+restLoop118:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -3091,12 +3091,12 @@ restLoop98:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop98
+	JNZ          restLoop118
 
-store99:
+store119:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh100
+	JZ     fresh120
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3119,7 +3119,7 @@ store99:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh100:
+fresh120:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3199,9 +3199,9 @@ TEXT ·tileColumns7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest102
+	JZ         rest123
 
-loop101:
+loop122:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -3302,13 +3302,13 @@ loop101:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop101
+	JNZ          loop122
 
-rest102:
+rest123:
 	ANDQ $0x03, AX
-	JZ   store104
+	JZ   store125
 
-restLoop103:
+restLoop124:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -3335,12 +3335,12 @@ restLoop103:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop103
+	JNZ          restLoop124
 
-store104:
+store125:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh105
+	JZ     fresh126
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3363,7 +3363,7 @@ store104:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh105:
+fresh126:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3453,9 +3453,9 @@ TEXT ·tileRows8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest107
+	JZ         rest129
 
-loop106:
+loop128:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -3567,13 +3567,13 @@ loop106:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop106
+	JNZ          loop128
 
-rest107:
+rest129:
 	ANDQ $0x03, AX
-	JZ   store109
+	JZ   store131
 
-restLoop108:
+restLoop130:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -3605,12 +3605,12 @@ restLoop108:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop108
+	JNZ          restLoop130
 
-store109:
+store131:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh110
+	JZ     fresh132
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3636,7 +3636,7 @@ store109:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh110:
+fresh132:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3723,9 +3723,9 @@ TEXT ·tilePacked8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest112
+	JZ         rest135
 
-loop111:
+loop134:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -3835,13 +3835,13 @@ loop111:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop111
+	JNZ          loop134
 
-rest112:
+rest135:
 	ANDQ $0x03, AX
-	JZ   store114
+	JZ   store137
 
-restLoop113:
+restLoop136:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -3871,12 +3871,12 @@ restLoop113:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop113
+	JNZ          restLoop136
 
-store114:
+store137:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh115
+	JZ     fresh138
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3902,7 +3902,7 @@ store114:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh115:
+fresh138:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3991,9 +3991,9 @@ TEXT ·tileColumns8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest117
+	JZ         rest141
 
-loop116:
+loop140:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -4106,13 +4106,13 @@ loop116:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop116
+	JNZ          loop140
 
-rest117:
+rest141:
 	ANDQ $0x03, AX
-	JZ   store119
+	JZ   store143
 
-restLoop118:
+restLoop142:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -4142,12 +4142,12 @@ restLoop118:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop118
+	JNZ          restLoop142
 
-store119:
+store143:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh120
+	JZ     fresh144
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4173,7 +4173,7 @@ store119:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh120:
+fresh144:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4272,9 +4272,9 @@ TEXT ·tileRows9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest122
+	JZ         rest147
 
-loop121:
+loop146:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4398,13 +4398,13 @@ loop121:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop121
+	JNZ          loop146
 
-rest122:
+rest147:
 	ANDQ $0x03, AX
-	JZ   store124
+	JZ   store149
 
-restLoop123:
+restLoop148:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -4439,12 +4439,12 @@ restLoop123:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop123
+	JNZ          restLoop148
 
-store124:
+store149:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh125
+	JZ     fresh150
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4473,7 +4473,7 @@ store124:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh125:
+fresh150:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4569,9 +4569,9 @@ TEXT ·tilePacked9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest127
+	JZ         rest153
 
-loop126:
+loop152:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4693,13 +4693,13 @@ loop126:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop126
+	JNZ          loop152
 
-rest127:
+rest153:
 	ANDQ $0x03, AX
-	JZ   store129
+	JZ   store155
 
-restLoop128:
+restLoop154:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -4732,12 +4732,12 @@ restLoop128:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop128
+	JNZ          restLoop154
 
-store129:
+store155:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh130
+	JZ     fresh156
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4766,7 +4766,7 @@ store129:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh130:
+fresh156:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4864,9 +4864,9 @@ TEXT ·tileColumns9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest132
+	JZ         rest159
 
-loop131:
+loop158:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4991,13 +4991,13 @@ loop131:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop131
+	JNZ          loop158
 
-rest132:
+rest159:
 	ANDQ $0x03, AX
-	JZ   store134
+	JZ   store161
 
-restLoop133:
+restLoop160:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -5030,12 +5030,12 @@ restLoop133:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop133
+	JNZ          restLoop160
 
-store134:
+store161:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh135
+	JZ     fresh162
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5064,7 +5064,7 @@ store134:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh135:
+fresh162:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5174,9 +5174,9 @@ TEXT ·tileRows10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest137
+	JZ         rest165
 
-loop136:
+loop164:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5313,13 +5313,13 @@ loop136:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop136
+	JNZ          loop164
 
-rest137:
+rest165:
 	ANDQ $0x03, AX
-	JZ   store139
+	JZ   store167
 
-restLoop138:
+restLoop166:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -5358,12 +5358,12 @@ restLoop138:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop138
+	JNZ          restLoop166
 
-store139:
+store167:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh140
+	JZ     fresh168
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5395,7 +5395,7 @@ store139:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh140:
+fresh168:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5500,9 +5500,9 @@ TEXT ·tilePacked10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest142
+	JZ         rest171
 
-loop141:
+loop170:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5636,13 +5636,13 @@ loop141:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop141
+	JNZ          loop170
 
-rest142:
+rest171:
 	ANDQ $0x03, AX
-	JZ   store144
+	JZ   store173
 
-restLoop143:
+restLoop172:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -5678,12 +5678,12 @@ restLoop143:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop143
+	JNZ          restLoop172
 
-store144:
+store173:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh145
+	JZ     fresh174
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5715,7 +5715,7 @@ store144:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh145:
+fresh174:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5822,9 +5822,9 @@ TEXT ·tileColumns10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest147
+	JZ         rest177
 
-loop146:
+loop176:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5961,13 +5961,13 @@ loop146:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop146
+	JNZ          loop176
 
-rest147:
+rest177:
 	ANDQ $0x03, AX
-	JZ   store149
+	JZ   store179
 
-restLoop148:
+restLoop178:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -6003,12 +6003,12 @@ restLoop148:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop148
+	JNZ          restLoop178
 
-store149:
+store179:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh150
+	JZ     fresh180
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6040,7 +6040,7 @@ store149:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh150:
+fresh180:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6159,9 +6159,9 @@ TEXT ·tileRows11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest152
+	JZ         rest183
 
-loop151:
+loop182:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -6310,13 +6310,13 @@ loop151:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop151
+	JNZ          loop182
 
-rest152:
+rest183:
 	ANDQ $0x03, AX
-	JZ   store154
+	JZ   store185
 
-restLoop153:
+restLoop184:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -6358,12 +6358,12 @@ restLoop153:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop153
+	JNZ          restLoop184
 
-store154:
+store185:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh155
+	JZ     fresh186
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6398,7 +6398,7 @@ store154:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh155:
+fresh186:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6512,9 +6512,9 @@ TEXT ·tilePacked11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest157
+	JZ         rest189
 
-loop156:
+loop188:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -6660,13 +6660,13 @@ loop156:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop156
+	JNZ          loop188
 
-rest157:
+rest189:
 	ANDQ $0x03, AX
-	JZ   store159
+	JZ   store191
 
-restLoop158:
+restLoop190:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -6705,12 +6705,12 @@ restLoop158:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop158
+	JNZ          restLoop190
 
-store159:
+store191:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh160
+	JZ     fresh192
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6745,7 +6745,7 @@ store159:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh160:
+fresh192:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6861,9 +6861,9 @@ TEXT ·tileColumns11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest162
+	JZ         rest195
 
-loop161:
+loop194:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -7012,13 +7012,13 @@ loop161:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop161
+	JNZ          loop194
 
-rest162:
+rest195:
 	ANDQ $0x03, AX
-	JZ   store164
+	JZ   store197
 
-restLoop163:
+restLoop196:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -7057,12 +7057,12 @@ restLoop163:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop163
+	JNZ          restLoop196
 
-store164:
+store197:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh165
+	JZ     fresh198
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7097,7 +7097,7 @@ store164:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh165:
+fresh198:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7225,9 +7225,9 @@ TEXT ·tileRows12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest167
+	JZ         rest201
 
-loop166:
+loop200:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -7388,13 +7388,13 @@ loop166:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop166
+	JNZ          loop200
 
-rest167:
+rest201:
 	ANDQ $0x03, AX
-	JZ   store169
+	JZ   store203
 
-restLoop168:
+restLoop202:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -7439,12 +7439,12 @@ restLoop168:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop168
+	JNZ          restLoop202
 
-store169:
+store203:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh170
+	JZ     fresh204
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7482,7 +7482,7 @@ store169:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh170:
+fresh204:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7605,9 +7605,9 @@ TEXT ·tilePacked12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest172
+	JZ         rest207
 
-loop171:
+loop206:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -7765,13 +7765,13 @@ loop171:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop171
+	JNZ          loop206
 
-rest172:
+rest207:
 	ANDQ $0x03, AX
-	JZ   store174
+	JZ   store209
 
-restLoop173:
+restLoop208:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -7813,12 +7813,12 @@ restLoop173:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop173
+	JNZ          restLoop208
 
-store174:
+store209:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh175
+	JZ     fresh210
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7856,7 +7856,7 @@ store174:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh175:
+fresh210:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7981,9 +7981,9 @@ TEXT ·tileColumns12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest177
+	JZ         rest213
 
-loop176:
+loop212:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -8144,13 +8144,13 @@ loop176:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop176
+	JNZ          loop212
 
-rest177:
+rest213:
 	ANDQ $0x03, AX
-	JZ   store179
+	JZ   store215
 
-restLoop178:
+restLoop214:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -8192,12 +8192,12 @@ restLoop178:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop178
+	JNZ          restLoop214
 
-store179:
+store215:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh180
+	JZ     fresh216
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -8235,7 +8235,7 @@ store179:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh180:
+fresh216:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -8374,9 +8374,9 @@ TEXT ·tileRows13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest182
+	JZ         rest219
 
-loop181:
+loop218:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -8550,13 +8550,13 @@ loop181:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop181
+	JNZ          loop218
 
-rest182:
+rest219:
 	ANDQ $0x03, AX
-	JZ   store184
+	JZ   store221
 
-restLoop183:
+restLoop220:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -8605,12 +8605,12 @@ restLoop183:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop183
+	JNZ          restLoop220
 
-store184:
+store221:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh185
+	JZ     fresh222
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -8651,7 +8651,7 @@ store184:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh185:
+fresh222:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -8783,9 +8783,9 @@ TEXT ·tilePacked13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest187
+	JZ         rest225
 
-loop186:
+loop224:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -8955,13 +8955,13 @@ loop186:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop186
+	JNZ          loop224
 
-rest187:
+rest225:
 	ANDQ $0x03, AX
-	JZ   store189
+	JZ   store227
 
-restLoop188:
+restLoop226:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -9006,12 +9006,12 @@ restLoop188:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop188
+	JNZ          restLoop226
 
-store189:
+store227:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh190
+	JZ     fresh228
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9052,7 +9052,7 @@ store189:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh190:
+fresh228:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -9186,9 +9186,9 @@ TEXT ·tileColumns13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest192
+	JZ         rest231
 
-loop191:
+loop230:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -9361,13 +9361,13 @@ loop191:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop191
+	JNZ          loop230
 
-rest192:
+rest231:
 	ANDQ $0x03, AX
-	JZ   store194
+	JZ   store233
 
-restLoop193:
+restLoop232:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -9412,12 +9412,12 @@ restLoop193:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop193
+	JNZ          restLoop232
 
-store194:
+store233:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh195
+	JZ     fresh234
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9458,7 +9458,7 @@ store194:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh195:
+fresh234:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -9606,9 +9606,9 @@ TEXT ·tileRows14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest197
+	JZ         rest237
 
-loop196:
+loop236:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -9794,13 +9794,13 @@ loop196:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop196
+	JNZ          loop236
 
-rest197:
+rest237:
 	ANDQ $0x03, AX
-	JZ   store199
+	JZ   store239
 
-restLoop198:
+restLoop238:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -9852,12 +9852,12 @@ restLoop198:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop198
+	JNZ          restLoop238
 
-store199:
+store239:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh200
+	JZ     fresh240
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9901,7 +9901,7 @@ store199:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh200:
+fresh240:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10042,9 +10042,9 @@ TEXT ·tilePacked14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest202
+	JZ         rest243
 
-loop201:
+loop242:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -10226,13 +10226,13 @@ loop201:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop201
+	JNZ          loop242
 
-rest202:
+rest243:
 	ANDQ $0x03, AX
-	JZ   store204
+	JZ   store245
 
-restLoop203:
+restLoop244:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -10280,12 +10280,12 @@ restLoop203:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop203
+	JNZ          restLoop244
 
-store204:
+store245:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh205
+	JZ     fresh246
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -10329,7 +10329,7 @@ store204:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh205:
+fresh246:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10472,9 +10472,9 @@ TEXT ·tileColumns14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest207
+	JZ         rest249
 
-loop206:
+loop248:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -10659,13 +10659,13 @@ loop206:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop206
+	JNZ          loop248
 
-rest207:
+rest249:
 	ANDQ $0x03, AX
-	JZ   store209
+	JZ   store251
 
-restLoop208:
+restLoop250:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -10713,12 +10713,12 @@ restLoop208:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop208
+	JNZ          restLoop250
 
-store209:
+store251:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh210
+	JZ     fresh252
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -10762,7 +10762,7 @@ store209:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh210:
+fresh252:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10807,6 +10807,1352 @@ fresh210:
 	VZEROUPPER
 	RET
 
+// func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(R9*2), R10
+	ADDQ R9, R10
+	LEAQ (R10)(R9*2), R11
+	ADDQ R9, R11
+	LEAQ (R11)(R9*2), R12
+	ADDQ R9, R12
+	LEAQ (R12)(R9*2), R13
+	ADDQ R9, R13
+
+strip253:
+	MOVQ       SI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R14
+	SHRQ       $0x02, R14
+	JZ         rest255
+
+loop254:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS 4(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 4(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 4(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 4(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 4(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 4(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 4(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 4(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 4(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 4(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 4(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS 8(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 8(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 8(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 8(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 8(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 8(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 8(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 8(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 8(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 8(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 8(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS 12(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 12(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 12(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 12(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 12(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 12(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 12(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 12(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 12(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 12(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 12(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 12(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+512, BX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, R10
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $0x10, R13
+	DECQ         R14
+	JNZ          loop254
+
+rest255:
+	ANDQ $0x03, CX
+	JZ   store257
+
+restLoop256:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+128, BX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R10
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $0x04, R13
+	DECQ         CX
+	JNZ          restLoop256
+
+store257:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh258
+	MOVQ   SI, R14
+	VADDPS (R14), Z0, Z0
+	VADDPS 64(R14), Z1, Z1
+	ADDQ   DI, R14
+	VADDPS (R14), Z2, Z2
+	VADDPS 64(R14), Z3, Z3
+	ADDQ   DI, R14
+	VADDPS (R14), Z4, Z4
+	VADDPS 64(R14), Z5, Z5
+	ADDQ   DI, R14
+	VADDPS (R14), Z6, Z6
+	VADDPS 64(R14), Z7, Z7
+	ADDQ   DI, R14
+	VADDPS (R14), Z8, Z8
+	VADDPS 64(R14), Z9, Z9
+	ADDQ   DI, R14
+	VADDPS (R14), Z10, Z10
+	VADDPS 64(R14), Z11, Z11
+	ADDQ   DI, R14
+	VADDPS (R14), Z12, Z12
+	VADDPS 64(R14), Z13, Z13
+	ADDQ   DI, R14
+	VADDPS (R14), Z14, Z14
+	VADDPS 64(R14), Z15, Z15
+	ADDQ   DI, R14
+	VADDPS (R14), Z16, Z16
+	VADDPS 64(R14), Z17, Z17
+	ADDQ   DI, R14
+	VADDPS (R14), Z18, Z18
+	VADDPS 64(R14), Z19, Z19
+	ADDQ   DI, R14
+	VADDPS (R14), Z20, Z20
+	VADDPS 64(R14), Z21, Z21
+	ADDQ   DI, R14
+	VADDPS (R14), Z22, Z22
+	VADDPS 64(R14), Z23, Z23
+	ADDQ   DI, R14
+	VADDPS (R14), Z24, Z24
+	VADDPS 64(R14), Z25, Z25
+	ADDQ   DI, R14
+	VADDPS (R14), Z26, Z26
+	VADDPS 64(R14), Z27, Z27
+
+fresh258:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	IMUL3Q  $0x0000000e, R9, R15
+	MOVQ    CX, R14
+	SHLQ    $0x02, R14
+	SUBQ    R14, R15
+	ADDQ    R15, DX
+	ADDQ    R15, R10
+	ADDQ    R15, R11
+	ADDQ    R15, R12
+	ADDQ    R15, R13
+	DECQ    AX
+	JNZ     strip253
+	VZEROUPPER
+	RET
+
+// func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runPackedAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip259:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest261
+
+loop260:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS 56(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 60(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 64(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 68(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 72(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 76(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 80(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 84(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 88(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 92(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 96(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 100(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 104(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 108(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS 112(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 116(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 120(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 124(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 128(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 132(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 136(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 140(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 144(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 148(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 152(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 156(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 160(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 164(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS 168(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 172(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 176(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 180(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 184(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 188(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 192(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 196(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 200(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 204(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 208(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 212(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 216(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 220(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+512, BX
+	ADDQ         $+224, R10
+	DECQ         R11
+	JNZ          loop260
+
+rest261:
+	ANDQ $0x03, CX
+	JZ   store263
+
+restLoop262:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+128, BX
+	ADDQ         $+56, R10
+	DECQ         CX
+	JNZ          restLoop262
+
+store263:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh264
+	MOVQ   SI, CX
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	ADDQ   DI, CX
+	VADDPS (CX), Z2, Z2
+	VADDPS 64(CX), Z3, Z3
+	ADDQ   DI, CX
+	VADDPS (CX), Z4, Z4
+	VADDPS 64(CX), Z5, Z5
+	ADDQ   DI, CX
+	VADDPS (CX), Z6, Z6
+	VADDPS 64(CX), Z7, Z7
+	ADDQ   DI, CX
+	VADDPS (CX), Z8, Z8
+	VADDPS 64(CX), Z9, Z9
+	ADDQ   DI, CX
+	VADDPS (CX), Z10, Z10
+	VADDPS 64(CX), Z11, Z11
+	ADDQ   DI, CX
+	VADDPS (CX), Z12, Z12
+	VADDPS 64(CX), Z13, Z13
+	ADDQ   DI, CX
+	VADDPS (CX), Z14, Z14
+	VADDPS 64(CX), Z15, Z15
+	ADDQ   DI, CX
+	VADDPS (CX), Z16, Z16
+	VADDPS 64(CX), Z17, Z17
+	ADDQ   DI, CX
+	VADDPS (CX), Z18, Z18
+	VADDPS 64(CX), Z19, Z19
+	ADDQ   DI, CX
+	VADDPS (CX), Z20, Z20
+	VADDPS 64(CX), Z21, Z21
+	ADDQ   DI, CX
+	VADDPS (CX), Z22, Z22
+	VADDPS 64(CX), Z23, Z23
+	ADDQ   DI, CX
+	VADDPS (CX), Z24, Z24
+	VADDPS 64(CX), Z25, Z25
+	ADDQ   DI, CX
+	VADDPS (CX), Z26, Z26
+	VADDPS 64(CX), Z27, Z27
+
+fresh264:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     strip259
+	VZEROUPPER
+	RET
+
+// func runColumnsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runColumnsAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip265:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest267
+
+loop266:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	ADDQ         $+512, BX
+	DECQ         R11
+	JNZ          loop266
+
+rest267:
+	ANDQ $0x03, CX
+	JZ   store269
+
+restLoop268:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	ADDQ         $+128, BX
+	DECQ         CX
+	JNZ          restLoop268
+
+store269:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh270
+	MOVQ   SI, CX
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	ADDQ   DI, CX
+	VADDPS (CX), Z2, Z2
+	VADDPS 64(CX), Z3, Z3
+	ADDQ   DI, CX
+	VADDPS (CX), Z4, Z4
+	VADDPS 64(CX), Z5, Z5
+	ADDQ   DI, CX
+	VADDPS (CX), Z6, Z6
+	VADDPS 64(CX), Z7, Z7
+	ADDQ   DI, CX
+	VADDPS (CX), Z8, Z8
+	VADDPS 64(CX), Z9, Z9
+	ADDQ   DI, CX
+	VADDPS (CX), Z10, Z10
+	VADDPS 64(CX), Z11, Z11
+	ADDQ   DI, CX
+	VADDPS (CX), Z12, Z12
+	VADDPS 64(CX), Z13, Z13
+	ADDQ   DI, CX
+	VADDPS (CX), Z14, Z14
+	VADDPS 64(CX), Z15, Z15
+	ADDQ   DI, CX
+	VADDPS (CX), Z16, Z16
+	VADDPS 64(CX), Z17, Z17
+	ADDQ   DI, CX
+	VADDPS (CX), Z18, Z18
+	VADDPS 64(CX), Z19, Z19
+	ADDQ   DI, CX
+	VADDPS (CX), Z20, Z20
+	VADDPS 64(CX), Z21, Z21
+	ADDQ   DI, CX
+	VADDPS (CX), Z22, Z22
+	VADDPS 64(CX), Z23, Z23
+	ADDQ   DI, CX
+	VADDPS (CX), Z24, Z24
+	VADDPS 64(CX), Z25, Z25
+	ADDQ   DI, CX
+	VADDPS (CX), Z26, Z26
+	VADDPS 64(CX), Z27, Z27
+
+fresh270:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    $0x38, DX
+	DECQ    AX
+	JNZ     strip265
+	VZEROUPPER
+	RET
+
 // func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·packCopy14xAVX512(SB), NOSPLIT, $0-40
@@ -10829,14 +12175,14 @@ TEXT ·packCopy14xAVX512(SB), NOSPLIT, $0-40
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop211:
+loop271:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
 	VMOVUPS    Z0, K2, (SI)
 	ADDQ       BX, DX
 	ADDQ       $0x38, SI
 	DECQ       AX
-	JNZ        loop211
+	JNZ        loop271
 	VZEROUPPER
 	RET
 
@@ -10850,11 +12196,11 @@ TEXT ·packCopy32xAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x20
-	JNE  partial212
+	JNE  partial272
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop213:
+loop273:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS    (DX), Z0
@@ -10864,11 +12210,11 @@ loop213:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop213
+	JNZ        loop273
 	VZEROUPPER
 	RET
 
-partial212:
+partial272:
 	MOVQ  $-1, DI
 	BZHIQ CX, DI, DI
 	KMOVW DI, K1
@@ -10878,7 +12224,7 @@ partial212:
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop214:
+loop274:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
@@ -10888,7 +12234,7 @@ loop214:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop214
+	JNZ        loop274
 	VZEROUPPER
 	RET
 
@@ -10900,13 +12246,13 @@ TEXT ·tilePrefetchAVX512(SB), NOSPLIT, $0-24
 	MOVQ ld+16(FP), DX
 	SHLQ $0x02, DX
 
-loop215:
+loop275:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	PREFETCHT0 124(CX)
 	ADDQ       DX, CX
 	DECQ       AX
-	JNZ        loop215
+	JNZ        loop275
 	RET
 
 // func transpose8xAVX512(blocks int, src *float32, ld int, dst *float32, width int)
@@ -10923,7 +12269,7 @@ TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop216:
+loop276:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -10969,7 +12315,7 @@ loop216:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop216
+	JNZ         loop276
 	VZEROUPPER
 	RET
 
@@ -10985,9 +12331,9 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row217:
+row277:
 	CMPQ    DI, $0x20
-	JNE     partial218
+	JNE     partial278
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -10996,29 +12342,29 @@ row217:
 	VMOVUPS 64(AX), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next219
+	JMP     next279
 
-partial218:
+partial278:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done221
+	JGE  done281
 
-loop220:
+loop280:
 	VMOVUPS (DX)(R8*1), Z0
 	VMOVUPS (AX)(R8*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R8*1)
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop220
+	JLT     loop280
 
-done221:
+done281:
 	SUBQ      R8, R10
-	JZ        done222
+	JZ        done282
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -11028,12 +12374,12 @@ done221:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
-done222:
-next219:
+done282:
+next279:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row217
+	JNZ  row277
 	VZEROUPPER
 	RET
 
@@ -11050,9 +12396,9 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row223:
+row283:
 	CMPQ    R8, $0x20
-	JNE     partial224
+	JNE     partial284
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -11061,29 +12407,29 @@ row223:
 	VMOVUPS 64(SI), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next225
+	JMP     next285
 
-partial224:
+partial284:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done227
+	JGE  done287
 
-loop226:
+loop286:
 	VMOVUPS (AX)(R9*1), Z0
 	VMOVUPS (SI)(R9*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R9*1)
 	ADDQ    $+64, R9
 	CMPQ    R9, R10
-	JLT     loop226
+	JLT     loop286
 
-done227:
+done287:
 	SUBQ      R9, R11
-	JZ        done228
+	JZ        done288
 	SHRQ      $0x02, R11
 	MOVQ      $-1, R10
 	BZHIQ     R11, R10, R10
@@ -11093,12 +12439,12 @@ done227:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
-done228:
-next225:
+done288:
+next285:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row223
+	JNZ  row283
 	VZEROUPPER
 	RET
 
@@ -11117,17 +12463,17 @@ TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
 	SHLQ  $0x02, R8
 	MOVQ  n+8(FP), R9
 	CMPQ  R9, $0x20
-	JNE   plain229
+	JNE   plain289
 	MOVQ  DI, R9
 	ORQ   R8, R9
 	TESTQ $0x0000003f, R9
-	JNZ   plain229
+	JNZ   plain289
 	MOVQ  rows+0(FP), R9
 	MOVQ  n+8(FP), R10
 
-row230:
+row290:
 	CMPQ         R10, $0x20
-	JNE          partial231
+	JNE          partial291
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
@@ -11222,18 +12568,18 @@ row230:
 	VFMADD231PS  Z6, Z0, Z3
 	VMOVUPS      Z1, 64(DX)
 	VMOVNTPS     Z3, 64(DI)
-	JMP          next232
+	JMP          next292
 
-partial231:
+partial291:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done234
+	JGE  done294
 
-loop233:
+loop293:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
@@ -11283,11 +12629,11 @@ loop233:
 	VMOVNTPS     Z4, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop233
+	JLT          loop293
 
-done234:
+done294:
 	SUBQ         R11, R13
-	JZ           done235
+	JZ           done295
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -11340,23 +12686,23 @@ done234:
 	VMOVUPS      Z1, K1, (DX)(R11*1)
 	VMOVUPS      Z5, K1, (DI)(R11*1)
 
-done235:
-next232:
+done295:
+next292:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row230
+	JNZ  row290
 	VZEROUPPER
 	RET
 
-plain229:
+plain289:
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 
-row236:
+row296:
 	CMPQ         R10, $0x20
-	JNE          partial237
+	JNE          partial297
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
@@ -11451,18 +12797,18 @@ row236:
 	VFMADD231PS  Z6, Z0, Z3
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z3, 64(DI)
-	JMP          next238
+	JMP          next298
 
-partial237:
+partial297:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done240
+	JGE  done300
 
-loop239:
+loop299:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
@@ -11512,11 +12858,11 @@ loop239:
 	VMOVUPS      Z4, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop239
+	JLT          loop299
 
-done240:
+done300:
 	SUBQ         R11, R13
-	JZ           done241
+	JZ           done301
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -11569,13 +12915,13 @@ done240:
 	VMOVUPS      Z1, K1, (DX)(R11*1)
 	VMOVUPS      Z5, K1, (DI)(R11*1)
 
-done241:
-next238:
+done301:
+next298:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row236
+	JNZ  row296
 	VZEROUPPER
 	RET
 
@@ -12044,9 +13390,9 @@ TEXT ·tileTimesAVX512(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row242:
+row302:
 	CMPQ    R9, $0x20
-	JNE     partial243
+	JNE     partial303
 	VMOVUPS (SI), Z0
 	VMOVUPS (AX), Z1
 	VMULPS  Z1, Z0, Z0
@@ -12055,29 +13401,29 @@ row242:
 	VMOVUPS 64(AX), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next244
+	JMP     next304
 
-partial243:
+partial303:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done246
+	JGE  done306
 
-loop245:
+loop305:
 	VMOVUPS (SI)(R10*1), Z0
 	VMOVUPS (AX)(R10*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop245
+	JLT     loop305
 
-done246:
+done306:
 	SUBQ      R10, R12
-	JZ        done247
+	JZ        done307
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -12087,13 +13433,13 @@ done246:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R10*1)
 
-done247:
-next244:
+done307:
+next304:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row242
+	JNZ  row302
 	VZEROUPPER
 	RET
 
@@ -12115,11 +13461,11 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row248:
+row308:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x20
-	JNE          partial249
+	JNE          partial309
 	VMOVUPS      (AX), Z1
 	VMOVUPS      (SI), Z2
 	VADDPS       Z2, Z1, Z1
@@ -12136,18 +13482,18 @@ row248:
 	VMULPS       Z3, Z0, Z0
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, 64(DX)
-	JMP          next250
+	JMP          next310
 
-partial249:
+partial309:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-64, R14
 	CMPQ R13, R14
-	JGE  done252
+	JGE  done312
 
-loop251:
+loop311:
 	VMOVUPS     (AX)(R13*1), Z1
 	VMOVUPS     (SI)(R13*1), Z2
 	VADDPS      Z2, Z1, Z1
@@ -12158,11 +13504,11 @@ loop251:
 	VMOVUPS     Z2, (DX)(R13*1)
 	ADDQ        $+64, R13
 	CMPQ        R13, R14
-	JLT         loop251
+	JLT         loop311
 
-done252:
+done312:
 	SUBQ        R13, R15
-	JZ          done253
+	JZ          done313
 	SHRQ        $0x02, R15
 	MOVQ        $-1, R14
 	BZHIQ       R15, R14, R14
@@ -12176,13 +13522,13 @@ done252:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
-done253:
-next250:
+done313:
+next310:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row248
+	JNZ  row308
 	VZEROUPPER
 	RET
 
@@ -12199,9 +13545,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done255
+	JGE  done315
 
-loop254:
+loop314:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -12220,26 +13566,26 @@ loop254:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop254
+	JLT     loop314
 
-done255:
+done315:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done257
+	JGE  done317
 
-loop256:
+loop316:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop256
+	JLT     loop316
 
-done257:
+done317:
 	SUBQ      SI, DI
-	JZ        done258
+	JZ        done318
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12249,7 +13595,7 @@ done257:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done258:
+done318:
 	VZEROUPPER
 	RET
 
@@ -12266,9 +13612,9 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done260
+	JGE  done320
 
-loop259:
+loop319:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -12287,26 +13633,26 @@ loop259:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop259
+	JLT     loop319
 
-done260:
+done320:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done262
+	JGE  done322
 
-loop261:
+loop321:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop261
+	JLT     loop321
 
-done262:
+done322:
 	SUBQ      SI, DI
-	JZ        done263
+	JZ        done323
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12316,7 +13662,7 @@ done262:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done263:
+done323:
 	VZEROUPPER
 	RET
 
@@ -12333,9 +13679,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done265
+	JGE  done325
 
-loop264:
+loop324:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -12354,26 +13700,26 @@ loop264:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop264
+	JLT     loop324
 
-done265:
+done325:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done267
+	JGE  done327
 
-loop266:
+loop326:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop266
+	JLT     loop326
 
-done267:
+done327:
 	SUBQ      SI, DI
-	JZ        done268
+	JZ        done328
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12383,7 +13729,7 @@ done267:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done268:
+done328:
 	VZEROUPPER
 	RET
 
@@ -12400,9 +13746,9 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done270
+	JGE  done330
 
-loop269:
+loop329:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12425,15 +13771,15 @@ loop269:
 	VMOVUPS     Z0, 192(AX)(SI*1)
 	ADDQ        $+256, SI
 	CMPQ        SI, BX
-	JLT         loop269
+	JLT         loop329
 
-done270:
+done330:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done272
+	JGE  done332
 
-loop271:
+loop331:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12441,11 +13787,11 @@ loop271:
 	VMOVUPS     Z0, (AX)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, BX
-	JLT         loop271
+	JLT         loop331
 
-done272:
+done332:
 	SUBQ        SI, DI
-	JZ          done273
+	JZ          done333
 	SHRQ        $0x02, DI
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
@@ -12456,7 +13802,7 @@ done272:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
 
-done273:
+done333:
 	VZEROUPPER
 	RET
 
@@ -12473,9 +13819,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done275
+	JGE          done335
 
-loop274:
+loop334:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
@@ -12494,26 +13840,26 @@ loop274:
 	VMOVUPS     Z1, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop274
+	JLT         loop334
 
-done275:
+done335:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done277
+	JGE  done337
 
-loop276:
+loop336:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop276
+	JLT         loop336
 
-done277:
+done337:
 	SUBQ        BX, SI
-	JZ          done278
+	JZ          done338
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12523,7 +13869,7 @@ done277:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*1)
 
-done278:
+done338:
 	VZEROUPPER
 	RET
 
@@ -12540,9 +13886,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done280
+	JGE          done340
 
-loop279:
+loop339:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
@@ -12557,25 +13903,25 @@ loop279:
 	VMOVUPS Z1, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop279
+	JLT     loop339
 
-done280:
+done340:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done282
+	JGE  done342
 
-loop281:
+loop341:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop281
+	JLT     loop341
 
-done282:
+done342:
 	SUBQ      BX, SI
-	JZ        done283
+	JZ        done343
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12584,7 +13930,7 @@ done282:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*1)
 
-done283:
+done343:
 	VZEROUPPER
 	RET
 
@@ -12602,9 +13948,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done285
+	JGE          done345
 
-loop284:
+loop344:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12627,15 +13973,15 @@ loop284:
 	VMOVUPS     Z2, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop284
+	JLT         loop344
 
-done285:
+done345:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done287
+	JGE  done347
 
-loop286:
+loop346:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12643,11 +13989,11 @@ loop286:
 	VMOVUPS     Z2, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop286
+	JLT         loop346
 
-done287:
+done347:
 	SUBQ        BX, SI
-	JZ          done288
+	JZ          done348
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12658,7 +14004,7 @@ done287:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*1)
 
-done288:
+done348:
 	VZEROUPPER
 	RET
 
@@ -12674,9 +14020,9 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-256, DX
 	CMPQ BX, DX
-	JGE  done290
+	JGE  done350
 
-loop289:
+loop349:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
@@ -12695,26 +14041,26 @@ loop289:
 	VMOVUPS Z4, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop289
+	JLT     loop349
 
-done290:
+done350:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done292
+	JGE  done352
 
-loop291:
+loop351:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z5
 	VMOVUPS Z5, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop291
+	JLT     loop351
 
-done292:
+done352:
 	SUBQ      BX, SI
-	JZ        done293
+	JZ        done353
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12724,7 +14070,7 @@ done292:
 	VMAXPS    Z0, Z6, Z6
 	VMOVUPS   Z6, K1, (AX)(BX*1)
 
-done293:
+done353:
 	VZEROUPPER
 	RET
 
@@ -12741,9 +14087,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done295
+	JGE  done355
 
-loop294:
+loop354:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -12758,15 +14104,15 @@ loop294:
 	VMOVUPS   Z0, 64(AX)(SI*1)
 	ADDQ      $+128, SI
 	CMPQ      SI, BX
-	JLT       loop294
+	JLT       loop354
 
-done295:
+done355:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done297
+	JGE  done357
 
-loop296:
+loop356:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z4, Z4, Z4
@@ -12775,11 +14121,11 @@ loop296:
 	VMOVUPS   Z0, (AX)(SI*1)
 	ADDQ      $+64, SI
 	CMPQ      SI, BX
-	JLT       loop296
+	JLT       loop356
 
-done297:
+done357:
 	SUBQ      SI, DI
-	JZ        done298
+	JZ        done358
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12791,7 +14137,7 @@ done297:
 	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done298:
+done358:
 	VZEROUPPER
 	RET
 
@@ -12807,9 +14153,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done300
+	JGE  done360
 
-loop299:
+loop359:
 	VMOVUPS      (CX)(BX*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -12854,11 +14200,11 @@ loop299:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop299
+	JLT          loop359
 
-done300:
+done360:
 	SUBQ         BX, SI
-	JZ           done301
+	JZ           done361
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -12906,7 +14252,7 @@ done300:
 	VMULPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done301:
+done361:
 	VZEROUPPER
 	RET
 
@@ -12923,9 +14269,9 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done303
+	JGE  done363
 
-loop302:
+loop362:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z2
@@ -12973,11 +14319,11 @@ loop302:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop302
+	JLT          loop362
 
-done303:
+done363:
 	SUBQ         SI, DI
-	JZ           done304
+	JZ           done364
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13028,7 +14374,7 @@ done303:
 	VMULPS       Z1, Z5, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done304:
+done364:
 	VZEROUPPER
 	RET
 
@@ -13044,9 +14390,9 @@ TEXT ·quickGeluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done306
+	JGE  done366
 
-loop305:
+loop365:
 	VMOVUPS      (CX)(BX*1), Z0
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z1
 	VORPS        constantsAVX512<>+1664(SB), Z1, Z2
@@ -13077,11 +14423,11 @@ loop305:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop305
+	JLT          loop365
 
-done306:
+done366:
 	SUBQ         BX, SI
-	JZ           done307
+	JZ           done367
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -13115,7 +14461,7 @@ done306:
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done307:
+done367:
 	VZEROUPPER
 	RET
 
@@ -13132,9 +14478,9 @@ TEXT ·quickGeluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done309
+	JGE  done369
 
-loop308:
+loop368:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z0
@@ -13171,11 +14517,11 @@ loop308:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop308
+	JLT          loop368
 
-done309:
+done369:
 	SUBQ         SI, DI
-	JZ           done310
+	JZ           done370
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13215,7 +14561,7 @@ done309:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done310:
+done370:
 	VZEROUPPER
 	RET
 
@@ -13247,9 +14593,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done312
+	JGE          done372
 
-loop311:
+loop371:
 	VMOVUPS     (CX)(DI*1), Z8
 	VMULPS      Z8, Z1, Z9
 	VMOVUPS     (DX)(DI*1), Z10
@@ -13269,11 +14615,11 @@ loop311:
 	VMOVUPS     Z9, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop311
+	JLT         loop371
 
-done312:
+done372:
 	SUBQ        DI, R8
-	JZ          done313
+	JZ          done373
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -13296,7 +14642,7 @@ done312:
 	VFMSUB213PS Z0, Z4, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done313:
+done373:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13327,9 +14673,9 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done315
+	JGE          done375
 
-loop314:
+loop374:
 	VMOVUPS      (AX)(SI*1), Z7
 	VMOVUPS      (CX)(SI*1), Z8
 	VFMADD231PS  Z7, Z0, Z8
@@ -13344,11 +14690,11 @@ loop314:
 	VMOVUPS      Z7, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop314
+	JLT          loop374
 
-done315:
+done375:
 	SUBQ         SI, DI
-	JZ           done316
+	JZ           done376
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13366,7 +14712,7 @@ done315:
 	VFNMADD231PS Z0, Z4, Z7
 	VMOVUPS      Z7, K1, (AX)(SI*1)
 
-done316:
+done376:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13386,9 +14732,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done318
+	JGE    done378
 
-loop317:
+loop377:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
@@ -13399,26 +14745,26 @@ loop317:
 	VADDPD    Z5, Z3, Z3
 	ADDQ      $+128, DX
 	CMPQ      DX, CX
-	JLT       loop317
+	JLT       loop377
 
-done318:
+done378:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done320
+	JGE  done380
 
-loop319:
+loop379:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
 	VADDPD    Z5, Z1, Z1
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop319
+	JLT       loop379
 
-done320:
+done380:
 	SUBQ          DX, BX
-	JZ            done321
+	JZ            done381
 	SHRQ          $0x02, BX
 	MOVQ          $-1, CX
 	BZHIQ         BX, CX, CX
@@ -13430,7 +14776,7 @@ done320:
 	VADDPD        Z4, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done321:
+done381:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13460,9 +14806,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done323
+	JGE    done383
 
-loop322:
+loop382:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13477,15 +14823,15 @@ loop322:
 	VFMADD231PD Z5, Z7, Z3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop322
+	JLT         loop382
 
-done323:
+done383:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done325
+	JGE  done385
 
-loop324:
+loop384:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13494,11 +14840,11 @@ loop324:
 	VFMADD231PD Z5, Z7, Z1
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop324
+	JLT         loop384
 
-done325:
+done385:
 	SUBQ          BX, SI
-	JZ            done326
+	JZ            done386
 	SHRQ          $0x02, SI
 	MOVQ          $-1, DX
 	BZHIQ         SI, DX, DX
@@ -13514,7 +14860,7 @@ done325:
 	VFMADD231PD   Z4, Z6, Z0
 	VFMADD231PD   Z5, Z7, Z1
 
-done326:
+done386:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13544,9 +14890,9 @@ TEXT ·dot32AVX512(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-256, DX
 	CMPQ   BX, DX
-	JGE    done328
+	JGE    done388
 
-loop327:
+loop387:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -13561,25 +14907,25 @@ loop327:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop327
+	JLT         loop387
 
-done328:
+done388:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done330
+	JGE  done390
 
-loop329:
+loop389:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop329
+	JLT         loop389
 
-done330:
+done390:
 	SUBQ        BX, SI
-	JZ          done331
+	JZ          done391
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -13588,7 +14934,7 @@ done330:
 	VMOVUPS.Z   (CX)(BX*1), K1, Z5
 	VFMADD231PS Z5, Z4, Z0
 
-done331:
+done391:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -13617,33 +14963,33 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-128, CX
 	CMPQ    DX, CX
-	JGE     done333
+	JGE     done393
 
-loop332:
+loop392:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop332
+	JLT     loop392
 
-done333:
+done393:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done335
+	JGE  done395
 
-loop334:
+loop394:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop334
+	JLT     loop394
 
-done335:
+done395:
 	SUBQ      DX, BX
-	JZ        done336
+	JZ        done396
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13651,7 +14997,7 @@ done335:
 	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VMAXPS    Z2, Z0, K1, Z0
 
-done336:
+done396:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y1
@@ -13680,9 +15026,9 @@ TEXT ·finiteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-256, CX
 	CMPQ   DX, CX
-	JGE    done338
+	JGE    done398
 
-loop337:
+loop397:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
@@ -13697,25 +15043,25 @@ loop337:
 	VORPS   Z4, Z3, Z3
 	ADDQ    $+256, DX
 	CMPQ    DX, CX
-	JLT     loop337
+	JLT     loop397
 
-done338:
+done398:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done340
+	JGE  done400
 
-loop339:
+loop399:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop339
+	JLT     loop399
 
-done340:
+done400:
 	SUBQ      DX, BX
-	JZ        done341
+	JZ        done401
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13724,7 +15070,7 @@ done340:
 	VSUBPS    Z4, Z4, Z4
 	VORPS     Z4, Z0, Z0
 
-done341:
+done401:
 	VORPS         Z1, Z0, Z0
 	VORPS         Z3, Z2, Z1
 	VORPS         Z1, Z0, Z0
@@ -13753,9 +15099,9 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four342:
+four402:
 	CMPQ AX, $0x04
-	JLT  one343
+	JLT  one403
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -13765,9 +15111,9 @@ four342:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done346
+	JGE  done406
 
-loop345:
+loop405:
 	VMOVUPS (DX)(R10*1), Z0
 	VMOVUPS (DI)(R10*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -13780,11 +15126,11 @@ loop345:
 	VMOVUPS Z0, (SI)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop345
+	JLT     loop405
 
-done346:
+done406:
 	SUBQ      R10, R12
-	JZ        done347
+	JZ        done407
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -13800,34 +15146,34 @@ done346:
 	VADDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (SI)(R10*1)
 
-done347:
+done407:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four342
+	JMP  four402
 
-one343:
+one403:
 	TESTQ AX, AX
-	JZ    done344
+	JZ    done404
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-64, R8
 	CMPQ  DI, R8
-	JGE   done349
+	JGE   done409
 
-loop348:
+loop408:
 	VMOVUPS (SI)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
 	ADDQ    $+64, DI
 	CMPQ    DI, R8
-	JLT     loop348
+	JLT     loop408
 
-done349:
+done409:
 	SUBQ      DI, R9
-	JZ        done350
+	JZ        done410
 	SHRQ      $0x02, R9
 	MOVQ      $-1, R8
 	BZHIQ     R9, R8, R8
@@ -13837,12 +15183,12 @@ done349:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
 
-done350:
+done410:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one343
+	JMP  one403
 
-done344:
+done404:
 	VZEROUPPER
 	RET
 
@@ -13859,9 +15205,9 @@ TEXT ·addRowsMulAVX512(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two351:
+two411:
 	CMPQ AX, $0x02
-	JLT  last352
+	JLT  last412
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -13870,9 +15216,9 @@ two351:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done355
+	JGE  done415
 
-loop354:
+loop414:
 	VMOVUPS     (DX)(R11*1), Z0
 	VMOVUPS     (SI)(R11*1), Z1
 	VMULPS      Z1, Z0, Z0
@@ -13884,11 +15230,11 @@ loop354:
 	VMOVUPS     Z0, (R8)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R12
-	JLT         loop354
+	JLT         loop414
 
-done355:
+done415:
 	SUBQ        R11, R13
-	JZ          done356
+	JZ          done416
 	SHRQ        $0x02, R13
 	MOVQ        $-1, R12
 	BZHIQ       R13, R12, R12
@@ -13903,24 +15249,24 @@ done355:
 	VADDPS      Z0, Z1, Z0
 	VMOVUPS     Z0, K1, (R8)(R11*1)
 
-done356:
+done416:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two351
+	JMP  two411
 
-last352:
+last412:
 	TESTQ AX, AX
-	JZ    out353
+	JZ    out413
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-64, CX
 	CMPQ  AX, CX
-	JGE   done358
+	JGE   done418
 
-loop357:
+loop417:
 	VMOVUPS (R8)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	VMOVUPS (SI)(AX*1), Z2
@@ -13929,11 +15275,11 @@ loop357:
 	VMOVUPS Z0, (R8)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JLT     loop357
+	JLT     loop417
 
-done358:
+done418:
 	SUBQ      AX, BX
-	JZ        done359
+	JZ        done419
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13945,8 +15291,8 @@ done358:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(AX*1)
 
-done359:
-out353:
+done419:
+out413:
 	VZEROUPPER
 	RET
 
@@ -13966,9 +15312,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done361
+	JGE          done421
 
-loop360:
+loop420:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14015,15 +15361,15 @@ loop360:
 	VMOVUPS      Z4, 64(AX)(BX*1)
 	ADDQ         $+128, BX
 	CMPQ         BX, DX
-	JLT          loop360
+	JLT          loop420
 
-done361:
+done421:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done363
+	JGE  done423
 
-loop362:
+loop422:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14048,11 +15394,11 @@ loop362:
 	VMOVUPS      Z4, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop362
+	JLT          loop422
 
-done363:
+done423:
 	SUBQ         BX, SI
-	JZ           done364
+	JZ           done424
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -14081,7 +15427,7 @@ done363:
 	VADDPS       Z0, Z2, Z2
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done364:
+done424:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14110,9 +15456,9 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-128, CX
 	CMPQ         DX, CX
-	JGE          done366
+	JGE          done426
 
-loop365:
+loop425:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14157,15 +15503,15 @@ loop365:
 	VADDPS       Z4, Z3, Z3
 	ADDQ         $+128, DX
 	CMPQ         DX, CX
-	JLT          loop365
+	JLT          loop425
 
-done366:
+done426:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done368
+	JGE  done428
 
-loop367:
+loop427:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14189,11 +15535,11 @@ loop367:
 	VADDPS       Z4, Z2, Z2
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop367
+	JLT          loop427
 
-done368:
+done428:
 	SUBQ         DX, BX
-	JZ           done369
+	JZ           done429
 	SHRQ         $0x02, BX
 	MOVQ         $-1, CX
 	BZHIQ        BX, CX, CX
@@ -14221,7 +15567,7 @@ done368:
 	VMOVAPS.Z    Z0, K1, Z0
 	VADDPS       Z0, Z2, Z2
 
-done369:
+done429:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14250,9 +15596,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-128, BX
 	CMPQ         SI, BX
-	JGE          done371
+	JGE          done431
 
-loop370:
+loop430:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14267,15 +15613,15 @@ loop370:
 	VMOVUPS Z2, 64(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop370
+	JLT     loop430
 
-done371:
+done431:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done373
+	JGE  done433
 
-loop372:
+loop432:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14284,11 +15630,11 @@ loop372:
 	VMOVUPS Z2, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop372
+	JLT     loop432
 
-done373:
+done433:
 	SUBQ      SI, DI
-	JZ        done374
+	JZ        done434
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -14300,7 +15646,7 @@ done373:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done374:
+done434:
 	VZEROUPPER
 	RET
 
@@ -14322,9 +15668,9 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-256, SI
 	CMPQ       BX, SI
-	JGE        done376
+	JGE        done436
 
-loop375:
+loop435:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	VMOVUPS 64(CX)(BX*1), Z5
@@ -14335,24 +15681,24 @@ loop375:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $+256, BX
 	CMPQ    BX, SI
-	JLT     loop375
+	JLT     loop435
 
-done376:
+done436:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done378
+	JGE  done438
 
-loop377:
+loop437:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $+64, BX
 	CMPQ    BX, SI
-	JLT     loop377
+	JLT     loop437
 
-done378:
+done438:
 	SUBQ      BX, DI
-	JZ        done379
+	JZ        done439
 	SHRQ      $0x02, DI
 	MOVQ      $-1, SI
 	BZHIQ     DI, SI, SI
@@ -14360,7 +15706,7 @@ done378:
 	VMOVUPS.Z (CX)(BX*1), K1, Z5
 	VADDPS    Z5, Z1, Z1
 
-done379:
+done439:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z3, Z1, Z1
@@ -14384,9 +15730,9 @@ done379:
 	MOVQ          DI, SI
 	ANDQ          $-256, SI
 	CMPQ          BX, SI
-	JGE           done381
+	JGE           done441
 
-loop380:
+loop440:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
@@ -14401,25 +15747,25 @@ loop380:
 	VFMADD231PS Z3, Z3, Z9
 	ADDQ        $+256, BX
 	CMPQ        BX, SI
-	JLT         loop380
+	JLT         loop440
 
-done381:
+done441:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done383
+	JGE  done443
 
-loop382:
+loop442:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
 	ADDQ        $+64, BX
 	CMPQ        BX, SI
-	JLT         loop382
+	JLT         loop442
 
-done383:
+done443:
 	SUBQ        BX, DI
-	JZ          done384
+	JZ          done444
 	SHRQ        $0x02, DI
 	MOVQ        $-1, SI
 	BZHIQ       DI, SI, SI
@@ -14429,7 +15775,7 @@ done383:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z6
 
-done384:
+done444:
 	VADDPS        Z7, Z6, Z6
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z8, Z6, Z6
@@ -14457,9 +15803,9 @@ done384:
 	MOVQ          R8, DX
 	ANDQ          $-256, DX
 	CMPQ          DI, DX
-	JGE           done386
+	JGE           done446
 
-loop385:
+loop445:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14490,15 +15836,15 @@ loop385:
 	VMOVUPS     Z3, 192(AX)(DI*1)
 	ADDQ        $+256, DI
 	CMPQ        DI, DX
-	JLT         loop385
+	JLT         loop445
 
-done386:
+done446:
 	MOVQ R8, DX
 	ANDQ $-64, DX
 	CMPQ DI, DX
-	JGE  done388
+	JGE  done448
 
-loop387:
+loop447:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14508,11 +15854,11 @@ loop387:
 	VMOVUPS     Z3, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, DX
-	JLT         loop387
+	JLT         loop447
 
-done388:
+done448:
 	SUBQ        DI, R8
-	JZ          done389
+	JZ          done449
 	SHRQ        $0x02, R8
 	MOVQ        $-1, DX
 	BZHIQ       R8, DX, DX
@@ -14525,7 +15871,7 @@ done388:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done389:
+done449:
 	VZEROUPPER
 	RET
 
@@ -14549,9 +15895,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-128, R8
 	CMPQ         DI, R8
-	JGE          done391
+	JGE          done451
 
-loop390:
+loop450:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14570,15 +15916,15 @@ loop390:
 	VFMADD231PS Z7, Z6, Z5
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop390
+	JLT         loop450
 
-done391:
+done451:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done393
+	JGE  done453
 
-loop392:
+loop452:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14589,11 +15935,11 @@ loop392:
 	VFMADD231PS Z7, Z6, Z4
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop392
+	JLT         loop452
 
-done393:
+done453:
 	SUBQ        DI, R9
-	JZ          done394
+	JZ          done454
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -14607,7 +15953,7 @@ done393:
 	VADDPS      Z6, Z2, Z2
 	VFMADD231PS Z7, Z6, Z4
 
-done394:
+done454:
 	VXORPS        X6, X6, X6
 	VCVTSI2SSQ    SI, X6, X6
 	VADDPS        Z3, Z2, Z2
@@ -14634,16 +15980,16 @@ done394:
 	VBROADCASTSS  X3, Z3
 	MOVB          add+104(FP), DI
 	TESTB         DI, DI
-	JZ            fresh395
+	JZ            fresh455
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SHLQ          $0x02, R8
 	MOVQ          R8, SI
 	ANDQ          $-128, SI
 	CMPQ          DI, SI
-	JGE           done397
+	JGE           done457
 
-loop396:
+loop456:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14670,15 +16016,15 @@ loop396:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop396
+	JLT          loop456
 
-done397:
+done457:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done399
+	JGE  done459
 
-loop398:
+loop458:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14693,11 +16039,11 @@ loop398:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop398
+	JLT          loop458
 
-done399:
+done459:
 	SUBQ         DI, R8
-	JZ           done400
+	JZ           done460
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14715,20 +16061,20 @@ done399:
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done400:
+done460:
 	VZEROUPPER
 	RET
 
-fresh395:
+fresh455:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-128, SI
 	CMPQ DI, SI
-	JGE  done402
+	JGE  done462
 
-loop401:
+loop461:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14751,15 +16097,15 @@ loop401:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop401
+	JLT          loop461
 
-done402:
+done462:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done404
+	JGE  done464
 
-loop403:
+loop463:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14772,11 +16118,11 @@ loop403:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop403
+	JLT          loop463
 
-done404:
+done464:
 	SUBQ         DI, R8
-	JZ           done405
+	JZ           done465
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14792,7 +16138,7 @@ done404:
 	VMULPS       Z1, Z4, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done405:
+done465:
 	VZEROUPPER
 	RET
 
@@ -14812,9 +16158,9 @@ TEXT ·normGradGainAVX512(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-128, SI
 	CMPQ         DI, SI
-	JGE          done407
+	JGE          done467
 
-loop406:
+loop466:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14837,15 +16183,15 @@ loop406:
 	VMOVUPS     Z2, 64(CX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, SI
-	JLT         loop406
+	JLT         loop466
 
-done407:
+done467:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done409
+	JGE  done469
 
-loop408:
+loop468:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14858,11 +16204,11 @@ loop408:
 	VMOVUPS     Z2, (CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop408
+	JLT         loop468
 
-done409:
+done469:
 	SUBQ        DI, R8
-	JZ          done410
+	JZ          done470
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -14878,7 +16224,7 @@ done409:
 	VADDPS      Z2, Z0, Z0
 	VMOVUPS     Z0, K1, (CX)(DI*1)
 
-done410:
+done470:
 	VZEROUPPER
 	RET
 
@@ -14913,7 +16259,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop411:
+loop471:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -14963,6 +16309,6 @@ loop411:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop411
+	JNZ         loop471
 	VZEROUPPER
 	RET

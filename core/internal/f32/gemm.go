@@ -198,11 +198,21 @@ func (j *gemmJob) run(w *worker, i int) {
 	j.compute(w, stripsM*cm/j.chunksM, stripsM*(cm+1)/j.chunksM, stripsN*cn/j.chunksN, stripsN*(cn+1)/j.chunksN)
 }
 
+// runStrips is the most tiles below each other that one call computes: few enough
+// to be still in the first cache for the epilogue, and to read no more than a
+// panel ahead (a tile does a cache line every four products).
+const runStrips = 4
+
 // compute does the strips [i0,i1)×[j0,j1) of C.
 func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	t := g.t
 	mr, nr := t.mr, t.nr
 	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA, inColumns: t.columnsA}[g.layout]
+	run := [...]runFunc{inRows: t.runRows, inPanels: t.runPacked, inColumns: t.runColumns}[g.layout]
+	between := g.lda
+	if g.layout == inPanels {
+		between = g.k * mr
+	}
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
@@ -228,30 +238,37 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 		for js := j0; js < j1; js++ {
 			n := min(nr, g.n-js*nr)
 			panel := g.b
-			next := g.b
+			following := g.b
 			if g.k > 0 {
 				panel = offset(g.b, js*g.k*nr+pc*nr)
-				following := js + 1
-				if following == j1 {
-					following = j0
+				after := js + 1
+				if after == j1 {
+					after = j0
 				}
-				next = offset(g.b, following*g.k*nr+pc*nr)
+				following = offset(g.b, after*g.k*nr+pc*nr)
 			}
-			// The panel after this one is read ahead piece by piece.
-			step := min((k*nr/(i1-i0)+15)&^15, k/4*16)
-			for is := i0; is < i1; is++ {
+			for is, strips := i0, 0; is < i1; is += strips {
 				m := min(mr, g.m-is*mr)
+				strips = 1
 				out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
 				dst, ld := out, ldsum
 				acc := accumulate
 				viaTile := n < nr || inPlace && blocks == 1
 				if viaTile {
 					dst, ld, acc = tile, nr, false
+				} else if m == mr && k > 0 {
+					strips = min(runStrips, min(i1, g.m/mr)-is)
+					m = strips * mr
 				}
 				if last {
 					g.ahead(is*mr, js*nr, m)
 				}
 				if k > 0 {
+					// One tile after the other asks for its part of the panel after this.
+					next, part := panel, k/4*16
+					if (is-i0+strips)*part <= k*nr {
+						next = offset(following, (is-i0)*part)
+					}
 					at := 0
 					switch g.layout {
 					case inRows:
@@ -261,9 +278,10 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 					case inColumns:
 						at = pc*g.lda + is*mr
 					}
-					tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
-					if k*nr > step*(is-i0+2) {
-						next = offset(next, step)
+					if strips > 1 {
+						run(strips, k, offset(g.a, at), between, panel, dst, ld, btoi(acc), next)
+					} else {
+						tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
 					}
 				} else if !acc {
 					for r := range m {

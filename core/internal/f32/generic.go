@@ -11,6 +11,7 @@ var genericTable = table{
 	mr:    genericMR, nr: genericNR, kc: 512, mc: 64,
 	rowsA: genericTiles(inRows), packedA: genericTiles(inPanels), columnsA: genericTiles(inColumns),
 	packCopy: genericPackCopy, packTranspose: genericPackTranspose,
+	runRows: genericRun(inRows), runPacked: genericRun(inPanels), runColumns: genericRun(inColumns),
 	tileAdd: genericTileAdd, tileBias: genericTileBias, tileGelu: genericTileGelu,
 	tileTimes: genericTileTimes, tilePrefetch: func(int, *float32, int) {}, tileResidual: genericTileResidual,
 

@@ -53,6 +53,23 @@ func genericTiles(layout operandLayout) []tileFunc {
 	return tiles
 }
 
+// genericRun returns the tile function of whole tiles below each other.
+func genericRun(layout operandLayout) runFunc {
+	tile := genericTiles(layout)[genericMR]
+	return func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32) {
+		step := genericMR
+		switch layout {
+		case inRows:
+			step *= lda
+		case inPanels:
+			step = lda
+		}
+		for s := range strips {
+			tile(k, offset(a, s*step), lda, b, offset(c, s*genericMR*ldc), ldc, accumulate, next)
+		}
+	}
+}
+
 func genericPackCopy(k, width, n int, src *float32, ld int, dst *float32) {
 	for l := range k {
 		d := unsafe.Slice(offset(dst, l*width), width)

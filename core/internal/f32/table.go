@@ -15,8 +15,10 @@ type table struct {
 	// Tiles by number of rows, 1..mr: A read in place, from panels, or in place
 	// from the storage of its transpose.
 	rowsA, packedA, columnsA []tileFunc
-	packCopy                 func(k, width, n int, src *float32, ld int, dst *float32)
-	packTranspose            func(k, width, n int, src *float32, ld int, dst *float32)
+	// The same for several whole tiles below each other.
+	runRows, runPacked, runColumns runFunc
+	packCopy                       func(k, width, n int, src *float32, ld int, dst *float32)
+	packTranspose                  func(k, width, n int, src *float32, ld int, dst *float32)
 
 	// Reading ahead of rows×nr values that an epilogue is about to use.
 	tilePrefetch func(rows int, p *float32, ld int)
@@ -71,3 +73,7 @@ type table struct {
 // ignored. next is
 // read ahead into cache and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runFunc is a tileFunc for strips whole tiles, each mr rows below the one
+// before. With runPacked, lda is the distance between their panels.
+type runFunc func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
