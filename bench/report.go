@@ -12,6 +12,7 @@ import (
 type Report struct {
 	Machine    Machine      `json:"machine"`
 	Kernels    []Kernel     `json:"kernels,omitempty"`
+	Slower     []Slowdown   `json:"slower,omitempty"` // kernels, than in the baseline
 	Step       *Step        `json:"step,omitempty"`
 	Boundary   *Boundary    `json:"plugin_boundary,omitempty"`
 	Comparison []Comparison `json:"comparison,omitempty"`

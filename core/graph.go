@@ -257,7 +257,7 @@ type call struct {
 	run  uint64 // number of the run, tells whether pack is fresh
 	// slope is that of the GELU whose gradient is applied here.
 	slope []float32
-	err           error // for operators that can fail
+	err   error // for operators that can fail
 }
 
 // apply records o and makes its output nodes.
