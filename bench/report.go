@@ -13,6 +13,7 @@ type Report struct {
 	Machine    Machine               `json:"machine"`
 	Kernels    []Kernel              `json:"kernels,omitempty"`
 	Loader     *Loader               `json:"loader,omitempty"`
+	Slower     []Slowdown            `json:"slower,omitempty"` // kernels, than in the baseline
 	Step       *Step                 `json:"step,omitempty"`
 	Boundary   *Boundary             `json:"plugin_boundary,omitempty"`
 	Comparison []Comparison          `json:"comparison,omitempty"`

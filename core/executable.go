@@ -128,7 +128,7 @@ func (e *Executable) callOf(s *step) call {
 		}
 	}
 	if s.backward && s.op.fusedGelu != nil {
-		c.preActivation = s.savedBy(s.op.fusedGelu)[0].data
+		c.slope = s.savedBy(s.op.fusedGelu)[0].data
 	}
 	return c
 }

@@ -23,6 +23,8 @@ type benchOptions struct {
 	rounds   int
 	json     bool
 	quiet    bool
+	save     string
+	against  string
 }
 
 func newBenchCommand() *cobra.Command {
@@ -39,13 +41,18 @@ interpreter). Sides that are compared take turns.
 The images that are read are a few hundred of data.path; for demo: they
 are drawn and written as JPEG files, 500×375 pixels and 32×32.
 
+--save keeps the figures in a file. --against compares the kernels with such a
+file and fails when one of them is more than a tenth slower, measured in the FMA
+peak of its own run; what seems slower is measured again before that is said.
+
 The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
 		Example: `  vittool bench
   vittool bench --only step,boundary --config mae-micro-32 --rounds 20
-  vittool bench --only kernels --json
   vittool bench --only loader --data photographs/
   vittool bench --only attention
-  vittool bench --only memory --config mae-224 train.batch_size=8`,
+  vittool bench --only memory --config mae-224 train.batch_size=8
+  vittool bench --only kernels --save before.json
+  vittool bench --only kernels --against before.json`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runBench(cmd, o, args) },
 	}
 	o.settings.addFlags(cmd)
@@ -54,6 +61,8 @@ The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`
 	flags.IntVar(&o.warmup, "warmup", 2, "rounds that don't count")
 	flags.IntVar(&o.rounds, "rounds", 10, "rounds that count")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the result only")
+	flags.StringVar(&o.save, "save", "", "write the figures to this file as JSON")
+	flags.StringVar(&o.against, "against", "", "compare the kernels with those of a saved file")
 	jsonFlag(cmd, &o.json)
 	return cmd
 }
@@ -66,6 +75,16 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	}
 	if o.warmup < 0 || o.rounds < 1 {
 		return &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
+	}
+	var baseline *bench.Report
+	if o.against != "" {
+		if !slices.Contains(o.only, "kernels") {
+			return &usageError{"--against compares kernels, which --only leaves out", ""}
+		}
+		var err error
+		if baseline, err = bench.Load(o.against); err != nil {
+			return err
+		}
 	}
 	req := o.settings.request(overrides)
 	if len(req.Configs) == 0 {
@@ -95,6 +114,7 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 		Config: *r.Config, Warmup: o.warmup, Rounds: o.rounds,
 		Kernels: measures("kernels"), Loader: measures("loader"), Step: measures("step"), Boundary: measures("boundary"),
 		PyTorch: measures("pytorch"), Compiled: measures("compiled"), Attention: measures("attention"), Memory: program,
+		Baseline: baseline,
 		Event: func(message string) {
 			if !o.quiet {
 				fmt.Fprintln(cmd.ErrOrStderr(), message)
@@ -104,8 +124,20 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	if err != nil {
 		return err
 	}
+	write := report.WriteText
 	if o.json {
-		return report.WriteJSON(cmd.OutOrStdout())
+		write = report.WriteJSON
 	}
-	return report.WriteText(cmd.OutOrStdout())
+	if err := write(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	if o.save != "" {
+		if err := report.Save(o.save); err != nil {
+			return err
+		}
+	}
+	if len(report.Slower) > 0 {
+		return &bench.SlowerError{Kernels: report.Slower}
+	}
+	return nil
 }
