@@ -13,8 +13,8 @@ import (
 	"github.com/vittool/vittool/plugins/program"
 )
 
-// Network is a network of an objective's own that was written to a file.
-type Network struct {
+// ExportedNetwork is a network of an objective's own that was written to a file.
+type ExportedNetwork struct {
 	Name     string
 	Tensors  int
 	Numbers  int // values of all tensors
@@ -24,7 +24,7 @@ type Network struct {
 // ExportNetwork writes what the run's objective exports under a name, such as a
 // tokenizer, to a safetensors file: its tensors under the objective's names, and
 // the metadata that the objective gives them.
-func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mode, log io.Writer) (*Network, error) {
+func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mode, log io.Writer) (*ExportedNetwork, error) {
 	objective, err := r.open(ctx, ReconstructOptions{Mode: mode, LogWriter: log}, 1, 1)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Name: name, Metadata: map[string]string{}}
+	n := &ExportedNetwork{Name: name, Metadata: map[string]string{}}
 	for key, v := range export.GetMetadata() {
 		n.Metadata[key] = v
 	}
