@@ -54,7 +54,7 @@ func TestTokenizers(t *testing.T) {
 	}
 	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitFailure)
 	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")
-	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitPlugin, "vittool tokenizer train")
+	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitUsage, "vittool tokenizer train")
 }
 
 // The published encoder, by the shapes of a small one.
