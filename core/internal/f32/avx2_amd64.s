@@ -6359,10 +6359,24 @@ strip288:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
+	SHRQ    $0x02, R9
 	JZ      odd297
 
 loop296:
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -6381,9 +6395,11 @@ loop296:
 	JNZ          loop296
 
 odd297:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store298
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store298
+
+single299:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -6391,20 +6407,22 @@ odd297:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single299
 
 store298:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh299
+	JZ      fresh300
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(DI), Y2
 	VADDPS  Y2, Y1, Y1
 
-fresh299:
+fresh300:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6425,10 +6443,30 @@ rows2by2294:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd302
+	SHRQ   $0x02, R9
+	JZ     odd303
 
-loop301:
+loop302:
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6450,12 +6488,14 @@ loop301:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop301
+	JNZ          loop302
 
-odd302:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store303
+odd303:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store304
+
+single305:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6466,13 +6506,15 @@ odd302:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single305
 
-store303:
+store304:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh304
+	JZ      fresh306
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y4
 	VADDPS  Y4, Y0, Y0
@@ -6484,7 +6526,7 @@ store303:
 	VMOVUPS 32(DI), Y4
 	VADDPS  Y4, Y3, Y3
 
-fresh304:
+fresh306:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6510,10 +6552,36 @@ rows3by2293:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd307
+	SHRQ   $0x02, R9
+	JZ     odd309
 
-loop306:
+loop308:
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6541,12 +6609,14 @@ loop306:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop306
+	JNZ          loop308
 
-odd307:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store308
+odd309:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store310
+
+single311:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6560,13 +6630,15 @@ odd307:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single311
 
-store308:
+store310:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh309
+	JZ      fresh312
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y6
 	VADDPS  Y6, Y0, Y0
@@ -6583,7 +6655,7 @@ store308:
 	VMOVUPS 32(DI), Y6
 	VADDPS  Y6, Y5, Y5
 
-fresh309:
+fresh312:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6615,10 +6687,44 @@ rows4by2292:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd312
+	SHRQ   $0x02, R10
+	JZ     odd315
 
-loop311:
+loop314:
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6654,12 +6760,14 @@ loop311:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop311
+	JNZ          loop314
 
-odd312:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store313
+odd315:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store316
+
+single317:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6677,13 +6785,15 @@ odd312:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single317
 
-store313:
+store316:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh314
+	JZ      fresh318
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y8
 	VADDPS  Y8, Y0, Y0
@@ -6705,7 +6815,7 @@ store313:
 	VMOVUPS 32(DI), Y8
 	VADDPS  Y8, Y7, Y7
 
-fresh314:
+fresh318:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6742,10 +6852,50 @@ rows5by2291:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd317
+	SHRQ   $0x02, R10
+	JZ     odd321
 
-loop316:
+loop320:
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6787,12 +6937,14 @@ loop316:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop316
+	JNZ          loop320
 
-odd317:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store318
+odd321:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store322
+
+single323:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6813,13 +6965,15 @@ odd317:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single323
 
-store318:
+store322:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh319
+	JZ      fresh324
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y10
 	VADDPS  Y10, Y0, Y0
@@ -6846,7 +7000,7 @@ store318:
 	VMOVUPS 32(DI), Y10
 	VADDPS  Y10, Y9, Y9
 
-fresh319:
+fresh324:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6888,10 +7042,56 @@ rows6by2290:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd322
+	SHRQ   $0x02, R10
+	JZ     odd327
 
-loop321:
+loop326:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6939,12 +7139,14 @@ loop321:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop321
+	JNZ          loop326
 
-odd322:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store323
+odd327:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store328
+
+single329:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6968,13 +7170,15 @@ odd322:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single329
 
-store323:
+store328:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh324
+	JZ      fresh330
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y12
 	VADDPS  Y12, Y0, Y0
@@ -7006,7 +7210,7 @@ store323:
 	VMOVUPS 32(DI), Y12
 	VADDPS  Y12, Y11, Y11
 
-fresh324:
+fresh330:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7048,7 +7252,7 @@ narrow286:
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip326:
+strip332:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -7060,15 +7264,15 @@ strip326:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by1328
+	JEQ     rows6by1334
 	CMPQ    DI, $0x05
-	JEQ     rows5by1329
+	JEQ     rows5by1335
 	CMPQ    DI, $0x04
-	JEQ     rows4by1330
+	JEQ     rows4by1336
 	CMPQ    DI, $0x03
-	JEQ     rows3by1331
+	JEQ     rows3by1337
 	CMPQ    DI, $0x02
-	JEQ     rows2by1332
+	JEQ     rows2by1338
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -7077,10 +7281,20 @@ strip326:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
-	JZ      odd335
+	SHRQ    $0x02, R9
+	JZ      odd341
 
-loop334:
+loop340:
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
@@ -7092,60 +7306,64 @@ loop334:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop334
+	JNZ          loop340
 
-odd335:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store336
+odd341:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store342
+
+single343:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single343
 
-store336:
+store342:
 	VADDPS     Y1, Y0, Y0
 	MOVQ       ldc+80(FP), SI
 	SHLQ       $0x02, SI
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole337
+	JGE        whole344
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh339
+	JZ         fresh346
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y2
 	VADDPS     Y2, Y0, Y0
 
-fresh339:
+fresh346:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written338
+	JMP        written345
 
-whole337:
+whole344:
 	TESTQ   DI, DI
-	JZ      fresh341
+	JZ      fresh348
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
 
-fresh341:
+fresh348:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 
-written338:
+written345:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip332
+	JMP    finished333
 
-rows2by1332:
+rows2by1338:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7156,10 +7374,24 @@ rows2by1332:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd344
+	SHRQ   $0x02, R9
+	JZ     odd351
 
-loop343:
+loop350:
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7175,12 +7407,14 @@ loop343:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop343
+	JNZ          loop350
 
-odd344:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store345
+odd351:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store352
+
+single353:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7188,8 +7422,10 @@ odd344:
 	VBROADCASTSS (SI)(AX*1), Y5
 	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single353
 
-store345:
+store352:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	MOVQ       ldc+80(FP), SI
@@ -7197,13 +7433,13 @@ store345:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole346
+	JGE        whole354
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh348
+	JZ         fresh356
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7211,16 +7447,16 @@ store345:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-fresh348:
+fresh356:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written347
+	JMP        written355
 
-whole346:
+whole354:
 	TESTQ   DI, DI
-	JZ      fresh350
+	JZ      fresh358
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7228,20 +7464,20 @@ whole346:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y2, Y2
 
-fresh350:
+fresh358:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	ADDQ    SI, BX
 
-written347:
+written355:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip332
+	JMP    finished333
 
-rows3by1331:
+rows3by1337:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7254,10 +7490,28 @@ rows3by1331:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd353
+	SHRQ   $0x02, R9
+	JZ     odd361
 
-loop352:
+loop360:
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7277,12 +7531,14 @@ loop352:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop352
+	JNZ          loop360
 
-odd353:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store354
+odd361:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store362
+
+single363:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7292,8 +7548,10 @@ odd353:
 	VBROADCASTSS (SI)(AX*2), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single363
 
-store354:
+store362:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7302,13 +7560,13 @@ store354:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole355
+	JGE        whole364
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh357
+	JZ         fresh366
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7319,18 +7577,18 @@ store354:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y4, Y4
 
-fresh357:
+fresh366:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y4, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written356
+	JMP        written365
 
-whole355:
+whole364:
 	TESTQ   DI, DI
-	JZ      fresh359
+	JZ      fresh368
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7341,7 +7599,7 @@ whole355:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y4, Y4
 
-fresh359:
+fresh368:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7349,14 +7607,14 @@ fresh359:
 	VMOVUPS Y4, (BX)
 	ADDQ    SI, BX
 
-written356:
+written365:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip332
+	JMP    finished333
 
-rows4by1330:
+rows4by1336:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7372,10 +7630,34 @@ rows4by1330:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd362
+	SHRQ   $0x02, R10
+	JZ     odd371
 
-loop361:
+loop370:
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y4
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y5
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7401,12 +7683,14 @@ loop361:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop361
+	JNZ          loop370
 
-odd362:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store363
+odd371:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store372
+
+single373:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7419,8 +7703,10 @@ odd362:
 	VFMADD231PS  Y8, Y9, Y6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single373
 
-store363:
+store372:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7430,13 +7716,13 @@ store363:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole364
+	JGE        whole374
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh366
+	JZ         fresh376
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7450,7 +7736,7 @@ store363:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y6, Y6
 
-fresh366:
+fresh376:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7459,11 +7745,11 @@ fresh366:
 	ADDQ       SI, BX
 	VMASKMOVPS Y6, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written365
+	JMP        written375
 
-whole364:
+whole374:
 	TESTQ   DI, DI
-	JZ      fresh368
+	JZ      fresh378
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7477,7 +7763,7 @@ whole364:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y6, Y6
 
-fresh368:
+fresh378:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7487,14 +7773,14 @@ fresh368:
 	VMOVUPS Y6, (BX)
 	ADDQ    SI, BX
 
-written365:
+written375:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip332
+	JMP    finished333
 
-rows5by1329:
+rows5by1335:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7512,10 +7798,38 @@ rows5by1329:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd371
+	SHRQ   $0x02, R10
+	JZ     odd381
 
-loop370:
+loop380:
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y0
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y2
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y4
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y6
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y1
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y3
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y5
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y7
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7545,12 +7859,14 @@ loop370:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop370
+	JNZ          loop380
 
-odd371:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store372
+odd381:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store382
+
+single383:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7565,8 +7881,10 @@ odd371:
 	VFMADD231PS  Y10, Y11, Y8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single383
 
-store372:
+store382:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7577,13 +7895,13 @@ store372:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole373
+	JGE        whole384
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh375
+	JZ         fresh386
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7600,7 +7918,7 @@ store372:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y8, Y8
 
-fresh375:
+fresh386:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7611,11 +7929,11 @@ fresh375:
 	ADDQ       SI, BX
 	VMASKMOVPS Y8, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written374
+	JMP        written385
 
-whole373:
+whole384:
 	TESTQ   DI, DI
-	JZ      fresh377
+	JZ      fresh388
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7632,7 +7950,7 @@ whole373:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y8, Y8
 
-fresh377:
+fresh388:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7644,14 +7962,14 @@ fresh377:
 	VMOVUPS Y8, (BX)
 	ADDQ    SI, BX
 
-written374:
+written385:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip332
+	JMP    finished333
 
-rows6by1328:
+rows6by1334:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7671,10 +7989,42 @@ rows6by1328:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd380
+	SHRQ   $0x02, R10
+	JZ     odd391
 
-loop379:
+loop390:
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y2
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y8
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y1
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y3
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y5
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y7
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y9
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7708,12 +8058,14 @@ loop379:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop379
+	JNZ          loop390
 
-odd380:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store381
+odd391:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store392
+
+single393:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7730,8 +8082,10 @@ odd380:
 	VFMADD231PS  Y12, Y13, Y10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single393
 
-store381:
+store392:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7743,13 +8097,13 @@ store381:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole382
+	JGE        whole394
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh384
+	JZ         fresh396
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7769,7 +8123,7 @@ store381:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y10, Y10
 
-fresh384:
+fresh396:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7782,11 +8136,11 @@ fresh384:
 	ADDQ       SI, BX
 	VMASKMOVPS Y10, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written383
+	JMP        written395
 
-whole382:
+whole394:
 	TESTQ   DI, DI
-	JZ      fresh386
+	JZ      fresh398
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7806,7 +8160,7 @@ whole382:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y10, Y10
 
-fresh386:
+fresh398:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7820,13 +8174,13 @@ fresh386:
 	VMOVUPS Y10, (BX)
 	ADDQ    SI, BX
 
-written383:
+written395:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
+	JNE    strip332
 
-finished327:
+finished333:
 	MOVQ 8(SP), DX
 	ADDQ $0x20, DX
 	MOVQ DX, 8(SP)
@@ -7847,7 +8201,7 @@ TEXT ·transposeRowsAVX2(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows388:
+rows400:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -7891,7 +8245,7 @@ rows388:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks389:
+blocks401:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -7936,22 +8290,22 @@ blocks389:
 	ADDQ        $+512, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last390
+	JLE         last402
 	CMPQ        R15, $0x08
-	JGE         blocks389
+	JGE         blocks401
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x40, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks389
+	JMP         blocks401
 
-last390:
+last402:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows388
+	JG   rows400
 	VZEROUPPER
 	RET
 
@@ -7967,10 +8321,10 @@ TEXT ·attentionSoftmaxAVX2(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        CX, CX
-	JNZ          biased392
+	JNZ          biased404
 	MOVQ         rows+0(FP), CX
 
-row393:
+row405:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -7978,13 +8332,13 @@ row393:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some394
+	JGT     some406
 	XORQ    DI, DI
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next396
+	JMP     next408
 
-some394:
+some406:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R8, R8
@@ -7993,9 +8347,9 @@ some394:
 	MOVQ    R10, R9
 	ANDQ    $-64, R9
 	CMPQ    R8, R9
-	JGE     done398
+	JGE     done410
 
-loop397:
+loop409:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
@@ -8004,25 +8358,25 @@ loop397:
 	VMAXPS  Y3, Y2, Y2
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop397
+	JLT     loop409
 
-done398:
+done410:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done400
+	JGE  done412
 
-loop399:
+loop411:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop399
+	JLT     loop411
 
-done400:
+done412:
 	SUBQ       R8, R10
-	JZ         done401
+	JZ         done413
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y3
@@ -8031,7 +8385,7 @@ done400:
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y4, Y1, Y1
 
-done401:
+done413:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8044,11 +8398,11 @@ done401:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R8
 	TESTQ        R8, R8
-	JZ           again402
+	JZ           again414
 	VXORPS       Y4, Y4, Y4
-	JMP          have403
+	JMP          have415
 
-again402:
+again414:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8073,7 +8427,7 @@ again402:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have403:
+have415:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -8081,9 +8435,9 @@ have403:
 	MOVQ   R10, R9
 	ANDQ   $-64, R9
 	CMPQ   R8, R9
-	JGE    done405
+	JGE    done417
 
-loop404:
+loop416:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8130,15 +8484,15 @@ loop404:
 	VMOVUPS      Y5, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop404
+	JLT          loop416
 
-done405:
+done417:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done407
+	JGE  done419
 
-loop406:
+loop418:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8163,11 +8517,11 @@ loop406:
 	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, R9
-	JLT          loop406
+	JLT          loop418
 
-done407:
+done419:
 	SUBQ         R8, R10
-	JZ           done408
+	JZ           done420
 	LEAQ         masksAVX2<>+32(SB), R9
 	SUBQ         R10, R9
 	VMOVUPS      (R9), Y5
@@ -8195,7 +8549,7 @@ done407:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R8*1)
 
-done408:
+done420:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8206,20 +8560,20 @@ done408:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next396:
+next408:
 	MOVQ   n+8(FP), R8
 	LEAQ   7(DI), DI
 	ANDQ   $-8, DI
 	VXORPS Y1, Y1, Y1
 
-clear409:
+clear421:
 	CMPQ    DI, R8
-	JGE     cleared410
+	JGE     cleared422
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     clear409
+	JMP     clear421
 
-cleared410:
+cleared422:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -8227,14 +8581,14 @@ cleared410:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row393
+	JNZ  row405
 	VZEROUPPER
 	RET
 
-biased392:
+biased404:
 	MOVQ rows+0(FP), DI
 
-row411:
+row423:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -8242,13 +8596,13 @@ row411:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some412
+	JGT     some424
 	XORQ    R8, R8
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next414
+	JMP     next426
 
-some412:
+some424:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R9, R9
@@ -8257,9 +8611,9 @@ some412:
 	MOVQ    R11, R10
 	ANDQ    $-64, R10
 	CMPQ    R9, R10
-	JGE     done416
+	JGE     done428
 
-loop415:
+loop427:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
@@ -8270,26 +8624,26 @@ loop415:
 	VMAXPS      Y3, Y2, Y2
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop415
+	JLT         loop427
 
-done416:
+done428:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done418
+	JGE  done430
 
-loop417:
+loop429:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMAXPS      Y3, Y1, Y1
 	ADDQ        $+32, R9
 	CMPQ        R9, R10
-	JLT         loop417
+	JLT         loop429
 
-done418:
+done430:
 	SUBQ        R9, R11
-	JZ          done419
+	JZ          done431
 	LEAQ        masksAVX2<>+32(SB), R10
 	SUBQ        R11, R10
 	VMOVUPS     (R10), Y3
@@ -8299,7 +8653,7 @@ done418:
 	VBLENDVPS   Y3, Y4, Y1, Y4
 	VMAXPS      Y4, Y1, Y1
 
-done419:
+done431:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8312,11 +8666,11 @@ done419:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R9
 	TESTQ        R9, R9
-	JZ           again420
+	JZ           again432
 	VXORPS       Y4, Y4, Y4
-	JMP          have421
+	JMP          have433
 
-again420:
+again432:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8341,7 +8695,7 @@ again420:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have421:
+have433:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -8349,9 +8703,9 @@ have421:
 	MOVQ   R11, R10
 	ANDQ   $-64, R10
 	CMPQ   R9, R10
-	JGE    done423
+	JGE    done435
 
-loop422:
+loop434:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8402,15 +8756,15 @@ loop422:
 	VMOVUPS      Y5, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop422
+	JLT          loop434
 
-done423:
+done435:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done425
+	JGE  done437
 
-loop424:
+loop436:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8437,11 +8791,11 @@ loop424:
 	VMOVUPS      Y5, (AX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop424
+	JLT          loop436
 
-done425:
+done437:
 	SUBQ         R9, R11
-	JZ           done426
+	JZ           done438
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y5
@@ -8471,7 +8825,7 @@ done425:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R9*1)
 
-done426:
+done438:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8482,20 +8836,20 @@ done426:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next414:
+next426:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(R8), R8
 	ANDQ   $-8, R8
 	VXORPS Y1, Y1, Y1
 
-clear427:
+clear439:
 	CMPQ    R8, R9
-	JGE     cleared428
+	JGE     cleared440
 	VMOVUPS Y1, (AX)(R8*4)
 	ADDQ    $0x08, R8
-	JMP     clear427
+	JMP     clear439
 
-cleared428:
+cleared440:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -8506,7 +8860,7 @@ cleared428:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row411
+	JNZ  row423
 	VZEROUPPER
 	RET
 
@@ -8524,12 +8878,12 @@ TEXT ·attentionGradAVX2(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Y0
 	TESTQ        BX, BX
-	JNZ          learned430
+	JNZ          learned442
 	TESTQ        DX, DX
-	JNZ          biased429
+	JNZ          biased441
 	MOVQ         rows+0(FP), DX
 
-row431:
+row443:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -8537,11 +8891,11 @@ row431:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some432
+	JGT     some444
 	XORQ    BX, BX
-	JMP     none433
+	JMP     none445
 
-some432:
+some444:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8551,9 +8905,9 @@ some432:
 	MOVQ         R11, R10
 	ANDQ         $-32, R10
 	CMPQ         R9, R10
-	JGE          done435
+	JGE          done447
 
-loop434:
+loop446:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -8583,11 +8937,11 @@ loop434:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop434
+	JLT          loop446
 
-done435:
+done447:
 	SUBQ         R9, R11
-	JZ           done436
+	JZ           done448
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
@@ -8620,22 +8974,22 @@ done435:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done436:
-none433:
+done448:
+none445:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear437:
+clear449:
 	CMPQ    BX, R9
-	JGE     cleared438
+	JGE     cleared450
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear437
+	JMP     clear449
 
-cleared438:
+cleared450:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -8646,14 +9000,14 @@ cleared438:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row431
+	JNZ  row443
 	VZEROUPPER
 	RET
 
-biased429:
+biased441:
 	MOVQ rows+0(FP), BX
 
-row439:
+row451:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -8661,11 +9015,11 @@ row439:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some440
+	JGT     some452
 	XORQ    R9, R9
-	JMP     none441
+	JMP     none453
 
-some440:
+some452:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8675,9 +9029,9 @@ some440:
 	MOVQ         R12, R11
 	ANDQ         $-32, R11
 	CMPQ         R10, R11
-	JGE          done443
+	JGE          done455
 
-loop442:
+loop454:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8709,11 +9063,11 @@ loop442:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop442
+	JLT          loop454
 
-done443:
+done455:
 	SUBQ         R10, R12
-	JZ           done444
+	JZ           done456
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -8748,22 +9102,22 @@ done443:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done444:
-none441:
+done456:
+none453:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear445:
+clear457:
 	CMPQ    R9, R10
-	JGE     cleared446
+	JGE     cleared458
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear445
+	JMP     clear457
 
-cleared446:
+cleared458:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -8777,14 +9131,14 @@ cleared446:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row439
+	JNZ  row451
 	VZEROUPPER
 	RET
 
-learned430:
+learned442:
 	MOVQ rows+0(FP), R9
 
-row447:
+row459:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -8792,11 +9146,11 @@ row447:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some448
+	JGT     some460
 	XORQ    R10, R10
-	JMP     none449
+	JMP     none461
 
-some448:
+some460:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8806,9 +9160,9 @@ some448:
 	MOVQ         R13, R12
 	ANDQ         $-32, R12
 	CMPQ         R11, R12
-	JGE          done451
+	JGE          done463
 
-loop450:
+loop462:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8843,11 +9197,11 @@ loop450:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop450
+	JLT          loop462
 
-done451:
+done463:
 	SUBQ         R11, R13
-	JZ           done452
+	JZ           done464
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -8885,22 +9239,22 @@ done451:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done452:
-none449:
+done464:
+none461:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear453:
+clear465:
 	CMPQ    R10, R11
-	JGE     cleared454
+	JGE     cleared466
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear453
+	JMP     clear465
 
-cleared454:
+cleared466:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -8917,7 +9271,7 @@ cleared454:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row447
+	JNZ  row459
 	VZEROUPPER
 	RET
 
@@ -8930,7 +9284,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row455:
+row467:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -8939,9 +9293,9 @@ row455:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done457
+	JGE    done469
 
-loop456:
+loop468:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -8950,25 +9304,25 @@ loop456:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop456
+	JLT         loop468
 
-done457:
+done469:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done459
+	JGE  done471
 
-loop458:
+loop470:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop458
+	JLT         loop470
 
-done459:
+done471:
 	SUBQ        DI, R9
-	JZ          done460
+	JZ          done472
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -8976,7 +9330,7 @@ done459:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done460:
+done472:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -8993,7 +9347,7 @@ done460:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row455
+	JNZ          row467
 	VZEROUPPER
 	RET
 
@@ -9005,7 +9359,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row461:
+row473:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -9013,9 +9367,9 @@ row461:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done463
+	JGE          done475
 
-loop462:
+loop474:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -9024,25 +9378,25 @@ loop462:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop462
+	JLT     loop474
 
-done463:
+done475:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done465
+	JGE  done477
 
-loop464:
+loop476:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop464
+	JLT     loop476
 
-done465:
+done477:
 	SUBQ       SI, R8
-	JZ         done466
+	JZ         done478
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -9050,13 +9404,13 @@ done465:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done466:
+done478:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row461
+	JNZ  row473
 	VZEROUPPER
 	RET
 
@@ -9079,7 +9433,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop467:
+loop479:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -9105,7 +9459,7 @@ loop467:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop467
+	JNZ         loop479
 	VZEROUPPER
 	RET
 

@@ -14841,10 +14841,24 @@ strip406:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
+	SHRQ    $0x02, R9
 	JZ      odd417
 
 loop416:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14863,9 +14877,11 @@ loop416:
 	JNZ          loop416
 
 odd417:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store418
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store418
+
+single419:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14873,20 +14889,22 @@ odd417:
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single419
 
 store418:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh419
+	JZ      fresh420
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z1, Z1
 
-fresh419:
+fresh420:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -14907,10 +14925,30 @@ rows2by2414:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd422
+	SHRQ   $0x02, R9
+	JZ     odd423
 
-loop421:
+loop422:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14932,12 +14970,14 @@ loop421:
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop421
+	JNZ          loop422
 
-odd422:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store423
+odd423:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store424
+
+single425:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14948,13 +14988,15 @@ odd422:
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single425
 
-store423:
+store424:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh424
+	JZ      fresh426
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14966,7 +15008,7 @@ store423:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z3, Z3
 
-fresh424:
+fresh426:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -14992,10 +15034,36 @@ rows3by2413:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd427
+	SHRQ   $0x02, R9
+	JZ     odd429
 
-loop426:
+loop428:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -15023,12 +15091,14 @@ loop426:
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop426
+	JNZ          loop428
 
-odd427:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store428
+odd429:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store430
+
+single431:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -15042,13 +15112,15 @@ odd427:
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single431
 
-store428:
+store430:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh429
+	JZ      fresh432
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15065,7 +15137,7 @@ store428:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z5, Z5
 
-fresh429:
+fresh432:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15097,10 +15169,44 @@ rows4by2412:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd432
+	SHRQ   $0x02, R10
+	JZ     odd435
 
-loop431:
+loop434:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15136,12 +15242,14 @@ loop431:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop431
+	JNZ          loop434
 
-odd432:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store433
+odd435:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store436
+
+single437:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15159,13 +15267,15 @@ odd432:
 	VFMADD231PS  Z17, Z18, Z7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single437
 
-store433:
+store436:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh434
+	JZ      fresh438
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15187,7 +15297,7 @@ store433:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z7, Z7
 
-fresh434:
+fresh438:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15224,10 +15334,50 @@ rows5by2411:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd437
+	SHRQ   $0x02, R10
+	JZ     odd441
 
-loop436:
+loop440:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15269,12 +15419,14 @@ loop436:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop436
+	JNZ          loop440
 
-odd437:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store438
+odd441:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store442
+
+single443:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15295,13 +15447,15 @@ odd437:
 	VFMADD231PS  Z17, Z18, Z9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single443
 
-store438:
+store442:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh439
+	JZ      fresh444
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15328,7 +15482,7 @@ store438:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z9, Z9
 
-fresh439:
+fresh444:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15370,10 +15524,56 @@ rows6by2410:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd442
+	SHRQ   $0x02, R10
+	JZ     odd447
 
-loop441:
+loop446:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15421,12 +15621,14 @@ loop441:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop441
+	JNZ          loop446
 
-odd442:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store443
+odd447:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store448
+
+single449:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15450,13 +15652,15 @@ odd442:
 	VFMADD231PS  Z17, Z18, Z11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single449
 
-store443:
+store448:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh444
+	JZ      fresh450
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15488,7 +15692,7 @@ store443:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z11, Z11
 
-fresh444:
+fresh450:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15536,10 +15740,64 @@ rows7by2409:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd447
+	SHRQ   $0x02, R11
+	JZ     odd453
 
-loop446:
+loop452:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15595,12 +15853,14 @@ loop446:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop446
+	JNZ          loop452
 
-odd447:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store448
+odd453:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store454
+
+single455:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15628,13 +15888,15 @@ odd447:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single455
 
-store448:
+store454:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh449
+	JZ      fresh456
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15671,7 +15933,7 @@ store448:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z13, Z13
 
-fresh449:
+fresh456:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15724,10 +15986,70 @@ rows8by2408:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd452
+	SHRQ   $0x02, R11
+	JZ     odd459
 
-loop451:
+loop458:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15789,12 +16111,14 @@ loop451:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop451
+	JNZ          loop458
 
-odd452:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store453
+odd459:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store460
+
+single461:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15825,13 +16149,15 @@ odd452:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single461
 
-store453:
+store460:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh454
+	JZ      fresh462
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15873,7 +16199,7 @@ store453:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z15, Z15
 
-fresh454:
+fresh462:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15921,7 +16247,7 @@ narrow404:
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip456:
+strip464:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -15933,19 +16259,19 @@ strip456:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by1458
+	JEQ     rows8by1466
 	CMPQ    DI, $0x07
-	JEQ     rows7by1459
+	JEQ     rows7by1467
 	CMPQ    DI, $0x06
-	JEQ     rows6by1460
+	JEQ     rows6by1468
 	CMPQ    DI, $0x05
-	JEQ     rows5by1461
+	JEQ     rows5by1469
 	CMPQ    DI, $0x04
-	JEQ     rows4by1462
+	JEQ     rows4by1470
 	CMPQ    DI, $0x03
-	JEQ     rows3by1463
+	JEQ     rows3by1471
 	CMPQ    DI, $0x02
-	JEQ     rows2by1464
+	JEQ     rows2by1472
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -15954,10 +16280,20 @@ strip456:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
-	JZ      odd467
+	SHRQ    $0x02, R9
+	JZ      odd475
 
-loop466:
+loop474:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -15969,107 +16305,24 @@ loop466:
 	VFMADD231PS  Z16, Z17, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop466
+	JNZ          loop474
 
-odd467:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store468
+odd475:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store476
+
+single477:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z16, Z17, Z0
-	ADDQ         CX, SI
-
-store468:
-	VADDPS    Z1, Z0, Z0
-	MOVQ      ldc+80(FP), SI
-	SHLQ      $0x02, SI
-	MOVQ      accumulate+88(FP), DI
-	MOVQ      (SP), R8
-	CMPQ      R8, $0x10
-	JGE       whole469
-	SHLQ      $0x02, R8
-	SHRQ      $0x02, R8
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	TESTQ     DI, DI
-	JZ        fresh471
-	MOVQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-
-fresh471:
-	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	JMP     written470
-
-whole469:
-	TESTQ   DI, DI
-	JZ      fresh473
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z16
-	VADDPS  Z16, Z0, Z0
-
-fresh473:
-	VMOVUPS Z0, (BX)
-	ADDQ    SI, BX
-
-written470:
-	IMUL3Q $0x01, AX, SI
-	ADDQ   SI, DX
-	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
-
-rows2by1464:
-	MOVQ   DX, SI
-	LEAQ   (AX)(AX*2), DI
-	MOVQ   rowB+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+16(FP), R9
-	MOVQ   8(SP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd476
-
-loop475:
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z0
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z2
-	ADDQ         CX, SI
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z1
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop475
+	JNZ          single477
 
-odd476:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store477
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z0
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z2
-	ADDQ         CX, SI
-
-store477:
+store476:
 	VADDPS    Z1, Z0, Z0
-	VADDPS    Z3, Z2, Z2
 	MOVQ      ldc+80(FP), SI
 	SHLQ      $0x02, SI
 	MOVQ      accumulate+88(FP), DI
@@ -16086,14 +16339,9 @@ store477:
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
-	ADDQ      SI, DI
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z2, Z2
 
 fresh480:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	JMP     written479
 
@@ -16103,24 +16351,134 @@ whole478:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
+
+fresh482:
+	VMOVUPS Z0, (BX)
+	ADDQ    SI, BX
+
+written479:
+	IMUL3Q $0x01, AX, SI
+	ADDQ   SI, DX
+	CMPQ   24(SP), $0x00
+	JNE    strip464
+	JMP    finished465
+
+rows2by1472:
+	MOVQ   DX, SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   rowB+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+16(FP), R9
+	MOVQ   8(SP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SHRQ   $0x02, R9
+	JZ     odd485
+
+loop484:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          loop484
+
+odd485:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store486
+
+single487:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single487
+
+store486:
+	VADDPS    Z1, Z0, Z0
+	VADDPS    Z3, Z2, Z2
+	MOVQ      ldc+80(FP), SI
+	SHLQ      $0x02, SI
+	MOVQ      accumulate+88(FP), DI
+	MOVQ      (SP), R8
+	CMPQ      R8, $0x10
+	JGE       whole488
+	SHLQ      $0x02, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	TESTQ     DI, DI
+	JZ        fresh490
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VADDPS    Z16, Z0, Z0
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VADDPS    Z16, Z2, Z2
+
+fresh490:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    SI, BX
+	JMP     written489
+
+whole488:
+	TESTQ   DI, DI
+	JZ      fresh492
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z16
+	VADDPS  Z16, Z0, Z0
 	ADDQ    SI, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z2, Z2
 
-fresh482:
+fresh492:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	ADDQ    SI, BX
 
-written479:
+written489:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows3by1463:
+rows3by1471:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -16133,10 +16491,28 @@ rows3by1463:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd485
+	SHRQ   $0x02, R9
+	JZ     odd495
 
-loop484:
+loop494:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16156,12 +16532,14 @@ loop484:
 	VFMADD231PS  Z16, Z17, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop484
+	JNZ          loop494
 
-odd485:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store486
+odd495:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store496
+
+single497:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16171,8 +16549,10 @@ odd485:
 	VBROADCASTSS (SI)(AX*2), Z17
 	VFMADD231PS  Z16, Z17, Z4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single497
 
-store486:
+store496:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16181,14 +16561,14 @@ store486:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole487
+	JGE       whole498
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh489
+	JZ        fresh500
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16199,18 +16579,18 @@ store486:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z4, Z4
 
-fresh489:
+fresh500:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z4, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written488
+	JMP     written499
 
-whole487:
+whole498:
 	TESTQ   DI, DI
-	JZ      fresh491
+	JZ      fresh502
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16221,7 +16601,7 @@ whole487:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z4, Z4
 
-fresh491:
+fresh502:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16229,14 +16609,14 @@ fresh491:
 	VMOVUPS Z4, (BX)
 	ADDQ    SI, BX
 
-written488:
+written499:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows4by1462:
+rows4by1470:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16252,10 +16632,34 @@ rows4by1462:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd494
+	SHRQ   $0x02, R10
+	JZ     odd505
 
-loop493:
+loop504:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16281,12 +16685,14 @@ loop493:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop493
+	JNZ          loop504
 
-odd494:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store495
+odd505:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store506
+
+single507:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16299,8 +16705,10 @@ odd494:
 	VFMADD231PS  Z16, Z17, Z6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single507
 
-store495:
+store506:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16310,14 +16718,14 @@ store495:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole496
+	JGE       whole508
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh498
+	JZ        fresh510
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16331,7 +16739,7 @@ store495:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z6, Z6
 
-fresh498:
+fresh510:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16340,11 +16748,11 @@ fresh498:
 	ADDQ    SI, BX
 	VMOVUPS Z6, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written497
+	JMP     written509
 
-whole496:
+whole508:
 	TESTQ   DI, DI
-	JZ      fresh500
+	JZ      fresh512
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16358,7 +16766,7 @@ whole496:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z6, Z6
 
-fresh500:
+fresh512:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16368,14 +16776,14 @@ fresh500:
 	VMOVUPS Z6, (BX)
 	ADDQ    SI, BX
 
-written497:
+written509:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows5by1461:
+rows5by1469:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16393,10 +16801,38 @@ rows5by1461:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd503
+	SHRQ   $0x02, R10
+	JZ     odd515
 
-loop502:
+loop514:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16426,12 +16862,14 @@ loop502:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop502
+	JNZ          loop514
 
-odd503:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store504
+odd515:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store516
+
+single517:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16446,8 +16884,10 @@ odd503:
 	VFMADD231PS  Z16, Z17, Z8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single517
 
-store504:
+store516:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16458,14 +16898,14 @@ store504:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole505
+	JGE       whole518
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh507
+	JZ        fresh520
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16482,7 +16922,7 @@ store504:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z8, Z8
 
-fresh507:
+fresh520:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16493,11 +16933,11 @@ fresh507:
 	ADDQ    SI, BX
 	VMOVUPS Z8, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written506
+	JMP     written519
 
-whole505:
+whole518:
 	TESTQ   DI, DI
-	JZ      fresh509
+	JZ      fresh522
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16514,7 +16954,7 @@ whole505:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z8, Z8
 
-fresh509:
+fresh522:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16526,14 +16966,14 @@ fresh509:
 	VMOVUPS Z8, (BX)
 	ADDQ    SI, BX
 
-written506:
+written519:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows6by1460:
+rows6by1468:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16553,10 +16993,42 @@ rows6by1460:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd512
+	SHRQ   $0x02, R10
+	JZ     odd525
 
-loop511:
+loop524:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16590,12 +17062,14 @@ loop511:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop511
+	JNZ          loop524
 
-odd512:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store513
+odd525:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store526
+
+single527:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16612,8 +17086,10 @@ odd512:
 	VFMADD231PS  Z16, Z17, Z10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single527
 
-store513:
+store526:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16625,14 +17101,14 @@ store513:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole514
+	JGE       whole528
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh516
+	JZ        fresh530
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16652,7 +17128,7 @@ store513:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z10, Z10
 
-fresh516:
+fresh530:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16665,11 +17141,11 @@ fresh516:
 	ADDQ    SI, BX
 	VMOVUPS Z10, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written515
+	JMP     written529
 
-whole514:
+whole528:
 	TESTQ   DI, DI
-	JZ      fresh518
+	JZ      fresh532
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16689,7 +17165,7 @@ whole514:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z10, Z10
 
-fresh518:
+fresh532:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16703,14 +17179,14 @@ fresh518:
 	VMOVUPS Z10, (BX)
 	ADDQ    SI, BX
 
-written515:
+written529:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows7by1459:
+rows7by1467:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -16733,10 +17209,48 @@ rows7by1459:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd521
+	SHRQ   $0x02, R11
+	JZ     odd535
 
-loop520:
+loop534:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16776,12 +17290,14 @@ loop520:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop520
+	JNZ          loop534
 
-odd521:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store522
+odd535:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store536
+
+single537:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16801,8 +17317,10 @@ odd521:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single537
 
-store522:
+store536:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16815,14 +17333,14 @@ store522:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole523
+	JGE       whole538
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh525
+	JZ        fresh540
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16845,7 +17363,7 @@ store522:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z12, Z12
 
-fresh525:
+fresh540:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16860,11 +17378,11 @@ fresh525:
 	ADDQ    SI, BX
 	VMOVUPS Z12, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written524
+	JMP     written539
 
-whole523:
+whole538:
 	TESTQ   DI, DI
-	JZ      fresh527
+	JZ      fresh542
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16887,7 +17405,7 @@ whole523:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z12, Z12
 
-fresh527:
+fresh542:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16903,14 +17421,14 @@ fresh527:
 	VMOVUPS Z12, (BX)
 	ADDQ    SI, BX
 
-written524:
+written539:
 	IMUL3Q $0x07, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip464
+	JMP    finished465
 
-rows8by1458:
+rows8by1466:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -16935,10 +17453,52 @@ rows8by1458:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd530
+	SHRQ   $0x02, R11
+	JZ     odd545
 
-loop529:
+loop544:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z14
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16982,12 +17542,14 @@ loop529:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop529
+	JNZ          loop544
 
-odd530:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store531
+odd545:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store546
+
+single547:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -17009,8 +17571,10 @@ odd530:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single547
 
-store531:
+store546:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -17024,14 +17588,14 @@ store531:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole532
+	JGE       whole548
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh534
+	JZ        fresh550
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -17057,7 +17621,7 @@ store531:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z14, Z14
 
-fresh534:
+fresh550:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -17074,11 +17638,11 @@ fresh534:
 	ADDQ    SI, BX
 	VMOVUPS Z14, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written533
+	JMP     written549
 
-whole532:
+whole548:
 	TESTQ   DI, DI
-	JZ      fresh536
+	JZ      fresh552
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17104,7 +17668,7 @@ whole532:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z14, Z14
 
-fresh536:
+fresh552:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -17122,13 +17686,13 @@ fresh536:
 	VMOVUPS Z14, (BX)
 	ADDQ    SI, BX
 
-written533:
+written549:
 	IMUL3Q $0x08, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
+	JNE    strip464
 
-finished457:
+finished465:
 	MOVQ 8(SP), DX
 	ADDQ $0x40, DX
 	MOVQ DX, 8(SP)
@@ -17149,7 +17713,7 @@ TEXT ·transposeRowsAVX512(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows538:
+rows554:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -17193,7 +17757,7 @@ rows538:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks539:
+blocks555:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -17238,22 +17802,22 @@ blocks539:
 	ADDQ        $+1024, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last540
+	JLE         last556
 	CMPQ        R15, $0x08
-	JGE         blocks539
+	JGE         blocks555
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x80, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks539
+	JMP         blocks555
 
-last540:
+last556:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows538
+	JG   rows554
 	VZEROUPPER
 	RET
 
@@ -17269,10 +17833,10 @@ TEXT ·attentionSoftmaxAVX512(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Z0
 	TESTQ        CX, CX
-	JNZ          biased542
+	JNZ          biased558
 	MOVQ         rows+0(FP), CX
 
-row543:
+row559:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -17280,13 +17844,13 @@ row543:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some544
+	JGT     some560
 	XORQ    DI, DI
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next546
+	JMP     next562
 
-some544:
+some560:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R8, R8
@@ -17295,9 +17859,9 @@ some544:
 	MOVQ    R10, R9
 	ANDQ    $-128, R9
 	CMPQ    R8, R9
-	JGE     done548
+	JGE     done564
 
-loop547:
+loop563:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
@@ -17306,25 +17870,25 @@ loop547:
 	VMAXPS  Z7, Z6, Z6
 	ADDQ    $+128, R8
 	CMPQ    R8, R9
-	JLT     loop547
+	JLT     loop563
 
-done548:
+done564:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done550
+	JGE  done566
 
-loop549:
+loop565:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop549
+	JLT     loop565
 
-done550:
+done566:
 	SUBQ      R8, R10
-	JZ        done551
+	JZ        done567
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -17333,7 +17897,7 @@ done550:
 	VMULPS    Z7, Z0, Z7
 	VMAXPS    Z7, Z1, K1, Z1
 
-done551:
+done567:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -17348,11 +17912,11 @@ done551:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R8
 	TESTQ         R8, R8
-	JZ            again552
+	JZ            again568
 	VPXORD        Z4, Z4, Z4
-	JMP           have553
+	JMP           have569
 
-again552:
+again568:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -17377,7 +17941,7 @@ again552:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have553:
+have569:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -17385,9 +17949,9 @@ have553:
 	MOVQ   R10, R9
 	ANDQ   $-128, R9
 	CMPQ   R8, R9
-	JGE    done555
+	JGE    done571
 
-loop554:
+loop570:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -17434,15 +17998,15 @@ loop554:
 	VMOVUPS      Z6, 64(AX)(R8*1)
 	ADDQ         $+128, R8
 	CMPQ         R8, R9
-	JLT          loop554
+	JLT          loop570
 
-done555:
+done571:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done557
+	JGE  done573
 
-loop556:
+loop572:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -17467,11 +18031,11 @@ loop556:
 	VMOVUPS      Z6, (AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop556
+	JLT          loop572
 
-done557:
+done573:
 	SUBQ         R8, R10
-	JZ           done558
+	JZ           done574
 	SHRQ         $0x02, R10
 	MOVQ         $-1, R9
 	BZHIQ        R10, R9, R9
@@ -17500,7 +18064,7 @@ done557:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R8*1)
 
-done558:
+done574:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -17513,20 +18077,20 @@ done558:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next546:
+next562:
 	MOVQ   n+8(FP), R8
 	LEAQ   15(DI), DI
 	ANDQ   $-16, DI
 	VPXORD Z5, Z5, Z5
 
-clear559:
+clear575:
 	CMPQ    DI, R8
-	JGE     cleared560
+	JGE     cleared576
 	VMOVUPS Z5, (AX)(DI*4)
 	ADDQ    $0x10, DI
-	JMP     clear559
+	JMP     clear575
 
-cleared560:
+cleared576:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -17534,14 +18098,14 @@ cleared560:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row543
+	JNZ  row559
 	VZEROUPPER
 	RET
 
-biased542:
+biased558:
 	MOVQ rows+0(FP), DI
 
-row561:
+row577:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -17549,13 +18113,13 @@ row561:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some562
+	JGT     some578
 	XORQ    R8, R8
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next564
+	JMP     next580
 
-some562:
+some578:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R9, R9
@@ -17564,9 +18128,9 @@ some562:
 	MOVQ    R11, R10
 	ANDQ    $-128, R10
 	CMPQ    R9, R10
-	JGE     done566
+	JGE     done582
 
-loop565:
+loop581:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
@@ -17577,26 +18141,26 @@ loop565:
 	VMAXPS      Z7, Z6, Z6
 	ADDQ        $+128, R9
 	CMPQ        R9, R10
-	JLT         loop565
+	JLT         loop581
 
-done566:
+done582:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done568
+	JGE  done584
 
-loop567:
+loop583:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, Z1
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop567
+	JLT         loop583
 
-done568:
+done584:
 	SUBQ        R9, R11
-	JZ          done569
+	JZ          done585
 	SHRQ        $0x02, R11
 	MOVQ        $-1, R10
 	BZHIQ       R11, R10, R10
@@ -17606,7 +18170,7 @@ done568:
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, K1, Z1
 
-done569:
+done585:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -17621,11 +18185,11 @@ done569:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R9
 	TESTQ         R9, R9
-	JZ            again570
+	JZ            again586
 	VPXORD        Z4, Z4, Z4
-	JMP           have571
+	JMP           have587
 
-again570:
+again586:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -17650,7 +18214,7 @@ again570:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have571:
+have587:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -17658,9 +18222,9 @@ have571:
 	MOVQ   R11, R10
 	ANDQ   $-128, R10
 	CMPQ   R9, R10
-	JGE    done573
+	JGE    done589
 
-loop572:
+loop588:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -17711,15 +18275,15 @@ loop572:
 	VMOVUPS      Z6, 64(AX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
-	JLT          loop572
+	JLT          loop588
 
-done573:
+done589:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done575
+	JGE  done591
 
-loop574:
+loop590:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -17746,11 +18310,11 @@ loop574:
 	VMOVUPS      Z6, (AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop574
+	JLT          loop590
 
-done575:
+done591:
 	SUBQ         R9, R11
-	JZ           done576
+	JZ           done592
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -17781,7 +18345,7 @@ done575:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R9*1)
 
-done576:
+done592:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -17794,20 +18358,20 @@ done576:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next564:
+next580:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(R8), R8
 	ANDQ   $-16, R8
 	VPXORD Z5, Z5, Z5
 
-clear577:
+clear593:
 	CMPQ    R8, R9
-	JGE     cleared578
+	JGE     cleared594
 	VMOVUPS Z5, (AX)(R8*4)
 	ADDQ    $0x10, R8
-	JMP     clear577
+	JMP     clear593
 
-cleared578:
+cleared594:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -17818,7 +18382,7 @@ cleared578:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row561
+	JNZ  row577
 	VZEROUPPER
 	RET
 
@@ -17836,12 +18400,12 @@ TEXT ·attentionGradAVX512(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Z0
 	TESTQ        BX, BX
-	JNZ          learned580
+	JNZ          learned596
 	TESTQ        DX, DX
-	JNZ          biased579
+	JNZ          biased595
 	MOVQ         rows+0(FP), DX
 
-row581:
+row597:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -17849,11 +18413,11 @@ row581:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some582
+	JGT     some598
 	XORQ    BX, BX
-	JMP     none583
+	JMP     none599
 
-some582:
+some598:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -17863,9 +18427,9 @@ some582:
 	MOVQ         R11, R10
 	ANDQ         $-64, R10
 	CMPQ         R9, R10
-	JGE          done585
+	JGE          done601
 
-loop584:
+loop600:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -17895,11 +18459,11 @@ loop584:
 	VMOVUPS      Z4, (CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop584
+	JLT          loop600
 
-done585:
+done601:
 	SUBQ         R9, R11
-	JZ           done586
+	JZ           done602
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -17933,22 +18497,22 @@ done585:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R9*1)
 
-done586:
-none583:
+done602:
+none599:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(BX), BX
 	ANDQ   $-16, BX
 	VPXORD Z8, Z8, Z8
 
-clear587:
+clear603:
 	CMPQ    BX, R9
-	JGE     cleared588
+	JGE     cleared604
 	VMOVUPS Z8, (AX)(BX*4)
 	VMOVUPS Z8, (CX)(BX*4)
 	ADDQ    $0x10, BX
-	JMP     clear587
+	JMP     clear603
 
-cleared588:
+cleared604:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -17959,14 +18523,14 @@ cleared588:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row581
+	JNZ  row597
 	VZEROUPPER
 	RET
 
-biased579:
+biased595:
 	MOVQ rows+0(FP), BX
 
-row589:
+row605:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -17974,11 +18538,11 @@ row589:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some590
+	JGT     some606
 	XORQ    R9, R9
-	JMP     none591
+	JMP     none607
 
-some590:
+some606:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -17988,9 +18552,9 @@ some590:
 	MOVQ         R12, R11
 	ANDQ         $-64, R11
 	CMPQ         R10, R11
-	JGE          done593
+	JGE          done609
 
-loop592:
+loop608:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -18022,11 +18586,11 @@ loop592:
 	VMOVUPS      Z4, (CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop592
+	JLT          loop608
 
-done593:
+done609:
 	SUBQ         R10, R12
-	JZ           done594
+	JZ           done610
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -18062,22 +18626,22 @@ done593:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R10*1)
 
-done594:
-none591:
+done610:
+none607:
 	MOVQ   n+8(FP), R10
 	LEAQ   15(R9), R9
 	ANDQ   $-16, R9
 	VPXORD Z6, Z6, Z6
 
-clear595:
+clear611:
 	CMPQ    R9, R10
-	JGE     cleared596
+	JGE     cleared612
 	VMOVUPS Z6, (AX)(R9*4)
 	VMOVUPS Z6, (CX)(R9*4)
 	ADDQ    $0x10, R9
-	JMP     clear595
+	JMP     clear611
 
-cleared596:
+cleared612:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -18091,14 +18655,14 @@ cleared596:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row589
+	JNZ  row605
 	VZEROUPPER
 	RET
 
-learned580:
+learned596:
 	MOVQ rows+0(FP), R9
 
-row597:
+row613:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -18106,11 +18670,11 @@ row597:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some598
+	JGT     some614
 	XORQ    R10, R10
-	JMP     none599
+	JMP     none615
 
-some598:
+some614:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -18120,9 +18684,9 @@ some598:
 	MOVQ         R13, R12
 	ANDQ         $-64, R12
 	CMPQ         R11, R12
-	JGE          done601
+	JGE          done617
 
-loop600:
+loop616:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -18157,11 +18721,11 @@ loop600:
 	VMOVUPS      Z4, (CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop600
+	JLT          loop616
 
-done601:
+done617:
 	SUBQ         R11, R13
-	JZ           done602
+	JZ           done618
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -18200,22 +18764,22 @@ done601:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R11*1)
 
-done602:
-none599:
+done618:
+none615:
 	MOVQ   n+8(FP), R11
 	LEAQ   15(R10), R10
 	ANDQ   $-16, R10
 	VPXORD Z6, Z6, Z6
 
-clear603:
+clear619:
 	CMPQ    R10, R11
-	JGE     cleared604
+	JGE     cleared620
 	VMOVUPS Z6, (AX)(R10*4)
 	VMOVUPS Z6, (CX)(R10*4)
 	ADDQ    $0x10, R10
-	JMP     clear603
+	JMP     clear619
 
-cleared604:
+cleared620:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -18232,7 +18796,7 @@ cleared604:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row597
+	JNZ  row613
 	VZEROUPPER
 	RET
 
@@ -18245,7 +18809,7 @@ TEXT ·rowDotsAVX512(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row605:
+row621:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   DI, DI
@@ -18254,9 +18818,9 @@ row605:
 	MOVQ   R9, R8
 	ANDQ   $-128, R8
 	CMPQ   DI, R8
-	JGE    done607
+	JGE    done623
 
-loop606:
+loop622:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
@@ -18265,25 +18829,25 @@ loop606:
 	VFMADD231PS Z3, Z2, Z1
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop606
+	JLT         loop622
 
-done607:
+done623:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done609
+	JGE  done625
 
-loop608:
+loop624:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop608
+	JLT         loop624
 
-done609:
+done625:
 	SUBQ        DI, R9
-	JZ          done610
+	JZ          done626
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -18292,7 +18856,7 @@ done609:
 	VMOVUPS.Z   (DX)(DI*1), K1, Z3
 	VFMADD231PS Z3, Z2, Z0
 
-done610:
+done626:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y2
@@ -18311,7 +18875,7 @@ done610:
 	ADDQ          DI, DX
 	ADDQ          $0x04, BX
 	DECQ          SI
-	JNZ           row605
+	JNZ           row621
 	VZEROUPPER
 	RET
 
@@ -18323,7 +18887,7 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row611:
+row627:
 	VBROADCASTSS (DX), Z0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -18331,9 +18895,9 @@ row611:
 	MOVQ         R8, DI
 	ANDQ         $-128, DI
 	CMPQ         SI, DI
-	JGE          done613
+	JGE          done629
 
-loop612:
+loop628:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
@@ -18342,25 +18906,25 @@ loop612:
 	VMOVUPS Z1, 64(CX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, DI
-	JLT     loop612
+	JLT     loop628
 
-done613:
+done629:
 	MOVQ R8, DI
 	ANDQ $-64, DI
 	CMPQ SI, DI
-	JGE  done615
+	JGE  done631
 
-loop614:
+loop630:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop614
+	JLT     loop630
 
-done615:
+done631:
 	SUBQ      SI, R8
-	JZ        done616
+	JZ        done632
 	SHRQ      $0x02, R8
 	MOVQ      $-1, DI
 	BZHIQ     R8, DI, DI
@@ -18369,13 +18933,13 @@ done615:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(SI*1)
 
-done616:
+done632:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row611
+	JNZ  row627
 	VZEROUPPER
 	RET
 
@@ -18410,7 +18974,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop617:
+loop633:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -18460,6 +19024,6 @@ loop617:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop617
+	JNZ         loop633
 	VZEROUPPER
 	RET
