@@ -181,6 +181,25 @@ func TestAttentionExtremes(t *testing.T) {
 	})
 }
 
+// What attention needs besides its operands grows with the tokens, not with their
+// square: one number per token, for the dot products of the backward pass.
+func TestAttentionMemory(t *testing.T) {
+	scratch := func(n int) int {
+		const heads, dh = 1, 16
+		p := newPool(t, 1)
+		qkv, out, dqkv := Alloc(n*3*dh), Alloc(n*dh), Alloc(n*3*dh)
+		stats := Alloc(AttentionStats(1, n, heads))
+		AttentionForward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, false)
+		AttentionBackward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, out, dqkv, nil, false)
+		return cap(p.workers[0].arena) + cap(p.packA) + cap(p.packB) + cap(p.partial)
+	}
+	small, large := scratch(832), scratch(3328)
+	t.Logf("%d floats for 832 tokens, %d for 3328", small, large)
+	if large > small+2*(3328-832) {
+		t.Errorf("scratch of %d floats for 832 tokens, %d for 3328", small, large)
+	}
+}
+
 // The float64 gradient that the kernels are compared with, against finite
 // differences of the float64 forward pass.
 func TestAttentionReference(t *testing.T) {

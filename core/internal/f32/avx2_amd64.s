@@ -7119,10 +7119,24 @@ strip332:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
+	SHRQ    $0x02, R9
 	JZ      odd341
 
 loop340:
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -7141,9 +7155,11 @@ loop340:
 	JNZ          loop340
 
 odd341:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store342
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store342
+
+single343:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -7151,20 +7167,22 @@ odd341:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single343
 
 store342:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh343
+	JZ      fresh344
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(DI), Y2
 	VADDPS  Y2, Y1, Y1
 
-fresh343:
+fresh344:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7185,10 +7203,30 @@ rows2by2338:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd346
+	SHRQ   $0x02, R9
+	JZ     odd347
 
-loop345:
+loop346:
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -7210,12 +7248,14 @@ loop345:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop345
+	JNZ          loop346
 
-odd346:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store347
+odd347:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store348
+
+single349:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -7226,13 +7266,15 @@ odd346:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single349
 
-store347:
+store348:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh348
+	JZ      fresh350
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y4
 	VADDPS  Y4, Y0, Y0
@@ -7244,7 +7286,7 @@ store347:
 	VMOVUPS 32(DI), Y4
 	VADDPS  Y4, Y3, Y3
 
-fresh348:
+fresh350:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7270,10 +7312,36 @@ rows3by2337:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd351
+	SHRQ   $0x02, R9
+	JZ     odd353
 
-loop350:
+loop352:
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -7301,12 +7369,14 @@ loop350:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop350
+	JNZ          loop352
 
-odd351:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store352
+odd353:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store354
+
+single355:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -7320,13 +7390,15 @@ odd351:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single355
 
-store352:
+store354:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh353
+	JZ      fresh356
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y6
 	VADDPS  Y6, Y0, Y0
@@ -7343,7 +7415,7 @@ store352:
 	VMOVUPS 32(DI), Y6
 	VADDPS  Y6, Y5, Y5
 
-fresh353:
+fresh356:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7375,10 +7447,44 @@ rows4by2336:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd356
+	SHRQ   $0x02, R10
+	JZ     odd359
 
-loop355:
+loop358:
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -7414,12 +7520,14 @@ loop355:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop355
+	JNZ          loop358
 
-odd356:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store357
+odd359:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store360
+
+single361:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -7437,13 +7545,15 @@ odd356:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single361
 
-store357:
+store360:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh358
+	JZ      fresh362
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y8
 	VADDPS  Y8, Y0, Y0
@@ -7465,7 +7575,7 @@ store357:
 	VMOVUPS 32(DI), Y8
 	VADDPS  Y8, Y7, Y7
 
-fresh358:
+fresh362:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7502,10 +7612,50 @@ rows5by2335:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd361
+	SHRQ   $0x02, R10
+	JZ     odd365
 
-loop360:
+loop364:
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -7547,12 +7697,14 @@ loop360:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop360
+	JNZ          loop364
 
-odd361:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store362
+odd365:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store366
+
+single367:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -7573,13 +7725,15 @@ odd361:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single367
 
-store362:
+store366:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh363
+	JZ      fresh368
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y10
 	VADDPS  Y10, Y0, Y0
@@ -7606,7 +7760,7 @@ store362:
 	VMOVUPS 32(DI), Y10
 	VADDPS  Y10, Y9, Y9
 
-fresh363:
+fresh368:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7648,10 +7802,56 @@ rows6by2334:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd366
+	SHRQ   $0x02, R10
+	JZ     odd371
 
-loop365:
+loop370:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -7699,12 +7899,14 @@ loop365:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop365
+	JNZ          loop370
 
-odd366:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store367
+odd371:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store372
+
+single373:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -7728,13 +7930,15 @@ odd366:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single373
 
-store367:
+store372:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh368
+	JZ      fresh374
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y12
 	VADDPS  Y12, Y0, Y0
@@ -7766,7 +7970,7 @@ store367:
 	VMOVUPS 32(DI), Y12
 	VADDPS  Y12, Y11, Y11
 
-fresh368:
+fresh374:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7808,7 +8012,7 @@ narrow330:
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip370:
+strip376:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -7820,15 +8024,15 @@ strip370:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by1372
+	JEQ     rows6by1378
 	CMPQ    DI, $0x05
-	JEQ     rows5by1373
+	JEQ     rows5by1379
 	CMPQ    DI, $0x04
-	JEQ     rows4by1374
+	JEQ     rows4by1380
 	CMPQ    DI, $0x03
-	JEQ     rows3by1375
+	JEQ     rows3by1381
 	CMPQ    DI, $0x02
-	JEQ     rows2by1376
+	JEQ     rows2by1382
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -7837,10 +8041,20 @@ strip370:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
-	JZ      odd379
+	SHRQ    $0x02, R9
+	JZ      odd385
 
-loop378:
+loop384:
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
@@ -7852,60 +8066,64 @@ loop378:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop378
+	JNZ          loop384
 
-odd379:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store380
+odd385:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store386
+
+single387:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single387
 
-store380:
+store386:
 	VADDPS     Y1, Y0, Y0
 	MOVQ       ldc+80(FP), SI
 	SHLQ       $0x02, SI
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole381
+	JGE        whole388
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh383
+	JZ         fresh390
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y2
 	VADDPS     Y2, Y0, Y0
 
-fresh383:
+fresh390:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written382
+	JMP        written389
 
-whole381:
+whole388:
 	TESTQ   DI, DI
-	JZ      fresh385
+	JZ      fresh392
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
 
-fresh385:
+fresh392:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 
-written382:
+written389:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
-	JMP    finished371
+	JNE    strip376
+	JMP    finished377
 
-rows2by1376:
+rows2by1382:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7916,10 +8134,24 @@ rows2by1376:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd388
+	SHRQ   $0x02, R9
+	JZ     odd395
 
-loop387:
+loop394:
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7935,12 +8167,14 @@ loop387:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop387
+	JNZ          loop394
 
-odd388:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store389
+odd395:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store396
+
+single397:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7948,8 +8182,10 @@ odd388:
 	VBROADCASTSS (SI)(AX*1), Y5
 	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single397
 
-store389:
+store396:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	MOVQ       ldc+80(FP), SI
@@ -7957,13 +8193,13 @@ store389:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole390
+	JGE        whole398
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh392
+	JZ         fresh400
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7971,16 +8207,16 @@ store389:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-fresh392:
+fresh400:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written391
+	JMP        written399
 
-whole390:
+whole398:
 	TESTQ   DI, DI
-	JZ      fresh394
+	JZ      fresh402
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7988,20 +8224,20 @@ whole390:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y2, Y2
 
-fresh394:
+fresh402:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	ADDQ    SI, BX
 
-written391:
+written399:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
-	JMP    finished371
+	JNE    strip376
+	JMP    finished377
 
-rows3by1375:
+rows3by1381:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -8014,10 +8250,28 @@ rows3by1375:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd397
+	SHRQ   $0x02, R9
+	JZ     odd405
 
-loop396:
+loop404:
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -8037,12 +8291,14 @@ loop396:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop396
+	JNZ          loop404
 
-odd397:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store398
+odd405:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store406
+
+single407:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -8052,8 +8308,10 @@ odd397:
 	VBROADCASTSS (SI)(AX*2), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single407
 
-store398:
+store406:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8062,13 +8320,13 @@ store398:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole399
+	JGE        whole408
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh401
+	JZ         fresh410
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8079,18 +8337,18 @@ store398:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y4, Y4
 
-fresh401:
+fresh410:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y4, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written400
+	JMP        written409
 
-whole399:
+whole408:
 	TESTQ   DI, DI
-	JZ      fresh403
+	JZ      fresh412
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8101,7 +8359,7 @@ whole399:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y4, Y4
 
-fresh403:
+fresh412:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8109,14 +8367,14 @@ fresh403:
 	VMOVUPS Y4, (BX)
 	ADDQ    SI, BX
 
-written400:
+written409:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
-	JMP    finished371
+	JNE    strip376
+	JMP    finished377
 
-rows4by1374:
+rows4by1380:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8132,10 +8390,34 @@ rows4by1374:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd406
+	SHRQ   $0x02, R10
+	JZ     odd415
 
-loop405:
+loop414:
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y4
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y5
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -8161,12 +8443,14 @@ loop405:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop405
+	JNZ          loop414
 
-odd406:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store407
+odd415:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store416
+
+single417:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -8179,8 +8463,10 @@ odd406:
 	VFMADD231PS  Y8, Y9, Y6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single417
 
-store407:
+store416:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8190,13 +8476,13 @@ store407:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole408
+	JGE        whole418
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh410
+	JZ         fresh420
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8210,7 +8496,7 @@ store407:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y6, Y6
 
-fresh410:
+fresh420:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8219,11 +8505,11 @@ fresh410:
 	ADDQ       SI, BX
 	VMASKMOVPS Y6, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written409
+	JMP        written419
 
-whole408:
+whole418:
 	TESTQ   DI, DI
-	JZ      fresh412
+	JZ      fresh422
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8237,7 +8523,7 @@ whole408:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y6, Y6
 
-fresh412:
+fresh422:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8247,14 +8533,14 @@ fresh412:
 	VMOVUPS Y6, (BX)
 	ADDQ    SI, BX
 
-written409:
+written419:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
-	JMP    finished371
+	JNE    strip376
+	JMP    finished377
 
-rows5by1373:
+rows5by1379:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8272,10 +8558,38 @@ rows5by1373:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd415
+	SHRQ   $0x02, R10
+	JZ     odd425
 
-loop414:
+loop424:
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y0
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y2
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y4
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y6
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y1
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y3
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y5
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y7
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -8305,12 +8619,14 @@ loop414:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop414
+	JNZ          loop424
 
-odd415:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store416
+odd425:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store426
+
+single427:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -8325,8 +8641,10 @@ odd415:
 	VFMADD231PS  Y10, Y11, Y8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single427
 
-store416:
+store426:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8337,13 +8655,13 @@ store416:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole417
+	JGE        whole428
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh419
+	JZ         fresh430
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8360,7 +8678,7 @@ store416:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y8, Y8
 
-fresh419:
+fresh430:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8371,11 +8689,11 @@ fresh419:
 	ADDQ       SI, BX
 	VMASKMOVPS Y8, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written418
+	JMP        written429
 
-whole417:
+whole428:
 	TESTQ   DI, DI
-	JZ      fresh421
+	JZ      fresh432
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8392,7 +8710,7 @@ whole417:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y8, Y8
 
-fresh421:
+fresh432:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8404,14 +8722,14 @@ fresh421:
 	VMOVUPS Y8, (BX)
 	ADDQ    SI, BX
 
-written418:
+written429:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
-	JMP    finished371
+	JNE    strip376
+	JMP    finished377
 
-rows6by1372:
+rows6by1378:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8431,10 +8749,42 @@ rows6by1372:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd424
+	SHRQ   $0x02, R10
+	JZ     odd435
 
-loop423:
+loop434:
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y2
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y8
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y1
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y3
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y5
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y7
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y9
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -8468,12 +8818,14 @@ loop423:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop423
+	JNZ          loop434
 
-odd424:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store425
+odd435:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store436
+
+single437:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -8490,8 +8842,10 @@ odd424:
 	VFMADD231PS  Y12, Y13, Y10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single437
 
-store425:
+store436:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8503,13 +8857,13 @@ store425:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole426
+	JGE        whole438
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh428
+	JZ         fresh440
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8529,7 +8883,7 @@ store425:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y10, Y10
 
-fresh428:
+fresh440:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8542,11 +8896,11 @@ fresh428:
 	ADDQ       SI, BX
 	VMASKMOVPS Y10, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written427
+	JMP        written439
 
-whole426:
+whole438:
 	TESTQ   DI, DI
-	JZ      fresh430
+	JZ      fresh442
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8566,7 +8920,7 @@ whole426:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y10, Y10
 
-fresh430:
+fresh442:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8580,13 +8934,13 @@ fresh430:
 	VMOVUPS Y10, (BX)
 	ADDQ    SI, BX
 
-written427:
+written439:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip370
+	JNE    strip376
 
-finished371:
+finished377:
 	MOVQ 8(SP), DX
 	ADDQ $0x20, DX
 	MOVQ DX, 8(SP)
@@ -8607,7 +8961,7 @@ TEXT ·transposeRowsAVX2(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows432:
+rows444:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -8651,7 +9005,7 @@ rows432:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks433:
+blocks445:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -8696,22 +9050,22 @@ blocks433:
 	ADDQ        $+512, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last434
+	JLE         last446
 	CMPQ        R15, $0x08
-	JGE         blocks433
+	JGE         blocks445
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x40, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks433
+	JMP         blocks445
 
-last434:
+last446:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows432
+	JG   rows444
 	VZEROUPPER
 	RET
 
@@ -8727,10 +9081,10 @@ TEXT ·attentionSoftmaxAVX2(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        CX, CX
-	JNZ          biased436
+	JNZ          biased448
 	MOVQ         rows+0(FP), CX
 
-row437:
+row449:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -8738,13 +9092,13 @@ row437:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some438
+	JGT     some450
 	XORQ    DI, DI
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next440
+	JMP     next452
 
-some438:
+some450:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R8, R8
@@ -8753,9 +9107,9 @@ some438:
 	MOVQ    R10, R9
 	ANDQ    $-64, R9
 	CMPQ    R8, R9
-	JGE     done442
+	JGE     done454
 
-loop441:
+loop453:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
@@ -8764,25 +9118,25 @@ loop441:
 	VMAXPS  Y3, Y2, Y2
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop441
+	JLT     loop453
 
-done442:
+done454:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done444
+	JGE  done456
 
-loop443:
+loop455:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop443
+	JLT     loop455
 
-done444:
+done456:
 	SUBQ       R8, R10
-	JZ         done445
+	JZ         done457
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y3
@@ -8791,7 +9145,7 @@ done444:
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y4, Y1, Y1
 
-done445:
+done457:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8804,11 +9158,11 @@ done445:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R8
 	TESTQ        R8, R8
-	JZ           again446
+	JZ           again458
 	VXORPS       Y4, Y4, Y4
-	JMP          have447
+	JMP          have459
 
-again446:
+again458:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8833,7 +9187,7 @@ again446:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have447:
+have459:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -8841,9 +9195,9 @@ have447:
 	MOVQ   R10, R9
 	ANDQ   $-64, R9
 	CMPQ   R8, R9
-	JGE    done449
+	JGE    done461
 
-loop448:
+loop460:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8890,15 +9244,15 @@ loop448:
 	VMOVUPS      Y5, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop448
+	JLT          loop460
 
-done449:
+done461:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done451
+	JGE  done463
 
-loop450:
+loop462:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8923,11 +9277,11 @@ loop450:
 	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, R9
-	JLT          loop450
+	JLT          loop462
 
-done451:
+done463:
 	SUBQ         R8, R10
-	JZ           done452
+	JZ           done464
 	LEAQ         masksAVX2<>+32(SB), R9
 	SUBQ         R10, R9
 	VMOVUPS      (R9), Y5
@@ -8955,7 +9309,7 @@ done451:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R8*1)
 
-done452:
+done464:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8966,20 +9320,20 @@ done452:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next440:
+next452:
 	MOVQ   n+8(FP), R8
 	LEAQ   7(DI), DI
 	ANDQ   $-8, DI
 	VXORPS Y1, Y1, Y1
 
-clear453:
+clear465:
 	CMPQ    DI, R8
-	JGE     cleared454
+	JGE     cleared466
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     clear453
+	JMP     clear465
 
-cleared454:
+cleared466:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -8987,14 +9341,14 @@ cleared454:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row437
+	JNZ  row449
 	VZEROUPPER
 	RET
 
-biased436:
+biased448:
 	MOVQ rows+0(FP), DI
 
-row455:
+row467:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -9002,13 +9356,13 @@ row455:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some456
+	JGT     some468
 	XORQ    R8, R8
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next458
+	JMP     next470
 
-some456:
+some468:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R9, R9
@@ -9017,9 +9371,9 @@ some456:
 	MOVQ    R11, R10
 	ANDQ    $-64, R10
 	CMPQ    R9, R10
-	JGE     done460
+	JGE     done472
 
-loop459:
+loop471:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
@@ -9030,26 +9384,26 @@ loop459:
 	VMAXPS      Y3, Y2, Y2
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop459
+	JLT         loop471
 
-done460:
+done472:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done462
+	JGE  done474
 
-loop461:
+loop473:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMAXPS      Y3, Y1, Y1
 	ADDQ        $+32, R9
 	CMPQ        R9, R10
-	JLT         loop461
+	JLT         loop473
 
-done462:
+done474:
 	SUBQ        R9, R11
-	JZ          done463
+	JZ          done475
 	LEAQ        masksAVX2<>+32(SB), R10
 	SUBQ        R11, R10
 	VMOVUPS     (R10), Y3
@@ -9059,7 +9413,7 @@ done462:
 	VBLENDVPS   Y3, Y4, Y1, Y4
 	VMAXPS      Y4, Y1, Y1
 
-done463:
+done475:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -9072,11 +9426,11 @@ done463:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R9
 	TESTQ        R9, R9
-	JZ           again464
+	JZ           again476
 	VXORPS       Y4, Y4, Y4
-	JMP          have465
+	JMP          have477
 
-again464:
+again476:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -9101,7 +9455,7 @@ again464:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have465:
+have477:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -9109,9 +9463,9 @@ have465:
 	MOVQ   R11, R10
 	ANDQ   $-64, R10
 	CMPQ   R9, R10
-	JGE    done467
+	JGE    done479
 
-loop466:
+loop478:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -9162,15 +9516,15 @@ loop466:
 	VMOVUPS      Y5, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop466
+	JLT          loop478
 
-done467:
+done479:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done469
+	JGE  done481
 
-loop468:
+loop480:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -9197,11 +9551,11 @@ loop468:
 	VMOVUPS      Y5, (AX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop468
+	JLT          loop480
 
-done469:
+done481:
 	SUBQ         R9, R11
-	JZ           done470
+	JZ           done482
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y5
@@ -9231,7 +9585,7 @@ done469:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R9*1)
 
-done470:
+done482:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -9242,20 +9596,20 @@ done470:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next458:
+next470:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(R8), R8
 	ANDQ   $-8, R8
 	VXORPS Y1, Y1, Y1
 
-clear471:
+clear483:
 	CMPQ    R8, R9
-	JGE     cleared472
+	JGE     cleared484
 	VMOVUPS Y1, (AX)(R8*4)
 	ADDQ    $0x08, R8
-	JMP     clear471
+	JMP     clear483
 
-cleared472:
+cleared484:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -9266,7 +9620,7 @@ cleared472:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row455
+	JNZ  row467
 	VZEROUPPER
 	RET
 
@@ -9284,12 +9638,12 @@ TEXT ·attentionGradAVX2(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Y0
 	TESTQ        BX, BX
-	JNZ          learned474
+	JNZ          learned486
 	TESTQ        DX, DX
-	JNZ          biased473
+	JNZ          biased485
 	MOVQ         rows+0(FP), DX
 
-row475:
+row487:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -9297,11 +9651,11 @@ row475:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some476
+	JGT     some488
 	XORQ    BX, BX
-	JMP     none477
+	JMP     none489
 
-some476:
+some488:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9311,9 +9665,9 @@ some476:
 	MOVQ         R11, R10
 	ANDQ         $-32, R10
 	CMPQ         R9, R10
-	JGE          done479
+	JGE          done491
 
-loop478:
+loop490:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -9343,11 +9697,11 @@ loop478:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop478
+	JLT          loop490
 
-done479:
+done491:
 	SUBQ         R9, R11
-	JZ           done480
+	JZ           done492
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
@@ -9380,22 +9734,22 @@ done479:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done480:
-none477:
+done492:
+none489:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear481:
+clear493:
 	CMPQ    BX, R9
-	JGE     cleared482
+	JGE     cleared494
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear481
+	JMP     clear493
 
-cleared482:
+cleared494:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -9406,14 +9760,14 @@ cleared482:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row475
+	JNZ  row487
 	VZEROUPPER
 	RET
 
-biased473:
+biased485:
 	MOVQ rows+0(FP), BX
 
-row483:
+row495:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -9421,11 +9775,11 @@ row483:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some484
+	JGT     some496
 	XORQ    R9, R9
-	JMP     none485
+	JMP     none497
 
-some484:
+some496:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9435,9 +9789,9 @@ some484:
 	MOVQ         R12, R11
 	ANDQ         $-32, R11
 	CMPQ         R10, R11
-	JGE          done487
+	JGE          done499
 
-loop486:
+loop498:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -9469,11 +9823,11 @@ loop486:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop486
+	JLT          loop498
 
-done487:
+done499:
 	SUBQ         R10, R12
-	JZ           done488
+	JZ           done500
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -9508,22 +9862,22 @@ done487:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done488:
-none485:
+done500:
+none497:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear489:
+clear501:
 	CMPQ    R9, R10
-	JGE     cleared490
+	JGE     cleared502
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear489
+	JMP     clear501
 
-cleared490:
+cleared502:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -9537,14 +9891,14 @@ cleared490:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row483
+	JNZ  row495
 	VZEROUPPER
 	RET
 
-learned474:
+learned486:
 	MOVQ rows+0(FP), R9
 
-row491:
+row503:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -9552,11 +9906,11 @@ row491:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some492
+	JGT     some504
 	XORQ    R10, R10
-	JMP     none493
+	JMP     none505
 
-some492:
+some504:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9566,9 +9920,9 @@ some492:
 	MOVQ         R13, R12
 	ANDQ         $-32, R12
 	CMPQ         R11, R12
-	JGE          done495
+	JGE          done507
 
-loop494:
+loop506:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -9603,11 +9957,11 @@ loop494:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop494
+	JLT          loop506
 
-done495:
+done507:
 	SUBQ         R11, R13
-	JZ           done496
+	JZ           done508
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -9645,22 +9999,22 @@ done495:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done496:
-none493:
+done508:
+none505:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear497:
+clear509:
 	CMPQ    R10, R11
-	JGE     cleared498
+	JGE     cleared510
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear497
+	JMP     clear509
 
-cleared498:
+cleared510:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -9677,7 +10031,7 @@ cleared498:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row491
+	JNZ  row503
 	VZEROUPPER
 	RET
 
@@ -9690,7 +10044,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row499:
+row511:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -9699,9 +10053,9 @@ row499:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done501
+	JGE    done513
 
-loop500:
+loop512:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -9710,25 +10064,25 @@ loop500:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop500
+	JLT         loop512
 
-done501:
+done513:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done503
+	JGE  done515
 
-loop502:
+loop514:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop502
+	JLT         loop514
 
-done503:
+done515:
 	SUBQ        DI, R9
-	JZ          done504
+	JZ          done516
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -9736,7 +10090,7 @@ done503:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done504:
+done516:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -9753,7 +10107,7 @@ done504:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row499
+	JNZ          row511
 	VZEROUPPER
 	RET
 
@@ -9765,7 +10119,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row505:
+row517:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -9773,9 +10127,9 @@ row505:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done507
+	JGE          done519
 
-loop506:
+loop518:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -9784,25 +10138,25 @@ loop506:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop506
+	JLT     loop518
 
-done507:
+done519:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done509
+	JGE  done521
 
-loop508:
+loop520:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop508
+	JLT     loop520
 
-done509:
+done521:
 	SUBQ       SI, R8
-	JZ         done510
+	JZ         done522
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -9810,13 +10164,13 @@ done509:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done510:
+done522:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row505
+	JNZ  row517
 	VZEROUPPER
 	RET
 
@@ -9839,7 +10193,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop511:
+loop523:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -9865,7 +10219,7 @@ loop511:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop511
+	JNZ         loop523
 	VZEROUPPER
 	RET
 

@@ -16284,10 +16284,24 @@ strip474:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
+	SHRQ    $0x02, R9
 	JZ      odd485
 
 loop484:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16306,9 +16320,11 @@ loop484:
 	JNZ          loop484
 
 odd485:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store486
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store486
+
+single487:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16316,20 +16332,22 @@ odd485:
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single487
 
 store486:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh487
+	JZ      fresh488
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z1, Z1
 
-fresh487:
+fresh488:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16350,10 +16368,30 @@ rows2by2482:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd490
+	SHRQ   $0x02, R9
+	JZ     odd491
 
-loop489:
+loop490:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16375,12 +16413,14 @@ loop489:
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop489
+	JNZ          loop490
 
-odd490:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store491
+odd491:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store492
+
+single493:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16391,13 +16431,15 @@ odd490:
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single493
 
-store491:
+store492:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh492
+	JZ      fresh494
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16409,7 +16451,7 @@ store491:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z3, Z3
 
-fresh492:
+fresh494:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16435,10 +16477,36 @@ rows3by2481:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd495
+	SHRQ   $0x02, R9
+	JZ     odd497
 
-loop494:
+loop496:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16466,12 +16534,14 @@ loop494:
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop494
+	JNZ          loop496
 
-odd495:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store496
+odd497:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store498
+
+single499:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -16485,13 +16555,15 @@ odd495:
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single499
 
-store496:
+store498:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh497
+	JZ      fresh500
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16508,7 +16580,7 @@ store496:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z5, Z5
 
-fresh497:
+fresh500:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16540,10 +16612,44 @@ rows4by2480:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd500
+	SHRQ   $0x02, R10
+	JZ     odd503
 
-loop499:
+loop502:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16579,12 +16685,14 @@ loop499:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop499
+	JNZ          loop502
 
-odd500:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store501
+odd503:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store504
+
+single505:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16602,13 +16710,15 @@ odd500:
 	VFMADD231PS  Z17, Z18, Z7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single505
 
-store501:
+store504:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh502
+	JZ      fresh506
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16630,7 +16740,7 @@ store501:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z7, Z7
 
-fresh502:
+fresh506:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16667,10 +16777,50 @@ rows5by2479:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd505
+	SHRQ   $0x02, R10
+	JZ     odd509
 
-loop504:
+loop508:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16712,12 +16862,14 @@ loop504:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop504
+	JNZ          loop508
 
-odd505:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store506
+odd509:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store510
+
+single511:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16738,13 +16890,15 @@ odd505:
 	VFMADD231PS  Z17, Z18, Z9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single511
 
-store506:
+store510:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh507
+	JZ      fresh512
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16771,7 +16925,7 @@ store506:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z9, Z9
 
-fresh507:
+fresh512:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16813,10 +16967,56 @@ rows6by2478:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd510
+	SHRQ   $0x02, R10
+	JZ     odd515
 
-loop509:
+loop514:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16864,12 +17064,14 @@ loop509:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop509
+	JNZ          loop514
 
-odd510:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store511
+odd515:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store516
+
+single517:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -16893,13 +17095,15 @@ odd510:
 	VFMADD231PS  Z17, Z18, Z11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single517
 
-store511:
+store516:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh512
+	JZ      fresh518
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16931,7 +17135,7 @@ store511:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z11, Z11
 
-fresh512:
+fresh518:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -16979,10 +17183,64 @@ rows7by2477:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd515
+	SHRQ   $0x02, R11
+	JZ     odd521
 
-loop514:
+loop520:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -17038,12 +17296,14 @@ loop514:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop514
+	JNZ          loop520
 
-odd515:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store516
+odd521:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store522
+
+single523:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -17071,13 +17331,15 @@ odd515:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single523
 
-store516:
+store522:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh517
+	JZ      fresh524
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17114,7 +17376,7 @@ store516:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z13, Z13
 
-fresh517:
+fresh524:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -17167,10 +17429,70 @@ rows8by2476:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd520
+	SHRQ   $0x02, R11
+	JZ     odd527
 
-loop519:
+loop526:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -17232,12 +17554,14 @@ loop519:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop519
+	JNZ          loop526
 
-odd520:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store521
+odd527:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store528
+
+single529:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -17268,13 +17592,15 @@ odd520:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single529
 
-store521:
+store528:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh522
+	JZ      fresh530
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17316,7 +17642,7 @@ store521:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z15, Z15
 
-fresh522:
+fresh530:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -17364,7 +17690,7 @@ narrow472:
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip524:
+strip532:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -17376,19 +17702,19 @@ strip524:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by1526
+	JEQ     rows8by1534
 	CMPQ    DI, $0x07
-	JEQ     rows7by1527
+	JEQ     rows7by1535
 	CMPQ    DI, $0x06
-	JEQ     rows6by1528
+	JEQ     rows6by1536
 	CMPQ    DI, $0x05
-	JEQ     rows5by1529
+	JEQ     rows5by1537
 	CMPQ    DI, $0x04
-	JEQ     rows4by1530
+	JEQ     rows4by1538
 	CMPQ    DI, $0x03
-	JEQ     rows3by1531
+	JEQ     rows3by1539
 	CMPQ    DI, $0x02
-	JEQ     rows2by1532
+	JEQ     rows2by1540
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -17397,10 +17723,20 @@ strip524:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
-	JZ      odd535
+	SHRQ    $0x02, R9
+	JZ      odd543
 
-loop534:
+loop542:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -17412,107 +17748,24 @@ loop534:
 	VFMADD231PS  Z16, Z17, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop534
+	JNZ          loop542
 
-odd535:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store536
+odd543:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store544
+
+single545:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z16, Z17, Z0
-	ADDQ         CX, SI
-
-store536:
-	VADDPS    Z1, Z0, Z0
-	MOVQ      ldc+80(FP), SI
-	SHLQ      $0x02, SI
-	MOVQ      accumulate+88(FP), DI
-	MOVQ      (SP), R8
-	CMPQ      R8, $0x10
-	JGE       whole537
-	SHLQ      $0x02, R8
-	SHRQ      $0x02, R8
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	TESTQ     DI, DI
-	JZ        fresh539
-	MOVQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-
-fresh539:
-	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	JMP     written538
-
-whole537:
-	TESTQ   DI, DI
-	JZ      fresh541
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z16
-	VADDPS  Z16, Z0, Z0
-
-fresh541:
-	VMOVUPS Z0, (BX)
-	ADDQ    SI, BX
-
-written538:
-	IMUL3Q $0x01, AX, SI
-	ADDQ   SI, DX
-	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
-
-rows2by1532:
-	MOVQ   DX, SI
-	LEAQ   (AX)(AX*2), DI
-	MOVQ   rowB+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+16(FP), R9
-	MOVQ   8(SP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd544
-
-loop543:
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z0
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z2
-	ADDQ         CX, SI
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z1
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop543
+	JNZ          single545
 
-odd544:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store545
-	VMOVUPS      (DI), Z16
-	ADDQ         R8, DI
-	VBROADCASTSS (SI), Z17
-	VFMADD231PS  Z16, Z17, Z0
-	VBROADCASTSS (SI)(AX*1), Z17
-	VFMADD231PS  Z16, Z17, Z2
-	ADDQ         CX, SI
-
-store545:
+store544:
 	VADDPS    Z1, Z0, Z0
-	VADDPS    Z3, Z2, Z2
 	MOVQ      ldc+80(FP), SI
 	SHLQ      $0x02, SI
 	MOVQ      accumulate+88(FP), DI
@@ -17529,14 +17782,9 @@ store545:
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
-	ADDQ      SI, DI
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z2, Z2
 
 fresh548:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	JMP     written547
 
@@ -17546,24 +17794,134 @@ whole546:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
+
+fresh550:
+	VMOVUPS Z0, (BX)
+	ADDQ    SI, BX
+
+written547:
+	IMUL3Q $0x01, AX, SI
+	ADDQ   SI, DX
+	CMPQ   24(SP), $0x00
+	JNE    strip532
+	JMP    finished533
+
+rows2by1540:
+	MOVQ   DX, SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   rowB+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+16(FP), R9
+	MOVQ   8(SP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SHRQ   $0x02, R9
+	JZ     odd553
+
+loop552:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          loop552
+
+odd553:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store554
+
+single555:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single555
+
+store554:
+	VADDPS    Z1, Z0, Z0
+	VADDPS    Z3, Z2, Z2
+	MOVQ      ldc+80(FP), SI
+	SHLQ      $0x02, SI
+	MOVQ      accumulate+88(FP), DI
+	MOVQ      (SP), R8
+	CMPQ      R8, $0x10
+	JGE       whole556
+	SHLQ      $0x02, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	TESTQ     DI, DI
+	JZ        fresh558
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VADDPS    Z16, Z0, Z0
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VADDPS    Z16, Z2, Z2
+
+fresh558:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    SI, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    SI, BX
+	JMP     written557
+
+whole556:
+	TESTQ   DI, DI
+	JZ      fresh560
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z16
+	VADDPS  Z16, Z0, Z0
 	ADDQ    SI, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z2, Z2
 
-fresh550:
+fresh560:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	ADDQ    SI, BX
 
-written547:
+written557:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows3by1531:
+rows3by1539:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -17576,10 +17934,28 @@ rows3by1531:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd553
+	SHRQ   $0x02, R9
+	JZ     odd563
 
-loop552:
+loop562:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -17599,12 +17975,14 @@ loop552:
 	VFMADD231PS  Z16, Z17, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop552
+	JNZ          loop562
 
-odd553:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store554
+odd563:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store564
+
+single565:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -17614,8 +17992,10 @@ odd553:
 	VBROADCASTSS (SI)(AX*2), Z17
 	VFMADD231PS  Z16, Z17, Z4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single565
 
-store554:
+store564:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -17624,14 +18004,14 @@ store554:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole555
+	JGE       whole566
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh557
+	JZ        fresh568
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -17642,18 +18022,18 @@ store554:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z4, Z4
 
-fresh557:
+fresh568:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z4, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written556
+	JMP     written567
 
-whole555:
+whole566:
 	TESTQ   DI, DI
-	JZ      fresh559
+	JZ      fresh570
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17664,7 +18044,7 @@ whole555:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z4, Z4
 
-fresh559:
+fresh570:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -17672,14 +18052,14 @@ fresh559:
 	VMOVUPS Z4, (BX)
 	ADDQ    SI, BX
 
-written556:
+written567:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows4by1530:
+rows4by1538:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -17695,10 +18075,34 @@ rows4by1530:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd562
+	SHRQ   $0x02, R10
+	JZ     odd573
 
-loop561:
+loop572:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -17724,12 +18128,14 @@ loop561:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop561
+	JNZ          loop572
 
-odd562:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store563
+odd573:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store574
+
+single575:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -17742,8 +18148,10 @@ odd562:
 	VFMADD231PS  Z16, Z17, Z6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single575
 
-store563:
+store574:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -17753,14 +18161,14 @@ store563:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole564
+	JGE       whole576
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh566
+	JZ        fresh578
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -17774,7 +18182,7 @@ store563:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z6, Z6
 
-fresh566:
+fresh578:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -17783,11 +18191,11 @@ fresh566:
 	ADDQ    SI, BX
 	VMOVUPS Z6, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written565
+	JMP     written577
 
-whole564:
+whole576:
 	TESTQ   DI, DI
-	JZ      fresh568
+	JZ      fresh580
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17801,7 +18209,7 @@ whole564:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z6, Z6
 
-fresh568:
+fresh580:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -17811,14 +18219,14 @@ fresh568:
 	VMOVUPS Z6, (BX)
 	ADDQ    SI, BX
 
-written565:
+written577:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows5by1529:
+rows5by1537:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -17836,10 +18244,38 @@ rows5by1529:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd571
+	SHRQ   $0x02, R10
+	JZ     odd583
 
-loop570:
+loop582:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -17869,12 +18305,14 @@ loop570:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop570
+	JNZ          loop582
 
-odd571:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store572
+odd583:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store584
+
+single585:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -17889,8 +18327,10 @@ odd571:
 	VFMADD231PS  Z16, Z17, Z8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single585
 
-store572:
+store584:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -17901,14 +18341,14 @@ store572:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole573
+	JGE       whole586
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh575
+	JZ        fresh588
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -17925,7 +18365,7 @@ store572:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z8, Z8
 
-fresh575:
+fresh588:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -17936,11 +18376,11 @@ fresh575:
 	ADDQ    SI, BX
 	VMOVUPS Z8, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written574
+	JMP     written587
 
-whole573:
+whole586:
 	TESTQ   DI, DI
-	JZ      fresh577
+	JZ      fresh590
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17957,7 +18397,7 @@ whole573:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z8, Z8
 
-fresh577:
+fresh590:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -17969,14 +18409,14 @@ fresh577:
 	VMOVUPS Z8, (BX)
 	ADDQ    SI, BX
 
-written574:
+written587:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows6by1528:
+rows6by1536:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -17996,10 +18436,42 @@ rows6by1528:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd580
+	SHRQ   $0x02, R10
+	JZ     odd593
 
-loop579:
+loop592:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -18033,12 +18505,14 @@ loop579:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop579
+	JNZ          loop592
 
-odd580:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store581
+odd593:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store594
+
+single595:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -18055,8 +18529,10 @@ odd580:
 	VFMADD231PS  Z16, Z17, Z10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single595
 
-store581:
+store594:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -18068,14 +18544,14 @@ store581:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole582
+	JGE       whole596
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh584
+	JZ        fresh598
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -18095,7 +18571,7 @@ store581:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z10, Z10
 
-fresh584:
+fresh598:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -18108,11 +18584,11 @@ fresh584:
 	ADDQ    SI, BX
 	VMOVUPS Z10, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written583
+	JMP     written597
 
-whole582:
+whole596:
 	TESTQ   DI, DI
-	JZ      fresh586
+	JZ      fresh600
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -18132,7 +18608,7 @@ whole582:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z10, Z10
 
-fresh586:
+fresh600:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -18146,14 +18622,14 @@ fresh586:
 	VMOVUPS Z10, (BX)
 	ADDQ    SI, BX
 
-written583:
+written597:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows7by1527:
+rows7by1535:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -18176,10 +18652,48 @@ rows7by1527:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd589
+	SHRQ   $0x02, R11
+	JZ     odd603
 
-loop588:
+loop602:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -18219,12 +18733,14 @@ loop588:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop588
+	JNZ          loop602
 
-odd589:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store590
+odd603:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store604
+
+single605:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -18244,8 +18760,10 @@ odd589:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single605
 
-store590:
+store604:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -18258,14 +18776,14 @@ store590:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole591
+	JGE       whole606
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh593
+	JZ        fresh608
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -18288,7 +18806,7 @@ store590:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z12, Z12
 
-fresh593:
+fresh608:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -18303,11 +18821,11 @@ fresh593:
 	ADDQ    SI, BX
 	VMOVUPS Z12, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written592
+	JMP     written607
 
-whole591:
+whole606:
 	TESTQ   DI, DI
-	JZ      fresh595
+	JZ      fresh610
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -18330,7 +18848,7 @@ whole591:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z12, Z12
 
-fresh595:
+fresh610:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -18346,14 +18864,14 @@ fresh595:
 	VMOVUPS Z12, (BX)
 	ADDQ    SI, BX
 
-written592:
+written607:
 	IMUL3Q $0x07, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
-	JMP    finished525
+	JNE    strip532
+	JMP    finished533
 
-rows8by1526:
+rows8by1534:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -18378,10 +18896,52 @@ rows8by1526:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd598
+	SHRQ   $0x02, R11
+	JZ     odd613
 
-loop597:
+loop612:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z14
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -18425,12 +18985,14 @@ loop597:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop597
+	JNZ          loop612
 
-odd598:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store599
+odd613:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store614
+
+single615:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -18452,8 +19014,10 @@ odd598:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single615
 
-store599:
+store614:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -18467,14 +19031,14 @@ store599:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole600
+	JGE       whole616
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh602
+	JZ        fresh618
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -18500,7 +19064,7 @@ store599:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z14, Z14
 
-fresh602:
+fresh618:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -18517,11 +19081,11 @@ fresh602:
 	ADDQ    SI, BX
 	VMOVUPS Z14, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written601
+	JMP     written617
 
-whole600:
+whole616:
 	TESTQ   DI, DI
-	JZ      fresh604
+	JZ      fresh620
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -18547,7 +19111,7 @@ whole600:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z14, Z14
 
-fresh604:
+fresh620:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -18565,13 +19129,13 @@ fresh604:
 	VMOVUPS Z14, (BX)
 	ADDQ    SI, BX
 
-written601:
+written617:
 	IMUL3Q $0x08, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip524
+	JNE    strip532
 
-finished525:
+finished533:
 	MOVQ 8(SP), DX
 	ADDQ $0x40, DX
 	MOVQ DX, 8(SP)
@@ -18592,7 +19156,7 @@ TEXT ·transposeRowsAVX512(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows606:
+rows622:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -18636,7 +19200,7 @@ rows606:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks607:
+blocks623:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -18681,22 +19245,22 @@ blocks607:
 	ADDQ        $+1024, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last608
+	JLE         last624
 	CMPQ        R15, $0x08
-	JGE         blocks607
+	JGE         blocks623
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x80, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks607
+	JMP         blocks623
 
-last608:
+last624:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows606
+	JG   rows622
 	VZEROUPPER
 	RET
 
@@ -18712,10 +19276,10 @@ TEXT ·attentionSoftmaxAVX512(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Z0
 	TESTQ        CX, CX
-	JNZ          biased610
+	JNZ          biased626
 	MOVQ         rows+0(FP), CX
 
-row611:
+row627:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -18723,13 +19287,13 @@ row611:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some612
+	JGT     some628
 	XORQ    DI, DI
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next614
+	JMP     next630
 
-some612:
+some628:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R8, R8
@@ -18738,9 +19302,9 @@ some612:
 	MOVQ    R10, R9
 	ANDQ    $-128, R9
 	CMPQ    R8, R9
-	JGE     done616
+	JGE     done632
 
-loop615:
+loop631:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
@@ -18749,25 +19313,25 @@ loop615:
 	VMAXPS  Z7, Z6, Z6
 	ADDQ    $+128, R8
 	CMPQ    R8, R9
-	JLT     loop615
+	JLT     loop631
 
-done616:
+done632:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done618
+	JGE  done634
 
-loop617:
+loop633:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop617
+	JLT     loop633
 
-done618:
+done634:
 	SUBQ      R8, R10
-	JZ        done619
+	JZ        done635
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -18776,7 +19340,7 @@ done618:
 	VMULPS    Z7, Z0, Z7
 	VMAXPS    Z7, Z1, K1, Z1
 
-done619:
+done635:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -18791,11 +19355,11 @@ done619:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R8
 	TESTQ         R8, R8
-	JZ            again620
+	JZ            again636
 	VPXORD        Z4, Z4, Z4
-	JMP           have621
+	JMP           have637
 
-again620:
+again636:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -18820,7 +19384,7 @@ again620:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have621:
+have637:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -18828,9 +19392,9 @@ have621:
 	MOVQ   R10, R9
 	ANDQ   $-128, R9
 	CMPQ   R8, R9
-	JGE    done623
+	JGE    done639
 
-loop622:
+loop638:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -18877,15 +19441,15 @@ loop622:
 	VMOVUPS      Z6, 64(AX)(R8*1)
 	ADDQ         $+128, R8
 	CMPQ         R8, R9
-	JLT          loop622
+	JLT          loop638
 
-done623:
+done639:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done625
+	JGE  done641
 
-loop624:
+loop640:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -18910,11 +19474,11 @@ loop624:
 	VMOVUPS      Z6, (AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop624
+	JLT          loop640
 
-done625:
+done641:
 	SUBQ         R8, R10
-	JZ           done626
+	JZ           done642
 	SHRQ         $0x02, R10
 	MOVQ         $-1, R9
 	BZHIQ        R10, R9, R9
@@ -18943,7 +19507,7 @@ done625:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R8*1)
 
-done626:
+done642:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -18956,20 +19520,20 @@ done626:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next614:
+next630:
 	MOVQ   n+8(FP), R8
 	LEAQ   15(DI), DI
 	ANDQ   $-16, DI
 	VPXORD Z5, Z5, Z5
 
-clear627:
+clear643:
 	CMPQ    DI, R8
-	JGE     cleared628
+	JGE     cleared644
 	VMOVUPS Z5, (AX)(DI*4)
 	ADDQ    $0x10, DI
-	JMP     clear627
+	JMP     clear643
 
-cleared628:
+cleared644:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -18977,14 +19541,14 @@ cleared628:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row611
+	JNZ  row627
 	VZEROUPPER
 	RET
 
-biased610:
+biased626:
 	MOVQ rows+0(FP), DI
 
-row629:
+row645:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -18992,13 +19556,13 @@ row629:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some630
+	JGT     some646
 	XORQ    R8, R8
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next632
+	JMP     next648
 
-some630:
+some646:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R9, R9
@@ -19007,9 +19571,9 @@ some630:
 	MOVQ    R11, R10
 	ANDQ    $-128, R10
 	CMPQ    R9, R10
-	JGE     done634
+	JGE     done650
 
-loop633:
+loop649:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
@@ -19020,26 +19584,26 @@ loop633:
 	VMAXPS      Z7, Z6, Z6
 	ADDQ        $+128, R9
 	CMPQ        R9, R10
-	JLT         loop633
+	JLT         loop649
 
-done634:
+done650:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done636
+	JGE  done652
 
-loop635:
+loop651:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, Z1
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop635
+	JLT         loop651
 
-done636:
+done652:
 	SUBQ        R9, R11
-	JZ          done637
+	JZ          done653
 	SHRQ        $0x02, R11
 	MOVQ        $-1, R10
 	BZHIQ       R11, R10, R10
@@ -19049,7 +19613,7 @@ done636:
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, K1, Z1
 
-done637:
+done653:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -19064,11 +19628,11 @@ done637:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R9
 	TESTQ         R9, R9
-	JZ            again638
+	JZ            again654
 	VPXORD        Z4, Z4, Z4
-	JMP           have639
+	JMP           have655
 
-again638:
+again654:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -19093,7 +19657,7 @@ again638:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have639:
+have655:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -19101,9 +19665,9 @@ have639:
 	MOVQ   R11, R10
 	ANDQ   $-128, R10
 	CMPQ   R9, R10
-	JGE    done641
+	JGE    done657
 
-loop640:
+loop656:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -19154,15 +19718,15 @@ loop640:
 	VMOVUPS      Z6, 64(AX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
-	JLT          loop640
+	JLT          loop656
 
-done641:
+done657:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done643
+	JGE  done659
 
-loop642:
+loop658:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -19189,11 +19753,11 @@ loop642:
 	VMOVUPS      Z6, (AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop642
+	JLT          loop658
 
-done643:
+done659:
 	SUBQ         R9, R11
-	JZ           done644
+	JZ           done660
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -19224,7 +19788,7 @@ done643:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R9*1)
 
-done644:
+done660:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -19237,20 +19801,20 @@ done644:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next632:
+next648:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(R8), R8
 	ANDQ   $-16, R8
 	VPXORD Z5, Z5, Z5
 
-clear645:
+clear661:
 	CMPQ    R8, R9
-	JGE     cleared646
+	JGE     cleared662
 	VMOVUPS Z5, (AX)(R8*4)
 	ADDQ    $0x10, R8
-	JMP     clear645
+	JMP     clear661
 
-cleared646:
+cleared662:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -19261,7 +19825,7 @@ cleared646:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row629
+	JNZ  row645
 	VZEROUPPER
 	RET
 
@@ -19279,12 +19843,12 @@ TEXT ·attentionGradAVX512(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Z0
 	TESTQ        BX, BX
-	JNZ          learned648
+	JNZ          learned664
 	TESTQ        DX, DX
-	JNZ          biased647
+	JNZ          biased663
 	MOVQ         rows+0(FP), DX
 
-row649:
+row665:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -19292,11 +19856,11 @@ row649:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some650
+	JGT     some666
 	XORQ    BX, BX
-	JMP     none651
+	JMP     none667
 
-some650:
+some666:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -19306,9 +19870,9 @@ some650:
 	MOVQ         R11, R10
 	ANDQ         $-64, R10
 	CMPQ         R9, R10
-	JGE          done653
+	JGE          done669
 
-loop652:
+loop668:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -19338,11 +19902,11 @@ loop652:
 	VMOVUPS      Z4, (CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop652
+	JLT          loop668
 
-done653:
+done669:
 	SUBQ         R9, R11
-	JZ           done654
+	JZ           done670
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -19376,22 +19940,22 @@ done653:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R9*1)
 
-done654:
-none651:
+done670:
+none667:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(BX), BX
 	ANDQ   $-16, BX
 	VPXORD Z8, Z8, Z8
 
-clear655:
+clear671:
 	CMPQ    BX, R9
-	JGE     cleared656
+	JGE     cleared672
 	VMOVUPS Z8, (AX)(BX*4)
 	VMOVUPS Z8, (CX)(BX*4)
 	ADDQ    $0x10, BX
-	JMP     clear655
+	JMP     clear671
 
-cleared656:
+cleared672:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -19402,14 +19966,14 @@ cleared656:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row649
+	JNZ  row665
 	VZEROUPPER
 	RET
 
-biased647:
+biased663:
 	MOVQ rows+0(FP), BX
 
-row657:
+row673:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -19417,11 +19981,11 @@ row657:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some658
+	JGT     some674
 	XORQ    R9, R9
-	JMP     none659
+	JMP     none675
 
-some658:
+some674:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -19431,9 +19995,9 @@ some658:
 	MOVQ         R12, R11
 	ANDQ         $-64, R11
 	CMPQ         R10, R11
-	JGE          done661
+	JGE          done677
 
-loop660:
+loop676:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -19465,11 +20029,11 @@ loop660:
 	VMOVUPS      Z4, (CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop660
+	JLT          loop676
 
-done661:
+done677:
 	SUBQ         R10, R12
-	JZ           done662
+	JZ           done678
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -19505,22 +20069,22 @@ done661:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R10*1)
 
-done662:
-none659:
+done678:
+none675:
 	MOVQ   n+8(FP), R10
 	LEAQ   15(R9), R9
 	ANDQ   $-16, R9
 	VPXORD Z6, Z6, Z6
 
-clear663:
+clear679:
 	CMPQ    R9, R10
-	JGE     cleared664
+	JGE     cleared680
 	VMOVUPS Z6, (AX)(R9*4)
 	VMOVUPS Z6, (CX)(R9*4)
 	ADDQ    $0x10, R9
-	JMP     clear663
+	JMP     clear679
 
-cleared664:
+cleared680:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -19534,14 +20098,14 @@ cleared664:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row657
+	JNZ  row673
 	VZEROUPPER
 	RET
 
-learned648:
+learned664:
 	MOVQ rows+0(FP), R9
 
-row665:
+row681:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -19549,11 +20113,11 @@ row665:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some666
+	JGT     some682
 	XORQ    R10, R10
-	JMP     none667
+	JMP     none683
 
-some666:
+some682:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -19563,9 +20127,9 @@ some666:
 	MOVQ         R13, R12
 	ANDQ         $-64, R12
 	CMPQ         R11, R12
-	JGE          done669
+	JGE          done685
 
-loop668:
+loop684:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -19600,11 +20164,11 @@ loop668:
 	VMOVUPS      Z4, (CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop668
+	JLT          loop684
 
-done669:
+done685:
 	SUBQ         R11, R13
-	JZ           done670
+	JZ           done686
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -19643,22 +20207,22 @@ done669:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R11*1)
 
-done670:
-none667:
+done686:
+none683:
 	MOVQ   n+8(FP), R11
 	LEAQ   15(R10), R10
 	ANDQ   $-16, R10
 	VPXORD Z6, Z6, Z6
 
-clear671:
+clear687:
 	CMPQ    R10, R11
-	JGE     cleared672
+	JGE     cleared688
 	VMOVUPS Z6, (AX)(R10*4)
 	VMOVUPS Z6, (CX)(R10*4)
 	ADDQ    $0x10, R10
-	JMP     clear671
+	JMP     clear687
 
-cleared672:
+cleared688:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -19675,7 +20239,7 @@ cleared672:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row665
+	JNZ  row681
 	VZEROUPPER
 	RET
 
@@ -19688,7 +20252,7 @@ TEXT ·rowDotsAVX512(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row673:
+row689:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   DI, DI
@@ -19697,9 +20261,9 @@ row673:
 	MOVQ   R9, R8
 	ANDQ   $-128, R8
 	CMPQ   DI, R8
-	JGE    done675
+	JGE    done691
 
-loop674:
+loop690:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
@@ -19708,25 +20272,25 @@ loop674:
 	VFMADD231PS Z3, Z2, Z1
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop674
+	JLT         loop690
 
-done675:
+done691:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done677
+	JGE  done693
 
-loop676:
+loop692:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop676
+	JLT         loop692
 
-done677:
+done693:
 	SUBQ        DI, R9
-	JZ          done678
+	JZ          done694
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -19735,7 +20299,7 @@ done677:
 	VMOVUPS.Z   (DX)(DI*1), K1, Z3
 	VFMADD231PS Z3, Z2, Z0
 
-done678:
+done694:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y2
@@ -19754,7 +20318,7 @@ done678:
 	ADDQ          DI, DX
 	ADDQ          $0x04, BX
 	DECQ          SI
-	JNZ           row673
+	JNZ           row689
 	VZEROUPPER
 	RET
 
@@ -19766,7 +20330,7 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row679:
+row695:
 	VBROADCASTSS (DX), Z0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -19774,9 +20338,9 @@ row679:
 	MOVQ         R8, DI
 	ANDQ         $-128, DI
 	CMPQ         SI, DI
-	JGE          done681
+	JGE          done697
 
-loop680:
+loop696:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
@@ -19785,25 +20349,25 @@ loop680:
 	VMOVUPS Z1, 64(CX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, DI
-	JLT     loop680
+	JLT     loop696
 
-done681:
+done697:
 	MOVQ R8, DI
 	ANDQ $-64, DI
 	CMPQ SI, DI
-	JGE  done683
+	JGE  done699
 
-loop682:
+loop698:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop682
+	JLT     loop698
 
-done683:
+done699:
 	SUBQ      SI, R8
-	JZ        done684
+	JZ        done700
 	SHRQ      $0x02, R8
 	MOVQ      $-1, DI
 	BZHIQ     R8, DI, DI
@@ -19812,13 +20376,13 @@ done683:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(SI*1)
 
-done684:
+done700:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row679
+	JNZ  row695
 	VZEROUPPER
 	RET
 
@@ -19853,7 +20417,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop685:
+loop701:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -19903,6 +20467,6 @@ loop685:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop685
+	JNZ         loop701
 	VZEROUPPER
 	RET
