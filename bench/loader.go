@@ -120,7 +120,7 @@ func (s Series) rate(n float64) Summary {
 // Files of one round: more where they are small, so that a round can be timed.
 const (
 	fewFiles  = 200
-	manyFiles = 2000
+	manyFiles = 600
 	smallSide = 64
 )
 
