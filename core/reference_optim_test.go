@@ -17,7 +17,7 @@ func TestReference(t *testing.T) {
 			if filepath.Ext(path) != ".safetensors" {
 				t.Fatalf("%s: no test knows how to read this file", path)
 			}
-			c := golden.Open(t, path)
+			c := golden.Whole(t, path)
 			switch {
 			case c.Meta["objective"] == "optim":
 				optimizers(t, c)
@@ -54,6 +54,13 @@ func optimizers(t *testing.T, c *golden.Case) {
 	if len(config) == 0 {
 		t.Fatal("the config has no entries")
 	}
+	for name := range config { // read by the subtests, of which a run may choose some
+		for _, p := range c.Names("param.") {
+			p = strings.TrimPrefix(p, "param.")
+			c.Beside("param."+p, "grad."+p, "out."+name+"."+p)
+		}
+	}
+	c.Beside("out.global_grad_norm")
 	for name, raw := range config {
 		t.Run(name, func(t *testing.T) {
 			var o optimizerConfig
@@ -260,6 +267,10 @@ func schedules(t *testing.T, c *golden.Case) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&config); err != nil {
 		t.Fatal(err)
+	}
+	c.ConfigInto(t, &config)
+	for name := range config { // read by the subtests, of which a run may choose some
+		c.Beside(name)
 	}
 	for _, name := range c.Names("out.") {
 		if _, ok := config[name]; !ok {

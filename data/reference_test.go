@@ -8,9 +8,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +26,7 @@ import (
 func TestReference(t *testing.T) {
 	for _, path := range golden.Files(t, "augment") {
 		t.Run(golden.Name(path), func(t *testing.T) {
-			c := golden.Open(t, path)
+			c := golden.Whole(t, path)
 			switch c.Meta["objective"] {
 			case "augment":
 				checkOperations(t, c)
@@ -64,6 +64,7 @@ type operation struct {
 func checkOperations(t *testing.T, c *golden.Case) {
 	var ops map[string]json.RawMessage
 	strict(t, c.Config, &ops)
+	c.ConfigInto(t, &ops)
 	parsed := map[string]operation{}
 	for name, raw := range ops {
 		var op operation
@@ -247,10 +248,16 @@ type sampling struct {
 func checkSampling(t *testing.T, c *golden.Case) {
 	var entries map[string]sampling
 	strict(t, c.Config, &entries)
+	c.ConfigInto(t, &entries)
 	if len(entries) == 0 {
 		t.Fatal("no entries in config")
 	}
 	for name, s := range entries {
+		for _, draws := range c.Names("out." + name + ".first") { // of another random generator
+			if _, err := strconv.Atoi(strings.TrimPrefix(draws, "out."+name+".first")); err == nil {
+				c.Beside(draws)
+			}
+		}
 		rng := rand.New(rand.NewPCG(1, 2))
 		draws := map[string][]float64{}
 		var area, logAspect []float64
@@ -403,7 +410,10 @@ type cropFigures struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 // TestReferenceRecipe holds the crops that MAE's view draws through a loader
 // against the statistics of the original code.
 func TestReferenceRecipe(t *testing.T) {
-	path := filepath.Join(golden.Folder(t), "mae", "augmentation.json")
+	path, ok := golden.File(t, "mae", "augmentation.json")
+	if !ok {
+		return
+	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func TestReference(t *testing.T) {
 	for _, objective := range []string{"knn", "linprobe"} {
 		for _, path := range golden.Files(t, objective) {
 			t.Run(golden.Name(path), func(t *testing.T) {
-				c := golden.Open(t, path)
+				c := golden.Whole(t, path)
 				if got := c.Meta["objective"]; got != objective {
 					t.Fatalf("%s: objective %q in a folder of %s", path, got, objective)
 				}
@@ -46,6 +46,7 @@ func strictConfig(t *testing.T, c *golden.Case, v any) {
 	if err := d.Decode(v); err != nil {
 		t.Fatalf("%s: config %s: %v", c.Path, c.Config, err)
 	}
+	c.ConfigInto(t, v)
 }
 
 func labels(t *testing.T, c *golden.Case, name string) []int32 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -15,36 +16,68 @@ import (
 	"github.com/vittool/vittool/core"
 )
 
+// The variables that say where test data lie. A relative path counts from the root
+// of the repository: each package's tests run in a folder of their own.
+const (
+	referenceEnv = "VITTOOL_REFERENCE"
+	sharedEnv    = "VITTOOL_SHARED"
+)
+
+// kinds are the folders of cases that the tests of this repository read.
+var kinds = []string{"vit", "mae", "dino", "beit", "sit", "mocov3", "optim", "augment", "knn", "linprobe"}
+
 // Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside
 // $VITTOOL_SHARED (default: "shared" beside the repository), or, where that does
 // not exist, testdata/reference of the repository with the smallest case of each
-// kind. With CI=true a missing folder fails the test rather than shrinking it.
+// kind. A folder that was named and is missing, or holds no case, fails the test,
+// and with CI=true so does a missing default: nothing is tested less in silence.
 func Folder(t testing.TB) string {
 	t.Helper()
 	root := Repository(t)
-	folder := os.Getenv("VITTOOL_REFERENCE")
-	if folder == "" {
-		folder = filepath.Join(Shared(t), "reference")
+	folder := named(t, referenceEnv)
+	if folder != "" {
+		if !slices.ContainsFunc(kinds, func(kind string) bool { return len(filesIn(filepath.Join(folder, kind))) > 0 }) {
+			t.Fatalf("%s: %s holds no case: none of its folders is called %s", referenceEnv, folder, strings.Join(kinds, ", "))
+		}
+		return folder
 	}
+	folder = filepath.Join(Shared(t), "reference")
 	if isDirectory(folder) {
 		return folder
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("the reference folder %s is missing: set VITTOOL_REFERENCE", folder)
+	if os.Getenv("CI") == "true" || os.Getenv(sharedEnv) != "" {
+		t.Fatalf("the reference folder %s is missing: set %s", folder, referenceEnv)
 	}
 	own := filepath.Join(root, "testdata", "reference")
 	if !isDirectory(own) {
-		t.Fatalf("neither %s nor %s exists: set VITTOOL_REFERENCE", folder, own)
+		t.Fatalf("neither %s nor %s exists: set %s", folder, own, referenceEnv)
 	}
 	return own
 }
 
+// named returns the folder that a variable names, "" when it is not set. A folder
+// that is not there fails the test.
+func named(t testing.TB, variable string) string {
+	t.Helper()
+	folder := os.Getenv(variable)
+	if folder == "" {
+		return ""
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(Repository(t), folder)
+	}
+	if !isDirectory(folder) {
+		t.Fatalf("%s=%s: there is no folder %s (a relative path counts from the folder of go.mod)", variable, os.Getenv(variable), folder)
+	}
+	return folder
+}
+
 // Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared"
-// beside the repository. It need not exist; see SharedExists.
+// beside the repository. The latter need not exist; see SharedExists.
 func Shared(t testing.TB) string {
 	t.Helper()
-	if s := os.Getenv("VITTOOL_SHARED"); s != "" {
-		return s
+	if folder := named(t, sharedEnv); folder != "" {
+		return folder
 	}
 	return filepath.Join(filepath.Dir(Repository(t)), "shared")
 }
@@ -57,7 +90,7 @@ func SharedExists(t testing.TB) bool {
 		return true
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("the shared folder %s is missing: set VITTOOL_SHARED", Shared(t))
+		t.Fatalf("the shared folder %s is missing: set %s", Shared(t), sharedEnv)
 	}
 	return false
 }
@@ -87,23 +120,49 @@ func isDirectory(path string) bool {
 }
 
 // Files lists every file of an objective's folder, such as "mae", sorted:
-// .safetensors cases and .json statistics. A folder that is missing or empty
-// fails the test.
+// .safetensors cases and .json statistics. The folder may be missing where
+// somebody chose the cases, with $VITTOOL_REFERENCE; the test says so then. The
+// folders that come with the project hold every kind.
 func Files(t testing.TB, objective string) []string {
 	t.Helper()
 	folder := filepath.Join(Folder(t), objective)
+	files := filesIn(folder)
+	if len(files) == 0 {
+		missing(t, folder)
+	}
+	return files
+}
+
+// File returns one file of the reference folder by its path in it. Like a kind in
+// [Files], it may be missing from a folder that was chosen; ok is false then.
+func File(t testing.TB, elem ...string) (path string, ok bool) {
+	t.Helper()
+	path = filepath.Join(append([]string{Folder(t)}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		missing(t, path)
+		return path, false
+	}
+	return path, true
+}
+
+func missing(t testing.TB, path string) {
+	t.Helper()
+	if os.Getenv(referenceEnv) == "" {
+		t.Fatalf("the reference folder is not whole: there is no %s", path)
+	}
+	t.Logf("no case of this kind: there is no %s", path)
+}
+
+func filesIn(folder string) []string {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		t.Fatalf("reference of %s: %v", objective, err)
+		return nil // the caller says what is missing
 	}
 	var files []string
 	for _, e := range entries {
 		if !e.IsDir() {
 			files = append(files, filepath.Join(folder, e.Name()))
 		}
-	}
-	if len(files) == 0 {
-		t.Fatalf("the reference folder %s is empty", folder)
 	}
 	sort.Strings(files)
 	return files
@@ -137,6 +196,7 @@ type Case struct {
 	ill       map[string]bool
 	zero      map[string][][2]int // parameter -> rows whose gradient is zero in theory
 	group     map[string]float64  // CNN rule: R_G per group
+	uses      uses
 }
 
 // Open reads a case. What cannot be read fails the test.
@@ -164,14 +224,22 @@ func Open(t testing.TB, path string) *Case {
 			t.Fatalf("%s: config: %v", path, err)
 		}
 	}
+	for name := range c.deviation {
+		c.Tensor(t, name)
+	}
+	for _, name := range ill {
+		c.Tensor(t, name)
+	}
 	for _, raw := range config.Zero {
 		var name string
 		var first, end int
 		if err := json.Unmarshal(raw, &[]any{&name, &first, &end}); err != nil {
 			t.Fatalf("%s: known_zero_grads %s: %v", path, raw, err)
 		}
+		c.checkZero(t, name, first, end)
 		c.zero[name] = append(c.zero[name], [2]int{first, end})
 	}
+	c.uses.add(config)
 	c.group = map[string]float64{}
 	for name, d := range c.deviation {
 		if !c.ill[name] {
@@ -197,6 +265,7 @@ func (c *Case) ConfigInto(t testing.TB, v any) {
 	if err := json.Unmarshal(c.Config, v); err != nil {
 		t.Fatalf("%s: config: %v", c.Path, err)
 	}
+	c.uses.add(v)
 }
 
 // Has tells whether the case holds a tensor of that name.
@@ -223,6 +292,7 @@ func (c *Case) Tensor(t testing.TB, name string) core.Tensor {
 	if !ok {
 		t.Fatalf("%s: no tensor %q", c.Path, name)
 	}
+	c.uses.read(name)
 	return x
 }
 

@@ -22,7 +22,7 @@ import (
 
 // beitConfig is what the reference says of a case.
 type beitConfig struct {
-	caseConfig
+	networkConfig
 	HeadDim    *int     `json:"attn_head_dim"`
 	Vocabulary int      `json:"vocab"`
 	LayerScale *float64 `json:"layer_scale_init"`
@@ -237,7 +237,7 @@ func (m *beitModel) load(t *testing.T, c *golden.Case) {
 // step shows images, masks and token ids to the model and runs it.
 func (m *beitModel) step(t *testing.T, images []float32, masks []byte, ids []int64) {
 	t.Helper()
-	copy(m.View("image"), images)
+	fillView(t, m.View("image"), images)
 	pixels := m.View("tokens")
 	cells := len(ids) / m.Batch
 	for i, id := range ids {
@@ -280,12 +280,15 @@ func beitCase(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
 	}
 	m := newBEiT(t, cfg, images.Shape[1], 1)
+	rows, cols := m.Student.Config.Grid()
+	c.Fixed(t, map[string]any{"grid": []int{rows, cols}})
 	readsAll(t, c, "param.", "buffer.", "input.images", "input.mask", "input.token_ids", "out.", "loss", "f64.mlm_acc", "grad.",
 		"traj.input.images.", "traj.input.mask.", "traj.input.token_ids.", "traj.param.", "traj.losses", "traj.lr", "traj.wd", "traj.grad_norm")
 	m.load(t, c)
 	masks := c.U8(t, "input.mask")
 	m.step(t, c.F32(t, "input.images"), masks, c.I64(t, "input.token_ids"))
 
+	requireOutputs(t, c, m.out, "out.labels", "out.logits_masked")
 	for _, name := range c.Names("out.") {
 		switch name {
 		case "out.labels":
@@ -300,7 +303,6 @@ func beitCase(t *testing.T, c *golden.Case) {
 			c.Compare(t, golden.ViT, name, m.out[name].Value())
 		}
 	}
-	rows, cols := m.Student.Config.Grid()
 	index, _ := vit.RelativePositions(rows, cols)
 	for _, name := range c.Names("buffer.") {
 		compareInts(t, c, name, index)
@@ -606,6 +608,11 @@ func dalleEncoder(t *testing.T, c *golden.Case) {
 		Batch      int       `json:"batch"`
 	}
 	c.ConfigInto(t, &cfg)
+	c.Describes("min_top2_margin")
+	c.Fixed(t, map[string]any{"group_count": 4, "logit_laplace_eps": .1})
+	if s := c.Tensor(t, "input.images").Shape; !s.Equal(core.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W}) {
+		t.Fatalf("%s: input.images is %v, the config says %d of %d×%d", c, s, cfg.Batch, cfg.Size.H, cfg.Size.W)
+	}
 	readsAll(t, c, "param.", "input.images", "out.")
 	var tensors []core.Tensor
 	shapes := map[string][]int{}
@@ -669,6 +676,7 @@ func dalleEncoder(t *testing.T, c *golden.Case) {
 	if err := m.Run(); err != nil {
 		t.Fatal(err)
 	}
+	requireOutputs(t, c, out, "out.tokens", "out.mapped")
 	for _, name := range c.Names("out.") {
 		switch {
 		case name == "out.tokens":

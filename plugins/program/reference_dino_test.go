@@ -22,7 +22,7 @@ import (
 
 // dinoConfig is what the reference says of a case of DINO beyond the network.
 type dinoConfig struct {
-	caseConfig
+	networkConfig
 	GlobalSize      int             `json:"global_size"`
 	LocalSize       int             `json:"local_size"`
 	Locals          int             `json:"n_local"`
@@ -307,6 +307,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	m.load(t, c)
 	m.step(t, c, "", 0)
 
+	requireOutputs(t, c, m.out)
 	for _, name := range c.Names("out.") {
 		if m.out[name] == nil {
 			t.Errorf("%s: there is no test for %s", c, name)

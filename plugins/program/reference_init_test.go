@@ -172,8 +172,12 @@ func TestSchemes(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.folder, func(t *testing.T) {
+			path, ok := golden.File(t, tc.folder, "init_stats.json")
+			if !ok {
+				return
+			}
 			var stats initStats
-			golden.ReadJSON(t, golden.Folder(t)+"/"+tc.folder+"/init_stats.json", &stats)
+			golden.ReadJSON(t, path, &stats)
 			c := stats.caseConfig(t).vit(3, vit.PosLearned)
 			tc.change(&c)
 			pooled, compared := map[string][]float64{}, 0

@@ -144,8 +144,11 @@ func (m *maeModel) load(t *testing.T, c *golden.Case) {
 // step fills the inputs: images, and the keep lists that the noise means.
 func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 	t.Helper()
-	copy(m.View(m.Plan.GetViews()[0].GetName()), images)
-	patches := len(noise) / m.Batch
+	fillView(t, m.View(m.Plan.GetViews()[0].GetName()), images)
+	patches := m.Student.Config.Patches()
+	if len(noise) != m.Batch*patches {
+		t.Fatalf("the case has noise for %d patches and the network %d images of %d", len(noise), m.Batch, patches)
+	}
 	for b := range m.Batch {
 		row := make([]float64, patches)
 		for i := range row {
@@ -209,6 +212,7 @@ func maeCase(t *testing.T, c *golden.Case) {
 	noise := c.F32(t, "input.noise")
 	keep := m.step(t, c.F32(t, "input.images"), noise)
 
+	requireOutputs(t, c, m.out, "out.ids_keep", "out.ids_restore", "out.mask")
 	for _, name := range c.Names("out.") {
 		switch name {
 		case "out.ids_keep":
@@ -329,6 +333,7 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 func proceduralMAE(t *testing.T, c *golden.Case) {
 	var cfg caseConfig
 	c.ConfigInto(t, &cfg)
+	c.Describes("arch", "formula")
 	if cfg.Sample == nil || cfg.EncoderToken == nil || cfg.DecoderToken == nil {
 		t.Fatalf("%s: the config does not say which tokens to sample", c)
 	}
@@ -366,6 +371,10 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	for k, v := range cfg.blockSummary(m.dec, *cfg.Sample, *cfg.DecoderToken) {
 		got["out.dec_block_"+k] = v
 	}
+	for name := range got {
+		c.Require(t, name)
+	}
+	c.Require(t, "out.ids_restore")
 	for _, name := range c.Names("out.") {
 		switch {
 		case name == "out.ids_restore":

@@ -15,7 +15,7 @@ import (
 
 // mocoConfig is what the reference says of a case of MoCo v3 beyond the network.
 type mocoConfig struct {
-	caseConfig
+	networkConfig
 	Hidden     int             `json:"mlp_dim"`
 	OutDim     int             `json:"out_dim"`
 	Temp       float64         `json:"temp"`
@@ -110,7 +110,7 @@ func mocoResults(m *opened, p *program.Model) error {
 func mocoStep(t *testing.T, c *golden.Case, m *opened, prefix, suffix string, step int) {
 	t.Helper()
 	for i, v := range m.Plan.GetViews() {
-		copy(m.View(v.GetName()), c.F32(t, fmt.Sprintf("%s%d%s", prefix, i, suffix)))
+		fillView(t, m.View(v.GetName()), c.F32(t, fmt.Sprintf("%s%d%s", prefix, i, suffix)))
 	}
 	m.SetStep(uint64(step), nil)
 	if err := m.Run(); err != nil {
@@ -131,7 +131,7 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m := openMoCo(t, cfg, images.Shape[1], nil, 1)
 	m.load(t, c)
 	mocoStep(t, c, m, "input.view", "", 0)
-	m.compareResults(t, c, cfg.caseConfig)
+	m.compareResults(t, c, cfg.networkConfig)
 	for _, name := range []string{"q1k2", "q2k1"} {
 		c.CompareScalar(t, golden.ViT, "loss."+name, m.Metrics()[name])
 	}

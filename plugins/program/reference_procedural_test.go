@@ -184,8 +184,12 @@ func wide[T float32 | int32](v []T) []float64 {
 
 // proceduralViT is a full-size network whose weights come from a hash; loss = sum(w * class token).
 func proceduralViT(t *testing.T, c *golden.Case) {
-	var cfg caseConfig
+	var cfg struct {
+		networkConfig
+		procedural
+	}
 	c.ConfigInto(t, &cfg)
+	c.Describes("arch", "formula")
 	if cfg.Sample == nil || cfg.Token == nil {
 		t.Fatalf("%s: the config does not say which token to sample", c)
 	}
@@ -219,6 +223,9 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	got := map[string][]float64{"out.cls": wide(class.Value())}
 	for k, v := range cfg.blockSummary(out.Blocks, *cfg.Sample, *cfg.Token) {
 		got["out.block_"+k] = v
+	}
+	for name := range got {
+		c.Require(t, name)
 	}
 	for _, name := range c.Names("out.") {
 		switch {

@@ -22,7 +22,7 @@ import (
 
 // sitConfig is what the reference says of a case of SiT beyond the network.
 type sitConfig struct {
-	caseConfig
+	networkConfig
 	OutDim     int            `json:"out_dim"`
 	Layers     int            `json:"head_layers"`
 	Hidden     int            `json:"head_hidden"`
@@ -168,8 +168,8 @@ func sitStep(t *testing.T, c *golden.Case, m *opened, cfg sitConfig, prefix, suf
 	for v := range 2 {
 		name := func(what string) string { return fmt.Sprintf("%s%s%d%s", prefix, what, v, suffix) }
 		clean, corrupted, mask := c.F32(t, name("clean")), c.F32(t, name("corrupted")), c.U8(t, name("mask"))
-		copy(m.View(m.Plan.GetViews()[v].GetName()), clean)
-		copy(m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
+		fillView(t, m.View(m.Plan.GetViews()[v].GetName()), clean)
+		fillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
 		shape := c.Tensor(t, name("mask")).Shape
 		p := pasting{t: t, what: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
 		set := &pb.MaskSet{Name: m.Plan.GetMasks()[v].GetName()}
@@ -274,6 +274,7 @@ func (p pasting) compare(got []float32, noisy []bool) {
 func sitCase(t *testing.T, c *golden.Case) {
 	var cfg sitConfig
 	c.ConfigInto(t, &cfg)
+	c.Describes("mask_fraction") // follows from the masks
 	constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
 	images := c.Tensor(t, "input.clean0")
 	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
@@ -291,7 +292,7 @@ func sitCase(t *testing.T, c *golden.Case) {
 	m := openSiT(t, cfg, images.Shape[1], nil, 1)
 	m.load(t, c)
 	sitStep(t, c, m, cfg, "input.", "", 0)
-	m.compareResults(t, c, cfg.caseConfig)
+	m.compareResults(t, c, cfg.networkConfig)
 	c.CompareScalar(t, golden.ViT, "loss.contrastive", m.Metrics()["contrastive"])
 	c.CompareScalar(t, golden.ViT, "loss.reconstruction", m.Metrics()["reconstruction"])
 	for _, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {

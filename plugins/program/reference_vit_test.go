@@ -11,9 +11,19 @@ import (
 
 // vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its gradients.
 func vitForward(t *testing.T, c *golden.Case) {
-	var cfg caseConfig
+	var cfg struct {
+		networkConfig
+		InputSize *imageSize `json:"input_size"`
+	}
 	c.ConfigInto(t, &cfg)
 	images := c.Tensor(t, "input.images")
+	size := cfg.Size
+	if cfg.InputSize != nil {
+		size = *cfg.InputSize
+	}
+	if len(images.Shape) != 4 || cfg.Batch != images.Shape[0] || size.H != images.Shape[2] || size.W != images.Shape[3] {
+		t.Fatalf("%s: the config says %d images of %d×%d, input.images is %v", c, cfg.Batch, size.H, size.W, images.Shape)
+	}
 	store := core.NewStore()
 	model := cfg.vit(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
@@ -24,6 +34,9 @@ func vitForward(t *testing.T, c *golden.Case) {
 	loadBackbone(t, c, b)
 	readsAll(t, c, "param.", "input.images", "input.w", "out.", "loss", "grad.", "grad_input.images")
 	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
+	if len(cfg.Frozen) > 0 {
+		t.Errorf("%s: %v are frozen; there is no test for that", c, cfg.Frozen)
+	}
 	if n, want := len(c.Names("param.")), len(b.Weights()); n != want {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
@@ -51,6 +64,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
 		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
 	}
+	requireOutputs(t, c, want, "grad_input.images")
 	loss := g.Dot(out.Tokens, w)
 	var extra []*core.Node
 	for _, name := range c.Names("out.") {
@@ -71,9 +85,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	for _, name := range cfg.Trainable {
 		compareGradient(t, c, exe, name, b.Weight(name))
 	}
-	if c.Has("grad_input.images") {
-		c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
-	}
+	c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
 }
 
 func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *core.Parameter) {
@@ -125,15 +137,21 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 			Method string `json:"method"`
 			In     [2]int `json:"grid_in"`
 			Out    [2]int `json:"grid_out"`
+			Patch  int    `json:"patch"`
+			Image  [2]int `json:"image"`
 		} `json:"cases"`
 	}
 	c.ConfigInto(t, &cfg)
+	c.Describes("cases.scale_factor") // follows from the grids and the method
 	if len(cfg.Cases) == 0 {
 		t.Fatalf("%s: no cases", c)
 	}
 	e := newEngine(t)
 	checked := 0
 	for _, k := range cfg.Cases {
+		if k.Patch > 0 && [2]int{k.Image[0] / k.Patch, k.Image[1] / k.Patch} != k.Out {
+			t.Fatalf("%s: case %d: patches of %d make no grid %v of an image %v", c, k.Index, k.Patch, k.Out, k.Image)
+		}
 		in := c.Tensor(t, fmt.Sprintf("case.%d.in", k.Index))
 		g := core.NewGraph(e)
 		table := g.Input("table", in.Shape)

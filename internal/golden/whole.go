@@ -1,0 +1,239 @@
+package golden
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Whole is Open for a test of everything that the file says: at the end of the
+// test, a tensor that nothing has read and a setting that nothing has decoded are
+// failures. A file with an option that the test does not know must not pass as if
+// the option were not there.
+func Whole(t testing.TB, path string) *Case {
+	t.Helper()
+	c := Open(t, path)
+	c.uses.forget() // what Open itself looked up was not compared
+	t.Cleanup(func() {
+		if t.Failed() || t.Skipped() {
+			return
+		}
+		for _, name := range c.Tensors.Names() {
+			if !c.uses.has(name) {
+				t.Errorf("%s: there is no test for tensor %s", c, name)
+			}
+		}
+		for _, key := range c.unknownKeys(t) {
+			t.Errorf("%s: the config's %q means nothing to this test", c, key)
+		}
+	})
+	return c
+}
+
+// Beside names tensors that official files carry and that this test has no use
+// for, such as draws of another random generator; "x." stands for all that begin so.
+func (c *Case) Beside(names ...string) {
+	for _, name := range c.Tensors.Names() {
+		if slices.ContainsFunc(names, func(n string) bool { return name == n || strings.HasSuffix(n, ".") && strings.HasPrefix(name, n) }) {
+			c.uses.read(name)
+		}
+	}
+}
+
+// Describes names settings that official files carry and that only describe.
+func (c *Case) Describes(keys ...string) {
+	c.uses.mu.Lock()
+	defer c.uses.mu.Unlock()
+	c.uses.keys = append(c.uses.keys, keys...)
+}
+
+// Fixed fails for a setting that the case has with another value than the only one
+// that the code under test implements.
+func (c *Case) Fixed(t testing.TB, want map[string]any) {
+	t.Helper()
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(c.Config, &config); err != nil {
+		t.Fatalf("%s: config: %v", c.Path, err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		text, err := json.Marshal(want[key])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, wanted any
+		if raw, ok := config[key]; !ok {
+			continue
+		} else if json.Unmarshal(raw, &got) != nil || json.Unmarshal(text, &wanted) != nil || !reflect.DeepEqual(got, wanted) {
+			t.Fatalf("%s: %s is %s; the official code has %s", c, key, raw, text)
+		}
+		c.Describes(key)
+	}
+}
+
+// checkZero fails for a range that is no part of a gradient of the case.
+func (c *Case) checkZero(t testing.TB, name string, first, end int) {
+	t.Helper()
+	rows := -1
+	if x, ok := c.Tensors.Get("grad." + name); ok && len(x.Shape) > 0 {
+		rows = x.Shape[0]
+	} else {
+		var config struct {
+			Tensors []struct {
+				Name  string
+				Shape []int
+			}
+		}
+		if err := json.Unmarshal(c.Config, &config); err != nil {
+			t.Fatalf("%s: config: %v", c.Path, err)
+		}
+		for _, x := range config.Tensors { // of a case whose weights are computed
+			if x.Name == name && len(x.Shape) > 0 {
+				rows = x.Shape[0]
+			}
+		}
+	}
+	if rows < 0 {
+		t.Fatalf("%s: known_zero_grads names %s, of which the file has no gradient", c, name)
+	}
+	if first < 0 || first >= end || end > rows {
+		t.Fatalf("%s: known_zero_grads: rows %d to %d of %s, which has %d", c, first, end, name, rows)
+	}
+}
+
+// uses notes what of a case was looked at.
+type uses struct {
+	mu      sync.Mutex
+	tensors map[string]bool
+	types   []reflect.Type // that the config was decoded into
+	keys    []string       // that only describe
+}
+
+func (u *uses) read(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.tensors == nil {
+		u.tensors = map[string]bool{}
+	}
+	u.tensors[name] = true
+}
+
+func (u *uses) has(name string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.tensors[name]
+}
+
+func (u *uses) forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.tensors = nil
+}
+
+func (u *uses) add(v any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.types = append(u.types, reflect.TypeOf(v))
+}
+
+// unknownKeys lists the settings of the config that went into no field.
+func (c *Case) unknownKeys(t testing.TB) []string {
+	c.uses.mu.Lock()
+	defer c.uses.mu.Unlock()
+	if len(c.Config) == 0 {
+		return nil
+	}
+	var config any
+	d := json.NewDecoder(bytes.NewReader(c.Config))
+	if err := d.Decode(&config); err != nil {
+		t.Errorf("%s: config: %v", c.Path, err)
+	}
+	var unknown []string
+	for _, key := range unread(config, "", c.uses.types) {
+		if !slices.Contains(c.uses.keys, key) {
+			unknown = append(unknown, key)
+		}
+	}
+	return unknown
+}
+
+// unread lists the keys below a JSON value that none of the types has a field for.
+// Keys of objects in a list are named once: cases.method.
+func unread(value any, path string, types []reflect.Type) []string {
+	var structs, elements []reflect.Type
+	for _, t := range types {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch {
+		case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()), t.Kind() == reflect.Map, t.Kind() == reflect.Interface:
+			return nil // it takes everything
+		case t.Kind() == reflect.Struct:
+			structs = append(structs, t)
+		case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
+			elements = append(elements, t.Elem())
+		}
+	}
+	var keys []string
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			var fields []reflect.Type
+			for _, s := range structs {
+				if f := field(s, key); f != nil {
+					fields = append(fields, f)
+				}
+			}
+			name := strings.TrimPrefix(path+"."+key, ".")
+			if len(fields) == 0 {
+				keys = append(keys, name)
+				continue
+			}
+			keys = append(keys, unread(v[key], name, fields)...)
+		}
+	case []any:
+		for _, element := range v {
+			for _, key := range unread(element, path, elements) {
+				if !slices.Contains(keys, key) {
+					keys = append(keys, key)
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// field returns the type of the field that encoding/json decodes a key into: of
+// those of that name the one that is embedded least deeply. nil: there is none.
+func field(s reflect.Type, key string) (found reflect.Type) {
+	depth := 0
+	for _, f := range reflect.VisibleFields(s) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" || !f.IsExported() || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		if strings.EqualFold(name, key) && (found == nil || len(f.Index) < depth) {
+			found, depth = f.Type, len(f.Index)
+		}
+	}
+	return found
+}
+
+// Require fails for a result that is not in the file. A case without it would pass
+// with less compared than its kind promises.
+func (c *Case) Require(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !c.Has(name) {
+			t.Errorf("%s: the file has no %s", c, fmt.Sprintf("%q", name))
+		}
+	}
+}
