@@ -212,7 +212,7 @@ func (p *Peer) answer(into any) error {
 }
 
 func (p *Peer) explain(err error) error {
-	return fmt.Errorf("Python process ended: %w; its last words: %s", err, p.stderr.String())
+	return fmt.Errorf("the Python process ended: %w; its last words: %s", err, p.stderr.String())
 }
 
 // tail keeps the end of what was written to it.
