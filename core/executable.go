@@ -227,16 +227,17 @@ func (e *Executable) Parameters() []*Parameter { return e.params }
 func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
 
 // FLOPs returns 2 × the multiply-adds of matrix products and attention in one
-// Run, the backward pass counted as twice the forward one where there is one: not
-// for a teacher.
+// Run. The backward pass of an operator counts as twice its forward one; those
+// that no gradient passes, as of a frozen teacher, have none.
 func (e *Executable) FLOPs() float64 {
 	total := 0.0
-	for _, o := range e.plan.ops {
-		total += o.flops
-	}
 	for _, s := range e.plan.steps {
-		if s.backward && s.op != nil {
+		switch {
+		case s.op == nil:
+		case s.backward:
 			total += 2 * s.op.flops
+		default:
+			total += s.op.flops
 		}
 	}
 	return total

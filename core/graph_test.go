@@ -419,6 +419,31 @@ func TestNormalizePatches(t *testing.T) {
 	}
 }
 
+// What a frozen network computes has no backward pass to count.
+func TestFLOPsOfFrozen(t *testing.T) {
+	e := testEngine(t, 1)
+	store := NewStore()
+	var params []*Parameter
+	for _, name := range []string{"frozen", "trained"} {
+		p, err := store.Add(name, Shape{7, 7}, Init{Kind: "normal", A: 1}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params = append(params, p)
+	}
+	params[0].Frozen = true
+	g := NewGraph(e)
+	x := g.Input("x", Shape{5, 7})
+	teacher, student := g.Linear(x, g.Param(params[0]), nil), g.Linear(x, g.Param(params[1]), nil)
+	exe, err := g.Compile(g.Sum(g.Mul(teacher, student)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := exe.FLOPs(); got != (1+3)*2*5*7*7 {
+		t.Errorf("FLOPs %v, want %v", got, (1+3)*2*5*7*7)
+	}
+}
+
 func TestFLOPsAndProfile(t *testing.T) {
 	g := NewGraph(testEngine(t, 1))
 	w, _ := NewStore().Add("w", Shape{4, 3}, Init{Kind: "normal", A: 1}, 0)

@@ -22,7 +22,7 @@ func viewSpecs(plan *pb.Plan, cfg *configs.Config, network vit.Config) ([]data.V
 			Attempts: int(v.GetAttempts()), ResizeFactor: v.GetResizeFactor(), Resampler: data.Resampler(cfg.Data.Resampler),
 			SameGeometryAs: v.GetSameGeometryAs(), SameColors: v.GetSameColors(),
 			ColorsFirst: v.GetColorsFirst(),
-			Mean: singles(mean), Std: singles(std),
+			Mean:        singles(mean), Std: singles(std),
 		}
 		if spec.Height == 0 {
 			spec.Height = network.ImageH

@@ -3,6 +3,7 @@ package pictures
 import (
 	"image"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,5 +142,21 @@ func TestNormalisation(t *testing.T) {
 	img, err = Normalisation{Mean: []float64{0}, Std: []float64{1}}.Image([]float32{nan}, 1, 1)
 	if err != nil || img.RGBAAt(0, 0) != (color.RGBA{255, 0, 255, 255}) {
 		t.Errorf("not a number is drawn as %v (%v), want magenta", img.RGBAAt(0, 0), err)
+	}
+}
+
+// The scale of heat grows lighter from end to end.
+func TestHeat(t *testing.T) {
+	light := func(share float64) float64 {
+		c := Heat(share)
+		return .299*float64(c.R) + .587*float64(c.G) + .114*float64(c.B)
+	}
+	for i := range 100 {
+		if a, b := light(float64(i)/100), light(float64(i+1)/100); b < a {
+			t.Errorf("%v is darker than %v", i+1, i)
+		}
+	}
+	if Heat(-1) != Heat(0) || Heat(2) != Heat(1) || Heat(math.NaN()) != Heat(0) {
+		t.Error("what lies outside does not count as the end")
 	}
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tasks/pictures"
+)
+
+type attentionOptions struct {
+	from      fromOptions
+	data      string
+	to        string
+	count     int
+	block     int
+	imageSize int
+	mass      float64
+	threads   int
+	json      bool
+}
+
+func newAttentionCommand() *cobra.Command {
+	var o attentionOptions
+	cmd := &cobra.Command{
+		Use:   "attention",
+		Short: "Draw what the heads of a network attend to",
+		Long: `Draw what each attention head of a block looks at in images: a row for each with
+the input, the mean over the heads, and every head. It is the class token's
+attention on the patches or, in a network without one, the mean of all patches'.`,
+		Example: `  vittool attention --from runs/pictures --data holiday/ --to attention.png
+  vittool attention --from backbone.safetensors --data cat.jpg --image-size 480 --mass 0.6 --to cat.png`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAttention(cmd, o) },
+	}
+	o.from.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&o.data, "data", "", "folder of images, a single image, list file, or demo:")
+	flags.StringVar(&o.to, "to", "", "PNG file to write")
+	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
+	flags.IntVar(&o.block, "block", -1, "transformer block, from 0; negative ones count from the end")
+	flags.IntVar(&o.imageSize, "image-size", 0, "height and width that images are brought to; 0 takes the model's, more gives finer maps")
+	flags.Float64Var(&o.mass, "mass", 0, "cut out the patches with this share of the attention instead of colouring all; 0 colours")
+	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func runAttention(cmd *cobra.Command, o attentionOptions) error {
+	switch {
+	case o.from.from == "":
+		return required(cmd, "from", "runs/pictures")
+	case o.data == "":
+		return required(cmd, "data", "pictures/")
+	case !strings.HasSuffix(o.to, ".png"):
+		return required(cmd, "to", "attention.png")
+	case o.count < 1 || o.count > 1000 || o.imageSize < 0 || o.threads < 0:
+		return &usageError{"--count must be 1 to 1000, --image-size and --threads at least 0", ""}
+	case !(o.mass >= 0 && o.mass < 1):
+		return &usageError{fmt.Sprintf("--mass %g is out of range", o.mass), "valid is 0 to below 1, for instance 0.6"}
+	}
+	m, err := o.from.load(cmd, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if o.block >= m.Config.Depth || o.block < -m.Config.Depth {
+		return &usageError{fmt.Sprintf("--block %d is out of range", o.block), fmt.Sprintf("%s has the blocks 0 to %d", m.Config.Name, m.Config.Depth-1)}
+	}
+	if o.imageSize > 0 {
+		if err := m.Config.WithImage(o.imageSize, o.imageSize).Validate(); err != nil {
+			return &usageError{err.Error(), "choose an --image-size that the patch size divides"}
+		}
+	}
+	engine, err := newEngine(o.threads)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Config.Channels})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
+		Images: src, Count: o.count, Height: o.imageSize, Width: o.imageSize, Block: o.block, Mass: o.mass,
+	})
+	if err != nil {
+		return err
+	}
+	if err := pictures.WritePNG(o.to, maps.Grid); err != nil {
+		return err
+	}
+	if o.json {
+		return ui.JSON(cmd.OutOrStdout(), map[string]any{"file": o.to, "images": len(maps.Names), "heads": maps.Heads, "rows": maps.Rows, "cols": maps.Cols})
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images, %d heads on %d×%d patches, of %s\n", o.to, len(maps.Names), maps.Heads, maps.Rows, maps.Cols, m.Path)
+	return err
+}

@@ -1,0 +1,252 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"path/filepath"
+	"sort"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/vit"
+)
+
+// AttentionOptions say what is shown.
+type AttentionOptions struct {
+	Images data.Source // where the images come from
+	IDs    []int       // which of them; nil means Count spread evenly
+	Count  int         // 0 means 8
+	// Height and Width that images are brought to, in pixels; 0 means the
+	// model's. A larger size gives finer maps.
+	Height, Width int
+	Block         int     // from 0; negative counts from the end: -1 is the last
+	Mass          float64 // share of the attention that is cut out instead of coloured maps; 0 draws maps
+}
+
+// AttentionMaps are what the heads of one block look at.
+type AttentionMaps struct {
+	Names      []string // of the images
+	Heads      int
+	Rows, Cols int       // grid of the patches
+	Weights    []float32 // [images, heads, Rows·Cols]
+	Grid       *image.RGBA
+}
+
+// Attention draws what each head of a block attends to, a row per image: the
+// softmax weights of the class token on the patches, as Caron et al. show them
+// for DINO, and their mean over the heads. A network without a class token has
+// the mean over all its patches as queries instead. With Mass the patches are cut
+// out that together have that share of a head's attention, the strongest first.
+func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOptions) (*AttentionMaps, error) {
+	if err := m.attentionDefaults(&o); err != nil {
+		return nil, err
+	}
+	normalisation := pictures.Normalisation{Mean: m.Mean, Std: m.Std}
+	source := &subset{Source: o.Images, ids: o.IDs}
+	view := data.EvalView("images", o.Height, o.Width, resizeFactor(o.Images, o.Height, o.Width), float32s(m.Mean), float32s(m.Std))
+	loader, err := data.NewLoader(source, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Epochs: 1, OnError: data.Skip, MaxFailed: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer loader.Close()
+	graph, err := m.attentionGraph(e, o)
+	if err != nil {
+		return nil, err
+	}
+	maps := &AttentionMaps{Heads: m.Config.Heads, Rows: o.Height / m.Config.Patch, Cols: o.Width / m.Config.Patch}
+	table := pictures.Grid{
+		Title:   fmt.Sprintf("%s, block %d of %d: what %s attends to", m.Config.Name, o.Block+1, m.Config.Depth, m.query()),
+		Columns: []string{"input", "mean"},
+	}
+	for h := range maps.Heads {
+		table.Columns = append(table.Columns, fmt.Sprintf("head %d", h+1))
+	}
+	for range o.IDs {
+		batch, err := loader.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		copy(graph.images.Value(), batch.Views[0])
+		name := source.Name(int(batch.IDs[0])) // an unreadable image was replaced
+		batch.Release()
+		if err := graph.exec.Run(); err != nil {
+			return nil, fmt.Errorf("attention of %s: %w", m.Config.Name, err)
+		}
+		weights := m.received(graph.attention.Value(), maps.Rows*maps.Cols)
+		input, err := normalisation.Image(graph.images.Value(), o.Height, o.Width)
+		if err != nil {
+			return nil, err
+		}
+		table.Rows = append(table.Rows, maps.row(filepath.ToSlash(name), input, weights, o.Mass))
+		maps.Names, maps.Weights = append(maps.Names, name), append(maps.Weights, weights...)
+	}
+	maps.Grid, err = table.Draw()
+	return maps, err
+}
+
+func (m *Model) attentionDefaults(o *AttentionOptions) error {
+	if o.Height == 0 && o.Width == 0 {
+		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
+	}
+	if err := m.Config.WithImage(o.Height, o.Width).Validate(); err != nil {
+		return err
+	}
+	block := o.Block
+	if block < 0 {
+		block += m.Config.Depth
+	}
+	if block < 0 || block >= m.Config.Depth {
+		return fmt.Errorf("attention: block %d: %s has %d, numbered from 0, or -1 for the last", o.Block, m.Config.Name, m.Config.Depth)
+	}
+	o.Block = block
+	if o.Mass < 0 || o.Mass >= 1 || math.IsNaN(o.Mass) {
+		return fmt.Errorf("attention: a share of %g of the attention: want 0 to below 1", o.Mass)
+	}
+	if o.Images.Channels() != m.Config.Channels {
+		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Config.Name, m.Config.Channels, o.Images.Channels())
+	}
+	if o.IDs == nil {
+		if o.Count == 0 {
+			o.Count = 8
+		}
+		if o.Count < 0 {
+			return fmt.Errorf("attention: %d images: at least 1 is needed", o.Count)
+		}
+		o.IDs = spreadIDs(o.Images.Len(), o.Count)
+	}
+	for _, id := range o.IDs {
+		if id < 0 || id >= o.Images.Len() {
+			return fmt.Errorf("attention: image %d of %d: they count from 0", id, o.Images.Len())
+		}
+	}
+	return nil
+}
+
+// attentionGraph is the forward pass of one image up to a block's weights.
+type attentionGraph struct {
+	images, attention *core.Node // [1, C, H, W] and [1, heads, N, N]
+	exec              *core.Executable
+}
+
+func (m *Model) attentionGraph(e *core.Engine, o AttentionOptions) (*attentionGraph, error) {
+	g := core.NewGraph(e)
+	a := &attentionGraph{images: g.Input("images", core.Shape{1, m.Config.Channels, o.Height, o.Width})}
+	out, err := m.Backbone.Forward(g, a.images, vit.Options{})
+	if err != nil {
+		return nil, err
+	}
+	a.attention = out.Attention(o.Block)
+	if a.exec, err = g.Compile(nil, a.attention); err != nil {
+		return nil, fmt.Errorf("attention of %s: %w", m.Config.Name, err)
+	}
+	return a, nil
+}
+
+func (m *Model) query() string {
+	if m.Config.ClassToken {
+		return "the class token"
+	}
+	return "the mean patch"
+}
+
+// received sums up the weights [heads, N, N] as what each patch receives, [heads,
+// patches]: from the class token, or on average from all patches.
+func (m *Model) received(weights []float32, patches int) []float32 {
+	prefix := m.Config.Prefix()
+	n := patches + prefix
+	out := make([]float32, m.Config.Heads*patches)
+	for h := range m.Config.Heads {
+		queries, dst := weights[h*n*n:(h+1)*n*n], out[h*patches:(h+1)*patches]
+		if prefix > 0 {
+			copy(dst, queries[prefix:n])
+			continue
+		}
+		for k := range dst {
+			sum := 0.0
+			for q := range n {
+				sum += float64(queries[q*n+k])
+			}
+			dst[k] = float32(sum / float64(n))
+		}
+	}
+	return out
+}
+
+// row draws one image: as it is, the mean over the heads, and each head.
+func (a *AttentionMaps) row(name string, input *image.RGBA, weights []float32, mass float64) pictures.Row {
+	patches := a.Rows * a.Cols
+	mean := make([]float32, patches)
+	for i, w := range weights {
+		mean[i%patches] += w / float32(a.Heads)
+	}
+	show := func(w []float32) pictures.Cell {
+		if mass > 0 {
+			return pictures.Cell{Image: a.cutOut(input, w, mass)}
+		}
+		return pictures.Cell{Image: a.heat(input.Bounds(), w)}
+	}
+	row := pictures.Row{Caption: name, Cells: []pictures.Cell{{Image: input}, show(mean)}}
+	for h := range a.Heads {
+		row.Cells = append(row.Cells, show(weights[h*patches:(h+1)*patches]))
+	}
+	return row
+}
+
+// heat colours each patch by its weight, from the smallest to the largest.
+func (a *AttentionMaps) heat(b image.Rectangle, w []float32) *image.RGBA {
+	low, high := w[0], w[0]
+	for _, v := range w {
+		low, high = min(low, v), max(high, v)
+	}
+	img := image.NewRGBA(b)
+	a.eachPixel(img, func(x, y, patch int) {
+		share := 0.0
+		if high > low {
+			share = float64(w[patch]-low) / float64(high-low)
+		}
+		img.SetRGBA(x, y, pictures.Heat(share))
+	})
+	return img
+}
+
+// cutOut keeps the patches that have the given share of the weight, the strongest
+// first, and covers the others.
+func (a *AttentionMaps) cutOut(input *image.RGBA, w []float32, mass float64) *image.RGBA {
+	order, total := make([]int, len(w)), 0.0
+	for i, v := range w {
+		order[i] = i
+		total += float64(v)
+	}
+	sort.SliceStable(order, func(i, j int) bool { return w[order[i]] > w[order[j]] })
+	kept, sum := make([]bool, len(w)), 0.0
+	for _, i := range order {
+		if sum >= mass*total {
+			break
+		}
+		kept[i] = true
+		sum += float64(w[i])
+	}
+	img := image.NewRGBA(input.Bounds())
+	copy(img.Pix, input.Pix)
+	a.eachPixel(img, func(x, y, patch int) {
+		if !kept[patch] {
+			c := img.RGBAAt(x, y)
+			img.SetRGBA(x, y, color.RGBA{c.R / 6, c.G / 6, c.B / 6, 255})
+		}
+	})
+	return img
+}
+
+// eachPixel calls f with every pixel and the patch it lies in.
+func (a *AttentionMaps) eachPixel(img *image.RGBA, f func(x, y, patch int)) {
+	b := img.Bounds()
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			f(b.Min.X+x, b.Min.Y+y, y*a.Rows/b.Dy()*a.Cols+x*a.Cols/b.Dx())
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package tasks
+
+import (
+	"context"
+	"image"
+	"image/color"
+	"image/draw"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/vit"
+)
+
+// attentionModel is a network with random weights, sharp enough for its heads to
+// differ.
+func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
+	t.Helper()
+	c := vit.Config{Name: "looking", ImageH: 32, ImageW: 32, Patch: 8, Channels: 3, Dim: 24, Depth: 3, Heads: 3, QKVBias: true, ClassToken: true}
+	if change != nil {
+		change(&c)
+	}
+	m, err := NewModel(c, vit.SchemeDINO, nil, nil, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Backbone.Weights() {
+		if strings.HasSuffix(p.Name, "attn.qkv.weight") {
+			for i := range p.Data {
+				p.Data[i] *= 30
+			}
+		}
+	}
+	return m
+}
+
+// The maps are the softmax weights of the block that was asked for, from the class
+// token, or the mean of all queries where there is none.
+func TestAttention(t *testing.T) {
+	src := openData(t, "demo:?count=9&size=40")
+	for name, tc := range map[string]struct {
+		change        func(*vit.Config)
+		block, number int
+		height, width int
+	}{
+		"last block":       {nil, -1, 2, 0, 0},
+		"first block":      {nil, 0, 0, 0, 0},
+		"larger":           {nil, -2, 1, 48, 64},
+		"no class token":   {func(c *vit.Config) { c.ClassToken = false }, -1, 2, 0, 0},
+		"relative shared":  {func(c *vit.Config) { c.RelPos = vit.RelPosShared }, -1, 2, 0, 0},
+		"fixed positions":  {func(c *vit.Config) { c.PosEmbed = vit.PosSinCos }, -1, 2, 0, 0},
+		"not square":       {func(c *vit.Config) { c.ImageW = 48 }, -1, 2, 0, 0},
+		"no positions":     {func(c *vit.Config) { c.PosEmbed = vit.PosNone }, -1, 2, 0, 0},
+		"learned for gray": {func(c *vit.Config) { c.Channels = 1 }, -1, 2, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := attentionModel(t, tc.change)
+			images := src
+			if m.Config.Channels != 3 {
+				var err error
+				if images, err = data.Open(data.Options{Path: "demo:?count=9&size=40", Channels: m.Config.Channels}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := m.Attention(context.Background(), testEngine(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, w := tc.height, tc.width
+			if h == 0 {
+				h, w = m.Config.ImageH, m.Config.ImageW
+			}
+			want := plainAttentionMaps(t, m, images, []int{7, 2}, h, w, tc.number)
+			if len(got.Weights) != len(want) || got.Rows != h/8 || got.Cols != w/8 || got.Heads != 3 {
+				t.Fatalf("%d weights on %d×%d patches, want %d", len(got.Weights), got.Rows, got.Cols, len(want))
+			}
+			spread := 0.0
+			for i, v := range got.Weights {
+				if math.Abs(float64(v)-want[i]) > 1e-6 {
+					t.Fatalf("weight %d is %v, want %v", i, v, want[i])
+				}
+				spread = max(spread, math.Abs(float64(v)-want[0]))
+			}
+			if spread < 1e-3 {
+				t.Errorf("all weights are alike: this case shows nothing")
+			}
+			if names := []string{images.Name(7), images.Name(2)}; !slices.Equal(got.Names, names) {
+				t.Errorf("images %v, want %v", got.Names, names)
+			}
+			one, err := m.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			if err != nil || !slices.Equal(one.Grid.Pix, got.Grid.Pix) {
+				t.Errorf("one thread draws another picture, %v", err)
+			}
+		})
+	}
+}
+
+// plainAttentionMaps takes the maps from a pass over all images at once.
+func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w, block int) []float64 {
+	t.Helper()
+	view := data.EvalView("x", h, w, 256.0/224, float32s(m.Mean), float32s(m.Std))
+	loader, err := data.NewLoader(&subset{src, ids}, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: len(ids), Epochs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loader.Close()
+	batch, err := loader.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := core.NewGraph(testEngine(t, 1))
+	images := g.Input("images", core.Shape{len(ids), m.Config.Channels, h, w})
+	copy(images.Value(), batch.Views[0])
+	out, err := m.Backbone.Forward(g, images, vit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := out.Attention(block)
+	exec, err := g.Compile(nil, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Run(); err != nil {
+		t.Fatal(err)
+	}
+	n := weights.Shape()[3]
+	var maps []float64
+	for row := 0; row < len(ids)*m.Config.Heads; row++ {
+		all := weights.Value()[row*n*n:][:n*n]
+		for k := m.Config.Prefix(); k < n; k++ {
+			v := float64(all[k])
+			if m.Config.Prefix() == 0 {
+				v = 0
+				for q := range n {
+					v += float64(all[q*n+k]) / float64(n)
+				}
+			}
+			maps = append(maps, v)
+		}
+	}
+	return maps
+}
+
+// With a share of the attention, the fewest patches that have it stay visible.
+func TestAttentionMass(t *testing.T) {
+	a := &AttentionMaps{Heads: 1, Rows: 2, Cols: 2}
+	input := image.NewRGBA(image.Rect(0, 0, 8, 8))
+	draw.Draw(input, input.Bounds(), image.NewUniform(color.RGBA{200, 200, 200, 255}), image.Point{}, draw.Src)
+	for mass, want := range map[float64]int{0.3: 1, 0.39: 1, 0.5: 2, 0.7: 2, 0.71: 3, 0.999: 4} {
+		img := a.cutOut(input, []float32{.1, .4, .3, .2}, mass)
+		visible := 0
+		for _, p := range [][2]int{{0, 0}, {4, 0}, {0, 4}, {4, 4}} {
+			if img.RGBAAt(p[0], p[1]) == (color.RGBA{200, 200, 200, 255}) {
+				visible++
+			}
+		}
+		if visible != want {
+			t.Errorf("mass %v: %d patches are visible, want %d", mass, visible, want)
+		}
+	}
+	hot := a.heat(input.Bounds(), []float32{.1, .4, .3, .2})
+	if hot.RGBAAt(7, 0) != pictures.Heat(1) || hot.RGBAAt(0, 0) != pictures.Heat(0) {
+		t.Error("the largest weight has not the colour of 1, or the smallest not that of 0")
+	}
+}
+
+func TestAttentionRefuses(t *testing.T) {
+	m := attentionModel(t, nil)
+	src := openData(t, "demo:?count=4&size=32")
+	for want, o := range map[string]AttentionOptions{
+		"block 3: looking has 3": {Block: 3},
+		"block -4":               {Block: -4},
+		"image 4 of 4":           {IDs: []int{4}},
+		"-1 images":              {Count: -1},
+		"a share of 1":           {Mass: 1},
+		"not a multiple":         {Height: 30, Width: 32},
+	} {
+		o.Images = src
+		if _, err := m.Attention(context.Background(), testEngine(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	relative := attentionModel(t, func(c *vit.Config) { c.RelPos = vit.RelPosShared })
+	if _, err := relative.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
+		t.Errorf("another size with a relative position bias: %v", err)
+	}
+}
