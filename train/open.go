@@ -223,10 +223,10 @@ func (r *run) openData() (err error) {
 	if r.total == 0 {
 		r.total = r.cfg.Train.Epochs * passes / r.cfg.Train.Accumulate
 	}
+	// A few steps of a recipe are a trial of it, not a mistake.
 	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) {
-		return &configs.Error{Key: "train.warmup_epochs", Value: strconv.FormatFloat(t.WarmupEpochs, 'g', -1, 64),
-			Problem: fmt.Sprintf("is longer than the run of %d steps: an epoch has %d", r.total, r.stepsPerEpoch),
-			Hint:    "lower it (0 leaves the warm-up out), or make the run longer"}
+		r.progress.Event(fmt.Sprintf("warning: the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %d steps, an epoch has %d",
+			t.WarmupEpochs, r.total, r.stepsPerEpoch))
 	}
 	return nil
 }
