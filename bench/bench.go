@@ -18,6 +18,7 @@ type Options struct {
 	Warmup   int            // rounds that are not counted
 	Rounds   int            // rounds that are
 	Kernels  bool
+	Loader   bool // reading images, and the same in Pillow and torchvision
 	Step     bool
 	Boundary bool
 	PyTorch  bool // compare with PyTorch, eager
@@ -27,6 +28,9 @@ type Options struct {
 	// Memory, if not empty, is the executable of this program, which is started to
 	// measure the peak memory of the training step.
 	Memory string
+	// Baseline is an earlier report whose kernels must not have been faster; nil:
+	// there is none.
+	Baseline *Report
 	// Event hears what is being measured; nil: nobody does.
 	Event func(string)
 }
@@ -63,8 +67,28 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		Threads: engine.Threads(), Kernels: engine.Level(), Peak: engine.Peak()}}
 	if o.Kernels {
 		event("measuring kernels")
+		if o.Baseline != nil {
+			if err := r.Machine.comparable(o.Baseline.Machine); err != nil {
+				return nil, err
+			}
+		}
 		if r.Kernels, err = Kernels(ctx, engine, 5); err != nil {
 			return nil, err
+		}
+		if o.Baseline != nil {
+			event("measuring again what seems slower than in the baseline")
+			if r.Slower, err = Against(ctx, engine, r.Kernels, o.Baseline); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if o.Loader {
+		event("measuring the loader")
+		if r.Loader, err = MeasureLoader(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
+			return nil, err
+		}
+		if r.Loader.NoPeer != "" {
+			r.Notes = append(r.Notes, r.Loader.NoPeer)
 		}
 	}
 	if o.Step {

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -17,6 +16,7 @@ type Kernel struct {
 	OfPeak     float64 `json:"of_peak,omitempty"`      // share of the measured peak
 	GigaBytes  float64 `json:"gigabytes,omitempty"`    // moved per second at least, for kernels that memory limits
 	NsPerValue float64 `json:"ns_per_value,omitempty"` // of optimizers
+	Cost       float64 `json:"cost"`                   // operations that the peak could have done in the shortest time
 }
 
 // job is a kernel made ready to run.
@@ -26,56 +26,6 @@ type job struct {
 	bytes       float64 // read and written at least
 	values      float64 // parameters updated
 	run         func() error
-}
-
-// Kernels measures the kernels that a step of training spends its time in, in
-// the shapes of ViT-Ti/4 on 32 pixels (batch 128, 17 tokens kept) and of
-// ViT-B/16 on 224 pixels (batch 8, 50 tokens kept). Each is timed samples times.
-func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error) {
-	prepare := []func(*core.Engine) (job, error){
-		product(2048, 2048, 2048, false, false),
-		product(400, 3072, 768, false, true),
-		product(768, 3072, 400, true, false),
-		product(2176, 768, 192, false, true),
-		linear(400, 768, 3072),
-		linear(2176, 192, 768),
-		mlp(400, 768),
-		mlp(2176, 192),
-		attention(8, 197, 12, 64),
-		attention(8, 50, 12, 64),
-		attention(128, 17, 3, 64),
-		attention(128, 65, 3, 32),
-		attention(2, 785, 12, 64),
-		attention(1, 3137, 3, 64),
-		layerNorm(2176, 192),
-		layerNorm(400, 768),
-		adamW(5_800_000),
-	}
-	var out []Kernel
-	for _, p := range prepare {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		j, err := p(e)
-		if err != nil {
-			return nil, err
-		}
-		s, err := timed(j.run, samples)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", j.name, j.shape, err)
-		}
-		k := Kernel{Name: j.name, Shape: j.shape, Time: s.Summary()}
-		if j.flops > 0 {
-			k.GFLOPs = j.flops / s.Median() / 1e9
-			k.OfPeak = k.GFLOPs / e.Peak()
-		}
-		k.GigaBytes = j.bytes / s.Median() / 1e9
-		if j.values > 0 {
-			k.NsPerValue = s.Median() * 1e9 / j.values
-		}
-		out = append(out, k)
-	}
-	return out, nil
 }
 
 // timed runs f often enough to measure it, samples times over; each value is the
@@ -112,26 +62,27 @@ func ramp(x []float32) {
 	}
 }
 
-func product(m, n, k int, transA, transB bool) func(*core.Engine) (job, error) {
+func product(s shape) recipe {
 	return func(e *core.Engine) (job, error) {
+		m, n, k := s.m, s.n, s.k
 		a, b, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
 		ramp(a)
 		ramp(b)
 		name := "matrix product"
 		switch {
-		case transA:
+		case s.transA:
 			name += ", Aᵀ·B"
-		case transB:
+		case s.transB:
 			name += ", A·Bᵀ"
 		}
 		return job{name: name, shape: fmt.Sprintf("%d×%d×%d", m, k, n), flops: 2 * float64(m) * float64(n) * float64(k),
-			run: func() error { e.MatMul(transA, transB, m, n, k, a, b, c); return nil }}, nil
+			run: func() error { e.MatMul(s.transA, s.transB, m, n, k, a, b, c); return nil }}, nil
 	}
 }
 
 // compiled makes a job of a graph that is run forward and backward; build gets
 // the graph and its store and returns the node whose sum is the loss.
-func compiled(name, shape string, bytes float64, build func(g *core.Graph, param func(name string, dims ...int) *core.Node, input func(name string, dims ...int) *core.Node) *core.Node) func(*core.Engine) (job, error) {
+func compiled(name, shape string, bytes float64, build func(g *core.Graph, param func(name string, dims ...int) *core.Node, input func(name string, dims ...int) *core.Node) *core.Node) recipe {
 	return func(e *core.Engine) (job, error) {
 		g, store := core.NewGraph(e), core.NewStore()
 		var failed error
@@ -164,14 +115,14 @@ func compiled(name, shape string, bytes float64, build func(g *core.Graph, param
 	}
 }
 
-func linear(rows, in, out int) func(*core.Engine) (job, error) {
+func linear(rows, in, out int) recipe {
 	return compiled("linear", fmt.Sprintf("%d×%d→%d", rows, in, out), 0,
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
 			return g.Linear(input("x", rows, in), param("weight", out, in), param("bias", out))
 		})
 }
 
-func mlp(rows, dim int) func(*core.Engine) (job, error) {
+func mlp(rows, dim int) recipe {
 	return compiled("linear + GELU, linear + residual", fmt.Sprintf("%d×%d→%d→%d", rows, dim, 4*dim, dim), 0,
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
 			x := input("x", 1, rows, dim)
@@ -180,7 +131,7 @@ func mlp(rows, dim int) func(*core.Engine) (job, error) {
 		})
 }
 
-func attention(batch, tokens, heads, width int) func(*core.Engine) (job, error) {
+func attention(batch, tokens, heads, width int) recipe {
 	return compiled("attention", fmt.Sprintf("%d×%d tokens, %d heads of %d", batch, tokens, heads, width), 0,
 		func(g *core.Graph, _, input func(string, ...int) *core.Node) *core.Node {
 			return g.Attention(input("qkv", batch, tokens, 3*heads*width), heads, nil, false)
@@ -195,7 +146,7 @@ func layerNorm(rows, dim int) func(*core.Engine) (job, error) {
 		})
 }
 
-func adamW(values int) func(*core.Engine) (job, error) {
+func adamW(values int) recipe {
 	return func(e *core.Engine) (job, error) {
 		p, err := core.NewStore().Add("weight", core.Shape{values}, core.Init{Kind: "normal", A: 0.02}, 1)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-//go:embed pytorch/mae.py pytorch/driver.py
+//go:embed pytorch/mae.py pytorch/driver.py pytorch/loader.py
 var pytorch embed.FS
 
 // PythonVariable names the interpreter that has PyTorch; python3 when unset.
@@ -62,6 +62,36 @@ var ErrNoPyTorch = errors.New("no PyTorch to compare with")
 // StartPyTorch starts the peer. The error wraps ErrNoPyTorch where Python or
 // PyTorch is missing.
 func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
+	args := []string{"--model", o.Model, "--batch", strconv.Itoa(o.Batch), "--threads", strconv.Itoa(o.Threads)}
+	name := "PyTorch"
+	if o.Compiled {
+		args = append(args, "--compile")
+		name = "PyTorch, compiled"
+	}
+	if o.Decoder != [3]int{} {
+		args = append(args, "--decoder", fmt.Sprintf("%d,%d,%d", o.Decoder[0], o.Decoder[1], o.Decoder[2]))
+	}
+	if o.Bare {
+		args = append(args, "--bare")
+	}
+	env := allocator
+	if o.Default {
+		env = nil
+	}
+	p, err := launch(ctx, "driver.py", args, []string{"torch"}, env, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.answer(&p.Info); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting PyTorch: %w", err), p.Close())
+	}
+	p.name = name + " " + p.Info.Torch
+	return p, nil
+}
+
+// launch runs one of the scripts in an interpreter that has the modules, with env beside
+// our own environment.
+func launch(ctx context.Context, script string, args, modules, env []string, log io.Writer) (*Peer, error) {
 	python := os.Getenv(PythonVariable)
 	if python == "" {
 		python = "python3"
@@ -69,9 +99,9 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	if _, err := exec.LookPath(python); err != nil {
 		return nil, fmt.Errorf("%w: %w (%s may name the interpreter)", ErrNoPyTorch, err, PythonVariable)
 	}
-	if err := exec.CommandContext(ctx, python, "-c", "import torch").Run(); err != nil {
-		return nil, fmt.Errorf("%w: %s cannot import torch: create an environment with `python3 -m venv` and `pip install torch`, and name its interpreter in %s",
-			ErrNoPyTorch, python, PythonVariable)
+	if err := exec.CommandContext(ctx, python, "-c", "import "+strings.Join(modules, ", ")).Run(); err != nil {
+		return nil, fmt.Errorf("%w: %s cannot import %s: create an environment with `python3 -m venv` and `pip install %s`, and name its interpreter in %s",
+			ErrNoPyTorch, python, strings.Join(modules, ", "), strings.Join(modules, " "), PythonVariable)
 	}
 
 	dir, err := os.MkdirTemp("", "vittool-bench-")
@@ -81,23 +111,9 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	if err := os.CopyFS(dir, pytorch); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	args := []string{filepath.Join(dir, "pytorch", "driver.py"), "--model", o.Model, "--batch", strconv.Itoa(o.Batch), "--threads", strconv.Itoa(o.Threads)}
-	p := &Peer{name: "PyTorch", dir: dir, stderr: &tail{also: o.Log}}
-	if o.Compiled {
-		args = append(args, "--compile")
-		p.name = "PyTorch, compiled"
-	}
-	if o.Decoder != [3]int{} {
-		args = append(args, "--decoder", fmt.Sprintf("%d,%d,%d", o.Decoder[0], o.Decoder[1], o.Decoder[2]))
-	}
-	if o.Bare {
-		args = append(args, "--bare")
-	}
-	p.cmd = exec.CommandContext(ctx, python, args...)
-	p.cmd.Env = os.Environ()
-	if !o.Default {
-		p.cmd.Env = append(p.cmd.Env, allocator...)
-	}
+	p := &Peer{name: "Python", dir: dir, stderr: &tail{also: log}}
+	p.cmd = exec.CommandContext(ctx, python, append([]string{filepath.Join(dir, "pytorch", script)}, args...)...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = p.stderr
 	if p.in, err = p.cmd.StdinPipe(); err == nil {
 		var out io.ReadCloser
@@ -109,10 +125,6 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := p.answer(&p.Info); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting PyTorch: %w", err), p.Close())
-	}
-	p.name += " " + p.Info.Torch
 	return p, nil
 }
 
@@ -200,7 +212,7 @@ func (p *Peer) answer(into any) error {
 }
 
 func (p *Peer) explain(err error) error {
-	return fmt.Errorf("PyTorch process ended: %w; its last words: %s", err, p.stderr.String())
+	return fmt.Errorf("the Python process ended: %w; its last words: %s", err, p.stderr.String())
 }
 
 // tail keeps the end of what was written to it.

@@ -12,6 +12,8 @@ import (
 type Report struct {
 	Machine    Machine               `json:"machine"`
 	Kernels    []Kernel              `json:"kernels,omitempty"`
+	Loader     *Loader               `json:"loader,omitempty"`
+	Slower     []Slowdown            `json:"slower,omitempty"` // kernels, than in the baseline
 	Step       *Step                 `json:"step,omitempty"`
 	Boundary   *Boundary             `json:"plugin_boundary,omitempty"`
 	Comparison []Comparison          `json:"comparison,omitempty"`
@@ -46,6 +48,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "peak of fused multiply-adds: %.0f GFLOP/s\n", m.Peak)
 	if len(r.Kernels) > 0 {
 		writeKernels(&b, r.Kernels)
+	}
+	if r.Loader != nil {
+		r.Loader.write(&b)
 	}
 	if r.Step != nil {
 		r.Step.write(&b, m.Peak)

@@ -46,5 +46,8 @@ func (e *Engine) Peak() float64 {
 	return e.peak
 }
 
+// MeasurePeak measures the peak anew, for a figure of this moment.
+func (e *Engine) MeasurePeak() float64 { return f32.Peak(e.pool) }
+
 // Close ends the threads. Graphs of the engine must not run any more.
 func (e *Engine) Close() { e.pool.Close() }

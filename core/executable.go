@@ -128,7 +128,7 @@ func (e *Executable) callOf(s *step) call {
 		}
 	}
 	if s.backward && s.op.fusedGelu != nil {
-		c.preActivation = s.savedBy(s.op.fusedGelu)[0].data
+		c.slope = s.savedBy(s.op.fusedGelu)[0].data
 	}
 	return c
 }
@@ -232,14 +232,17 @@ func (e *Executable) Parameters() []*Parameter { return e.params }
 func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
 
 // FLOPs returns 2 × the multiply-adds of matrix products and attention in one
-// Run, the backward pass counted as twice the forward one.
+// Run, the backward pass counted as twice the forward one where there is one: not
+// for a teacher.
 func (e *Executable) FLOPs() float64 {
 	total := 0.0
 	for _, o := range e.plan.ops {
 		total += o.flops
 	}
-	if e.plan.loss != nil {
-		total *= 3
+	for _, s := range e.plan.steps {
+		if s.backward && s.op != nil {
+			total += 2 * s.op.flops
+		}
 	}
 	return total
 }

@@ -228,9 +228,9 @@ type op struct {
 	block    int    // see Graph.Block
 
 	linear     bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
-	gelu       bool // its output is the GELU of save[0]
+	gelu       bool // its output is a GELU, whose slope is save[0]
 	fusedGelu  *op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
-	geluDone   bool // the incoming gradient is already that of save[0]
+	geluDone   bool // the incoming gradient is already that before the GELU
 	saved      []*memory
 	savedAgain []*memory // by the recomputation
 }
@@ -262,9 +262,9 @@ type call struct {
 	work []float32
 	pack *pack  // of the weight, nil when it is not worth packing
 	run  uint64 // number of the run, tells whether pack is fresh
-	// preActivation is that of the operator whose GELU gradient is applied here.
-	preActivation []float32
-	err           error // for operators that can fail
+	// slope is that of the GELU whose gradient is applied here.
+	slope []float32
+	err   error // for operators that can fail
 }
 
 // apply records o and makes its output nodes.

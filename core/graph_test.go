@@ -430,15 +430,43 @@ func TestNormalizePatches(t *testing.T) {
 	}
 }
 
-func TestFLOPsAndProfile(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	w, _ := NewStore().Add("w", Shape{4, 3}, Init{Kind: "normal", A: 1}, 0)
-	exe, err := g.Compile(g.Sum(g.Linear(g.Input("x", Shape{5, 3}), g.Param(w), nil)))
+// What a frozen network computes has no backward pass to count.
+func TestFLOPsOfFrozen(t *testing.T) {
+	e := testEngine(t, 1)
+	store := NewStore()
+	var params []*Parameter
+	for _, name := range []string{"frozen", "trained"} {
+		p, err := store.Add(name, Shape{7, 7}, Init{Kind: "normal", A: 1}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params = append(params, p)
+	}
+	params[0].Frozen = true
+	g := NewGraph(e)
+	x := g.Input("x", Shape{5, 7})
+	teacher, student := g.Linear(x, g.Param(params[0]), nil), g.Linear(x, g.Param(params[1]), nil)
+	exe, err := g.Compile(g.Sum(g.Mul(teacher, student)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := exe.FLOPs(); got != 3*2*5*3*4 {
-		t.Errorf("FLOPs %v, want %v", got, 3*2*5*3*4)
+	if got := exe.FLOPs(); got != (1+3)*2*5*7*7 {
+		t.Errorf("FLOPs %v, want %v", got, (1+3)*2*5*7*7)
+	}
+}
+
+func TestFLOPsAndProfile(t *testing.T) {
+	g := NewGraph(testEngine(t, 1))
+	w, _ := NewStore().Add("w", Shape{4, 3}, Init{Kind: "normal", A: 1}, 0)
+	frozen, _ := NewStore().Add("frozen", Shape{6, 4}, Init{Kind: "normal", A: 1}, 0)
+	frozen.Frozen = true
+	teacher := g.Linear(g.StopGradient(g.Input("y", Shape{5, 4})), g.Param(frozen), nil)
+	exe, err := g.Compile(g.Sum(g.Linear(g.Input("x", Shape{5, 3}), g.Param(w), nil)), teacher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := exe.FLOPs(); got != 3*2*5*3*4+2*5*4*6 {
+		t.Errorf("FLOPs %v, want %v: three times what is trained, once what is not", got, 3*2*5*3*4+2*5*4*6)
 	}
 	exe.Profile(true)
 	if err := exe.Run(); err != nil {

@@ -28,16 +28,16 @@ func (g *Graph) LinearGelu(x, w, b *Node) *Node {
 	o := &op{
 		name: "linear_gelu", in: []*Node{x, w, b}, linear: true, gelu: true,
 		keepIn: set(0, 1), addable: set(0, 1), flops: product(rows, in, out),
-		save: []int{rows * out}, // the pre-activation
+		save: []int{rows * out}, // the slope of the GELU
 		forward: func(c *call) {
-			linearForward(c, rows, in, out, c.out[0], &f32.Epilogue{Bias: c.in[2], Pre: c.save[0]})
+			linearForward(c, rows, in, out, c.out[0], &f32.Epilogue{Bias: c.in[2], Slope: c.save[0]})
 		},
 	}
 	o.backward = func(c *call) {
 		dy := c.gout[0]
 		if !o.geluDone {
-			// The pre-activation is not needed any more: its memory takes the gradient.
-			f32.GeluBackward(c.pool, c.save[0], dy, c.save[0])
+			// The slope is not needed any more: its memory takes the gradient.
+			f32.Mul(c.pool, c.save[0], c.save[0], dy)
 			dy = c.save[0]
 		}
 		linearBackward(c, rows, in, out, dy)
@@ -134,8 +134,8 @@ func linearForward(c *call, rows, in, out int, y []float32, ep *f32.Epilogue) {
 func linearBackward(c *call, rows, in, out int, dy []float32) {
 	if dx := c.gin[0]; dx != nil {
 		var ep *f32.Epilogue
-		if c.preActivation != nil {
-			ep = &f32.Epilogue{GeluGrad: c.preActivation}
+		if c.slope != nil {
+			ep = &f32.Epilogue{Times: c.slope}
 		}
 		if c.pack == nil {
 			f32.Gemm(c.pool, false, false, rows, in, out, dy, out, c.in[1], in, dx, in, c.add[0], ep)

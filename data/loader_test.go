@@ -49,6 +49,8 @@ func busyViews() []data.ViewSpec {
 		{Name: "d", Height: 24, Width: 24, ScaleMin: 0.4, ScaleMax: 1, Interpolation: pixels.Bicubic, SameGeometryAs: "a", SameColors: true, Mean: half, Std: half},
 		{Name: "e", Height: 18, Width: 10, Crop: data.CropCentre, Interpolation: pixels.Box, Mean: half, Std: half},
 		{Name: "f", Height: 18, Width: 10, Crop: data.CropSquash, Interpolation: pixels.Nearest, Mean: half, Std: half},
+		{Name: "g", Height: 16, Width: 16, ScaleMin: 0.1, ScaleMax: 1, Interpolation: pixels.Bicubic, Augmentations: all, ColorsFirst: true, Mean: half, Std: half},
+		{Name: "h", Height: 8, Width: 8, Interpolation: pixels.Lanczos, ScaleMin: 0.1, ScaleMax: 1, SameGeometryAs: "g", SameColors: true, Mean: half, Std: half},
 	}
 }
 
@@ -243,6 +245,54 @@ func TestSharedGeometry(t *testing.T) {
 	}
 	if !reflect.DeepEqual(b.Views[0], b.Views[3]) {
 		t.Error("the same geometry and colours give another view")
+	}
+}
+
+// Colours that come first are those of the whole image: a view of all of it does not tell, a crop does, for contrast
+// goes by the mean of what it is applied to. Views that share colours share them then too.
+func TestColorsFirst(t *testing.T) {
+	contrast := []data.Augmentation{{Kind: data.ColorJitter, P: 1, Contrast: .8}}
+	view := func(name string, crop data.Crop, first bool) data.ViewSpec {
+		return data.ViewSpec{Name: name, Height: 40, Width: 40, Crop: crop, ScaleMin: .2, ScaleMax: .3, Interpolation: pixels.Nearest,
+			Augmentations: contrast, ColorsFirst: first, Mean: half, Std: half}
+	}
+	batch := func(views ...data.ViewSpec) *data.Batch {
+		t.Helper()
+		l, err := data.NewLoader(demo(t, "count=8&size=40"), data.LoaderOptions{Views: views, BatchSize: 8, Seed: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		b, err := l.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	whole, later := batch(view("v", data.CropSquash, true)), batch(view("v", data.CropSquash, false))
+	if !reflect.DeepEqual(whole.Views[0], later.Views[0]) {
+		t.Error("the whole image has other colours when they come first")
+	}
+	part, partLater := batch(view("v", data.CropRandomResized, true)), batch(view("v", data.CropRandomResized, false))
+	if !reflect.DeepEqual(part.Geometry, partLater.Geometry) || reflect.DeepEqual(part.Views[0], partLater.Views[0]) {
+		t.Error("a crop has the same colours before and after it, or another box")
+	}
+	// Nearest-neighbour pixels of a crop are pixels of the coloured whole.
+	for i := range 8 {
+		known := map[float32]bool{}
+		for _, v := range whole.Views[0][i*3*1600:][:1600] {
+			known[v] = true
+		}
+		for _, v := range part.Views[0][i*3*1600:][:1600] {
+			if !known[v] {
+				t.Fatalf("sample %d: the crop has a red of %v, which the whole image in these colours has not", i, v)
+			}
+		}
+	}
+	shared := view("w", data.CropRandomResized, false)
+	shared.SameGeometryAs, shared.SameColors, shared.Augmentations = "v", true, nil
+	if both := batch(view("v", data.CropRandomResized, true), shared); !reflect.DeepEqual(both.Views[0], both.Views[1]) {
+		t.Error("a view with the same geometry and colours differs")
 	}
 }
 

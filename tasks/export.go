@@ -43,6 +43,13 @@ func (m *Model) Export(path string) error {
 	if m.Step >= 0 {
 		meta[metaStep] = strconv.Itoa(m.Step)
 	}
+	if m.Pool != "" { // the file has one network, whichever it was
+		features, err := json.Marshal(recommended{NetworkStudent, m.Pool})
+		if err != nil {
+			return fmt.Errorf("export: features: %w", err)
+		}
+		meta[metaFeatures] = string(features)
+	}
 	if m.Digest != "" {
 		meta["source_digest"] = m.Digest
 	}

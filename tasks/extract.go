@@ -27,7 +27,7 @@ func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 
 // ExtractOptions say how features are computed.
 type ExtractOptions struct {
-	Pool Pool // PoolMean if empty
+	Pool Pool // if empty what the model's objective recommends, or else PoolMean
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
 	Height, Width int
 	// ResizeFactor: an image is resized (Pillow's bicubic) to cover that many
@@ -122,6 +122,9 @@ func (f *Features) add(src data.Source, id int, label int32, parts [][]float32) 
 }
 
 func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
+	if o.Pool == "" {
+		o.Pool = m.Pool
+	}
 	if o.Pool == "" {
 		o.Pool = PoolMean
 	}

@@ -25,6 +25,10 @@ type Model struct {
 	Backbone  *vit.Backbone
 	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
 
+	// Pool is what the run's objective recommends as its feature; empty where
+	// the file does not say.
+	Pool Pool
+
 	Path   string            // file that the weights were read from
 	Step   int               // optimizer steps, -1 where the file doesn't say
 	Meta   map[string]string // metadata of the file
@@ -42,11 +46,22 @@ type LoadOptions struct {
 	// Mean and Std override the file's; without either, ImageNet's stand for
 	// three channels and 0.5 for others.
 	Mean, Std []float64
-	// Teacher takes the averaged copy of the backbone instead of the trained one.
-	Teacher bool
+	// Network is the trained backbone or its averaged copy; NetworkRecommended
+	// takes what the file says its objective recommends.
+	Network Network
 	// Report hears of damaged checkpoints that are passed over for an older one.
 	Report func(path string, err error)
 }
+
+// Network is one of the two backbones of a run with a teacher.
+type Network string
+
+// The networks. Without a recommendation it is the trained one.
+const (
+	NetworkRecommended Network = ""
+	NetworkStudent     Network = "student"
+	NetworkTeacher     Network = "teacher"
+)
 
 // Keys of the metadata that weight files of vittool carry.
 const (
@@ -56,6 +71,8 @@ const (
 	metaStd    = "std"
 	metaStep   = "step"
 	metaDigest = "digest"
+
+	metaFeatures = "features" // JSON of recommended
 )
 
 // Prefixes of a checkpoint's tensors, as plugins/program sets them.
@@ -95,11 +112,19 @@ func unusable(err error) error {
 }
 
 func loadModel(file *core.File, o LoadOptions) (*Model, error) {
-	prefix, err := weightPrefix(file, o.Teacher)
+	features, err := fileFeatures(file)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore()}
+	network := o.Network
+	if network == NetworkRecommended {
+		network = features.Network
+	}
+	prefix, err := weightPrefix(file, network == NetworkTeacher)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool}
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
@@ -134,6 +159,26 @@ func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64)
 	}
 	m.Mean, m.Std, err = fileNormalisation(&core.File{Path: c.Name}, m.Config.Channels, LoadOptions{Mean: mean, Std: std})
 	return m, err
+}
+
+// recommended is what a checkpoint says of its use.
+type recommended struct {
+	Network Network `json:"network"`
+	Pool    Pool    `json:"pool"`
+}
+
+func fileFeatures(file *core.File) (r recommended, err error) {
+	text := file.Meta[metaFeatures]
+	if text == "" {
+		return r, nil
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, fmt.Errorf("%s: metadata %q: %w", file.Path, metaFeatures, err)
+	}
+	if r.Pool != "" && !slices.Contains(Pools(), r.Pool) || r.Network != NetworkStudent && r.Network != NetworkTeacher {
+		return r, fmt.Errorf("%s: metadata %q is %s, which this version of vittool does not know", file.Path, metaFeatures, text)
+	}
+	return r, nil
 }
 
 // openWeights reads the file that path means and verifies it.
@@ -216,7 +261,8 @@ func weightPrefix(file *core.File, teacher bool) (string, error) {
 	}
 	switch {
 	case teacher:
-		return "", &configs.Error{Key: "teacher", Source: file.Path, Problem: "the file holds no averaged teacher: its objective trains without one", Hint: "leave out --teacher"}
+		return "", &configs.Error{Key: "network", Value: string(NetworkTeacher), Source: file.Path,
+			Problem: "the file holds no averaged teacher: its objective trains without one", Hint: "take the trained network"}
 	case len(prefixes) == 1:
 		return prefixes[0], nil // "model.", "module.", "encoder." of other tools
 	case len(prefixes) > 1:

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,12 @@ func smallModel(t testing.TB) *Model {
 // those of m times the step.
 func writeRun(t *testing.T, m *Model, steps ...int) string {
 	t.Helper()
+	return writeRunWith(t, m, "", steps...)
+}
+
+// writeRunWith is the same with what the checkpoints recommend.
+func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string {
+	t.Helper()
 	run := filepath.Join(t.TempDir(), "run [1]")
 	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
 		t.Fatal(err)
@@ -68,6 +75,9 @@ func writeRun(t *testing.T, m *Model, steps ...int) string {
 			t.Fatal(err)
 		}
 		meta.Meta["format"], meta.Meta["step"] = "vittool-checkpoint-1", fmt.Sprint(step)
+		if features != "" {
+			meta.Meta["features"] = features
+		}
 		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
 		if err := core.WriteSafetensors(path, tensors, meta.Meta); err != nil {
 			t.Fatal(err)
@@ -128,7 +138,7 @@ func TestLoadRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameWeights(t, got, m, 3)
-	if got, err = LoadModel(run, LoadOptions{Teacher: true}); err != nil {
+	if got, err = LoadModel(run, LoadOptions{Network: NetworkTeacher}); err != nil {
 		t.Fatal(err)
 	}
 	sameWeights(t, got, m, 0)
@@ -158,6 +168,55 @@ func TestLoadRun(t *testing.T) {
 	damage(2, func(b []byte) []byte { return b[:100] })
 	if _, err = LoadModel(run, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "none of the 3 checkpoints") {
 		t.Errorf("all damaged: %v", err)
+	}
+}
+
+// A run's recommendation holds unless the user says otherwise, and its pool goes
+// into exported files.
+func TestRecommended(t *testing.T) {
+	m := smallModel(t)
+	run := writeRunWith(t, m, `{"network":"teacher","pool":"class"}`, 3)
+	for network, scale := range map[Network]float32{NetworkRecommended: 0, NetworkTeacher: 0, NetworkStudent: 3} {
+		got, err := LoadModel(run, LoadOptions{Network: network})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameWeights(t, got, m, scale)
+		if got.Pool != PoolClass {
+			t.Errorf("pool %q", got.Pool)
+		}
+		path := filepath.Join(t.TempDir(), "backbone.safetensors")
+		if err := got.Export(path); err != nil {
+			t.Fatal(err)
+		}
+		back, err := LoadModel(path, LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameWeights(t, back, m, scale)
+		if back.Pool != PoolClass {
+			t.Errorf("pool %q of the exported file", back.Pool)
+		}
+	}
+	src := openData(t, "demo:?count=3&size=16")
+	model, err := LoadModel(run, LoadOptions{Network: NetworkStudent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	features := func(pool Pool) []float32 {
+		f, err := model.Extract(context.Background(), testEngine(t, 1), src, ExtractOptions{Pool: pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Data
+	}
+	if !slices.Equal(features(""), features(PoolClass)) || slices.Equal(features(""), features(PoolMean)) {
+		t.Error("the recommended pool is not what features are made of")
+	}
+	for _, bad := range []string{"{", `{"network":"tutor","pool":"class"}`, `{"network":"student","pool":"max"}`} {
+		if _, err := LoadModel(writeRunWith(t, m, bad, 3), LoadOptions{}); err == nil || !strings.Contains(err.Error(), "features") {
+			t.Errorf("%s: %v", bad, err)
+		}
 	}
 }
 
@@ -222,7 +281,7 @@ func TestLoadRefuses(t *testing.T) {
 		"std":              {write("j", func(_ tensors, m meta) { m["std"] = `[1,0,1]` }), LoadOptions{}, "std holds 0"},
 		"another model":    {good, LoadOptions{Model: "vit_base_patch16_224"}, "not a vit_base_patch16_224"},
 		"unknown model":    {good, LoadOptions{Model: "vit_bse_patch16_224"}, "vit_base_patch16_224"},
-		"no teacher":       {good, LoadOptions{Teacher: true}, "holds no averaged teacher"},
+		"no teacher":       {good, LoadOptions{Network: NetworkTeacher}, "holds no averaged teacher"},
 		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, firstWeight) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
 	} {
 		if _, err := LoadModel(c.path, c.options); err == nil || !strings.Contains(err.Error(), c.want) {

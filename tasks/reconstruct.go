@@ -117,7 +117,7 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 	if o.Images.Channels() != r.model.Config.Channels {
 		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Config.Name, r.model.Config.Channels, o.Images.Channels())
 	}
-	objective, err := r.open(ctx, o, len(ids))
+	objective, err := r.open(ctx, o, len(ids), o.Images.Len())
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ type noEvaluation struct{}
 func (noEvaluation) Evaluate(*program.Evaluation) (float64, error) { return 0, nil }
 
 // open starts the objective with the settings it was trained with.
-func (r *Run) open(ctx context.Context, o ReconstructOptions, batch int) (*host.Objective, error) {
+func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int) (*host.Objective, error) {
 	c := r.Config.Objective
 	mode := o.Mode
 	if mode == "" {
@@ -170,7 +170,7 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch int) (*host.
 	}
 	options := host.Options{
 		Name: c.Name, Mode: mode, Config: c.Options, Seed: uint64(r.Config.Run.Seed),
-		Batch: batch, TotalSteps: max(r.Step, 1), StepsPerEpoch: 1, DatasetSize: o.Images.Len(),
+		Batch: batch, TotalSteps: max(r.Step, 1), StepsPerEpoch: 1, DatasetSize: images,
 		Backbone: program.BackboneInfo(r.model.Config, r.Mean, r.Std), LogWriter: o.LogWriter,
 	}
 	if c.Plugin != "" {

@@ -23,11 +23,19 @@ const (
 	MetaModel     = "model"     // JSON of the backbone's configuration
 	MetaObjective = "objective" // JSON of ObjectiveInfo, without the mode
 	MetaData      = "data"      // JSON of DataInfo, without the path
+	MetaFeatures  = "features"  // JSON of Features, what the objective recommends; left out where it does not
 	MetaMean      = "mean"      // JSON list: normalisation of each channel, scale 0 to 1
 	MetaStd       = "std"
 	MetaKernels   = "kernels" // kernel level that computed it
 	MetaFiles     = "files"   // JSON list: digests of the files that frozen parameters are taken from; absent for none
 )
+
+// Features is what of the trained network evaluations take when the user does not
+// say.
+type Features struct {
+	Network string `json:"network"` // student or teacher
+	Pool    string `json:"pool"`    // class or mean
+}
 
 // CheckpointFormat is the value of MetaFormat that this version reads and writes.
 const CheckpointFormat = "vittool-checkpoint-1"

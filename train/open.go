@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 	"github.com/vittool/vittool/vit"
@@ -463,7 +464,11 @@ func (r *run) metadata() (map[string]string, error) {
 	if digests := program.FileDigests(r.objective.Plan()); digests != "" {
 		meta[MetaFiles] = digests
 	}
-	for key, v := range map[string]any{MetaModel: r.network, MetaObjective: objective, MetaData: source, MetaMean: mean, MetaStd: std} {
+	values := map[string]any{MetaModel: r.network, MetaObjective: objective, MetaData: source, MetaMean: mean, MetaStd: std}
+	if f := r.objective.Plan().GetRecommended(); f != nil {
+		values[MetaFeatures] = featuresOf(f)
+	}
+	for key, v := range values {
 		b, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("checkpoint metadata %q: %w", key, err)
@@ -471,6 +476,17 @@ func (r *run) metadata() (map[string]string, error) {
 		meta[key] = string(bytes.TrimSpace(b))
 	}
 	return meta, nil
+}
+
+func featuresOf(r *pb.Recommended) Features {
+	f := Features{Network: "student", Pool: "mean"}
+	if r.GetNetwork() == pb.Network_NETWORK_TEACHER {
+		f.Network = "teacher"
+	}
+	if r.GetFeatures() == pb.Output_OUTPUT_CLASS {
+		f.Pool = "class"
+	}
+	return f
 }
 
 // close releases what open acquired, in the opposite order.

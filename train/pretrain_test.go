@@ -18,6 +18,7 @@ import (
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -248,6 +249,24 @@ func resumes(t *testing.T, of func() *configs.Config, points ...int) {
 	}
 }
 
+// planOf opens a built-in objective as the small run does.
+func planOf(t *testing.T, objective string) *pb.Plan {
+	t.Helper()
+	cfg := smallOf(t, objective)
+	network, err := cfg.Backbone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, std := cfg.Data.Normalization()
+	o, err := host.Open(context.Background(), host.Options{Name: objective, Mode: host.Inproc, Config: cfg.Objective.Options, Batch: 8, TotalSteps: 8,
+		StepsPerEpoch: 5, DatasetSize: 40, Backbone: program.BackboneInfo(network, mean, std)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	return o.Plan()
+}
+
 // What an objective keeps beside its weights lies in the checkpoint, and moves:
 // every buffer, and every copy of a weight that is trained.
 func TestStateOfTheObjective(t *testing.T) {
@@ -267,6 +286,9 @@ func TestStateOfTheObjective(t *testing.T) {
 			last, err := core.ReadSafetensors(list[len(list)-1].Path)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if plan := planOf(t, name); (plan.GetRecommended() != nil) != (last.Meta[MetaFeatures] != "") {
+				t.Errorf("the plan recommends %v, the checkpoint %q", plan.GetRecommended(), last.Meta[MetaFeatures])
 			}
 			moved := func(tensor string) bool {
 				before, ok := first.Get(tensor)

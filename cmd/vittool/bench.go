@@ -12,9 +12,9 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// benchParts are what --only may name, the first four by default: torch.compile
+// benchParts are what --only may name, the first five by default: torch.compile
 // takes minutes, and memory is a matter of larger networks than the default one.
-var benchParts = []string{"kernels", "step", "boundary", "pytorch", "attention", "memory", "compiled"}
+var benchParts = []string{"kernels", "loader", "step", "boundary", "pytorch", "attention", "memory", "compiled"}
 
 type benchOptions struct {
 	settings settings
@@ -23,6 +23,8 @@ type benchOptions struct {
 	rounds   int
 	json     bool
 	quiet    bool
+	save     string
+	against  string
 }
 
 func newBenchCommand() *cobra.Command {
@@ -30,25 +32,37 @@ func newBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [key=value ...]",
 		Short: "Measure the machine, the kernels and a whole training step",
-		Long: `Measure, in one run: what the cores can do at best, each kernel, a whole training
-step with its data and its objective in a process of its own, what that process
-costs, and the same step in PyTorch where Python with PyTorch is installed
-(VITTOOL_PYTHON names the interpreter). Sides that are compared take turns.
+		Long: `Measure, in one run: what the cores can do at best, each kernel, reading images, a
+whole training step with its data and its objective in a process of its own, what
+that process costs, and the same step in PyTorch and the same images in Pillow and
+torchvision where Python with these is installed (VITTOOL_PYTHON names the
+interpreter). Sides that are compared take turns.
+
+The images that are read are a few hundred of data.path; for demo: they
+are drawn and written as JPEG files, 500×375 pixels and 32×32.
+
+--save keeps the figures in a file. --against compares the kernels with such a
+file and fails when one of them is more than a tenth slower, measured in the FMA
+peak of its own run; what seems slower is measured again before that is said.
 
 The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
 		Example: `  vittool bench
   vittool bench --only step,boundary --config mae-micro-32 --rounds 20
-  vittool bench --only kernels --json
+  vittool bench --only loader --data photographs/
   vittool bench --only attention
-  vittool bench --only memory --config mae-224 train.batch_size=8`,
+  vittool bench --only memory --config mae-224 train.batch_size=8
+  vittool bench --only kernels --save before.json
+  vittool bench --only kernels --against before.json`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runBench(cmd, o, args) },
 	}
 	o.settings.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.only, "only", benchParts[:4], "what to measure: "+strings.Join(benchParts, ", "))
+	flags.StringSliceVar(&o.only, "only", benchParts[:5], "what to measure: "+strings.Join(benchParts, ", "))
 	flags.IntVar(&o.warmup, "warmup", 2, "rounds that don't count")
 	flags.IntVar(&o.rounds, "rounds", 10, "rounds that count")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the result only")
+	flags.StringVar(&o.save, "save", "", "write the figures to this file as JSON")
+	flags.StringVar(&o.against, "against", "", "compare the kernels with those of a saved file")
 	jsonFlag(cmd, &o.json)
 	return cmd
 }
@@ -61,6 +75,16 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	}
 	if o.warmup < 0 || o.rounds < 1 {
 		return &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
+	}
+	var baseline *bench.Report
+	if o.against != "" {
+		if !slices.Contains(o.only, "kernels") {
+			return &usageError{"--against compares kernels, which --only leaves out", ""}
+		}
+		var err error
+		if baseline, err = bench.Load(o.against); err != nil {
+			return err
+		}
 	}
 	req := o.settings.request(overrides)
 	if len(req.Configs) == 0 {
@@ -88,8 +112,9 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	}
 	report, err := bench.Run(cmd.Context(), bench.Options{
 		Config: *r.Config, Warmup: o.warmup, Rounds: o.rounds,
-		Kernels: measures("kernels"), Step: measures("step"), Boundary: measures("boundary"),
+		Kernels: measures("kernels"), Loader: measures("loader"), Step: measures("step"), Boundary: measures("boundary"),
 		PyTorch: measures("pytorch"), Compiled: measures("compiled"), Attention: measures("attention"), Memory: program,
+		Baseline: baseline,
 		Event: func(message string) {
 			if !o.quiet {
 				fmt.Fprintln(cmd.ErrOrStderr(), message)
@@ -99,8 +124,20 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	if err != nil {
 		return err
 	}
+	write := report.WriteText
 	if o.json {
-		return report.WriteJSON(cmd.OutOrStdout())
+		write = report.WriteJSON
 	}
-	return report.WriteText(cmd.OutOrStdout())
+	if err := write(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	if o.save != "" {
+		if err := report.Save(o.save); err != nil {
+			return err
+		}
+	}
+	if len(report.Slower) > 0 {
+		return &bench.SlowerError{Kernels: report.Slower}
+	}
+	return nil
 }

@@ -71,16 +71,23 @@ type fromOptions struct {
 func (o *fromOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.from, "from", "", "run folder, checkpoint, or safetensors file with timm's names")
 	cmd.Flags().StringVar(&o.model, "model", "", "architecture of a file that does not say it, for instance vit_base_patch16_224")
-	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher instead of the trained network")
+	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher, or with --teacher=false the trained network, whatever the run's objective recommends")
 }
 
 func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, error) {
 	if o.from == "" {
 		return nil, required(cmd, "from", "runs/pictures")
 	}
+	network := tasks.NetworkRecommended
+	if cmd.Flags().Changed("teacher") {
+		network = tasks.NetworkStudent
+		if o.teacher {
+			network = tasks.NetworkTeacher
+		}
+	}
 	return tasks.LoadModel(o.from, tasks.LoadOptions{
 		Model:   o.model,
-		Teacher: o.teacher,
+		Network: network,
 		Report: func(path string, err error) {
 			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
 		},

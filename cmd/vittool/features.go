@@ -34,7 +34,7 @@ type featureOptions struct {
 func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.pool, "pool", string(tasks.PoolMean), fmt.Sprintf("what a feature is made of, %s", poolNames()))
+	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("what a feature is made of, %s; empty takes what the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
@@ -55,7 +55,7 @@ func poolNames() string {
 // check refuses values before any image is read.
 func (o *featureOptions) check() error {
 	switch {
-	case !slices.Contains(tasks.Pools(), tasks.Pool(o.pool)):
+	case o.pool != "" && !slices.Contains(tasks.Pools(), tasks.Pool(o.pool)):
 		return &usageError{fmt.Sprintf("--pool %s is not one of its values", o.pool), "valid are: " + poolNames()}
 	case o.batchSize < 1 || o.workers < 0 || o.threads < 0 || o.imageSize < 0:
 		return &usageError{"--batch-size must be at least 1; --workers, --threads and --image-size at least 0", ""}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,24 +18,25 @@ import (
 func newPluginCheckCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use:   "check NAME|PATH",
+		Use:   "check NAME|PATH [option=value ...]",
 		Short: "Hold an objective against the contract",
 		Long: `Start an objective several times, for several networks, and look whether it keeps the
 contract: its description and plan stand up, plan and masks follow from what it is given
 and from nothing else, wrong options are refused, its program compiles and gives a finite
 loss and gradients on random images.`,
 		Example: `  vittool plugin check mae
-  vittool plugin check ./simmim`,
-		Args: oneArg("an objective's name or a plugin's path"),
+  vittool plugin check ./simmim
+  vittool plugin check beit tokenizer=runs/tokenizer/tokenizer.safetensors`,
+		Args: someArgs("an objective's name or a plugin's path"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPluginCheck(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON)
+			return runPluginCheck(cmd.Context(), cmd.OutOrStdout(), args[0], args[1:], asJSON)
 		},
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func runPluginCheck(ctx context.Context, w io.Writer, arg string, asJSON bool) error {
+func runPluginCheck(ctx context.Context, w io.Writer, arg string, options []string, asJSON bool) error {
 	ours, err := builtin(arg)
 	if err != nil {
 		return err
@@ -41,6 +44,18 @@ func runPluginCheck(ctx context.Context, w io.Writer, arg string, asJSON bool) e
 	o := host.Options{Path: arg, Lock: host.LockFile}
 	if ours {
 		o = host.Options{Name: arg}
+	}
+	o.Config = map[string]any{}
+	for _, text := range options {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return &usageError{fmt.Sprintf("%q is no option=value", text), "the options of an objective: vittool plugin info " + arg}
+		}
+		var v any
+		if err := json.Unmarshal([]byte(value), &v); err != nil {
+			v = value // words need no quotes
+		}
+		o.Config[key] = v
 	}
 	rows := []check{}
 	failed := 0

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -58,6 +59,17 @@ the folder, to the same weights as an undisturbed run.`,
 }
 
 func runPretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string) error {
+	return pretrain(ctx, stdout, stderr, o, overrides, func(result *train.Result) error {
+		if !o.output.json {
+			return nil
+		}
+		return ui.JSON(stdout, result)
+	})
+}
+
+// pretrain runs or resumes a run; then is called with the result of one that
+// came to its end, or printed a result although it did not.
+func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string, then func(*train.Result) error) error {
 	r, err := o.resolve(overrides)
 	if err != nil {
 		return err
@@ -75,10 +87,13 @@ func runPretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOption
 		AfterCheckpoint: pictureDrawer(ctx, r.Config),
 	})
 	progress.Close(err)
-	if result != nil && o.output.json {
-		if err := ui.JSON(stdout, result); err != nil {
-			return err
-		}
+	switch {
+	case result == nil:
+		return err
+	case err == nil:
+		return then(result)
+	case o.output.json:
+		return errors.Join(err, ui.JSON(stdout, result))
 	}
 	return err
 }

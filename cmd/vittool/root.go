@@ -25,6 +25,7 @@ Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 data, 4 plugin,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return group(root,
 		newPretrainCommand(),
+		newTokenizerCommand(),
 		newReconstructCommand(),
 		newAttentionCommand(),
 		newEvalCommand(),

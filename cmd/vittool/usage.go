@@ -88,6 +88,16 @@ func oneArg(name string) cobra.PositionalArgs {
 	}
 }
 
+// someArgs asks for one argument, called name in the message, and takes more.
+func someArgs(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return nil
+		}
+		return oneArg(name)(cmd, args)
+	}
+}
+
 // required is the error of a flag that has to be given.
 func required(cmd *cobra.Command, flag, example string) error {
 	return &usageError{fmt.Sprintf("%s needs --%s", cmd.CommandPath(), flag), "for instance --" + flag + " " + example}

@@ -124,6 +124,8 @@ func TestBadTasks(t *testing.T) {
 		{"plugin that does not exist", nil, []string{"plugin", "info", "mea"}, exitUsage, []string{"did you mean mae?"}},
 		{"plugin file that does not exist", nil, []string{"plugin", "info", "./mea"}, exitPlugin, []string{"mea"}},
 		{"unknown part of the bench", nil, []string{"bench", "--only", "kernel"}, exitUsage, []string{"did you mean kernels?"}},
+		{"baseline without kernels to compare", nil, []string{"bench", "--only", "step", "--against", "b.json"}, exitUsage, []string{"--against", "--only"}},
+		{"baseline that is none", func(t *testing.T, dir string) { writeTo(t, dir, "b.json", []byte("{}")) }, []string{"bench", "--only", "kernels", "--against", "b.json"}, exitFailure, []string{"b.json", "--save"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

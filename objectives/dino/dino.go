@@ -36,6 +36,8 @@ type DINO struct {
 	CenterMomentum float64 `option:"center_momentum" min:"0" max:"1" help:"share of the old center in the new one"`
 	FreezeLast     float64 `option:"freeze_last_layer" min:"0" help:"epochs in which the prototypes stay as they are"`
 
+	DropPath float64 `option:"drop_path" min:"0" below:"1" help:"stochastic depth of the student where model.drop_path sets none"`
+
 	LocalCrops  int       `option:"local_crops" min:"0" help:"small crops of each image, seen by the student only"`
 	GlobalSize  int       `option:"global_size" min:"0" help:"side of a large crop in pixels; 0: the image size of the model"`
 	LocalSize   int       `option:"local_size" min:"0" help:"side of a small crop in pixels; 0: about 3/7 of a large one (96 of 224)"`
@@ -54,7 +56,7 @@ func New() *DINO {
 	return &DINO{
 		OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true,
 		StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04,
-		Momentum: 0.996, CenterMomentum: 0.9, FreezeLast: 1,
+		Momentum: 0.996, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
 		LocalCrops: 8, GlobalScale: []float64{0.4, 1}, LocalScale: []float64{0.05, 0.4},
 		Jitter: []float64{0.4, 0.4, 0.2, 0.1}, JitterProb: 0.8, Grayscale: 0.2, Blur: []float64{1, 0.1, 0.5}, Solarize: 0.2,
 	}
@@ -82,7 +84,7 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 		PosEmbed:   pb.BackboneRequirements_POS_EMBED_LEARNED,
 		ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED,
 		Init:       "dino",
-		DropPath:   0.1,
+		DropPath:   o.DropPath,
 	})
 	if err := o.check(); err != nil {
 		return err
@@ -105,6 +107,8 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 	b.Update(center, b.Add(b.Scale(center.Tensor(), o.CenterMomentum), b.Scale(b.MeanRow(said), 1-o.CenterMomentum)))
 
 	b.Teacher(b.Schedule(&pb.Schedule{Name: "teacher_momentum", Kind: pb.Schedule_KIND_COSINE, From: o.Momentum, To: 1}), pb.Teacher_WHEN_AFTER_STEP)
+
+	b.Recommend(pb.Network_NETWORK_TEACHER, pb.Output_OUTPUT_CLASS)
 
 	// A teacher that collapses says the same of every image: its entropy goes to 0 (one
 	// prototype wins) or to log K (all do), and nothing is left to learn, KL goes to 0.

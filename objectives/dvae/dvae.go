@@ -18,7 +18,7 @@ import (
 // DVAE holds the options.
 type DVAE struct {
 	Vocabulary     int     `option:"vocabulary" min:"2" max:"1048576" help:"number of tokens"`
-	Patch          int     `option:"patch" min:"0" max:"256" help:"pixels per token side, a power of two; 0: as the model's patches"`
+	Patch          int     `option:"patch" min:"0" max:"256" help:"pixels per token side; 0: as the model's patches"`
 	Width          int     `option:"width" min:"4" max:"16384" help:"channels at the resolution of the tokens"`
 	Blocks         int     `option:"blocks" min:"0" max:"100" help:"residual blocks of encoder and decoder each"`
 	CodeDim        int     `option:"code_dim" min:"1" max:"16384" help:"width of a code"`

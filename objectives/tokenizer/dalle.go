@@ -8,8 +8,6 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-func sqrt(x float64) float64 { return math.Sqrt(x) }
-
 // DALLEMean and DALLEStd normalise pixels of 0 to 1 to what the encoder of DALL-E reads:
 // 0.8·x + 0.1 = (x + 0.125)/1.25.
 var (

@@ -3,15 +3,16 @@
 // that a trained one is kept in.
 //
 // The networks of vq and dvae are those of van den Oord, Vinyals and Kavukcuoglu, "Neural
-// Discrete Representation Learning" (2017), https://arxiv.org/abs/1711.00937: strided
-// convolutions, residual blocks at the resolution of the tokens, and the reverse. The
+// Discrete Representation Learning" (2017), https://arxiv.org/abs/1711.00937, with all
+// layers at the resolution of the tokens: a strided convolution that sees a patch and half
+// of its neighbours, residual blocks, and the reverse with a linear map to pixels. The
 // published encoder of DALL-E (Ramesh et al. 2021) stands in dalle.go.
 package tokenizer
 
 import (
 	"encoding/json"
 	"fmt"
-	"math/bits"
+	"math"
 
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -37,7 +38,7 @@ const ExportName = "tokenizer"
 type Config struct {
 	Kind       string `json:"kind"`
 	Vocabulary int    `json:"vocabulary"` // number of tokens, K
-	Patch      int    `json:"patch"`      // pixels per token side, a power of two
+	Patch      int    `json:"patch"`      // pixels per token side
 	Channels   int    `json:"channels"`   // of the images
 	Width      int    `json:"width"`      // channels at the resolution of the tokens, W
 	Blocks     int    `json:"blocks"`     // residual blocks on each side
@@ -51,8 +52,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("tokenizers are of the kinds %s, %s and %s, not %q", VQ, DVAE, DALLE, c.Kind)
 	case c.Vocabulary < 2 || c.Vocabulary > 1<<20:
 		return fmt.Errorf("a vocabulary of %d tokens; valid are 2 to 2^20", c.Vocabulary)
-	case c.Patch < 1 || c.Patch > 256 || bits.OnesCount(uint(c.Patch)) != 1:
-		return fmt.Errorf("a token of %d×%d pixels; its side must be a power of two up to 256", c.Patch, c.Patch)
+	case c.Patch < 1 || c.Patch > 256:
+		return fmt.Errorf("a token of %d×%d pixels; its side must be 1 to 256", c.Patch, c.Patch)
 	case c.Channels < 1 || c.Width < 4 || c.Width > 1<<14 || c.Blocks < 0 || c.Blocks > 100 || c.Kind != DALLE && (c.CodeDim < 1 || c.CodeDim > 1<<14):
 		return fmt.Errorf("%d channels, width %d, %d blocks, code width %d: valid are 1 or more, 4 to 2^14, 0 to 100, 1 to 2^14", c.Channels, c.Width, c.Blocks, c.CodeDim)
 	case c.Kind == DALLE && (c.Patch != 8 || c.Blocks < 1 || c.Channels != 3):
@@ -76,13 +77,11 @@ func (c Config) Grid(view sdk.View) (rows, cols int) {
 	return view.Height() / max(1, c.Patch), view.Width() / max(1, c.Patch)
 }
 
-// stages is the number of strided convolutions, each of which halves the resolution.
-func (c Config) stages() int { return bits.TrailingZeros(uint(c.Patch)) }
-
-// stageWidth is the channels after i of the strided convolutions: W at the end, half of
-// it for each stage before, but at least W/4.
-func (c Config) stageWidth(i int) int {
-	return max(4, c.Width>>min(2, c.stages()-i))
+// stem is the kernel and the padding of the first convolution, whose stride is the patch:
+// it covers the patch and, on each side, half of the next one.
+func (c Config) stem() (kernel, padding int) {
+	padding = (c.Patch + 1) / 2
+	return c.Patch + 2*padding, padding
 }
 
 // Net builds the networks of a tokenizer into a plan. Its parameters are declared as
@@ -153,6 +152,19 @@ func (c Config) Metadata(b *sdk.Builder) map[string]string {
 	return map[string]string{"format": Format, ConfigKey: string(text)}
 }
 
+// FileMetadata describes a tokenizer that was not trained here in its file.
+func (c Config) FileMetadata(mean, std []float64) (map[string]string, error) {
+	meta := map[string]string{"format": Format}
+	for key, v := range map[string]any{ConfigKey: c, "mean": mean, "std": std} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		meta[key] = string(text)
+	}
+	return meta, nil
+}
+
 // param declares a tensor of the network, once.
 func (n *Net) param(name string, shape []int, init *pb.Init) sdk.Tensor {
 	if t, ok := n.done[name]; ok {
@@ -171,21 +183,24 @@ func (n *Net) param(name string, shape []int, init *pb.Init) sdk.Tensor {
 	return n.done[name]
 }
 
-// conv is a convolution of x, with in channels, to out channels by kernels of k×k; its
-// weights start at He et al.'s scale for a network of ReLUs (2015), times gain.
-func (n *Net) conv(name string, x sdk.Tensor, in, out, k, stride int, gain float64) sdk.Tensor {
-	std := gain * sqrt(2/float64(in*k*k))
+// conv is a convolution of x, with in channels, to out channels by kernels of k×k, of
+// stride 1; its weights start at He et al.'s scale for a network of ReLUs (2015), times gain.
+func (n *Net) conv(name string, x sdk.Tensor, in, out, k int, gain float64) sdk.Tensor {
+	return n.strided(name, x, in, out, k, 1, (k-1)/2, gain)
+}
+
+func (n *Net) strided(name string, x sdk.Tensor, in, out, k, stride, padding int, gain float64) sdk.Tensor {
+	std := gain * math.Sqrt(2/float64(in*k*k))
 	w := n.param(name+".weight", []int{out, in, k, k}, sdk.InitTruncNormal(std, 3*std))
-	bias := n.param(name+".bias", []int{out}, sdk.InitZeros())
-	return n.b.Conv2D(x, w, bias, stride, (k-1)/2)
+	return n.b.Conv2D(x, w, n.param(name+".bias", []int{out}, sdk.InitZeros()), stride, padding)
 }
 
 // blocks are residual blocks: x + 1×1(relu(3×3(relu(x)))).
 func (n *Net) blocks(name string, x sdk.Tensor) sdk.Tensor {
 	for i := range n.Blocks {
 		at := fmt.Sprintf("%s.blocks.%d", name, i)
-		h := n.conv(at+".conv1", n.b.ReLU(x), n.Width, n.Width/2, 3, 1, 1)
-		h = n.conv(at+".conv2", n.b.ReLU(h), n.Width/2, n.Width, 1, 1, .5)
+		h := n.conv(at+".conv1", n.b.ReLU(x), n.Width, n.Width/2, 3, 1)
+		h = n.conv(at+".conv2", n.b.ReLU(h), n.Width/2, n.Width, 1, .5)
 		x = n.b.Add(x, h)
 	}
 	return n.b.ReLU(x)
@@ -193,19 +208,9 @@ func (n *Net) blocks(name string, x sdk.Tensor) sdk.Tensor {
 
 // encode maps images [B,C,H,W] to [B,out,H/patch,W/patch].
 func (n *Net) encode(x sdk.Tensor, out int) sdk.Tensor {
-	width := n.stageWidth(0)
-	x = n.conv("encoder.stem", x, n.Channels, width, 3, 1, 1)
-	for i := range n.stages() {
-		next := n.stageWidth(i + 1)
-		x = n.conv(fmt.Sprintf("encoder.down.%d", i), n.b.ReLU(x), width, next, 4, 2, 1)
-		width = next
-	}
-	if n.stages() == 0 && n.Blocks == 0 {
-		x = n.b.ReLU(x)
-	} else {
-		x = n.blocks("encoder", x)
-	}
-	return n.conv("encoder.out", x, n.Width, out, 1, 1, sqrt(.5))
+	kernel, padding := n.stem()
+	x = n.strided("encoder.stem", x, n.Channels, n.Width, kernel, n.Patch, padding, 1)
+	return n.conv("encoder.out", n.blocks("encoder", x), n.Width, out, 1, math.Sqrt(.5))
 }
 
 // Logits maps images to the logits of their tokens, [B*L,K], rows in raster order.
@@ -245,12 +250,8 @@ func (c Config) Decodes() bool { return c.Kind != DALLE }
 // Decode maps codes [B*L,D] of a grid of rows×cols tokens to images [B,C,H,W].
 func (n *Net) Decode(codes sdk.Tensor, rows, cols int) sdk.Tensor {
 	x := n.b.TokenMap(n.b.Reshape(codes, -1, rows*cols, n.CodeDim), rows, cols)
-	x = n.blocks("decoder", n.conv("decoder.in", x, n.CodeDim, n.Width, 3, 1, sqrt(.5)))
-	width := n.Width
-	for i := n.stages() - 1; i >= 0; i-- {
-		next := n.stageWidth(i)
-		x = n.b.ReLU(n.conv(fmt.Sprintf("decoder.up.%d", i), n.b.UpsampleNearest(x, 2), width, next, 3, 1, 1))
-		width = next
-	}
-	return n.conv("decoder.out", x, width, n.Channels, 3, 1, .5)
+	x = n.blocks("decoder", n.conv("decoder.in", x, n.CodeDim, n.Width, 3, math.Sqrt(.5)))
+	pixels := n.Channels * n.Patch * n.Patch
+	x = n.conv("decoder.out", x, n.Width, pixels, 1, .5)
+	return n.b.Unpatchify(n.b.MapTokens(x, pixels), n.Patch, rows, cols, sdk.ChannelFirst)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 func TestBuiltins(t *testing.T) {
 	for _, name := range objectives.Names() {
 		t.Run(name, func(t *testing.T) {
-			for _, r := range check.Run(context.Background(), host.Options{Name: name}) {
+			for _, r := range check.Run(context.Background(), host.Options{Name: name, Config: files(t, name)}) {
 				if r.Err != nil {
 					t.Errorf("%s: %v", r.Name, r.Err)
 				}
@@ -40,6 +41,23 @@ func TestBuiltins(t *testing.T) {
 			}
 		})
 	}
+}
+
+// files sets the options that name a file which the objective has among its test data.
+func files(t *testing.T, name string) map[string]any {
+	t.Helper()
+	d, err := host.Describe(context.Background(), host.Options{Name: name, Mode: host.Inproc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]any{}
+	for _, o := range d.Options {
+		path := filepath.Join("..", "..", "objectives", name, "testdata", o.Key+".safetensors")
+		if _, err := os.Stat(path); err == nil {
+			config[o.Key] = path
+		}
+	}
+	return config
 }
 
 // careless breaks one rule of the contract.

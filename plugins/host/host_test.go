@@ -310,3 +310,18 @@ func TestEvaluateFaults(t *testing.T) {
 		wantError(t, err, c.kind, c.parts...)
 	}
 }
+
+// A plugin starts also where the folder for temporary files has a long name, as on macOS.
+func TestLongTemporaryFolder(t *testing.T) {
+	for _, long := range []int{maxSocketPath - belowParent, maxSocketPath - belowParent + 1, 200} {
+		parent := t.TempDir()
+		dir := filepath.Join(parent, strings.Repeat("x", max(1, long-len(parent)-1)))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TMPDIR", dir)
+		o := probeOptions("", "")
+		o.Name, o.Config = "mae", map[string]any{"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
+		open(t, o)
+	}
+}

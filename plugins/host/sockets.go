@@ -13,9 +13,10 @@ import (
 // unix socket needs its file only to be connected to. What a host that was killed in
 // those few milliseconds left behind is recognised by the missing lock and swept.
 func newSocketDir() (dir string, release func(), err error) {
-	sweepSockets(os.TempDir())
+	parent := socketParent(os.TempDir())
+	sweepSockets(parent)
 	for range 10 { // another host's sweep may come between making the folder and locking it
-		if dir, err = os.MkdirTemp("", sdk.SocketDirPrefix); err != nil {
+		if dir, err = os.MkdirTemp(parent, sdk.SocketDirPrefix); err != nil {
 			return "", nil, fmt.Errorf("no private folder for the plugin's socket: %w", err)
 		}
 		unlock, lockErr := lockDir(dir)
@@ -32,7 +33,25 @@ func newSocketDir() (dir string, release func(), err error) {
 			unlock()
 		}, nil
 	}
-	return "", nil, fmt.Errorf("no private folder for the plugin's socket: %s cannot be locked in %s", dir, os.TempDir())
+	return "", nil, fmt.Errorf("no private folder for the plugin's socket: %s cannot be locked in %s", dir, parent)
+}
+
+// maxSocketPath is what every system takes for the path of a unix socket (macOS has the least);
+// belowParent is the longest of what follows the folder that the private one is made in: its
+// name, that of go-plugin's own folder in it, and that of the socket.
+const (
+	maxSocketPath = 103
+	belowParent   = len("/"+sdk.SocketDirPrefix+"4294967295") + len("/plugin-dir4294967295") + len("/plugin4294967295")
+)
+
+// socketParent is the folder for temporary files, or the system's own short one where the path
+// of a socket in it would be too long.
+func socketParent(temporary string) string {
+	const short = "/tmp"
+	if info, err := os.Stat(short); len(temporary)+belowParent > maxSocketPath && err == nil && info.IsDir() {
+		return short
+	}
+	return temporary
 }
 
 // sweepSockets removes folders of hosts that are gone; other users' ones cannot be locked.

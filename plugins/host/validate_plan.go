@@ -52,7 +52,7 @@ func ValidatePlan(plan *pb.Plan, open *pb.OpenRequest) error {
 		return err
 	}
 	c := &planChecker{plan: plan, info: open.GetBackbone(), names: map[string]map[string]bool{}}
-	for _, step := range []func() error{c.backbone, c.views, c.masks, c.params, c.buffers, c.targets, c.schedules, c.passes, c.nodes, c.results, c.exports, c.evaluate} {
+	for _, step := range []func() error{c.backbone, c.views, c.masks, c.params, c.buffers, c.targets, c.schedules, c.passes, c.nodes, c.results, c.exports, c.recommended, c.evaluate} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -518,6 +518,24 @@ func (c *planChecker) results() error {
 		}
 	}
 	return nil
+}
+
+func (c *planChecker) recommended() error {
+	r := c.plan.Recommended
+	switch r.GetNetwork() {
+	case pb.Network_NETWORK_STUDENT:
+	case pb.Network_NETWORK_TEACHER:
+		if c.plan.Teacher == nil {
+			return fmt.Errorf("field recommended.network is the teacher, and the plan has none")
+		}
+	default:
+		return fmt.Errorf("field recommended.network is %v, which this vittool does not know", r.GetNetwork())
+	}
+	switch r.GetFeatures() {
+	case pb.Output_OUTPUT_UNSPECIFIED, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED:
+		return nil
+	}
+	return fmt.Errorf("field recommended.features is %v; features are %v or %v", r.Features, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
 }
 
 func (c *planChecker) exports() error {

@@ -312,7 +312,7 @@ func (x BackboneRequirements_PosEmbed) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BackboneRequirements_PosEmbed.Descriptor instead.
 func (BackboneRequirements_PosEmbed) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{6, 0}
+	return file_objective_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type BackboneRequirements_ClassToken int32
@@ -361,7 +361,7 @@ func (x BackboneRequirements_ClassToken) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BackboneRequirements_ClassToken.Descriptor instead.
 func (BackboneRequirements_ClassToken) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{6, 1}
+	return file_objective_proto_rawDescGZIP(), []int{7, 1}
 }
 
 type BackboneRequirements_RelPos int32
@@ -416,7 +416,7 @@ func (x BackboneRequirements_RelPos) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BackboneRequirements_RelPos.Descriptor instead.
 func (BackboneRequirements_RelPos) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{6, 2}
+	return file_objective_proto_rawDescGZIP(), []int{7, 2}
 }
 
 type BackboneRequirements_DecayRule int32
@@ -465,7 +465,7 @@ func (x BackboneRequirements_DecayRule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BackboneRequirements_DecayRule.Descriptor instead.
 func (BackboneRequirements_DecayRule) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{6, 3}
+	return file_objective_proto_rawDescGZIP(), []int{7, 3}
 }
 
 type ViewSpec_Crop int32
@@ -514,7 +514,7 @@ func (x ViewSpec_Crop) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ViewSpec_Crop.Descriptor instead.
 func (ViewSpec_Crop) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{7, 0}
+	return file_objective_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type ViewSpec_Interpolation int32
@@ -569,7 +569,7 @@ func (x ViewSpec_Interpolation) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ViewSpec_Interpolation.Descriptor instead.
 func (ViewSpec_Interpolation) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{7, 1}
+	return file_objective_proto_rawDescGZIP(), []int{8, 1}
 }
 
 type PassSpec_MaskUse int32
@@ -621,7 +621,7 @@ func (x PassSpec_MaskUse) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PassSpec_MaskUse.Descriptor instead.
 func (PassSpec_MaskUse) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 0}
+	return file_objective_proto_rawDescGZIP(), []int{10, 0}
 }
 
 type PassSpec_Mode int32
@@ -667,7 +667,7 @@ func (x PassSpec_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PassSpec_Mode.Descriptor instead.
 func (PassSpec_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 1}
+	return file_objective_proto_rawDescGZIP(), []int{10, 1}
 }
 
 type MaskSpec_Kind int32
@@ -722,7 +722,7 @@ func (x MaskSpec_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MaskSpec_Kind.Descriptor instead.
 func (MaskSpec_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{10, 0}
+	return file_objective_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type TargetSpec_Source int32
@@ -777,7 +777,7 @@ func (x TargetSpec_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TargetSpec_Source.Descriptor instead.
 func (TargetSpec_Source) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{11, 0}
+	return file_objective_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type Init_Kind int32
@@ -853,7 +853,7 @@ func (x Init_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Init_Kind.Descriptor instead.
 func (Init_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{12, 0}
+	return file_objective_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type BufferSpec_Update int32
@@ -902,7 +902,7 @@ func (x BufferSpec_Update) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BufferSpec_Update.Descriptor instead.
 func (BufferSpec_Update) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{14, 0}
+	return file_objective_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type BufferSpec_Reduction int32
@@ -954,7 +954,7 @@ func (x BufferSpec_Reduction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BufferSpec_Reduction.Descriptor instead.
 func (BufferSpec_Reduction) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{14, 1}
+	return file_objective_proto_rawDescGZIP(), []int{15, 1}
 }
 
 type Schedule_Kind int32
@@ -1006,7 +1006,7 @@ func (x Schedule_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Kind.Descriptor instead.
 func (Schedule_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{15, 0}
+	return file_objective_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type Teacher_When int32
@@ -1052,7 +1052,7 @@ func (x Teacher_When) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Teacher_When.Descriptor instead.
 func (Teacher_When) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{16, 0}
+	return file_objective_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type MaskRef_Form int32
@@ -1101,7 +1101,7 @@ func (x MaskRef_Form) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MaskRef_Form.Descriptor instead.
 func (MaskRef_Form) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{19, 0}
+	return file_objective_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type Picture_Layout int32
@@ -1150,7 +1150,7 @@ func (x Picture_Layout) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Picture_Layout.Descriptor instead.
 func (Picture_Layout) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{27, 0}
+	return file_objective_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type Region_Role int32
@@ -1220,7 +1220,7 @@ func (x Region_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Region_Role.Descriptor instead.
 func (Region_Role) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{32, 0}
+	return file_objective_proto_rawDescGZIP(), []int{33, 0}
 }
 
 type DescribeRequest struct {
@@ -1779,6 +1779,7 @@ type Plan struct {
 	Evaluate        *EvaluateSpec          `protobuf:"bytes,12,opt,name=evaluate,proto3" json:"evaluate,omitempty"`                                       // unset: the program computes everything
 	OperatorVersion uint32                 `protobuf:"varint,13,opt,name=operator_version,json=operatorVersion,proto3" json:"operator_version,omitempty"` // version of the operator table the program was written for; 1
 	Exports         []*Export              `protobuf:"bytes,14,rep,name=exports,proto3" json:"exports,omitempty"`                                         // what a run yields besides a backbone
+	Recommended     *Recommended           `protobuf:"bytes,15,opt,name=recommended,proto3" json:"recommended,omitempty"`                                 // how the trained network is best used; a user's own choice goes before it
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1911,6 +1912,66 @@ func (x *Plan) GetExports() []*Export {
 	return nil
 }
 
+func (x *Plan) GetRecommended() *Recommended {
+	if x != nil {
+		return x.Recommended
+	}
+	return nil
+}
+
+// Recommended says what of the trained network evaluations, features and exports take when the user does not say.
+type Recommended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       Network                `protobuf:"varint,1,opt,name=network,proto3,enum=vittool.objective.v1.Network" json:"network,omitempty"`  // the trained one, or its average
+	Features      Output                 `protobuf:"varint,2,opt,name=features,proto3,enum=vittool.objective.v1.Output" json:"features,omitempty"` // OUTPUT_CLASS or OUTPUT_POOLED, the mean of the patch tokens; unspecified: pooled
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recommended) Reset() {
+	*x = Recommended{}
+	mi := &file_objective_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recommended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recommended) ProtoMessage() {}
+
+func (x *Recommended) ProtoReflect() protoreflect.Message {
+	mi := &file_objective_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recommended.ProtoReflect.Descriptor instead.
+func (*Recommended) Descriptor() ([]byte, []int) {
+	return file_objective_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Recommended) GetNetwork() Network {
+	if x != nil {
+		return x.Network
+	}
+	return Network_NETWORK_STUDENT
+}
+
+func (x *Recommended) GetFeatures() Output {
+	if x != nil {
+		return x.Features
+	}
+	return Output_OUTPUT_UNSPECIFIED
+}
+
 // BackboneRequirements is what the objective's recipe says about the network itself.
 type BackboneRequirements struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
@@ -1932,7 +1993,7 @@ type BackboneRequirements struct {
 
 func (x *BackboneRequirements) Reset() {
 	*x = BackboneRequirements{}
-	mi := &file_objective_proto_msgTypes[6]
+	mi := &file_objective_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2005,7 @@ func (x *BackboneRequirements) String() string {
 func (*BackboneRequirements) ProtoMessage() {}
 
 func (x *BackboneRequirements) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[6]
+	mi := &file_objective_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2018,7 @@ func (x *BackboneRequirements) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackboneRequirements.ProtoReflect.Descriptor instead.
 func (*BackboneRequirements) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{6}
+	return file_objective_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BackboneRequirements) GetFamilies() []string {
@@ -2070,7 +2131,7 @@ type ViewSpec struct {
 
 func (x *ViewSpec) Reset() {
 	*x = ViewSpec{}
-	mi := &file_objective_proto_msgTypes[7]
+	mi := &file_objective_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2143,7 @@ func (x *ViewSpec) String() string {
 func (*ViewSpec) ProtoMessage() {}
 
 func (x *ViewSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[7]
+	mi := &file_objective_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2156,7 @@ func (x *ViewSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewSpec.ProtoReflect.Descriptor instead.
 func (*ViewSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{7}
+	return file_objective_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ViewSpec) GetName() string {
@@ -2233,7 +2294,7 @@ type Augmentation struct {
 
 func (x *Augmentation) Reset() {
 	*x = Augmentation{}
-	mi := &file_objective_proto_msgTypes[8]
+	mi := &file_objective_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2306,7 @@ func (x *Augmentation) String() string {
 func (*Augmentation) ProtoMessage() {}
 
 func (x *Augmentation) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[8]
+	mi := &file_objective_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2319,7 @@ func (x *Augmentation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation.ProtoReflect.Descriptor instead.
 func (*Augmentation) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8}
+	return file_objective_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Augmentation) GetKind() isAugmentation_Kind {
@@ -2368,7 +2429,7 @@ type PassSpec struct {
 
 func (x *PassSpec) Reset() {
 	*x = PassSpec{}
-	mi := &file_objective_proto_msgTypes[9]
+	mi := &file_objective_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2441,7 @@ func (x *PassSpec) String() string {
 func (*PassSpec) ProtoMessage() {}
 
 func (x *PassSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[9]
+	mi := &file_objective_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2454,7 @@ func (x *PassSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassSpec.ProtoReflect.Descriptor instead.
 func (*PassSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9}
+	return file_objective_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PassSpec) GetName() string {
@@ -2489,7 +2550,7 @@ type MaskSpec struct {
 
 func (x *MaskSpec) Reset() {
 	*x = MaskSpec{}
-	mi := &file_objective_proto_msgTypes[10]
+	mi := &file_objective_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2562,7 @@ func (x *MaskSpec) String() string {
 func (*MaskSpec) ProtoMessage() {}
 
 func (x *MaskSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[10]
+	mi := &file_objective_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2575,7 @@ func (x *MaskSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskSpec.ProtoReflect.Descriptor instead.
 func (*MaskSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{10}
+	return file_objective_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MaskSpec) GetName() string {
@@ -2579,7 +2640,7 @@ type TargetSpec struct {
 
 func (x *TargetSpec) Reset() {
 	*x = TargetSpec{}
-	mi := &file_objective_proto_msgTypes[11]
+	mi := &file_objective_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2652,7 @@ func (x *TargetSpec) String() string {
 func (*TargetSpec) ProtoMessage() {}
 
 func (x *TargetSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[11]
+	mi := &file_objective_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2665,7 @@ func (x *TargetSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetSpec.ProtoReflect.Descriptor instead.
 func (*TargetSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{11}
+	return file_objective_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TargetSpec) GetName() string {
@@ -2662,7 +2723,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_objective_proto_msgTypes[12]
+	mi := &file_objective_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2735,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[12]
+	mi := &file_objective_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2748,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{12}
+	return file_objective_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Init) GetKind() Init_Kind {
@@ -2792,7 +2853,7 @@ type ParamSpec struct {
 
 func (x *ParamSpec) Reset() {
 	*x = ParamSpec{}
-	mi := &file_objective_proto_msgTypes[13]
+	mi := &file_objective_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +2865,7 @@ func (x *ParamSpec) String() string {
 func (*ParamSpec) ProtoMessage() {}
 
 func (x *ParamSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[13]
+	mi := &file_objective_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +2878,7 @@ func (x *ParamSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParamSpec.ProtoReflect.Descriptor instead.
 func (*ParamSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{13}
+	return file_objective_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ParamSpec) GetName() string {
@@ -2899,7 +2960,7 @@ type BufferSpec struct {
 
 func (x *BufferSpec) Reset() {
 	*x = BufferSpec{}
-	mi := &file_objective_proto_msgTypes[14]
+	mi := &file_objective_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2911,7 +2972,7 @@ func (x *BufferSpec) String() string {
 func (*BufferSpec) ProtoMessage() {}
 
 func (x *BufferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[14]
+	mi := &file_objective_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2924,7 +2985,7 @@ func (x *BufferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferSpec.ProtoReflect.Descriptor instead.
 func (*BufferSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{14}
+	return file_objective_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BufferSpec) GetName() string {
@@ -2994,7 +3055,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_objective_proto_msgTypes[15]
+	mi := &file_objective_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3067,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[15]
+	mi := &file_objective_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3080,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{15}
+	return file_objective_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Schedule) GetName() string {
@@ -3097,7 +3158,7 @@ type Teacher struct {
 
 func (x *Teacher) Reset() {
 	*x = Teacher{}
-	mi := &file_objective_proto_msgTypes[16]
+	mi := &file_objective_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3170,7 @@ func (x *Teacher) String() string {
 func (*Teacher) ProtoMessage() {}
 
 func (x *Teacher) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[16]
+	mi := &file_objective_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3183,7 @@ func (x *Teacher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Teacher.ProtoReflect.Descriptor instead.
 func (*Teacher) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{16}
+	return file_objective_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Teacher) GetMomentum() string {
@@ -3161,7 +3222,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_objective_proto_msgTypes[17]
+	mi := &file_objective_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3234,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[17]
+	mi := &file_objective_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3247,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{17}
+	return file_objective_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ref) GetOf() isRef_Of {
@@ -3353,7 +3414,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_objective_proto_msgTypes[18]
+	mi := &file_objective_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3426,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[18]
+	mi := &file_objective_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3439,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{18}
+	return file_objective_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Feature) GetPass() string {
@@ -3412,7 +3473,7 @@ type MaskRef struct {
 
 func (x *MaskRef) Reset() {
 	*x = MaskRef{}
-	mi := &file_objective_proto_msgTypes[19]
+	mi := &file_objective_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3485,7 @@ func (x *MaskRef) String() string {
 func (*MaskRef) ProtoMessage() {}
 
 func (x *MaskRef) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[19]
+	mi := &file_objective_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3498,7 @@ func (x *MaskRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskRef.ProtoReflect.Descriptor instead.
 func (*MaskRef) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{19}
+	return file_objective_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MaskRef) GetMask() string {
@@ -3467,7 +3528,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_objective_proto_msgTypes[20]
+	mi := &file_objective_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3540,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[20]
+	mi := &file_objective_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3553,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{20}
+	return file_objective_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Node) GetName() string {
@@ -3533,7 +3594,7 @@ type Argument struct {
 
 func (x *Argument) Reset() {
 	*x = Argument{}
-	mi := &file_objective_proto_msgTypes[21]
+	mi := &file_objective_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3545,7 +3606,7 @@ func (x *Argument) String() string {
 func (*Argument) ProtoMessage() {}
 
 func (x *Argument) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[21]
+	mi := &file_objective_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3558,7 +3619,7 @@ func (x *Argument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Argument.ProtoReflect.Descriptor instead.
 func (*Argument) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{21}
+	return file_objective_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Argument) GetName() string {
@@ -3593,7 +3654,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_objective_proto_msgTypes[22]
+	mi := &file_objective_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3666,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[22]
+	mi := &file_objective_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3679,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{22}
+	return file_objective_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Attribute) GetName() string {
@@ -3742,7 +3803,7 @@ type Results struct {
 
 func (x *Results) Reset() {
 	*x = Results{}
-	mi := &file_objective_proto_msgTypes[23]
+	mi := &file_objective_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +3815,7 @@ func (x *Results) String() string {
 func (*Results) ProtoMessage() {}
 
 func (x *Results) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[23]
+	mi := &file_objective_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +3828,7 @@ func (x *Results) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Results.ProtoReflect.Descriptor instead.
 func (*Results) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{23}
+	return file_objective_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Results) GetLoss() *Ref {
@@ -3815,7 +3876,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_objective_proto_msgTypes[24]
+	mi := &file_objective_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +3888,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[24]
+	mi := &file_objective_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +3901,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{24}
+	return file_objective_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Metric) GetName() string {
@@ -3868,7 +3929,7 @@ type BufferResult struct {
 
 func (x *BufferResult) Reset() {
 	*x = BufferResult{}
-	mi := &file_objective_proto_msgTypes[25]
+	mi := &file_objective_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3941,7 @@ func (x *BufferResult) String() string {
 func (*BufferResult) ProtoMessage() {}
 
 func (x *BufferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[25]
+	mi := &file_objective_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3954,7 @@ func (x *BufferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferResult.ProtoReflect.Descriptor instead.
 func (*BufferResult) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{25}
+	return file_objective_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BufferResult) GetBuffer() string {
@@ -3927,7 +3988,7 @@ type PassImages struct {
 
 func (x *PassImages) Reset() {
 	*x = PassImages{}
-	mi := &file_objective_proto_msgTypes[26]
+	mi := &file_objective_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4000,7 @@ func (x *PassImages) String() string {
 func (*PassImages) ProtoMessage() {}
 
 func (x *PassImages) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[26]
+	mi := &file_objective_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4013,7 @@ func (x *PassImages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassImages.ProtoReflect.Descriptor instead.
 func (*PassImages) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{26}
+	return file_objective_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PassImages) GetPass() string {
@@ -3984,7 +4045,7 @@ type Picture struct {
 
 func (x *Picture) Reset() {
 	*x = Picture{}
-	mi := &file_objective_proto_msgTypes[27]
+	mi := &file_objective_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3996,7 +4057,7 @@ func (x *Picture) String() string {
 func (*Picture) ProtoMessage() {}
 
 func (x *Picture) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[27]
+	mi := &file_objective_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4009,7 +4070,7 @@ func (x *Picture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Picture.ProtoReflect.Descriptor instead.
 func (*Picture) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{27}
+	return file_objective_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Picture) GetName() string {
@@ -4061,14 +4122,14 @@ type Export struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // such as "tokenizer"
 	Params        []string               `protobuf:"bytes,2,rep,name=params,proto3" json:"params,omitempty"`
 	Buffers       []string               `protobuf:"bytes,3,rep,name=buffers,proto3" json:"buffers,omitempty"`
-	Metadata      map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // the host adds "format", "mean", "std" and "digest"
+	Metadata      map[string]string      `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // the host adds "mean" and "std" of the pixels, "source_digest" of the checkpoint, and "digest"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4141,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4154,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{28}
+	return file_objective_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Export) GetName() string {
@@ -4143,7 +4204,7 @@ type EvaluateSpec struct {
 
 func (x *EvaluateSpec) Reset() {
 	*x = EvaluateSpec{}
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4155,7 +4216,7 @@ func (x *EvaluateSpec) String() string {
 func (*EvaluateSpec) ProtoMessage() {}
 
 func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4168,7 +4229,7 @@ func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateSpec.ProtoReflect.Descriptor instead.
 func (*EvaluateSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{29}
+	return file_objective_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EvaluateSpec) GetInputs() []*EvaluateInput {
@@ -4237,7 +4298,7 @@ type EvaluateInput struct {
 
 func (x *EvaluateInput) Reset() {
 	*x = EvaluateInput{}
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4249,7 +4310,7 @@ func (x *EvaluateInput) String() string {
 func (*EvaluateInput) ProtoMessage() {}
 
 func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4262,7 +4323,7 @@ func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateInput.ProtoReflect.Descriptor instead.
 func (*EvaluateInput) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{30}
+	return file_objective_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EvaluateInput) GetName() string {
@@ -4293,7 +4354,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4366,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4379,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{31}
+	return file_objective_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Segment) GetName() string {
@@ -4371,7 +4432,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4444,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4457,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{32}
+	return file_objective_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Region) GetName() string {
@@ -4451,7 +4512,7 @@ type BindRequest struct {
 
 func (x *BindRequest) Reset() {
 	*x = BindRequest{}
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4524,7 @@ func (x *BindRequest) String() string {
 func (*BindRequest) ProtoMessage() {}
 
 func (x *BindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4537,7 @@ func (x *BindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindRequest.ProtoReflect.Descriptor instead.
 func (*BindRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{33}
+	return file_objective_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BindRequest) GetSegments() []*Segment {
@@ -4501,7 +4562,7 @@ type BindReply struct {
 
 func (x *BindReply) Reset() {
 	*x = BindReply{}
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4513,7 +4574,7 @@ func (x *BindReply) String() string {
 func (*BindReply) ProtoMessage() {}
 
 func (x *BindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4526,7 +4587,7 @@ func (x *BindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindReply.ProtoReflect.Descriptor instead.
 func (*BindReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{34}
+	return file_objective_proto_rawDescGZIP(), []int{35}
 }
 
 type Box struct {
@@ -4544,7 +4605,7 @@ type Box struct {
 
 func (x *Box) Reset() {
 	*x = Box{}
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4556,7 +4617,7 @@ func (x *Box) String() string {
 func (*Box) ProtoMessage() {}
 
 func (x *Box) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4569,7 +4630,7 @@ func (x *Box) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Box.ProtoReflect.Descriptor instead.
 func (*Box) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{35}
+	return file_objective_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Box) GetTop() float64 {
@@ -4631,7 +4692,7 @@ type ViewGeometry struct {
 
 func (x *ViewGeometry) Reset() {
 	*x = ViewGeometry{}
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4643,7 +4704,7 @@ func (x *ViewGeometry) String() string {
 func (*ViewGeometry) ProtoMessage() {}
 
 func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4656,7 +4717,7 @@ func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewGeometry.ProtoReflect.Descriptor instead.
 func (*ViewGeometry) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{36}
+	return file_objective_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ViewGeometry) GetView() string {
@@ -4685,7 +4746,7 @@ type MaskRequest struct {
 
 func (x *MaskRequest) Reset() {
 	*x = MaskRequest{}
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +4758,7 @@ func (x *MaskRequest) String() string {
 func (*MaskRequest) ProtoMessage() {}
 
 func (x *MaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +4771,7 @@ func (x *MaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskRequest.ProtoReflect.Descriptor instead.
 func (*MaskRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{37}
+	return file_objective_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MaskRequest) GetStep() uint64 {
@@ -4751,7 +4812,7 @@ type MaskReply struct {
 
 func (x *MaskReply) Reset() {
 	*x = MaskReply{}
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4763,7 +4824,7 @@ func (x *MaskReply) String() string {
 func (*MaskReply) ProtoMessage() {}
 
 func (x *MaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4776,7 +4837,7 @@ func (x *MaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskReply.ProtoReflect.Descriptor instead.
 func (*MaskReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{38}
+	return file_objective_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MaskReply) GetStep() uint64 {
@@ -4810,7 +4871,7 @@ type MaskSet struct {
 
 func (x *MaskSet) Reset() {
 	*x = MaskSet{}
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4822,7 +4883,7 @@ func (x *MaskSet) String() string {
 func (*MaskSet) ProtoMessage() {}
 
 func (x *MaskSet) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4835,7 +4896,7 @@ func (x *MaskSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskSet.ProtoReflect.Descriptor instead.
 func (*MaskSet) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{39}
+	return file_objective_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MaskSet) GetName() string {
@@ -4871,7 +4932,7 @@ type TargetsRequest struct {
 
 func (x *TargetsRequest) Reset() {
 	*x = TargetsRequest{}
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4883,7 +4944,7 @@ func (x *TargetsRequest) String() string {
 func (*TargetsRequest) ProtoMessage() {}
 
 func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4896,7 +4957,7 @@ func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsRequest.ProtoReflect.Descriptor instead.
 func (*TargetsRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{40}
+	return file_objective_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TargetsRequest) GetStep() uint64 {
@@ -4936,7 +4997,7 @@ type TargetsReply struct {
 
 func (x *TargetsReply) Reset() {
 	*x = TargetsReply{}
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4948,7 +5009,7 @@ func (x *TargetsReply) String() string {
 func (*TargetsReply) ProtoMessage() {}
 
 func (x *TargetsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4961,7 +5022,7 @@ func (x *TargetsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsReply.ProtoReflect.Descriptor instead.
 func (*TargetsReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{41}
+	return file_objective_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TargetsReply) GetStep() uint64 {
@@ -4986,7 +5047,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4998,7 +5059,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5011,7 +5072,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{42}
+	return file_objective_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EvaluateRequest) GetStep() uint64 {
@@ -5073,7 +5134,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5085,7 +5146,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5098,7 +5159,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{43}
+	return file_objective_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Value) GetName() string {
@@ -5127,7 +5188,7 @@ type EvaluateReply struct {
 
 func (x *EvaluateReply) Reset() {
 	*x = EvaluateReply{}
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5139,7 +5200,7 @@ func (x *EvaluateReply) String() string {
 func (*EvaluateReply) ProtoMessage() {}
 
 func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5152,7 +5213,7 @@ func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateReply.ProtoReflect.Descriptor instead.
 func (*EvaluateReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{44}
+	return file_objective_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EvaluateReply) GetStep() uint64 {
@@ -5191,7 +5252,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +5264,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +5277,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{45}
+	return file_objective_proto_rawDescGZIP(), []int{46}
 }
 
 type CloseReply struct {
@@ -5227,7 +5288,7 @@ type CloseReply struct {
 
 func (x *CloseReply) Reset() {
 	*x = CloseReply{}
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5239,7 +5300,7 @@ func (x *CloseReply) String() string {
 func (*CloseReply) ProtoMessage() {}
 
 func (x *CloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5252,7 +5313,7 @@ func (x *CloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseReply.ProtoReflect.Descriptor instead.
 func (*CloseReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{46}
+	return file_objective_proto_rawDescGZIP(), []int{47}
 }
 
 type Augmentation_Flip struct {
@@ -5264,7 +5325,7 @@ type Augmentation_Flip struct {
 
 func (x *Augmentation_Flip) Reset() {
 	*x = Augmentation_Flip{}
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5276,7 +5337,7 @@ func (x *Augmentation_Flip) String() string {
 func (*Augmentation_Flip) ProtoMessage() {}
 
 func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5289,7 +5350,7 @@ func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Flip.ProtoReflect.Descriptor instead.
 func (*Augmentation_Flip) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 0}
+	return file_objective_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *Augmentation_Flip) GetProbability() float64 {
@@ -5313,7 +5374,7 @@ type Augmentation_ColorJitter struct {
 
 func (x *Augmentation_ColorJitter) Reset() {
 	*x = Augmentation_ColorJitter{}
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5325,7 +5386,7 @@ func (x *Augmentation_ColorJitter) String() string {
 func (*Augmentation_ColorJitter) ProtoMessage() {}
 
 func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5338,7 +5399,7 @@ func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_ColorJitter.ProtoReflect.Descriptor instead.
 func (*Augmentation_ColorJitter) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 1}
+	return file_objective_proto_rawDescGZIP(), []int{9, 1}
 }
 
 func (x *Augmentation_ColorJitter) GetProbability() float64 {
@@ -5392,7 +5453,7 @@ type Augmentation_Grayscale struct {
 
 func (x *Augmentation_Grayscale) Reset() {
 	*x = Augmentation_Grayscale{}
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5404,7 +5465,7 @@ func (x *Augmentation_Grayscale) String() string {
 func (*Augmentation_Grayscale) ProtoMessage() {}
 
 func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5417,7 +5478,7 @@ func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Grayscale.ProtoReflect.Descriptor instead.
 func (*Augmentation_Grayscale) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 2}
+	return file_objective_proto_rawDescGZIP(), []int{9, 2}
 }
 
 func (x *Augmentation_Grayscale) GetProbability() float64 {
@@ -5440,7 +5501,7 @@ type Augmentation_GaussianBlur struct {
 
 func (x *Augmentation_GaussianBlur) Reset() {
 	*x = Augmentation_GaussianBlur{}
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5513,7 @@ func (x *Augmentation_GaussianBlur) String() string {
 func (*Augmentation_GaussianBlur) ProtoMessage() {}
 
 func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5526,7 @@ func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_GaussianBlur.ProtoReflect.Descriptor instead.
 func (*Augmentation_GaussianBlur) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 3}
+	return file_objective_proto_rawDescGZIP(), []int{9, 3}
 }
 
 func (x *Augmentation_GaussianBlur) GetProbability() float64 {
@@ -5513,7 +5574,7 @@ type Augmentation_Solarize struct {
 
 func (x *Augmentation_Solarize) Reset() {
 	*x = Augmentation_Solarize{}
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5525,7 +5586,7 @@ func (x *Augmentation_Solarize) String() string {
 func (*Augmentation_Solarize) ProtoMessage() {}
 
 func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5538,7 +5599,7 @@ func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Solarize.ProtoReflect.Descriptor instead.
 func (*Augmentation_Solarize) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 4}
+	return file_objective_proto_rawDescGZIP(), []int{9, 4}
 }
 
 func (x *Augmentation_Solarize) GetProbability() float64 {
@@ -5564,7 +5625,7 @@ type Attribute_Ints struct {
 
 func (x *Attribute_Ints) Reset() {
 	*x = Attribute_Ints{}
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5576,7 +5637,7 @@ func (x *Attribute_Ints) String() string {
 func (*Attribute_Ints) ProtoMessage() {}
 
 func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5589,7 +5650,7 @@ func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute_Ints.ProtoReflect.Descriptor instead.
 func (*Attribute_Ints) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{22, 0}
+	return file_objective_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *Attribute_Ints) GetValues() []int64 {
@@ -5608,7 +5669,7 @@ type Attribute_Floats struct {
 
 func (x *Attribute_Floats) Reset() {
 	*x = Attribute_Floats{}
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5620,7 +5681,7 @@ func (x *Attribute_Floats) String() string {
 func (*Attribute_Floats) ProtoMessage() {}
 
 func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5633,7 +5694,7 @@ func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute_Floats.ProtoReflect.Descriptor instead.
 func (*Attribute_Floats) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{22, 1}
+	return file_objective_proto_rawDescGZIP(), []int{23, 1}
 }
 
 func (x *Attribute_Floats) GetValues() []float64 {
@@ -5715,7 +5776,7 @@ const file_objective_proto_rawDesc = "" +
 	"\rprefix_tokens\x18\x0e \x01(\rR\fprefixTokens\x12$\n" +
 	"\x0elayer_norm_eps\x18\x0f \x01(\x01R\flayerNormEps\x12\x1d\n" +
 	"\n" +
-	"stage_dims\x18\x10 \x03(\rR\tstageDims\"\xa8\x06\n" +
+	"stage_dims\x18\x10 \x03(\rR\tstageDims\"\xed\x06\n" +
 	"\x04Plan\x12F\n" +
 	"\bbackbone\x18\x01 \x01(\v2*.vittool.objective.v1.BackboneRequirementsR\bbackbone\x124\n" +
 	"\x05views\x18\x02 \x03(\v2\x1e.vittool.objective.v1.ViewSpecR\x05views\x126\n" +
@@ -5731,7 +5792,11 @@ const file_objective_proto_rawDesc = "" +
 	"\aresults\x18\v \x01(\v2\x1d.vittool.objective.v1.ResultsR\aresults\x12>\n" +
 	"\bevaluate\x18\f \x01(\v2\".vittool.objective.v1.EvaluateSpecR\bevaluate\x12)\n" +
 	"\x10operator_version\x18\r \x01(\rR\x0foperatorVersion\x126\n" +
-	"\aexports\x18\x0e \x03(\v2\x1c.vittool.objective.v1.ExportR\aexports\"\xcb\a\n" +
+	"\aexports\x18\x0e \x03(\v2\x1c.vittool.objective.v1.ExportR\aexports\x12C\n" +
+	"\vrecommended\x18\x0f \x01(\v2!.vittool.objective.v1.RecommendedR\vrecommended\"\x80\x01\n" +
+	"\vRecommended\x127\n" +
+	"\anetwork\x18\x01 \x01(\x0e2\x1d.vittool.objective.v1.NetworkR\anetwork\x128\n" +
+	"\bfeatures\x18\x02 \x01(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\"\xcb\a\n" +
 	"\x14BackboneRequirements\x12\x1a\n" +
 	"\bfamilies\x18\x01 \x03(\tR\bfamilies\x12P\n" +
 	"\tpos_embed\x18\x02 \x01(\x0e23.vittool.objective.v1.BackboneRequirements.PosEmbedR\bposEmbed\x12V\n" +
@@ -6182,7 +6247,7 @@ func file_objective_proto_rawDescGZIP() []byte {
 }
 
 var file_objective_proto_enumTypes = make([]protoimpl.EnumInfo, 22)
-var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_objective_proto_goTypes = []any{
 	(Network)(0),                         // 0: vittool.objective.v1.Network
 	(Output)(0),                          // 1: vittool.objective.v1.Output
@@ -6212,151 +6277,155 @@ var file_objective_proto_goTypes = []any{
 	(*OpenRequest)(nil),                  // 25: vittool.objective.v1.OpenRequest
 	(*BackboneInfo)(nil),                 // 26: vittool.objective.v1.BackboneInfo
 	(*Plan)(nil),                         // 27: vittool.objective.v1.Plan
-	(*BackboneRequirements)(nil),         // 28: vittool.objective.v1.BackboneRequirements
-	(*ViewSpec)(nil),                     // 29: vittool.objective.v1.ViewSpec
-	(*Augmentation)(nil),                 // 30: vittool.objective.v1.Augmentation
-	(*PassSpec)(nil),                     // 31: vittool.objective.v1.PassSpec
-	(*MaskSpec)(nil),                     // 32: vittool.objective.v1.MaskSpec
-	(*TargetSpec)(nil),                   // 33: vittool.objective.v1.TargetSpec
-	(*Init)(nil),                         // 34: vittool.objective.v1.Init
-	(*ParamSpec)(nil),                    // 35: vittool.objective.v1.ParamSpec
-	(*BufferSpec)(nil),                   // 36: vittool.objective.v1.BufferSpec
-	(*Schedule)(nil),                     // 37: vittool.objective.v1.Schedule
-	(*Teacher)(nil),                      // 38: vittool.objective.v1.Teacher
-	(*Ref)(nil),                          // 39: vittool.objective.v1.Ref
-	(*Feature)(nil),                      // 40: vittool.objective.v1.Feature
-	(*MaskRef)(nil),                      // 41: vittool.objective.v1.MaskRef
-	(*Node)(nil),                         // 42: vittool.objective.v1.Node
-	(*Argument)(nil),                     // 43: vittool.objective.v1.Argument
-	(*Attribute)(nil),                    // 44: vittool.objective.v1.Attribute
-	(*Results)(nil),                      // 45: vittool.objective.v1.Results
-	(*Metric)(nil),                       // 46: vittool.objective.v1.Metric
-	(*BufferResult)(nil),                 // 47: vittool.objective.v1.BufferResult
-	(*PassImages)(nil),                   // 48: vittool.objective.v1.PassImages
-	(*Picture)(nil),                      // 49: vittool.objective.v1.Picture
-	(*Export)(nil),                       // 50: vittool.objective.v1.Export
-	(*EvaluateSpec)(nil),                 // 51: vittool.objective.v1.EvaluateSpec
-	(*EvaluateInput)(nil),                // 52: vittool.objective.v1.EvaluateInput
-	(*Segment)(nil),                      // 53: vittool.objective.v1.Segment
-	(*Region)(nil),                       // 54: vittool.objective.v1.Region
-	(*BindRequest)(nil),                  // 55: vittool.objective.v1.BindRequest
-	(*BindReply)(nil),                    // 56: vittool.objective.v1.BindReply
-	(*Box)(nil),                          // 57: vittool.objective.v1.Box
-	(*ViewGeometry)(nil),                 // 58: vittool.objective.v1.ViewGeometry
-	(*MaskRequest)(nil),                  // 59: vittool.objective.v1.MaskRequest
-	(*MaskReply)(nil),                    // 60: vittool.objective.v1.MaskReply
-	(*MaskSet)(nil),                      // 61: vittool.objective.v1.MaskSet
-	(*TargetsRequest)(nil),               // 62: vittool.objective.v1.TargetsRequest
-	(*TargetsReply)(nil),                 // 63: vittool.objective.v1.TargetsReply
-	(*EvaluateRequest)(nil),              // 64: vittool.objective.v1.EvaluateRequest
-	(*Value)(nil),                        // 65: vittool.objective.v1.Value
-	(*EvaluateReply)(nil),                // 66: vittool.objective.v1.EvaluateReply
-	(*CloseRequest)(nil),                 // 67: vittool.objective.v1.CloseRequest
-	(*CloseReply)(nil),                   // 68: vittool.objective.v1.CloseReply
-	(*Augmentation_Flip)(nil),            // 69: vittool.objective.v1.Augmentation.Flip
-	(*Augmentation_ColorJitter)(nil),     // 70: vittool.objective.v1.Augmentation.ColorJitter
-	(*Augmentation_Grayscale)(nil),       // 71: vittool.objective.v1.Augmentation.Grayscale
-	(*Augmentation_GaussianBlur)(nil),    // 72: vittool.objective.v1.Augmentation.GaussianBlur
-	(*Augmentation_Solarize)(nil),        // 73: vittool.objective.v1.Augmentation.Solarize
-	(*Attribute_Ints)(nil),               // 74: vittool.objective.v1.Attribute.Ints
-	(*Attribute_Floats)(nil),             // 75: vittool.objective.v1.Attribute.Floats
-	nil,                                  // 76: vittool.objective.v1.Export.MetadataEntry
+	(*Recommended)(nil),                  // 28: vittool.objective.v1.Recommended
+	(*BackboneRequirements)(nil),         // 29: vittool.objective.v1.BackboneRequirements
+	(*ViewSpec)(nil),                     // 30: vittool.objective.v1.ViewSpec
+	(*Augmentation)(nil),                 // 31: vittool.objective.v1.Augmentation
+	(*PassSpec)(nil),                     // 32: vittool.objective.v1.PassSpec
+	(*MaskSpec)(nil),                     // 33: vittool.objective.v1.MaskSpec
+	(*TargetSpec)(nil),                   // 34: vittool.objective.v1.TargetSpec
+	(*Init)(nil),                         // 35: vittool.objective.v1.Init
+	(*ParamSpec)(nil),                    // 36: vittool.objective.v1.ParamSpec
+	(*BufferSpec)(nil),                   // 37: vittool.objective.v1.BufferSpec
+	(*Schedule)(nil),                     // 38: vittool.objective.v1.Schedule
+	(*Teacher)(nil),                      // 39: vittool.objective.v1.Teacher
+	(*Ref)(nil),                          // 40: vittool.objective.v1.Ref
+	(*Feature)(nil),                      // 41: vittool.objective.v1.Feature
+	(*MaskRef)(nil),                      // 42: vittool.objective.v1.MaskRef
+	(*Node)(nil),                         // 43: vittool.objective.v1.Node
+	(*Argument)(nil),                     // 44: vittool.objective.v1.Argument
+	(*Attribute)(nil),                    // 45: vittool.objective.v1.Attribute
+	(*Results)(nil),                      // 46: vittool.objective.v1.Results
+	(*Metric)(nil),                       // 47: vittool.objective.v1.Metric
+	(*BufferResult)(nil),                 // 48: vittool.objective.v1.BufferResult
+	(*PassImages)(nil),                   // 49: vittool.objective.v1.PassImages
+	(*Picture)(nil),                      // 50: vittool.objective.v1.Picture
+	(*Export)(nil),                       // 51: vittool.objective.v1.Export
+	(*EvaluateSpec)(nil),                 // 52: vittool.objective.v1.EvaluateSpec
+	(*EvaluateInput)(nil),                // 53: vittool.objective.v1.EvaluateInput
+	(*Segment)(nil),                      // 54: vittool.objective.v1.Segment
+	(*Region)(nil),                       // 55: vittool.objective.v1.Region
+	(*BindRequest)(nil),                  // 56: vittool.objective.v1.BindRequest
+	(*BindReply)(nil),                    // 57: vittool.objective.v1.BindReply
+	(*Box)(nil),                          // 58: vittool.objective.v1.Box
+	(*ViewGeometry)(nil),                 // 59: vittool.objective.v1.ViewGeometry
+	(*MaskRequest)(nil),                  // 60: vittool.objective.v1.MaskRequest
+	(*MaskReply)(nil),                    // 61: vittool.objective.v1.MaskReply
+	(*MaskSet)(nil),                      // 62: vittool.objective.v1.MaskSet
+	(*TargetsRequest)(nil),               // 63: vittool.objective.v1.TargetsRequest
+	(*TargetsReply)(nil),                 // 64: vittool.objective.v1.TargetsReply
+	(*EvaluateRequest)(nil),              // 65: vittool.objective.v1.EvaluateRequest
+	(*Value)(nil),                        // 66: vittool.objective.v1.Value
+	(*EvaluateReply)(nil),                // 67: vittool.objective.v1.EvaluateReply
+	(*CloseRequest)(nil),                 // 68: vittool.objective.v1.CloseRequest
+	(*CloseReply)(nil),                   // 69: vittool.objective.v1.CloseReply
+	(*Augmentation_Flip)(nil),            // 70: vittool.objective.v1.Augmentation.Flip
+	(*Augmentation_ColorJitter)(nil),     // 71: vittool.objective.v1.Augmentation.ColorJitter
+	(*Augmentation_Grayscale)(nil),       // 72: vittool.objective.v1.Augmentation.Grayscale
+	(*Augmentation_GaussianBlur)(nil),    // 73: vittool.objective.v1.Augmentation.GaussianBlur
+	(*Augmentation_Solarize)(nil),        // 74: vittool.objective.v1.Augmentation.Solarize
+	(*Attribute_Ints)(nil),               // 75: vittool.objective.v1.Attribute.Ints
+	(*Attribute_Floats)(nil),             // 76: vittool.objective.v1.Attribute.Floats
+	nil,                                  // 77: vittool.objective.v1.Export.MetadataEntry
 }
 var file_objective_proto_depIdxs = []int32{
 	24, // 0: vittool.objective.v1.Description.options:type_name -> vittool.objective.v1.Option
 	3,  // 1: vittool.objective.v1.Option.type:type_name -> vittool.objective.v1.Option.Type
 	26, // 2: vittool.objective.v1.OpenRequest.backbone:type_name -> vittool.objective.v1.BackboneInfo
-	28, // 3: vittool.objective.v1.Plan.backbone:type_name -> vittool.objective.v1.BackboneRequirements
-	29, // 4: vittool.objective.v1.Plan.views:type_name -> vittool.objective.v1.ViewSpec
-	31, // 5: vittool.objective.v1.Plan.passes:type_name -> vittool.objective.v1.PassSpec
-	32, // 6: vittool.objective.v1.Plan.masks:type_name -> vittool.objective.v1.MaskSpec
-	33, // 7: vittool.objective.v1.Plan.targets:type_name -> vittool.objective.v1.TargetSpec
-	35, // 8: vittool.objective.v1.Plan.params:type_name -> vittool.objective.v1.ParamSpec
-	36, // 9: vittool.objective.v1.Plan.buffers:type_name -> vittool.objective.v1.BufferSpec
-	37, // 10: vittool.objective.v1.Plan.schedules:type_name -> vittool.objective.v1.Schedule
-	38, // 11: vittool.objective.v1.Plan.teacher:type_name -> vittool.objective.v1.Teacher
-	42, // 12: vittool.objective.v1.Plan.nodes:type_name -> vittool.objective.v1.Node
-	45, // 13: vittool.objective.v1.Plan.results:type_name -> vittool.objective.v1.Results
-	51, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
-	50, // 15: vittool.objective.v1.Plan.exports:type_name -> vittool.objective.v1.Export
-	4,  // 16: vittool.objective.v1.BackboneRequirements.pos_embed:type_name -> vittool.objective.v1.BackboneRequirements.PosEmbed
-	5,  // 17: vittool.objective.v1.BackboneRequirements.class_token:type_name -> vittool.objective.v1.BackboneRequirements.ClassToken
-	6,  // 18: vittool.objective.v1.BackboneRequirements.rel_pos:type_name -> vittool.objective.v1.BackboneRequirements.RelPos
-	7,  // 19: vittool.objective.v1.BackboneRequirements.decay_rule:type_name -> vittool.objective.v1.BackboneRequirements.DecayRule
-	8,  // 20: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
-	9,  // 21: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
-	30, // 22: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
-	69, // 23: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
-	70, // 24: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
-	71, // 25: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
-	72, // 26: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
-	73, // 27: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
-	0,  // 28: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
-	10, // 29: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
-	1,  // 30: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
-	11, // 31: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
-	12, // 32: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
-	13, // 33: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
-	2,  // 34: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
-	14, // 35: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
-	34, // 36: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
-	2,  // 37: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
-	34, // 38: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
-	15, // 39: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
-	16, // 40: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
-	17, // 41: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
-	18, // 42: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
-	40, // 43: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
-	41, // 44: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
-	1,  // 45: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
-	19, // 46: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
-	43, // 47: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
-	44, // 48: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
-	39, // 49: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	74, // 50: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	75, // 51: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
-	39, // 52: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
-	46, // 53: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
-	47, // 54: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
-	48, // 55: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
-	49, // 56: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
-	39, // 57: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
-	39, // 58: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
-	39, // 59: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
-	39, // 60: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
-	39, // 61: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
-	20, // 62: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	76, // 63: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
-	52, // 64: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
-	21, // 65: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
-	2,  // 66: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
-	53, // 67: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
-	54, // 68: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
-	57, // 69: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
-	58, // 70: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
-	61, // 71: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	65, // 72: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
-	61, // 73: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	65, // 74: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 75: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 76: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	55, // 77: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	59, // 78: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	62, // 79: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	64, // 80: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	67, // 81: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 82: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 83: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	56, // 84: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	60, // 85: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	63, // 86: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	66, // 87: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	68, // 88: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	82, // [82:89] is the sub-list for method output_type
-	75, // [75:82] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	29, // 3: vittool.objective.v1.Plan.backbone:type_name -> vittool.objective.v1.BackboneRequirements
+	30, // 4: vittool.objective.v1.Plan.views:type_name -> vittool.objective.v1.ViewSpec
+	32, // 5: vittool.objective.v1.Plan.passes:type_name -> vittool.objective.v1.PassSpec
+	33, // 6: vittool.objective.v1.Plan.masks:type_name -> vittool.objective.v1.MaskSpec
+	34, // 7: vittool.objective.v1.Plan.targets:type_name -> vittool.objective.v1.TargetSpec
+	36, // 8: vittool.objective.v1.Plan.params:type_name -> vittool.objective.v1.ParamSpec
+	37, // 9: vittool.objective.v1.Plan.buffers:type_name -> vittool.objective.v1.BufferSpec
+	38, // 10: vittool.objective.v1.Plan.schedules:type_name -> vittool.objective.v1.Schedule
+	39, // 11: vittool.objective.v1.Plan.teacher:type_name -> vittool.objective.v1.Teacher
+	43, // 12: vittool.objective.v1.Plan.nodes:type_name -> vittool.objective.v1.Node
+	46, // 13: vittool.objective.v1.Plan.results:type_name -> vittool.objective.v1.Results
+	52, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
+	51, // 15: vittool.objective.v1.Plan.exports:type_name -> vittool.objective.v1.Export
+	28, // 16: vittool.objective.v1.Plan.recommended:type_name -> vittool.objective.v1.Recommended
+	0,  // 17: vittool.objective.v1.Recommended.network:type_name -> vittool.objective.v1.Network
+	1,  // 18: vittool.objective.v1.Recommended.features:type_name -> vittool.objective.v1.Output
+	4,  // 19: vittool.objective.v1.BackboneRequirements.pos_embed:type_name -> vittool.objective.v1.BackboneRequirements.PosEmbed
+	5,  // 20: vittool.objective.v1.BackboneRequirements.class_token:type_name -> vittool.objective.v1.BackboneRequirements.ClassToken
+	6,  // 21: vittool.objective.v1.BackboneRequirements.rel_pos:type_name -> vittool.objective.v1.BackboneRequirements.RelPos
+	7,  // 22: vittool.objective.v1.BackboneRequirements.decay_rule:type_name -> vittool.objective.v1.BackboneRequirements.DecayRule
+	8,  // 23: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
+	9,  // 24: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
+	31, // 25: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
+	70, // 26: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
+	71, // 27: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
+	72, // 28: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
+	73, // 29: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
+	74, // 30: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
+	0,  // 31: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
+	10, // 32: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
+	1,  // 33: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
+	11, // 34: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
+	12, // 35: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
+	13, // 36: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
+	2,  // 37: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
+	14, // 38: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
+	35, // 39: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
+	2,  // 40: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
+	35, // 41: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
+	15, // 42: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
+	16, // 43: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
+	17, // 44: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
+	18, // 45: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
+	41, // 46: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
+	42, // 47: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
+	1,  // 48: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
+	19, // 49: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
+	44, // 50: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
+	45, // 51: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
+	40, // 52: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
+	75, // 53: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	76, // 54: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	40, // 55: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
+	47, // 56: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
+	48, // 57: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
+	49, // 58: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
+	50, // 59: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
+	40, // 60: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
+	40, // 61: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
+	40, // 62: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
+	40, // 63: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
+	40, // 64: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
+	20, // 65: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
+	77, // 66: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	53, // 67: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
+	21, // 68: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
+	2,  // 69: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
+	54, // 70: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
+	55, // 71: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
+	58, // 72: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
+	59, // 73: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
+	62, // 74: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
+	66, // 75: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	62, // 76: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
+	66, // 77: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 78: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 79: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	56, // 80: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	60, // 81: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	63, // 82: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	65, // 83: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	68, // 84: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 85: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 86: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	57, // 87: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	61, // 88: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	64, // 89: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	67, // 90: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	69, // 91: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	85, // [85:92] is the sub-list for method output_type
+	78, // [78:85] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }
@@ -6365,14 +6434,14 @@ func file_objective_proto_init() {
 		return
 	}
 	file_objective_proto_msgTypes[2].OneofWrappers = []any{}
-	file_objective_proto_msgTypes[8].OneofWrappers = []any{
+	file_objective_proto_msgTypes[9].OneofWrappers = []any{
 		(*Augmentation_Flip_)(nil),
 		(*Augmentation_ColorJitter_)(nil),
 		(*Augmentation_Grayscale_)(nil),
 		(*Augmentation_GaussianBlur_)(nil),
 		(*Augmentation_Solarize_)(nil),
 	}
-	file_objective_proto_msgTypes[17].OneofWrappers = []any{
+	file_objective_proto_msgTypes[18].OneofWrappers = []any{
 		(*Ref_Node)(nil),
 		(*Ref_Feature)(nil),
 		(*Ref_Param)(nil),
@@ -6383,7 +6452,7 @@ func file_objective_proto_init() {
 		(*Ref_View)(nil),
 		(*Ref_Scalar)(nil),
 	}
-	file_objective_proto_msgTypes[22].OneofWrappers = []any{
+	file_objective_proto_msgTypes[23].OneofWrappers = []any{
 		(*Attribute_Int)(nil),
 		(*Attribute_Float)(nil),
 		(*Attribute_Bool)(nil),
@@ -6397,7 +6466,7 @@ func file_objective_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_objective_proto_rawDesc), len(file_objective_proto_rawDesc)),
 			NumEnums:      22,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

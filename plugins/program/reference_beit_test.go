@@ -68,7 +68,7 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	for name, shape := range map[string]core.Shape{
 		"encoder.stem.bias": {width}, "encoder.out.bias": {channels},
 		"decoder.in.weight": {width, channels, 3, 3}, "decoder.in.bias": {width},
-		"decoder.out.weight": {channels, width, 3, 3}, "decoder.out.bias": {channels},
+		"decoder.out.weight": {channels, width, 1, 1}, "decoder.out.bias": {channels},
 	} {
 		tensors = append(tensors, core.NewF32(name, shape, make([]float32, shape.Size())))
 	}
@@ -79,13 +79,9 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 
 func writeTokenizer(t *testing.T, tensors []core.Tensor, c tokenizer.Config, mean, std []float64) string {
 	t.Helper()
-	meta := map[string]string{"format": tokenizer.Format}
-	for key, v := range map[string]any{tokenizer.ConfigKey: c, "mean": mean, "std": std} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		meta[key] = string(text)
+	meta, err := c.FileMetadata(mean, std)
+	if err != nil {
+		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
 	if err := core.WriteSafetensors(path, tensors, meta); err != nil {

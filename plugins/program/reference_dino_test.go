@@ -59,7 +59,7 @@ func (c dinoConfig) options(r *dinoTrajectory) map[string]any {
 	o := map[string]any{
 		"out_dim": c.OutDim, "head_layers": c.Layers, "head_bn": c.BatchNorm, "norm_last_layer": c.NormLast, "head_bottleneck": c.Bottleneck,
 		"local_crops": c.Locals, "center_momentum": c.CenterMomentum, "student_temp": c.StudentTemp,
-		"teacher_temp": c.TeacherTemp, "teacher_momentum": c.TeacherMomentum,
+		"teacher_temp": c.TeacherTemp, "teacher_momentum": c.TeacherMomentum, "drop_path": 0, // the reference has no stochastic depth
 	}
 	for key, v := range map[string]int{"head_hidden": c.Hidden, "global_size": c.GlobalSize, "local_size": c.LocalSize} {
 		if v > 0 { // a head of one layer has no hidden ones, a case without local crops no size of them
@@ -103,7 +103,6 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Backbone.DropPath = 0 // the reference has no stochastic depth
 	m := &dinoModel{engine: newEngine(t), store: core.NewStore(), out: map[string]*core.Node{}}
 	m.Model, err = program.Build(m.engine, m.store, plan, network, c.Batch, seed, program.Options{
 		Plugin: "dino", Train: true, TotalSteps: request.TotalSteps, Extra: m.extra,

@@ -100,6 +100,13 @@ func (b *Builder) Teacher(momentum Scalar, when pb.Teacher_When) {
 	b.plan.Teacher = &pb.Teacher{Momentum: momentum.name, When: when}
 }
 
+// Recommend says what evaluations and exports of a run take when the user does not: the
+// trained network or its average, the class token or the mean of the patch tokens. Without
+// it they take the trained network and the mean.
+func (b *Builder) Recommend(network pb.Network, features pb.Output) {
+	b.plan.Recommended = &pb.Recommended{Network: network, Features: features}
+}
+
 // Minimize makes loss, a scalar, what is trained on, and returns the first mistake of the plan.
 func (b *Builder) Minimize(loss Tensor) error {
 	if loss.ref == nil {

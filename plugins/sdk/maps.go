@@ -35,3 +35,9 @@ func (b *Builder) TokenMap(x Tensor, rows, cols int) Tensor {
 	t := b.Node(pb.OpTranspose, rows*cols, []Input{{Name: "x", Value: x}})
 	return b.Reshape(t, 0, channels, rows, cols)
 }
+
+// Unpatchify lays patches [B,rows*cols,P] out as images [B,C,rows*patch,cols*patch].
+func (b *Builder) Unpatchify(x Tensor, patch, rows, cols int, order Order) Tensor {
+	return b.Node(pb.OpUnpatchify, cols*patch, []Input{{Name: "x", Value: x}},
+		attrInt("patch", patch), attrInt("rows", rows), attrInt("cols", cols), attrString("order", string(order)))
+}

@@ -15,7 +15,7 @@ func attentionTrue(b, n, heads, dh int, scale float64, qkv, bias []float64, caus
 		for h := range heads {
 			for i := range n {
 				row := probs[((bi*heads+h)*n+i)*n:][:n]
-				sum := 0.0
+				sum, top := 0.0, math.Inf(-1)
 				for j := range n {
 					if causal && j > i {
 						continue
@@ -28,7 +28,13 @@ func attentionTrue(b, n, heads, dh int, scale float64, qkv, bias []float64, caus
 					if bias != nil {
 						s += bias[(h*n+i)*n+j]
 					}
-					row[j] = math.Exp(s)
+					row[j], top = s, max(top, s)
+				}
+				for j := range n {
+					if causal && j > i {
+						continue
+					}
+					row[j] = math.Exp(row[j] - top)
 					sum += row[j]
 				}
 				for j := range n {
@@ -134,6 +140,64 @@ func TestAttention(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Scores far apart overflow nothing, in one block of keys or in several, and what
+// is not finite in a key reaches every query that sees it, and no other head.
+func TestAttentionExtremes(t *testing.T) {
+	p := newPool(t, 2)
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{17, 300} {
+			const b, heads, dh = 1, 2, 16
+			d := heads * dh
+			r := newRand(3)
+			qkv, dout := newGuarded("qkv", b*n*3*d).random(r, 30), newGuarded("dout", b*n*d).random(r, 1)
+			out, stats, dqkv := newGuarded("out", b*n*d), newGuarded("stats", AttentionStats(b, n, heads)), newGuarded("dqkv", b*n*3*d)
+			run := func() {
+				AttentionForward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, true)
+				AttentionBackward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, dout.x, dqkv.x, nil, true)
+			}
+			run()
+			want, probs := attentionTrue(b, n, heads, dh, 0.25, widen(qkv.x), nil, true)
+			grad, _ := attentionGradTrue(b, n, heads, dh, 0.25, widen(qkv.x), probs, widen(dout.x))
+			near(t, "out", out.x, want, 1e-4, 1) // float32 scores of several thousand
+			near(t, "dqkv", dqkv.x, grad, 1e-3, 1)
+
+			bad := n - 3
+			qkv.x[bad*3*d+d+5] = float32(math.NaN()) // a key of head 0
+			run()
+			for i := range n {
+				for c := range d {
+					v := out.x[i*d+c]
+					if lost := c < dh && i >= bad; lost != (v != v) {
+						t.Fatalf("%d tokens, key %d of head 0 is NaN: out[%d][%d] = %v", n, bad, i, c, v)
+					}
+				}
+			}
+			if v := dqkv.x[bad*3*d]; v == v {
+				t.Errorf("%d tokens: the gradient of query %d is %v, want NaN", n, bad, v)
+			}
+		}
+	})
+}
+
+// What attention needs besides its operands grows with the tokens, not with their
+// square: one number per token, for the dot products of the backward pass.
+func TestAttentionMemory(t *testing.T) {
+	scratch := func(n int) int {
+		const heads, dh = 1, 16
+		p := newPool(t, 1)
+		qkv, out, dqkv := Alloc(n*3*dh), Alloc(n*dh), Alloc(n*3*dh)
+		stats := Alloc(AttentionStats(1, n, heads))
+		AttentionForward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, false)
+		AttentionBackward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, out, dqkv, nil, false)
+		return cap(p.workers[0].arena) + cap(p.packA) + cap(p.packB) + cap(p.partial)
+	}
+	small, large := scratch(832), scratch(3328)
+	t.Logf("%d floats for 832 tokens, %d for 3328", small, large)
+	if large > small+2*(3328-832) {
+		t.Errorf("scratch of %d floats for 832 tokens, %d for 3328", small, large)
+	}
 }
 
 // The float64 gradient that the kernels are compared with, against finite

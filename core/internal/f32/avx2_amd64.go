@@ -92,6 +92,21 @@ func tilePacked6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tileColumns6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// runRowsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runPackedAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is a panel [k][6], lda floats behind each other, b a panel [k][16].
+//
+//go:noescape
+func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runColumnsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
+//
+//go:noescape
+func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // packCopy6xAVX2 copies k rows of n ≤ 6 floats with leading dimension ld to dst [k][6], padding with zeros.
 //
 //go:noescape
@@ -101,6 +116,11 @@ func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 //
 //go:noescape
 func packCopy16xAVX2(k int, n int, src *float32, ld int, dst *float32)
+
+// tilePrefetchAVX2 reads ahead rows of 16 floats with leading dimension ld.
+//
+//go:noescape
+func tilePrefetchAVX2(rows int, p *float32, ld int)
 
 // transpose8xAVX2 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
 //
@@ -117,15 +137,15 @@ func tileAddAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int)
 //go:noescape
 func tileBiasAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX2 is pre = acc + bias, c = gelu(pre).
+// tileGeluAVX2 is c = gelu(acc + bias), slope = gelu'(acc + bias).
 //
 //go:noescape
-func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileGeluGradAVX2 is c = acc * gelu'(pre).
+// tileTimesAVX2 is c = acc * factor.
 //
 //go:noescape
-func tileGeluGradAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+func tileTimesAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
 // tileResidualAVX2 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
 //

@@ -19,9 +19,9 @@ TEXT ·tileRows1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest2
+	JZ         rest3
 
-loop1:
+loop2:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -47,13 +47,13 @@ loop1:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         DI
-	JNZ          loop1
+	JNZ          loop2
 
-rest2:
+rest3:
 	ANDQ $0x03, AX
-	JZ   store4
+	JZ   store5
 
-restLoop3:
+restLoop4:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -62,17 +62,17 @@ restLoop3:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop3
+	JNZ          restLoop4
 
-store4:
+store5:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh5
+	JZ     fresh6
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh5:
+fresh6:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -95,9 +95,9 @@ TEXT ·tilePacked1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest7
+	JZ         rest9
 
-loop6:
+loop8:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -123,13 +123,13 @@ loop6:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         DI
-	JNZ          loop6
+	JNZ          loop8
 
-rest7:
+rest9:
 	ANDQ $0x03, AX
-	JZ   store9
+	JZ   store11
 
-restLoop8:
+restLoop10:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -138,17 +138,17 @@ restLoop8:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop8
+	JNZ          restLoop10
 
-store9:
+store11:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh10
+	JZ     fresh12
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh10:
+fresh12:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -173,9 +173,9 @@ TEXT ·tileColumns1xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y1, Y1, Y1
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest12
+	JZ         rest15
 
-loop11:
+loop14:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Y2
@@ -204,13 +204,13 @@ loop11:
 	ADDQ         DI, CX
 	ADDQ         $+256, DX
 	DECQ         R8
-	JNZ          loop11
+	JNZ          loop14
 
-rest12:
+rest15:
 	ANDQ $0x03, AX
-	JZ   store14
+	JZ   store17
 
-restLoop13:
+restLoop16:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -219,17 +219,17 @@ restLoop13:
 	ADDQ         DI, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop13
+	JNZ          restLoop16
 
-store14:
+store17:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh15
+	JZ     fresh18
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-fresh15:
+fresh18:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VZEROUPPER
@@ -259,9 +259,9 @@ TEXT ·tileRows2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest17
+	JZ         rest21
 
-loop16:
+loop20:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -299,13 +299,13 @@ loop16:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop16
+	JNZ          loop20
 
-rest17:
+rest21:
 	ANDQ $0x03, AX
-	JZ   store19
+	JZ   store23
 
-restLoop18:
+restLoop22:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -317,12 +317,12 @@ restLoop18:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop18
+	JNZ          restLoop22
 
-store19:
+store23:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh20
+	JZ     fresh24
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -330,7 +330,7 @@ store19:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh20:
+fresh24:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -361,9 +361,9 @@ TEXT ·tilePacked2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest22
+	JZ         rest27
 
-loop21:
+loop26:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -401,13 +401,13 @@ loop21:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop21
+	JNZ          loop26
 
-rest22:
+rest27:
 	ANDQ $0x03, AX
-	JZ   store24
+	JZ   store29
 
-restLoop23:
+restLoop28:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -419,12 +419,12 @@ restLoop23:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop23
+	JNZ          restLoop28
 
-store24:
+store29:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh25
+	JZ     fresh30
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -432,7 +432,7 @@ store24:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh25:
+fresh30:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -465,9 +465,9 @@ TEXT ·tileColumns2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest27
+	JZ         rest33
 
-loop26:
+loop32:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -508,13 +508,13 @@ loop26:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop26
+	JNZ          loop32
 
-rest27:
+rest33:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store35
 
-restLoop28:
+restLoop34:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -526,12 +526,12 @@ restLoop28:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop34
 
-store29:
+store35:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh36
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -539,7 +539,7 @@ store29:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh30:
+fresh36:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -577,9 +577,9 @@ TEXT ·tileRows3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest32
+	JZ         rest39
 
-loop31:
+loop38:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -629,13 +629,13 @@ loop31:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop31
+	JNZ          loop38
 
-rest32:
+rest39:
 	ANDQ $0x03, AX
-	JZ   store34
+	JZ   store41
 
-restLoop33:
+restLoop40:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -650,12 +650,12 @@ restLoop33:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop33
+	JNZ          restLoop40
 
-store34:
+store41:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh35
+	JZ     fresh42
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -666,7 +666,7 @@ store34:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh35:
+fresh42:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -705,9 +705,9 @@ TEXT ·tilePacked3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest37
+	JZ         rest45
 
-loop36:
+loop44:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -757,13 +757,13 @@ loop36:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop36
+	JNZ          loop44
 
-rest37:
+rest45:
 	ANDQ $0x03, AX
-	JZ   store39
+	JZ   store47
 
-restLoop38:
+restLoop46:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -778,12 +778,12 @@ restLoop38:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop38
+	JNZ          restLoop46
 
-store39:
+store47:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh40
+	JZ     fresh48
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -794,7 +794,7 @@ store39:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh40:
+fresh48:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -835,9 +835,9 @@ TEXT ·tileColumns3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest42
+	JZ         rest51
 
-loop41:
+loop50:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -890,13 +890,13 @@ loop41:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop41
+	JNZ          loop50
 
-rest42:
+rest51:
 	ANDQ $0x03, AX
-	JZ   store44
+	JZ   store53
 
-restLoop43:
+restLoop52:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -911,12 +911,12 @@ restLoop43:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop43
+	JNZ          restLoop52
 
-store44:
+store53:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh45
+	JZ     fresh54
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -927,7 +927,7 @@ store44:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh45:
+fresh54:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -975,9 +975,9 @@ TEXT ·tileRows4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest47
+	JZ         rest57
 
-loop46:
+loop56:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1040,13 +1040,13 @@ loop46:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop46
+	JNZ          loop56
 
-rest47:
+rest57:
 	ANDQ $0x03, AX
-	JZ   store49
+	JZ   store59
 
-restLoop48:
+restLoop58:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1065,12 +1065,12 @@ restLoop48:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop48
+	JNZ          restLoop58
 
-store49:
+store59:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh50
+	JZ     fresh60
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1084,7 +1084,7 @@ store49:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh50:
+fresh60:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1131,9 +1131,9 @@ TEXT ·tilePacked4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest52
+	JZ         rest63
 
-loop51:
+loop62:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1195,13 +1195,13 @@ loop51:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop51
+	JNZ          loop62
 
-rest52:
+rest63:
 	ANDQ $0x03, AX
-	JZ   store54
+	JZ   store65
 
-restLoop53:
+restLoop64:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1219,12 +1219,12 @@ restLoop53:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop53
+	JNZ          restLoop64
 
-store54:
+store65:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh55
+	JZ     fresh66
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1238,7 +1238,7 @@ store54:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh55:
+fresh66:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1287,9 +1287,9 @@ TEXT ·tileColumns4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest57
+	JZ         rest69
 
-loop56:
+loop68:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1354,13 +1354,13 @@ loop56:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop56
+	JNZ          loop68
 
-rest57:
+rest69:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store71
 
-restLoop58:
+restLoop70:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1378,12 +1378,12 @@ restLoop58:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop70
 
-store59:
+store71:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh72
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1397,7 +1397,7 @@ store59:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh60:
+fresh72:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1453,9 +1453,9 @@ TEXT ·tileRows5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest62
+	JZ         rest75
 
-loop61:
+loop74:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1530,13 +1530,13 @@ loop61:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop61
+	JNZ          loop74
 
-rest62:
+rest75:
 	ANDQ $0x03, AX
-	JZ   store64
+	JZ   store77
 
-restLoop63:
+restLoop76:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1558,12 +1558,12 @@ restLoop63:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop63
+	JNZ          restLoop76
 
-store64:
+store77:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh65
+	JZ     fresh78
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1580,7 +1580,7 @@ store64:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh65:
+fresh78:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1635,9 +1635,9 @@ TEXT ·tilePacked5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest67
+	JZ         rest81
 
-loop66:
+loop80:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1711,13 +1711,13 @@ loop66:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop66
+	JNZ          loop80
 
-rest67:
+rest81:
 	ANDQ $0x03, AX
-	JZ   store69
+	JZ   store83
 
-restLoop68:
+restLoop82:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1738,12 +1738,12 @@ restLoop68:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop68
+	JNZ          restLoop82
 
-store69:
+store83:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh70
+	JZ     fresh84
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1760,7 +1760,7 @@ store69:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh70:
+fresh84:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1817,9 +1817,9 @@ TEXT ·tileColumns5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest72
+	JZ         rest87
 
-loop71:
+loop86:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1896,13 +1896,13 @@ loop71:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop71
+	JNZ          loop86
 
-rest72:
+rest87:
 	ANDQ $0x03, AX
-	JZ   store74
+	JZ   store89
 
-restLoop73:
+restLoop88:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1923,12 +1923,12 @@ restLoop73:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop73
+	JNZ          restLoop88
 
-store74:
+store89:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh75
+	JZ     fresh90
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1945,7 +1945,7 @@ store74:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh75:
+fresh90:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2009,9 +2009,9 @@ TEXT ·tileRows6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest77
+	JZ         rest93
 
-loop76:
+loop92:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2098,13 +2098,13 @@ loop76:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop76
+	JNZ          loop92
 
-rest77:
+rest93:
 	ANDQ $0x03, AX
-	JZ   store79
+	JZ   store95
 
-restLoop78:
+restLoop94:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2129,12 +2129,12 @@ restLoop78:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop78
+	JNZ          restLoop94
 
-store79:
+store95:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh80
+	JZ     fresh96
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2154,7 +2154,7 @@ store79:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh80:
+fresh96:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2217,9 +2217,9 @@ TEXT ·tilePacked6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest82
+	JZ         rest99
 
-loop81:
+loop98:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2305,13 +2305,13 @@ loop81:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop81
+	JNZ          loop98
 
-rest82:
+rest99:
 	ANDQ $0x03, AX
-	JZ   store84
+	JZ   store101
 
-restLoop83:
+restLoop100:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2335,12 +2335,12 @@ restLoop83:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop83
+	JNZ          restLoop100
 
-store84:
+store101:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh85
+	JZ     fresh102
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2360,7 +2360,7 @@ store84:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh85:
+fresh102:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2425,9 +2425,9 @@ TEXT ·tileColumns6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest87
+	JZ         rest105
 
-loop86:
+loop104:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2516,13 +2516,13 @@ loop86:
 	ADDQ         R8, CX
 	ADDQ         $+256, DX
 	DECQ         R9
-	JNZ          loop86
+	JNZ          loop104
 
-rest87:
+rest105:
 	ANDQ $0x03, AX
-	JZ   store89
+	JZ   store107
 
-restLoop88:
+restLoop106:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2546,12 +2546,12 @@ restLoop88:
 	ADDQ         R8, CX
 	ADDQ         $+64, DX
 	DECQ         AX
-	JNZ          restLoop88
+	JNZ          restLoop106
 
-store89:
+store107:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh90
+	JZ     fresh108
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2571,7 +2571,7 @@ store89:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh90:
+fresh108:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2592,6 +2592,671 @@ fresh90:
 	VZEROUPPER
 	RET
 
+// func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runRowsAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(R9*2), R10
+	ADDQ R9, R10
+
+strip109:
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest111
+
+loop110:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+256, BX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, R10
+	DECQ         R11
+	JNZ          loop110
+
+rest111:
+	ANDQ $0x03, CX
+	JZ   store113
+
+restLoop112:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(R9*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, BX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R10
+	DECQ         CX
+	JNZ          restLoop112
+
+store113:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh114
+	MOVQ   SI, R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	ADDQ   DI, R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	ADDQ   DI, R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	ADDQ   DI, R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	ADDQ   DI, R11
+	VADDPS (R11), Y8, Y8
+	VADDPS 32(R11), Y9, Y9
+	ADDQ   DI, R11
+	VADDPS (R11), Y10, Y10
+	VADDPS 32(R11), Y11, Y11
+
+fresh114:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	IMUL3Q  $0x00000006, R9, R12
+	MOVQ    CX, R11
+	SHLQ    $0x02, R11
+	SUBQ    R11, R12
+	ADDQ    R12, DX
+	ADDQ    R12, R10
+	DECQ    AX
+	JNZ     strip109
+	VZEROUPPER
+	RET
+
+// func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runPackedAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip115:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest117
+
+loop116:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS 24(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 28(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 32(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 36(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 40(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 44(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 48(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 52(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 56(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 60(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 64(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 68(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS 72(R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 76(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 80(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 84(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 88(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 92(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+256, BX
+	ADDQ         $+96, R10
+	DECQ         R11
+	JNZ          loop116
+
+rest117:
+	ANDQ $0x03, CX
+	JZ   store119
+
+restLoop118:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, BX
+	ADDQ         $+24, R10
+	DECQ         CX
+	JNZ          restLoop118
+
+store119:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh120
+	MOVQ   SI, CX
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	ADDQ   DI, CX
+	VADDPS (CX), Y2, Y2
+	VADDPS 32(CX), Y3, Y3
+	ADDQ   DI, CX
+	VADDPS (CX), Y4, Y4
+	VADDPS 32(CX), Y5, Y5
+	ADDQ   DI, CX
+	VADDPS (CX), Y6, Y6
+	VADDPS 32(CX), Y7, Y7
+	ADDQ   DI, CX
+	VADDPS (CX), Y8, Y8
+	VADDPS 32(CX), Y9, Y9
+	ADDQ   DI, CX
+	VADDPS (CX), Y10, Y10
+	VADDPS 32(CX), Y11, Y11
+
+fresh120:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     strip115
+	VZEROUPPER
+	RET
+
+// func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·runColumnsAVX2(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip121:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest123
+
+loop122:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	VMOVUPS      192(BX), Y12
+	VMOVUPS      224(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	ADDQ         $+256, BX
+	DECQ         R11
+	JNZ          loop122
+
+rest123:
+	ANDQ $0x03, CX
+	JZ   store125
+
+restLoop124:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R9, R10
+	ADDQ         $+64, BX
+	DECQ         CX
+	JNZ          restLoop124
+
+store125:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh126
+	MOVQ   SI, CX
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	ADDQ   DI, CX
+	VADDPS (CX), Y2, Y2
+	VADDPS 32(CX), Y3, Y3
+	ADDQ   DI, CX
+	VADDPS (CX), Y4, Y4
+	VADDPS 32(CX), Y5, Y5
+	ADDQ   DI, CX
+	VADDPS (CX), Y6, Y6
+	VADDPS 32(CX), Y7, Y7
+	ADDQ   DI, CX
+	VADDPS (CX), Y8, Y8
+	VADDPS 32(CX), Y9, Y9
+	ADDQ   DI, CX
+	VADDPS (CX), Y10, Y10
+	VADDPS 32(CX), Y11, Y11
+
+fresh126:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    DI, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    $0x18, DX
+	DECQ    AX
+	JNZ     strip121
+	VZEROUPPER
+	RET
+
 // func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, MMX+
 TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
@@ -2602,11 +3267,11 @@ TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x06
-	JNE  partial91
+	JNE  partial127
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop92:
+loop128:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), X0
 	MOVQ       16(DX), DI
@@ -2615,11 +3280,11 @@ loop92:
 	ADDQ       BX, DX
 	ADDQ       $0x18, SI
 	DECQ       AX
-	JNZ        loop92
+	JNZ        loop128
 	VZEROUPPER
 	RET
 
-partial91:
+partial127:
 	SHLQ    $0x02, CX
 	LEAQ    masksAVX2<>+32(SB), DI
 	SUBQ    CX, DI
@@ -2627,7 +3292,7 @@ partial91:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop93:
+loop129:
 	PREFETCHT0   (DX)(CX*1)
 	VMASKMOVPS   (DX), Y0, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -2636,7 +3301,7 @@ loop93:
 	ADDQ         BX, DX
 	ADDQ         $0x18, SI
 	DECQ         AX
-	JNZ          loop93
+	JNZ          loop129
 	VZEROUPPER
 	RET
 
@@ -2668,11 +3333,11 @@ TEXT ·packCopy16xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x10
-	JNE  partial94
+	JNE  partial130
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop95:
+loop131:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
@@ -2681,11 +3346,11 @@ loop95:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop95
+	JNZ        loop131
 	VZEROUPPER
 	RET
 
-partial94:
+partial130:
 	MOVQ    $+32, R8
 	SHLQ    $0x02, CX
 	MOVQ    CX, DI
@@ -2701,7 +3366,7 @@ partial94:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop96:
+loop132:
 	PREFETCHT0 (DX)(CX*1)
 	VMASKMOVPS (DX), Y0, Y2
 	VMASKMOVPS 32(DX), Y1, Y3
@@ -2710,8 +3375,24 @@ loop96:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop96
+	JNZ        loop132
 	VZEROUPPER
+	RET
+
+// func tilePrefetchAVX2(rows int, p *float32, ld int)
+// Requires: MMX+
+TEXT ·tilePrefetchAVX2(SB), NOSPLIT, $0-24
+	MOVQ rows+0(FP), AX
+	MOVQ p+8(FP), CX
+	MOVQ ld+16(FP), DX
+	SHLQ $0x02, DX
+
+loop133:
+	PREFETCHT0 (CX)
+	PREFETCHT0 60(CX)
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        loop133
 	RET
 
 // func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
@@ -2728,7 +3409,7 @@ TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop97:
+loop134:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -2774,7 +3455,7 @@ loop97:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop97
+	JNZ         loop134
 	VZEROUPPER
 	RET
 
@@ -2790,9 +3471,9 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row98:
+row135:
 	CMPQ    DI, $0x10
-	JNE     partial99
+	JNE     partial136
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2801,29 +3482,29 @@ row98:
 	VMOVUPS 32(AX), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next100
+	JMP     next137
 
-partial99:
+partial136:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done102
+	JGE  done139
 
-loop101:
+loop138:
 	VMOVUPS (DX)(R8*1), Y0
 	VMOVUPS (AX)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop101
+	JLT     loop138
 
-done102:
+done139:
 	SUBQ       R8, R10
-	JZ         done103
+	JZ         done140
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y0
@@ -2832,12 +3513,12 @@ done102:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
-done103:
-next100:
+done140:
+next137:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row98
+	JNZ  row135
 	VZEROUPPER
 	RET
 
@@ -2854,9 +3535,9 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row104:
+row141:
 	CMPQ    R8, $0x10
-	JNE     partial105
+	JNE     partial142
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2865,29 +3546,29 @@ row104:
 	VMOVUPS 32(SI), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next106
+	JMP     next143
 
-partial105:
+partial142:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done108
+	JGE  done145
 
-loop107:
+loop144:
 	VMOVUPS (AX)(R9*1), Y0
 	VMOVUPS (SI)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R9*1)
 	ADDQ    $+32, R9
 	CMPQ    R9, R10
-	JLT     loop107
+	JLT     loop144
 
-done108:
+done145:
 	SUBQ       R9, R11
-	JZ         done109
+	JZ         done146
 	LEAQ       masksAVX2<>+32(SB), R10
 	SUBQ       R11, R10
 	VMOVUPS    (R10), Y0
@@ -2896,38 +3577,44 @@ done108:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
-done109:
-next106:
+done146:
+next143:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row104
+	JNZ  row141
 	VZEROUPPER
 	RET
 
-// func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+// func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
-	MOVQ acc+16(FP), AX
-	MOVQ ldacc+24(FP), CX
-	SHLQ $0x02, CX
-	MOVQ c+32(FP), DX
-	MOVQ ldc+40(FP), BX
-	SHLQ $0x02, BX
-	MOVQ bias+48(FP), SI
-	MOVQ pre+56(FP), DI
-	MOVQ ldpre+64(FP), R8
-	SHLQ $0x02, R8
-	MOVQ rows+0(FP), R9
-	MOVQ n+8(FP), R10
+	MOVQ  acc+16(FP), AX
+	MOVQ  ldacc+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  c+32(FP), DX
+	MOVQ  ldc+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  bias+48(FP), SI
+	MOVQ  slope+56(FP), DI
+	MOVQ  ldslope+64(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  n+8(FP), R9
+	CMPQ  R9, $0x10
+	JNE   plain147
+	MOVQ  DI, R9
+	ORQ   R8, R9
+	TESTQ $0x0000001f, R9
+	JNZ   plain147
+	MOVQ  rows+0(FP), R9
+	MOVQ  n+8(FP), R10
 
-row110:
+row148:
 	CMPQ         R10, $0x10
-	JNE          partial111
+	JNE          partial149
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DI)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -2963,15 +3650,17 @@ row110:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DX)
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)
+	VMOVNTPS     Y1, (DI)
 	VMOVUPS      32(AX), Y0
 	VMOVUPS      32(SI), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 32(DI)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -3007,27 +3696,29 @@ row110:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 32(DX)
-	JMP          next112
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, 32(DX)
+	VMOVNTPS     Y1, 32(DI)
+	JMP          next150
 
-partial111:
+partial149:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done114
+	JGE  done152
 
-loop113:
+loop151:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DI)(R11*1)
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
@@ -3063,25 +3754,27 @@ loop113:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
 	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
-	VSUBPS       Y1, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (DX)(R11*1)
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)(R11*1)
+	VMOVNTPS     Y1, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop113
+	JLT          loop151
 
-done114:
+done152:
 	SUBQ         R11, R13
-	JZ           done115
+	JZ           done153
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
 	VMASKMOVPS   (AX)(R11*1), Y0, Y1
 	VMASKMOVPS   (SI)(R11*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DI)(R11*1)
 	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
 	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
@@ -3117,19 +3810,246 @@ done114:
 	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
 	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
 	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y2, Y3, Y3
-	VBLENDVPS    Y1, Y2, Y3, Y2
-	VMULPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)(R11*1)
+	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y2
+	VMULPS       Y2, Y1, Y4
+	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
+	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
 
-done115:
-next112:
+done153:
+next150:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row110
+	JNZ  row148
+	VZEROUPPER
+	RET
+
+plain147:
+	MOVQ rows+0(FP), R9
+	MOVQ n+8(FP), R10
+
+row154:
+	CMPQ         R10, $0x10
+	JNE          partial155
+	VMOVUPS      (AX), Y0
+	VMOVUPS      (SI), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      Y1, (DI)
+	VMOVUPS      32(AX), Y0
+	VMOVUPS      32(SI), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, 32(DX)
+	VMOVUPS      Y1, 32(DI)
+	JMP          next156
+
+partial155:
+	XORQ R11, R11
+	MOVQ R10, R13
+	SHLQ $0x02, R13
+	MOVQ R13, R12
+	ANDQ $-32, R12
+	CMPQ R11, R12
+	JGE  done158
+
+loop157:
+	VMOVUPS      (AX)(R11*1), Y0
+	VMOVUPS      (SI)(R11*1), Y1
+	VADDPS       Y1, Y0, Y0
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
+	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y3, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+160(SB), Y4
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y2
+	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
+	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VMOVUPS      constantsAVX2<>+448(SB), Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
+	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VBLENDVPS    Y0, Y1, Y3, Y1
+	VMULPS       Y1, Y0, Y3
+	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      Y3, (DX)(R11*1)
+	VMOVUPS      Y1, (DI)(R11*1)
+	ADDQ         $+32, R11
+	CMPQ         R11, R12
+	JLT          loop157
+
+done158:
+	SUBQ         R11, R13
+	JZ           done159
+	LEAQ         masksAVX2<>+32(SB), R12
+	SUBQ         R13, R12
+	VMOVUPS      (R12), Y0
+	VMASKMOVPS   (AX)(R11*1), Y0, Y1
+	VMASKMOVPS   (SI)(R11*1), Y0, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y4, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
+	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
+	VMOVUPS      constantsAVX2<>+160(SB), Y5
+	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
+	VANDPS       Y3, Y5, Y3
+	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
+	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
+	VDIVPS       Y2, Y4, Y2
+	VMOVUPS      constantsAVX2<>+448(SB), Y4
+	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
+	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
+	VMULPS       Y3, Y4, Y2
+	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y2
+	VMULPS       Y2, Y1, Y4
+	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
+	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
+
+done159:
+next156:
+	ADDQ CX, AX
+	ADDQ BX, DX
+	ADDQ R8, DI
+	DECQ R9
+	JNZ  row154
 	VZEROUPPER
 	RET
 
@@ -3359,230 +4279,70 @@ DATA constantsAVX2<>+888(SB)/4, $0xff800000
 DATA constantsAVX2<>+892(SB)/4, $0xff800000
 GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $896
 
-// func tileGeluGradAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileGeluGradAVX2(SB), NOSPLIT, $0-64
+// func tileTimesAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
+// Requires: AVX
+TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	MOVQ acc+16(FP), AX
 	MOVQ ldacc+24(FP), CX
 	SHLQ $0x02, CX
 	MOVQ c+32(FP), DX
 	MOVQ ldc+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ pre+48(FP), SI
-	MOVQ ldpre+56(FP), DI
+	MOVQ factor+48(FP), SI
+	MOVQ ldfactor+56(FP), DI
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row116:
-	CMPQ         R9, $0x10
-	JNE          partial117
-	VMOVUPS      (SI), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      (AX), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(SI), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      32(AX), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, 32(DX)
-	JMP          next118
+row160:
+	CMPQ    R9, $0x10
+	JNE     partial161
+	VMOVUPS (SI), Y0
+	VMOVUPS (AX), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)
+	VMOVUPS 32(SI), Y0
+	VMOVUPS 32(AX), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(DX)
+	JMP     next162
 
-partial117:
+partial161:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done120
+	JGE  done164
 
-loop119:
-	VMOVUPS      (SI)(R10*1), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      (AX)(R10*1), Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      Y0, (DX)(R10*1)
-	ADDQ         $+32, R10
-	CMPQ         R10, R11
-	JLT          loop119
+loop163:
+	VMOVUPS (SI)(R10*1), Y0
+	VMOVUPS (AX)(R10*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(R10*1)
+	ADDQ    $+32, R10
+	CMPQ    R10, R11
+	JLT     loop163
 
-done120:
-	SUBQ         R10, R12
-	JZ           done121
-	LEAQ         masksAVX2<>+32(SB), R11
-	SUBQ         R12, R11
-	VMOVUPS      (R11), Y0
-	VMASKMOVPS   (SI)(R10*1), Y0, Y1
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
-	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VSUBPS       Y2, Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y2
-	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
-	VFMADD231PS  Y3, Y1, Y2
-	VMASKMOVPS   (AX)(R10*1), Y0, Y1
-	VMULPS       Y1, Y2, Y1
-	VMASKMOVPS   Y1, Y0, (DX)(R10*1)
+done164:
+	SUBQ       R10, R12
+	JZ         done165
+	LEAQ       masksAVX2<>+32(SB), R11
+	SUBQ       R12, R11
+	VMOVUPS    (R11), Y0
+	VMASKMOVPS (SI)(R10*1), Y0, Y1
+	VMASKMOVPS (AX)(R10*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
-done121:
-next118:
+done165:
+next162:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row116
+	JNZ  row160
 	VZEROUPPER
 	RET
 
@@ -3604,11 +4364,11 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row122:
+row166:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x10
-	JNE          partial123
+	JNE          partial167
 	VMOVUPS      (AX), Y1
 	VMOVUPS      (SI), Y2
 	VADDPS       Y2, Y1, Y1
@@ -3625,18 +4385,18 @@ row122:
 	VMULPS       Y3, Y0, Y0
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y2, 32(DX)
-	JMP          next124
+	JMP          next168
 
-partial123:
+partial167:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-32, R14
 	CMPQ R13, R14
-	JGE  done126
+	JGE  done170
 
-loop125:
+loop169:
 	VMOVUPS     (AX)(R13*1), Y1
 	VMOVUPS     (SI)(R13*1), Y2
 	VADDPS      Y2, Y1, Y1
@@ -3647,11 +4407,11 @@ loop125:
 	VMOVUPS     Y2, (DX)(R13*1)
 	ADDQ        $+32, R13
 	CMPQ        R13, R14
-	JLT         loop125
+	JLT         loop169
 
-done126:
+done170:
 	SUBQ        R13, R15
-	JZ          done127
+	JZ          done171
 	LEAQ        masksAVX2<>+32(SB), R14
 	SUBQ        R15, R14
 	VMOVUPS     (R14), Y1
@@ -3664,13 +4424,13 @@ done126:
 	VFMADD231PS Y2, Y0, Y3
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
-done127:
-next124:
+done171:
+next168:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row122
+	JNZ  row166
 	VZEROUPPER
 	RET
 
@@ -3687,9 +4447,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done129
+	JGE  done173
 
-loop128:
+loop172:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3708,26 +4468,26 @@ loop128:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop128
+	JLT     loop172
 
-done129:
+done173:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done131
+	JGE  done175
 
-loop130:
+loop174:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop130
+	JLT     loop174
 
-done131:
+done175:
 	SUBQ       SI, DI
-	JZ         done132
+	JZ         done176
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3736,7 +4496,7 @@ done131:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done132:
+done176:
 	VZEROUPPER
 	RET
 
@@ -3753,9 +4513,9 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done134
+	JGE  done178
 
-loop133:
+loop177:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -3774,26 +4534,26 @@ loop133:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop133
+	JLT     loop177
 
-done134:
+done178:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done136
+	JGE  done180
 
-loop135:
+loop179:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop135
+	JLT     loop179
 
-done136:
+done180:
 	SUBQ       SI, DI
-	JZ         done137
+	JZ         done181
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3802,7 +4562,7 @@ done136:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done137:
+done181:
 	VZEROUPPER
 	RET
 
@@ -3819,9 +4579,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done139
+	JGE  done183
 
-loop138:
+loop182:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3840,26 +4600,26 @@ loop138:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop138
+	JLT     loop182
 
-done139:
+done183:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done141
+	JGE  done185
 
-loop140:
+loop184:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop140
+	JLT     loop184
 
-done141:
+done185:
 	SUBQ       SI, DI
-	JZ         done142
+	JZ         done186
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3868,7 +4628,7 @@ done141:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done142:
+done186:
 	VZEROUPPER
 	RET
 
@@ -3885,9 +4645,9 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done144
+	JGE  done188
 
-loop143:
+loop187:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3910,15 +4670,15 @@ loop143:
 	VMOVUPS     Y0, 96(AX)(SI*1)
 	ADDQ        $+128, SI
 	CMPQ        SI, BX
-	JLT         loop143
+	JLT         loop187
 
-done144:
+done188:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done146
+	JGE  done190
 
-loop145:
+loop189:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3926,11 +4686,11 @@ loop145:
 	VMOVUPS     Y0, (AX)(SI*1)
 	ADDQ        $+32, SI
 	CMPQ        SI, BX
-	JLT         loop145
+	JLT         loop189
 
-done146:
+done190:
 	SUBQ        SI, DI
-	JZ          done147
+	JZ          done191
 	LEAQ        masksAVX2<>+32(SB), BX
 	SUBQ        DI, BX
 	VMOVUPS     (BX), Y0
@@ -3940,7 +4700,7 @@ done146:
 	VFMADD231PS Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(SI*1)
 
-done147:
+done191:
 	VZEROUPPER
 	RET
 
@@ -3957,9 +4717,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done149
+	JGE          done193
 
-loop148:
+loop192:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -3978,26 +4738,26 @@ loop148:
 	VMOVUPS     Y1, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop148
+	JLT         loop192
 
-done149:
+done193:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done151
+	JGE  done195
 
-loop150:
+loop194:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop150
+	JLT         loop194
 
-done151:
+done195:
 	SUBQ        BX, SI
-	JZ          done152
+	JZ          done196
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y1
@@ -4006,7 +4766,7 @@ done151:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(BX*1)
 
-done152:
+done196:
 	VZEROUPPER
 	RET
 
@@ -4023,9 +4783,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done154
+	JGE          done198
 
-loop153:
+loop197:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
@@ -4040,25 +4800,25 @@ loop153:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop153
+	JLT     loop197
 
-done154:
+done198:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done156
+	JGE  done200
 
-loop155:
+loop199:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop155
+	JLT     loop199
 
-done156:
+done200:
 	SUBQ       BX, SI
-	JZ         done157
+	JZ         done201
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y1
@@ -4066,7 +4826,7 @@ done156:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (AX)(BX*1)
 
-done157:
+done201:
 	VZEROUPPER
 	RET
 
@@ -4084,9 +4844,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done159
+	JGE          done203
 
-loop158:
+loop202:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4109,15 +4869,15 @@ loop158:
 	VMOVUPS     Y2, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop158
+	JLT         loop202
 
-done159:
+done203:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done161
+	JGE  done205
 
-loop160:
+loop204:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4125,11 +4885,11 @@ loop160:
 	VMOVUPS     Y2, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop160
+	JLT         loop204
 
-done161:
+done205:
 	SUBQ        BX, SI
-	JZ          done162
+	JZ          done206
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y2
@@ -4139,7 +4899,7 @@ done161:
 	VFMADD231PS Y3, Y1, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(BX*1)
 
-done162:
+done206:
 	VZEROUPPER
 	RET
 
@@ -4155,9 +4915,9 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-128, DX
 	CMPQ BX, DX
-	JGE  done164
+	JGE  done208
 
-loop163:
+loop207:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
@@ -4176,26 +4936,26 @@ loop163:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop163
+	JLT     loop207
 
-done164:
+done208:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done166
+	JGE  done210
 
-loop165:
+loop209:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop165
+	JLT     loop209
 
-done166:
+done210:
 	SUBQ       BX, SI
-	JZ         done167
+	JZ         done211
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y0
@@ -4204,7 +4964,7 @@ done166:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 
-done167:
+done211:
 	VZEROUPPER
 	RET
 
@@ -4221,9 +4981,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done169
+	JGE  done213
 
-loop168:
+loop212:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4238,15 +4998,15 @@ loop168:
 	VMOVUPS Y0, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop168
+	JLT     loop212
 
-done169:
+done213:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done171
+	JGE  done215
 
-loop170:
+loop214:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4255,11 +5015,11 @@ loop170:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop170
+	JLT     loop214
 
-done171:
+done215:
 	SUBQ       SI, DI
-	JZ         done172
+	JZ         done216
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4270,7 +5030,7 @@ done171:
 	VANDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done172:
+done216:
 	VZEROUPPER
 	RET
 
@@ -4286,9 +5046,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done174
+	JGE  done218
 
-loop173:
+loop217:
 	VMOVUPS      (CX)(BX*1), Y0
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
 	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
@@ -4332,11 +5092,11 @@ loop173:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop173
+	JLT          loop217
 
-done174:
+done218:
 	SUBQ         BX, SI
-	JZ           done175
+	JZ           done219
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4382,7 +5142,7 @@ done174:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done175:
+done219:
 	VZEROUPPER
 	RET
 
@@ -4399,9 +5159,9 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done177
+	JGE  done221
 
-loop176:
+loop220:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
@@ -4448,11 +5208,11 @@ loop176:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop176
+	JLT          loop220
 
-done177:
+done221:
 	SUBQ         SI, DI
-	JZ           done178
+	JZ           done222
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4501,7 +5261,7 @@ done177:
 	VMULPS       Y2, Y3, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done178:
+done222:
 	VZEROUPPER
 	RET
 
@@ -4517,9 +5277,9 @@ TEXT ·quickGeluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done180
+	JGE  done224
 
-loop179:
+loop223:
 	VMOVUPS      (CX)(BX*1), Y0
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y2
@@ -4549,11 +5309,11 @@ loop179:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop179
+	JLT          loop223
 
-done180:
+done224:
 	SUBQ         BX, SI
-	JZ           done181
+	JZ           done225
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4585,7 +5345,7 @@ done180:
 	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done181:
+done225:
 	VZEROUPPER
 	RET
 
@@ -4602,9 +5362,9 @@ TEXT ·quickGeluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done183
+	JGE  done227
 
-loop182:
+loop226:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y0
@@ -4640,11 +5400,11 @@ loop182:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop182
+	JLT          loop226
 
-done183:
+done227:
 	SUBQ         SI, DI
-	JZ           done184
+	JZ           done228
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4682,7 +5442,7 @@ done183:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done184:
+done228:
 	VZEROUPPER
 	RET
 
@@ -4714,9 +5474,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-32, SI
 	CMPQ         DI, SI
-	JGE          done186
+	JGE          done230
 
-loop185:
+loop229:
 	VMOVUPS     (CX)(DI*1), Y8
 	VMULPS      Y8, Y1, Y9
 	VMOVUPS     (DX)(DI*1), Y10
@@ -4736,11 +5496,11 @@ loop185:
 	VMOVUPS     Y9, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop185
+	JLT         loop229
 
-done186:
+done230:
 	SUBQ        DI, R8
-	JZ          done187
+	JZ          done231
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y8
@@ -4762,7 +5522,7 @@ done186:
 	VFMSUB213PS Y0, Y4, Y1
 	VMASKMOVPS  Y1, Y8, (AX)(DI*1)
 
-done187:
+done231:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4793,9 +5553,9 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-32, BX
 	CMPQ         SI, BX
-	JGE          done189
+	JGE          done233
 
-loop188:
+loop232:
 	VMOVUPS      (AX)(SI*1), Y7
 	VMOVUPS      (CX)(SI*1), Y8
 	VFMADD231PS  Y7, Y0, Y8
@@ -4810,11 +5570,11 @@ loop188:
 	VMOVUPS      Y7, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop188
+	JLT          loop232
 
-done189:
+done233:
 	SUBQ         SI, DI
-	JZ           done190
+	JZ           done234
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y7
@@ -4831,7 +5591,7 @@ done189:
 	VFNMADD231PS Y0, Y4, Y8
 	VMASKMOVPS   Y8, Y7, (AX)(SI*1)
 
-done190:
+done234:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4851,9 +5611,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-64, CX
 	CMPQ   DX, CX
-	JGE    done192
+	JGE    done236
 
-loop191:
+loop235:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
@@ -4864,26 +5624,26 @@ loop191:
 	VADDPD    Y5, Y3, Y3
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop191
+	JLT       loop235
 
-done192:
+done236:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done194
+	JGE  done238
 
-loop193:
+loop237:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y5, Y1, Y1
 	ADDQ      $+32, DX
 	CMPQ      DX, CX
-	JLT       loop193
+	JLT       loop237
 
-done194:
+done238:
 	SUBQ         DX, BX
-	JZ           done195
+	JZ           done239
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -4894,7 +5654,7 @@ done194:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 
-done195:
+done239:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4922,9 +5682,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-64, DX
 	CMPQ   BX, DX
-	JGE    done197
+	JGE    done241
 
-loop196:
+loop240:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4939,15 +5699,15 @@ loop196:
 	VFMADD231PD Y5, Y7, Y3
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop196
+	JLT         loop240
 
-done197:
+done241:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done199
+	JGE  done243
 
-loop198:
+loop242:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4956,11 +5716,11 @@ loop198:
 	VFMADD231PD Y5, Y7, Y1
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop198
+	JLT         loop242
 
-done199:
+done243:
 	SUBQ         BX, SI
-	JZ           done200
+	JZ           done244
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -4975,7 +5735,7 @@ done199:
 	VFMADD231PD  Y5, Y4, Y0
 	VFMADD231PD  Y6, Y7, Y1
 
-done200:
+done244:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5003,9 +5763,9 @@ TEXT ·dot32AVX2(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done202
+	JGE    done246
 
-loop201:
+loop245:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -5020,25 +5780,25 @@ loop201:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop201
+	JLT         loop245
 
-done202:
+done246:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done204
+	JGE  done248
 
-loop203:
+loop247:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop203
+	JLT         loop247
 
-done204:
+done248:
 	SUBQ        BX, SI
-	JZ          done205
+	JZ          done249
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y4
@@ -5046,7 +5806,7 @@ done204:
 	VMASKMOVPS  (CX)(BX*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y0
 
-done205:
+done249:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -5073,33 +5833,33 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-64, CX
 	CMPQ    DX, CX
-	JGE     done207
+	JGE     done251
 
-loop206:
+loop250:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y2
 	VMAXPS  Y2, Y1, Y1
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop206
+	JLT     loop250
 
-done207:
+done251:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done209
+	JGE  done253
 
-loop208:
+loop252:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop208
+	JLT     loop252
 
-done209:
+done253:
 	SUBQ       DX, BX
-	JZ         done210
+	JZ         done254
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y2
@@ -5107,7 +5867,7 @@ done209:
 	VBLENDVPS  Y2, Y3, Y0, Y3
 	VMAXPS     Y3, Y0, Y0
 
-done210:
+done254:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -5134,9 +5894,9 @@ TEXT ·finiteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done212
+	JGE    done256
 
-loop211:
+loop255:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
@@ -5151,25 +5911,25 @@ loop211:
 	VORPS   Y4, Y3, Y3
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop211
+	JLT     loop255
 
-done212:
+done256:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done214
+	JGE  done258
 
-loop213:
+loop257:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop213
+	JLT     loop257
 
-done214:
+done258:
 	SUBQ       DX, BX
-	JZ         done215
+	JZ         done259
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y4
@@ -5177,7 +5937,7 @@ done214:
 	VSUBPS     Y4, Y4, Y4
 	VORPS      Y4, Y0, Y0
 
-done215:
+done259:
 	VORPS        Y1, Y0, Y0
 	VORPS        Y3, Y2, Y1
 	VORPS        Y1, Y0, Y0
@@ -5204,9 +5964,9 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four216:
+four260:
 	CMPQ AX, $0x04
-	JLT  one217
+	JLT  one261
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -5216,9 +5976,9 @@ four216:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done220
+	JGE  done264
 
-loop219:
+loop263:
 	VMOVUPS (DX)(R10*1), Y0
 	VMOVUPS (DI)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5231,11 +5991,11 @@ loop219:
 	VMOVUPS Y0, (SI)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop219
+	JLT     loop263
 
-done220:
+done264:
 	SUBQ       R10, R12
-	JZ         done221
+	JZ         done265
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -5250,34 +6010,34 @@ done220:
 	VADDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (SI)(R10*1)
 
-done221:
+done265:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four216
+	JMP  four260
 
-one217:
+one261:
 	TESTQ AX, AX
-	JZ    done218
+	JZ    done262
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-32, R8
 	CMPQ  DI, R8
-	JGE   done223
+	JGE   done267
 
-loop222:
+loop266:
 	VMOVUPS (SI)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (SI)(DI*1)
 	ADDQ    $+32, DI
 	CMPQ    DI, R8
-	JLT     loop222
+	JLT     loop266
 
-done223:
+done267:
 	SUBQ       DI, R9
-	JZ         done224
+	JZ         done268
 	LEAQ       masksAVX2<>+32(SB), R8
 	SUBQ       R9, R8
 	VMOVUPS    (R8), Y0
@@ -5286,12 +6046,12 @@ done223:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (SI)(DI*1)
 
-done224:
+done268:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one217
+	JMP  one261
 
-done218:
+done262:
 	VZEROUPPER
 	RET
 
@@ -5308,9 +6068,9 @@ TEXT ·addRowsMulAVX2(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two225:
+two269:
 	CMPQ AX, $0x02
-	JLT  last226
+	JLT  last270
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -5319,9 +6079,9 @@ two225:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done229
+	JGE  done273
 
-loop228:
+loop272:
 	VMOVUPS     (DX)(R11*1), Y0
 	VMOVUPS     (SI)(R11*1), Y1
 	VMULPS      Y1, Y0, Y0
@@ -5333,11 +6093,11 @@ loop228:
 	VMOVUPS     Y0, (R8)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R12
-	JLT         loop228
+	JLT         loop272
 
-done229:
+done273:
 	SUBQ        R11, R13
-	JZ          done230
+	JZ          done274
 	LEAQ        masksAVX2<>+32(SB), R12
 	SUBQ        R13, R12
 	VMOVUPS     (R12), Y0
@@ -5351,24 +6111,24 @@ done229:
 	VADDPS      Y1, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (R8)(R11*1)
 
-done230:
+done274:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two225
+	JMP  two269
 
-last226:
+last270:
 	TESTQ AX, AX
-	JZ    out227
+	JZ    out271
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-32, CX
 	CMPQ  AX, CX
-	JGE   done232
+	JGE   done276
 
-loop231:
+loop275:
 	VMOVUPS (R8)(AX*1), Y0
 	VMOVUPS (DX)(AX*1), Y1
 	VMOVUPS (SI)(AX*1), Y2
@@ -5377,11 +6137,11 @@ loop231:
 	VMOVUPS Y0, (R8)(AX*1)
 	ADDQ    $+32, AX
 	CMPQ    AX, CX
-	JLT     loop231
+	JLT     loop275
 
-done232:
+done276:
 	SUBQ       AX, BX
-	JZ         done233
+	JZ         done277
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y0
@@ -5392,8 +6152,8 @@ done232:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(AX*1)
 
-done233:
-out227:
+done277:
+out271:
 	VZEROUPPER
 	RET
 
@@ -5413,9 +6173,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-64, DX
 	CMPQ         BX, DX
-	JGE          done235
+	JGE          done279
 
-loop234:
+loop278:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5462,15 +6222,15 @@ loop234:
 	VMOVUPS      Y4, 32(AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop234
+	JLT          loop278
 
-done235:
+done279:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done237
+	JGE  done281
 
-loop236:
+loop280:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5495,11 +6255,11 @@ loop236:
 	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop236
+	JLT          loop280
 
-done237:
+done281:
 	SUBQ         BX, SI
-	JZ           done238
+	JZ           done282
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5527,7 +6287,7 @@ done237:
 	VADDPS       Y0, Y2, Y2
 	VMASKMOVPS   Y0, Y4, (AX)(BX*1)
 
-done238:
+done282:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5554,9 +6314,9 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-64, CX
 	CMPQ         DX, CX
-	JGE          done240
+	JGE          done284
 
-loop239:
+loop283:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5601,15 +6361,15 @@ loop239:
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop239
+	JLT          loop283
 
-done240:
+done284:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done242
+	JGE  done286
 
-loop241:
+loop285:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -5633,11 +6393,11 @@ loop241:
 	VADDPS       Y4, Y2, Y2
 	ADDQ         $+32, DX
 	CMPQ         DX, CX
-	JLT          loop241
+	JLT          loop285
 
-done242:
+done286:
 	SUBQ         DX, BX
-	JZ           done243
+	JZ           done287
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -5664,7 +6424,7 @@ done242:
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 
-done243:
+done287:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5691,9 +6451,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done245
+	JGE          done289
 
-loop244:
+loop288:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5708,15 +6468,15 @@ loop244:
 	VMOVUPS Y2, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop244
+	JLT     loop288
 
-done245:
+done289:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done247
+	JGE  done291
 
-loop246:
+loop290:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5725,11 +6485,11 @@ loop246:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop246
+	JLT     loop290
 
-done247:
+done291:
 	SUBQ       SI, DI
-	JZ         done248
+	JZ         done292
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y2
@@ -5740,7 +6500,7 @@ done247:
 	VMULPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 
-done248:
+done292:
 	VZEROUPPER
 	RET
 
@@ -5762,9 +6522,9 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-128, SI
 	CMPQ       BX, SI
-	JGE        done250
+	JGE        done294
 
-loop249:
+loop293:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(CX)(BX*1), Y5
@@ -5775,31 +6535,31 @@ loop249:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $+128, BX
 	CMPQ    BX, SI
-	JLT     loop249
+	JLT     loop293
 
-done250:
+done294:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done252
+	JGE  done296
 
-loop251:
+loop295:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $+32, BX
 	CMPQ    BX, SI
-	JLT     loop251
+	JLT     loop295
 
-done252:
+done296:
 	SUBQ       BX, DI
-	JZ         done253
+	JZ         done297
 	LEAQ       masksAVX2<>+32(SB), SI
 	SUBQ       DI, SI
 	VMOVUPS    (SI), Y5
 	VMASKMOVPS (CX)(BX*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
 
-done253:
+done297:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -5821,9 +6581,9 @@ done253:
 	MOVQ         DI, SI
 	ANDQ         $-128, SI
 	CMPQ         BX, SI
-	JGE          done255
+	JGE          done299
 
-loop254:
+loop298:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
@@ -5838,25 +6598,25 @@ loop254:
 	VFMADD231PS Y7, Y7, Y6
 	ADDQ        $+128, BX
 	CMPQ        BX, SI
-	JLT         loop254
+	JLT         loop298
 
-done255:
+done299:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done257
+	JGE  done301
 
-loop256:
+loop300:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
 	ADDQ        $+32, BX
 	CMPQ        BX, SI
-	JLT         loop256
+	JLT         loop300
 
-done257:
+done301:
 	SUBQ        BX, DI
-	JZ          done258
+	JZ          done302
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        DI, SI
 	VMOVUPS     (SI), Y7
@@ -5865,7 +6625,7 @@ done257:
 	VANDPS      Y7, Y8, Y7
 	VFMADD231PS Y7, Y7, Y3
 
-done258:
+done302:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y5, Y3, Y3
@@ -5891,9 +6651,9 @@ done258:
 	MOVQ         R8, DX
 	ANDQ         $-128, DX
 	CMPQ         DI, DX
-	JGE          done260
+	JGE          done304
 
-loop259:
+loop303:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5924,15 +6684,15 @@ loop259:
 	VMOVUPS     Y3, 96(AX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, DX
-	JLT         loop259
+	JLT         loop303
 
-done260:
+done304:
 	MOVQ R8, DX
 	ANDQ $-32, DX
 	CMPQ DI, DX
-	JGE  done262
+	JGE  done306
 
-loop261:
+loop305:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5942,11 +6702,11 @@ loop261:
 	VMOVUPS     Y3, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, DX
-	JLT         loop261
+	JLT         loop305
 
-done262:
+done306:
 	SUBQ        DI, R8
-	JZ          done263
+	JZ          done307
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        R8, DX
 	VMOVUPS     (DX), Y1
@@ -5958,7 +6718,7 @@ done262:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
 
-done263:
+done307:
 	VZEROUPPER
 	RET
 
@@ -5982,9 +6742,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-64, R8
 	CMPQ         DI, R8
-	JGE          done265
+	JGE          done309
 
-loop264:
+loop308:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6003,15 +6763,15 @@ loop264:
 	VFMADD231PS Y7, Y6, Y5
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop264
+	JLT         loop308
 
-done265:
+done309:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done267
+	JGE  done311
 
-loop266:
+loop310:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6022,11 +6782,11 @@ loop266:
 	VFMADD231PS Y7, Y6, Y4
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop266
+	JLT         loop310
 
-done267:
+done311:
 	SUBQ        DI, R9
-	JZ          done268
+	JZ          done312
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y6
@@ -6039,7 +6799,7 @@ done267:
 	VADDPS      Y7, Y2, Y2
 	VFMADD231PS Y6, Y7, Y4
 
-done268:
+done312:
 	VXORPS       X6, X6, X6
 	VCVTSI2SSQ   SI, X6, X6
 	VADDPS       Y3, Y2, Y2
@@ -6062,16 +6822,16 @@ done268:
 	VBROADCASTSS X3, Y3
 	MOVB         add+104(FP), DI
 	TESTB        DI, DI
-	JZ           fresh269
+	JZ           fresh313
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SHLQ         $0x02, R8
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done271
+	JGE          done315
 
-loop270:
+loop314:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6098,15 +6858,15 @@ loop270:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop270
+	JLT          loop314
 
-done271:
+done315:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done273
+	JGE  done317
 
-loop272:
+loop316:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6121,11 +6881,11 @@ loop272:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop272
+	JLT          loop316
 
-done273:
+done317:
 	SUBQ         DI, R8
-	JZ           done274
+	JZ           done318
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6142,20 +6902,20 @@ done273:
 	VADDPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done274:
+done318:
 	VZEROUPPER
 	RET
 
-fresh269:
+fresh313:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done276
+	JGE  done320
 
-loop275:
+loop319:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6178,15 +6938,15 @@ loop275:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop275
+	JLT          loop319
 
-done276:
+done320:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done278
+	JGE  done322
 
-loop277:
+loop321:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6199,11 +6959,11 @@ loop277:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop277
+	JLT          loop321
 
-done278:
+done322:
 	SUBQ         DI, R8
-	JZ           done279
+	JZ           done323
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6218,7 +6978,7 @@ done278:
 	VMULPS       Y1, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done279:
+done323:
 	VZEROUPPER
 	RET
 
@@ -6238,9 +6998,9 @@ TEXT ·normGradGainAVX2(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done281
+	JGE          done325
 
-loop280:
+loop324:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6263,15 +7023,15 @@ loop280:
 	VMOVUPS     Y2, 32(CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop280
+	JLT         loop324
 
-done281:
+done325:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done283
+	JGE  done327
 
-loop282:
+loop326:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -6284,11 +7044,11 @@ loop282:
 	VMOVUPS     Y2, (CX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop282
+	JLT         loop326
 
-done283:
+done327:
 	SUBQ        DI, R8
-	JZ          done284
+	JZ          done328
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y2
@@ -6303,7 +7063,7 @@ done283:
 	VADDPS      Y3, Y0, Y0
 	VMASKMOVPS  Y0, Y2, (CX)(DI*1)
 
-done284:
+done328:
 	VZEROUPPER
 	RET
 
@@ -6321,16 +7081,16 @@ TEXT ·stridedAVX2(SB), NOSPLIT, $32-96
 	MOVQ colA+40(FP), CX
 	SHLQ $0x02, CX
 
-panel285:
+panel329:
 	MOVQ (SP), DX
 	CMPQ DX, $0x10
-	JLT  narrow286
+	JLT  narrow330
 	MOVQ a+24(FP), DX
 	MOVQ 16(SP), BX
 	MOVQ m+0(FP), SI
 	MOVQ SI, 24(SP)
 
-strip288:
+strip332:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -6342,15 +7102,15 @@ strip288:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by2290
+	JEQ     rows6by2334
 	CMPQ    DI, $0x05
-	JEQ     rows5by2291
+	JEQ     rows5by2335
 	CMPQ    DI, $0x04
-	JEQ     rows4by2292
+	JEQ     rows4by2336
 	CMPQ    DI, $0x03
-	JEQ     rows3by2293
+	JEQ     rows3by2337
 	CMPQ    DI, $0x02
-	JEQ     rows2by2294
+	JEQ     rows2by2338
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -6359,10 +7119,24 @@ strip288:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
-	JZ      odd297
+	SHRQ    $0x02, R9
+	JZ      odd341
 
-loop296:
+loop340:
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -6378,12 +7152,14 @@ loop296:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop296
+	JNZ          loop340
 
-odd297:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store298
+odd341:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store342
+
+single343:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -6391,30 +7167,32 @@ odd297:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single343
 
-store298:
+store342:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh299
+	JZ      fresh344
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(DI), Y2
 	VADDPS  Y2, Y1, Y1
 
-fresh299:
+fresh344:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
 	IMUL3Q  $0x01, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip332
+	JMP     finished333
 
-rows2by2294:
+rows2by2338:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -6425,10 +7203,30 @@ rows2by2294:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd302
+	SHRQ   $0x02, R9
+	JZ     odd347
 
-loop301:
+loop346:
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6450,12 +7248,14 @@ loop301:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop301
+	JNZ          loop346
 
-odd302:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store303
+odd347:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store348
+
+single349:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6466,13 +7266,15 @@ odd302:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single349
 
-store303:
+store348:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh304
+	JZ      fresh350
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y4
 	VADDPS  Y4, Y0, Y0
@@ -6484,7 +7286,7 @@ store303:
 	VMOVUPS 32(DI), Y4
 	VADDPS  Y4, Y3, Y3
 
-fresh304:
+fresh350:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6494,10 +7296,10 @@ fresh304:
 	IMUL3Q  $0x02, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip332
+	JMP     finished333
 
-rows3by2293:
+rows3by2337:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -6510,10 +7312,36 @@ rows3by2293:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd307
+	SHRQ   $0x02, R9
+	JZ     odd353
 
-loop306:
+loop352:
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (SI)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (SI)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6541,12 +7369,14 @@ loop306:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop306
+	JNZ          loop352
 
-odd307:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store308
+odd353:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store354
+
+single355:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6560,13 +7390,15 @@ odd307:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single355
 
-store308:
+store354:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh309
+	JZ      fresh356
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y6
 	VADDPS  Y6, Y0, Y0
@@ -6583,7 +7415,7 @@ store308:
 	VMOVUPS 32(DI), Y6
 	VADDPS  Y6, Y5, Y5
 
-fresh309:
+fresh356:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6596,10 +7428,10 @@ fresh309:
 	IMUL3Q  $0x03, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip332
+	JMP     finished333
 
-rows4by2292:
+rows4by2336:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6615,10 +7447,44 @@ rows4by2292:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd312
+	SHRQ   $0x02, R10
+	JZ     odd359
 
-loop311:
+loop358:
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6654,12 +7520,14 @@ loop311:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop311
+	JNZ          loop358
 
-odd312:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store313
+odd359:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store360
+
+single361:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6677,13 +7545,15 @@ odd312:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single361
 
-store313:
+store360:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh314
+	JZ      fresh362
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y8
 	VADDPS  Y8, Y0, Y0
@@ -6705,7 +7575,7 @@ store313:
 	VMOVUPS 32(DI), Y8
 	VADDPS  Y8, Y7, Y7
 
-fresh314:
+fresh362:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6721,10 +7591,10 @@ fresh314:
 	IMUL3Q  $0x04, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip332
+	JMP     finished333
 
-rows5by2291:
+rows5by2335:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6742,10 +7612,50 @@ rows5by2291:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd317
+	SHRQ   $0x02, R10
+	JZ     odd365
 
-loop316:
+loop364:
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6787,12 +7697,14 @@ loop316:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop316
+	JNZ          loop364
 
-odd317:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store318
+odd365:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store366
+
+single367:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6813,13 +7725,15 @@ odd317:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single367
 
-store318:
+store366:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh319
+	JZ      fresh368
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y10
 	VADDPS  Y10, Y0, Y0
@@ -6846,7 +7760,7 @@ store318:
 	VMOVUPS 32(DI), Y10
 	VADDPS  Y10, Y9, Y9
 
-fresh319:
+fresh368:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6865,10 +7779,10 @@ fresh319:
 	IMUL3Q  $0x05, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip332
+	JMP     finished333
 
-rows6by2290:
+rows6by2334:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6888,10 +7802,56 @@ rows6by2290:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd322
+	SHRQ   $0x02, R10
+	JZ     odd371
 
-loop321:
+loop370:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6939,12 +7899,14 @@ loop321:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop321
+	JNZ          loop370
 
-odd322:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store323
+odd371:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store372
+
+single373:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6968,13 +7930,15 @@ odd322:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single373
 
-store323:
+store372:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh324
+	JZ      fresh374
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y12
 	VADDPS  Y12, Y0, Y0
@@ -7006,7 +7970,7 @@ store323:
 	VMOVUPS 32(DI), Y12
 	VADDPS  Y12, Y11, Y11
 
-fresh324:
+fresh374:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7028,9 +7992,9 @@ fresh324:
 	IMUL3Q  $0x06, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
+	JNE     strip332
 
-finished289:
+finished333:
 	MOVQ panelB+64(FP), DX
 	SHLQ $0x02, DX
 	MOVQ 8(SP), BX
@@ -7038,17 +8002,17 @@ finished289:
 	MOVQ BX, 8(SP)
 	ADDQ $0x40, 16(SP)
 	SUBQ $0x10, (SP)
-	JMP  panel285
+	JMP  panel329
 
-narrow286:
+narrow330:
 	TESTQ DX, DX
-	JLE   done287
+	JLE   done331
 	MOVQ  a+24(FP), DX
 	MOVQ  16(SP), BX
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip326:
+strip376:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -7060,15 +8024,15 @@ strip326:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by1328
+	JEQ     rows6by1378
 	CMPQ    DI, $0x05
-	JEQ     rows5by1329
+	JEQ     rows5by1379
 	CMPQ    DI, $0x04
-	JEQ     rows4by1330
+	JEQ     rows4by1380
 	CMPQ    DI, $0x03
-	JEQ     rows3by1331
+	JEQ     rows3by1381
 	CMPQ    DI, $0x02
-	JEQ     rows2by1332
+	JEQ     rows2by1382
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -7077,10 +8041,20 @@ strip326:
 	MOVQ    8(SP), DI
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	SHRQ    $0x01, R9
-	JZ      odd335
+	SHRQ    $0x02, R9
+	JZ      odd385
 
-loop334:
+loop384:
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y2
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
@@ -7092,60 +8066,64 @@ loop334:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop334
+	JNZ          loop384
 
-odd335:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store336
+odd385:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store386
+
+single387:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single387
 
-store336:
+store386:
 	VADDPS     Y1, Y0, Y0
 	MOVQ       ldc+80(FP), SI
 	SHLQ       $0x02, SI
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole337
+	JGE        whole388
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh339
+	JZ         fresh390
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y2
 	VADDPS     Y2, Y0, Y0
 
-fresh339:
+fresh390:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written338
+	JMP        written389
 
-whole337:
+whole388:
 	TESTQ   DI, DI
-	JZ      fresh341
+	JZ      fresh392
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
 
-fresh341:
+fresh392:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 
-written338:
+written389:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip376
+	JMP    finished377
 
-rows2by1332:
+rows2by1382:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7156,10 +8134,24 @@ rows2by1332:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SHRQ   $0x01, R9
-	JZ     odd344
+	SHRQ   $0x02, R9
+	JZ     odd395
 
-loop343:
+loop394:
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y4
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7175,12 +8167,14 @@ loop343:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop343
+	JNZ          loop394
 
-odd344:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store345
+odd395:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store396
+
+single397:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7188,8 +8182,10 @@ odd344:
 	VBROADCASTSS (SI)(AX*1), Y5
 	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single397
 
-store345:
+store396:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	MOVQ       ldc+80(FP), SI
@@ -7197,13 +8193,13 @@ store345:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole346
+	JGE        whole398
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh348
+	JZ         fresh400
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7211,16 +8207,16 @@ store345:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-fresh348:
+fresh400:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written347
+	JMP        written399
 
-whole346:
+whole398:
 	TESTQ   DI, DI
-	JZ      fresh350
+	JZ      fresh402
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7228,20 +8224,20 @@ whole346:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y2, Y2
 
-fresh350:
+fresh402:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	ADDQ    SI, BX
 
-written347:
+written399:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip376
+	JMP    finished377
 
-rows3by1331:
+rows3by1381:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7254,10 +8250,28 @@ rows3by1331:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SHRQ   $0x01, R9
-	JZ     odd353
+	SHRQ   $0x02, R9
+	JZ     odd405
 
-loop352:
+loop404:
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Y6
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (SI)(AX*1), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (SI)(AX*2), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7277,12 +8291,14 @@ loop352:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop352
+	JNZ          loop404
 
-odd353:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store354
+odd405:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store406
+
+single407:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7292,8 +8308,10 @@ odd353:
 	VBROADCASTSS (SI)(AX*2), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single407
 
-store354:
+store406:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7302,13 +8320,13 @@ store354:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole355
+	JGE        whole408
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh357
+	JZ         fresh410
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7319,18 +8337,18 @@ store354:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y4, Y4
 
-fresh357:
+fresh410:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y4, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written356
+	JMP        written409
 
-whole355:
+whole408:
 	TESTQ   DI, DI
-	JZ      fresh359
+	JZ      fresh412
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7341,7 +8359,7 @@ whole355:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y4, Y4
 
-fresh359:
+fresh412:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7349,14 +8367,14 @@ fresh359:
 	VMOVUPS Y4, (BX)
 	ADDQ    SI, BX
 
-written356:
+written409:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip376
+	JMP    finished377
 
-rows4by1330:
+rows4by1380:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7372,10 +8390,34 @@ rows4by1330:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SHRQ   $0x01, R10
-	JZ     odd362
+	SHRQ   $0x02, R10
+	JZ     odd415
 
-loop361:
+loop414:
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y4
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y8
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VBROADCASTSS (SI)(AX*1), Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS (SI)(AX*2), Y9
+	VFMADD231PS  Y8, Y9, Y5
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7401,12 +8443,14 @@ loop361:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop361
+	JNZ          loop414
 
-odd362:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store363
+odd415:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store416
+
+single417:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7419,8 +8463,10 @@ odd362:
 	VFMADD231PS  Y8, Y9, Y6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single417
 
-store363:
+store416:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7430,13 +8476,13 @@ store363:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole364
+	JGE        whole418
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh366
+	JZ         fresh420
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7450,7 +8496,7 @@ store363:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y6, Y6
 
-fresh366:
+fresh420:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7459,11 +8505,11 @@ fresh366:
 	ADDQ       SI, BX
 	VMASKMOVPS Y6, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written365
+	JMP        written419
 
-whole364:
+whole418:
 	TESTQ   DI, DI
-	JZ      fresh368
+	JZ      fresh422
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7477,7 +8523,7 @@ whole364:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y6, Y6
 
-fresh368:
+fresh422:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7487,14 +8533,14 @@ fresh368:
 	VMOVUPS Y6, (BX)
 	ADDQ    SI, BX
 
-written365:
+written419:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip376
+	JMP    finished377
 
-rows5by1329:
+rows5by1379:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7512,10 +8558,38 @@ rows5by1329:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SHRQ   $0x01, R10
-	JZ     odd371
+	SHRQ   $0x02, R10
+	JZ     odd425
 
-loop370:
+loop424:
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y0
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y2
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y4
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y6
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y10
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y10, Y11, Y1
+	VBROADCASTSS (SI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y3
+	VBROADCASTSS (SI)(AX*2), Y11
+	VFMADD231PS  Y10, Y11, Y5
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y10, Y11, Y7
+	VBROADCASTSS (DI)(AX*1), Y11
+	VFMADD231PS  Y10, Y11, Y9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7545,12 +8619,14 @@ loop370:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop370
+	JNZ          loop424
 
-odd371:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store372
+odd425:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store426
+
+single427:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7565,8 +8641,10 @@ odd371:
 	VFMADD231PS  Y10, Y11, Y8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single427
 
-store372:
+store426:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7577,13 +8655,13 @@ store372:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole373
+	JGE        whole428
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh375
+	JZ         fresh430
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7600,7 +8678,7 @@ store372:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y8, Y8
 
-fresh375:
+fresh430:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7611,11 +8689,11 @@ fresh375:
 	ADDQ       SI, BX
 	VMASKMOVPS Y8, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written374
+	JMP        written429
 
-whole373:
+whole428:
 	TESTQ   DI, DI
-	JZ      fresh377
+	JZ      fresh432
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7632,7 +8710,7 @@ whole373:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y8, Y8
 
-fresh377:
+fresh432:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7644,14 +8722,14 @@ fresh377:
 	VMOVUPS Y8, (BX)
 	ADDQ    SI, BX
 
-written374:
+written429:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
-	JMP    finished327
+	JNE    strip376
+	JMP    finished377
 
-rows6by1328:
+rows6by1378:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7671,10 +8749,42 @@ rows6by1328:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SHRQ   $0x01, R10
-	JZ     odd380
+	SHRQ   $0x02, R10
+	JZ     odd435
 
-loop379:
+loop434:
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y2
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y8
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Y12
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y12, Y13, Y1
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y3
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y5
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y12, Y13, Y7
+	VBROADCASTSS (DI)(AX*1), Y13
+	VFMADD231PS  Y12, Y13, Y9
+	VBROADCASTSS (DI)(AX*2), Y13
+	VFMADD231PS  Y12, Y13, Y11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7708,12 +8818,14 @@ loop379:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop379
+	JNZ          loop434
 
-odd380:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store381
+odd435:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store436
+
+single437:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7730,8 +8842,10 @@ odd380:
 	VFMADD231PS  Y12, Y13, Y10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single437
 
-store381:
+store436:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7743,13 +8857,13 @@ store381:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole382
+	JGE        whole438
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh384
+	JZ         fresh440
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7769,7 +8883,7 @@ store381:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y10, Y10
 
-fresh384:
+fresh440:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7782,11 +8896,11 @@ fresh384:
 	ADDQ       SI, BX
 	VMASKMOVPS Y10, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written383
+	JMP        written439
 
-whole382:
+whole438:
 	TESTQ   DI, DI
-	JZ      fresh386
+	JZ      fresh442
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7806,7 +8920,7 @@ whole382:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y10, Y10
 
-fresh386:
+fresh442:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7820,22 +8934,22 @@ fresh386:
 	VMOVUPS Y10, (BX)
 	ADDQ    SI, BX
 
-written383:
+written439:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip326
+	JNE    strip376
 
-finished327:
+finished377:
 	MOVQ 8(SP), DX
 	ADDQ $0x20, DX
 	MOVQ DX, 8(SP)
 	ADDQ $0x20, 16(SP)
 	SUBQ $0x08, (SP)
 	MOVQ (SP), DX
-	JMP  narrow286
+	JMP  narrow330
 
-done287:
+done331:
 	VZEROUPPER
 	RET
 
@@ -7847,7 +8961,7 @@ TEXT ·transposeRowsAVX2(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows388:
+rows444:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -7891,7 +9005,7 @@ rows388:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks389:
+blocks445:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -7936,22 +9050,22 @@ blocks389:
 	ADDQ        $+512, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last390
+	JLE         last446
 	CMPQ        R15, $0x08
-	JGE         blocks389
+	JGE         blocks445
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x40, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks389
+	JMP         blocks445
 
-last390:
+last446:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows388
+	JG   rows444
 	VZEROUPPER
 	RET
 
@@ -7967,10 +9081,10 @@ TEXT ·attentionSoftmaxAVX2(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        CX, CX
-	JNZ          biased392
+	JNZ          biased448
 	MOVQ         rows+0(FP), CX
 
-row393:
+row449:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -7978,13 +9092,13 @@ row393:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some394
+	JGT     some450
 	XORQ    DI, DI
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next396
+	JMP     next452
 
-some394:
+some450:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R8, R8
@@ -7993,9 +9107,9 @@ some394:
 	MOVQ    R10, R9
 	ANDQ    $-64, R9
 	CMPQ    R8, R9
-	JGE     done398
+	JGE     done454
 
-loop397:
+loop453:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
@@ -8004,25 +9118,25 @@ loop397:
 	VMAXPS  Y3, Y2, Y2
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop397
+	JLT     loop453
 
-done398:
+done454:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done400
+	JGE  done456
 
-loop399:
+loop455:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop399
+	JLT     loop455
 
-done400:
+done456:
 	SUBQ       R8, R10
-	JZ         done401
+	JZ         done457
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y3
@@ -8031,7 +9145,7 @@ done400:
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y4, Y1, Y1
 
-done401:
+done457:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8044,11 +9158,11 @@ done401:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R8
 	TESTQ        R8, R8
-	JZ           again402
+	JZ           again458
 	VXORPS       Y4, Y4, Y4
-	JMP          have403
+	JMP          have459
 
-again402:
+again458:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8073,7 +9187,7 @@ again402:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have403:
+have459:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -8081,9 +9195,9 @@ have403:
 	MOVQ   R10, R9
 	ANDQ   $-64, R9
 	CMPQ   R8, R9
-	JGE    done405
+	JGE    done461
 
-loop404:
+loop460:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8130,15 +9244,15 @@ loop404:
 	VMOVUPS      Y5, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop404
+	JLT          loop460
 
-done405:
+done461:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done407
+	JGE  done463
 
-loop406:
+loop462:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
@@ -8163,11 +9277,11 @@ loop406:
 	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, R9
-	JLT          loop406
+	JLT          loop462
 
-done407:
+done463:
 	SUBQ         R8, R10
-	JZ           done408
+	JZ           done464
 	LEAQ         masksAVX2<>+32(SB), R9
 	SUBQ         R10, R9
 	VMOVUPS      (R9), Y5
@@ -8195,7 +9309,7 @@ done407:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R8*1)
 
-done408:
+done464:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8206,20 +9320,20 @@ done408:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next396:
+next452:
 	MOVQ   n+8(FP), R8
 	LEAQ   7(DI), DI
 	ANDQ   $-8, DI
 	VXORPS Y1, Y1, Y1
 
-clear409:
+clear465:
 	CMPQ    DI, R8
-	JGE     cleared410
+	JGE     cleared466
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     clear409
+	JMP     clear465
 
-cleared410:
+cleared466:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -8227,14 +9341,14 @@ cleared410:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row393
+	JNZ  row449
 	VZEROUPPER
 	RET
 
-biased392:
+biased448:
 	MOVQ rows+0(FP), DI
 
-row411:
+row467:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -8242,13 +9356,13 @@ row411:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some412
+	JGT     some468
 	XORQ    R8, R8
 	VMOVUPS constantsAVX2<>+352(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next414
+	JMP     next470
 
-some412:
+some468:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R9, R9
@@ -8257,9 +9371,9 @@ some412:
 	MOVQ    R11, R10
 	ANDQ    $-64, R10
 	CMPQ    R9, R10
-	JGE     done416
+	JGE     done472
 
-loop415:
+loop471:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
@@ -8270,26 +9384,26 @@ loop415:
 	VMAXPS      Y3, Y2, Y2
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop415
+	JLT         loop471
 
-done416:
+done472:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done418
+	JGE  done474
 
-loop417:
+loop473:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMAXPS      Y3, Y1, Y1
 	ADDQ        $+32, R9
 	CMPQ        R9, R10
-	JLT         loop417
+	JLT         loop473
 
-done418:
+done474:
 	SUBQ        R9, R11
-	JZ          done419
+	JZ          done475
 	LEAQ        masksAVX2<>+32(SB), R10
 	SUBQ        R11, R10
 	VMOVUPS     (R10), Y3
@@ -8299,7 +9413,7 @@ done418:
 	VBLENDVPS   Y3, Y4, Y1, Y4
 	VMAXPS      Y4, Y1, Y1
 
-done419:
+done475:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8312,11 +9426,11 @@ done419:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R9
 	TESTQ        R9, R9
-	JZ           again420
+	JZ           again476
 	VXORPS       Y4, Y4, Y4
-	JMP          have421
+	JMP          have477
 
-again420:
+again476:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8341,7 +9455,7 @@ again420:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have421:
+have477:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -8349,9 +9463,9 @@ have421:
 	MOVQ   R11, R10
 	ANDQ   $-64, R10
 	CMPQ   R9, R10
-	JGE    done423
+	JGE    done479
 
-loop422:
+loop478:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8402,15 +9516,15 @@ loop422:
 	VMOVUPS      Y5, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop422
+	JLT          loop478
 
-done423:
+done479:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done425
+	JGE  done481
 
-loop424:
+loop480:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8437,11 +9551,11 @@ loop424:
 	VMOVUPS      Y5, (AX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop424
+	JLT          loop480
 
-done425:
+done481:
 	SUBQ         R9, R11
-	JZ           done426
+	JZ           done482
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y5
@@ -8471,7 +9585,7 @@ done425:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R9*1)
 
-done426:
+done482:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8482,20 +9596,20 @@ done426:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next414:
+next470:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(R8), R8
 	ANDQ   $-8, R8
 	VXORPS Y1, Y1, Y1
 
-clear427:
+clear483:
 	CMPQ    R8, R9
-	JGE     cleared428
+	JGE     cleared484
 	VMOVUPS Y1, (AX)(R8*4)
 	ADDQ    $0x08, R8
-	JMP     clear427
+	JMP     clear483
 
-cleared428:
+cleared484:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -8506,7 +9620,7 @@ cleared428:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row411
+	JNZ  row467
 	VZEROUPPER
 	RET
 
@@ -8524,12 +9638,12 @@ TEXT ·attentionGradAVX2(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Y0
 	TESTQ        BX, BX
-	JNZ          learned430
+	JNZ          learned486
 	TESTQ        DX, DX
-	JNZ          biased429
+	JNZ          biased485
 	MOVQ         rows+0(FP), DX
 
-row431:
+row487:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -8537,11 +9651,11 @@ row431:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some432
+	JGT     some488
 	XORQ    BX, BX
-	JMP     none433
+	JMP     none489
 
-some432:
+some488:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8551,9 +9665,9 @@ some432:
 	MOVQ         R11, R10
 	ANDQ         $-32, R10
 	CMPQ         R9, R10
-	JGE          done435
+	JGE          done491
 
-loop434:
+loop490:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
@@ -8583,11 +9697,11 @@ loop434:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop434
+	JLT          loop490
 
-done435:
+done491:
 	SUBQ         R9, R11
-	JZ           done436
+	JZ           done492
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
@@ -8620,22 +9734,22 @@ done435:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done436:
-none433:
+done492:
+none489:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear437:
+clear493:
 	CMPQ    BX, R9
-	JGE     cleared438
+	JGE     cleared494
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear437
+	JMP     clear493
 
-cleared438:
+cleared494:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -8646,14 +9760,14 @@ cleared438:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row431
+	JNZ  row487
 	VZEROUPPER
 	RET
 
-biased429:
+biased485:
 	MOVQ rows+0(FP), BX
 
-row439:
+row495:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -8661,11 +9775,11 @@ row439:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some440
+	JGT     some496
 	XORQ    R9, R9
-	JMP     none441
+	JMP     none497
 
-some440:
+some496:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8675,9 +9789,9 @@ some440:
 	MOVQ         R12, R11
 	ANDQ         $-32, R11
 	CMPQ         R10, R11
-	JGE          done443
+	JGE          done499
 
-loop442:
+loop498:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8709,11 +9823,11 @@ loop442:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop442
+	JLT          loop498
 
-done443:
+done499:
 	SUBQ         R10, R12
-	JZ           done444
+	JZ           done500
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -8748,22 +9862,22 @@ done443:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done444:
-none441:
+done500:
+none497:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear445:
+clear501:
 	CMPQ    R9, R10
-	JGE     cleared446
+	JGE     cleared502
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear445
+	JMP     clear501
 
-cleared446:
+cleared502:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -8777,14 +9891,14 @@ cleared446:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row439
+	JNZ  row495
 	VZEROUPPER
 	RET
 
-learned430:
+learned486:
 	MOVQ rows+0(FP), R9
 
-row447:
+row503:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -8792,11 +9906,11 @@ row447:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some448
+	JGT     some504
 	XORQ    R10, R10
-	JMP     none449
+	JMP     none505
 
-some448:
+some504:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8806,9 +9920,9 @@ some448:
 	MOVQ         R13, R12
 	ANDQ         $-32, R12
 	CMPQ         R11, R12
-	JGE          done451
+	JGE          done507
 
-loop450:
+loop506:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8843,11 +9957,11 @@ loop450:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop450
+	JLT          loop506
 
-done451:
+done507:
 	SUBQ         R11, R13
-	JZ           done452
+	JZ           done508
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -8885,22 +9999,22 @@ done451:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done452:
-none449:
+done508:
+none505:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear453:
+clear509:
 	CMPQ    R10, R11
-	JGE     cleared454
+	JGE     cleared510
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear453
+	JMP     clear509
 
-cleared454:
+cleared510:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -8917,7 +10031,7 @@ cleared454:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row447
+	JNZ  row503
 	VZEROUPPER
 	RET
 
@@ -8930,7 +10044,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row455:
+row511:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -8939,9 +10053,9 @@ row455:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done457
+	JGE    done513
 
-loop456:
+loop512:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -8950,25 +10064,25 @@ loop456:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop456
+	JLT         loop512
 
-done457:
+done513:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done459
+	JGE  done515
 
-loop458:
+loop514:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop458
+	JLT         loop514
 
-done459:
+done515:
 	SUBQ        DI, R9
-	JZ          done460
+	JZ          done516
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -8976,7 +10090,7 @@ done459:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done460:
+done516:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -8993,7 +10107,7 @@ done460:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row455
+	JNZ          row511
 	VZEROUPPER
 	RET
 
@@ -9005,7 +10119,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row461:
+row517:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -9013,9 +10127,9 @@ row461:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done463
+	JGE          done519
 
-loop462:
+loop518:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -9024,25 +10138,25 @@ loop462:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop462
+	JLT     loop518
 
-done463:
+done519:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done465
+	JGE  done521
 
-loop464:
+loop520:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop464
+	JLT     loop520
 
-done465:
+done521:
 	SUBQ       SI, R8
-	JZ         done466
+	JZ         done522
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -9050,13 +10164,13 @@ done465:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done466:
+done522:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row461
+	JNZ  row517
 	VZEROUPPER
 	RET
 
@@ -9079,7 +10193,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop467:
+loop523:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -9105,7 +10219,7 @@ loop467:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop467
+	JNZ         loop523
 	VZEROUPPER
 	RET
 

@@ -212,6 +212,21 @@ func tilePacked14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc
 //go:noescape
 func tileColumns14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
+// runRowsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runPackedAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is a panel [k][14], lda floats behind each other, b a panel [k][32].
+//
+//go:noescape
+func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runColumnsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
+//
+//go:noescape
+func runColumnsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
 // packCopy14xAVX512 copies k rows of n ≤ 14 floats with leading dimension ld to dst [k][14], padding with zeros.
 //
 //go:noescape
@@ -221,6 +236,11 @@ func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 //
 //go:noescape
 func packCopy32xAVX512(k int, n int, src *float32, ld int, dst *float32)
+
+// tilePrefetchAVX512 reads ahead rows of 32 floats with leading dimension ld.
+//
+//go:noescape
+func tilePrefetchAVX512(rows int, p *float32, ld int)
 
 // transpose8xAVX512 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
 //
@@ -237,15 +257,15 @@ func tileAddAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int
 //go:noescape
 func tileBiasAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX512 is pre = acc + bias, c = gelu(pre).
+// tileGeluAVX512 is c = gelu(acc + bias), slope = gelu'(acc + bias).
 //
 //go:noescape
-func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileGeluGradAVX512 is c = acc * gelu'(pre).
+// tileTimesAVX512 is c = acc * factor.
 //
 //go:noescape
-func tileGeluGradAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+func tileTimesAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
 // tileResidualAVX512 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
 //

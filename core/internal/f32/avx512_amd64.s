@@ -20,9 +20,9 @@ TEXT ·tileRows1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest2
+	JZ         rest3
 
-loop1:
+loop2:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -48,13 +48,13 @@ loop1:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         DI
-	JNZ          loop1
+	JNZ          loop2
 
-rest2:
+rest3:
 	ANDQ $0x03, AX
-	JZ   store4
+	JZ   store5
 
-restLoop3:
+restLoop4:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -63,17 +63,17 @@ restLoop3:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop3
+	JNZ          restLoop4
 
-store4:
+store5:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh5
+	JZ     fresh6
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh5:
+fresh6:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -97,9 +97,9 @@ TEXT ·tilePacked1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, DI
 	SHRQ       $0x02, DI
-	JZ         rest7
+	JZ         rest9
 
-loop6:
+loop8:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -125,13 +125,13 @@ loop6:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         DI
-	JNZ          loop6
+	JNZ          loop8
 
-rest7:
+rest9:
 	ANDQ $0x03, AX
-	JZ   store9
+	JZ   store11
 
-restLoop8:
+restLoop10:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -140,17 +140,17 @@ restLoop8:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop8
+	JNZ          restLoop10
 
-store9:
+store11:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh10
+	JZ     fresh12
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh10:
+fresh12:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -176,9 +176,9 @@ TEXT ·tileColumns1xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z1, Z1, Z1
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest12
+	JZ         rest15
 
-loop11:
+loop14:
 	PREFETCHT1   (SI)
 	ADDQ         $0x40, SI
 	VMOVUPS      (DX), Z2
@@ -207,13 +207,13 @@ loop11:
 	ADDQ         DI, CX
 	ADDQ         $+512, DX
 	DECQ         R8
-	JNZ          loop11
+	JNZ          loop14
 
-rest12:
+rest15:
 	ANDQ $0x03, AX
-	JZ   store14
+	JZ   store17
 
-restLoop13:
+restLoop16:
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -222,17 +222,17 @@ restLoop13:
 	ADDQ         DI, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop13
+	JNZ          restLoop16
 
-store14:
+store17:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh15
+	JZ     fresh18
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
 
-fresh15:
+fresh18:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	VZEROUPPER
@@ -264,9 +264,9 @@ TEXT ·tileRows2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest17
+	JZ         rest21
 
-loop16:
+loop20:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -304,13 +304,13 @@ loop16:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop16
+	JNZ          loop20
 
-rest17:
+rest21:
 	ANDQ $0x03, AX
-	JZ   store19
+	JZ   store23
 
-restLoop18:
+restLoop22:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -322,12 +322,12 @@ restLoop18:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop18
+	JNZ          restLoop22
 
-store19:
+store23:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh20
+	JZ     fresh24
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -335,7 +335,7 @@ store19:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh20:
+fresh24:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -368,9 +368,9 @@ TEXT ·tilePacked2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest22
+	JZ         rest27
 
-loop21:
+loop26:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -408,13 +408,13 @@ loop21:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop21
+	JNZ          loop26
 
-rest22:
+rest27:
 	ANDQ $0x03, AX
-	JZ   store24
+	JZ   store29
 
-restLoop23:
+restLoop28:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -426,12 +426,12 @@ restLoop23:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop23
+	JNZ          restLoop28
 
-store24:
+store29:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh25
+	JZ     fresh30
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -439,7 +439,7 @@ store24:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh25:
+fresh30:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -474,9 +474,9 @@ TEXT ·tileColumns2xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z3, Z3, Z3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest27
+	JZ         rest33
 
-loop26:
+loop32:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z4
@@ -517,13 +517,13 @@ loop26:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop26
+	JNZ          loop32
 
-rest27:
+rest33:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store35
 
-restLoop28:
+restLoop34:
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -535,12 +535,12 @@ restLoop28:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop34
 
-store29:
+store35:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh36
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -548,7 +548,7 @@ store29:
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, Z3
 
-fresh30:
+fresh36:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -589,9 +589,9 @@ TEXT ·tileRows3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest32
+	JZ         rest39
 
-loop31:
+loop38:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -641,13 +641,13 @@ loop31:
 	ADDQ         $+512, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop31
+	JNZ          loop38
 
-rest32:
+rest39:
 	ANDQ $0x03, AX
-	JZ   store34
+	JZ   store41
 
-restLoop33:
+restLoop40:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -662,12 +662,12 @@ restLoop33:
 	ADDQ         $+128, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop33
+	JNZ          restLoop40
 
-store34:
+store41:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh35
+	JZ     fresh42
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -678,7 +678,7 @@ store34:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh35:
+fresh42:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -720,9 +720,9 @@ TEXT ·tilePacked3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest37
+	JZ         rest45
 
-loop36:
+loop44:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -772,13 +772,13 @@ loop36:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop36
+	JNZ          loop44
 
-rest37:
+rest45:
 	ANDQ $0x03, AX
-	JZ   store39
+	JZ   store47
 
-restLoop38:
+restLoop46:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -793,12 +793,12 @@ restLoop38:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop38
+	JNZ          restLoop46
 
-store39:
+store47:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh40
+	JZ     fresh48
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -809,7 +809,7 @@ store39:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh40:
+fresh48:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -853,9 +853,9 @@ TEXT ·tileColumns3xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z5, Z5, Z5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest42
+	JZ         rest51
 
-loop41:
+loop50:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z6
@@ -908,13 +908,13 @@ loop41:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop41
+	JNZ          loop50
 
-rest42:
+rest51:
 	ANDQ $0x03, AX
-	JZ   store44
+	JZ   store53
 
-restLoop43:
+restLoop52:
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -929,12 +929,12 @@ restLoop43:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop43
+	JNZ          restLoop52
 
-store44:
+store53:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh45
+	JZ     fresh54
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -945,7 +945,7 @@ store44:
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, Z5
 
-fresh45:
+fresh54:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -997,9 +997,9 @@ TEXT ·tileRows4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest47
+	JZ         rest57
 
-loop46:
+loop56:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1062,13 +1062,13 @@ loop46:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop46
+	JNZ          loop56
 
-rest47:
+rest57:
 	ANDQ $0x03, AX
-	JZ   store49
+	JZ   store59
 
-restLoop48:
+restLoop58:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1087,12 +1087,12 @@ restLoop48:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop48
+	JNZ          restLoop58
 
-store49:
+store59:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh50
+	JZ     fresh60
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1106,7 +1106,7 @@ store49:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh50:
+fresh60:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1157,9 +1157,9 @@ TEXT ·tilePacked4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest52
+	JZ         rest63
 
-loop51:
+loop62:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1221,13 +1221,13 @@ loop51:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop51
+	JNZ          loop62
 
-rest52:
+rest63:
 	ANDQ $0x03, AX
-	JZ   store54
+	JZ   store65
 
-restLoop53:
+restLoop64:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1245,12 +1245,12 @@ restLoop53:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop53
+	JNZ          restLoop64
 
-store54:
+store65:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh55
+	JZ     fresh66
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1264,7 +1264,7 @@ store54:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh55:
+fresh66:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1317,9 +1317,9 @@ TEXT ·tileColumns4xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z7, Z7, Z7
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest57
+	JZ         rest69
 
-loop56:
+loop68:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z8
@@ -1384,13 +1384,13 @@ loop56:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop56
+	JNZ          loop68
 
-rest57:
+rest69:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store71
 
-restLoop58:
+restLoop70:
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -1408,12 +1408,12 @@ restLoop58:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop70
 
-store59:
+store71:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh72
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1427,7 +1427,7 @@ store59:
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, Z7
 
-fresh60:
+fresh72:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1488,9 +1488,9 @@ TEXT ·tileRows5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest62
+	JZ         rest75
 
-loop61:
+loop74:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1565,13 +1565,13 @@ loop61:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop61
+	JNZ          loop74
 
-rest62:
+rest75:
 	ANDQ $0x03, AX
-	JZ   store64
+	JZ   store77
 
-restLoop63:
+restLoop76:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1593,12 +1593,12 @@ restLoop63:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop63
+	JNZ          restLoop76
 
-store64:
+store77:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh65
+	JZ     fresh78
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1615,7 +1615,7 @@ store64:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh65:
+fresh78:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1675,9 +1675,9 @@ TEXT ·tilePacked5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest67
+	JZ         rest81
 
-loop66:
+loop80:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1751,13 +1751,13 @@ loop66:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop66
+	JNZ          loop80
 
-rest67:
+rest81:
 	ANDQ $0x03, AX
-	JZ   store69
+	JZ   store83
 
-restLoop68:
+restLoop82:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1778,12 +1778,12 @@ restLoop68:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop68
+	JNZ          restLoop82
 
-store69:
+store83:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh70
+	JZ     fresh84
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1800,7 +1800,7 @@ store69:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh70:
+fresh84:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -1862,9 +1862,9 @@ TEXT ·tileColumns5xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z9, Z9, Z9
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest72
+	JZ         rest87
 
-loop71:
+loop86:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z10
@@ -1941,13 +1941,13 @@ loop71:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop71
+	JNZ          loop86
 
-rest72:
+rest87:
 	ANDQ $0x03, AX
-	JZ   store74
+	JZ   store89
 
-restLoop73:
+restLoop88:
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -1968,12 +1968,12 @@ restLoop73:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop73
+	JNZ          restLoop88
 
-store74:
+store89:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh75
+	JZ     fresh90
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -1990,7 +1990,7 @@ store74:
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, Z9
 
-fresh75:
+fresh90:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2060,9 +2060,9 @@ TEXT ·tileRows6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest77
+	JZ         rest93
 
-loop76:
+loop92:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2149,13 +2149,13 @@ loop76:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop76
+	JNZ          loop92
 
-rest77:
+rest93:
 	ANDQ $0x03, AX
-	JZ   store79
+	JZ   store95
 
-restLoop78:
+restLoop94:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2180,12 +2180,12 @@ restLoop78:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop78
+	JNZ          restLoop94
 
-store79:
+store95:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh80
+	JZ     fresh96
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2205,7 +2205,7 @@ store79:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh80:
+fresh96:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2274,9 +2274,9 @@ TEXT ·tilePacked6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest82
+	JZ         rest99
 
-loop81:
+loop98:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2362,13 +2362,13 @@ loop81:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop81
+	JNZ          loop98
 
-rest82:
+rest99:
 	ANDQ $0x03, AX
-	JZ   store84
+	JZ   store101
 
-restLoop83:
+restLoop100:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2392,12 +2392,12 @@ restLoop83:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop83
+	JNZ          restLoop100
 
-store84:
+store101:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh85
+	JZ     fresh102
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2417,7 +2417,7 @@ store84:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh85:
+fresh102:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2488,9 +2488,9 @@ TEXT ·tileColumns6xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z11, Z11, Z11
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest87
+	JZ         rest105
 
-loop86:
+loop104:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z12
@@ -2579,13 +2579,13 @@ loop86:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop86
+	JNZ          loop104
 
-rest87:
+rest105:
 	ANDQ $0x03, AX
-	JZ   store89
+	JZ   store107
 
-restLoop88:
+restLoop106:
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -2609,12 +2609,12 @@ restLoop88:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop88
+	JNZ          restLoop106
 
-store89:
+store107:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh90
+	JZ     fresh108
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2634,7 +2634,7 @@ store89:
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, Z11
 
-fresh90:
+fresh108:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2715,9 +2715,9 @@ TEXT ·tileRows7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest92
+	JZ         rest111
 
-loop91:
+loop110:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -2817,13 +2817,13 @@ loop91:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop91
+	JNZ          loop110
 
-rest92:
+rest111:
 	ANDQ $0x03, AX
-	JZ   store94
+	JZ   store113
 
-restLoop93:
+restLoop112:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -2852,12 +2852,12 @@ restLoop93:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop93
+	JNZ          restLoop112
 
-store94:
+store113:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh95
+	JZ     fresh114
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -2880,7 +2880,7 @@ store94:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh95:
+fresh114:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -2958,9 +2958,9 @@ TEXT ·tilePacked7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest97
+	JZ         rest117
 
-loop96:
+loop116:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -3058,13 +3058,13 @@ loop96:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop96
+	JNZ          loop116
 
-rest97:
+rest117:
 	ANDQ $0x03, AX
-	JZ   store99
+	JZ   store119
 
-restLoop98:
+restLoop118:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -3091,12 +3091,12 @@ restLoop98:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop98
+	JNZ          restLoop118
 
-store99:
+store119:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh100
+	JZ     fresh120
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3119,7 +3119,7 @@ store99:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh100:
+fresh120:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3199,9 +3199,9 @@ TEXT ·tileColumns7xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z13, Z13, Z13
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest102
+	JZ         rest123
 
-loop101:
+loop122:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z14
@@ -3302,13 +3302,13 @@ loop101:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop101
+	JNZ          loop122
 
-rest102:
+rest123:
 	ANDQ $0x03, AX
-	JZ   store104
+	JZ   store125
 
-restLoop103:
+restLoop124:
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -3335,12 +3335,12 @@ restLoop103:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop103
+	JNZ          restLoop124
 
-store104:
+store125:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh105
+	JZ     fresh126
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3363,7 +3363,7 @@ store104:
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, Z13
 
-fresh105:
+fresh126:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3453,9 +3453,9 @@ TEXT ·tileRows8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest107
+	JZ         rest129
 
-loop106:
+loop128:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -3567,13 +3567,13 @@ loop106:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop106
+	JNZ          loop128
 
-rest107:
+rest129:
 	ANDQ $0x03, AX
-	JZ   store109
+	JZ   store131
 
-restLoop108:
+restLoop130:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -3605,12 +3605,12 @@ restLoop108:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop108
+	JNZ          restLoop130
 
-store109:
+store131:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh110
+	JZ     fresh132
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3636,7 +3636,7 @@ store109:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh110:
+fresh132:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3723,9 +3723,9 @@ TEXT ·tilePacked8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest112
+	JZ         rest135
 
-loop111:
+loop134:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -3835,13 +3835,13 @@ loop111:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop111
+	JNZ          loop134
 
-rest112:
+rest135:
 	ANDQ $0x03, AX
-	JZ   store114
+	JZ   store137
 
-restLoop113:
+restLoop136:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -3871,12 +3871,12 @@ restLoop113:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop113
+	JNZ          restLoop136
 
-store114:
+store137:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh115
+	JZ     fresh138
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -3902,7 +3902,7 @@ store114:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh115:
+fresh138:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -3991,9 +3991,9 @@ TEXT ·tileColumns8xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z15, Z15, Z15
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest117
+	JZ         rest141
 
-loop116:
+loop140:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z16
@@ -4106,13 +4106,13 @@ loop116:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop116
+	JNZ          loop140
 
-rest117:
+rest141:
 	ANDQ $0x03, AX
-	JZ   store119
+	JZ   store143
 
-restLoop118:
+restLoop142:
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -4142,12 +4142,12 @@ restLoop118:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop118
+	JNZ          restLoop142
 
-store119:
+store143:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh120
+	JZ     fresh144
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4173,7 +4173,7 @@ store119:
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, Z15
 
-fresh120:
+fresh144:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4272,9 +4272,9 @@ TEXT ·tileRows9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R11
 	SHRQ       $0x02, R11
-	JZ         rest122
+	JZ         rest147
 
-loop121:
+loop146:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4398,13 +4398,13 @@ loop121:
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop121
+	JNZ          loop146
 
-rest122:
+rest147:
 	ANDQ $0x03, AX
-	JZ   store124
+	JZ   store149
 
-restLoop123:
+restLoop148:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -4439,12 +4439,12 @@ restLoop123:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         AX
-	JNZ          restLoop123
+	JNZ          restLoop148
 
-store124:
+store149:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh125
+	JZ     fresh150
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4473,7 +4473,7 @@ store124:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh125:
+fresh150:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4569,9 +4569,9 @@ TEXT ·tilePacked9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest127
+	JZ         rest153
 
-loop126:
+loop152:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4693,13 +4693,13 @@ loop126:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop126
+	JNZ          loop152
 
-rest127:
+rest153:
 	ANDQ $0x03, AX
-	JZ   store129
+	JZ   store155
 
-restLoop128:
+restLoop154:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -4732,12 +4732,12 @@ restLoop128:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop128
+	JNZ          restLoop154
 
-store129:
+store155:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh130
+	JZ     fresh156
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -4766,7 +4766,7 @@ store129:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh130:
+fresh156:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -4864,9 +4864,9 @@ TEXT ·tileColumns9xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z17, Z17, Z17
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest132
+	JZ         rest159
 
-loop131:
+loop158:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z18
@@ -4991,13 +4991,13 @@ loop131:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop131
+	JNZ          loop158
 
-rest132:
+rest159:
 	ANDQ $0x03, AX
-	JZ   store134
+	JZ   store161
 
-restLoop133:
+restLoop160:
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -5030,12 +5030,12 @@ restLoop133:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop133
+	JNZ          restLoop160
 
-store134:
+store161:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh135
+	JZ     fresh162
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5064,7 +5064,7 @@ store134:
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, Z17
 
-fresh135:
+fresh162:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5174,9 +5174,9 @@ TEXT ·tileRows10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest137
+	JZ         rest165
 
-loop136:
+loop164:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5313,13 +5313,13 @@ loop136:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop136
+	JNZ          loop164
 
-rest137:
+rest165:
 	ANDQ $0x03, AX
-	JZ   store139
+	JZ   store167
 
-restLoop138:
+restLoop166:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -5358,12 +5358,12 @@ restLoop138:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop138
+	JNZ          restLoop166
 
-store139:
+store167:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh140
+	JZ     fresh168
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5395,7 +5395,7 @@ store139:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh140:
+fresh168:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5500,9 +5500,9 @@ TEXT ·tilePacked10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest142
+	JZ         rest171
 
-loop141:
+loop170:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5636,13 +5636,13 @@ loop141:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop141
+	JNZ          loop170
 
-rest142:
+rest171:
 	ANDQ $0x03, AX
-	JZ   store144
+	JZ   store173
 
-restLoop143:
+restLoop172:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -5678,12 +5678,12 @@ restLoop143:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop143
+	JNZ          restLoop172
 
-store144:
+store173:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh145
+	JZ     fresh174
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -5715,7 +5715,7 @@ store144:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh145:
+fresh174:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -5822,9 +5822,9 @@ TEXT ·tileColumns10xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z19, Z19, Z19
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest147
+	JZ         rest177
 
-loop146:
+loop176:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z20
@@ -5961,13 +5961,13 @@ loop146:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop146
+	JNZ          loop176
 
-rest147:
+rest177:
 	ANDQ $0x03, AX
-	JZ   store149
+	JZ   store179
 
-restLoop148:
+restLoop178:
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -6003,12 +6003,12 @@ restLoop148:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop148
+	JNZ          restLoop178
 
-store149:
+store179:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh150
+	JZ     fresh180
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6040,7 +6040,7 @@ store149:
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, Z19
 
-fresh150:
+fresh180:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6159,9 +6159,9 @@ TEXT ·tileRows11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest152
+	JZ         rest183
 
-loop151:
+loop182:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -6310,13 +6310,13 @@ loop151:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop151
+	JNZ          loop182
 
-rest152:
+rest183:
 	ANDQ $0x03, AX
-	JZ   store154
+	JZ   store185
 
-restLoop153:
+restLoop184:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -6358,12 +6358,12 @@ restLoop153:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop153
+	JNZ          restLoop184
 
-store154:
+store185:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh155
+	JZ     fresh186
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6398,7 +6398,7 @@ store154:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh155:
+fresh186:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6512,9 +6512,9 @@ TEXT ·tilePacked11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest157
+	JZ         rest189
 
-loop156:
+loop188:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -6660,13 +6660,13 @@ loop156:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop156
+	JNZ          loop188
 
-rest157:
+rest189:
 	ANDQ $0x03, AX
-	JZ   store159
+	JZ   store191
 
-restLoop158:
+restLoop190:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -6705,12 +6705,12 @@ restLoop158:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop158
+	JNZ          restLoop190
 
-store159:
+store191:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh160
+	JZ     fresh192
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -6745,7 +6745,7 @@ store159:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh160:
+fresh192:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -6861,9 +6861,9 @@ TEXT ·tileColumns11xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z21, Z21, Z21
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest162
+	JZ         rest195
 
-loop161:
+loop194:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z22
@@ -7012,13 +7012,13 @@ loop161:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop161
+	JNZ          loop194
 
-rest162:
+rest195:
 	ANDQ $0x03, AX
-	JZ   store164
+	JZ   store197
 
-restLoop163:
+restLoop196:
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -7057,12 +7057,12 @@ restLoop163:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop163
+	JNZ          restLoop196
 
-store164:
+store197:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh165
+	JZ     fresh198
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7097,7 +7097,7 @@ store164:
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, Z21
 
-fresh165:
+fresh198:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7225,9 +7225,9 @@ TEXT ·tileRows12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R12
 	SHRQ       $0x02, R12
-	JZ         rest167
+	JZ         rest201
 
-loop166:
+loop200:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -7388,13 +7388,13 @@ loop166:
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          loop166
+	JNZ          loop200
 
-rest167:
+rest201:
 	ANDQ $0x03, AX
-	JZ   store169
+	JZ   store203
 
-restLoop168:
+restLoop202:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -7439,12 +7439,12 @@ restLoop168:
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         AX
-	JNZ          restLoop168
+	JNZ          restLoop202
 
-store169:
+store203:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh170
+	JZ     fresh204
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7482,7 +7482,7 @@ store169:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh170:
+fresh204:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7605,9 +7605,9 @@ TEXT ·tilePacked12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest172
+	JZ         rest207
 
-loop171:
+loop206:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -7765,13 +7765,13 @@ loop171:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop171
+	JNZ          loop206
 
-rest172:
+rest207:
 	ANDQ $0x03, AX
-	JZ   store174
+	JZ   store209
 
-restLoop173:
+restLoop208:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -7813,12 +7813,12 @@ restLoop173:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop173
+	JNZ          restLoop208
 
-store174:
+store209:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh175
+	JZ     fresh210
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -7856,7 +7856,7 @@ store174:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh175:
+fresh210:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -7981,9 +7981,9 @@ TEXT ·tileColumns12xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z23, Z23, Z23
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest177
+	JZ         rest213
 
-loop176:
+loop212:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z24
@@ -8144,13 +8144,13 @@ loop176:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop176
+	JNZ          loop212
 
-rest177:
+rest213:
 	ANDQ $0x03, AX
-	JZ   store179
+	JZ   store215
 
-restLoop178:
+restLoop214:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -8192,12 +8192,12 @@ restLoop178:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop178
+	JNZ          restLoop214
 
-store179:
+store215:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh180
+	JZ     fresh216
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -8235,7 +8235,7 @@ store179:
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, Z23
 
-fresh180:
+fresh216:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -8374,9 +8374,9 @@ TEXT ·tileRows13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest182
+	JZ         rest219
 
-loop181:
+loop218:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -8550,13 +8550,13 @@ loop181:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop181
+	JNZ          loop218
 
-rest182:
+rest219:
 	ANDQ $0x03, AX
-	JZ   store184
+	JZ   store221
 
-restLoop183:
+restLoop220:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -8605,12 +8605,12 @@ restLoop183:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop183
+	JNZ          restLoop220
 
-store184:
+store221:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh185
+	JZ     fresh222
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -8651,7 +8651,7 @@ store184:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh185:
+fresh222:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -8783,9 +8783,9 @@ TEXT ·tilePacked13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest187
+	JZ         rest225
 
-loop186:
+loop224:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -8955,13 +8955,13 @@ loop186:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop186
+	JNZ          loop224
 
-rest187:
+rest225:
 	ANDQ $0x03, AX
-	JZ   store189
+	JZ   store227
 
-restLoop188:
+restLoop226:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -9006,12 +9006,12 @@ restLoop188:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop188
+	JNZ          restLoop226
 
-store189:
+store227:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh190
+	JZ     fresh228
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9052,7 +9052,7 @@ store189:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh190:
+fresh228:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -9186,9 +9186,9 @@ TEXT ·tileColumns13xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z25, Z25, Z25
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest192
+	JZ         rest231
 
-loop191:
+loop230:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z26
@@ -9361,13 +9361,13 @@ loop191:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop191
+	JNZ          loop230
 
-rest192:
+rest231:
 	ANDQ $0x03, AX
-	JZ   store194
+	JZ   store233
 
-restLoop193:
+restLoop232:
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -9412,12 +9412,12 @@ restLoop193:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop193
+	JNZ          restLoop232
 
-store194:
+store233:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh195
+	JZ     fresh234
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9458,7 +9458,7 @@ store194:
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, Z25
 
-fresh195:
+fresh234:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -9606,9 +9606,9 @@ TEXT ·tileRows14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R13
 	SHRQ       $0x02, R13
-	JZ         rest197
+	JZ         rest237
 
-loop196:
+loop236:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -9794,13 +9794,13 @@ loop196:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          loop196
+	JNZ          loop236
 
-rest197:
+rest237:
 	ANDQ $0x03, AX
-	JZ   store199
+	JZ   store239
 
-restLoop198:
+restLoop238:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -9852,12 +9852,12 @@ restLoop198:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	DECQ         AX
-	JNZ          restLoop198
+	JNZ          restLoop238
 
-store199:
+store239:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh200
+	JZ     fresh240
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -9901,7 +9901,7 @@ store199:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh200:
+fresh240:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10042,9 +10042,9 @@ TEXT ·tilePacked14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest202
+	JZ         rest243
 
-loop201:
+loop242:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -10226,13 +10226,13 @@ loop201:
 	ADDQ         $+512, DX
 	ADDQ         $+224, CX
 	DECQ         R8
-	JNZ          loop201
+	JNZ          loop242
 
-rest202:
+rest243:
 	ANDQ $0x03, AX
-	JZ   store204
+	JZ   store245
 
-restLoop203:
+restLoop244:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -10280,12 +10280,12 @@ restLoop203:
 	ADDQ         $+128, DX
 	ADDQ         $+56, CX
 	DECQ         AX
-	JNZ          restLoop203
+	JNZ          restLoop244
 
-store204:
+store245:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh205
+	JZ     fresh246
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -10329,7 +10329,7 @@ store204:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh205:
+fresh246:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10472,9 +10472,9 @@ TEXT ·tileColumns14xAVX512(SB), NOSPLIT, $0-64
 	VPXORD     Z27, Z27, Z27
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest207
+	JZ         rest249
 
-loop206:
+loop248:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z28
@@ -10659,13 +10659,13 @@ loop206:
 	ADDQ         R8, CX
 	ADDQ         $+512, DX
 	DECQ         R9
-	JNZ          loop206
+	JNZ          loop248
 
-rest207:
+rest249:
 	ANDQ $0x03, AX
-	JZ   store209
+	JZ   store251
 
-restLoop208:
+restLoop250:
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -10713,12 +10713,12 @@ restLoop208:
 	ADDQ         R8, CX
 	ADDQ         $+128, DX
 	DECQ         AX
-	JNZ          restLoop208
+	JNZ          restLoop250
 
-store209:
+store251:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh210
+	JZ     fresh252
 	MOVQ   BX, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, Z1
@@ -10762,7 +10762,7 @@ store209:
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, Z27
 
-fresh210:
+fresh252:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -10807,6 +10807,1352 @@ fresh210:
 	VZEROUPPER
 	RET
 
+// func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(R9*2), R10
+	ADDQ R9, R10
+	LEAQ (R10)(R9*2), R11
+	ADDQ R9, R11
+	LEAQ (R11)(R9*2), R12
+	ADDQ R9, R12
+	LEAQ (R12)(R9*2), R13
+	ADDQ R9, R13
+
+strip253:
+	MOVQ       SI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R14
+	SHRQ       $0x02, R14
+	JZ         rest255
+
+loop254:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS 4(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 4(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 4(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 4(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 4(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 4(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 4(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 4(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 4(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 4(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 4(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS 8(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 8(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 8(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 8(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 8(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 8(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 8(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 8(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 8(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 8(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 8(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS 12(DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 12(DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 12(DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 12(R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 12(R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 12(R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 12(R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 12(R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 12(R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 12(R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 12(R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 12(R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+512, BX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, R10
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $0x10, R13
+	DECQ         R14
+	JNZ          loop254
+
+rest255:
+	ANDQ $0x03, CX
+	JZ   store257
+
+restLoop256:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (DX), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (DX)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (DX)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R10)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R10)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R11)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R11)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R12)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R12)(R9*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R13)(R9*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+128, BX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R10
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $0x04, R13
+	DECQ         CX
+	JNZ          restLoop256
+
+store257:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh258
+	MOVQ   SI, R14
+	VADDPS (R14), Z0, Z0
+	VADDPS 64(R14), Z1, Z1
+	ADDQ   DI, R14
+	VADDPS (R14), Z2, Z2
+	VADDPS 64(R14), Z3, Z3
+	ADDQ   DI, R14
+	VADDPS (R14), Z4, Z4
+	VADDPS 64(R14), Z5, Z5
+	ADDQ   DI, R14
+	VADDPS (R14), Z6, Z6
+	VADDPS 64(R14), Z7, Z7
+	ADDQ   DI, R14
+	VADDPS (R14), Z8, Z8
+	VADDPS 64(R14), Z9, Z9
+	ADDQ   DI, R14
+	VADDPS (R14), Z10, Z10
+	VADDPS 64(R14), Z11, Z11
+	ADDQ   DI, R14
+	VADDPS (R14), Z12, Z12
+	VADDPS 64(R14), Z13, Z13
+	ADDQ   DI, R14
+	VADDPS (R14), Z14, Z14
+	VADDPS 64(R14), Z15, Z15
+	ADDQ   DI, R14
+	VADDPS (R14), Z16, Z16
+	VADDPS 64(R14), Z17, Z17
+	ADDQ   DI, R14
+	VADDPS (R14), Z18, Z18
+	VADDPS 64(R14), Z19, Z19
+	ADDQ   DI, R14
+	VADDPS (R14), Z20, Z20
+	VADDPS 64(R14), Z21, Z21
+	ADDQ   DI, R14
+	VADDPS (R14), Z22, Z22
+	VADDPS 64(R14), Z23, Z23
+	ADDQ   DI, R14
+	VADDPS (R14), Z24, Z24
+	VADDPS 64(R14), Z25, Z25
+	ADDQ   DI, R14
+	VADDPS (R14), Z26, Z26
+	VADDPS 64(R14), Z27, Z27
+
+fresh258:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	IMUL3Q  $0x0000000e, R9, R15
+	MOVQ    CX, R14
+	SHLQ    $0x02, R14
+	SUBQ    R14, R15
+	ADDQ    R15, DX
+	ADDQ    R15, R10
+	ADDQ    R15, R11
+	ADDQ    R15, R12
+	ADDQ    R15, R13
+	DECQ    AX
+	JNZ     strip253
+	VZEROUPPER
+	RET
+
+// func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runPackedAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip259:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest261
+
+loop260:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS 56(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 60(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 64(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 68(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 72(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 76(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 80(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 84(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 88(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 92(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 96(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 100(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 104(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 108(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS 112(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 116(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 120(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 124(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 128(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 132(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 136(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 140(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 144(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 148(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 152(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 156(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 160(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 164(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS 168(R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 172(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 176(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 180(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 184(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 188(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 192(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 196(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 200(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 204(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 208(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 212(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 216(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 220(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+512, BX
+	ADDQ         $+224, R10
+	DECQ         R11
+	JNZ          loop260
+
+rest261:
+	ANDQ $0x03, CX
+	JZ   store263
+
+restLoop262:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $+128, BX
+	ADDQ         $+56, R10
+	DECQ         CX
+	JNZ          restLoop262
+
+store263:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh264
+	MOVQ   SI, CX
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	ADDQ   DI, CX
+	VADDPS (CX), Z2, Z2
+	VADDPS 64(CX), Z3, Z3
+	ADDQ   DI, CX
+	VADDPS (CX), Z4, Z4
+	VADDPS 64(CX), Z5, Z5
+	ADDQ   DI, CX
+	VADDPS (CX), Z6, Z6
+	VADDPS 64(CX), Z7, Z7
+	ADDQ   DI, CX
+	VADDPS (CX), Z8, Z8
+	VADDPS 64(CX), Z9, Z9
+	ADDQ   DI, CX
+	VADDPS (CX), Z10, Z10
+	VADDPS 64(CX), Z11, Z11
+	ADDQ   DI, CX
+	VADDPS (CX), Z12, Z12
+	VADDPS 64(CX), Z13, Z13
+	ADDQ   DI, CX
+	VADDPS (CX), Z14, Z14
+	VADDPS 64(CX), Z15, Z15
+	ADDQ   DI, CX
+	VADDPS (CX), Z16, Z16
+	VADDPS 64(CX), Z17, Z17
+	ADDQ   DI, CX
+	VADDPS (CX), Z18, Z18
+	VADDPS 64(CX), Z19, Z19
+	ADDQ   DI, CX
+	VADDPS (CX), Z20, Z20
+	VADDPS 64(CX), Z21, Z21
+	ADDQ   DI, CX
+	VADDPS (CX), Z22, Z22
+	VADDPS 64(CX), Z23, Z23
+	ADDQ   DI, CX
+	VADDPS (CX), Z24, Z24
+	VADDPS 64(CX), Z25, Z25
+	ADDQ   DI, CX
+	VADDPS (CX), Z26, Z26
+	VADDPS 64(CX), Z27, Z27
+
+fresh264:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     strip259
+	VZEROUPPER
+	RET
+
+// func runColumnsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·runColumnsAVX512(SB), NOSPLIT, $0-72
+	MOVQ strips+0(FP), AX
+	MOVQ k+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+40(FP), SI
+	MOVQ ldc+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ next+64(FP), R8
+	MOVQ lda+24(FP), R9
+	SHLQ $0x02, R9
+
+strip265:
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       CX, R11
+	SHRQ       $0x02, R11
+	JZ         rest267
+
+loop266:
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      128(BX), Z28
+	VMOVUPS      192(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      256(BX), Z28
+	VMOVUPS      320(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	VMOVUPS      384(BX), Z28
+	VMOVUPS      448(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	ADDQ         $+512, BX
+	DECQ         R11
+	JNZ          loop266
+
+rest267:
+	ANDQ $0x03, CX
+	JZ   store269
+
+restLoop268:
+	VMOVUPS      (BX), Z28
+	VMOVUPS      64(BX), Z29
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R10), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 8(R10), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 12(R10), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 16(R10), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 20(R10), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 24(R10), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 28(R10), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 32(R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 36(R10), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 40(R10), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 44(R10), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 48(R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 52(R10), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         R9, R10
+	ADDQ         $+128, BX
+	DECQ         CX
+	JNZ          restLoop268
+
+store269:
+	MOVQ   accumulate+56(FP), CX
+	TESTQ  CX, CX
+	JZ     fresh270
+	MOVQ   SI, CX
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	ADDQ   DI, CX
+	VADDPS (CX), Z2, Z2
+	VADDPS 64(CX), Z3, Z3
+	ADDQ   DI, CX
+	VADDPS (CX), Z4, Z4
+	VADDPS 64(CX), Z5, Z5
+	ADDQ   DI, CX
+	VADDPS (CX), Z6, Z6
+	VADDPS 64(CX), Z7, Z7
+	ADDQ   DI, CX
+	VADDPS (CX), Z8, Z8
+	VADDPS 64(CX), Z9, Z9
+	ADDQ   DI, CX
+	VADDPS (CX), Z10, Z10
+	VADDPS 64(CX), Z11, Z11
+	ADDQ   DI, CX
+	VADDPS (CX), Z12, Z12
+	VADDPS 64(CX), Z13, Z13
+	ADDQ   DI, CX
+	VADDPS (CX), Z14, Z14
+	VADDPS 64(CX), Z15, Z15
+	ADDQ   DI, CX
+	VADDPS (CX), Z16, Z16
+	VADDPS 64(CX), Z17, Z17
+	ADDQ   DI, CX
+	VADDPS (CX), Z18, Z18
+	VADDPS 64(CX), Z19, Z19
+	ADDQ   DI, CX
+	VADDPS (CX), Z20, Z20
+	VADDPS 64(CX), Z21, Z21
+	ADDQ   DI, CX
+	VADDPS (CX), Z22, Z22
+	VADDPS 64(CX), Z23, Z23
+	ADDQ   DI, CX
+	VADDPS (CX), Z24, Z24
+	VADDPS 64(CX), Z25, Z25
+	ADDQ   DI, CX
+	VADDPS (CX), Z26, Z26
+	VADDPS 64(CX), Z27, Z27
+
+fresh270:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+	ADDQ    DI, SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+	ADDQ    DI, SI
+	MOVQ    k+8(FP), CX
+	MOVQ    b+32(FP), BX
+	ADDQ    $0x38, DX
+	DECQ    AX
+	JNZ     strip265
+	VZEROUPPER
+	RET
+
 // func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·packCopy14xAVX512(SB), NOSPLIT, $0-40
@@ -10829,14 +12175,14 @@ TEXT ·packCopy14xAVX512(SB), NOSPLIT, $0-40
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop211:
+loop271:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
 	VMOVUPS    Z0, K2, (SI)
 	ADDQ       BX, DX
 	ADDQ       $0x38, SI
 	DECQ       AX
-	JNZ        loop211
+	JNZ        loop271
 	VZEROUPPER
 	RET
 
@@ -10850,11 +12196,11 @@ TEXT ·packCopy32xAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x20
-	JNE  partial212
+	JNE  partial272
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop213:
+loop273:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS    (DX), Z0
@@ -10864,11 +12210,11 @@ loop213:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop213
+	JNZ        loop273
 	VZEROUPPER
 	RET
 
-partial212:
+partial272:
 	MOVQ  $-1, DI
 	BZHIQ CX, DI, DI
 	KMOVW DI, K1
@@ -10878,7 +12224,7 @@ partial212:
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop214:
+loop274:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
@@ -10888,8 +12234,25 @@ loop214:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop214
+	JNZ        loop274
 	VZEROUPPER
+	RET
+
+// func tilePrefetchAVX512(rows int, p *float32, ld int)
+// Requires: MMX+
+TEXT ·tilePrefetchAVX512(SB), NOSPLIT, $0-24
+	MOVQ rows+0(FP), AX
+	MOVQ p+8(FP), CX
+	MOVQ ld+16(FP), DX
+	SHLQ $0x02, DX
+
+loop275:
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 124(CX)
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        loop275
 	RET
 
 // func transpose8xAVX512(blocks int, src *float32, ld int, dst *float32, width int)
@@ -10906,7 +12269,7 @@ TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop215:
+loop276:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -10952,7 +12315,7 @@ loop215:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop215
+	JNZ         loop276
 	VZEROUPPER
 	RET
 
@@ -10968,9 +12331,9 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row216:
+row277:
 	CMPQ    DI, $0x20
-	JNE     partial217
+	JNE     partial278
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -10979,29 +12342,29 @@ row216:
 	VMOVUPS 64(AX), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next218
+	JMP     next279
 
-partial217:
+partial278:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done220
+	JGE  done281
 
-loop219:
+loop280:
 	VMOVUPS (DX)(R8*1), Z0
 	VMOVUPS (AX)(R8*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R8*1)
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop219
+	JLT     loop280
 
-done220:
+done281:
 	SUBQ      R8, R10
-	JZ        done221
+	JZ        done282
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -11011,12 +12374,12 @@ done220:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
-done221:
-next218:
+done282:
+next279:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row216
+	JNZ  row277
 	VZEROUPPER
 	RET
 
@@ -11033,9 +12396,9 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row222:
+row283:
 	CMPQ    R8, $0x20
-	JNE     partial223
+	JNE     partial284
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -11044,29 +12407,29 @@ row222:
 	VMOVUPS 64(SI), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next224
+	JMP     next285
 
-partial223:
+partial284:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done226
+	JGE  done287
 
-loop225:
+loop286:
 	VMOVUPS (AX)(R9*1), Z0
 	VMOVUPS (SI)(R9*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R9*1)
 	ADDQ    $+64, R9
 	CMPQ    R9, R10
-	JLT     loop225
+	JLT     loop286
 
-done226:
+done287:
 	SUBQ      R9, R11
-	JZ        done227
+	JZ        done288
 	SHRQ      $0x02, R11
 	MOVQ      $-1, R10
 	BZHIQ     R11, R10, R10
@@ -11076,38 +12439,44 @@ done226:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
-done227:
-next224:
+done288:
+next285:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row222
+	JNZ  row283
 	VZEROUPPER
 	RET
 
-// func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, pre *float32, ldpre int)
+// func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
-	MOVQ acc+16(FP), AX
-	MOVQ ldacc+24(FP), CX
-	SHLQ $0x02, CX
-	MOVQ c+32(FP), DX
-	MOVQ ldc+40(FP), BX
-	SHLQ $0x02, BX
-	MOVQ bias+48(FP), SI
-	MOVQ pre+56(FP), DI
-	MOVQ ldpre+64(FP), R8
-	SHLQ $0x02, R8
-	MOVQ rows+0(FP), R9
-	MOVQ n+8(FP), R10
+	MOVQ  acc+16(FP), AX
+	MOVQ  ldacc+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  c+32(FP), DX
+	MOVQ  ldc+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  bias+48(FP), SI
+	MOVQ  slope+56(FP), DI
+	MOVQ  ldslope+64(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  n+8(FP), R9
+	CMPQ  R9, $0x20
+	JNE   plain289
+	MOVQ  DI, R9
+	ORQ   R8, R9
+	TESTQ $0x0000003f, R9
+	JNZ   plain289
+	MOVQ  rows+0(FP), R9
+	MOVQ  n+8(FP), R10
 
-row228:
+row290:
 	CMPQ         R10, $0x20
-	JNE          partial229
+	JNE          partial291
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DI)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11143,16 +12512,18 @@ row228:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (DX)
+	VBLENDMPS    Z1, Z7, K1, Z2
+	VMULPS       Z2, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z2
+	VMOVUPS      Z1, (DX)
+	VMOVNTPS     Z2, (DI)
 	VMOVUPS      64(AX), Z0
 	VMOVUPS      64(SI), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, 64(DI)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11188,28 +12559,30 @@ row228:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z3
-	VMULPS       Z3, Z0, Z0
-	VMOVUPS      Z0, 64(DX)
-	JMP          next230
+	VBLENDMPS    Z1, Z7, K1, Z3
+	VMULPS       Z3, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z3
+	VMOVUPS      Z1, 64(DX)
+	VMOVNTPS     Z3, 64(DI)
+	JMP          next292
 
-partial229:
+partial291:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done232
+	JGE  done294
 
-loop231:
+loop293:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DI)(R11*1)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11245,19 +12618,22 @@ loop231:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z6, K1, Z4
-	VMULPS       Z4, Z0, Z0
-	VMOVUPS      Z0, (DX)(R11*1)
+	VBLENDMPS    Z1, Z7, K1, Z4
+	VMULPS       Z4, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z4
+	VMOVUPS      Z1, (DX)(R11*1)
+	VMOVNTPS     Z4, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop231
+	JLT          loop293
 
-done232:
+done294:
 	SUBQ         R11, R13
-	JZ           done233
+	JZ           done295
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -11265,7 +12641,6 @@ done232:
 	VMOVUPS.Z    (AX)(R11*1), K1, Z0
 	VMOVUPS.Z    (SI)(R11*1), K1, Z1
 	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (DI)(R11*1)
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
 	VMULPS       Z1, Z6, Z6
@@ -11301,20 +12676,252 @@ done232:
 	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
 	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
 	VMULPS       Z6, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z6
-	VSUBPS       Z1, Z6, Z6
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
 	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z6, K2, Z5
-	VMULPS       Z5, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)(R11*1)
+	VBLENDMPS    Z1, Z7, K2, Z5
+	VMULPS       Z5, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z5
+	VMOVUPS      Z1, K1, (DX)(R11*1)
+	VMOVUPS      Z5, K1, (DI)(R11*1)
 
-done233:
-next230:
+done295:
+next292:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row228
+	JNZ  row290
+	VZEROUPPER
+	RET
+
+plain289:
+	MOVQ rows+0(FP), R9
+	MOVQ n+8(FP), R10
+
+row296:
+	CMPQ         R10, $0x20
+	JNE          partial297
+	VMOVUPS      (AX), Z0
+	VMOVUPS      (SI), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z2
+	VMULPS       Z2, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z2
+	VMOVUPS      Z1, (DX)
+	VMOVUPS      Z2, (DI)
+	VMOVUPS      64(AX), Z0
+	VMOVUPS      64(SI), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z3
+	VMULPS       Z3, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z3
+	VMOVUPS      Z1, 64(DX)
+	VMOVUPS      Z3, 64(DI)
+	JMP          next298
+
+partial297:
+	XORQ R11, R11
+	MOVQ R10, R13
+	SHLQ $0x02, R13
+	MOVQ R13, R12
+	ANDQ $-64, R12
+	CMPQ R11, R12
+	JGE  done300
+
+loop299:
+	VMOVUPS      (AX)(R11*1), Z0
+	VMOVUPS      (SI)(R11*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K1
+	VMOVAPS.Z    Z8, K1, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z7, K1, Z4
+	VMULPS       Z4, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z4
+	VMOVUPS      Z1, (DX)(R11*1)
+	VMOVUPS      Z4, (DI)(R11*1)
+	ADDQ         $+64, R11
+	CMPQ         R11, R12
+	JLT          loop299
+
+done300:
+	SUBQ         R11, R13
+	JZ           done301
+	SHRQ         $0x02, R13
+	MOVQ         $-1, R12
+	BZHIQ        R13, R12, R12
+	KMOVW        R12, K1
+	VMOVUPS.Z    (AX)(R11*1), K1, Z0
+	VMOVUPS.Z    (SI)(R11*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
+	VMULPS       constantsAVX512<>+64(SB), Z1, Z6
+	VMULPS       Z1, Z6, Z6
+	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
+	VCVTPS2DQ    Z7, Z7
+	VCVTDQ2PS    Z7, Z8
+	VMOVAPS      Z6, Z9
+	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
+	VMOVUPS      constantsAVX512<>+320(SB), Z8
+	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       Z7, Z8, Z8
+	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z6, K2
+	VMOVAPS.Z    Z8, K2, Z6
+	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
+	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
+	VDIVPS       Z1, Z7, Z1
+	VMOVUPS      constantsAVX512<>+896(SB), Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
+	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
+	VMULPS       Z6, Z7, Z1
+	VMOVUPS      constantsAVX512<>+704(SB), Z7
+	VSUBPS       Z1, Z7, Z7
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z7, K2, Z5
+	VMULPS       Z5, Z0, Z1
+	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
+	VFMADD231PS  Z6, Z0, Z5
+	VMOVUPS      Z1, K1, (DX)(R11*1)
+	VMOVUPS      Z5, K1, (DI)(R11*1)
+
+done301:
+next298:
+	ADDQ CX, AX
+	ADDQ BX, DX
+	ADDQ R8, DI
+	DECQ R9
+	JNZ  row296
 	VZEROUPPER
 	RET
 
@@ -11768,235 +13375,71 @@ DATA constantsAVX512<>+1784(SB)/4, $0xff800000
 DATA constantsAVX512<>+1788(SB)/4, $0xff800000
 GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $1792
 
-// func tileGeluGradAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·tileGeluGradAVX512(SB), NOSPLIT, $0-64
+// func tileTimesAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tileTimesAVX512(SB), NOSPLIT, $0-64
 	MOVQ acc+16(FP), AX
 	MOVQ ldacc+24(FP), CX
 	SHLQ $0x02, CX
 	MOVQ c+32(FP), DX
 	MOVQ ldc+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ pre+48(FP), SI
-	MOVQ ldpre+56(FP), DI
+	MOVQ factor+48(FP), SI
+	MOVQ ldfactor+56(FP), DI
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row234:
-	CMPQ         R9, $0x20
-	JNE          partial235
-	VMOVUPS      (SI), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z3
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVUPS      (AX), Z0
-	VMULPS       Z0, Z3, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      64(SI), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z4
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z4
-	VMOVUPS      64(AX), Z0
-	VMULPS       Z0, Z4, Z0
-	VMOVUPS      Z0, 64(DX)
-	JMP          next236
+row302:
+	CMPQ    R9, $0x20
+	JNE     partial303
+	VMOVUPS (SI), Z0
+	VMOVUPS (AX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)
+	VMOVUPS 64(SI), Z0
+	VMOVUPS 64(AX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(DX)
+	JMP     next304
 
-partial235:
+partial303:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done238
+	JGE  done306
 
-loop237:
-	VMOVUPS      (SI)(R10*1), Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K1
-	VMOVAPS.Z    Z8, K1, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z7, K1, Z5
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z5
-	VMOVUPS      (AX)(R10*1), Z0
-	VMULPS       Z0, Z5, Z0
-	VMOVUPS      Z0, (DX)(R10*1)
-	ADDQ         $+64, R10
-	CMPQ         R10, R11
-	JLT          loop237
+loop305:
+	VMOVUPS (SI)(R10*1), Z0
+	VMOVUPS (AX)(R10*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)(R10*1)
+	ADDQ    $+64, R10
+	CMPQ    R10, R11
+	JLT     loop305
 
-done238:
-	SUBQ         R10, R12
-	JZ           done239
-	SHRQ         $0x02, R12
-	MOVQ         $-1, R11
-	BZHIQ        R12, R11, R11
-	KMOVW        R11, K1
-	VMOVUPS.Z    (SI)(R10*1), K1, Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
-	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       constantsAVX512<>+128(SB), Z2, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z2, Z9
-	VFNMADD231PS constantsAVX512<>+192(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+256(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+320(SB), Z8
-	VFMADD213PS  constantsAVX512<>+384(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+448(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+512(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+576(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+640(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+704(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+768(SB), Z2, K2
-	VMOVAPS.Z    Z8, K2, Z2
-	VSUBPS       constantsAVX512<>+832(SB), Z1, Z7
-	VADDPS       constantsAVX512<>+832(SB), Z1, Z1
-	VDIVPS       Z1, Z7, Z1
-	VMOVUPS      constantsAVX512<>+896(SB), Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z1, Z7
-	VFMADD213PS  constantsAVX512<>+1472(SB), Z1, Z7
-	VMULPS       Z2, Z7, Z1
-	VMOVUPS      constantsAVX512<>+704(SB), Z7
-	VSUBPS       Z1, Z7, Z7
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z7, K2, Z6
-	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z2, Z0, Z6
-	VMOVUPS.Z    (AX)(R10*1), K1, Z0
-	VMULPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (DX)(R10*1)
+done306:
+	SUBQ      R10, R12
+	JZ        done307
+	SHRQ      $0x02, R12
+	MOVQ      $-1, R11
+	BZHIQ     R12, R11, R11
+	KMOVW     R11, K1
+	VMOVUPS.Z (SI)(R10*1), K1, Z0
+	VMOVUPS.Z (AX)(R10*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(R10*1)
 
-done239:
-next236:
+done307:
+next304:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row234
+	JNZ  row302
 	VZEROUPPER
 	RET
 
@@ -12018,11 +13461,11 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row240:
+row308:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x20
-	JNE          partial241
+	JNE          partial309
 	VMOVUPS      (AX), Z1
 	VMOVUPS      (SI), Z2
 	VADDPS       Z2, Z1, Z1
@@ -12039,18 +13482,18 @@ row240:
 	VMULPS       Z3, Z0, Z0
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, 64(DX)
-	JMP          next242
+	JMP          next310
 
-partial241:
+partial309:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-64, R14
 	CMPQ R13, R14
-	JGE  done244
+	JGE  done312
 
-loop243:
+loop311:
 	VMOVUPS     (AX)(R13*1), Z1
 	VMOVUPS     (SI)(R13*1), Z2
 	VADDPS      Z2, Z1, Z1
@@ -12061,11 +13504,11 @@ loop243:
 	VMOVUPS     Z2, (DX)(R13*1)
 	ADDQ        $+64, R13
 	CMPQ        R13, R14
-	JLT         loop243
+	JLT         loop311
 
-done244:
+done312:
 	SUBQ        R13, R15
-	JZ          done245
+	JZ          done313
 	SHRQ        $0x02, R15
 	MOVQ        $-1, R14
 	BZHIQ       R15, R14, R14
@@ -12079,13 +13522,13 @@ done244:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
-done245:
-next242:
+done313:
+next310:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row240
+	JNZ  row308
 	VZEROUPPER
 	RET
 
@@ -12102,9 +13545,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done247
+	JGE  done315
 
-loop246:
+loop314:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -12123,26 +13566,26 @@ loop246:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop246
+	JLT     loop314
 
-done247:
+done315:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done249
+	JGE  done317
 
-loop248:
+loop316:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop248
+	JLT     loop316
 
-done249:
+done317:
 	SUBQ      SI, DI
-	JZ        done250
+	JZ        done318
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12152,7 +13595,7 @@ done249:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done250:
+done318:
 	VZEROUPPER
 	RET
 
@@ -12169,9 +13612,9 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done252
+	JGE  done320
 
-loop251:
+loop319:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -12190,26 +13633,26 @@ loop251:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop251
+	JLT     loop319
 
-done252:
+done320:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done254
+	JGE  done322
 
-loop253:
+loop321:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop253
+	JLT     loop321
 
-done254:
+done322:
 	SUBQ      SI, DI
-	JZ        done255
+	JZ        done323
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12219,7 +13662,7 @@ done254:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done255:
+done323:
 	VZEROUPPER
 	RET
 
@@ -12236,9 +13679,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done257
+	JGE  done325
 
-loop256:
+loop324:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -12257,26 +13700,26 @@ loop256:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop256
+	JLT     loop324
 
-done257:
+done325:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done259
+	JGE  done327
 
-loop258:
+loop326:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop258
+	JLT     loop326
 
-done259:
+done327:
 	SUBQ      SI, DI
-	JZ        done260
+	JZ        done328
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12286,7 +13729,7 @@ done259:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done260:
+done328:
 	VZEROUPPER
 	RET
 
@@ -12303,9 +13746,9 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done262
+	JGE  done330
 
-loop261:
+loop329:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12328,15 +13771,15 @@ loop261:
 	VMOVUPS     Z0, 192(AX)(SI*1)
 	ADDQ        $+256, SI
 	CMPQ        SI, BX
-	JLT         loop261
+	JLT         loop329
 
-done262:
+done330:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done264
+	JGE  done332
 
-loop263:
+loop331:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -12344,11 +13787,11 @@ loop263:
 	VMOVUPS     Z0, (AX)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, BX
-	JLT         loop263
+	JLT         loop331
 
-done264:
+done332:
 	SUBQ        SI, DI
-	JZ          done265
+	JZ          done333
 	SHRQ        $0x02, DI
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
@@ -12359,7 +13802,7 @@ done264:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
 
-done265:
+done333:
 	VZEROUPPER
 	RET
 
@@ -12376,9 +13819,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done267
+	JGE          done335
 
-loop266:
+loop334:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
@@ -12397,26 +13840,26 @@ loop266:
 	VMOVUPS     Z1, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop266
+	JLT         loop334
 
-done267:
+done335:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done269
+	JGE  done337
 
-loop268:
+loop336:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop268
+	JLT         loop336
 
-done269:
+done337:
 	SUBQ        BX, SI
-	JZ          done270
+	JZ          done338
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12426,7 +13869,7 @@ done269:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*1)
 
-done270:
+done338:
 	VZEROUPPER
 	RET
 
@@ -12443,9 +13886,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done272
+	JGE          done340
 
-loop271:
+loop339:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
@@ -12460,25 +13903,25 @@ loop271:
 	VMOVUPS Z1, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop271
+	JLT     loop339
 
-done272:
+done340:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done274
+	JGE  done342
 
-loop273:
+loop341:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop273
+	JLT     loop341
 
-done274:
+done342:
 	SUBQ      BX, SI
-	JZ        done275
+	JZ        done343
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12487,7 +13930,7 @@ done274:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*1)
 
-done275:
+done343:
 	VZEROUPPER
 	RET
 
@@ -12505,9 +13948,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done277
+	JGE          done345
 
-loop276:
+loop344:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12530,15 +13973,15 @@ loop276:
 	VMOVUPS     Z2, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop276
+	JLT         loop344
 
-done277:
+done345:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done279
+	JGE  done347
 
-loop278:
+loop346:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -12546,11 +13989,11 @@ loop278:
 	VMOVUPS     Z2, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop278
+	JLT         loop346
 
-done279:
+done347:
 	SUBQ        BX, SI
-	JZ          done280
+	JZ          done348
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -12561,7 +14004,7 @@ done279:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*1)
 
-done280:
+done348:
 	VZEROUPPER
 	RET
 
@@ -12577,9 +14020,9 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-256, DX
 	CMPQ BX, DX
-	JGE  done282
+	JGE  done350
 
-loop281:
+loop349:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
@@ -12598,26 +14041,26 @@ loop281:
 	VMOVUPS Z4, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop281
+	JLT     loop349
 
-done282:
+done350:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done284
+	JGE  done352
 
-loop283:
+loop351:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z5
 	VMOVUPS Z5, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop283
+	JLT     loop351
 
-done284:
+done352:
 	SUBQ      BX, SI
-	JZ        done285
+	JZ        done353
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -12627,7 +14070,7 @@ done284:
 	VMAXPS    Z0, Z6, Z6
 	VMOVUPS   Z6, K1, (AX)(BX*1)
 
-done285:
+done353:
 	VZEROUPPER
 	RET
 
@@ -12644,9 +14087,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done287
+	JGE  done355
 
-loop286:
+loop354:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -12661,15 +14104,15 @@ loop286:
 	VMOVUPS   Z0, 64(AX)(SI*1)
 	ADDQ      $+128, SI
 	CMPQ      SI, BX
-	JLT       loop286
+	JLT       loop354
 
-done287:
+done355:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done289
+	JGE  done357
 
-loop288:
+loop356:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z4, Z4, Z4
@@ -12678,11 +14121,11 @@ loop288:
 	VMOVUPS   Z0, (AX)(SI*1)
 	ADDQ      $+64, SI
 	CMPQ      SI, BX
-	JLT       loop288
+	JLT       loop356
 
-done289:
+done357:
 	SUBQ      SI, DI
-	JZ        done290
+	JZ        done358
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -12694,7 +14137,7 @@ done289:
 	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done290:
+done358:
 	VZEROUPPER
 	RET
 
@@ -12710,9 +14153,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done292
+	JGE  done360
 
-loop291:
+loop359:
 	VMOVUPS      (CX)(BX*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z1
 	VMULPS       constantsAVX512<>+64(SB), Z1, Z2
@@ -12757,11 +14200,11 @@ loop291:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop291
+	JLT          loop359
 
-done292:
+done360:
 	SUBQ         BX, SI
-	JZ           done293
+	JZ           done361
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -12809,7 +14252,7 @@ done292:
 	VMULPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done293:
+done361:
 	VZEROUPPER
 	RET
 
@@ -12826,9 +14269,9 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done295
+	JGE  done363
 
-loop294:
+loop362:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z2
@@ -12876,11 +14319,11 @@ loop294:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop294
+	JLT          loop362
 
-done295:
+done363:
 	SUBQ         SI, DI
-	JZ           done296
+	JZ           done364
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -12931,7 +14374,7 @@ done295:
 	VMULPS       Z1, Z5, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done296:
+done364:
 	VZEROUPPER
 	RET
 
@@ -12947,9 +14390,9 @@ TEXT ·quickGeluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done298
+	JGE  done366
 
-loop297:
+loop365:
 	VMOVUPS      (CX)(BX*1), Z0
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z1
 	VORPS        constantsAVX512<>+1664(SB), Z1, Z2
@@ -12980,11 +14423,11 @@ loop297:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop297
+	JLT          loop365
 
-done298:
+done366:
 	SUBQ         BX, SI
-	JZ           done299
+	JZ           done367
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -13018,7 +14461,7 @@ done298:
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done299:
+done367:
 	VZEROUPPER
 	RET
 
@@ -13035,9 +14478,9 @@ TEXT ·quickGeluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done301
+	JGE  done369
 
-loop300:
+loop368:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z0
@@ -13074,11 +14517,11 @@ loop300:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop300
+	JLT          loop368
 
-done301:
+done369:
 	SUBQ         SI, DI
-	JZ           done302
+	JZ           done370
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13118,7 +14561,7 @@ done301:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done302:
+done370:
 	VZEROUPPER
 	RET
 
@@ -13150,9 +14593,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done304
+	JGE          done372
 
-loop303:
+loop371:
 	VMOVUPS     (CX)(DI*1), Z8
 	VMULPS      Z8, Z1, Z9
 	VMOVUPS     (DX)(DI*1), Z10
@@ -13172,11 +14615,11 @@ loop303:
 	VMOVUPS     Z9, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop303
+	JLT         loop371
 
-done304:
+done372:
 	SUBQ        DI, R8
-	JZ          done305
+	JZ          done373
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -13199,7 +14642,7 @@ done304:
 	VFMSUB213PS Z0, Z4, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done305:
+done373:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13230,9 +14673,9 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done307
+	JGE          done375
 
-loop306:
+loop374:
 	VMOVUPS      (AX)(SI*1), Z7
 	VMOVUPS      (CX)(SI*1), Z8
 	VFMADD231PS  Z7, Z0, Z8
@@ -13247,11 +14690,11 @@ loop306:
 	VMOVUPS      Z7, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop306
+	JLT          loop374
 
-done307:
+done375:
 	SUBQ         SI, DI
-	JZ           done308
+	JZ           done376
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -13269,7 +14712,7 @@ done307:
 	VFNMADD231PS Z0, Z4, Z7
 	VMOVUPS      Z7, K1, (AX)(SI*1)
 
-done308:
+done376:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -13289,9 +14732,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done310
+	JGE    done378
 
-loop309:
+loop377:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
@@ -13302,26 +14745,26 @@ loop309:
 	VADDPD    Z5, Z3, Z3
 	ADDQ      $+128, DX
 	CMPQ      DX, CX
-	JLT       loop309
+	JLT       loop377
 
-done310:
+done378:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done312
+	JGE  done380
 
-loop311:
+loop379:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
 	VADDPD    Z5, Z1, Z1
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop311
+	JLT       loop379
 
-done312:
+done380:
 	SUBQ          DX, BX
-	JZ            done313
+	JZ            done381
 	SHRQ          $0x02, BX
 	MOVQ          $-1, CX
 	BZHIQ         BX, CX, CX
@@ -13333,7 +14776,7 @@ done312:
 	VADDPD        Z4, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done313:
+done381:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13363,9 +14806,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done315
+	JGE    done383
 
-loop314:
+loop382:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13380,15 +14823,15 @@ loop314:
 	VFMADD231PD Z5, Z7, Z3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop314
+	JLT         loop382
 
-done315:
+done383:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done317
+	JGE  done385
 
-loop316:
+loop384:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -13397,11 +14840,11 @@ loop316:
 	VFMADD231PD Z5, Z7, Z1
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop316
+	JLT         loop384
 
-done317:
+done385:
 	SUBQ          BX, SI
-	JZ            done318
+	JZ            done386
 	SHRQ          $0x02, SI
 	MOVQ          $-1, DX
 	BZHIQ         SI, DX, DX
@@ -13417,7 +14860,7 @@ done317:
 	VFMADD231PD   Z4, Z6, Z0
 	VFMADD231PD   Z5, Z7, Z1
 
-done318:
+done386:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -13447,9 +14890,9 @@ TEXT ·dot32AVX512(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-256, DX
 	CMPQ   BX, DX
-	JGE    done320
+	JGE    done388
 
-loop319:
+loop387:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -13464,25 +14907,25 @@ loop319:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop319
+	JLT         loop387
 
-done320:
+done388:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done322
+	JGE  done390
 
-loop321:
+loop389:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop321
+	JLT         loop389
 
-done322:
+done390:
 	SUBQ        BX, SI
-	JZ          done323
+	JZ          done391
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -13491,7 +14934,7 @@ done322:
 	VMOVUPS.Z   (CX)(BX*1), K1, Z5
 	VFMADD231PS Z5, Z4, Z0
 
-done323:
+done391:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -13520,33 +14963,33 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-128, CX
 	CMPQ    DX, CX
-	JGE     done325
+	JGE     done393
 
-loop324:
+loop392:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop324
+	JLT     loop392
 
-done325:
+done393:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done327
+	JGE  done395
 
-loop326:
+loop394:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop326
+	JLT     loop394
 
-done327:
+done395:
 	SUBQ      DX, BX
-	JZ        done328
+	JZ        done396
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13554,7 +14997,7 @@ done327:
 	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VMAXPS    Z2, Z0, K1, Z0
 
-done328:
+done396:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y1
@@ -13583,9 +15026,9 @@ TEXT ·finiteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-256, CX
 	CMPQ   DX, CX
-	JGE    done330
+	JGE    done398
 
-loop329:
+loop397:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
@@ -13600,25 +15043,25 @@ loop329:
 	VORPS   Z4, Z3, Z3
 	ADDQ    $+256, DX
 	CMPQ    DX, CX
-	JLT     loop329
+	JLT     loop397
 
-done330:
+done398:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done332
+	JGE  done400
 
-loop331:
+loop399:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop331
+	JLT     loop399
 
-done332:
+done400:
 	SUBQ      DX, BX
-	JZ        done333
+	JZ        done401
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13627,7 +15070,7 @@ done332:
 	VSUBPS    Z4, Z4, Z4
 	VORPS     Z4, Z0, Z0
 
-done333:
+done401:
 	VORPS         Z1, Z0, Z0
 	VORPS         Z3, Z2, Z1
 	VORPS         Z1, Z0, Z0
@@ -13656,9 +15099,9 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four334:
+four402:
 	CMPQ AX, $0x04
-	JLT  one335
+	JLT  one403
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -13668,9 +15111,9 @@ four334:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done338
+	JGE  done406
 
-loop337:
+loop405:
 	VMOVUPS (DX)(R10*1), Z0
 	VMOVUPS (DI)(R10*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -13683,11 +15126,11 @@ loop337:
 	VMOVUPS Z0, (SI)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop337
+	JLT     loop405
 
-done338:
+done406:
 	SUBQ      R10, R12
-	JZ        done339
+	JZ        done407
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -13703,34 +15146,34 @@ done338:
 	VADDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (SI)(R10*1)
 
-done339:
+done407:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four334
+	JMP  four402
 
-one335:
+one403:
 	TESTQ AX, AX
-	JZ    done336
+	JZ    done404
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-64, R8
 	CMPQ  DI, R8
-	JGE   done341
+	JGE   done409
 
-loop340:
+loop408:
 	VMOVUPS (SI)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
 	ADDQ    $+64, DI
 	CMPQ    DI, R8
-	JLT     loop340
+	JLT     loop408
 
-done341:
+done409:
 	SUBQ      DI, R9
-	JZ        done342
+	JZ        done410
 	SHRQ      $0x02, R9
 	MOVQ      $-1, R8
 	BZHIQ     R9, R8, R8
@@ -13740,12 +15183,12 @@ done341:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
 
-done342:
+done410:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one335
+	JMP  one403
 
-done336:
+done404:
 	VZEROUPPER
 	RET
 
@@ -13762,9 +15205,9 @@ TEXT ·addRowsMulAVX512(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two343:
+two411:
 	CMPQ AX, $0x02
-	JLT  last344
+	JLT  last412
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -13773,9 +15216,9 @@ two343:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done347
+	JGE  done415
 
-loop346:
+loop414:
 	VMOVUPS     (DX)(R11*1), Z0
 	VMOVUPS     (SI)(R11*1), Z1
 	VMULPS      Z1, Z0, Z0
@@ -13787,11 +15230,11 @@ loop346:
 	VMOVUPS     Z0, (R8)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R12
-	JLT         loop346
+	JLT         loop414
 
-done347:
+done415:
 	SUBQ        R11, R13
-	JZ          done348
+	JZ          done416
 	SHRQ        $0x02, R13
 	MOVQ        $-1, R12
 	BZHIQ       R13, R12, R12
@@ -13806,24 +15249,24 @@ done347:
 	VADDPS      Z0, Z1, Z0
 	VMOVUPS     Z0, K1, (R8)(R11*1)
 
-done348:
+done416:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two343
+	JMP  two411
 
-last344:
+last412:
 	TESTQ AX, AX
-	JZ    out345
+	JZ    out413
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-64, CX
 	CMPQ  AX, CX
-	JGE   done350
+	JGE   done418
 
-loop349:
+loop417:
 	VMOVUPS (R8)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	VMOVUPS (SI)(AX*1), Z2
@@ -13832,11 +15275,11 @@ loop349:
 	VMOVUPS Z0, (R8)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JLT     loop349
+	JLT     loop417
 
-done350:
+done418:
 	SUBQ      AX, BX
-	JZ        done351
+	JZ        done419
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -13848,8 +15291,8 @@ done350:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(AX*1)
 
-done351:
-out345:
+done419:
+out413:
 	VZEROUPPER
 	RET
 
@@ -13869,9 +15312,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done353
+	JGE          done421
 
-loop352:
+loop420:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -13918,15 +15361,15 @@ loop352:
 	VMOVUPS      Z4, 64(AX)(BX*1)
 	ADDQ         $+128, BX
 	CMPQ         BX, DX
-	JLT          loop352
+	JLT          loop420
 
-done353:
+done421:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done355
+	JGE  done423
 
-loop354:
+loop422:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -13951,11 +15394,11 @@ loop354:
 	VMOVUPS      Z4, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop354
+	JLT          loop422
 
-done355:
+done423:
 	SUBQ         BX, SI
-	JZ           done356
+	JZ           done424
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -13984,7 +15427,7 @@ done355:
 	VADDPS       Z0, Z2, Z2
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done356:
+done424:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14013,9 +15456,9 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-128, CX
 	CMPQ         DX, CX
-	JGE          done358
+	JGE          done426
 
-loop357:
+loop425:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14060,15 +15503,15 @@ loop357:
 	VADDPS       Z4, Z3, Z3
 	ADDQ         $+128, DX
 	CMPQ         DX, CX
-	JLT          loop357
+	JLT          loop425
 
-done358:
+done426:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done360
+	JGE  done428
 
-loop359:
+loop427:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -14092,11 +15535,11 @@ loop359:
 	VADDPS       Z4, Z2, Z2
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop359
+	JLT          loop427
 
-done360:
+done428:
 	SUBQ         DX, BX
-	JZ           done361
+	JZ           done429
 	SHRQ         $0x02, BX
 	MOVQ         $-1, CX
 	BZHIQ        BX, CX, CX
@@ -14124,7 +15567,7 @@ done360:
 	VMOVAPS.Z    Z0, K1, Z0
 	VADDPS       Z0, Z2, Z2
 
-done361:
+done429:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -14153,9 +15596,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-128, BX
 	CMPQ         SI, BX
-	JGE          done363
+	JGE          done431
 
-loop362:
+loop430:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14170,15 +15613,15 @@ loop362:
 	VMOVUPS Z2, 64(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop362
+	JLT     loop430
 
-done363:
+done431:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done365
+	JGE  done433
 
-loop364:
+loop432:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -14187,11 +15630,11 @@ loop364:
 	VMOVUPS Z2, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop364
+	JLT     loop432
 
-done365:
+done433:
 	SUBQ      SI, DI
-	JZ        done366
+	JZ        done434
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -14203,7 +15646,7 @@ done365:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done366:
+done434:
 	VZEROUPPER
 	RET
 
@@ -14225,9 +15668,9 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-256, SI
 	CMPQ       BX, SI
-	JGE        done368
+	JGE        done436
 
-loop367:
+loop435:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	VMOVUPS 64(CX)(BX*1), Z5
@@ -14238,24 +15681,24 @@ loop367:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $+256, BX
 	CMPQ    BX, SI
-	JLT     loop367
+	JLT     loop435
 
-done368:
+done436:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done370
+	JGE  done438
 
-loop369:
+loop437:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $+64, BX
 	CMPQ    BX, SI
-	JLT     loop369
+	JLT     loop437
 
-done370:
+done438:
 	SUBQ      BX, DI
-	JZ        done371
+	JZ        done439
 	SHRQ      $0x02, DI
 	MOVQ      $-1, SI
 	BZHIQ     DI, SI, SI
@@ -14263,7 +15706,7 @@ done370:
 	VMOVUPS.Z (CX)(BX*1), K1, Z5
 	VADDPS    Z5, Z1, Z1
 
-done371:
+done439:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z3, Z1, Z1
@@ -14287,9 +15730,9 @@ done371:
 	MOVQ          DI, SI
 	ANDQ          $-256, SI
 	CMPQ          BX, SI
-	JGE           done373
+	JGE           done441
 
-loop372:
+loop440:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
@@ -14304,25 +15747,25 @@ loop372:
 	VFMADD231PS Z3, Z3, Z9
 	ADDQ        $+256, BX
 	CMPQ        BX, SI
-	JLT         loop372
+	JLT         loop440
 
-done373:
+done441:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done375
+	JGE  done443
 
-loop374:
+loop442:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
 	ADDQ        $+64, BX
 	CMPQ        BX, SI
-	JLT         loop374
+	JLT         loop442
 
-done375:
+done443:
 	SUBQ        BX, DI
-	JZ          done376
+	JZ          done444
 	SHRQ        $0x02, DI
 	MOVQ        $-1, SI
 	BZHIQ       DI, SI, SI
@@ -14332,7 +15775,7 @@ done375:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z6
 
-done376:
+done444:
 	VADDPS        Z7, Z6, Z6
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z8, Z6, Z6
@@ -14360,9 +15803,9 @@ done376:
 	MOVQ          R8, DX
 	ANDQ          $-256, DX
 	CMPQ          DI, DX
-	JGE           done378
+	JGE           done446
 
-loop377:
+loop445:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14393,15 +15836,15 @@ loop377:
 	VMOVUPS     Z3, 192(AX)(DI*1)
 	ADDQ        $+256, DI
 	CMPQ        DI, DX
-	JLT         loop377
+	JLT         loop445
 
-done378:
+done446:
 	MOVQ R8, DX
 	ANDQ $-64, DX
 	CMPQ DI, DX
-	JGE  done380
+	JGE  done448
 
-loop379:
+loop447:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -14411,11 +15854,11 @@ loop379:
 	VMOVUPS     Z3, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, DX
-	JLT         loop379
+	JLT         loop447
 
-done380:
+done448:
 	SUBQ        DI, R8
-	JZ          done381
+	JZ          done449
 	SHRQ        $0x02, R8
 	MOVQ        $-1, DX
 	BZHIQ       R8, DX, DX
@@ -14428,7 +15871,7 @@ done380:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done381:
+done449:
 	VZEROUPPER
 	RET
 
@@ -14452,9 +15895,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-128, R8
 	CMPQ         DI, R8
-	JGE          done383
+	JGE          done451
 
-loop382:
+loop450:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14473,15 +15916,15 @@ loop382:
 	VFMADD231PS Z7, Z6, Z5
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop382
+	JLT         loop450
 
-done383:
+done451:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done385
+	JGE  done453
 
-loop384:
+loop452:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -14492,11 +15935,11 @@ loop384:
 	VFMADD231PS Z7, Z6, Z4
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop384
+	JLT         loop452
 
-done385:
+done453:
 	SUBQ        DI, R9
-	JZ          done386
+	JZ          done454
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -14510,7 +15953,7 @@ done385:
 	VADDPS      Z6, Z2, Z2
 	VFMADD231PS Z7, Z6, Z4
 
-done386:
+done454:
 	VXORPS        X6, X6, X6
 	VCVTSI2SSQ    SI, X6, X6
 	VADDPS        Z3, Z2, Z2
@@ -14537,16 +15980,16 @@ done386:
 	VBROADCASTSS  X3, Z3
 	MOVB          add+104(FP), DI
 	TESTB         DI, DI
-	JZ            fresh387
+	JZ            fresh455
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SHLQ          $0x02, R8
 	MOVQ          R8, SI
 	ANDQ          $-128, SI
 	CMPQ          DI, SI
-	JGE           done389
+	JGE           done457
 
-loop388:
+loop456:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14573,15 +16016,15 @@ loop388:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop388
+	JLT          loop456
 
-done389:
+done457:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done391
+	JGE  done459
 
-loop390:
+loop458:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14596,11 +16039,11 @@ loop390:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop390
+	JLT          loop458
 
-done391:
+done459:
 	SUBQ         DI, R8
-	JZ           done392
+	JZ           done460
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14618,20 +16061,20 @@ done391:
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done392:
+done460:
 	VZEROUPPER
 	RET
 
-fresh387:
+fresh455:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-128, SI
 	CMPQ DI, SI
-	JGE  done394
+	JGE  done462
 
-loop393:
+loop461:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14654,15 +16097,15 @@ loop393:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop393
+	JLT          loop461
 
-done394:
+done462:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done396
+	JGE  done464
 
-loop395:
+loop463:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -14675,11 +16118,11 @@ loop395:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop395
+	JLT          loop463
 
-done396:
+done464:
 	SUBQ         DI, R8
-	JZ           done397
+	JZ           done465
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -14695,7 +16138,7 @@ done396:
 	VMULPS       Z1, Z4, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done397:
+done465:
 	VZEROUPPER
 	RET
 
@@ -14715,9 +16158,9 @@ TEXT ·normGradGainAVX512(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-128, SI
 	CMPQ         DI, SI
-	JGE          done399
+	JGE          done467
 
-loop398:
+loop466:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14740,15 +16183,15 @@ loop398:
 	VMOVUPS     Z2, 64(CX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, SI
-	JLT         loop398
+	JLT         loop466
 
-done399:
+done467:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done401
+	JGE  done469
 
-loop400:
+loop468:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -14761,11 +16204,11 @@ loop400:
 	VMOVUPS     Z2, (CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop400
+	JLT         loop468
 
-done401:
+done469:
 	SUBQ        DI, R8
-	JZ          done402
+	JZ          done470
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -14781,7 +16224,7 @@ done401:
 	VADDPS      Z2, Z0, Z0
 	VMOVUPS     Z0, K1, (CX)(DI*1)
 
-done402:
+done470:
 	VZEROUPPER
 	RET
 
@@ -14799,16 +16242,16 @@ TEXT ·stridedAVX512(SB), NOSPLIT, $32-96
 	MOVQ colA+40(FP), CX
 	SHLQ $0x02, CX
 
-panel403:
+panel471:
 	MOVQ (SP), DX
 	CMPQ DX, $0x20
-	JLT  narrow404
+	JLT  narrow472
 	MOVQ a+24(FP), DX
 	MOVQ 16(SP), BX
 	MOVQ m+0(FP), SI
 	MOVQ SI, 24(SP)
 
-strip406:
+strip474:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -14820,19 +16263,19 @@ strip406:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by2408
+	JEQ     rows8by2476
 	CMPQ    DI, $0x07
-	JEQ     rows7by2409
+	JEQ     rows7by2477
 	CMPQ    DI, $0x06
-	JEQ     rows6by2410
+	JEQ     rows6by2478
 	CMPQ    DI, $0x05
-	JEQ     rows5by2411
+	JEQ     rows5by2479
 	CMPQ    DI, $0x04
-	JEQ     rows4by2412
+	JEQ     rows4by2480
 	CMPQ    DI, $0x03
-	JEQ     rows3by2413
+	JEQ     rows3by2481
 	CMPQ    DI, $0x02
-	JEQ     rows2by2414
+	JEQ     rows2by2482
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -14841,10 +16284,24 @@ strip406:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
-	JZ      odd417
+	SHRQ    $0x02, R9
+	JZ      odd485
 
-loop416:
+loop484:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14860,12 +16317,14 @@ loop416:
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop416
+	JNZ          loop484
 
-odd417:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store418
+odd485:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store486
+
+single487:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14873,30 +16332,32 @@ odd417:
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single487
 
-store418:
+store486:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh419
+	JZ      fresh488
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z1, Z1
 
-fresh419:
+fresh488:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
 	IMUL3Q  $0x01, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows2by2414:
+rows2by2482:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -14907,10 +16368,30 @@ rows2by2414:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd422
+	SHRQ   $0x02, R9
+	JZ     odd491
 
-loop421:
+loop490:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14932,12 +16413,14 @@ loop421:
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop421
+	JNZ          loop490
 
-odd422:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store423
+odd491:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store492
+
+single493:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -14948,13 +16431,15 @@ odd422:
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single493
 
-store423:
+store492:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh424
+	JZ      fresh494
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14966,7 +16451,7 @@ store423:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z3, Z3
 
-fresh424:
+fresh494:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -14976,10 +16461,10 @@ fresh424:
 	IMUL3Q  $0x02, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows3by2413:
+rows3by2481:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -14992,10 +16477,36 @@ rows3by2413:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd427
+	SHRQ   $0x02, R9
+	JZ     odd497
 
-loop426:
+loop496:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -15023,12 +16534,14 @@ loop426:
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop426
+	JNZ          loop496
 
-odd427:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store428
+odd497:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store498
+
+single499:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -15042,13 +16555,15 @@ odd427:
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single499
 
-store428:
+store498:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh429
+	JZ      fresh500
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15065,7 +16580,7 @@ store428:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z5, Z5
 
-fresh429:
+fresh500:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15078,10 +16593,10 @@ fresh429:
 	IMUL3Q  $0x03, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows4by2412:
+rows4by2480:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -15097,10 +16612,44 @@ rows4by2412:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd432
+	SHRQ   $0x02, R10
+	JZ     odd503
 
-loop431:
+loop502:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15136,12 +16685,14 @@ loop431:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop431
+	JNZ          loop502
 
-odd432:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store433
+odd503:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store504
+
+single505:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15159,13 +16710,15 @@ odd432:
 	VFMADD231PS  Z17, Z18, Z7
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single505
 
-store433:
+store504:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh434
+	JZ      fresh506
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15187,7 +16740,7 @@ store433:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z7, Z7
 
-fresh434:
+fresh506:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15203,10 +16756,10 @@ fresh434:
 	IMUL3Q  $0x04, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows5by2411:
+rows5by2479:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -15224,10 +16777,50 @@ rows5by2411:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd437
+	SHRQ   $0x02, R10
+	JZ     odd509
 
-loop436:
+loop508:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15269,12 +16862,14 @@ loop436:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop436
+	JNZ          loop508
 
-odd437:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store438
+odd509:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store510
+
+single511:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15295,13 +16890,15 @@ odd437:
 	VFMADD231PS  Z17, Z18, Z9
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single511
 
-store438:
+store510:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh439
+	JZ      fresh512
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15328,7 +16925,7 @@ store438:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z9, Z9
 
-fresh439:
+fresh512:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15347,10 +16944,10 @@ fresh439:
 	IMUL3Q  $0x05, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows6by2410:
+rows6by2478:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -15370,10 +16967,56 @@ rows6by2410:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd442
+	SHRQ   $0x02, R10
+	JZ     odd515
 
-loop441:
+loop514:
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15421,12 +17064,14 @@ loop441:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop441
+	JNZ          loop514
 
-odd442:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store443
+odd515:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store516
+
+single517:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -15450,13 +17095,15 @@ odd442:
 	VFMADD231PS  Z17, Z18, Z11
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single517
 
-store443:
+store516:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh444
+	JZ      fresh518
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15488,7 +17135,7 @@ store443:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z11, Z11
 
-fresh444:
+fresh518:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15510,10 +17157,10 @@ fresh444:
 	IMUL3Q  $0x06, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows7by2409:
+rows7by2477:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -15536,10 +17183,64 @@ rows7by2409:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd447
+	SHRQ   $0x02, R11
+	JZ     odd521
 
-loop446:
+loop520:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15595,12 +17296,14 @@ loop446:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop446
+	JNZ          loop520
 
-odd447:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store448
+odd521:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store522
+
+single523:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15628,13 +17331,15 @@ odd447:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single523
 
-store448:
+store522:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh449
+	JZ      fresh524
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15671,7 +17376,7 @@ store448:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z13, Z13
 
-fresh449:
+fresh524:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15696,10 +17401,10 @@ fresh449:
 	IMUL3Q  $0x07, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
-	JMP     finished407
+	JNE     strip474
+	JMP     finished475
 
-rows8by2408:
+rows8by2476:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -15724,10 +17429,70 @@ rows8by2408:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd452
+	SHRQ   $0x02, R11
+	JZ     odd527
 
-loop451:
+loop526:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R8)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R8)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (DI)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15789,12 +17554,14 @@ loop451:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop451
+	JNZ          loop526
 
-odd452:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store453
+odd527:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store528
+
+single529:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -15825,13 +17592,15 @@ odd452:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single529
 
-store453:
+store528:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh454
+	JZ      fresh530
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -15873,7 +17642,7 @@ store453:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z15, Z15
 
-fresh454:
+fresh530:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -15901,9 +17670,9 @@ fresh454:
 	IMUL3Q  $0x08, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip406
+	JNE     strip474
 
-finished407:
+finished475:
 	MOVQ panelB+64(FP), DX
 	SHLQ $0x02, DX
 	MOVQ 8(SP), BX
@@ -15911,17 +17680,17 @@ finished407:
 	MOVQ BX, 8(SP)
 	ADDQ $0x80, 16(SP)
 	SUBQ $0x20, (SP)
-	JMP  panel403
+	JMP  panel471
 
-narrow404:
+narrow472:
 	TESTQ DX, DX
-	JLE   done405
+	JLE   done473
 	MOVQ  a+24(FP), DX
 	MOVQ  16(SP), BX
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip456:
+strip532:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -15933,19 +17702,19 @@ strip456:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by1458
+	JEQ     rows8by1534
 	CMPQ    DI, $0x07
-	JEQ     rows7by1459
+	JEQ     rows7by1535
 	CMPQ    DI, $0x06
-	JEQ     rows6by1460
+	JEQ     rows6by1536
 	CMPQ    DI, $0x05
-	JEQ     rows5by1461
+	JEQ     rows5by1537
 	CMPQ    DI, $0x04
-	JEQ     rows4by1462
+	JEQ     rows4by1538
 	CMPQ    DI, $0x03
-	JEQ     rows3by1463
+	JEQ     rows3by1539
 	CMPQ    DI, $0x02
-	JEQ     rows2by1464
+	JEQ     rows2by1540
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -15954,10 +17723,20 @@ strip456:
 	MOVQ    8(SP), DI
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	SHRQ    $0x01, R9
-	JZ      odd467
+	SHRQ    $0x02, R9
+	JZ      odd543
 
-loop466:
+loop542:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -15969,61 +17748,65 @@ loop466:
 	VFMADD231PS  Z16, Z17, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop466
+	JNZ          loop542
 
-odd467:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store468
+odd543:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store544
+
+single545:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z16, Z17, Z0
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single545
 
-store468:
+store544:
 	VADDPS    Z1, Z0, Z0
 	MOVQ      ldc+80(FP), SI
 	SHLQ      $0x02, SI
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole469
+	JGE       whole546
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh471
+	JZ        fresh548
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
 
-fresh471:
+fresh548:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written470
+	JMP     written547
 
-whole469:
+whole546:
 	TESTQ   DI, DI
-	JZ      fresh473
+	JZ      fresh550
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 
-fresh473:
+fresh550:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 
-written470:
+written547:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows2by1464:
+rows2by1540:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -16034,10 +17817,24 @@ rows2by1464:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SHRQ   $0x01, R9
-	JZ     odd476
+	SHRQ   $0x02, R9
+	JZ     odd553
 
-loop475:
+loop552:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16053,12 +17850,14 @@ loop475:
 	VFMADD231PS  Z16, Z17, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop475
+	JNZ          loop552
 
-odd476:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store477
+odd553:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store554
+
+single555:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16066,8 +17865,10 @@ odd476:
 	VBROADCASTSS (SI)(AX*1), Z17
 	VFMADD231PS  Z16, Z17, Z2
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single555
 
-store477:
+store554:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	MOVQ      ldc+80(FP), SI
@@ -16075,14 +17876,14 @@ store477:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole478
+	JGE       whole556
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh480
+	JZ        fresh558
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16090,16 +17891,16 @@ store477:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z2, Z2
 
-fresh480:
+fresh558:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written479
+	JMP     written557
 
-whole478:
+whole556:
 	TESTQ   DI, DI
-	JZ      fresh482
+	JZ      fresh560
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16107,20 +17908,20 @@ whole478:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z2, Z2
 
-fresh482:
+fresh560:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	ADDQ    SI, BX
 
-written479:
+written557:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows3by1463:
+rows3by1539:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -16133,10 +17934,28 @@ rows3by1463:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SHRQ   $0x01, R9
-	JZ     odd485
+	SHRQ   $0x02, R9
+	JZ     odd563
 
-loop484:
+loop562:
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	ADDQ         CX, SI
+	VMOVUPS      (DI), Z16
+	ADDQ         R8, DI
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	ADDQ         CX, SI
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16156,12 +17975,14 @@ loop484:
 	VFMADD231PS  Z16, Z17, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop484
+	JNZ          loop562
 
-odd485:
-	MOVQ         k+16(FP), R9
-	TESTQ        $+1, R9
-	JZ           store486
+odd563:
+	MOVQ k+16(FP), R9
+	ANDQ $+3, R9
+	JZ   store564
+
+single565:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -16171,8 +17992,10 @@ odd485:
 	VBROADCASTSS (SI)(AX*2), Z17
 	VFMADD231PS  Z16, Z17, Z4
 	ADDQ         CX, SI
+	DECQ         R9
+	JNZ          single565
 
-store486:
+store564:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16181,14 +18004,14 @@ store486:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole487
+	JGE       whole566
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh489
+	JZ        fresh568
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16199,18 +18022,18 @@ store486:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z4, Z4
 
-fresh489:
+fresh568:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z4, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written488
+	JMP     written567
 
-whole487:
+whole566:
 	TESTQ   DI, DI
-	JZ      fresh491
+	JZ      fresh570
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16221,7 +18044,7 @@ whole487:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z4, Z4
 
-fresh491:
+fresh570:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16229,14 +18052,14 @@ fresh491:
 	VMOVUPS Z4, (BX)
 	ADDQ    SI, BX
 
-written488:
+written567:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows4by1462:
+rows4by1538:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16252,10 +18075,34 @@ rows4by1462:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SHRQ   $0x01, R10
-	JZ     odd494
+	SHRQ   $0x02, R10
+	JZ     odd573
 
-loop493:
+loop572:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16281,12 +18128,14 @@ loop493:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop493
+	JNZ          loop572
 
-odd494:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store495
+odd573:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store574
+
+single575:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16299,8 +18148,10 @@ odd494:
 	VFMADD231PS  Z16, Z17, Z6
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single575
 
-store495:
+store574:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16310,14 +18161,14 @@ store495:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole496
+	JGE       whole576
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh498
+	JZ        fresh578
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16331,7 +18182,7 @@ store495:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z6, Z6
 
-fresh498:
+fresh578:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16340,11 +18191,11 @@ fresh498:
 	ADDQ    SI, BX
 	VMOVUPS Z6, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written497
+	JMP     written577
 
-whole496:
+whole576:
 	TESTQ   DI, DI
-	JZ      fresh500
+	JZ      fresh580
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16358,7 +18209,7 @@ whole496:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z6, Z6
 
-fresh500:
+fresh580:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16368,14 +18219,14 @@ fresh500:
 	VMOVUPS Z6, (BX)
 	ADDQ    SI, BX
 
-written497:
+written577:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows5by1461:
+rows5by1537:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16393,10 +18244,38 @@ rows5by1461:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SHRQ   $0x01, R10
-	JZ     odd503
+	SHRQ   $0x02, R10
+	JZ     odd583
 
-loop502:
+loop582:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16426,12 +18305,14 @@ loop502:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop502
+	JNZ          loop582
 
-odd503:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store504
+odd583:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store584
+
+single585:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16446,8 +18327,10 @@ odd503:
 	VFMADD231PS  Z16, Z17, Z8
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single585
 
-store504:
+store584:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16458,14 +18341,14 @@ store504:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole505
+	JGE       whole586
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh507
+	JZ        fresh588
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16482,7 +18365,7 @@ store504:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z8, Z8
 
-fresh507:
+fresh588:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16493,11 +18376,11 @@ fresh507:
 	ADDQ    SI, BX
 	VMOVUPS Z8, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written506
+	JMP     written587
 
-whole505:
+whole586:
 	TESTQ   DI, DI
-	JZ      fresh509
+	JZ      fresh590
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16514,7 +18397,7 @@ whole505:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z8, Z8
 
-fresh509:
+fresh590:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16526,14 +18409,14 @@ fresh509:
 	VMOVUPS Z8, (BX)
 	ADDQ    SI, BX
 
-written506:
+written587:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows6by1460:
+rows6by1536:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -16553,10 +18436,42 @@ rows6by1460:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SHRQ   $0x01, R10
-	JZ     odd512
+	SHRQ   $0x02, R10
+	JZ     odd593
 
-loop511:
+loop592:
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	ADDQ         CX, SI
+	ADDQ         CX, DI
+	VMOVUPS      (R8), Z16
+	ADDQ         R9, R8
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (DI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	ADDQ         CX, SI
+	ADDQ         CX, DI
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16590,12 +18505,14 @@ loop511:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop511
+	JNZ          loop592
 
-odd512:
-	MOVQ         k+16(FP), R10
-	TESTQ        $+1, R10
-	JZ           store513
+odd593:
+	MOVQ k+16(FP), R10
+	ANDQ $+3, R10
+	JZ   store594
+
+single595:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -16612,8 +18529,10 @@ odd512:
 	VFMADD231PS  Z16, Z17, Z10
 	ADDQ         CX, SI
 	ADDQ         CX, DI
+	DECQ         R10
+	JNZ          single595
 
-store513:
+store594:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16625,14 +18544,14 @@ store513:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole514
+	JGE       whole596
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh516
+	JZ        fresh598
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16652,7 +18571,7 @@ store513:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z10, Z10
 
-fresh516:
+fresh598:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16665,11 +18584,11 @@ fresh516:
 	ADDQ    SI, BX
 	VMOVUPS Z10, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written515
+	JMP     written597
 
-whole514:
+whole596:
 	TESTQ   DI, DI
-	JZ      fresh518
+	JZ      fresh600
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16689,7 +18608,7 @@ whole514:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z10, Z10
 
-fresh518:
+fresh600:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16703,14 +18622,14 @@ fresh518:
 	VMOVUPS Z10, (BX)
 	ADDQ    SI, BX
 
-written515:
+written597:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows7by1459:
+rows7by1535:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -16733,10 +18652,48 @@ rows7by1459:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SHRQ   $0x01, R11
-	JZ     odd521
+	SHRQ   $0x02, R11
+	JZ     odd603
 
-loop520:
+loop602:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16776,12 +18733,14 @@ loop520:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop520
+	JNZ          loop602
 
-odd521:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store522
+odd603:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store604
+
+single605:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16801,8 +18760,10 @@ odd521:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single605
 
-store522:
+store604:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -16815,14 +18776,14 @@ store522:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole523
+	JGE       whole606
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh525
+	JZ        fresh608
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -16845,7 +18806,7 @@ store522:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z12, Z12
 
-fresh525:
+fresh608:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -16860,11 +18821,11 @@ fresh525:
 	ADDQ    SI, BX
 	VMOVUPS Z12, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written524
+	JMP     written607
 
-whole523:
+whole606:
 	TESTQ   DI, DI
-	JZ      fresh527
+	JZ      fresh610
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -16887,7 +18848,7 @@ whole523:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z12, Z12
 
-fresh527:
+fresh610:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -16903,14 +18864,14 @@ fresh527:
 	VMOVUPS Z12, (BX)
 	ADDQ    SI, BX
 
-written524:
+written607:
 	IMUL3Q $0x07, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
-	JMP    finished457
+	JNE    strip532
+	JMP    finished533
 
-rows8by1458:
+rows8by1534:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -16935,10 +18896,52 @@ rows8by1458:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SHRQ   $0x01, R11
-	JZ     odd530
+	SHRQ   $0x02, R11
+	JZ     odd613
 
-loop529:
+loop612:
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z0
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z2
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z4
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z6
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z8
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z10
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z12
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z14
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
+	VMOVUPS      (R9), Z16
+	ADDQ         R10, R9
+	VBROADCASTSS (SI), Z17
+	VFMADD231PS  Z16, Z17, Z1
+	VBROADCASTSS (SI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z3
+	VBROADCASTSS (SI)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z5
+	VBROADCASTSS (R8), Z17
+	VFMADD231PS  Z16, Z17, Z7
+	VBROADCASTSS (R8)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z9
+	VBROADCASTSS (R8)(AX*2), Z17
+	VFMADD231PS  Z16, Z17, Z11
+	VBROADCASTSS (DI), Z17
+	VFMADD231PS  Z16, Z17, Z13
+	VBROADCASTSS (DI)(AX*1), Z17
+	VFMADD231PS  Z16, Z17, Z15
+	ADDQ         CX, SI
+	ADDQ         CX, R8
+	ADDQ         CX, DI
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -16982,12 +18985,14 @@ loop529:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop529
+	JNZ          loop612
 
-odd530:
-	MOVQ         k+16(FP), R11
-	TESTQ        $+1, R11
-	JZ           store531
+odd613:
+	MOVQ k+16(FP), R11
+	ANDQ $+3, R11
+	JZ   store614
+
+single615:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -17009,8 +19014,10 @@ odd530:
 	ADDQ         CX, SI
 	ADDQ         CX, R8
 	ADDQ         CX, DI
+	DECQ         R11
+	JNZ          single615
 
-store531:
+store614:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -17024,14 +19031,14 @@ store531:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole532
+	JGE       whole616
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh534
+	JZ        fresh618
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -17057,7 +19064,7 @@ store531:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z14, Z14
 
-fresh534:
+fresh618:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -17074,11 +19081,11 @@ fresh534:
 	ADDQ    SI, BX
 	VMOVUPS Z14, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written533
+	JMP     written617
 
-whole532:
+whole616:
 	TESTQ   DI, DI
-	JZ      fresh536
+	JZ      fresh620
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -17104,7 +19111,7 @@ whole532:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z14, Z14
 
-fresh536:
+fresh620:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -17122,22 +19129,22 @@ fresh536:
 	VMOVUPS Z14, (BX)
 	ADDQ    SI, BX
 
-written533:
+written617:
 	IMUL3Q $0x08, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip456
+	JNE    strip532
 
-finished457:
+finished533:
 	MOVQ 8(SP), DX
 	ADDQ $0x40, DX
 	MOVQ DX, 8(SP)
 	ADDQ $0x40, 16(SP)
 	SUBQ $0x10, (SP)
 	MOVQ (SP), DX
-	JMP  narrow404
+	JMP  narrow472
 
-done405:
+done473:
 	VZEROUPPER
 	RET
 
@@ -17149,7 +19156,7 @@ TEXT ·transposeRowsAVX512(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows538:
+rows622:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -17193,7 +19200,7 @@ rows538:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks539:
+blocks623:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -17238,22 +19245,22 @@ blocks539:
 	ADDQ        $+1024, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last540
+	JLE         last624
 	CMPQ        R15, $0x08
-	JGE         blocks539
+	JGE         blocks623
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x80, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks539
+	JMP         blocks623
 
-last540:
+last624:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows538
+	JG   rows622
 	VZEROUPPER
 	RET
 
@@ -17269,10 +19276,10 @@ TEXT ·attentionSoftmaxAVX512(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Z0
 	TESTQ        CX, CX
-	JNZ          biased542
+	JNZ          biased626
 	MOVQ         rows+0(FP), CX
 
-row543:
+row627:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -17280,13 +19287,13 @@ row543:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some544
+	JGT     some628
 	XORQ    DI, DI
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next546
+	JMP     next630
 
-some544:
+some628:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R8, R8
@@ -17295,9 +19302,9 @@ some544:
 	MOVQ    R10, R9
 	ANDQ    $-128, R9
 	CMPQ    R8, R9
-	JGE     done548
+	JGE     done632
 
-loop547:
+loop631:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
@@ -17306,25 +19313,25 @@ loop547:
 	VMAXPS  Z7, Z6, Z6
 	ADDQ    $+128, R8
 	CMPQ    R8, R9
-	JLT     loop547
+	JLT     loop631
 
-done548:
+done632:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done550
+	JGE  done634
 
-loop549:
+loop633:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop549
+	JLT     loop633
 
-done550:
+done634:
 	SUBQ      R8, R10
-	JZ        done551
+	JZ        done635
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -17333,7 +19340,7 @@ done550:
 	VMULPS    Z7, Z0, Z7
 	VMAXPS    Z7, Z1, K1, Z1
 
-done551:
+done635:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -17348,11 +19355,11 @@ done551:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R8
 	TESTQ         R8, R8
-	JZ            again552
+	JZ            again636
 	VPXORD        Z4, Z4, Z4
-	JMP           have553
+	JMP           have637
 
-again552:
+again636:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -17377,7 +19384,7 @@ again552:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have553:
+have637:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -17385,9 +19392,9 @@ have553:
 	MOVQ   R10, R9
 	ANDQ   $-128, R9
 	CMPQ   R8, R9
-	JGE    done555
+	JGE    done639
 
-loop554:
+loop638:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -17434,15 +19441,15 @@ loop554:
 	VMOVUPS      Z6, 64(AX)(R8*1)
 	ADDQ         $+128, R8
 	CMPQ         R8, R9
-	JLT          loop554
+	JLT          loop638
 
-done555:
+done639:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done557
+	JGE  done641
 
-loop556:
+loop640:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+128(SB), Z6, Z7
@@ -17467,11 +19474,11 @@ loop556:
 	VMOVUPS      Z6, (AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop556
+	JLT          loop640
 
-done557:
+done641:
 	SUBQ         R8, R10
-	JZ           done558
+	JZ           done642
 	SHRQ         $0x02, R10
 	MOVQ         $-1, R9
 	BZHIQ        R10, R9, R9
@@ -17500,7 +19507,7 @@ done557:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R8*1)
 
-done558:
+done642:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -17513,20 +19520,20 @@ done558:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next546:
+next630:
 	MOVQ   n+8(FP), R8
 	LEAQ   15(DI), DI
 	ANDQ   $-16, DI
 	VPXORD Z5, Z5, Z5
 
-clear559:
+clear643:
 	CMPQ    DI, R8
-	JGE     cleared560
+	JGE     cleared644
 	VMOVUPS Z5, (AX)(DI*4)
 	ADDQ    $0x10, DI
-	JMP     clear559
+	JMP     clear643
 
-cleared560:
+cleared644:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -17534,14 +19541,14 @@ cleared560:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row543
+	JNZ  row627
 	VZEROUPPER
 	RET
 
-biased542:
+biased626:
 	MOVQ rows+0(FP), DI
 
-row561:
+row645:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -17549,13 +19556,13 @@ row561:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some562
+	JGT     some646
 	XORQ    R8, R8
 	VMOVUPS constantsAVX512<>+704(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next564
+	JMP     next648
 
-some562:
+some646:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R9, R9
@@ -17564,9 +19571,9 @@ some562:
 	MOVQ    R11, R10
 	ANDQ    $-128, R10
 	CMPQ    R9, R10
-	JGE     done566
+	JGE     done650
 
-loop565:
+loop649:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
@@ -17577,26 +19584,26 @@ loop565:
 	VMAXPS      Z7, Z6, Z6
 	ADDQ        $+128, R9
 	CMPQ        R9, R10
-	JLT         loop565
+	JLT         loop649
 
-done566:
+done650:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done568
+	JGE  done652
 
-loop567:
+loop651:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, Z1
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop567
+	JLT         loop651
 
-done568:
+done652:
 	SUBQ        R9, R11
-	JZ          done569
+	JZ          done653
 	SHRQ        $0x02, R11
 	MOVQ        $-1, R10
 	BZHIQ       R11, R10, R10
@@ -17606,7 +19613,7 @@ done568:
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, K1, Z1
 
-done569:
+done653:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -17621,11 +19628,11 @@ done569:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R9
 	TESTQ         R9, R9
-	JZ            again570
+	JZ            again654
 	VPXORD        Z4, Z4, Z4
-	JMP           have571
+	JMP           have655
 
-again570:
+again654:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -17650,7 +19657,7 @@ again570:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have571:
+have655:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -17658,9 +19665,9 @@ have571:
 	MOVQ   R11, R10
 	ANDQ   $-128, R10
 	CMPQ   R9, R10
-	JGE    done573
+	JGE    done657
 
-loop572:
+loop656:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -17711,15 +19718,15 @@ loop572:
 	VMOVUPS      Z6, 64(AX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
-	JLT          loop572
+	JLT          loop656
 
-done573:
+done657:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done575
+	JGE  done659
 
-loop574:
+loop658:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -17746,11 +19753,11 @@ loop574:
 	VMOVUPS      Z6, (AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop574
+	JLT          loop658
 
-done575:
+done659:
 	SUBQ         R9, R11
-	JZ           done576
+	JZ           done660
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -17781,7 +19788,7 @@ done575:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R9*1)
 
-done576:
+done660:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -17794,20 +19801,20 @@ done576:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next564:
+next648:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(R8), R8
 	ANDQ   $-16, R8
 	VPXORD Z5, Z5, Z5
 
-clear577:
+clear661:
 	CMPQ    R8, R9
-	JGE     cleared578
+	JGE     cleared662
 	VMOVUPS Z5, (AX)(R8*4)
 	ADDQ    $0x10, R8
-	JMP     clear577
+	JMP     clear661
 
-cleared578:
+cleared662:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -17818,7 +19825,7 @@ cleared578:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row561
+	JNZ  row645
 	VZEROUPPER
 	RET
 
@@ -17836,12 +19843,12 @@ TEXT ·attentionGradAVX512(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Z0
 	TESTQ        BX, BX
-	JNZ          learned580
+	JNZ          learned664
 	TESTQ        DX, DX
-	JNZ          biased579
+	JNZ          biased663
 	MOVQ         rows+0(FP), DX
 
-row581:
+row665:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -17849,11 +19856,11 @@ row581:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some582
+	JGT     some666
 	XORQ    BX, BX
-	JMP     none583
+	JMP     none667
 
-some582:
+some666:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -17863,9 +19870,9 @@ some582:
 	MOVQ         R11, R10
 	ANDQ         $-64, R10
 	CMPQ         R9, R10
-	JGE          done585
+	JGE          done669
 
-loop584:
+loop668:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+128(SB), Z4, Z5
@@ -17895,11 +19902,11 @@ loop584:
 	VMOVUPS      Z4, (CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop584
+	JLT          loop668
 
-done585:
+done669:
 	SUBQ         R9, R11
-	JZ           done586
+	JZ           done670
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -17933,22 +19940,22 @@ done585:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R9*1)
 
-done586:
-none583:
+done670:
+none667:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(BX), BX
 	ANDQ   $-16, BX
 	VPXORD Z8, Z8, Z8
 
-clear587:
+clear671:
 	CMPQ    BX, R9
-	JGE     cleared588
+	JGE     cleared672
 	VMOVUPS Z8, (AX)(BX*4)
 	VMOVUPS Z8, (CX)(BX*4)
 	ADDQ    $0x10, BX
-	JMP     clear587
+	JMP     clear671
 
-cleared588:
+cleared672:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -17959,14 +19966,14 @@ cleared588:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row581
+	JNZ  row665
 	VZEROUPPER
 	RET
 
-biased579:
+biased663:
 	MOVQ rows+0(FP), BX
 
-row589:
+row673:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -17974,11 +19981,11 @@ row589:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some590
+	JGT     some674
 	XORQ    R9, R9
-	JMP     none591
+	JMP     none675
 
-some590:
+some674:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -17988,9 +19995,9 @@ some590:
 	MOVQ         R12, R11
 	ANDQ         $-64, R11
 	CMPQ         R10, R11
-	JGE          done593
+	JGE          done677
 
-loop592:
+loop676:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -18022,11 +20029,11 @@ loop592:
 	VMOVUPS      Z4, (CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop592
+	JLT          loop676
 
-done593:
+done677:
 	SUBQ         R10, R12
-	JZ           done594
+	JZ           done678
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -18062,22 +20069,22 @@ done593:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R10*1)
 
-done594:
-none591:
+done678:
+none675:
 	MOVQ   n+8(FP), R10
 	LEAQ   15(R9), R9
 	ANDQ   $-16, R9
 	VPXORD Z6, Z6, Z6
 
-clear595:
+clear679:
 	CMPQ    R9, R10
-	JGE     cleared596
+	JGE     cleared680
 	VMOVUPS Z6, (AX)(R9*4)
 	VMOVUPS Z6, (CX)(R9*4)
 	ADDQ    $0x10, R9
-	JMP     clear595
+	JMP     clear679
 
-cleared596:
+cleared680:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -18091,14 +20098,14 @@ cleared596:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row589
+	JNZ  row673
 	VZEROUPPER
 	RET
 
-learned580:
+learned664:
 	MOVQ rows+0(FP), R9
 
-row597:
+row681:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -18106,11 +20113,11 @@ row597:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some598
+	JGT     some682
 	XORQ    R10, R10
-	JMP     none599
+	JMP     none683
 
-some598:
+some682:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -18120,9 +20127,9 @@ some598:
 	MOVQ         R13, R12
 	ANDQ         $-64, R12
 	CMPQ         R11, R12
-	JGE          done601
+	JGE          done685
 
-loop600:
+loop684:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -18157,11 +20164,11 @@ loop600:
 	VMOVUPS      Z4, (CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop600
+	JLT          loop684
 
-done601:
+done685:
 	SUBQ         R11, R13
-	JZ           done602
+	JZ           done686
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -18200,22 +20207,22 @@ done601:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R11*1)
 
-done602:
-none599:
+done686:
+none683:
 	MOVQ   n+8(FP), R11
 	LEAQ   15(R10), R10
 	ANDQ   $-16, R10
 	VPXORD Z6, Z6, Z6
 
-clear603:
+clear687:
 	CMPQ    R10, R11
-	JGE     cleared604
+	JGE     cleared688
 	VMOVUPS Z6, (AX)(R10*4)
 	VMOVUPS Z6, (CX)(R10*4)
 	ADDQ    $0x10, R10
-	JMP     clear603
+	JMP     clear687
 
-cleared604:
+cleared688:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -18232,7 +20239,7 @@ cleared604:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row597
+	JNZ  row681
 	VZEROUPPER
 	RET
 
@@ -18245,7 +20252,7 @@ TEXT ·rowDotsAVX512(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row605:
+row689:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   DI, DI
@@ -18254,9 +20261,9 @@ row605:
 	MOVQ   R9, R8
 	ANDQ   $-128, R8
 	CMPQ   DI, R8
-	JGE    done607
+	JGE    done691
 
-loop606:
+loop690:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
@@ -18265,25 +20272,25 @@ loop606:
 	VFMADD231PS Z3, Z2, Z1
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop606
+	JLT         loop690
 
-done607:
+done691:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done609
+	JGE  done693
 
-loop608:
+loop692:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop608
+	JLT         loop692
 
-done609:
+done693:
 	SUBQ        DI, R9
-	JZ          done610
+	JZ          done694
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -18292,7 +20299,7 @@ done609:
 	VMOVUPS.Z   (DX)(DI*1), K1, Z3
 	VFMADD231PS Z3, Z2, Z0
 
-done610:
+done694:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y2
@@ -18311,7 +20318,7 @@ done610:
 	ADDQ          DI, DX
 	ADDQ          $0x04, BX
 	DECQ          SI
-	JNZ           row605
+	JNZ           row689
 	VZEROUPPER
 	RET
 
@@ -18323,7 +20330,7 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row611:
+row695:
 	VBROADCASTSS (DX), Z0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -18331,9 +20338,9 @@ row611:
 	MOVQ         R8, DI
 	ANDQ         $-128, DI
 	CMPQ         SI, DI
-	JGE          done613
+	JGE          done697
 
-loop612:
+loop696:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
@@ -18342,25 +20349,25 @@ loop612:
 	VMOVUPS Z1, 64(CX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, DI
-	JLT     loop612
+	JLT     loop696
 
-done613:
+done697:
 	MOVQ R8, DI
 	ANDQ $-64, DI
 	CMPQ SI, DI
-	JGE  done615
+	JGE  done699
 
-loop614:
+loop698:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop614
+	JLT     loop698
 
-done615:
+done699:
 	SUBQ      SI, R8
-	JZ        done616
+	JZ        done700
 	SHRQ      $0x02, R8
 	MOVQ      $-1, DI
 	BZHIQ     R8, DI, DI
@@ -18369,13 +20376,13 @@ done615:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(SI*1)
 
-done616:
+done700:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row611
+	JNZ  row695
 	VZEROUPPER
 	RET
 
@@ -18410,7 +20417,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop617:
+loop701:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -18460,6 +20467,6 @@ loop617:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop617
+	JNZ         loop701
 	VZEROUPPER
 	RET

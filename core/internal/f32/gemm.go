@@ -4,11 +4,11 @@ import "fmt"
 
 // Epilogue is what happens to acc = op(A)·op(B) (plus C, when accumulating)
 // before it is stored in C, while the tile is still in cache. At most one of
-// Pre, GeluGrad and Residual may be set; matrices are dense, [M, N].
+// Slope, Times and Residual may be set; matrices are dense, [M, N].
 type Epilogue struct {
-	Bias     []float32 // [N]: acc += Bias
-	Pre      []float32 // [M,N]: Pre = acc + Bias, C = gelu(Pre)
-	GeluGrad []float32 // [M,N]: C = acc * gelu'(GeluGrad)
+	Bias  []float32 // [N]: acc += Bias
+	Slope []float32 // [M,N], written: C = gelu(acc + Bias), Slope = gelu'(acc + Bias)
+	Times []float32 // [M,N]: C = acc * Times
 
 	Gamma    []float32 // [N] layer scale: C = RowScale*Gamma*(acc+Bias) + Residual
 	RowScale []float32 // [M/RowsPer], one factor per RowsPer rows (drop path)
@@ -22,7 +22,7 @@ const (
 	epilogueNone epilogueKind = iota
 	epilogueBias
 	epilogueGelu
-	epilogueGeluGrad
+	epilogueTimes
 	epilogueResidual
 )
 
@@ -35,24 +35,24 @@ func (ep *Epilogue) kind(m, n int) epilogueKind {
 	}
 	affine := ep.Gamma != nil || ep.RowScale != nil || ep.Residual != nil
 	set := 0
-	for _, b := range []bool{ep.Pre != nil, ep.GeluGrad != nil, affine} {
+	for _, b := range []bool{ep.Slope != nil, ep.Times != nil, affine} {
 		if b {
 			set++
 		}
 	}
 	if set > 1 {
-		panic("f32.Gemm: Epilogue combines more than one of Pre, GeluGrad and Gamma/RowScale/Residual")
+		panic("f32.Gemm: Epilogue combines more than one of Slope, Times and Gamma/RowScale/Residual")
 	}
 	switch {
-	case ep.Pre != nil:
-		need("Gemm: Epilogue.Pre", len(ep.Pre), m*n)
+	case ep.Slope != nil:
+		need("Gemm: Epilogue.Slope", len(ep.Slope), m*n)
 		return epilogueGelu
-	case ep.GeluGrad != nil:
+	case ep.Times != nil:
 		if ep.Bias != nil {
-			panic("f32.Gemm: Epilogue combines GeluGrad with Bias")
+			panic("f32.Gemm: Epilogue combines Times with Bias")
 		}
-		need("Gemm: Epilogue.GeluGrad", len(ep.GeluGrad), m*n)
-		return epilogueGeluGrad
+		need("Gemm: Epilogue.Times", len(ep.Times), m*n)
+		return epilogueTimes
 	case affine:
 		if ep.Gamma != nil {
 			need("Gemm: Epilogue.Gamma", len(ep.Gamma), n)
@@ -198,11 +198,21 @@ func (j *gemmJob) run(w *worker, i int) {
 	j.compute(w, stripsM*cm/j.chunksM, stripsM*(cm+1)/j.chunksM, stripsN*cn/j.chunksN, stripsN*(cn+1)/j.chunksN)
 }
 
+// runStrips is the most tiles below each other that one call computes: few enough
+// to be still in the first cache for the epilogue, and to read no more than a
+// panel ahead (a tile does a cache line every four products).
+const runStrips = 4
+
 // compute does the strips [i0,i1)×[j0,j1) of C.
 func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	t := g.t
 	mr, nr := t.mr, t.nr
 	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA, inColumns: t.columnsA}[g.layout]
+	run := [...]runFunc{inRows: t.runRows, inPanels: t.runPacked, inColumns: t.runColumns}[g.layout]
+	between := g.lda
+	if g.layout == inPanels {
+		between = g.k * mr
+	}
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
@@ -228,27 +238,37 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 		for js := j0; js < j1; js++ {
 			n := min(nr, g.n-js*nr)
 			panel := g.b
-			next := g.b
+			following := g.b
 			if g.k > 0 {
 				panel = offset(g.b, js*g.k*nr+pc*nr)
-				following := js + 1
-				if following == j1 {
-					following = j0
+				after := js + 1
+				if after == j1 {
+					after = j0
 				}
-				next = offset(g.b, following*g.k*nr+pc*nr)
+				following = offset(g.b, after*g.k*nr+pc*nr)
 			}
-			// The panel after this one is read ahead piece by piece.
-			step := min((k*nr/(i1-i0)+15)&^15, k/4*16)
-			for is := i0; is < i1; is++ {
+			for is, strips := i0, 0; is < i1; is += strips {
 				m := min(mr, g.m-is*mr)
+				strips = 1
 				out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
 				dst, ld := out, ldsum
 				acc := accumulate
 				viaTile := n < nr || inPlace && blocks == 1
 				if viaTile {
 					dst, ld, acc = tile, nr, false
+				} else if m == mr && k > 0 {
+					strips = min(runStrips, min(i1, g.m/mr)-is)
+					m = strips * mr
+				}
+				if last {
+					g.ahead(is*mr, js*nr, m)
 				}
 				if k > 0 {
+					// One tile after the other asks for its part of the panel after this.
+					next, part := panel, k/4*16
+					if (is-i0+strips)*part <= k*nr {
+						next = offset(following, (is-i0)*part)
+					}
 					at := 0
 					switch g.layout {
 					case inRows:
@@ -258,9 +278,10 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 					case inColumns:
 						at = pc*g.lda + is*mr
 					}
-					tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
-					if k*nr > step*(is-i0+2) {
-						next = offset(next, step)
+					if strips > 1 {
+						run(strips, k, offset(g.a, at), between, panel, dst, ld, btoi(acc), next)
+					} else {
+						tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
 					}
 				} else if !acc {
 					for r := range m {
@@ -285,6 +306,20 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	}
 }
 
+// ahead asks for what the epilogue of the tile at (row, col) will read, so that it arrives while the products are summed.
+func (g *product) ahead(row, col, m int) {
+	var x []float32
+	switch g.kind {
+	case epilogueTimes:
+		x = g.ep.Times
+	case epilogueResidual:
+		x = g.ep.Residual
+	}
+	if x != nil {
+		g.t.tilePrefetch(m, &x[row*g.n+col], g.n)
+	}
+}
+
 // finish applies the epilogue to the tile of C at (row, col).
 func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int) {
 	t, ep := g.t, &g.ep
@@ -297,9 +332,9 @@ func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int)
 	case epilogueBias:
 		t.tileBias(m, n, acc, ldacc, c, g.ldc, bias)
 	case epilogueGelu:
-		t.tileGelu(m, n, acc, ldacc, c, g.ldc, bias, &ep.Pre[row*g.n+col], g.n)
-	case epilogueGeluGrad:
-		t.tileGeluGrad(m, n, acc, ldacc, c, g.ldc, &ep.GeluGrad[row*g.n+col], g.n)
+		t.tileGelu(m, n, acc, ldacc, c, g.ldc, bias, &ep.Slope[row*g.n+col], g.n)
+	case epilogueTimes:
+		t.tileTimes(m, n, acc, ldacc, c, g.ldc, &ep.Times[row*g.n+col], g.n)
 	case epilogueResidual:
 		gamma := &ones[0]
 		if ep.Gamma != nil {

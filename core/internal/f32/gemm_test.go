@@ -2,6 +2,7 @@ package f32
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -160,7 +161,7 @@ func TestGemmEpilogue(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	type shape struct{ m, n, k int }
 	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {6, 40, 0}}
-	names := []string{"bias", "gelu", "gelu without bias", "gelu gradient", "residual", "residual in place", "drop path in place", "layer scale alone"}
+	names := []string{"bias", "gelu", "gelu without bias", "times a matrix", "residual", "residual in place", "drop path in place", "layer scale alone"}
 	eachLevel(t, func(t *testing.T) {
 		for _, s := range some(shapes) {
 			for kind, name := range names {
@@ -177,7 +178,7 @@ func TestGemmEpilogue(t *testing.T) {
 						drop := newGuarded("drop", ceilDiv(s.m, per)).random(r, 1)
 						want := c.reference(o)
 						var ep Epilogue
-						var pre []float64
+						var slope []float64
 						for i := range want {
 							row, col := i/s.n, i%s.n
 							b := float64(bias.x[col])
@@ -190,12 +191,12 @@ func TestGemmEpilogue(t *testing.T) {
 									ep.Bias = bias.x
 									want[i] += b
 								}
-								ep.Pre = other.x
-								pre = append(pre, want[i])
+								ep.Slope = other.x
+								slope = append(slope, geluSlope(want[i]))
 								want[i] = geluTrue(want[i])
 							case 3:
-								ep.GeluGrad = other.x
-								want[i] *= geluSlope(float64(otherBefore[i]))
+								ep.Times = other.x
+								want[i] *= float64(otherBefore[i])
 							case 4:
 								ep.Bias, ep.Gamma, ep.Residual = bias.x, gamma.x, other.x
 								want[i] = float64(otherBefore[i]) + float64(gamma.x[col])*(want[i]+b)
@@ -217,8 +218,8 @@ func TestGemmEpilogue(t *testing.T) {
 						}
 						label := fmt.Sprintf("%s %v accumulate=%v", name, s, accumulate)
 						near(t, label, o.c.x, want, 3e-6, 1)
-						if pre != nil {
-							near(t, label+" pre-activation", other.x, pre, 3e-6, 1)
+						if slope != nil {
+							near(t, label+" slope", other.x, slope, 2e-5, 1)
 						}
 						if first == nil {
 							first = append(first, o.c.x...)
@@ -226,6 +227,36 @@ func TestGemmEpilogue(t *testing.T) {
 						sameBits(t, label, o.c.x, first)
 					}
 				}
+			}
+		}
+	})
+}
+
+// TestGemmSlopeAlignment: an aligned slope takes another way to memory and has
+// the same bits.
+func TestGemmSlopeAlignment(t *testing.T) {
+	p := newPool(t, 3)
+	const m, n, k = 41, 128, 19
+	eachLevel(t, func(t *testing.T) {
+		r := newRand(1)
+		a, b := newGuarded("a", m*k).random(r, 1), newGuarded("b", n*k).random(r, 1)
+		var first [2][]float32
+		for shift := range 3 {
+			y, buf := Alloc(m*n), Alloc(m*n+shift)
+			slope := buf[shift:]
+			for i := range slope {
+				slope[i] = float32(math.NaN())
+			}
+			Gemm(p, false, true, m, n, k, a.x, k, b.x, k, y, n, false, &Epilogue{Slope: slope})
+			if shift == 0 {
+				first = [2][]float32{y, slope}
+			}
+			sameBits(t, "y", y, first[0])
+			sameBits(t, "slope", slope, first[1])
+		}
+		for i, v := range first[1] {
+			if v != v {
+				t.Fatalf("slope[%d] was not written", i)
 			}
 		}
 	})
@@ -273,7 +304,7 @@ func TestGemmRefusesWrongShapes(t *testing.T) {
 			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Bias: x[:3]})
 		},
 		"two epilogues": func() {
-			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Pre: x, Residual: x})
+			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Slope: x, Residual: x})
 		},
 		"packed of two sizes": func() {
 			var b Packed

@@ -11,8 +11,9 @@ var genericTable = table{
 	mr:    genericMR, nr: genericNR, kc: 512, mc: 64,
 	rowsA: genericTiles(inRows), packedA: genericTiles(inPanels), columnsA: genericTiles(inColumns),
 	packCopy: genericPackCopy, packTranspose: genericPackTranspose,
+	runRows: genericRun(inRows), runPacked: genericRun(inPanels), runColumns: genericRun(inColumns),
 	tileAdd: genericTileAdd, tileBias: genericTileBias, tileGelu: genericTileGelu,
-	tileGeluGrad: genericTileGeluGrad, tileResidual: genericTileResidual,
+	tileTimes: genericTileTimes, tilePrefetch: func(int, *float32, int) {}, tileResidual: genericTileResidual,
 
 	add: genericAdd, sub: genericSub, mul: genericMul, mulAdd: genericMulAdd,
 	axpy: genericAxpy, scale: genericScale, lerp: genericLerp,
@@ -98,10 +99,12 @@ func genericGelu(y, x []float32) {
 
 func genericGeluGrad(dx, x, dy []float32) {
 	for i, v := range x {
-		v := float64(v)
-		slope := 0.5*math.Erfc(-v*math.Sqrt2/2) + float64(v*math.Exp(-0.5*v*v)/math.Sqrt(2*math.Pi))
-		dx[i] = dy[i] * float32(slope)
+		dx[i] = dy[i] * genericGeluSlope(float64(v))
 	}
+}
+
+func genericGeluSlope(v float64) float32 {
+	return float32(0.5*math.Erfc(-v*math.Sqrt2/2) + float64(v*math.Exp(-0.5*v*v)/math.Sqrt(2*math.Pi)))
 }
 
 const quickGeluSlope = 1.702

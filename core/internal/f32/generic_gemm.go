@@ -53,6 +53,23 @@ func genericTiles(layout operandLayout) []tileFunc {
 	return tiles
 }
 
+// genericRun returns the tile function of whole tiles below each other.
+func genericRun(layout operandLayout) runFunc {
+	tile := genericTiles(layout)[genericMR]
+	return func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32) {
+		step := genericMR
+		switch layout {
+		case inRows:
+			step *= lda
+		case inPanels:
+			step = lda
+		}
+		for s := range strips {
+			tile(k, offset(a, s*step), lda, b, offset(c, s*genericMR*ldc), ldc, accumulate, next)
+		}
+	}
+}
+
 func genericPackCopy(k, width, n int, src *float32, ld int, dst *float32) {
 	for l := range k {
 		d := unsafe.Slice(offset(dst, l*width), width)
@@ -87,17 +104,20 @@ func genericTileBias(rows, n int, acc *float32, ldacc int, c *float32, ldc int, 
 	}
 }
 
-func genericTileGelu(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, pre *float32, ldpre int) {
+func genericTileGelu(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, slope *float32, ldslope int) {
 	for r := range rows {
-		p := unsafe.Slice(offset(pre, r*ldpre), n)
-		genericAdd(p, unsafe.Slice(offset(acc, r*ldacc), n), unsafe.Slice(bias, n))
-		genericGelu(unsafe.Slice(offset(c, r*ldc), n), p)
+		y, dy := unsafe.Slice(offset(c, r*ldc), n), unsafe.Slice(offset(slope, r*ldslope), n)
+		genericAdd(y, unsafe.Slice(offset(acc, r*ldacc), n), unsafe.Slice(bias, n))
+		for i, v := range y {
+			dy[i] = genericGeluSlope(float64(v))
+		}
+		genericGelu(y, y)
 	}
 }
 
-func genericTileGeluGrad(rows, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int) {
+func genericTileTimes(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int) {
 	for r := range rows {
-		genericGeluGrad(unsafe.Slice(offset(c, r*ldc), n), unsafe.Slice(offset(pre, r*ldpre), n), unsafe.Slice(offset(acc, r*ldacc), n))
+		genericMul(unsafe.Slice(offset(c, r*ldc), n), unsafe.Slice(offset(acc, r*ldacc), n), unsafe.Slice(offset(factor, r*ldfactor), n))
 	}
 }
 

@@ -33,7 +33,8 @@ var tableAVX2 = table{
 	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
 		packTransposed(k, width, n, src, ld, dst, transpose8xAVX2)
 	},
-	tileAdd: tileAddAVX2, tileBias: tileBiasAVX2, tileGelu: tileGeluAVX2, tileGeluGrad: tileGeluGradAVX2, tileResidual: tileResidualAVX2,
+	runRows: runRowsAVX2, runPacked: runPackedAVX2, runColumns: runColumnsAVX2,
+	tilePrefetch: tilePrefetchAVX2, tileAdd: tileAddAVX2, tileBias: tileBiasAVX2, tileGelu: tileGeluAVX2, tileTimes: tileTimesAVX2, tileResidual: tileResidualAVX2,
 	add: addAVX2, sub: subAVX2, mul: mulAVX2, mulAdd: mulAddAVX2, axpy: axpyAVX2, scale: scaleAVX2, lerp: lerpAVX2, relu: reluAVX2, reluGrad: reluGradAVX2, gelu: geluAVX2, geluGrad: geluGradAVX2, quickGelu: quickGeluAVX2, quickGeluGrad: quickGeluGradAVX2, adamW: adamWAVX2, momentum: momentumAVX2,
 	sum: sumAVX2, dot: dotAVX2, dot32: dot32AVX2, max: maxAVX2, finite: finiteAVX2, addRows: addRowsAVX2, addRowsMul: addRowsMulAVX2,
 	expSum: expSumAVX2, expSumOnly: expSumOnlyAVX2, softmaxGrad: softmaxGradAVX2, norm: normAVX2, normGrad: normGradAVX2, normGradGain: normGradGainAVX2,
@@ -58,7 +59,8 @@ var tableAVX512 = table{
 	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
 		packTransposed(k, width, n, src, ld, dst, transpose8xAVX512)
 	},
-	tileAdd: tileAddAVX512, tileBias: tileBiasAVX512, tileGelu: tileGeluAVX512, tileGeluGrad: tileGeluGradAVX512, tileResidual: tileResidualAVX512,
+	runRows: runRowsAVX512, runPacked: runPackedAVX512, runColumns: runColumnsAVX512,
+	tilePrefetch: tilePrefetchAVX512, tileAdd: tileAddAVX512, tileBias: tileBiasAVX512, tileGelu: tileGeluAVX512, tileTimes: tileTimesAVX512, tileResidual: tileResidualAVX512,
 	add: addAVX512, sub: subAVX512, mul: mulAVX512, mulAdd: mulAddAVX512, axpy: axpyAVX512, scale: scaleAVX512, lerp: lerpAVX512, relu: reluAVX512, reluGrad: reluGradAVX512, gelu: geluAVX512, geluGrad: geluGradAVX512, quickGelu: quickGeluAVX512, quickGeluGrad: quickGeluGradAVX512, adamW: adamWAVX512, momentum: momentumAVX512,
 	sum: sumAVX512, dot: dotAVX512, dot32: dot32AVX512, max: maxAVX512, finite: finiteAVX512, addRows: addRowsAVX512, addRowsMul: addRowsMulAVX512,
 	expSum: expSumAVX512, expSumOnly: expSumOnlyAVX512, softmaxGrad: softmaxGradAVX512, norm: normAVX512, normGrad: normGradAVX512, normGradGain: normGradGainAVX512,

@@ -55,7 +55,7 @@ type worker struct {
 	sleeping atomic.Uint32
 	arena    []float32
 	tile     []float32 // one tile at the right edge of C
-	rowScale [16]float32
+	rowScale [64]float32
 }
 
 type failure struct {

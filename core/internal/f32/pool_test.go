@@ -133,7 +133,7 @@ func TestPoolCloseEndsEveryGoroutine(t *testing.T) {
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	p := newPool(t, 2)
 	const rows, n = 100, 192
-	x, w, y, stats := Alloc(rows*3*n), Alloc(3*n*n), Alloc(rows*3*n), Alloc(rows*4)
+	x, w, y, stats := Alloc(rows*3*n), Alloc(3*n*n), Alloc(rows*3*n), Alloc(rows*6)
 	var packed Packed
 	ep := Epilogue{Bias: w[:n], Residual: x[:rows*n]}
 	for name, f := range map[string]func(){

@@ -15,14 +15,18 @@ type table struct {
 	// Tiles by number of rows, 1..mr: A read in place, from panels, or in place
 	// from the storage of its transpose.
 	rowsA, packedA, columnsA []tileFunc
-	packCopy                 func(k, width, n int, src *float32, ld int, dst *float32)
-	packTranspose            func(k, width, n int, src *float32, ld int, dst *float32)
+	// The same for several whole tiles below each other.
+	runRows, runPacked, runColumns runFunc
+	packCopy                       func(k, width, n int, src *float32, ld int, dst *float32)
+	packTranspose                  func(k, width, n int, src *float32, ld int, dst *float32)
 
+	// Reading ahead of rows×nr values that an epilogue is about to use.
+	tilePrefetch func(rows int, p *float32, ld int)
 	// Epilogues of a tile of rows×n: source acc, destination c.
 	tileAdd      func(rows, n int, acc *float32, ldacc int, c *float32, ldc int) // c += acc
 	tileBias     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
-	tileGelu     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, pre *float32, ldpre int)
-	tileGeluGrad func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)
+	tileGelu     func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, slope *float32, ldslope int)
+	tileTimes    func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 	tileResidual func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, gamma, rowScale, residual *float32, ldres int)
 
 	// Elementwise.
@@ -71,3 +75,7 @@ type table struct {
 // ignored. next is
 // read ahead into cache and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
+
+// runFunc is a tileFunc for strips whole tiles, each mr rows below the one
+// before. With runPacked, lda is the distance between their panels.
+type runFunc func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)

@@ -240,7 +240,7 @@ func (d *Decoder) readHuffman(b []byte) error {
 		}
 		class, id := b[0]>>4, b[0]&15
 		if class > 1 || id > 3 {
-			return fmt.Errorf("Huffman table %d of class %d", id, class)
+			return fmt.Errorf("there is no Huffman table %d of class %d", id, class)
 		}
 		n := 0
 		for _, k := range b[1:17] {

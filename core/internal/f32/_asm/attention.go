@@ -183,18 +183,24 @@ func genStrip(rows, nv int, acc []vec, left, bAt Mem, rowA, colA, as, cs Registe
 		}
 	}
 	loop, odd, store := label("loop"), label("odd"), label("store")
-	SHRQ(Imm(1), rounds)
+	const unroll = 4
+	SHRQ(Imm(2), rounds)
 	JZ(LabelRef(odd))
 	Label(loop)
-	step(0)
-	step(2 - nv)
+	for range unroll / 2 {
+		step(0)
+		step(2 - nv)
+	}
 	DECQ(rounds)
 	JNZ(LabelRef(loop))
 	Label(odd)
-	k := arg("k")
-	TESTQ(I32(1), k)
+	k, single := arg("k"), label("single")
+	ANDQ(I32(unroll-1), k)
 	JZ(LabelRef(store))
+	Label(single)
 	step(0)
+	DECQ(k)
+	JNZ(LabelRef(single))
 	Label(store)
 	if nv == 1 {
 		for i := range rows {

@@ -52,23 +52,43 @@ func genEpilogues(nv int) {
 		a.store(add(a.load(acc.p), a.load(bias)), c.p)
 	})
 
-	function("tileGelu", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, pre *float32, ldpre int)",
-		"is pre = acc + bias, c = gelu(pre).")
+	function("tileGelu", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, slope *float32, ldslope int)",
+		"is c = gelu(acc + bias), slope = gelu'(acc + bias).")
 	acc, c = argMatrix("acc"), argMatrix("c")
 	bias = arg("bias")
-	pre := argMatrix("pre")
-	tileLoop(nv, []matrix{acc, c, pre}, nothing, func(a at) {
-		x := add(a.load(acc.p), a.load(bias))
-		a.store(x, pre.p)
-		a.store(gelu(x), c.p)
-	})
+	slope := argMatrix("slope")
+	// Nobody reads the slope before the backward pass: whole aligned lines of it go
+	// straight to memory, which neither reads what they replace nor drives the
+	// output out of the cache. The atomic operation with which a worker leaves a
+	// region makes them visible.
+	plain, address := label("plain"), GP64()
+	CMPQ(arg("n"), Imm(uint64(nv*w)))
+	JNE(LabelRef(plain))
+	MOVQ(slope.p, address)
+	ORQ(slope.ld, address)
+	TESTQ(U32(uint32(w*4-1)), address)
+	JNZ(LabelRef(plain))
+	for _, stream := range []bool{true, false} {
+		tileLoop(nv, []matrix{acc, c, slope}, nothing, func(a at) {
+			y, dy := geluAndSlope(add(a.load(acc.p), a.load(bias)))
+			a.store(y, c.p)
+			if stream && !a.tail {
+				VMOVNTPS(dy, a.mem(slope.p))
+			} else {
+				a.store(dy, slope.p)
+			}
+		})
+		if stream {
+			Label(plain)
+		}
+	}
 
-	function("tileGeluGrad", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, pre *float32, ldpre int)",
-		"is c = acc * gelu'(pre).")
+	function("tileTimes", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)",
+		"is c = acc * factor.")
 	acc, c = argMatrix("acc"), argMatrix("c")
-	pre = argMatrix("pre")
-	tileLoop(nv, []matrix{acc, c, pre}, nothing, func(a at) {
-		a.store(mul(geluSlope(a.load(pre.p)), a.load(acc.p)), c.p)
+	factor := argMatrix("factor")
+	tileLoop(nv, []matrix{acc, c, factor}, nothing, func(a at) {
+		a.store(mul(a.load(factor.p), a.load(acc.p)), c.p)
 	})
 
 	function("tileResidual", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, gamma, rowScale, residual *float32, ldres int)",

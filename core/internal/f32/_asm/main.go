@@ -37,6 +37,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "-level must be avx2 or avx512")
 		os.Exit(2)
 	}
+	genTilePrefetch(2)
 	genTranspose()
 	genEpilogues(2)
 	genElementwise()

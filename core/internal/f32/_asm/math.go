@@ -80,6 +80,14 @@ func geluSlope(x vec) vec {
 	return phi
 }
 
+// geluAndSlope shares the Gaussian integral between both.
+func geluAndSlope(x vec) (y, slope vec) {
+	phi, e := gauss(x)
+	y = mul(x, phi)
+	fma(mul(x, constant(1/math.Sqrt(2*math.Pi))), e, phi)
+	return y, phi
+}
+
 // sigmoid is 1/(1+e^-x) without overflow.
 func sigmoid(x vec) vec {
 	e := exp(or(x, bits(0x80000000)))

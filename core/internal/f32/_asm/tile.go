@@ -12,9 +12,12 @@ import (
 // and nv vectors.
 func genTiles(mr, nv int) {
 	for m := 1; m <= mr; m++ {
-		genTile(mr, nv, m, inRows)
-		genTile(mr, nv, m, inPanels)
-		genTile(mr, nv, m, inColumns)
+		for _, layout := range []int{inRows, inPanels, inColumns} {
+			genTile(mr, nv, m, layout, false)
+		}
+	}
+	for _, layout := range []int{inRows, inPanels, inColumns} {
+		genTile(mr, nv, mr, layout, true)
 	}
 }
 
@@ -27,8 +30,8 @@ const (
 
 // genTile computes an m×nr tile of C. Every element is one chain of fused
 // multiply-adds over k, started at 0 and added to C at the end, so its bits do
-// not depend on m.
-func genTile(mr, nv, m, layout int) {
+// not depend on m. A run is several such tiles below each other.
+func genTile(mr, nv, m, layout int, run bool) {
 	nr := nv * w
 	name, how := "tileRows", "rows of a matrix with leading dimension lda"
 	switch layout {
@@ -37,14 +40,28 @@ func genTile(mr, nv, m, layout int) {
 	case inColumns:
 		name, how = "tileColumns", "columns of a matrix with leading dimension lda"
 	}
-	function(fmt.Sprintf("%s%dx", name, m), "func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)",
-		fmt.Sprintf("is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for %d rows and %d columns; a is %s, b a panel [k][%d].", m, nr, how, nr))
+	const arguments = "k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)"
+	if run {
+		if layout == inPanels {
+			how += ", lda floats behind each other"
+		}
+		function("run"+name[len("tile"):], "func(strips int, "+arguments,
+			fmt.Sprintf("is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of %d rows and %d columns; a is %s, b a panel [k][%d].", m, nr, how, nr))
+	} else {
+		function(fmt.Sprintf("%s%dx", name, m), "func("+arguments,
+			fmt.Sprintf("is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for %d rows and %d columns; a is %s, b a panel [k][%d].", m, nr, how, nr))
+	}
+	var strips Register
+	strip := label("strip")
+	if run {
+		strips = arg("strips")
+	}
 	k, a, b, c, ldc, next := arg("k"), arg("a"), arg("b"), arg("c"), stride("ldc"), arg("next")
 
 	// Rows of A three by three: base, base+lda, base+2*lda.
 	bases := []Register{a}
 	var lda Register
-	if layout == inColumns || layout == inRows && m > 1 {
+	if layout == inColumns || layout == inRows && m > 1 || run {
 		lda = stride("lda")
 	}
 	if layout == inRows {
@@ -54,6 +71,15 @@ func genTile(mr, nv, m, layout int) {
 			ADDQ(lda, next)
 			bases = append(bases, next)
 		}
+	}
+	// Where the next strip begins: in rows, the bases find back by themselves.
+	start := a
+	if run && layout != inRows {
+		a = GP64()
+		Label(strip)
+		MOVQ(start, a)
+	} else if run {
+		Label(strip)
 	}
 	element := func(i, u int) Mem {
 		switch layout {
@@ -153,11 +179,49 @@ func genTile(mr, nv, m, layout int) {
 		for j := range acc[i] {
 			VMOVUPS(acc[i][j], Mem{Base: c, Disp: j * w * 4})
 		}
-		if i < m-1 {
+		if i < m-1 || run {
 			ADDQ(ldc, c)
 		}
 	}
+	if run {
+		Load(Param("k"), k)
+		Load(Param("b"), b)
+		switch layout {
+		case inRows:
+			back := GP64()
+			IMUL3Q(U32(uint32(mr)), lda, back)
+			MOVQ(k, row)
+			SHLQ(Imm(2), row)
+			SUBQ(row, back)
+			for _, base := range bases {
+				ADDQ(back, base)
+			}
+		case inPanels:
+			ADDQ(lda, start)
+		case inColumns:
+			ADDQ(Imm(uint64(mr*4)), start)
+		}
+		DECQ(strips)
+		JNZ(LabelRef(strip))
+	}
 	end()
+}
+
+// genTilePrefetch writes the reading ahead of what an epilogue will want.
+func genTilePrefetch(nv int) {
+	function("tilePrefetch", "func(rows int, p *float32, ld int)",
+		fmt.Sprintf("reads ahead rows of %d floats with leading dimension ld.", nv*w))
+	rows, p, ld := arg("rows"), arg("p"), stride("ld")
+	loop := label("loop")
+	Label(loop)
+	for d := 0; d < nv*w*4; d += 64 {
+		PREFETCHT0(Mem{Base: p, Disp: d})
+	}
+	PREFETCHT0(Mem{Base: p, Disp: nv*w*4 - 4})
+	ADDQ(ld, p)
+	DECQ(rows)
+	JNZ(LabelRef(loop))
+	RET()
 }
 
 // genPeak writes a loop of independent multiply-adds.

@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+)
+
+// answering is an interpreter that says what PyTorch's driver would: one line at
+// the start, and one for every command.
+const answering = `#!/bin/sh
+if [ "$1" = -c ]; then exit 0; fi
+echo '{"torch": "0", "threads": 1}'
+while read -r command rest; do
+	case $command in
+	attention) echo '{"seconds": 0.5}' ;;
+	step) echo '{"seconds": 0.25, "loss": 1}' ;;
+	memory) echo '{"peak": 4000000000}' ;;
+	quit) exit 0 ;;
+	*) echo "{\"error\": \"no command $command\"}" ;;
+	esac
+done
+`
+
+func answeringPython(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "python")
+	if err := os.WriteFile(path, []byte(answering), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(PythonVariable, path)
+}
+
+// TestCompareAttention measures every shape against a peer that always takes
+// half a second.
+func TestCompareAttention(t *testing.T) {
+	answeringPython(t)
+	e, err := core.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	list, err := CompareAttention(t.Context(), e, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != len(attentionShapes) {
+		t.Fatalf("%d comparisons, want %d", len(list), len(attentionShapes))
+	}
+	for _, c := range list {
+		if c.Theirs.Median != 0.5 || c.Ours.Median <= 0 || c.Ratio.Median != 0.5/c.Ours.Median || c.OfPeak <= 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	var text strings.Builder
+	writeAttention(&text, list)
+	if got := text.String(); !strings.Contains(got, "8×197 tokens, 12 heads of 64") || strings.Count(got, "times faster") != len(list) {
+		t.Errorf("report:\n%s", got)
+	}
+}
+
+// TestCompareMemory lets a stand-in for this program report what it held.
+func TestCompareMemory(t *testing.T) {
+	answeringPython(t)
+	program := filepath.Join(t.TempDir(), "vittool")
+	const script = `#!/bin/sh
+while [ $# -gt 0 ]; do
+	if [ "$1" = --config ]; then file=$2; fi
+	shift
+done
+peak=3000000000
+if grep -q 'recompute: "*blocks' "$file"; then peak=2000000000; fi
+echo "{\"step\": {\"parameters\": 100000000, \"peak_memory_bytes\": $peak}}"
+`
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m, err := CompareMemory(t.Context(), program, small(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Plain != 3e9 || m.Recomputed != 2e9 || m.PeerBytes != 4e9 || m.Weights != 1.6e9 {
+		t.Errorf("%+v", m)
+	}
+	var text strings.Builder
+	m.write(&text)
+	for _, want := range []string{"0.75 of the peer's; without weights 0.58", "0.50 of the peer's; without weights 0.17"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in the report:\n%s", want, &text)
+		}
+	}
+	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
+	if m, err = CompareMemory(t.Context(), program, small(t), 1); err != nil || m.PeerBytes != 0 || m.Plain != 3e9 {
+		t.Errorf("without PyTorch: %+v, %v", m, err)
+	}
+}

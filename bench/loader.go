@@ -1,0 +1,351 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/decode"
+	"github.com/vittool/vittool/data/pixels"
+)
+
+// Loader is the speed of reading images, in images a second of one core: work
+// over the CPU time of the process, so that neighbours do not count.
+type Loader struct {
+	Peer   string    `json:"peer,omitempty"`
+	NoPeer string    `json:"-"` // why there is none
+	Works  []Reading `json:"works"`
+}
+
+// A Reading is one kind of work on one set of files.
+type Reading struct {
+	Files  string   `json:"files"`
+	Images int      `json:"images"`
+	Work   string   `json:"work"`
+	Ours   Summary  `json:"images_per_s_core"`
+	Theirs *Summary `json:"peer_images_per_s_core,omitempty"`
+	Ratio  *Summary `json:"ratio,omitempty"` // how many times faster we are
+}
+
+// fileSet is what is read.
+type fileSet struct {
+	name  string
+	paths []string
+	size  int // of a view
+}
+
+// works are the kinds of work, by the names that loader.py has for them.
+var works = []struct{ name, what string }{
+	{"decode", "decode"},
+	{"crop", "decode, random crop, resize, normalise"},
+	{"whole", "decode, resize all, centre, normalise"},
+}
+
+// MeasureLoader reads the images of cfg, or drawn ones where they are demo:, on
+// one core, in turn with Pillow and torchvision where these are installed.
+func MeasureLoader(ctx context.Context, cfg configs.Config, warmup, rounds int) (_ *Loader, err error) {
+	dir, err := os.MkdirTemp("", "vittool-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sets, err := filesOf(cfg.Data.Path, dir)
+	if err != nil {
+		return nil, err
+	}
+	out := &Loader{}
+	for _, set := range sets {
+		if err := out.measure(ctx, set, warmup, rounds); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (l *Loader) measure(ctx context.Context, set fileSet, warmup, rounds int) (err error) {
+	peer, name, err := startReaders(ctx, set)
+	switch {
+	case errors.Is(err, ErrNoPyTorch):
+		l.NoPeer = err.Error()
+	case err != nil:
+		return err
+	default:
+		l.Peer = name
+		defer func() { err = errors.Join(err, peer.Close()) }()
+	}
+	for _, w := range works {
+		ours, stop, err := newReading(set, w.name)
+		if err != nil {
+			return err
+		}
+		sides := []Stepper{ours}
+		if peer != nil {
+			sides = append(sides, asked{peer, w.name})
+		}
+		s, err := Interleave(ctx, warmup, rounds, sides...)
+		stop()
+		if err != nil {
+			return err
+		}
+		n := float64(len(set.paths))
+		r := Reading{Files: set.name, Images: len(set.paths), Work: w.what, Ours: s[0].rate(n)}
+		if peer != nil {
+			theirs, ratio := s[1].rate(n), s[1].Over(s[0]).Summary()
+			r.Theirs, r.Ratio = &theirs, &ratio
+		}
+		l.Works = append(l.Works, r)
+	}
+	return nil
+}
+
+// rate is n over each value.
+func (s Series) rate(n float64) Summary {
+	r := make(Series, len(s))
+	for i, v := range s {
+		r[i] = n / v
+	}
+	return r.Summary()
+}
+
+// Files of one round: more where they are small, so that a round can be timed.
+const (
+	fewFiles  = 200
+	manyFiles = 600
+	smallSide = 64
+)
+
+// filesOf lists files to read, evenly taken from all there are.
+func filesOf(path, dir string) ([]fileSet, error) {
+	if strings.HasPrefix(path, "demo:") {
+		photographs, err := drawn(filepath.Join(dir, "large"), 24, 500, 375)
+		if err != nil {
+			return nil, err
+		}
+		small, err := drawn(filepath.Join(dir, "small"), fewFiles, 32, 32)
+		if err != nil {
+			return nil, err
+		}
+		return []fileSet{{"drawn, 500×375", photographs, 224}, {"drawn, 32×32", small, 32}}, nil
+	}
+	s, err := data.Open(data.Options{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	set, err := taken(s, path, fewFiles)
+	if err == nil && set.size < smallSide {
+		set, err = taken(s, path, manyFiles)
+	}
+	return []fileSet{set}, err
+}
+
+// taken takes up to n files, evenly from all.
+func taken(s data.Source, path string, n int) (fileSet, error) {
+	set := fileSet{name: path, size: 224}
+	var sides []int
+	n = min(n, s.Len())
+	for i := range n {
+		id := i * s.Len() / n
+		m, err := s.Image(id)
+		if err != nil {
+			continue
+		}
+		file := filepath.Join(path, filepath.FromSlash(s.Name(id)))
+		if _, err := os.Stat(file); err != nil {
+			return set, &data.Error{Path: path, Problem: "only a folder of image files can be measured here", Hint: "name one with --data", Err: err}
+		}
+		set.paths = append(set.paths, file)
+		sides = append(sides, min(m.W, m.H))
+	}
+	if len(set.paths) == 0 {
+		return set, &data.Error{Path: path, Problem: "has no image that can be read"}
+	}
+	slices.Sort(sides)
+	set.size = min(sides[len(sides)/2], 224)
+	return set, nil
+}
+
+// drawn writes scenes as JPEG files.
+func drawn(dir string, n, w, h int) ([]string, error) {
+	s, err := data.Open(data.Options{Path: fmt.Sprintf("demo:?count=%d&width=%d&height=%d", n, w, h)})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for id := range n {
+		m, err := s.Image(id)
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%04d.jpg", id))
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(jpeg.Encode(f, data.Picture(m), &jpeg.Options{Quality: 92}), f.Close()); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// reading is our side: all files once, for each step.
+type reading struct {
+	once func(ctx context.Context) error
+}
+
+func (reading) Name() string { return "vittool" }
+
+func (r reading) Step(ctx context.Context) (time.Duration, error) {
+	start := cpuTime()
+	err := r.once(ctx)
+	return cpuTime() - start, err
+}
+
+// newReading makes the work ready; the caller stops it.
+func newReading(set fileSet, work string) (_ reading, stop func(), err error) {
+	if work == "decode" {
+		var files [][]byte
+		for _, path := range set.paths {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return reading{}, nil, err
+			}
+			files = append(files, b)
+		}
+		var d decode.Decoder
+		var m pixels.Image
+		return reading{func(context.Context) error {
+			for _, b := range files {
+				if err := d.Open(b, decode.Options{}); err != nil {
+					return err
+				}
+				if err := d.Decode(&m, d.Bounds(), true); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}, func() {}, nil
+	}
+	mean, std := []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
+	view := data.EvalView("view", set.size, set.size, float64(set.cover())/float64(set.size), mean, std)
+	if work == "crop" {
+		view = data.ViewSpec{Name: "view", Height: set.size, Width: set.size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
+			Augmentations: []data.Augmentation{{Kind: data.Flip, P: 0.5}}, Mean: mean, Std: std}
+	}
+	list, err := listFile(set.paths)
+	if err != nil {
+		return reading{}, nil, err
+	}
+	s, err := data.Open(data.Options{Path: list})
+	if err != nil {
+		return reading{}, nil, errors.Join(err, os.Remove(list))
+	}
+	// One worker that is never more than two images ahead.
+	l, err := data.NewLoader(s, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Shuffle: true, Workers: 1, Prefetch: 1, OnError: data.Fail})
+	if err != nil {
+		return reading{}, nil, errors.Join(err, s.Close(), os.Remove(list))
+	}
+	return reading{func(ctx context.Context) error {
+			for range set.paths {
+				b, err := l.Next(ctx)
+				if err != nil {
+					return err
+				}
+				b.Release()
+			}
+			return nil
+		}}, func() {
+			l.Close()
+			s.Close()
+			os.Remove(list)
+		}, nil
+}
+
+// listFile writes a temporary list of paths.
+func listFile(paths []string) (string, error) {
+	f, err := os.CreateTemp("", "vittool-bench-*.txt")
+	if err != nil {
+		return "", err
+	}
+	for _, p := range paths {
+		p, err := filepath.Abs(p)
+		if err != nil {
+			return "", errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+		fmt.Fprintln(f, p)
+	}
+	return f.Name(), f.Close()
+}
+
+// cover is the short side of the whole view before its centre is cut out.
+func (s fileSet) cover() int {
+	if s.size < smallSide {
+		return s.size
+	}
+	return s.size * 256 / 224
+}
+
+// asked is the peer's side of one kind of work.
+type asked struct {
+	*Peer
+	work string
+}
+
+func (a asked) Step(context.Context) (time.Duration, error) {
+	var v struct {
+		Seconds float64 `json:"seconds"`
+	}
+	if err := a.ask(a.work, &v); err != nil {
+		return 0, err
+	}
+	return time.Duration(v.Seconds * float64(time.Second)), nil
+}
+
+// startReaders starts Pillow and torchvision on the same files.
+func startReaders(ctx context.Context, set fileSet) (_ *Peer, name string, err error) {
+	args := []string{"--size", fmt.Sprint(set.size), "--cover", fmt.Sprint(set.cover())}
+	p, err := launch(ctx, "loader.py", args, []string{"PIL", "torchvision"}, nil, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	var info struct {
+		Pillow      string `json:"pillow"`
+		Torchvision string `json:"torchvision"`
+	}
+	if err := p.ask(strings.Join(set.paths, "\n")+"\n", &info); err != nil {
+		return nil, "", errors.Join(fmt.Errorf("starting Pillow: %w", err), p.Close())
+	}
+	return p, fmt.Sprintf("Pillow %s, torchvision %s", info.Pillow, info.Torchvision), nil
+}
+
+func (l *Loader) write(w io.Writer) {
+	fmt.Fprint(w, "\nreading images, images a second of one core (minimum / median / maximum)\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if l.Peer != "" {
+		fmt.Fprintf(t, "\t\tvittool\t%s\ttimes faster\n", l.Peer)
+	}
+	for _, r := range l.Works {
+		fmt.Fprintf(t, "%s (%d)\t%s\t%s\t", r.Files, r.Images, r.Work, r.Ours.Format("%.0f"))
+		if r.Ratio != nil {
+			fmt.Fprintf(t, "%s\t%s", r.Theirs.Format("%.0f"), r.Ratio.Format("%.2f"))
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush() // into a strings.Builder, which takes everything
+}

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/vit"
+)
+
+// measured are the steps whose matrix products are measured: a preset of MAE and
+// the batch that fits the machines it is meant for.
+var measured = []struct {
+	preset string
+	batch  int
+}{
+	{"mae-32", 128},
+	{"mae-small-224", 8},
+	{"mae-224", 8},
+}
+
+// shape is a matrix product: op(A) is [m, k], op(B) [k, n].
+type shape struct {
+	m, n, k        int
+	transA, transB bool
+}
+
+// stepShapes returns every matrix product of a step of the presets above, each
+// once, from the sizes of their networks: of every layer the product itself
+// (x·Wᵀ), that of its input's gradient (dy·W) and that of its weight's (dyᵀ·x).
+func stepShapes() ([]shape, error) {
+	var all []shape
+	seen := map[shape]bool{}
+	layer := func(rows, in, out int) {
+		for _, s := range []shape{
+			{m: rows, n: out, k: in, transB: true},
+			{m: rows, n: in, k: out},
+			{m: out, n: in, k: rows, transA: true},
+		} {
+			if !seen[s] {
+				seen[s] = true
+				all = append(all, s)
+			}
+		}
+	}
+	for _, step := range measured {
+		r, err := configs.Load(configs.Request{Configs: []string{step.preset}})
+		if err != nil {
+			return nil, err
+		}
+		c, err := vit.Variant(r.Config.Model.Name)
+		if err != nil {
+			return nil, err
+		}
+		options := r.Config.Objective.Options
+		ratio, ok1 := options["mask_ratio"].(float64)
+		dim, ok2 := options["decoder_dim"].(int)
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("preset %s says neither mask_ratio nor decoder_dim as a number: %v", step.preset, options)
+		}
+		patches := c.Patches()
+		kept := int(float64(patches) * (1 - ratio))
+		block := func(rows, dim, inner, hidden int) {
+			layer(rows, dim, 3*inner) // qkv
+			layer(rows, inner, dim)   // proj
+			layer(rows, dim, hidden)  // fc1
+			layer(rows, hidden, dim)  // fc2
+		}
+		seenRows, allRows := step.batch*(kept+c.Prefix()), step.batch*(patches+c.Prefix())
+		layer(step.batch*kept, c.PatchDim(), c.Dim)
+		block(seenRows, c.Dim, c.Inner(), c.Hidden())
+		layer(seenRows, c.Dim, dim)
+		block(allRows, dim, dim, 4*dim)
+		layer(allRows, dim, c.PatchDim())
+	}
+	return all, nil
+}
+
+// A recipe makes a kernel ready to run.
+type recipe func(*core.Engine) (job, error)
+
+// recipes are the kernels that are measured, in the order of the report.
+func recipes() ([]recipe, error) {
+	shapes, err := stepShapes()
+	if err != nil {
+		return nil, err
+	}
+	list := []recipe{product(shape{m: 2048, n: 2048, k: 2048})}
+	for _, s := range shapes {
+		list = append(list, product(s))
+	}
+	return append(list,
+		linear(400, 768, 3072),
+		linear(2176, 192, 768),
+		mlp(400, 768),
+		mlp(2176, 192),
+		attention(8, 197, 12, 64),
+		attention(8, 50, 12, 64),
+		attention(128, 17, 3, 64),
+		attention(128, 65, 3, 32),
+		attention(2, 785, 12, 64),
+		attention(1, 3137, 3, 64),
+		layerNorm(2176, 192),
+		layerNorm(400, 768),
+		adamW(5_800_000),
+	), nil
+}
+
+// Kernels measures the kernels that a step of training spends its time in: every
+// matrix product of the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the
+// shapes of ViT-Ti/4 on 32 pixels (batch 128, 17 tokens kept) and of ViT-B/16 on
+// 224 pixels (batch 8, 50 tokens kept). Each is timed samples times.
+func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error) {
+	list, err := recipes()
+	if err != nil {
+		return nil, err
+	}
+	var out []Kernel
+	for _, r := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		k, err := measure(e, r, e.Peak(), samples)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// measure times one kernel, against the given peak.
+func measure(e *core.Engine, r recipe, peak float64, samples int) (Kernel, error) {
+	j, err := r(e)
+	if err != nil {
+		return Kernel{}, err
+	}
+	s, err := timed(j.run, samples)
+	if err != nil {
+		return Kernel{}, fmt.Errorf("%s %s: %w", j.name, j.shape, err)
+	}
+	k := Kernel{Name: j.name, Shape: j.shape, Time: s.Summary(), Cost: s.Min() * peak * 1e9}
+	if j.flops > 0 {
+		k.GFLOPs = j.flops / s.Median() / 1e9
+		k.OfPeak = k.GFLOPs / peak
+	}
+	k.GigaBytes = j.bytes / s.Median() / 1e9
+	if j.values > 0 {
+		k.NsPerValue = s.Median() * 1e9 / j.values
+	}
+	return k, nil
+}

@@ -1,0 +1,98 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/objectives/tokenizer"
+)
+
+// smallSettings is the file that makes an objective small.
+func smallSettings(t *testing.T, objective string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "objectives", objective, "testdata", "small.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestTokenizers makes tokenizers, looks at them, and trains a network to predict one's tokens.
+func TestTokenizers(t *testing.T) {
+	dir := t.TempDir()
+	few := []string{"--model", "vit_micro_patch4_32", "--data", "demo:?count=16", "--steps", "2", "--batch-size", "8", "run.checkpoint_every=never"}
+	for _, kind := range []string{"vq", "dvae"} {
+		args := append([]string{"tokenizer", "train", "--config", smallSettings(t, kind), "--out", kind}, few...)
+		vittool(t, dir, args...).mustEnd(t, exitDone)
+		file := filepath.Join(kind, "tokenizer.safetensors")
+		o := vittool(t, dir, "tokenizer", "info", file)
+		o.mustEnd(t, exitDone)
+		if !strings.Contains(o.stdout, kind+" tokenizer, 16 tokens, 4×4 pixels each") {
+			t.Errorf("info prints\n%s", o.stdout)
+		}
+		vittool(t, dir, "tokenizer", "export", "--from", kind, "--to", "again.safetensors").mustEnd(t, exitDone)
+		if a, b := read(t, dir, file), read(t, dir, "again.safetensors"); !bytes.Equal(a, b) {
+			t.Error("a second export differs")
+		}
+		o = vittool(t, dir, "reconstruct", "--from", kind, "--count", "2", "--to", "d.png")
+		o.mustEnd(t, exitDone)
+		if !strings.Contains(o.stdout, "d.png: decoded after step 2") {
+			t.Errorf("reconstruct prints\n%s", o.stdout)
+		}
+		run := "beit-" + kind
+		vittool(t, dir, append([]string{"pretrain", "--config", smallSettings(t, "beit"), "--out", run, "objective.options.tokenizer=" + file}, few...)...).mustEnd(t, exitDone)
+		if _, err := os.Stat(filepath.Join(dir, run, "pictures", "reconstruction-00000002.png")); err != nil {
+			t.Error(err)
+		}
+		vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1").mustEnd(t, exitDone)
+	}
+	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitFailure)
+	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")
+	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitUsage, "vittool tokenizer train")
+}
+
+// The published encoder, by the shapes of a small one.
+func TestTokenizerImport(t *testing.T) {
+	dir := t.TempDir()
+	c := tokenizer.Config{Kind: tokenizer.DALLE, Patch: 8, Channels: 3, Width: 4, Blocks: 2, Vocabulary: 32}
+	var tensors []core.Tensor
+	for name, shape := range c.DALLEShapes() {
+		r := core.NewRNG(1, name)
+		x := make([]float32, core.Shape(shape).Size())
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		tensors = append(tensors, core.NewF32(name, shape, x))
+	}
+	write := func(tensors []core.Tensor) {
+		if err := core.WriteSafetensors(filepath.Join(dir, "encoder.safetensors"), tensors, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(tensors)
+	o := vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "dalle.safetensors")
+	o.mustEnd(t, exitDone)
+	if !strings.Contains(o.stdout, "dalle tokenizer, 32 tokens, 8×8 pixels each") {
+		t.Errorf("import prints\n%s", o.stdout)
+	}
+	vittool(t, dir, "pretrain", "--config", smallSettings(t, "beit"), "--model", "vit_micro_patch4_32", "--data", "demo:?count=16", "--steps", "1",
+		"--batch-size", "4", "--out", "run", "objective.options.tokenizer=dalle.safetensors").mustEnd(t, exitDone)
+	vittool(t, dir, "reconstruct", "--from", "run", "--to", "r.png").mustEnd(t, exitFailure, "predicts no pixels")
+	write(tensors[1:])
+	vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "d.safetensors").mustEnd(t, exitFailure, "is wanted")
+}
+
+func read(t *testing.T, dir, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

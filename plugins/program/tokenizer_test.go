@@ -1,0 +1,168 @@
+package program_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/objectives/dvae"
+	"github.com/vittool/vittool/objectives/tokenizer"
+	"github.com/vittool/vittool/objectives/vq"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+// roundTrip is an objective that decodes the tokens of a tokenizer file.
+type roundTrip struct {
+	Tokenizer string `option:"tokenizer" help:"file"`
+}
+
+func (r *roundTrip) Info() sdk.Info { return sdk.Info{Name: "roundtrip", Version: "1.0.0"} }
+
+func (r *roundTrip) Plan(b *sdk.Builder) error {
+	b.Require(&pb.BackboneRequirements{Unused: true})
+	file, err := tokenizer.Open(r.Tokenizer)
+	if err != nil {
+		return err
+	}
+	image := b.View("image")
+	net := file.Net(b, "tokenizer.")
+	rows, cols := net.Grid(image)
+	decoded := net.Decode(b.GatherRows(net.Codebook(), net.Tokens(image.Pixels())), rows, cols)
+	gap := b.Add(decoded, b.Scale(image.Pixels(), -1))
+	return b.Minimize(b.Mean(b.Mul(gap, gap)))
+}
+
+// stripes are images of 8×8 pixels whose four patches are of few kinds.
+func stripes(pixels []float32) {
+	kinds := [][3]float32{{1, 1, 1}, {-1, -1, -1}, {1, -1, 0}, {-1, 1, 1}, {0, 0, 1}, {1, 0, -1}}
+	for i := range pixels {
+		sample, ch, y, x := i/192, i/64%3, i/8%8, i%8
+		kind := kinds[(sample*3+y/4*2+x/4)%len(kinds)]
+		pixels[i] = kind[ch]
+		if sample%2 == 1 && y%2 == 1 {
+			pixels[i] *= .5
+		}
+	}
+}
+
+// A tokenizer learns a few images, uses several tokens for them, and does from its file what it did in training.
+func TestTokenizersLearn(t *testing.T) {
+	const batch, steps = 8, 250
+	network := vit.Config{Name: "none", ImageH: 8, ImageW: 8, Patch: 4, Dim: 8, Depth: 1, Heads: 1, ClassToken: true}.Normalized()
+	for name, o := range map[string]sdk.Objective{"vq": vq.New(), "dvae": dvae.New()} {
+		t.Run(name, func(t *testing.T) {
+			options := map[string]any{"vocabulary": 16, "width": 16, "blocks": 1, "code_dim": 8}
+			if name == "dvae" {
+				options["kl_weight"] = 1e-4
+			}
+			plan := openPlan(t, o, options, network, batch)
+			for _, s := range plan.GetSchedules() { // the plan was opened for a run of ten steps
+				s.StepsPerValue = max(1, steps/256)
+			}
+			e, store := newEngine(t), core.NewStore()
+			m, err := program.Build(e, store, plan, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stripes(m.View("image"))
+			optimizer := core.NewAdamW(e, core.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
+			ids := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
+			var first, last float64
+			for step := range steps {
+				m.SetStep(uint64(step), ids)
+				if len(plan.GetMasks()) > 0 {
+					fresh := make([]int32, batch*int(plan.GetMasks()[0].GetLength()))
+					for i := range fresh {
+						fresh[i] = int32((i + step) % 4)
+					}
+					if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: plan.GetMasks()[0].GetName(), Values: fresh}}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := m.Run(); err != nil {
+					t.Fatal(err)
+				}
+				if last = m.Metrics()["mse"]; step == 0 {
+					first = last
+				}
+				optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, 3e-3, 0)
+				if err := m.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !(last < first/8) {
+				t.Errorf("the error is %.4f after %d steps, %.4f before", last, steps, first)
+			}
+
+			// As the host exports it.
+			x := plan.GetExports()[0]
+			var tensors []core.Tensor
+			for prefix, names := range map[string][]string{program.HeadPrefix: x.GetParams(), program.BufferPrefix: x.GetBuffers()} {
+				for _, n := range names {
+					p := store.Get(prefix + n)
+					tensors = append(tensors, core.NewF32(n, p.Shape, p.Data))
+				}
+			}
+			var c tokenizer.Config
+			if err := json.Unmarshal([]byte(x.GetMetadata()[tokenizer.ConfigKey]), &c); err != nil {
+				t.Fatal(err)
+			}
+			path := writeTokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
+			var tokens *core.Node
+			again := openPlan(t, &roundTrip{}, map[string]any{"tokenizer": path}, network, batch)
+			r, err := program.Build(e, core.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Model) ([]*core.Node, error) {
+				for _, n := range again.GetNodes() {
+					if n.GetOp() == pb.OpNearestRow || n.GetOp() == pb.OpArgMax {
+						made, err := m.Outputs(n.GetName())
+						tokens = made[0]
+						return made, err
+					}
+				}
+				return nil, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stripes(r.View("image"))
+			r.SetStep(0, ids)
+			if err := r.Run(); err != nil {
+				t.Fatal(err)
+			}
+			used := map[int32]bool{}
+			for _, k := range tokens.Ints() {
+				used[k] = true
+			}
+			if len(used) < 5 {
+				t.Errorf("%d tokens are used for 12 kinds of patches", len(used))
+			}
+			if got := r.Loss(); !(got < first/6) {
+				t.Errorf("from its file the tokenizer has an error of %.4f; at the end of its training it was %.4f, at the start %.4f", got, last, first)
+			}
+		})
+	}
+}
+
+func TestTokenizerConfig(t *testing.T) {
+	good := tokenizer.Config{Kind: tokenizer.VQ, Vocabulary: 16, Patch: 4, Channels: 3, Width: 8, Blocks: 1, CodeDim: 4}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*tokenizer.Config){
+		"kind":       func(c *tokenizer.Config) { c.Kind = "vqgan" },
+		"vocabulary": func(c *tokenizer.Config) { c.Vocabulary = 1 },
+		"patch":      func(c *tokenizer.Config) { c.Patch = 0 },
+		"width":      func(c *tokenizer.Config) { c.Width = 3 },
+		"code_dim":   func(c *tokenizer.Config) { c.CodeDim = 0 },
+		"dalle":      func(c *tokenizer.Config) { c.Kind = tokenizer.DALLE },
+	} {
+		c := good
+		change(&c)
+		if c.Check() == nil {
+			t.Errorf("%s: %+v was accepted", name, c)
+		}
+	}
+}
