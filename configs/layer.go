@@ -56,6 +56,16 @@ func (k Key) permitted() string {
 	return ""
 }
 
+// firstOf is an example of a key of a section.
+func firstOf(section string) string {
+	for _, p := range paths() {
+		if strings.HasPrefix(p, section+".") {
+			return p
+		}
+	}
+	return section
+}
+
 func unknownKey(path, source string) *Error {
 	e := &Error{Key: path, Source: source, Problem: "there is no such key"}
 	section, _, dotted := strings.Cut(path, ".")
@@ -63,6 +73,9 @@ func unknownKey(path, source string) *Error {
 	case path == OptionsKey:
 		e.Problem = "is a section"
 		e.Hint = "write " + OptionsKey + ".NAME=VALUE"
+	case contains(sections(), path):
+		e.Problem = "is a section, not a setting"
+		e.Hint = "write " + path + ".NAME=VALUE, for instance " + firstOf(path)
 	case !dotted && !isLeaf(path) && Nearest(path, sections()) != "":
 		e.Problem = "there is no such section"
 		e.Hint = fmt.Sprintf("did you mean %s?", Nearest(path, sections()))

@@ -19,37 +19,91 @@ import (
 // with a buffered writer to a temporary file in the same directory, which is
 // synced, renamed to path, and the directory synced. On any error, of write or
 // of the file system, the temporary file is removed and path is left as it was.
-func WriteFileAtomic(path string, write func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := createTemporary(dir, filepath.Base(path))
+func WriteFileAtomic(path string, write func(io.Writer) error) error {
+	s, err := StageFile(path, write)
 	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, explainFileError(err, dir))
+		return err
 	}
-	temporary := f.Name()
+	return s.Commit()
+}
+
+// StagedFile is a file that is whole and synced under a temporary name. Files that
+// belong together are all staged before the first is committed: what can fail, a
+// full disk above all, fails before anything has changed.
+type StagedFile struct{ path, temporary string }
+
+// StageFile writes a file that Commit is to put at path. That must be a free name
+// or a regular file: renaming over a device or a pipe would replace it.
+func StageFile(path string, write func(io.Writer) error) (s *StagedFile, err error) {
+	dir := filepath.Dir(path)
 	defer func() {
 		if err != nil {
-			f.Close() // a second close only returns an error
-			os.Remove(temporary)
 			err = fmt.Errorf("cannot write %s: %w", path, explainFileError(err, dir))
 		}
 	}()
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &NotRegularError{info.Mode()}
+	}
+	f, err := createTemporary(dir, filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close() // a second close only returns an error
+			os.Remove(f.Name())
+		}
+	}()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if err = write(w); err != nil {
-		return err
+	if err := write(w); err != nil {
+		return nil, err
 	}
-	if err = w.Flush(); err != nil {
-		return err
+	if err := w.Flush(); err != nil {
+		return nil, err
 	}
-	if err = f.Sync(); err != nil {
-		return err
+	if err := f.Sync(); err != nil {
+		return nil, err
 	}
-	if err = f.Close(); err != nil {
-		return err
+	if err := f.Close(); err != nil {
+		return nil, err
 	}
-	if err = os.Rename(temporary, path); err != nil {
-		return err
+	return &StagedFile{path, f.Name()}, nil
+}
+
+// Commit gives the file its name.
+func (s *StagedFile) Commit() error {
+	dir := filepath.Dir(s.path)
+	err := os.Rename(s.temporary, s.path)
+	if err == nil {
+		err = syncDirectory(dir)
+	} else {
+		s.Discard()
 	}
-	return syncDirectory(dir)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", s.path, explainFileError(err, dir))
+	}
+	return nil
+}
+
+// Discard removes the file before it has a name.
+func (s *StagedFile) Discard() { os.Remove(s.temporary) }
+
+// NotRegularError says what stands where a file was to be written.
+type NotRegularError struct{ Mode os.FileMode }
+
+func (e *NotRegularError) Error() string {
+	what := "something that is not a regular file"
+	switch {
+	case e.Mode.IsDir():
+		what = "a folder"
+	case e.Mode&os.ModeDevice != 0:
+		what = "a device"
+	case e.Mode&os.ModeNamedPipe != 0:
+		what = "a pipe"
+	case e.Mode&os.ModeSocket != 0:
+		what = "a socket"
+	}
+	return "there is " + what + " of that name; choose another one"
 }
 
 // createTemporary makes a new file with the permissions a plain os.Create would

@@ -37,6 +37,24 @@ func TestWriteFileAtomic(t *testing.T) {
 	if err := WriteFileAtomic(filepath.Join(dir, "missing", "x"), text("")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
+	if err := explainFileError(syscall.EROFS, dir); !strings.Contains(err.Error(), "read-only") || !errors.Is(err, syscall.EROFS) {
+		t.Errorf("read-only file system: %v", err)
+	}
+	var odd *NotRegularError
+	if err := WriteFileAtomic(dir, text("")); !errors.As(err, &odd) || !strings.Contains(err.Error(), "a folder") {
+		t.Errorf("over a folder: %v", err)
+	}
+	staged, err := StageFile(filepath.Join(dir, "y"), text("three"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "y")); err == nil {
+		t.Error("a staged file has its name already")
+	}
+	staged.Discard()
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%d files are left in the directory, want 1", len(entries))
+	}
 	if err := explainFileError(syscall.ENOSPC, dir); !strings.Contains(err.Error(), "full") || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("a full disk is explained as %v", err)
 	}

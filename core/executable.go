@@ -300,15 +300,42 @@ func (e *Executable) inspectLeaves() {
 func (e *Executable) check(s *step, c *call) {
 	if !s.backward {
 		for i, n := range s.op.out {
-			e.inspect(n.name, c.out[i])
+			e.inspect(n.name+s.op.place(), c.out[i])
 		}
 		return
 	}
 	for _, m := range s.gin {
 		if m != nil {
-			e.inspect(m.name, m.data)
+			e.inspect(m.name+s.op.place(), m.data)
 		}
 	}
+}
+
+// place says where in the network an operator is: which weight it applies or, if
+// it has none, the last ones before it. Empty where there are no weights at all.
+func (o *op) place() string {
+	if o == nil { // a sum of gradients
+		return ""
+	}
+	for seen, level := map[*op]bool{o: true}, []*op{o}; len(level) > 0; {
+		var above []*op
+		for _, p := range level {
+			for _, n := range p.in {
+				switch {
+				case n == nil:
+				case n.root().param != nil && p == o:
+					return " (with " + n.root().param.Name + ")"
+				case n.root().param != nil:
+					return " (after " + n.root().param.Name + ")"
+				case n.root().from != nil && !seen[n.root().from]:
+					seen[n.root().from] = true
+					above = append(above, n.root().from)
+				}
+			}
+		}
+		level = above
+	}
+	return ""
 }
 
 // Profile starts (true) or stops (false) measuring the time of each kind of

@@ -334,7 +334,18 @@ func TestFirstNonFinite(t *testing.T) {
 	m.run(t)
 	if name, _, _, ok := m.exe.FirstNonFinite(); ok || !strings.HasPrefix(name, "linear_gelu") {
 		t.Errorf("found %q, %v; want a linear_gelu", name, ok)
+	} else if !strings.Contains(name, "(with 1.fc1.weight)") {
+		t.Errorf("%q does not say in which block", name)
 	}
+	w.Data[3] = 0
+	w = s.Get("1.qkv.weight")
+	old := w.Data[5]
+	w.Data[5] = 1e30 // finite, and so are the products, but not those of these
+	m.run(t)
+	if name, _, _, ok := m.exe.FirstNonFinite(); ok || !strings.HasPrefix(name, "attention") || !strings.Contains(name, "1.qkv.weight") {
+		t.Errorf("found %q, %v; want an attention and the weight before it", name, ok)
+	}
+	w.Data[5] = old
 	w.Data[3] = 0
 	m.run(t)
 	if _, _, _, ok := m.exe.FirstNonFinite(); !ok {

@@ -161,7 +161,7 @@ func TestOpenErrors(t *testing.T) {
 	write("shards/a.tar", "")
 	tests := []struct{ path, names, words string }{
 		{"", "data.path", "no data given"},
-		{filepath.Join(dir, "missing"), filepath.Join(dir, "missing"), "does not exist; check data.path (" + dir + " exists)"},
+		{filepath.Join(dir, "missing"), filepath.Join(dir, "missing"), "does not exist; check --data, the setting data.path (" + dir + " exists)"},
 		{empty, empty, "is an empty folder"},
 		{filepath.Join(dir, "notes"), filepath.Join(dir, "notes"), "contains 1 files (such as readme.md) but no images"},
 		{filepath.Join(dir, "hidden"), filepath.Join(dir, "hidden"), "is an empty folder"},

@@ -17,7 +17,8 @@ var imageExtensions = map[string]bool{
 	".webp": true, ".tif": true, ".tiff": true, ".bmp": true,
 }
 
-func hasImageExtension(name string) bool {
+// HasImageExtension tells whether a file is called like an image.
+func HasImageExtension(name string) bool {
 	return imageExtensions[strings.ToLower(filepath.Ext(name))]
 }
 
@@ -113,7 +114,7 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 			if err := w.visit(child, above); err != nil {
 				return err
 			}
-		case hasImageExtension(name) || filepath.Ext(name) == "" && looksLikeImage(filepath.Join(dir, name)):
+		case HasImageExtension(name) || filepath.Ext(name) == "" && looksLikeImage(filepath.Join(dir, name)):
 			w.files = append(w.files, child)
 		default:
 			w.others++

@@ -185,7 +185,7 @@ func parseLines(r io.Reader) ([]listItem, error) {
 				return nil, &listError{line, "more than two columns"}
 			}
 			it.path, it.label = strings.TrimSpace(p), strings.TrimSpace(l)
-		} else if i := strings.LastIndexAny(text, " ,"); i > 0 && hasImageExtension(strings.TrimSpace(text[:i])) {
+		} else if i := strings.LastIndexAny(text, " ,"); i > 0 && HasImageExtension(strings.TrimSpace(text[:i])) {
 			// "a.jpg 3" and "a.jpg,cat", but "my cat.jpg" is one path.
 			it.path, it.label = strings.TrimSpace(text[:i]), strings.TrimSpace(text[i+1:])
 		}

@@ -110,7 +110,7 @@ func Open(o Options) (Source, error) {
 func pathError(path string, err error) *Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Path: path, Problem: "does not exist", Hint: "check data.path" + nearby(path)}
+		return &Error{Path: path, Problem: "does not exist", Hint: "check --data, the setting data.path" + nearby(path)}
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{Path: path, Problem: "cannot be read: permission denied", Hint: "check its owner and mode"}
 	}

@@ -121,7 +121,7 @@ func indexTar(r io.ReadSeeker) ([]tarEntry, error) {
 		}
 		key := strings.TrimSuffix(name, path.Ext(name))
 		switch {
-		case hasImageExtension(name):
+		case HasImageExtension(name):
 			if h.Size > maxFileBytes {
 				return nil, fmt.Errorf("entry %q has %d bytes, more than any image", h.Name, h.Size)
 			}

@@ -40,7 +40,7 @@ type ExtractOptions struct {
 	// leaves it out and lists it, up to the share MaxFailed of all images;
 	// data.Fail stops.
 	OnError   data.OnError
-	MaxFailed float64                    // 0 means 0.01
+	MaxFailed float64                    // 0 means 0.01 where OnError is left at its default
 	Progress  func(done, total int)      // called after each batch, if set
 	OnSkip    func(name string, e error) // called for each image left out, if set
 }
@@ -149,7 +149,7 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	if o.BatchSize == 0 {
 		o.BatchSize = 64
 	}
-	if o.MaxFailed == 0 {
+	if o.OnError == "" && o.MaxFailed == 0 {
 		o.MaxFailed = 0.01
 	}
 	if o.ResizeFactor == 0 {

@@ -15,25 +15,39 @@ import (
 // beside it what belongs to them: NAME.labels.npy with the class of each row
 // (int64, only where there are labels), NAME.classes.txt with the class names
 // and NAME.names.txt with the images, one per line. It returns the files
-// written.
+// written: all of them, or none with an error.
 func WriteFeatures(path string, f *Features) ([]string, error) {
 	if err := f.Check("features", false); err != nil {
 		return nil, err
 	}
-	if err := WriteNPY(path, npy.Array{Shape: []int{f.Rows, f.Dim}, Float32: f.Data}); err != nil {
+	var files []string
+	var staged []*core.StagedFile
+	defer func() { // what has its name by then is not found under the other
+		for _, s := range staged {
+			s.Discard()
+		}
+	}()
+	stage := func(path string, write func(w io.Writer) error) error {
+		s, err := core.StageFile(path, write)
+		if err != nil {
+			return fmt.Errorf("write features: %w", err)
+		}
+		files, staged = append(files, path), append(staged, s)
+		return nil
+	}
+	array := func(a npy.Array) func(w io.Writer) error { return func(w io.Writer) error { return npy.Write(w, a) } }
+	if err := stage(path, array(npy.Array{Shape: []int{f.Rows, f.Dim}, Float32: f.Data})); err != nil {
 		return nil, err
 	}
-	files := []string{path}
 	stem := strings.TrimSuffix(path, filepath.Ext(path))
 	if len(f.Labels) > 0 {
 		labels := make([]int64, len(f.Labels))
 		for i, l := range f.Labels {
 			labels[i] = int64(l)
 		}
-		if err := WriteNPY(stem+".labels.npy", npy.Array{Shape: []int{f.Rows}, Int64: labels}); err != nil {
-			return files, err
+		if err := stage(stem+".labels.npy", array(npy.Array{Shape: []int{f.Rows}, Int64: labels})); err != nil {
+			return nil, err
 		}
-		files = append(files, stem+".labels.npy")
 	}
 	for _, list := range []struct {
 		suffix string
@@ -42,10 +56,14 @@ func WriteFeatures(path string, f *Features) ([]string, error) {
 		if len(list.lines) == 0 {
 			continue
 		}
-		if err := writeLines(stem+list.suffix, list.lines); err != nil {
-			return files, err
+		if err := stage(stem+list.suffix, lines(list.lines)); err != nil {
+			return nil, err
 		}
-		files = append(files, stem+list.suffix)
+	}
+	for _, s := range staged {
+		if err := s.Commit(); err != nil {
+			return nil, fmt.Errorf("write features: %w", err)
+		}
 	}
 	return files, nil
 }
@@ -72,23 +90,19 @@ func ReadNPY(path string) (npy.Array, error) {
 	return a, nil
 }
 
-// writeLines stores one line per entry. A name with a line break, which no
-// reader could tell from two, is written as a Go string.
-func writeLines(path string, lines []string) error {
+// lines writes one line per entry. A name with a line break, which no reader
+// could tell from two, is written as a Go string.
+func lines(list []string) func(io.Writer) error {
 	var b strings.Builder
-	for _, l := range lines {
+	for _, l := range list {
 		if strings.ContainsAny(l, "\r\n") {
 			l = fmt.Sprintf("%q", l)
 		}
 		b.WriteString(l)
 		b.WriteByte('\n')
 	}
-	err := core.WriteFileAtomic(path, func(w io.Writer) error {
+	return func(w io.Writer) error {
 		_, err := io.WriteString(w, b.String())
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("write names: %w", err)
 	}
-	return nil
 }

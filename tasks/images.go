@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/decode"
@@ -22,6 +23,10 @@ func OpenImages(o data.Options) (data.Source, error) {
 	head := make([]byte, 32)
 	n, err := file.Read(head)
 	if err != nil || decode.Sniff(head[:n]) == "" {
+		if data.HasImageExtension(o.Path) && !isFolder(o.Path) {
+			return nil, &data.Error{Path: o.Path, Problem: fmt.Sprintf("can't be decoded: it is called %s and does not begin like any image", strings.ToLower(filepath.Ext(o.Path))),
+				Hint: "open it with another program to see what it is, or choose another file"}
+		}
 		return data.Open(o)
 	}
 	content, err := os.ReadFile(o.Path)
@@ -37,6 +42,11 @@ func OpenImages(o data.Options) (data.Source, error) {
 		return nil, &data.Error{Path: o.Path, Problem: "can't be decoded", Err: err}
 	}
 	return &oneImage{name: filepath.Base(o.Path), image: img, size: len(content)}, nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // oneImage is a source of one decoded image without a label.

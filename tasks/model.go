@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/vit"
@@ -87,11 +89,29 @@ const firstWeight = "patch_embed.proj.weight"
 // whole), a checkpoint, an exported file, or any safetensors file with timm's
 // names. A digest that the file carries is verified. Errors name the tensors
 // that are missing, too many or of another shape.
+//
+// Errors are of type *data.Error where the file is at fault, and *configs.Error
+// where the options do not suit it.
 func LoadModel(path string, o LoadOptions) (*Model, error) {
 	file, err := openWeights(path, o.Report)
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
+	m, err := loadModel(file, o)
+	return m, unusable(err)
+}
+
+// unusable makes an error that is not the user's choice of options one of data.
+func unusable(err error) error {
+	var choice *configs.Error
+	var images *data.Error
+	if err == nil || errors.As(err, &choice) || errors.As(err, &images) {
+		return err
+	}
+	return &data.Error{Problem: "the weights can't be used", Err: err}
+}
+
+func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	features, err := fileFeatures(file)
 	if err != nil {
 		return nil, err
@@ -120,7 +140,13 @@ func LoadModel(path string, o LoadOptions) (*Model, error) {
 	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeNone, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
 	}
-	return m, m.fill(file, prefix)
+	if err := m.fill(file, prefix); err != nil {
+		if fit := fittingVariants(file, prefix); file.Meta[metaModel] == "" && len(fit) > 0 {
+			return nil, &configs.Error{Key: "model", Value: o.Model, Problem: err.Error(), Hint: "its tensors are those of " + strings.Join(fit, " or ")}
+		}
+		return nil, err
+	}
+	return m, nil
 }
 
 // NewModel returns a backbone with initial weights, the yardstick that a
@@ -235,7 +261,8 @@ func weightPrefix(file *core.File, teacher bool) (string, error) {
 	}
 	switch {
 	case teacher:
-		return "", fmt.Errorf("%s: holds no averaged teacher: its objective trains without one; take the trained network", file.Path)
+		return "", &configs.Error{Key: "network", Value: string(NetworkTeacher), Source: file.Path,
+			Problem: "the file holds no averaged teacher: its objective trains without one", Hint: "take the trained network"}
 	case len(prefixes) == 1:
 		return prefixes[0], nil // "model.", "module.", "encoder." of other tools
 	case len(prefixes) > 1:
@@ -257,17 +284,17 @@ func firstNames(file *core.File, n int) []string {
 func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
 	text := file.Meta[metaModel]
 	if text == "" && name == "" {
-		hint := "name its architecture, for instance vit_base_patch16_224"
+		hint := "name its architecture with --model, for instance vit_base_patch16_224"
 		if fit := fittingVariants(file, prefix); len(fit) > 0 {
-			hint = "its tensors are those of " + strings.Join(fit, " or ") + ": name it as the model"
+			hint = "its tensors are those of " + strings.Join(fit, " or ") + ": name it with --model"
 		}
-		return vit.Config{}, fmt.Errorf("%s: says nothing of the model's configuration; %s", file.Path, hint)
+		return vit.Config{}, &configs.Error{Key: "model", Source: file.Path, Problem: "the file says nothing of the model's configuration", Hint: hint}
 	}
 	var named vit.Config
 	if name != "" {
 		var err error
 		if named, err = vit.Variant(name); err != nil {
-			return vit.Config{}, err
+			return vit.Config{}, &configs.Error{Key: "model", Value: name, Problem: err.Error()}
 		}
 		named = named.Normalized()
 	}
@@ -285,7 +312,8 @@ func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
 		return c, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	if name != "" && (named.Dim != c.Dim || named.Depth != c.Depth || named.Heads != c.Heads || named.Patch != c.Patch) {
-		return c, fmt.Errorf("%s: holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, c.Name, c.Dim, c.Depth, c.Heads, c.Patch, name)
+		return c, &configs.Error{Key: "model", Value: name, Hint: "leave it out: the file says what it is",
+			Problem: fmt.Sprintf("%s holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, c.Name, c.Dim, c.Depth, c.Heads, c.Patch, name)}
 	}
 	return c, nil
 }

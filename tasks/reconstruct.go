@@ -37,13 +37,19 @@ type Run struct {
 func OpenRun(path string, report func(path string, err error)) (*Run, error) {
 	file, err := openWeights(path, report)
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
+	r, err := openRun(file)
+	return r, unusable(err)
+}
+
+func openRun(file *core.File) (*Run, error) {
 	text := file.Meta["config"]
 	if text == "" {
 		return nil, fmt.Errorf("%s: is no checkpoint of a run: it says nothing of its settings (an exported backbone has no decoder to show)", file.Path)
 	}
 	r := &Run{Path: file.Path, file: file}
+	var err error
 	if r.Config, err = configs.Parse(file.Path, []byte(text)); err != nil {
 		return nil, fmt.Errorf("%s: settings: %w", file.Path, err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,12 +55,13 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 		return required(cmd, "from", "runs/pictures")
 	case o.data == "":
 		return required(cmd, "data", "pictures/")
-	case !strings.HasSuffix(o.to, ".png"):
-		return required(cmd, "to", "attention.png")
 	case o.count < 1 || o.count > 1000 || o.imageSize < 0 || o.threads < 0:
 		return &usageError{"--count must be 1 to 1000, --image-size and --threads at least 0", ""}
 	case !(o.mass >= 0 && o.mass < 1):
 		return &usageError{fmt.Sprintf("--mass %g is out of range", o.mass), "valid is 0 to below 1, for instance 0.6"}
+	}
+	if err := checkTarget(cmd, o.to, ".png", "attention.png"); err != nil {
+		return err
 	}
 	m, err := o.from.load(cmd, cmd.ErrOrStderr())
 	if err != nil {

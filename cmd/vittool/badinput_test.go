@@ -205,6 +205,8 @@ func badSettings() []badInput {
 		{name: "unknown option", args: demo("objective.options.maskratio=0.5"), code: exitUsage, want: []string{"objective.options.maskratio", "mask_ratio"}},
 		{name: "option out of range", args: demo("objective.options.mask_ratio=1.5"), code: exitUsage, want: []string{"objective.options.mask_ratio", "1.5", "out of range"}},
 		{name: "option that leaves nothing", args: demo("objective.options.mask_ratio=0.999"), code: exitUsage, want: []string{"mask_ratio"}},
+		{name: "warm-up longer than the run", args: demo("train.warmup_epochs=99"), code: exitUsage, want: []string{"train.warmup_epochs = 99", "1 step"}},
+		{name: "heads that do not divide the width", args: demo("objective.options.decoder_heads=3"), code: exitUsage, want: []string{"decoder_heads 3", "decoder_dim 16"}},
 		{name: "patch that does not divide the size", args: demo("--image-size", "30"), code: exitUsage, want: []string{"model.image_size", "30", "patch size 4"}},
 		{name: "run folder is a file", args: demo(), code: exitUsage, want: []string{"run.out", "is a file"},
 			setup: func(t *testing.T, dir string) { writeTo(t, dir, "run", []byte("x")) }},
@@ -237,6 +239,13 @@ func badPlugins() []badInput {
 		{name: "plugin that exits", args: args, code: exitPlugin, want: []string{"plugin", "before its handshake", "no libfoo here"}, setup: script("echo no libfoo here >&2; exit 3")},
 		{name: "plugin that prints on stdout", args: args, code: exitPlugin, want: []string{"plugin", "hello world", "standard output"}, setup: script("echo hello world; sleep 5")},
 		{name: "plugin of another protocol version", args: args, code: exitPlugin, want: []string{"plugin", "version 7"}, setup: script("echo '1|7|unix|/nowhere|grpc'; sleep 5")},
+		{name: "plugin without its interpreter", args: args, code: exitPlugin, want: []string{"/nowhere/python3", "interpreter"}, setup: func(t *testing.T, dir string) {
+			if err := os.Chmod(writeTo(t, dir, "plugin", []byte("#!/nowhere/python3\n")), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "plugin that prints an empty line", args: args, code: exitPlugin, want: []string{"printed \"\"", "standard output"}, setup: script("echo; sleep 5")},
+		{name: "plugin that is a folder", args: args, code: exitPlugin, want: []string{"is a folder"}, setup: func(t *testing.T, dir string) { mkdir(t, dir, "plugin") }},
 		{name: "plugin that hangs", args: args, code: exitPlugin, want: []string{"plugin", "in time"}, setup: script("exec sleep 60")},
 		{name: "plugin in process", args: append(slices.Clone(args), "--plugin-mode", "inproc"), code: exitUsage, want: []string{"objective.mode", "process of its own"}, setup: script("")},
 	}
@@ -302,6 +311,24 @@ func TestBadResume(t *testing.T) {
 			damage(older, flip)(t, dir)
 			damage(first, cut)(t, dir)
 		}, nil, exitFailure, []string{"step-00000001", "none of the 3 checkpoints"}},
+		{"no checkpoint left", func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, "run", "checkpoints")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"-q"}, exitDone, []string{"warning", "no checkpoint", "from the beginning"}},
+		{"newest cut short, said in few words", damage(newest, cut), []string{"-q"}, exitDone, []string{"warning", "step-00000002", "truncated"}},
+		{"killed before run.json", func(t *testing.T, dir string) {
+			if err := os.Rename(filepath.Join(dir, "run", "config.yaml"), filepath.Join(dir, ".config.yaml.tmp-abc")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
+				t.Fatal(err)
+			}
+			mkdir(t, dir, "run", "checkpoints")
+			if err := os.Rename(filepath.Join(dir, ".config.yaml.tmp-abc"), filepath.Join(dir, "run", ".config.yaml.tmp-abc")); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, exitDone, []string{"warning", "starts from the beginning"}},
 		{"started anew over a run", nil, []string{"again"}, exitUsage, []string{"run.out", "--resume"}},
 	}
 	for _, c := range cases {

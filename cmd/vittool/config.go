@@ -31,7 +31,12 @@ func newConfigPresetsCommand() *cobra.Command {
 		Short: "List the recipes that are built in, or print one",
 		Example: `  vittool config presets
   vittool config presets mae-224`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return oneArg("a preset's name")(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				p, err := configs.PresetByName(args[0])
@@ -131,6 +136,9 @@ func newConfigCheckCommand() *cobra.Command {
 				return err
 			}
 			if err := checkObjective(cmd.Context(), r); err != nil {
+				return err
+			}
+			if err := checkPlan(cmd.Context(), r.Config); err != nil {
 				return err
 			}
 			if asJSON {

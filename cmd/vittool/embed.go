@@ -19,15 +19,15 @@ type embedOptions struct {
 func newEmbedCommand() *cobra.Command {
 	var o embedOptions
 	cmd := &cobra.Command{
-		Use:   "embed",
+		Use:   "embed [data.key=value ...]",
 		Short: "Write the features of images to a NumPy file",
 		Long: `Write one feature vector for each image to FILE.npy, in the order of the names
 in FILE.names.txt. Images with classes have their class number in FILE.labels.npy
 and the names of the classes in FILE.classes.txt.`,
 		Example: `  vittool embed --from runs/pictures --data pictures/ --to features.npy
-  vittool embed --from runs/pictures --data demo: --pool both --to demo.npy`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runEmbed(cmd, &o) },
+  vittool embed --from runs/pictures --data demo: --pool both --to demo.npy
+  vittool embed --from runs/pictures --data pictures/ --to features.npy data.max_failed=0.1`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runEmbed(cmd, &o, args) },
 	}
 	o.features.addFlags(cmd)
 	cmd.Flags().StringVar(&o.data, "data", "", "folder of images, list file, or demo:")
@@ -35,19 +35,24 @@ and the names of the classes in FILE.classes.txt.`,
 	return cmd
 }
 
-func runEmbed(cmd *cobra.Command, o *embedOptions) error {
+func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	if o.data == "" {
 		return required(cmd, "data", "pictures/")
 	}
-	if base, ok := strings.CutSuffix(o.to, ".npy"); !ok || base == "" {
-		return required(cmd, "to", "features.npy")
+	if err := checkTarget(cmd, o.to, ".npy", "features.npy", ".labels.npy", ".classes.txt", ".names.txt"); err != nil {
+		return err
 	}
-	x, err := o.features.open(cmd, cmd.ErrOrStderr())
+	x, err := o.features.open(cmd, cmd.ErrOrStderr(), overrides)
 	if err != nil {
 		return err
 	}
 	defer x.close()
-	f, err := x.features(cmd.Context(), "", o.data)
+	src, err := x.images(o.data)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	f, err := x.features(cmd.Context(), "", src)
 	if err != nil {
 		return err
 	}

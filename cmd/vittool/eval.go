@@ -65,29 +65,37 @@ func newScore(name string, top1, top5 float64, n int) score {
 	return score{name, top1, top5, math.Sqrt(top1 * (1 - top1) / float64(n))}
 }
 
+// probe is one way to measure features.
+type probe struct {
+	name string
+	// check looks at what can be known before any feature is computed.
+	check func(train, test data.Source) error
+	run   func(x *extractor, train, test *tasks.Features) ([]score, error)
+}
+
 // runEval computes both sets of features and hands them to the probe.
-func runEval(cmd *cobra.Command, o *evalOptions, name string, probe func(x *extractor, train, test *tasks.Features) ([]score, error)) error {
+func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) error {
 	start := time.Now()
 	ctx, stdout := cmd.Context(), cmd.OutOrStdout()
 	trainPath, testPath, err := o.split.paths(cmd)
 	if err != nil {
 		return err
 	}
-	x, err := o.features.open(cmd, cmd.ErrOrStderr())
+	x, err := o.features.open(cmd, cmd.ErrOrStderr(), overrides)
 	if err != nil {
 		return err
 	}
 	defer x.close()
-	train, test, err := labelled(ctx, x, trainPath, testPath)
+	train, test, err := labelled(ctx, x, trainPath, testPath, p.check)
 	if err != nil {
 		return err
 	}
-	scores, err := probe(x, train, test)
+	scores, err := p.run(x, train, test)
 	if err != nil {
 		return err
 	}
 	r := evalResult{
-		Probe: name, From: x.model.Path, Model: x.model.Config.Name, Step: x.model.Step,
+		Probe: p.name, From: x.model.Path, Model: x.model.Config.Name, Step: x.model.Step,
 		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,
 		Classes: train.ClassCount(), Scores: scores, ElapsedS: time.Since(start).Seconds(),
 	}
@@ -97,26 +105,46 @@ func runEval(cmd *cobra.Command, o *evalOptions, name string, probe func(x *extr
 	return r.write(stdout)
 }
 
-// labelled computes the features of both sets and checks that they speak of the
-// same classes.
-func labelled(ctx context.Context, x *extractor, trainPath, testPath string) (train, test *tasks.Features, err error) {
-	if train, err = x.features(ctx, "train", trainPath); err != nil {
+// labelled computes the features of both sets, after it has checked that they
+// speak of the same classes, of more than one, and that check is content.
+func labelled(ctx context.Context, x *extractor, trainPath, testPath string, check func(train, test data.Source) error) (train, test *tasks.Features, err error) {
+	bank, err := x.images(trainPath)
+	if err != nil {
 		return nil, nil, err
 	}
-	if test, err = x.features(ctx, "test", testPath); err != nil {
+	defer bank.Close()
+	probed, err := x.images(testPath)
+	if err != nil {
 		return nil, nil, err
 	}
-	for path, f := range map[string]*tasks.Features{trainPath: train, testPath: test} {
-		if f.Labels == nil {
-			return nil, nil, &data.Error{Path: path, Problem: "its images have no labels",
+	defer probed.Close()
+	for _, set := range []struct {
+		path    string
+		classes []string
+	}{{trainPath, bank.Classes()}, {testPath, probed.Classes()}} {
+		if len(set.classes) == 0 {
+			return nil, nil, &data.Error{Path: set.path, Problem: "its images have no labels",
 				Hint: "put the images of each class into a subfolder of its own"}
 		}
 	}
-	if !slices.Equal(train.Classes, test.Classes) {
-		return nil, nil, &data.Error{Path: testPath, Problem: fmt.Sprintf("has other classes (%s) than %s (%s)", some(test.Classes), trainPath, some(train.Classes)),
+	if !slices.Equal(bank.Classes(), probed.Classes()) {
+		return nil, nil, &data.Error{Path: testPath, Problem: fmt.Sprintf("has other classes (%s) than %s (%s)", some(probed.Classes()), trainPath, some(bank.Classes())),
 			Hint: "name the subfolders of both alike"}
 	}
-	return train, test, nil
+	if len(bank.Classes()) < 2 {
+		return nil, nil, &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to tell apart", bank.Classes()[0]),
+			Hint: "put the images of each of two or more classes into a subfolder of its own"}
+	}
+	if check != nil {
+		if err := check(bank, probed); err != nil {
+			return nil, nil, err
+		}
+	}
+	if train, err = x.features(ctx, "train", bank); err != nil {
+		return nil, nil, err
+	}
+	test, err = x.features(ctx, "test", probed)
+	return train, test, err
 }
 
 // some shows the first of many names.
@@ -143,19 +171,27 @@ func newEvalKNNCommand() *cobra.Command {
 	var o evalOptions
 	knn := tasks.KNN{}
 	cmd := &cobra.Command{
-		Use:   "knn",
+		Use:   "knn [data.key=value ...]",
 		Short: "Classify test images by the nearest training images",
 		Long: `Classify each test image by a vote of the training images whose features are
 nearest by cosine, weighted exp(similarity / temperature) (Wu et al. 2018).
 Nothing is trained, so it is the quickest look at what a network has learned.`,
 		Example: `  vittool eval knn --from runs/pictures --data cifar10
   vittool eval knn --from backbone.safetensors --train a/train --test a/val --k 10,20,100`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(knn.K) == 0 || slices.Min(knn.K) < 1 || !(knn.Temperature > 0) {
 				return &usageError{"--k must be at least 1 and --temperature above 0", ""}
 			}
-			return runEval(cmd, &o, "knn", func(x *extractor, train, test *tasks.Features) ([]score, error) {
+			enough := func(images int) error {
+				if most := slices.Max(knn.K); most > images {
+					return &usageError{fmt.Sprintf("--k %d is more than the %d images to learn from", most, images), fmt.Sprintf("choose a --k of at most %d", images)}
+				}
+				return nil
+			}
+			return runEval(cmd, &o, args, probe{"knn", func(train, _ data.Source) error { return enough(train.Len()) }, func(x *extractor, train, test *tasks.Features) ([]score, error) {
+				if err := enough(train.Rows); err != nil { // some could not be read
+					return nil, err
+				}
 				results, err := knn.Run(x.engine, train, test)
 				if err != nil {
 					return nil, err
@@ -165,7 +201,7 @@ Nothing is trained, so it is the quickest look at what a network has learned.`,
 					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows))
 				}
 				return scores, nil
-			})
+			}})
 		},
 	}
 	o.addFlags(cmd)
@@ -176,34 +212,33 @@ Nothing is trained, so it is the quickest look at what a network has learned.`,
 
 func newEvalLinearCommand() *cobra.Command {
 	var o evalOptions
-	var probe tasks.Logistic
+	var logistic tasks.Logistic
 	cmd := &cobra.Command{
-		Use:   "linear",
+		Use:   "linear [data.key=value ...]",
 		Short: "Train a linear classifier on frozen features",
 		Long: `Train a multinomial logistic regression on the features, standardised with
 mean and deviation of the training images, by L-BFGS. The network stays as it is.`,
 		Example: `  vittool eval linear --from runs/pictures --data cifar10
   vittool eval linear --from runs/pictures --data demo: --json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if probe.Iterations < 1 || !(probe.Penalty >= 0) {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if logistic.Iterations < 1 || !(logistic.Penalty >= 0) {
 				return &usageError{"--iterations must be at least 1 and --penalty at least 0", ""}
 			}
-			probe.Threads = o.features.threads
-			return runEval(cmd, &o, "linear", func(x *extractor, train, test *tasks.Features) ([]score, error) {
-				counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !o.features.output.quiet, "iterations", probe.Iterations)
+			logistic.Threads = o.features.threads
+			return runEval(cmd, &o, args, probe{"linear", nil, func(x *extractor, train, test *tasks.Features) ([]score, error) {
+				counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !o.features.output.quiet, "iterations", logistic.Iterations)
 				defer counter.Close()
-				probe.Progress = func(iteration int, _ float64) { counter.Set(iteration) }
-				r, err := tasks.Linear{Logistic: probe}.Run(train, test)
+				logistic.Progress = func(iteration int, _ float64) { counter.Set(iteration) }
+				r, err := tasks.Linear{Logistic: logistic}.Run(train, test)
 				if err != nil {
 					return nil, err
 				}
 				return []score{newScore("linear", r.Top1, r.Top5, test.Rows)}, nil
-			})
+			}})
 		},
 	}
 	o.addFlags(cmd)
-	cmd.Flags().IntVar(&probe.Iterations, "iterations", 100, "of L-BFGS")
-	cmd.Flags().Float64Var(&probe.Penalty, "penalty", 1e-4, "factor of the squared weights")
+	cmd.Flags().IntVar(&logistic.Iterations, "iterations", 100, "of L-BFGS")
+	cmd.Flags().Float64Var(&logistic.Penalty, "penalty", 1e-4, "factor of the squared weights")
 	return cmd
 }

@@ -37,8 +37,8 @@ safetensors file that timm.create_model(NAME, num_classes=0) loads as it is.`,
 }
 
 func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) error {
-	if o.to == "" {
-		return required(cmd, "to", "backbone.safetensors")
+	if err := checkTarget(cmd, o.to, ".safetensors", "backbone.safetensors"); err != nil {
+		return err
 	}
 	m, err := o.from.load(cmd, stderr)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
@@ -67,15 +68,26 @@ func (o *featureOptions) check() error {
 // extractor computes features of folders with one model.
 type extractor struct {
 	model   *tasks.Model
+	data    configs.Data
 	engine  *core.Engine
 	options *featureOptions
 	stderr  io.Writer
 }
 
 // open loads the model; the caller closes the extractor.
-func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer) (*extractor, error) {
+func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []string) (*extractor, error) {
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	d, err := dataSettings(overrides, evaluationKeys)
+	if err != nil {
+		return nil, err
+	}
+	if o.failOnError {
+		d.OnError = string(data.Fail)
+	}
+	if o.workers > 0 {
+		d.Workers = o.workers
 	}
 	m, err := o.from.load(cmd, stderr)
 	if err != nil {
@@ -90,7 +102,7 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer) (*extractor,
 	if err != nil {
 		return nil, err
 	}
-	return &extractor{m, engine, o, stderr}, nil
+	return &extractor{m, d, engine, o, stderr}, nil
 }
 
 func (x *extractor) close() { x.engine.Close() }
@@ -105,26 +117,22 @@ func newEngine(threads int) (*core.Engine, error) {
 	return engine, nil
 }
 
-// features computes those of the images at path; what names them on screen.
-func (x *extractor) features(ctx context.Context, what, path string) (*tasks.Features, error) {
-	src, err := data.Open(data.Options{Path: path, Channels: x.model.Config.Channels})
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
+// images opens those at path.
+func (x *extractor) images(path string) (data.Source, error) {
+	return data.Open(data.Options{Path: path, Channels: x.model.Config.Channels, MaxPixels: int64(x.data.MaxPixels)})
+}
+
+// features computes those of images; what names them on screen.
+func (x *extractor) features(ctx context.Context, what string, src data.Source) (*tasks.Features, error) {
 	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, what+" images", src.Len())
 	defer counter.Close()
-	onError := data.Skip
-	if x.options.failOnError {
-		onError = data.Fail
-	}
 	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
 		Pool:   tasks.Pool(x.options.pool),
 		Height: x.options.imageSize, Width: x.options.imageSize, ResizeFactor: x.options.resize,
 		BatchSize: x.options.batchSize,
-		Workers:   x.options.workers,
-		OnError:   onError,
-		Progress:  func(done, _ int) { counter.Set(done) },
+		Workers:   x.data.Workers,
+		OnError:   data.OnError(x.data.OnError), MaxFailed: x.data.MaxFailed,
+		Progress: func(done, _ int) { counter.Set(done) },
 		OnSkip: func(name string, err error) {
 			counter.Clear()
 			fmt.Fprintf(x.stderr, "left out: %s: %v\n", name, err)

@@ -11,8 +11,40 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
+	programs "github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
+
+// checkPlan opens the objective for the network of the settings, as a run does,
+// and so hears what it has against them. The images are not looked at: a run of
+// one epoch of ten steps stands in for theirs.
+func checkPlan(ctx context.Context, cfg *configs.Config) error {
+	network, err := cfg.Backbone()
+	if err != nil {
+		return err
+	}
+	const steps = 10
+	o, t := cfg.Objective, cfg.Train
+	mean, std := cfg.Data.Normalization()
+	deadline := time.Duration(o.Deadline * float64(time.Second))
+	options := host.Options{
+		Config: o.Options, Seed: uint64(cfg.Run.Seed), Batch: t.BatchSize, StepsPerEpoch: steps, TotalSteps: max(t.Steps, t.Epochs*steps),
+		DatasetSize: steps * t.BatchSize * t.Accumulate, Backbone: programs.BackboneInfo(network, mean, std),
+		StartDeadline: deadline, CallDeadline: deadline,
+	}
+	if o.Plugin != "" {
+		options.Path, options.Lock = o.Plugin, host.LockFile
+	} else {
+		options.Name, options.Mode = o.Name, host.Inproc
+	}
+	objective, err := host.Open(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer objective.Close()
+	_, _, err = programs.Backbone(network, objective.Plan().GetBackbone())
+	return err
+}
 
 // checkObjective refuses an unknown objective, and options that it doesn't have,
 // before any work starts. A third-party plugin is started for a moment and asked;

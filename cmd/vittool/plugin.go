@@ -75,6 +75,7 @@ type objectiveInfo struct {
 	License string       `json:"license,omitempty"`
 	Builtin bool         `json:"builtin"`
 	Path    string       `json:"path,omitempty"`
+	State   string       `json:"state,omitempty"` // of a pinned file: ok, changed or missing
 	SHA256  string       `json:"sha256,omitempty"`
 	Options []optionInfo `json:"options"`
 }
@@ -128,7 +129,7 @@ func runPluginList(ctx context.Context, w io.Writer, asJSON bool) error {
 		return err
 	}
 	for _, l := range locked { // listed without being run
-		list = append(list, objectiveInfo{Name: l.Name, Version: l.Version, Path: l.Path, SHA256: l.SHA256, Options: []optionInfo{}})
+		list = append(list, objectiveInfo{Name: l.Name, Version: l.Version, Path: l.Path, State: pinned(l), SHA256: l.SHA256, Options: []optionInfo{}})
 	}
 	if asJSON {
 		return ui.JSON(w, list)
@@ -138,10 +139,32 @@ func runPluginList(ctx context.Context, w io.Writer, asJSON bool) error {
 		from := "built in"
 		if !i.Builtin {
 			from = i.Path
+			i.Summary = map[string]string{
+				pinnedOK:      "pinned",
+				pinnedChanged: "not the file that was pinned: see `vittool plugin verify`",
+				pinnedMissing: "the pinned file can't be read: see `vittool plugin verify`",
+			}[i.State]
 		}
 		t.Row(i.Name, i.Version, from, i.Summary)
 	}
 	return t.Write(w)
+}
+
+// States of a pinned file.
+const (
+	pinnedOK      = "ok"
+	pinnedChanged = "changed"
+	pinnedMissing = "missing" // or unreadable
+)
+
+func pinned(l host.Locked) string {
+	switch sum, err := host.Sum(l.Path); {
+	case err != nil:
+		return pinnedMissing
+	case sum != l.SHA256:
+		return pinnedChanged
+	}
+	return pinnedOK
 }
 
 func newPluginInfoCommand() *cobra.Command {
@@ -298,12 +321,13 @@ func runPluginVerify(w io.Writer, asJSON bool) error {
 		got, err := host.Sum(l.Path)
 		switch {
 		case err != nil:
-			c.State, c.Found = stateFail, err.Error()
+			c.State, c.Found = stateFail, "it can't be read: "+err.Error()
+			c.Advice = "bring it back, or take its entry out of " + host.LockFile
 		case got != l.SHA256:
 			c.State, c.Found = stateFail, fmt.Sprintf("its SHA-256 is %s, not %s", got, l.SHA256)
+			c.Advice = "if you changed it on purpose, lock it again"
 		}
 		if c.State == stateFail {
-			c.Advice = "if you changed it on purpose, lock it again"
 			wrong = append(wrong, l.Path)
 		}
 		checks = append(checks, c)

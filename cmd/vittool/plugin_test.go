@@ -27,6 +27,9 @@ func TestLock(t *testing.T) {
 
 	buildPlugin(t, filepath.Join(dir, "mine"), "1.0.1")
 	vittool(t, dir, "plugin", "verify").mustEnd(t, exitPlugin, "./mine", "not the ones that were locked")
+	if list := vittool(t, dir, "plugin", "list"); !strings.Contains(list.stdout, "not the file that was pinned") {
+		t.Errorf("list does not tell of the change:\n%s", list.stdout)
+	}
 	vittool(t, dir, "plugin", "info", "./mine").mustEnd(t, exitPlugin, "./mine", "locked")
 	vittool(t, dir, "pretrain", "--steps", "1", "--out", "run", "--plugin", "./mine").
 		mustEnd(t, exitPlugin, "./mine", "locked")
@@ -40,6 +43,15 @@ func TestLock(t *testing.T) {
 		mustEnd(t, exitDone, "objective  mine")
 	vittool(t, dir, "pretrain", "--out", "other", "--objective", "yours", "--plugin", "./mine").
 		mustEnd(t, exitUsage, "flag --objective", "calls itself mine")
+
+	if err := os.Remove(filepath.Join(dir, "mine")); err != nil {
+		t.Fatal(err)
+	}
+	gone := vittool(t, dir, "plugin", "verify")
+	gone.mustEnd(t, exitPlugin, "./mine")
+	if strings.Contains(gone.stdout, "on purpose") || !strings.Contains(gone.stdout, "bring it back") {
+		t.Errorf("verify of a missing file advises:\n%s", gone.stdout)
+	}
 }
 
 // buildPlugin compiles an objective of a third party. It lies in this module

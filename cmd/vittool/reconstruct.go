@@ -57,10 +57,11 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 	switch {
 	case o.from == "":
 		return required(cmd, "from", "runs/pictures")
-	case !strings.HasSuffix(o.to, ".png"):
-		return required(cmd, "to", "reconstruction.png")
 	case o.count < 1 || o.count > 1000 || o.seed < 0 || o.threads < 0:
 		return &usageError{"--count must be 1 to 1000, --seed and --threads at least 0", ""}
+	}
+	if err := checkTarget(cmd, o.to, ".png", "reconstruction.png"); err != nil {
+		return err
 	}
 	stderr := cmd.ErrOrStderr()
 	run, err := tasks.OpenRun(o.from, func(path string, err error) {

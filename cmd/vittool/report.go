@@ -23,7 +23,7 @@ func newReportCommand() *cobra.Command {
   vittool report runs/pictures --json`,
 		Args: oneArg("the folder of a run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runReport(cmd.OutOrStdout(), args[0], asJSON)
+			return runReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], asJSON)
 		},
 	}
 	jsonFlag(cmd, &asJSON)
@@ -45,7 +45,7 @@ type epochRow struct {
 	Loss  float64 `json:"loss"`
 }
 
-func runReport(w io.Writer, dir string, asJSON bool) error {
+func runReport(w, stderr io.Writer, dir string, asJSON bool) error {
 	info, err := train.ReadInfo(dir)
 	if err != nil {
 		return &usageError{err.Error(), "give the folder that pretrain wrote, with --out or under runs/"}
@@ -66,8 +66,9 @@ func runReport(w io.Writer, dir string, asJSON bool) error {
 		report.Checkpoints = append(report.Checkpoints, c.Path)
 	}
 	if len(curve.Steps) > 0 {
-		if report.Curve, err = drawCurve(dir); err != nil {
-			return err
+		if report.Curve, err = drawCurve(dir); err != nil { // the folder may be somebody else's, or an archive
+			fmt.Fprintf(stderr, "warning: the loss curve is not drawn: %v\n", err)
+			report.Curve = ""
 		}
 	}
 	if asJSON {

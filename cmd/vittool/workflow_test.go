@@ -101,13 +101,24 @@ func TestBadTasks(t *testing.T) {
 		{"no data named", nil, []string{"eval", "knn", "--from", "x"}, exitUsage, []string{"--data", "--train and --test"}},
 		{"weights that are not there", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:"}, exitData, []string{"x", "no such run or weight file"}},
 		{"folder without a run", func(t *testing.T, dir string) { mkdir(t, dir, "x") }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "no checkpoint"}},
-		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitFailure, []string{"x", "not a valid safetensors file"}},
+		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "not a valid safetensors file"}},
+		{"picture as weights", func(t *testing.T, dir string) { writeTo(t, dir, "x.png", encodePNG(gradient(30, 30))) }, []string{"embed", "--from", "x.png", "--data", "demo:", "--to", "f.npy"}, exitData, []string{"x.png", "not a valid safetensors file"}},
 		{"folder without train and test", func(t *testing.T, dir string) { mkdir(t, dir, "d") }, []string{"eval", "knn", "--from", "x", "--data", "d"}, exitData, []string{"d", "train and test", "--train"}},
 		{"unknown pool", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "--pool", "max"}, exitUsage, []string{"--pool max", "mean, class, both"}},
 		{"bad neighbours", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:", "--k", "0"}, exitUsage, []string{"--k"}},
-		{"embed to nowhere", nil, []string{"embed", "--from", "x", "--data", "demo:"}, exitUsage, []string{"--to"}},
-		{"reconstruct to a JPEG", nil, []string{"reconstruct", "--from", "x", "--to", "r.jpg"}, exitUsage, []string{"--to"}},
-		{"attention to a JPEG", nil, []string{"attention", "--from", "x", "--data", "demo:", "--to", "a.jpg"}, exitUsage, []string{"--to"}},
+		{"embed to nowhere", nil, []string{"embed", "--from", "x", "--data", "demo:"}, exitUsage, []string{"needs --to"}},
+		{"embed to a text", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.txt"}, exitUsage, []string{"--to f.txt", "must end in .npy"}},
+		{"embed into a missing folder", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "away/f.npy"}, exitUsage, []string{"--to away/f.npy", "no folder away"}},
+		{"embed over a folder", func(t *testing.T, dir string) { mkdir(t, dir, "f.names.txt") }, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy"}, exitUsage, []string{"f.names.txt", "a folder"}},
+		{"embed with a setting of training", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "data.flip=false"}, exitUsage, []string{"data.flip=false", "data.max_failed"}},
+		{"export to PyTorch", nil, []string{"export", "--from", "x", "--to", "x.pt"}, exitUsage, []string{"--to x.pt", "must end in .safetensors"}},
+		{"export to a device", func(t *testing.T, dir string) {
+			if err := unix.Mkfifo(filepath.Join(dir, "pipe.safetensors"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"export", "--from", "x", "--to", "pipe.safetensors"}, exitUsage, []string{"pipe.safetensors", "a pipe"}},
+		{"reconstruct to a JPEG", nil, []string{"reconstruct", "--from", "x", "--to", "r.jpg"}, exitUsage, []string{"--to r.jpg", "must end in .png"}},
+		{"attention to a JPEG", nil, []string{"attention", "--from", "x", "--data", "demo:", "--to", "a.jpg"}, exitUsage, []string{"--to a.jpg", "must end in .png"}},
 		{"attention of no images", nil, []string{"attention", "--from", "x", "--to", "a.png"}, exitUsage, []string{"--data"}},
 		{"more than all attention", nil, []string{"attention", "--from", "x", "--data", "demo:", "--to", "a.png", "--mass", "1"}, exitUsage, []string{"--mass 1", "0.6"}},
 		{"plugin that does not exist", nil, []string{"plugin", "info", "mea"}, exitUsage, []string{"did you mean mae?"}},
@@ -127,6 +138,105 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
+// TestUnsuitable gives a trained network what does not suit it.
+func TestUnsuitable(t *testing.T) {
+	dir := t.TempDir()
+	vittool(t, dir, pretrainTiny("--steps", "2")...).mustEnd(t, exitDone)
+	vittool(t, dir, "export", "--from", "run", "--to", "b.safetensors").mustEnd(t, exitDone)
+	whole, err := os.ReadFile(filepath.Join(dir, "b.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeTo(t, dir, "cut.safetensors", whole[:len(whole)*2/3])
+	checkpoint, err := os.ReadFile(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint[len(checkpoint)/2] ^= 1
+	writeTo(t, dir, "flipped.safetensors", checkpoint)
+	for _, set := range []string{"train", "test"} {
+		for i, class := range []string{"cat", "dog"} {
+			for n := range 2 {
+				writeTo(t, dir, filepath.Join("few", set, class, string(rune('a'+n))+".jpg"), encodeJPEG(32+i, 32))
+			}
+		}
+		writeTo(t, dir, filepath.Join("one", set, "cat", "a.jpg"), encodeJPEG(32, 32))
+	}
+	goodImages(t, dir, 3)
+	writeTo(t, dir, "pictures/bad.jpg", []byte("text"))
+	writeTo(t, dir, "bad.jpg", []byte("text"))
+	cases := []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"cut weights", []string{"embed", "--from", "cut.safetensors", "--data", "demo:?count=3", "--to", "f.npy"}, exitData, []string{"cut.safetensors"}},
+		{"flipped weights", []string{"reconstruct", "--from", "flipped.safetensors", "--to", "r.png"}, exitData, []string{"flipped.safetensors", "SHA-256"}},
+		{"export reconstructed", []string{"reconstruct", "--from", "b.safetensors", "--to", "r.png"}, exitData, []string{"b.safetensors", "no checkpoint of a run"}},
+		{"another model", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_tiny_patch4_32"}, exitUsage, []string{"vit_tiny_patch4_32", "vit_micro_patch4_32"}},
+		{"model that is none", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_huge_patch3"}, exitUsage, []string{"vit_huge_patch3"}},
+		{"no teacher", []string{"export", "--from", "run", "--to", "c.safetensors", "--teacher"}, exitUsage, []string{"teacher"}},
+		{"more neighbours than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitUsage, []string{"--k 20", "4 images"}},
+		{"as many neighbours as images", []string{"eval", "knn", "--from", "run", "--data", "few", "--k", "4"}, exitDone, nil},
+		{"one class of neighbours", []string{"eval", "knn", "--from", "run", "--data", "one", "--k", "1"}, exitData, []string{"one class", "cat"}},
+		{"one class to tell apart", []string{"eval", "linear", "--from", "run", "--data", "one"}, exitData, []string{"one class", "cat"}},
+		{"too many bad images", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy"}, exitData, []string{"data.max_failed", "bad.jpg"}},
+		{"bad images allowed", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy", "data.max_failed=0.5"}, exitDone, []string{"left out", "bad.jpg"}},
+		{"no bad images allowed", []string{"embed", "--from", "run", "--data", "pictures", "--to", "g.npy", "data.max_failed=0"}, exitData, []string{"bad.jpg"}},
+		{"missing data", []string{"embed", "--from", "run", "--data", "nope", "--to", "g.npy"}, exitData, []string{"nope", "--data"}},
+		{"one bad image", []string{"reconstruct", "--from", "run", "--data", "bad.jpg", "--to", "r.png"}, exitData, []string{"bad.jpg", "can't be decoded"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			vittool(t, dir, c.args...).mustEnd(t, c.code, c.want...)
+			for _, file := range []string{"c.safetensors", "g.npy", "g.names.txt", "r.png"} {
+				if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+					t.Errorf("%s was written", file)
+				}
+			}
+			mustHaveNoTemporaryFile(t, dir)
+		})
+	}
+	t.Run("report of a run that may not be changed", func(t *testing.T) {
+		if err := os.RemoveAll(filepath.Join(dir, "run", "pictures")); err != nil {
+			t.Fatal(err)
+		}
+		writeTo(t, dir, "run/pictures", nil) // the superuser may write to any folder, and to no file's inside
+		o := vittool(t, dir, "report", "run")
+		o.mustEnd(t, exitDone, "warning", "curve is not drawn")
+		if !strings.Contains(o.stdout, "done, step 2 of 2") || strings.Contains(o.stdout, "loss.png") {
+			t.Errorf("it prints\n%s", o.stdout)
+		}
+	})
+}
+
+// TestInterruptedStart sends a signal while a command still starts: it ends as
+// interrupted, and no plugin is to blame.
+func TestInterruptedStart(t *testing.T) {
+	for _, args := range [][]string{pretrainTiny(), {"bench", "--only", "step", "--config", "demo"}} {
+		for _, after := range []time.Duration{50, 150, 300, 450, 600} {
+			dir := t.TempDir()
+			cmd := exec.Command(program, append(args, "train.steps=100000")...)
+			cmd.Dir = dir
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after * time.Millisecond)
+			_ = cmd.Process.Signal(unix.SIGTERM) // it may not listen yet, and ends all the same
+			hung := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait() // the exit code is looked at
+			hung.Stop()
+			code := cmd.ProcessState.ExitCode()
+			if code != exitInterrupted && code != -1 || strings.Contains(stderr.String(), "plugin") {
+				t.Errorf("%s after %d ms: exit code %d, and it says\n%s", args[0], after, code, stderr.String())
+			}
+		}
+	}
+}
+
 // TestInterrupt sends the signals of Ctrl-C and of a supervisor in the middle of
 // a run: it must end with a checkpoint, and go on from there to the same weights.
 func TestInterrupt(t *testing.T) {
@@ -134,7 +244,7 @@ func TestInterrupt(t *testing.T) {
 	whole := t.TempDir()
 	vittool(t, whole, append(args, "-q")...).mustEnd(t, exitDone)
 	want := digestOf(t, filepath.Join(whole, "run"))
-	for _, signal := range []os.Signal{os.Interrupt, unix.SIGTERM} {
+	for _, signal := range []os.Signal{os.Interrupt, unix.SIGTERM, unix.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			cmd := exec.Command(program, append(args, "-v")...)

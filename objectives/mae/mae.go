@@ -58,6 +58,12 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	if kept >= patches {
 		b.Failf("mask_ratio %v hides none of the %d patches, so there is nothing to predict; use a larger one", o.MaskRatio, patches)
 	}
+	if o.DecoderDim%4 != 0 {
+		b.Failf("decoder_dim %d: its sine-cosine position table needs a number that 4 divides", o.DecoderDim)
+	}
+	if o.DecoderDim%o.DecoderHeads != 0 {
+		b.Failf("decoder_heads %d does not divide decoder_dim %d", o.DecoderHeads, o.DecoderDim)
+	}
 	mask := b.KeepMask("mask", image, kept, func(c *sdk.MaskCall, i int, keep []int32) {
 		sdk.RandomKeep(c.RNG(i), patches, keep)
 	})

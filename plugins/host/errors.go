@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
+
+	"google.golang.org/grpc/status"
 )
 
 // Kind says what went wrong with a plugin.
@@ -65,7 +68,16 @@ var apiVersion = regexp.MustCompile(`(?i)incompatible API version with plugin\. 
 // something a person can act on.
 func explainStart(err error, path string, r *runner) string {
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, found := os.Stat(path); found == nil { // what is missing is needed to run it
+			if interpreter := interpreterOf(path); interpreter != "" {
+				return fmt.Sprintf("it cannot be run: its first line names the interpreter %s, which does not exist", interpreter)
+			}
+			return "it cannot be run: the loader that it needs does not exist here; it was built for another system, or with other system libraries"
+		}
 		return fmt.Sprintf("there is no program at %s", path)
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return fmt.Sprintf("%s is a folder; name the program in it", path)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Sprintf("%s may not be executed; check its permissions (chmod +x) and those of the file system", path)
@@ -91,7 +103,9 @@ func explainStart(err error, path string, r *runner) string {
 		return "it does not speak gRPC; the last field of its handshake must be grpc"
 	case strings.Contains(text, "timeout while waiting"):
 		return "it did not shake hands in time; a plugin prints its handshake line on standard output as soon as it listens (and flushes it)"
-	case strings.Contains(text, "Unrecognized remote plugin message") && first != "":
+	case strings.Contains(text, "Error parsing protocol version"):
+		return fmt.Sprintf("its handshake line %q cannot be read: the second field must be the version of the objective protocol, a number", clip(first))
+	case strings.Contains(text, "Unrecognized remote plugin message") && r != nil && r.printed():
 		return fmt.Sprintf("it printed %q on standard output before its handshake; a plugin must keep standard output silent until then and log on standard error", clip(first))
 	case strings.Contains(text, "Unrecognized remote plugin message"), strings.Contains(text, "plugin exited before"):
 		state := ""
@@ -100,7 +114,27 @@ func explainStart(err error, path string, r *runner) string {
 		}
 		return fmt.Sprintf("it ended (%s) before its handshake; is it a vittool plugin, built for this machine, with all its libraries?", state)
 	}
+	if s, ok := status.FromError(err); ok {
+		return "it could not be started: it shook hands, and then did not answer at the address that it gave: " + s.Message()
+	}
 	return "it could not be started: " + text
+}
+
+// interpreterOf returns what the #! line of a script names; "" for other programs.
+func interpreterOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	start := make([]byte, 256)
+	n, _ := f.Read(start) // what can't be read is no script
+	line, _, _ := strings.Cut(string(start[:n]), "\n")
+	fields := strings.Fields(strings.TrimPrefix(line, "#!"))
+	if !strings.HasPrefix(line, "#!") || len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
 }
 
 func clip(s string) string {

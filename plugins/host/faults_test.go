@@ -71,7 +71,11 @@ func TestStartFaults(t *testing.T) {
 		{"not executable", Options{Path: write("plain", 0o644, "#!/bin/sh\n")}, []string{"chmod +x"}},
 		{"architecture", Options{Path: write("riscv", 0o755, elf)}, []string{"another architecture"}},
 		{"no interpreter", Options{Path: write("text", 0o755, "print('hello')\n")}, []string{"#! line"}},
-		{"folder", Options{Path: dir}, []string{dir}},
+		{"missing interpreter", Options{Path: write("script", 0o755, "#!/nowhere/python3 -u\n")}, []string{"/nowhere/python3", "interpreter"}},
+		{"empty line", Options{Args: []string{"misbehave", "empty-line"}}, []string{`printed ""`, "standard output"}},
+		{"version no number", Options{Args: []string{"misbehave", "version-x"}}, []string{`1|x|unix|`, "second field", "a number"}},
+		{"killed", Options{Args: []string{"misbehave", "killed"}}, []string{"signal: killed", "before its handshake"}},
+		{"folder", Options{Path: dir}, []string{dir, "is a folder"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.o.Path == "" {
@@ -80,10 +84,42 @@ func TestStartFaults(t *testing.T) {
 			start := time.Now()
 			_, err := Open(context.Background(), c.o)
 			wantError(t, err, Start, append(c.parts, "plugin "+c.o.Path)...)
+			for _, raw := range []string{"rpc error", "strconv."} {
+				if strings.Contains(err.Error(), raw) {
+					t.Errorf("%q is nothing to a user: %v", raw, err)
+				}
+			}
 			if d := time.Since(start); d > 8*time.Second {
 				t.Errorf("took %v", d)
 			}
 		})
+	}
+}
+
+// A caller that gives up while the plugin starts, or answers its first calls, is not told
+// that the plugin is broken, and does not wait for it.
+func TestCancelledWhileStarting(t *testing.T) {
+	tidy(t)
+	third := func(how string) Options { return Options{Path: os.Args[0], Args: []string{"misbehave", how}} }
+	for name, o := range map[string]Options{"handshake": third("hang"), "no listener": third("no-listener"), "Open": probeOptions("hang-open", "")} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(500*time.Millisecond, cancel)
+			start := time.Now()
+			if _, err := Open(ctx, o); err != context.Canceled {
+				t.Errorf("error %v", err)
+			}
+			if d := time.Since(start); d > 20*time.Second {
+				t.Errorf("took %v", d)
+			}
+		})
+	}
+	for _, after := range []time.Duration{0, 5, 20, 50, 100} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(after*time.Millisecond, cancel)
+		if _, err := Describe(ctx, Options{Name: "mae", Builtin: builtin}); err != nil && err != context.Canceled {
+			t.Errorf("cancelled after %d ms: %v", after, err)
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ func Describe(ctx context.Context, o Options) (*pb.Description, error) {
 		return nil, err
 	}
 	defer h.Close()
-	p, err := h.spawn()
+	p, err := h.spawn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (h *Objective) verify() error {
 
 // begin starts the process and gets description and plan.
 func (h *Objective) begin(ctx context.Context) error {
-	p, err := h.spawn()
+	p, err := h.spawn(ctx)
 	if err != nil {
 		return err
 	}
@@ -259,8 +259,8 @@ func (h *Objective) begin(ctx context.Context) error {
 	return err
 }
 
-// spawn starts the program, or serves it in process.
-func (h *Objective) spawn() (*process, error) {
+// spawn starts the program, or serves it in process; ctx is for as long as that takes.
+func (h *Objective) spawn(ctx context.Context) (*process, error) {
 	if h.o.Mode == Inproc {
 		o, err := h.o.Builtin(h.o.Name)
 		if err != nil {
@@ -295,7 +295,7 @@ func (h *Objective) spawn() (*process, error) {
 	if err := h.verify(); err != nil {
 		return nil, err
 	}
-	return spawn(h.command, h.label, h.o.StartDeadline, h.o.MemoryLimit, h.segments, h.log)
+	return spawn(ctx, h.command, h.label, h.o.StartDeadline, h.o.MemoryLimit, h.segments, h.log)
 }
 
 func (h *Objective) describe(ctx context.Context, p *process) (*pb.Description, error) {

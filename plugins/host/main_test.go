@@ -254,6 +254,16 @@ func misbehave(how string) {
 	case "tcp":
 		fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")
 		time.Sleep(time.Minute)
+	case "empty-line":
+		fmt.Println()
+		time.Sleep(time.Minute)
+	case "version-x":
+		fmt.Println("1|x|unix|/nonexistent|grpc|")
+		time.Sleep(time.Minute)
+	case "killed":
+		p, _ := os.FindProcess(os.Getpid())
+		_ = p.Kill()
+		time.Sleep(time.Minute)
 	case "no-listener":
 		fmt.Println("1|1|unix|/nonexistent|grpc|")
 		time.Sleep(time.Minute)

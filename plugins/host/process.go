@@ -49,9 +49,13 @@ func environment(extra []string) []string {
 	return append(env, extra...)
 }
 
-// spawn starts the program and shakes hands. segments are handed over as descriptors.
-func spawn(c command, name string, deadline time.Duration, memory uint64, segments []*segment, log *lineLog) (*process, error) {
+// spawn starts the program and shakes hands, until ctx ends. segments are handed over as
+// descriptors.
+func spawn(ctx context.Context, c command, name string, deadline time.Duration, memory uint64, segments []*segment, log *lineLog) (*process, error) {
 	fail := func(kind Kind, text string, err error) error {
+		if ctx.Err() != nil { // the caller gave up, the plugin is not to blame
+			return ctx.Err()
+		}
 		return &PluginError{Plugin: name, Kind: kind, Text: text, Stderr: log.last(), Err: err}
 	}
 	dir, releaseDir, err := newSocketDir()
@@ -94,13 +98,16 @@ func spawn(c command, name string, deadline time.Duration, memory uint64, segmen
 		},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (prunner.Runner, error) {
 			cmd.Env = append(cmd.Env, spec.Env...)
-			r, err := newRunner(cmd, inherited, memory)
+			r, err := newRunner(ctx, cmd, inherited, memory)
 			p.runner = r
 			return r, err
 		},
 	}
 	p.plugin = plugin.NewClient(config)
 	addr, err := p.plugin.Start()
+	if p.runner != nil {
+		defer p.runner.started() // from here on ctx is not its affair
+	}
 	if err != nil {
 		p.kill()
 		// A process that failed at once may still be writing why.
@@ -119,7 +126,7 @@ func spawn(c command, name string, deadline time.Duration, memory uint64, segmen
 		}
 		config.TLSConfig = nil
 	}
-	if err := p.connect(deadline); err != nil {
+	if err := p.connect(ctx, deadline); err != nil {
 		p.kill()
 		return nil, fail(Start, explainStart(err, c.path, p.runner), err)
 	}
@@ -127,7 +134,7 @@ func spawn(c command, name string, deadline time.Duration, memory uint64, segmen
 }
 
 // connect dials and waits for the health service, within the deadline.
-func (p *process) connect(deadline time.Duration) error {
+func (p *process) connect(ctx context.Context, deadline time.Duration) error {
 	result := make(chan error, 1)
 	go func() {
 		c, err := p.plugin.Client()
@@ -149,6 +156,10 @@ func (p *process) connect(deadline time.Duration) error {
 		p.runner.Kill(context.Background())
 		<-result
 		return errors.New("timeout while waiting for the plugin's connection")
+	case <-ctx.Done():
+		p.runner.Kill(context.Background())
+		<-result
+		return ctx.Err()
 	}
 }
 

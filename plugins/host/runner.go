@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,11 +26,14 @@ type runner struct {
 	first  *firstLine
 	memory uint64 // limit in bytes, 0: none
 	done   chan struct{}
-	err    error // of Wait; valid once done is closed
+	err    error           // of Wait; valid once done is closed
+	ended  atomic.Bool     // by us, while it still ran
+	ctx    context.Context // while it starts: its end is the process's
+	unbind func() bool     // from ctx
 }
 
-func newRunner(cmd *exec.Cmd, child []*os.File, memory uint64) (*runner, error) {
-	r := &runner{cmd: cmd, child: child, memory: memory, done: make(chan struct{})}
+func newRunner(ctx context.Context, cmd *exec.Cmd, child []*os.File, memory uint64) (*runner, error) {
+	r := &runner{cmd: cmd, child: child, memory: memory, done: make(chan struct{}), ctx: ctx, unbind: func() bool { return true }}
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -66,7 +70,23 @@ func (r *runner) Start(context.Context) error {
 		r.err = r.cmd.Wait()
 		close(r.done)
 	}()
+	r.unbind = context.AfterFunc(r.ctx, r.end)
 	return nil
+}
+
+// started ends the time in which the end of the context is that of the process.
+func (r *runner) started() { r.unbind() }
+
+// end kills the process and what it started.
+func (r *runner) end() {
+	grace := time.Duration(0)
+	if r.first.ended() { // it is on its way out, and how is worth knowing
+		grace = 500 * time.Millisecond
+	}
+	if !r.exited(grace) {
+		r.ended.Store(true)
+	}
+	killGroup(r.cmd.Process)
 }
 
 func (r *runner) Wait(context.Context) error {
@@ -80,7 +100,7 @@ func (r *runner) Kill(context.Context) error {
 	if r.cmd.Process == nil {
 		return nil
 	}
-	killGroup(r.cmd.Process)
+	r.end()
 	<-r.done
 	time.AfterFunc(time.Second, func() {
 		r.stdout.Close()
@@ -129,6 +149,9 @@ func (r *runner) state() string {
 	case r.err == nil:
 		return "exit status 0"
 	case errors.As(r.err, &exit):
+		if r.ended.Load() && !exit.Exited() {
+			return "stopped by vittool"
+		}
 		return exit.ProcessState.String()
 	}
 	return fmt.Sprint(r.err)
@@ -136,18 +159,27 @@ func (r *runner) state() string {
 
 func (r *runner) firstLine() string { return r.first.line() }
 
+// printed reports whether there is a first line at all, if only an empty one.
+func (r *runner) printed() bool {
+	r.first.mu.Lock()
+	defer r.first.mu.Unlock()
+	return r.first.full || len(r.first.buf) > 0
+}
+
 // firstLine passes standard output through and remembers its first line, the handshake.
 type firstLine struct {
 	r    *os.File
 	mu   sync.Mutex
 	buf  []byte
 	full bool
+	eof  bool // the other end is closed
 }
 
 func (f *firstLine) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.eof = f.eof || err == io.EOF
 	if !f.full {
 		f.buf = append(f.buf, p[:n]...)
 		if i := bytes.IndexByte(f.buf, '\n'); i >= 0 || len(f.buf) > 1<<16 {
@@ -158,6 +190,12 @@ func (f *firstLine) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func (f *firstLine) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.eof
 }
 
 func (f *firstLine) Close() error { return f.r.Close() }

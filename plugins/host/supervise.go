@@ -75,7 +75,7 @@ func (h *Objective) running(ctx context.Context) (*process, error) {
 	if h.proc != nil {
 		return h.proc, nil
 	}
-	p, err := h.spawn()
+	p, err := h.spawn(ctx)
 	if err != nil {
 		if pe, ok := err.(*PluginError); ok && pe.Kind == Start {
 			pe.retry = true
@@ -140,8 +140,12 @@ func (h *Objective) broken(call, text string) error {
 	return &PluginError{Plugin: h.label, Call: call, Kind: Reply, Text: text}
 }
 
-// classify says what the error of a call means; ctx is the one of the call.
+// classify says what the error of a call means; ctx is the one of the call. Where the
+// caller gave up, the plugin is not to blame.
 func (h *Objective) classify(ctx context.Context, p *process, name string, err error) error {
+	if ctx.Err() == context.Canceled {
+		return ctx.Err()
+	}
 	e := &PluginError{Plugin: h.label, Call: name, Err: err}
 	s, _ := status.FromError(err)
 	// The plugin's side of the connection watches the deadline too and may cancel first.
