@@ -28,8 +28,12 @@ func removedForm(spec *pb.MaskSpec) pb.MaskRef_Form {
 	return pb.MaskRef_FORM_REMOVED
 }
 
-// Pictures renders all pictures of the plan from the last Run.
+// Pictures renders all pictures of the plan from the last Run. A model that was
+// built for training computes none.
 func (m *Model) Pictures() []Picture {
+	if m.Train {
+		return nil
+	}
 	var out []Picture
 	for _, p := range m.pictures {
 		out = append(out, m.render(p))

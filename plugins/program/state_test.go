@@ -361,7 +361,7 @@ func TestEvaluateInThePlugin(t *testing.T) {
 }
 
 func TestPictures(t *testing.T) {
-	m, _ := compiled(t, func(b *sdk.Builder) error {
+	plan := func(b *sdk.Builder) error {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 1, nil)
 		exact := b.Patches(v, sdk.ChannelLast)
@@ -369,7 +369,11 @@ func TestPictures(t *testing.T) {
 		b.Picture("first", b.Patches(v, sdk.ChannelFirst), pb.Picture_LAYOUT_PATCHES_CHW, false, v, mask)
 		b.Picture("twice", b.Scale(v.Pixels(), 2), pb.Picture_LAYOUT_IMAGE, false, v, mask)
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
-	}, nil)
+	}
+	if m, _ := compiled(t, plan, nil); len(m.Pictures()) != 0 {
+		t.Error("a training model draws pictures")
+	}
+	m, _ := compiled(t, plan, func(_ *vit.Config, o *program.Options) { o.Train = false })
 	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "m", Values: []int32{0, 1, 2, 3}}}}); err != nil {
 		t.Fatal(err)
 	}
