@@ -225,7 +225,7 @@ func (r *run) openData() (err error) {
 	}
 	// A few steps of a recipe are a trial of it, not a mistake.
 	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) {
-		r.progress.Event(fmt.Sprintf("warning: the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %d steps, an epoch has %d",
+		r.progress.Warning(fmt.Sprintf("the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %d steps, an epoch has %d",
 			t.WarmupEpochs, r.total, r.stepsPerEpoch))
 	}
 	return nil
