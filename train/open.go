@@ -82,7 +82,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 		if err != nil {
 			if r.folder != nil && r.info != nil && r.info.Status == StatusRunning {
 				r.info.Status, r.info.Error = StatusFailed, err.Error()
-				err = errors.Join(err, r.folder.writeInfo(r.info))
+				_ = r.folder.writeInfo(r.info) // a folder that can't be written is what err says
 			}
 			r.close()
 		}
@@ -223,10 +223,9 @@ func (r *run) openData() (err error) {
 	if r.total == 0 {
 		r.total = r.cfg.Train.Epochs * passes / r.cfg.Train.Accumulate
 	}
-	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) {
-		return &configs.Error{Key: "train.warmup_epochs", Value: strconv.FormatFloat(t.WarmupEpochs, 'g', -1, 64),
-			Problem: fmt.Sprintf("is longer than the run of %d steps: an epoch has %d", r.total, r.stepsPerEpoch),
-			Hint:    "lower it (0 leaves the warm-up out), or make the run longer"}
+	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) { // a run of a few steps is a trial
+		r.progress.Warning(fmt.Sprintf("train.warmup_epochs = %g is longer than the whole run (%d steps, %d an epoch): the learning rate only rises",
+			t.WarmupEpochs, r.total, r.stepsPerEpoch))
 	}
 	return nil
 }

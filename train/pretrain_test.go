@@ -704,9 +704,10 @@ func TestFoldersWithoutNames(t *testing.T) {
 func TestWarmupLongerThanTheRun(t *testing.T) {
 	cfg := small(t)
 	cfg.Train.WarmupEpochs = 99
-	var e *configs.Error
-	if _, err := Pretrain(context.Background(), cfg, Options{}); !errors.As(err, &e) || e.Key != "train.warmup_epochs" {
-		t.Errorf("error %v", err)
+	p := &stopper{at: -1}
+	pretrain(t, cfg, Options{Progress: p})
+	if !strings.Contains(strings.Join(p.events, "\n"), "train.warmup_epochs = 99 is longer than the whole run (8 steps, 5 an epoch)") {
+		t.Errorf("events %q", p.events)
 	}
 }
 
