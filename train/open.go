@@ -223,8 +223,9 @@ func (r *run) openData() (err error) {
 	if r.total == 0 {
 		r.total = r.cfg.Train.Epochs * passes / r.cfg.Train.Accumulate
 	}
-	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) { // a run of a few steps is a trial
-		r.progress.Warning(fmt.Sprintf("train.warmup_epochs = %g is longer than the whole run (%d steps, %d an epoch): the learning rate only rises",
+	// A few steps of a recipe are a trial of it, not a mistake.
+	if t := r.cfg.Train; t.WarmupEpochs*float64(r.stepsPerEpoch) > float64(r.total) {
+		r.progress.Warning(fmt.Sprintf("the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %d steps, an epoch has %d",
 			t.WarmupEpochs, r.total, r.stepsPerEpoch))
 	}
 	return nil

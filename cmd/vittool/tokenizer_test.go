@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestTokenizers(t *testing.T) {
 		}
 		vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1").mustEnd(t, exitDone)
 	}
-	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData)
+	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no Vision Transformer")
 	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")
 	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitUsage, "vittool tokenizer train")
 }
@@ -84,8 +85,10 @@ func TestTokenizerImport(t *testing.T) {
 	vittool(t, dir, "pretrain", "--config", smallSettings(t, "beit"), "--model", "vit_micro_patch4_32", "--data", "demo:?count=16", "--steps", "1",
 		"--batch-size", "4", "--out", "run", "objective.options.tokenizer=dalle.safetensors").mustEnd(t, exitDone)
 	vittool(t, dir, "reconstruct", "--from", "run", "--to", "r.png").mustEnd(t, exitFailure, "predicts no pixels")
-	write(tensors[1:])
-	vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "d.safetensors").mustEnd(t, exitFailure, "is wanted")
+	for _, missing := range []string{"blocks.group_3.block_1.id_path.b", "blocks.group_1.block_2.res_path.conv_1.w"} {
+		write(slices.DeleteFunc(slices.Clone(tensors), func(x core.Tensor) bool { return x.Name == missing }))
+		vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "d.safetensors").mustEnd(t, exitFailure, "wanted")
+	}
 }
 
 func read(t *testing.T, dir, name string) []byte {

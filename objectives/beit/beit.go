@@ -96,25 +96,28 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 			o.MaskRatio, masked, rows*cols, o.MinBlock, largest)
 	}
 	blocks := Blocks{Rows: rows, Cols: cols, Masked: masked, Min: o.MinBlock, Max: largest}
-	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) })
+	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) }).AtMost(masked)
 
 	init := sdk.InitTruncNormal(.02, .02)
-	token := b.Param("mask_token", []int{1, 1, int(info.GetDim())}, init) // decayed, as in the official code
-	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()
-	logits := b.Linear("lm_head", x, file.Vocabulary, sdk.WithInit(init, nil)) // [B,L,K]
-	logits = b.Reshape(logits, -1, file.Vocabulary)                            // [B*L,K]
-
+	token := b.Param("mask_token", []int{1, 1, int(info.GetDim())}, init)                     // decayed, as in the official code
+	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()                  // [B,L,D]
+	hidden := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.RemovedCells()) } // [B,M,D]
+	head := func(x sdk.Tensor) sdk.Tensor {                                                   // the logits of all rows
+		return b.Reshape(b.Linear("lm_head", x, file.Vocabulary, sdk.WithInit(init, nil)), -1, file.Vocabulary)
+	}
+	logits := head(hidden(x)) // [B*M,K]
 	net := file.Net(b, "tokenizer.")
-	labels := net.Tokens(small.Pixels()) // int [B*L]
-	weights := b.Reshape(mask.Removed(), -1)
-	b.Metric("mlm_acc", b.Accuracy(logits, labels, weights))
+	labels := b.Reshape(net.TokensOf(small.Pixels(), hidden), -1) // int [B*M]
+	counted := b.Reshape(mask.Counted(), -1)                      // a mask may have fewer cells than M
+	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
 		// What the tokenizer's decoder makes of the predicted tokens in masked places and the right ones elsewhere.
-		right, predicted := b.GatherRows(net.Codebook(), labels), b.GatherRows(net.Codebook(), b.ArgMax(logits))
-		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), weights))
+		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
+		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
+		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
 		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
 	}
-	return b.Minimize(b.WeightedCrossEntropy(logits, labels, weights))
+	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
 }
 
 // Blocks draws blockwise masks.

@@ -55,7 +55,7 @@ func (o *DVAE) Plan(b *sdk.Builder) error {
 	}))
 	rows, cols := net.Grid(image)
 
-	logits := net.Logits(image.Pixels()) // [B*L,K]
+	logits := b.Reshape(net.Logits(image.Pixels()), -1, o.Vocabulary) // [B*L,K]
 	sharpness := &pb.Schedule{Name: "sharpness", Kind: pb.Schedule_KIND_TABLE, StepsPerValue: max(1, (b.Run().GetTotalSteps()+temperatures-1)/temperatures)}
 	for i := range temperatures {
 		share := float64(i) / (temperatures - 1)

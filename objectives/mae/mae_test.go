@@ -127,10 +127,10 @@ func TestOptionsReachTheProgram(t *testing.T) {
 		}
 	}
 	for want, options := range map[string]map[string]any{
-		"divided into 16 heads":     {"decoder_dim": 100},
-		"divisible by 4":            {"decoder_dim": 6, "decoder_heads": 2},
-		"0 < x < 1":                 {"mask_ratio": 1},
-		`did you mean "mask_ratio"`: {"mask_rate": .5},
+		"decoder_heads 16 does not divide decoder_dim 100": {"decoder_dim": 100},
+		"a number that 4 divides":                          {"decoder_dim": 6, "decoder_heads": 2},
+		"0 < x < 1":                                        {"mask_ratio": 1},
+		`did you mean "mask_ratio"`:                        {"mask_rate": .5},
 	} {
 		if _, _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

@@ -66,9 +66,15 @@ func DescribeDALLE(shapes map[string][]int) (Config, error) {
 	if err := c.Check(); err != nil {
 		return c, err
 	}
-	for name, want := range c.DALLEShapes() {
+	wanted := c.DALLEShapes()
+	for name, want := range wanted {
 		if got := shapes[name]; fmt.Sprint(got) != fmt.Sprint(want) {
 			return c, fmt.Errorf("tensor %s is %v, %v is wanted", name, got, want)
+		}
+	}
+	for name, shape := range shapes {
+		if wanted[name] == nil {
+			return c, fmt.Errorf("tensor %s, of shape %v, is not wanted in an encoder of %d blocks in a group", name, shape, c.Blocks)
 		}
 	}
 	return c, nil

@@ -213,10 +213,9 @@ func (n *Net) encode(x sdk.Tensor, out int) sdk.Tensor {
 	return n.conv("encoder.out", n.blocks("encoder", x), n.Width, out, 1, math.Sqrt(.5))
 }
 
-// Logits maps images to the logits of their tokens, [B*L,K], rows in raster order.
+// Logits maps images to the logits of their tokens, [B,L,K], in raster order.
 func (n *Net) Logits(images sdk.Tensor) sdk.Tensor {
-	logits := n.maps(images)
-	return n.b.Reshape(n.b.MapTokens(logits, n.Vocabulary), -1, n.Vocabulary)
+	return n.b.MapTokens(n.maps(images), n.Vocabulary)
 }
 
 func (n *Net) maps(images sdk.Tensor) sdk.Tensor {
@@ -236,12 +235,18 @@ func (n *Net) Codebook() sdk.Tensor {
 	return n.param("codebook", []int{n.Vocabulary, n.CodeDim}, sdk.InitNormal(1))
 }
 
-// Tokens maps images to their tokens, integers [B*L].
+// Tokens maps images to their tokens, integers [B,L].
 func (n *Net) Tokens(images sdk.Tensor) sdk.Tensor {
+	return n.TokensOf(images, func(x sdk.Tensor) sdk.Tensor { return x })
+}
+
+// TokensOf maps images to some of their tokens: pick chooses among vectors or logits,
+// [B,L,D], and there are as many tokens as it leaves.
+func (n *Net) TokensOf(images sdk.Tensor, pick func(x sdk.Tensor) sdk.Tensor) sdk.Tensor {
 	if n.Kind == VQ {
-		return n.b.NearestRow(n.b.Reshape(n.Vectors(images), -1, n.CodeDim), n.Codebook())
+		return n.b.NearestRow(pick(n.Vectors(images)), n.Codebook())
 	}
-	return n.b.ArgMax(n.Logits(images))
+	return n.b.ArgMax(pick(n.Logits(images)))
 }
 
 // Decodes reports whether the tokenizer can turn tokens back into pixels.

@@ -69,7 +69,7 @@ func (o *VQ) Plan(b *sdk.Builder) error {
 			out[k] = int32(p)
 		}
 	})
-	fresh := b.Reshape(b.GatherTokens(z, places), -1, o.CodeDim)
+	fresh := b.Reshape(b.GatherTokens(z, places.Values()), -1, o.CodeDim)
 	b.CodebookUpdate(x, codes, fresh, codebook, count, sum, o.Decay, o.Alive)
 
 	distance := b.Mean(b.Mul(gap, gap)) // the codes are buffers: the gradient is the vectors' alone

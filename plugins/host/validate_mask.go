@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/vittool/vittool/plugins/pb"
@@ -54,6 +55,11 @@ func validateMask(plan *pb.Plan, info *pb.BackboneInfo, m *pb.MaskSpec, s *pb.Ma
 		for i, b := range s.Bitmap {
 			if b > 1 {
 				return fmt.Errorf("field bitmap, sample %d: cell %d is %d, valid are 0 and 1", i/(rows*cols), i%(rows*cols), b)
+			}
+		}
+		for sample := range samples {
+			if n := bytes.Count(s.Bitmap[sample*rows*cols:][:rows*cols], []byte{1}); m.Length > 0 && n > int(m.Length) {
+				return fmt.Errorf("field bitmap, sample %d: %d cells are removed, the plan says at most %d", sample, n, m.Length)
 			}
 		}
 		return nil

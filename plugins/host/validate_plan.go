@@ -228,6 +228,9 @@ func (c *planChecker) masks() error {
 			if (m.Rows == 0) != (m.Cols == 0) || m.Rows > 1<<14 || m.Cols > 1<<14 {
 				return fmt.Errorf("mask %q: fields rows and cols are %d and %d", m.Name, m.Rows, m.Cols)
 			}
+			if m.Length > 1<<24 {
+				return fmt.Errorf("%s, valid are 0..2^24", what)
+			}
 		case pb.MaskSpec_KIND_INDICES:
 			if m.Length < 1 || m.Length > 1<<24 || m.Limit < 1 || m.Limit > math.MaxInt32 {
 				return fmt.Errorf("%s and limit is %d; valid are 1..2^24 and 1..2^31-1", what, m.Limit)

@@ -675,7 +675,7 @@ type MaskSpec_Kind int32
 const (
 	MaskSpec_KIND_UNSPECIFIED MaskSpec_Kind = 0
 	MaskSpec_KIND_KEEP        MaskSpec_Kind = 1 // patch numbers that stay, exactly length per sample, no duplicates
-	MaskSpec_KIND_BITMAP      MaskSpec_Kind = 2 // rows*cols cells per sample, 1 = removed
+	MaskSpec_KIND_BITMAP      MaskSpec_Kind = 2 // rows*cols cells per sample, 1 = removed; at most length of them where it is set
 	MaskSpec_KIND_INDICES     MaskSpec_Kind = 3 // length free integers per sample in 0..limit-1 (negatives of a memory bank)
 	MaskSpec_KIND_CORRUPTION  MaskSpec_Kind = 4 // at most length rectangles per sample, see MaskSet.values
 )
@@ -1058,9 +1058,11 @@ func (Teacher_When) EnumDescriptor() ([]byte, []int) {
 type MaskRef_Form int32
 
 const (
-	MaskRef_FORM_VALUES         MaskRef_Form = 0 // keep list or indices, int [B,length]; corruption int [B,length,9]
-	MaskRef_FORM_REMOVED        MaskRef_Form = 1 // float [B,rows*cols], 1 = removed
-	MaskRef_FORM_REMOVED_BLOCKS MaskRef_Form = 2 // of a corruption: float [B,H,W], 1 = changed
+	MaskRef_FORM_VALUES          MaskRef_Form = 0 // keep list or indices, int [B,length]; corruption int [B,length,9]
+	MaskRef_FORM_REMOVED         MaskRef_Form = 1 // float [B,rows*cols], 1 = removed
+	MaskRef_FORM_REMOVED_BLOCKS  MaskRef_Form = 2 // of a corruption: float [B,H,W], 1 = changed
+	MaskRef_FORM_REMOVED_CELLS   MaskRef_Form = 3 // of a bitmap with a length: int [B,length], its removed cells in raster order, then zeros
+	MaskRef_FORM_REMOVED_COUNTED MaskRef_Form = 4 // of the same: float [B,length], 1 for each of these cells, 0 for the zeros behind them
 )
 
 // Enum value maps for MaskRef_Form.
@@ -1069,11 +1071,15 @@ var (
 		0: "FORM_VALUES",
 		1: "FORM_REMOVED",
 		2: "FORM_REMOVED_BLOCKS",
+		3: "FORM_REMOVED_CELLS",
+		4: "FORM_REMOVED_COUNTED",
 	}
 	MaskRef_Form_value = map[string]int32{
-		"FORM_VALUES":         0,
-		"FORM_REMOVED":        1,
-		"FORM_REMOVED_BLOCKS": 2,
+		"FORM_VALUES":          0,
+		"FORM_REMOVED":         1,
+		"FORM_REMOVED_BLOCKS":  2,
+		"FORM_REMOVED_CELLS":   3,
+		"FORM_REMOVED_COUNTED": 4,
 	}
 )
 
@@ -6045,14 +6051,16 @@ const file_objective_proto_rawDesc = "" +
 	"\aFeature\x12\x12\n" +
 	"\x04pass\x18\x01 \x01(\tR\x04pass\x124\n" +
 	"\x06output\x18\x02 \x01(\x0e2\x1c.vittool.objective.v1.OutputR\x06output\x12\x10\n" +
-	"\x03tap\x18\x03 \x01(\rR\x03tap\"\x99\x01\n" +
+	"\x03tap\x18\x03 \x01(\rR\x03tap\"\xcb\x01\n" +
 	"\aMaskRef\x12\x12\n" +
 	"\x04mask\x18\x01 \x01(\tR\x04mask\x126\n" +
-	"\x04form\x18\x02 \x01(\x0e2\".vittool.objective.v1.MaskRef.FormR\x04form\"B\n" +
+	"\x04form\x18\x02 \x01(\x0e2\".vittool.objective.v1.MaskRef.FormR\x04form\"t\n" +
 	"\x04Form\x12\x0f\n" +
 	"\vFORM_VALUES\x10\x00\x12\x10\n" +
 	"\fFORM_REMOVED\x10\x01\x12\x17\n" +
-	"\x13FORM_REMOVED_BLOCKS\x10\x02\"\xa3\x01\n" +
+	"\x13FORM_REMOVED_BLOCKS\x10\x02\x12\x16\n" +
+	"\x12FORM_REMOVED_CELLS\x10\x03\x12\x18\n" +
+	"\x14FORM_REMOVED_COUNTED\x10\x04\"\xa3\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x126\n" +

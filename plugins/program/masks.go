@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/vittool/vittool/core"
@@ -15,8 +16,10 @@ type mask struct {
 	width      int
 	batch      int
 
-	values  []*mapped // int32 [batch, length] pieces
-	removed []*mapped // float32 [batch, cells] pieces
+	values  []*mapped  // int32 [batch, length] pieces
+	removed []*mapped  // float32 [batch, cells] pieces
+	cells   *core.Node // int32 [batch, length] removed cells of a bitmap, nil until it is read
+	counted *core.Node // float32 [batch, length], 1 where cells holds one
 	node    map[pb.MaskRef_Form]*core.Node
 }
 
@@ -86,6 +89,12 @@ func (k *mask) input(g *core.Graph, form pb.MaskRef_Form) (*core.Node, error) {
 	case form == pb.MaskRef_FORM_REMOVED_BLOCKS && kind == pb.MaskSpec_KIND_CORRUPTION:
 		n = g.Input(name+".blocks", core.Shape{k.batch, k.height, k.width})
 		k.removed = append(k.removed, &mapped{node: n})
+	case form == pb.MaskRef_FORM_REMOVED_CELLS && kind == pb.MaskSpec_KIND_BITMAP && k.spec.GetLength() > 0:
+		n = g.InputInt(name+".cells", core.Shape{k.batch, int(k.spec.GetLength())})
+		k.cells = n
+	case form == pb.MaskRef_FORM_REMOVED_COUNTED && kind == pb.MaskSpec_KIND_BITMAP && k.spec.GetLength() > 0:
+		n = g.Input(name+".counted", core.Shape{k.batch, int(k.spec.GetLength())})
+		k.counted = n
 	default:
 		return nil, fmt.Errorf("mask %s is of %v and has no %v", k.spec.GetName(), kind, form)
 	}
@@ -108,6 +117,14 @@ func (k *mask) set(s *pb.MaskSet) error {
 			if b > 1 {
 				return fmt.Errorf("mask %s: cell %d of sample %d is %d: want 0 or 1", s.GetName(), i%cells, i/cells, b)
 			}
+		}
+		if length > 0 {
+			for b := range k.batch {
+				if n := bytes.Count(s.GetBitmap()[b*cells:][:cells], []byte{1}); n > length {
+					return fmt.Errorf("mask %s: sample %d has %d removed cells: want at most %d", s.GetName(), b, n, length)
+				}
+			}
+			k.list(s.GetBitmap(), cells, length)
 		}
 		for _, t := range k.removed {
 			dst := t.node.Value()[t.offset:]
@@ -149,6 +166,33 @@ func (k *mask) set(s *pb.MaskSet) error {
 		k.remove(t.node.Value()[t.offset:], values)
 	}
 	return nil
+}
+
+// list fills in the removed cells of a bitmap, sample by sample.
+func (k *mask) list(bitmap []byte, cells, length int) {
+	for b := range k.batch {
+		n := 0
+		for i, v := range bitmap[b*cells:][:cells] {
+			if v == 0 {
+				continue
+			}
+			if k.cells != nil {
+				k.cells.Ints()[b*length+n] = int32(i)
+			}
+			n++
+		}
+		for i := range length {
+			if k.cells != nil && i >= n {
+				k.cells.Ints()[b*length+i] = 0
+			}
+			if k.counted != nil {
+				k.counted.Value()[b*length+i] = 0
+				if i < n {
+					k.counted.Value()[b*length+i] = 1
+				}
+			}
+		}
+	}
 }
 
 // remove turns keep lists or corrupted rectangles into ones at what is gone.

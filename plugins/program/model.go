@@ -208,6 +208,15 @@ func (m *Model) Graph() *core.Graph { return m.g }
 // ViewNode returns the input of a view, for Options.Extra; nil if the plan has no such view.
 func (m *Model) ViewNode(name string) *core.Node { return m.views[name] }
 
+// MaskNode returns the input that one form of a mask fills, for Options.Extra.
+func (m *Model) MaskNode(name string, form pb.MaskRef_Form) (*core.Node, error) {
+	k := m.masks[name]
+	if k == nil {
+		return nil, fmt.Errorf("the plan has no mask %q", name)
+	}
+	return k.input(m.g, form)
+}
+
 // Pass returns the nodes of a pass, for Options.Extra.
 func (m *Model) Pass(name string) (*vit.Outputs, error) {
 	p := m.passes[name]

@@ -68,7 +68,7 @@ var arithmeticOperators = []Operator{
 	},
 	{
 		Name: pb.OpReshape, Summary: "The same elements in another shape.",
-		Inputs:     []Input{{Name: "x", Shape: "[…]"}},
+		Inputs:     []Input{{Name: "x", Shape: "[…]", Either: true}},
 		Attributes: []Attribute{{Name: "shape", Type: Ints, Required: true, Doc: "0 keeps the dimension at that place; one -1 is inferred"}},
 		Outputs:    []Output{{Name: "y", Shape: "shape"}},
 		build: func(c *call) []*core.Node {

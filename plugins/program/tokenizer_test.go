@@ -31,7 +31,7 @@ func (r *roundTrip) Plan(b *sdk.Builder) error {
 	image := b.View("image")
 	net := file.Net(b, "tokenizer.")
 	rows, cols := net.Grid(image)
-	decoded := net.Decode(b.GatherRows(net.Codebook(), net.Tokens(image.Pixels())), rows, cols)
+	decoded := net.Decode(b.GatherRows(net.Codebook(), b.Reshape(net.Tokens(image.Pixels()), -1)), rows, cols)
 	gap := b.Add(decoded, b.Scale(image.Pixels(), -1))
 	return b.Minimize(b.Mean(b.Mul(gap, gap)))
 }

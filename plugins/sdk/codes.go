@@ -17,10 +17,10 @@ func (b *Builder) GatherRows(table, rows Tensor) Tensor {
 	return b.Node(pb.OpGatherRows, table.dim, []Input{{Name: "table", Value: table}, {Name: "rows", Value: rows}})
 }
 
-// GatherTokens picks tokens of each sample of x [B,N,D] by the numbers of a mask with
-// values, int [B,K]: [B,K,D].
-func (b *Builder) GatherTokens(x Tensor, index Mask) Tensor {
-	return b.Node(pb.OpGatherTokens, x.dim, []Input{{Name: "x", Value: x}, {Name: "index", Value: index.Values()}})
+// GatherTokens picks tokens of each sample of x [B,N,D] by integers [B,K], such as the
+// values or the removed cells of a mask: [B,K,D].
+func (b *Builder) GatherTokens(x, index Tensor) Tensor {
+	return b.Node(pb.OpGatherTokens, x.dim, []Input{{Name: "x", Value: x}, {Name: "index", Value: index}})
 }
 
 // ScaleRows multiplies row r of x [R,..] by factor [R], into which no gradient flows.

@@ -54,6 +54,28 @@ func (m Mask) Changed() Tensor {
 	return t
 }
 
+// AtMost promises that a bitmap removes no more than n cells of a sample, which lets
+// RemovedCells list them.
+func (m Mask) AtMost(n int) Mask {
+	m.spec.Length = uint32(max(n, 0))
+	return m
+}
+
+// RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then
+// zeros, int [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
+func (m Mask) RemovedCells() Tensor {
+	t := m.ref(pb.MaskRef_FORM_REMOVED_CELLS)
+	t.dim = int(m.spec.GetLength())
+	return t
+}
+
+// Counted tells the removed cells of RemovedCells from the zeros behind them.
+func (m Mask) Counted() Tensor {
+	t := m.ref(pb.MaskRef_FORM_REMOVED_COUNTED)
+	t.dim = int(m.spec.GetLength())
+	return t
+}
+
 func (m Mask) ref(form pb.MaskRef_Form) Tensor {
 	return Tensor{ref: &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: m.spec.GetName(), Form: form}}}}
 }

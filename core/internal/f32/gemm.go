@@ -306,7 +306,8 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	}
 }
 
-// ahead asks for what the epilogue of the tile at (row, col) will read, so that it arrives while the products are summed.
+// ahead asks for what the epilogue of the tile at (row, col) will read, so that
+// it arrives while the products are summed.
 func (g *product) ahead(row, col, m int) {
 	var x []float32
 	switch g.kind {

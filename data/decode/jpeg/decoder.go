@@ -67,6 +67,15 @@ func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, whole bool) error {
 	if need := d.stretches(); len(d.ends) < need {
 		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, len(d.ends), need)
 	}
+	// A block takes two bits at least: a small file that claims to be large
+	// is refused before there is memory for it.
+	blocks := 0
+	for i := range d.components {
+		blocks += d.mcusX * d.mcusY * d.components[i].h * d.components[i].v
+	}
+	if data := d.ends[len(d.ends)-1]; 8*data < 2*blocks {
+		return fmt.Errorf("%w: %d bytes for %d blocks", io.ErrUnexpectedEOF, data, blocks)
+	}
 	rows := d.plan(box)
 	if whole {
 		rows = d.mcusY

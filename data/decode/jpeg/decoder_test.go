@@ -143,6 +143,25 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
+// TestBomb: a small file with a large picture in its header fails before there
+// is memory for the picture.
+func TestBomb(t *testing.T) {
+	b := scanOf(0b0_110_1111, 0b0_110_1111)
+	frame := bytes.Index(b, []byte{0xff, markerSOF0})
+	copy(b[frame+5:], []byte{0x20, 0, 0x20, 0}) // 8192 x 8192
+	var d Decoder
+	var m pixels.Image
+	if err := d.Open(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Decode(&m, pixels.Rect{W: 8192, H: 8192}, true); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a bomb: %v", err)
+	}
+	if n := cap(d.planes[0].Pix) + cap(m.Pix); n > 0 {
+		t.Errorf("%d bytes were made ready for it", n)
+	}
+}
+
 // TestSteadyState: files of the sizes seen before cost no memory.
 func TestSteadyState(t *testing.T) {
 	_, contents := files()
@@ -233,8 +252,10 @@ func FuzzDecoder(f *testing.F) {
 			err = d.Decode(&m, pixels.Rect{W: w, H: h}, true)
 		}
 		if err != nil {
-			if errors.Is(err, ErrUnsupported) || errors.Is(err, errPast) {
-				return
+			for _, known := range []error{ErrUnsupported, errPast, errTable, errMissing} {
+				if errors.Is(err, known) {
+					return
+				}
 			}
 			cfg, headerErr := stdjpeg.DecodeConfig(bytes.NewReader(b))
 			if headerErr != nil || cfg.Width*cfg.Height > 1<<18 {

@@ -12,6 +12,9 @@ import (
 // looked, in order, but of a kind that this package does not read.
 var ErrUnsupported = errors.New("not a baseline JPEG of gray or colour")
 
+// errMissing is about a table that libjpeg misses as well.
+var errMissing = errors.New("a table is missing")
+
 func unsupported(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
 }
@@ -277,10 +280,10 @@ func (d *Decoder) readScan(b []byte) error {
 		}
 		c.dc, c.ac = b[2+2*i]>>4, b[2+2*i]&15
 		if c.dc > 3 || c.ac > 3 || !d.tablesDefined[0][c.dc] || !d.tablesDefined[1][c.ac] {
-			return fmt.Errorf("component %d uses Huffman tables %d and %d, which are not there", i, c.dc, c.ac)
+			return fmt.Errorf("%w: Huffman table %d or %d of component %d", errMissing, c.dc, c.ac, i)
 		}
 		if !d.quantDefined[c.quantIndex] {
-			return fmt.Errorf("component %d uses quantization table %d, which is not there", i, c.quantIndex)
+			return fmt.Errorf("%w: quantization table %d of component %d", errMissing, c.quantIndex, i)
 		}
 		c.quant = &d.quant[c.quantIndex]
 	}

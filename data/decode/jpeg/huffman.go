@@ -3,7 +3,11 @@ package jpeg
 import (
 	"bytes"
 	"errors"
+	"fmt"
 )
+
+// errTable is about a Huffman table that libjpeg refuses as well.
+var errTable = errors.New("a Huffman table is not one")
 
 // lookupBits of the stream choose an entry of a table. Most codes together
 // with the value that follows them are no longer.
@@ -48,7 +52,7 @@ func (t *huffman) set(source []byte, dc bool) error {
 	}
 	for _, s := range symbols {
 		if s > limit {
-			return errors.New("a Huffman table has a symbol out of range")
+			return fmt.Errorf("%w: symbol %d", errTable, s)
 		}
 	}
 	clear(t.symbols[:])
@@ -61,7 +65,7 @@ func (t *huffman) set(source []byte, dc bool) error {
 		t.first[n] = k - code
 		for range counts[n-1] {
 			if code >= 1<<n {
-				return errors.New("a Huffman table has more codes than fit")
+				return fmt.Errorf("%w: more codes than fit", errTable)
 			}
 			if n <= lookupBits {
 				t.fill(uint32(code), n, symbols[k], dc)

@@ -1,0 +1,68 @@
+package program_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/vit"
+)
+
+// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the bitmap.
+func TestRemovedCells(t *testing.T) {
+	var cells, counted *core.Node
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		image := b.View("image")
+		mask := b.BitMask("mask", image, func(*sdk.MaskCall, int, []byte) {}).AtMost(3)
+		x := b.Student("pass", image).PatchTokens()
+		sum := func(rows, weights sdk.Tensor) sdk.Tensor {
+			return b.Sum(b.ScaleRows(b.Reshape(rows, -1, 8), b.Reshape(weights, -1)))
+		}
+		listed := sum(b.GatherTokens(x, mask.RemovedCells()), mask.Counted())
+		b.Metric("listed", listed)
+		b.Metric("all", sum(x, mask.Removed()))
+		return b.Minimize(listed)
+	}, func(_ *vit.Config, o *program.Options) {
+		o.Extra = func(m *program.Model) ([]*core.Node, error) {
+			for _, form := range []pb.MaskRef_Form{pb.MaskRef_FORM_REMOVED_CELLS, pb.MaskRef_FORM_REMOVED_COUNTED} {
+				n, err := m.MaskNode("mask", form)
+				if err != nil {
+					return nil, err
+				}
+				cells, counted = counted, n
+			}
+			return nil, nil
+		}
+	})
+	set := func(bitmap ...byte) error {
+		return m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mask", Bitmap: bitmap}}})
+	}
+	for range 2 { // the second time over what the first left
+		if err := set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int32{0, 2, 3, 3, 0, 0, 0, 0, 0, 1, 2, 0}; !slices.Equal(cells.Ints(), want) {
+			t.Errorf("cells %v, want %v", cells.Ints(), want)
+		}
+		if want := []float32{1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0}; !slices.Equal(counted.Value(), want) {
+			t.Errorf("counted %v, want %v", counted.Value(), want)
+		}
+		m.SetStep(0, []uint64{0, 1, 2, 3})
+		if err := m.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := m.Metrics()["listed"], m.Metrics()["all"]; abs(a-b) > 1e-5*(1+abs(b)) {
+			t.Errorf("the sum over listed cells is %g, that over all weighted ones %g", a, b)
+		}
+		if err := set(slices.Repeat([]byte{0, 1, 0, 0}, 4)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0 has 4 removed cells: want at most 3") {
+		t.Errorf("too many removed cells: %v", err)
+	}
+}
