@@ -82,7 +82,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 		if err != nil {
 			if r.folder != nil && r.info != nil && r.info.Status == StatusRunning {
 				r.info.Status, r.info.Error = StatusFailed, err.Error()
-				err = errors.Join(err, r.folder.writeInfo(r.info))
+				_ = r.folder.writeInfo(r.info) // a folder that can't be written is what err says
 			}
 			r.close()
 		}

@@ -205,6 +205,8 @@ func badSettings() []badInput {
 		{name: "unknown option", args: demo("objective.options.maskratio=0.5"), code: exitUsage, want: []string{"objective.options.maskratio", "mask_ratio"}},
 		{name: "option out of range", args: demo("objective.options.mask_ratio=1.5"), code: exitUsage, want: []string{"objective.options.mask_ratio", "1.5", "out of range"}},
 		{name: "option that leaves nothing", args: demo("objective.options.mask_ratio=0.999"), code: exitUsage, want: []string{"mask_ratio"}},
+		{name: "warm-up longer than the run", args: demo("train.warmup_epochs=99"), code: exitDone, run: true, want: []string{"warning", "train.warmup_epochs = 99"}},
+		{name: "warm-up longer than the epochs", args: demo("--steps", "0", "--epochs", "2", "train.warmup_epochs=99"), code: exitUsage, want: []string{"train.warmup_epochs = 99", "2 epochs"}},
 		{name: "heads that do not divide the width", args: demo("objective.options.decoder_heads=3"), code: exitUsage, want: []string{"decoder_heads 3", "decoder_dim 16"}},
 		{name: "patch that does not divide the size", args: demo("--image-size", "30"), code: exitUsage, want: []string{"model.image_size", "30", "patch size 4"}},
 		{name: "run folder is a file", args: demo(), code: exitUsage, want: []string{"run.out", "is a file"},

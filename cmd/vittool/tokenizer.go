@@ -55,6 +55,11 @@ alone is written to a file. Without --config the preset ` + tokenizerPreset + ` 
   vittool tokenizer train --objective dvae --data pictures/ objective.options.vocabulary=1024
   vittool tokenizer train --out runs/tokenizer --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.to != "" {
+				if err := checkTarget(cmd, o.to, ".safetensors", tokenizerFile); err != nil {
+					return err
+				}
+			}
 			return runTokenizerTrain(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o, args)
 		},
 	}
@@ -101,11 +106,11 @@ func newTokenizerExportCommand() *cobra.Command {
 		Example: `  vittool tokenizer export --from runs/tokenizer --to tokenizer.safetensors`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case from == "":
+			if from == "" {
 				return required(cmd, "from", "runs/tokenizer")
-			case to == "":
-				return required(cmd, "to", tokenizerFile)
+			}
+			if err := checkTarget(cmd, to, ".safetensors", tokenizerFile); err != nil {
+				return err
 			}
 			return exportTokenizer(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), from, to, "", asJSON)
 		},
@@ -135,11 +140,11 @@ patches of 16. It has no decoder, so predictions can't be drawn.`,
 		Example: `  vittool tokenizer import --from encoder.safetensors --to dalle.safetensors`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case from == "":
+			if from == "" {
 				return required(cmd, "from", "encoder.safetensors")
-			case to == "":
-				return required(cmd, "to", "dalle.safetensors")
+			}
+			if err := checkTarget(cmd, to, ".safetensors", "dalle.safetensors"); err != nil {
+				return err
 			}
 			if err := importTokenizer(from, to); err != nil {
 				return err
