@@ -532,7 +532,8 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 		step()
 	}
 	runtime.ReadMemStats(&after)
-	if per := (after.TotalAlloc - before.TotalAlloc) / steps; per > 4096 {
+	// Room for what the runtime allocates meanwhile, more under the race detector.
+	if per := (after.TotalAlloc - before.TotalAlloc) / steps; per > 16<<10 {
 		t.Errorf("a step allocates %d bytes; its views alone have %d", per, 32*3*32*32*4)
 	}
 }
