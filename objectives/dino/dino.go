@@ -120,22 +120,13 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 
 // check refuses options that do not fit together.
 func (o *DINO) check() error {
-	for _, list := range []struct {
-		key    string
-		values []float64
-		length int
-	}{{"global_scale", o.GlobalScale, 2}, {"local_scale", o.LocalScale, 2}, {"color_jitter", o.Jitter, 4}, {"blur", o.Blur, 3}} {
-		if len(list.values) != list.length {
-			return fmt.Errorf("%s has %d values; it takes %d", list.key, len(list.values), list.length)
-		}
-		if list.length == 2 && list.values[0] > list.values[1] {
-			return fmt.Errorf("%s is [%v, %v]; the smaller share comes first", list.key, list.values[0], list.values[1])
-		}
+	if err := sdk.CheckColorJitter("color_jitter", o.Jitter); err != nil {
+		return err
 	}
-	if o.Jitter[3] > 0.5 {
-		return fmt.Errorf("color_jitter shifts the hue by up to %v; 0.5 is half of the circle and the most", o.Jitter[3])
-	}
-	return nil
+	return sdk.CheckLists(
+		sdk.OptionList{Key: "global_scale", Values: o.GlobalScale, Length: 2, Range: true},
+		sdk.OptionList{Key: "local_scale", Values: o.LocalScale, Length: 2, Range: true},
+		sdk.OptionList{Key: "blur", Values: o.Blur, Length: 3})
 }
 
 // views declares the crops: two large ones, then the small ones.

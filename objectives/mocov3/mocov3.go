@@ -99,22 +99,12 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 
 // check refuses options that do not fit together.
 func (o *MoCoV3) check() error {
-	for _, list := range []struct {
-		key    string
-		length int
-		values []float64
-	}{{"crop_scale", 2, o.CropScale}, {"color_jitter", 4, o.Jitter}, {"blur", views, o.Blur}, {"solarize", views, o.Solarize}} {
-		if len(list.values) != list.length {
-			return fmt.Errorf("%s has %d values; it takes %d", list.key, len(list.values), list.length)
-		}
+	if err := sdk.CheckColorJitter("color_jitter", o.Jitter); err != nil {
+		return err
 	}
-	if o.Jitter[3] > 0.5 {
-		return fmt.Errorf("color_jitter shifts the hue by up to %v; 0.5 is half of the circle and the most", o.Jitter[3])
-	}
-	if o.CropScale[0] > o.CropScale[1] {
-		return fmt.Errorf("crop_scale is [%v, %v]; the smaller share comes first", o.CropScale[0], o.CropScale[1])
-	}
-	return nil
+	return sdk.CheckLists(
+		sdk.OptionList{Key: "crop_scale", Values: o.CropScale, Length: 2, Range: true},
+		sdk.OptionList{Key: "blur", Values: o.Blur, Length: views}, sdk.OptionList{Key: "solarize", Values: o.Solarize, Length: views})
 }
 
 // crop declares one of the two crops.
