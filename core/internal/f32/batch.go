@@ -1,14 +1,10 @@
 package f32
 
 // serialProduct computes C = op(A)·op(B) (+ C) on one worker, with panels in
-// its scratch. The caller has reserved serialPanels values there. If padded, the
-// rows of C have room for whole tiles, whose last columns become 0 (+ C).
-func serialProduct(w *worker, t *table, panels []float32, transA, transB bool, m, n, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate, padded bool) {
+// its scratch. The caller has reserved serialPanels values there.
+func serialProduct(w *worker, t *table, panels []float32, transA, transB bool, m, n, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool) {
 	g := product{t: t, m: m, n: n, k: k, a: a, lda: lda, c: c, ldc: ldc, accumulate: accumulate}
 	stripsN := ceilDiv(n, t.nr)
-	if padded {
-		g.n = stripsN * t.nr
-	}
 	pb := packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: b, ld: ldb, dst: &panels[0]}
 	for i := range stripsN {
 		pb.strip(i)
@@ -49,7 +45,7 @@ type batchJob struct {
 
 func (j *batchJob) run(w *worker, i int) {
 	serialProduct(w, j.t, w.scratch(serialPanels(j.t, j.transA, j.m, j.n, j.k)), j.transA, j.transB, j.m, j.n, j.k,
-		&j.a[i*j.strideA], j.lda, &j.b[i*j.strideB], j.ldb, &j.c[i*j.strideC], j.ldc, j.accumulate, false)
+		&j.a[i*j.strideA], j.lda, &j.b[i*j.strideB], j.ldb, &j.c[i*j.strideC], j.ldc, j.accumulate)
 }
 
 // GemmBatch computes batch products C_i = op(A_i)·op(B_i) (+ C_i with
