@@ -65,6 +65,7 @@ type run struct {
 	images      int // of the step in progress
 	passMetrics map[string]float64
 	state       map[*core.Parameter][]float32 // buffers before a step of several passes
+	midstep     bool                          // some of its passes have changed them since
 }
 
 // open prepares a run: it checks everything that can be checked before the

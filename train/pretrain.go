@@ -83,7 +83,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		if err := r.current.AfterStep(); err != nil {
 			return nil, err
 		}
-		r.step, r.state = step+1, nil
+		r.step, r.midstep = step+1, false
 
 		// What people and later processes see.
 		if err := r.log(loss, norm, lr, wd, wait, time.Since(began)); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vittool/vittool/core"
@@ -73,21 +72,28 @@ func (r *run) commit(pass int) error {
 	return nil
 }
 
-// remember keeps the buffers as they are before the first of several passes.
+// remember keeps the buffers as they are before the first of several passes, in
+// memory that every step uses again.
 func (r *run) remember() {
-	r.state = map[*core.Parameter][]float32{}
-	for _, b := range r.store.Buffers() {
-		r.state[b] = slices.Clone(b.Data)
+	if r.state == nil {
+		r.state = map[*core.Parameter][]float32{}
 	}
+	for _, b := range r.store.Buffers() {
+		r.state[b] = append(r.state[b][:0], b.Data...)
+	}
+	r.midstep = true
 }
 
 // rewind undoes the passes of a step that does not come to its end, so that a
 // checkpoint holds the state between two steps.
 func (r *run) rewind() {
+	if !r.midstep {
+		return
+	}
 	for b, data := range r.state {
 		copy(b.Data, data)
 	}
-	r.state = nil
+	r.midstep = false
 }
 
 // log tells people and files of a step that is done.
