@@ -15,7 +15,7 @@
 //	err = exe.Run()                       // loss.Value()[0], exe.Grad(w)
 //	optimizer.Step(exe.Parameters(), exe.Grad, lr, weightDecay)
 //
-// Operators are executed by gorgonia's tape machine; gorgonia is an
-// implementation detail that no other package sees. Every arithmetic kernel
-// lives in core/internal/f32.
+// A compiled graph is gorgonia's, executed by a gorgonia.VM of our own (machine.go);
+// gorgonia is an implementation detail that no other package sees. Every arithmetic
+// kernel lives in core/internal/f32.
 package core

@@ -184,7 +184,6 @@ func (e *Executable) Run() error {
 	e.err = nil
 	e.run++
 	err := e.machine.RunAll()
-	e.machine.Reset()
 	if e.err != nil {
 		return e.err
 	}

@@ -15,16 +15,18 @@ import (
 )
 
 // This file is the whole of vittool's contact with gorgonia: every step of a
-// compiled graph becomes a gorgonia.Op over memory that we own, and gorgonia's
-// tape machine runs them. What the adapter must respect:
+// compiled graph becomes a gorgonia.Op over memory that we own, gorgonia checks
+// types and orders the nodes, and a gorgonia.VM runs them (machine.go; gorgonia's
+// own tape machine gives the same bits and allocates for each op). What the adapter
+// must respect, so that either machine can run the graph:
 //
 //   - Ops return the same persistent value from every Do. ReturnsPtr and
-//     CallsExtern are false, OverwritesInput is -1, or the machine would allocate
+//     CallsExtern are false, OverwritesInput is -1, or a machine would allocate
 //     or overwrite behind our back.
-//   - The machine merges nodes of equal 32-bit hash without comparing them, so
+//   - gorgonia merges nodes of equal 32-bit hash without comparing them, so
 //     every op hashes its serial number and a salt, and collisions are looked for.
-//   - The machine runs ops in a goroutine of its own, where a panic would end the
-//     process: Do recovers.
+//   - The tape machine runs ops in a goroutine of its own, where a panic would end
+//     the process: Do recovers.
 //   - Ops are chained: each takes its predecessor as one more operand. That makes
 //     the order of execution ours, which the memory plan relies on.
 
@@ -126,16 +128,17 @@ type builder struct {
 	nodes   map[*Node]*gorgonia.Node
 	grads   map[*memory]*gorgonia.Node
 	last    *gorgonia.Node // the step before
+	inputs  map[*gorgonia.Node]gorgonia.Nodes
 	made    map[*gorgonia.Node]bool
 	merged  string // says which node gorgonia merged with another
 	chained bool
 }
 
 func newBuilder(e *Executable, salt uint64) *builder {
-	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, made: map[*gorgonia.Node]bool{}, chained: true}
+	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, made: map[*gorgonia.Node]bool{}, inputs: map[*gorgonia.Node]gorgonia.Nodes{}, chained: true}
 }
 
-// build compiles the plan for gorgonia's tape machine.
+// build compiles the plan.
 func (e *Executable) build() (err error) {
 	buildMutex.Lock()
 	defer buildMutex.Unlock()
@@ -153,8 +156,8 @@ func (e *Executable) build() (err error) {
 		}
 		collision := b.collision()
 		if collision == "" {
-			e.machine = gorgonia.NewTapeMachine(b.graph)
-			return nil
+			e.machine, err = newMachine(b.graph, b.inputs)
+			return err
 		}
 		if salt == 100 {
 			return fmt.Errorf("compiling the graph: %s", collision)
@@ -173,6 +176,7 @@ func (b *builder) apply(x gorgonia.Op, operands ...*gorgonia.Node) (*gorgonia.No
 		b.merged = fmt.Sprintf("node %s was merged with an equal one", n.Name())
 	}
 	b.made[n] = true
+	b.inputs[n] = operands
 	return n, nil
 }
 

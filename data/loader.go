@@ -279,6 +279,7 @@ func (l *Loader) dispatch() {
 
 // worker renders samples with memory that it keeps.
 type worker struct {
+	current picture // of the sample in work
 	renderer
 	loader  *Loader
 	reader  reader
@@ -326,12 +327,12 @@ func (w *worker) sample(b *Batch, index int) {
 	place := b.first + index
 	own := b.state.order.at(place)
 	id := own
-	var p picture
+	p := &w.current
 	for try := 0; ; try++ {
 		id = b.state.order.at(place + try)
 		b.IDs[index] = uint64(id)
 		var ok bool
-		if p, ok = w.picture(b.state, id, own); ok {
+		if *p, ok = w.picture(b.state, id, own); ok {
 			break
 		}
 		out.failed = append(out.failed, id)
@@ -347,7 +348,7 @@ func (w *worker) sample(b *Batch, index int) {
 	for i := range l.views {
 		v := &l.views[i]
 		n := l.channels * v.Height * v.Width
-		b.Geometry[i][index] = w.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], &p, own, b.Step)
+		b.Geometry[i][index] = w.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], p, own, b.Step)
 	}
 }
 

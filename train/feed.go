@@ -17,8 +17,50 @@ const maskAhead = 2
 type fedBatch struct {
 	*data.Batch
 	masks *pb.MaskReply // nil when the plan has no masks
-	boxes map[string][]*pb.Box
+	boxes [][]*pb.Box   // of each view
 	wait  time.Duration // that the loop spent waiting for it
+	slot  *slot
+	free  chan<- *slot
+}
+
+// Release gives everything back to the feed, which will overwrite it. It is called once.
+func (b fedBatch) Release() {
+	b.Batch.Release()
+	b.free <- b.slot // there is room for every slot
+}
+
+// slot is memory for what goes to the objective and comes back, used again and again.
+type slot struct {
+	request pb.MaskRequest
+	boxes   []pb.Box
+	reply   host.MaskMemory
+}
+
+// describe makes the request of a batch.
+func (s *slot) describe(batch *data.Batch, views []*pb.ViewSpec, seed uint64) *pb.MaskRequest {
+	r := &s.request
+	r.Step, r.Seed = uint64(batch.Step), seed
+	r.SampleIds = append(r.SampleIds[:0], batch.IDs...)
+	if len(r.Geometry) != len(views) {
+		r.Geometry = nil
+		for _, v := range views {
+			r.Geometry = append(r.Geometry, &pb.ViewGeometry{View: v.GetName()})
+		}
+	}
+	n := len(batch.IDs)
+	if len(s.boxes) < n*len(views) {
+		s.boxes = make([]pb.Box, n*len(views))
+	}
+	for i, view := range r.Geometry {
+		view.Boxes = view.Boxes[:0]
+		for j, g := range batch.Geometry[i] {
+			b := &s.boxes[i*n+j]
+			b.Top, b.Left, b.Height, b.Width = float64(g.Top), float64(g.Left), float64(g.Height), float64(g.Width)
+			b.Flip, b.SourceHeight, b.SourceWidth = g.Flip, uint32(g.SourceH), uint32(g.SourceW)
+			view.Boxes = append(view.Boxes, b)
+		}
+	}
+	return r
 }
 
 // feed pairs the loader's batches with the objective's masks, ahead of the loop
@@ -35,11 +77,16 @@ type feed struct {
 func newFeed(ctx context.Context, loader *data.Loader, objective *host.Objective, seed uint64) *feed {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &feed{out: make(chan fedBatch, maskAhead), err: make(chan error, 1), cancel: cancel, done: make(chan struct{})}
+	// One batch is being fetched, maskAhead wait, and one is with the loop.
+	free := make(chan *slot, maskAhead+2)
+	for range cap(free) {
+		free <- &slot{}
+	}
 	go func() {
 		defer close(f.done)
 		defer close(f.out)
 		for {
-			b, err := fetch(ctx, loader, objective, seed)
+			b, err := fetch(ctx, loader, objective, seed, free)
 			if err != nil {
 				f.err <- err
 				return
@@ -56,34 +103,30 @@ func newFeed(ctx context.Context, loader *data.Loader, objective *host.Objective
 	return f
 }
 
-func fetch(ctx context.Context, loader *data.Loader, objective *host.Objective, seed uint64) (fedBatch, error) {
+func fetch(ctx context.Context, loader *data.Loader, objective *host.Objective, seed uint64, free chan *slot) (fedBatch, error) {
 	batch, err := loader.Next(ctx)
 	if err != nil {
 		return fedBatch{}, err
 	}
-	f := fedBatch{Batch: batch, boxes: map[string][]*pb.Box{}}
+	f := fedBatch{Batch: batch, free: free}
+	select {
+	case f.slot = <-free:
+	case <-ctx.Done():
+		batch.Release()
+		return fedBatch{}, ctx.Err()
+	}
 	plan := objective.Plan()
-	request := &pb.MaskRequest{Step: uint64(batch.Step), Seed: seed, SampleIds: batch.IDs}
-	for i, v := range plan.GetViews() {
-		f.boxes[v.GetName()] = boxes(batch.Geometry[i])
-		request.Geometry = append(request.Geometry, &pb.ViewGeometry{View: v.GetName(), Boxes: f.boxes[v.GetName()]})
+	request := f.slot.describe(batch, plan.GetViews(), seed)
+	for _, view := range request.Geometry {
+		f.boxes = append(f.boxes, view.Boxes)
 	}
 	if len(plan.GetMasks()) > 0 {
-		if f.masks, err = objective.Mask(ctx, request); err != nil {
-			batch.Release()
+		if f.masks, err = objective.MaskInto(ctx, request, &f.slot.reply); err != nil {
+			f.Release()
 			return fedBatch{}, err
 		}
 	}
 	return f, nil
-}
-
-func boxes(geometry []data.Box) []*pb.Box {
-	out := make([]*pb.Box, len(geometry))
-	for i, g := range geometry {
-		out[i] = &pb.Box{Top: float64(g.Top), Left: float64(g.Left), Height: float64(g.Height), Width: float64(g.Width),
-			Flip: g.Flip, SourceHeight: uint32(g.SourceH), SourceWidth: uint32(g.SourceW)}
-	}
-	return out
 }
 
 // next returns the next batch; the caller releases it.

@@ -363,9 +363,14 @@ func (h *Objective) PID() int {
 
 // Mask returns the masks of a step, checked. The reply must not be changed.
 func (h *Objective) Mask(ctx context.Context, r *pb.MaskRequest) (*pb.MaskReply, error) {
+	return h.MaskInto(ctx, r, nil)
+}
+
+// MaskInto is Mask with a reply that lies in memory, and is good until the next call with it.
+func (h *Objective) MaskInto(ctx context.Context, r *pb.MaskRequest, memory *MaskMemory) (*pb.MaskReply, error) {
 	var reply *pb.MaskReply
 	err := h.call(ctx, "Mask", func(ctx context.Context, c pb.ObjectiveClient, _ uint32) (err error) {
-		reply, err = c.Mask(ctx, r)
+		reply, err = c.Mask(ctx, r, memory.callOptions()...)
 		return err
 	})
 	if err != nil {

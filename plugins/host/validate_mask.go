@@ -3,6 +3,8 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -39,6 +41,9 @@ func ValidateMasks(plan *pb.Plan, info *pb.BackboneInfo, r *pb.MaskRequest, repl
 	}
 	return nil
 }
+
+// seenPatches keeps the memory of validateMask, which runs in every step.
+var seenPatches = sync.Pool{New: func() any { return new([]int) }}
 
 func validateMask(plan *pb.Plan, info *pb.BackboneInfo, m *pb.MaskSpec, s *pb.MaskSet, samples int) error {
 	rows, cols := grid(viewNamed(plan, m.View), info)
@@ -77,7 +82,11 @@ func validateMask(plan *pb.Plan, info *pb.BackboneInfo, m *pb.MaskSpec, s *pb.Ma
 	}
 	switch m.Kind {
 	case pb.MaskSpec_KIND_KEEP:
-		seen := make([]int, rows*cols) // sample+1 that a patch was last seen in
+		memory := seenPatches.Get().(*[]int)
+		defer seenPatches.Put(memory)
+		*memory = slices.Grow((*memory)[:0], rows*cols)[:rows*cols]
+		seen := *memory // sample+1 that a patch was last seen in
+		clear(seen)
 		for i, v := range s.Values {
 			sample := i / n
 			if v < 0 || int(v) >= len(seen) {

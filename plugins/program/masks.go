@@ -21,6 +21,7 @@ type mask struct {
 	cells   *core.Node // int32 [batch, length] removed cells of a bitmap, nil until it is read
 	counted *core.Node // float32 [batch, length], 1 where cells holds one
 	node    map[pb.MaskRef_Form]*core.Node
+	seen    []bool // scratch of checkKeep, [cells]
 }
 
 // mapped is a piece of an input: the rows of one mask in a batch of several views.
@@ -227,7 +228,11 @@ func (k *mask) remove(dst []float32, values []int32) {
 
 func (k *mask) checkKeep(name string, values []int32, length int) error {
 	cells := k.rows * k.cols
-	seen := make([]bool, cells)
+	seen := k.seen
+	if seen == nil {
+		seen = make([]bool, cells)
+		k.seen = seen
+	}
 	for b := range k.batch {
 		clear(seen)
 		for i, v := range values[b*length:][:length] {

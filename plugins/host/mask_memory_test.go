@@ -1,0 +1,84 @@
+package host
+
+import (
+	"math"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+// maskReplies are replies as plans have them and as nobody should send them, on the wire.
+func maskReplies(t testing.TB) [][]byte {
+	t.Helper()
+	var wires [][]byte
+	for _, r := range []*pb.MaskReply{
+		{Step: 3, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{0, 5, 300, math.MaxInt32, -1, math.MinInt32}}}},
+		{Step: 4, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{7}}}},
+		{Sets: []*pb.MaskSet{{Name: "keep"}}},
+		{Step: 5, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{0, 1, 1}}, {Name: "keep", Values: []int32{1, 2}}}},
+		{Step: 6, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{1}}, {Name: "keep", Values: []int32{1, 2, 3}}}},
+		{Step: 7, Sets: []*pb.MaskSet{{Values: []int32{1}}}},
+		{Step: 8, Sets: []*pb.MaskSet{{}}},
+		{},
+	} {
+		b, err := proto.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wires = append(wires, b, b[:len(b)/2])
+	}
+	set := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "keep")
+	loose := protowire.AppendVarint(protowire.AppendTag(set, 2, protowire.VarintType), 9) // not packed
+	unknown := protowire.AppendVarint(protowire.AppendTag(set, 9, protowire.VarintType), 9)
+	for _, s := range [][]byte{loose, unknown} {
+		wires = append(wires, protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), s))
+	}
+	return wires
+}
+
+// FuzzMaskMemory decodes one reply after another into the same memory: each must be what
+// proto.Unmarshal makes of it.
+func FuzzMaskMemory(f *testing.F) {
+	wires := maskReplies(f)
+	for i := range wires {
+		f.Add(wires[i], wires[(i+1)%len(wires)])
+		f.Add(wires[i], wires[i])
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var memory MaskMemory
+		for _, wire := range [][]byte{first, second, first} {
+			var got, want pb.MaskReply
+			err, wantErr := memory.decode(wire, &got), proto.Unmarshal(wire, &want)
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("%v, proto.Unmarshal says %v", err, wantErr)
+			}
+			if err == nil && !proto.Equal(&got, &want) {
+				t.Fatalf("%v, want %v", &got, &want)
+			}
+		}
+	})
+}
+
+// TestMaskMemory: replies of one plan are decoded without new memory, by a process.
+func TestMaskMemory(t *testing.T) {
+	reply := &pb.MaskReply{Step: 1, Sets: []*pb.MaskSet{{Name: "keep", Values: make([]int32, 1000)}, {Name: "removed", Bitmap: make([]byte, 1000)}}}
+	wire, err := proto.Marshal(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var memory MaskMemory
+	var got pb.MaskReply
+	if n := testing.AllocsPerRun(10, func() {
+		if err := memory.decode(wire, &got); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations a reply", n)
+	}
+	if !proto.Equal(&got, reply) {
+		t.Errorf("%v", &got)
+	}
+}
