@@ -69,6 +69,14 @@ type Data struct {
 	MaxPixels int `mapstructure:"max_pixels" range:"1 10000000000"`
 	// Mebibytes of memory that may hold decoded images from one epoch to the next; 0 reads them again each time.
 	Cache int `mapstructure:"cache" range:"0 1048576" resume:"free"`
+	// Folder that keeps what frozen networks say of views that never change (the tokens of BEiT's tokenizer, with flip false and crop_scale from 1 to 1), for further epochs and runs; empty takes one in the user's cache folder, none keeps it in memory only.
+	TargetCache string `mapstructure:"target_cache" resume:"free"`
+}
+
+// FixedViews reports whether a view whose crop the objective leaves open shows the
+// same of an image in every epoch: the whole of it, as it is.
+func (d Data) FixedViews() bool {
+	return !d.Flip && len(d.CropScale) == 2 && d.CropScale[0] == 1 && d.CropScale[1] == 1
 }
 
 // Train is the optimisation.

@@ -33,6 +33,26 @@ func (g *Graph) GatherTokens(x, idx *Node) *Node {
 	}, Shape{b, k, d})[0]
 }
 
+// GatherIntegers picks integers of each sample of x [B, N] by number, idx [B, K], as
+// integers [B, K].
+func (g *Graph) GatherIntegers(x, idx *Node) *Node {
+	if !g.fits("gather_integers", "integers x [B, N], integers idx [B, K]", []*Node{x, idx}, nil, func() bool {
+		return len(x.shape) == 2 && x.integer && idx.integer && len(idx.shape) == 2 && idx.shape[0] == x.shape[0]
+	}) {
+		return g.invalid()
+	}
+	b, n, k := x.shape[0], x.shape[1], idx.shape[1]
+	flat := make([]int32, b*k)
+	return g.choice("gather_integers", []*Node{x, idx}, 0, Shape{b, k}, func(c *call, out []int32) {
+		if c.err = flatten(flat, c.ints[1], k, n, 0); c.err != nil {
+			return
+		}
+		for i, row := range flat {
+			out[i] = c.ints[0][row]
+		}
+	})
+}
+
 // flatten turns per-sample token numbers idx [B, K] into row numbers of a
 // [B·n, ...] matrix whose samples start with offset other rows.
 func flatten(flat, idx []int32, k, n, offset int) error {

@@ -130,6 +130,20 @@ func imageCases() []gradientCase {
 				}
 				return y
 			}},
+		{name: "gather rows by chosen integers", shapes: []Shape{{4, 3}},
+			make: func(g *Graph, p []*Node) *Node {
+				labels, places := g.InputInt("labels", Shape{2, 3}), g.InputInt("places", Shape{2, 4})
+				copy(labels.Ints(), []int32{3, 0, 2, 1, 2, 0})
+				copy(places.Ints(), []int32{2, 2, 0, 1, 1, 0, 2, 0})
+				return g.GatherRows(p[0], g.GatherIntegers(labels, places))
+			},
+			reference: func(p [][]float64) []float64 {
+				var y []float64
+				for _, r := range []int{2, 2, 3, 0, 2, 1, 0, 1} {
+					y = append(y, p[0][r*3:][:3]...)
+				}
+				return y
+			}},
 		{name: "scale rows", shapes: []Shape{{3, 2, 2}},
 			make: func(g *Graph, p []*Node) *Node {
 				factor := g.Input("factor", Shape{3})

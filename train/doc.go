@@ -10,6 +10,7 @@
 //	metrics.go     metrics.jsonl, cut back to the checkpoint at resume
 //	tensorboard.go the same numbers for TensorBoard
 //	feed.go        batches and masks of coming steps, fetched ahead
+//	targets.go     what frozen networks say of views that never change, kept between runs
 //	progress.go    what a user interface gets to see
 //
 // A run folder is readable at every moment: every file in it is either

@@ -48,6 +48,7 @@ type run struct {
 	models    map[int]*program.Model // by batch size: the last batch of an epoch may be smaller
 	current   *program.Model         // of the pass in progress
 	evaluator *evaluator             // nil unless the plan leaves something to the plugin
+	targets   *targetCache
 	optimizer core.Optimizer
 	rate      core.Schedule // learning rate
 	decay     core.Schedule // weight decay
@@ -239,7 +240,7 @@ func (r *run) openObjective(ctx context.Context) (err error) {
 	options := host.Options{
 		Mode: host.Mode(o.Mode), Config: o.Options, Seed: uint64(r.cfg.Run.Seed), Batch: r.cfg.Train.BatchSize,
 		TotalSteps: r.total, StepsPerEpoch: r.stepsPerEpoch, DatasetSize: r.source.Len(),
-		Backbone: program.BackboneInfo(r.network, mean, std), LogWriter: r.logFile,
+		Backbone: program.BackboneInfo(r.network, mean, std), FixedViews: r.cfg.Data.FixedViews(), LogWriter: r.logFile,
 		StartDeadline: seconds(o.Deadline), CallDeadline: seconds(o.Deadline),
 	}
 	if o.Plugin != "" {
@@ -261,6 +262,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // build makes parameters, the graph for a full batch and the optimizer.
 func (r *run) build(ctx context.Context) error {
 	plan := r.objective.Plan()
+	r.targets = newTargetCache(r.cfg.Data.TargetCache, r.source.Len(), r.progress.Warning)
 	if needsBinding(plan) {
 		r.evaluator = &evaluator{ctx: ctx, objective: r.objective, store: r.store, seed: uint64(r.cfg.Run.Seed)}
 	}

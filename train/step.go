@@ -27,6 +27,9 @@ func (r *run) fill(ctx context.Context, model *program.Model, step int, batch fe
 			return err
 		}
 	}
+	if err := model.Remember(r.targets); err != nil {
+		return err
+	}
 	if r.evaluator != nil {
 		r.evaluator.masks = batch.masks
 		return r.evaluator.targets(ctx, plan, model, uint64(step), batch.IDs)
@@ -147,6 +150,9 @@ func (r *run) checkpoint() error {
 	}
 	if err := r.folder.writeInfo(r.info); err != nil {
 		return err
+	}
+	if err := r.targets.save(); err != nil { // a cache is worth no run
+		r.progress.Warning(err.Error())
 	}
 	due := r.step > 0 && (r.step == r.total || r.cfg.Run.PicturesEvery.Due(r.step-1, r.stepsPerEpoch))
 	if due && r.opts.AfterCheckpoint != nil {

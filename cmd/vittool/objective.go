@@ -29,7 +29,7 @@ func checkPlan(ctx context.Context, cfg *configs.Config) error {
 	deadline := time.Duration(o.Deadline * float64(time.Second))
 	options := host.Options{
 		Config: o.Options, Seed: uint64(cfg.Run.Seed), Batch: t.BatchSize, StepsPerEpoch: steps, TotalSteps: max(t.Steps, t.Epochs*steps),
-		DatasetSize: steps * t.BatchSize * t.Accumulate, Backbone: programs.BackboneInfo(network, mean, std),
+		DatasetSize: steps * t.BatchSize * t.Accumulate, Backbone: programs.BackboneInfo(network, mean, std), FixedViews: cfg.Data.FixedViews(),
 		StartDeadline: deadline, CallDeadline: deadline,
 	}
 	if o.Plugin != "" {

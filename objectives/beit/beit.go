@@ -107,7 +107,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	}
 	logits := head(hidden(x)) // [B*M,K]
 	net := file.Net(b, "tokenizer.")
-	labels := b.Reshape(net.TokensOf(small.Pixels(), hidden), -1) // int [B*M]
+	labels := b.Reshape(o.labels(b, net, small, mask, rows*cols, hidden), -1) // int [B*M]
 	counted := b.Reshape(mask.Counted(), -1)                      // a mask may have fewer cells than M
 	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
@@ -118,6 +118,16 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
 	}
 	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
+}
+
+// labels are the tokens of the masked patches, int [B,M]. Where the views of an image never
+// change, the host remembers all of its tokens, and the tokenizer runs once for each image.
+func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask sdk.Mask, cells int, hidden func(sdk.Tensor) sdk.Tensor) sdk.Tensor {
+	if !b.Run().GetFixedViews() || o.ColorJitter > 0 {
+		return net.TokensOf(small.Pixels(), hidden)
+	}
+	tokens := b.Remember("tokens", small, net.Tokens(small.Pixels()), pb.DType_DTYPE_I32, cells) // [B,L]
+	return b.GatherIntegers(tokens, mask.RemovedCells())
 }
 
 // Blocks draws blockwise masks.

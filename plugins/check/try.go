@@ -67,6 +67,9 @@ func (s *suite) try(o *host.Objective, b *pb.BackboneInfo) (string, error) {
 			return "", err
 		}
 	}
+	if err := m.Remember(nil); err != nil {
+		return "", err
+	}
 	if err := m.Run(); err != nil {
 		return "", err
 	}

@@ -59,6 +59,7 @@ type Options struct {
 	Backbone      *pb.BackboneInfo
 	WorldSize     int // 0 is 1
 	Rank          int
+	FixedViews    bool // see OpenRequest.fixed_views
 
 	LogWriter io.Writer // gets the plugin's standard error, line by line with a prefix
 
@@ -246,6 +247,7 @@ func (h *Objective) begin(ctx context.Context) error {
 		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
 		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: h.o.Backbone,
 		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
+		FixedViews: h.o.FixedViews,
 	}
 	plan, err := h.openPlan(ctx, p)
 	if err != nil {

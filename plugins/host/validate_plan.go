@@ -323,6 +323,10 @@ func (c *planChecker) targets() error {
 		case pb.TargetSpec_SOURCE_SAMPLE_ID, pb.TargetSpec_SOURCE_LABEL:
 			continue
 		case pb.TargetSpec_SOURCE_GEOMETRY, pb.TargetSpec_SOURCE_PLUGIN:
+		case pb.TargetSpec_SOURCE_REMEMBERED:
+			if t.Value == nil {
+				return fmt.Errorf("%s is remembered and has no value", what)
+			}
 		default:
 			return fmt.Errorf("%s: unknown source %v", what, t.Source)
 		}
@@ -414,6 +418,13 @@ func (c *planChecker) nodes() error {
 		}
 		if n.Op == pb.OpEvaluate {
 			evaluations++
+		}
+	}
+	for _, t := range c.plan.Targets {
+		if t.Source == pb.TargetSpec_SOURCE_REMEMBERED {
+			if err := c.ref(t.Value, fmt.Sprintf("target %q", t.Name)); err != nil {
+				return err
+			}
 		}
 	}
 	if want := c.plan.Evaluate != nil; want && evaluations != 1 || !want && evaluations != 0 {

@@ -733,6 +733,7 @@ const (
 	TargetSpec_SOURCE_LABEL       TargetSpec_Source = 2 // int [B], -1 where there is none
 	TargetSpec_SOURCE_GEOMETRY    TargetSpec_Source = 3 // float [B,7]: top, left, height, width, flip, source height, source width of the view's box
 	TargetSpec_SOURCE_PLUGIN      TargetSpec_Source = 4 // written by Targets, [B]+shape
+	TargetSpec_SOURCE_REMEMBERED  TargetSpec_Source = 5 // [B]+shape: `value`, a node of the program that is made of the pixels of `view` and of
 )
 
 // Enum value maps for TargetSpec_Source.
@@ -743,6 +744,7 @@ var (
 		2: "SOURCE_LABEL",
 		3: "SOURCE_GEOMETRY",
 		4: "SOURCE_PLUGIN",
+		5: "SOURCE_REMEMBERED",
 	}
 	TargetSpec_Source_value = map[string]int32{
 		"SOURCE_UNSPECIFIED": 0,
@@ -750,6 +752,7 @@ var (
 		"SOURCE_LABEL":       2,
 		"SOURCE_GEOMETRY":    3,
 		"SOURCE_PLUGIN":      4,
+		"SOURCE_REMEMBERED":  5,
 	}
 )
 
@@ -1501,6 +1504,7 @@ type OpenRequest struct {
 	WorldSize     uint32                 `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"` // processes that train together, at least 1
 	Rank          uint32                 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
 	ProtocolMinor uint32                 `protobuf:"varint,10,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // of the host
+	FixedViews    bool                   `protobuf:"varint,11,opt,name=fixed_views,json=fixedViews,proto3" json:"fixed_views,omitempty"`          // a view whose crop the plan leaves open shows the same of an image in every epoch, and no
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1603,6 +1607,13 @@ func (x *OpenRequest) GetProtocolMinor() uint32 {
 		return x.ProtocolMinor
 	}
 	return 0
+}
+
+func (x *OpenRequest) GetFixedViews() bool {
+	if x != nil {
+		return x.FixedViews
+	}
+	return false
 }
 
 type BackboneInfo struct {
@@ -2639,7 +2650,8 @@ type TargetSpec struct {
 	Source        TargetSpec_Source      `protobuf:"varint,2,opt,name=source,proto3,enum=vittool.objective.v1.TargetSpec_Source" json:"source,omitempty"`
 	View          string                 `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"` // for SOURCE_GEOMETRY; for SOURCE_PLUGIN the view whose pixels Targets reads
 	Shape         []uint64               `protobuf:"varint,4,rep,packed,name=shape,proto3" json:"shape,omitempty"`
-	Dtype         DType                  `protobuf:"varint,5,opt,name=dtype,proto3,enum=vittool.objective.v1.DType" json:"dtype,omitempty"`
+	Dtype         DType                  `protobuf:"varint,5,opt,name=dtype,proto3,enum=vittool.objective.v1.DType" json:"dtype,omitempty"` // F32 or I32
+	Value         *Ref                   `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`                                  // of SOURCE_REMEMBERED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2707,6 +2719,13 @@ func (x *TargetSpec) GetDtype() DType {
 		return x.Dtype
 	}
 	return DType_DTYPE_F32
+}
+
+func (x *TargetSpec) GetValue() *Ref {
+	if x != nil {
+		return x.Value
+	}
+	return nil
 }
 
 type Init struct {
@@ -5748,7 +5767,7 @@ const file_objective_proto_rawDesc = "" +
 	"\vTYPE_FLOATS\x10\x06\x12\x10\n" +
 	"\fTYPE_STRINGS\x10\aB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"\xde\x02\n" +
+	"\x04_max\"\xff\x02\n" +
 	"\vOpenRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\fR\n" +
 	"configJson\x12\x12\n" +
@@ -5763,7 +5782,9 @@ const file_objective_proto_rawDesc = "" +
 	"world_size\x18\b \x01(\rR\tworldSize\x12\x12\n" +
 	"\x04rank\x18\t \x01(\rR\x04rank\x12%\n" +
 	"\x0eprotocol_minor\x18\n" +
-	" \x01(\rR\rprotocolMinor\"\x9a\x03\n" +
+	" \x01(\rR\rprotocolMinor\x12\x1f\n" +
+	"\vfixed_views\x18\v \x01(\bR\n" +
+	"fixedViews\"\x9a\x03\n" +
 	"\fBackboneInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06family\x18\x02 \x01(\tR\x06family\x12\x10\n" +
@@ -5941,20 +5962,22 @@ const file_objective_proto_rawDesc = "" +
 	"\tKIND_KEEP\x10\x01\x12\x0f\n" +
 	"\vKIND_BITMAP\x10\x02\x12\x10\n" +
 	"\fKIND_INDICES\x10\x03\x12\x13\n" +
-	"\x0fKIND_CORRUPTION\x10\x04\"\xb0\x02\n" +
+	"\x0fKIND_CORRUPTION\x10\x04\"\xf9\x02\n" +
 	"\n" +
 	"TargetSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12?\n" +
 	"\x06source\x18\x02 \x01(\x0e2'.vittool.objective.v1.TargetSpec.SourceR\x06source\x12\x12\n" +
 	"\x04view\x18\x03 \x01(\tR\x04view\x12\x14\n" +
 	"\x05shape\x18\x04 \x03(\x04R\x05shape\x121\n" +
-	"\x05dtype\x18\x05 \x01(\x0e2\x1b.vittool.objective.v1.DTypeR\x05dtype\"p\n" +
+	"\x05dtype\x18\x05 \x01(\x0e2\x1b.vittool.objective.v1.DTypeR\x05dtype\x12/\n" +
+	"\x05value\x18\x06 \x01(\v2\x19.vittool.objective.v1.RefR\x05value\"\x87\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SOURCE_SAMPLE_ID\x10\x01\x12\x10\n" +
 	"\fSOURCE_LABEL\x10\x02\x12\x13\n" +
 	"\x0fSOURCE_GEOMETRY\x10\x03\x12\x11\n" +
-	"\rSOURCE_PLUGIN\x10\x04\"\x95\x04\n" +
+	"\rSOURCE_PLUGIN\x10\x04\x12\x15\n" +
+	"\x11SOURCE_REMEMBERED\x10\x05\"\x95\x04\n" +
 	"\x04Init\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.vittool.objective.v1.Init.KindR\x04kind\x12\f\n" +
 	"\x01a\x18\x02 \x01(\x01R\x01a\x12\f\n" +
@@ -6375,65 +6398,66 @@ var file_objective_proto_depIdxs = []int32{
 	12, // 35: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
 	13, // 36: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
 	2,  // 37: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
-	14, // 38: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
-	35, // 39: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
-	2,  // 40: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
-	35, // 41: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
-	15, // 42: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
-	16, // 43: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
-	17, // 44: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
-	18, // 45: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
-	41, // 46: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
-	42, // 47: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
-	1,  // 48: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
-	19, // 49: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
-	44, // 50: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
-	45, // 51: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
-	40, // 52: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	75, // 53: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	76, // 54: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
-	40, // 55: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
-	47, // 56: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
-	48, // 57: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
-	49, // 58: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
-	50, // 59: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
-	40, // 60: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
-	40, // 61: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
-	40, // 62: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
-	40, // 63: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
-	40, // 64: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
-	20, // 65: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	77, // 66: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
-	53, // 67: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
-	21, // 68: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
-	2,  // 69: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
-	54, // 70: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
-	55, // 71: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
-	58, // 72: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
-	59, // 73: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
-	62, // 74: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	66, // 75: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
-	62, // 76: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	66, // 77: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 78: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 79: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	56, // 80: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	60, // 81: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	63, // 82: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	65, // 83: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	68, // 84: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 85: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 86: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	57, // 87: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	61, // 88: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	64, // 89: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	67, // 90: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	69, // 91: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	85, // [85:92] is the sub-list for method output_type
-	78, // [78:85] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	40, // 38: vittool.objective.v1.TargetSpec.value:type_name -> vittool.objective.v1.Ref
+	14, // 39: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
+	35, // 40: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
+	2,  // 41: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
+	35, // 42: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
+	15, // 43: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
+	16, // 44: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
+	17, // 45: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
+	18, // 46: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
+	41, // 47: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
+	42, // 48: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
+	1,  // 49: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
+	19, // 50: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
+	44, // 51: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
+	45, // 52: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
+	40, // 53: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
+	75, // 54: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	76, // 55: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	40, // 56: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
+	47, // 57: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
+	48, // 58: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
+	49, // 59: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
+	50, // 60: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
+	40, // 61: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
+	40, // 62: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
+	40, // 63: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
+	40, // 64: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
+	40, // 65: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
+	20, // 66: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
+	77, // 67: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	53, // 68: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
+	21, // 69: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
+	2,  // 70: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
+	54, // 71: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
+	55, // 72: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
+	58, // 73: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
+	59, // 74: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
+	62, // 75: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
+	66, // 76: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	62, // 77: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
+	66, // 78: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 79: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 80: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	56, // 81: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	60, // 82: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	63, // 83: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	65, // 84: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	68, // 85: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 86: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 87: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	57, // 88: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	61, // 89: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	64, // 90: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	67, // 91: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	69, // 92: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	86, // [86:93] is the sub-list for method output_type
+	79, // [79:86] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }

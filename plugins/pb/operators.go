@@ -70,12 +70,13 @@ const (
 	OpTranspose       = "transpose"        // x [B,M,N] -> [B,N,M]
 
 	// Choices and codes.
-	OpArgMax       = "arg_max"       // x [..,C] -> int [..]
-	OpNearestRow   = "nearest_row"   // x [..,D], table [K,D] -> int [..]
-	OpGatherRows   = "gather_rows"   // table [K,..], rows int [..] -> rows' shape and a row's
-	OpGatherTokens = "gather_tokens" // x [B,N,D], index int [B,K] -> [B,K,D]
-	OpScaleRows    = "scale_rows"    // x [R,..], factor [R] -> like x
-	OpAccuracy     = "accuracy"      // logits [R,C], labels int [R], weights? [R] -> scalar; not differentiated
+	OpArgMax         = "arg_max"         // x [..,C] -> int [..]
+	OpNearestRow     = "nearest_row"     // x [..,D], table [K,D] -> int [..]
+	OpGatherRows     = "gather_rows"     // table [K,..], rows int [..] -> rows' shape and a row's
+	OpGatherTokens   = "gather_tokens"   // x [B,N,D], index int [B,K] -> [B,K,D]
+	OpGatherIntegers = "gather_integers" // x int [B,N], index int [B,K] -> int [B,K]
+	OpScaleRows      = "scale_rows"      // x [R,..], factor [R] -> like x
+	OpAccuracy       = "accuracy"        // logits [R,C], labels int [R], weights? [R] -> scalar; not differentiated
 	// OpCodebookUpdate: x [R,D], codes int [R], fresh [F,D], codebook [K,D], count [K], sum [K,D]; decay, alive float
 	// -> 0: codebook, 1: count, 2: sum; not differentiated.
 	OpCodebookUpdate = "codebook_update"

@@ -57,7 +57,7 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 		m.g.RecomputeBlocks()
 	}
 	for _, step := range []func(vit.Config) error{
-		m.addNetworks, m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addResults,
+		m.addNetworks, m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addRemembered, m.addResults,
 	} {
 		if err := step(config); err != nil {
 			return nil, err
@@ -213,7 +213,7 @@ func (m *Model) addTargets(vit.Config) error {
 		return err
 	}
 	for _, spec := range m.Plan.GetTargets() {
-		t, err := newTarget(m.g, spec, m.Batch)
+		t, err := newTarget(m.g, spec, m.Batch, m.Train)
 		if err != nil {
 			return err
 		}
@@ -329,6 +329,9 @@ func (m *Model) resolve(r *pb.Ref) (*core.Node, error) {
 		return nil, fmt.Errorf("the plan has no buffer %q", of.Buffer)
 	case *pb.Ref_Target:
 		if t := m.targets[of.Target]; t != nil {
+			if t.node == nil {
+				return m.resolve(t.spec.GetValue())
+			}
 			return t.node, nil
 		}
 		return nil, fmt.Errorf("the plan has no target %q", of.Target)

@@ -20,7 +20,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// Model is a compiled plan for one batch size. Per step: fill the views, SetMasks, SetStep, Run; then Loss, Metrics
+// Model is a compiled plan for one batch size. Per step: fill the views, SetMasks, SetStep, Remember, Run; then Loss, Metrics
 // and the gradients of Exec; once the step is good, Commit and the teacher's update.
 type Model struct {
 	Plan    *pb.Plan
@@ -60,6 +60,8 @@ type Model struct {
 	unitRows []*core.Parameter
 
 	evaluation evaluation
+	remembered []*remembered
+	recalled   bool // they are filled for the next Run
 }
 
 type metric struct {
@@ -91,7 +93,7 @@ func (m *Model) ViewShape(name string) core.Shape {
 
 // Target returns the slice that a target of floats goes into; nil if there is none of this name.
 func (m *Model) Target(name string) []float32 {
-	if t := m.targets[name]; t != nil && !isInt(t.node) {
+	if t := m.targets[name]; t != nil && t.node != nil && !isInt(t.node) {
 		return t.node.Value()
 	}
 	return nil
@@ -99,7 +101,7 @@ func (m *Model) Target(name string) []float32 {
 
 // TargetInts returns the slice that a target of integers goes into; nil if there is none of this name.
 func (m *Model) TargetInts(name string) []int32 {
-	if t := m.targets[name]; t != nil && isInt(t.node) {
+	if t := m.targets[name]; t != nil && t.node != nil && isInt(t.node) {
 		return t.node.Ints()
 	}
 	return nil
@@ -172,6 +174,10 @@ func (m *Model) Scalar(name string) (float64, bool) {
 // Run computes loss, gradients and results of the step that was set. It changes nothing in the store but rows that
 // are kept at unit length.
 func (m *Model) Run() error {
+	if !m.recalled {
+		return fmt.Errorf("plugin %s: Run before Remember, and the plan has a target that is remembered", m.plugin)
+	}
+	m.recalled = len(m.remembered) == 0
 	if m.Train {
 		core.NormalizeRows(m.engine, m.unitRows)
 		if err := m.teacher.lead(m.engine); err != nil {

@@ -44,6 +44,16 @@ var codeOperators = []Operator{
 		},
 	},
 	{
+		Name: pb.OpGatherIntegers, Summary: "Integers of each sample, by number.",
+		Inputs: []Input{
+			{Name: "x", Shape: "[B, N]", Int: true}, {Name: "index", Shape: "[B, K]", Int: true, Doc: "numbers of 0 to N-1"},
+		},
+		Outputs: []Output{{Name: "y", Shape: "[B, K]", Doc: "integers"}},
+		build: func(c *call) []*core.Node {
+			return []*core.Node{c.g.GatherIntegers(c.input("x"), c.input("index"))}
+		},
+	},
+	{
 		Name: pb.OpScaleRows, Summary: "Each row of the first axis times its own factor.",
 		Inputs: []Input{
 			{Name: "x", Shape: "[R, …]"}, {Name: "factor", Shape: "[R]", Doc: "no gradient flows into it"},

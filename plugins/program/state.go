@@ -177,14 +177,17 @@ type target struct {
 	node *core.Node
 }
 
-func newTarget(g *core.Graph, spec *pb.TargetSpec, batch int) (*target, error) {
+func newTarget(g *core.Graph, spec *pb.TargetSpec, batch int, train bool) (*target, error) {
 	t, name := &target{spec: spec}, "target."+spec.GetName()
 	switch spec.GetSource() {
 	case pb.TargetSpec_SOURCE_SAMPLE_ID, pb.TargetSpec_SOURCE_LABEL:
 		t.node = g.InputInt(name, core.Shape{batch})
 	case pb.TargetSpec_SOURCE_GEOMETRY:
 		t.node = g.Input(name, core.Shape{batch, geometryFields})
-	case pb.TargetSpec_SOURCE_PLUGIN:
+	case pb.TargetSpec_SOURCE_PLUGIN, pb.TargetSpec_SOURCE_REMEMBERED:
+		if spec.GetSource() == pb.TargetSpec_SOURCE_REMEMBERED && !train {
+			return t, nil // read right from the program
+		}
 		shape, err := shapeOf(append([]uint64{uint64(batch)}, spec.GetShape()...))
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", spec.GetName(), err)

@@ -23,6 +23,11 @@ func (b *Builder) GatherTokens(x, index Tensor) Tensor {
 	return b.Node(pb.OpGatherTokens, x.dim, []Input{{Name: "x", Value: x}, {Name: "index", Value: index}})
 }
 
+// GatherIntegers picks integers of each sample of x [B,N] by integers [B,K]: integers [B,K].
+func (b *Builder) GatherIntegers(x, index Tensor) Tensor {
+	return b.Node(pb.OpGatherIntegers, 0, []Input{{Name: "x", Value: x}, {Name: "index", Value: index}})
+}
+
 // ScaleRows multiplies row r of x [R,..] by factor [R], into which no gradient flows.
 func (b *Builder) ScaleRows(x, factor Tensor) Tensor {
 	return b.Node(pb.OpScaleRows, x.dim, []Input{{Name: "x", Value: x}, {Name: "factor", Value: factor}})

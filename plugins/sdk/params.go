@@ -85,6 +85,17 @@ func (b *Builder) Target(name string, view View, dtype pb.DType, shape ...int) T
 	return Tensor{ref: &pb.Ref{Of: &pb.Ref_Target{Target: t.Name}}, dim: last(t.Shape)}
 }
 
+// Remember declares a target that follows from the pixels of view and from parameters out of
+// files alone, such as the tokens that a frozen tokenizer gives an image: value, with shape per
+// sample. The host computes it once for each content of the view and keeps it on disk, so it is
+// worth it where Run().GetFixedViews() says that views stay the same.
+func (b *Builder) Remember(name string, view View, value Tensor, dtype pb.DType, shape ...int) Tensor {
+	t := &pb.TargetSpec{Name: b.take("target", name), Source: pb.TargetSpec_SOURCE_REMEMBERED, View: view.spec.GetName(),
+		Shape: b.shape("target "+name, shape), Dtype: dtype, Value: value.ref}
+	b.plan.Targets = append(b.plan.Targets, t)
+	return Tensor{ref: &pb.Ref{Of: &pb.Ref_Target{Target: t.Name}}, dim: last(t.Shape)}
+}
+
 // SampleIDs is the number of each sample in the data set, int [B].
 func (b *Builder) SampleIDs() Tensor { return b.given("sample_id", pb.TargetSpec_SOURCE_SAMPLE_ID, "") }
 

@@ -1,0 +1,161 @@
+package train
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vittool/vittool/core"
+)
+
+// targetCache keeps what follows from the pixels of a view alone, in memory and in
+// a folder, where later epochs and runs find it. It implements program.Memory.
+//
+// The folder has one of its own for each kind, with safetensors files that are
+// written whole and never changed: "keys" [N, 32] are SHA-256 digests of pixels,
+// "values" [N, W] integers. Runs that share a folder don't get in each other's way.
+type targetCache struct {
+	dir     string // "" keeps nothing on disk
+	most    int    // values of a kind that are kept
+	warn    func(string)
+	kinds   map[string]*keptTargets
+	failing bool // the folder can't be written, which was said once
+}
+
+type keptTargets struct {
+	width  int
+	rows   map[[sha256.Size]byte]int
+	keys   []byte  // [rows, 32]
+	values []int32 // [rows, width]
+	stored int     // rows that are on disk
+}
+
+// newTargetCache keeps values in dir: "" takes the user's cache folder, "none" the
+// memory alone. Views that change all the time against the promise of the plan must
+// not fill the memory, so no more is kept than a few times the number of images.
+func newTargetCache(dir string, images int, warn func(string)) *targetCache {
+	switch dir {
+	case "none":
+		dir = ""
+	case "":
+		if cache, err := os.UserCacheDir(); err == nil {
+			dir = filepath.Join(cache, "vittool", "targets")
+		}
+	}
+	return &targetCache{dir: dir, most: 4 * images, warn: warn, kinds: map[string]*keptTargets{}}
+}
+
+// Get implements program.Memory.
+func (c *targetCache) Get(kind string, key [sha256.Size]byte, value []int32) bool {
+	k := c.kinds[kind]
+	if k == nil {
+		k = &keptTargets{width: len(value), rows: map[[sha256.Size]byte]int{}}
+		c.kinds[kind] = k
+		c.load(kind, k)
+	}
+	row, ok := k.rows[key]
+	if ok {
+		copy(value, k.values[row*k.width:])
+	}
+	return ok
+}
+
+// Put implements program.Memory.
+func (c *targetCache) Put(kind string, key [sha256.Size]byte, value []int32) {
+	if k := c.kinds[kind]; k != nil && len(k.rows) < c.most {
+		k.put(key, value)
+	}
+}
+
+func (k *keptTargets) put(key [sha256.Size]byte, value []int32) {
+	if _, ok := k.rows[key]; ok {
+		return
+	}
+	k.rows[key] = len(k.rows)
+	k.keys = append(k.keys, key[:]...)
+	k.values = append(k.values, value...)
+}
+
+// load reads what other runs have left. A file that is damaged is passed over: its
+// values are computed again.
+func (c *targetCache) load(kind string, k *keptTargets) {
+	if c.dir == "" {
+		return
+	}
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(c.dir), kind, "*.safetensors"))
+	if err != nil {
+		return // no pattern of ours
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		if err := k.read(path); err != nil {
+			c.warn(fmt.Sprintf("remembered targets are computed again: %v", err))
+		}
+	}
+	k.stored = len(k.rows)
+}
+
+// escapeGlob makes a folder's name mean itself in a pattern.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+func (k *keptTargets) read(path string) error {
+	f, err := core.ReadSafetensors(path)
+	if err != nil {
+		return err
+	}
+	if err := f.VerifyDigest(); err != nil {
+		return err
+	}
+	keys, ok := f.Get("keys")
+	values, found := f.Get("values")
+	n := len(keys.Bytes()) / sha256.Size
+	if !ok || !found || keys.DType != core.U8 || values.DType != core.I32 ||
+		!keys.Shape.Equal(core.Shape{n, sha256.Size}) || !values.Shape.Equal(core.Shape{n, k.width}) {
+		return fmt.Errorf("%s: want keys [N, %d] of bytes and values [N, %d] of 32-bit integers", path, sha256.Size, k.width)
+	}
+	wide, err := values.Int64s()
+	if err != nil {
+		return err
+	}
+	row := make([]int32, k.width)
+	for i := range n {
+		for j := range row {
+			row[j] = int32(wide[i*k.width+j])
+		}
+		k.put([sha256.Size]byte(keys.Bytes()[i*sha256.Size:]), row)
+	}
+	return nil
+}
+
+// save writes what is new, all in one file for each kind.
+func (c *targetCache) save() error {
+	if c.dir == "" || c.failing {
+		return nil
+	}
+	for kind, k := range c.kinds {
+		n := len(k.rows) - k.stored
+		if n == 0 {
+			continue
+		}
+		tensors := []core.Tensor{
+			core.NewU8("keys", core.Shape{n, sha256.Size}, k.keys[k.stored*sha256.Size:]),
+			core.NewI32("values", core.Shape{n, k.width}, k.values[k.stored*k.width:]),
+		}
+		dir := filepath.Join(c.dir, kind)
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = core.WriteSafetensors(filepath.Join(dir, core.Digest(tensors)[:16]+".safetensors"), tensors, nil)
+		}
+		if err != nil {
+			c.failing = true
+			return fmt.Errorf("what is remembered of the images can't be kept in data.target_cache: %w", err)
+		}
+		k.stored = len(k.rows)
+	}
+	return nil
+}

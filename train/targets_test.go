@@ -1,0 +1,90 @@
+package train
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+)
+
+// warnings collects what a run warns of.
+type warnings struct {
+	silent
+	text []string
+}
+
+func (w *warnings) Warning(text string) { w.text = append(w.text, text) }
+
+// TestTargetCache: BEiT's tokens of views that never change are computed once, kept between runs,
+// and change no bit; a damaged file or a folder that can't be written costs a warning.
+func TestTargetCache(t *testing.T) {
+	dir := t.TempDir()
+	run := func(cache string, change func(*configs.Config)) (string, []string) {
+		t.Helper()
+		cfg := smallOf(t, "beit")
+		cfg.Data.Flip, cfg.Data.CropScale, cfg.Data.TargetCache = false, []float64{1, 1}, cache
+		cfg.Objective.Options["color_jitter"] = 0.0
+		if change != nil {
+			change(cfg)
+		}
+		var w warnings
+		return pretrain(t, cfg, Options{Progress: &w}).Digest, w.text
+	}
+	files := func() []string {
+		t.Helper()
+		list, err := filepath.Glob(filepath.Join(dir, "*", "*.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	want, text := run("none", nil)
+	if len(text) > 0 || len(files()) > 0 {
+		t.Errorf("none: warnings %q, files %q", text, files())
+	}
+	cold, _ := run(dir, nil)
+	kept := files()
+	if cold != want || len(kept) == 0 {
+		t.Errorf("a new cache: digest %s, without %s; %d files", cold, want, len(kept))
+	}
+	before, err := os.ReadFile(kept[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	warm, _ := run(dir, nil)
+	if warm != want || len(files()) != len(kept) {
+		t.Errorf("a full cache: digest %s, without %s; %d files, %d before", warm, want, len(files()), len(kept))
+	}
+	// A tokenizer's view is the same whatever the network and its learning rate.
+	run(dir, func(c *configs.Config) { c.Train.LR /= 2 })
+	if len(files()) != len(kept) {
+		t.Errorf("another learning rate added files: %q", files())
+	}
+
+	if err := os.WriteFile(kept[0], before[:len(before)-1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	damaged, text := run(dir, nil)
+	if damaged != want || len(text) == 0 || !strings.Contains(text[0], kept[0]) {
+		t.Errorf("a damaged file: digest %s, want %s; warnings %q", damaged, want, text)
+	}
+
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	unwritable, text := run(filepath.Join(file, "inside"), nil)
+	if unwritable != want || len(text) != 1 || !strings.Contains(text[0], "data.target_cache") {
+		t.Errorf("a folder that can't be: digest %s, want %s; warnings %q", unwritable, want, text)
+	}
+
+	// Views that change are not remembered.
+	empty := t.TempDir()
+	dir = empty
+	run(empty, func(c *configs.Config) { c.Data.Flip = true })
+	if len(files()) > 0 {
+		t.Errorf("views that are flipped were remembered: %q", files())
+	}
+}
