@@ -108,7 +108,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	logits := head(hidden(x)) // [B*M,K]
 	net := file.Net(b, "tokenizer.")
 	labels := b.Reshape(o.labels(b, net, small, mask, rows*cols, hidden), -1) // int [B*M]
-	counted := b.Reshape(mask.Counted(), -1)                      // a mask may have fewer cells than M
+	counted := b.Reshape(mask.Counted(), -1)                                  // a mask may have fewer cells than M
 	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
 		// What the tokenizer's decoder makes of the predicted tokens in masked places and the right ones elsewhere.
