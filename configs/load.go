@@ -42,6 +42,19 @@ type Resolved struct {
 // Load merges and checks the settings of a run. The error is of type [Errors]
 // and holds every problem found.
 func Load(req Request) (*Resolved, error) {
+	r, err := Merge(req)
+	if err != nil {
+		return nil, err
+	}
+	if errs := r.Config.problems(r.Sources); len(errs) > 0 {
+		return nil, errs
+	}
+	return r, nil
+}
+
+// Merge is [Load] without the checks of values and of what must fit together: what
+// it returns is to be looked at, and not to be run.
+func Merge(req Request) (*Resolved, error) {
 	m := newMerger()
 	for _, name := range req.Configs {
 		m.config(name)
@@ -61,9 +74,6 @@ func Load(req Request) (*Resolved, error) {
 	cfg, err := m.merged()
 	if err != nil {
 		return nil, err
-	}
-	if errs := cfg.problems(m.sources); len(errs) > 0 {
-		return nil, errs
 	}
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }

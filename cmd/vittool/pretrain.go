@@ -140,13 +140,18 @@ func lastSetting(req configs.Request, key string) string {
 }
 
 // loadForPretrain resolves the settings of a new run: those of the demo when
-// there is no --config and the images are the demo's.
+// there is no --config and the images are the demo's. Whether the defaults would
+// fit what the command line says does not matter then.
 func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error) {
 	req := s.request(overrides)
-	plain, err := configs.Load(req)
-	if err == nil && len(req.Configs) == 0 && strings.HasPrefix(plain.Config.Data.Path, "demo:") {
-		req.Configs = []string{demoPreset}
-		return configs.Load(req)
+	if len(req.Configs) == 0 {
+		plain, err := configs.Merge(req)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(plain.Config.Data.Path, "demo:") {
+			req.Configs = []string{demoPreset}
+		}
 	}
-	return plain, err
+	return configs.Load(req)
 }
