@@ -26,10 +26,15 @@ func HasImageExtension(name string) bool {
 // the relative paths. A subfolder directly below the root is a class. Hidden
 // names are left out; symbolic links are followed, to a folder only where it
 // is not one that contains the link. Files without extension are looked into.
+// Run folders below the root are left out: their pictures are made by training
+// and grow while it goes on.
 func openFolder(o Options) (Source, error) {
 	w := folderWalk{root: o.Path}
 	if err := w.visit("", nil); err != nil {
 		return nil, err
+	}
+	if n := len(w.runs); n > 0 && o.Note != nil {
+		o.Note(fmt.Sprintf("%s: the pictures of runs in it are left out (run folders: %d, such as %s)", o.Path, n, w.runs[0]))
 	}
 	if len(w.files) == 0 {
 		return nil, w.empty()
@@ -69,6 +74,7 @@ type folderWalk struct {
 	example string   // one of them
 	folders int
 	loops   []string // links back to a folder that contains them
+	runs    []string // run folders, which are left out
 }
 
 // visit lists the folder rel; above holds the folders that lead to it.
@@ -93,6 +99,10 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 		return pathError(dir, err)
 	}
 	w.folders++
+	if rel != "" && isRun(list) {
+		w.runs = append(w.runs, rel)
+		return nil
+	}
 	for _, e := range list {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") {
@@ -127,6 +137,25 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 	return nil
 }
 
+// isRun tells by two of the names that every run folder has whether a folder is
+// one. Which it is called and where it lies does not matter.
+func isRun(list []os.DirEntry) bool {
+	found := 0
+	for _, e := range list {
+		switch e.Name() {
+		case "run.json", "config.yaml":
+			if e.Type().IsRegular() {
+				found++
+			}
+		case "checkpoints":
+			if e.IsDir() {
+				found++
+			}
+		}
+	}
+	return found >= 2
+}
+
 // looksLikeImage sniffs a file whose name says nothing.
 func looksLikeImage(path string) bool {
 	info, err := os.Stat(path)
@@ -150,6 +179,8 @@ func (w *folderWalk) empty() error {
 	case w.shards > 0:
 		return problem(w.root, fmt.Sprintf("name the shards themselves: %s", filepath.Join(w.root, "*.tar")),
 			"contains %d tar shards and no image files", w.shards)
+	case len(w.runs) > 0:
+		return problem(w.root, want, "contains no images; those of runs in it (such as %s) are left out", w.runs[0])
 	case w.others > 0:
 		return problem(w.root, want, "contains %d files (such as %s) but no images", w.others, w.example)
 	case w.folders > 1:

@@ -51,6 +51,8 @@ type Options struct {
 	// MaxPixels bounds the size a header may claim; 0 means
 	// decode.DefaultMaxPixels.
 	MaxPixels int64
+	// Note is told what of the data is left out on purpose; may be nil.
+	Note func(message string)
 }
 
 func (o Options) decode() decode.Options {

@@ -89,6 +89,58 @@ func TestListFile(t *testing.T) {
 	}
 }
 
+// TestRunFolders: what a run draws is no data, wherever its folder lies, and that
+// is said once. A run folder that is named itself is a folder of pictures.
+func TestRunFolders(t *testing.T) {
+	dir := folder(t, 4)
+	before := open(t, dir)
+	for run, files := range map[string][]string{
+		"runs/whole":   {"run.json", "config.yaml", "checkpoints/latest"},
+		"cat/no-info":  {"config.yaml", "checkpoints/latest"},
+		"no-settings":  {"run.json", "checkpoints/latest"},
+		"no-weights-1": {"run.json", "config.yaml"},
+	} {
+		pictures := filepath.Join(dir, run, "pictures")
+		if err := os.MkdirAll(pictures, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writePNG(t, filepath.Join(pictures, "loss.png"), 4, 4, color.RGBA{A: 255})
+		for _, name := range files {
+			path := filepath.Join(dir, run, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var said []string
+	s, err := data.Open(data.Options{Path: dir, Note: func(message string) { said = append(said, message) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Len() != 4 || s.Fingerprint() != before.Fingerprint() || len(s.Classes()) != 2 {
+		t.Errorf("%d images, classes %v", s.Len(), s.Classes())
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "run folders: 4, such as cat/no-info") {
+		t.Errorf("it says %q", said)
+	}
+	if n := open(t, filepath.Join(dir, "runs/whole")).Len(); n != 1 {
+		t.Errorf("%d pictures of a run that was named", n)
+	}
+	_, err = data.Open(data.Options{Path: filepath.Join(dir, "runs")})
+	expectData(t, err, filepath.Join(dir, "runs"), "those of runs in it (such as whole) are left out")
+	lone := filepath.Join(dir, "dog", "config.yaml") // one name alone makes no run
+	if err := os.WriteFile(lone, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if n := open(t, dir).Len(); n != 4 {
+		t.Errorf("%d images beside a config.yaml", n)
+	}
+}
+
 func tarBytes(t testing.TB, files ...[2]string) []byte {
 	t.Helper()
 	var b bytes.Buffer

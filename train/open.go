@@ -206,7 +206,7 @@ func checkSameRun(cfg *configs.Config, path string, settings []byte) error {
 
 func (r *run) openData() (err error) {
 	d := r.cfg.Data
-	r.source, err = data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
+	r.source, err = data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels), Note: r.progress.Event})
 	if err != nil {
 		return err
 	}

@@ -91,12 +91,17 @@ func runDataPack(cmd *cobra.Command, o packOptions, overrides []string) error {
 	if o.data == "" && !given(overrides, "data.path") {
 		return required(cmd, "data", "pictures/")
 	}
-	source, err := data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
+	stderr := cmd.ErrOrStderr()
+	note := func(message string) {
+		if !o.quiet {
+			fmt.Fprintln(stderr, message)
+		}
+	}
+	source, err := data.Open(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels), Note: note})
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	stderr := cmd.ErrOrStderr()
 	counter := ui.NewCounter(stderr, !o.quiet && isTerminal(stderr), "packing", source.Len())
 	defer counter.Close()
 	report, err := data.Pack(cmd.Context(), source, o.to, data.PackOptions{

@@ -88,6 +88,17 @@ func TestWorkflow(t *testing.T) {
 	}
 }
 
+// TestRunInsideTheData goes on with a run whose pictures lie among the images.
+func TestRunInsideTheData(t *testing.T) {
+	dir := t.TempDir()
+	goodImages(t, dir, 8)
+	vittool(t, dir, pretrainTiny("--data", ".", "--steps", "2", "run.pictures_every=1 step", "run.checkpoint_every=1 step")...).mustEnd(t, exitDone)
+	if err := os.Remove(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	vittool(t, dir, "pretrain", "--out", "run", "--resume").mustEnd(t, exitDone, "resumed after step 1", "the pictures of runs in it are left out")
+}
+
 // TestBadTasks are mistakes in the commands that use what was trained.
 func TestBadTasks(t *testing.T) {
 	cases := []struct {
