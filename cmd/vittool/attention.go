@@ -60,7 +60,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	case !(o.mass >= 0 && o.mass < 1):
 		return &usageError{fmt.Sprintf("--mass %g is out of range", o.mass), "valid is 0 to below 1, for instance 0.6"}
 	}
-	if err := checkTarget(cmd, o.to, ".png", "attention.png"); err != nil {
+	if err := checkTarget(cmd, o.to, []string{o.from.from, o.data}, ".png", "attention.png"); err != nil {
 		return err
 	}
 	m, err := o.from.load(cmd, cmd.ErrOrStderr())

@@ -76,6 +76,9 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	if o.warmup < 0 || o.rounds < 1 {
 		return &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
 	}
+	if err := checkNoCheckpoint("save", o.save); o.save != "" && err != nil {
+		return err
+	}
 	var baseline *bench.Report
 	if o.against != "" {
 		if !slices.Contains(o.only, "kernels") {

@@ -39,7 +39,7 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	if o.data == "" {
 		return required(cmd, "data", "pictures/")
 	}
-	if err := checkTarget(cmd, o.to, ".npy", "features.npy", ".labels.npy", ".classes.txt", ".names.txt"); err != nil {
+	if err := checkTarget(cmd, o.to, []string{o.features.from.from, o.data}, ".npy", "features.npy", ".labels.npy", ".classes.txt", ".names.txt"); err != nil {
 		return err
 	}
 	x, err := o.features.open(cmd, cmd.ErrOrStderr(), overrides)

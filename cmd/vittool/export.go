@@ -37,7 +37,7 @@ safetensors file that timm.create_model(NAME, num_classes=0) loads as it is.`,
 }
 
 func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) error {
-	if err := checkTarget(cmd, o.to, ".safetensors", "backbone.safetensors"); err != nil {
+	if err := checkTarget(cmd, o.to, []string{o.from.from}, ".safetensors", "backbone.safetensors"); err != nil {
 		return err
 	}
 	m, err := o.from.load(cmd, stderr)

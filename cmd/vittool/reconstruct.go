@@ -60,7 +60,7 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 	case o.count < 1 || o.count > 1000 || o.seed < 0 || o.threads < 0:
 		return &usageError{"--count must be 1 to 1000, --seed and --threads at least 0", ""}
 	}
-	if err := checkTarget(cmd, o.to, ".png", "reconstruction.png"); err != nil {
+	if err := checkTarget(cmd, o.to, []string{o.from, o.data}, ".png", "reconstruction.png"); err != nil {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()

@@ -9,13 +9,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/train"
 )
 
-// checkTarget refuses, before any work, a file that can't be written in the end:
-// none was named, the name does not end in suffix, its folder is not there, or
-// something stands in its place that writing would replace. beside are the endings
-// of files that are written with it.
-func checkTarget(cmd *cobra.Command, path, suffix, example string, beside ...string) error {
+// checkTarget refuses, before any work, a file that can't be written in the end or
+// whose writing would destroy something: none was named, the name does not end in
+// suffix, its folder is not there or holds the checkpoints of a run, or what stands
+// in its place is no file or is one of those that the command reads. beside are the
+// endings of files that are written with it.
+func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, example string, beside ...string) error {
 	if path == "" {
 		return required(cmd, "to", example)
 	}
@@ -28,9 +30,59 @@ func checkTarget(cmd *cobra.Command, path, suffix, example string, beside ...str
 		return &usageError{fmt.Sprintf("--to %s: there is no folder %s", path, dir), "make it, or name a file elsewhere"}
 	}
 	for _, p := range append([]string{suffix}, beside...) {
-		if info, err := os.Stat(stem + p); err == nil && !info.Mode().IsRegular() {
-			return &usageError{fmt.Sprintf("--to %s can't be written: %v", stem+p, &core.NotRegularError{Mode: info.Mode()}), ""}
+		file := stem + p
+		if err := checkNoCheckpoint("to", file); err != nil {
+			return err
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			continue
+		}
+		if !info.Mode().IsRegular() {
+			return &usageError{fmt.Sprintf("--to %s can't be written: %v", file, &core.NotRegularError{Mode: info.Mode()}), ""}
+		}
+		for _, read := range reads {
+			if other, err := os.Stat(read); err == nil && os.SameFile(info, other) {
+				return &usageError{fmt.Sprintf("--to %s would replace the file that is read, %s", file, read), "name another file"}
+			}
 		}
 	}
 	return nil
+}
+
+// checkNoCheckpoint refuses a file among the checkpoints of a run, to be written by the
+// named flag.
+func checkNoCheckpoint(flag, file string) error {
+	if run := runOfCheckpoint(file); run != "" {
+		return &usageError{fmt.Sprintf("--%s %s lies among the checkpoints of the run %s, which goes on from them", flag, file, run),
+			"name a file elsewhere"}
+	}
+	return nil
+}
+
+// runOfCheckpoint returns the folder of the run among whose checkpoints a file lies or
+// would lie, whatever links lead there; "" for none.
+func runOfCheckpoint(file string) string {
+	real, err := filepath.EvalSymlinks(file)
+	if err != nil { // a new file
+		if real, err = filepath.EvalSymlinks(filepath.Dir(file)); err != nil {
+			return ""
+		}
+		real = filepath.Join(real, filepath.Base(file))
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return ""
+	}
+	for dir := filepath.Dir(real); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if filepath.Base(dir) != train.CheckpointsDir {
+			continue
+		}
+		run := filepath.Dir(dir)
+		for _, name := range []string{train.InfoFile, train.ConfigFile} {
+			if _, err := os.Stat(filepath.Join(run, name)); err == nil {
+				return run
+			}
+		}
+	}
+	return ""
 }

@@ -56,7 +56,7 @@ alone is written to a file. Without --config the preset ` + tokenizerPreset + ` 
   vittool tokenizer train --out runs/tokenizer --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.to != "" {
-				if err := checkTarget(cmd, o.to, ".safetensors", tokenizerFile); err != nil {
+				if err := checkTarget(cmd, o.to, nil, ".safetensors", tokenizerFile); err != nil {
 					return err
 				}
 			}
@@ -109,7 +109,7 @@ func newTokenizerExportCommand() *cobra.Command {
 			if from == "" {
 				return required(cmd, "from", "runs/tokenizer")
 			}
-			if err := checkTarget(cmd, to, ".safetensors", tokenizerFile); err != nil {
+			if err := checkTarget(cmd, to, []string{from}, ".safetensors", tokenizerFile); err != nil {
 				return err
 			}
 			return exportTokenizer(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), from, to, "", asJSON)
@@ -143,7 +143,7 @@ patches of 16. It has no decoder, so predictions can't be drawn.`,
 			if from == "" {
 				return required(cmd, "from", "encoder.safetensors")
 			}
-			if err := checkTarget(cmd, to, ".safetensors", "dalle.safetensors"); err != nil {
+			if err := checkTarget(cmd, to, []string{from}, ".safetensors", "dalle.safetensors"); err != nil {
 				return err
 			}
 			if err := importTokenizer(from, to); err != nil {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +87,72 @@ func TestWorkflow(t *testing.T) {
 	if a, err := tasks.ReadNPY(filepath.Join(dir, "f.npy")); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
 		t.Errorf("features of shape %v, error %v", a.Shape, err)
 	}
+}
+
+// TestTargets asks for results in the place of what must stay: nothing is changed.
+func TestTargets(t *testing.T) {
+	dir := t.TempDir()
+	goodImages(t, dir, 2)
+	vittool(t, dir, pretrainTiny()...).mustEnd(t, exitDone)
+	vittool(t, dir, "export", "--from", "run", "--to", "b.safetensors").mustEnd(t, exitDone)
+	checkpoint := "run/checkpoints/step-00000001.safetensors"
+	for from, to := range map[string]string{"run": "link", "b.safetensors": "c.safetensors", checkpoint: "d.safetensors"} {
+		if from != "run" {
+			from = filepath.Join(dir, from)
+		}
+		if err := os.Symlink(from, filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeTo(t, dir, "f.names.txt", []byte("pictures/000.jpg\n"))
+	writeTo(t, dir, "one.png", encodePNG(gradient(40, 40)))
+	among := []string{"among the checkpoints of the run", "name a file elsewhere"}
+	before := contentsBelow(t, dir)
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"export over its checkpoint", []string{"export", "--from", "run", "--to", checkpoint}, among},
+		{"export beside it", []string{"export", "--from", "b.safetensors", "--to", "run/checkpoints/new.safetensors"}, among},
+		{"through a link to the folder", []string{"export", "--from", "b.safetensors", "--to", "link/checkpoints/new.safetensors"}, among},
+		{"through a link to the file", []string{"export", "--from", "b.safetensors", "--to", "d.safetensors"}, among},
+		{"export over what it reads", []string{"export", "--from", "b.safetensors", "--to", "./b.safetensors"}, []string{"would replace the file that is read, b.safetensors", "name another file"}},
+		{"export over a link to what it reads", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors"}, []string{"would replace"}},
+		{"tokenizer", []string{"tokenizer", "export", "--from", "run", "--to", checkpoint}, among},
+		{"tokenizer of a training", []string{"tokenizer", "train", "--out", "other", "--to", checkpoint}, among},
+		{"tokenizer over what it reads", []string{"tokenizer", "import", "--from", "b.safetensors", "--to", "b.safetensors"}, []string{"would replace"}},
+		{"embed among the checkpoints", []string{"embed", "--from", "run", "--data", "demo:?count=4", "--to", "run/checkpoints/f.npy"}, among},
+		{"embed over its list of images", []string{"embed", "--from", "run", "--data", "f.names.txt", "--to", "f.npy"}, []string{"would replace", "f.names.txt"}},
+		{"attention over its image", []string{"attention", "--from", "run", "--data", "one.png", "--to", "one.png"}, []string{"would replace"}},
+		{"reconstruct over its image", []string{"reconstruct", "--from", "run", "--data", "one.png", "--to", "one.png"}, []string{"would replace"}},
+		{"bench", []string{"bench", "--only", "kernels", "--save", "run/checkpoints/b.json"}, among},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			vittool(t, dir, c.args...).mustEnd(t, exitUsage, c.want...)
+			if after := contentsBelow(t, dir); !maps.Equal(before, after) {
+				t.Errorf("files differ: %v, before %v", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
+			}
+		})
+	}
+}
+
+// contentsBelow reads every file below a folder.
+func contentsBelow(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // TestRunInsideTheData goes on with a run whose pictures lie among the images.
