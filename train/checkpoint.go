@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,22 +127,32 @@ func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string
 	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
 		return Checkpoint{}, "", fmt.Errorf("write checkpoint: %w", err)
 	}
-	digest := core.Digest(tensors)
-	if err := writeFile(f.path(CheckpointsDir, LatestFile), []byte(name+"\n")); err != nil {
-		return c, digest, fmt.Errorf("write checkpoint: %w", err)
-	}
-	if keep > 0 {
-		list, err := Checkpoints(f.Dir)
-		if err != nil {
-			return c, digest, err
-		}
-		// What is newer than this is damaged or abandoned and does not count.
-		list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > step })
-		for _, old := range list[:max(0, len(list)-keep)] {
-			if err := os.Remove(old.Path); err != nil {
-				return c, digest, fmt.Errorf("remove old checkpoint: %w", err)
-			}
+	return c, core.Digest(tensors), f.settle(c, keep)
+}
+
+// settle makes a checkpoint the newest one: "latest" names it and the oldest ones
+// beyond keep (0: none) go.
+func (f *Folder) settle(c Checkpoint, keep int) error {
+	latest := f.path(CheckpointsDir, LatestFile)
+	name := []byte(filepath.Base(c.Path) + "\n")
+	if now, err := os.ReadFile(latest); err != nil || !bytes.Equal(now, name) {
+		if err := writeFile(latest, name); err != nil {
+			return fmt.Errorf("write checkpoint: %w", err)
 		}
 	}
-	return c, digest, nil
+	if keep <= 0 {
+		return nil
+	}
+	list, err := Checkpoints(f.Dir)
+	if err != nil {
+		return err
+	}
+	// What is newer than this is damaged or abandoned and does not count.
+	list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > c.Step })
+	for _, old := range list[:max(0, len(list)-keep)] {
+		if err := os.Remove(old.Path); err != nil {
+			return fmt.Errorf("remove old checkpoint: %w", err)
+		}
+	}
+	return nil
 }

@@ -113,6 +113,33 @@ func cutMetrics(path string, last int) error {
 	return f.Sync()
 }
 
+// lastEpochLine is the newest line of kind "epoch" of a run; its Epoch is 0 where
+// there is none.
+func lastEpochLine(dir string) (epochLine, error) {
+	var last epochLine
+	f, err := os.Open(filepath.Join(dir, MetricsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return last, nil
+	}
+	if err != nil {
+		return last, fmt.Errorf("open metrics: %w", err)
+	}
+	defer f.Close()
+	for r := bufio.NewReader(f); ; {
+		text, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			return last, nil
+		}
+		if err != nil {
+			return last, fmt.Errorf("read %s: %w", f.Name(), err)
+		}
+		var line epochLine
+		if json.Unmarshal(text, &line) == nil && line.Kind == "epoch" {
+			last = line
+		}
+	}
+}
+
 // epochMeans gathers the steps of one epoch.
 type epochMeans struct {
 	steps, images int

@@ -32,6 +32,7 @@ type run struct {
 	unnamed bool // the folder gets the first free name
 	folder  *Folder
 	info    *Info
+	ended   string // how run.json says that an earlier process ended
 	logFile *lockedWriter
 	skipped *os.File
 	metrics *metrics
@@ -125,7 +126,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 			return nil, err
 		}
 		if r.step >= r.total {
-			return r, nil // nothing is left to do: the folder stays as it is
+			return r, nil // nothing is left to train
 		}
 	}
 	if err := r.openFolder(); err != nil {
@@ -163,7 +164,7 @@ func (r *run) reopen() (*core.File, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	r.info.Status = "" // not this process's to change until it runs
+	r.ended, r.info.Status = r.info.Status, "" // not this process's to change until it runs
 	file, step, err := LatestCheckpoint(r.folder.Dir, func(path string, err error) {
 		r.progress.Warning(fmt.Sprintf("passed over a damaged checkpoint: %v", err))
 	})
@@ -385,13 +386,8 @@ func (r *run) openFolder() (err error) {
 			return err
 		}
 	}
-	r.info.Status, r.info.Error, r.info.Step, r.info.TotalSteps = StatusRunning, "", r.step, r.total
-	r.info.Seed, r.info.Model = uint64(r.cfg.Run.Seed), r.cfg.Model.Name
-	d := r.objective.Description()
-	r.info.Objective = ObjectiveInfo{Name: d.GetName(), Version: d.GetVersion(), SHA256: r.objective.SHA256(), Mode: r.cfg.Objective.Mode}
-	r.info.Data = DataInfo{Path: r.cfg.Data.Path, Images: r.source.Len(), Fingerprint: r.source.Fingerprint()}
-	r.info.Vittool, r.info.Machine = Build(), machine(r.engine)
-	r.info.Processes++
+	r.describe()
+	r.info.Status, r.info.Error, r.info.Step = StatusRunning, "", r.step
 	if err := r.folder.writeInfo(r.info); err != nil {
 		return err
 	}
@@ -406,6 +402,16 @@ func (r *run) openFolder() (err error) {
 	}
 	r.skipped, err = os.OpenFile(r.folder.path(SkippedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	return err
+}
+
+// describe tells run.json of the run and of this process.
+func (r *run) describe() {
+	r.info.TotalSteps, r.info.Seed, r.info.Model = r.total, uint64(r.cfg.Run.Seed), r.cfg.Model.Name
+	d := r.objective.Description()
+	r.info.Objective = ObjectiveInfo{Name: d.GetName(), Version: d.GetVersion(), SHA256: r.objective.SHA256(), Mode: r.cfg.Objective.Mode}
+	r.info.Data = DataInfo{Path: r.cfg.Data.Path, Images: r.source.Len(), Fingerprint: r.source.Fingerprint()}
+	r.info.Vittool, r.info.Machine = Build(), machine(r.engine)
+	r.info.Processes++
 }
 
 // openLoader starts reading images at the run's position.

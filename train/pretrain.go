@@ -35,7 +35,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		return nil, err
 	}
 	if r.step >= r.total {
-		return r.alreadyDone(), nil
+		return r.alreadyDone()
 	}
 	defer func() { result, err = r.finish(result, err) }()
 

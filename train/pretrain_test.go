@@ -753,6 +753,60 @@ func TestResumeFinishedRun(t *testing.T) {
 	}
 }
 
+// A run that was killed after its last checkpoint was written and before it was closed
+// is closed by a resume: no step is left, but what follows the last one is.
+func TestResumeClosesTheRun(t *testing.T) {
+	for name, steps := range map[string]int{"a whole epoch": 8, "less than an epoch": 4} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			cfg.Train.Steps, cfg.Run.Keep = steps, 2
+			want := pretrain(t, cfg, Options{})
+			closed, err := ReadInfo(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			killed := *closed
+			killed.Status, killed.Step, killed.Loss = StatusRunning, 3, 0
+			if err := (&Folder{Dir: cfg.Run.Out}).writeInfo(&killed); err != nil {
+				t.Fatal(err)
+			}
+			checkpoints := filepath.Join(cfg.Run.Out, CheckpointsDir)
+			latest := filepath.Join(checkpoints, LatestFile)
+			named := contents(t, latest)
+			old := filepath.Join(checkpoints, "step-00000001.safetensors") // beyond run.keep
+			for path, text := range map[string]string{latest: "step-00000003.safetensors\n", old: "old"} {
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			drawn := 0
+			resume := Options{Resume: true, AfterCheckpoint: func(string, int) error { drawn++; return nil }}
+			for range 2 { // the second finds nothing to do
+				got := pretrain(t, cfg, resume)
+				if got.Digest != want.Digest || got.Step != steps || math.Abs(got.Loss-want.Loss) > 1e-12 {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+			}
+			info, err := ReadInfo(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Status != StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
+				t.Errorf("run.json says %+v, want %+v", info, closed)
+			}
+			if now := contents(t, latest); !bytes.Equal(now, named) {
+				t.Errorf("latest says %s", now)
+			}
+			if _, err := os.Stat(old); err == nil {
+				t.Error("a checkpoint beyond run.keep is still there")
+			}
+			if drawn != 1 {
+				t.Errorf("pictures are drawn %d times", drawn)
+			}
+		})
+	}
+}
+
 func TestResumeWithDamagedInfo(t *testing.T) {
 	want := pretrain(t, small(t), Options{}).Digest
 	cfg := small(t)

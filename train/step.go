@@ -154,13 +154,20 @@ func (r *run) checkpoint() error {
 	if err := r.targets.save(); err != nil { // a cache is worth no run
 		r.progress.Warning(err.Error())
 	}
-	due := r.step > 0 && (r.step == r.total || r.cfg.Run.PicturesEvery.Due(r.step-1, r.stepsPerEpoch))
-	if due && r.opts.AfterCheckpoint != nil {
-		if err := r.opts.AfterCheckpoint(r.folder.Dir, r.step); err != nil {
-			r.progress.Warning("pictures: " + err.Error())
-		}
+	if r.step > 0 && (r.step == r.total || r.cfg.Run.PicturesEvery.Due(r.step-1, r.stepsPerEpoch)) {
+		r.draw()
 	}
 	return nil
+}
+
+// draw lets pictures be drawn of the newest checkpoint.
+func (r *run) draw() {
+	if r.opts.AfterCheckpoint == nil {
+		return
+	}
+	if err := r.opts.AfterCheckpoint(r.folder.Dir, r.step); err != nil {
+		r.progress.Warning("pictures: " + err.Error())
+	}
 }
 
 // result sums up what has been done so far.
@@ -180,14 +187,41 @@ func (r *run) result() *Result {
 	return res
 }
 
-// alreadyDone answers a resume of a run that has reached its last step.
-func (r *run) alreadyDone() *Result {
+// alreadyDone answers a resume of a run that has reached its last step. What the
+// process that reached it did not come to do, because it was killed, is done here;
+// the folder of a run that came to its end stays as it is.
+func (r *run) alreadyDone() (*Result, error) {
+	defer r.close()
+	if r.ended != StatusDone {
+		if err := r.folder.settle(r.lastCheckpoint, r.cfg.Run.Keep); err != nil {
+			return nil, err
+		}
+		loss, err := r.lastLoss()
+		if err != nil {
+			return nil, err
+		}
+		r.describe()
+		r.info.Status, r.info.Error, r.info.Step, r.info.Loss = StatusDone, "", r.step, loss
+		r.draw()
+		if err := r.folder.writeInfo(r.info); err != nil {
+			return nil, err
+		}
+	}
 	result := r.result()
 	result.Loss = r.info.Loss
 	r.progress.Event(fmt.Sprintf("the run is finished: all %d steps are done, %s is its result", r.total, r.lastCheckpoint.Path))
-	r.close()
 	r.progress.Done(result)
-	return result
+	return result, nil
+}
+
+// lastLoss is the loss that a run ends with, from what an earlier process left: that
+// of the newest whole epoch, or of the part of one that there is.
+func (r *run) lastLoss() (float64, error) {
+	line, err := lastEpochLine(r.folder.Dir)
+	if err != nil || line.Epoch > 0 || r.epoch.steps == 0 {
+		return line.Loss, err
+	}
+	return r.epoch.loss / float64(r.epoch.steps), nil
 }
 
 // finish records how the run ended and releases everything.
