@@ -13,7 +13,9 @@ func TestCollisionsAreSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.place()
+	if err := p.place(); err != nil {
+		t.Fatal(err)
+	}
 	b := newBuilder(p.executable(), 0)
 	for _, s := range p.steps {
 		if err := b.add(s); err != nil {
@@ -42,7 +44,9 @@ func TestSaltChangesEveryHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.place()
+	if err := p.place(); err != nil {
+		t.Fatal(err)
+	}
 	e := p.executable()
 	var seen map[uint32]bool
 	for salt := range uint64(2) {

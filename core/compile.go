@@ -27,7 +27,9 @@ func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.place()
+	if err := p.place(); err != nil {
+		return nil, err
+	}
 	e := p.executable()
 	if err := e.build(); err != nil {
 		return nil, err

@@ -11,6 +11,9 @@ import (
 // Engine owns the threads that run kernels. Graphs of one engine share them;
 // their kernels take turns.
 type Engine struct {
+	// Budget bounds the memory of the graphs that are built; nil does not.
+	Budget *Budget
+
 	pool *f32.Pool
 	once sync.Once
 	peak float64

@@ -23,7 +23,9 @@ func TestGorgoniaGradAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.unshared = true
-	p.place()
+	if err := p.place(); err != nil {
+		t.Fatal(err)
+	}
 	exe := p.executable()
 	exe.run = 1
 	b := newBuilder(exe, 0)

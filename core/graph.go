@@ -123,8 +123,11 @@ func (g *Graph) Param(p *Parameter) *Node {
 // Names must be unique.
 func (g *Graph) Input(name string, shape Shape) *Node {
 	n := g.leaf(name, shape)
-	if !n.bad {
-		n.data = f32.Alloc(shape.Size())
+	if n.bad {
+		return n
+	}
+	if n.data = g.engine.Budget.Alloc(shape.Size()); n.data == nil {
+		return g.fail("input %q: shape %v does not fit in memory", name, shape)
 	}
 	return n
 }

@@ -147,7 +147,9 @@ func TestMemoryIsShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.place()
+	if err := p.place(); err != nil {
+		t.Fatal(err)
+	}
 	total := 0
 	for _, a := range p.memories {
 		total += a.size

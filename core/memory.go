@@ -1,9 +1,8 @@
 package core
 
 import (
+	"fmt"
 	"sort"
-
-	"github.com/vittool/vittool/core/internal/f32"
 )
 
 // memory is a buffer of a compiled graph. Its place in the arena may serve other
@@ -31,7 +30,7 @@ const alignment = 16
 
 // place gives every buffer its place in one arena such that buffers in use at
 // the same time never overlap: the largest first, each at the lowest free offset.
-func (p *plan) place() {
+func (p *plan) place() error {
 	p.lifetimes()
 	end := len(p.steps)
 	var live []*memory
@@ -66,10 +65,13 @@ func (p *plan) place() {
 		copy(placed[at+1:], placed[at:])
 		placed[at] = m
 	}
-	p.arena = f32.Alloc(total)
+	if p.arena = p.graph.engine.Budget.Alloc(total); p.arena == nil && total > 0 {
+		return fmt.Errorf("activations and gradients of %d bytes do not fit in memory", 4*total)
+	}
 	for _, m := range live {
 		m.data = p.arena[m.offset : m.offset+m.size : m.offset+m.size]
 	}
+	return nil
 }
 
 // lifetimes notes when each buffer is written and read.

@@ -39,6 +39,7 @@ type run struct {
 	events  *eventFile
 
 	engine    *core.Engine
+	room      string // what sets the bound of memory
 	source    data.Source
 	loader    *data.Loader
 	objective *host.Objective
@@ -267,7 +268,11 @@ func (r *run) build(ctx context.Context) error {
 	if needsBinding(plan) {
 		r.evaluator = &evaluator{ctx: ctx, objective: r.objective, store: r.store, seed: uint64(r.cfg.Run.Seed)}
 	}
+	r.bounded()
 	model, err := r.model(r.cfg.Train.BatchSize)
+	if e := r.fits(err == nil); e != nil {
+		return e
+	}
 	if err != nil {
 		return err
 	}
