@@ -133,7 +133,7 @@ func TestCallFaults(t *testing.T) {
 		parts []string
 	}{
 		{"hang-open", Hang, []string{"Open", "no answer within 1s"}},
-		{"panic-open", Refused, []string{"no plan today"}},
+		{"panic-open", Returned, []string{"Plan panicked: no plan today", "goroutine"}},
 		{"exit-open", Crash, []string{"exit status 7"}},
 	} {
 		_, err := Open(ctx, short(probeOptions(c.mode, t.TempDir())))

@@ -179,16 +179,17 @@ func (h *Objective) classify(ctx context.Context, p *process, name string, err e
 	case s.Code() == codes.Unimplemented:
 		e.Kind = Reply
 		e.Text = "it does not implement this call, though its plan needs it: " + s.Message()
+	case s.Code() == codes.Internal: // a panic, its stack on standard error
+		e.Kind = Returned
+		e.Text = "it returned an error: " + s.Message()
+		h.log.settle()
+		e.Stderr = h.log.last()
 	case name == "Open":
 		e.Kind = Refused
 		e.Text = s.Message()
 	default:
 		e.Kind = Returned
 		e.Text = "it returned an error: " + s.Message()
-		if s.Code() == codes.Internal { // a panic, its stack on standard error
-			h.log.settle()
-			e.Stderr = h.log.last()
-		}
 	}
 	return e
 }
