@@ -32,6 +32,16 @@ type NonFinite struct {
 	Value  float32
 }
 
+// OperandError is an operator's refusal of the values that it was given: of indices,
+// masks and labels, which come from outside of the graph.
+type OperandError struct {
+	Op  string // and its shapes
+	Err error
+}
+
+func (e *OperandError) Error() string { return e.Op + ": " + e.Err.Error() }
+func (e *OperandError) Unwrap() error { return e.Err }
+
 // OpProfile sums up the time of the steps of one name.
 type OpProfile struct {
 	Name  string

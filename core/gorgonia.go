@@ -105,7 +105,7 @@ func (x *instruction) Do(...gorgonia.Value) (result gorgonia.Value, err error) {
 	}()
 	x.builder.exe.execute(x.step, &x.call)
 	if x.call.err != nil {
-		return nil, fmt.Errorf("%s: %w", x.step.describe(), x.call.err)
+		return nil, &OperandError{Op: x.step.describe(), Err: x.call.err}
 	}
 	return x.result, nil
 }

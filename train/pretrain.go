@@ -62,7 +62,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 				return r.stop(step, err)
 			}
 			if err := model.Run(); err != nil {
-				return r.stop(step, err)
+				return r.stop(step, r.blame(err))
 			}
 			if err := finite(model, step); err != nil {
 				return nil, err // no weight has changed yet

@@ -22,14 +22,14 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// outside is the name under which the test binary is a third-party plugin.
-const outside = "vittool-outside-plugin"
+// outside are the names under which the test binary is a third-party plugin.
+var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}}
 
 // TestMain lets the test binary be the plugins: a built-in objective when
 // started as the host does, and one of somebody else's under another name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == outside {
-		sdk.Serve(&pull{})
+	if o := outside[filepath.Base(os.Args[0])]; o != nil {
+		sdk.Serve(o)
 		return
 	}
 	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
@@ -521,19 +521,51 @@ func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) 
 	return loss, map[string]float64{"rows": float64(rows)}, nil
 }
 
-// An objective that computes its loss in a process of its own trains, resumes
-// to the same bits, and keeps its buffer in the checkpoint.
-func TestEvaluatingPlugin(t *testing.T) {
+// pluginFile makes the test binary the third-party plugin of a name.
+func pluginFile(t *testing.T, name string) string {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin := filepath.Join(t.TempDir(), outside)
-	if err := os.Link(self, plugin); err != nil {
-		if err := os.Symlink(self, plugin); err != nil {
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Link(self, path); err != nil {
+		if err := os.Symlink(self, path); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return path
+}
+
+// blank is an objective that is to predict hidden patches and hides none.
+type blank struct{}
+
+func (*blank) Info() sdk.Info {
+	return sdk.Info{Name: "blank", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*blank) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	hidden := b.BitMask("hidden", view, func(*sdk.MaskCall, int, []byte) {})
+	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
+	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
+}
+
+// Masks that are of the right form and can't be computed with are the plugin's fault.
+func TestUselessMask(t *testing.T) {
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "blank", pluginFile(t, "vittool-blank-plugin"), "process", nil
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var e *host.PluginError
+	if !errors.As(err, &e) || e.Kind != host.Reply || !strings.Contains(err.Error(), "the mask is zero everywhere") || strings.Count(err.Error(), "plugin blank") != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An objective that computes its loss in a process of its own trains, resumes
+// to the same bits, and keeps its buffer in the checkpoint.
+func TestEvaluatingPlugin(t *testing.T) {
+	plugin := pluginFile(t, "vittool-pull-plugin")
 	config := func() *configs.Config {
 		cfg := small(t)
 		cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", plugin, "process", nil

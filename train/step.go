@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/program"
 )
 
@@ -58,6 +59,17 @@ func finite(model *program.Model, step int) error {
 		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value}
 	}
 	return nil
+}
+
+// blame makes an error about values in the graph one of the objective, which decided
+// them: masks, indices and targets can be of the right form and still mean nothing.
+func (r *run) blame(err error) error {
+	var operand *core.OperandError
+	var known *host.PluginError
+	if !errors.As(err, &operand) || errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &host.PluginError{Plugin: r.cfg.Objective.Name, Kind: host.Reply, Text: "what it decided for this step can't be computed with: " + operand.Error(), Err: err}
 }
 
 // commit lets the objective's state follow a pass that turned out good: buffers,
