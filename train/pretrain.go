@@ -64,7 +64,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			if err := model.Run(); err != nil {
 				return r.stop(step, r.blame(err))
 			}
-			if err := finite(model, step); err != nil {
+			if err := r.finite(model, step); err != nil {
 				return nil, err // no weight has changed yet
 			}
 			if err := r.commit(pass); err != nil {

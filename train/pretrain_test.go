@@ -444,8 +444,16 @@ func TestNotFinite(t *testing.T) {
 	if !errors.As(err, &e) {
 		t.Fatalf("error %v", err)
 	}
+	if !strings.Contains(err.Error(), "lower train.lr,") {
+		t.Errorf("%v does not name the key in force", err)
+	}
 	if e.Tensor == "" || e.Step < 2 || !(math.IsNaN(float64(e.Value)) || math.IsInf(float64(e.Value), 0)) {
 		t.Errorf("%+v", e)
+	}
+	base := small(t)
+	base.Train.LR, base.Train.BaseLR, base.Train.BatchSize, base.Train.WarmupEpochs, base.Train.Optimizer, base.Train.Momentum = 0, 1000, 40, 0, "sgd", 0
+	if _, err := Pretrain(context.Background(), base, Options{}); err == nil || !strings.Contains(err.Error(), "lower train.base_lr,") {
+		t.Errorf("%v does not name the key in force", err)
 	}
 	info, err := ReadInfo(cfg.Run.Out)
 	if err != nil {

@@ -45,18 +45,23 @@ type NotFiniteError struct {
 	Tensor string
 	Index  int
 	Value  float32
+	Rate   string // key of the learning rate that is in force
 }
 
 func (e *NotFiniteError) Error() string {
 	return fmt.Sprintf("step %d: %s is not finite (element %d is %v); no parameter was changed and the last checkpoint is good: "+
-		"lower train.base_lr, lengthen train.warmup_epochs or set train.clip_norm, and start again, or look at the images of this step",
-		e.Step, e.Tensor, e.Index, e.Value)
+		"lower %s, lengthen train.warmup_epochs or set train.clip_norm, and start again, or look at the images of this step",
+		e.Step, e.Tensor, e.Index, e.Value, e.Rate)
 }
 
 // finite looks for NaN and infinity in the loss and all gradients.
-func finite(model *program.Model, step int) error {
+func (r *run) finite(model *program.Model, step int) error {
 	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
-		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value}
+		rate := "train.base_lr"
+		if r.cfg.Train.LR > 0 {
+			rate = "train.lr"
+		}
+		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
 	}
 	return nil
 }
