@@ -121,6 +121,7 @@ func TestUsage(t *testing.T) {
 		{"too many arguments", []string{"version", "please"}, exitUsage, []string{"takes no argument"}},
 		{"resume without a folder", []string{"pretrain", "--resume"}, exitUsage, []string{"--resume needs the folder"}},
 		{"resume of nothing", []string{"pretrain", "--resume", "--out", "nowhere"}, exitUsage, []string{"nowhere", "no run to resume"}},
+		{"both loud and quiet", []string{"pretrain", "-q", "-v"}, exitUsage, []string{"--verbose and --quiet", "one of them"}},
 		{"report of nothing", []string{"report", "nowhere"}, exitUsage, []string{"nowhere", "run.json"}},
 	}
 	for _, c := range cases {

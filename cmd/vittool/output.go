@@ -28,7 +28,12 @@ func (o *outputOptions) addFlags(cmd *cobra.Command) {
 	jsonFlag(cmd, &o.json)
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print every step")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print errors and results only")
-	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if o.verbose && o.quiet {
+			return &usageError{"--verbose and --quiet ask for opposite things", "give one of them"}
+		}
+		return nil
+	}
 }
 
 func (o *outputOptions) progress(stderr io.Writer) train.Progress {
