@@ -141,7 +141,8 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	if err := m.fill(file, prefix); err != nil {
-		if fit := fittingVariants(file, prefix); file.Meta[metaModel] == "" && len(fit) > 0 {
+		fit := fittingVariants(file, prefix)
+		if file.Meta[metaModel] == "" && len(fit) > 0 && !fits(file, prefix, m.Config) {
 			return nil, &configs.Error{Key: "model", Value: o.Model, Problem: err.Error(), Hint: "its tensors are those of " + strings.Join(fit, " or ")}
 		}
 		return nil, err
@@ -322,25 +323,30 @@ func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
 // three.
 func fittingVariants(file *core.File, prefix string) []string {
 	var fit []string
-next:
 	for _, name := range vit.Variants() {
 		c, err := vit.Variant(name)
-		if err != nil {
+		if err != nil || !fits(file, prefix, c) {
 			continue
-		}
-		if _, deeper := file.Get(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, c.Depth)); deeper {
-			continue
-		}
-		for _, w := range c.Weights() {
-			if t, ok := file.Get(prefix + w.Name); !ok || !t.Shape.Equal(w.Shape) {
-				continue next
-			}
 		}
 		if fit = append(fit, name); len(fit) == 3 {
 			break
 		}
 	}
 	return fit
+}
+
+// fits tells whether a file has every tensor of a model in its shape, and no more
+// blocks, whatever else there is and whatever values they hold.
+func fits(file *core.File, prefix string, c vit.Config) bool {
+	if _, deeper := file.Get(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, c.Depth)); deeper {
+		return false
+	}
+	for _, w := range c.Weights() {
+		if t, ok := file.Get(prefix + w.Name); !ok || !t.Shape.Equal(w.Shape) {
+			return false
+		}
+	}
+	return true
 }
 
 // ImageNet's normalisation, which most published weights were trained with.

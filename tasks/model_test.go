@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/npy"
@@ -334,6 +336,25 @@ func TestLoadForeign(t *testing.T) {
 	sameWeights(t, got, m, 1)
 	if !reflect.DeepEqual(got.Ignored, []string{"model.head.weight"}) || got.Step != -1 || got.Mean[0] != 0.485 {
 		t.Errorf("ignored %v, step %d, mean %v", got.Ignored, got.Step, got.Mean)
+	}
+	// Of the right model and damaged: the file is at fault, and not the name.
+	last := tensors[len(tensors)-1]
+	for fault, list := range map[string][]core.Tensor{
+		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), core.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
+		"belongs to no": append(slices.Clone(tensors), core.NewF32("model.more", core.Shape{1}, []float32{1})),
+	} {
+		if err := core.WriteSafetensors(path, list, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})
+		var e *data.Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), fault) || strings.Contains(err.Error(), "are those of") {
+			t.Errorf("%s: %v", fault, err)
+		}
+	}
+	var e *configs.Error
+	if _, err := LoadModel(path, LoadOptions{Model: "vit_tiny_patch4_32"}); !errors.As(err, &e) || !strings.Contains(err.Error(), "those of vit_micro_patch4_32") {
+		t.Errorf("another name: %v", err)
 	}
 }
 
