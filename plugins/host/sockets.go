@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -17,7 +18,7 @@ func newSocketDir() (dir string, release func(), err error) {
 	sweepSockets(parent)
 	for range 10 { // another host's sweep may come between making the folder and locking it
 		if dir, err = os.MkdirTemp(parent, sdk.SocketDirPrefix); err != nil {
-			return "", nil, fmt.Errorf("no private folder for the plugin's socket: %w", err)
+			return "", nil, fmt.Errorf("no private folder for the plugin's socket can be made in %s; set %s to a folder that exists and may be written: %w", parent, temporaryVariable(), err)
 		}
 		unlock, lockErr := lockDir(dir)
 		if lockErr != nil {
@@ -34,6 +35,14 @@ func newSocketDir() (dir string, release func(), err error) {
 		}, nil
 	}
 	return "", nil, fmt.Errorf("no private folder for the plugin's socket: %s cannot be locked in %s", dir, parent)
+}
+
+// temporaryVariable names the environment variable that os.TempDir follows.
+func temporaryVariable() string {
+	if runtime.GOOS == "windows" {
+		return "TMP"
+	}
+	return "TMPDIR"
 }
 
 // maxSocketPath is what every system takes for the path of a unix socket (macOS has the least);
