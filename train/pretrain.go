@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/vittool/vittool/configs"
@@ -116,7 +117,11 @@ func (r *run) stop(step int, cause error) (*Result, error) {
 		return result, cause
 	}
 	result.Failed = true
-	return result, fmt.Errorf("after step %d: %w (the work so far is in %s; go on with %s)", step, cause, result.Checkpoint, r.remedy(cause))
+	space := " "
+	if strings.Contains(cause.Error(), "\n") { // it ends with what somebody else wrote
+		space = "\n"
+	}
+	return result, fmt.Errorf("after step %d: %w%s(the work so far is in %s; go on with %s)", step, cause, space, result.Checkpoint, r.remedy(cause))
 }
 
 // remedy says how to go on with a run that cause ended. Images that can't be

@@ -102,7 +102,7 @@ func explainStart(err error, path string, r *runner) string {
 	case strings.Contains(text, "unsupported plugin protocol"):
 		return "it does not speak gRPC; the last field of its handshake must be grpc"
 	case strings.Contains(text, "timeout while waiting"):
-		return "it did not shake hands in time; a plugin prints its handshake line on standard output as soon as it listens (and flushes it)"
+		return "it did not shake hands in time (objective.deadline); a plugin prints its handshake line on standard output as soon as it listens (and flushes it)"
 	case strings.Contains(text, "Error parsing protocol version"):
 		return fmt.Sprintf("its handshake line %q cannot be read: the second field must be the version of the objective protocol, a number", clip(first))
 	case strings.Contains(text, "Unrecognized remote plugin message") && r != nil && r.printed():

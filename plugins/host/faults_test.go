@@ -61,7 +61,7 @@ func TestStartFaults(t *testing.T) {
 	}{
 		{"exits", Options{Args: []string{"misbehave", "exit"}}, []string{"exit status 3", "before its handshake", "libmissing.so"}},
 		{"prints", Options{Args: []string{"misbehave", "noise"}}, []string{`"Hello! Loading the model ..."`, "standard error"}},
-		{"hangs", Options{Args: []string{"misbehave", "hang"}, StartDeadline: time.Second}, []string{"did not shake hands in time"}},
+		{"hangs", Options{Args: []string{"misbehave", "hang"}, StartDeadline: time.Second}, []string{"did not shake hands in time", "objective.deadline"}},
 		{"version", Options{Args: []string{"misbehave", "version"}}, []string{"version 99", "vittool version 1"}},
 		{"core version", Options{Args: []string{"misbehave", "core"}}, []string{"go-plugin"}},
 		{"net/rpc", Options{Args: []string{"misbehave", "netrpc"}}, []string{"does not speak gRPC"}},
@@ -94,6 +94,13 @@ func TestStartFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a folder for temporary files the message names the variable that is to say one.
+func TestNoTemporaryFolder(t *testing.T) {
+	t.Setenv("TMPDIR", "/nowhere")
+	_, err := Open(context.Background(), probeOptions("good", ""))
+	wantError(t, err, Start, "/nowhere", "set TMPDIR to a folder", "no such file")
 }
 
 // A caller that gives up while the plugin starts, or answers its first calls, is not told
@@ -132,7 +139,7 @@ func TestCallFaults(t *testing.T) {
 		kind  Kind
 		parts []string
 	}{
-		{"hang-open", Hang, []string{"Open", "no answer within 1s"}},
+		{"hang-open", Hang, []string{"Open", "no answer within 1s", "raise objective.deadline"}},
 		{"panic-open", Returned, []string{"Plan panicked: no plan today", "goroutine"}},
 		{"exit-open", Crash, []string{"exit status 7"}},
 	} {

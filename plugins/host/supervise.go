@@ -162,7 +162,7 @@ func (h *Objective) classify(ctx context.Context, p *process, name string, err e
 	switch {
 	case deadline:
 		e.Kind, e.retry = Hang, p.runner != nil
-		e.Text = fmt.Sprintf("no answer within %v", h.o.CallDeadline)
+		e.Text = fmt.Sprintf("no answer within %v; raise objective.deadline if it needs longer", h.o.CallDeadline)
 		e.Stderr = h.log.last()
 	case dead:
 		e.Kind, e.retry = Crash, true
