@@ -182,7 +182,8 @@ func (r *run) draw() {
 	if r.opts.AfterCheckpoint == nil {
 		return
 	}
-	if err := r.opts.AfterCheckpoint(r.folder.Dir, r.step); err != nil {
+	err := r.opts.AfterCheckpoint(r.folder.Dir, r.step)
+	if err != nil && !errors.Is(err, context.Canceled) { // an interrupt was answered when it came
 		r.progress.Warning("pictures: " + err.Error())
 	}
 }
