@@ -209,8 +209,17 @@ func WrittenSettings(dir string) (string, error) {
 // openFolder opens an existing run folder to go on with its run.
 func openFolder(dir string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(dir, InfoFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, &configs.Error{Key: "run.out", Value: dir, Problem: "no run to resume: the folder has no " + InfoFile,
-			Hint: "leave out --resume to start one, or give the folder of a run with --out"}
+		checkpoints, err := Checkpoints(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(checkpoints) == 0 { // with them the run goes on, and the file is written anew
+			hint := "give the folder of a run with --out"
+			if checkNewFolder(dir) == nil {
+				hint = "leave out --resume to start one, or " + hint
+			}
+			return nil, &configs.Error{Key: "run.out", Value: dir, Problem: "no run to resume: the folder has no " + InfoFile + " and no checkpoints", Hint: hint}
+		}
 	} else if err != nil {
 		return nil, fmt.Errorf("open run folder: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -159,7 +160,12 @@ func (r *run) reopen() (*core.File, error) {
 		return nil, err
 	}
 	var damaged *json.SyntaxError
-	if r.info, err = ReadInfo(r.folder.Dir); errors.As(err, &damaged) {
+	r.info, err = ReadInfo(r.folder.Dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
+		err = fmt.Errorf("%s has checkpoints and no %s", r.folder.Dir, InfoFile)
+	}
+	if missing || errors.As(err, &damaged) {
 		r.progress.Warning(fmt.Sprintf("%v; it is written anew", err))
 		r.info = &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)}
 	} else if err != nil {

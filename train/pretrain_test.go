@@ -618,6 +618,11 @@ func TestAfterCheckpoint(t *testing.T) {
 	if !strings.Contains(strings.Join(p.events, "\n"), "no ink") {
 		t.Errorf("events: %v", p.events)
 	}
+	cfg, p = small(t), &stopper{at: -1}
+	pretrain(t, cfg, Options{Progress: p, AfterCheckpoint: func(string, int) error { return fmt.Errorf("drawing: %w", context.Canceled) }})
+	if said := strings.Join(p.events, "\n"); strings.Contains(said, "pictures") {
+		t.Errorf("of an interrupt it says %q", said)
+	}
 }
 
 // A run that was killed before it wrote run.json left nothing that counts: it
@@ -848,10 +853,19 @@ func TestResumeClosesTheRun(t *testing.T) {
 }
 
 func TestResumeWithDamagedInfo(t *testing.T) {
+	path := func(cfg *configs.Config) string { return filepath.Join(cfg.Run.Out, InfoFile) }
+	t.Run("damaged", func(t *testing.T) {
+		resumesWithout(t, func(cfg *configs.Config) error { return os.WriteFile(path(cfg), []byte("\n"), 0o644) })
+	})
+	t.Run("missing", func(t *testing.T) { resumesWithout(t, func(cfg *configs.Config) error { return os.Remove(path(cfg)) }) })
+}
+
+// resumesWithout goes on with a run whose run.json was destroyed.
+func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 	want := pretrain(t, small(t), Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 5)
-	if err := os.WriteFile(filepath.Join(cfg.Run.Out, InfoFile), []byte("\n"), 0o644); err != nil {
+	if err := destroy(cfg); err != nil {
 		t.Fatal(err)
 	}
 	p := &stopper{at: -1}
