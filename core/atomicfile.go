@@ -38,7 +38,7 @@ func StageFile(path string, write func(io.Writer) error) (s *StagedFile, err err
 	dir := filepath.Dir(path)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("cannot write %s: %w", path, explainFileError(err, dir))
+			err = fmt.Errorf("cannot write %s: %w", path, ExplainFileError(err, dir))
 		}
 	}()
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -80,7 +80,7 @@ func (s *StagedFile) Commit() error {
 		s.Discard()
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", s.path, explainFileError(err, dir))
+		return fmt.Errorf("cannot write %s: %w", s.path, ExplainFileError(err, dir))
 	}
 	return nil
 }
@@ -136,8 +136,9 @@ func syncDirectory(dir string) error {
 	return nil
 }
 
-// explainFileError says what to do about the file errors a user can mend.
-func explainFileError(err error, dir string) error {
+// ExplainFileError says what to do about the errors of writing in a folder that a user
+// can mend; others it returns as they are.
+func ExplainFileError(err error, dir string) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("the disk that holds %s is full (nothing was changed; free some space or write elsewhere): %w", dir, err)

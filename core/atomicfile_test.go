@@ -37,7 +37,7 @@ func TestWriteFileAtomic(t *testing.T) {
 	if err := WriteFileAtomic(filepath.Join(dir, "missing", "x"), text("")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
-	if err := explainFileError(syscall.EROFS, dir); !strings.Contains(err.Error(), "read-only") || !errors.Is(err, syscall.EROFS) {
+	if err := ExplainFileError(syscall.EROFS, dir); !strings.Contains(err.Error(), "read-only") || !errors.Is(err, syscall.EROFS) {
 		t.Errorf("read-only file system: %v", err)
 	}
 	var odd *NotRegularError
@@ -55,7 +55,7 @@ func TestWriteFileAtomic(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("%d files are left in the directory, want 1", len(entries))
 	}
-	if err := explainFileError(syscall.ENOSPC, dir); !strings.Contains(err.Error(), "full") || !errors.Is(err, syscall.ENOSPC) {
+	if err := ExplainFileError(syscall.ENOSPC, dir); !strings.Contains(err.Error(), "full") || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("a full disk is explained as %v", err)
 	}
 }

@@ -266,12 +266,38 @@ func (f *Folder) path(elem ...string) string {
 }
 
 func (f *Folder) writeInfo(info *Info) error {
-	info.Updated = time.Now().UTC().Truncate(time.Second)
-	b, err := json.MarshalIndent(info, "", "  ")
+	b, err := info.text()
 	if err != nil {
-		return fmt.Errorf("%s: %w", InfoFile, err)
+		return err
 	}
-	return writeFile(f.path(InfoFile), append(b, '\n'))
+	return writeFile(f.path(InfoFile), b)
+}
+
+// overwriteInfo writes run.json in its place, which needs no room on a full disk. It is
+// for the end of a run that failed: a file cut short is written anew by a resume.
+func (f *Folder) overwriteInfo(info *Info) error {
+	b, err := info.text()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(f.path(InfoFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(b, 0)
+	if err == nil {
+		err = file.Truncate(int64(len(b)))
+	}
+	return errors.Join(err, file.Close())
+}
+
+func (i *Info) text() ([]byte, error) {
+	i.Updated = time.Now().UTC().Truncate(time.Second)
+	b, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", InfoFile, err)
+	}
+	return append(b, '\n'), nil
 }
 
 // ReadInfo reads run.json of a run folder.

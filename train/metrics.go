@@ -72,7 +72,7 @@ func (m *metrics) append(line any) error {
 		if n > 0 { // a full disk takes part of a line
 			err = errors.Join(err, m.f.Truncate(m.size))
 		}
-		return fmt.Errorf("write metrics: %w", err)
+		return fmt.Errorf("write metrics: %w", core.ExplainFileError(err, filepath.Dir(m.f.Name())))
 	}
 	m.size += int64(n)
 	return nil

@@ -3,6 +3,7 @@ package train
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +48,30 @@ func TestCutMetrics(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A full disk is told as such, and run.json can still say how the run ended.
+func TestMetricsOnFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Logf("this system has no device that is full: %v", err)
+		return
+	}
+	m := &metrics{f: full}
+	defer m.Close()
+	if err := m.append(stepLine{}); err == nil || !strings.Contains(err.Error(), "is full") || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("error %v", err)
+	}
+	f := &Folder{Dir: t.TempDir()}
+	if err := f.writeInfo(&Info{Format: 1, Status: StatusRunning, Error: strings.Repeat("x", 500)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.overwriteInfo(&Info{Format: 1, Status: StatusFailed, Error: "the disk is full"}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := ReadInfo(f.Dir); err != nil || info.Status != StatusFailed || info.Error != "the disk is full" {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 

@@ -88,7 +88,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 
 		// What people and later processes see.
 		if err := r.log(loss, norm, lr, wd, wait, time.Since(began)); err != nil {
-			return nil, err
+			return r.stop(r.step, err)
 		}
 		if r.step == r.total || cfg.Run.CheckpointEvery.Due(step, r.stepsPerEpoch) || cfg.Run.PicturesEvery.Due(step, r.stepsPerEpoch) {
 			if err := r.checkpoint(); err != nil {

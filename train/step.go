@@ -134,7 +134,7 @@ func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 			scalars["train/"+name] = v
 		}
 		if err := r.events.scalars(r.step, scalars); err != nil {
-			return fmt.Errorf("write TensorBoard file: %w", err)
+			return fmt.Errorf("write TensorBoard file: %w", core.ExplainFileError(err, r.folder.Dir))
 		}
 	}
 	if r.step%r.stepsPerEpoch == 0 {
@@ -144,7 +144,7 @@ func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 			return err
 		}
 		if err := r.events.scalars(r.step, map[string]float64{"epoch/loss": line.Loss}); err != nil {
-			return fmt.Errorf("write TensorBoard file: %w", err)
+			return fmt.Errorf("write TensorBoard file: %w", core.ExplainFileError(err, r.folder.Dir))
 		}
 	}
 	return nil
@@ -256,7 +256,11 @@ func (r *run) finish(result *Result, err error) (*Result, error) {
 	default:
 		r.info.Status, r.info.Error = StatusFailed, err.Error()
 	}
-	if e := r.folder.writeInfo(r.info); e != nil && err == nil {
+	e := r.folder.writeInfo(r.info)
+	if e != nil && err != nil {
+		e = r.folder.overwriteInfo(r.info)
+	}
+	if err == nil {
 		err = e
 	}
 	r.close()
