@@ -14,7 +14,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// This file is the whole of vittool's contact with gorgonia: every step of a
+// This file and machine.go are the whole of vittool's contact with gorgonia: every step of a
 // compiled graph becomes a gorgonia.Op over memory that we own, gorgonia checks
 // types and orders the nodes, and a gorgonia.VM runs them (machine.go; gorgonia's
 // own tape machine gives the same bits and allocates for each op). What the adapter

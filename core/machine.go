@@ -12,7 +12,8 @@ import (
 // between registers; here both are settled once, and a run allocates nothing.
 type machine struct{ tape []bound }
 
-// bound is an op with the values of its operands.
+// bound is an op with the values of its operands, which Op.Do takes. Ours know their
+// memory and ignore them; to have collected them shows that each is made before it is read.
 type bound struct {
 	op       gorgonia.Op
 	operands []gorgonia.Value

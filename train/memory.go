@@ -76,7 +76,11 @@ func (r *run) planned() int64 {
 	}
 	bytes := 4 * (int64(copies)*int64(trained) + batchesAhead*int64(views))
 	if last := r.source.Len() % t.BatchSize; !t.DropLast && last > 0 {
-		bytes += int64(r.current.Exec().Bytes()) * int64(last) / int64(t.BatchSize)
+		graph := r.engine.Budget.Used // of the full batch, with its inputs and what it remembers
+		for _, p := range r.store.Parameters() {
+			graph -= 4 * int64(p.Size())
+		}
+		bytes += graph * int64(last) / int64(t.BatchSize)
 	}
 	return bytes
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vittool/vittool/configs"
@@ -61,7 +62,7 @@ type run struct {
 	stepsPerEpoch  int
 	lastCheckpoint Checkpoint
 	digest         string
-	skippedFiles   int
+	skippedFiles   atomic.Int64 // counted while coming batches are read
 
 	started     time.Time
 	epoch, all  epochMeans // of the current epoch and of this process
@@ -453,7 +454,7 @@ var oneLine = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`
 
 // skip lists a file that can't be read. It is called from the feed.
 func (r *run) skip(_ int, path string, err error) {
-	r.skippedFiles++
+	r.skippedFiles.Add(1)
 	fmt.Fprintf(r.skipped, "%s\t%s\n", oneLine.Replace(path), oneLine.Replace(err.Error()))
 }
 

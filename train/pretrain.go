@@ -57,10 +57,13 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			wait += batch.wait
 			model, err := r.model(len(batch.IDs))
 			if err != nil {
-				return nil, err
+				if e := r.fits(false); e != nil {
+					err = e
+				}
+				return r.stop(step, err)
 			}
 			if err := r.fill(ctx, model, step, batch); err != nil {
-				return r.stop(step, err)
+				return r.stop(step, r.blame(err))
 			}
 			if err := model.Run(); err != nil {
 				return r.stop(step, r.blame(err))

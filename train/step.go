@@ -12,7 +12,8 @@ import (
 )
 
 // fill puts a batch, its masks and its targets into the graph's inputs. Masks
-// and stochastic depth are functions of the pass, schedules of the step.
+// follow from the number of the batch; schedules, stochastic depth and random nodes
+// from the optimizer's step and the samples.
 func (r *run) fill(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
 	plan := r.objective.Plan()
 	model.SetStep(uint64(step), batch.IDs)
@@ -193,7 +194,7 @@ func (r *run) result() *Result {
 	elapsed := time.Since(r.started)
 	res := &Result{
 		RunDir: r.folder.Dir, Step: r.step, TotalSteps: r.total, Checkpoint: r.lastCheckpoint.Path, Digest: r.digest,
-		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: r.skippedFiles,
+		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: int(r.skippedFiles.Load()),
 	}
 	if r.all.steps > 0 {
 		line := r.all.line(0, 0)

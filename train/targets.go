@@ -19,7 +19,7 @@ import (
 // "values" [N, W] integers. Runs that share a folder don't get in each other's way.
 type targetCache struct {
 	dir     string // "" keeps nothing on disk
-	most    int    // values of a kind that are kept
+	most    int    // values of a kind that a run adds
 	warn    func(string)
 	kinds   map[string]*keptTargets
 	failing bool // the folder can't be written, which was said once
@@ -30,12 +30,14 @@ type keptTargets struct {
 	rows   map[[sha256.Size]byte]int
 	keys   []byte  // [rows, 32]
 	values []int32 // [rows, width]
+	loaded int     // rows that were on disk before this run
 	stored int     // rows that are on disk
 }
 
 // newTargetCache keeps values in dir: "" takes the user's cache folder, "none" the
 // memory alone. Views that change all the time against the promise of the plan must
-// not fill the memory, so no more is kept than a few times the number of images.
+// not fill the memory, so a run adds no more than a few times the number of images;
+// what the folder holds already, of whatever images, is read whole.
 func newTargetCache(dir string, images int, warn func(string)) *targetCache {
 	switch dir {
 	case "none":
@@ -65,7 +67,7 @@ func (c *targetCache) Get(kind string, key [sha256.Size]byte, value []int32) boo
 
 // Put implements program.Memory.
 func (c *targetCache) Put(kind string, key [sha256.Size]byte, value []int32) {
-	if k := c.kinds[kind]; k != nil && len(k.rows) < c.most {
+	if k := c.kinds[kind]; k != nil && len(k.rows)-k.loaded < c.most {
 		k.put(key, value)
 	}
 }
@@ -95,7 +97,7 @@ func (c *targetCache) load(kind string, k *keptTargets) {
 			c.warn(fmt.Sprintf("remembered targets are computed again: %v", err))
 		}
 	}
-	k.stored = len(k.rows)
+	k.loaded, k.stored = len(k.rows), len(k.rows)
 }
 
 // escapeGlob makes a folder's name mean itself in a pattern.

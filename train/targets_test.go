@@ -1,6 +1,7 @@
 package train
 
 import (
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,5 +87,34 @@ func TestTargetCache(t *testing.T) {
 	run(empty, func(c *configs.Config) { c.Data.Flip = true })
 	if len(files()) > 0 {
 		t.Errorf("views that are flipped were remembered: %q", files())
+	}
+}
+
+// TestTargetCacheBound: a run adds a bounded number of values, whatever the folder holds.
+func TestTargetCacheBound(t *testing.T) {
+	dir := t.TempDir()
+	warn := func(text string) { t.Error(text) }
+	key := func(i byte) (k [sha256.Size]byte) { k[0] = i; return k }
+	value := make([]int32, 3)
+	for run := range byte(3) {
+		c := newTargetCache(dir, 2, warn) // 8 values at most
+		known := 0
+		for i := range byte(3 * 8) {
+			if c.Get("kind", key(i), value) {
+				known++
+				if value[2] != int32(i) {
+					t.Errorf("value %d is %v", i, value)
+				}
+			}
+		}
+		if want := int(run) * 8; known != want {
+			t.Errorf("run %d finds %d values, want %d", run, known, want)
+		}
+		for i := byte(known); i < 3*8; i++ {
+			c.Put("kind", key(i), []int32{0, 0, int32(i)})
+		}
+		if err := c.save(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

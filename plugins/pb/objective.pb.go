@@ -4761,7 +4761,7 @@ func (x *ViewGeometry) GetBoxes() []*Box {
 
 type MaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"` // number of the batch from 0; an optimizer step takes several where gradients are accumulated
 	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"` // of the run; random numbers are functions of (seed, step, sample id)
 	SampleIds     []uint64               `protobuf:"varint,3,rep,packed,name=sample_ids,json=sampleIds,proto3" json:"sample_ids,omitempty"`
 	Geometry      []*ViewGeometry        `protobuf:"bytes,4,rep,name=geometry,proto3" json:"geometry,omitempty"`
@@ -4947,7 +4947,7 @@ func (x *MaskSet) GetBitmap() []byte {
 
 type TargetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`       // of the optimizer; several calls, with other samples, where gradients are accumulated
 	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"` // of this step, from 0
 	Seed          uint64                 `protobuf:"varint,3,opt,name=seed,proto3" json:"seed,omitempty"`
 	SampleIds     []uint64               `protobuf:"varint,4,rep,packed,name=sample_ids,json=sampleIds,proto3" json:"sample_ids,omitempty"`
@@ -5059,7 +5059,7 @@ func (x *TargetsReply) GetStep() uint64 {
 
 type EvaluateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"` // of the optimizer; several calls, with other samples, where gradients are accumulated
 	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Seed          uint64                 `protobuf:"varint,3,opt,name=seed,proto3" json:"seed,omitempty"`
 	SampleIds     []uint64               `protobuf:"varint,4,rep,packed,name=sample_ids,json=sampleIds,proto3" json:"sample_ids,omitempty"`

@@ -20,7 +20,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// Model is a compiled plan for one batch size. Per step: fill the views, SetMasks, SetStep, Remember, Run; then Loss, Metrics
+// Model is a compiled plan for one batch size. Per step: fill the views, SetGeometry, SetLabels,
+// SetMasks, SetStep, Remember, Run; then Loss, Metrics
 // and the gradients of Exec; once the step is good, Commit and the teacher's update.
 type Model struct {
 	Plan    *pb.Plan

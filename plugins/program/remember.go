@@ -108,6 +108,7 @@ func (m *Model) kindOf(spec *pb.TargetSpec) (string, error) {
 		h.Write(b)
 		return nil
 	}
+	// The first number rises whenever a kernel or operator changes its last bits.
 	fmt.Fprintf(h, "remembered 1, operators %d, kernels %s, view %v ", OperatorVersion, m.engine.Level(), m.views[spec.GetView()].Shape()[1:])
 	if err := add(spec); err != nil {
 		return "", err
