@@ -127,15 +127,14 @@ type builder struct {
 	serial  uint64
 	nodes   map[*Node]*gorgonia.Node
 	grads   map[*memory]*gorgonia.Node
-	last    *gorgonia.Node // the step before
-	inputs  map[*gorgonia.Node]gorgonia.Nodes
-	made    map[*gorgonia.Node]bool
-	merged  string // says which node gorgonia merged with another
+	last    *gorgonia.Node                    // the step before
+	inputs  map[*gorgonia.Node]gorgonia.Nodes // of every node that was made of an op
+	merged  string                            // says which node gorgonia merged with another
 	chained bool
 }
 
 func newBuilder(e *Executable, salt uint64) *builder {
-	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, made: map[*gorgonia.Node]bool{}, inputs: map[*gorgonia.Node]gorgonia.Nodes{}, chained: true}
+	return &builder{exe: e, graph: gorgonia.NewGraph(), salt: salt, nodes: map[*Node]*gorgonia.Node{}, grads: map[*memory]*gorgonia.Node{}, inputs: map[*gorgonia.Node]gorgonia.Nodes{}, chained: true}
 }
 
 // build compiles the plan.
@@ -172,10 +171,9 @@ func (b *builder) apply(x gorgonia.Op, operands ...*gorgonia.Node) (*gorgonia.No
 	if err != nil {
 		return nil, err
 	}
-	if b.made[n] {
+	if _, made := b.inputs[n]; made {
 		b.merged = fmt.Sprintf("node %s was merged with an equal one", n.Name())
 	}
-	b.made[n] = true
 	b.inputs[n] = operands
 	return n, nil
 }

@@ -17,11 +17,13 @@ const maskAhead = 2
 type fedBatch struct {
 	*data.Batch
 	masks *pb.MaskReply // nil when the plan has no masks
-	boxes [][]*pb.Box   // of each view
 	wait  time.Duration // that the loop spent waiting for it
 	slot  *slot
 	free  chan<- *slot
 }
+
+// boxes tells where the samples of a view were cut out.
+func (b fedBatch) boxes(view int) []*pb.Box { return b.slot.request.Geometry[view].GetBoxes() }
 
 // Release gives everything back to the feed, which will overwrite it. It is called once.
 func (b fedBatch) Release() {
@@ -117,9 +119,6 @@ func fetch(ctx context.Context, loader *data.Loader, objective *host.Objective, 
 	}
 	plan := objective.Plan()
 	request := f.slot.describe(batch, plan.GetViews(), seed)
-	for _, view := range request.Geometry {
-		f.boxes = append(f.boxes, view.Boxes)
-	}
 	if len(plan.GetMasks()) > 0 {
 		if f.masks, err = objective.MaskInto(ctx, request, &f.slot.reply); err != nil {
 			f.Release()

@@ -20,7 +20,7 @@ func (r *run) fill(ctx context.Context, model *program.Model, step int, batch fe
 	model.SetLabels(batch.Labels)
 	for i, v := range plan.GetViews() {
 		copy(model.View(v.GetName()), batch.Views[i])
-		if err := model.SetGeometry(v.GetName(), batch.boxes[i]); err != nil {
+		if err := model.SetGeometry(v.GetName(), batch.boxes(i)); err != nil {
 			return err
 		}
 	}
