@@ -15,7 +15,7 @@ import (
 // Pool says which tokens after the final LayerNorm become the feature.
 type Pool string
 
-// The ways to pool. Width is D, or 2·D for PoolBoth.
+// The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
 const (
 	PoolMean  Pool = "mean"  // mean of the patch tokens, the class token left out
 	PoolClass Pool = "class" // the class token
@@ -28,6 +28,10 @@ func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 // ExtractOptions say how features are computed.
 type ExtractOptions struct {
 	Pool Pool // if empty what the model's objective recommends, or else PoolMean
+	// Blocks whose tokens are pooled, counted from 1, each after the final
+	// LayerNorm; a feature is theirs side by side, in this order. Empty means
+	// the last one.
+	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
 	Height, Width int
 	// ResizeFactor: an image is resized (Pillow's bicubic) to cover that many
@@ -134,6 +138,12 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	if o.Pool != PoolMean && !m.Config.ClassToken {
 		return fmt.Errorf("pool %q: %s has no class token; use %q", o.Pool, m.Config.Name, PoolMean)
 	}
+	if len(o.Blocks) == 0 {
+		o.Blocks = []int{m.Config.Depth}
+	}
+	if err := m.CheckBlocks(o.Blocks); err != nil {
+		return err
+	}
 	if o.Height == 0 && o.Width == 0 {
 		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
 	}
@@ -154,6 +164,19 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	}
 	if o.ResizeFactor == 0 {
 		o.ResizeFactor = resizeFactor(src, o.Height, o.Width)
+	}
+	return nil
+}
+
+// CheckBlocks refuses numbers that are no block of the network, or that come twice.
+func (m *Model) CheckBlocks(blocks []int) error {
+	for i, n := range blocks {
+		switch {
+		case n < 1 || n > m.Config.Depth:
+			return fmt.Errorf("block %d: %s has blocks 1 to %d", n, m.Config.Name, m.Config.Depth)
+		case slices.Contains(blocks[:i], n):
+			return fmt.Errorf("block %d is named twice", n)
+		}
 	}
 	return nil
 }
@@ -186,15 +209,18 @@ func (m *Model) featureGraph(e *core.Engine, batch int, o ExtractOptions) (*feat
 	if err != nil {
 		return nil, err
 	}
-	if o.Pool != PoolMean {
-		class, err := out.Class()
-		if err != nil {
-			return nil, err
+	for _, n := range o.Blocks {
+		tokens := out.AfterBlock(n - 1)
+		if o.Pool != PoolMean {
+			class, err := tokens.Class()
+			if err != nil {
+				return nil, err
+			}
+			f.outputs = append(f.outputs, class)
 		}
-		f.outputs = append(f.outputs, class)
-	}
-	if o.Pool != PoolClass {
-		f.outputs = append(f.outputs, out.Pooled())
+		if o.Pool != PoolClass {
+			f.outputs = append(f.outputs, tokens.Pooled())
+		}
 	}
 	if f.exec, err = g.Compile(nil, f.outputs...); err != nil {
 		return nil, fmt.Errorf("features of %s: %w", m.Config.Name, err)

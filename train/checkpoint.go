@@ -35,7 +35,7 @@ const (
 // say.
 type Features struct {
 	Network string `json:"network"` // student or teacher
-	Pool    string `json:"pool"`    // class or mean
+	Pool    string `json:"pool"`    // class, mean, or both
 }
 
 // CheckpointFormat is the value of MetaFormat that this version reads and writes.

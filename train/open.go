@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -504,7 +505,10 @@ func featuresOf(r *pb.Recommended) Features {
 	if r.GetNetwork() == pb.Network_NETWORK_TEACHER {
 		f.Network = "teacher"
 	}
-	if r.GetFeatures() == pb.Output_OUTPUT_CLASS {
+	switch {
+	case len(r.GetFeatures()) == 2:
+		f.Pool = "both"
+	case slices.Contains(r.GetFeatures(), pb.Output_OUTPUT_CLASS):
 		f.Pool = "class"
 	}
 	return f

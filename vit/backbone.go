@@ -102,6 +102,7 @@ type Outputs struct {
 
 	g       *core.Graph
 	config  Config
+	norm    func(x *core.Node) *core.Node // the final LayerNorm
 	qkv     []*core.Node
 	bias    []*core.Node
 	class   *core.Node
@@ -205,7 +206,10 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 		out.qkv = append(out.qkv, block.QKV)
 		out.bias = append(out.bias, bias)
 	}
-	out.Tokens = g.LayerNorm(x, b.param(g, "norm.weight"), b.param(g, "norm.bias"), c.LNEps)
+	out.norm = func(x *core.Node) *core.Node {
+		return g.LayerNorm(x, b.param(g, "norm.weight"), b.param(g, "norm.bias"), c.LNEps)
+	}
+	out.Tokens = out.norm(x)
 	return out, nil
 }
 
@@ -232,6 +236,17 @@ func (b *Backbone) relativeBias(g *core.Graph, table string) *core.Node {
 	rows, cols := b.Config.Grid()
 	index, _ := RelativePositions(rows, cols)
 	return g.RelativeBias(b.param(g, table), index)
+}
+
+// AfterBlock are the outputs as if block i, counted from 0, were the last one: its tokens go through the final
+// LayerNorm, as in DINO's get_intermediate_layers. Blocks and Attention stay those of the whole network.
+func (o *Outputs) AfterBlock(i int) *Outputs {
+	if i == o.config.Depth-1 {
+		return o
+	}
+	early := *o
+	early.Tokens, early.class, early.patches, early.pooled = o.norm(o.Blocks[i]), nil, nil, nil
+	return &early
 }
 
 // Class is the class token after the final LayerNorm, [B, D].

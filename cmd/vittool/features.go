@@ -22,6 +22,7 @@ import (
 type featureOptions struct {
 	from        fromOptions
 	pool        string
+	blocks      []int
 	batchSize   int
 	workers     int
 	threads     int
@@ -35,6 +36,7 @@ func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("what a feature is made of, %s; empty takes what the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
+	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks, counted from 1, whose tokens make the feature, side by side (for instance 3,4,5,6); none takes the last")
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
@@ -98,6 +100,9 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 			return nil, &usageError{err.Error(), "choose an --image-size that the patch size divides"}
 		}
 	}
+	if err := m.CheckBlocks(o.blocks); err != nil {
+		return nil, &usageError{"--blocks: " + err.Error(), ""}
+	}
 	engine, err := newEngine(o.threads)
 	if err != nil {
 		return nil, err
@@ -127,7 +132,7 @@ func (x *extractor) features(ctx context.Context, what string, src data.Source) 
 	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, what+" images", src.Len())
 	defer counter.Close()
 	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
-		Pool:   tasks.Pool(x.options.pool),
+		Pool: tasks.Pool(x.options.pool), Blocks: x.options.blocks,
 		Height: x.options.imageSize, Width: x.options.imageSize, ResizeFactor: x.options.resize,
 		BatchSize: x.options.batchSize,
 		Workers:   x.data.Workers,

@@ -117,6 +117,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
 		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
 	}
+	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
 	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
 }
 

@@ -104,6 +104,8 @@ func (o *SiT) Plan(b *sdk.Builder) error {
 	mean := b.MeanRow(b.ViewRows(sought, 0, views)) // of length 1 when all are the same, close to 0 when they are spread out
 	b.Metric("collapse", b.Sum(b.Mul(mean, mean)))
 	b.Picture("reconstruction", b.ViewRows(painted, 0, views), pb.Picture_LAYOUT_IMAGE, false, crops[0], masks[0])
+	// One was trained on by the contrastive task, the other by the reconstruction.
+	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
 	return b.Minimize(o.weigh(b, contrastive, reconstruction))
 }
 

@@ -545,11 +545,11 @@ func (c *planChecker) recommended() error {
 	default:
 		return fmt.Errorf("field recommended.network is %v, which this vittool does not know", r.GetNetwork())
 	}
-	switch r.GetFeatures() {
-	case pb.Output_OUTPUT_UNSPECIFIED, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED:
+	both := []pb.Output{pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED}
+	if len(r.GetFeatures()) == 0 || slices.Equal(r.Features, both) || len(r.Features) == 1 && slices.Contains(both, r.Features[0]) {
 		return nil
 	}
-	return fmt.Errorf("field recommended.features is %v; features are %v or %v", r.Features, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
+	return fmt.Errorf("field recommended.features is %v; features are %v, %v, or both in this order", r.Features, both[0], both[1])
 }
 
 func (c *planChecker) exports() error {

@@ -1939,8 +1939,8 @@ func (x *Plan) GetRecommended() *Recommended {
 // Recommended says what of the trained network evaluations, features and exports take when the user does not say.
 type Recommended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Network       Network                `protobuf:"varint,1,opt,name=network,proto3,enum=vittool.objective.v1.Network" json:"network,omitempty"`  // the trained one, or its average
-	Features      Output                 `protobuf:"varint,2,opt,name=features,proto3,enum=vittool.objective.v1.Output" json:"features,omitempty"` // OUTPUT_CLASS or OUTPUT_POOLED, the mean of the patch tokens; unspecified: pooled
+	Network       Network                `protobuf:"varint,1,opt,name=network,proto3,enum=vittool.objective.v1.Network" json:"network,omitempty"`         // the trained one, or its average
+	Features      []Output               `protobuf:"varint,2,rep,packed,name=features,proto3,enum=vittool.objective.v1.Output" json:"features,omitempty"` // OUTPUT_CLASS, OUTPUT_POOLED (the mean of the patch tokens), or both side by side in this order; none: pooled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1982,11 +1982,11 @@ func (x *Recommended) GetNetwork() Network {
 	return Network_NETWORK_STUDENT
 }
 
-func (x *Recommended) GetFeatures() Output {
+func (x *Recommended) GetFeatures() []Output {
 	if x != nil {
 		return x.Features
 	}
-	return Output_OUTPUT_UNSPECIFIED
+	return nil
 }
 
 // BackboneRequirements is what the objective's recipe says about the network itself.
@@ -5823,7 +5823,7 @@ const file_objective_proto_rawDesc = "" +
 	"\vrecommended\x18\x0f \x01(\v2!.vittool.objective.v1.RecommendedR\vrecommended\"\x80\x01\n" +
 	"\vRecommended\x127\n" +
 	"\anetwork\x18\x01 \x01(\x0e2\x1d.vittool.objective.v1.NetworkR\anetwork\x128\n" +
-	"\bfeatures\x18\x02 \x01(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\"\xcb\a\n" +
+	"\bfeatures\x18\x02 \x03(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\"\xcb\a\n" +
 	"\x14BackboneRequirements\x12\x1a\n" +
 	"\bfamilies\x18\x01 \x03(\tR\bfamilies\x12P\n" +
 	"\tpos_embed\x18\x02 \x01(\x0e23.vittool.objective.v1.BackboneRequirements.PosEmbedR\bposEmbed\x12V\n" +

@@ -101,9 +101,10 @@ func (b *Builder) Teacher(momentum Scalar, when pb.Teacher_When) {
 }
 
 // Recommend says what evaluations and exports of a run take when the user does not: the
-// trained network or its average, the class token or the mean of the patch tokens. Without
-// it they take the trained network and the mean.
-func (b *Builder) Recommend(network pb.Network, features pb.Output) {
+// trained network or its average, the class token (OUTPUT_CLASS), the mean of the patch
+// tokens (OUTPUT_POOLED), or both side by side. Without it they take the trained network
+// and the mean.
+func (b *Builder) Recommend(network pb.Network, features ...pb.Output) {
 	b.plan.Recommended = &pb.Recommended{Network: network, Features: features}
 }
 
