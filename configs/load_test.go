@@ -234,7 +234,7 @@ func TestResumeDifferences(t *testing.T) {
 	other.Model.Name = "vit_base_patch16_224"
 	other.Objective.Options = map[string]any{"mask_ratio": 0.5}
 	d := other.ResumeDifferences(&old)
-	if len(d) != 2 || d[0].Key != "model.name" || d[1].Key != OptionsKey {
+	if len(d) != 2 || d[0].Key != "model.name" || d[1].Key != OptionsKey+".mask_ratio" {
 		t.Errorf("differences %v, want model.name and the options", d)
 	}
 }

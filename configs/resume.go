@@ -2,13 +2,18 @@ package configs
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 )
 
 // Difference is a setting in which two configurations disagree.
 type Difference struct {
 	Key      string
 	Old, New string
+	// MaybeFile says that both are text given to an objective, which alone knows
+	// whether they name a file. One with the same content may lie elsewhere.
+	MaybeFile bool
 }
 
 // ResumeDifferences lists the settings that a resumed run (c) may not change
@@ -22,10 +27,31 @@ func (c *Config) ResumeDifferences(old *Config) []Difference {
 			out = append(out, Difference{Key: k.Path, Old: was, New: is})
 		}
 	}
-	if was, is := string(old.optionsText()), string(c.optionsText()); was != is {
-		out = append(out, Difference{Key: OptionsKey, Old: was, New: is})
+	was, is := old.Objective.Options, c.Objective.Options
+	names := slices.Collect(maps.Keys(was))
+	for name := range is {
+		if _, both := was[name]; !both {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		before, now := optionText(was, name), optionText(is, name)
+		if before != now {
+			_, text := was[name].(string)
+			_, still := is[name].(string)
+			out = append(out, Difference{Key: OptionsKey + "." + name, Old: before, New: now, MaybeFile: text && still})
+		}
 	}
 	return out
+}
+
+func optionText(options map[string]any, name string) string {
+	v, ok := options[name]
+	if !ok {
+		return "its default"
+	}
+	return fmt.Sprint(v)
 }
 
 // Result returns a copy in which every setting that changes no bit of the result
@@ -40,11 +66,4 @@ func (c *Config) Result() *Config {
 		}
 	}
 	return &out
-}
-
-func (c *Config) optionsText() string {
-	if len(c.Objective.Options) == 0 {
-		return "{}"
-	}
-	return fmt.Sprint(c.Objective.Options) // fmt sorts the keys of maps
 }

@@ -92,7 +92,7 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if o.Height == 0 && o.Width == 0 {
 		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
 	}
-	if err := m.Config.WithImage(o.Height, o.Width).Validate(); err != nil {
+	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
 	}
 	block := o.Block

@@ -28,9 +28,9 @@ func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 // ExtractOptions say how features are computed.
 type ExtractOptions struct {
 	Pool Pool // if empty what the model's objective recommends, or else PoolMean
-	// Blocks whose tokens are pooled, counted from 1, each after the final
-	// LayerNorm; a feature is theirs side by side, in this order. Empty means
-	// the last one.
+	// Blocks whose tokens are pooled, counted from 0 or, negative, from the end,
+	// each after the final LayerNorm; a feature is theirs side by side, in this
+	// order. Empty means the last one.
 	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
 	Height, Width int
@@ -71,7 +71,7 @@ func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o 
 	}
 	defer loader.Close()
 
-	features := &Features{Classes: src.Classes()}
+	features := &Features{Classes: src.Classes(), Pool: o.Pool, Blocks: o.Blocks}
 	graphs := map[int]*featureGraph{}
 	for done := 0; ; {
 		batch, err := loader.Next(ctx)
@@ -139,15 +139,16 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 		return fmt.Errorf("pool %q: %s has no class token; use %q", o.Pool, m.Config.Name, PoolMean)
 	}
 	if len(o.Blocks) == 0 {
-		o.Blocks = []int{m.Config.Depth}
+		o.Blocks = []int{-1}
 	}
-	if err := m.CheckBlocks(o.Blocks); err != nil {
+	var err error
+	if o.Blocks, err = m.ResolveBlocks(o.Blocks); err != nil {
 		return err
 	}
 	if o.Height == 0 && o.Width == 0 {
 		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
 	}
-	if err := m.Config.WithImage(o.Height, o.Width).Validate(); err != nil {
+	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
 	}
 	if src.Channels() != m.Config.Channels {
@@ -168,17 +169,24 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	return nil
 }
 
-// CheckBlocks refuses numbers that are no block of the network, or that come twice.
-func (m *Model) CheckBlocks(blocks []int) error {
-	for i, n := range blocks {
-		switch {
-		case n < 1 || n > m.Config.Depth:
-			return fmt.Errorf("block %d: %s has blocks 1 to %d", n, m.Config.Name, m.Config.Depth)
-		case slices.Contains(blocks[:i], n):
-			return fmt.Errorf("block %d is named twice", n)
+// ResolveBlocks counts all blocks from 0, and refuses numbers that are no block
+// of the network, or that come twice.
+func (m *Model) ResolveBlocks(blocks []int) ([]int, error) {
+	var out []int
+	for _, n := range blocks {
+		block := n
+		if n < 0 {
+			block += m.Config.Depth
 		}
+		switch {
+		case block < 0 || block >= m.Config.Depth:
+			return nil, fmt.Errorf("block %d: %s has blocks 0 to %d", n, m.Config.Name, m.Config.Depth-1)
+		case slices.Contains(out, block):
+			return nil, fmt.Errorf("block %d is named twice", n)
+		}
+		out = append(out, block)
 	}
-	return nil
+	return out, nil
 }
 
 // resizeFactor is 1 where the first readable image has the view's size, and the
@@ -210,7 +218,7 @@ func (m *Model) featureGraph(e *core.Engine, batch int, o ExtractOptions) (*feat
 		return nil, err
 	}
 	for _, n := range o.Blocks {
-		tokens := out.AfterBlock(n - 1)
+		tokens := out.AfterBlock(n)
 		if o.Pool != PoolMean {
 			class, err := tokens.Class()
 			if err != nil {

@@ -16,6 +16,8 @@ type Features struct {
 	Labels    []int32   // [Rows] class of each row, or nil
 	Classes   []string  // class names, or nil when only numbers are known
 	Names     []string  // [Rows] where each row comes from, or nil
+	Pool      Pool      // what the rows are made of; empty when it is not known
+	Blocks    []int     // and of which blocks, counted from 0
 	IDs       []int     // [Rows] place of each row's image in its source, or nil for 0, 1, …
 }
 

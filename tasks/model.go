@@ -28,6 +28,8 @@ type Model struct {
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
 	Pool Pool
+	// Network tells which of a run's networks it is.
+	Network Network
 
 	Path   string            // file that the weights were read from
 	Step   int               // optimizer steps, -1 where the file doesn't say
@@ -73,6 +75,7 @@ const (
 	metaDigest = "digest"
 
 	metaFeatures = "features" // JSON of recommended
+	metaFiles    = "files"    // JSON list: digests of the files that frozen parameters are taken from
 )
 
 // Prefixes of a checkpoint's tensors, as plugins/program sets them.
@@ -120,11 +123,14 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if network == NetworkRecommended {
 		network = features.Network
 	}
+	if network == NetworkRecommended {
+		network = NetworkStudent
+	}
 	prefix, err := weightPrefix(file, network == NetworkTeacher)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool, Network: network}
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}

@@ -402,10 +402,10 @@ func TestExtract(t *testing.T) {
 		}
 	}
 	// The last block is what there is without the option; others stand side by side.
-	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Config.Depth}}); !reflect.DeepEqual(got, first) {
+	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Config.Depth - 1}}); !reflect.DeepEqual(got, first) {
 		t.Error("the last block gives other features than none")
 	}
-	two, one := extract(2, ExtractOptions{Blocks: []int{1, m.Config.Depth}}), extract(2, ExtractOptions{Blocks: []int{1}})
+	two, one := extract(2, ExtractOptions{Blocks: []int{0, -1}}), extract(2, ExtractOptions{Blocks: []int{0}})
 	for i := range 23 {
 		row := two.Data[i*48 : (i+1)*48]
 		if early := one.Data[i*24 : (i+1)*24]; !reflect.DeepEqual(row[:24], early) || !reflect.DeepEqual(row[24:], mean.Data[i*24:(i+1)*24]) || reflect.DeepEqual(early, row[24:]) {
@@ -459,8 +459,8 @@ func TestExtractRefuses(t *testing.T) {
 		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
 		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
 		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Config.Depth + 1}}, "has blocks 1 to"},
-		"twice": {ExtractOptions{Blocks: []int{1, 1}}, "named twice"},
+		"block": {ExtractOptions{Blocks: []int{m.Config.Depth}}, "has blocks 0 to"},
+		"twice": {ExtractOptions{Blocks: []int{-1, m.Config.Depth - 1}}, "named twice"},
 	} {
 		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)

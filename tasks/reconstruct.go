@@ -127,6 +127,10 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 		return nil, fmt.Errorf("objective %s %w", r.Config.Objective.Name, ErrNoPicture)
 	}
 
+	if err := program.CheckFiles(plan, r.file.Meta[metaFiles]); err != nil {
+		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
+	}
+
 	store := core.NewStore()
 	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,8 +58,17 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 		t.Errorf("another tokenizer: %v, want an error with the digest of the first", err)
 	}
 
-	if err := os.WriteFile(path, original, 0o644); err != nil {
+	// The same file in another place is the same run; another word for an option is not.
+	elsewhere := filepath.Join(t.TempDir(), "moved.safetensors")
+	if err := os.WriteFile(elsewhere, original, 0o644); err != nil {
 		t.Fatal(err)
+	}
+	cfg.Objective.Options["tokenizer"] = elsewhere
+	other := *cfg
+	other.Objective.Options = maps.Clone(cfg.Objective.Options)
+	other.Objective.Options["rel_pos"] = "none"
+	if _, err = Pretrain(context.Background(), &other, Options{Resume: true}); !errors.As(err, &e) || !strings.Contains(err.Error(), "objective.options.rel_pos") {
+		t.Errorf("without positions: %v, want an error that names the option", err)
 	}
 	got := pretrain(t, cfg, Options{Resume: true})
 	if got.Digest != want.Digest {

@@ -35,7 +35,8 @@ type run struct {
 	unnamed bool // the folder gets the first free name
 	folder  *Folder
 	info    *Info
-	ended   string // how run.json says that an earlier process ended
+	ended   string               // how run.json says that an earlier process ended
+	moved   []configs.Difference // options of a resumed run that may be other paths of the same files
 	logFile *lockedWriter
 	skipped *os.File
 	metrics *metrics
@@ -122,6 +123,14 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	if err := r.openObjective(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.checkMoved(); err != nil {
+		return nil, err
+	}
+	if checkpoint != nil {
+		if err := r.checkFiles(checkpoint); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.build(ctx); err != nil {
 		return nil, err
 	}
@@ -185,7 +194,7 @@ func (r *run) reopen() (*core.File, error) {
 		return nil, r.checkSettings(r.folder.path(ConfigFile))
 	}
 	r.step = step
-	return file, checkSameRun(r.cfg, file.Path, []byte(file.Meta[MetaConfig]))
+	return file, r.checkSameRun(file.Path, []byte(file.Meta[MetaConfig]))
 }
 
 // checkSettings refuses settings that are not those of the file of a run.
@@ -194,19 +203,44 @@ func (r *run) checkSettings(path string) error {
 	if err != nil {
 		return fmt.Errorf("settings of the run: %w", err)
 	}
-	return checkSameRun(r.cfg, path, settings)
+	return r.checkSameRun(path, settings)
 }
 
-// checkSameRun refuses to go on with settings that would give another result.
-func checkSameRun(cfg *configs.Config, path string, settings []byte) error {
+// checkSameRun refuses to go on with settings that would give another result. Options that
+// may be another path of the same file wait for checkMoved.
+func (r *run) checkSameRun(path string, settings []byte) error {
 	old, err := configs.Parse(path, settings)
 	if err != nil {
 		return fmt.Errorf("settings that the run was started with: %w", err)
 	}
 	var list configs.Errors
-	for _, d := range cfg.ResumeDifferences(old) {
-		list = append(list, &configs.Error{Key: d.Key, Value: d.New, Problem: "the run to be resumed was started with " + d.Old,
-			Hint: "leave the setting out, or start a new run with another --out"})
+	r.moved = nil
+	for _, d := range r.cfg.ResumeDifferences(old) {
+		if d.MaybeFile {
+			r.moved = append(r.moved, d)
+		} else {
+			list = append(list, otherSetting(d))
+		}
+	}
+	if len(list) > 0 {
+		return list
+	}
+	return nil
+}
+
+func otherSetting(d configs.Difference) *configs.Error {
+	return &configs.Error{Key: d.Key, Value: d.New, Problem: "the run to be resumed was started with " + d.Old,
+		Hint: "leave the setting out, or start a new run with another --out"}
+}
+
+// checkMoved refuses the options that differ from those of the run to be resumed and name no
+// file that the plan reads. That the files are the same ones is seen by their digests.
+func (r *run) checkMoved() error {
+	var list configs.Errors
+	for _, d := range r.moved {
+		if !slices.Contains(program.Files(r.objective.Plan()), d.New) {
+			list = append(list, otherSetting(d))
+		}
 	}
 	if len(list) > 0 {
 		return list
@@ -350,10 +384,6 @@ func (r *run) restore(file *core.File) error {
 		r.progress.Warning(fmt.Sprintf("the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
 			objective.Name, sum, objective.SHA256))
 	}
-	if now := program.FileDigests(r.objective.Plan()); now != file.Meta[MetaFiles] {
-		return &configs.Error{Key: configs.OptionsKey, Problem: fmt.Sprintf("the objective reads files whose digests are %s; the run was started with %s",
-			orNone(now), orNone(file.Meta[MetaFiles])), Hint: "restore the file, or start a new run with another --out"}
-	}
 	if level := file.Meta[MetaKernels]; level != r.engine.Level() {
 		r.progress.Warning(fmt.Sprintf("the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, r.engine.Level()))
 	}
@@ -376,11 +406,12 @@ func otherImages(path string, now, then int) error {
 		Hint: "bring back the files as they were (with a larger data.max_failed, those that can't be read are skipped), or start a new run with another --out"}
 }
 
-func orNone(text string) string {
-	if text == "" {
-		return "none"
+// checkFiles refuses files of the objective's that are not those the run was started with.
+func (r *run) checkFiles(checkpoint *core.File) error {
+	if err := program.CheckFiles(r.objective.Plan(), checkpoint.Meta[MetaFiles]); err != nil {
+		return &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file, or start a new run with another --out"}
 	}
-	return text
+	return nil
 }
 
 // openFolder creates the folder of a new run and opens what is appended to.

@@ -138,15 +138,14 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 	if len(s) != 4 || s[1] != c.Channels {
 		return nil, fmt.Errorf("%s: images are %v: want [batch, %d, height, width]", c.Name, s, c.Channels)
 	}
-	if err := c.WithImage(s[2], s[3]).Validate(); err != nil {
+	if err := c.CheckImage(s[2], s[3]); err != nil {
 		return nil, err
 	}
 	rows, cols := s[2]/c.Patch, s[3]/c.Patch
 	own, ownCols := c.Grid()
 	sameGrid := rows == own && cols == ownCols
-	if c.RelPos != RelPosNone && (!sameGrid || o.Keep != nil) {
-		return nil, fmt.Errorf("%s: relative position bias is for whole images of %d×%d pixels; this pass has %d×%d or drops patches",
-			c.Name, c.ImageH, c.ImageW, s[2], s[3])
+	if c.RelPos != RelPosNone && o.Keep != nil {
+		return nil, fmt.Errorf("%s: relative position bias is for whole images, and this pass drops patches", c.Name)
 	}
 	maskToken := o.MaskToken
 	if maskToken == nil {

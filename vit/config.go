@@ -105,6 +105,18 @@ func (c Config) Normalized() Config {
 	return c
 }
 
+// CheckImage refuses image sizes in pixels that the network can't be run at: those that the patch does not divide,
+// and, where positions are relative, any but its own.
+func (c Config) CheckImage(h, w int) error {
+	if err := c.WithImage(h, w).Validate(); err != nil {
+		return err
+	}
+	if c.Normalized().RelPos != RelPosNone && (h != c.ImageH || w != c.ImageW) {
+		return fmt.Errorf("%s: its relative position bias is for images of %d×%d pixels, not %d×%d", c.Name, c.ImageH, c.ImageW, h, w)
+	}
+	return nil
+}
+
 // WithImage returns the config for another image size in pixels.
 func (c Config) WithImage(h, w int) Config {
 	c.ImageH, c.ImageW = h, w

@@ -71,8 +71,8 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 		return &usageError{fmt.Sprintf("--block %d is out of range", o.block), fmt.Sprintf("%s has the blocks 0 to %d", m.Config.Name, m.Config.Depth-1)}
 	}
 	if o.imageSize > 0 {
-		if err := m.Config.WithImage(o.imageSize, o.imageSize).Validate(); err != nil {
-			return &usageError{err.Error(), "choose an --image-size that the patch size divides"}
+		if err := m.Config.CheckImage(o.imageSize, o.imageSize); err != nil {
+			return &usageError{err.Error(), "choose another --image-size, or leave it out"}
 		}
 	}
 	engine, err := newEngine(o.threads)

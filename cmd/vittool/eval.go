@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,10 +41,15 @@ func (o *evalOptions) addFlags(cmd *cobra.Command) {
 
 // evalResult is what an evaluation prints, whatever the probe.
 type evalResult struct {
-	Probe     string  `json:"probe"`
-	From      string  `json:"from"`
-	Model     string  `json:"model"`
-	Step      int     `json:"step"`
+	Probe string `json:"probe"`
+	From  string `json:"from"`
+	Model string `json:"model"`
+	Step  int    `json:"step"`
+	// What was evaluated: which network, which tokens, after which blocks.
+	Network tasks.Network `json:"network"`
+	Pool    tasks.Pool    `json:"pool"`
+	Blocks  []int         `json:"blocks"`
+
 	Train     string  `json:"train"`
 	Test      string  `json:"test"`
 	TrainRows int     `json:"train_images"`
@@ -96,6 +103,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	}
 	r := evalResult{
 		Probe: p.name, From: x.model.Path, Model: x.model.Config.Name, Step: x.model.Step,
+		Network: x.model.Network, Pool: train.Pool, Blocks: train.Blocks,
 		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,
 		Classes: train.ClassCount(), Scores: scores, ElapsedS: time.Since(start).Seconds(),
 	}
@@ -159,12 +167,28 @@ func (r *evalResult) write(w io.Writer) error {
 	t := ui.NewTable()
 	t.Row("from", r.From)
 	t.Row("model", r.Model)
+	t.Row("features", fmt.Sprintf("%s of block %s, %s network", poolTexts[r.Pool], numbers(r.Blocks), networkTexts[r.Network]))
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
 	for _, s := range r.Scores {
 		t.Row(s.Name, fmt.Sprintf("top-1 %.2f %% (± %.2f)  top-5 %.2f %%", 100*s.Top1, 100*s.StdErr, 100*s.Top5))
 	}
 	t.Row("time", ui.Duration(time.Duration(r.ElapsedS*float64(time.Second))))
 	return t.Write(w)
+}
+
+// poolTexts and networkTexts say in words what was evaluated.
+var (
+	poolTexts    = map[tasks.Pool]string{tasks.PoolMean: "mean of the patch tokens", tasks.PoolClass: "class token", tasks.PoolBoth: "class token and mean of the patch tokens"}
+	networkTexts = map[tasks.Network]string{tasks.NetworkStudent: "trained", tasks.NetworkTeacher: "averaged"}
+)
+
+// numbers are joined by commas.
+func numbers(values []int) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = strconv.Itoa(v)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func newEvalKNNCommand() *cobra.Command {

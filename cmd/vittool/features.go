@@ -36,7 +36,7 @@ func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("what a feature is made of, %s; empty takes what the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
-	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks, counted from 1, whose tokens make the feature, side by side (for instance 3,4,5,6); none takes the last")
+	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks whose tokens make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last")
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
@@ -96,11 +96,11 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 		return nil, err
 	}
 	if o.imageSize > 0 {
-		if err := m.Config.WithImage(o.imageSize, o.imageSize).Validate(); err != nil {
-			return nil, &usageError{err.Error(), "choose an --image-size that the patch size divides"}
+		if err := m.Config.CheckImage(o.imageSize, o.imageSize); err != nil {
+			return nil, &usageError{err.Error(), "choose another --image-size, or leave it out"}
 		}
 	}
-	if err := m.CheckBlocks(o.blocks); err != nil {
+	if _, err := m.ResolveBlocks(o.blocks); err != nil {
 		return nil, &usageError{"--blocks: " + err.Error(), ""}
 	}
 	engine, err := newEngine(o.threads)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/tasks"
@@ -196,7 +197,17 @@ func newTokenizerInfoCommand() *cobra.Command {
 		Example: `  vittool tokenizer info runs/tokenizer/` + tokenizerFile,
 		Args:    oneArg("a tokenizer file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return printTokenizer(cmd.OutOrStdout(), args[0], asJSON)
+			file, err := core.ReadSafetensors(args[0])
+			if err == nil {
+				err = file.VerifyDigest()
+			}
+			if err == nil {
+				err = printTokenizer(cmd.OutOrStdout(), args[0], asJSON)
+			}
+			if err != nil {
+				return &data.Error{Problem: "this is no whole tokenizer", Hint: "vittool tokenizer train makes one", Err: err}
+			}
+			return nil
 		},
 	}
 	jsonFlag(cmd, &asJSON)

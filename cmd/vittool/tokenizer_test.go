@@ -51,7 +51,27 @@ func TestTokenizers(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, run, "pictures", "reconstruction-00000002.png")); err != nil {
 			t.Error(err)
 		}
-		vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1").mustEnd(t, exitDone)
+		o = vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1")
+		o.mustEnd(t, exitDone)
+		if !strings.Contains(o.stdout, "class token and mean of the patch tokens of block 5, trained network") {
+			t.Errorf("eval does not say what was evaluated:\n%s", o.stdout)
+		}
+		vittool(t, dir, "attention", "--from", run, "--data", "demo:?count=1", "--image-size", "64", "--to", "a.png").mustEnd(t, exitUsage, "relative position bias", "--image-size")
+
+		// Another tokenizer than the one it was trained with would show something else.
+		other := append(slices.Clone(args), "--seed", "1")
+		other[slices.Index(other, kind)] = "other-" + kind
+		vittool(t, dir, other...).mustEnd(t, exitDone)
+		whole := read(t, dir, file)
+		if err := os.WriteFile(filepath.Join(dir, file), read(t, dir, filepath.Join("other-"+kind, "tokenizer.safetensors")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		vittool(t, dir, "reconstruct", "--from", run, "--count", "2", "--to", "e.png").mustEnd(t, exitUsage, "was started with")
+		whole[len(whole)-1] ^= 1
+		if err := os.WriteFile(filepath.Join(dir, file), whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		vittool(t, dir, "tokenizer", "info", file).mustEnd(t, exitData, "no whole tokenizer", "SHA-256")
 	}
 	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no Vision Transformer")
 	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")

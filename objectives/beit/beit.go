@@ -96,6 +96,10 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 			o.MaskRatio, masked, rows*cols, o.MinBlock, largest)
 	}
 	blocks := Blocks{Rows: rows, Cols: cols, Masked: masked, Min: o.MinBlock, Max: largest}
+	if !blocks.possible() {
+		b.Failf("no block of %d to %d patches with sides of at most %d and %d patches fits into the %d×%d patches of an image: make min_block smaller, or the image larger",
+			o.MinBlock, largest, rows-1, cols-1, rows, cols)
+	}
 	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) }).AtMost(masked)
 
 	init := sdk.InitTruncNormal(.02, .02)
@@ -144,18 +148,39 @@ const minAspect = .3
 // attempts is how often a block is drawn before the sampling ends.
 const attempts = 10
 
+// firstBlockChances is how often attempts are made for the first block.
+const firstBlockChances = 100
+
 // Draw masks cells of removed, row by row, block after block until there are Masked of
 // them. A block has an area of Min to what is left, a random aspect and a random place;
 // one that masks nothing new or too much is drawn again. When ten in a row do, sampling
-// ends with fewer cells.
+// ends with fewer cells. The first block alone gets more chances than the official code
+// gives it: where few shapes fit, an image without a masked patch would teach nothing.
 func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
-	for count := 0; count < k.Masked; {
+	for count, chances := 0, firstBlockChances; count < k.Masked; {
 		n := k.Block(r, removed, min(k.Masked-count, k.Max))
 		if n == 0 {
-			return
+			if chances--; count > 0 || chances == 0 {
+				return
+			}
 		}
 		count += n
 	}
+}
+
+// possible tells whether any area and aspect make a block.
+func (k Blocks) possible() bool {
+	const steps = 16 // of a side in patches
+	for y := steps / 2; y < (k.Rows-1)*steps+steps/2; y++ {
+		for x := steps / 2; x < (k.Cols-1)*steps+steps/2; x++ {
+			h, w := float64(y)/steps, float64(x)/steps
+			rounded := int(math.RoundToEven(h) * math.RoundToEven(w))
+			if area, aspect := h*w, h/w; area >= float64(k.Min) && area <= float64(k.Max) && aspect >= minAspect && aspect <= 1/minAspect && rounded > 0 && rounded <= k.Max {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Block masks one block with at most limit new cells and returns their number, 0 where

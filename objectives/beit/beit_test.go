@@ -93,10 +93,27 @@ func TestOptions(t *testing.T) {
 		"both, none":                {small, map[string]any{"tokenizer": file, "rel_pos": "some"}},
 		`did you mean "mask_ratio"`: {small, map[string]any{"mask_rate": .5}},
 		"works with [vit]":          {&pb.BackboneInfo{Name: "r", Family: "cnn", Patch: 32, ImageH: 64, ImageW: 64, Channels: 3}, map[string]any{"tokenizer": file}},
+		"no block of 13 to 14":      {backbone(8, 32, 32, 3), map[string]any{"tokenizer": file, "mask_ratio": .85, "min_block": 13}},
+		"into the 1×8 patches":      {backbone(4, 4, 32, 3), map[string]any{"tokenizer": file, "min_block": 1}},
 		"in blocks of 16 to 10":     {small, map[string]any{"tokenizer": file, "max_block": 10}},
 	} {
 		if _, _, err := open(t, tc.info, tc.options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", tc.options, err, want)
+		}
+	}
+}
+
+// Where few shapes of a block fit, no image is left without a masked patch.
+func TestMaskIsNeverEmpty(t *testing.T) {
+	blocks := Blocks{Rows: 5, Cols: 5, Masked: 20, Min: 16, Max: 20}
+	if !blocks.possible() {
+		t.Fatal("4×4 of 5×5 patches are called impossible")
+	}
+	for i := range uint64(2000) {
+		removed := make([]byte, 25)
+		blocks.Draw(sdk.NewRNG(1, i), removed)
+		if bytes.Count(removed, []byte{1}) == 0 {
+			t.Fatalf("draw %d masks nothing", i)
 		}
 	}
 }

@@ -58,8 +58,8 @@ func (p painting) rects(r *sdk.RNG, share float64, most int, fill func(*sdk.Rect
 	var out []sdk.Rect
 	for float64(covered) < target && len(out) < most {
 		x := sdk.Rect{Top: p.aligned(r.IntN(p.height - p.align)), Left: p.aligned(r.IntN(p.width - p.align))}
-		x.Height = p.rounded(min(p.side(r, p.height), p.height-x.Top))
-		x.Width = p.rounded(min(p.side(r, p.width), p.width-x.Left))
+		x.Height = p.fitted(p.side(r, p.height), p.height-x.Top)
+		x.Width = p.fitted(p.side(r, p.width), p.width-x.Left)
 		fill(&x)
 		for y := x.Top; y < x.Top+x.Height; y++ {
 			for i := y*p.width + x.Left; i < y*p.width+x.Left+x.Width; i++ {
@@ -80,6 +80,10 @@ func (p painting) rects(r *sdk.RNG, share float64, most int, fill func(*sdk.Rect
 func (p painting) side(r *sdk.RNG, length int) int {
 	return p.align + r.IntN(int(largest*float64(length))-p.align)
 }
+
+// fitted is a length rounded, half to even, and cut off at what is left of the side: where
+// align does not divide the side, rounding up would lead past it.
+func (p painting) fitted(v, left int) int { return min(p.rounded(min(v, left)), left) }
 
 func (p painting) rounded(v int) int {
 	return p.align * int(math.RoundToEven(float64(v)/float64(p.align)))

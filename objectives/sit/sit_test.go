@@ -96,6 +96,7 @@ func TestRectanglesSuffice(t *testing.T) {
 	}{
 		{painting{32, 32, 1}, .5}, {painting{32, 32, 4}, .7}, {painting{32, 32, 1}, .9}, {painting{224, 224, 1}, .5}, {painting{224, 224, 16}, .9},
 		{painting{160, 224, 16}, .5}, {painting{16, 16, 1}, .7}, {painting{24, 24, 1}, .5},
+		{painting{32, 32, 3}, .9}, {painting{224, 96, 7}, .5}, {painting{48, 64, 5}, .7}, // sides that are no multiple
 	} {
 		most, used := tc.bound(tc.share), 0
 		for draw := range uint64(300) {
@@ -103,6 +104,9 @@ func TestRectanglesSuffice(t *testing.T) {
 			used = max(used, len(rects))
 			seen, covered := make([]bool, tc.height*tc.width), 0
 			for _, x := range rects {
+				if x.Top+x.Height > tc.height || x.Left+x.Width > tc.width {
+					t.Fatalf("%+v: %+v leads past the border", tc, x)
+				}
 				for y := x.Top; y < x.Top+x.Height; y++ {
 					for i := y*tc.width + x.Left; i < y*tc.width+x.Left+x.Width; i++ {
 						if !seen[i] {

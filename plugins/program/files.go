@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/vittool/vittool/core"
@@ -40,16 +41,8 @@ func (m *Model) fileTensor(in *pb.Init, shape core.Shape) ([]float32, error) {
 // A run that goes on with other files would not be the same run.
 func FileDigests(plan *pb.Plan) string {
 	var all []string
-	add := func(in *pb.Init) {
-		if in.GetKind() == pb.Init_KIND_FILE {
-			all = append(all, in.GetDigest())
-		}
-	}
-	for _, p := range plan.GetParams() {
-		add(p.GetInit())
-	}
-	for _, b := range plan.GetBuffers() {
-		add(b.GetInit())
+	for in := range fileInits(plan) {
+		all = append(all, in.GetDigest())
 	}
 	if len(all) == 0 {
 		return ""
@@ -60,4 +53,44 @@ func FileDigests(plan *pb.Plan) string {
 		panic(err) // a list of strings
 	}
 	return string(text)
+}
+
+// CheckFiles refuses a plan that reads other files than those whose digests a checkpoint holds, as FileDigests gave them.
+func CheckFiles(plan *pb.Plan, trained string) error {
+	orNone := func(digests string) string {
+		if digests == "" {
+			return "none"
+		}
+		return digests
+	}
+	if now := FileDigests(plan); now != trained {
+		return fmt.Errorf("the objective reads files whose digests are %s; the run was started with %s", orNone(now), orNone(trained))
+	}
+	return nil
+}
+
+// Files lists the paths of the files that a plan takes parameters from.
+func Files(plan *pb.Plan) []string {
+	var all []string
+	for in := range fileInits(plan) {
+		all = append(all, in.GetPath())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// fileInits are the initial values that come from files.
+func fileInits(plan *pb.Plan) iter.Seq[*pb.Init] {
+	return func(yield func(*pb.Init) bool) {
+		for _, p := range plan.GetParams() {
+			if in := p.GetInit(); in.GetKind() == pb.Init_KIND_FILE && !yield(in) {
+				return
+			}
+		}
+		for _, b := range plan.GetBuffers() {
+			if in := b.GetInit(); in.GetKind() == pb.Init_KIND_FILE && !yield(in) {
+				return
+			}
+		}
+	}
 }

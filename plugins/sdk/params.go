@@ -87,8 +87,9 @@ func (b *Builder) Target(name string, view View, dtype pb.DType, shape ...int) T
 
 // Remember declares a target that follows from the pixels of view and from parameters out of
 // files alone, such as the tokens that a frozen tokenizer gives an image: value, with shape per
-// sample, that of a sample following from its own pixels. The host computes it once for each content of the view and keeps it on disk, so it is
-// worth it where Run().GetFixedViews() says that views stay the same.
+// sample, that of a sample following from its own pixels. The host computes it once for each
+// content of the view and keeps it on disk, so it is worth it where Run().GetFixedViews() says
+// that views stay the same.
 func (b *Builder) Remember(name string, view View, value Tensor, dtype pb.DType, shape ...int) Tensor {
 	t := &pb.TargetSpec{Name: b.take("target", name), Source: pb.TargetSpec_SOURCE_REMEMBERED, View: view.spec.GetName(),
 		Shape: b.shape("target "+name, shape), Dtype: dtype, Value: value.ref}
