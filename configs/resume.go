@@ -28,14 +28,9 @@ func (c *Config) ResumeDifferences(old *Config) []Difference {
 		}
 	}
 	was, is := old.Objective.Options, c.Objective.Options
-	names := slices.Collect(maps.Keys(was))
-	for name := range is {
-		if _, both := was[name]; !both {
-			names = append(names, name)
-		}
-	}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(is))
 	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Compact(names) {
 		before, now := optionText(was, name), optionText(is, name)
 		if before != now {
 			_, text := was[name].(string)

@@ -95,14 +95,10 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
 	}
-	block := o.Block
-	if block < 0 {
-		block += m.Config.Depth
+	var err error
+	if o.Block, err = m.ResolveBlock(o.Block); err != nil {
+		return fmt.Errorf("attention: %w", err)
 	}
-	if block < 0 || block >= m.Config.Depth {
-		return fmt.Errorf("attention: block %d: %s has %d, numbered from 0, or -1 for the last", o.Block, m.Config.Name, m.Config.Depth)
-	}
-	o.Block = block
 	if o.Mass < 0 || o.Mass >= 1 || math.IsNaN(o.Mass) {
 		return fmt.Errorf("attention: a share of %g of the attention: want 0 to below 1", o.Mass)
 	}

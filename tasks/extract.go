@@ -169,19 +169,27 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	return nil
 }
 
-// ResolveBlocks counts all blocks from 0, and refuses numbers that are no block
-// of the network, or that come twice.
+// ResolveBlock counts a block from 0 that is given so or, negative, from the end.
+func (m *Model) ResolveBlock(n int) (int, error) {
+	block := n
+	if n < 0 {
+		block += m.Config.Depth
+	}
+	if block < 0 || block >= m.Config.Depth {
+		return 0, fmt.Errorf("block %d: %s has %d, numbered from 0, or -1 for the last", n, m.Config.Name, m.Config.Depth)
+	}
+	return block, nil
+}
+
+// ResolveBlocks does so with several, and refuses those that come twice.
 func (m *Model) ResolveBlocks(blocks []int) ([]int, error) {
 	var out []int
 	for _, n := range blocks {
-		block := n
-		if n < 0 {
-			block += m.Config.Depth
+		block, err := m.ResolveBlock(n)
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case block < 0 || block >= m.Config.Depth:
-			return nil, fmt.Errorf("block %d: %s has blocks 0 to %d", n, m.Config.Name, m.Config.Depth-1)
-		case slices.Contains(out, block):
+		if slices.Contains(out, block) {
 			return nil, fmt.Errorf("block %d is named twice", n)
 		}
 		out = append(out, block)

@@ -459,7 +459,7 @@ func TestExtractRefuses(t *testing.T) {
 		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
 		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
 		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Config.Depth}}, "has blocks 0 to"},
+		"block": {ExtractOptions{Blocks: []int{m.Config.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Config.Depth, m.Config.Name)},
 		"twice": {ExtractOptions{Blocks: []int{-1, m.Config.Depth - 1}}, "named twice"},
 	} {
 		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {

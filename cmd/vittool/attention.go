@@ -67,13 +67,11 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.block >= m.Config.Depth || o.block < -m.Config.Depth {
-		return &usageError{fmt.Sprintf("--block %d is out of range", o.block), fmt.Sprintf("%s has the blocks 0 to %d", m.Config.Name, m.Config.Depth-1)}
+	if _, err := m.ResolveBlock(o.block); err != nil {
+		return &usageError{"--block: " + err.Error(), ""}
 	}
-	if o.imageSize > 0 {
-		if err := m.Config.CheckImage(o.imageSize, o.imageSize); err != nil {
-			return &usageError{err.Error(), "choose another --image-size, or leave it out"}
-		}
+	if err := checkImageSize(m, o.imageSize); err != nil {
+		return err
 	}
 	engine, err := newEngine(o.threads)
 	if err != nil {

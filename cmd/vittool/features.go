@@ -95,10 +95,8 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if err != nil {
 		return nil, err
 	}
-	if o.imageSize > 0 {
-		if err := m.Config.CheckImage(o.imageSize, o.imageSize); err != nil {
-			return nil, &usageError{err.Error(), "choose another --image-size, or leave it out"}
-		}
+	if err := checkImageSize(m, o.imageSize); err != nil {
+		return nil, err
 	}
 	if _, err := m.ResolveBlocks(o.blocks); err != nil {
 		return nil, &usageError{"--blocks: " + err.Error(), ""}
@@ -108,6 +106,17 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 		return nil, err
 	}
 	return &extractor{m, d, engine, o, stderr}, nil
+}
+
+// checkImageSize refuses an --image-size (0: the model's own) that the model can't be run at.
+func checkImageSize(m *tasks.Model, size int) error {
+	if size == 0 {
+		return nil
+	}
+	if err := m.Config.CheckImage(size, size); err != nil {
+		return &usageError{err.Error(), "choose another --image-size, or leave it out"}
+	}
+	return nil
 }
 
 func (x *extractor) close() { x.engine.Close() }
