@@ -44,7 +44,11 @@ func (m *Model) Export(path string) error {
 		meta[metaStep] = strconv.Itoa(m.Step)
 	}
 	if m.Pool != "" { // the file has one network, whichever it was
-		features, err := json.Marshal(recommended{NetworkStudent, m.Pool})
+		r := recommended{Network: NetworkStudent, Pool: m.Pool}
+		if m.LinearBlocks > 1 {
+			r.LinearBlocks = m.LinearBlocks
+		}
+		features, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("export: features: %w", err)
 		}

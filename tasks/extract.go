@@ -169,6 +169,15 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	return nil
 }
 
+// RecommendedLinearBlocks are the blocks, negative, that a linear classifier reads.
+func (m *Model) RecommendedLinearBlocks() []int {
+	var blocks []int
+	for n := max(1, m.LinearBlocks); n > 0; n-- {
+		blocks = append(blocks, -n)
+	}
+	return blocks
+}
+
 // ResolveBlock counts a block from 0 that is given so or, negative, from the end.
 func (m *Model) ResolveBlock(n int) (int, error) {
 	block := n

@@ -28,6 +28,9 @@ type Model struct {
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
 	Pool Pool
+	// LinearBlocks is of how many of the last blocks a linear classifier reads it,
+	// as the objective recommends: 1 where it says nothing.
+	LinearBlocks int
 	// Network tells which of a run's networks it is.
 	Network Network
 
@@ -134,6 +137,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
+	m.LinearBlocks = min(max(1, features.LinearBlocks), m.Config.Depth)
 	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 // NewModel returns a backbone with initial weights, the yardstick that a
 // trained one is to beat.
 func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Config: c.Normalized(), Store: core.NewStore(), Step: 0, Meta: map[string]string{}}
+	m := &Model{Config: c.Normalized(), Store: core.NewStore(), LinearBlocks: 1, Step: 0, Meta: map[string]string{}}
 	var err error
 	if m.Backbone, err = vit.New(m.Store, "", c, scheme, seed); err != nil {
 		return nil, err
@@ -172,6 +176,8 @@ func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64)
 type recommended struct {
 	Network Network `json:"network"`
 	Pool    Pool    `json:"pool"`
+	// LinearBlocks is 0 where nothing is recommended.
+	LinearBlocks int `json:"linear_blocks,omitempty"`
 }
 
 func fileFeatures(file *core.File) (r recommended, err error) {
@@ -182,7 +188,7 @@ func fileFeatures(file *core.File) (r recommended, err error) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return r, fmt.Errorf("%s: metadata %q: %w", file.Path, metaFeatures, err)
 	}
-	if r.Pool != "" && !slices.Contains(Pools(), r.Pool) || r.Network != NetworkStudent && r.Network != NetworkTeacher {
+	if r.Pool != "" && !slices.Contains(Pools(), r.Pool) || r.Network != NetworkStudent && r.Network != NetworkTeacher || r.LinearBlocks < 0 {
 		return r, fmt.Errorf("%s: metadata %q is %s, which this version of vittool does not know", file.Path, metaFeatures, text)
 	}
 	return r, nil

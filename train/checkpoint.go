@@ -36,6 +36,8 @@ const (
 type Features struct {
 	Network string `json:"network"` // student or teacher
 	Pool    string `json:"pool"`    // class, mean, or both
+	// LinearBlocks is of how many of the last blocks a linear classifier reads them.
+	LinearBlocks int `json:"linear_blocks,omitempty"`
 }
 
 // CheckpointFormat is the value of MetaFormat that this version reads and writes.

@@ -13,11 +13,12 @@ func TestRecommendedFeatures(t *testing.T) {
 		plan *pb.Recommended
 		want Features
 	}{
-		{nil, Features{"student", "mean"}},
-		{&pb.Recommended{}, Features{"student", "mean"}},
-		{&pb.Recommended{Features: []pb.Output{pooled}}, Features{"student", "mean"}},
-		{&pb.Recommended{Features: []pb.Output{class}}, Features{"student", "class"}},
-		{&pb.Recommended{Network: pb.Network_NETWORK_TEACHER, Features: []pb.Output{class, pooled}}, Features{"teacher", "both"}},
+		{nil, Features{"student", "mean", 0}},
+		{&pb.Recommended{}, Features{"student", "mean", 0}},
+		{&pb.Recommended{Features: []pb.Output{pooled}}, Features{"student", "mean", 0}},
+		{&pb.Recommended{Features: []pb.Output{class}}, Features{"student", "class", 0}},
+		{&pb.Recommended{Network: pb.Network_NETWORK_TEACHER, Features: []pb.Output{class, pooled}}, Features{"teacher", "both", 0}},
+		{&pb.Recommended{LinearBlocks: 4}, Features{"student", "mean", 4}},
 	} {
 		if got := featuresOf(tc.plan); got != tc.want {
 			t.Errorf("%v: %v, want %v", tc.plan, got, tc.want)

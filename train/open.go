@@ -532,7 +532,7 @@ func (r *run) metadata() (map[string]string, error) {
 }
 
 func featuresOf(r *pb.Recommended) Features {
-	f := Features{Network: "student", Pool: "mean"}
+	f := Features{Network: "student", Pool: "mean", LinearBlocks: int(r.GetLinearBlocks())}
 	if r.GetNetwork() == pb.Network_NETWORK_TEACHER {
 		f.Network = "teacher"
 	}

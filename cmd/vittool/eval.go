@@ -74,7 +74,8 @@ func newScore(name string, top1, top5 float64, n int) score {
 
 // probe is one way to measure features.
 type probe struct {
-	name string
+	name   string
+	linear bool // a linear classifier, which an objective may recommend more blocks for
 	// check looks at what can be known before any feature is computed.
 	check func(train, test data.Source) error
 	run   func(x *extractor, train, test *tasks.Features) ([]score, error)
@@ -93,6 +94,9 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 		return err
 	}
 	defer x.close()
+	if p.linear && len(x.blocks) == 0 {
+		x.blocks = x.model.RecommendedLinearBlocks()
+	}
 	train, test, err := labelled(ctx, x, trainPath, testPath, p.check)
 	if err != nil {
 		return err
@@ -212,7 +216,7 @@ Nothing is trained, so it is the quickest look at what a network has learned.`,
 				}
 				return nil
 			}
-			return runEval(cmd, &o, args, probe{"knn", func(train, _ data.Source) error { return enough(train.Len()) }, func(x *extractor, train, test *tasks.Features) ([]score, error) {
+			return runEval(cmd, &o, args, probe{"knn", false, func(train, _ data.Source) error { return enough(train.Len()) }, func(x *extractor, train, test *tasks.Features) ([]score, error) {
 				if err := enough(train.Rows); err != nil { // some could not be read
 					return nil, err
 				}
@@ -249,7 +253,7 @@ mean and deviation of the training images, by L-BFGS. The network stays as it is
 				return &usageError{"--iterations must be at least 1 and --penalty at least 0", ""}
 			}
 			logistic.Threads = o.features.threads
-			return runEval(cmd, &o, args, probe{"linear", nil, func(x *extractor, train, test *tasks.Features) ([]score, error) {
+			return runEval(cmd, &o, args, probe{"linear", true, nil, func(x *extractor, train, test *tasks.Features) ([]score, error) {
 				counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !o.features.output.quiet, "iterations", logistic.Iterations)
 				defer counter.Close()
 				logistic.Progress = func(iteration int, _ float64) { counter.Set(iteration) }

@@ -36,7 +36,7 @@ func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("what a feature is made of, %s; empty takes what the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
-	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks whose tokens make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last")
+	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks whose tokens make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last, and of eval linear as many of the last as the run's objective recommends")
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
@@ -71,6 +71,7 @@ func (o *featureOptions) check() error {
 type extractor struct {
 	model   *tasks.Model
 	data    configs.Data
+	blocks  []int // counted from either end; none: the last
 	engine  *core.Engine
 	options *featureOptions
 	stderr  io.Writer
@@ -105,7 +106,7 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if err != nil {
 		return nil, err
 	}
-	return &extractor{m, d, engine, o, stderr}, nil
+	return &extractor{m, d, o.blocks, engine, o, stderr}, nil
 }
 
 // checkImageSize refuses an --image-size (0: the model's own) that the model can't be run at.
@@ -141,7 +142,7 @@ func (x *extractor) features(ctx context.Context, what string, src data.Source) 
 	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, what+" images", src.Len())
 	defer counter.Close()
 	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
-		Pool: tasks.Pool(x.options.pool), Blocks: x.options.blocks,
+		Pool: tasks.Pool(x.options.pool), Blocks: x.blocks,
 		Height: x.options.imageSize, Width: x.options.imageSize, ResizeFactor: x.options.resize,
 		BatchSize: x.options.batchSize,
 		Workers:   x.data.Workers,

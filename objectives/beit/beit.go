@@ -122,6 +122,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
 	}
 	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
+	b.RecommendLinearBlocks(4) // the last block serves the prediction of tokens: those before it know as much of the picture
 	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
 }
 

@@ -534,6 +534,9 @@ func (c *planChecker) results() error {
 	return nil
 }
 
+// maxLinearBlocks is more than any network has.
+const maxLinearBlocks = 1024
+
 func (c *planChecker) recommended() error {
 	r := c.plan.Recommended
 	switch r.GetNetwork() {
@@ -544,6 +547,9 @@ func (c *planChecker) recommended() error {
 		}
 	default:
 		return fmt.Errorf("field recommended.network is %v, which this vittool does not know", r.GetNetwork())
+	}
+	if n := r.GetLinearBlocks(); n > maxLinearBlocks {
+		return fmt.Errorf("field recommended.linear_blocks is %d, more than %d", n, maxLinearBlocks)
 	}
 	both := []pb.Output{pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED}
 	if len(r.GetFeatures()) == 0 || slices.Equal(r.Features, both) || len(r.Features) == 1 && slices.Contains(both, r.Features[0]) {

@@ -63,16 +63,17 @@ func TestValidatePlan(t *testing.T) {
 		"both in this order": func(p *pb.Plan) {
 			p.Recommended = &pb.Recommended{Features: []pb.Output{pb.Output_OUTPUT_POOLED, pb.Output_OUTPUT_CLASS}}
 		},
-		"recommended.network is 7":     func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: 7} },
-		"runs the teacher":             func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER },
-		"taps block 2":                 func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} },
-		"0 masks for 1 views":          func(p *pb.Plan) { p.Passes[0].Masks = nil },
-		"empty reference":              func(p *pb.Plan) { p.Nodes[0].Inputs[0].Ref = nil },
-		"does not list it":             func(p *pb.Plan) { p.Passes[0].Outputs = nil },
-		"it needs one of each":         func(p *pb.Plan) { p.Nodes[0].Op = pb.OpEvaluate },
-		"the loss":                     func(p *pb.Plan) { p.Results = nil },
-		"which the plan does not have": func(p *pb.Plan) { p.Nodes = p.Nodes[1:] },
-		"drop_path is 1":               func(p *pb.Plan) { p.Backbone.DropPath = 1 },
+		"recommended.linear_blocks is 1025, more than 1024": func(p *pb.Plan) { p.Recommended = &pb.Recommended{LinearBlocks: 1025} },
+		"recommended.network is 7":                          func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: 7} },
+		"runs the teacher":                                  func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER },
+		"taps block 2":                                      func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} },
+		"0 masks for 1 views":                               func(p *pb.Plan) { p.Passes[0].Masks = nil },
+		"empty reference":                                   func(p *pb.Plan) { p.Nodes[0].Inputs[0].Ref = nil },
+		"does not list it":                                  func(p *pb.Plan) { p.Passes[0].Outputs = nil },
+		"it needs one of each":                              func(p *pb.Plan) { p.Nodes[0].Op = pb.OpEvaluate },
+		"the loss":                                          func(p *pb.Plan) { p.Results = nil },
+		"which the plan does not have":                      func(p *pb.Plan) { p.Nodes = p.Nodes[1:] },
+		"drop_path is 1":                                    func(p *pb.Plan) { p.Backbone.DropPath = 1 },
 		"results.images has none": func(p *pb.Plan) {
 			p.Passes[0].MaskUse = pb.PassSpec_MASK_USE_CORRUPTED
 		},

@@ -1941,6 +1941,7 @@ type Recommended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Network       Network                `protobuf:"varint,1,opt,name=network,proto3,enum=vittool.objective.v1.Network" json:"network,omitempty"`         // the trained one, or its average
 	Features      []Output               `protobuf:"varint,2,rep,packed,name=features,proto3,enum=vittool.objective.v1.Output" json:"features,omitempty"` // OUTPUT_CLASS, OUTPUT_POOLED (the mean of the patch tokens), or both side by side in this order; none: pooled
+	LinearBlocks  uint32                 `protobuf:"varint,3,opt,name=linear_blocks,json=linearBlocks,proto3" json:"linear_blocks,omitempty"`             // of how many of the last blocks a linear classifier reads them, side by side; 0: of the last, and of all where the network has fewer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1987,6 +1988,13 @@ func (x *Recommended) GetFeatures() []Output {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *Recommended) GetLinearBlocks() uint32 {
+	if x != nil {
+		return x.LinearBlocks
+	}
+	return 0
 }
 
 // BackboneRequirements is what the objective's recipe says about the network itself.
@@ -5820,10 +5828,11 @@ const file_objective_proto_rawDesc = "" +
 	"\bevaluate\x18\f \x01(\v2\".vittool.objective.v1.EvaluateSpecR\bevaluate\x12)\n" +
 	"\x10operator_version\x18\r \x01(\rR\x0foperatorVersion\x126\n" +
 	"\aexports\x18\x0e \x03(\v2\x1c.vittool.objective.v1.ExportR\aexports\x12C\n" +
-	"\vrecommended\x18\x0f \x01(\v2!.vittool.objective.v1.RecommendedR\vrecommended\"\x80\x01\n" +
+	"\vrecommended\x18\x0f \x01(\v2!.vittool.objective.v1.RecommendedR\vrecommended\"\xa5\x01\n" +
 	"\vRecommended\x127\n" +
 	"\anetwork\x18\x01 \x01(\x0e2\x1d.vittool.objective.v1.NetworkR\anetwork\x128\n" +
-	"\bfeatures\x18\x02 \x03(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\"\xcb\a\n" +
+	"\bfeatures\x18\x02 \x03(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\x12#\n" +
+	"\rlinear_blocks\x18\x03 \x01(\rR\flinearBlocks\"\xcb\a\n" +
 	"\x14BackboneRequirements\x12\x1a\n" +
 	"\bfamilies\x18\x01 \x03(\tR\bfamilies\x12P\n" +
 	"\tpos_embed\x18\x02 \x01(\x0e23.vittool.objective.v1.BackboneRequirements.PosEmbedR\bposEmbed\x12V\n" +

@@ -103,9 +103,21 @@ func (b *Builder) Teacher(momentum Scalar, when pb.Teacher_When) {
 // Recommend says what evaluations and exports of a run take when the user does not: the
 // trained network or its average, the class token (OUTPUT_CLASS), the mean of the patch
 // tokens (OUTPUT_POOLED), or both side by side. Without it they take the trained network
-// and the mean.
+// and the mean, after the last block.
 func (b *Builder) Recommend(network pb.Network, features ...pb.Output) {
-	b.plan.Recommended = &pb.Recommended{Network: network, Features: features}
+	b.recommended().Network, b.recommended().Features = network, features
+}
+
+// RecommendLinearBlocks says of how many of the last blocks a linear classifier of frozen
+// features reads what Recommend names, side by side; neighbours are searched with the last
+// block's alone. A network with fewer blocks gives all of them.
+func (b *Builder) RecommendLinearBlocks(n int) { b.recommended().LinearBlocks = uint32(n) }
+
+func (b *Builder) recommended() *pb.Recommended {
+	if b.plan.Recommended == nil {
+		b.plan.Recommended = &pb.Recommended{}
+	}
+	return b.plan.Recommended
 }
 
 // Minimize makes loss, a scalar, what is trained on, and returns the first mistake of the plan.
