@@ -95,7 +95,6 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	mean := b.MeanRow(keys[0]) // of length 1 when all keys are the same, close to 0 when they are spread out
 	b.Metric("collapse", b.Sum(b.Mul(mean, mean)))
 	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
-	b.RecommendLinearBlocks(4) // as DINO's evaluation of small networks (n_last_blocks); better here as well
 	return b.Minimize(b.Add(first, second))
 }
 

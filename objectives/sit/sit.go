@@ -106,7 +106,6 @@ func (o *SiT) Plan(b *sdk.Builder) error {
 	b.Picture("reconstruction", b.ViewRows(painted, 0, views), pb.Picture_LAYOUT_IMAGE, false, crops[0], masks[0])
 	// One was trained on by the contrastive task, the other by the reconstruction.
 	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
-	b.RecommendLinearBlocks(4) // as DINO's evaluation of small networks (n_last_blocks); better here as well
 	return b.Minimize(o.weigh(b, contrastive, reconstruction))
 }
 

@@ -96,11 +96,23 @@ func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []f
 		p.weightGemm(t, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
 		return
 	}
-	if m > 0 && n > 0 && k > 0 {
-		p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
-		p.runPack(packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: &b[0], ld: ldb, dst: &p.packB[0]})
+	j := p.newGemm(t, transA, m, n, k, a, lda, c, ldc, accumulate, ep)
+	if j.empty() {
+		return
 	}
-	p.gemm(t, transA, m, n, k, a, lda, p.packB, c, ldc, accumulate, ep)
+	j.packed = packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, ld: ldb}
+	if k > 0 {
+		j.packed.src = &b[0]
+	}
+	if k > 0 {
+		j.local = j.packing(len(p.workers), transA)
+	}
+	if k > 0 && j.local != localB {
+		p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
+		j.b, j.packed.dst = &p.packB[0], &p.packB[0]
+		p.runPack(j.packed)
+	}
+	p.gemm(j, transA)
 }
 
 // GemmPacked is Gemm with a right operand packed by PackB at the current level.
@@ -114,32 +126,50 @@ func GemmPacked(p *Pool, transA bool, m, n, k int, a []float32, lda int, b *Pack
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gemm(t, transA, m, n, k, a, lda, b.data, c, ldc, accumulate, ep)
-}
-
-// gemm multiplies by packed panels of B. The caller holds p.mu.
-func (p *Pool) gemm(t *table, transA bool, m, n, k int, a []float32, lda int, panels []float32, c []float32, ldc int, accumulate bool, ep *Epilogue) {
-	needMatrix("Gemm: c", c, m, n, ldc)
-	kind := ep.kind(m, n)
-	if m == 0 || n == 0 {
+	j := p.newGemm(t, transA, m, n, k, a, lda, c, ldc, accumulate, ep)
+	if j.empty() {
 		return
 	}
+	if k > 0 {
+		j.b = &b.data[0]
+	}
+	p.gemm(j, transA)
+}
+
+// newGemm checks the arguments of a product and notes all but its right operand. The caller
+// holds p.mu.
+func (p *Pool) newGemm(t *table, transA bool, m, n, k int, a []float32, lda int, c []float32, ldc int, accumulate bool, ep *Epilogue) *gemmJob {
+	needMatrix("Gemm: c", c, m, n, ldc)
+	if transA {
+		needMatrix("Gemm: a", a, k, m, lda)
+	} else {
+		needMatrix("Gemm: a", a, m, k, lda)
+	}
+	kind := ep.kind(m, n)
 	j := &p.jobs.gemm
-	*j = gemmJob{product: product{t: t, m: m, n: n, k: k, c: &c[0], ldc: ldc, accumulate: accumulate, kind: kind}, chunksN: 1}
+	*j = gemmJob{product: product{t: t, m: m, n: n, k: k, lda: lda, ldc: ldc, accumulate: accumulate, kind: kind}, chunksN: 1}
+	if j.empty() {
+		return j
+	}
+	j.c = &c[0]
 	if ep != nil {
 		j.ep = *ep
 	}
 	if k > 0 {
-		j.b = &panels[0]
-		if transA {
-			needMatrix("Gemm: a", a, k, m, lda)
-			strips := ceilDiv(m, t.mr)
-			p.packA = grow(p.packA, strips*k*t.mr)
-			p.runPack(packJob{t: t, width: t.mr, n: m, k: k, src: &a[0], ld: lda, dst: &p.packA[0]})
-			j.a, j.layout = &p.packA[0], inPanels
-		} else {
-			needMatrix("Gemm: a", a, m, k, lda)
-			j.a, j.lda = &a[0], lda
+		j.a = &a[0]
+	}
+	return j
+}
+
+// gemm runs a product whose right operand is in place. The caller holds p.mu.
+func (p *Pool) gemm(j *gemmJob, transA bool) {
+	if transA {
+		j.layout = inPanels
+		if j.k > 0 && j.local != localA {
+			t := j.t
+			p.packA = grow(p.packA, ceilDiv(j.m, t.mr)*j.k*t.mr)
+			p.runPack(packJob{t: t, width: t.mr, n: j.m, k: j.k, src: j.a, ld: j.lda, dst: &p.packA[0]})
+			j.a = &p.packA[0]
 		}
 	}
 	j.plan(len(p.workers))
@@ -170,7 +200,23 @@ type product struct {
 	accumulate bool
 	kind       epilogueKind
 	ep         Epilogue
+
+	// local is the operand that chunks pack for themselves, block by block, into the
+	// cache of the worker that is about to use it: a is then stored as [k, m], b as
+	// packed says.
+	local  localOperand
+	packed packJob
 }
+
+type localOperand uint8
+
+const (
+	localNone localOperand = iota
+	localA
+	localB
+)
+
+func (g *product) empty() bool { return g.m == 0 || g.n == 0 }
 
 // gemmJob cuts a product into chunksM×chunksN chunks.
 type gemmJob struct {
@@ -178,10 +224,39 @@ type gemmJob struct {
 	chunksM, chunksN int
 }
 
+// Rows up to which packing all of B first, through memory and back, takes a share of the
+// product that is worth avoiding, and the panels that a chunk packs instead: with a block of
+// A they fill half of a second-level cache.
+const (
+	localRows   = 1024
+	localPanels = 8
+)
+
+// packing chooses the operand that chunks pack for themselves, the one that is larger to
+// pack. A chunk then goes along the whole other side of C, so that nothing is packed twice.
+func (j *gemmJob) packing(threads int, transA bool) localOperand {
+	stripsM, stripsN := ceilDiv(j.m, j.t.mr), ceilDiv(j.n, j.t.nr)
+	switch {
+	case transA && j.m >= j.n && stripsM >= 4*threads:
+		return localA
+	case j.m <= localRows && stripsN >= 4*threads:
+		return localB
+	}
+	return localNone
+}
+
 // plan aims at chunks of mc rows by all columns, which read each panel of B once
 // per chunk; when that leaves too few to balance the threads, it cuts columns.
 func (j *gemmJob) plan(threads int) {
 	stripsM, stripsN := ceilDiv(j.m, j.t.mr), ceilDiv(j.n, j.t.nr)
+	switch j.local {
+	case localA:
+		j.chunksM, j.chunksN = max(ceilDiv(stripsM, j.t.mc/j.t.mr), min(stripsM, 4*threads)), 1
+		return
+	case localB:
+		j.chunksM, j.chunksN = 1, max(ceilDiv(stripsN, localPanels), min(stripsN, 8*threads))
+		return
+	}
 	j.chunksM = ceilDiv(stripsM, j.t.mc/j.t.mr)
 	j.chunksN = 1
 	if threads == 1 {
@@ -209,20 +284,29 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	mr, nr := t.mr, t.nr
 	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA, inColumns: t.columnsA}[g.layout]
 	run := [...]runFunc{inRows: t.runRows, inPanels: t.runPacked, inColumns: t.runColumns}[g.layout]
-	between := g.lda
-	if g.layout == inPanels {
-		between = g.k * mr
-	}
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
+	// Strips of A that the panels of B go by, while they stay in cache.
+	group := i1 - i0
+	if g.local == localB {
+		group = t.mc / mr
+	}
 	// Where the sum of the first blocks waits for the last. It can't be C if C is
 	// still to be read as the residual; the sum of a single block waits in tile.
 	sum, ldsum, sumI, sumJ := g.c, g.ldc, 0, 0
 	inPlace := g.kind == epilogueResidual && len(g.ep.Residual) > 0 && &g.ep.Residual[0] == g.c
+	local, apart := g.localSize(i1-i0, j1-j0, kc), 0
 	if inPlace && blocks > 1 {
+		apart = (i1 - i0) * mr * (j1 - j0) * nr
+	}
+	var panels []float32
+	if local+apart > 0 {
+		panels = w.scratch(local + apart)
+	}
+	if apart > 0 {
 		ldsum = (j1 - j0) * nr
-		sum, sumI, sumJ = &w.scratch((i1 - i0) * mr * ldsum)[0], i0, j0
+		sum, sumI, sumJ = &panels[local], i0, j0
 		if g.accumulate {
 			for i := i0 * mr; i < min(i1*mr, g.m); i++ {
 				row := sliceAt(offset(sum, (i-i0*mr)*ldsum), min(g.n-j0*nr, ldsum))
@@ -235,75 +319,128 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 		k := min(kc, g.k-pc)
 		last := block == blocks-1
 		accumulate := g.accumulate || block > 0
-		for js := j0; js < j1; js++ {
-			n := min(nr, g.n-js*nr)
-			panel := g.b
-			following := g.b
-			if g.k > 0 {
-				panel = offset(g.b, js*g.k*nr+pc*nr)
-				after := js + 1
-				if after == j1 {
-					after = j0
-				}
-				following = offset(g.b, after*g.k*nr+pc*nr)
-			}
-			for is, strips := i0, 0; is < i1; is += strips {
-				m := min(mr, g.m-is*mr)
-				strips = 1
-				out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
-				dst, ld := out, ldsum
-				acc := accumulate
-				viaTile := n < nr || inPlace && blocks == 1
-				if viaTile {
-					dst, ld, acc = tile, nr, false
-				} else if m == mr && k > 0 {
-					strips = min(runStrips, min(i1, g.m/mr)-is)
-					m = strips * mr
-				}
-				if last {
-					g.ahead(is*mr, js*nr, m)
-				}
+		x := g.operands(panels, i0, i1, j0, j1, pc, k)
+		for from, to := i0, 0; from < i1; from = to {
+			to = min(i1, from+group)
+			for js := j0; js < j1; js++ {
+				n := min(nr, g.n-js*nr)
+				var panel, following *float32
 				if k > 0 {
-					// One tile after the other asks for its part of the panel after this.
-					next, part := panel, k/4*16
-					if (is-i0+strips)*part <= k*nr {
-						next = offset(following, (is-i0)*part)
+					after := js + 1
+					if after == j1 {
+						after = j0
 					}
-					at := 0
-					switch g.layout {
-					case inRows:
-						at = is*mr*g.lda + pc
-					case inPanels:
-						at = is*g.k*mr + pc*mr
-					case inColumns:
-						at = pc*g.lda + is*mr
-					}
-					if strips > 1 {
-						run(strips, k, offset(g.a, at), between, panel, dst, ld, btoi(acc), next)
-					} else {
-						tiles[m](k, offset(g.a, at), g.lda, panel, dst, ld, btoi(acc), next)
-					}
-				} else if !acc {
-					for r := range m {
-						clear(sliceAt(offset(dst, r*ld), n))
-					}
+					panel, following = x.panelB(js), x.panelB(after)
 				}
-				if viaTile {
-					if accumulate {
-						t.tileAdd(m, n, out, ldsum, tile, nr)
+				for is, strips := from, 0; is < to; is += strips {
+					m := min(mr, g.m-is*mr)
+					strips = 1
+					out := offset(sum, (is-sumI)*mr*ldsum+(js-sumJ)*nr)
+					dst, ld := out, ldsum
+					acc := accumulate
+					viaTile := n < nr || inPlace && blocks == 1
+					if viaTile {
+						dst, ld, acc = tile, nr, false
+					} else if m == mr && k > 0 {
+						strips = min(runStrips, min(to, g.m/mr)-is)
+						m = strips * mr
 					}
-					if !last || g.kind == epilogueNone {
+					if last {
+						g.ahead(is*mr, js*nr, m)
+					}
+					if k > 0 {
+						// One tile after the other asks for its part of the panel after this.
+						next, part := panel, k/4*16
+						if (is-from+strips)*part <= k*nr {
+							next = offset(following, (is-from)*part)
+						}
+						if strips > 1 {
+							run(strips, k, x.stripA(is), x.between, panel, dst, ld, btoi(acc), next)
+						} else {
+							tiles[m](k, x.stripA(is), g.lda, panel, dst, ld, btoi(acc), next)
+						}
+					} else if !acc {
 						for r := range m {
-							copy(sliceAt(offset(out, r*ldsum), n), sliceAt(offset(tile, r*nr), n))
+							clear(sliceAt(offset(dst, r*ld), n))
 						}
 					}
-				}
-				if last && g.kind != epilogueNone {
-					g.finish(w, is*mr, js*nr, m, n, dst, ld)
+					if viaTile {
+						if accumulate {
+							t.tileAdd(m, n, out, ldsum, tile, nr)
+						}
+						if !last || g.kind == epilogueNone {
+							for r := range m {
+								copy(sliceAt(offset(out, r*ldsum), n), sliceAt(offset(tile, r*nr), n))
+							}
+						}
+					}
+					if last && g.kind != epilogueNone {
+						g.finish(w, is*mr, js*nr, m, n, dst, ld)
+					}
 				}
 			}
 		}
 	}
+}
+
+// blockOperands tells where a block of products finds its operands: strip s of A at
+// a + (s-firstA)·strideA, panel s of B at b + (s-firstB)·strideB.
+type blockOperands struct {
+	a, b             *float32
+	firstA, firstB   int
+	strideA, strideB int
+	between          int // of runFunc: rows of A, or its panels
+}
+
+func (x *blockOperands) stripA(s int) *float32 { return offset(x.a, (s-x.firstA)*x.strideA) }
+func (x *blockOperands) panelB(s int) *float32 { return offset(x.b, (s-x.firstB)*x.strideB) }
+
+// localSize is the room that the chunk's own panels of one block of kc products take.
+func (g *product) localSize(strips, panels, kc int) int {
+	switch g.local {
+	case localA:
+		return strips * g.t.mr * kc
+	case localB:
+		return panels * g.t.nr * kc
+	}
+	return 0
+}
+
+// operands finds those of the k products from pc on, and packs the chunk's own into room.
+func (g *product) operands(room []float32, i0, i1, j0, j1, pc, k int) blockOperands {
+	if k == 0 {
+		return blockOperands{}
+	}
+	t := g.t
+	x := blockOperands{between: g.lda}
+	switch {
+	case g.layout == inRows:
+		x.a, x.strideA = offset(g.a, pc), t.mr*g.lda
+	case g.layout == inColumns:
+		x.a, x.strideA = offset(g.a, pc*g.lda), t.mr
+	case g.local == localA:
+		x.a, x.firstA, x.strideA = &room[0], i0, k*t.mr
+		x.between = x.strideA
+		pack := packJob{t: t, width: t.mr, n: g.m - i0*t.mr, k: k, src: offset(g.a, pc*g.lda+i0*t.mr), ld: g.lda, dst: x.a}
+		pack.strips(i1 - i0)
+	default:
+		x.a, x.strideA = offset(g.a, pc*t.mr), g.k*t.mr
+		x.between = x.strideA
+	}
+	if g.local != localB {
+		x.b, x.strideB = offset(g.b, pc*t.nr), g.k*t.nr
+		return x
+	}
+	x.b, x.firstB, x.strideB = &room[0], j0, k*t.nr
+	pack := g.packed
+	pack.n, pack.k, pack.dst = g.n-j0*t.nr, k, x.b
+	if pack.transposed {
+		pack.src = offset(pack.src, j0*t.nr*pack.ld+pc)
+	} else {
+		pack.src = offset(pack.src, pc*pack.ld+j0*t.nr)
+	}
+	pack.strips(j1 - j0)
+	return x
 }
 
 // ahead asks for what the epilogue of the tile at (row, col) will read, so that

@@ -111,6 +111,10 @@ func TestGemm(t *testing.T) {
 			cases = append(cases, flags)
 		}
 	}
+	// More rows than a worker keeps in cache, several blocks of summands, edges on all
+	// sides; and gradients of weights that are too large for partial results.
+	cases = append(cases, gemmCase{m: 233, n: 333, k: 841, padA: 3}, gemmCase{m: 233, n: 333, k: 841, transB: true, accumulate: true},
+		gemmCase{m: 701, n: 401, k: 431, transA: true, accumulate: true}, gemmCase{m: 401, n: 701, k: 431, transA: true, transB: true, padB: 1})
 	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 3), newPool(t, 5)}
 	eachLevel(t, func(t *testing.T) {
 		for i, c := range some(cases) {
@@ -160,7 +164,7 @@ func TestGemmSplit(t *testing.T) {
 func TestGemmEpilogue(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	type shape struct{ m, n, k int }
-	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {6, 40, 0}}
+	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {103, 161, 500}, {6, 40, 0}}
 	names := []string{"bias", "gelu", "gelu without bias", "times a matrix", "residual", "residual in place", "drop path in place", "layer scale alone"}
 	eachLevel(t, func(t *testing.T) {
 		for _, s := range some(shapes) {
@@ -219,7 +223,8 @@ func TestGemmEpilogue(t *testing.T) {
 						label := fmt.Sprintf("%s %v accumulate=%v", name, s, accumulate)
 						near(t, label, o.c.x, want, 3e-6, 1)
 						if slope != nil {
-							near(t, label+" slope", other.x, slope, 2e-5, 1)
+							// Sums of k products are as wrong as √k, and the slope with them.
+							near(t, label+" slope", other.x, slope, max(2e-5, 1.5e-6*math.Sqrt(float64(s.k))), 1)
 						}
 						if first == nil {
 							first = append(first, o.c.x...)

@@ -87,9 +87,7 @@ func (j *weightJob) run(w *worker, i int) {
 		} else {
 			pb.src = offset(j.b, k0*j.ldb+col)
 		}
-		for s := range j1 - j0 {
-			pb.strip(s)
-		}
+		pb.strips(j1 - j0)
 		sub.compute(w, 0, i1-i0, 0, j1-j0)
 		sub.accumulate = true
 	}

@@ -19,7 +19,7 @@ func pause() { pauseSpin() }
 
 var tableAVX2 = table{
 	level: AVX2,
-	mr:    6, nr: 16, kc: 384, mc: 96,
+	mr:    6, nr: 16, kc: 416, mc: 96,
 	rowsA:    []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
 	packedA:  []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
 	columnsA: []tileFunc{nil, tileColumns1xAVX2, tileColumns2xAVX2, tileColumns3xAVX2, tileColumns4xAVX2, tileColumns5xAVX2, tileColumns6xAVX2},

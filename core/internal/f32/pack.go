@@ -61,4 +61,24 @@ func (j *packJob) strip(i int) {
 	}
 }
 
+// packRows is how many rows of an operand go into all panels of a chunk before the next:
+// neighbouring panels then read the same pages and cache lines while they are there.
+const packRows = 32
+
+// strips packs the first n strips on the calling thread.
+func (j *packJob) strips(n int) {
+	if j.transposed {
+		for s := range n {
+			j.strip(s)
+		}
+		return
+	}
+	for l := 0; l < j.k; l += packRows {
+		rows := min(packRows, j.k-l)
+		for s := range n {
+			j.t.packCopy(rows, j.width, min(j.width, j.n-s*j.width), offset(j.src, l*j.ld+s*j.width), j.ld, offset(j.dst, (s*j.k+l)*j.width))
+		}
+	}
+}
+
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
