@@ -33,7 +33,6 @@ type DINO struct {
 	WarmupEpochs int     `option:"warmup_teacher_temp_epochs" min:"0" help:"epochs in which the teacher's temperature goes from the one to the other"`
 
 	Momentum       float64 `option:"teacher_momentum" min:"0" max:"1" help:"share of the old teacher in the new one at the start; a cosine takes it to 1"`
-	Centering      string  `option:"centering" choices:"mean,sinkhorn" help:"what keeps the teacher from preferring a prototype: subtracting the running mean of its scores, or balancing every batch"`
 	CenterMomentum float64 `option:"center_momentum" min:"0" max:"1" help:"share of the old center in the new one"`
 	FreezeLast     float64 `option:"freeze_last_layer" min:"0" help:"epochs in which the prototypes stay as they are"`
 
@@ -57,7 +56,7 @@ func New() *DINO {
 	return &DINO{
 		OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true,
 		StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04,
-		Momentum: 0.996, Centering: centeringMean, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
+		Momentum: 0.996, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
 		LocalCrops: 8, GlobalScale: []float64{0.4, 1}, LocalScale: []float64{0.05, 0.4},
 		Jitter: []float64{0.4, 0.4, 0.2, 0.1}, JitterProb: 0.8, Grayscale: 0.2, Blur: []float64{1, 0.1, 0.5}, Solarize: 0.2,
 	}
@@ -73,14 +72,6 @@ func (o *DINO) Info() sdk.Info {
 		License: "Apache-2.0",
 	}
 }
-
-// Values of centering. The second is DINOv2's (Oquab et al. 2023), after SwAV, with as many
-// rounds.
-const (
-	centeringMean     = "mean"
-	centeringSinkhorn = "sinkhorn"
-	sinkhornRounds    = 3
-)
 
 // teacherViews are the large crops.
 const teacherViews = 2
@@ -109,9 +100,11 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 	features := b.TeacherPass("teacher", global[0], sdk.With(global[1:]...), sdk.NoDropPath()).Class() // [2B,D]
 	_, said := o.head(b, features, sdk.OfTeacher())                                                    // [2B,K]
 
-	sharp := o.sharpen(b, said)
+	center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{1, uint64(o.OutDim)}, Reduction: pb.BufferSpec_REDUCTION_MEAN})
+	sharp := b.ScaleBy(b.AddRow(said, b.Scale(center.Tensor(), -1)), o.sharpness(b))
 	target := b.Softmax(sharp) // [2B,K]
 	loss := b.ViewCrossEntropy(scores, target, teacherViews, o.StudentTemp)
+	b.Update(center, b.Add(b.Scale(center.Tensor(), o.CenterMomentum), b.Scale(b.MeanRow(said), 1-o.CenterMomentum)))
 
 	b.Teacher(b.Schedule(&pb.Schedule{Name: "teacher_momentum", Kind: pb.Schedule_KIND_COSINE, From: o.Momentum, To: 1}), pb.Teacher_WHEN_AFTER_STEP)
 
@@ -124,16 +117,6 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 	b.Metric("teacher_entropy", entropy)
 	b.Metric("kl", b.Add(loss, b.Scale(entropy, -1)))
 	return b.Minimize(loss)
-}
-
-// sharpen turns the teacher's scores [2B,K] into what its softmax is taken of.
-func (o *DINO) sharpen(b *sdk.Builder, said sdk.Tensor) sdk.Tensor {
-	if o.Centering == centeringSinkhorn {
-		return b.Sinkhorn(b.ScaleBy(said, o.sharpness(b)), sinkhornRounds)
-	}
-	center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{1, uint64(o.OutDim)}, Reduction: pb.BufferSpec_REDUCTION_MEAN})
-	b.Update(center, b.Add(b.Scale(center.Tensor(), o.CenterMomentum), b.Scale(b.MeanRow(said), 1-o.CenterMomentum)))
-	return b.ScaleBy(b.AddRow(said, b.Scale(center.Tensor(), -1)), o.sharpness(b))
 }
 
 // check refuses options that do not fit together.

@@ -265,26 +265,6 @@ func (b *Builder) Sum(x Tensor) Tensor { return b.Node(pb.OpSum, 1, []Input{{Nam
 // Mean of all elements, a scalar.
 func (b *Builder) Mean(x Tensor) Tensor { return b.Node(pb.OpMean, 1, []Input{{Name: "x", Value: x}}) }
 
-// Sinkhorn balances a softmax over prototypes within a batch: rounds times in turn, every
-// column of exp(x) is scaled to the same sum and every row to 1 (Cuturi 2013; Caron et al.
-// 2020, SwAV). x is [R,K], the result are log-probabilities [R,K], whose rows sum to 1 and
-// whose columns do so nearly alike. No gradient should pass: give it a teacher's scores.
-func (b *Builder) Sinkhorn(x Tensor, rounds int) Tensor {
-	if x.dim == 0 {
-		b.Failf("sinkhorn: the number of prototypes is not known")
-		return x
-	}
-	columns := x.dim
-	x = b.Reshape(x, 1, -1, columns) // [1,R,K]
-	for range rounds {
-		x = b.Node(pb.OpTranspose, 0, []Input{{Name: "x", Value: x}}) // [1,K,R]
-		x = b.LogSoftmax(x)
-		x = b.Node(pb.OpTranspose, columns, []Input{{Name: "x", Value: x}})
-		x = b.LogSoftmax(x)
-	}
-	return b.Reshape(x, -1, columns)
-}
-
 // MeanRow averages over all axes but the last one: [..,D] -> [1,D].
 func (b *Builder) MeanRow(x Tensor) Tensor {
 	if x.dim == 0 {
