@@ -177,15 +177,15 @@ func TestLoadRun(t *testing.T) {
 // into exported files.
 func TestRecommended(t *testing.T) {
 	m := smallModel(t)
-	run := writeRunWith(t, m, `{"network":"teacher","pool":"class"}`, 3)
+	run := writeRunWith(t, m, `{"network":"teacher","pool":"class","linear_blocks":100}`, 3)
 	for network, scale := range map[Network]float32{NetworkRecommended: 0, NetworkTeacher: 0, NetworkStudent: 3} {
 		got, err := LoadModel(run, LoadOptions{Network: network})
 		if err != nil {
 			t.Fatal(err)
 		}
 		sameWeights(t, got, m, scale)
-		if got.Pool != PoolClass {
-			t.Errorf("pool %q", got.Pool)
+		if got.Pool != PoolClass || got.LinearBlocks != m.Config.Depth {
+			t.Errorf("pool %q, %d blocks for linear classifiers, want all %d", got.Pool, got.LinearBlocks, m.Config.Depth)
 		}
 		path := filepath.Join(t.TempDir(), "backbone.safetensors")
 		if err := got.Export(path); err != nil {
@@ -196,8 +196,8 @@ func TestRecommended(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameWeights(t, back, m, scale)
-		if back.Pool != PoolClass {
-			t.Errorf("pool %q of the exported file", back.Pool)
+		if back.Pool != PoolClass || back.LinearBlocks != m.Config.Depth {
+			t.Errorf("pool %q and %d blocks for linear classifiers of the exported file", back.Pool, back.LinearBlocks)
 		}
 	}
 	src := openData(t, "demo:?count=3&size=16")
@@ -215,7 +215,7 @@ func TestRecommended(t *testing.T) {
 	if !slices.Equal(features(""), features(PoolClass)) || slices.Equal(features(""), features(PoolMean)) {
 		t.Error("the recommended pool is not what features are made of")
 	}
-	for _, bad := range []string{"{", `{"network":"tutor","pool":"class"}`, `{"network":"student","pool":"max"}`} {
+	for _, bad := range []string{"{", `{"network":"tutor","pool":"class"}`, `{"network":"student","pool":"max"}`, `{"network":"student","pool":"mean","linear_blocks":-1}`} {
 		if _, err := LoadModel(writeRunWith(t, m, bad, 3), LoadOptions{}); err == nil || !strings.Contains(err.Error(), "features") {
 			t.Errorf("%s: %v", bad, err)
 		}

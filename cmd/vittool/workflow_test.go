@@ -21,6 +21,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/train"
+	"github.com/vittool/vittool/vit"
 )
 
 // TestWorkflow trains a little and then does with the run what a user does.
@@ -87,6 +88,45 @@ func TestWorkflow(t *testing.T) {
 	}
 	if a, err := tasks.ReadNPY(filepath.Join(dir, "f.npy")); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
 		t.Errorf("features of shape %v, error %v", a.Shape, err)
+	}
+}
+
+// TestRecommendedBlocks: a linear classifier reads the blocks that the run's objective
+// recommends for it, neighbours the last one, and a user's own choice goes before both.
+func TestRecommendedBlocks(t *testing.T) {
+	dir := t.TempDir()
+	c, err := vit.Variant("vit_micro_patch4_32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := tasks.NewModel(c, vit.SchemeMAE, nil, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Pool, m.LinearBlocks = tasks.PoolMean, 2
+	if err := m.Export(filepath.Join(dir, "b.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	eval := func(args ...string) (r evalResult) {
+		args = append([]string{"eval"}, append(args, "--from", "b.safetensors", "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1", "--json", "-q")...)
+		o := vittool(t, dir, args...)
+		o.mustEnd(t, exitDone)
+		if err := json.Unmarshal([]byte(o.stdout), &r); err != nil {
+			t.Fatalf("%v in %s", err, o.stdout)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		args []string
+		want []int
+	}{
+		{[]string{"linear", "--iterations", "2"}, []int{4, 5}},
+		{[]string{"linear", "--iterations", "2", "--blocks", "0,-1"}, []int{0, 5}},
+		{[]string{"knn"}, []int{5}},
+	} {
+		if got := eval(c.args...).Blocks; !slices.Equal(got, c.want) {
+			t.Errorf("%v reads blocks %v, want %v", c.args, got, c.want)
+		}
 	}
 }
 
