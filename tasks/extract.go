@@ -172,7 +172,7 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 // RecommendedLinearBlocks are the blocks, negative, that a linear classifier reads.
 func (m *Model) RecommendedLinearBlocks() []int {
 	var blocks []int
-	for n := max(1, m.LinearBlocks); n > 0; n-- {
+	for n := min(max(1, m.LinearBlocks), m.Config.Depth); n > 0; n-- {
 		blocks = append(blocks, -n)
 	}
 	return blocks

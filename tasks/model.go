@@ -137,7 +137,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
-	m.LinearBlocks = min(max(1, features.LinearBlocks), m.Config.Depth)
+	m.LinearBlocks = max(1, features.LinearBlocks)
 	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
 		return nil, err
 	}

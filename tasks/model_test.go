@@ -184,8 +184,8 @@ func TestRecommended(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameWeights(t, got, m, scale)
-		if got.Pool != PoolClass || got.LinearBlocks != m.Config.Depth {
-			t.Errorf("pool %q, %d blocks for linear classifiers, want all %d", got.Pool, got.LinearBlocks, m.Config.Depth)
+		if got.Pool != PoolClass || !slices.Equal(got.RecommendedLinearBlocks(), []int{-2, -1}) {
+			t.Errorf("pool %q, blocks %v for linear classifiers, want both", got.Pool, got.RecommendedLinearBlocks())
 		}
 		path := filepath.Join(t.TempDir(), "backbone.safetensors")
 		if err := got.Export(path); err != nil {
@@ -196,7 +196,7 @@ func TestRecommended(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameWeights(t, back, m, scale)
-		if back.Pool != PoolClass || back.LinearBlocks != m.Config.Depth {
+		if back.Pool != PoolClass || back.LinearBlocks != 100 {
 			t.Errorf("pool %q and %d blocks for linear classifiers of the exported file", back.Pool, back.LinearBlocks)
 		}
 	}

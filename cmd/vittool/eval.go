@@ -245,7 +245,9 @@ func newEvalLinearCommand() *cobra.Command {
 		Use:   "linear [data.key=value ...]",
 		Short: "Train a linear classifier on frozen features",
 		Long: `Train a multinomial logistic regression on the features, standardised with
-mean and deviation of the training images, by L-BFGS. The network stays as it is.`,
+mean and deviation of the training images, by L-BFGS. The network stays as it is.
+Features are of the last block, or of as many of the last as the run's objective
+recommends for this; the result says which.`,
 		Example: `  vittool eval linear --from runs/pictures --data cifar10
   vittool eval linear --from runs/pictures --data demo: --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {

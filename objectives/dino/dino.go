@@ -109,7 +109,6 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 	b.Teacher(b.Schedule(&pb.Schedule{Name: "teacher_momentum", Kind: pb.Schedule_KIND_COSINE, From: o.Momentum, To: 1}), pb.Teacher_WHEN_AFTER_STEP)
 
 	b.Recommend(pb.Network_NETWORK_TEACHER, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
-	b.RecommendLinearBlocks(4) // as the official evaluation of small networks (n_last_blocks)
 
 	// A teacher that collapses says the same of every image: its entropy goes to 0 (one
 	// prototype wins) or to log K (all do), and nothing is left to learn, KL goes to 0.

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -111,7 +112,13 @@ func (b *Builder) Recommend(network pb.Network, features ...pb.Output) {
 // RecommendLinearBlocks says of how many of the last blocks a linear classifier of frozen
 // features reads what Recommend names, side by side; neighbours are searched with the last
 // block's alone. A network with fewer blocks gives all of them.
-func (b *Builder) RecommendLinearBlocks(n int) { b.recommended().LinearBlocks = uint32(n) }
+func (b *Builder) RecommendLinearBlocks(n int) {
+	if n < 1 || n > math.MaxInt32 {
+		b.Failf("recommended linear blocks: %d is not a number of blocks", n)
+		return
+	}
+	b.recommended().LinearBlocks = uint32(n)
+}
 
 func (b *Builder) recommended() *pb.Recommended {
 	if b.plan.Recommended == nil {

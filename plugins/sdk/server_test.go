@@ -137,6 +137,10 @@ func TestBuilderMistakes(t *testing.T) {
 			b.View("image")
 			return b.Minimize(b.Mean(b.Student("e", b.View("image")).Tokens()))
 		},
+		"recommended linear blocks: -1 is not": func(b *Builder) error {
+			b.RecommendLinearBlocks(-1)
+			return b.Minimize(b.Mean(b.Student("e", b.View("image")).Tokens()))
+		},
 		"cannot be divided into 3 heads": func(b *Builder) error {
 			return b.Minimize(b.Mean(b.Block("block", b.Student("e", b.View("image")).Tokens(), 3, 16)))
 		},

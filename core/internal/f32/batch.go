@@ -55,16 +55,17 @@ func GemmBatch(p *Pool, batch int, transA, transB bool, m, n, k int, a []float32
 	if batch == 0 || m == 0 || n == 0 {
 		return
 	}
-	if batch < p.Threads() || k == 0 {
-		for i := range batch {
-			Gemm(p, transA, transB, m, n, k, a[min(len(a), i*strideA):], lda, b[min(len(b), i*strideB):], ldb, c[i*strideC:], ldc, accumulate, nil)
-		}
-		return
-	}
 	last := batch - 1
 	needMatrix("GemmBatch: a", a[min(len(a), last*strideA):], pick(transA, k, m), pick(transA, m, k), lda)
 	needMatrix("GemmBatch: b", b[min(len(b), last*strideB):], pick(transB, n, k), pick(transB, k, n), ldb)
 	needMatrix("GemmBatch: c", c[min(len(c), last*strideC):], m, n, ldc)
+	if batch < p.Threads() || k == 0 {
+		// Without partial results, whose order of sums is not serialProduct's.
+		for i := range batch {
+			p.multiply(false, transA, transB, m, n, k, a[min(len(a), i*strideA):], lda, b[min(len(b), i*strideB):], ldb, c[i*strideC:], ldc, accumulate, nil)
+		}
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := &p.jobs.batch

@@ -87,10 +87,15 @@ func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []f
 	} else {
 		needMatrix("Gemm: b", b, k, n, ldb)
 	}
+	p.multiply(transA && ep == nil && m*n <= weightLimit, transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, ep)
+}
+
+// multiply is Gemm for a right operand that fits; partial allows partial results over k.
+func (p *Pool) multiply(partial, transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, ep *Epilogue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := kernels()
-	if transA && ep == nil && m*n <= weightLimit && m > 0 && n > 0 && k > 0 {
+	if partial && m > 0 && n > 0 && k > 0 {
 		needMatrix("Gemm: a", a, k, m, lda)
 		needMatrix("Gemm: c", c, m, n, ldc)
 		p.weightGemm(t, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
@@ -100,17 +105,14 @@ func Gemm(p *Pool, transA, transB bool, m, n, k int, a []float32, lda int, b []f
 	if j.empty() {
 		return
 	}
-	j.packed = packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, ld: ldb}
 	if k > 0 {
-		j.packed.src = &b[0]
-	}
-	if k > 0 {
+		j.right = packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: &b[0], ld: ldb}
 		j.local = j.packing(len(p.workers), transA)
-	}
-	if k > 0 && j.local != localB {
-		p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
-		j.b, j.packed.dst = &p.packB[0], &p.packB[0]
-		p.runPack(j.packed)
+		if j.local != localB {
+			p.packB = grow(p.packB, ceilDiv(n, t.nr)*k*t.nr)
+			j.b, j.right.dst = &p.packB[0], &p.packB[0]
+			p.runPack(j.right)
+		}
 	}
 	p.gemm(j, transA)
 }
@@ -161,7 +163,8 @@ func (p *Pool) newGemm(t *table, transA bool, m, n, k int, a []float32, lda int,
 	return j
 }
 
-// gemm runs a product whose right operand is in place. The caller holds p.mu.
+// gemm runs a product whose right operand is packed, or left to the chunks to pack. The
+// caller holds p.mu.
 func (p *Pool) gemm(j *gemmJob, transA bool) {
 	if transA {
 		j.layout = inPanels
@@ -186,8 +189,8 @@ const (
 	inColumns                      // in place, a stored as [k, m]
 )
 
-// product is a matrix product ready to run: operands in place, C cut into
-// strips of mr rows and nr columns.
+// product is a matrix product ready to run, C cut into strips of mr rows and nr
+// columns. b are panels, and so is a, if layout says so; but see local.
 type product struct {
 	t          *table
 	m, n, k    int
@@ -202,10 +205,10 @@ type product struct {
 	ep         Epilogue
 
 	// local is the operand that chunks pack for themselves, block by block, into the
-	// cache of the worker that is about to use it: a is then stored as [k, m], b as
-	// packed says.
-	local  localOperand
-	packed packJob
+	// cache of the worker that is about to use it: a is then still stored as [k, m],
+	// and right says where B is and not b.
+	local localOperand
+	right packJob
 }
 
 type localOperand uint8
@@ -225,15 +228,17 @@ type gemmJob struct {
 }
 
 // Rows up to which packing all of B first, through memory and back, takes a share of the
-// product that is worth avoiding, and the panels that a chunk packs instead: with a block of
-// A they fill half of a second-level cache.
+// product that is worth avoiding, and the most columns that a chunk packs instead: with a
+// block of A they fit in a second-level cache.
 const (
-	localRows   = 1024
-	localPanels = 8
+	localRows    = 1024
+	localColumns = 128
 )
 
-// packing chooses the operand that chunks pack for themselves, the one that is larger to
-// pack. A chunk then goes along the whole other side of C, so that nothing is packed twice.
+// packing chooses the operand that chunks pack for themselves: a transposed A of at least
+// as many rows as B has columns, or else B if the rows are few. A chunk then goes along the
+// whole other side of C, so that nothing is packed twice. Where a side is too short for that
+// many threads, both are packed whole.
 func (j *gemmJob) packing(threads int, transA bool) localOperand {
 	stripsM, stripsN := ceilDiv(j.m, j.t.mr), ceilDiv(j.n, j.t.nr)
 	switch {
@@ -254,7 +259,7 @@ func (j *gemmJob) plan(threads int) {
 		j.chunksM, j.chunksN = max(ceilDiv(stripsM, j.t.mc/j.t.mr), min(stripsM, 4*threads)), 1
 		return
 	case localB:
-		j.chunksM, j.chunksN = 1, max(ceilDiv(stripsN, localPanels), min(stripsN, 8*threads))
+		j.chunksM, j.chunksN = 1, max(ceilDiv(stripsN, max(1, localColumns/j.t.nr)), min(ceilDiv(stripsN, 2), 8*threads))
 		return
 	}
 	j.chunksM = ceilDiv(stripsM, j.t.mc/j.t.mr)
@@ -432,7 +437,7 @@ func (g *product) operands(room []float32, i0, i1, j0, j1, pc, k int) blockOpera
 		return x
 	}
 	x.b, x.firstB, x.strideB = &room[0], j0, k*t.nr
-	pack := g.packed
+	pack := g.right
 	pack.n, pack.k, pack.dst = g.n-j0*t.nr, k, x.b
 	if pack.transposed {
 		pack.src = offset(pack.src, j0*t.nr*pack.ld+pc)

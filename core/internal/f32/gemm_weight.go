@@ -11,7 +11,7 @@ const (
 	weightSide   = 384     // most rows or columns of C in one chunk
 	weightGroup  = 512     // fewest tokens worth a partial result of their own
 	weightGroups = 8       // most partial results
-	weightLimit  = 1 << 18 // a C of more values repays packing whole operands
+	weightLimit  = 1 << 18 // a C of more values repays other treatment (see packing)
 )
 
 // weightJob computes C (+)= Aᵀ·op(B) for a stored as [k, m]. Tokens are divided
