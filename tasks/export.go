@@ -44,11 +44,7 @@ func (m *Model) Export(path string) error {
 		meta[metaStep] = strconv.Itoa(m.Step)
 	}
 	if m.Pool != "" { // the file has one network, whichever it was
-		r := recommended{Network: NetworkStudent, Pool: m.Pool}
-		if m.LinearBlocks > 1 {
-			r.LinearBlocks = m.LinearBlocks
-		}
-		features, err := json.Marshal(r)
+		features, err := json.Marshal(recommended{NetworkStudent, m.Pool, m.LinearBlocks})
 		if err != nil {
 			return fmt.Errorf("export: features: %w", err)
 		}

@@ -29,7 +29,7 @@ type Model struct {
 	// the file does not say.
 	Pool Pool
 	// LinearBlocks is of how many of the last blocks a linear classifier reads it,
-	// as the objective recommends: 1 where it says nothing.
+	// as the objective recommends; 0 where it says nothing (see RecommendedLinearBlocks).
 	LinearBlocks int
 	// Network tells which of a run's networks it is.
 	Network Network
@@ -133,11 +133,10 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool, Network: network}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool, LinearBlocks: features.LinearBlocks, Network: network}
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
-	m.LinearBlocks = max(1, features.LinearBlocks)
 	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
 		return nil, err
 	}
@@ -163,7 +162,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 // NewModel returns a backbone with initial weights, the yardstick that a
 // trained one is to beat.
 func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Config: c.Normalized(), Store: core.NewStore(), LinearBlocks: 1, Step: 0, Meta: map[string]string{}}
+	m := &Model{Config: c.Normalized(), Store: core.NewStore(), Step: 0, Meta: map[string]string{}}
 	var err error
 	if m.Backbone, err = vit.New(m.Store, "", c, scheme, seed); err != nil {
 		return nil, err

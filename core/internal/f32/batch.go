@@ -6,22 +6,15 @@ func serialProduct(w *worker, t *table, panels []float32, transA, transB bool, m
 	g := product{t: t, m: m, n: n, k: k, a: a, lda: lda, c: c, ldc: ldc, accumulate: accumulate}
 	stripsN := ceilDiv(n, t.nr)
 	pb := packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: b, ld: ldb, dst: &panels[0]}
-	for i := range stripsN {
-		pb.strip(i)
-	}
+	pb.strips(stripsN)
 	g.b = &panels[0]
+	strips := ceilDiv(m, t.mr)
 	if transA {
 		pa := packJob{t: t, width: t.mr, n: m, k: k, src: a, ld: lda, dst: &panels[stripsN*t.nr*k]}
-		for i := range ceilDiv(m, t.mr) {
-			pa.strip(i)
-		}
+		pa.strips(strips)
 		g.a, g.layout = pa.dst, inPanels
 	}
-	step := max(1, t.mc/t.mr)
-	strips := ceilDiv(m, t.mr)
-	for i := 0; i < strips; i += step {
-		g.compute(w, i, min(strips, i+step), 0, stripsN)
-	}
+	g.compute(w, 0, strips, 0, stripsN)
 }
 
 // serialPanels is the scratch that serialProduct needs.

@@ -292,10 +292,11 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
-	// Strips of A that the panels of B go by, while they stay in cache.
-	group := i1 - i0
-	if g.local == localB {
-		group = t.mc / mr
+	// Strips of A that the panels of B go by while they stay in cache: all of a weight
+	// gradient's, whose blocks are short.
+	group := t.mc / mr
+	if g.layout == inColumns {
+		group = i1 - i0
 	}
 	// Where the sum of the first blocks waits for the last. It can't be C if C is
 	// still to be read as the residual; the sum of a single block waits in tile.

@@ -52,13 +52,16 @@ func (p *Pool) runPack(j packJob) {
 func (j *packJob) run(_ *worker, i int) { j.strip(i) }
 
 func (j *packJob) strip(i int) {
-	n := min(j.width, j.n-i*j.width)
-	dst := offset(j.dst, i*j.k*j.width)
-	if j.transposed {
-		j.t.packTranspose(j.k, j.width, n, offset(j.src, i*j.width*j.ld), j.ld, dst)
-	} else {
-		j.t.packCopy(j.k, j.width, n, offset(j.src, i*j.width), j.ld, dst)
+	if !j.transposed {
+		j.copyRows(i, 0, j.k)
+		return
 	}
+	j.t.packTranspose(j.k, j.width, min(j.width, j.n-i*j.width), offset(j.src, i*j.width*j.ld), j.ld, offset(j.dst, i*j.k*j.width))
+}
+
+// copyRows packs rows of strip i from row on, of a storage [k, n].
+func (j *packJob) copyRows(i, row, rows int) {
+	j.t.packCopy(rows, j.width, min(j.width, j.n-i*j.width), offset(j.src, row*j.ld+i*j.width), j.ld, offset(j.dst, (i*j.k+row)*j.width))
 }
 
 // packRows is how many rows of an operand go into all panels of a chunk before the next:
@@ -73,10 +76,9 @@ func (j *packJob) strips(n int) {
 		}
 		return
 	}
-	for l := 0; l < j.k; l += packRows {
-		rows := min(packRows, j.k-l)
+	for row := 0; row < j.k; row += packRows {
 		for s := range n {
-			j.t.packCopy(rows, j.width, min(j.width, j.n-s*j.width), offset(j.src, l*j.ld+s*j.width), j.ld, offset(j.dst, (s*j.k+l)*j.width))
+			j.copyRows(s, row, min(packRows, j.k-row))
 		}
 	}
 }
