@@ -12,11 +12,6 @@ func tileRows1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns1xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -26,11 +21,6 @@ func tileRows2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
@@ -42,11 +32,6 @@ func tileRows3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -56,11 +41,6 @@ func tileRows4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
@@ -72,11 +52,6 @@ func tileRows5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //go:noescape
 func tilePacked5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
 //go:noescape
@@ -86,11 +61,6 @@ func tileRows6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int,
 //
 //go:noescape
 func tilePacked6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func tileColumns6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // runRowsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
 //
@@ -102,11 +72,6 @@ func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32,
 //go:noescape
 func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runColumnsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is columns of a matrix with leading dimension lda, b a panel [k][16].
-//
-//go:noescape
-func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // packCopy6xAVX2 copies k rows of n ≤ 6 floats with leading dimension ld to dst [k][6], padding with zeros.
 //
 //go:noescape
@@ -116,6 +81,21 @@ func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 //
 //go:noescape
 func packCopy16xAVX2(k int, n int, src *float32, ld int, dst *float32)
+
+// packRows6xAVX2 copies rows of panels·6 floats with leading dimension ld to panels [rows][6] that lie apart floats behind each other.
+//
+//go:noescape
+func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+
+// packRows16xAVX2 copies rows of panels·16 floats with leading dimension ld to panels [rows][16] that lie apart floats behind each other.
+//
+//go:noescape
+func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+
+// transpose6xAVX2 writes 6 rows of 8·blocks floats with leading dimension ld as columns: dst[6·l+r] = src[r·ld+l].
+//
+//go:noescape
+func transpose6xAVX2(blocks int, src *float32, ld int, dst *float32)
 
 // tilePrefetchAVX2 reads ahead rows of 16 floats with leading dimension ld.
 //

@@ -154,87 +154,6 @@ fresh12:
 	VZEROUPPER
 	RET
 
-// func tileColumns1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns1xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), SI
-	MOVQ       lda+16(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       BX, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 60(R8)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	MOVQ       AX, R8
-	SHRQ       $0x02, R8
-	JZ         rest15
-
-loop14:
-	PREFETCHT1   (SI)
-	ADDQ         $0x40, SI
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         DI, CX
-	VMOVUPS      64(DX), Y2
-	VMOVUPS      96(DX), Y3
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         DI, CX
-	VMOVUPS      128(DX), Y2
-	VMOVUPS      160(DX), Y3
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         DI, CX
-	VMOVUPS      192(DX), Y2
-	VMOVUPS      224(DX), Y3
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         DI, CX
-	ADDQ         $+256, DX
-	DECQ         R8
-	JNZ          loop14
-
-rest15:
-	ANDQ $0x03, AX
-	JZ   store17
-
-restLoop16:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         DI, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop16
-
-store17:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh18
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-
-fresh18:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	VZEROUPPER
-	RET
-
 // func tileRows2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 // Requires: AVX, FMA3, MMX+
 TEXT ·tileRows2xAVX2(SB), NOSPLIT, $0-64
@@ -259,9 +178,9 @@ TEXT ·tileRows2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest21
+	JZ         rest15
 
-loop20:
+loop14:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -299,13 +218,13 @@ loop20:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop20
+	JNZ          loop14
 
-rest21:
+rest15:
 	ANDQ $0x03, AX
-	JZ   store23
+	JZ   store17
 
-restLoop22:
+restLoop16:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -317,12 +236,12 @@ restLoop22:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop22
+	JNZ          restLoop16
 
-store23:
+store17:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh24
+	JZ     fresh18
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -330,7 +249,7 @@ store23:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh24:
+fresh18:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -361,9 +280,9 @@ TEXT ·tilePacked2xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y3, Y3, Y3
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest27
+	JZ         rest21
 
-loop26:
+loop20:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y4
@@ -401,13 +320,13 @@ loop26:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop26
+	JNZ          loop20
 
-rest27:
+rest21:
 	ANDQ $0x03, AX
-	JZ   store29
+	JZ   store23
 
-restLoop28:
+restLoop22:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -419,12 +338,12 @@ restLoop28:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop28
+	JNZ          restLoop22
 
-store29:
+store23:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh30
+	JZ     fresh24
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -432,114 +351,7 @@ store29:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-fresh30:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	VZEROUPPER
-	RET
-
-// func tileColumns2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns2xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), DI
-	MOVQ       lda+16(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       BX, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	MOVQ       AX, R9
-	SHRQ       $0x02, R9
-	JZ         rest33
-
-loop32:
-	PREFETCHT1   (DI)
-	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (CX), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(CX), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         R8, CX
-	VMOVUPS      64(DX), Y4
-	VMOVUPS      96(DX), Y5
-	VBROADCASTSS (CX), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(CX), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         R8, CX
-	VMOVUPS      128(DX), Y4
-	VMOVUPS      160(DX), Y5
-	VBROADCASTSS (CX), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(CX), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         R8, CX
-	VMOVUPS      192(DX), Y4
-	VMOVUPS      224(DX), Y5
-	VBROADCASTSS (CX), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(CX), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         R8, CX
-	ADDQ         $+256, DX
-	DECQ         R9
-	JNZ          loop32
-
-rest33:
-	ANDQ $0x03, AX
-	JZ   store35
-
-restLoop34:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (CX), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(CX), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         R8, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop34
-
-store35:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh36
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   SI, AX
-	VADDPS (AX), Y2, Y2
-	VADDPS 32(AX), Y3, Y3
-
-fresh36:
+fresh24:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -577,9 +389,9 @@ TEXT ·tileRows3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R9
 	SHRQ       $0x02, R9
-	JZ         rest39
+	JZ         rest27
 
-loop38:
+loop26:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -629,13 +441,13 @@ loop38:
 	ADDQ         $+256, DX
 	ADDQ         $0x10, CX
 	DECQ         R9
-	JNZ          loop38
+	JNZ          loop26
 
-rest39:
+rest27:
 	ANDQ $0x03, AX
-	JZ   store41
+	JZ   store29
 
-restLoop40:
+restLoop28:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -650,12 +462,12 @@ restLoop40:
 	ADDQ         $+64, DX
 	ADDQ         $0x04, CX
 	DECQ         AX
-	JNZ          restLoop40
+	JNZ          restLoop28
 
-store41:
+store29:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh42
+	JZ     fresh30
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -666,7 +478,7 @@ store41:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh42:
+fresh30:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -705,9 +517,9 @@ TEXT ·tilePacked3xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y5, Y5, Y5
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest45
+	JZ         rest33
 
-loop44:
+loop32:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y6
@@ -757,13 +569,13 @@ loop44:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop44
+	JNZ          loop32
 
-rest45:
+rest33:
 	ANDQ $0x03, AX
-	JZ   store47
+	JZ   store35
 
-restLoop46:
+restLoop34:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -778,12 +590,12 @@ restLoop46:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop46
+	JNZ          restLoop34
 
-store47:
+store35:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh48
+	JZ     fresh36
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -794,140 +606,7 @@ store47:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-fresh48:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y4, (BX)
-	VMOVUPS Y5, 32(BX)
-	VZEROUPPER
-	RET
-
-// func tileColumns3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns3xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), DI
-	MOVQ       lda+16(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       BX, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	MOVQ       AX, R9
-	SHRQ       $0x02, R9
-	JZ         rest51
-
-loop50:
-	PREFETCHT1   (DI)
-	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (CX), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(CX), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(CX), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         R8, CX
-	VMOVUPS      64(DX), Y6
-	VMOVUPS      96(DX), Y7
-	VBROADCASTSS (CX), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(CX), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(CX), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         R8, CX
-	VMOVUPS      128(DX), Y6
-	VMOVUPS      160(DX), Y7
-	VBROADCASTSS (CX), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(CX), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(CX), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         R8, CX
-	VMOVUPS      192(DX), Y6
-	VMOVUPS      224(DX), Y7
-	VBROADCASTSS (CX), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(CX), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(CX), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         R8, CX
-	ADDQ         $+256, DX
-	DECQ         R9
-	JNZ          loop50
-
-rest51:
-	ANDQ $0x03, AX
-	JZ   store53
-
-restLoop52:
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (CX), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(CX), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(CX), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         R8, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop52
-
-store53:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh54
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   SI, AX
-	VADDPS (AX), Y2, Y2
-	VADDPS 32(AX), Y3, Y3
-	ADDQ   SI, AX
-	VADDPS (AX), Y4, Y4
-	VADDPS 32(AX), Y5, Y5
-
-fresh54:
+fresh36:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -975,9 +654,9 @@ TEXT ·tileRows4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest57
+	JZ         rest39
 
-loop56:
+loop38:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1040,13 +719,13 @@ loop56:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop56
+	JNZ          loop38
 
-rest57:
+rest39:
 	ANDQ $0x03, AX
-	JZ   store59
+	JZ   store41
 
-restLoop58:
+restLoop40:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1065,12 +744,12 @@ restLoop58:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop58
+	JNZ          restLoop40
 
-store59:
+store41:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh60
+	JZ     fresh42
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1084,7 +763,7 @@ store59:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh60:
+fresh42:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1131,9 +810,9 @@ TEXT ·tilePacked4xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y7, Y7, Y7
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest63
+	JZ         rest45
 
-loop62:
+loop44:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y8
@@ -1195,13 +874,13 @@ loop62:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop62
+	JNZ          loop44
 
-rest63:
+rest45:
 	ANDQ $0x03, AX
-	JZ   store65
+	JZ   store47
 
-restLoop64:
+restLoop46:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -1219,12 +898,12 @@ restLoop64:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop64
+	JNZ          restLoop46
 
-store65:
+store47:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh66
+	JZ     fresh48
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1238,166 +917,7 @@ store65:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-fresh66:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y4, (BX)
-	VMOVUPS Y5, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y6, (BX)
-	VMOVUPS Y7, 32(BX)
-	VZEROUPPER
-	RET
-
-// func tileColumns4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns4xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), DI
-	MOVQ       lda+16(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       BX, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	MOVQ       AX, R9
-	SHRQ       $0x02, R9
-	JZ         rest69
-
-loop68:
-	PREFETCHT1   (DI)
-	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (CX), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(CX), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(CX), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(CX), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         R8, CX
-	VMOVUPS      64(DX), Y8
-	VMOVUPS      96(DX), Y9
-	VBROADCASTSS (CX), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(CX), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(CX), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(CX), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         R8, CX
-	VMOVUPS      128(DX), Y8
-	VMOVUPS      160(DX), Y9
-	VBROADCASTSS (CX), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(CX), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(CX), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(CX), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         R8, CX
-	VMOVUPS      192(DX), Y8
-	VMOVUPS      224(DX), Y9
-	VBROADCASTSS (CX), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(CX), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(CX), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(CX), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         R8, CX
-	ADDQ         $+256, DX
-	DECQ         R9
-	JNZ          loop68
-
-rest69:
-	ANDQ $0x03, AX
-	JZ   store71
-
-restLoop70:
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (CX), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(CX), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(CX), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(CX), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         R8, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop70
-
-store71:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh72
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   SI, AX
-	VADDPS (AX), Y2, Y2
-	VADDPS 32(AX), Y3, Y3
-	ADDQ   SI, AX
-	VADDPS (AX), Y4, Y4
-	VADDPS 32(AX), Y5, Y5
-	ADDQ   SI, AX
-	VADDPS (AX), Y6, Y6
-	VADDPS 32(AX), Y7, Y7
-
-fresh72:
+fresh48:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1453,9 +973,9 @@ TEXT ·tileRows5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest75
+	JZ         rest51
 
-loop74:
+loop50:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1530,13 +1050,13 @@ loop74:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop74
+	JNZ          loop50
 
-rest75:
+rest51:
 	ANDQ $0x03, AX
-	JZ   store77
+	JZ   store53
 
-restLoop76:
+restLoop52:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1558,12 +1078,12 @@ restLoop76:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop76
+	JNZ          restLoop52
 
-store77:
+store53:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh78
+	JZ     fresh54
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1580,7 +1100,7 @@ store77:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh78:
+fresh54:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -1635,9 +1155,9 @@ TEXT ·tilePacked5xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest81
+	JZ         rest57
 
-loop80:
+loop56:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y10
@@ -1711,13 +1231,13 @@ loop80:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop80
+	JNZ          loop56
 
-rest81:
+rest57:
 	ANDQ $0x03, AX
-	JZ   store83
+	JZ   store59
 
-restLoop82:
+restLoop58:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -1738,12 +1258,12 @@ restLoop82:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop82
+	JNZ          restLoop58
 
-store83:
+store59:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh84
+	JZ     fresh60
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1760,192 +1280,7 @@ store83:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-fresh84:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y4, (BX)
-	VMOVUPS Y5, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y6, (BX)
-	VMOVUPS Y7, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y8, (BX)
-	VMOVUPS Y9, 32(BX)
-	VZEROUPPER
-	RET
-
-// func tileColumns5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns5xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), DI
-	MOVQ       lda+16(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       BX, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	MOVQ       AX, R9
-	SHRQ       $0x02, R9
-	JZ         rest87
-
-loop86:
-	PREFETCHT1   (DI)
-	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y10
-	VMOVUPS      32(DX), Y11
-	VBROADCASTSS (CX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(CX), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(CX), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(CX), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(CX), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         R8, CX
-	VMOVUPS      64(DX), Y10
-	VMOVUPS      96(DX), Y11
-	VBROADCASTSS (CX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(CX), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(CX), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(CX), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(CX), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         R8, CX
-	VMOVUPS      128(DX), Y10
-	VMOVUPS      160(DX), Y11
-	VBROADCASTSS (CX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(CX), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(CX), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(CX), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(CX), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         R8, CX
-	VMOVUPS      192(DX), Y10
-	VMOVUPS      224(DX), Y11
-	VBROADCASTSS (CX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(CX), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(CX), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(CX), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(CX), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         R8, CX
-	ADDQ         $+256, DX
-	DECQ         R9
-	JNZ          loop86
-
-rest87:
-	ANDQ $0x03, AX
-	JZ   store89
-
-restLoop88:
-	VMOVUPS      (DX), Y10
-	VMOVUPS      32(DX), Y11
-	VBROADCASTSS (CX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(CX), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(CX), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(CX), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(CX), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         R8, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop88
-
-store89:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh90
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   SI, AX
-	VADDPS (AX), Y2, Y2
-	VADDPS 32(AX), Y3, Y3
-	ADDQ   SI, AX
-	VADDPS (AX), Y4, Y4
-	VADDPS 32(AX), Y5, Y5
-	ADDQ   SI, AX
-	VADDPS (AX), Y6, Y6
-	VADDPS 32(AX), Y7, Y7
-	ADDQ   SI, AX
-	VADDPS (AX), Y8, Y8
-	VADDPS 32(AX), Y9, Y9
-
-fresh90:
+fresh60:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2009,9 +1344,9 @@ TEXT ·tileRows6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R10
 	SHRQ       $0x02, R10
-	JZ         rest93
+	JZ         rest63
 
-loop92:
+loop62:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2098,13 +1433,13 @@ loop92:
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	DECQ         R10
-	JNZ          loop92
+	JNZ          loop62
 
-rest93:
+rest63:
 	ANDQ $0x03, AX
-	JZ   store95
+	JZ   store65
 
-restLoop94:
+restLoop64:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2129,12 +1464,12 @@ restLoop94:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         AX
-	JNZ          restLoop94
+	JNZ          restLoop64
 
-store95:
+store65:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh96
+	JZ     fresh66
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2154,7 +1489,7 @@ store95:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh96:
+fresh66:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2217,9 +1552,9 @@ TEXT ·tilePacked6xAVX2(SB), NOSPLIT, $0-64
 	VXORPS     Y11, Y11, Y11
 	MOVQ       AX, R8
 	SHRQ       $0x02, R8
-	JZ         rest99
+	JZ         rest69
 
-loop98:
+loop68:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y12
@@ -2305,13 +1640,13 @@ loop98:
 	ADDQ         $+256, DX
 	ADDQ         $+96, CX
 	DECQ         R8
-	JNZ          loop98
+	JNZ          loop68
 
-rest99:
+rest69:
 	ANDQ $0x03, AX
-	JZ   store101
+	JZ   store71
 
-restLoop100:
+restLoop70:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -2335,12 +1670,12 @@ restLoop100:
 	ADDQ         $+64, DX
 	ADDQ         $+24, CX
 	DECQ         AX
-	JNZ          restLoop100
+	JNZ          restLoop70
 
-store101:
+store71:
 	MOVQ   accumulate+48(FP), AX
 	TESTQ  AX, AX
-	JZ     fresh102
+	JZ     fresh72
 	MOVQ   BX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -2360,218 +1695,7 @@ store101:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-fresh102:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y4, (BX)
-	VMOVUPS Y5, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y6, (BX)
-	VMOVUPS Y7, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y8, (BX)
-	VMOVUPS Y9, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y10, (BX)
-	VMOVUPS Y11, 32(BX)
-	VZEROUPPER
-	RET
-
-// func tileColumns6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileColumns6xAVX2(SB), NOSPLIT, $0-64
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+24(FP), DX
-	MOVQ       c+32(FP), BX
-	MOVQ       ldc+40(FP), SI
-	SHLQ       $0x02, SI
-	MOVQ       next+56(FP), DI
-	MOVQ       lda+16(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       BX, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	ADDQ       SI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 60(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	MOVQ       AX, R9
-	SHRQ       $0x02, R9
-	JZ         rest105
-
-loop104:
-	PREFETCHT1   (DI)
-	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(CX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(CX), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(CX), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(CX), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(CX), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R8, CX
-	VMOVUPS      64(DX), Y12
-	VMOVUPS      96(DX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(CX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(CX), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(CX), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(CX), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(CX), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R8, CX
-	VMOVUPS      128(DX), Y12
-	VMOVUPS      160(DX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(CX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(CX), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(CX), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(CX), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(CX), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R8, CX
-	VMOVUPS      192(DX), Y12
-	VMOVUPS      224(DX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(CX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(CX), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(CX), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(CX), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(CX), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R8, CX
-	ADDQ         $+256, DX
-	DECQ         R9
-	JNZ          loop104
-
-rest105:
-	ANDQ $0x03, AX
-	JZ   store107
-
-restLoop106:
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(CX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(CX), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(CX), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(CX), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(CX), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R8, CX
-	ADDQ         $+64, DX
-	DECQ         AX
-	JNZ          restLoop106
-
-store107:
-	MOVQ   accumulate+48(FP), AX
-	TESTQ  AX, AX
-	JZ     fresh108
-	MOVQ   BX, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   SI, AX
-	VADDPS (AX), Y2, Y2
-	VADDPS 32(AX), Y3, Y3
-	ADDQ   SI, AX
-	VADDPS (AX), Y4, Y4
-	VADDPS 32(AX), Y5, Y5
-	ADDQ   SI, AX
-	VADDPS (AX), Y6, Y6
-	VADDPS 32(AX), Y7, Y7
-	ADDQ   SI, AX
-	VADDPS (AX), Y8, Y8
-	VADDPS 32(AX), Y9, Y9
-	ADDQ   SI, AX
-	VADDPS (AX), Y10, Y10
-	VADDPS 32(AX), Y11, Y11
-
-fresh108:
+fresh72:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -2608,7 +1732,7 @@ TEXT ·runRowsAVX2(SB), NOSPLIT, $0-72
 	LEAQ (DX)(R9*2), R10
 	ADDQ R9, R10
 
-strip109:
+strip73:
 	MOVQ       SI, R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 60(R11)
@@ -2641,9 +1765,9 @@ strip109:
 	VXORPS     Y11, Y11, Y11
 	MOVQ       CX, R11
 	SHRQ       $0x02, R11
-	JZ         rest111
+	JZ         rest75
 
-loop110:
+loop74:
 	PREFETCHT1   (R8)
 	ADDQ         $0x40, R8
 	VMOVUPS      (BX), Y12
@@ -2730,13 +1854,13 @@ loop110:
 	ADDQ         $0x10, DX
 	ADDQ         $0x10, R10
 	DECQ         R11
-	JNZ          loop110
+	JNZ          loop74
 
-rest111:
+rest75:
 	ANDQ $0x03, CX
-	JZ   store113
+	JZ   store77
 
-restLoop112:
+restLoop76:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX), Y14
@@ -2761,12 +1885,12 @@ restLoop112:
 	ADDQ         $0x04, DX
 	ADDQ         $0x04, R10
 	DECQ         CX
-	JNZ          restLoop112
+	JNZ          restLoop76
 
-store113:
+store77:
 	MOVQ   accumulate+56(FP), CX
 	TESTQ  CX, CX
-	JZ     fresh114
+	JZ     fresh78
 	MOVQ   SI, R11
 	VADDPS (R11), Y0, Y0
 	VADDPS 32(R11), Y1, Y1
@@ -2786,7 +1910,7 @@ store113:
 	VADDPS (R11), Y10, Y10
 	VADDPS 32(R11), Y11, Y11
 
-fresh114:
+fresh78:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	ADDQ    DI, SI
@@ -2814,7 +1938,7 @@ fresh114:
 	ADDQ    R12, DX
 	ADDQ    R12, R10
 	DECQ    AX
-	JNZ     strip109
+	JNZ     strip73
 	VZEROUPPER
 	RET
 
@@ -2832,7 +1956,7 @@ TEXT ·runPackedAVX2(SB), NOSPLIT, $0-72
 	MOVQ lda+24(FP), R9
 	SHLQ $0x02, R9
 
-strip115:
+strip79:
 	MOVQ       DX, R10
 	MOVQ       SI, R11
 	PREFETCHT0 (R11)
@@ -2866,9 +1990,9 @@ strip115:
 	VXORPS     Y11, Y11, Y11
 	MOVQ       CX, R11
 	SHRQ       $0x02, R11
-	JZ         rest117
+	JZ         rest81
 
-loop116:
+loop80:
 	PREFETCHT1   (R8)
 	ADDQ         $0x40, R8
 	VMOVUPS      (BX), Y12
@@ -2954,13 +2078,13 @@ loop116:
 	ADDQ         $+256, BX
 	ADDQ         $+96, R10
 	DECQ         R11
-	JNZ          loop116
+	JNZ          loop80
 
-rest117:
+rest81:
 	ANDQ $0x03, CX
-	JZ   store119
+	JZ   store83
 
-restLoop118:
+restLoop82:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (R10), Y14
@@ -2984,12 +2108,12 @@ restLoop118:
 	ADDQ         $+64, BX
 	ADDQ         $+24, R10
 	DECQ         CX
-	JNZ          restLoop118
+	JNZ          restLoop82
 
-store119:
+store83:
 	MOVQ   accumulate+56(FP), CX
 	TESTQ  CX, CX
-	JZ     fresh120
+	JZ     fresh84
 	MOVQ   SI, CX
 	VADDPS (CX), Y0, Y0
 	VADDPS 32(CX), Y1, Y1
@@ -3009,7 +2133,7 @@ store119:
 	VADDPS (CX), Y10, Y10
 	VADDPS 32(CX), Y11, Y11
 
-fresh120:
+fresh84:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	ADDQ    DI, SI
@@ -3032,228 +2156,7 @@ fresh120:
 	MOVQ    b+32(FP), BX
 	ADDQ    R9, DX
 	DECQ    AX
-	JNZ     strip115
-	VZEROUPPER
-	RET
-
-// func runColumnsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·runColumnsAVX2(SB), NOSPLIT, $0-72
-	MOVQ strips+0(FP), AX
-	MOVQ k+8(FP), CX
-	MOVQ a+16(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+40(FP), SI
-	MOVQ ldc+48(FP), DI
-	SHLQ $0x02, DI
-	MOVQ next+64(FP), R8
-	MOVQ lda+24(FP), R9
-	SHLQ $0x02, R9
-
-strip121:
-	MOVQ       DX, R10
-	MOVQ       SI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	ADDQ       DI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	ADDQ       DI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	ADDQ       DI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	ADDQ       DI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	ADDQ       DI, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 60(R11)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	MOVQ       CX, R11
-	SHRQ       $0x02, R11
-	JZ         rest123
-
-loop122:
-	PREFETCHT1   (R8)
-	ADDQ         $0x40, R8
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R10), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R10), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R10), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R10), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R10), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, R10
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R10), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R10), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R10), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R10), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R10), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, R10
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R10), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R10), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R10), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R10), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R10), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, R10
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R10), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R10), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R10), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R10), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R10), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, R10
-	ADDQ         $+256, BX
-	DECQ         R11
-	JNZ          loop122
-
-rest123:
-	ANDQ $0x03, CX
-	JZ   store125
-
-restLoop124:
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R10), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R10), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R10), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R10), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R10), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, R10
-	ADDQ         $+64, BX
-	DECQ         CX
-	JNZ          restLoop124
-
-store125:
-	MOVQ   accumulate+56(FP), CX
-	TESTQ  CX, CX
-	JZ     fresh126
-	MOVQ   SI, CX
-	VADDPS (CX), Y0, Y0
-	VADDPS 32(CX), Y1, Y1
-	ADDQ   DI, CX
-	VADDPS (CX), Y2, Y2
-	VADDPS 32(CX), Y3, Y3
-	ADDQ   DI, CX
-	VADDPS (CX), Y4, Y4
-	VADDPS 32(CX), Y5, Y5
-	ADDQ   DI, CX
-	VADDPS (CX), Y6, Y6
-	VADDPS 32(CX), Y7, Y7
-	ADDQ   DI, CX
-	VADDPS (CX), Y8, Y8
-	VADDPS 32(CX), Y9, Y9
-	ADDQ   DI, CX
-	VADDPS (CX), Y10, Y10
-	VADDPS 32(CX), Y11, Y11
-
-fresh126:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y8, (SI)
-	VMOVUPS Y9, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y10, (SI)
-	VMOVUPS Y11, 32(SI)
-	ADDQ    DI, SI
-	MOVQ    k+8(FP), CX
-	MOVQ    b+32(FP), BX
-	ADDQ    $0x18, DX
-	DECQ    AX
-	JNZ     strip121
+	JNZ     strip79
 	VZEROUPPER
 	RET
 
@@ -3267,11 +2170,11 @@ TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x06
-	JNE  partial127
+	JNE  partial85
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop128:
+loop86:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), X0
 	MOVQ       16(DX), DI
@@ -3280,11 +2183,11 @@ loop128:
 	ADDQ       BX, DX
 	ADDQ       $0x18, SI
 	DECQ       AX
-	JNZ        loop128
+	JNZ        loop86
 	VZEROUPPER
 	RET
 
-partial127:
+partial85:
 	SHLQ    $0x02, CX
 	LEAQ    masksAVX2<>+32(SB), DI
 	SUBQ    CX, DI
@@ -3292,7 +2195,7 @@ partial127:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop129:
+loop87:
 	PREFETCHT0   (DX)(CX*1)
 	VMASKMOVPS   (DX), Y0, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -3301,7 +2204,7 @@ loop129:
 	ADDQ         BX, DX
 	ADDQ         $0x18, SI
 	DECQ         AX
-	JNZ          loop129
+	JNZ          loop87
 	VZEROUPPER
 	RET
 
@@ -3333,11 +2236,11 @@ TEXT ·packCopy16xAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
 	CMPQ CX, $0x10
-	JNE  partial130
+	JNE  partial88
 	MOVQ BX, CX
 	SHLQ $0x04, CX
 
-loop131:
+loop89:
 	PREFETCHT0 (DX)(CX*1)
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
@@ -3346,11 +2249,11 @@ loop131:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop131
+	JNZ        loop89
 	VZEROUPPER
 	RET
 
-partial130:
+partial88:
 	MOVQ    $+32, R8
 	SHLQ    $0x02, CX
 	MOVQ    CX, DI
@@ -3366,7 +2269,7 @@ partial130:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop132:
+loop90:
 	PREFETCHT0 (DX)(CX*1)
 	VMASKMOVPS (DX), Y0, Y2
 	VMASKMOVPS 32(DX), Y1, Y3
@@ -3375,7 +2278,137 @@ loop132:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop132
+	JNZ        loop90
+	VZEROUPPER
+	RET
+
+// func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// Requires: AVX, MMX+
+TEXT ·packRows6xAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ panels+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ ld+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ dst+32(FP), SI
+	MOVQ apart+40(FP), DI
+	SHLQ $0x02, DI
+	MOVQ BX, R11
+	SHLQ $0x02, R11
+
+row91:
+	MOVQ DX, R8
+	MOVQ SI, R9
+	MOVQ CX, R10
+
+panel92:
+	PREFETCHT0 (R8)(R11*1)
+	VMOVUPS    (R8), X0
+	MOVQ       16(R8), R12
+	VMOVUPS    X0, (R9)
+	MOVQ       R12, 16(R9)
+	ADDQ       $0x18, R8
+	ADDQ       DI, R9
+	DECQ       R10
+	JNZ        panel92
+	ADDQ       BX, DX
+	ADDQ       $0x18, SI
+	DECQ       AX
+	JNZ        row91
+	VZEROUPPER
+	RET
+
+// func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// Requires: AVX, MMX+
+TEXT ·packRows16xAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ panels+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ ld+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ dst+32(FP), SI
+	MOVQ apart+40(FP), DI
+	SHLQ $0x02, DI
+	MOVQ BX, R11
+	SHLQ $0x02, R11
+
+row93:
+	MOVQ DX, R8
+	MOVQ SI, R9
+	MOVQ CX, R10
+
+panel94:
+	PREFETCHT0 (R8)(R11*1)
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 32(R9)
+	ADDQ       $0x40, R8
+	ADDQ       DI, R9
+	DECQ       R10
+	JNZ        panel94
+	ADDQ       BX, DX
+	ADDQ       $0x40, SI
+	DECQ       AX
+	JNZ        row93
+	VZEROUPPER
+	RET
+
+// func transpose6xAVX2(blocks int, src *float32, ld int, dst *float32)
+// Requires: AVX
+TEXT ·transpose6xAVX2(SB), NOSPLIT, $0-32
+	MOVQ blocks+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ ld+16(FP), DX
+	SHLQ $0x02, DX
+	MOVQ dst+24(FP), BX
+	LEAQ (CX)(DX*2), SI
+	ADDQ DX, SI
+
+loop95:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      (CX)(DX*1), Y1
+	VMOVUPS      (CX)(DX*2), Y2
+	VMOVUPS      (SI), Y3
+	VMOVUPS      (SI)(DX*1), Y4
+	VMOVUPS      (SI)(DX*2), Y5
+	VUNPCKLPS    Y1, Y0, Y6
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y2
+	VUNPCKLPD    Y1, Y6, Y3
+	VUNPCKHPD    Y1, Y6, Y1
+	VUNPCKLPD    Y2, Y0, Y6
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPS    Y5, Y4, Y2
+	VUNPCKHPS    Y5, Y4, Y4
+	VMOVUPS      X3, (BX)
+	VMOVLPS      X2, 16(BX)
+	VMOVUPS      X1, 24(BX)
+	VMOVHPS      X2, 40(BX)
+	VMOVUPS      X6, 48(BX)
+	VMOVLPS      X4, 64(BX)
+	VMOVUPS      X0, 72(BX)
+	VMOVHPS      X4, 88(BX)
+	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVUPS      X3, 96(BX)
+	VMOVLPS      X2, 112(BX)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVUPS      X1, 120(BX)
+	VMOVHPS      X2, 136(BX)
+	VEXTRACTF128 $0x01, Y6, X1
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVUPS      X1, 144(BX)
+	VMOVLPS      X4, 160(BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	VMOVUPS      X0, 168(BX)
+	VMOVHPS      X4, 184(BX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, SI
+	ADDQ         $0xc0, BX
+	DECQ         AX
+	JNZ          loop95
 	VZEROUPPER
 	RET
 
@@ -3387,12 +2420,12 @@ TEXT ·tilePrefetchAVX2(SB), NOSPLIT, $0-24
 	MOVQ ld+16(FP), DX
 	SHLQ $0x02, DX
 
-loop133:
+loop96:
 	PREFETCHT0 (CX)
 	PREFETCHT0 60(CX)
 	ADDQ       DX, CX
 	DECQ       AX
-	JNZ        loop133
+	JNZ        loop96
 	RET
 
 // func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
@@ -3409,7 +2442,7 @@ TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop134:
+loop97:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -3455,7 +2488,7 @@ loop134:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop134
+	JNZ         loop97
 	VZEROUPPER
 	RET
 
@@ -3471,9 +2504,9 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 
-row135:
+row98:
 	CMPQ    DI, $0x10
-	JNE     partial136
+	JNE     partial99
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3482,29 +2515,29 @@ row135:
 	VMOVUPS 32(AX), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next137
+	JMP     next100
 
-partial136:
+partial99:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done139
+	JGE  done102
 
-loop138:
+loop101:
 	VMOVUPS (DX)(R8*1), Y0
 	VMOVUPS (AX)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop138
+	JLT     loop101
 
-done139:
+done102:
 	SUBQ       R8, R10
-	JZ         done140
+	JZ         done103
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y0
@@ -3513,12 +2546,12 @@ done139:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
-done140:
-next137:
+done103:
+next100:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row135
+	JNZ  row98
 	VZEROUPPER
 	RET
 
@@ -3535,9 +2568,9 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 
-row141:
+row104:
 	CMPQ    R8, $0x10
-	JNE     partial142
+	JNE     partial105
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3546,29 +2579,29 @@ row141:
 	VMOVUPS 32(SI), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next143
+	JMP     next106
 
-partial142:
+partial105:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done145
+	JGE  done108
 
-loop144:
+loop107:
 	VMOVUPS (AX)(R9*1), Y0
 	VMOVUPS (SI)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R9*1)
 	ADDQ    $+32, R9
 	CMPQ    R9, R10
-	JLT     loop144
+	JLT     loop107
 
-done145:
+done108:
 	SUBQ       R9, R11
-	JZ         done146
+	JZ         done109
 	LEAQ       masksAVX2<>+32(SB), R10
 	SUBQ       R11, R10
 	VMOVUPS    (R10), Y0
@@ -3577,479 +2610,248 @@ done145:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
-done146:
-next143:
+done109:
+next106:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row141
+	JNZ  row104
 	VZEROUPPER
 	RET
 
 // func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
-	MOVQ  acc+16(FP), AX
-	MOVQ  ldacc+24(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  c+32(FP), DX
-	MOVQ  ldc+40(FP), BX
-	SHLQ  $0x02, BX
-	MOVQ  bias+48(FP), SI
-	MOVQ  slope+56(FP), DI
-	MOVQ  ldslope+64(FP), R8
-	SHLQ  $0x02, R8
-	MOVQ  n+8(FP), R9
-	CMPQ  R9, $0x10
-	JNE   plain147
-	MOVQ  DI, R9
-	ORQ   R8, R9
-	TESTQ $0x0000001f, R9
-	JNZ   plain147
-	MOVQ  rows+0(FP), R9
-	MOVQ  n+8(FP), R10
-
-row148:
-	CMPQ         R10, $0x10
-	JNE          partial149
-	VMOVUPS      (AX), Y0
-	VMOVUPS      (SI), Y1
-	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      Y3, (DX)
-	VMOVNTPS     Y1, (DI)
-	VMOVUPS      32(AX), Y0
-	VMOVUPS      32(SI), Y1
-	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      Y3, 32(DX)
-	VMOVNTPS     Y1, 32(DI)
-	JMP          next150
-
-partial149:
-	XORQ R11, R11
-	MOVQ R10, R13
-	SHLQ $0x02, R13
-	MOVQ R13, R12
-	ANDQ $-32, R12
-	CMPQ R11, R12
-	JGE  done152
-
-loop151:
-	VMOVUPS      (AX)(R11*1), Y0
-	VMOVUPS      (SI)(R11*1), Y1
-	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      Y3, (DX)(R11*1)
-	VMOVNTPS     Y1, (DI)(R11*1)
-	ADDQ         $+32, R11
-	CMPQ         R11, R12
-	JLT          loop151
-
-done152:
-	SUBQ         R11, R13
-	JZ           done153
-	LEAQ         masksAVX2<>+32(SB), R12
-	SUBQ         R13, R12
-	VMOVUPS      (R12), Y0
-	VMASKMOVPS   (AX)(R11*1), Y0, Y1
-	VMASKMOVPS   (SI)(R11*1), Y0, Y2
-	VADDPS       Y2, Y1, Y1
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
-	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VSUBPS       Y2, Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y2
-	VMULPS       Y2, Y1, Y4
-	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
-	VFMADD231PS  Y3, Y1, Y2
-	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
-	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
-
-done153:
-next150:
-	ADDQ CX, AX
-	ADDQ BX, DX
-	ADDQ R8, DI
-	DECQ R9
-	JNZ  row148
-	VZEROUPPER
-	RET
-
-plain147:
+	MOVQ acc+16(FP), AX
+	MOVQ ldacc+24(FP), CX
+	SHLQ $0x02, CX
+	MOVQ c+32(FP), DX
+	MOVQ ldc+40(FP), BX
+	SHLQ $0x02, BX
+	MOVQ bias+48(FP), SI
+	MOVQ slope+56(FP), DI
+	MOVQ ldslope+64(FP), R8
+	SHLQ $0x02, R8
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 
-row154:
+row110:
 	CMPQ         R10, $0x10
-	JNE          partial155
+	JNE          partial111
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
+	VMOVUPS      32(AX), Y1
+	VMOVUPS      32(SI), Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y7
+	VSUBPS       constantsAVX2<>+64(SB), Y2, Y3
+	VADDPS       constantsAVX2<>+64(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y10
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y6
+	VSUBPS       constantsAVX2<>+64(SB), Y2, Y3
+	VADDPS       constantsAVX2<>+64(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y13
+	VMULPS       constantsAVX2<>+96(SB), Y7, Y3
+	VMOVUPS      constantsAVX2<>+128(SB), Y4
+	VMULPS       constantsAVX2<>+96(SB), Y6, Y2
+	VMOVUPS      constantsAVX2<>+128(SB), Y5
+	VCVTPS2DQ    Y3, Y8
+	VFMADD213PS  constantsAVX2<>+160(SB), Y10, Y4
+	VCVTPS2DQ    Y2, Y11
+	VFMADD213PS  constantsAVX2<>+160(SB), Y13, Y5
+	VCVTDQ2PS    Y8, Y2
+	VFMADD213PS  constantsAVX2<>+192(SB), Y10, Y4
+	VCVTDQ2PS    Y11, Y3
+	VFMADD213PS  constantsAVX2<>+192(SB), Y13, Y5
+	VMOVAPS      Y7, Y9
+	VFMADD213PS  constantsAVX2<>+224(SB), Y10, Y4
+	VMOVAPS      Y6, Y12
+	VFMADD213PS  constantsAVX2<>+224(SB), Y13, Y5
+	VFNMADD231PS constantsAVX2<>+256(SB), Y2, Y9
+	VFMADD213PS  constantsAVX2<>+288(SB), Y10, Y4
+	VFNMADD231PS constantsAVX2<>+256(SB), Y3, Y12
+	VFMADD213PS  constantsAVX2<>+288(SB), Y13, Y5
+	VFNMADD231PS constantsAVX2<>+320(SB), Y2, Y9
+	VFMADD213PS  constantsAVX2<>+352(SB), Y10, Y4
+	VFNMADD231PS constantsAVX2<>+320(SB), Y3, Y12
+	VFMADD213PS  constantsAVX2<>+352(SB), Y13, Y5
+	VMOVUPS      constantsAVX2<>+384(SB), Y2
+	VFMADD213PS  constantsAVX2<>+416(SB), Y10, Y4
+	VMOVUPS      constantsAVX2<>+384(SB), Y3
+	VFMADD213PS  constantsAVX2<>+416(SB), Y13, Y5
+	VFMADD213PS  constantsAVX2<>+448(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+480(SB), Y10, Y4
+	VFMADD213PS  constantsAVX2<>+448(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+480(SB), Y13, Y5
+	VFMADD213PS  constantsAVX2<>+512(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+544(SB), Y10, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+544(SB), Y13, Y5
+	VFMADD213PS  constantsAVX2<>+576(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+608(SB), Y10, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+608(SB), Y13, Y5
+	VFMADD213PS  constantsAVX2<>+640(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+640(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+672(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+672(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y3
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y2
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y3
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y8, Y2, Y2
+	VPADDD       Y11, Y3, Y3
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y7, Y7
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y6, Y6
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y6, Y3, Y3
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y6
+	VSUBPS       Y4, Y6, Y6
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      constantsAVX2<>+704(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBLENDVPS    Y1, Y5, Y6, Y5
+	VMULPS       Y4, Y0, Y6
 	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      Y3, (DX)
-	VMOVUPS      Y1, (DI)
-	VMOVUPS      32(AX), Y0
-	VMOVUPS      32(SI), Y1
-	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
-	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
-	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
-	VMOVUPS      Y3, 32(DX)
-	VMOVUPS      Y1, 32(DI)
-	JMP          next156
+	VFMADD231PS  Y2, Y0, Y4
+	VMULPS       Y5, Y1, Y0
+	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
+	VFMADD231PS  Y3, Y1, Y5
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y0, 32(DX)
+	VMOVUPS      Y5, 32(DI)
+	JMP          next112
 
-partial155:
+partial111:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done158
+	JGE  done114
 
-loop157:
+loop113:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y1
+	VMULPS       Y2, Y1, Y1
+	VSUBPS       constantsAVX2<>+64(SB), Y2, Y3
+	VADDPS       constantsAVX2<>+64(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y4
+	VMULPS       constantsAVX2<>+96(SB), Y1, Y3
+	VMOVUPS      constantsAVX2<>+128(SB), Y2
 	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+160(SB), Y4, Y2
+	VCVTDQ2PS    Y3, Y5
+	VFMADD213PS  constantsAVX2<>+192(SB), Y4, Y2
+	VMOVAPS      Y1, Y6
+	VFMADD213PS  constantsAVX2<>+224(SB), Y4, Y2
+	VFNMADD231PS constantsAVX2<>+256(SB), Y5, Y6
+	VFMADD213PS  constantsAVX2<>+288(SB), Y4, Y2
+	VFNMADD231PS constantsAVX2<>+320(SB), Y5, Y6
+	VFMADD213PS  constantsAVX2<>+352(SB), Y4, Y2
+	VMOVUPS      constantsAVX2<>+384(SB), Y5
+	VFMADD213PS  constantsAVX2<>+416(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+480(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+544(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+608(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VSUBPS       Y1, Y3, Y3
-	VBLENDVPS    Y0, Y1, Y3, Y1
-	VMULPS       Y1, Y0, Y3
+	VPADDD       Y3, Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y1, Y1
+	VANDPS       Y1, Y5, Y1
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      constantsAVX2<>+704(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
+	VMULPS       Y2, Y0, Y3
 	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y2, Y0, Y1
+	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y3, (DX)(R11*1)
-	VMOVUPS      Y1, (DI)(R11*1)
+	VMOVUPS      Y2, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop157
+	JLT          loop113
 
-done158:
+done114:
 	SUBQ         R11, R13
-	JZ           done159
+	JZ           done115
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
 	VMASKMOVPS   (AX)(R11*1), Y0, Y1
 	VMASKMOVPS   (SI)(R11*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y3
+	VMULPS       constantsAVX2<>+32(SB), Y3, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       constantsAVX2<>+64(SB), Y3, Y4
+	VADDPS       constantsAVX2<>+64(SB), Y3, Y3
+	VDIVPS       Y3, Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y2, Y4
+	VMOVUPS      constantsAVX2<>+128(SB), Y3
 	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+160(SB), Y5, Y3
+	VCVTDQ2PS    Y4, Y6
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y3
+	VMOVAPS      Y2, Y7
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y3
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+416(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+480(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+544(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+608(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VSUBPS       Y2, Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y2
-	VMULPS       Y2, Y1, Y4
+	VPADDD       Y4, Y6, Y6
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y2, Y2
+	VANDPS       Y2, Y6, Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y3
+	VMULPS       Y3, Y1, Y4
 	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
-	VFMADD231PS  Y3, Y1, Y2
+	VFMADD231PS  Y2, Y1, Y3
 	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
-	VMASKMOVPS   Y2, Y0, (DI)(R11*1)
+	VMASKMOVPS   Y3, Y0, (DI)(R11*1)
 
-done159:
-next156:
+done115:
+next112:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row154
+	JNZ  row110
 	VZEROUPPER
 	RET
 
@@ -4069,182 +2871,182 @@ DATA constantsAVX2<>+48(SB)/4, $0xbf000000
 DATA constantsAVX2<>+52(SB)/4, $0xbf000000
 DATA constantsAVX2<>+56(SB)/4, $0xbf000000
 DATA constantsAVX2<>+60(SB)/4, $0xbf000000
-DATA constantsAVX2<>+64(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+68(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+72(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+76(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+80(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+84(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+88(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+92(SB)/4, $0x3fb8aa3b
-DATA constantsAVX2<>+96(SB)/4, $0x3f318000
-DATA constantsAVX2<>+100(SB)/4, $0x3f318000
-DATA constantsAVX2<>+104(SB)/4, $0x3f318000
-DATA constantsAVX2<>+108(SB)/4, $0x3f318000
-DATA constantsAVX2<>+112(SB)/4, $0x3f318000
-DATA constantsAVX2<>+116(SB)/4, $0x3f318000
-DATA constantsAVX2<>+120(SB)/4, $0x3f318000
-DATA constantsAVX2<>+124(SB)/4, $0x3f318000
-DATA constantsAVX2<>+128(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+132(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+136(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+140(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+144(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+148(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+152(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+156(SB)/4, $0xb95e8083
-DATA constantsAVX2<>+160(SB)/4, $0x39506967
-DATA constantsAVX2<>+164(SB)/4, $0x39506967
-DATA constantsAVX2<>+168(SB)/4, $0x39506967
-DATA constantsAVX2<>+172(SB)/4, $0x39506967
-DATA constantsAVX2<>+176(SB)/4, $0x39506967
-DATA constantsAVX2<>+180(SB)/4, $0x39506967
-DATA constantsAVX2<>+184(SB)/4, $0x39506967
-DATA constantsAVX2<>+188(SB)/4, $0x39506967
-DATA constantsAVX2<>+192(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+196(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+200(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+204(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+208(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+212(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+216(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+220(SB)/4, $0x3ab743ce
-DATA constantsAVX2<>+224(SB)/4, $0x3c088908
-DATA constantsAVX2<>+228(SB)/4, $0x3c088908
-DATA constantsAVX2<>+232(SB)/4, $0x3c088908
-DATA constantsAVX2<>+236(SB)/4, $0x3c088908
-DATA constantsAVX2<>+240(SB)/4, $0x3c088908
-DATA constantsAVX2<>+244(SB)/4, $0x3c088908
-DATA constantsAVX2<>+248(SB)/4, $0x3c088908
-DATA constantsAVX2<>+252(SB)/4, $0x3c088908
-DATA constantsAVX2<>+256(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+260(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+264(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+268(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+272(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+276(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+280(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+284(SB)/4, $0x3d2aa9c1
-DATA constantsAVX2<>+288(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+292(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+296(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+300(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+304(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+308(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+312(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+316(SB)/4, $0x3e2aaaaa
-DATA constantsAVX2<>+320(SB)/4, $0x3f000000
-DATA constantsAVX2<>+324(SB)/4, $0x3f000000
-DATA constantsAVX2<>+328(SB)/4, $0x3f000000
-DATA constantsAVX2<>+332(SB)/4, $0x3f000000
-DATA constantsAVX2<>+336(SB)/4, $0x3f000000
-DATA constantsAVX2<>+340(SB)/4, $0x3f000000
-DATA constantsAVX2<>+344(SB)/4, $0x3f000000
-DATA constantsAVX2<>+348(SB)/4, $0x3f000000
-DATA constantsAVX2<>+352(SB)/4, $0x3f800000
-DATA constantsAVX2<>+356(SB)/4, $0x3f800000
-DATA constantsAVX2<>+360(SB)/4, $0x3f800000
-DATA constantsAVX2<>+364(SB)/4, $0x3f800000
-DATA constantsAVX2<>+368(SB)/4, $0x3f800000
-DATA constantsAVX2<>+372(SB)/4, $0x3f800000
-DATA constantsAVX2<>+376(SB)/4, $0x3f800000
-DATA constantsAVX2<>+380(SB)/4, $0x3f800000
-DATA constantsAVX2<>+384(SB)/4, $0xc2800000
-DATA constantsAVX2<>+388(SB)/4, $0xc2800000
-DATA constantsAVX2<>+392(SB)/4, $0xc2800000
-DATA constantsAVX2<>+396(SB)/4, $0xc2800000
-DATA constantsAVX2<>+400(SB)/4, $0xc2800000
-DATA constantsAVX2<>+404(SB)/4, $0xc2800000
-DATA constantsAVX2<>+408(SB)/4, $0xc2800000
-DATA constantsAVX2<>+412(SB)/4, $0xc2800000
-DATA constantsAVX2<>+416(SB)/4, $0x40800000
-DATA constantsAVX2<>+420(SB)/4, $0x40800000
-DATA constantsAVX2<>+424(SB)/4, $0x40800000
-DATA constantsAVX2<>+428(SB)/4, $0x40800000
-DATA constantsAVX2<>+432(SB)/4, $0x40800000
-DATA constantsAVX2<>+436(SB)/4, $0x40800000
-DATA constantsAVX2<>+440(SB)/4, $0x40800000
-DATA constantsAVX2<>+444(SB)/4, $0x40800000
-DATA constantsAVX2<>+448(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+452(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+456(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+460(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+464(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+468(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+472(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+476(SB)/4, $0xb8a0642d
-DATA constantsAVX2<>+480(SB)/4, $0xb947174c
-DATA constantsAVX2<>+484(SB)/4, $0xb947174c
-DATA constantsAVX2<>+488(SB)/4, $0xb947174c
-DATA constantsAVX2<>+492(SB)/4, $0xb947174c
-DATA constantsAVX2<>+496(SB)/4, $0xb947174c
-DATA constantsAVX2<>+500(SB)/4, $0xb947174c
-DATA constantsAVX2<>+504(SB)/4, $0xb947174c
-DATA constantsAVX2<>+508(SB)/4, $0xb947174c
-DATA constantsAVX2<>+512(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+516(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+520(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+524(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+528(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+532(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+536(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+540(SB)/4, $0x3a2af5d5
-DATA constantsAVX2<>+544(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+548(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+552(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+556(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+560(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+564(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+568(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+572(SB)/4, $0x3a06867f
-DATA constantsAVX2<>+576(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+580(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+584(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+588(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+592(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+596(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+600(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+604(SB)/4, $0xbc0b2890
-DATA constantsAVX2<>+608(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+612(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+616(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+620(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+624(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+628(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+632(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+636(SB)/4, $0x3cfcd5f7
-DATA constantsAVX2<>+640(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+644(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+648(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+652(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+656(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+660(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+664(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+668(SB)/4, $0xbd92db54
-DATA constantsAVX2<>+672(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+676(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+680(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+684(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+688(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+692(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+696(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+700(SB)/4, $0x3dfeba95
-DATA constantsAVX2<>+704(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+708(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+712(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+716(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+720(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+724(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+728(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+732(SB)/4, $0xbe2e7cbd
-DATA constantsAVX2<>+736(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+740(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+744(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+748(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+752(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+756(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+760(SB)/4, $0x3dc15a5e
-DATA constantsAVX2<>+764(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+64(SB)/4, $0x40800000
+DATA constantsAVX2<>+68(SB)/4, $0x40800000
+DATA constantsAVX2<>+72(SB)/4, $0x40800000
+DATA constantsAVX2<>+76(SB)/4, $0x40800000
+DATA constantsAVX2<>+80(SB)/4, $0x40800000
+DATA constantsAVX2<>+84(SB)/4, $0x40800000
+DATA constantsAVX2<>+88(SB)/4, $0x40800000
+DATA constantsAVX2<>+92(SB)/4, $0x40800000
+DATA constantsAVX2<>+96(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+100(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+104(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+108(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+112(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+116(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+120(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+124(SB)/4, $0x3fb8aa3b
+DATA constantsAVX2<>+128(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+132(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+136(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+140(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+144(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+148(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+152(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+156(SB)/4, $0xb8a0642d
+DATA constantsAVX2<>+160(SB)/4, $0xb947174c
+DATA constantsAVX2<>+164(SB)/4, $0xb947174c
+DATA constantsAVX2<>+168(SB)/4, $0xb947174c
+DATA constantsAVX2<>+172(SB)/4, $0xb947174c
+DATA constantsAVX2<>+176(SB)/4, $0xb947174c
+DATA constantsAVX2<>+180(SB)/4, $0xb947174c
+DATA constantsAVX2<>+184(SB)/4, $0xb947174c
+DATA constantsAVX2<>+188(SB)/4, $0xb947174c
+DATA constantsAVX2<>+192(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+196(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+200(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+204(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+208(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+212(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+216(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+220(SB)/4, $0x3a2af5d5
+DATA constantsAVX2<>+224(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+228(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+232(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+236(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+240(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+244(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+248(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+252(SB)/4, $0x3a06867f
+DATA constantsAVX2<>+256(SB)/4, $0x3f318000
+DATA constantsAVX2<>+260(SB)/4, $0x3f318000
+DATA constantsAVX2<>+264(SB)/4, $0x3f318000
+DATA constantsAVX2<>+268(SB)/4, $0x3f318000
+DATA constantsAVX2<>+272(SB)/4, $0x3f318000
+DATA constantsAVX2<>+276(SB)/4, $0x3f318000
+DATA constantsAVX2<>+280(SB)/4, $0x3f318000
+DATA constantsAVX2<>+284(SB)/4, $0x3f318000
+DATA constantsAVX2<>+288(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+292(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+296(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+300(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+304(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+308(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+312(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+316(SB)/4, $0xbc0b2890
+DATA constantsAVX2<>+320(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+324(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+328(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+332(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+336(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+340(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+344(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+348(SB)/4, $0xb95e8083
+DATA constantsAVX2<>+352(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+356(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+360(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+364(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+368(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+372(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+376(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+380(SB)/4, $0x3cfcd5f7
+DATA constantsAVX2<>+384(SB)/4, $0x39506967
+DATA constantsAVX2<>+388(SB)/4, $0x39506967
+DATA constantsAVX2<>+392(SB)/4, $0x39506967
+DATA constantsAVX2<>+396(SB)/4, $0x39506967
+DATA constantsAVX2<>+400(SB)/4, $0x39506967
+DATA constantsAVX2<>+404(SB)/4, $0x39506967
+DATA constantsAVX2<>+408(SB)/4, $0x39506967
+DATA constantsAVX2<>+412(SB)/4, $0x39506967
+DATA constantsAVX2<>+416(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+420(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+424(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+428(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+432(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+436(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+440(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+444(SB)/4, $0xbd92db54
+DATA constantsAVX2<>+448(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+452(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+456(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+460(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+464(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+468(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+472(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+476(SB)/4, $0x3ab743ce
+DATA constantsAVX2<>+480(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+484(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+488(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+492(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+496(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+500(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+504(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+508(SB)/4, $0x3dfeba95
+DATA constantsAVX2<>+512(SB)/4, $0x3c088908
+DATA constantsAVX2<>+516(SB)/4, $0x3c088908
+DATA constantsAVX2<>+520(SB)/4, $0x3c088908
+DATA constantsAVX2<>+524(SB)/4, $0x3c088908
+DATA constantsAVX2<>+528(SB)/4, $0x3c088908
+DATA constantsAVX2<>+532(SB)/4, $0x3c088908
+DATA constantsAVX2<>+536(SB)/4, $0x3c088908
+DATA constantsAVX2<>+540(SB)/4, $0x3c088908
+DATA constantsAVX2<>+544(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+548(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+552(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+556(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+560(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+564(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+568(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+572(SB)/4, $0xbe2e7cbd
+DATA constantsAVX2<>+576(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+580(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+584(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+588(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+592(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+596(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+600(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+604(SB)/4, $0x3d2aa9c1
+DATA constantsAVX2<>+608(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+612(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+616(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+620(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+624(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+628(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+632(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+636(SB)/4, $0x3dc15a5e
+DATA constantsAVX2<>+640(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+644(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+648(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+652(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+656(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+660(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+664(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+668(SB)/4, $0x3e2aaaaa
+DATA constantsAVX2<>+672(SB)/4, $0x3f000000
+DATA constantsAVX2<>+676(SB)/4, $0x3f000000
+DATA constantsAVX2<>+680(SB)/4, $0x3f000000
+DATA constantsAVX2<>+684(SB)/4, $0x3f000000
+DATA constantsAVX2<>+688(SB)/4, $0x3f000000
+DATA constantsAVX2<>+692(SB)/4, $0x3f000000
+DATA constantsAVX2<>+696(SB)/4, $0x3f000000
+DATA constantsAVX2<>+700(SB)/4, $0x3f000000
+DATA constantsAVX2<>+704(SB)/4, $0x3f800000
+DATA constantsAVX2<>+708(SB)/4, $0x3f800000
+DATA constantsAVX2<>+712(SB)/4, $0x3f800000
+DATA constantsAVX2<>+716(SB)/4, $0x3f800000
+DATA constantsAVX2<>+720(SB)/4, $0x3f800000
+DATA constantsAVX2<>+724(SB)/4, $0x3f800000
+DATA constantsAVX2<>+728(SB)/4, $0x3f800000
+DATA constantsAVX2<>+732(SB)/4, $0x3f800000
+DATA constantsAVX2<>+736(SB)/4, $0xc2800000
+DATA constantsAVX2<>+740(SB)/4, $0xc2800000
+DATA constantsAVX2<>+744(SB)/4, $0xc2800000
+DATA constantsAVX2<>+748(SB)/4, $0xc2800000
+DATA constantsAVX2<>+752(SB)/4, $0xc2800000
+DATA constantsAVX2<>+756(SB)/4, $0xc2800000
+DATA constantsAVX2<>+760(SB)/4, $0xc2800000
+DATA constantsAVX2<>+764(SB)/4, $0xc2800000
 DATA constantsAVX2<>+768(SB)/4, $0x3ecc422a
 DATA constantsAVX2<>+772(SB)/4, $0x3ecc422a
 DATA constantsAVX2<>+776(SB)/4, $0x3ecc422a
@@ -4294,9 +3096,9 @@ TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 
-row160:
+row116:
 	CMPQ    R9, $0x10
-	JNE     partial161
+	JNE     partial117
 	VMOVUPS (SI), Y0
 	VMOVUPS (AX), Y1
 	VMULPS  Y1, Y0, Y0
@@ -4305,29 +3107,29 @@ row160:
 	VMOVUPS 32(AX), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next162
+	JMP     next118
 
-partial161:
+partial117:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done164
+	JGE  done120
 
-loop163:
+loop119:
 	VMOVUPS (SI)(R10*1), Y0
 	VMOVUPS (AX)(R10*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop163
+	JLT     loop119
 
-done164:
+done120:
 	SUBQ       R10, R12
-	JZ         done165
+	JZ         done121
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -4336,13 +3138,13 @@ done164:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
-done165:
-next162:
+done121:
+next118:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row160
+	JNZ  row116
 	VZEROUPPER
 	RET
 
@@ -4364,11 +3166,11 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 
-row166:
+row122:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	CMPQ         R12, $0x10
-	JNE          partial167
+	JNE          partial123
 	VMOVUPS      (AX), Y1
 	VMOVUPS      (SI), Y2
 	VADDPS       Y2, Y1, Y1
@@ -4385,18 +3187,18 @@ row166:
 	VMULPS       Y3, Y0, Y0
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y2, 32(DX)
-	JMP          next168
+	JMP          next124
 
-partial167:
+partial123:
 	XORQ R13, R13
 	MOVQ R12, R15
 	SHLQ $0x02, R15
 	MOVQ R15, R14
 	ANDQ $-32, R14
 	CMPQ R13, R14
-	JGE  done170
+	JGE  done126
 
-loop169:
+loop125:
 	VMOVUPS     (AX)(R13*1), Y1
 	VMOVUPS     (SI)(R13*1), Y2
 	VADDPS      Y2, Y1, Y1
@@ -4407,11 +3209,11 @@ loop169:
 	VMOVUPS     Y2, (DX)(R13*1)
 	ADDQ        $+32, R13
 	CMPQ        R13, R14
-	JLT         loop169
+	JLT         loop125
 
-done170:
+done126:
 	SUBQ        R13, R15
-	JZ          done171
+	JZ          done127
 	LEAQ        masksAVX2<>+32(SB), R14
 	SUBQ        R15, R14
 	VMOVUPS     (R14), Y1
@@ -4424,13 +3226,13 @@ done170:
 	VFMADD231PS Y2, Y0, Y3
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
-done171:
-next168:
+done127:
+next124:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row166
+	JNZ  row122
 	VZEROUPPER
 	RET
 
@@ -4447,9 +3249,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done173
+	JGE  done129
 
-loop172:
+loop128:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -4468,26 +3270,26 @@ loop172:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop172
+	JLT     loop128
 
-done173:
+done129:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done175
+	JGE  done131
 
-loop174:
+loop130:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop174
+	JLT     loop130
 
-done175:
+done131:
 	SUBQ       SI, DI
-	JZ         done176
+	JZ         done132
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4496,7 +3298,7 @@ done175:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done176:
+done132:
 	VZEROUPPER
 	RET
 
@@ -4513,9 +3315,9 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done178
+	JGE  done134
 
-loop177:
+loop133:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -4534,26 +3336,26 @@ loop177:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop177
+	JLT     loop133
 
-done178:
+done134:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done180
+	JGE  done136
 
-loop179:
+loop135:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop179
+	JLT     loop135
 
-done180:
+done136:
 	SUBQ       SI, DI
-	JZ         done181
+	JZ         done137
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4562,7 +3364,7 @@ done180:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done181:
+done137:
 	VZEROUPPER
 	RET
 
@@ -4579,9 +3381,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done183
+	JGE  done139
 
-loop182:
+loop138:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -4600,26 +3402,26 @@ loop182:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop182
+	JLT     loop138
 
-done183:
+done139:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done185
+	JGE  done141
 
-loop184:
+loop140:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop184
+	JLT     loop140
 
-done185:
+done141:
 	SUBQ       SI, DI
-	JZ         done186
+	JZ         done142
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -4628,7 +3430,7 @@ done185:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done186:
+done142:
 	VZEROUPPER
 	RET
 
@@ -4645,9 +3447,9 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done188
+	JGE  done144
 
-loop187:
+loop143:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -4670,15 +3472,15 @@ loop187:
 	VMOVUPS     Y0, 96(AX)(SI*1)
 	ADDQ        $+128, SI
 	CMPQ        SI, BX
-	JLT         loop187
+	JLT         loop143
 
-done188:
+done144:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done190
+	JGE  done146
 
-loop189:
+loop145:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -4686,11 +3488,11 @@ loop189:
 	VMOVUPS     Y0, (AX)(SI*1)
 	ADDQ        $+32, SI
 	CMPQ        SI, BX
-	JLT         loop189
+	JLT         loop145
 
-done190:
+done146:
 	SUBQ        SI, DI
-	JZ          done191
+	JZ          done147
 	LEAQ        masksAVX2<>+32(SB), BX
 	SUBQ        DI, BX
 	VMOVUPS     (BX), Y0
@@ -4700,7 +3502,7 @@ done190:
 	VFMADD231PS Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(SI*1)
 
-done191:
+done147:
 	VZEROUPPER
 	RET
 
@@ -4717,9 +3519,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done193
+	JGE          done149
 
-loop192:
+loop148:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -4738,26 +3540,26 @@ loop192:
 	VMOVUPS     Y1, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop192
+	JLT         loop148
 
-done193:
+done149:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done195
+	JGE  done151
 
-loop194:
+loop150:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop194
+	JLT         loop150
 
-done195:
+done151:
 	SUBQ        BX, SI
-	JZ          done196
+	JZ          done152
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y1
@@ -4766,7 +3568,7 @@ done195:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(BX*1)
 
-done196:
+done152:
 	VZEROUPPER
 	RET
 
@@ -4783,9 +3585,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done198
+	JGE          done154
 
-loop197:
+loop153:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
@@ -4800,25 +3602,25 @@ loop197:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop197
+	JLT     loop153
 
-done198:
+done154:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done200
+	JGE  done156
 
-loop199:
+loop155:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop199
+	JLT     loop155
 
-done200:
+done156:
 	SUBQ       BX, SI
-	JZ         done201
+	JZ         done157
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y1
@@ -4826,7 +3628,7 @@ done200:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (AX)(BX*1)
 
-done201:
+done157:
 	VZEROUPPER
 	RET
 
@@ -4844,9 +3646,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done203
+	JGE          done159
 
-loop202:
+loop158:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4869,15 +3671,15 @@ loop202:
 	VMOVUPS     Y2, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop202
+	JLT         loop158
 
-done203:
+done159:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done205
+	JGE  done161
 
-loop204:
+loop160:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -4885,11 +3687,11 @@ loop204:
 	VMOVUPS     Y2, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop204
+	JLT         loop160
 
-done205:
+done161:
 	SUBQ        BX, SI
-	JZ          done206
+	JZ          done162
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y2
@@ -4899,7 +3701,7 @@ done205:
 	VFMADD231PS Y3, Y1, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(BX*1)
 
-done206:
+done162:
 	VZEROUPPER
 	RET
 
@@ -4915,9 +3717,9 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-128, DX
 	CMPQ BX, DX
-	JGE  done208
+	JGE  done164
 
-loop207:
+loop163:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
@@ -4936,26 +3738,26 @@ loop207:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop207
+	JLT     loop163
 
-done208:
+done164:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done210
+	JGE  done166
 
-loop209:
+loop165:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop209
+	JLT     loop165
 
-done210:
+done166:
 	SUBQ       BX, SI
-	JZ         done211
+	JZ         done167
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y0
@@ -4964,7 +3766,7 @@ done210:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 
-done211:
+done167:
 	VZEROUPPER
 	RET
 
@@ -4981,9 +3783,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done213
+	JGE  done169
 
-loop212:
+loop168:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -4998,15 +3800,15 @@ loop212:
 	VMOVUPS Y0, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop212
+	JLT     loop168
 
-done213:
+done169:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done215
+	JGE  done171
 
-loop214:
+loop170:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -5015,11 +3817,11 @@ loop214:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop214
+	JLT     loop170
 
-done215:
+done171:
 	SUBQ       SI, DI
-	JZ         done216
+	JZ         done172
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -5030,7 +3832,7 @@ done215:
 	VANDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done216:
+done172:
 	VZEROUPPER
 	RET
 
@@ -5046,103 +3848,103 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done218
+	JGE  done174
 
-loop217:
+loop173:
 	VMOVUPS      (CX)(BX*1), Y0
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y1
-	VMULPS       constantsAVX2<>+32(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
+	VMULPS       constantsAVX2<>+32(SB), Y2, Y1
+	VMULPS       Y2, Y1, Y1
+	VSUBPS       constantsAVX2<>+64(SB), Y2, Y3
+	VADDPS       constantsAVX2<>+64(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y4
+	VMULPS       constantsAVX2<>+96(SB), Y1, Y3
+	VMOVUPS      constantsAVX2<>+128(SB), Y2
 	VCVTPS2DQ    Y3, Y3
-	VCVTDQ2PS    Y3, Y4
-	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+160(SB), Y4, Y2
+	VCVTDQ2PS    Y3, Y5
+	VFMADD213PS  constantsAVX2<>+192(SB), Y4, Y2
+	VMOVAPS      Y1, Y6
+	VFMADD213PS  constantsAVX2<>+224(SB), Y4, Y2
+	VFNMADD231PS constantsAVX2<>+256(SB), Y5, Y6
+	VFMADD213PS  constantsAVX2<>+288(SB), Y4, Y2
+	VFNMADD231PS constantsAVX2<>+320(SB), Y5, Y6
+	VFMADD213PS  constantsAVX2<>+352(SB), Y4, Y2
+	VMOVUPS      constantsAVX2<>+384(SB), Y5
+	VFMADD213PS  constantsAVX2<>+416(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+480(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+544(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+608(SB), Y4, Y2
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
-	VANDPS       Y2, Y4, Y2
-	VSUBPS       constantsAVX2<>+416(SB), Y1, Y3
-	VADDPS       constantsAVX2<>+416(SB), Y1, Y1
-	VDIVPS       Y1, Y3, Y1
-	VMOVUPS      constantsAVX2<>+448(SB), Y3
-	VFMADD213PS  constantsAVX2<>+480(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+512(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+544(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+576(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+608(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+640(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+672(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+704(SB), Y1, Y3
-	VFMADD213PS  constantsAVX2<>+736(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      constantsAVX2<>+352(SB), Y2
+	VPADDD       Y3, Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y1, Y1
+	VANDPS       Y1, Y5, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      constantsAVX2<>+704(SB), Y2
 	VSUBPS       Y1, Y2, Y2
 	VBLENDVPS    Y0, Y1, Y2, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop217
+	JLT          loop173
 
-done218:
+done174:
 	SUBQ         BX, SI
-	JZ           done219
+	JZ           done175
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX)(BX*1), Y0, Y1
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y3
+	VMULPS       constantsAVX2<>+32(SB), Y3, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       constantsAVX2<>+64(SB), Y3, Y4
+	VADDPS       constantsAVX2<>+64(SB), Y3, Y3
+	VDIVPS       Y3, Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y2, Y4
+	VMOVUPS      constantsAVX2<>+128(SB), Y3
 	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+160(SB), Y5, Y3
+	VCVTDQ2PS    Y4, Y6
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y3
+	VMOVAPS      Y2, Y7
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y3
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+416(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+480(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+544(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+608(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VPADDD       Y4, Y6, Y6
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y2, Y2
+	VANDPS       Y2, Y6, Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      constantsAVX2<>+704(SB), Y3
 	VSUBPS       Y2, Y3, Y3
 	VBLENDVPS    Y1, Y2, Y3, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done219:
+done175:
 	VZEROUPPER
 	RET
 
@@ -5159,109 +3961,109 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done221
+	JGE  done177
 
-loop220:
+loop176:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
-	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
-	VMULPS       constantsAVX2<>+32(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VANDPS       constantsAVX2<>+0(SB), Y0, Y3
+	VMULPS       constantsAVX2<>+32(SB), Y3, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       constantsAVX2<>+64(SB), Y3, Y4
+	VADDPS       constantsAVX2<>+64(SB), Y3, Y3
+	VDIVPS       Y3, Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y2, Y4
+	VMOVUPS      constantsAVX2<>+128(SB), Y3
 	VCVTPS2DQ    Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+160(SB), Y5, Y3
+	VCVTDQ2PS    Y4, Y6
+	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y3
+	VMOVAPS      Y2, Y7
+	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y3
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y3
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+416(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+480(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+544(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+608(SB), Y5, Y3
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
-	VANDPS       Y3, Y5, Y3
-	VSUBPS       constantsAVX2<>+416(SB), Y2, Y4
-	VADDPS       constantsAVX2<>+416(SB), Y2, Y2
-	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+448(SB), Y4
-	VFMADD213PS  constantsAVX2<>+480(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+512(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+544(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+576(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+608(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+640(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+672(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+704(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+736(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VSUBPS       Y2, Y4, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
+	VPADDD       Y4, Y6, Y6
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y2, Y2
+	VANDPS       Y2, Y6, Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y3, Y4, Y3
 	VMULPS       constantsAVX2<>+768(SB), Y0, Y0
-	VFMADD231PS  Y3, Y0, Y2
-	VMULPS       Y1, Y2, Y0
+	VFMADD231PS  Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop220
+	JLT          loop176
 
-done221:
+done177:
 	SUBQ         SI, DI
-	JZ           done222
+	JZ           done178
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
 	VMASKMOVPS   (CX)(SI*1), Y0, Y1
 	VMASKMOVPS   (DX)(SI*1), Y0, Y2
-	VANDPS       constantsAVX2<>+0(SB), Y1, Y3
-	VMULPS       constantsAVX2<>+32(SB), Y3, Y4
-	VMULPS       Y3, Y4, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VANDPS       constantsAVX2<>+0(SB), Y1, Y4
+	VMULPS       constantsAVX2<>+32(SB), Y4, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       constantsAVX2<>+64(SB), Y4, Y5
+	VADDPS       constantsAVX2<>+64(SB), Y4, Y4
+	VDIVPS       Y4, Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y3, Y5
+	VMOVUPS      constantsAVX2<>+128(SB), Y4
 	VCVTPS2DQ    Y5, Y5
-	VCVTDQ2PS    Y5, Y6
-	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+160(SB), Y6, Y4
+	VCVTDQ2PS    Y5, Y7
+	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y4
+	VMOVAPS      Y3, Y8
+	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y4
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y4
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+416(SB), Y6, Y4
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+480(SB), Y6, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+544(SB), Y6, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+608(SB), Y6, Y4
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
-	VANDPS       Y4, Y6, Y4
-	VSUBPS       constantsAVX2<>+416(SB), Y3, Y5
-	VADDPS       constantsAVX2<>+416(SB), Y3, Y3
-	VDIVPS       Y3, Y5, Y3
-	VMOVUPS      constantsAVX2<>+448(SB), Y5
-	VFMADD213PS  constantsAVX2<>+480(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+512(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+544(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+576(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+608(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+640(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+672(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+704(SB), Y3, Y5
-	VFMADD213PS  constantsAVX2<>+736(SB), Y3, Y5
-	VMULPS       Y4, Y5, Y3
-	VMOVUPS      constantsAVX2<>+352(SB), Y5
-	VSUBPS       Y3, Y5, Y5
-	VBLENDVPS    Y1, Y3, Y5, Y3
+	VPADDD       Y5, Y7, Y7
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y3, Y3
+	VANDPS       Y3, Y7, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBLENDVPS    Y1, Y4, Y5, Y4
 	VMULPS       constantsAVX2<>+768(SB), Y1, Y1
-	VFMADD231PS  Y4, Y1, Y3
-	VMULPS       Y2, Y3, Y1
+	VFMADD231PS  Y3, Y1, Y4
+	VMULPS       Y2, Y4, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done222:
+done178:
 	VZEROUPPER
 	RET
 
@@ -5277,31 +4079,31 @@ TEXT ·quickGeluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done224
+	JGE  done180
 
-loop223:
+loop179:
 	VMOVUPS      (CX)(BX*1), Y0
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VMULPS       constantsAVX2<>+96(SB), Y2, Y3
 	VCVTPS2DQ    Y3, Y3
 	VCVTDQ2PS    Y3, Y4
 	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFNMADD231PS constantsAVX2<>+256(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+320(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+384(SB), Y4
+	VFMADD213PS  constantsAVX2<>+448(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+640(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+672(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y5, Y4
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y2, Y2
 	VANDPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VMOVUPS      constantsAVX2<>+704(SB), Y3
 	VBLENDVPS    Y1, Y2, Y3, Y1
 	VADDPS       Y3, Y2, Y2
 	VDIVPS       Y2, Y1, Y1
@@ -5309,43 +4111,43 @@ loop223:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop223
+	JLT          loop179
 
-done224:
+done180:
 	SUBQ         BX, SI
-	JZ           done225
+	JZ           done181
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
 	VMASKMOVPS   (CX)(BX*1), Y0, Y1
 	VMULPS       constantsAVX2<>+800(SB), Y1, Y2
 	VORPS        constantsAVX2<>+832(SB), Y2, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VMULPS       constantsAVX2<>+96(SB), Y3, Y4
 	VCVTPS2DQ    Y4, Y4
 	VCVTDQ2PS    Y4, Y5
 	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFNMADD231PS constantsAVX2<>+256(SB), Y5, Y6
+	VFNMADD231PS constantsAVX2<>+320(SB), Y5, Y6
+	VMOVUPS      constantsAVX2<>+384(SB), Y5
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y3, Y3
 	VANDPS       Y3, Y5, Y3
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
 	VBLENDVPS    Y2, Y3, Y4, Y2
 	VADDPS       Y4, Y3, Y3
 	VDIVPS       Y3, Y2, Y2
 	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done225:
+done181:
 	VZEROUPPER
 	RET
 
@@ -5362,37 +4164,37 @@ TEXT ·quickGeluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done227
+	JGE  done183
 
-loop226:
+loop182:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y0
 	VORPS        constantsAVX2<>+832(SB), Y0, Y2
-	VMULPS       constantsAVX2<>+64(SB), Y2, Y3
+	VMULPS       constantsAVX2<>+96(SB), Y2, Y3
 	VCVTPS2DQ    Y3, Y3
 	VCVTDQ2PS    Y3, Y4
 	VMOVAPS      Y2, Y5
-	VFNMADD231PS constantsAVX2<>+96(SB), Y4, Y5
-	VFNMADD231PS constantsAVX2<>+128(SB), Y4, Y5
-	VMOVUPS      constantsAVX2<>+160(SB), Y4
-	VFMADD213PS  constantsAVX2<>+192(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+224(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y5, Y4
+	VFNMADD231PS constantsAVX2<>+256(SB), Y4, Y5
+	VFNMADD231PS constantsAVX2<>+320(SB), Y4, Y5
+	VMOVUPS      constantsAVX2<>+384(SB), Y4
+	VFMADD213PS  constantsAVX2<>+448(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+512(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+576(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+640(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+672(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y5, Y4
+	VFMADD213PS  constantsAVX2<>+704(SB), Y5, Y4
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y2, Y2
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y2, Y2
 	VANDPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
+	VMOVUPS      constantsAVX2<>+704(SB), Y3
 	VBLENDVPS    Y0, Y2, Y3, Y4
 	VADDPS       Y3, Y2, Y2
 	VDIVPS       Y2, Y4, Y2
-	VMOVUPS      constantsAVX2<>+352(SB), Y3
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y3
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
 	VSUBPS       Y2, Y4, Y4
 	VFMADD231PS  Y4, Y0, Y3
 	VMULPS       Y3, Y2, Y0
@@ -5400,11 +4202,11 @@ loop226:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop226
+	JLT          loop182
 
-done227:
+done183:
 	SUBQ         SI, DI
-	JZ           done228
+	JZ           done184
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -5412,37 +4214,37 @@ done227:
 	VMASKMOVPS   (DX)(SI*1), Y0, Y2
 	VMULPS       constantsAVX2<>+800(SB), Y1, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y3
-	VMULPS       constantsAVX2<>+64(SB), Y3, Y4
+	VMULPS       constantsAVX2<>+96(SB), Y3, Y4
 	VCVTPS2DQ    Y4, Y4
 	VCVTDQ2PS    Y4, Y5
 	VMOVAPS      Y3, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y5, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y5, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y5
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y5
+	VFNMADD231PS constantsAVX2<>+256(SB), Y5, Y6
+	VFNMADD231PS constantsAVX2<>+320(SB), Y5, Y6
+	VMOVUPS      constantsAVX2<>+384(SB), Y5
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y3, Y3
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y3, Y3
 	VANDPS       Y3, Y5, Y3
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
 	VBLENDVPS    Y1, Y3, Y4, Y5
 	VADDPS       Y4, Y3, Y3
 	VDIVPS       Y3, Y5, Y3
-	VMOVUPS      constantsAVX2<>+352(SB), Y4
-	VMOVUPS      constantsAVX2<>+352(SB), Y5
+	VMOVUPS      constantsAVX2<>+704(SB), Y4
+	VMOVUPS      constantsAVX2<>+704(SB), Y5
 	VSUBPS       Y3, Y5, Y5
 	VFMADD231PS  Y5, Y1, Y4
 	VMULPS       Y4, Y3, Y1
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done228:
+done184:
 	VZEROUPPER
 	RET
 
@@ -5474,9 +4276,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-32, SI
 	CMPQ         DI, SI
-	JGE          done230
+	JGE          done186
 
-loop229:
+loop185:
 	VMOVUPS     (CX)(DI*1), Y8
 	VMULPS      Y8, Y1, Y9
 	VMOVUPS     (DX)(DI*1), Y10
@@ -5496,11 +4298,11 @@ loop229:
 	VMOVUPS     Y9, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop229
+	JLT         loop185
 
-done230:
+done186:
 	SUBQ        DI, R8
-	JZ          done231
+	JZ          done187
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y8
@@ -5522,7 +4324,7 @@ done230:
 	VFMSUB213PS Y0, Y4, Y1
 	VMASKMOVPS  Y1, Y8, (AX)(DI*1)
 
-done231:
+done187:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -5553,9 +4355,9 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-32, BX
 	CMPQ         SI, BX
-	JGE          done233
+	JGE          done189
 
-loop232:
+loop188:
 	VMOVUPS      (AX)(SI*1), Y7
 	VMOVUPS      (CX)(SI*1), Y8
 	VFMADD231PS  Y7, Y0, Y8
@@ -5570,11 +4372,11 @@ loop232:
 	VMOVUPS      Y7, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop232
+	JLT          loop188
 
-done233:
+done189:
 	SUBQ         SI, DI
-	JZ           done234
+	JZ           done190
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y7
@@ -5591,7 +4393,7 @@ done233:
 	VFNMADD231PS Y0, Y4, Y8
 	VMASKMOVPS   Y8, Y7, (AX)(SI*1)
 
-done234:
+done190:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -5611,9 +4413,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-64, CX
 	CMPQ   DX, CX
-	JGE    done236
+	JGE    done192
 
-loop235:
+loop191:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
@@ -5624,26 +4426,26 @@ loop235:
 	VADDPD    Y5, Y3, Y3
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop235
+	JLT       loop191
 
-done236:
+done192:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done238
+	JGE  done194
 
-loop237:
+loop193:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y5, Y1, Y1
 	ADDQ      $+32, DX
 	CMPQ      DX, CX
-	JLT       loop237
+	JLT       loop193
 
-done238:
+done194:
 	SUBQ         DX, BX
-	JZ           done239
+	JZ           done195
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -5654,7 +4456,7 @@ done238:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 
-done239:
+done195:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5682,9 +4484,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-64, DX
 	CMPQ   BX, DX
-	JGE    done241
+	JGE    done197
 
-loop240:
+loop196:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -5699,15 +4501,15 @@ loop240:
 	VFMADD231PD Y5, Y7, Y3
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop240
+	JLT         loop196
 
-done241:
+done197:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done243
+	JGE  done199
 
-loop242:
+loop198:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -5716,11 +4518,11 @@ loop242:
 	VFMADD231PD Y5, Y7, Y1
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop242
+	JLT         loop198
 
-done243:
+done199:
 	SUBQ         BX, SI
-	JZ           done244
+	JZ           done200
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5735,7 +4537,7 @@ done243:
 	VFMADD231PD  Y5, Y4, Y0
 	VFMADD231PD  Y6, Y7, Y1
 
-done244:
+done200:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -5763,9 +4565,9 @@ TEXT ·dot32AVX2(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done246
+	JGE    done202
 
-loop245:
+loop201:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -5780,25 +4582,25 @@ loop245:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop245
+	JLT         loop201
 
-done246:
+done202:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done248
+	JGE  done204
 
-loop247:
+loop203:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop247
+	JLT         loop203
 
-done248:
+done204:
 	SUBQ        BX, SI
-	JZ          done249
+	JZ          done205
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y4
@@ -5806,7 +4608,7 @@ done248:
 	VMASKMOVPS  (CX)(BX*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y0
 
-done249:
+done205:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -5833,33 +4635,33 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-64, CX
 	CMPQ    DX, CX
-	JGE     done251
+	JGE     done207
 
-loop250:
+loop206:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y2
 	VMAXPS  Y2, Y1, Y1
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop250
+	JLT     loop206
 
-done251:
+done207:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done253
+	JGE  done209
 
-loop252:
+loop208:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop252
+	JLT     loop208
 
-done253:
+done209:
 	SUBQ       DX, BX
-	JZ         done254
+	JZ         done210
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y2
@@ -5867,7 +4669,7 @@ done253:
 	VBLENDVPS  Y2, Y3, Y0, Y3
 	VMAXPS     Y3, Y0, Y0
 
-done254:
+done210:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -5894,9 +4696,9 @@ TEXT ·finiteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done256
+	JGE    done212
 
-loop255:
+loop211:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
@@ -5911,25 +4713,25 @@ loop255:
 	VORPS   Y4, Y3, Y3
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop255
+	JLT     loop211
 
-done256:
+done212:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done258
+	JGE  done214
 
-loop257:
+loop213:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop257
+	JLT     loop213
 
-done258:
+done214:
 	SUBQ       DX, BX
-	JZ         done259
+	JZ         done215
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y4
@@ -5937,7 +4739,7 @@ done258:
 	VSUBPS     Y4, Y4, Y4
 	VORPS      Y4, Y0, Y0
 
-done259:
+done215:
 	VORPS        Y1, Y0, Y0
 	VORPS        Y3, Y2, Y1
 	VORPS        Y1, Y0, Y0
@@ -5964,9 +4766,9 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four260:
+four216:
 	CMPQ AX, $0x04
-	JLT  one261
+	JLT  one217
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -5976,9 +4778,9 @@ four260:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done264
+	JGE  done220
 
-loop263:
+loop219:
 	VMOVUPS (DX)(R10*1), Y0
 	VMOVUPS (DI)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5991,11 +4793,11 @@ loop263:
 	VMOVUPS Y0, (SI)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop263
+	JLT     loop219
 
-done264:
+done220:
 	SUBQ       R10, R12
-	JZ         done265
+	JZ         done221
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -6010,34 +4812,34 @@ done264:
 	VADDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (SI)(R10*1)
 
-done265:
+done221:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four260
+	JMP  four216
 
-one261:
+one217:
 	TESTQ AX, AX
-	JZ    done262
+	JZ    done218
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-32, R8
 	CMPQ  DI, R8
-	JGE   done267
+	JGE   done223
 
-loop266:
+loop222:
 	VMOVUPS (SI)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (SI)(DI*1)
 	ADDQ    $+32, DI
 	CMPQ    DI, R8
-	JLT     loop266
+	JLT     loop222
 
-done267:
+done223:
 	SUBQ       DI, R9
-	JZ         done268
+	JZ         done224
 	LEAQ       masksAVX2<>+32(SB), R8
 	SUBQ       R9, R8
 	VMOVUPS    (R8), Y0
@@ -6046,12 +4848,12 @@ done267:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (SI)(DI*1)
 
-done268:
+done224:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one261
+	JMP  one217
 
-done262:
+done218:
 	VZEROUPPER
 	RET
 
@@ -6068,9 +4870,9 @@ TEXT ·addRowsMulAVX2(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two269:
+two225:
 	CMPQ AX, $0x02
-	JLT  last270
+	JLT  last226
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -6079,9 +4881,9 @@ two269:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done273
+	JGE  done229
 
-loop272:
+loop228:
 	VMOVUPS     (DX)(R11*1), Y0
 	VMOVUPS     (SI)(R11*1), Y1
 	VMULPS      Y1, Y0, Y0
@@ -6093,11 +4895,11 @@ loop272:
 	VMOVUPS     Y0, (R8)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R12
-	JLT         loop272
+	JLT         loop228
 
-done273:
+done229:
 	SUBQ        R11, R13
-	JZ          done274
+	JZ          done230
 	LEAQ        masksAVX2<>+32(SB), R12
 	SUBQ        R13, R12
 	VMOVUPS     (R12), Y0
@@ -6111,24 +4913,24 @@ done273:
 	VADDPS      Y1, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (R8)(R11*1)
 
-done274:
+done230:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two269
+	JMP  two225
 
-last270:
+last226:
 	TESTQ AX, AX
-	JZ    out271
+	JZ    out227
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-32, CX
 	CMPQ  AX, CX
-	JGE   done276
+	JGE   done232
 
-loop275:
+loop231:
 	VMOVUPS (R8)(AX*1), Y0
 	VMOVUPS (DX)(AX*1), Y1
 	VMOVUPS (SI)(AX*1), Y2
@@ -6137,11 +4939,11 @@ loop275:
 	VMOVUPS Y0, (R8)(AX*1)
 	ADDQ    $+32, AX
 	CMPQ    AX, CX
-	JLT     loop275
+	JLT     loop231
 
-done276:
+done232:
 	SUBQ       AX, BX
-	JZ         done277
+	JZ         done233
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y0
@@ -6152,8 +4954,8 @@ done276:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(AX*1)
 
-done277:
-out271:
+done233:
+out227:
 	VZEROUPPER
 	RET
 
@@ -6173,121 +4975,121 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-64, DX
 	CMPQ         BX, DX
-	JGE          done279
+	JGE          done235
 
-loop278:
+loop234:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y2, Y2
 	VMOVUPS      Y4, (AX)(BX*1)
 	VMOVUPS      32(CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y3, Y3
 	VMOVUPS      Y4, 32(AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop278
+	JLT          loop234
 
-done279:
+done235:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done281
+	JGE  done237
 
-loop280:
+loop236:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y2, Y2
 	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop280
+	JLT          loop236
 
-done281:
+done237:
 	SUBQ         BX, SI
-	JZ           done282
+	JZ           done238
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (CX)(BX*1), Y4, Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y0
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y0
 	VCVTPS2DQ    Y0, Y0
 	VCVTDQ2PS    Y0, Y1
 	VMOVAPS      Y5, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y1, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y1, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y1
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y1
+	VFNMADD231PS constantsAVX2<>+256(SB), Y1, Y6
+	VFNMADD231PS constantsAVX2<>+320(SB), Y1, Y6
+	VMOVUPS      constantsAVX2<>+384(SB), Y1
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y1
 	VPSLLD       $0x17, Y0, Y0
 	VPADDD       Y0, Y1, Y1
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y0
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 	VMASKMOVPS   Y0, Y4, (AX)(BX*1)
 
-done282:
+done238:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -6314,117 +5116,117 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-64, CX
 	CMPQ         DX, CX
-	JGE          done284
+	JGE          done240
 
-loop283:
+loop239:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y2, Y2
 	VMOVUPS      32(AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop283
+	JLT          loop239
 
-done284:
+done240:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done286
+	JGE  done242
 
-loop285:
+loop241:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VADDPS       Y4, Y2, Y2
 	ADDQ         $+32, DX
 	CMPQ         DX, CX
-	JLT          loop285
+	JLT          loop241
 
-done286:
+done242:
 	SUBQ         DX, BX
-	JZ           done287
+	JZ           done243
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
 	VMASKMOVPS   (AX)(DX*1), Y4, Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y0
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y0
 	VCVTPS2DQ    Y0, Y0
 	VCVTDQ2PS    Y0, Y1
 	VMOVAPS      Y5, Y6
-	VFNMADD231PS constantsAVX2<>+96(SB), Y1, Y6
-	VFNMADD231PS constantsAVX2<>+128(SB), Y1, Y6
-	VMOVUPS      constantsAVX2<>+160(SB), Y1
-	VFMADD213PS  constantsAVX2<>+192(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+224(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+256(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+288(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+320(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y1
-	VFMADD213PS  constantsAVX2<>+352(SB), Y6, Y1
+	VFNMADD231PS constantsAVX2<>+256(SB), Y1, Y6
+	VFNMADD231PS constantsAVX2<>+320(SB), Y1, Y6
+	VMOVUPS      constantsAVX2<>+384(SB), Y1
+	VFMADD213PS  constantsAVX2<>+448(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+512(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+576(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+640(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+672(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y1
+	VFMADD213PS  constantsAVX2<>+704(SB), Y6, Y1
 	VPSLLD       $0x17, Y0, Y0
 	VPADDD       Y0, Y1, Y1
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y0
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 
-done287:
+done243:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -6451,9 +5253,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done289
+	JGE          done245
 
-loop288:
+loop244:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -6468,15 +5270,15 @@ loop288:
 	VMOVUPS Y2, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop288
+	JLT     loop244
 
-done289:
+done245:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done291
+	JGE  done247
 
-loop290:
+loop246:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -6485,11 +5287,11 @@ loop290:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop290
+	JLT     loop246
 
-done291:
+done247:
 	SUBQ       SI, DI
-	JZ         done292
+	JZ         done248
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y2
@@ -6500,7 +5302,7 @@ done291:
 	VMULPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 
-done292:
+done248:
 	VZEROUPPER
 	RET
 
@@ -6522,9 +5324,9 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-128, SI
 	CMPQ       BX, SI
-	JGE        done294
+	JGE        done250
 
-loop293:
+loop249:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(CX)(BX*1), Y5
@@ -6535,31 +5337,31 @@ loop293:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $+128, BX
 	CMPQ    BX, SI
-	JLT     loop293
+	JLT     loop249
 
-done294:
+done250:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done296
+	JGE  done252
 
-loop295:
+loop251:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $+32, BX
 	CMPQ    BX, SI
-	JLT     loop295
+	JLT     loop251
 
-done296:
+done252:
 	SUBQ       BX, DI
-	JZ         done297
+	JZ         done253
 	LEAQ       masksAVX2<>+32(SB), SI
 	SUBQ       DI, SI
 	VMOVUPS    (SI), Y5
 	VMASKMOVPS (CX)(BX*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
 
-done297:
+done253:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -6581,9 +5383,9 @@ done297:
 	MOVQ         DI, SI
 	ANDQ         $-128, SI
 	CMPQ         BX, SI
-	JGE          done299
+	JGE          done255
 
-loop298:
+loop254:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
@@ -6598,25 +5400,25 @@ loop298:
 	VFMADD231PS Y7, Y7, Y6
 	ADDQ        $+128, BX
 	CMPQ        BX, SI
-	JLT         loop298
+	JLT         loop254
 
-done299:
+done255:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done301
+	JGE  done257
 
-loop300:
+loop256:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
 	ADDQ        $+32, BX
 	CMPQ        BX, SI
-	JLT         loop300
+	JLT         loop256
 
-done301:
+done257:
 	SUBQ        BX, DI
-	JZ          done302
+	JZ          done258
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        DI, SI
 	VMOVUPS     (SI), Y7
@@ -6625,7 +5427,7 @@ done301:
 	VANDPS      Y7, Y8, Y7
 	VFMADD231PS Y7, Y7, Y3
 
-done302:
+done258:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y5, Y3, Y3
@@ -6638,7 +5440,7 @@ done302:
 	VDIVSS       X0, X3, X0
 	VADDSS       eps+96(FP), X0, X0
 	VSQRTSS      X0, X0, X0
-	VMOVSS       constantsAVX2<>+352(SB), X3
+	VMOVSS       constantsAVX2<>+704(SB), X3
 	VDIVSS       X0, X3, X0
 	MOVSS        X1, mean+104(FP)
 	MOVSS        X0, rstd+108(FP)
@@ -6651,9 +5453,9 @@ done302:
 	MOVQ         R8, DX
 	ANDQ         $-128, DX
 	CMPQ         DI, DX
-	JGE          done304
+	JGE          done260
 
-loop303:
+loop259:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -6684,15 +5486,15 @@ loop303:
 	VMOVUPS     Y3, 96(AX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, DX
-	JLT         loop303
+	JLT         loop259
 
-done304:
+done260:
 	MOVQ R8, DX
 	ANDQ $-32, DX
 	CMPQ DI, DX
-	JGE  done306
+	JGE  done262
 
-loop305:
+loop261:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -6702,11 +5504,11 @@ loop305:
 	VMOVUPS     Y3, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, DX
-	JLT         loop305
+	JLT         loop261
 
-done306:
+done262:
 	SUBQ        DI, R8
-	JZ          done307
+	JZ          done263
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        R8, DX
 	VMOVUPS     (DX), Y1
@@ -6718,7 +5520,7 @@ done306:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
 
-done307:
+done263:
 	VZEROUPPER
 	RET
 
@@ -6742,9 +5544,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-64, R8
 	CMPQ         DI, R8
-	JGE          done309
+	JGE          done265
 
-loop308:
+loop264:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6763,15 +5565,15 @@ loop308:
 	VFMADD231PS Y7, Y6, Y5
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop308
+	JLT         loop264
 
-done309:
+done265:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done311
+	JGE  done267
 
-loop310:
+loop266:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -6782,11 +5584,11 @@ loop310:
 	VFMADD231PS Y7, Y6, Y4
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop310
+	JLT         loop266
 
-done311:
+done267:
 	SUBQ        DI, R9
-	JZ          done312
+	JZ          done268
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y6
@@ -6799,7 +5601,7 @@ done311:
 	VADDPS      Y7, Y2, Y2
 	VFMADD231PS Y6, Y7, Y4
 
-done312:
+done268:
 	VXORPS       X6, X6, X6
 	VCVTSI2SSQ   SI, X6, X6
 	VADDPS       Y3, Y2, Y2
@@ -6822,16 +5624,16 @@ done312:
 	VBROADCASTSS X3, Y3
 	MOVB         add+104(FP), DI
 	TESTB        DI, DI
-	JZ           fresh313
+	JZ           fresh269
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SHLQ         $0x02, R8
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done315
+	JGE          done271
 
-loop314:
+loop270:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6858,15 +5660,15 @@ loop314:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop314
+	JLT          loop270
 
-done315:
+done271:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done317
+	JGE  done273
 
-loop316:
+loop272:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6881,11 +5683,11 @@ loop316:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop316
+	JLT          loop272
 
-done317:
+done273:
 	SUBQ         DI, R8
-	JZ           done318
+	JZ           done274
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6902,20 +5704,20 @@ done317:
 	VADDPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done318:
+done274:
 	VZEROUPPER
 	RET
 
-fresh313:
+fresh269:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done320
+	JGE  done276
 
-loop319:
+loop275:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6938,15 +5740,15 @@ loop319:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop319
+	JLT          loop275
 
-done320:
+done276:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done322
+	JGE  done278
 
-loop321:
+loop277:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -6959,11 +5761,11 @@ loop321:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop321
+	JLT          loop277
 
-done322:
+done278:
 	SUBQ         DI, R8
-	JZ           done323
+	JZ           done279
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -6978,7 +5780,7 @@ done322:
 	VMULPS       Y1, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done323:
+done279:
 	VZEROUPPER
 	RET
 
@@ -6998,9 +5800,9 @@ TEXT ·normGradGainAVX2(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done325
+	JGE          done281
 
-loop324:
+loop280:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -7023,15 +5825,15 @@ loop324:
 	VMOVUPS     Y2, 32(CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop324
+	JLT         loop280
 
-done325:
+done281:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done327
+	JGE  done283
 
-loop326:
+loop282:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -7044,11 +5846,11 @@ loop326:
 	VMOVUPS     Y2, (CX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop326
+	JLT         loop282
 
-done327:
+done283:
 	SUBQ        DI, R8
-	JZ          done328
+	JZ          done284
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y2
@@ -7063,7 +5865,7 @@ done327:
 	VADDPS      Y3, Y0, Y0
 	VMASKMOVPS  Y0, Y2, (CX)(DI*1)
 
-done328:
+done284:
 	VZEROUPPER
 	RET
 
@@ -7081,16 +5883,16 @@ TEXT ·stridedAVX2(SB), NOSPLIT, $32-96
 	MOVQ colA+40(FP), CX
 	SHLQ $0x02, CX
 
-panel329:
+panel285:
 	MOVQ (SP), DX
 	CMPQ DX, $0x10
-	JLT  narrow330
+	JLT  narrow286
 	MOVQ a+24(FP), DX
 	MOVQ 16(SP), BX
 	MOVQ m+0(FP), SI
 	MOVQ SI, 24(SP)
 
-strip332:
+strip288:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -7102,15 +5904,15 @@ strip332:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by2334
+	JEQ     rows6by2290
 	CMPQ    DI, $0x05
-	JEQ     rows5by2335
+	JEQ     rows5by2291
 	CMPQ    DI, $0x04
-	JEQ     rows4by2336
+	JEQ     rows4by2292
 	CMPQ    DI, $0x03
-	JEQ     rows3by2337
+	JEQ     rows3by2293
 	CMPQ    DI, $0x02
-	JEQ     rows2by2338
+	JEQ     rows2by2294
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -7120,9 +5922,9 @@ strip332:
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	SHRQ    $0x02, R9
-	JZ      odd341
+	JZ      odd297
 
-loop340:
+loop296:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -7152,14 +5954,14 @@ loop340:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop340
+	JNZ          loop296
 
-odd341:
+odd297:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store342
+	JZ   store298
 
-single343:
+single299:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -7168,31 +5970,31 @@ single343:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single343
+	JNZ          single299
 
-store342:
+store298:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh344
+	JZ      fresh300
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(DI), Y2
 	VADDPS  Y2, Y1, Y1
 
-fresh344:
+fresh300:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
 	IMUL3Q  $0x01, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
-	JMP     finished333
+	JNE     strip288
+	JMP     finished289
 
-rows2by2338:
+rows2by2294:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7204,9 +6006,9 @@ rows2by2338:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SHRQ   $0x02, R9
-	JZ     odd347
+	JZ     odd303
 
-loop346:
+loop302:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -7248,14 +6050,14 @@ loop346:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop346
+	JNZ          loop302
 
-odd347:
+odd303:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store348
+	JZ   store304
 
-single349:
+single305:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -7267,14 +6069,14 @@ single349:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single349
+	JNZ          single305
 
-store348:
+store304:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh350
+	JZ      fresh306
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y4
 	VADDPS  Y4, Y0, Y0
@@ -7286,7 +6088,7 @@ store348:
 	VMOVUPS 32(DI), Y4
 	VADDPS  Y4, Y3, Y3
 
-fresh350:
+fresh306:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7296,10 +6098,10 @@ fresh350:
 	IMUL3Q  $0x02, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
-	JMP     finished333
+	JNE     strip288
+	JMP     finished289
 
-rows3by2337:
+rows3by2293:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7313,9 +6115,9 @@ rows3by2337:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SHRQ   $0x02, R9
-	JZ     odd353
+	JZ     odd309
 
-loop352:
+loop308:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -7369,14 +6171,14 @@ loop352:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop352
+	JNZ          loop308
 
-odd353:
+odd309:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store354
+	JZ   store310
 
-single355:
+single311:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -7391,14 +6193,14 @@ single355:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single355
+	JNZ          single311
 
-store354:
+store310:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh356
+	JZ      fresh312
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y6
 	VADDPS  Y6, Y0, Y0
@@ -7415,7 +6217,7 @@ store354:
 	VMOVUPS 32(DI), Y6
 	VADDPS  Y6, Y5, Y5
 
-fresh356:
+fresh312:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7428,10 +6230,10 @@ fresh356:
 	IMUL3Q  $0x03, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
-	JMP     finished333
+	JNE     strip288
+	JMP     finished289
 
-rows4by2336:
+rows4by2292:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7448,9 +6250,9 @@ rows4by2336:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SHRQ   $0x02, R10
-	JZ     odd359
+	JZ     odd315
 
-loop358:
+loop314:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -7520,14 +6322,14 @@ loop358:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop358
+	JNZ          loop314
 
-odd359:
+odd315:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store360
+	JZ   store316
 
-single361:
+single317:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -7546,14 +6348,14 @@ single361:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single361
+	JNZ          single317
 
-store360:
+store316:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh362
+	JZ      fresh318
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y8
 	VADDPS  Y8, Y0, Y0
@@ -7575,7 +6377,7 @@ store360:
 	VMOVUPS 32(DI), Y8
 	VADDPS  Y8, Y7, Y7
 
-fresh362:
+fresh318:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7591,10 +6393,10 @@ fresh362:
 	IMUL3Q  $0x04, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
-	JMP     finished333
+	JNE     strip288
+	JMP     finished289
 
-rows5by2335:
+rows5by2291:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7613,9 +6415,9 @@ rows5by2335:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	SHRQ   $0x02, R10
-	JZ     odd365
+	JZ     odd321
 
-loop364:
+loop320:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -7697,14 +6499,14 @@ loop364:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop364
+	JNZ          loop320
 
-odd365:
+odd321:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store366
+	JZ   store322
 
-single367:
+single323:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -7726,14 +6528,14 @@ single367:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single367
+	JNZ          single323
 
-store366:
+store322:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh368
+	JZ      fresh324
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y10
 	VADDPS  Y10, Y0, Y0
@@ -7760,7 +6562,7 @@ store366:
 	VMOVUPS 32(DI), Y10
 	VADDPS  Y10, Y9, Y9
 
-fresh368:
+fresh324:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7779,10 +6581,10 @@ fresh368:
 	IMUL3Q  $0x05, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
-	JMP     finished333
+	JNE     strip288
+	JMP     finished289
 
-rows6by2334:
+rows6by2290:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7803,9 +6605,9 @@ rows6by2334:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	SHRQ   $0x02, R10
-	JZ     odd371
+	JZ     odd327
 
-loop370:
+loop326:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -7899,14 +6701,14 @@ loop370:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop370
+	JNZ          loop326
 
-odd371:
+odd327:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store372
+	JZ   store328
 
-single373:
+single329:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -7931,14 +6733,14 @@ single373:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single373
+	JNZ          single329
 
-store372:
+store328:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh374
+	JZ      fresh330
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y12
 	VADDPS  Y12, Y0, Y0
@@ -7970,7 +6772,7 @@ store372:
 	VMOVUPS 32(DI), Y12
 	VADDPS  Y12, Y11, Y11
 
-fresh374:
+fresh330:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -7992,9 +6794,9 @@ fresh374:
 	IMUL3Q  $0x06, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip332
+	JNE     strip288
 
-finished333:
+finished289:
 	MOVQ panelB+64(FP), DX
 	SHLQ $0x02, DX
 	MOVQ 8(SP), BX
@@ -8002,17 +6804,17 @@ finished333:
 	MOVQ BX, 8(SP)
 	ADDQ $0x40, 16(SP)
 	SUBQ $0x10, (SP)
-	JMP  panel329
+	JMP  panel285
 
-narrow330:
+narrow286:
 	TESTQ DX, DX
-	JLE   done331
+	JLE   done287
 	MOVQ  a+24(FP), DX
 	MOVQ  16(SP), BX
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip376:
+strip332:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -8024,15 +6826,15 @@ strip376:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by1378
+	JEQ     rows6by1334
 	CMPQ    DI, $0x05
-	JEQ     rows5by1379
+	JEQ     rows5by1335
 	CMPQ    DI, $0x04
-	JEQ     rows4by1380
+	JEQ     rows4by1336
 	CMPQ    DI, $0x03
-	JEQ     rows3by1381
+	JEQ     rows3by1337
 	CMPQ    DI, $0x02
-	JEQ     rows2by1382
+	JEQ     rows2by1338
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -8042,9 +6844,9 @@ strip376:
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	SHRQ    $0x02, R9
-	JZ      odd385
+	JZ      odd341
 
-loop384:
+loop340:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
@@ -8066,64 +6868,64 @@ loop384:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop384
+	JNZ          loop340
 
-odd385:
+odd341:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store386
+	JZ   store342
 
-single387:
+single343:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single387
+	JNZ          single343
 
-store386:
+store342:
 	VADDPS     Y1, Y0, Y0
 	MOVQ       ldc+80(FP), SI
 	SHLQ       $0x02, SI
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole388
+	JGE        whole344
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh390
+	JZ         fresh346
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y2
 	VADDPS     Y2, Y0, Y0
 
-fresh390:
+fresh346:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written389
+	JMP        written345
 
-whole388:
+whole344:
 	TESTQ   DI, DI
-	JZ      fresh392
+	JZ      fresh348
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
 
-fresh392:
+fresh348:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 
-written389:
+written345:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
-	JMP    finished377
+	JNE    strip332
+	JMP    finished333
 
-rows2by1382:
+rows2by1338:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -8135,9 +6937,9 @@ rows2by1382:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SHRQ   $0x02, R9
-	JZ     odd395
+	JZ     odd351
 
-loop394:
+loop350:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -8167,14 +6969,14 @@ loop394:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop394
+	JNZ          loop350
 
-odd395:
+odd351:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store396
+	JZ   store352
 
-single397:
+single353:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -8183,9 +6985,9 @@ single397:
 	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single397
+	JNZ          single353
 
-store396:
+store352:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	MOVQ       ldc+80(FP), SI
@@ -8193,13 +6995,13 @@ store396:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole398
+	JGE        whole354
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh400
+	JZ         fresh356
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8207,16 +7009,16 @@ store396:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-fresh400:
+fresh356:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written399
+	JMP        written355
 
-whole398:
+whole354:
 	TESTQ   DI, DI
-	JZ      fresh402
+	JZ      fresh358
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8224,20 +7026,20 @@ whole398:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y2, Y2
 
-fresh402:
+fresh358:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	ADDQ    SI, BX
 
-written399:
+written355:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
-	JMP    finished377
+	JNE    strip332
+	JMP    finished333
 
-rows3by1381:
+rows3by1337:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -8251,9 +7053,9 @@ rows3by1381:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SHRQ   $0x02, R9
-	JZ     odd405
+	JZ     odd361
 
-loop404:
+loop360:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -8291,14 +7093,14 @@ loop404:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop404
+	JNZ          loop360
 
-odd405:
+odd361:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store406
+	JZ   store362
 
-single407:
+single363:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -8309,9 +7111,9 @@ single407:
 	VFMADD231PS  Y6, Y7, Y4
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single407
+	JNZ          single363
 
-store406:
+store362:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8320,13 +7122,13 @@ store406:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole408
+	JGE        whole364
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh410
+	JZ         fresh366
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8337,18 +7139,18 @@ store406:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y4, Y4
 
-fresh410:
+fresh366:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y4, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written409
+	JMP        written365
 
-whole408:
+whole364:
 	TESTQ   DI, DI
-	JZ      fresh412
+	JZ      fresh368
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8359,7 +7161,7 @@ whole408:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y4, Y4
 
-fresh412:
+fresh368:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8367,14 +7169,14 @@ fresh412:
 	VMOVUPS Y4, (BX)
 	ADDQ    SI, BX
 
-written409:
+written365:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
-	JMP    finished377
+	JNE    strip332
+	JMP    finished333
 
-rows4by1380:
+rows4by1336:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8391,9 +7193,9 @@ rows4by1380:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SHRQ   $0x02, R10
-	JZ     odd415
+	JZ     odd371
 
-loop414:
+loop370:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -8443,14 +7245,14 @@ loop414:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop414
+	JNZ          loop370
 
-odd415:
+odd371:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store416
+	JZ   store372
 
-single417:
+single373:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -8464,9 +7266,9 @@ single417:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single417
+	JNZ          single373
 
-store416:
+store372:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8476,13 +7278,13 @@ store416:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole418
+	JGE        whole374
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh420
+	JZ         fresh376
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8496,7 +7298,7 @@ store416:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y6, Y6
 
-fresh420:
+fresh376:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8505,11 +7307,11 @@ fresh420:
 	ADDQ       SI, BX
 	VMASKMOVPS Y6, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written419
+	JMP        written375
 
-whole418:
+whole374:
 	TESTQ   DI, DI
-	JZ      fresh422
+	JZ      fresh378
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8523,7 +7325,7 @@ whole418:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y6, Y6
 
-fresh422:
+fresh378:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8533,14 +7335,14 @@ fresh422:
 	VMOVUPS Y6, (BX)
 	ADDQ    SI, BX
 
-written419:
+written375:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
-	JMP    finished377
+	JNE    strip332
+	JMP    finished333
 
-rows5by1379:
+rows5by1335:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8559,9 +7361,9 @@ rows5by1379:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	SHRQ   $0x02, R10
-	JZ     odd425
+	JZ     odd381
 
-loop424:
+loop380:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -8619,14 +7421,14 @@ loop424:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop424
+	JNZ          loop380
 
-odd425:
+odd381:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store426
+	JZ   store382
 
-single427:
+single383:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -8642,9 +7444,9 @@ single427:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single427
+	JNZ          single383
 
-store426:
+store382:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8655,13 +7457,13 @@ store426:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole428
+	JGE        whole384
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh430
+	JZ         fresh386
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8678,7 +7480,7 @@ store426:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y8, Y8
 
-fresh430:
+fresh386:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8689,11 +7491,11 @@ fresh430:
 	ADDQ       SI, BX
 	VMASKMOVPS Y8, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written429
+	JMP        written385
 
-whole428:
+whole384:
 	TESTQ   DI, DI
-	JZ      fresh432
+	JZ      fresh388
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8710,7 +7512,7 @@ whole428:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y8, Y8
 
-fresh432:
+fresh388:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8722,14 +7524,14 @@ fresh432:
 	VMOVUPS Y8, (BX)
 	ADDQ    SI, BX
 
-written429:
+written385:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
-	JMP    finished377
+	JNE    strip332
+	JMP    finished333
 
-rows6by1378:
+rows6by1334:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -8750,9 +7552,9 @@ rows6by1378:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	SHRQ   $0x02, R10
-	JZ     odd435
+	JZ     odd391
 
-loop434:
+loop390:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -8818,14 +7620,14 @@ loop434:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop434
+	JNZ          loop390
 
-odd435:
+odd391:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store436
+	JZ   store392
 
-single437:
+single393:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -8843,9 +7645,9 @@ single437:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single437
+	JNZ          single393
 
-store436:
+store392:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -8857,13 +7659,13 @@ store436:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole438
+	JGE        whole394
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh440
+	JZ         fresh396
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -8883,7 +7685,7 @@ store436:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y10, Y10
 
-fresh440:
+fresh396:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -8896,11 +7698,11 @@ fresh440:
 	ADDQ       SI, BX
 	VMASKMOVPS Y10, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written439
+	JMP        written395
 
-whole438:
+whole394:
 	TESTQ   DI, DI
-	JZ      fresh442
+	JZ      fresh398
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -8920,7 +7722,7 @@ whole438:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y10, Y10
 
-fresh442:
+fresh398:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -8934,22 +7736,22 @@ fresh442:
 	VMOVUPS Y10, (BX)
 	ADDQ    SI, BX
 
-written439:
+written395:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip376
+	JNE    strip332
 
-finished377:
+finished333:
 	MOVQ 8(SP), DX
 	ADDQ $0x20, DX
 	MOVQ DX, 8(SP)
 	ADDQ $0x20, 16(SP)
 	SUBQ $0x08, (SP)
 	MOVQ (SP), DX
-	JMP  narrow330
+	JMP  narrow286
 
-done331:
+done287:
 	VZEROUPPER
 	RET
 
@@ -8961,7 +7763,7 @@ TEXT ·transposeRowsAVX2(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows444:
+rows400:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -9005,7 +7807,7 @@ rows444:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks445:
+blocks401:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -9050,22 +7852,22 @@ blocks445:
 	ADDQ        $+512, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last446
+	JLE         last402
 	CMPQ        R15, $0x08
-	JGE         blocks445
+	JGE         blocks401
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x40, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks445
+	JMP         blocks401
 
-last446:
+last402:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows444
+	JG   rows400
 	VZEROUPPER
 	RET
 
@@ -9081,10 +7883,10 @@ TEXT ·attentionSoftmaxAVX2(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        CX, CX
-	JNZ          biased448
+	JNZ          biased404
 	MOVQ         rows+0(FP), CX
 
-row449:
+row405:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -9092,13 +7894,13 @@ row449:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some450
+	JGT     some406
 	XORQ    DI, DI
-	VMOVUPS constantsAVX2<>+352(SB), Y1
+	VMOVUPS constantsAVX2<>+704(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next452
+	JMP     next408
 
-some450:
+some406:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R8, R8
@@ -9107,9 +7909,9 @@ some450:
 	MOVQ    R10, R9
 	ANDQ    $-64, R9
 	CMPQ    R8, R9
-	JGE     done454
+	JGE     done410
 
-loop453:
+loop409:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
@@ -9118,25 +7920,25 @@ loop453:
 	VMAXPS  Y3, Y2, Y2
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop453
+	JLT     loop409
 
-done454:
+done410:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done456
+	JGE  done412
 
-loop455:
+loop411:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop455
+	JLT     loop411
 
-done456:
+done412:
 	SUBQ       R8, R10
-	JZ         done457
+	JZ         done413
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y3
@@ -9145,7 +7947,7 @@ done456:
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y4, Y1, Y1
 
-done457:
+done413:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -9158,36 +7960,36 @@ done457:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R8
 	TESTQ        R8, R8
-	JZ           again458
+	JZ           again414
 	VXORPS       Y4, Y4, Y4
-	JMP          have459
+	JMP          have415
 
-again458:
+again414:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have459:
+have415:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -9195,121 +7997,121 @@ have459:
 	MOVQ   R10, R9
 	ANDQ   $-64, R9
 	CMPQ   R8, R9
-	JGE    done461
+	JGE    done417
 
-loop460:
+loop416:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R8*1)
 	VMOVUPS      32(AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y3, Y3
 	VMOVUPS      Y5, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop460
+	JLT          loop416
 
-done461:
+done417:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done463
+	JGE  done419
 
-loop462:
+loop418:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, R9
-	JLT          loop462
+	JLT          loop418
 
-done463:
+done419:
 	SUBQ         R8, R10
-	JZ           done464
+	JZ           done420
 	LEAQ         masksAVX2<>+32(SB), R9
 	SUBQ         R10, R9
 	VMOVUPS      (R9), Y5
 	VMASKMOVPS   (AX)(R8*1), Y5, Y6
 	VFMSUB213PS  Y1, Y0, Y6
-	VMULPS       constantsAVX2<>+64(SB), Y6, Y1
+	VMULPS       constantsAVX2<>+96(SB), Y6, Y1
 	VCVTPS2DQ    Y1, Y1
 	VCVTDQ2PS    Y1, Y7
 	VMOVAPS      Y6, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y6, Y1
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y6, Y1
 	VANDPS       Y1, Y7, Y1
 	VANDPS       Y5, Y1, Y1
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R8*1)
 
-done464:
+done420:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -9320,20 +8122,20 @@ done464:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next452:
+next408:
 	MOVQ   n+8(FP), R8
 	LEAQ   7(DI), DI
 	ANDQ   $-8, DI
 	VXORPS Y1, Y1, Y1
 
-clear465:
+clear421:
 	CMPQ    DI, R8
-	JGE     cleared466
+	JGE     cleared422
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     clear465
+	JMP     clear421
 
-cleared466:
+cleared422:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -9341,14 +8143,14 @@ cleared466:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row449
+	JNZ  row405
 	VZEROUPPER
 	RET
 
-biased448:
+biased404:
 	MOVQ rows+0(FP), DI
 
-row467:
+row423:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -9356,13 +8158,13 @@ row467:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some468
+	JGT     some424
 	XORQ    R8, R8
-	VMOVUPS constantsAVX2<>+352(SB), Y1
+	VMOVUPS constantsAVX2<>+704(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next470
+	JMP     next426
 
-some468:
+some424:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R9, R9
@@ -9371,9 +8173,9 @@ some468:
 	MOVQ    R11, R10
 	ANDQ    $-64, R10
 	CMPQ    R9, R10
-	JGE     done472
+	JGE     done428
 
-loop471:
+loop427:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
@@ -9384,26 +8186,26 @@ loop471:
 	VMAXPS      Y3, Y2, Y2
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop471
+	JLT         loop427
 
-done472:
+done428:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done474
+	JGE  done430
 
-loop473:
+loop429:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMAXPS      Y3, Y1, Y1
 	ADDQ        $+32, R9
 	CMPQ        R9, R10
-	JLT         loop473
+	JLT         loop429
 
-done474:
+done430:
 	SUBQ        R9, R11
-	JZ          done475
+	JZ          done431
 	LEAQ        masksAVX2<>+32(SB), R10
 	SUBQ        R11, R10
 	VMOVUPS     (R10), Y3
@@ -9413,7 +8215,7 @@ done474:
 	VBLENDVPS   Y3, Y4, Y1, Y4
 	VMAXPS      Y4, Y1, Y1
 
-done475:
+done431:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -9426,36 +8228,36 @@ done475:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R9
 	TESTQ        R9, R9
-	JZ           again476
+	JZ           again432
 	VXORPS       Y4, Y4, Y4
-	JMP          have477
+	JMP          have433
 
-again476:
+again432:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have477:
+have433:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -9463,30 +8265,30 @@ have477:
 	MOVQ   R11, R10
 	ANDQ   $-64, R10
 	CMPQ   R9, R10
-	JGE    done479
+	JGE    done435
 
-loop478:
+loop434:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R9*1)
@@ -9494,68 +8296,68 @@ loop478:
 	VMOVUPS      32(CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y3, Y3
 	VMOVUPS      Y5, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop478
+	JLT          loop434
 
-done479:
+done435:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done481
+	JGE  done437
 
-loop480:
+loop436:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop480
+	JLT          loop436
 
-done481:
+done437:
 	SUBQ         R9, R11
-	JZ           done482
+	JZ           done438
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y5
@@ -9563,29 +8365,29 @@ done481:
 	VMASKMOVPS   (CX)(R9*1), Y5, Y7
 	VFMADD213PS  Y7, Y0, Y6
 	VSUBPS       Y1, Y6, Y1
-	VMULPS       constantsAVX2<>+64(SB), Y1, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y1, Y6
 	VCVTPS2DQ    Y6, Y6
 	VCVTDQ2PS    Y6, Y7
 	VMOVAPS      Y1, Y8
-	VFNMADD231PS constantsAVX2<>+96(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+128(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+160(SB), Y7
-	VFMADD213PS  constantsAVX2<>+192(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+224(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+256(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+288(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+320(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+352(SB), Y8, Y7
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y1, Y1
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y1, Y1
 	VANDPS       Y1, Y7, Y1
 	VANDPS       Y5, Y1, Y1
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R9*1)
 
-done482:
+done438:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -9596,20 +8398,20 @@ done482:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next470:
+next426:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(R8), R8
 	ANDQ   $-8, R8
 	VXORPS Y1, Y1, Y1
 
-clear483:
+clear439:
 	CMPQ    R8, R9
-	JGE     cleared484
+	JGE     cleared440
 	VMOVUPS Y1, (AX)(R8*4)
 	ADDQ    $0x08, R8
-	JMP     clear483
+	JMP     clear439
 
-cleared484:
+cleared440:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -9620,7 +8422,7 @@ cleared484:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row467
+	JNZ  row423
 	VZEROUPPER
 	RET
 
@@ -9638,12 +8440,12 @@ TEXT ·attentionGradAVX2(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Y0
 	TESTQ        BX, BX
-	JNZ          learned486
+	JNZ          learned442
 	TESTQ        DX, DX
-	JNZ          biased485
+	JNZ          biased441
 	MOVQ         rows+0(FP), DX
 
-row487:
+row443:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -9651,11 +8453,11 @@ row487:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some488
+	JGT     some444
 	XORQ    BX, BX
-	JMP     none489
+	JMP     none445
 
-some488:
+some444:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9665,28 +8467,28 @@ some488:
 	MOVQ         R11, R10
 	ANDQ         $-32, R10
 	CMPQ         R9, R10
-	JGE          done491
+	JGE          done447
 
-loop490:
+loop446:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VMULPS       Y4, Y2, Y4
 	VMOVUPS      Y4, (AX)(R9*1)
@@ -9697,33 +8499,33 @@ loop490:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop490
+	JLT          loop446
 
-done491:
+done447:
 	SUBQ         R9, R11
-	JZ           done492
+	JZ           done448
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
 	VMASKMOVPS   (AX)(R9*1), Y4, Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y1
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y1
 	VCVTPS2DQ    Y1, Y1
 	VCVTDQ2PS    Y1, Y6
 	VMOVAPS      Y5, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y1
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y1
 	VANDPS       Y1, Y6, Y1
 	VMULPS       Y1, Y2, Y1
 	VANDPS       Y4, Y1, Y1
@@ -9734,22 +8536,22 @@ done491:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done492:
-none489:
+done448:
+none445:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear493:
+clear449:
 	CMPQ    BX, R9
-	JGE     cleared494
+	JGE     cleared450
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear493
+	JMP     clear449
 
-cleared494:
+cleared450:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -9760,14 +8562,14 @@ cleared494:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row487
+	JNZ  row443
 	VZEROUPPER
 	RET
 
-biased485:
+biased441:
 	MOVQ rows+0(FP), BX
 
-row495:
+row451:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -9775,11 +8577,11 @@ row495:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some496
+	JGT     some452
 	XORQ    R9, R9
-	JMP     none497
+	JMP     none453
 
-some496:
+some452:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9789,30 +8591,30 @@ some496:
 	MOVQ         R12, R11
 	ANDQ         $-32, R11
 	CMPQ         R10, R11
-	JGE          done499
+	JGE          done455
 
-loop498:
+loop454:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
 	VSUBPS       Y1, Y4, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VMULPS       Y4, Y2, Y4
 	VMOVUPS      Y4, (AX)(R10*1)
@@ -9823,11 +8625,11 @@ loop498:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop498
+	JLT          loop454
 
-done499:
+done455:
 	SUBQ         R10, R12
-	JZ           done500
+	JZ           done456
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -9835,23 +8637,23 @@ done499:
 	VMASKMOVPS   (DX)(R10*1), Y4, Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y1
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y1
 	VCVTPS2DQ    Y1, Y1
 	VCVTDQ2PS    Y1, Y6
 	VMOVAPS      Y5, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y1
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y1
 	VANDPS       Y1, Y6, Y1
 	VMULPS       Y1, Y2, Y1
 	VANDPS       Y4, Y1, Y1
@@ -9862,22 +8664,22 @@ done499:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done500:
-none497:
+done456:
+none453:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear501:
+clear457:
 	CMPQ    R9, R10
-	JGE     cleared502
+	JGE     cleared458
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear501
+	JMP     clear457
 
-cleared502:
+cleared458:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -9891,14 +8693,14 @@ cleared502:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row495
+	JNZ  row451
 	VZEROUPPER
 	RET
 
-learned486:
+learned442:
 	MOVQ rows+0(FP), R9
 
-row503:
+row459:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -9906,11 +8708,11 @@ row503:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some504
+	JGT     some460
 	XORQ    R10, R10
-	JMP     none505
+	JMP     none461
 
-some504:
+some460:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -9920,30 +8722,30 @@ some504:
 	MOVQ         R13, R12
 	ANDQ         $-32, R12
 	CMPQ         R11, R12
-	JGE          done507
+	JGE          done463
 
-loop506:
+loop462:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
 	VSUBPS       Y1, Y4, Y4
-	VMULPS       constantsAVX2<>+64(SB), Y4, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
 	VCVTPS2DQ    Y5, Y5
 	VCVTDQ2PS    Y5, Y6
 	VMOVAPS      Y4, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
 	VANDPS       Y4, Y6, Y4
 	VMULPS       Y4, Y2, Y4
 	VMOVUPS      Y4, (AX)(R11*1)
@@ -9957,11 +8759,11 @@ loop506:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop506
+	JLT          loop462
 
-done507:
+done463:
 	SUBQ         R11, R13
-	JZ           done508
+	JZ           done464
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -9969,23 +8771,23 @@ done507:
 	VMASKMOVPS   (DX)(R11*1), Y4, Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+64(SB), Y5, Y1
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y1
 	VCVTPS2DQ    Y1, Y1
 	VCVTDQ2PS    Y1, Y6
 	VMOVAPS      Y5, Y7
-	VFNMADD231PS constantsAVX2<>+96(SB), Y6, Y7
-	VFNMADD231PS constantsAVX2<>+128(SB), Y6, Y7
-	VMOVUPS      constantsAVX2<>+160(SB), Y6
-	VFMADD213PS  constantsAVX2<>+192(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+224(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+256(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+288(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+320(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
-	VFMADD213PS  constantsAVX2<>+352(SB), Y7, Y6
+	VFNMADD231PS constantsAVX2<>+256(SB), Y6, Y7
+	VFNMADD231PS constantsAVX2<>+320(SB), Y6, Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+448(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+512(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+576(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+640(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+672(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
+	VFMADD213PS  constantsAVX2<>+704(SB), Y7, Y6
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y6, Y6
-	VCMPPS       $0x05, constantsAVX2<>+384(SB), Y5, Y1
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y1
 	VANDPS       Y1, Y6, Y1
 	VMULPS       Y1, Y2, Y1
 	VANDPS       Y4, Y1, Y1
@@ -9999,22 +8801,22 @@ done507:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done508:
-none505:
+done464:
+none461:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear509:
+clear465:
 	CMPQ    R10, R11
-	JGE     cleared510
+	JGE     cleared466
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear509
+	JMP     clear465
 
-cleared510:
+cleared466:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -10031,7 +8833,7 @@ cleared510:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row503
+	JNZ  row459
 	VZEROUPPER
 	RET
 
@@ -10044,7 +8846,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row511:
+row467:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -10053,9 +8855,9 @@ row511:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done513
+	JGE    done469
 
-loop512:
+loop468:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -10064,25 +8866,25 @@ loop512:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop512
+	JLT         loop468
 
-done513:
+done469:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done515
+	JGE  done471
 
-loop514:
+loop470:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop514
+	JLT         loop470
 
-done515:
+done471:
 	SUBQ        DI, R9
-	JZ          done516
+	JZ          done472
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -10090,7 +8892,7 @@ done515:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done516:
+done472:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -10107,7 +8909,7 @@ done516:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row511
+	JNZ          row467
 	VZEROUPPER
 	RET
 
@@ -10119,7 +8921,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row517:
+row473:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -10127,9 +8929,9 @@ row517:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done519
+	JGE          done475
 
-loop518:
+loop474:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -10138,25 +8940,25 @@ loop518:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop518
+	JLT     loop474
 
-done519:
+done475:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done521
+	JGE  done477
 
-loop520:
+loop476:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop520
+	JLT     loop476
 
-done521:
+done477:
 	SUBQ       SI, R8
-	JZ         done522
+	JZ         done478
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -10164,13 +8966,13 @@ done521:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done522:
+done478:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row517
+	JNZ  row473
 	VZEROUPPER
 	RET
 
@@ -10193,7 +8995,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop523:
+loop479:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -10219,7 +9021,7 @@ loop523:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop523
+	JNZ         loop479
 	VZEROUPPER
 	RET
 

@@ -12,11 +12,6 @@ func tileRows1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns1xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -26,11 +21,6 @@ func tileRows2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -42,11 +32,6 @@ func tileRows3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -56,11 +41,6 @@ func tileRows4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -72,11 +52,6 @@ func tileRows5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -86,11 +61,6 @@ func tileRows6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -102,11 +72,6 @@ func tileRows7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -116,11 +81,6 @@ func tileRows8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //
 //go:noescape
 func tilePacked8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -132,11 +92,6 @@ func tileRows9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc in
 //go:noescape
 func tilePacked9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -146,11 +101,6 @@ func tileRows10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -162,11 +112,6 @@ func tileRows11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //go:noescape
 func tilePacked11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -176,11 +121,6 @@ func tileRows12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // tileRows13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -192,11 +132,6 @@ func tileRows13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //go:noescape
 func tilePacked13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileColumns13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // tileRows14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
 //go:noescape
@@ -206,11 +141,6 @@ func tileRows14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc i
 //
 //go:noescape
 func tilePacked14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
-// tileColumns14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func tileColumns14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // runRowsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
 //
@@ -222,11 +152,6 @@ func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float3
 //go:noescape
 func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runColumnsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is columns of a matrix with leading dimension lda, b a panel [k][32].
-//
-//go:noescape
-func runColumnsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-
 // packCopy14xAVX512 copies k rows of n ≤ 14 floats with leading dimension ld to dst [k][14], padding with zeros.
 //
 //go:noescape
@@ -236,6 +161,16 @@ func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 //
 //go:noescape
 func packCopy32xAVX512(k int, n int, src *float32, ld int, dst *float32)
+
+// packRows14xAVX512 copies rows of panels·14 floats with leading dimension ld to panels [rows][14] that lie apart floats behind each other.
+//
+//go:noescape
+func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+
+// packRows32xAVX512 copies rows of panels·32 floats with leading dimension ld to panels [rows][32] that lie apart floats behind each other.
+//
+//go:noescape
+func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
 
 // tilePrefetchAVX512 reads ahead rows of 32 floats with leading dimension ld.
 //

@@ -6,12 +6,12 @@ func serialProduct(w *worker, t *table, panels []float32, transA, transB bool, m
 	g := product{t: t, m: m, n: n, k: k, a: a, lda: lda, c: c, ldc: ldc, accumulate: accumulate}
 	stripsN := ceilDiv(n, t.nr)
 	pb := packJob{t: t, transposed: transB, width: t.nr, n: n, k: k, src: b, ld: ldb, dst: &panels[0]}
-	pb.strips(stripsN)
+	pb.pack(0, stripsN)
 	g.b = &panels[0]
 	strips := ceilDiv(m, t.mr)
 	if transA {
 		pa := packJob{t: t, width: t.mr, n: m, k: k, src: a, ld: lda, dst: &panels[stripsN*t.nr*k]}
-		pa.strips(strips)
+		pa.pack(0, strips)
 		g.a, g.layout = pa.dst, inPanels
 	}
 	g.compute(w, 0, strips, 0, stripsN)

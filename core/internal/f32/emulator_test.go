@@ -401,7 +401,9 @@ func (e *emulator) vector(in *instruction) {
 		return
 	}
 	for i := range n {
-		if mask>>i&1 != 0 {
+		if op == "VBLENDMPS" {
+			result[i] = e.lane(o[1-mask>>i&1], i)
+		} else if mask>>i&1 != 0 {
 			result[i] = e.laneResult(op, in, o, last, i)
 		} else if last.kind != 'm' && !zeroing {
 			result[i] = e.vectors[last.n][i]
@@ -433,6 +435,8 @@ func (e *emulator) laneResult(op string, in *instruction, o []emulatedOperand, l
 		return e.lane(o[0], i)
 	case "VBROADCASTSS":
 		return e.lane(o[0], 0)
+	case "VPMOVD2M":
+		return e.lane(o[0], i) >> 31
 	case "VPSLLD":
 		return e.lane(o[1], i) << uint(o[0].value)
 	case "VCVTPS2DQ":
@@ -489,6 +493,8 @@ func (e *emulator) laneResult(op string, in *instruction, o []emulatedOperand, l
 		return bits(a - b)
 	case "VMULPS":
 		return bits(a * b)
+	case "VDIVPS":
+		return bits(a / b)
 	case "VMAXPS":
 		if a > b {
 			return bits(a)

@@ -166,12 +166,12 @@ func (p *Pool) newGemm(t *table, transA bool, m, n, k int, a []float32, lda int,
 // gemm runs a product whose right operand is packed, or left to the chunks to pack. The
 // caller holds p.mu.
 func (p *Pool) gemm(j *gemmJob, transA bool) {
-	if transA {
+	t := j.t
+	if transA || j.n >= t.panelsFrom {
 		j.layout = inPanels
 		if j.k > 0 && j.local != localA {
-			t := j.t
 			p.packA = grow(p.packA, ceilDiv(j.m, t.mr)*j.k*t.mr)
-			p.runPack(packJob{t: t, width: t.mr, n: j.m, k: j.k, src: j.a, ld: j.lda, dst: &p.packA[0]})
+			p.runPack(packJob{t: t, transposed: !transA, width: t.mr, n: j.m, k: j.k, src: j.a, ld: j.lda, dst: &p.packA[0]})
 			j.a = &p.packA[0]
 		}
 	}
@@ -184,9 +184,8 @@ func (p *Pool) gemm(j *gemmJob, transA bool) {
 type operandLayout uint8
 
 const (
-	inRows    operandLayout = iota // in place, a stored as [m, k]
-	inPanels                       // packed, [m/mr][k][mr]
-	inColumns                      // in place, a stored as [k, m]
+	inRows   operandLayout = iota // in place, a stored as [m, k]
+	inPanels                      // packed, [m/mr][k][mr]
 )
 
 // product is a matrix product ready to run, C cut into strips of mr rows and nr
@@ -287,17 +286,12 @@ const runStrips = 4
 func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	t := g.t
 	mr, nr := t.mr, t.nr
-	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA, inColumns: t.columnsA}[g.layout]
-	run := [...]runFunc{inRows: t.runRows, inPanels: t.runPacked, inColumns: t.runColumns}[g.layout]
+	tiles := [...][]tileFunc{inRows: t.rowsA, inPanels: t.packedA}[g.layout]
+	run := [...]runFunc{inRows: t.runRows, inPanels: t.runPacked}[g.layout]
 	blocks := max(1, ceilDiv(g.k, t.kc))
 	kc := (ceilDiv(g.k, blocks) + 3) &^ 3
 	tile := &w.tile[0]
-	// Strips of A that the panels of B go by while they stay in cache: all of a weight
-	// gradient's, whose blocks are short.
-	group := t.mc / mr
-	if g.layout == inColumns {
-		group = i1 - i0
-	}
+	group := t.mc / mr // strips of A that the panels of B go by while they stay in cache
 	// Where the sum of the first blocks waits for the last. It can't be C if C is
 	// still to be read as the residual; the sum of a single block waits in tile.
 	sum, ldsum, sumI, sumJ := g.c, g.ldc, 0, 0
@@ -347,7 +341,8 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 					viaTile := n < nr || inPlace && blocks == 1
 					if viaTile {
 						dst, ld, acc = tile, nr, false
-					} else if m == mr && k > 0 {
+					}
+					if m == mr && k > 0 {
 						strips = min(runStrips, min(to, g.m/mr)-is)
 						m = strips * mr
 					}
@@ -422,13 +417,11 @@ func (g *product) operands(room []float32, i0, i1, j0, j1, pc, k int) blockOpera
 	switch {
 	case g.layout == inRows:
 		x.a, x.strideA = offset(g.a, pc), t.mr*g.lda
-	case g.layout == inColumns:
-		x.a, x.strideA = offset(g.a, pc*g.lda), t.mr
 	case g.local == localA:
 		x.a, x.firstA, x.strideA = &room[0], i0, k*t.mr
 		x.between = x.strideA
 		pack := packJob{t: t, width: t.mr, n: g.m - i0*t.mr, k: k, src: offset(g.a, pc*g.lda+i0*t.mr), ld: g.lda, dst: x.a}
-		pack.strips(i1 - i0)
+		pack.pack(0, i1-i0)
 	default:
 		x.a, x.strideA = offset(g.a, pc*t.mr), g.k*t.mr
 		x.between = x.strideA
@@ -445,7 +438,7 @@ func (g *product) operands(room []float32, i0, i1, j0, j1, pc, k int) blockOpera
 	} else {
 		pack.src = offset(pack.src, pc*pack.ld+j0*t.nr)
 	}
-	pack.strips(j1 - j0)
+	pack.pack(0, j1-j0)
 	return x
 }
 

@@ -115,6 +115,8 @@ func TestGemm(t *testing.T) {
 	// sides; and gradients of weights that are too large for partial results.
 	cases = append(cases, gemmCase{m: 233, n: 333, k: 841, padA: 3}, gemmCase{m: 233, n: 333, k: 841, transB: true, accumulate: true},
 		gemmCase{m: 701, n: 401, k: 431, transA: true, accumulate: true}, gemmCase{m: 401, n: 701, k: 431, transA: true, transB: true, padB: 1})
+	// So many columns that the rows of A are made panels first.
+	cases = append(cases, gemmCase{m: 29, n: 1027, k: 61, padA: 2}, gemmCase{m: 31, n: 1040, k: 5, transB: true, accumulate: true})
 	pools := []*Pool{newPool(t, 1), newPool(t, 2), newPool(t, 3), newPool(t, 5)}
 	eachLevel(t, func(t *testing.T) {
 		for i, c := range some(cases) {
@@ -164,7 +166,7 @@ func TestGemmSplit(t *testing.T) {
 func TestGemmEpilogue(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	type shape struct{ m, n, k int }
-	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {103, 161, 900}, {6, 40, 0}}
+	shapes := []shape{{1, 1, 1}, {7, 17, 5}, {29, 64, 33}, {31, 39, 900}, {103, 161, 900}, {6, 40, 0}, {41, 1031, 100}}
 	names := []string{"bias", "gelu", "gelu without bias", "times a matrix", "residual", "residual in place", "drop path in place", "layer scale alone"}
 	eachLevel(t, func(t *testing.T) {
 		for _, s := range some(shapes) {

@@ -66,7 +66,7 @@ func (j *weightJob) run(w *worker, i int) {
 	i0, i1 := stripsM*cm/j.chunksM, stripsM*(cm+1)/j.chunksM
 	j0, j1 := stripsN*cn/j.chunksN, stripsN*(cn+1)/j.chunksN
 	row, col := i0*mr, j0*nr
-	sub := product{t: t, m: min(j.m, i1*mr) - row, n: min(j.n, j1*nr) - col, layout: inColumns, lda: j.lda}
+	sub := product{t: t, m: min(j.m, i1*mr) - row, n: min(j.n, j1*nr) - col, layout: inPanels}
 	if j.groups > 1 {
 		sub.c, sub.ldc = &j.partial[(group*j.m+row)*j.n+col], j.n
 	} else {
@@ -76,18 +76,19 @@ func (j *weightJob) run(w *worker, i int) {
 	k0, k1 := j.k*group/j.groups, j.k*(group+1)/j.groups
 	blocks := ceilDiv(k1-k0, weightBlock)
 	length := (ceilDiv(k1-k0, blocks) + 3) &^ 3
-	panels := w.scratch(length * (j1 - j0) * nr)
-	sub.b = &panels[0]
+	panels := w.scratch(length * ((j1-j0)*nr + (i1-i0)*mr))
+	sub.b, sub.a = &panels[0], &panels[length*(j1-j0)*nr]
 	for ; k0 < k1; k0 += length {
 		sub.k = min(length, k1-k0)
-		sub.a = offset(j.a, k0*j.lda+row)
 		pb := packJob{t: t, transposed: j.transB, width: nr, n: sub.n, k: sub.k, ld: j.ldb, dst: sub.b}
 		if j.transB {
 			pb.src = offset(j.b, col*j.ldb+k0)
 		} else {
 			pb.src = offset(j.b, k0*j.ldb+col)
 		}
-		pb.strips(j1 - j0)
+		pb.pack(0, j1-j0)
+		pa := packJob{t: t, width: mr, n: sub.m, k: sub.k, src: offset(j.a, k0*j.lda+row), ld: j.lda, dst: sub.a}
+		pa.pack(0, i1-i0)
 		sub.compute(w, 0, i1-i0, 0, j1-j0)
 		sub.accumulate = true
 	}

@@ -8,10 +8,10 @@ import (
 // genericTable is the portable level, the reference for all others.
 var genericTable = table{
 	level: Generic,
-	mr:    genericMR, nr: genericNR, kc: 512, mc: 64,
-	rowsA: genericTiles(inRows), packedA: genericTiles(inPanels), columnsA: genericTiles(inColumns),
-	packCopy: genericPackCopy, packTranspose: genericPackTranspose,
-	runRows: genericRun(inRows), runPacked: genericRun(inPanels), runColumns: genericRun(inColumns),
+	mr:    genericMR, nr: genericNR, kc: 512, mc: 64, panelsFrom: 512,
+	rowsA: genericTiles(inRows), packedA: genericTiles(inPanels),
+	packCopy: genericPackCopy, packTranspose: genericPackTranspose, packRows: genericPackRows,
+	runRows: genericRun(inRows), runPacked: genericRun(inPanels),
 	tileAdd: genericTileAdd, tileBias: genericTileBias, tileGelu: genericTileGelu,
 	tileTimes: genericTileTimes, tilePrefetch: func(int, *float32, int) {}, tileResidual: genericTileResidual,
 

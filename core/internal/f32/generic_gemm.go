@@ -18,11 +18,8 @@ func genericTiles(layout operandLayout) []tileFunc {
 			var acc [genericMR][genericNR]float32
 			bs := unsafe.Slice(b, k*genericNR)
 			row, col := lda, 1
-			switch layout {
-			case inPanels:
+			if layout == inPanels {
 				row, col = 1, genericMR
-			case inColumns:
-				row, col = 1, lda
 			}
 			as := unsafe.Slice(a, (m-1)*row+(k-1)*col+1)
 			for r := 0; r < m; r++ {
@@ -75,6 +72,12 @@ func genericPackCopy(k, width, n int, src *float32, ld int, dst *float32) {
 		d := unsafe.Slice(offset(dst, l*width), width)
 		copy(d, unsafe.Slice(offset(src, l*ld), n))
 		clear(d[n:])
+	}
+}
+
+func genericPackRows(rows, panels, width int, src *float32, ld int, dst *float32, apart int) {
+	for i := range panels {
+		genericPackCopy(rows, width, width, offset(src, i*width), ld, offset(dst, i*apart))
 	}
 }
 

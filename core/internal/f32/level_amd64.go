@@ -19,10 +19,9 @@ func pause() { pauseSpin() }
 
 var tableAVX2 = table{
 	level: AVX2,
-	mr:    6, nr: 16, kc: 416, mc: 96,
-	rowsA:    []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
-	packedA:  []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
-	columnsA: []tileFunc{nil, tileColumns1xAVX2, tileColumns2xAVX2, tileColumns3xAVX2, tileColumns4xAVX2, tileColumns5xAVX2, tileColumns6xAVX2},
+	mr:    6, nr: 16, kc: 416, mc: 96, panelsFrom: 512,
+	rowsA:   []tileFunc{nil, tileRows1xAVX2, tileRows2xAVX2, tileRows3xAVX2, tileRows4xAVX2, tileRows5xAVX2, tileRows6xAVX2},
+	packedA: []tileFunc{nil, tilePacked1xAVX2, tilePacked2xAVX2, tilePacked3xAVX2, tilePacked4xAVX2, tilePacked5xAVX2, tilePacked6xAVX2},
 	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
 		if width == 6 {
 			packCopy6xAVX2(k, n, src, ld, dst)
@@ -31,9 +30,23 @@ var tableAVX2 = table{
 		}
 	},
 	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
+		if width == 6 && n == 6 && k >= 8 {
+			transpose6xAVX2(k/8, src, ld, dst)
+			if k%8 != 0 {
+				transpose6xAVX2(1, offset(src, k-8), ld, offset(dst, (k-8)*6))
+			}
+			return
+		}
 		packTransposed(k, width, n, src, ld, dst, transpose8xAVX2)
 	},
-	runRows: runRowsAVX2, runPacked: runPackedAVX2, runColumns: runColumnsAVX2,
+	packRows: func(rows, panels, width int, src *float32, ld int, dst *float32, apart int) {
+		if width == 6 {
+			packRows6xAVX2(rows, panels, src, ld, dst, apart)
+		} else {
+			packRows16xAVX2(rows, panels, src, ld, dst, apart)
+		}
+	},
+	runRows: runRowsAVX2, runPacked: runPackedAVX2,
 	tilePrefetch: tilePrefetchAVX2, tileAdd: tileAddAVX2, tileBias: tileBiasAVX2, tileGelu: tileGeluAVX2, tileTimes: tileTimesAVX2, tileResidual: tileResidualAVX2,
 	add: addAVX2, sub: subAVX2, mul: mulAVX2, mulAdd: mulAddAVX2, axpy: axpyAVX2, scale: scaleAVX2, lerp: lerpAVX2, relu: reluAVX2, reluGrad: reluGradAVX2, gelu: geluAVX2, geluGrad: geluGradAVX2, quickGelu: quickGeluAVX2, quickGeluGrad: quickGeluGradAVX2, adamW: adamWAVX2, momentum: momentumAVX2,
 	sum: sumAVX2, dot: dotAVX2, dot32: dot32AVX2, max: maxAVX2, finite: finiteAVX2, addRows: addRowsAVX2, addRowsMul: addRowsMulAVX2,
@@ -45,10 +58,9 @@ var tableAVX2 = table{
 
 var tableAVX512 = table{
 	level: AVX512,
-	mr:    14, nr: 32, kc: 768, mc: 140,
-	rowsA:    []tileFunc{nil, tileRows1xAVX512, tileRows2xAVX512, tileRows3xAVX512, tileRows4xAVX512, tileRows5xAVX512, tileRows6xAVX512, tileRows7xAVX512, tileRows8xAVX512, tileRows9xAVX512, tileRows10xAVX512, tileRows11xAVX512, tileRows12xAVX512, tileRows13xAVX512, tileRows14xAVX512},
-	packedA:  []tileFunc{nil, tilePacked1xAVX512, tilePacked2xAVX512, tilePacked3xAVX512, tilePacked4xAVX512, tilePacked5xAVX512, tilePacked6xAVX512, tilePacked7xAVX512, tilePacked8xAVX512, tilePacked9xAVX512, tilePacked10xAVX512, tilePacked11xAVX512, tilePacked12xAVX512, tilePacked13xAVX512, tilePacked14xAVX512},
-	columnsA: []tileFunc{nil, tileColumns1xAVX512, tileColumns2xAVX512, tileColumns3xAVX512, tileColumns4xAVX512, tileColumns5xAVX512, tileColumns6xAVX512, tileColumns7xAVX512, tileColumns8xAVX512, tileColumns9xAVX512, tileColumns10xAVX512, tileColumns11xAVX512, tileColumns12xAVX512, tileColumns13xAVX512, tileColumns14xAVX512},
+	mr:    14, nr: 32, kc: 768, mc: 140, panelsFrom: 1024,
+	rowsA:   []tileFunc{nil, tileRows1xAVX512, tileRows2xAVX512, tileRows3xAVX512, tileRows4xAVX512, tileRows5xAVX512, tileRows6xAVX512, tileRows7xAVX512, tileRows8xAVX512, tileRows9xAVX512, tileRows10xAVX512, tileRows11xAVX512, tileRows12xAVX512, tileRows13xAVX512, tileRows14xAVX512},
+	packedA: []tileFunc{nil, tilePacked1xAVX512, tilePacked2xAVX512, tilePacked3xAVX512, tilePacked4xAVX512, tilePacked5xAVX512, tilePacked6xAVX512, tilePacked7xAVX512, tilePacked8xAVX512, tilePacked9xAVX512, tilePacked10xAVX512, tilePacked11xAVX512, tilePacked12xAVX512, tilePacked13xAVX512, tilePacked14xAVX512},
 	packCopy: func(k, width, n int, src *float32, ld int, dst *float32) {
 		if width == 14 {
 			packCopy14xAVX512(k, n, src, ld, dst)
@@ -59,7 +71,14 @@ var tableAVX512 = table{
 	packTranspose: func(k, width, n int, src *float32, ld int, dst *float32) {
 		packTransposed(k, width, n, src, ld, dst, transpose8xAVX512)
 	},
-	runRows: runRowsAVX512, runPacked: runPackedAVX512, runColumns: runColumnsAVX512,
+	packRows: func(rows, panels, width int, src *float32, ld int, dst *float32, apart int) {
+		if width == 14 {
+			packRows14xAVX512(rows, panels, src, ld, dst, apart)
+		} else {
+			packRows32xAVX512(rows, panels, src, ld, dst, apart)
+		}
+	},
+	runRows: runRowsAVX512, runPacked: runPackedAVX512,
 	tilePrefetch: tilePrefetchAVX512, tileAdd: tileAddAVX512, tileBias: tileBiasAVX512, tileGelu: tileGeluAVX512, tileTimes: tileTimesAVX512, tileResidual: tileResidualAVX512,
 	add: addAVX512, sub: subAVX512, mul: mulAVX512, mulAdd: mulAddAVX512, axpy: axpyAVX512, scale: scaleAVX512, lerp: lerpAVX512, relu: reluAVX512, reluGrad: reluGradAVX512, gelu: geluAVX512, geluGrad: geluGradAVX512, quickGelu: quickGeluAVX512, quickGeluGrad: quickGeluGradAVX512, adamW: adamWAVX512, momentum: momentumAVX512,
 	sum: sumAVX512, dot: dotAVX512, dot32: dot32AVX512, max: maxAVX512, finite: finiteAVX512, addRows: addRowsAVX512, addRowsMul: addRowsMulAVX512,

@@ -43,43 +43,37 @@ type packJob struct {
 	dst         *float32
 }
 
+// packPanels is how many panels one chunk packs: enough to read several cache lines of a row at
+// a time, few enough to leave each thread some chunks.
+const packPanels = 4
+
 func (p *Pool) runPack(j packJob) {
 	p.jobs.pack = j
-	p.run(ceilDiv(j.n, j.width), &p.jobs.pack)
+	p.run(ceilDiv(j.panels(), packPanels), &p.jobs.pack)
 	p.jobs.pack = packJob{}
 }
 
-func (j *packJob) run(_ *worker, i int) { j.strip(i) }
-
-func (j *packJob) strip(i int) {
-	if !j.transposed {
-		j.copyRows(i, 0, j.k)
-		return
-	}
-	j.t.packTranspose(j.k, j.width, min(j.width, j.n-i*j.width), offset(j.src, i*j.width*j.ld), j.ld, offset(j.dst, i*j.k*j.width))
+func (j *packJob) run(_ *worker, i int) {
+	j.pack(i*packPanels, min((i+1)*packPanels, j.panels()))
 }
 
-// copyRows packs rows of strip i from row on, of a storage [k, n].
-func (j *packJob) copyRows(i, row, rows int) {
-	j.t.packCopy(rows, j.width, min(j.width, j.n-i*j.width), offset(j.src, row*j.ld+i*j.width), j.ld, offset(j.dst, (i*j.k+row)*j.width))
-}
+func (j *packJob) panels() int { return ceilDiv(j.n, j.width) }
 
-// packRows is how many rows of an operand go into all panels of a chunk before the next:
-// neighbouring panels then read the same pages and cache lines while they are there.
-const packRows = 32
-
-// strips packs the first n strips on the calling thread.
-func (j *packJob) strips(n int) {
+// pack packs the panels [from, to) on the calling thread.
+func (j *packJob) pack(from, to int) {
+	apart := j.k * j.width
 	if j.transposed {
-		for s := range n {
-			j.strip(s)
+		for i := from; i < to; i++ {
+			j.t.packTranspose(j.k, j.width, min(j.width, j.n-i*j.width), offset(j.src, i*j.width*j.ld), j.ld, offset(j.dst, i*apart))
 		}
 		return
 	}
-	for row := 0; row < j.k; row += packRows {
-		for s := range n {
-			j.copyRows(s, row, min(packRows, j.k-row))
-		}
+	whole := min(to, j.n/j.width)
+	if from < whole {
+		j.t.packRows(j.k, whole-from, j.width, offset(j.src, from*j.width), j.ld, offset(j.dst, from*apart), apart)
+	}
+	if whole < to {
+		j.t.packCopy(j.k, j.width, j.n-whole*j.width, offset(j.src, whole*j.width), j.ld, offset(j.dst, whole*apart))
 	}
 }
 

@@ -10,15 +10,18 @@ type table struct {
 
 	// Matrix product. A tile is mr×nr of C; panels of B are [k][nr], panels of A
 	// [k][mr]. kc is the longest run of k summed in registers, mc the rows of A
-	// that stay in cache while the panels of B go by.
+	// that stay in cache while the panels of B go by. From panelsFrom columns of B on, panels
+	// of A repay what it costs to make them.
 	mr, nr, kc, mc int
-	// Tiles by number of rows, 1..mr: A read in place, from panels, or in place
-	// from the storage of its transpose.
-	rowsA, packedA, columnsA []tileFunc
+	panelsFrom     int
+	// Tiles by number of rows, 1..mr: A read in place, or from panels.
+	rowsA, packedA []tileFunc
 	// The same for several whole tiles below each other.
-	runRows, runPacked, runColumns runFunc
-	packCopy                       func(k, width, n int, src *float32, ld int, dst *float32)
-	packTranspose                  func(k, width, n int, src *float32, ld int, dst *float32)
+	runRows, runPacked runFunc
+	packCopy           func(k, width, n int, src *float32, ld int, dst *float32)
+	packTranspose      func(k, width, n int, src *float32, ld int, dst *float32)
+	// Rows of several whole panels that lie apart floats behind each other.
+	packRows func(rows, panels, width int, src *float32, ld int, dst *float32, apart int)
 
 	// Reading ahead of rows×nr values that an epilogue is about to use.
 	tilePrefetch func(rows int, p *float32, ld int)
@@ -70,8 +73,8 @@ type table struct {
 	peakFlops int
 }
 
-// tileFunc computes c (+)= a·b for one tile. With rowsA and columnsA, a lies in a
-// matrix with leading dimension lda; with packedA it is a panel and lda is
+// tileFunc computes c (+)= a·b for one tile. With rowsA, a lies in a matrix
+// with leading dimension lda; with packedA it is a panel and lda is
 // ignored. next is
 // read ahead into cache and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)

@@ -11,21 +11,32 @@ type matrix struct{ p, ld Register }
 
 func argMatrix(name string) matrix { return matrix{arg(name), stride("ld" + name)} }
 
-// genRowsOf runs body over a tile of n ≤ nv·w columns, row by row; before each
+// tileLoop runs body over a tile of n ≤ nv·w columns, row by row; before each
 // row it runs start.
 func tileLoop(nv int, matrices []matrix, start func(), body func(a at)) {
+	tileLoops(nv, matrices, start, func(as []at) {
+		for _, a := range as {
+			body(a)
+		}
+	})
+}
+
+// tileLoops is tileLoop for a body that is given all whole vectors of a row at once.
+func tileLoops(nv int, matrices []matrix, start func(), body func(as []at)) {
 	rows, n := arg("rows"), arg("n")
 	loop, partial, next := label("row"), label("partial"), label("next")
 	Label(loop)
 	start()
 	CMPQ(n, Imm(uint64(nv*w)))
 	JNE(LabelRef(partial))
-	for j := 0; j < nv; j++ {
-		body(at{disp: j * w * 4})
+	whole := make([]at, nv)
+	for j := range whole {
+		whole[j].disp = j * w * 4
 	}
+	body(whole)
 	JMP(LabelRef(next))
 	Label(partial)
-	each(n, 1, body)
+	each(n, 1, func(a at) { body([]at{a}) })
 	Label(next)
 	for _, m := range matrices {
 		ADDQ(m.ld, m.p)
@@ -57,31 +68,17 @@ func genEpilogues(nv int) {
 	acc, c = argMatrix("acc"), argMatrix("c")
 	bias = arg("bias")
 	slope := argMatrix("slope")
-	// Nobody reads the slope before the backward pass: whole aligned lines of it go
-	// straight to memory, which neither reads what they replace nor drives the
-	// output out of the cache. The atomic operation with which a worker leaves a
-	// region makes them visible.
-	plain, address := label("plain"), GP64()
-	CMPQ(arg("n"), Imm(uint64(nv*w)))
-	JNE(LabelRef(plain))
-	MOVQ(slope.p, address)
-	ORQ(slope.ld, address)
-	TESTQ(U32(uint32(w*4-1)), address)
-	JNZ(LabelRef(plain))
-	for _, stream := range []bool{true, false} {
-		tileLoop(nv, []matrix{acc, c, slope}, nothing, func(a at) {
-			y, dy := geluAndSlope(add(a.load(acc.p), a.load(bias)))
-			a.store(y, c.p)
-			if stream && !a.tail {
-				VMOVNTPS(dy, a.mem(slope.p))
-			} else {
-				a.store(dy, slope.p)
-			}
-		})
-		if stream {
-			Label(plain)
+	tileLoops(nv, []matrix{acc, c, slope}, nothing, func(as []at) {
+		x := make([]vec, len(as))
+		for i, a := range as {
+			x[i] = add(a.load(acc.p), a.load(bias))
 		}
-	}
+		y, dy := gelusAndSlopes(x)
+		for i, a := range as {
+			a.store(y[i], c.p)
+			a.store(dy[i], slope.p)
+		}
+	})
 
 	function("tileTimes", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)",
 		"is c = acc * factor.")

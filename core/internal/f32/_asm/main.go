@@ -28,11 +28,14 @@ func main() {
 		w, suffix = 8, "AVX2"
 		genTiles(6, 2)
 		genPackCopy8(6, 16)
+		genPackRows8(6, 16)
+		genTranspose6()
 	case "avx512":
 		w, suffix = 16, "AVX512"
 		attentionRows = 8
 		genTiles(14, 2)
 		genPackCopy16(14, 32)
+		genPackRows16(14, 32)
 	default:
 		fmt.Fprintln(os.Stderr, "-level must be avx2 or avx512")
 		os.Exit(2)

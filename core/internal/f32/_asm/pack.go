@@ -133,6 +133,71 @@ func genPackCopy8(narrow, wide int) {
 	end()
 }
 
+// genPackRows writes the copies of rows into several whole panels of width columns. Rows
+// are outside and panels inside, so that memory is read in the order in which it lies: rows
+// a power of two apart share one set of the first cache, and would have left it before the
+// next panel came to the same line.
+func genPackRows(width int, body func(src, dst Register)) {
+	function(fmt.Sprintf("packRows%dx", width), "func(rows, panels int, src *float32, ld int, dst *float32, apart int)",
+		fmt.Sprintf("copies rows of panels·%d floats with leading dimension ld to panels [rows][%d] that lie apart floats behind each other.", width, width))
+	rows, panels, src, ld, dst, apart := arg("rows"), arg("panels"), arg("src"), stride("ld"), arg("dst"), stride("apart")
+	// What a line shares its set with in the worst case, eight lines, are the rows between
+	// the one that is copied and the one that is asked for.
+	from, to, left, ahead := GP64(), GP64(), GP64(), GP64()
+	MOVQ(ld, ahead)
+	SHLQ(Imm(2), ahead)
+	row, panel := label("row"), label("panel")
+	Label(row)
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	MOVQ(panels, left)
+	Label(panel)
+	for d := 0; d < width*4; d += 64 {
+		PREFETCHT0(Mem{Base: from, Index: ahead, Scale: 1, Disp: d})
+	}
+	body(from, to)
+	ADDQ(Imm(uint64(width*4)), from)
+	ADDQ(apart, to)
+	DECQ(left)
+	JNZ(LabelRef(panel))
+	ADDQ(ld, src)
+	ADDQ(Imm(uint64(width*4)), dst)
+	DECQ(rows)
+	JNZ(LabelRef(row))
+	end()
+}
+
+// genPackRows16 writes the AVX-512 copies of rows, genPackRows8 those of AVX2.
+func genPackRows16(narrow, wide int) {
+	genPackRows(narrow, func(src, dst Register) {
+		x, y := YMM(), YMM()
+		VMOVUPS(Mem{Base: src}, x)
+		VMOVUPS(Mem{Base: src, Disp: narrow*4 - 32}, y)
+		VMOVUPS(x, Mem{Base: dst})
+		VMOVUPS(y, Mem{Base: dst, Disp: narrow*4 - 32})
+	})
+	genPackRows(wide, func(src, dst Register) {
+		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 64})
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 64})
+	})
+}
+
+func genPackRows8(narrow, wide int) {
+	genPackRows(narrow, func(src, dst Register) {
+		x, q := XMM(), GP64()
+		VMOVUPS(Mem{Base: src}, x)
+		MOVQ(Mem{Base: src, Disp: 16}, q)
+		VMOVUPS(x, Mem{Base: dst})
+		MOVQ(q, Mem{Base: dst, Disp: 16})
+	})
+	genPackRows(wide, func(src, dst Register) {
+		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 32})
+		VMOVUPS(a, Mem{Base: dst})
+		VMOVUPS(b, Mem{Base: dst, Disp: 32})
+	})
+}
+
 // genTranspose writes the 8×8 transpose of the packing routines.
 func genTranspose() {
 	function("transpose8x", "func(blocks int, src *float32, ld int, dst *float32, width int)",
@@ -184,6 +249,66 @@ func genTranspose() {
 	ADDQ(Imm(32), src)
 	ADDQ(Imm(32), src4)
 	LEAQ(Mem{Base: dst, Index: width, Scale: 8}, dst)
+	DECQ(blocks)
+	JNZ(LabelRef(loop))
+	end()
+}
+
+// genTranspose6 writes the transpose that makes panels of 6 rows.
+func genTranspose6() {
+	function("transpose6x", "func(blocks int, src *float32, ld int, dst *float32)",
+		"writes 6 rows of 8·blocks floats with leading dimension ld as columns: dst[6·l+r] = src[r·ld+l].")
+	blocks, src, ld, dst := arg("blocks"), arg("src"), stride("ld"), arg("dst")
+	src3 := GP64()
+	LEAQ(Mem{Base: src, Index: ld, Scale: 2}, src3)
+	ADDQ(ld, src3)
+	loop := label("loop")
+	Label(loop)
+	var r [6]VecVirtual
+	for i := range r {
+		m := Mem{Base: src}
+		if i >= 3 {
+			m.Base = src3
+		}
+		if i%3 > 0 {
+			m.Index, m.Scale = ld, uint8(i%3)
+		}
+		r[i] = load(m)
+	}
+	// Columns l and l+4 of rows 0 to 3, and columns l, l+1, l+4 and l+5 of rows 4 and 5.
+	t, four, two := newVecs(4), newVecs(4), newVecs(2)
+	VUNPCKLPS(r[1], r[0], t[0])
+	VUNPCKHPS(r[1], r[0], t[1])
+	VUNPCKLPS(r[3], r[2], t[2])
+	VUNPCKHPS(r[3], r[2], t[3])
+	VUNPCKLPD(t[2], t[0], four[0])
+	VUNPCKHPD(t[2], t[0], four[1])
+	VUNPCKLPD(t[3], t[1], four[2])
+	VUNPCKHPD(t[3], t[1], four[3])
+	VUNPCKLPS(r[5], r[4], two[0])
+	VUNPCKHPS(r[5], r[4], two[1])
+	for half := 0; half < 2; half++ {
+		for l := 0; l < 4; l++ {
+			at := (half*4 + l) * 24
+			x, y := four[l].AsX(), two[l/2].AsX()
+			if half == 1 {
+				x = XMM()
+				VEXTRACTF128(Imm(1), four[l], x)
+				if l%2 == 0 {
+					VEXTRACTF128(Imm(1), two[l/2], y)
+				}
+			}
+			VMOVUPS(x, Mem{Base: dst, Disp: at})
+			if l%2 == 0 {
+				VMOVLPS(y, Mem{Base: dst, Disp: at + 16})
+			} else {
+				VMOVHPS(y, Mem{Base: dst, Disp: at + 16})
+			}
+		}
+	}
+	ADDQ(Imm(32), src)
+	ADDQ(Imm(32), src3)
+	ADDQ(Imm(8*24), dst)
 	DECQ(blocks)
 	JNZ(LabelRef(loop))
 	end()

@@ -12,20 +12,19 @@ import (
 // and nv vectors.
 func genTiles(mr, nv int) {
 	for m := 1; m <= mr; m++ {
-		for _, layout := range []int{inRows, inPanels, inColumns} {
+		for _, layout := range []int{inRows, inPanels} {
 			genTile(mr, nv, m, layout, false)
 		}
 	}
-	for _, layout := range []int{inRows, inPanels, inColumns} {
+	for _, layout := range []int{inRows, inPanels} {
 		genTile(mr, nv, mr, layout, true)
 	}
 }
 
 // How a tile finds a[i][l].
 const (
-	inRows    = iota // a row of a matrix each
-	inPanels         // a panel [k][mr]
-	inColumns        // a column of a matrix each
+	inRows   = iota // a row of a matrix each
+	inPanels        // a panel [k][mr]
 )
 
 // genTile computes an m×nr tile of C. Every element is one chain of fused
@@ -34,11 +33,8 @@ const (
 func genTile(mr, nv, m, layout int, run bool) {
 	nr := nv * w
 	name, how := "tileRows", "rows of a matrix with leading dimension lda"
-	switch layout {
-	case inPanels:
+	if layout == inPanels {
 		name, how = "tilePacked", fmt.Sprintf("a panel [k][%d]", mr)
-	case inColumns:
-		name, how = "tileColumns", "columns of a matrix with leading dimension lda"
 	}
 	const arguments = "k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)"
 	if run {
@@ -61,7 +57,7 @@ func genTile(mr, nv, m, layout int, run bool) {
 	// Rows of A three by three: base, base+lda, base+2*lda.
 	bases := []Register{a}
 	var lda Register
-	if layout == inColumns || layout == inRows && m > 1 || run {
+	if layout == inRows && m > 1 || run {
 		lda = stride("lda")
 	}
 	if layout == inRows {
@@ -82,11 +78,8 @@ func genTile(mr, nv, m, layout int, run bool) {
 		Label(strip)
 	}
 	element := func(i, u int) Mem {
-		switch layout {
-		case inPanels:
+		if layout == inPanels {
 			return Mem{Base: a, Disp: (u*mr + i) * 4}
-		case inColumns:
-			return Mem{Base: a, Disp: i * 4}
 		}
 		mem := Mem{Base: bases[i/3], Disp: u * 4}
 		if i%3 > 0 {
@@ -121,9 +114,6 @@ func genTile(mr, nv, m, layout int, run bool) {
 			for j := range bv {
 				fma(av, bv[j], acc[i][j])
 			}
-		}
-		if layout == inColumns {
-			ADDQ(lda, a)
 		}
 	}
 	advance := func(u int) {
@@ -198,8 +188,6 @@ func genTile(mr, nv, m, layout int, run bool) {
 			}
 		case inPanels:
 			ADDQ(lda, start)
-		case inColumns:
-			ADDQ(Imm(uint64(mr*4)), start)
 		}
 		DECQ(strips)
 		JNZ(LabelRef(strip))
