@@ -2503,10 +2503,10 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, BX
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
+	CMPQ DI, $0x10
+	JNE  partial98
 
-row98:
-	CMPQ    DI, $0x10
-	JNE     partial99
+row99:
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2515,9 +2515,15 @@ row98:
 	VMOVUPS 32(AX), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next100
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row99
+	VZEROUPPER
+	RET
 
-partial99:
+partial98:
+row100:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
@@ -2547,11 +2553,10 @@ done102:
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
 done103:
-next100:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row98
+	JNZ  row100
 	VZEROUPPER
 	RET
 
@@ -2567,10 +2572,10 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ bias+48(FP), SI
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
+	CMPQ R8, $0x10
+	JNE  partial104
 
-row104:
-	CMPQ    R8, $0x10
-	JNE     partial105
+row105:
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2579,9 +2584,15 @@ row104:
 	VMOVUPS 32(SI), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next106
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	DECQ    DI
+	JNZ     row105
+	VZEROUPPER
+	RET
 
-partial105:
+partial104:
+row106:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
@@ -2611,11 +2622,10 @@ done108:
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
 done109:
-next106:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row104
+	JNZ  row106
 	VZEROUPPER
 	RET
 
@@ -2634,10 +2644,10 @@ TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
 	SHLQ $0x02, R8
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
+	CMPQ R10, $0x10
+	JNE  partial110
 
-row110:
-	CMPQ         R10, $0x10
-	JNE          partial111
+row111:
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
@@ -2730,9 +2740,16 @@ row110:
 	VMOVUPS      Y4, (DI)
 	VMOVUPS      Y0, 32(DX)
 	VMOVUPS      Y5, 32(DI)
-	JMP          next112
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          row111
+	VZEROUPPER
+	RET
 
-partial111:
+partial110:
+row112:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
@@ -2846,12 +2863,11 @@ done114:
 	VMASKMOVPS   Y3, Y0, (DI)(R11*1)
 
 done115:
-next112:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row110
+	JNZ  row112
 	VZEROUPPER
 	RET
 
@@ -3095,10 +3111,10 @@ TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
+	CMPQ R9, $0x10
+	JNE  partial116
 
-row116:
-	CMPQ    R9, $0x10
-	JNE     partial117
+row117:
 	VMOVUPS (SI), Y0
 	VMOVUPS (AX), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3107,9 +3123,16 @@ row116:
 	VMOVUPS 32(AX), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)
-	JMP     next118
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	DECQ    R8
+	JNZ     row117
+	VZEROUPPER
+	RET
 
-partial117:
+partial116:
+row118:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
@@ -3139,12 +3162,11 @@ done120:
 	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
 done121:
-next118:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row116
+	JNZ  row118
 	VZEROUPPER
 	RET
 
@@ -3165,12 +3187,12 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	SHLQ $0x02, R10
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
+	CMPQ R12, $0x10
+	JNE  partial122
 
-row122:
+row123:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
-	CMPQ         R12, $0x10
-	JNE          partial123
 	VMOVUPS      (AX), Y1
 	VMOVUPS      (SI), Y2
 	VADDPS       Y2, Y1, Y1
@@ -3187,16 +3209,25 @@ row122:
 	VMULPS       Y3, Y0, Y0
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVUPS      Y2, 32(DX)
-	JMP          next124
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          row123
+	VZEROUPPER
+	RET
 
-partial123:
-	XORQ R13, R13
-	MOVQ R12, R15
-	SHLQ $0x02, R15
-	MOVQ R15, R14
-	ANDQ $-32, R14
-	CMPQ R13, R14
-	JGE  done126
+partial122:
+row124:
+	VBROADCASTSS (R8), Y0
+	ADDQ         $0x04, R8
+	XORQ         R13, R13
+	MOVQ         R12, R15
+	SHLQ         $0x02, R15
+	MOVQ         R15, R14
+	ANDQ         $-32, R14
+	CMPQ         R13, R14
+	JGE          done126
 
 loop125:
 	VMOVUPS     (AX)(R13*1), Y1
@@ -3227,12 +3258,11 @@ done126:
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
 done127:
-next124:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row122
+	JNZ  row124
 	VZEROUPPER
 	RET
 

@@ -8355,10 +8355,10 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	SHLQ $0x02, BX
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
+	CMPQ DI, $0x20
+	JNE  partial191
 
-row191:
-	CMPQ    DI, $0x20
-	JNE     partial192
+row192:
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -8367,9 +8367,15 @@ row191:
 	VMOVUPS 64(AX), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next193
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row192
+	VZEROUPPER
+	RET
 
-partial192:
+partial191:
+row193:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
@@ -8400,11 +8406,10 @@ done195:
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
 done196:
-next193:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row191
+	JNZ  row193
 	VZEROUPPER
 	RET
 
@@ -8420,10 +8425,10 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ bias+48(FP), SI
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
+	CMPQ R8, $0x20
+	JNE  partial197
 
-row197:
-	CMPQ    R8, $0x20
-	JNE     partial198
+row198:
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -8432,9 +8437,15 @@ row197:
 	VMOVUPS 64(SI), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next199
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	DECQ    DI
+	JNZ     row198
+	VZEROUPPER
+	RET
 
-partial198:
+partial197:
+row199:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
@@ -8465,11 +8476,10 @@ done201:
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
 done202:
-next199:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row197
+	JNZ  row199
 	VZEROUPPER
 	RET
 
@@ -8488,107 +8498,114 @@ TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
 	SHLQ $0x02, R8
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
+	CMPQ R10, $0x20
+	JNE  partial203
 
-row203:
-	CMPQ         R10, $0x20
-	JNE          partial204
+row204:
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      64(AX), Z1
-	VMOVUPS      64(SI), Z6
-	VADDPS       Z6, Z1, Z1
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z7
-	VMULPS       constantsAVX512<>+64(SB), Z7, Z6
-	VMULPS       Z7, Z6, Z6
-	VSUBPS       constantsAVX512<>+128(SB), Z7, Z8
-	VADDPS       constantsAVX512<>+128(SB), Z7, Z7
-	VDIVPS       Z7, Z8, Z13
-	VANDPS       constantsAVX512<>+0(SB), Z1, Z7
-	VMULPS       constantsAVX512<>+64(SB), Z7, Z8
-	VMULPS       Z7, Z8, Z14
-	VSUBPS       constantsAVX512<>+128(SB), Z7, Z8
-	VADDPS       constantsAVX512<>+128(SB), Z7, Z7
-	VDIVPS       Z7, Z8, Z17
-	VMULPS       constantsAVX512<>+192(SB), Z6, Z10
-	VMOVUPS      constantsAVX512<>+256(SB), Z8
-	VMULPS       constantsAVX512<>+192(SB), Z14, Z7
-	VMOVUPS      constantsAVX512<>+256(SB), Z9
-	VCVTPS2DQ    Z10, Z10
-	VFMADD213PS  constantsAVX512<>+320(SB), Z13, Z8
-	VCVTPS2DQ    Z7, Z15
-	VFMADD213PS  constantsAVX512<>+320(SB), Z17, Z9
-	VCVTDQ2PS    Z10, Z7
-	VFMADD213PS  constantsAVX512<>+384(SB), Z13, Z8
-	VCVTDQ2PS    Z15, Z12
-	VFMADD213PS  constantsAVX512<>+384(SB), Z17, Z9
-	VMOVAPS      Z6, Z11
-	VFMADD213PS  constantsAVX512<>+448(SB), Z13, Z8
-	VMOVAPS      Z14, Z16
-	VFMADD213PS  constantsAVX512<>+448(SB), Z17, Z9
-	VFNMADD231PS constantsAVX512<>+512(SB), Z7, Z11
-	VFMADD213PS  constantsAVX512<>+576(SB), Z13, Z8
-	VFNMADD231PS constantsAVX512<>+512(SB), Z12, Z16
-	VFMADD213PS  constantsAVX512<>+576(SB), Z17, Z9
-	VFNMADD231PS constantsAVX512<>+640(SB), Z7, Z11
-	VFMADD213PS  constantsAVX512<>+704(SB), Z13, Z8
-	VFNMADD231PS constantsAVX512<>+640(SB), Z12, Z16
-	VFMADD213PS  constantsAVX512<>+704(SB), Z17, Z9
-	VMOVUPS      constantsAVX512<>+768(SB), Z12
-	VFMADD213PS  constantsAVX512<>+832(SB), Z13, Z8
-	VMOVUPS      constantsAVX512<>+768(SB), Z7
-	VFMADD213PS  constantsAVX512<>+832(SB), Z17, Z9
-	VFMADD213PS  constantsAVX512<>+896(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+960(SB), Z13, Z8
-	VFMADD213PS  constantsAVX512<>+896(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+960(SB), Z17, Z9
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z13, Z8
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z17, Z9
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z13, Z8
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z17, Z9
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z16, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z11, Z12
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z16, Z7
-	VPSLLD       $0x17, Z10, Z10
-	VPSLLD       $0x17, Z15, Z15
-	VPADDD       Z10, Z12, Z12
-	VPADDD       Z15, Z7, Z7
-	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z6, K1
-	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z14, K2
-	VMOVAPS.Z    Z12, K1, Z6
-	VMOVAPS.Z    Z7, K2, Z7
-	VMULPS       Z6, Z8, Z8
-	VMOVUPS      constantsAVX512<>+1408(SB), Z10
-	VSUBPS       Z8, Z10, Z10
+	VMOVUPS      64(SI), Z4
+	VADDPS       Z4, Z1, Z1
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z5
+	VMULPS       constantsAVX512<>+64(SB), Z5, Z4
+	VMULPS       Z5, Z4, Z4
+	VSUBPS       constantsAVX512<>+128(SB), Z5, Z6
+	VADDPS       constantsAVX512<>+128(SB), Z5, Z5
+	VDIVPS       Z5, Z6, Z11
+	VANDPS       constantsAVX512<>+0(SB), Z1, Z5
+	VMULPS       constantsAVX512<>+64(SB), Z5, Z6
+	VMULPS       Z5, Z6, Z12
+	VSUBPS       constantsAVX512<>+128(SB), Z5, Z6
+	VADDPS       constantsAVX512<>+128(SB), Z5, Z5
+	VDIVPS       Z5, Z6, Z15
+	VMULPS       constantsAVX512<>+192(SB), Z4, Z8
+	VMOVUPS      constantsAVX512<>+256(SB), Z6
+	VMULPS       constantsAVX512<>+192(SB), Z12, Z5
+	VMOVUPS      constantsAVX512<>+256(SB), Z7
+	VCVTPS2DQ    Z8, Z8
+	VFMADD213PS  constantsAVX512<>+320(SB), Z11, Z6
+	VCVTPS2DQ    Z5, Z13
+	VFMADD213PS  constantsAVX512<>+320(SB), Z15, Z7
+	VCVTDQ2PS    Z8, Z5
+	VFMADD213PS  constantsAVX512<>+384(SB), Z11, Z6
+	VCVTDQ2PS    Z13, Z10
+	VFMADD213PS  constantsAVX512<>+384(SB), Z15, Z7
+	VMOVAPS      Z4, Z9
+	VFMADD213PS  constantsAVX512<>+448(SB), Z11, Z6
+	VMOVAPS      Z12, Z14
+	VFMADD213PS  constantsAVX512<>+448(SB), Z15, Z7
+	VFNMADD231PS constantsAVX512<>+512(SB), Z5, Z9
+	VFMADD213PS  constantsAVX512<>+576(SB), Z11, Z6
+	VFNMADD231PS constantsAVX512<>+512(SB), Z10, Z14
+	VFMADD213PS  constantsAVX512<>+576(SB), Z15, Z7
+	VFNMADD231PS constantsAVX512<>+640(SB), Z5, Z9
+	VFMADD213PS  constantsAVX512<>+704(SB), Z11, Z6
+	VFNMADD231PS constantsAVX512<>+640(SB), Z10, Z14
+	VFMADD213PS  constantsAVX512<>+704(SB), Z15, Z7
+	VMOVUPS      constantsAVX512<>+768(SB), Z10
+	VFMADD213PS  constantsAVX512<>+832(SB), Z11, Z6
+	VMOVUPS      constantsAVX512<>+768(SB), Z5
+	VFMADD213PS  constantsAVX512<>+832(SB), Z15, Z7
+	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+960(SB), Z11, Z6
+	VFMADD213PS  constantsAVX512<>+896(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+960(SB), Z15, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z11, Z6
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z15, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z11, Z6
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z15, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z14, Z5
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z10
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z14, Z5
+	VPSLLD       $0x17, Z8, Z8
+	VPSLLD       $0x17, Z13, Z13
+	VPADDD       Z8, Z10, Z10
+	VPADDD       Z13, Z5, Z5
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K1
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z12, K2
+	VMOVAPS.Z    Z10, K1, Z4
+	VMOVAPS.Z    Z5, K2, Z5
+	VMULPS       Z4, Z6, Z6
+	VMOVUPS      constantsAVX512<>+1408(SB), Z8
+	VSUBPS       Z6, Z8, Z8
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z8, Z10, K1, Z2
-	VMULPS       Z7, Z9, Z8
-	VMOVUPS      constantsAVX512<>+1408(SB), Z9
-	VSUBPS       Z8, Z9, Z9
+	VBLENDMPS    Z6, Z8, K1, Z2
+	VMULPS       Z5, Z7, Z6
+	VMOVUPS      constantsAVX512<>+1408(SB), Z7
+	VSUBPS       Z6, Z7, Z7
 	VPMOVD2M     Z1, K1
-	VBLENDMPS    Z8, Z9, K1, Z3
-	VMULPS       Z2, Z0, Z8
+	VBLENDMPS    Z6, Z7, K1, Z3
+	VMULPS       Z2, Z0, Z6
 	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z6, Z0, Z2
+	VFMADD231PS  Z4, Z0, Z2
 	VMULPS       Z3, Z1, Z0
 	VMULPS       constantsAVX512<>+1536(SB), Z1, Z1
-	VFMADD231PS  Z7, Z1, Z3
-	VMOVUPS      Z8, (DX)
+	VFMADD231PS  Z5, Z1, Z3
+	VMOVUPS      Z6, (DX)
 	VMOVUPS      Z2, (DI)
 	VMOVUPS      Z0, 64(DX)
 	VMOVUPS      Z3, 64(DI)
-	JMP          next205
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          row204
+	VZEROUPPER
+	RET
 
-partial204:
+partial203:
+row205:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
@@ -8601,50 +8618,50 @@ loop206:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z6
-	VMULPS       constantsAVX512<>+64(SB), Z6, Z1
-	VMULPS       Z6, Z1, Z1
-	VSUBPS       constantsAVX512<>+128(SB), Z6, Z7
-	VADDPS       constantsAVX512<>+128(SB), Z6, Z6
-	VDIVPS       Z6, Z7, Z8
-	VMULPS       constantsAVX512<>+192(SB), Z1, Z7
-	VMOVUPS      constantsAVX512<>+256(SB), Z6
-	VCVTPS2DQ    Z7, Z7
-	VFMADD213PS  constantsAVX512<>+320(SB), Z8, Z6
-	VCVTDQ2PS    Z7, Z9
-	VFMADD213PS  constantsAVX512<>+384(SB), Z8, Z6
-	VMOVAPS      Z1, Z10
-	VFMADD213PS  constantsAVX512<>+448(SB), Z8, Z6
-	VFNMADD231PS constantsAVX512<>+512(SB), Z9, Z10
-	VFMADD213PS  constantsAVX512<>+576(SB), Z8, Z6
-	VFNMADD231PS constantsAVX512<>+640(SB), Z9, Z10
-	VFMADD213PS  constantsAVX512<>+704(SB), Z8, Z6
-	VMOVUPS      constantsAVX512<>+768(SB), Z9
-	VFMADD213PS  constantsAVX512<>+832(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+896(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+960(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z9, Z9
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z4
+	VMULPS       constantsAVX512<>+64(SB), Z4, Z1
+	VMULPS       Z4, Z1, Z1
+	VSUBPS       constantsAVX512<>+128(SB), Z4, Z5
+	VADDPS       constantsAVX512<>+128(SB), Z4, Z4
+	VDIVPS       Z4, Z5, Z6
+	VMULPS       constantsAVX512<>+192(SB), Z1, Z5
+	VMOVUPS      constantsAVX512<>+256(SB), Z4
+	VCVTPS2DQ    Z5, Z5
+	VFMADD213PS  constantsAVX512<>+320(SB), Z6, Z4
+	VCVTDQ2PS    Z5, Z7
+	VFMADD213PS  constantsAVX512<>+384(SB), Z6, Z4
+	VMOVAPS      Z1, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z6, Z4
+	VFNMADD231PS constantsAVX512<>+512(SB), Z7, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z6, Z4
+	VFNMADD231PS constantsAVX512<>+640(SB), Z7, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z6, Z4
+	VMOVUPS      constantsAVX512<>+768(SB), Z7
+	VFMADD213PS  constantsAVX512<>+832(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+896(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD       Z5, Z7, Z7
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z1, K1
-	VMOVAPS.Z    Z9, K1, Z1
-	VMULPS       Z1, Z6, Z6
-	VMOVUPS      constantsAVX512<>+1408(SB), Z7
-	VSUBPS       Z6, Z7, Z7
+	VMOVAPS.Z    Z7, K1, Z1
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      constantsAVX512<>+1408(SB), Z5
+	VSUBPS       Z4, Z5, Z5
 	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z6, Z7, K1, Z4
-	VMULPS       Z4, Z0, Z6
+	VBLENDMPS    Z4, Z5, K1, Z2
+	VMULPS       Z2, Z0, Z4
 	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z1, Z0, Z4
-	VMOVUPS      Z6, (DX)(R11*1)
-	VMOVUPS      Z4, (DI)(R11*1)
+	VFMADD231PS  Z1, Z0, Z2
+	VMOVUPS      Z4, (DX)(R11*1)
+	VMOVUPS      Z2, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
 	JLT          loop206
@@ -8659,58 +8676,57 @@ done207:
 	VMOVUPS.Z    (AX)(R11*1), K1, Z0
 	VMOVUPS.Z    (SI)(R11*1), K1, Z1
 	VADDPS       Z1, Z0, Z0
-	VANDPS       constantsAVX512<>+0(SB), Z0, Z6
-	VMULPS       constantsAVX512<>+64(SB), Z6, Z1
-	VMULPS       Z6, Z1, Z1
-	VSUBPS       constantsAVX512<>+128(SB), Z6, Z7
-	VADDPS       constantsAVX512<>+128(SB), Z6, Z6
-	VDIVPS       Z6, Z7, Z8
-	VMULPS       constantsAVX512<>+192(SB), Z1, Z7
-	VMOVUPS      constantsAVX512<>+256(SB), Z6
-	VCVTPS2DQ    Z7, Z7
-	VFMADD213PS  constantsAVX512<>+320(SB), Z8, Z6
-	VCVTDQ2PS    Z7, Z9
-	VFMADD213PS  constantsAVX512<>+384(SB), Z8, Z6
-	VMOVAPS      Z1, Z10
-	VFMADD213PS  constantsAVX512<>+448(SB), Z8, Z6
-	VFNMADD231PS constantsAVX512<>+512(SB), Z9, Z10
-	VFMADD213PS  constantsAVX512<>+576(SB), Z8, Z6
-	VFNMADD231PS constantsAVX512<>+640(SB), Z9, Z10
-	VFMADD213PS  constantsAVX512<>+704(SB), Z8, Z6
-	VMOVUPS      constantsAVX512<>+768(SB), Z9
-	VFMADD213PS  constantsAVX512<>+832(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+896(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+960(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1088(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1216(SB), Z8, Z6
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z9, Z9
+	VANDPS       constantsAVX512<>+0(SB), Z0, Z4
+	VMULPS       constantsAVX512<>+64(SB), Z4, Z1
+	VMULPS       Z4, Z1, Z1
+	VSUBPS       constantsAVX512<>+128(SB), Z4, Z5
+	VADDPS       constantsAVX512<>+128(SB), Z4, Z4
+	VDIVPS       Z4, Z5, Z6
+	VMULPS       constantsAVX512<>+192(SB), Z1, Z5
+	VMOVUPS      constantsAVX512<>+256(SB), Z4
+	VCVTPS2DQ    Z5, Z5
+	VFMADD213PS  constantsAVX512<>+320(SB), Z6, Z4
+	VCVTDQ2PS    Z5, Z7
+	VFMADD213PS  constantsAVX512<>+384(SB), Z6, Z4
+	VMOVAPS      Z1, Z8
+	VFMADD213PS  constantsAVX512<>+448(SB), Z6, Z4
+	VFNMADD231PS constantsAVX512<>+512(SB), Z7, Z8
+	VFMADD213PS  constantsAVX512<>+576(SB), Z6, Z4
+	VFNMADD231PS constantsAVX512<>+640(SB), Z7, Z8
+	VFMADD213PS  constantsAVX512<>+704(SB), Z6, Z4
+	VMOVUPS      constantsAVX512<>+768(SB), Z7
+	VFMADD213PS  constantsAVX512<>+832(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+896(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+960(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1088(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1216(SB), Z6, Z4
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD       Z5, Z7, Z7
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z1, K2
-	VMOVAPS.Z    Z9, K2, Z1
-	VMULPS       Z1, Z6, Z6
-	VMOVUPS      constantsAVX512<>+1408(SB), Z7
-	VSUBPS       Z6, Z7, Z7
+	VMOVAPS.Z    Z7, K2, Z1
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      constantsAVX512<>+1408(SB), Z5
+	VSUBPS       Z4, Z5, Z5
 	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z6, Z7, K2, Z5
-	VMULPS       Z5, Z0, Z6
+	VBLENDMPS    Z4, Z5, K2, Z3
+	VMULPS       Z3, Z0, Z4
 	VMULPS       constantsAVX512<>+1536(SB), Z0, Z0
-	VFMADD231PS  Z1, Z0, Z5
-	VMOVUPS      Z6, K1, (DX)(R11*1)
-	VMOVUPS      Z5, K1, (DI)(R11*1)
+	VFMADD231PS  Z1, Z0, Z3
+	VMOVUPS      Z4, K1, (DX)(R11*1)
+	VMOVUPS      Z3, K1, (DI)(R11*1)
 
 done208:
-next205:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row203
+	JNZ  row205
 	VZEROUPPER
 	RET
 
@@ -9178,10 +9194,10 @@ TEXT ·tileTimesAVX512(SB), NOSPLIT, $0-64
 	SHLQ $0x02, DI
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
+	CMPQ R9, $0x20
+	JNE  partial209
 
-row209:
-	CMPQ    R9, $0x20
-	JNE     partial210
+row210:
 	VMOVUPS (SI), Z0
 	VMOVUPS (AX), Z1
 	VMULPS  Z1, Z0, Z0
@@ -9190,9 +9206,16 @@ row209:
 	VMOVUPS 64(AX), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(DX)
-	JMP     next211
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	DECQ    R8
+	JNZ     row210
+	VZEROUPPER
+	RET
 
-partial210:
+partial209:
+row211:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
@@ -9223,12 +9246,11 @@ done213:
 	VMOVUPS   Z0, K1, (DX)(R10*1)
 
 done214:
-next211:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row209
+	JNZ  row211
 	VZEROUPPER
 	RET
 
@@ -9249,12 +9271,12 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	SHLQ $0x02, R10
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
+	CMPQ R12, $0x20
+	JNE  partial215
 
-row215:
+row216:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
-	CMPQ         R12, $0x20
-	JNE          partial216
 	VMOVUPS      (AX), Z1
 	VMOVUPS      (SI), Z2
 	VADDPS       Z2, Z1, Z1
@@ -9271,16 +9293,25 @@ row215:
 	VMULPS       Z3, Z0, Z0
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, 64(DX)
-	JMP          next217
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          row216
+	VZEROUPPER
+	RET
 
-partial216:
-	XORQ R13, R13
-	MOVQ R12, R15
-	SHLQ $0x02, R15
-	MOVQ R15, R14
-	ANDQ $-64, R14
-	CMPQ R13, R14
-	JGE  done219
+partial215:
+row217:
+	VBROADCASTSS (R8), Z0
+	ADDQ         $0x04, R8
+	XORQ         R13, R13
+	MOVQ         R12, R15
+	SHLQ         $0x02, R15
+	MOVQ         R15, R14
+	ANDQ         $-64, R14
+	CMPQ         R13, R14
+	JGE          done219
 
 loop218:
 	VMOVUPS     (AX)(R13*1), Z1
@@ -9312,12 +9343,11 @@ done219:
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
 done220:
-next217:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row215
+	JNZ  row217
 	VZEROUPPER
 	RET
 

@@ -24,26 +24,28 @@ func tileLoop(nv int, matrices []matrix, start func(), body func(a at)) {
 // tileLoops is tileLoop for a body that is given all whole vectors of a row at once.
 func tileLoops(nv int, matrices []matrix, start func(), body func(as []at)) {
 	rows, n := arg("rows"), arg("n")
-	loop, partial, next := label("row"), label("partial"), label("next")
-	Label(loop)
-	start()
-	CMPQ(n, Imm(uint64(nv*w)))
-	JNE(LabelRef(partial))
+	partial := label("partial")
 	whole := make([]at, nv)
 	for j := range whole {
 		whole[j].disp = j * w * 4
 	}
-	body(whole)
-	JMP(LabelRef(next))
-	Label(partial)
-	each(n, 1, func(a at) { body([]at{a}) })
-	Label(next)
-	for _, m := range matrices {
-		ADDQ(m.ld, m.p)
+	loop := func(body func()) {
+		row := label("row")
+		Label(row)
+		start()
+		body()
+		for _, m := range matrices {
+			ADDQ(m.ld, m.p)
+		}
+		DECQ(rows)
+		JNZ(LabelRef(row))
+		end()
 	}
-	DECQ(rows)
-	JNZ(LabelRef(loop))
-	end()
+	CMPQ(n, Imm(uint64(nv*w)))
+	JNE(LabelRef(partial))
+	loop(func() { body(whole) })
+	Label(partial)
+	loop(func() { each(n, 1, func(a at) { body([]at{a}) }) })
 }
 
 func nothing() {}
