@@ -127,6 +127,21 @@ func (j *attentionJob) inRows(n int, src *float32, ld int, buf []float32) column
 
 // product is c (+)= a·b for a stored in rows.
 func (t *table) product(m, n, k int, a *float32, lda int, b columns, c *float32, ldc int, accumulate bool) {
+	if b.row == t.nr && m >= t.mr {
+		strips := m / t.mr
+		rest, at, below := m-strips*t.mr, offset(a, strips*t.mr*lda), strips*t.mr*ldc
+		for n >= t.nr {
+			t.runRows(strips, k, a, lda, b.at, c, ldc, btoi(accumulate), b.at)
+			if rest > 0 {
+				t.rowsA[rest](k, at, lda, b.at, offset(c, below), ldc, btoi(accumulate), b.at)
+			}
+			n -= t.nr
+			b.at, c = offset(b.at, b.panel), offset(c, t.nr)
+		}
+		if n == 0 {
+			return
+		}
+	}
 	t.attend.strided(m, n, k, a, lda, 1, b.at, b.row, b.panel, c, ldc, btoi(accumulate))
 }
 

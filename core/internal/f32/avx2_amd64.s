@@ -8032,48 +8032,48 @@ have415:
 loop416:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
-	VCVTPS2DQ    Y6, Y6
-	VCVTDQ2PS    Y6, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+384(SB), Y7
-	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VMOVUPS      32(AX)(R8*1), Y6
+	VFMSUB213PS  Y1, Y0, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y7
+	VMULPS       constantsAVX2<>+96(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VCVTPS2DQ    Y8, Y10
+	VCVTDQ2PS    Y7, Y8
+	VCVTDQ2PS    Y10, Y11
+	VMOVAPS      Y5, Y9
+	VMOVAPS      Y6, Y12
+	VFNMADD231PS constantsAVX2<>+256(SB), Y8, Y9
+	VFNMADD231PS constantsAVX2<>+256(SB), Y11, Y12
+	VFNMADD231PS constantsAVX2<>+320(SB), Y8, Y9
+	VFNMADD231PS constantsAVX2<>+320(SB), Y11, Y12
+	VMOVUPS      constantsAVX2<>+384(SB), Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y11
+	VFMADD213PS  constantsAVX2<>+448(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+448(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+512(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+512(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+576(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+576(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+640(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+640(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+672(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+672(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y11
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y7, Y8, Y8
+	VPADDD       Y10, Y11, Y11
 	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
-	VANDPS       Y5, Y7, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y6, Y6
+	VANDPS       Y5, Y8, Y5
+	VANDPS       Y6, Y11, Y6
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R8*1)
-	VMOVUPS      32(AX)(R8*1), Y5
-	VFMSUB213PS  Y1, Y0, Y5
-	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
-	VCVTPS2DQ    Y6, Y6
-	VCVTDQ2PS    Y6, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+384(SB), Y7
-	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y3, Y3
-	VMOVUPS      Y5, 32(AX)(R8*1)
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      Y6, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
 	JLT          loop416
@@ -8302,50 +8302,50 @@ loop434:
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
 	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
-	VCVTPS2DQ    Y6, Y6
-	VCVTDQ2PS    Y6, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+384(SB), Y7
-	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VMOVUPS      32(AX)(R9*1), Y6
+	VMOVUPS      32(CX)(R9*1), Y7
+	VFMADD213PS  Y7, Y0, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y7
+	VMULPS       constantsAVX2<>+96(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VCVTPS2DQ    Y8, Y10
+	VCVTDQ2PS    Y7, Y8
+	VCVTDQ2PS    Y10, Y11
+	VMOVAPS      Y5, Y9
+	VMOVAPS      Y6, Y12
+	VFNMADD231PS constantsAVX2<>+256(SB), Y8, Y9
+	VFNMADD231PS constantsAVX2<>+256(SB), Y11, Y12
+	VFNMADD231PS constantsAVX2<>+320(SB), Y8, Y9
+	VFNMADD231PS constantsAVX2<>+320(SB), Y11, Y12
+	VMOVUPS      constantsAVX2<>+384(SB), Y8
+	VMOVUPS      constantsAVX2<>+384(SB), Y11
+	VFMADD213PS  constantsAVX2<>+448(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+448(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+512(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+512(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+576(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+576(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+640(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+640(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+672(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+672(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y11
+	VFMADD213PS  constantsAVX2<>+704(SB), Y9, Y8
+	VFMADD213PS  constantsAVX2<>+704(SB), Y12, Y11
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y7, Y8, Y8
+	VPADDD       Y10, Y11, Y11
 	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
-	VANDPS       Y5, Y7, Y5
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y6, Y6
+	VANDPS       Y5, Y8, Y5
+	VANDPS       Y6, Y11, Y6
 	VADDPS       Y5, Y2, Y2
 	VMOVUPS      Y5, (AX)(R9*1)
-	VMOVUPS      32(AX)(R9*1), Y5
-	VMOVUPS      32(CX)(R9*1), Y6
-	VFMADD213PS  Y6, Y0, Y5
-	VSUBPS       Y1, Y5, Y5
-	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
-	VCVTPS2DQ    Y6, Y6
-	VCVTDQ2PS    Y6, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
-	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
-	VMOVUPS      constantsAVX2<>+384(SB), Y7
-	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y3, Y3
-	VMOVUPS      Y5, 32(AX)(R9*1)
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      Y6, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
 	JLT          loop434
@@ -8495,11 +8495,76 @@ some444:
 	MOVQ         BX, R11
 	SHLQ         $0x02, R11
 	MOVQ         R11, R10
-	ANDQ         $-32, R10
+	ANDQ         $-64, R10
 	CMPQ         R9, R10
 	JGE          done447
 
 loop446:
+	VMOVUPS      (AX)(R9*1), Y4
+	VFMSUB213PS  Y1, Y0, Y4
+	VMOVUPS      32(AX)(R9*1), Y5
+	VFMSUB213PS  Y1, Y0, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VCVTPS2DQ    Y7, Y9
+	VCVTDQ2PS    Y6, Y7
+	VCVTDQ2PS    Y9, Y10
+	VMOVAPS      Y4, Y8
+	VMOVAPS      Y5, Y11
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+256(SB), Y10, Y11
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y10, Y11
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y10
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y6, Y7, Y7
+	VPADDD       Y9, Y10, Y10
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y10, Y5
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      Y4, (AX)(R9*1)
+	VMOVUPS      (CX)(R9*1), Y6
+	VSUBPS       Y3, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, (CX)(R9*1)
+	VMULPS       Y5, Y2, Y4
+	VMOVUPS      Y4, 32(AX)(R9*1)
+	VMOVUPS      32(CX)(R9*1), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, 32(CX)(R9*1)
+	ADDQ         $+64, R9
+	CMPQ         R9, R10
+	JLT          loop446
+
+done447:
+	MOVQ R11, R10
+	ANDQ $-32, R10
+	CMPQ R9, R10
+	JGE  done449
+
+loop448:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -8529,11 +8594,11 @@ loop446:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop446
+	JLT          loop448
 
-done447:
+done449:
 	SUBQ         R9, R11
-	JZ           done448
+	JZ           done450
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
@@ -8566,22 +8631,22 @@ done447:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done448:
+done450:
 none445:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear449:
+clear451:
 	CMPQ    BX, R9
-	JGE     cleared450
+	JGE     cleared452
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear449
+	JMP     clear451
 
-cleared450:
+cleared452:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -8599,7 +8664,7 @@ cleared450:
 biased441:
 	MOVQ rows+0(FP), BX
 
-row451:
+row453:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -8607,11 +8672,11 @@ row451:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some452
+	JGT     some454
 	XORQ    R9, R9
-	JMP     none453
+	JMP     none455
 
-some452:
+some454:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8619,11 +8684,80 @@ some452:
 	MOVQ         R9, R12
 	SHLQ         $0x02, R12
 	MOVQ         R12, R11
-	ANDQ         $-32, R11
+	ANDQ         $-64, R11
 	CMPQ         R10, R11
-	JGE          done455
+	JGE          done457
 
-loop454:
+loop456:
+	VMOVUPS      (AX)(R10*1), Y4
+	VMOVUPS      (DX)(R10*1), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      32(AX)(R10*1), Y5
+	VMOVUPS      32(DX)(R10*1), Y6
+	VFMADD213PS  Y6, Y0, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VCVTPS2DQ    Y7, Y9
+	VCVTDQ2PS    Y6, Y7
+	VCVTDQ2PS    Y9, Y10
+	VMOVAPS      Y4, Y8
+	VMOVAPS      Y5, Y11
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+256(SB), Y10, Y11
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y10, Y11
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y10
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y6, Y7, Y7
+	VPADDD       Y9, Y10, Y10
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y10, Y5
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      Y4, (AX)(R10*1)
+	VMOVUPS      (CX)(R10*1), Y6
+	VSUBPS       Y3, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, (CX)(R10*1)
+	VMULPS       Y5, Y2, Y4
+	VMOVUPS      Y4, 32(AX)(R10*1)
+	VMOVUPS      32(CX)(R10*1), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, 32(CX)(R10*1)
+	ADDQ         $+64, R10
+	CMPQ         R10, R11
+	JLT          loop456
+
+done457:
+	MOVQ R12, R11
+	ANDQ $-32, R11
+	CMPQ R10, R11
+	JGE  done459
+
+loop458:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8655,11 +8789,11 @@ loop454:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop454
+	JLT          loop458
 
-done455:
+done459:
 	SUBQ         R10, R12
-	JZ           done456
+	JZ           done460
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -8694,22 +8828,22 @@ done455:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done456:
-none453:
+done460:
+none455:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear457:
+clear461:
 	CMPQ    R9, R10
-	JGE     cleared458
+	JGE     cleared462
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear457
+	JMP     clear461
 
-cleared458:
+cleared462:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -8723,14 +8857,14 @@ cleared458:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row451
+	JNZ  row453
 	VZEROUPPER
 	RET
 
 learned442:
 	MOVQ rows+0(FP), R9
 
-row459:
+row463:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -8738,11 +8872,11 @@ row459:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some460
+	JGT     some464
 	XORQ    R10, R10
-	JMP     none461
+	JMP     none465
 
-some460:
+some464:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8750,11 +8884,86 @@ some460:
 	MOVQ         R10, R13
 	SHLQ         $0x02, R13
 	MOVQ         R13, R12
-	ANDQ         $-32, R12
+	ANDQ         $-64, R12
 	CMPQ         R11, R12
-	JGE          done463
+	JGE          done467
 
-loop462:
+loop466:
+	VMOVUPS      (AX)(R11*1), Y4
+	VMOVUPS      (DX)(R11*1), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      32(AX)(R11*1), Y5
+	VMOVUPS      32(DX)(R11*1), Y6
+	VFMADD213PS  Y6, Y0, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       constantsAVX2<>+96(SB), Y4, Y6
+	VMULPS       constantsAVX2<>+96(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VCVTPS2DQ    Y7, Y9
+	VCVTDQ2PS    Y6, Y7
+	VCVTDQ2PS    Y9, Y10
+	VMOVAPS      Y4, Y8
+	VMOVAPS      Y5, Y11
+	VFNMADD231PS constantsAVX2<>+256(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+256(SB), Y10, Y11
+	VFNMADD231PS constantsAVX2<>+320(SB), Y7, Y8
+	VFNMADD231PS constantsAVX2<>+320(SB), Y10, Y11
+	VMOVUPS      constantsAVX2<>+384(SB), Y7
+	VMOVUPS      constantsAVX2<>+384(SB), Y10
+	VFMADD213PS  constantsAVX2<>+448(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+448(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+512(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+512(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+576(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+576(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+640(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+640(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+672(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+672(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VFMADD213PS  constantsAVX2<>+704(SB), Y8, Y7
+	VFMADD213PS  constantsAVX2<>+704(SB), Y11, Y10
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y6, Y7, Y7
+	VPADDD       Y9, Y10, Y10
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y4, Y4
+	VCMPPS       $0x05, constantsAVX2<>+736(SB), Y5, Y5
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y10, Y5
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      Y4, (AX)(R11*1)
+	VMOVUPS      (CX)(R11*1), Y6
+	VSUBPS       Y3, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      (BX)(R11*1), Y6
+	VADDPS       Y6, Y4, Y6
+	VMOVUPS      Y6, (BX)(R11*1)
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, (CX)(R11*1)
+	VMULPS       Y5, Y2, Y4
+	VMOVUPS      Y4, 32(AX)(R11*1)
+	VMOVUPS      32(CX)(R11*1), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      32(BX)(R11*1), Y5
+	VADDPS       Y5, Y4, Y5
+	VMOVUPS      Y5, 32(BX)(R11*1)
+	VMULPS       Y4, Y0, Y4
+	VMOVUPS      Y4, 32(CX)(R11*1)
+	ADDQ         $+64, R11
+	CMPQ         R11, R12
+	JLT          loop466
+
+done467:
+	MOVQ R13, R12
+	ANDQ $-32, R12
+	CMPQ R11, R12
+	JGE  done469
+
+loop468:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8789,11 +8998,11 @@ loop462:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop462
+	JLT          loop468
 
-done463:
+done469:
 	SUBQ         R11, R13
-	JZ           done464
+	JZ           done470
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -8831,22 +9040,22 @@ done463:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done464:
-none461:
+done470:
+none465:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear465:
+clear471:
 	CMPQ    R10, R11
-	JGE     cleared466
+	JGE     cleared472
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear465
+	JMP     clear471
 
-cleared466:
+cleared472:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -8863,7 +9072,7 @@ cleared466:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row459
+	JNZ  row463
 	VZEROUPPER
 	RET
 
@@ -8876,7 +9085,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row467:
+row473:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -8885,9 +9094,9 @@ row467:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done469
+	JGE    done475
 
-loop468:
+loop474:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -8896,25 +9105,25 @@ loop468:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop468
+	JLT         loop474
 
-done469:
+done475:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done471
+	JGE  done477
 
-loop470:
+loop476:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop470
+	JLT         loop476
 
-done471:
+done477:
 	SUBQ        DI, R9
-	JZ          done472
+	JZ          done478
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -8922,7 +9131,7 @@ done471:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done472:
+done478:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -8939,7 +9148,7 @@ done472:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row467
+	JNZ          row473
 	VZEROUPPER
 	RET
 
@@ -8951,7 +9160,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row473:
+row479:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -8959,9 +9168,9 @@ row473:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done475
+	JGE          done481
 
-loop474:
+loop480:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -8970,25 +9179,25 @@ loop474:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop474
+	JLT     loop480
 
-done475:
+done481:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done477
+	JGE  done483
 
-loop476:
+loop482:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop476
+	JLT     loop482
 
-done477:
+done483:
 	SUBQ       SI, R8
-	JZ         done478
+	JZ         done484
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -8996,13 +9205,13 @@ done477:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done478:
+done484:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row473
+	JNZ  row479
 	VZEROUPPER
 	RET
 
@@ -9025,7 +9234,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop479:
+loop485:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -9051,7 +9260,7 @@ loop479:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop479
+	JNZ         loop485
 	VZEROUPPER
 	RET
 

@@ -15216,48 +15216,48 @@ have544:
 loop545:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
-	VMULPS       constantsAVX512<>+192(SB), Z6, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z6, Z9
-	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+768(SB), Z8
-	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
+	VMOVUPS      64(AX)(R8*1), Z7
+	VFMSUB213PS  Z1, Z0, Z7
+	VMULPS       constantsAVX512<>+192(SB), Z6, Z8
+	VMULPS       constantsAVX512<>+192(SB), Z7, Z9
+	VCVTPS2DQ    Z8, Z8
+	VCVTPS2DQ    Z9, Z11
+	VCVTDQ2PS    Z8, Z9
+	VCVTDQ2PS    Z11, Z12
+	VMOVAPS      Z6, Z10
+	VMOVAPS      Z7, Z13
+	VFNMADD231PS constantsAVX512<>+512(SB), Z9, Z10
+	VFNMADD231PS constantsAVX512<>+512(SB), Z12, Z13
+	VFNMADD231PS constantsAVX512<>+640(SB), Z9, Z10
+	VFNMADD231PS constantsAVX512<>+640(SB), Z12, Z13
+	VMOVUPS      constantsAVX512<>+768(SB), Z9
+	VMOVUPS      constantsAVX512<>+768(SB), Z12
+	VFMADD213PS  constantsAVX512<>+896(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+896(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z13, Z12
+	VPSLLD       $0x17, Z8, Z8
+	VPSLLD       $0x17, Z11, Z11
+	VPADDD       Z8, Z9, Z9
+	VPADDD       Z11, Z12, Z12
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z6, K1
-	VMOVAPS.Z    Z8, K1, Z6
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z7, K2
+	VMOVAPS.Z    Z9, K1, Z6
+	VMOVAPS.Z    Z12, K2, Z7
 	VADDPS       Z6, Z2, Z2
 	VMOVUPS      Z6, (AX)(R8*1)
-	VMOVUPS      64(AX)(R8*1), Z6
-	VFMSUB213PS  Z1, Z0, Z6
-	VMULPS       constantsAVX512<>+192(SB), Z6, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z6, Z9
-	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+768(SB), Z8
-	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z6, K1
-	VMOVAPS.Z    Z8, K1, Z6
-	VADDPS       Z6, Z3, Z3
-	VMOVUPS      Z6, 64(AX)(R8*1)
+	VADDPS       Z7, Z3, Z3
+	VMOVUPS      Z7, 64(AX)(R8*1)
 	ADDQ         $+128, R8
 	CMPQ         R8, R9
 	JLT          loop545
@@ -15491,50 +15491,50 @@ loop563:
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
 	VSUBPS       Z1, Z6, Z6
-	VMULPS       constantsAVX512<>+192(SB), Z6, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z6, Z9
-	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+768(SB), Z8
-	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
+	VMOVUPS      64(AX)(R9*1), Z7
+	VMOVUPS      64(CX)(R9*1), Z8
+	VFMADD213PS  Z8, Z0, Z7
+	VSUBPS       Z1, Z7, Z7
+	VMULPS       constantsAVX512<>+192(SB), Z6, Z8
+	VMULPS       constantsAVX512<>+192(SB), Z7, Z9
+	VCVTPS2DQ    Z8, Z8
+	VCVTPS2DQ    Z9, Z11
+	VCVTDQ2PS    Z8, Z9
+	VCVTDQ2PS    Z11, Z12
+	VMOVAPS      Z6, Z10
+	VMOVAPS      Z7, Z13
+	VFNMADD231PS constantsAVX512<>+512(SB), Z9, Z10
+	VFNMADD231PS constantsAVX512<>+512(SB), Z12, Z13
+	VFNMADD231PS constantsAVX512<>+640(SB), Z9, Z10
+	VFNMADD231PS constantsAVX512<>+640(SB), Z12, Z13
+	VMOVUPS      constantsAVX512<>+768(SB), Z9
+	VMOVUPS      constantsAVX512<>+768(SB), Z12
+	VFMADD213PS  constantsAVX512<>+896(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+896(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z13, Z12
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z10, Z9
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z13, Z12
+	VPSLLD       $0x17, Z8, Z8
+	VPSLLD       $0x17, Z11, Z11
+	VPADDD       Z8, Z9, Z9
+	VPADDD       Z11, Z12, Z12
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z6, K1
-	VMOVAPS.Z    Z8, K1, Z6
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z7, K2
+	VMOVAPS.Z    Z9, K1, Z6
+	VMOVAPS.Z    Z12, K2, Z7
 	VADDPS       Z6, Z2, Z2
 	VMOVUPS      Z6, (AX)(R9*1)
-	VMOVUPS      64(AX)(R9*1), Z6
-	VMOVUPS      64(CX)(R9*1), Z7
-	VFMADD213PS  Z7, Z0, Z6
-	VSUBPS       Z1, Z6, Z6
-	VMULPS       constantsAVX512<>+192(SB), Z6, Z7
-	VCVTPS2DQ    Z7, Z7
-	VCVTDQ2PS    Z7, Z8
-	VMOVAPS      Z6, Z9
-	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
-	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
-	VMOVUPS      constantsAVX512<>+768(SB), Z8
-	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z6, K1
-	VMOVAPS.Z    Z8, K1, Z6
-	VADDPS       Z6, Z3, Z3
-	VMOVUPS      Z6, 64(AX)(R9*1)
+	VADDPS       Z7, Z3, Z3
+	VMOVUPS      Z7, 64(AX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
 	JLT          loop563
@@ -15687,31 +15687,96 @@ some573:
 	MOVQ         BX, R11
 	SHLQ         $0x02, R11
 	MOVQ         R11, R10
-	ANDQ         $-64, R10
+	ANDQ         $-128, R10
 	CMPQ         R9, R10
 	JGE          done576
 
 loop575:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
+	VMOVUPS      64(AX)(R9*1), Z5
+	VFMSUB213PS  Z1, Z0, Z5
+	VMULPS       constantsAVX512<>+192(SB), Z4, Z6
+	VMULPS       constantsAVX512<>+192(SB), Z5, Z7
+	VCVTPS2DQ    Z6, Z6
+	VCVTPS2DQ    Z7, Z10
+	VCVTDQ2PS    Z6, Z7
+	VCVTDQ2PS    Z10, Z11
+	VMOVAPS      Z4, Z9
+	VMOVAPS      Z5, Z12
+	VFNMADD231PS constantsAVX512<>+512(SB), Z7, Z9
+	VFNMADD231PS constantsAVX512<>+512(SB), Z11, Z12
+	VFNMADD231PS constantsAVX512<>+640(SB), Z7, Z9
+	VFNMADD231PS constantsAVX512<>+640(SB), Z11, Z12
+	VMOVUPS      constantsAVX512<>+768(SB), Z7
+	VMOVUPS      constantsAVX512<>+768(SB), Z11
+	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+896(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z7
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VPSLLD       $0x17, Z6, Z6
+	VPSLLD       $0x17, Z10, Z10
+	VPADDD       Z6, Z7, Z7
+	VPADDD       Z10, Z11, Z11
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K1
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z5, K2
+	VMOVAPS.Z    Z7, K1, Z4
+	VMOVAPS.Z    Z11, K2, Z5
+	VMULPS       Z4, Z2, Z4
+	VMOVUPS      Z4, (AX)(R9*1)
+	VMOVUPS      (CX)(R9*1), Z6
+	VSUBPS       Z3, Z6, Z6
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, (CX)(R9*1)
+	VMULPS       Z5, Z2, Z4
+	VMOVUPS      Z4, 64(AX)(R9*1)
+	VMOVUPS      64(CX)(R9*1), Z5
+	VSUBPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, 64(CX)(R9*1)
+	ADDQ         $+128, R9
+	CMPQ         R9, R10
+	JLT          loop575
+
+done576:
+	MOVQ R11, R10
+	ANDQ $-64, R10
+	CMPQ R9, R10
+	JGE  done578
+
+loop577:
+	VMOVUPS      (AX)(R9*1), Z4
+	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
 	VCVTPS2DQ    Z5, Z5
-	VCVTDQ2PS    Z5, Z7
-	VMOVAPS      Z4, Z8
-	VFNMADD231PS constantsAVX512<>+512(SB), Z7, Z8
-	VFNMADD231PS constantsAVX512<>+640(SB), Z7, Z8
-	VMOVUPS      constantsAVX512<>+768(SB), Z7
-	VFMADD213PS  constantsAVX512<>+896(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z8, Z7
+	VCVTDQ2PS    Z5, Z6
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS constantsAVX512<>+512(SB), Z6, Z7
+	VFNMADD231PS constantsAVX512<>+640(SB), Z6, Z7
+	VMOVUPS      constantsAVX512<>+768(SB), Z6
+	VFMADD213PS  constantsAVX512<>+896(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z7, Z6
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z7, Z6
 	VPSLLD       $0x17, Z5, Z5
-	VPADDD       Z5, Z7, Z7
+	VPADDD       Z5, Z6, Z6
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K1
-	VMOVAPS.Z    Z7, K1, Z4
+	VMOVAPS.Z    Z6, K1, Z4
 	VMULPS       Z4, Z2, Z4
 	VMOVUPS      Z4, (AX)(R9*1)
 	VMOVUPS      (CX)(R9*1), Z5
@@ -15721,11 +15786,11 @@ loop575:
 	VMOVUPS      Z4, (CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop575
+	JLT          loop577
 
-done576:
+done578:
 	SUBQ         R9, R11
-	JZ           done577
+	JZ           done579
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -15735,17 +15800,17 @@ done576:
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z1
 	VCVTPS2DQ    Z1, Z1
 	VCVTDQ2PS    Z1, Z5
-	VMOVAPS      Z4, Z7
-	VFNMADD231PS constantsAVX512<>+512(SB), Z5, Z7
-	VFNMADD231PS constantsAVX512<>+640(SB), Z5, Z7
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS constantsAVX512<>+512(SB), Z5, Z6
+	VFNMADD231PS constantsAVX512<>+640(SB), Z5, Z6
 	VMOVUPS      constantsAVX512<>+768(SB), Z5
-	VFMADD213PS  constantsAVX512<>+896(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1024(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1152(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1280(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1344(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z7, Z5
-	VFMADD213PS  constantsAVX512<>+1408(SB), Z7, Z5
+	VFMADD213PS  constantsAVX512<>+896(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z6, Z5
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z6, Z5
 	VPSLLD       $0x17, Z1, Z1
 	VPADDD       Z1, Z5, Z5
 	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K2
@@ -15759,22 +15824,22 @@ done576:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R9*1)
 
-done577:
+done579:
 none574:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(BX), BX
 	ANDQ   $-16, BX
-	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
 
-clear578:
+clear580:
 	CMPQ    BX, R9
-	JGE     cleared579
-	VMOVUPS Z6, (AX)(BX*4)
-	VMOVUPS Z6, (CX)(BX*4)
+	JGE     cleared581
+	VMOVUPS Z8, (AX)(BX*4)
+	VMOVUPS Z8, (CX)(BX*4)
 	ADDQ    $0x10, BX
-	JMP     clear578
+	JMP     clear580
 
-cleared579:
+cleared581:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -15792,7 +15857,7 @@ cleared579:
 biased570:
 	MOVQ rows+0(FP), BX
 
-row580:
+row582:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -15800,11 +15865,11 @@ row580:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some581
+	JGT     some583
 	XORQ    R9, R9
-	JMP     none582
+	JMP     none584
 
-some581:
+some583:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -15812,11 +15877,80 @@ some581:
 	MOVQ         R9, R12
 	SHLQ         $0x02, R12
 	MOVQ         R12, R11
-	ANDQ         $-64, R11
+	ANDQ         $-128, R11
 	CMPQ         R10, R11
-	JGE          done584
+	JGE          done586
 
-loop583:
+loop585:
+	VMOVUPS      (AX)(R10*1), Z4
+	VMOVUPS      (DX)(R10*1), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VSUBPS       Z1, Z4, Z4
+	VMOVUPS      64(AX)(R10*1), Z5
+	VMOVUPS      64(DX)(R10*1), Z7
+	VFMADD213PS  Z7, Z0, Z5
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       constantsAVX512<>+192(SB), Z4, Z7
+	VMULPS       constantsAVX512<>+192(SB), Z5, Z8
+	VCVTPS2DQ    Z7, Z7
+	VCVTPS2DQ    Z8, Z10
+	VCVTDQ2PS    Z7, Z8
+	VCVTDQ2PS    Z10, Z11
+	VMOVAPS      Z4, Z9
+	VMOVAPS      Z5, Z12
+	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+512(SB), Z11, Z12
+	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+640(SB), Z11, Z12
+	VMOVUPS      constantsAVX512<>+768(SB), Z8
+	VMOVUPS      constantsAVX512<>+768(SB), Z11
+	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+896(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VPSLLD       $0x17, Z7, Z7
+	VPSLLD       $0x17, Z10, Z10
+	VPADDD       Z7, Z8, Z8
+	VPADDD       Z10, Z11, Z11
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K1
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z5, K2
+	VMOVAPS.Z    Z8, K1, Z4
+	VMOVAPS.Z    Z11, K2, Z5
+	VMULPS       Z4, Z2, Z4
+	VMOVUPS      Z4, (AX)(R10*1)
+	VMOVUPS      (CX)(R10*1), Z7
+	VSUBPS       Z3, Z7, Z7
+	VMULPS       Z7, Z4, Z4
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, (CX)(R10*1)
+	VMULPS       Z5, Z2, Z4
+	VMOVUPS      Z4, 64(AX)(R10*1)
+	VMOVUPS      64(CX)(R10*1), Z5
+	VSUBPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, 64(CX)(R10*1)
+	ADDQ         $+128, R10
+	CMPQ         R10, R11
+	JLT          loop585
+
+done586:
+	MOVQ R12, R11
+	ANDQ $-64, R11
+	CMPQ R10, R11
+	JGE  done588
+
+loop587:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -15848,11 +15982,11 @@ loop583:
 	VMOVUPS      Z4, (CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop583
+	JLT          loop587
 
-done584:
+done588:
 	SUBQ         R10, R12
-	JZ           done585
+	JZ           done589
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -15888,22 +16022,22 @@ done584:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R10*1)
 
-done585:
-none582:
+done589:
+none584:
 	MOVQ   n+8(FP), R10
 	LEAQ   15(R9), R9
 	ANDQ   $-16, R9
 	VPXORD Z6, Z6, Z6
 
-clear586:
+clear590:
 	CMPQ    R9, R10
-	JGE     cleared587
+	JGE     cleared591
 	VMOVUPS Z6, (AX)(R9*4)
 	VMOVUPS Z6, (CX)(R9*4)
 	ADDQ    $0x10, R9
-	JMP     clear586
+	JMP     clear590
 
-cleared587:
+cleared591:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -15917,14 +16051,14 @@ cleared587:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row580
+	JNZ  row582
 	VZEROUPPER
 	RET
 
 learned571:
 	MOVQ rows+0(FP), R9
 
-row588:
+row592:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -15932,11 +16066,11 @@ row588:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some589
+	JGT     some593
 	XORQ    R10, R10
-	JMP     none590
+	JMP     none594
 
-some589:
+some593:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -15944,11 +16078,86 @@ some589:
 	MOVQ         R10, R13
 	SHLQ         $0x02, R13
 	MOVQ         R13, R12
-	ANDQ         $-64, R12
+	ANDQ         $-128, R12
 	CMPQ         R11, R12
-	JGE          done592
+	JGE          done596
 
-loop591:
+loop595:
+	VMOVUPS      (AX)(R11*1), Z4
+	VMOVUPS      (DX)(R11*1), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VSUBPS       Z1, Z4, Z4
+	VMOVUPS      64(AX)(R11*1), Z5
+	VMOVUPS      64(DX)(R11*1), Z7
+	VFMADD213PS  Z7, Z0, Z5
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       constantsAVX512<>+192(SB), Z4, Z7
+	VMULPS       constantsAVX512<>+192(SB), Z5, Z8
+	VCVTPS2DQ    Z7, Z7
+	VCVTPS2DQ    Z8, Z10
+	VCVTDQ2PS    Z7, Z8
+	VCVTDQ2PS    Z10, Z11
+	VMOVAPS      Z4, Z9
+	VMOVAPS      Z5, Z12
+	VFNMADD231PS constantsAVX512<>+512(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+512(SB), Z11, Z12
+	VFNMADD231PS constantsAVX512<>+640(SB), Z8, Z9
+	VFNMADD231PS constantsAVX512<>+640(SB), Z11, Z12
+	VMOVUPS      constantsAVX512<>+768(SB), Z8
+	VMOVUPS      constantsAVX512<>+768(SB), Z11
+	VFMADD213PS  constantsAVX512<>+896(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+896(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1024(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1152(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1280(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1344(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z9, Z8
+	VFMADD213PS  constantsAVX512<>+1408(SB), Z12, Z11
+	VPSLLD       $0x17, Z7, Z7
+	VPSLLD       $0x17, Z10, Z10
+	VPADDD       Z7, Z8, Z8
+	VPADDD       Z10, Z11, Z11
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z4, K1
+	VCMPPS       $0x05, constantsAVX512<>+1472(SB), Z5, K2
+	VMOVAPS.Z    Z8, K1, Z4
+	VMOVAPS.Z    Z11, K2, Z5
+	VMULPS       Z4, Z2, Z4
+	VMOVUPS      Z4, (AX)(R11*1)
+	VMOVUPS      (CX)(R11*1), Z7
+	VSUBPS       Z3, Z7, Z7
+	VMULPS       Z7, Z4, Z4
+	VMOVUPS      (BX)(R11*1), Z7
+	VADDPS       Z7, Z4, Z7
+	VMOVUPS      Z7, (BX)(R11*1)
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, (CX)(R11*1)
+	VMULPS       Z5, Z2, Z4
+	VMOVUPS      Z4, 64(AX)(R11*1)
+	VMOVUPS      64(CX)(R11*1), Z5
+	VSUBPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VMOVUPS      64(BX)(R11*1), Z5
+	VADDPS       Z5, Z4, Z5
+	VMOVUPS      Z5, 64(BX)(R11*1)
+	VMULPS       Z4, Z0, Z4
+	VMOVUPS      Z4, 64(CX)(R11*1)
+	ADDQ         $+128, R11
+	CMPQ         R11, R12
+	JLT          loop595
+
+done596:
+	MOVQ R13, R12
+	ANDQ $-64, R12
+	CMPQ R11, R12
+	JGE  done598
+
+loop597:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -15983,11 +16192,11 @@ loop591:
 	VMOVUPS      Z4, (CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop591
+	JLT          loop597
 
-done592:
+done598:
 	SUBQ         R11, R13
-	JZ           done593
+	JZ           done599
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -16026,22 +16235,22 @@ done592:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R11*1)
 
-done593:
-none590:
+done599:
+none594:
 	MOVQ   n+8(FP), R11
 	LEAQ   15(R10), R10
 	ANDQ   $-16, R10
 	VPXORD Z6, Z6, Z6
 
-clear594:
+clear600:
 	CMPQ    R10, R11
-	JGE     cleared595
+	JGE     cleared601
 	VMOVUPS Z6, (AX)(R10*4)
 	VMOVUPS Z6, (CX)(R10*4)
 	ADDQ    $0x10, R10
-	JMP     clear594
+	JMP     clear600
 
-cleared595:
+cleared601:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -16058,7 +16267,7 @@ cleared595:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row588
+	JNZ  row592
 	VZEROUPPER
 	RET
 
@@ -16071,7 +16280,7 @@ TEXT ·rowDotsAVX512(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row596:
+row602:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   DI, DI
@@ -16080,9 +16289,9 @@ row596:
 	MOVQ   R9, R8
 	ANDQ   $-128, R8
 	CMPQ   DI, R8
-	JGE    done598
+	JGE    done604
 
-loop597:
+loop603:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
@@ -16091,25 +16300,25 @@ loop597:
 	VFMADD231PS Z3, Z2, Z1
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop597
+	JLT         loop603
 
-done598:
+done604:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done600
+	JGE  done606
 
-loop599:
+loop605:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop599
+	JLT         loop605
 
-done600:
+done606:
 	SUBQ        DI, R9
-	JZ          done601
+	JZ          done607
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -16118,7 +16327,7 @@ done600:
 	VMOVUPS.Z   (DX)(DI*1), K1, Z3
 	VFMADD231PS Z3, Z2, Z0
 
-done601:
+done607:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y2
@@ -16137,7 +16346,7 @@ done601:
 	ADDQ          DI, DX
 	ADDQ          $0x04, BX
 	DECQ          SI
-	JNZ           row596
+	JNZ           row602
 	VZEROUPPER
 	RET
 
@@ -16149,7 +16358,7 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row602:
+row608:
 	VBROADCASTSS (DX), Z0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -16157,9 +16366,9 @@ row602:
 	MOVQ         R8, DI
 	ANDQ         $-128, DI
 	CMPQ         SI, DI
-	JGE          done604
+	JGE          done610
 
-loop603:
+loop609:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
@@ -16168,25 +16377,25 @@ loop603:
 	VMOVUPS Z1, 64(CX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, DI
-	JLT     loop603
+	JLT     loop609
 
-done604:
+done610:
 	MOVQ R8, DI
 	ANDQ $-64, DI
 	CMPQ SI, DI
-	JGE  done606
+	JGE  done612
 
-loop605:
+loop611:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop605
+	JLT     loop611
 
-done606:
+done612:
 	SUBQ      SI, R8
-	JZ        done607
+	JZ        done613
 	SHRQ      $0x02, R8
 	MOVQ      $-1, DI
 	BZHIQ     R8, DI, DI
@@ -16195,13 +16404,13 @@ done606:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(SI*1)
 
-done607:
+done613:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row602
+	JNZ  row608
 	VZEROUPPER
 	RET
 
@@ -16236,7 +16445,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop608:
+loop614:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -16286,6 +16495,6 @@ loop608:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop608
+	JNZ         loop614
 	VZEROUPPER
 	RET

@@ -445,17 +445,22 @@ func genAttentionSoftmax() {
 			VMULSS(Mem{Base: sum}, lane0(factor), lane0(before))
 			Label(have)
 			VMOVSS(lane0(shift), Mem{Base: peak})
-			each(c, 2, func(i at) {
-				var v vec
-				if with {
-					v = sub(x(i), shift)
-				} else {
-					v = i.load(s)
-					VFMSUB213PS(shift, scale, v)
+			eachTogether(c, 2, func(is []at) {
+				v := make([]vec, len(is))
+				for l, i := range is {
+					if with {
+						v[l] = sub(x(i), shift)
+					} else {
+						v[l] = i.load(s)
+						VFMSUB213PS(shift, scale, v[l])
+					}
 				}
-				e := i.keep(exp(v))
-				VADDPS(e, acc[i.lane], acc[i.lane])
-				i.padded(e, s)
+				e := exps(v...)
+				for l, i := range is {
+					e := i.keep(e[l])
+					VADDPS(e, acc[i.lane], acc[i.lane])
+					i.padded(e, s)
+				}
 			})
 			total := lane0(sumLanes(sumVecs(acc)))
 			VADDSS(lane0(before), total, total)
@@ -499,21 +504,27 @@ func genAttentionGrad() {
 			JMP(LabelRef(none))
 			Label(some)
 			shift, inv, d := broadcast(Mem{Base: peak}), broadcast(Mem{Base: inverse}), broadcast(Mem{Base: delta})
-			each(c, 1, func(i at) {
-				v := i.load(s)
-				if variant > 0 {
-					VFMADD213PS(i.load(bias), scale, v)
-					VSUBPS(shift, v, v)
-				} else {
-					VFMSUB213PS(shift, scale, v)
+			eachTogether(c, 2, func(is []at) {
+				v := make([]vec, len(is))
+				for l, i := range is {
+					v[l] = i.load(s)
+					if variant > 0 {
+						VFMADD213PS(i.load(bias), scale, v[l])
+						VSUBPS(shift, v[l], v[l])
+					} else {
+						VFMSUB213PS(shift, scale, v[l])
+					}
 				}
-				p := i.keep(mul(inv, exp(v)))
-				i.padded(p, s)
-				g := mul(p, sub(i.load(dp), d))
-				if variant == 2 {
-					i.store(add(g, i.load(dbias)), dbias)
+				e := exps(v...)
+				for l, i := range is {
+					p := i.keep(mul(inv, e[l]))
+					i.padded(p, s)
+					g := mul(p, sub(i.load(dp), d))
+					if variant == 2 {
+						i.store(add(g, i.load(dbias)), dbias)
+					}
+					i.padded(mul(scale, g), dp)
 				}
-				i.padded(mul(scale, g), dp)
 			})
 			Label(none)
 			zeroFrom(c, s, dp)

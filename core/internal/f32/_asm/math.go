@@ -14,9 +14,16 @@ const smallest = -64
 
 // exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction
 // by ln 2 in two parts, then the polynomial of Cephes' expf (error ≤ 1 ulp).
-func exp(x vec) vec {
-	d := newVec()
-	interleave(expSteps(x, d))
+func exp(x vec) vec { return exps(x)[0] }
+
+// exps is exp of several vectors side by side.
+func exps(xs ...vec) []vec {
+	d := newVecs(len(xs))
+	var chains []chain
+	for i, x := range xs {
+		chains = append(chains, expSteps(x, d[i]))
+	}
+	interleave(chains...)
 	return d
 }
 

@@ -216,6 +216,15 @@ func (a at) maximum(v, acc vec) {
 
 // each runs body over n floats: unrolled, then single vectors, then the tail.
 func each(n Register, unroll int, body func(a at)) {
+	eachTogether(n, unroll, func(as []at) {
+		for _, a := range as {
+			body(a)
+		}
+	})
+}
+
+// eachTogether is each for a body that is given the unrolled steps all at once.
+func eachTogether(n Register, unroll int, body func(as []at)) {
 	i, limit := GP64(), GP64()
 	end := GP64()
 	XORQ(i, i)
@@ -231,9 +240,11 @@ func each(n Register, unroll int, body func(a at)) {
 		CMPQ(i, limit)
 		JGE(LabelRef(done))
 		Label(loop)
-		for lane := 0; lane < u; lane++ {
-			body(at{index: i, disp: lane * w * 4, lane: lane})
+		as := make([]at, u)
+		for lane := range as {
+			as[lane] = at{index: i, disp: lane * w * 4, lane: lane}
 		}
+		body(as)
 		ADDQ(I32(int32(u*w*4)), i)
 		CMPQ(i, limit)
 		JLT(LabelRef(loop))
@@ -245,7 +256,7 @@ func each(n Register, unroll int, body func(a at)) {
 	done := label("done")
 	SUBQ(i, end)
 	JZ(LabelRef(done))
-	body(at{index: i, tail: true, mask: tailMask(end)})
+	body([]at{{index: i, tail: true, mask: tailMask(end)}})
 	Label(done)
 }
 
