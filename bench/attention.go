@@ -21,8 +21,8 @@ type AttentionComparison struct {
 	Peer   string  `json:"peer"`
 	Ours   Summary `json:"vittool_seconds"`
 	Theirs Summary `json:"peer_seconds"`
-	Ratio  Summary `json:"ratio"`             // theirs over ours: how many times faster we are
-	OfPeak float64 `json:"of_peak,omitempty"` // our share of the measured peak
+	Ratio  Summary `json:"ratio"`   // theirs over ours: how many times faster we are
+	OfPeak Summary `json:"of_peak"` // our share of the peak that was measured before each turn
 }
 
 // attentionShapes are those of ViT-Ti/4 on 32 pixels (kept patches, all patches
@@ -43,19 +43,23 @@ func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (
 		if err != nil {
 			return nil, err
 		}
-		single, err := timed(j.run, 1)
+		single, _, err := timed(j.run, e.PeakNow, 1)
 		if err != nil {
 			return nil, err
 		}
 		times := max(1, int(0.02/single[0])) // a few hundredths of a second a turn
+		var shares Series
 		ours := stepper{"vittool", func() (time.Duration, error) {
+			peak := e.PeakNow()
 			start := time.Now()
 			for range times {
 				if err := j.run(); err != nil {
 					return 0, err
 				}
 			}
-			return time.Since(start) / time.Duration(times), nil
+			d := time.Since(start) / time.Duration(times)
+			shares = append(shares, j.flops/d.Seconds()/1e9/peak)
+			return d, nil
 		}}
 		theirs := stepper{peer.Name(), func() (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}
 		r, err := Interleave(ctx, warmup, rounds, ours, theirs)
@@ -63,7 +67,7 @@ func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (
 			return nil, err
 		}
 		out = append(out, AttentionComparison{Batch: s[0], Tokens: s[1], Heads: s[2], Width: s[3], Peer: peer.Name(),
-			Ours: r[0].Summary(), Theirs: r[1].Summary(), Ratio: r[1].Over(r[0]).Summary(), OfPeak: j.flops / r[0].Median() / 1e9 / e.Peak()})
+			Ours: r[0].Summary(), Theirs: r[1].Summary(), Ratio: r[1].Over(r[0]).Summary(), OfPeak: shares[warmup:].Summary()})
 	}
 	return out, nil
 }
@@ -84,8 +88,8 @@ func writeAttention(w io.Writer, list []AttentionComparison) {
 		ms := func(s Summary) string {
 			return Summary{s.Min * 1e3, s.Median * 1e3, s.Max * 1e3, s.Count}.Format("%.2f")
 		}
-		fmt.Fprintf(t, "%d×%d tokens, %d heads of %d\tvittool %s, %.0f %% of peak\tpeer %s\ttimes faster %s\n", c.Batch, c.Tokens, c.Heads, c.Width,
-			ms(c.Ours), 100*c.OfPeak, ms(c.Theirs), c.Ratio.Format("%.2f"))
+		fmt.Fprintf(t, "%d×%d tokens, %d heads of %d\tvittool %s, %s %% of peak\tpeer %s\ttimes faster %s\n", c.Batch, c.Tokens, c.Heads, c.Width,
+			ms(c.Ours), c.OfPeak.percent("%.0f"), ms(c.Theirs), c.Ratio.Format("%.2f"))
 	}
 	t.Flush() // into a strings.Builder, which takes everything
 }

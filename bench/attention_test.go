@@ -51,7 +51,7 @@ func TestCompareAttention(t *testing.T) {
 		t.Fatalf("%d comparisons, want %d", len(list), len(attentionShapes))
 	}
 	for _, c := range list {
-		if c.Theirs.Median != 0.5 || c.Ours.Median <= 0 || c.Ratio.Median != 0.5/c.Ours.Median || c.OfPeak <= 0 {
+		if c.Theirs.Median != 0.5 || c.Ours.Median <= 0 || c.Ratio.Median != 0.5/c.Ours.Median || c.OfPeak.Median <= 0 {
 			t.Errorf("%+v", c)
 		}
 	}

@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 				return nil, err
 			}
 		}
-		if r.Kernels, err = Kernels(ctx, engine, 5); err != nil {
+		if r.Kernels, err = Kernels(ctx, engine, 7); err != nil {
 			return nil, err
 		}
 		if o.Baseline != nil {
@@ -93,7 +93,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	if o.Step {
 		event("measuring a training step")
-		if r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, r.Machine.Peak); err != nil {
+		if r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow); err != nil {
 			return nil, err
 		}
 	}

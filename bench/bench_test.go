@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"peak of fused multiply-adds", "vit_micro_patch4_32", "data wait", "of peak"} {
+	for _, want := range []string{"peak of fused multiply-adds", "vit_micro_patch4_32", "data wait", "of the peak"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in the text:\n%s", want, &text)
 		}

@@ -13,7 +13,7 @@ type Kernel struct {
 	Shape      string  `json:"shape"`
 	Time       Summary `json:"seconds"`
 	GFLOPs     float64 `json:"gflops,omitempty"`       // per second, at the median
-	OfPeak     float64 `json:"of_peak,omitempty"`      // share of the measured peak
+	OfPeak     Summary `json:"of_peak,omitzero"`       // share of the peak that was measured next to each sample
 	GigaBytes  float64 `json:"gigabytes,omitempty"`    // moved per second at least, for kernels that memory limits
 	NsPerValue float64 `json:"ns_per_value,omitempty"` // of optimizers
 	Cost       float64 `json:"cost"`                   // operations that the peak could have done in the shortest time
@@ -29,19 +29,19 @@ type job struct {
 }
 
 // timed runs f often enough to measure it, samples times over; each value is the
-// time of one run in seconds.
-func timed(f func() error, samples int) (Series, error) {
+// time of one run in seconds. peaks are measured before each sample and after the last.
+func timed(f func() error, peak func() float64, samples int) (out, peaks Series, err error) {
 	const enough = 40 * time.Millisecond
 	if err := f(); err != nil { // warm
-		return nil, err
+		return nil, nil, err
 	}
 	times := 1
-	var out Series
+	peaks = Series{peak()}
 	for len(out) < samples {
 		start := time.Now()
 		for range times {
 			if err := f(); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		d := time.Since(start)
@@ -49,9 +49,18 @@ func timed(f func() error, samples int) (Series, error) {
 			times *= 2
 			continue
 		}
-		out = append(out, d.Seconds()/float64(times))
+		out, peaks = append(out, d.Seconds()/float64(times)), append(peaks, peak())
 	}
-	return out, nil
+	return out, peaks, nil
+}
+
+// shareOfPeak is, for each time, the share of the better of the peaks before and after it.
+func shareOfPeak(flops float64, times, peaks Series) Series {
+	share := make(Series, len(times))
+	for i, t := range times {
+		share[i] = flops / t / 1e9 / max(peaks[i], peaks[i+1])
+	}
+	return share
 }
 
 // ramp fills x with values that look like activations: bounded, of both signs,

@@ -19,7 +19,7 @@ func TestKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range kernels {
-		t.Logf("%-50s %-32s %8.3f ms %6.0f GFLOP/s %4.0f%%", k.Name, k.Shape, k.Time.Median*1e3, k.GFLOPs, 100*k.OfPeak)
+		t.Logf("%-50s %-32s %8.3f ms %6.0f GFLOP/s %4.0f%%", k.Name, k.Shape, k.Time.Median*1e3, k.GFLOPs, 100*k.OfPeak.Median)
 		if k.Time.Median <= 0 {
 			t.Errorf("%s %s took %v s", k.Name, k.Shape, k.Time.Median)
 		}

@@ -53,7 +53,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		r.Loader.write(&b)
 	}
 	if r.Step != nil {
-		r.Step.write(&b, m.Peak)
+		r.Step.write(&b)
 	}
 	if r.Boundary != nil {
 		r.Boundary.write(&b)
@@ -75,14 +75,14 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 func writeKernels(w io.Writer, kernels []Kernel) {
-	fmt.Fprint(w, "\nkernels (milliseconds: minimum / median / maximum)\n")
+	fmt.Fprint(w, "\nkernels (milliseconds and shares of the peak of the same moment: minimum / median / maximum)\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, k := range kernels {
 		ms := Summary{k.Time.Min * 1e3, k.Time.Median * 1e3, k.Time.Max * 1e3, k.Time.Count}
 		fmt.Fprintf(t, "%s\t%s\t%s\t", k.Name, k.Shape, ms.Format("%.2f"))
 		switch {
 		case k.GFLOPs > 0:
-			fmt.Fprintf(t, "%.0f GFLOP/s\t%.0f %% of peak\n", k.GFLOPs, 100*k.OfPeak)
+			fmt.Fprintf(t, "%.0f GFLOP/s\t%s %% of peak\n", k.GFLOPs, k.OfPeak.percent("%.0f"))
 		case k.NsPerValue > 0:
 			fmt.Fprintf(t, "%.2f ns a parameter\t\n", k.NsPerValue)
 		default:

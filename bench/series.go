@@ -67,3 +67,8 @@ func (s Series) Summary() Summary {
 func (s Summary) Format(verb string) string {
 	return fmt.Sprintf(verb+" / "+verb+" / "+verb, s.Min, s.Median, s.Max)
 }
+
+// percent is Format of a hundred times the numbers.
+func (s Summary) percent(verb string) string {
+	return Summary{100 * s.Min, 100 * s.Median, 100 * s.Max, s.Count}.Format(verb)
+}

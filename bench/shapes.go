@@ -130,20 +130,21 @@ func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error)
 	return out, nil
 }
 
-// measure times one kernel, against the given peak.
+// measure times one kernel. Its cost is in units of the given peak, its share in those of
+// the peaks before and after each sample.
 func measure(e *core.Engine, r recipe, peak float64, samples int) (Kernel, error) {
 	j, err := r(e)
 	if err != nil {
 		return Kernel{}, err
 	}
-	s, err := timed(j.run, samples)
+	s, peaks, err := timed(j.run, e.PeakNow, samples)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("%s %s: %w", j.name, j.shape, err)
 	}
 	k := Kernel{Name: j.name, Shape: j.shape, Time: s.Summary(), Cost: s.Min() * peak * 1e9}
 	if j.flops > 0 {
 		k.GFLOPs = j.flops / s.Median() / 1e9
-		k.OfPeak = k.GFLOPs / peak
+		k.OfPeak = shareOfPeak(j.flops, s, peaks).Summary()
 	}
 	k.GigaBytes = j.bytes / s.Median() / 1e9
 	if j.values > 0 {

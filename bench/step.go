@@ -25,7 +25,7 @@ type Step struct {
 	Time        Summary `json:"seconds"`
 	ImagesPerS  float64 `json:"images_per_s"` // at the median
 	GFLOPs      float64 `json:"gflops"`
-	OfPeak      float64 `json:"of_peak"`
+	OfPeak      Summary `json:"of_peak"`           // share of the peak that was measured next to each step
 	DataWait    Summary `json:"data_wait"`         // share of a step spent waiting for images and masks
 	Allocations float64 `json:"allocations"`       // objects a step, all goroutines
 	Allocated   float64 `json:"allocated_bytes"`   // bytes a step
@@ -33,8 +33,8 @@ type Step struct {
 }
 
 // MeasureStep runs the first steps of cfg, at full speed, and reports the ones
-// after the warm-up.
-func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, peak float64) (_ *Step, err error) {
+// after the warm-up. peak measures what the machine gives at the moment.
+func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, peak func() float64) (_ *Step, err error) {
 	t, err := StartTraining(ctx, "training", cfg)
 	if err != nil {
 		return nil, err
@@ -52,17 +52,18 @@ func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, pe
 	var before, after runtime.MemStats
 	var times, waits Series
 	runtime.ReadMemStats(&before)
+	peaks := Series{peak()}
 	for range rounds {
 		d, s, err := t.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		times, waits = append(times, d.Seconds()), append(waits, s.DataWait)
+		times, waits, peaks = append(times, d.Seconds()), append(waits, s.DataWait), append(peaks, peak())
 	}
 	runtime.ReadMemStats(&after)
 
 	s := describe(plan, times)
-	s.OfPeak = s.GFLOPs / peak
+	s.OfPeak = shareOfPeak(s.FLOPs, times, peaks).Summary()
 	s.DataWait = waits.Summary()
 	s.Allocations = float64(after.Mallocs-before.Mallocs) / float64(rounds)
 	s.Allocated = float64(after.TotalAlloc-before.TotalAlloc) / float64(rounds)
@@ -78,13 +79,12 @@ func describe(plan train.Plan, times Series) *Step {
 	}
 }
 
-func (s *Step) write(w io.Writer, peak float64) {
+func (s *Step) write(w io.Writer) {
 	fmt.Fprintf(w, "\na step of %s with %s, batch %d (minimum / median / maximum of %d)\n", s.Objective, s.Model, s.Batch, s.Time.Count)
 	fmt.Fprintf(w, "time         %s s\n", s.Time.Format("%.3f"))
 	fmt.Fprintf(w, "images       %.0f a second\n", s.ImagesPerS)
-	fmt.Fprintf(w, "arithmetic   %.1f GFLOP, %.0f GFLOP/s, %.0f %% of peak\n", s.FLOPs/1e9, s.GFLOPs, 100*s.OfPeak)
-	wait := Summary{100 * s.DataWait.Min, 100 * s.DataWait.Median, 100 * s.DataWait.Max, s.DataWait.Count}
-	fmt.Fprintf(w, "data wait    %s %% of a step\n", wait.Format("%.1f"))
+	fmt.Fprintf(w, "arithmetic   %.1f GFLOP, %.0f GFLOP/s, %s %% of the peak of the same moment\n", s.FLOPs/1e9, s.GFLOPs, s.OfPeak.percent("%.0f"))
+	fmt.Fprintf(w, "data wait    %s %% of a step\n", s.DataWait.percent("%.1f"))
 	fmt.Fprintf(w, "allocations  %.0f objects, %.1f KiB a step\n", s.Allocations, s.Allocated/1024)
 	if s.PeakMemory > 0 {
 		fmt.Fprintf(w, "peak memory  %.0f MiB\n", float64(s.PeakMemory)/(1<<20))

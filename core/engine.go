@@ -52,5 +52,8 @@ func (e *Engine) Peak() float64 {
 // MeasurePeak measures the peak anew, for a figure of this moment.
 func (e *Engine) MeasurePeak() float64 { return f32.Peak(e.pool) }
 
+// PeakNow is the peak of this moment, measured in a hundredth of a second.
+func (e *Engine) PeakNow() float64 { return f32.PeakNow(e.pool) }
+
 // Close ends the threads. Graphs of the engine must not run any more.
 func (e *Engine) Close() { e.pool.Close() }
