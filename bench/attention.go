@@ -21,8 +21,8 @@ type AttentionComparison struct {
 	Peer   string  `json:"peer"`
 	Ours   Summary `json:"vittool_seconds"`
 	Theirs Summary `json:"peer_seconds"`
-	Ratio  Summary `json:"ratio"`   // theirs over ours: how many times faster we are
-	OfPeak Summary `json:"of_peak"` // our share of the peak that was measured before each turn
+	Ratio  Summary `json:"ratio"`         // theirs over ours: how many times faster we are
+	OfPeak Summary `json:"share_of_peak"` // our share of the peak that was measured next to each turn
 }
 
 // attentionShapes are those of ViT-Ti/4 on 32 pixels (kept patches, all patches
@@ -43,14 +43,16 @@ func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (
 		if err != nil {
 			return nil, err
 		}
-		single, _, err := timed(j.run, e.PeakNow, 1)
-		if err != nil {
+		if err := j.run(); err != nil { // warm
 			return nil, err
 		}
-		times := max(1, int(0.02/single[0])) // a few hundredths of a second a turn
-		var shares Series
+		start := time.Now()
+		if err := j.run(); err != nil {
+			return nil, err
+		}
+		times := max(1, int(0.02/time.Since(start).Seconds())) // a few hundredths of a second a turn
+		peaks := Series{e.PeakNow()}
 		ours := stepper{"vittool", func() (time.Duration, error) {
-			peak := e.PeakNow()
 			start := time.Now()
 			for range times {
 				if err := j.run(); err != nil {
@@ -58,7 +60,7 @@ func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (
 				}
 			}
 			d := time.Since(start) / time.Duration(times)
-			shares = append(shares, j.flops/d.Seconds()/1e9/peak)
+			peaks = append(peaks, e.PeakNow())
 			return d, nil
 		}}
 		theirs := stepper{peer.Name(), func() (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}
@@ -67,7 +69,7 @@ func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (
 			return nil, err
 		}
 		out = append(out, AttentionComparison{Batch: s[0], Tokens: s[1], Heads: s[2], Width: s[3], Peer: peer.Name(),
-			Ours: r[0].Summary(), Theirs: r[1].Summary(), Ratio: r[1].Over(r[0]).Summary(), OfPeak: shares[warmup:].Summary()})
+			Ours: r[0].Summary(), Theirs: r[1].Summary(), Ratio: r[1].Over(r[0]).Summary(), OfPeak: shareOfPeak(j.flops, r[0], peaks[len(peaks)-1-len(r[0]):]).Summary()})
 	}
 	return out, nil
 }

@@ -13,7 +13,7 @@ type Kernel struct {
 	Shape      string  `json:"shape"`
 	Time       Summary `json:"seconds"`
 	GFLOPs     float64 `json:"gflops,omitempty"`       // per second, at the median
-	OfPeak     Summary `json:"of_peak,omitzero"`       // share of the peak that was measured next to each sample
+	OfPeak     Summary `json:"share_of_peak,omitzero"` // share of the peak that was measured next to each sample
 	GigaBytes  float64 `json:"gigabytes,omitempty"`    // moved per second at least, for kernels that memory limits
 	NsPerValue float64 `json:"ns_per_value,omitempty"` // of optimizers
 	Cost       float64 `json:"cost"`                   // operations that the peak could have done in the shortest time
@@ -47,6 +47,7 @@ func timed(f func() error, peak func() float64, samples int) (out, peaks Series,
 		d := time.Since(start)
 		if d < enough && len(out) == 0 {
 			times *= 2
+			peaks[0] = peak()
 			continue
 		}
 		out, peaks = append(out, d.Seconds()/float64(times)), append(peaks, peak())

@@ -25,15 +25,16 @@ type Step struct {
 	Time        Summary `json:"seconds"`
 	ImagesPerS  float64 `json:"images_per_s"` // at the median
 	GFLOPs      float64 `json:"gflops"`
-	OfPeak      Summary `json:"of_peak"`           // share of the peak that was measured next to each step
+	OfPeak      Summary `json:"share_of_peak"`     // share of the peak that was measured next to each step
 	DataWait    Summary `json:"data_wait"`         // share of a step spent waiting for images and masks
 	Allocations float64 `json:"allocations"`       // objects a step, all goroutines
 	Allocated   float64 `json:"allocated_bytes"`   // bytes a step
 	PeakMemory  int64   `json:"peak_memory_bytes"` // of the process so far; 0: unknown here
 }
 
-// MeasureStep runs the first steps of cfg, at full speed, and reports the ones
-// after the warm-up. peak measures what the machine gives at the moment.
+// MeasureStep runs steps of cfg and reports those after the warm-up. peak measures what the
+// machine gives at the moment, before and after each step that is reported and one that is
+// not: while the peak is measured the loader reads ahead, which must not count.
 func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, peak func() float64) (_ *Step, err error) {
 	t, err := StartTraining(ctx, "training", cfg)
 	if err != nil {
@@ -51,22 +52,27 @@ func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, pe
 	}
 	var before, after runtime.MemStats
 	var times, waits Series
-	runtime.ReadMemStats(&before)
+	var objects, bytes uint64
 	peaks := Series{peak()}
 	for range rounds {
+		if _, err := t.Step(ctx); err != nil {
+			return nil, err
+		}
+		runtime.ReadMemStats(&before)
 		d, s, err := t.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
+		runtime.ReadMemStats(&after)
+		objects, bytes = objects+after.Mallocs-before.Mallocs, bytes+after.TotalAlloc-before.TotalAlloc
 		times, waits, peaks = append(times, d.Seconds()), append(waits, s.DataWait), append(peaks, peak())
 	}
-	runtime.ReadMemStats(&after)
 
 	s := describe(plan, times)
 	s.OfPeak = shareOfPeak(s.FLOPs, times, peaks).Summary()
 	s.DataWait = waits.Summary()
-	s.Allocations = float64(after.Mallocs-before.Mallocs) / float64(rounds)
-	s.Allocated = float64(after.TotalAlloc-before.TotalAlloc) / float64(rounds)
+	s.Allocations = float64(objects) / float64(rounds)
+	s.Allocated = float64(bytes) / float64(rounds)
 	s.PeakMemory = peakMemory()
 	return s, nil
 }

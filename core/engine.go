@@ -49,10 +49,11 @@ func (e *Engine) Peak() float64 {
 	return e.peak
 }
 
-// MeasurePeak measures the peak anew, for a figure of this moment.
+// MeasurePeak measures the peak anew, as thoroughly as Peak: in a twentieth of a second.
 func (e *Engine) MeasurePeak() float64 { return f32.Peak(e.pool) }
 
-// PeakNow is the peak of this moment, measured in a hundredth of a second.
+// PeakNow measures the peak in a hundredth of a second, for a share of what the machine
+// gives at that moment.
 func (e *Engine) PeakNow() float64 { return f32.PeakNow(e.pool) }
 
 // Close ends the threads. Graphs of the engine must not run any more.

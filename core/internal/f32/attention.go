@@ -128,21 +128,32 @@ func (j *attentionJob) inRows(n int, src *float32, ld int, buf []float32) column
 // product is c (+)= a·b for a stored in rows.
 func (t *table) product(m, n, k int, a *float32, lda int, b columns, c *float32, ldc int, accumulate bool) {
 	if b.row == t.nr && m >= t.mr {
-		strips := m / t.mr
-		rest, at, below := m-strips*t.mr, offset(a, strips*t.mr*lda), strips*t.mr*ldc
-		for n >= t.nr {
-			t.runRows(strips, k, a, lda, b.at, c, ldc, btoi(accumulate), b.at)
-			if rest > 0 {
-				t.rowsA[rest](k, at, lda, b.at, offset(c, below), ldc, btoi(accumulate), b.at)
-			}
-			n -= t.nr
-			b.at, c = offset(b.at, b.panel), offset(c, t.nr)
+		whole := n / t.nr
+		for panel := range whole {
+			t.tiles(m, k, a, lda, offset(b.at, panel*b.panel), offset(c, panel*t.nr), ldc, btoi(accumulate))
 		}
-		if n == 0 {
+		if n -= whole * t.nr; n == 0 {
 			return
 		}
+		b.at, c = offset(b.at, whole*b.panel), offset(c, whole*t.nr)
 	}
 	t.attend.strided(m, n, k, a, lda, 1, b.at, b.row, b.panel, c, ldc, btoi(accumulate))
+}
+
+// tiles is c (+)= a·b for one whole panel b, which is in cache already: what the kernels
+// read ahead is its beginning. No pointer leaves an operand, whose end may be that of the
+// memory it lies in.
+func (t *table) tiles(m, k int, a *float32, lda int, b, c *float32, ldc, accumulate int) {
+	for row := 0; row < m; {
+		strips := min(runStrips, (m-row)/t.mr)
+		at, out := offset(a, row*lda), offset(c, row*ldc)
+		if strips == 0 {
+			t.rowsA[m-row](k, at, lda, b, out, ldc, accumulate, b)
+			return
+		}
+		t.runRows(strips, k, at, lda, b, out, ldc, accumulate, b)
+		row += strips * t.mr
+	}
 }
 
 // productT is c (+)= aᵀ·b for a [k, m] stored in rows.

@@ -3,6 +3,7 @@ package f32
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 )
 
@@ -229,4 +230,39 @@ func TestAttentionReference(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Blocks of whole strips end where their tensors end: no pointer may lie beyond while the
+// garbage collector looks.
+func TestAttentionAtTheEndOfMemory(t *testing.T) {
+	const b, n, heads, dh = 2, 24, 4, 16
+	p := newPool(t, 2)
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	}()
+	eachLevel(t, func(t *testing.T) {
+		for range 40 {
+			r := newRand(1)
+			qkv := make([]float32, b*n*3*heads*dh)
+			for i := range qkv {
+				qkv[i] = float32(r.NormFloat64())
+			}
+			dqkv, out, dout := make([]float32, len(qkv)), make([]float32, b*n*heads*dh), make([]float32, b*n*heads*dh)
+			stats := make([]float32, AttentionStats(b, n, heads))
+			copy(dout, qkv)
+			AttentionForward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, false)
+			AttentionBackward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, dout, dqkv, nil, false)
+		}
+	})
+	close(done)
+	<-stopped
 }

@@ -113,6 +113,9 @@ func emulateTranspose(t *testing.T, e *emulator, r *rand.Rand, suffix string, nr
 // TestEmulatedPanels runs the copies of rows into panels of every level in the emulator and
 // compares them with plain Go.
 func TestEmulatedPanels(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it runs on one goroutine, and slowly")
+	}
 	for _, level := range []struct {
 		file, suffix string
 		widths       [2]int
@@ -142,6 +145,9 @@ func TestEmulatedPanels(t *testing.T) {
 // TestEmulatedGelu runs the epilogue of the GELU of every level in the emulator, on whole
 // rows and at the edge, and compares it with the definition in float64.
 func TestEmulatedGelu(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it runs on one goroutine, and slowly")
+	}
 	for _, level := range emulatedLevels {
 		e := newEmulator(t, level.file)
 		r := newRand(1)

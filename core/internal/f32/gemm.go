@@ -282,6 +282,12 @@ func (j *gemmJob) run(w *worker, i int) {
 // panel ahead (a tile does a cache line every four products).
 const runStrips = 4
 
+// Bounds on the rows of runStrips tiles of any level, and on the columns of a tile.
+const (
+	tileRows    = runStrips * 16
+	tileColumns = 64
+)
+
 // compute does the strips [i0,i1)×[j0,j1) of C.
 func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	t := g.t
@@ -492,8 +498,8 @@ func (g *product) finish(w *worker, row, col, m, n int, acc *float32, ldacc int)
 	}
 }
 
-// zeros and ones stand in for an absent bias, gain or residual of one tile.
-var zeros, ones = [64]float32{}, func() (o [64]float32) {
+// zeros and ones stand in for an absent bias, gain or residual of tiles.
+var zeros, ones = [tileRows]float32{}, func() (o [tileRows]float32) {
 	for i := range o {
 		o[i] = 1
 	}

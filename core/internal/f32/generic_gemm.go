@@ -55,10 +55,9 @@ func genericRun(layout operandLayout) runFunc {
 	tile := genericTiles(layout)[genericMR]
 	return func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32) {
 		step := genericMR
-		switch layout {
-		case inRows:
+		if layout == inRows {
 			step *= lda
-		case inPanels:
+		} else {
 			step = lda
 		}
 		for s := range strips {

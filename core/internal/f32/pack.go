@@ -41,20 +41,24 @@ type packJob struct {
 	src         *float32
 	ld          int
 	dst         *float32
+	group       int // panels in a chunk of runPack
 }
 
-// packPanels is how many panels one chunk packs: enough to read several cache lines of a row at
-// a time, few enough to leave each thread some chunks.
+// packPanels is the most panels that one chunk packs: they share the lines of a row.
 const packPanels = 4
 
 func (p *Pool) runPack(j packJob) {
+	j.group = 1
+	if !j.transposed {
+		j.group = max(1, min(packPanels, j.panels()/(4*len(p.workers))))
+	}
 	p.jobs.pack = j
-	p.run(ceilDiv(j.panels(), packPanels), &p.jobs.pack)
+	p.run(ceilDiv(j.panels(), j.group), &p.jobs.pack)
 	p.jobs.pack = packJob{}
 }
 
 func (j *packJob) run(_ *worker, i int) {
-	j.pack(i*packPanels, min((i+1)*packPanels, j.panels()))
+	j.pack(i*j.group, min((i+1)*j.group, j.panels()))
 }
 
 func (j *packJob) panels() int { return ceilDiv(j.n, j.width) }

@@ -21,7 +21,7 @@ func TestPanels(t *testing.T) {
 						}
 						ld := columns + 3
 						src := newGuarded("source", (rows-1)*ld+columns).random(newRand(uint64(n*100+k)), 1)
-						dst := newGuarded("panels", ceilDiv(n, width)*k*width)
+						dst := newGuarded("panels", ceilDiv(n, width)*k*width).random(newRand(2), 1)
 						want := make([]float32, len(dst.x))
 						for c := range n {
 							for l := range k {

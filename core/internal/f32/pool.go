@@ -54,8 +54,8 @@ type worker struct {
 	wake     chan struct{}
 	sleeping atomic.Uint32
 	arena    []float32
-	tile     []float32 // one tile at the right edge of C
-	rowScale [runStrips * 16]float32
+	tile     []float32 // tiles that can't be summed in C
+	rowScale [tileRows]float32
 }
 
 type failure struct {
@@ -86,7 +86,7 @@ func NewPool(threads int) *Pool {
 	}
 	p := &Pool{}
 	for i := range threads {
-		p.workers = append(p.workers, &worker{pool: p, id: i, wake: make(chan struct{}, 1), tile: Alloc(runStrips * 16 * 64)})
+		p.workers = append(p.workers, &worker{pool: p, id: i, wake: make(chan struct{}, 1), tile: Alloc(tileRows * tileColumns)})
 	}
 	for _, w := range p.workers[1:] {
 		p.exited.Add(1)

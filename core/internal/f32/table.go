@@ -73,10 +73,9 @@ type table struct {
 	peakFlops int
 }
 
-// tileFunc computes c (+)= a·b for one tile. With rowsA, a lies in a matrix
-// with leading dimension lda; with packedA it is a panel and lda is
-// ignored. next is
-// read ahead into cache and must point into a packed panel.
+// tileFunc computes c (+)= a·b for one tile. With rowsA, a lies in a matrix with leading
+// dimension lda; with packedA it is a panel and lda is ignored. next is read ahead into
+// cache, a line for every four products, and must point into a packed panel.
 type tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
 // runFunc is a tileFunc for strips whole tiles, each mr rows below the one

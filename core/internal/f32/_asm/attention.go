@@ -455,7 +455,7 @@ func genAttentionSoftmax() {
 						VFMSUB213PS(shift, scale, v[l])
 					}
 				}
-				e := exps(v...)
+				e := exps(v)
 				for l, i := range is {
 					e := i.keep(e[l])
 					VADDPS(e, acc[i.lane], acc[i.lane])
@@ -515,7 +515,7 @@ func genAttentionGrad() {
 						VFMSUB213PS(shift, scale, v[l])
 					}
 				}
-				e := exps(v...)
+				e := exps(v)
 				for l, i := range is {
 					p := i.keep(mul(inv, e[l]))
 					i.padded(p, s)

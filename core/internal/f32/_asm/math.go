@@ -14,10 +14,10 @@ const smallest = -64
 
 // exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction
 // by ln 2 in two parts, then the polynomial of Cephes' expf (error ≤ 1 ulp).
-func exp(x vec) vec { return exps(x)[0] }
+func exp(x vec) vec { return exps([]vec{x})[0] }
 
 // exps is exp of several vectors side by side.
-func exps(xs ...vec) []vec {
+func exps(xs []vec) []vec {
 	d := newVecs(len(xs))
 	var chains []chain
 	for i, x := range xs {
@@ -69,7 +69,7 @@ func expSteps(x, d vec) chain {
 		func() { VANDPS(m, p, d) })
 }
 
-// hornerSteps is horner, into p.
+// hornerSteps evaluates the polynomial with the coefficients c, highest power first, into p.
 func hornerSteps(x, p vec, c ...float64) chain {
 	s := chain{func() { VMOVUPS(constant(c[0]), p) }}
 	for _, f := range c[1:] {

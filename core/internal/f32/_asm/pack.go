@@ -141,8 +141,8 @@ func genPackRows(width int, body func(src, dst Register)) {
 	function(fmt.Sprintf("packRows%dx", width), "func(rows, panels int, src *float32, ld int, dst *float32, apart int)",
 		fmt.Sprintf("copies rows of panels·%d floats with leading dimension ld to panels [rows][%d] that lie apart floats behind each other.", width, width))
 	rows, panels, src, ld, dst, apart := arg("rows"), arg("panels"), arg("src"), stride("ld"), arg("dst"), stride("apart")
-	// What a line shares its set with in the worst case, eight lines, are the rows between
-	// the one that is copied and the one that is asked for.
+	// Four rows ahead: in the worst case the lines of all rows in between share a set of the
+	// first cache, which holds eight.
 	from, to, left, ahead := GP64(), GP64(), GP64(), GP64()
 	MOVQ(ld, ahead)
 	SHLQ(Imm(2), ahead)

@@ -97,15 +97,6 @@ func constant(f float64) Mem { return bits(math.Float32bits(float32(f))) }
 
 func load(m Op) vec { d := newVec(); VMOVUPS(m, d); return d }
 
-// horner evaluates the polynomial with the coefficients c, highest power first.
-func horner(x vec, c ...float64) vec {
-	p := load(constant(c[0]))
-	for _, f := range c[1:] {
-		VFMADD213PS(constant(f), x, p)
-	}
-	return p
-}
-
 // reduce folds the lanes of v with op in a fixed tree; lane 0 of the result
 // holds the value.
 func reduce(v vec, op func(a, b, d Op)) Register {
