@@ -87,11 +87,8 @@ func writeAttention(w io.Writer, list []AttentionComparison) {
 	fmt.Fprintf(w, "\nattention, forward and backward, against %s, %d turns of each (milliseconds: minimum / median / maximum)\n", list[0].Peer, list[0].Ratio.Count)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range list {
-		ms := func(s Summary) string {
-			return Summary{s.Min * 1e3, s.Median * 1e3, s.Max * 1e3, s.Count}.Format("%.2f")
-		}
 		fmt.Fprintf(t, "%d×%d tokens, %d heads of %d\tvittool %s, %s %% of peak\tpeer %s\ttimes faster %s\n", c.Batch, c.Tokens, c.Heads, c.Width,
-			ms(c.Ours), c.OfPeak.percent("%.0f"), ms(c.Theirs), c.Ratio.Format("%.2f"))
+			c.Ours.milliseconds(), c.OfPeak.percent("%.0f"), c.Theirs.milliseconds(), c.Ratio.Format("%.2f"))
 	}
 	t.Flush() // into a strings.Builder, which takes everything
 }

@@ -78,8 +78,7 @@ func writeKernels(w io.Writer, kernels []Kernel) {
 	fmt.Fprint(w, "\nkernels (milliseconds and shares of the peak of the same moment: minimum / median / maximum)\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, k := range kernels {
-		ms := Summary{k.Time.Min * 1e3, k.Time.Median * 1e3, k.Time.Max * 1e3, k.Time.Count}
-		fmt.Fprintf(t, "%s\t%s\t%s\t", k.Name, k.Shape, ms.Format("%.2f"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t", k.Name, k.Shape, k.Time.milliseconds())
 		switch {
 		case k.GFLOPs > 0:
 			fmt.Fprintf(t, "%.0f GFLOP/s\t%s %% of peak\n", k.GFLOPs, k.OfPeak.percent("%.0f"))

@@ -68,7 +68,13 @@ func (s Summary) Format(verb string) string {
 	return fmt.Sprintf(verb+" / "+verb+" / "+verb, s.Min, s.Median, s.Max)
 }
 
-// percent is Format of a hundred times the numbers.
-func (s Summary) percent(verb string) string {
-	return Summary{100 * s.Min, 100 * s.Median, 100 * s.Max, s.Count}.Format(verb)
+// times is the summary in a unit of which by make one of the present.
+func (s Summary) times(by float64) Summary {
+	return Summary{by * s.Min, by * s.Median, by * s.Max, s.Count}
 }
+
+// percent writes shares with one verb, in hundredths.
+func (s Summary) percent(verb string) string { return s.times(100).Format(verb) }
+
+// milliseconds writes seconds as such.
+func (s Summary) milliseconds() string { return s.times(1e3).Format("%.2f") }

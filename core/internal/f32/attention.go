@@ -119,9 +119,8 @@ func (j *attentionJob) inRows(n int, src *float32, ld int, buf []float32) column
 	if j.n <= attentionInPlace && j.dh%(nr/2) == 0 {
 		return columns{src, ld, nr}
 	}
-	for c := 0; c < j.dh; c += nr {
-		j.t.packCopy(n, nr, min(nr, j.dh-c), offset(src, c), ld, &buf[c*n])
-	}
+	pack := packJob{t: j.t, width: nr, n: j.dh, k: n, src: src, ld: ld, dst: &buf[0]}
+	pack.pack(0, pack.panels())
 	return columns{&buf[0], nr, nr * n}
 }
 

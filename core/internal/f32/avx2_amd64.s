@@ -2163,31 +2163,12 @@ fresh84:
 // func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, MMX+
 TEXT ·packCopy6xAVX2(SB), NOSPLIT, $0-40
-	MOVQ k+0(FP), AX
-	MOVQ n+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ ld+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dst+32(FP), SI
-	CMPQ CX, $0x06
-	JNE  partial85
-	MOVQ BX, CX
-	SHLQ $0x04, CX
-
-loop86:
-	PREFETCHT0 (DX)(CX*1)
-	VMOVUPS    (DX), X0
-	MOVQ       16(DX), DI
-	VMOVUPS    X0, (SI)
-	MOVQ       DI, 16(SI)
-	ADDQ       BX, DX
-	ADDQ       $0x18, SI
-	DECQ       AX
-	JNZ        loop86
-	VZEROUPPER
-	RET
-
-partial85:
+	MOVQ    k+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    ld+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    dst+32(FP), SI
 	SHLQ    $0x02, CX
 	LEAQ    masksAVX2<>+32(SB), DI
 	SUBQ    CX, DI
@@ -2195,7 +2176,7 @@ partial85:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop87:
+loop85:
 	PREFETCHT0   (DX)(CX*1)
 	VMASKMOVPS   (DX), Y0, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -2204,7 +2185,7 @@ loop87:
 	ADDQ         BX, DX
 	ADDQ         $0x18, SI
 	DECQ         AX
-	JNZ          loop87
+	JNZ          loop85
 	VZEROUPPER
 	RET
 
@@ -2229,31 +2210,12 @@ GLOBL masksAVX2<>(SB), RODATA|NOPTR, $64
 // func packCopy16xAVX2(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, CMOV, MMX+
 TEXT ·packCopy16xAVX2(SB), NOSPLIT, $0-40
-	MOVQ k+0(FP), AX
-	MOVQ n+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ ld+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dst+32(FP), SI
-	CMPQ CX, $0x10
-	JNE  partial88
-	MOVQ BX, CX
-	SHLQ $0x04, CX
-
-loop89:
-	PREFETCHT0 (DX)(CX*1)
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	VMOVUPS    Y0, (SI)
-	VMOVUPS    Y1, 32(SI)
-	ADDQ       BX, DX
-	ADDQ       $0x40, SI
-	DECQ       AX
-	JNZ        loop89
-	VZEROUPPER
-	RET
-
-partial88:
+	MOVQ    k+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    ld+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    dst+32(FP), SI
 	MOVQ    $+32, R8
 	SHLQ    $0x02, CX
 	MOVQ    CX, DI
@@ -2269,7 +2231,7 @@ partial88:
 	MOVQ    BX, CX
 	SHLQ    $0x04, CX
 
-loop90:
+loop86:
 	PREFETCHT0 (DX)(CX*1)
 	VMASKMOVPS (DX), Y0, Y2
 	VMASKMOVPS 32(DX), Y1, Y3
@@ -2278,7 +2240,7 @@ loop90:
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        loop90
+	JNZ        loop86
 	VZEROUPPER
 	RET
 
@@ -2296,12 +2258,12 @@ TEXT ·packRows6xAVX2(SB), NOSPLIT, $0-48
 	MOVQ BX, R11
 	SHLQ $0x02, R11
 
-row91:
+row87:
 	MOVQ DX, R8
 	MOVQ SI, R9
 	MOVQ CX, R10
 
-panel92:
+panel88:
 	PREFETCHT0 (R8)(R11*1)
 	VMOVUPS    (R8), X0
 	MOVQ       16(R8), R12
@@ -2310,11 +2272,11 @@ panel92:
 	ADDQ       $0x18, R8
 	ADDQ       DI, R9
 	DECQ       R10
-	JNZ        panel92
+	JNZ        panel88
 	ADDQ       BX, DX
 	ADDQ       $0x18, SI
 	DECQ       AX
-	JNZ        row91
+	JNZ        row87
 	VZEROUPPER
 	RET
 
@@ -2332,12 +2294,12 @@ TEXT ·packRows16xAVX2(SB), NOSPLIT, $0-48
 	MOVQ BX, R11
 	SHLQ $0x02, R11
 
-row93:
+row89:
 	MOVQ DX, R8
 	MOVQ SI, R9
 	MOVQ CX, R10
 
-panel94:
+panel90:
 	PREFETCHT0 (R8)(R11*1)
 	VMOVUPS    (R8), Y0
 	VMOVUPS    32(R8), Y1
@@ -2346,11 +2308,11 @@ panel94:
 	ADDQ       $0x40, R8
 	ADDQ       DI, R9
 	DECQ       R10
-	JNZ        panel94
+	JNZ        panel90
 	ADDQ       BX, DX
 	ADDQ       $0x40, SI
 	DECQ       AX
-	JNZ        row93
+	JNZ        row89
 	VZEROUPPER
 	RET
 
@@ -2365,7 +2327,7 @@ TEXT ·transpose6xAVX2(SB), NOSPLIT, $0-32
 	LEAQ (CX)(DX*2), SI
 	ADDQ DX, SI
 
-loop95:
+loop91:
 	VMOVUPS      (CX), Y0
 	VMOVUPS      (CX)(DX*1), Y1
 	VMOVUPS      (CX)(DX*2), Y2
@@ -2408,7 +2370,7 @@ loop95:
 	ADDQ         $0x20, SI
 	ADDQ         $0xc0, BX
 	DECQ         AX
-	JNZ          loop95
+	JNZ          loop91
 	VZEROUPPER
 	RET
 
@@ -2420,12 +2382,12 @@ TEXT ·tilePrefetchAVX2(SB), NOSPLIT, $0-24
 	MOVQ ld+16(FP), DX
 	SHLQ $0x02, DX
 
-loop96:
+loop92:
 	PREFETCHT0 (CX)
 	PREFETCHT0 60(CX)
 	ADDQ       DX, CX
 	DECQ       AX
-	JNZ        loop96
+	JNZ        loop92
 	RET
 
 // func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
@@ -2442,7 +2404,7 @@ TEXT ·transpose8xAVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop97:
+loop93:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -2488,7 +2450,7 @@ loop97:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop97
+	JNZ         loop93
 	VZEROUPPER
 	RET
 
@@ -2504,9 +2466,9 @@ TEXT ·tileAddAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 	CMPQ DI, $0x10
-	JNE  partial98
+	JNE  partial94
 
-row99:
+row95:
 	VMOVUPS (DX), Y0
 	VMOVUPS (AX), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2518,32 +2480,32 @@ row99:
 	ADDQ    CX, AX
 	ADDQ    BX, DX
 	DECQ    SI
-	JNZ     row99
+	JNZ     row95
 	VZEROUPPER
 	RET
 
-partial98:
-row100:
+partial94:
+row96:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done102
+	JGE  done98
 
-loop101:
+loop97:
 	VMOVUPS (DX)(R8*1), Y0
 	VMOVUPS (AX)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop101
+	JLT     loop97
 
-done102:
+done98:
 	SUBQ       R8, R10
-	JZ         done103
+	JZ         done99
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y0
@@ -2552,11 +2514,11 @@ done102:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R8*1)
 
-done103:
+done99:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row100
+	JNZ  row96
 	VZEROUPPER
 	RET
 
@@ -2573,9 +2535,9 @@ TEXT ·tileBiasAVX2(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 	CMPQ R8, $0x10
-	JNE  partial104
+	JNE  partial100
 
-row105:
+row101:
 	VMOVUPS (AX), Y0
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -2587,32 +2549,32 @@ row105:
 	ADDQ    CX, AX
 	ADDQ    BX, DX
 	DECQ    DI
-	JNZ     row105
+	JNZ     row101
 	VZEROUPPER
 	RET
 
-partial104:
-row106:
+partial100:
+row102:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done108
+	JGE  done104
 
-loop107:
+loop103:
 	VMOVUPS (AX)(R9*1), Y0
 	VMOVUPS (SI)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R9*1)
 	ADDQ    $+32, R9
 	CMPQ    R9, R10
-	JLT     loop107
+	JLT     loop103
 
-done108:
+done104:
 	SUBQ       R9, R11
-	JZ         done109
+	JZ         done105
 	LEAQ       masksAVX2<>+32(SB), R10
 	SUBQ       R11, R10
 	VMOVUPS    (R10), Y0
@@ -2621,11 +2583,11 @@ done108:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R9*1)
 
-done109:
+done105:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row106
+	JNZ  row102
 	VZEROUPPER
 	RET
 
@@ -2645,9 +2607,9 @@ TEXT ·tileGeluAVX2(SB), NOSPLIT, $0-72
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 	CMPQ R10, $0x10
-	JNE  partial110
+	JNE  partial106
 
-row111:
+row107:
 	VMOVUPS      (AX), Y0
 	VMOVUPS      (SI), Y1
 	VADDPS       Y1, Y0, Y0
@@ -2744,21 +2706,21 @@ row111:
 	ADDQ         BX, DX
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          row111
+	JNZ          row107
 	VZEROUPPER
 	RET
 
-partial110:
-row112:
+partial106:
+row108:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done114
+	JGE  done110
 
-loop113:
+loop109:
 	VMOVUPS      (AX)(R11*1), Y0
 	VMOVUPS      (SI)(R11*1), Y1
 	VADDPS       Y1, Y0, Y0
@@ -2807,11 +2769,11 @@ loop113:
 	VMOVUPS      Y2, (DI)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop113
+	JLT          loop109
 
-done114:
+done110:
 	SUBQ         R11, R13
-	JZ           done115
+	JZ           done111
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y0
@@ -2862,12 +2824,12 @@ done114:
 	VMASKMOVPS   Y4, Y0, (DX)(R11*1)
 	VMASKMOVPS   Y3, Y0, (DI)(R11*1)
 
-done115:
+done111:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row112
+	JNZ  row108
 	VZEROUPPER
 	RET
 
@@ -3112,9 +3074,9 @@ TEXT ·tileTimesAVX2(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 	CMPQ R9, $0x10
-	JNE  partial116
+	JNE  partial112
 
-row117:
+row113:
 	VMOVUPS (SI), Y0
 	VMOVUPS (AX), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3127,32 +3089,32 @@ row117:
 	ADDQ    BX, DX
 	ADDQ    DI, SI
 	DECQ    R8
-	JNZ     row117
+	JNZ     row113
 	VZEROUPPER
 	RET
 
-partial116:
-row118:
+partial112:
+row114:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done120
+	JGE  done116
 
-loop119:
+loop115:
 	VMOVUPS (SI)(R10*1), Y0
 	VMOVUPS (AX)(R10*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop119
+	JLT     loop115
 
-done120:
+done116:
 	SUBQ       R10, R12
-	JZ         done121
+	JZ         done117
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -3161,12 +3123,12 @@ done120:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(R10*1)
 
-done121:
+done117:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row118
+	JNZ  row114
 	VZEROUPPER
 	RET
 
@@ -3188,9 +3150,9 @@ TEXT ·tileResidualAVX2(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 	CMPQ R12, $0x10
-	JNE  partial122
+	JNE  partial118
 
-row123:
+row119:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	VMOVUPS      (AX), Y1
@@ -3213,12 +3175,12 @@ row123:
 	ADDQ         BX, DX
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          row123
+	JNZ          row119
 	VZEROUPPER
 	RET
 
-partial122:
-row124:
+partial118:
+row120:
 	VBROADCASTSS (R8), Y0
 	ADDQ         $0x04, R8
 	XORQ         R13, R13
@@ -3227,9 +3189,9 @@ row124:
 	MOVQ         R15, R14
 	ANDQ         $-32, R14
 	CMPQ         R13, R14
-	JGE          done126
+	JGE          done122
 
-loop125:
+loop121:
 	VMOVUPS     (AX)(R13*1), Y1
 	VMOVUPS     (SI)(R13*1), Y2
 	VADDPS      Y2, Y1, Y1
@@ -3240,11 +3202,11 @@ loop125:
 	VMOVUPS     Y2, (DX)(R13*1)
 	ADDQ        $+32, R13
 	CMPQ        R13, R14
-	JLT         loop125
+	JLT         loop121
 
-done126:
+done122:
 	SUBQ        R13, R15
-	JZ          done127
+	JZ          done123
 	LEAQ        masksAVX2<>+32(SB), R14
 	SUBQ        R15, R14
 	VMOVUPS     (R14), Y1
@@ -3257,12 +3219,12 @@ done126:
 	VFMADD231PS Y2, Y0, Y3
 	VMASKMOVPS  Y3, Y1, (DX)(R13*1)
 
-done127:
+done123:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row124
+	JNZ  row120
 	VZEROUPPER
 	RET
 
@@ -3279,9 +3241,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done129
+	JGE  done125
 
-loop128:
+loop124:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -3300,26 +3262,26 @@ loop128:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop128
+	JLT     loop124
 
-done129:
+done125:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done131
+	JGE  done127
 
-loop130:
+loop126:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop130
+	JLT     loop126
 
-done131:
+done127:
 	SUBQ       SI, DI
-	JZ         done132
+	JZ         done128
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3328,7 +3290,7 @@ done131:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done132:
+done128:
 	VZEROUPPER
 	RET
 
@@ -3345,9 +3307,9 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done134
+	JGE  done130
 
-loop133:
+loop129:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -3366,26 +3328,26 @@ loop133:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop133
+	JLT     loop129
 
-done134:
+done130:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done136
+	JGE  done132
 
-loop135:
+loop131:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop135
+	JLT     loop131
 
-done136:
+done132:
 	SUBQ       SI, DI
-	JZ         done137
+	JZ         done133
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3394,7 +3356,7 @@ done136:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done137:
+done133:
 	VZEROUPPER
 	RET
 
@@ -3411,9 +3373,9 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done139
+	JGE  done135
 
-loop138:
+loop134:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -3432,26 +3394,26 @@ loop138:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop138
+	JLT     loop134
 
-done139:
+done135:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done141
+	JGE  done137
 
-loop140:
+loop136:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop140
+	JLT     loop136
 
-done141:
+done137:
 	SUBQ       SI, DI
-	JZ         done142
+	JZ         done138
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3460,7 +3422,7 @@ done141:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done142:
+done138:
 	VZEROUPPER
 	RET
 
@@ -3477,9 +3439,9 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done144
+	JGE  done140
 
-loop143:
+loop139:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3502,15 +3464,15 @@ loop143:
 	VMOVUPS     Y0, 96(AX)(SI*1)
 	ADDQ        $+128, SI
 	CMPQ        SI, BX
-	JLT         loop143
+	JLT         loop139
 
-done144:
+done140:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done146
+	JGE  done142
 
-loop145:
+loop141:
 	VMOVUPS     (AX)(SI*1), Y0
 	VMOVUPS     (CX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -3518,11 +3480,11 @@ loop145:
 	VMOVUPS     Y0, (AX)(SI*1)
 	ADDQ        $+32, SI
 	CMPQ        SI, BX
-	JLT         loop145
+	JLT         loop141
 
-done146:
+done142:
 	SUBQ        SI, DI
-	JZ          done147
+	JZ          done143
 	LEAQ        masksAVX2<>+32(SB), BX
 	SUBQ        DI, BX
 	VMOVUPS     (BX), Y0
@@ -3532,7 +3494,7 @@ done146:
 	VFMADD231PS Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(SI*1)
 
-done147:
+done143:
 	VZEROUPPER
 	RET
 
@@ -3549,9 +3511,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done149
+	JGE          done145
 
-loop148:
+loop144:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -3570,26 +3532,26 @@ loop148:
 	VMOVUPS     Y1, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop148
+	JLT         loop144
 
-done149:
+done145:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done151
+	JGE  done147
 
-loop150:
+loop146:
 	VMOVUPS     (AX)(BX*1), Y1
 	VMOVUPS     (CX)(BX*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop150
+	JLT         loop146
 
-done151:
+done147:
 	SUBQ        BX, SI
-	JZ          done152
+	JZ          done148
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y1
@@ -3598,7 +3560,7 @@ done151:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(BX*1)
 
-done152:
+done148:
 	VZEROUPPER
 	RET
 
@@ -3615,9 +3577,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done154
+	JGE          done150
 
-loop153:
+loop149:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
@@ -3632,25 +3594,25 @@ loop153:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop153
+	JLT     loop149
 
-done154:
+done150:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done156
+	JGE  done152
 
-loop155:
+loop151:
 	VMOVUPS (CX)(BX*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop155
+	JLT     loop151
 
-done156:
+done152:
 	SUBQ       BX, SI
-	JZ         done157
+	JZ         done153
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y1
@@ -3658,7 +3620,7 @@ done156:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (AX)(BX*1)
 
-done157:
+done153:
 	VZEROUPPER
 	RET
 
@@ -3676,9 +3638,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done159
+	JGE          done155
 
-loop158:
+loop154:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -3701,15 +3663,15 @@ loop158:
 	VMOVUPS     Y2, 96(AX)(BX*1)
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop158
+	JLT         loop154
 
-done159:
+done155:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done161
+	JGE  done157
 
-loop160:
+loop156:
 	VMOVUPS     (AX)(BX*1), Y2
 	VMULPS      Y2, Y0, Y2
 	VMOVUPS     (CX)(BX*1), Y3
@@ -3717,11 +3679,11 @@ loop160:
 	VMOVUPS     Y2, (AX)(BX*1)
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop160
+	JLT         loop156
 
-done161:
+done157:
 	SUBQ        BX, SI
-	JZ          done162
+	JZ          done158
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y2
@@ -3731,7 +3693,7 @@ done161:
 	VFMADD231PS Y3, Y1, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(BX*1)
 
-done162:
+done158:
 	VZEROUPPER
 	RET
 
@@ -3747,9 +3709,9 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-128, DX
 	CMPQ BX, DX
-	JGE  done164
+	JGE  done160
 
-loop163:
+loop159:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
@@ -3768,26 +3730,26 @@ loop163:
 	VMOVUPS Y1, 96(AX)(BX*1)
 	ADDQ    $+128, BX
 	CMPQ    BX, DX
-	JLT     loop163
+	JLT     loop159
 
-done164:
+done160:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done166
+	JGE  done162
 
-loop165:
+loop161:
 	VMOVUPS (CX)(BX*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*1)
 	ADDQ    $+32, BX
 	CMPQ    BX, DX
-	JLT     loop165
+	JLT     loop161
 
-done166:
+done162:
 	SUBQ       BX, SI
-	JZ         done167
+	JZ         done163
 	LEAQ       masksAVX2<>+32(SB), DX
 	SUBQ       SI, DX
 	VMOVUPS    (DX), Y0
@@ -3796,7 +3758,7 @@ done166:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 
-done167:
+done163:
 	VZEROUPPER
 	RET
 
@@ -3813,9 +3775,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done169
+	JGE  done165
 
-loop168:
+loop164:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -3830,15 +3792,15 @@ loop168:
 	VMOVUPS Y0, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop168
+	JLT     loop164
 
-done169:
+done165:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done171
+	JGE  done167
 
-loop170:
+loop166:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -3847,11 +3809,11 @@ loop170:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop170
+	JLT     loop166
 
-done171:
+done167:
 	SUBQ       SI, DI
-	JZ         done172
+	JZ         done168
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3862,7 +3824,7 @@ done171:
 	VANDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 
-done172:
+done168:
 	VZEROUPPER
 	RET
 
@@ -3878,9 +3840,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done174
+	JGE  done170
 
-loop173:
+loop169:
 	VMOVUPS      (CX)(BX*1), Y0
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y2
 	VMULPS       constantsAVX2<>+32(SB), Y2, Y1
@@ -3924,11 +3886,11 @@ loop173:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop173
+	JLT          loop169
 
-done174:
+done170:
 	SUBQ         BX, SI
-	JZ           done175
+	JZ           done171
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -3974,7 +3936,7 @@ done174:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done175:
+done171:
 	VZEROUPPER
 	RET
 
@@ -3991,9 +3953,9 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done177
+	JGE  done173
 
-loop176:
+loop172:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VANDPS       constantsAVX2<>+0(SB), Y0, Y3
@@ -4040,11 +4002,11 @@ loop176:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop176
+	JLT          loop172
 
-done177:
+done173:
 	SUBQ         SI, DI
-	JZ           done178
+	JZ           done174
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4093,7 +4055,7 @@ done177:
 	VMULPS       Y2, Y4, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done178:
+done174:
 	VZEROUPPER
 	RET
 
@@ -4109,9 +4071,9 @@ TEXT ·quickGeluAVX2(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done180
+	JGE  done176
 
-loop179:
+loop175:
 	VMOVUPS      (CX)(BX*1), Y0
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y1
 	VORPS        constantsAVX2<>+832(SB), Y1, Y2
@@ -4141,11 +4103,11 @@ loop179:
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop179
+	JLT          loop175
 
-done180:
+done176:
 	SUBQ         BX, SI
-	JZ           done181
+	JZ           done177
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y0
@@ -4177,7 +4139,7 @@ done180:
 	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
 
-done181:
+done177:
 	VZEROUPPER
 	RET
 
@@ -4194,9 +4156,9 @@ TEXT ·quickGeluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done183
+	JGE  done179
 
-loop182:
+loop178:
 	VMOVUPS      (CX)(SI*1), Y0
 	VMOVUPS      (DX)(SI*1), Y1
 	VMULPS       constantsAVX2<>+800(SB), Y0, Y0
@@ -4232,11 +4194,11 @@ loop182:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop182
+	JLT          loop178
 
-done183:
+done179:
 	SUBQ         SI, DI
-	JZ           done184
+	JZ           done180
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y0
@@ -4274,7 +4236,7 @@ done183:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 
-done184:
+done180:
 	VZEROUPPER
 	RET
 
@@ -4306,9 +4268,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-32, SI
 	CMPQ         DI, SI
-	JGE          done186
+	JGE          done182
 
-loop185:
+loop181:
 	VMOVUPS     (CX)(DI*1), Y8
 	VMULPS      Y8, Y1, Y9
 	VMOVUPS     (DX)(DI*1), Y10
@@ -4328,11 +4290,11 @@ loop185:
 	VMOVUPS     Y9, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop185
+	JLT         loop181
 
-done186:
+done182:
 	SUBQ        DI, R8
-	JZ          done187
+	JZ          done183
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y8
@@ -4354,7 +4316,7 @@ done186:
 	VFMSUB213PS Y0, Y4, Y1
 	VMASKMOVPS  Y1, Y8, (AX)(DI*1)
 
-done187:
+done183:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4385,9 +4347,9 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-32, BX
 	CMPQ         SI, BX
-	JGE          done189
+	JGE          done185
 
-loop188:
+loop184:
 	VMOVUPS      (AX)(SI*1), Y7
 	VMOVUPS      (CX)(SI*1), Y8
 	VFMADD231PS  Y7, Y0, Y8
@@ -4402,11 +4364,11 @@ loop188:
 	VMOVUPS      Y7, (AX)(SI*1)
 	ADDQ         $+32, SI
 	CMPQ         SI, BX
-	JLT          loop188
+	JLT          loop184
 
-done189:
+done185:
 	SUBQ         SI, DI
-	JZ           done190
+	JZ           done186
 	LEAQ         masksAVX2<>+32(SB), BX
 	SUBQ         DI, BX
 	VMOVUPS      (BX), Y7
@@ -4423,7 +4385,7 @@ done189:
 	VFNMADD231PS Y0, Y4, Y8
 	VMASKMOVPS   Y8, Y7, (AX)(SI*1)
 
-done190:
+done186:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -4443,9 +4405,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-64, CX
 	CMPQ   DX, CX
-	JGE    done192
+	JGE    done188
 
-loop191:
+loop187:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
@@ -4456,26 +4418,26 @@ loop191:
 	VADDPD    Y5, Y3, Y3
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop191
+	JLT       loop187
 
-done192:
+done188:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done194
+	JGE  done190
 
-loop193:
+loop189:
 	VCVTPS2PD (AX)(DX*1), Y4
 	VCVTPS2PD 16(AX)(DX*1), Y5
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y5, Y1, Y1
 	ADDQ      $+32, DX
 	CMPQ      DX, CX
-	JLT       loop193
+	JLT       loop189
 
-done194:
+done190:
 	SUBQ         DX, BX
-	JZ           done195
+	JZ           done191
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -4486,7 +4448,7 @@ done194:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 
-done195:
+done191:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4514,9 +4476,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-64, DX
 	CMPQ   BX, DX
-	JGE    done197
+	JGE    done193
 
-loop196:
+loop192:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4531,15 +4493,15 @@ loop196:
 	VFMADD231PD Y5, Y7, Y3
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop196
+	JLT         loop192
 
-done197:
+done193:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done199
+	JGE  done195
 
-loop198:
+loop194:
 	VCVTPS2PD   (AX)(BX*1), Y4
 	VCVTPS2PD   16(AX)(BX*1), Y5
 	VCVTPS2PD   (CX)(BX*1), Y6
@@ -4548,11 +4510,11 @@ loop198:
 	VFMADD231PD Y5, Y7, Y1
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop198
+	JLT         loop194
 
-done199:
+done195:
 	SUBQ         BX, SI
-	JZ           done200
+	JZ           done196
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -4567,7 +4529,7 @@ done199:
 	VFMADD231PD  Y5, Y4, Y0
 	VFMADD231PD  Y6, Y7, Y1
 
-done200:
+done196:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4595,9 +4557,9 @@ TEXT ·dot32AVX2(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done202
+	JGE    done198
 
-loop201:
+loop197:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -4612,25 +4574,25 @@ loop201:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop201
+	JLT         loop197
 
-done202:
+done198:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done204
+	JGE  done200
 
-loop203:
+loop199:
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	CMPQ        BX, DX
-	JLT         loop203
+	JLT         loop199
 
-done204:
+done200:
 	SUBQ        BX, SI
-	JZ          done205
+	JZ          done201
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        SI, DX
 	VMOVUPS     (DX), Y4
@@ -4638,7 +4600,7 @@ done204:
 	VMASKMOVPS  (CX)(BX*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y0
 
-done205:
+done201:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -4665,33 +4627,33 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-64, CX
 	CMPQ    DX, CX
-	JGE     done207
+	JGE     done203
 
-loop206:
+loop202:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y2
 	VMAXPS  Y2, Y1, Y1
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop206
+	JLT     loop202
 
-done207:
+done203:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done209
+	JGE  done205
 
-loop208:
+loop204:
 	VMOVUPS (AX)(DX*1), Y2
 	VMAXPS  Y2, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop208
+	JLT     loop204
 
-done209:
+done205:
 	SUBQ       DX, BX
-	JZ         done210
+	JZ         done206
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y2
@@ -4699,7 +4661,7 @@ done209:
 	VBLENDVPS  Y2, Y3, Y0, Y3
 	VMAXPS     Y3, Y0, Y0
 
-done210:
+done206:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -4726,9 +4688,9 @@ TEXT ·finiteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done212
+	JGE    done208
 
-loop211:
+loop207:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
@@ -4743,25 +4705,25 @@ loop211:
 	VORPS   Y4, Y3, Y3
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop211
+	JLT     loop207
 
-done212:
+done208:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done214
+	JGE  done210
 
-loop213:
+loop209:
 	VMOVUPS (AX)(DX*1), Y4
 	VSUBPS  Y4, Y4, Y4
 	VORPS   Y4, Y0, Y0
 	ADDQ    $+32, DX
 	CMPQ    DX, CX
-	JLT     loop213
+	JLT     loop209
 
-done214:
+done210:
 	SUBQ       DX, BX
-	JZ         done215
+	JZ         done211
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y4
@@ -4769,7 +4731,7 @@ done214:
 	VSUBPS     Y4, Y4, Y4
 	VORPS      Y4, Y0, Y0
 
-done215:
+done211:
 	VORPS        Y1, Y0, Y0
 	VORPS        Y3, Y2, Y1
 	VORPS        Y1, Y0, Y0
@@ -4796,9 +4758,9 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four216:
+four212:
 	CMPQ AX, $0x04
-	JLT  one217
+	JLT  one213
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -4808,9 +4770,9 @@ four216:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done220
+	JGE  done216
 
-loop219:
+loop215:
 	VMOVUPS (DX)(R10*1), Y0
 	VMOVUPS (DI)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -4823,11 +4785,11 @@ loop219:
 	VMOVUPS Y0, (SI)(R10*1)
 	ADDQ    $+32, R10
 	CMPQ    R10, R11
-	JLT     loop219
+	JLT     loop215
 
-done220:
+done216:
 	SUBQ       R10, R12
-	JZ         done221
+	JZ         done217
 	LEAQ       masksAVX2<>+32(SB), R11
 	SUBQ       R12, R11
 	VMOVUPS    (R11), Y0
@@ -4842,34 +4804,34 @@ done220:
 	VADDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (SI)(R10*1)
 
-done221:
+done217:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four216
+	JMP  four212
 
-one217:
+one213:
 	TESTQ AX, AX
-	JZ    done218
+	JZ    done214
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-32, R8
 	CMPQ  DI, R8
-	JGE   done223
+	JGE   done219
 
-loop222:
+loop218:
 	VMOVUPS (SI)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (SI)(DI*1)
 	ADDQ    $+32, DI
 	CMPQ    DI, R8
-	JLT     loop222
+	JLT     loop218
 
-done223:
+done219:
 	SUBQ       DI, R9
-	JZ         done224
+	JZ         done220
 	LEAQ       masksAVX2<>+32(SB), R8
 	SUBQ       R9, R8
 	VMOVUPS    (R8), Y0
@@ -4878,12 +4840,12 @@ done223:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (SI)(DI*1)
 
-done224:
+done220:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one217
+	JMP  one213
 
-done218:
+done214:
 	VZEROUPPER
 	RET
 
@@ -4900,9 +4862,9 @@ TEXT ·addRowsMulAVX2(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two225:
+two221:
 	CMPQ AX, $0x02
-	JLT  last226
+	JLT  last222
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -4911,9 +4873,9 @@ two225:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done229
+	JGE  done225
 
-loop228:
+loop224:
 	VMOVUPS     (DX)(R11*1), Y0
 	VMOVUPS     (SI)(R11*1), Y1
 	VMULPS      Y1, Y0, Y0
@@ -4925,11 +4887,11 @@ loop228:
 	VMOVUPS     Y0, (R8)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R12
-	JLT         loop228
+	JLT         loop224
 
-done229:
+done225:
 	SUBQ        R11, R13
-	JZ          done230
+	JZ          done226
 	LEAQ        masksAVX2<>+32(SB), R12
 	SUBQ        R13, R12
 	VMOVUPS     (R12), Y0
@@ -4943,24 +4905,24 @@ done229:
 	VADDPS      Y1, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (R8)(R11*1)
 
-done230:
+done226:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two225
+	JMP  two221
 
-last226:
+last222:
 	TESTQ AX, AX
-	JZ    out227
+	JZ    out223
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-32, CX
 	CMPQ  AX, CX
-	JGE   done232
+	JGE   done228
 
-loop231:
+loop227:
 	VMOVUPS (R8)(AX*1), Y0
 	VMOVUPS (DX)(AX*1), Y1
 	VMOVUPS (SI)(AX*1), Y2
@@ -4969,11 +4931,11 @@ loop231:
 	VMOVUPS Y0, (R8)(AX*1)
 	ADDQ    $+32, AX
 	CMPQ    AX, CX
-	JLT     loop231
+	JLT     loop227
 
-done232:
+done228:
 	SUBQ       AX, BX
-	JZ         done233
+	JZ         done229
 	LEAQ       masksAVX2<>+32(SB), CX
 	SUBQ       BX, CX
 	VMOVUPS    (CX), Y0
@@ -4984,8 +4946,8 @@ done232:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(AX*1)
 
-done233:
-out227:
+done229:
+out223:
 	VZEROUPPER
 	RET
 
@@ -5005,9 +4967,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-64, DX
 	CMPQ         BX, DX
-	JGE          done235
+	JGE          done231
 
-loop234:
+loop230:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -5054,15 +5016,15 @@ loop234:
 	VMOVUPS      Y4, 32(AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop234
+	JLT          loop230
 
-done235:
+done231:
 	MOVQ SI, DX
 	ANDQ $-32, DX
 	CMPQ BX, DX
-	JGE  done237
+	JGE  done233
 
-loop236:
+loop232:
 	VMOVUPS      (CX)(BX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -5087,11 +5049,11 @@ loop236:
 	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $+32, BX
 	CMPQ         BX, DX
-	JLT          loop236
+	JLT          loop232
 
-done237:
+done233:
 	SUBQ         BX, SI
-	JZ           done238
+	JZ           done234
 	LEAQ         masksAVX2<>+32(SB), DX
 	SUBQ         SI, DX
 	VMOVUPS      (DX), Y4
@@ -5119,7 +5081,7 @@ done237:
 	VADDPS       Y0, Y2, Y2
 	VMASKMOVPS   Y0, Y4, (AX)(BX*1)
 
-done238:
+done234:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5146,9 +5108,9 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-64, CX
 	CMPQ         DX, CX
-	JGE          done240
+	JGE          done236
 
-loop239:
+loop235:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -5193,15 +5155,15 @@ loop239:
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop239
+	JLT          loop235
 
-done240:
+done236:
 	MOVQ BX, CX
 	ANDQ $-32, CX
 	CMPQ DX, CX
-	JGE  done242
+	JGE  done238
 
-loop241:
+loop237:
 	VMOVUPS      (AX)(DX*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -5225,11 +5187,11 @@ loop241:
 	VADDPS       Y4, Y2, Y2
 	ADDQ         $+32, DX
 	CMPQ         DX, CX
-	JLT          loop241
+	JLT          loop237
 
-done242:
+done238:
 	SUBQ         DX, BX
-	JZ           done243
+	JZ           done239
 	LEAQ         masksAVX2<>+32(SB), CX
 	SUBQ         BX, CX
 	VMOVUPS      (CX), Y4
@@ -5256,7 +5218,7 @@ done242:
 	VANDPS       Y4, Y0, Y0
 	VADDPS       Y0, Y2, Y2
 
-done243:
+done239:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X1
@@ -5283,9 +5245,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done245
+	JGE          done241
 
-loop244:
+loop240:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5300,15 +5262,15 @@ loop244:
 	VMOVUPS Y2, 32(AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop244
+	JLT     loop240
 
-done245:
+done241:
 	MOVQ DI, BX
 	ANDQ $-32, BX
 	CMPQ SI, BX
-	JGE  done247
+	JGE  done243
 
-loop246:
+loop242:
 	VMOVUPS (CX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y3
 	VSUBPS  Y0, Y3, Y3
@@ -5317,11 +5279,11 @@ loop246:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, BX
-	JLT     loop246
+	JLT     loop242
 
-done247:
+done243:
 	SUBQ       SI, DI
-	JZ         done248
+	JZ         done244
 	LEAQ       masksAVX2<>+32(SB), BX
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y2
@@ -5332,7 +5294,7 @@ done247:
 	VMULPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 
-done248:
+done244:
 	VZEROUPPER
 	RET
 
@@ -5354,9 +5316,9 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-128, SI
 	CMPQ       BX, SI
-	JGE        done250
+	JGE        done246
 
-loop249:
+loop245:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(CX)(BX*1), Y5
@@ -5367,31 +5329,31 @@ loop249:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $+128, BX
 	CMPQ    BX, SI
-	JLT     loop249
+	JLT     loop245
 
-done250:
+done246:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done252
+	JGE  done248
 
-loop251:
+loop247:
 	VMOVUPS (CX)(BX*1), Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $+32, BX
 	CMPQ    BX, SI
-	JLT     loop251
+	JLT     loop247
 
-done252:
+done248:
 	SUBQ       BX, DI
-	JZ         done253
+	JZ         done249
 	LEAQ       masksAVX2<>+32(SB), SI
 	SUBQ       DI, SI
 	VMOVUPS    (SI), Y5
 	VMASKMOVPS (CX)(BX*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
 
-done253:
+done249:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -5413,9 +5375,9 @@ done253:
 	MOVQ         DI, SI
 	ANDQ         $-128, SI
 	CMPQ         BX, SI
-	JGE          done255
+	JGE          done251
 
-loop254:
+loop250:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
@@ -5430,25 +5392,25 @@ loop254:
 	VFMADD231PS Y7, Y7, Y6
 	ADDQ        $+128, BX
 	CMPQ        BX, SI
-	JLT         loop254
+	JLT         loop250
 
-done255:
+done251:
 	MOVQ DI, SI
 	ANDQ $-32, SI
 	CMPQ BX, SI
-	JGE  done257
+	JGE  done253
 
-loop256:
+loop252:
 	VMOVUPS     (CX)(BX*1), Y7
 	VSUBPS      Y2, Y7, Y7
 	VFMADD231PS Y7, Y7, Y3
 	ADDQ        $+32, BX
 	CMPQ        BX, SI
-	JLT         loop256
+	JLT         loop252
 
-done257:
+done253:
 	SUBQ        BX, DI
-	JZ          done258
+	JZ          done254
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        DI, SI
 	VMOVUPS     (SI), Y7
@@ -5457,7 +5419,7 @@ done257:
 	VANDPS      Y7, Y8, Y7
 	VFMADD231PS Y7, Y7, Y3
 
-done258:
+done254:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y5, Y3, Y3
@@ -5483,9 +5445,9 @@ done258:
 	MOVQ         R8, DX
 	ANDQ         $-128, DX
 	CMPQ         DI, DX
-	JGE          done260
+	JGE          done256
 
-loop259:
+loop255:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5516,15 +5478,15 @@ loop259:
 	VMOVUPS     Y3, 96(AX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, DX
-	JLT         loop259
+	JLT         loop255
 
-done260:
+done256:
 	MOVQ R8, DX
 	ANDQ $-32, DX
 	CMPQ DI, DX
-	JGE  done262
+	JGE  done258
 
-loop261:
+loop257:
 	VMOVUPS     (CX)(DI*1), Y1
 	VSUBPS      Y2, Y1, Y1
 	VMULPS      Y0, Y1, Y1
@@ -5534,11 +5496,11 @@ loop261:
 	VMOVUPS     Y3, (AX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, DX
-	JLT         loop261
+	JLT         loop257
 
-done262:
+done258:
 	SUBQ        DI, R8
-	JZ          done263
+	JZ          done259
 	LEAQ        masksAVX2<>+32(SB), DX
 	SUBQ        R8, DX
 	VMOVUPS     (DX), Y1
@@ -5550,7 +5512,7 @@ done262:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
 
-done263:
+done259:
 	VZEROUPPER
 	RET
 
@@ -5574,9 +5536,9 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-64, R8
 	CMPQ         DI, R8
-	JGE          done265
+	JGE          done261
 
-loop264:
+loop260:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -5595,15 +5557,15 @@ loop264:
 	VFMADD231PS Y7, Y6, Y5
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop264
+	JLT         loop260
 
-done265:
+done261:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done267
+	JGE  done263
 
-loop266:
+loop262:
 	VMOVUPS     (BX)(DI*1), Y6
 	VMOVUPS     (DX)(DI*1), Y7
 	VMULPS      Y7, Y6, Y6
@@ -5614,11 +5576,11 @@ loop266:
 	VFMADD231PS Y7, Y6, Y4
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop266
+	JLT         loop262
 
-done267:
+done263:
 	SUBQ        DI, R9
-	JZ          done268
+	JZ          done264
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y6
@@ -5631,7 +5593,7 @@ done267:
 	VADDPS      Y7, Y2, Y2
 	VFMADD231PS Y6, Y7, Y4
 
-done268:
+done264:
 	VXORPS       X6, X6, X6
 	VCVTSI2SSQ   SI, X6, X6
 	VADDPS       Y3, Y2, Y2
@@ -5654,16 +5616,16 @@ done268:
 	VBROADCASTSS X3, Y3
 	MOVB         add+104(FP), DI
 	TESTB        DI, DI
-	JZ           fresh269
+	JZ           fresh265
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SHLQ         $0x02, R8
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done271
+	JGE          done267
 
-loop270:
+loop266:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -5690,15 +5652,15 @@ loop270:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop270
+	JLT          loop266
 
-done271:
+done267:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done273
+	JGE  done269
 
-loop272:
+loop268:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -5713,11 +5675,11 @@ loop272:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop272
+	JLT          loop268
 
-done273:
+done269:
 	SUBQ         DI, R8
-	JZ           done274
+	JZ           done270
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -5734,20 +5696,20 @@ done273:
 	VADDPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done274:
+done270:
 	VZEROUPPER
 	RET
 
-fresh269:
+fresh265:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done276
+	JGE  done272
 
-loop275:
+loop271:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -5770,15 +5732,15 @@ loop275:
 	VMOVUPS      Y4, 32(AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop275
+	JLT          loop271
 
-done276:
+done272:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done278
+	JGE  done274
 
-loop277:
+loop273:
 	VMOVUPS      (BX)(DI*1), Y4
 	VMOVUPS      (DX)(DI*1), Y5
 	VMULPS       Y5, Y4, Y4
@@ -5791,11 +5753,11 @@ loop277:
 	VMOVUPS      Y4, (AX)(DI*1)
 	ADDQ         $+32, DI
 	CMPQ         DI, SI
-	JLT          loop277
+	JLT          loop273
 
-done278:
+done274:
 	SUBQ         DI, R8
-	JZ           done279
+	JZ           done275
 	LEAQ         masksAVX2<>+32(SB), SI
 	SUBQ         R8, SI
 	VMOVUPS      (SI), Y4
@@ -5810,7 +5772,7 @@ done278:
 	VMULPS       Y1, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*1)
 
-done279:
+done275:
 	VZEROUPPER
 	RET
 
@@ -5830,9 +5792,9 @@ TEXT ·normGradGainAVX2(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done281
+	JGE          done277
 
-loop280:
+loop276:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -5855,15 +5817,15 @@ loop280:
 	VMOVUPS     Y2, 32(CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop280
+	JLT         loop276
 
-done281:
+done277:
 	MOVQ R8, SI
 	ANDQ $-32, SI
 	CMPQ DI, SI
-	JGE  done283
+	JGE  done279
 
-loop282:
+loop278:
 	VMOVUPS     (BX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -5876,11 +5838,11 @@ loop282:
 	VMOVUPS     Y2, (CX)(DI*1)
 	ADDQ        $+32, DI
 	CMPQ        DI, SI
-	JLT         loop282
+	JLT         loop278
 
-done283:
+done279:
 	SUBQ        DI, R8
-	JZ          done284
+	JZ          done280
 	LEAQ        masksAVX2<>+32(SB), SI
 	SUBQ        R8, SI
 	VMOVUPS     (SI), Y2
@@ -5895,7 +5857,7 @@ done283:
 	VADDPS      Y3, Y0, Y0
 	VMASKMOVPS  Y0, Y2, (CX)(DI*1)
 
-done284:
+done280:
 	VZEROUPPER
 	RET
 
@@ -5913,16 +5875,16 @@ TEXT ·stridedAVX2(SB), NOSPLIT, $32-96
 	MOVQ colA+40(FP), CX
 	SHLQ $0x02, CX
 
-panel285:
+panel281:
 	MOVQ (SP), DX
 	CMPQ DX, $0x10
-	JLT  narrow286
+	JLT  narrow282
 	MOVQ a+24(FP), DX
 	MOVQ 16(SP), BX
 	MOVQ m+0(FP), SI
 	MOVQ SI, 24(SP)
 
-strip288:
+strip284:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -5934,15 +5896,15 @@ strip288:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by2290
+	JEQ     rows6by2286
 	CMPQ    DI, $0x05
-	JEQ     rows5by2291
+	JEQ     rows5by2287
 	CMPQ    DI, $0x04
-	JEQ     rows4by2292
+	JEQ     rows4by2288
 	CMPQ    DI, $0x03
-	JEQ     rows3by2293
+	JEQ     rows3by2289
 	CMPQ    DI, $0x02
-	JEQ     rows2by2294
+	JEQ     rows2by2290
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -5952,9 +5914,9 @@ strip288:
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	SHRQ    $0x02, R9
-	JZ      odd297
+	JZ      odd293
 
-loop296:
+loop292:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -5984,14 +5946,14 @@ loop296:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop296
+	JNZ          loop292
 
-odd297:
+odd293:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store298
+	JZ   store294
 
-single299:
+single295:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	ADDQ         R8, DI
@@ -6000,31 +5962,31 @@ single299:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single299
+	JNZ          single295
 
-store298:
+store294:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh300
+	JZ      fresh296
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(DI), Y2
 	VADDPS  Y2, Y1, Y1
 
-fresh300:
+fresh296:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
 	IMUL3Q  $0x01, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip284
+	JMP     finished285
 
-rows2by2294:
+rows2by2290:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -6036,9 +5998,9 @@ rows2by2294:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SHRQ   $0x02, R9
-	JZ     odd303
+	JZ     odd299
 
-loop302:
+loop298:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6080,14 +6042,14 @@ loop302:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop302
+	JNZ          loop298
 
-odd303:
+odd299:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store304
+	JZ   store300
 
-single305:
+single301:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	ADDQ         R8, DI
@@ -6099,14 +6061,14 @@ single305:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single305
+	JNZ          single301
 
-store304:
+store300:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh306
+	JZ      fresh302
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y4
 	VADDPS  Y4, Y0, Y0
@@ -6118,7 +6080,7 @@ store304:
 	VMOVUPS 32(DI), Y4
 	VADDPS  Y4, Y3, Y3
 
-fresh306:
+fresh302:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6128,10 +6090,10 @@ fresh306:
 	IMUL3Q  $0x02, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip284
+	JMP     finished285
 
-rows3by2293:
+rows3by2289:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -6145,9 +6107,9 @@ rows3by2293:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SHRQ   $0x02, R9
-	JZ     odd309
+	JZ     odd305
 
-loop308:
+loop304:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6201,14 +6163,14 @@ loop308:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop308
+	JNZ          loop304
 
-odd309:
+odd305:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store310
+	JZ   store306
 
-single311:
+single307:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	ADDQ         R8, DI
@@ -6223,14 +6185,14 @@ single311:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single311
+	JNZ          single307
 
-store310:
+store306:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh312
+	JZ      fresh308
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y6
 	VADDPS  Y6, Y0, Y0
@@ -6247,7 +6209,7 @@ store310:
 	VMOVUPS 32(DI), Y6
 	VADDPS  Y6, Y5, Y5
 
-fresh312:
+fresh308:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6260,10 +6222,10 @@ fresh312:
 	IMUL3Q  $0x03, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip284
+	JMP     finished285
 
-rows4by2292:
+rows4by2288:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6280,9 +6242,9 @@ rows4by2292:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SHRQ   $0x02, R10
-	JZ     odd315
+	JZ     odd311
 
-loop314:
+loop310:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6352,14 +6314,14 @@ loop314:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop314
+	JNZ          loop310
 
-odd315:
+odd311:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store316
+	JZ   store312
 
-single317:
+single313:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	ADDQ         R9, R8
@@ -6378,14 +6340,14 @@ single317:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single317
+	JNZ          single313
 
-store316:
+store312:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh318
+	JZ      fresh314
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y8
 	VADDPS  Y8, Y0, Y0
@@ -6407,7 +6369,7 @@ store316:
 	VMOVUPS 32(DI), Y8
 	VADDPS  Y8, Y7, Y7
 
-fresh318:
+fresh314:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6423,10 +6385,10 @@ fresh318:
 	IMUL3Q  $0x04, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip284
+	JMP     finished285
 
-rows5by2291:
+rows5by2287:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6445,9 +6407,9 @@ rows5by2291:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	SHRQ   $0x02, R10
-	JZ     odd321
+	JZ     odd317
 
-loop320:
+loop316:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6529,14 +6491,14 @@ loop320:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop320
+	JNZ          loop316
 
-odd321:
+odd317:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store322
+	JZ   store318
 
-single323:
+single319:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	ADDQ         R9, R8
@@ -6558,14 +6520,14 @@ single323:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single323
+	JNZ          single319
 
-store322:
+store318:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh324
+	JZ      fresh320
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y10
 	VADDPS  Y10, Y0, Y0
@@ -6592,7 +6554,7 @@ store322:
 	VMOVUPS 32(DI), Y10
 	VADDPS  Y10, Y9, Y9
 
-fresh324:
+fresh320:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6611,10 +6573,10 @@ fresh324:
 	IMUL3Q  $0x05, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
-	JMP     finished289
+	JNE     strip284
+	JMP     finished285
 
-rows6by2290:
+rows6by2286:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -6635,9 +6597,9 @@ rows6by2290:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	SHRQ   $0x02, R10
-	JZ     odd327
+	JZ     odd323
 
-loop326:
+loop322:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6731,14 +6693,14 @@ loop326:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop326
+	JNZ          loop322
 
-odd327:
+odd323:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store328
+	JZ   store324
 
-single329:
+single325:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	ADDQ         R9, R8
@@ -6763,14 +6725,14 @@ single329:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single329
+	JNZ          single325
 
-store328:
+store324:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh330
+	JZ      fresh326
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y12
 	VADDPS  Y12, Y0, Y0
@@ -6802,7 +6764,7 @@ store328:
 	VMOVUPS 32(DI), Y12
 	VADDPS  Y12, Y11, Y11
 
-fresh330:
+fresh326:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    SI, BX
@@ -6824,9 +6786,9 @@ fresh330:
 	IMUL3Q  $0x06, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip288
+	JNE     strip284
 
-finished289:
+finished285:
 	MOVQ panelB+64(FP), DX
 	SHLQ $0x02, DX
 	MOVQ 8(SP), BX
@@ -6834,17 +6796,17 @@ finished289:
 	MOVQ BX, 8(SP)
 	ADDQ $0x40, 16(SP)
 	SUBQ $0x10, (SP)
-	JMP  panel285
+	JMP  panel281
 
-narrow286:
+narrow282:
 	TESTQ DX, DX
-	JLE   done287
+	JLE   done283
 	MOVQ  a+24(FP), DX
 	MOVQ  16(SP), BX
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip332:
+strip328:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -6856,15 +6818,15 @@ strip332:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x06
-	JEQ     rows6by1334
+	JEQ     rows6by1330
 	CMPQ    DI, $0x05
-	JEQ     rows5by1335
+	JEQ     rows5by1331
 	CMPQ    DI, $0x04
-	JEQ     rows4by1336
+	JEQ     rows4by1332
 	CMPQ    DI, $0x03
-	JEQ     rows3by1337
+	JEQ     rows3by1333
 	CMPQ    DI, $0x02
-	JEQ     rows2by1338
+	JEQ     rows2by1334
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -6874,9 +6836,9 @@ strip332:
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	SHRQ    $0x02, R9
-	JZ      odd341
+	JZ      odd337
 
-loop340:
+loop336:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
@@ -6898,64 +6860,64 @@ loop340:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop340
+	JNZ          loop336
 
-odd341:
+odd337:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store342
+	JZ   store338
 
-single343:
+single339:
 	VMOVUPS      (DI), Y2
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single343
+	JNZ          single339
 
-store342:
+store338:
 	VADDPS     Y1, Y0, Y0
 	MOVQ       ldc+80(FP), SI
 	SHLQ       $0x02, SI
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole344
+	JGE        whole340
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh346
+	JZ         fresh342
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y2
 	VADDPS     Y2, Y0, Y0
 
-fresh346:
+fresh342:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written345
+	JMP        written341
 
-whole344:
+whole340:
 	TESTQ   DI, DI
-	JZ      fresh348
+	JZ      fresh344
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
 
-fresh348:
+fresh344:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 
-written345:
+written341:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
-	JMP    finished333
+	JNE    strip328
+	JMP    finished329
 
-rows2by1338:
+rows2by1334:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -6967,9 +6929,9 @@ rows2by1338:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SHRQ   $0x02, R9
-	JZ     odd351
+	JZ     odd347
 
-loop350:
+loop346:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -6999,14 +6961,14 @@ loop350:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop350
+	JNZ          loop346
 
-odd351:
+odd347:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store352
+	JZ   store348
 
-single353:
+single349:
 	VMOVUPS      (DI), Y4
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y5
@@ -7015,9 +6977,9 @@ single353:
 	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single353
+	JNZ          single349
 
-store352:
+store348:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	MOVQ       ldc+80(FP), SI
@@ -7025,13 +6987,13 @@ store352:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole354
+	JGE        whole350
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh356
+	JZ         fresh352
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7039,16 +7001,16 @@ store352:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-fresh356:
+fresh352:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written355
+	JMP        written351
 
-whole354:
+whole350:
 	TESTQ   DI, DI
-	JZ      fresh358
+	JZ      fresh354
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7056,20 +7018,20 @@ whole354:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y2, Y2
 
-fresh358:
+fresh354:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	ADDQ    SI, BX
 
-written355:
+written351:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
-	JMP    finished333
+	JNE    strip328
+	JMP    finished329
 
-rows3by1337:
+rows3by1333:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -7083,9 +7045,9 @@ rows3by1337:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SHRQ   $0x02, R9
-	JZ     odd361
+	JZ     odd357
 
-loop360:
+loop356:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7123,14 +7085,14 @@ loop360:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop360
+	JNZ          loop356
 
-odd361:
+odd357:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store362
+	JZ   store358
 
-single363:
+single359:
 	VMOVUPS      (DI), Y6
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Y7
@@ -7141,9 +7103,9 @@ single363:
 	VFMADD231PS  Y6, Y7, Y4
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single363
+	JNZ          single359
 
-store362:
+store358:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7152,13 +7114,13 @@ store362:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole364
+	JGE        whole360
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh366
+	JZ         fresh362
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7169,18 +7131,18 @@ store362:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y4, Y4
 
-fresh366:
+fresh362:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y4, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written365
+	JMP        written361
 
-whole364:
+whole360:
 	TESTQ   DI, DI
-	JZ      fresh368
+	JZ      fresh364
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7191,7 +7153,7 @@ whole364:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y4, Y4
 
-fresh368:
+fresh364:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7199,14 +7161,14 @@ fresh368:
 	VMOVUPS Y4, (BX)
 	ADDQ    SI, BX
 
-written365:
+written361:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
-	JMP    finished333
+	JNE    strip328
+	JMP    finished329
 
-rows4by1336:
+rows4by1332:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7223,9 +7185,9 @@ rows4by1336:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SHRQ   $0x02, R10
-	JZ     odd371
+	JZ     odd367
 
-loop370:
+loop366:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7275,14 +7237,14 @@ loop370:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop370
+	JNZ          loop366
 
-odd371:
+odd367:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store372
+	JZ   store368
 
-single373:
+single369:
 	VMOVUPS      (R8), Y8
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y9
@@ -7296,9 +7258,9 @@ single373:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single373
+	JNZ          single369
 
-store372:
+store368:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7308,13 +7270,13 @@ store372:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole374
+	JGE        whole370
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh376
+	JZ         fresh372
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7328,7 +7290,7 @@ store372:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y6, Y6
 
-fresh376:
+fresh372:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7337,11 +7299,11 @@ fresh376:
 	ADDQ       SI, BX
 	VMASKMOVPS Y6, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written375
+	JMP        written371
 
-whole374:
+whole370:
 	TESTQ   DI, DI
-	JZ      fresh378
+	JZ      fresh374
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7355,7 +7317,7 @@ whole374:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y6, Y6
 
-fresh378:
+fresh374:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7365,14 +7327,14 @@ fresh378:
 	VMOVUPS Y6, (BX)
 	ADDQ    SI, BX
 
-written375:
+written371:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
-	JMP    finished333
+	JNE    strip328
+	JMP    finished329
 
-rows5by1335:
+rows5by1331:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7391,9 +7353,9 @@ rows5by1335:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	SHRQ   $0x02, R10
-	JZ     odd381
+	JZ     odd377
 
-loop380:
+loop376:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7451,14 +7413,14 @@ loop380:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop380
+	JNZ          loop376
 
-odd381:
+odd377:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store382
+	JZ   store378
 
-single383:
+single379:
 	VMOVUPS      (R8), Y10
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y11
@@ -7474,9 +7436,9 @@ single383:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single383
+	JNZ          single379
 
-store382:
+store378:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7487,13 +7449,13 @@ store382:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole384
+	JGE        whole380
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh386
+	JZ         fresh382
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7510,7 +7472,7 @@ store382:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y8, Y8
 
-fresh386:
+fresh382:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7521,11 +7483,11 @@ fresh386:
 	ADDQ       SI, BX
 	VMASKMOVPS Y8, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written385
+	JMP        written381
 
-whole384:
+whole380:
 	TESTQ   DI, DI
-	JZ      fresh388
+	JZ      fresh384
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7542,7 +7504,7 @@ whole384:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y8, Y8
 
-fresh388:
+fresh384:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7554,14 +7516,14 @@ fresh388:
 	VMOVUPS Y8, (BX)
 	ADDQ    SI, BX
 
-written385:
+written381:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
-	JMP    finished333
+	JNE    strip328
+	JMP    finished329
 
-rows6by1334:
+rows6by1330:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -7582,9 +7544,9 @@ rows6by1334:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	SHRQ   $0x02, R10
-	JZ     odd391
+	JZ     odd387
 
-loop390:
+loop386:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7650,14 +7612,14 @@ loop390:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop390
+	JNZ          loop386
 
-odd391:
+odd387:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store392
+	JZ   store388
 
-single393:
+single389:
 	VMOVUPS      (R8), Y12
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Y13
@@ -7675,9 +7637,9 @@ single393:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single393
+	JNZ          single389
 
-store392:
+store388:
 	VADDPS     Y1, Y0, Y0
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y5, Y4, Y4
@@ -7689,13 +7651,13 @@ store392:
 	MOVQ       accumulate+88(FP), DI
 	MOVQ       (SP), R8
 	CMPQ       R8, $0x08
-	JGE        whole394
+	JGE        whole390
 	SHLQ       $0x02, R8
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y1
 	TESTQ      DI, DI
-	JZ         fresh396
+	JZ         fresh392
 	MOVQ       BX, DI
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y0, Y0
@@ -7715,7 +7677,7 @@ store392:
 	VMASKMOVPS (DI), Y1, Y3
 	VADDPS     Y3, Y10, Y10
 
-fresh396:
+fresh392:
 	VMASKMOVPS Y0, Y1, (BX)
 	ADDQ       SI, BX
 	VMASKMOVPS Y2, Y1, (BX)
@@ -7728,11 +7690,11 @@ fresh396:
 	ADDQ       SI, BX
 	VMASKMOVPS Y10, Y1, (BX)
 	ADDQ       SI, BX
-	JMP        written395
+	JMP        written391
 
-whole394:
+whole390:
 	TESTQ   DI, DI
-	JZ      fresh398
+	JZ      fresh394
 	MOVQ    BX, DI
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y0, Y0
@@ -7752,7 +7714,7 @@ whole394:
 	VMOVUPS (DI), Y1
 	VADDPS  Y1, Y10, Y10
 
-fresh398:
+fresh394:
 	VMOVUPS Y0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
@@ -7766,22 +7728,22 @@ fresh398:
 	VMOVUPS Y10, (BX)
 	ADDQ    SI, BX
 
-written395:
+written391:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip332
+	JNE    strip328
 
-finished333:
+finished329:
 	MOVQ 8(SP), DX
 	ADDQ $0x20, DX
 	MOVQ DX, 8(SP)
 	ADDQ $0x20, 16(SP)
 	SUBQ $0x08, (SP)
 	MOVQ (SP), DX
-	JMP  narrow286
+	JMP  narrow282
 
-done287:
+done283:
 	VZEROUPPER
 	RET
 
@@ -7793,7 +7755,7 @@ TEXT ·transposeRowsAVX2(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows400:
+rows396:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -7837,7 +7799,7 @@ rows400:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks401:
+blocks397:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -7882,22 +7844,22 @@ blocks401:
 	ADDQ        $+512, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last402
+	JLE         last398
 	CMPQ        R15, $0x08
-	JGE         blocks401
+	JGE         blocks397
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x40, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks401
+	JMP         blocks397
 
-last402:
+last398:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows400
+	JG   rows396
 	VZEROUPPER
 	RET
 
@@ -7913,10 +7875,10 @@ TEXT ·attentionSoftmaxAVX2(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        CX, CX
-	JNZ          biased404
+	JNZ          biased400
 	MOVQ         rows+0(FP), CX
 
-row405:
+row401:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -7924,13 +7886,13 @@ row405:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some406
+	JGT     some402
 	XORQ    DI, DI
 	VMOVUPS constantsAVX2<>+704(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next408
+	JMP     next404
 
-some406:
+some402:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R8, R8
@@ -7939,9 +7901,9 @@ some406:
 	MOVQ    R10, R9
 	ANDQ    $-64, R9
 	CMPQ    R8, R9
-	JGE     done410
+	JGE     done406
 
-loop409:
+loop405:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
@@ -7950,25 +7912,25 @@ loop409:
 	VMAXPS  Y3, Y2, Y2
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop409
+	JLT     loop405
 
-done410:
+done406:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done412
+	JGE  done408
 
-loop411:
+loop407:
 	VMOVUPS (AX)(R8*1), Y3
 	VMULPS  Y3, Y0, Y3
 	VMAXPS  Y3, Y1, Y1
 	ADDQ    $+32, R8
 	CMPQ    R8, R9
-	JLT     loop411
+	JLT     loop407
 
-done412:
+done408:
 	SUBQ       R8, R10
-	JZ         done413
+	JZ         done409
 	LEAQ       masksAVX2<>+32(SB), R9
 	SUBQ       R10, R9
 	VMOVUPS    (R9), Y3
@@ -7977,7 +7939,7 @@ done412:
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y4, Y1, Y1
 
-done413:
+done409:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -7990,11 +7952,11 @@ done413:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R8
 	TESTQ        R8, R8
-	JZ           again414
+	JZ           again410
 	VXORPS       Y4, Y4, Y4
-	JMP          have415
+	JMP          have411
 
-again414:
+again410:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8019,7 +7981,7 @@ again414:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have415:
+have411:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -8027,9 +7989,9 @@ have415:
 	MOVQ   R10, R9
 	ANDQ   $-64, R9
 	CMPQ   R8, R9
-	JGE    done417
+	JGE    done413
 
-loop416:
+loop412:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMOVUPS      32(AX)(R8*1), Y6
@@ -8076,15 +8038,15 @@ loop416:
 	VMOVUPS      Y6, 32(AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop416
+	JLT          loop412
 
-done417:
+done413:
 	MOVQ R10, R9
 	ANDQ $-32, R9
 	CMPQ R8, R9
-	JGE  done419
+	JGE  done415
 
-loop418:
+loop414:
 	VMOVUPS      (AX)(R8*1), Y5
 	VFMSUB213PS  Y1, Y0, Y5
 	VMULPS       constantsAVX2<>+96(SB), Y5, Y6
@@ -8109,11 +8071,11 @@ loop418:
 	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, R9
-	JLT          loop418
+	JLT          loop414
 
-done419:
+done415:
 	SUBQ         R8, R10
-	JZ           done420
+	JZ           done416
 	LEAQ         masksAVX2<>+32(SB), R9
 	SUBQ         R10, R9
 	VMOVUPS      (R9), Y5
@@ -8141,7 +8103,7 @@ done419:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R8*1)
 
-done420:
+done416:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8152,20 +8114,20 @@ done420:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next408:
+next404:
 	MOVQ   n+8(FP), R8
 	LEAQ   7(DI), DI
 	ANDQ   $-8, DI
 	VXORPS Y1, Y1, Y1
 
-clear421:
+clear417:
 	CMPQ    DI, R8
-	JGE     cleared422
+	JGE     cleared418
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     clear421
+	JMP     clear417
 
-cleared422:
+cleared418:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -8173,14 +8135,14 @@ cleared422:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row405
+	JNZ  row401
 	VZEROUPPER
 	RET
 
-biased404:
+biased400:
 	MOVQ rows+0(FP), DI
 
-row423:
+row419:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -8188,13 +8150,13 @@ row423:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some424
+	JGT     some420
 	XORQ    R8, R8
 	VMOVUPS constantsAVX2<>+704(SB), Y1
 	VMOVSS  X1, (SI)
-	JMP     next426
+	JMP     next422
 
-some424:
+some420:
 	VMOVUPS constantsAVX2<>+864(SB), Y1
 	VMOVUPS constantsAVX2<>+864(SB), Y2
 	XORQ    R9, R9
@@ -8203,9 +8165,9 @@ some424:
 	MOVQ    R11, R10
 	ANDQ    $-64, R10
 	CMPQ    R9, R10
-	JGE     done428
+	JGE     done424
 
-loop427:
+loop423:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
@@ -8216,26 +8178,26 @@ loop427:
 	VMAXPS      Y3, Y2, Y2
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop427
+	JLT         loop423
 
-done428:
+done424:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done430
+	JGE  done426
 
-loop429:
+loop425:
 	VMOVUPS     (AX)(R9*1), Y3
 	VMOVUPS     (CX)(R9*1), Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMAXPS      Y3, Y1, Y1
 	ADDQ        $+32, R9
 	CMPQ        R9, R10
-	JLT         loop429
+	JLT         loop425
 
-done430:
+done426:
 	SUBQ        R9, R11
-	JZ          done431
+	JZ          done427
 	LEAQ        masksAVX2<>+32(SB), R10
 	SUBQ        R11, R10
 	VMOVUPS     (R10), Y3
@@ -8245,7 +8207,7 @@ done430:
 	VBLENDVPS   Y3, Y4, Y1, Y4
 	VMAXPS      Y4, Y1, Y1
 
-done431:
+done427:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -8258,11 +8220,11 @@ done431:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         first+96(FP), R9
 	TESTQ        R9, R9
-	JZ           again432
+	JZ           again428
 	VXORPS       Y4, Y4, Y4
-	JMP          have433
+	JMP          have429
 
-again432:
+again428:
 	VBROADCASTSS (DX), Y4
 	VMAXPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y4, Y4
@@ -8287,7 +8249,7 @@ again432:
 	VMOVSS       X4, (SI)
 	VMULSS       (BX), X4, X4
 
-have433:
+have429:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -8295,9 +8257,9 @@ have433:
 	MOVQ   R11, R10
 	ANDQ   $-64, R10
 	CMPQ   R9, R10
-	JGE    done435
+	JGE    done431
 
-loop434:
+loop430:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8348,15 +8310,15 @@ loop434:
 	VMOVUPS      Y6, 32(AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop434
+	JLT          loop430
 
-done435:
+done431:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done437
+	JGE  done433
 
-loop436:
+loop432:
 	VMOVUPS      (AX)(R9*1), Y5
 	VMOVUPS      (CX)(R9*1), Y6
 	VFMADD213PS  Y6, Y0, Y5
@@ -8383,11 +8345,11 @@ loop436:
 	VMOVUPS      Y5, (AX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop436
+	JLT          loop432
 
-done437:
+done433:
 	SUBQ         R9, R11
-	JZ           done438
+	JZ           done434
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y5
@@ -8417,7 +8379,7 @@ done437:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      Y1, (AX)(R9*1)
 
-done438:
+done434:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X2
@@ -8428,20 +8390,20 @@ done438:
 	VADDSS       X4, X2, X2
 	VMOVSS       X2, (BX)
 
-next426:
+next422:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(R8), R8
 	ANDQ   $-8, R8
 	VXORPS Y1, Y1, Y1
 
-clear439:
+clear435:
 	CMPQ    R8, R9
-	JGE     cleared440
+	JGE     cleared436
 	VMOVUPS Y1, (AX)(R8*4)
 	ADDQ    $0x08, R8
-	JMP     clear439
+	JMP     clear435
 
-cleared440:
+cleared436:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -8452,7 +8414,7 @@ cleared440:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row423
+	JNZ  row419
 	VZEROUPPER
 	RET
 
@@ -8470,12 +8432,12 @@ TEXT ·attentionGradAVX2(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Y0
 	TESTQ        BX, BX
-	JNZ          learned442
+	JNZ          learned438
 	TESTQ        DX, DX
-	JNZ          biased441
+	JNZ          biased437
 	MOVQ         rows+0(FP), DX
 
-row443:
+row439:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -8483,11 +8445,11 @@ row443:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some444
+	JGT     some440
 	XORQ    BX, BX
-	JMP     none445
+	JMP     none441
 
-some444:
+some440:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8497,9 +8459,9 @@ some444:
 	MOVQ         R11, R10
 	ANDQ         $-64, R10
 	CMPQ         R9, R10
-	JGE          done447
+	JGE          done443
 
-loop446:
+loop442:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMOVUPS      32(AX)(R9*1), Y5
@@ -8556,15 +8518,15 @@ loop446:
 	VMOVUPS      Y4, 32(CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop446
+	JLT          loop442
 
-done447:
+done443:
 	MOVQ R11, R10
 	ANDQ $-32, R10
 	CMPQ R9, R10
-	JGE  done449
+	JGE  done445
 
-loop448:
+loop444:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y1, Y0, Y4
 	VMULPS       constantsAVX2<>+96(SB), Y4, Y5
@@ -8594,11 +8556,11 @@ loop448:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $+32, R9
 	CMPQ         R9, R10
-	JLT          loop448
+	JLT          loop444
 
-done449:
+done445:
 	SUBQ         R9, R11
-	JZ           done450
+	JZ           done446
 	LEAQ         masksAVX2<>+32(SB), R10
 	SUBQ         R11, R10
 	VMOVUPS      (R10), Y4
@@ -8631,22 +8593,22 @@ done449:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R9*1)
 
-done450:
-none445:
+done446:
+none441:
 	MOVQ   n+8(FP), R9
 	LEAQ   7(BX), BX
 	ANDQ   $-8, BX
 	VXORPS Y1, Y1, Y1
 
-clear451:
+clear447:
 	CMPQ    BX, R9
-	JGE     cleared452
+	JGE     cleared448
 	VMOVUPS Y1, (AX)(BX*4)
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x08, BX
-	JMP     clear451
+	JMP     clear447
 
-cleared452:
+cleared448:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -8657,14 +8619,14 @@ cleared452:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row443
+	JNZ  row439
 	VZEROUPPER
 	RET
 
-biased441:
+biased437:
 	MOVQ rows+0(FP), BX
 
-row453:
+row449:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -8672,11 +8634,11 @@ row453:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some454
+	JGT     some450
 	XORQ    R9, R9
-	JMP     none455
+	JMP     none451
 
-some454:
+some450:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8686,9 +8648,9 @@ some454:
 	MOVQ         R12, R11
 	ANDQ         $-64, R11
 	CMPQ         R10, R11
-	JGE          done457
+	JGE          done453
 
-loop456:
+loop452:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8749,15 +8711,15 @@ loop456:
 	VMOVUPS      Y4, 32(CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop456
+	JLT          loop452
 
-done457:
+done453:
 	MOVQ R12, R11
 	ANDQ $-32, R11
 	CMPQ R10, R11
-	JGE  done459
+	JGE  done455
 
-loop458:
+loop454:
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      (DX)(R10*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8789,11 +8751,11 @@ loop458:
 	VMOVUPS      Y4, (CX)(R10*1)
 	ADDQ         $+32, R10
 	CMPQ         R10, R11
-	JLT          loop458
+	JLT          loop454
 
-done459:
+done455:
 	SUBQ         R10, R12
-	JZ           done460
+	JZ           done456
 	LEAQ         masksAVX2<>+32(SB), R11
 	SUBQ         R12, R11
 	VMOVUPS      (R11), Y4
@@ -8828,22 +8790,22 @@ done459:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R10*1)
 
-done460:
-none455:
+done456:
+none451:
 	MOVQ   n+8(FP), R10
 	LEAQ   7(R9), R9
 	ANDQ   $-8, R9
 	VXORPS Y1, Y1, Y1
 
-clear461:
+clear457:
 	CMPQ    R9, R10
-	JGE     cleared462
+	JGE     cleared458
 	VMOVUPS Y1, (AX)(R9*4)
 	VMOVUPS Y1, (CX)(R9*4)
 	ADDQ    $0x08, R9
-	JMP     clear461
+	JMP     clear457
 
-cleared462:
+cleared458:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -8857,14 +8819,14 @@ cleared462:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row453
+	JNZ  row449
 	VZEROUPPER
 	RET
 
-learned442:
+learned438:
 	MOVQ rows+0(FP), R9
 
-row463:
+row459:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -8872,11 +8834,11 @@ row463:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some464
+	JGT     some460
 	XORQ    R10, R10
-	JMP     none465
+	JMP     none461
 
-some464:
+some460:
 	VBROADCASTSS (SI), Y1
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS (R8), Y3
@@ -8886,9 +8848,9 @@ some464:
 	MOVQ         R13, R12
 	ANDQ         $-64, R12
 	CMPQ         R11, R12
-	JGE          done467
+	JGE          done463
 
-loop466:
+loop462:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8955,15 +8917,15 @@ loop466:
 	VMOVUPS      Y4, 32(CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop466
+	JLT          loop462
 
-done467:
+done463:
 	MOVQ R13, R12
 	ANDQ $-32, R12
 	CMPQ R11, R12
-	JGE  done469
+	JGE  done465
 
-loop468:
+loop464:
 	VMOVUPS      (AX)(R11*1), Y4
 	VMOVUPS      (DX)(R11*1), Y5
 	VFMADD213PS  Y5, Y0, Y4
@@ -8998,11 +8960,11 @@ loop468:
 	VMOVUPS      Y4, (CX)(R11*1)
 	ADDQ         $+32, R11
 	CMPQ         R11, R12
-	JLT          loop468
+	JLT          loop464
 
-done469:
+done465:
 	SUBQ         R11, R13
-	JZ           done470
+	JZ           done466
 	LEAQ         masksAVX2<>+32(SB), R12
 	SUBQ         R13, R12
 	VMOVUPS      (R12), Y4
@@ -9040,22 +9002,22 @@ done469:
 	VMULPS       Y1, Y0, Y1
 	VMOVUPS      Y1, (CX)(R11*1)
 
-done470:
-none465:
+done466:
+none461:
 	MOVQ   n+8(FP), R11
 	LEAQ   7(R10), R10
 	ANDQ   $-8, R10
 	VXORPS Y1, Y1, Y1
 
-clear471:
+clear467:
 	CMPQ    R10, R11
-	JGE     cleared472
+	JGE     cleared468
 	VMOVUPS Y1, (AX)(R10*4)
 	VMOVUPS Y1, (CX)(R10*4)
 	ADDQ    $0x08, R10
-	JMP     clear471
+	JMP     clear467
 
-cleared472:
+cleared468:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -9072,7 +9034,7 @@ cleared472:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row463
+	JNZ  row459
 	VZEROUPPER
 	RET
 
@@ -9085,7 +9047,7 @@ TEXT ·rowDotsAVX2(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row473:
+row469:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	XORQ   DI, DI
@@ -9094,9 +9056,9 @@ row473:
 	MOVQ   R9, R8
 	ANDQ   $-64, R8
 	CMPQ   DI, R8
-	JGE    done475
+	JGE    done471
 
-loop474:
+loop470:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -9105,25 +9067,25 @@ loop474:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop474
+	JLT         loop470
 
-done475:
+done471:
 	MOVQ R9, R8
 	ANDQ $-32, R8
 	CMPQ DI, R8
-	JGE  done477
+	JGE  done473
 
-loop476:
+loop472:
 	VMOVUPS     (CX)(DI*1), Y2
 	VMOVUPS     (DX)(DI*1), Y3
 	VFMADD231PS Y3, Y2, Y0
 	ADDQ        $+32, DI
 	CMPQ        DI, R8
-	JLT         loop476
+	JLT         loop472
 
-done477:
+done473:
 	SUBQ        DI, R9
-	JZ          done478
+	JZ          done474
 	LEAQ        masksAVX2<>+32(SB), R8
 	SUBQ        R9, R8
 	VMOVUPS     (R8), Y2
@@ -9131,7 +9093,7 @@ done477:
 	VMASKMOVPS  (DX)(DI*1), Y2, Y2
 	VFMADD231PS Y2, Y3, Y0
 
-done478:
+done474:
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -9148,7 +9110,7 @@ done478:
 	ADDQ         DI, DX
 	ADDQ         $0x04, BX
 	DECQ         SI
-	JNZ          row473
+	JNZ          row469
 	VZEROUPPER
 	RET
 
@@ -9160,7 +9122,7 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row479:
+row475:
 	VBROADCASTSS (DX), Y0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -9168,9 +9130,9 @@ row479:
 	MOVQ         R8, DI
 	ANDQ         $-64, DI
 	CMPQ         SI, DI
-	JGE          done481
+	JGE          done477
 
-loop480:
+loop476:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
@@ -9179,25 +9141,25 @@ loop480:
 	VMOVUPS Y1, 32(CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop480
+	JLT     loop476
 
-done481:
+done477:
 	MOVQ R8, DI
 	ANDQ $-32, DI
 	CMPQ SI, DI
-	JGE  done483
+	JGE  done479
 
-loop482:
+loop478:
 	VMOVUPS (CX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (CX)(SI*1)
 	ADDQ    $+32, SI
 	CMPQ    SI, DI
-	JLT     loop482
+	JLT     loop478
 
-done483:
+done479:
 	SUBQ       SI, R8
-	JZ         done484
+	JZ         done480
 	LEAQ       masksAVX2<>+32(SB), DI
 	SUBQ       R8, DI
 	VMOVUPS    (DI), Y1
@@ -9205,13 +9167,13 @@ done483:
 	VMULPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(SI*1)
 
-done484:
+done480:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row479
+	JNZ  row475
 	VZEROUPPER
 	RET
 
@@ -9234,7 +9196,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop485:
+loop481:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -9260,7 +9222,7 @@ loop485:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop485
+	JNZ         loop481
 	VZEROUPPER
 	RET
 

@@ -8141,32 +8141,12 @@ loop181:
 // func packCopy32xAVX512(k int, n int, src *float32, ld int, dst *float32)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·packCopy32xAVX512(SB), NOSPLIT, $0-40
-	MOVQ k+0(FP), AX
-	MOVQ n+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ ld+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dst+32(FP), SI
-	CMPQ CX, $0x20
-	JNE  partial182
-	MOVQ BX, CX
-	SHLQ $0x04, CX
-
-loop183:
-	PREFETCHT0 (DX)(CX*1)
-	PREFETCHT0 64(DX)(CX*1)
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    Z0, (SI)
-	VMOVUPS    Z1, 64(SI)
-	ADDQ       BX, DX
-	ADDQ       $0x80, SI
-	DECQ       AX
-	JNZ        loop183
-	VZEROUPPER
-	RET
-
-partial182:
+	MOVQ  k+0(FP), AX
+	MOVQ  n+8(FP), CX
+	MOVQ  src+16(FP), DX
+	MOVQ  ld+24(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  dst+32(FP), SI
 	MOVQ  $-1, DI
 	BZHIQ CX, DI, DI
 	KMOVW DI, K1
@@ -8176,7 +8156,7 @@ partial182:
 	MOVQ  BX, CX
 	SHLQ  $0x04, CX
 
-loop184:
+loop182:
 	PREFETCHT0 (DX)(CX*1)
 	PREFETCHT0 64(DX)(CX*1)
 	VMOVUPS.Z  (DX), K1, Z0
@@ -8186,13 +8166,49 @@ loop184:
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        loop184
+	JNZ        loop182
 	VZEROUPPER
 	RET
 
 // func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
 // Requires: AVX, MMX+
 TEXT ·packRows14xAVX512(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ panels+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ ld+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ dst+32(FP), SI
+	MOVQ apart+40(FP), DI
+	SHLQ $0x02, DI
+	MOVQ BX, R11
+	SHLQ $0x02, R11
+
+row183:
+	MOVQ DX, R8
+	MOVQ SI, R9
+	MOVQ CX, R10
+
+panel184:
+	PREFETCHT0 (R8)(R11*1)
+	VMOVUPS    (R8), Y0
+	VMOVUPS    24(R8), Y1
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 24(R9)
+	ADDQ       $0x38, R8
+	ADDQ       DI, R9
+	DECQ       R10
+	JNZ        panel184
+	ADDQ       BX, DX
+	ADDQ       $0x38, SI
+	DECQ       AX
+	JNZ        row183
+	VZEROUPPER
+	RET
+
+// func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packRows32xAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), AX
 	MOVQ panels+8(FP), CX
 	MOVQ src+16(FP), DX
@@ -8211,42 +8227,6 @@ row185:
 
 panel186:
 	PREFETCHT0 (R8)(R11*1)
-	VMOVUPS    (R8), Y0
-	VMOVUPS    24(R8), Y1
-	VMOVUPS    Y0, (R9)
-	VMOVUPS    Y1, 24(R9)
-	ADDQ       $0x38, R8
-	ADDQ       DI, R9
-	DECQ       R10
-	JNZ        panel186
-	ADDQ       BX, DX
-	ADDQ       $0x38, SI
-	DECQ       AX
-	JNZ        row185
-	VZEROUPPER
-	RET
-
-// func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·packRows32xAVX512(SB), NOSPLIT, $0-48
-	MOVQ rows+0(FP), AX
-	MOVQ panels+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ ld+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dst+32(FP), SI
-	MOVQ apart+40(FP), DI
-	SHLQ $0x02, DI
-	MOVQ BX, R11
-	SHLQ $0x02, R11
-
-row187:
-	MOVQ DX, R8
-	MOVQ SI, R9
-	MOVQ CX, R10
-
-panel188:
-	PREFETCHT0 (R8)(R11*1)
 	PREFETCHT0 64(R8)(R11*1)
 	VMOVUPS    (R8), Z0
 	VMOVUPS    64(R8), Z1
@@ -8255,11 +8235,11 @@ panel188:
 	ADDQ       $0x80, R8
 	ADDQ       DI, R9
 	DECQ       R10
-	JNZ        panel188
+	JNZ        panel186
 	ADDQ       BX, DX
 	ADDQ       $0x80, SI
 	DECQ       AX
-	JNZ        row187
+	JNZ        row185
 	VZEROUPPER
 	RET
 
@@ -8271,13 +8251,13 @@ TEXT ·tilePrefetchAVX512(SB), NOSPLIT, $0-24
 	MOVQ ld+16(FP), DX
 	SHLQ $0x02, DX
 
-loop189:
+loop187:
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
 	PREFETCHT0 124(CX)
 	ADDQ       DX, CX
 	DECQ       AX
-	JNZ        loop189
+	JNZ        loop187
 	RET
 
 // func transpose8xAVX512(blocks int, src *float32, ld int, dst *float32, width int)
@@ -8294,7 +8274,7 @@ TEXT ·transpose8xAVX512(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DX*2), R8
 	LEAQ (SI)(SI*2), R10
 
-loop190:
+loop188:
 	VMOVUPS     (CX), X0
 	VINSERTF128 $0x01, (DI), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
@@ -8340,7 +8320,7 @@ loop190:
 	ADDQ        $0x20, DI
 	LEAQ        (BX)(SI*8), BX
 	DECQ        AX
-	JNZ         loop190
+	JNZ         loop188
 	VZEROUPPER
 	RET
 
@@ -8356,9 +8336,9 @@ TEXT ·tileAddAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), SI
 	MOVQ n+8(FP), DI
 	CMPQ DI, $0x20
-	JNE  partial191
+	JNE  partial189
 
-row192:
+row190:
 	VMOVUPS (DX), Z0
 	VMOVUPS (AX), Z1
 	VADDPS  Z1, Z0, Z0
@@ -8370,32 +8350,32 @@ row192:
 	ADDQ    CX, AX
 	ADDQ    BX, DX
 	DECQ    SI
-	JNZ     row192
+	JNZ     row190
 	VZEROUPPER
 	RET
 
-partial191:
-row193:
+partial189:
+row191:
 	XORQ R8, R8
 	MOVQ DI, R10
 	SHLQ $0x02, R10
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done195
+	JGE  done193
 
-loop194:
+loop192:
 	VMOVUPS (DX)(R8*1), Z0
 	VMOVUPS (AX)(R8*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R8*1)
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop194
+	JLT     loop192
 
-done195:
+done193:
 	SUBQ      R8, R10
-	JZ        done196
+	JZ        done194
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -8405,11 +8385,11 @@ done195:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R8*1)
 
-done196:
+done194:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row193
+	JNZ  row191
 	VZEROUPPER
 	RET
 
@@ -8426,9 +8406,9 @@ TEXT ·tileBiasAVX512(SB), NOSPLIT, $0-56
 	MOVQ rows+0(FP), DI
 	MOVQ n+8(FP), R8
 	CMPQ R8, $0x20
-	JNE  partial197
+	JNE  partial195
 
-row198:
+row196:
 	VMOVUPS (AX), Z0
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
@@ -8440,32 +8420,32 @@ row198:
 	ADDQ    CX, AX
 	ADDQ    BX, DX
 	DECQ    DI
-	JNZ     row198
+	JNZ     row196
 	VZEROUPPER
 	RET
 
-partial197:
-row199:
+partial195:
+row197:
 	XORQ R9, R9
 	MOVQ R8, R11
 	SHLQ $0x02, R11
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done201
+	JGE  done199
 
-loop200:
+loop198:
 	VMOVUPS (AX)(R9*1), Z0
 	VMOVUPS (SI)(R9*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R9*1)
 	ADDQ    $+64, R9
 	CMPQ    R9, R10
-	JLT     loop200
+	JLT     loop198
 
-done201:
+done199:
 	SUBQ      R9, R11
-	JZ        done202
+	JZ        done200
 	SHRQ      $0x02, R11
 	MOVQ      $-1, R10
 	BZHIQ     R11, R10, R10
@@ -8475,11 +8455,11 @@ done201:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R9*1)
 
-done202:
+done200:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	DECQ DI
-	JNZ  row199
+	JNZ  row197
 	VZEROUPPER
 	RET
 
@@ -8499,9 +8479,9 @@ TEXT ·tileGeluAVX512(SB), NOSPLIT, $0-72
 	MOVQ rows+0(FP), R9
 	MOVQ n+8(FP), R10
 	CMPQ R10, $0x20
-	JNE  partial203
+	JNE  partial201
 
-row204:
+row202:
 	VMOVUPS      (AX), Z0
 	VMOVUPS      (SI), Z1
 	VADDPS       Z1, Z0, Z0
@@ -8600,21 +8580,21 @@ row204:
 	ADDQ         BX, DX
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          row204
+	JNZ          row202
 	VZEROUPPER
 	RET
 
-partial203:
-row205:
+partial201:
+row203:
 	XORQ R11, R11
 	MOVQ R10, R13
 	SHLQ $0x02, R13
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done207
+	JGE  done205
 
-loop206:
+loop204:
 	VMOVUPS      (AX)(R11*1), Z0
 	VMOVUPS      (SI)(R11*1), Z1
 	VADDPS       Z1, Z0, Z0
@@ -8664,11 +8644,11 @@ loop206:
 	VMOVUPS      Z2, (DI)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop206
+	JLT          loop204
 
-done207:
+done205:
 	SUBQ         R11, R13
-	JZ           done208
+	JZ           done206
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -8721,12 +8701,12 @@ done207:
 	VMOVUPS      Z4, K1, (DX)(R11*1)
 	VMOVUPS      Z3, K1, (DI)(R11*1)
 
-done208:
+done206:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R8, DI
 	DECQ R9
-	JNZ  row205
+	JNZ  row203
 	VZEROUPPER
 	RET
 
@@ -9195,9 +9175,9 @@ TEXT ·tileTimesAVX512(SB), NOSPLIT, $0-64
 	MOVQ rows+0(FP), R8
 	MOVQ n+8(FP), R9
 	CMPQ R9, $0x20
-	JNE  partial209
+	JNE  partial207
 
-row210:
+row208:
 	VMOVUPS (SI), Z0
 	VMOVUPS (AX), Z1
 	VMULPS  Z1, Z0, Z0
@@ -9210,32 +9190,32 @@ row210:
 	ADDQ    BX, DX
 	ADDQ    DI, SI
 	DECQ    R8
-	JNZ     row210
+	JNZ     row208
 	VZEROUPPER
 	RET
 
-partial209:
-row211:
+partial207:
+row209:
 	XORQ R10, R10
 	MOVQ R9, R12
 	SHLQ $0x02, R12
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done213
+	JGE  done211
 
-loop212:
+loop210:
 	VMOVUPS (SI)(R10*1), Z0
 	VMOVUPS (AX)(R10*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop212
+	JLT     loop210
 
-done213:
+done211:
 	SUBQ      R10, R12
-	JZ        done214
+	JZ        done212
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -9245,12 +9225,12 @@ done213:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(R10*1)
 
-done214:
+done212:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ DI, SI
 	DECQ R8
-	JNZ  row211
+	JNZ  row209
 	VZEROUPPER
 	RET
 
@@ -9272,9 +9252,9 @@ TEXT ·tileResidualAVX512(SB), NOSPLIT, $0-88
 	MOVQ rows+0(FP), R11
 	MOVQ n+8(FP), R12
 	CMPQ R12, $0x20
-	JNE  partial215
+	JNE  partial213
 
-row216:
+row214:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	VMOVUPS      (AX), Z1
@@ -9297,12 +9277,12 @@ row216:
 	ADDQ         BX, DX
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          row216
+	JNZ          row214
 	VZEROUPPER
 	RET
 
-partial215:
-row217:
+partial213:
+row215:
 	VBROADCASTSS (R8), Z0
 	ADDQ         $0x04, R8
 	XORQ         R13, R13
@@ -9311,9 +9291,9 @@ row217:
 	MOVQ         R15, R14
 	ANDQ         $-64, R14
 	CMPQ         R13, R14
-	JGE          done219
+	JGE          done217
 
-loop218:
+loop216:
 	VMOVUPS     (AX)(R13*1), Z1
 	VMOVUPS     (SI)(R13*1), Z2
 	VADDPS      Z2, Z1, Z1
@@ -9324,11 +9304,11 @@ loop218:
 	VMOVUPS     Z2, (DX)(R13*1)
 	ADDQ        $+64, R13
 	CMPQ        R13, R14
-	JLT         loop218
+	JLT         loop216
 
-done219:
+done217:
 	SUBQ        R13, R15
-	JZ          done220
+	JZ          done218
 	SHRQ        $0x02, R15
 	MOVQ        $-1, R14
 	BZHIQ       R15, R14, R14
@@ -9342,12 +9322,12 @@ done219:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(R13*1)
 
-done220:
+done218:
 	ADDQ CX, AX
 	ADDQ BX, DX
 	ADDQ R10, R9
 	DECQ R11
-	JNZ  row217
+	JNZ  row215
 	VZEROUPPER
 	RET
 
@@ -9364,9 +9344,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done222
+	JGE  done220
 
-loop221:
+loop219:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -9385,26 +9365,26 @@ loop221:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop221
+	JLT     loop219
 
-done222:
+done220:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done224
+	JGE  done222
 
-loop223:
+loop221:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop223
+	JLT     loop221
 
-done224:
+done222:
 	SUBQ      SI, DI
-	JZ        done225
+	JZ        done223
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -9414,7 +9394,7 @@ done224:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done225:
+done223:
 	VZEROUPPER
 	RET
 
@@ -9431,9 +9411,9 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done227
+	JGE  done225
 
-loop226:
+loop224:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -9452,26 +9432,26 @@ loop226:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop226
+	JLT     loop224
 
-done227:
+done225:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done229
+	JGE  done227
 
-loop228:
+loop226:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop228
+	JLT     loop226
 
-done229:
+done227:
 	SUBQ      SI, DI
-	JZ        done230
+	JZ        done228
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -9481,7 +9461,7 @@ done229:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done230:
+done228:
 	VZEROUPPER
 	RET
 
@@ -9498,9 +9478,9 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done232
+	JGE  done230
 
-loop231:
+loop229:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -9519,26 +9499,26 @@ loop231:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	CMPQ    SI, BX
-	JLT     loop231
+	JLT     loop229
 
-done232:
+done230:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done234
+	JGE  done232
 
-loop233:
+loop231:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop233
+	JLT     loop231
 
-done234:
+done232:
 	SUBQ      SI, DI
-	JZ        done235
+	JZ        done233
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -9548,7 +9528,7 @@ done234:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done235:
+done233:
 	VZEROUPPER
 	RET
 
@@ -9565,9 +9545,9 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-256, BX
 	CMPQ SI, BX
-	JGE  done237
+	JGE  done235
 
-loop236:
+loop234:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -9590,15 +9570,15 @@ loop236:
 	VMOVUPS     Z0, 192(AX)(SI*1)
 	ADDQ        $+256, SI
 	CMPQ        SI, BX
-	JLT         loop236
+	JLT         loop234
 
-done237:
+done235:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done239
+	JGE  done237
 
-loop238:
+loop236:
 	VMOVUPS     (AX)(SI*1), Z0
 	VMOVUPS     (CX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -9606,11 +9586,11 @@ loop238:
 	VMOVUPS     Z0, (AX)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, BX
-	JLT         loop238
+	JLT         loop236
 
-done239:
+done237:
 	SUBQ        SI, DI
-	JZ          done240
+	JZ          done238
 	SHRQ        $0x02, DI
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
@@ -9621,7 +9601,7 @@ done239:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
 
-done240:
+done238:
 	VZEROUPPER
 	RET
 
@@ -9638,9 +9618,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done242
+	JGE          done240
 
-loop241:
+loop239:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
@@ -9659,26 +9639,26 @@ loop241:
 	VMOVUPS     Z1, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop241
+	JLT         loop239
 
-done242:
+done240:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done244
+	JGE  done242
 
-loop243:
+loop241:
 	VMOVUPS     (AX)(BX*1), Z1
 	VMOVUPS     (CX)(BX*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop243
+	JLT         loop241
 
-done244:
+done242:
 	SUBQ        BX, SI
-	JZ          done245
+	JZ          done243
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -9688,7 +9668,7 @@ done244:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*1)
 
-done245:
+done243:
 	VZEROUPPER
 	RET
 
@@ -9705,9 +9685,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done247
+	JGE          done245
 
-loop246:
+loop244:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
@@ -9722,25 +9702,25 @@ loop246:
 	VMOVUPS Z1, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop246
+	JLT     loop244
 
-done247:
+done245:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done249
+	JGE  done247
 
-loop248:
+loop246:
 	VMOVUPS (CX)(BX*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop248
+	JLT     loop246
 
-done249:
+done247:
 	SUBQ      BX, SI
-	JZ        done250
+	JZ        done248
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -9749,7 +9729,7 @@ done249:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*1)
 
-done250:
+done248:
 	VZEROUPPER
 	RET
 
@@ -9767,9 +9747,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-56
 	MOVQ         SI, DX
 	ANDQ         $-256, DX
 	CMPQ         BX, DX
-	JGE          done252
+	JGE          done250
 
-loop251:
+loop249:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -9792,15 +9772,15 @@ loop251:
 	VMOVUPS     Z2, 192(AX)(BX*1)
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop251
+	JLT         loop249
 
-done252:
+done250:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done254
+	JGE  done252
 
-loop253:
+loop251:
 	VMOVUPS     (AX)(BX*1), Z2
 	VMULPS      Z2, Z0, Z2
 	VMOVUPS     (CX)(BX*1), Z3
@@ -9808,11 +9788,11 @@ loop253:
 	VMOVUPS     Z2, (AX)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop253
+	JLT         loop251
 
-done254:
+done252:
 	SUBQ        BX, SI
-	JZ          done255
+	JZ          done253
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -9823,7 +9803,7 @@ done254:
 	VFMADD231PS Z2, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*1)
 
-done255:
+done253:
 	VZEROUPPER
 	RET
 
@@ -9839,9 +9819,9 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-256, DX
 	CMPQ BX, DX
-	JGE  done257
+	JGE  done255
 
-loop256:
+loop254:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
@@ -9860,26 +9840,26 @@ loop256:
 	VMOVUPS Z4, 192(AX)(BX*1)
 	ADDQ    $+256, BX
 	CMPQ    BX, DX
-	JLT     loop256
+	JLT     loop254
 
-done257:
+done255:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done259
+	JGE  done257
 
-loop258:
+loop256:
 	VMOVUPS (CX)(BX*1), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z5
 	VMOVUPS Z5, (AX)(BX*1)
 	ADDQ    $+64, BX
 	CMPQ    BX, DX
-	JLT     loop258
+	JLT     loop256
 
-done259:
+done257:
 	SUBQ      BX, SI
-	JZ        done260
+	JZ        done258
 	SHRQ      $0x02, SI
 	MOVQ      $-1, DX
 	BZHIQ     SI, DX, DX
@@ -9889,7 +9869,7 @@ done259:
 	VMAXPS    Z0, Z6, Z6
 	VMOVUPS   Z6, K1, (AX)(BX*1)
 
-done260:
+done258:
 	VZEROUPPER
 	RET
 
@@ -9906,9 +9886,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-128, BX
 	CMPQ SI, BX
-	JGE  done262
+	JGE  done260
 
-loop261:
+loop259:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -9923,15 +9903,15 @@ loop261:
 	VMOVUPS   Z0, 64(AX)(SI*1)
 	ADDQ      $+128, SI
 	CMPQ      SI, BX
-	JLT       loop261
+	JLT       loop259
 
-done262:
+done260:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done264
+	JGE  done262
 
-loop263:
+loop261:
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VPXORD    Z4, Z4, Z4
@@ -9940,11 +9920,11 @@ loop263:
 	VMOVUPS   Z0, (AX)(SI*1)
 	ADDQ      $+64, SI
 	CMPQ      SI, BX
-	JLT       loop263
+	JLT       loop261
 
-done264:
+done262:
 	SUBQ      SI, DI
-	JZ        done265
+	JZ        done263
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -9956,7 +9936,7 @@ done264:
 	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done265:
+done263:
 	VZEROUPPER
 	RET
 
@@ -9972,9 +9952,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done267
+	JGE  done265
 
-loop266:
+loop264:
 	VMOVUPS      (CX)(BX*1), Z0
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z2
 	VMULPS       constantsAVX512<>+64(SB), Z2, Z1
@@ -10019,11 +9999,11 @@ loop266:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop266
+	JLT          loop264
 
-done267:
+done265:
 	SUBQ         BX, SI
-	JZ           done268
+	JZ           done266
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -10071,7 +10051,7 @@ done267:
 	VMULPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done268:
+done266:
 	VZEROUPPER
 	RET
 
@@ -10088,9 +10068,9 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done270
+	JGE  done268
 
-loop269:
+loop267:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VANDPS       constantsAVX512<>+0(SB), Z0, Z3
@@ -10138,11 +10118,11 @@ loop269:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop269
+	JLT          loop267
 
-done270:
+done268:
 	SUBQ         SI, DI
-	JZ           done271
+	JZ           done269
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -10193,7 +10173,7 @@ done270:
 	VMULPS       Z1, Z5, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done271:
+done269:
 	VZEROUPPER
 	RET
 
@@ -10209,9 +10189,9 @@ TEXT ·quickGeluAVX512(SB), NOSPLIT, $0-48
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done273
+	JGE  done271
 
-loop272:
+loop270:
 	VMOVUPS      (CX)(BX*1), Z0
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z1
 	VORPS        constantsAVX512<>+1664(SB), Z1, Z2
@@ -10242,11 +10222,11 @@ loop272:
 	VMOVUPS      Z0, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop272
+	JLT          loop270
 
-done273:
+done271:
 	SUBQ         BX, SI
-	JZ           done274
+	JZ           done272
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -10280,7 +10260,7 @@ done273:
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done274:
+done272:
 	VZEROUPPER
 	RET
 
@@ -10297,9 +10277,9 @@ TEXT ·quickGeluGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done276
+	JGE  done274
 
-loop275:
+loop273:
 	VMOVUPS      (CX)(SI*1), Z0
 	VMOVUPS      (DX)(SI*1), Z1
 	VMULPS       constantsAVX512<>+1600(SB), Z0, Z0
@@ -10336,11 +10316,11 @@ loop275:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop275
+	JLT          loop273
 
-done276:
+done274:
 	SUBQ         SI, DI
-	JZ           done277
+	JZ           done275
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -10380,7 +10360,7 @@ done276:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 
-done277:
+done275:
 	VZEROUPPER
 	RET
 
@@ -10412,9 +10392,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $8-104
 	MOVQ         R8, SI
 	ANDQ         $-64, SI
 	CMPQ         DI, SI
-	JGE          done279
+	JGE          done277
 
-loop278:
+loop276:
 	VMOVUPS     (CX)(DI*1), Z8
 	VMULPS      Z8, Z1, Z9
 	VMOVUPS     (DX)(DI*1), Z10
@@ -10434,11 +10414,11 @@ loop278:
 	VMOVUPS     Z9, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop278
+	JLT         loop276
 
-done279:
+done277:
 	SUBQ        DI, R8
-	JZ          done280
+	JZ          done278
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -10461,7 +10441,7 @@ done279:
 	VFMSUB213PS Z0, Z4, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done280:
+done278:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -10492,9 +10472,9 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $8-80
 	MOVQ         DI, BX
 	ANDQ         $-64, BX
 	CMPQ         SI, BX
-	JGE          done282
+	JGE          done280
 
-loop281:
+loop279:
 	VMOVUPS      (AX)(SI*1), Z7
 	VMOVUPS      (CX)(SI*1), Z8
 	VFMADD231PS  Z7, Z0, Z8
@@ -10509,11 +10489,11 @@ loop281:
 	VMOVUPS      Z7, (AX)(SI*1)
 	ADDQ         $+64, SI
 	CMPQ         SI, BX
-	JLT          loop281
+	JLT          loop279
 
-done282:
+done280:
 	SUBQ         SI, DI
-	JZ           done283
+	JZ           done281
 	SHRQ         $0x02, DI
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
@@ -10531,7 +10511,7 @@ done282:
 	VFNMADD231PS Z0, Z4, Z7
 	VMOVUPS      Z7, K1, (AX)(SI*1)
 
-done283:
+done281:
 	LDMXCSR (SP)
 	VZEROUPPER
 	RET
@@ -10551,9 +10531,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   BX, CX
 	ANDQ   $-128, CX
 	CMPQ   DX, CX
-	JGE    done285
+	JGE    done283
 
-loop284:
+loop282:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
@@ -10564,26 +10544,26 @@ loop284:
 	VADDPD    Z5, Z3, Z3
 	ADDQ      $+128, DX
 	CMPQ      DX, CX
-	JLT       loop284
+	JLT       loop282
 
-done285:
+done283:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done287
+	JGE  done285
 
-loop286:
+loop284:
 	VCVTPS2PD (AX)(DX*1), Z4
 	VCVTPS2PD 32(AX)(DX*1), Z5
 	VADDPD    Z4, Z0, Z0
 	VADDPD    Z5, Z1, Z1
 	ADDQ      $+64, DX
 	CMPQ      DX, CX
-	JLT       loop286
+	JLT       loop284
 
-done287:
+done285:
 	SUBQ          DX, BX
-	JZ            done288
+	JZ            done286
 	SHRQ          $0x02, BX
 	MOVQ          $-1, CX
 	BZHIQ         BX, CX, CX
@@ -10595,7 +10575,7 @@ done287:
 	VADDPD        Z4, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done288:
+done286:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -10625,9 +10605,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   SI, DX
 	ANDQ   $-128, DX
 	CMPQ   BX, DX
-	JGE    done290
+	JGE    done288
 
-loop289:
+loop287:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -10642,15 +10622,15 @@ loop289:
 	VFMADD231PD Z5, Z7, Z3
 	ADDQ        $+128, BX
 	CMPQ        BX, DX
-	JLT         loop289
+	JLT         loop287
 
-done290:
+done288:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done292
+	JGE  done290
 
-loop291:
+loop289:
 	VCVTPS2PD   (AX)(BX*1), Z4
 	VCVTPS2PD   32(AX)(BX*1), Z5
 	VCVTPS2PD   (CX)(BX*1), Z6
@@ -10659,11 +10639,11 @@ loop291:
 	VFMADD231PD Z5, Z7, Z1
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop291
+	JLT         loop289
 
-done292:
+done290:
 	SUBQ          BX, SI
-	JZ            done293
+	JZ            done291
 	SHRQ          $0x02, SI
 	MOVQ          $-1, DX
 	BZHIQ         SI, DX, DX
@@ -10679,7 +10659,7 @@ done292:
 	VFMADD231PD   Z4, Z6, Z0
 	VFMADD231PD   Z5, Z7, Z1
 
-done293:
+done291:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z3, Z2, Z2
 	VADDPD        Z2, Z0, Z0
@@ -10709,9 +10689,9 @@ TEXT ·dot32AVX512(SB), NOSPLIT, $0-52
 	MOVQ   SI, DX
 	ANDQ   $-256, DX
 	CMPQ   BX, DX
-	JGE    done295
+	JGE    done293
 
-loop294:
+loop292:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -10726,25 +10706,25 @@ loop294:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	CMPQ        BX, DX
-	JLT         loop294
+	JLT         loop292
 
-done295:
+done293:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done297
+	JGE  done295
 
-loop296:
+loop294:
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	CMPQ        BX, DX
-	JLT         loop296
+	JLT         loop294
 
-done297:
+done295:
 	SUBQ        BX, SI
-	JZ          done298
+	JZ          done296
 	SHRQ        $0x02, SI
 	MOVQ        $-1, DX
 	BZHIQ       SI, DX, DX
@@ -10753,7 +10733,7 @@ done297:
 	VMOVUPS.Z   (CX)(BX*1), K1, Z5
 	VFMADD231PS Z5, Z4, Z0
 
-done298:
+done296:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -10782,33 +10762,33 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    BX, CX
 	ANDQ    $-128, CX
 	CMPQ    DX, CX
-	JGE     done300
+	JGE     done298
 
-loop299:
+loop297:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $+128, DX
 	CMPQ    DX, CX
-	JLT     loop299
+	JLT     loop297
 
-done300:
+done298:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done302
+	JGE  done300
 
-loop301:
+loop299:
 	VMOVUPS (AX)(DX*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop301
+	JLT     loop299
 
-done302:
+done300:
 	SUBQ      DX, BX
-	JZ        done303
+	JZ        done301
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -10816,7 +10796,7 @@ done302:
 	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VMAXPS    Z2, Z0, K1, Z0
 
-done303:
+done301:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y1
@@ -10845,9 +10825,9 @@ TEXT ·finiteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   BX, CX
 	ANDQ   $-256, CX
 	CMPQ   DX, CX
-	JGE    done305
+	JGE    done303
 
-loop304:
+loop302:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
@@ -10862,25 +10842,25 @@ loop304:
 	VORPS   Z4, Z3, Z3
 	ADDQ    $+256, DX
 	CMPQ    DX, CX
-	JLT     loop304
+	JLT     loop302
 
-done305:
+done303:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done307
+	JGE  done305
 
-loop306:
+loop304:
 	VMOVUPS (AX)(DX*1), Z4
 	VSUBPS  Z4, Z4, Z4
 	VORPS   Z4, Z0, Z0
 	ADDQ    $+64, DX
 	CMPQ    DX, CX
-	JLT     loop306
+	JLT     loop304
 
-done307:
+done305:
 	SUBQ      DX, BX
-	JZ        done308
+	JZ        done306
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -10889,7 +10869,7 @@ done307:
 	VSUBPS    Z4, Z4, Z4
 	VORPS     Z4, Z0, Z0
 
-done308:
+done306:
 	VORPS         Z1, Z0, Z0
 	VORPS         Z3, Z2, Z1
 	VORPS         Z1, Z0, Z0
@@ -10918,9 +10898,9 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, BX
 	MOVQ acc+32(FP), SI
 
-four309:
+four307:
 	CMPQ AX, $0x04
-	JLT  one310
+	JLT  one308
 	LEAQ (DX)(BX*1), DI
 	LEAQ (DI)(BX*1), R8
 	LEAQ (R8)(BX*1), R9
@@ -10930,9 +10910,9 @@ four309:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done313
+	JGE  done311
 
-loop312:
+loop310:
 	VMOVUPS (DX)(R10*1), Z0
 	VMOVUPS (DI)(R10*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -10945,11 +10925,11 @@ loop312:
 	VMOVUPS Z0, (SI)(R10*1)
 	ADDQ    $+64, R10
 	CMPQ    R10, R11
-	JLT     loop312
+	JLT     loop310
 
-done313:
+done311:
 	SUBQ      R10, R12
-	JZ        done314
+	JZ        done312
 	SHRQ      $0x02, R12
 	MOVQ      $-1, R11
 	BZHIQ     R12, R11, R11
@@ -10965,34 +10945,34 @@ done313:
 	VADDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (SI)(R10*1)
 
-done314:
+done312:
 	LEAQ (DX)(BX*4), DX
 	SUBQ $0x04, AX
-	JMP  four309
+	JMP  four307
 
-one310:
+one308:
 	TESTQ AX, AX
-	JZ    done311
+	JZ    done309
 	XORQ  DI, DI
 	MOVQ  CX, R9
 	SHLQ  $0x02, R9
 	MOVQ  R9, R8
 	ANDQ  $-64, R8
 	CMPQ  DI, R8
-	JGE   done316
+	JGE   done314
 
-loop315:
+loop313:
 	VMOVUPS (SI)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
 	ADDQ    $+64, DI
 	CMPQ    DI, R8
-	JLT     loop315
+	JLT     loop313
 
-done316:
+done314:
 	SUBQ      DI, R9
-	JZ        done317
+	JZ        done315
 	SHRQ      $0x02, R9
 	MOVQ      $-1, R8
 	BZHIQ     R9, R8, R8
@@ -11002,12 +10982,12 @@ done316:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
 
-done317:
+done315:
 	ADDQ BX, DX
 	DECQ AX
-	JMP  one310
+	JMP  one308
 
-done311:
+done309:
 	VZEROUPPER
 	RET
 
@@ -11024,9 +11004,9 @@ TEXT ·addRowsMulAVX512(SB), NOSPLIT, $0-56
 	SHLQ $0x02, DI
 	MOVQ acc+48(FP), R8
 
-two318:
+two316:
 	CMPQ AX, $0x02
-	JLT  last319
+	JLT  last317
 	LEAQ (DX)(BX*1), R9
 	LEAQ (SI)(DI*1), R10
 	XORQ R11, R11
@@ -11035,9 +11015,9 @@ two318:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done322
+	JGE  done320
 
-loop321:
+loop319:
 	VMOVUPS     (DX)(R11*1), Z0
 	VMOVUPS     (SI)(R11*1), Z1
 	VMULPS      Z1, Z0, Z0
@@ -11049,11 +11029,11 @@ loop321:
 	VMOVUPS     Z0, (R8)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R12
-	JLT         loop321
+	JLT         loop319
 
-done322:
+done320:
 	SUBQ        R11, R13
-	JZ          done323
+	JZ          done321
 	SHRQ        $0x02, R13
 	MOVQ        $-1, R12
 	BZHIQ       R13, R12, R12
@@ -11068,24 +11048,24 @@ done322:
 	VADDPS      Z0, Z1, Z0
 	VMOVUPS     Z0, K1, (R8)(R11*1)
 
-done323:
+done321:
 	LEAQ (DX)(BX*2), DX
 	LEAQ (SI)(DI*2), SI
 	SUBQ $0x02, AX
-	JMP  two318
+	JMP  two316
 
-last319:
+last317:
 	TESTQ AX, AX
-	JZ    out320
+	JZ    out318
 	XORQ  AX, AX
 	MOVQ  CX, BX
 	SHLQ  $0x02, BX
 	MOVQ  BX, CX
 	ANDQ  $-64, CX
 	CMPQ  AX, CX
-	JGE   done325
+	JGE   done323
 
-loop324:
+loop322:
 	VMOVUPS (R8)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	VMOVUPS (SI)(AX*1), Z2
@@ -11094,11 +11074,11 @@ loop324:
 	VMOVUPS Z0, (R8)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JLT     loop324
+	JLT     loop322
 
-done325:
+done323:
 	SUBQ      AX, BX
-	JZ        done326
+	JZ        done324
 	SHRQ      $0x02, BX
 	MOVQ      $-1, CX
 	BZHIQ     BX, CX, CX
@@ -11110,8 +11090,8 @@ done325:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(AX*1)
 
-done326:
-out320:
+done324:
+out318:
 	VZEROUPPER
 	RET
 
@@ -11131,9 +11111,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-60
 	MOVQ         SI, DX
 	ANDQ         $-128, DX
 	CMPQ         BX, DX
-	JGE          done328
+	JGE          done326
 
-loop327:
+loop325:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
@@ -11180,15 +11160,15 @@ loop327:
 	VMOVUPS      Z4, 64(AX)(BX*1)
 	ADDQ         $+128, BX
 	CMPQ         BX, DX
-	JLT          loop327
+	JLT          loop325
 
-done328:
+done326:
 	MOVQ SI, DX
 	ANDQ $-64, DX
 	CMPQ BX, DX
-	JGE  done330
+	JGE  done328
 
-loop329:
+loop327:
 	VMOVUPS      (CX)(BX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
@@ -11213,11 +11193,11 @@ loop329:
 	VMOVUPS      Z4, (AX)(BX*1)
 	ADDQ         $+64, BX
 	CMPQ         BX, DX
-	JLT          loop329
+	JLT          loop327
 
-done330:
+done328:
 	SUBQ         BX, SI
-	JZ           done331
+	JZ           done329
 	SHRQ         $0x02, SI
 	MOVQ         $-1, DX
 	BZHIQ        SI, DX, DX
@@ -11246,7 +11226,7 @@ done330:
 	VADDPS       Z0, Z2, Z2
 	VMOVUPS      Z0, K1, (AX)(BX*1)
 
-done331:
+done329:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -11275,9 +11255,9 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-36
 	MOVQ         BX, CX
 	ANDQ         $-128, CX
 	CMPQ         DX, CX
-	JGE          done333
+	JGE          done331
 
-loop332:
+loop330:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
@@ -11322,15 +11302,15 @@ loop332:
 	VADDPS       Z4, Z3, Z3
 	ADDQ         $+128, DX
 	CMPQ         DX, CX
-	JLT          loop332
+	JLT          loop330
 
-done333:
+done331:
 	MOVQ BX, CX
 	ANDQ $-64, CX
 	CMPQ DX, CX
-	JGE  done335
+	JGE  done333
 
-loop334:
+loop332:
 	VMOVUPS      (AX)(DX*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
@@ -11354,11 +11334,11 @@ loop334:
 	VADDPS       Z4, Z2, Z2
 	ADDQ         $+64, DX
 	CMPQ         DX, CX
-	JLT          loop334
+	JLT          loop332
 
-done335:
+done333:
 	SUBQ         DX, BX
-	JZ           done336
+	JZ           done334
 	SHRQ         $0x02, BX
 	MOVQ         $-1, CX
 	BZHIQ        BX, CX, CX
@@ -11386,7 +11366,7 @@ done335:
 	VMOVAPS.Z    Z0, K1, Z0
 	VADDPS       Z0, Z2, Z2
 
-done336:
+done334:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y0
@@ -11415,9 +11395,9 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-80
 	MOVQ         DI, BX
 	ANDQ         $-128, BX
 	CMPQ         SI, BX
-	JGE          done338
+	JGE          done336
 
-loop337:
+loop335:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -11432,15 +11412,15 @@ loop337:
 	VMOVUPS Z2, 64(AX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, BX
-	JLT     loop337
+	JLT     loop335
 
-done338:
+done336:
 	MOVQ DI, BX
 	ANDQ $-64, BX
 	CMPQ SI, BX
-	JGE  done340
+	JGE  done338
 
-loop339:
+loop337:
 	VMOVUPS (CX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z3
 	VSUBPS  Z0, Z3, Z3
@@ -11449,11 +11429,11 @@ loop339:
 	VMOVUPS Z2, (AX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, BX
-	JLT     loop339
+	JLT     loop337
 
-done340:
+done338:
 	SUBQ      SI, DI
-	JZ        done341
+	JZ        done339
 	SHRQ      $0x02, DI
 	MOVQ      $-1, BX
 	BZHIQ     DI, BX, BX
@@ -11465,7 +11445,7 @@ done340:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 
-done341:
+done339:
 	VZEROUPPER
 	RET
 
@@ -11487,9 +11467,9 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-112
 	MOVQ       DI, SI
 	ANDQ       $-256, SI
 	CMPQ       BX, SI
-	JGE        done343
+	JGE        done341
 
-loop342:
+loop340:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	VMOVUPS 64(CX)(BX*1), Z5
@@ -11500,24 +11480,24 @@ loop342:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $+256, BX
 	CMPQ    BX, SI
-	JLT     loop342
+	JLT     loop340
 
-done343:
+done341:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done345
+	JGE  done343
 
-loop344:
+loop342:
 	VMOVUPS (CX)(BX*1), Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $+64, BX
 	CMPQ    BX, SI
-	JLT     loop344
+	JLT     loop342
 
-done345:
+done343:
 	SUBQ      BX, DI
-	JZ        done346
+	JZ        done344
 	SHRQ      $0x02, DI
 	MOVQ      $-1, SI
 	BZHIQ     DI, SI, SI
@@ -11525,7 +11505,7 @@ done345:
 	VMOVUPS.Z (CX)(BX*1), K1, Z5
 	VADDPS    Z5, Z1, Z1
 
-done346:
+done344:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z3, Z1, Z1
@@ -11549,9 +11529,9 @@ done346:
 	MOVQ          DI, SI
 	ANDQ          $-256, SI
 	CMPQ          BX, SI
-	JGE           done348
+	JGE           done346
 
-loop347:
+loop345:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
@@ -11566,25 +11546,25 @@ loop347:
 	VFMADD231PS Z3, Z3, Z9
 	ADDQ        $+256, BX
 	CMPQ        BX, SI
-	JLT         loop347
+	JLT         loop345
 
-done348:
+done346:
 	MOVQ DI, SI
 	ANDQ $-64, SI
 	CMPQ BX, SI
-	JGE  done350
+	JGE  done348
 
-loop349:
+loop347:
 	VMOVUPS     (CX)(BX*1), Z3
 	VSUBPS      Z2, Z3, Z3
 	VFMADD231PS Z3, Z3, Z6
 	ADDQ        $+64, BX
 	CMPQ        BX, SI
-	JLT         loop349
+	JLT         loop347
 
-done350:
+done348:
 	SUBQ        BX, DI
-	JZ          done351
+	JZ          done349
 	SHRQ        $0x02, DI
 	MOVQ        $-1, SI
 	BZHIQ       DI, SI, SI
@@ -11594,7 +11574,7 @@ done350:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z6
 
-done351:
+done349:
 	VADDPS        Z7, Z6, Z6
 	VADDPS        Z9, Z8, Z8
 	VADDPS        Z8, Z6, Z6
@@ -11622,9 +11602,9 @@ done351:
 	MOVQ          R8, DX
 	ANDQ          $-256, DX
 	CMPQ          DI, DX
-	JGE           done353
+	JGE           done351
 
-loop352:
+loop350:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -11655,15 +11635,15 @@ loop352:
 	VMOVUPS     Z3, 192(AX)(DI*1)
 	ADDQ        $+256, DI
 	CMPQ        DI, DX
-	JLT         loop352
+	JLT         loop350
 
-done353:
+done351:
 	MOVQ R8, DX
 	ANDQ $-64, DX
 	CMPQ DI, DX
-	JGE  done355
+	JGE  done353
 
-loop354:
+loop352:
 	VMOVUPS     (CX)(DI*1), Z1
 	VSUBPS      Z2, Z1, Z1
 	VMULPS      Z0, Z1, Z1
@@ -11673,11 +11653,11 @@ loop354:
 	VMOVUPS     Z3, (AX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, DX
-	JLT         loop354
+	JLT         loop352
 
-done355:
+done353:
 	SUBQ        DI, R8
-	JZ          done356
+	JZ          done354
 	SHRQ        $0x02, R8
 	MOVQ        $-1, DX
 	BZHIQ       R8, DX, DX
@@ -11690,7 +11670,7 @@ done355:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*1)
 
-done356:
+done354:
 	VZEROUPPER
 	RET
 
@@ -11714,9 +11694,9 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-105
 	MOVQ         R9, R8
 	ANDQ         $-128, R8
 	CMPQ         DI, R8
-	JGE          done358
+	JGE          done356
 
-loop357:
+loop355:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -11735,15 +11715,15 @@ loop357:
 	VFMADD231PS Z7, Z6, Z5
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop357
+	JLT         loop355
 
-done358:
+done356:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done360
+	JGE  done358
 
-loop359:
+loop357:
 	VMOVUPS     (BX)(DI*1), Z6
 	VMOVUPS     (DX)(DI*1), Z7
 	VMULPS      Z7, Z6, Z6
@@ -11754,11 +11734,11 @@ loop359:
 	VFMADD231PS Z7, Z6, Z4
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop359
+	JLT         loop357
 
-done360:
+done358:
 	SUBQ        DI, R9
-	JZ          done361
+	JZ          done359
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -11772,7 +11752,7 @@ done360:
 	VADDPS      Z6, Z2, Z2
 	VFMADD231PS Z7, Z6, Z4
 
-done361:
+done359:
 	VXORPS        X6, X6, X6
 	VCVTSI2SSQ    SI, X6, X6
 	VADDPS        Z3, Z2, Z2
@@ -11799,16 +11779,16 @@ done361:
 	VBROADCASTSS  X3, Z3
 	MOVB          add+104(FP), DI
 	TESTB         DI, DI
-	JZ            fresh362
+	JZ            fresh360
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SHLQ          $0x02, R8
 	MOVQ          R8, SI
 	ANDQ          $-128, SI
 	CMPQ          DI, SI
-	JGE           done364
+	JGE           done362
 
-loop363:
+loop361:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11835,15 +11815,15 @@ loop363:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop363
+	JLT          loop361
 
-done364:
+done362:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done366
+	JGE  done364
 
-loop365:
+loop363:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11858,11 +11838,11 @@ loop365:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop365
+	JLT          loop363
 
-done366:
+done364:
 	SUBQ         DI, R8
-	JZ           done367
+	JZ           done365
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -11880,20 +11860,20 @@ done366:
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done367:
+done365:
 	VZEROUPPER
 	RET
 
-fresh362:
+fresh360:
 	XORQ DI, DI
 	MOVQ SI, R8
 	SHLQ $0x02, R8
 	MOVQ R8, SI
 	ANDQ $-128, SI
 	CMPQ DI, SI
-	JGE  done369
+	JGE  done367
 
-loop368:
+loop366:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11916,15 +11896,15 @@ loop368:
 	VMOVUPS      Z4, 64(AX)(DI*1)
 	ADDQ         $+128, DI
 	CMPQ         DI, SI
-	JLT          loop368
+	JLT          loop366
 
-done369:
+done367:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done371
+	JGE  done369
 
-loop370:
+loop368:
 	VMOVUPS      (BX)(DI*1), Z4
 	VMOVUPS      (DX)(DI*1), Z5
 	VMULPS       Z5, Z4, Z4
@@ -11937,11 +11917,11 @@ loop370:
 	VMOVUPS      Z4, (AX)(DI*1)
 	ADDQ         $+64, DI
 	CMPQ         DI, SI
-	JLT          loop370
+	JLT          loop368
 
-done371:
+done369:
 	SUBQ         DI, R8
-	JZ           done372
+	JZ           done370
 	SHRQ         $0x02, R8
 	MOVQ         $-1, SI
 	BZHIQ        R8, SI, SI
@@ -11957,7 +11937,7 @@ done371:
 	VMULPS       Z1, Z4, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*1)
 
-done372:
+done370:
 	VZEROUPPER
 	RET
 
@@ -11977,9 +11957,9 @@ TEXT ·normGradGainAVX512(SB), NOSPLIT, $0-104
 	MOVQ         R8, SI
 	ANDQ         $-128, SI
 	CMPQ         DI, SI
-	JGE          done374
+	JGE          done372
 
-loop373:
+loop371:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -12002,15 +11982,15 @@ loop373:
 	VMOVUPS     Z2, 64(CX)(DI*1)
 	ADDQ        $+128, DI
 	CMPQ        DI, SI
-	JLT         loop373
+	JLT         loop371
 
-done374:
+done372:
 	MOVQ R8, SI
 	ANDQ $-64, SI
 	CMPQ DI, SI
-	JGE  done376
+	JGE  done374
 
-loop375:
+loop373:
 	VMOVUPS     (BX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -12023,11 +12003,11 @@ loop375:
 	VMOVUPS     Z2, (CX)(DI*1)
 	ADDQ        $+64, DI
 	CMPQ        DI, SI
-	JLT         loop375
+	JLT         loop373
 
-done376:
+done374:
 	SUBQ        DI, R8
-	JZ          done377
+	JZ          done375
 	SHRQ        $0x02, R8
 	MOVQ        $-1, SI
 	BZHIQ       R8, SI, SI
@@ -12043,7 +12023,7 @@ done376:
 	VADDPS      Z2, Z0, Z0
 	VMOVUPS     Z0, K1, (CX)(DI*1)
 
-done377:
+done375:
 	VZEROUPPER
 	RET
 
@@ -12061,16 +12041,16 @@ TEXT ·stridedAVX512(SB), NOSPLIT, $32-96
 	MOVQ colA+40(FP), CX
 	SHLQ $0x02, CX
 
-panel378:
+panel376:
 	MOVQ (SP), DX
 	CMPQ DX, $0x20
-	JLT  narrow379
+	JLT  narrow377
 	MOVQ a+24(FP), DX
 	MOVQ 16(SP), BX
 	MOVQ m+0(FP), SI
 	MOVQ SI, 24(SP)
 
-strip381:
+strip379:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -12082,19 +12062,19 @@ strip381:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by2383
+	JEQ     rows8by2381
 	CMPQ    DI, $0x07
-	JEQ     rows7by2384
+	JEQ     rows7by2382
 	CMPQ    DI, $0x06
-	JEQ     rows6by2385
+	JEQ     rows6by2383
 	CMPQ    DI, $0x05
-	JEQ     rows5by2386
+	JEQ     rows5by2384
 	CMPQ    DI, $0x04
-	JEQ     rows4by2387
+	JEQ     rows4by2385
 	CMPQ    DI, $0x03
-	JEQ     rows3by2388
+	JEQ     rows3by2386
 	CMPQ    DI, $0x02
-	JEQ     rows2by2389
+	JEQ     rows2by2387
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -12104,9 +12084,9 @@ strip381:
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	SHRQ    $0x02, R9
-	JZ      odd392
+	JZ      odd390
 
-loop391:
+loop389:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12136,14 +12116,14 @@ loop391:
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop391
+	JNZ          loop389
 
-odd392:
+odd390:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store393
+	JZ   store391
 
-single394:
+single392:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12152,31 +12132,31 @@ single394:
 	VFMADD231PS  Z17, Z18, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single394
+	JNZ          single392
 
-store393:
+store391:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh395
+	JZ      fresh393
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z1, Z1
 
-fresh395:
+fresh393:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
 	IMUL3Q  $0x01, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows2by2389:
+rows2by2387:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -12188,9 +12168,9 @@ rows2by2389:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	SHRQ   $0x02, R9
-	JZ     odd398
+	JZ     odd396
 
-loop397:
+loop395:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12232,14 +12212,14 @@ loop397:
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop397
+	JNZ          loop395
 
-odd398:
+odd396:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store399
+	JZ   store397
 
-single400:
+single398:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12251,14 +12231,14 @@ single400:
 	VFMADD231PS  Z17, Z18, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single400
+	JNZ          single398
 
-store399:
+store397:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh401
+	JZ      fresh399
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -12270,7 +12250,7 @@ store399:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z3, Z3
 
-fresh401:
+fresh399:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -12280,10 +12260,10 @@ fresh401:
 	IMUL3Q  $0x02, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows3by2388:
+rows3by2386:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -12297,9 +12277,9 @@ rows3by2388:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	SHRQ   $0x02, R9
-	JZ     odd404
+	JZ     odd402
 
-loop403:
+loop401:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12353,14 +12333,14 @@ loop403:
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop403
+	JNZ          loop401
 
-odd404:
+odd402:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store405
+	JZ   store403
 
-single406:
+single404:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	ADDQ         R8, DI
@@ -12375,14 +12355,14 @@ single406:
 	VFMADD231PS  Z17, Z18, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single406
+	JNZ          single404
 
-store405:
+store403:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh407
+	JZ      fresh405
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -12399,7 +12379,7 @@ store405:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z5, Z5
 
-fresh407:
+fresh405:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -12412,10 +12392,10 @@ fresh407:
 	IMUL3Q  $0x03, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows4by2387:
+rows4by2385:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -12432,9 +12412,9 @@ rows4by2387:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	SHRQ   $0x02, R10
-	JZ     odd410
+	JZ     odd408
 
-loop409:
+loop407:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12504,14 +12484,14 @@ loop409:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop409
+	JNZ          loop407
 
-odd410:
+odd408:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store411
+	JZ   store409
 
-single412:
+single410:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12530,14 +12510,14 @@ single412:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single412
+	JNZ          single410
 
-store411:
+store409:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh413
+	JZ      fresh411
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -12559,7 +12539,7 @@ store411:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z7, Z7
 
-fresh413:
+fresh411:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -12575,10 +12555,10 @@ fresh413:
 	IMUL3Q  $0x04, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows5by2386:
+rows5by2384:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -12597,9 +12577,9 @@ rows5by2386:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	SHRQ   $0x02, R10
-	JZ     odd416
+	JZ     odd414
 
-loop415:
+loop413:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12681,14 +12661,14 @@ loop415:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop415
+	JNZ          loop413
 
-odd416:
+odd414:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store417
+	JZ   store415
 
-single418:
+single416:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12710,14 +12690,14 @@ single418:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single418
+	JNZ          single416
 
-store417:
+store415:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh419
+	JZ      fresh417
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -12744,7 +12724,7 @@ store417:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z9, Z9
 
-fresh419:
+fresh417:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -12763,10 +12743,10 @@ fresh419:
 	IMUL3Q  $0x05, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows6by2385:
+rows6by2383:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -12787,9 +12767,9 @@ rows6by2385:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	SHRQ   $0x02, R10
-	JZ     odd422
+	JZ     odd420
 
-loop421:
+loop419:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12883,14 +12863,14 @@ loop421:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop421
+	JNZ          loop419
 
-odd422:
+odd420:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store423
+	JZ   store421
 
-single424:
+single422:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	ADDQ         R9, R8
@@ -12915,14 +12895,14 @@ single424:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single424
+	JNZ          single422
 
-store423:
+store421:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh425
+	JZ      fresh423
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -12954,7 +12934,7 @@ store423:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z11, Z11
 
-fresh425:
+fresh423:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -12976,10 +12956,10 @@ fresh425:
 	IMUL3Q  $0x06, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows7by2384:
+rows7by2382:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -13003,9 +12983,9 @@ rows7by2384:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	SHRQ   $0x02, R11
-	JZ     odd428
+	JZ     odd426
 
-loop427:
+loop425:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -13115,14 +13095,14 @@ loop427:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop427
+	JNZ          loop425
 
-odd428:
+odd426:
 	MOVQ k+16(FP), R11
 	ANDQ $+3, R11
-	JZ   store429
+	JZ   store427
 
-single430:
+single428:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -13151,14 +13131,14 @@ single430:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          single430
+	JNZ          single428
 
-store429:
+store427:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh431
+	JZ      fresh429
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -13195,7 +13175,7 @@ store429:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z13, Z13
 
-fresh431:
+fresh429:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -13220,10 +13200,10 @@ fresh431:
 	IMUL3Q  $0x07, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
-	JMP     finished382
+	JNE     strip379
+	JMP     finished380
 
-rows8by2383:
+rows8by2381:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -13249,9 +13229,9 @@ rows8by2383:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	SHRQ   $0x02, R11
-	JZ     odd434
+	JZ     odd432
 
-loop433:
+loop431:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -13373,14 +13353,14 @@ loop433:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop433
+	JNZ          loop431
 
-odd434:
+odd432:
 	MOVQ k+16(FP), R11
 	ANDQ $+3, R11
-	JZ   store435
+	JZ   store433
 
-single436:
+single434:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	ADDQ         R10, R9
@@ -13412,14 +13392,14 @@ single436:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          single436
+	JNZ          single434
 
-store435:
+store433:
 	MOVQ    ldc+80(FP), SI
 	SHLQ    $0x02, SI
 	MOVQ    accumulate+88(FP), DI
 	TESTQ   DI, DI
-	JZ      fresh437
+	JZ      fresh435
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -13461,7 +13441,7 @@ store435:
 	VMOVUPS 64(DI), Z16
 	VADDPS  Z16, Z15, Z15
 
-fresh437:
+fresh435:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	ADDQ    SI, BX
@@ -13489,9 +13469,9 @@ fresh437:
 	IMUL3Q  $0x08, AX, SI
 	ADDQ    SI, DX
 	CMPQ    24(SP), $0x00
-	JNE     strip381
+	JNE     strip379
 
-finished382:
+finished380:
 	MOVQ panelB+64(FP), DX
 	SHLQ $0x02, DX
 	MOVQ 8(SP), BX
@@ -13499,17 +13479,17 @@ finished382:
 	MOVQ BX, 8(SP)
 	ADDQ $0x80, 16(SP)
 	SUBQ $0x20, (SP)
-	JMP  panel378
+	JMP  panel376
 
-narrow379:
+narrow377:
 	TESTQ DX, DX
-	JLE   done380
+	JLE   done378
 	MOVQ  a+24(FP), DX
 	MOVQ  16(SP), BX
 	MOVQ  m+0(FP), SI
 	MOVQ  SI, 24(SP)
 
-strip439:
+strip437:
 	MOVQ    24(SP), SI
 	MOVQ    SI, DI
 	LEAQ    1(SI), R8
@@ -13521,19 +13501,19 @@ strip439:
 	CMOVQGE R8, DI
 	SUBQ    DI, 24(SP)
 	CMPQ    DI, $0x08
-	JEQ     rows8by1441
+	JEQ     rows8by1439
 	CMPQ    DI, $0x07
-	JEQ     rows7by1442
+	JEQ     rows7by1440
 	CMPQ    DI, $0x06
-	JEQ     rows6by1443
+	JEQ     rows6by1441
 	CMPQ    DI, $0x05
-	JEQ     rows5by1444
+	JEQ     rows5by1442
 	CMPQ    DI, $0x04
-	JEQ     rows4by1445
+	JEQ     rows4by1443
 	CMPQ    DI, $0x03
-	JEQ     rows3by1446
+	JEQ     rows3by1444
 	CMPQ    DI, $0x02
-	JEQ     rows2by1447
+	JEQ     rows2by1445
 	MOVQ    DX, SI
 	LEAQ    (AX)(AX*2), DI
 	MOVQ    rowB+56(FP), R8
@@ -13543,9 +13523,9 @@ strip439:
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	SHRQ    $0x02, R9
-	JZ      odd450
+	JZ      odd448
 
-loop449:
+loop447:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -13567,65 +13547,65 @@ loop449:
 	VFMADD231PS  Z16, Z17, Z1
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop449
+	JNZ          loop447
 
-odd450:
+odd448:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store451
+	JZ   store449
 
-single452:
+single450:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z16, Z17, Z0
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single452
+	JNZ          single450
 
-store451:
+store449:
 	VADDPS    Z1, Z0, Z0
 	MOVQ      ldc+80(FP), SI
 	SHLQ      $0x02, SI
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole453
+	JGE       whole451
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh455
+	JZ        fresh453
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
 
-fresh455:
+fresh453:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written454
+	JMP     written452
 
-whole453:
+whole451:
 	TESTQ   DI, DI
-	JZ      fresh457
+	JZ      fresh455
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
 
-fresh457:
+fresh455:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 
-written454:
+written452:
 	IMUL3Q $0x01, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows2by1447:
+rows2by1445:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -13637,9 +13617,9 @@ rows2by1447:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	SHRQ   $0x02, R9
-	JZ     odd460
+	JZ     odd458
 
-loop459:
+loop457:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -13669,14 +13649,14 @@ loop459:
 	VFMADD231PS  Z16, Z17, Z3
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop459
+	JNZ          loop457
 
-odd460:
+odd458:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store461
+	JZ   store459
 
-single462:
+single460:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -13685,9 +13665,9 @@ single462:
 	VFMADD231PS  Z16, Z17, Z2
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single462
+	JNZ          single460
 
-store461:
+store459:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	MOVQ      ldc+80(FP), SI
@@ -13695,14 +13675,14 @@ store461:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole463
+	JGE       whole461
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh465
+	JZ        fresh463
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -13710,16 +13690,16 @@ store461:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z2, Z2
 
-fresh465:
+fresh463:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written464
+	JMP     written462
 
-whole463:
+whole461:
 	TESTQ   DI, DI
-	JZ      fresh467
+	JZ      fresh465
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -13727,20 +13707,20 @@ whole463:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z2, Z2
 
-fresh467:
+fresh465:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	ADDQ    SI, BX
 
-written464:
+written462:
 	IMUL3Q $0x02, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows3by1446:
+rows3by1444:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	MOVQ   rowB+56(FP), R8
@@ -13754,9 +13734,9 @@ rows3by1446:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	SHRQ   $0x02, R9
-	JZ     odd470
+	JZ     odd468
 
-loop469:
+loop467:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -13794,14 +13774,14 @@ loop469:
 	VFMADD231PS  Z16, Z17, Z5
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          loop469
+	JNZ          loop467
 
-odd470:
+odd468:
 	MOVQ k+16(FP), R9
 	ANDQ $+3, R9
-	JZ   store471
+	JZ   store469
 
-single472:
+single470:
 	VMOVUPS      (DI), Z16
 	ADDQ         R8, DI
 	VBROADCASTSS (SI), Z17
@@ -13812,9 +13792,9 @@ single472:
 	VFMADD231PS  Z16, Z17, Z4
 	ADDQ         CX, SI
 	DECQ         R9
-	JNZ          single472
+	JNZ          single470
 
-store471:
+store469:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -13823,14 +13803,14 @@ store471:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole473
+	JGE       whole471
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh475
+	JZ        fresh473
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -13841,18 +13821,18 @@ store471:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z4, Z4
 
-fresh475:
+fresh473:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z4, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written474
+	JMP     written472
 
-whole473:
+whole471:
 	TESTQ   DI, DI
-	JZ      fresh477
+	JZ      fresh475
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -13863,7 +13843,7 @@ whole473:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z4, Z4
 
-fresh477:
+fresh475:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -13871,14 +13851,14 @@ fresh477:
 	VMOVUPS Z4, (BX)
 	ADDQ    SI, BX
 
-written474:
+written472:
 	IMUL3Q $0x03, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows4by1445:
+rows4by1443:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -13895,9 +13875,9 @@ rows4by1445:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	SHRQ   $0x02, R10
-	JZ     odd480
+	JZ     odd478
 
-loop479:
+loop477:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -13947,14 +13927,14 @@ loop479:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop479
+	JNZ          loop477
 
-odd480:
+odd478:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store481
+	JZ   store479
 
-single482:
+single480:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -13968,9 +13948,9 @@ single482:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single482
+	JNZ          single480
 
-store481:
+store479:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -13980,14 +13960,14 @@ store481:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole483
+	JGE       whole481
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh485
+	JZ        fresh483
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -14001,7 +13981,7 @@ store481:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z6, Z6
 
-fresh485:
+fresh483:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -14010,11 +13990,11 @@ fresh485:
 	ADDQ    SI, BX
 	VMOVUPS Z6, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written484
+	JMP     written482
 
-whole483:
+whole481:
 	TESTQ   DI, DI
-	JZ      fresh487
+	JZ      fresh485
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14028,7 +14008,7 @@ whole483:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z6, Z6
 
-fresh487:
+fresh485:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -14038,14 +14018,14 @@ fresh487:
 	VMOVUPS Z6, (BX)
 	ADDQ    SI, BX
 
-written484:
+written482:
 	IMUL3Q $0x04, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows5by1444:
+rows5by1442:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -14064,9 +14044,9 @@ rows5by1444:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	SHRQ   $0x02, R10
-	JZ     odd490
+	JZ     odd488
 
-loop489:
+loop487:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -14124,14 +14104,14 @@ loop489:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop489
+	JNZ          loop487
 
-odd490:
+odd488:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store491
+	JZ   store489
 
-single492:
+single490:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -14147,9 +14127,9 @@ single492:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single492
+	JNZ          single490
 
-store491:
+store489:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -14160,14 +14140,14 @@ store491:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole493
+	JGE       whole491
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh495
+	JZ        fresh493
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -14184,7 +14164,7 @@ store491:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z8, Z8
 
-fresh495:
+fresh493:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -14195,11 +14175,11 @@ fresh495:
 	ADDQ    SI, BX
 	VMOVUPS Z8, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written494
+	JMP     written492
 
-whole493:
+whole491:
 	TESTQ   DI, DI
-	JZ      fresh497
+	JZ      fresh495
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14216,7 +14196,7 @@ whole493:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z8, Z8
 
-fresh497:
+fresh495:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -14228,14 +14208,14 @@ fresh497:
 	VMOVUPS Z8, (BX)
 	ADDQ    SI, BX
 
-written494:
+written492:
 	IMUL3Q $0x05, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows6by1443:
+rows6by1441:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), DI
@@ -14256,9 +14236,9 @@ rows6by1443:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	SHRQ   $0x02, R10
-	JZ     odd500
+	JZ     odd498
 
-loop499:
+loop497:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -14324,14 +14304,14 @@ loop499:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          loop499
+	JNZ          loop497
 
-odd500:
+odd498:
 	MOVQ k+16(FP), R10
 	ANDQ $+3, R10
-	JZ   store501
+	JZ   store499
 
-single502:
+single500:
 	VMOVUPS      (R8), Z16
 	ADDQ         R9, R8
 	VBROADCASTSS (SI), Z17
@@ -14349,9 +14329,9 @@ single502:
 	ADDQ         CX, SI
 	ADDQ         CX, DI
 	DECQ         R10
-	JNZ          single502
+	JNZ          single500
 
-store501:
+store499:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -14363,14 +14343,14 @@ store501:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole503
+	JGE       whole501
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh505
+	JZ        fresh503
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -14390,7 +14370,7 @@ store501:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z10, Z10
 
-fresh505:
+fresh503:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -14403,11 +14383,11 @@ fresh505:
 	ADDQ    SI, BX
 	VMOVUPS Z10, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written504
+	JMP     written502
 
-whole503:
+whole501:
 	TESTQ   DI, DI
-	JZ      fresh507
+	JZ      fresh505
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14427,7 +14407,7 @@ whole503:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z10, Z10
 
-fresh507:
+fresh505:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -14441,14 +14421,14 @@ fresh507:
 	VMOVUPS Z10, (BX)
 	ADDQ    SI, BX
 
-written504:
+written502:
 	IMUL3Q $0x06, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows7by1442:
+rows7by1440:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -14472,9 +14452,9 @@ rows7by1442:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	SHRQ   $0x02, R11
-	JZ     odd510
+	JZ     odd508
 
-loop509:
+loop507:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -14552,14 +14532,14 @@ loop509:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop509
+	JNZ          loop507
 
-odd510:
+odd508:
 	MOVQ k+16(FP), R11
 	ANDQ $+3, R11
-	JZ   store511
+	JZ   store509
 
-single512:
+single510:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -14580,9 +14560,9 @@ single512:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          single512
+	JNZ          single510
 
-store511:
+store509:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -14595,14 +14575,14 @@ store511:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole513
+	JGE       whole511
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh515
+	JZ        fresh513
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -14625,7 +14605,7 @@ store511:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z12, Z12
 
-fresh515:
+fresh513:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -14640,11 +14620,11 @@ fresh515:
 	ADDQ    SI, BX
 	VMOVUPS Z12, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written514
+	JMP     written512
 
-whole513:
+whole511:
 	TESTQ   DI, DI
-	JZ      fresh517
+	JZ      fresh515
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14667,7 +14647,7 @@ whole513:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z12, Z12
 
-fresh517:
+fresh515:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -14683,14 +14663,14 @@ fresh517:
 	VMOVUPS Z12, (BX)
 	ADDQ    SI, BX
 
-written514:
+written512:
 	IMUL3Q $0x07, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
-	JMP    finished440
+	JNE    strip437
+	JMP    finished438
 
-rows8by1441:
+rows8by1439:
 	MOVQ   DX, SI
 	LEAQ   (AX)(AX*2), DI
 	LEAQ   (SI)(DI*1), R8
@@ -14716,9 +14696,9 @@ rows8by1441:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	SHRQ   $0x02, R11
-	JZ     odd520
+	JZ     odd518
 
-loop519:
+loop517:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -14804,14 +14784,14 @@ loop519:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          loop519
+	JNZ          loop517
 
-odd520:
+odd518:
 	MOVQ k+16(FP), R11
 	ANDQ $+3, R11
-	JZ   store521
+	JZ   store519
 
-single522:
+single520:
 	VMOVUPS      (R9), Z16
 	ADDQ         R10, R9
 	VBROADCASTSS (SI), Z17
@@ -14834,9 +14814,9 @@ single522:
 	ADDQ         CX, R8
 	ADDQ         CX, DI
 	DECQ         R11
-	JNZ          single522
+	JNZ          single520
 
-store521:
+store519:
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z3, Z2, Z2
 	VADDPS    Z5, Z4, Z4
@@ -14850,14 +14830,14 @@ store521:
 	MOVQ      accumulate+88(FP), DI
 	MOVQ      (SP), R8
 	CMPQ      R8, $0x10
-	JGE       whole523
+	JGE       whole521
 	SHLQ      $0x02, R8
 	SHRQ      $0x02, R8
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
 	TESTQ     DI, DI
-	JZ        fresh525
+	JZ        fresh523
 	MOVQ      BX, DI
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -14883,7 +14863,7 @@ store521:
 	VMOVUPS.Z (DI), K1, Z16
 	VADDPS    Z16, Z14, Z14
 
-fresh525:
+fresh523:
 	VMOVUPS Z0, K1, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
@@ -14900,11 +14880,11 @@ fresh525:
 	ADDQ    SI, BX
 	VMOVUPS Z14, K1, (BX)
 	ADDQ    SI, BX
-	JMP     written524
+	JMP     written522
 
-whole523:
+whole521:
 	TESTQ   DI, DI
-	JZ      fresh527
+	JZ      fresh525
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z0, Z0
@@ -14930,7 +14910,7 @@ whole523:
 	VMOVUPS (DI), Z16
 	VADDPS  Z16, Z14, Z14
 
-fresh527:
+fresh525:
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
@@ -14948,22 +14928,22 @@ fresh527:
 	VMOVUPS Z14, (BX)
 	ADDQ    SI, BX
 
-written524:
+written522:
 	IMUL3Q $0x08, AX, SI
 	ADDQ   SI, DX
 	CMPQ   24(SP), $0x00
-	JNE    strip439
+	JNE    strip437
 
-finished440:
+finished438:
 	MOVQ 8(SP), DX
 	ADDQ $0x40, DX
 	MOVQ DX, 8(SP)
 	ADDQ $0x40, 16(SP)
 	SUBQ $0x10, (SP)
 	MOVQ (SP), DX
-	JMP  narrow379
+	JMP  narrow377
 
-done380:
+done378:
 	VZEROUPPER
 	RET
 
@@ -14975,7 +14955,7 @@ TEXT ·transposeRowsAVX512(SB), NOSPLIT, $8-40
 	XORQ DX, DX
 	MOVQ DX, (SP)
 
-rows529:
+rows527:
 	MOVQ    CX, DX
 	MOVQ    ld+24(FP), BX
 	SHLQ    $0x02, BX
@@ -15019,7 +14999,7 @@ rows529:
 	ADDQ    R13, BX
 	XORQ    R13, R13
 
-blocks530:
+blocks528:
 	VMOVUPS     (DX)(R13*4), X0
 	VINSERTF128 $0x01, (R9)(R13*4), Y0, Y0
 	VMOVUPS     (SI)(R13*4), X1
@@ -15064,22 +15044,22 @@ blocks530:
 	ADDQ        $+1024, BX
 	MOVQ        R14, R15
 	SUBQ        R13, R15
-	JLE         last531
+	JLE         last529
 	CMPQ        R15, $0x08
-	JGE         blocks530
+	JGE         blocks528
 	SUBQ        $0x08, R15
 	ADDQ        R15, R13
 	IMUL3Q      $0x80, R15, R15
 	ADDQ        R15, BX
-	JMP         blocks530
+	JMP         blocks528
 
-last531:
+last529:
 	MOVQ ld+24(FP), DX
 	SHLQ $0x02, DX
 	LEAQ (CX)(DX*8), CX
 	ADDQ $0x08, (SP)
 	SUBQ $0x08, AX
-	JG   rows529
+	JG   rows527
 	VZEROUPPER
 	RET
 
@@ -15095,10 +15075,10 @@ TEXT ·attentionSoftmaxAVX512(SB), NOSPLIT, $8-104
 	MOVQ         DI, (SP)
 	VBROADCASTSS scale+32(FP), Z0
 	TESTQ        CX, CX
-	JNZ          biased533
+	JNZ          biased531
 	MOVQ         rows+0(FP), CX
 
-row534:
+row532:
 	MOVQ    n+8(FP), R8
 	MOVQ    (SP), DI
 	CMPQ    DI, R8
@@ -15106,13 +15086,13 @@ row534:
 	MOVQ    seenStep+64(FP), R8
 	ADDQ    R8, (SP)
 	CMPQ    DI, $0x00
-	JGT     some535
+	JGT     some533
 	XORQ    DI, DI
 	VMOVUPS constantsAVX512<>+1408(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next537
+	JMP     next535
 
-some535:
+some533:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R8, R8
@@ -15121,9 +15101,9 @@ some535:
 	MOVQ    R10, R9
 	ANDQ    $-128, R9
 	CMPQ    R8, R9
-	JGE     done539
+	JGE     done537
 
-loop538:
+loop536:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
@@ -15132,25 +15112,25 @@ loop538:
 	VMAXPS  Z7, Z6, Z6
 	ADDQ    $+128, R8
 	CMPQ    R8, R9
-	JLT     loop538
+	JLT     loop536
 
-done539:
+done537:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done541
+	JGE  done539
 
-loop540:
+loop538:
 	VMOVUPS (AX)(R8*1), Z7
 	VMULPS  Z7, Z0, Z7
 	VMAXPS  Z7, Z1, Z1
 	ADDQ    $+64, R8
 	CMPQ    R8, R9
-	JLT     loop540
+	JLT     loop538
 
-done541:
+done539:
 	SUBQ      R8, R10
-	JZ        done542
+	JZ        done540
 	SHRQ      $0x02, R10
 	MOVQ      $-1, R9
 	BZHIQ     R10, R9, R9
@@ -15159,7 +15139,7 @@ done541:
 	VMULPS    Z7, Z0, Z7
 	VMAXPS    Z7, Z1, K1, Z1
 
-done542:
+done540:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -15174,11 +15154,11 @@ done542:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R8
 	TESTQ         R8, R8
-	JZ            again543
+	JZ            again541
 	VPXORD        Z4, Z4, Z4
-	JMP           have544
+	JMP           have542
 
-again543:
+again541:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -15203,7 +15183,7 @@ again543:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have544:
+have542:
 	VMOVSS X1, (DX)
 	XORQ   R8, R8
 	MOVQ   DI, R10
@@ -15211,9 +15191,9 @@ have544:
 	MOVQ   R10, R9
 	ANDQ   $-128, R9
 	CMPQ   R8, R9
-	JGE    done546
+	JGE    done544
 
-loop545:
+loop543:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMOVUPS      64(AX)(R8*1), Z7
@@ -15260,15 +15240,15 @@ loop545:
 	VMOVUPS      Z7, 64(AX)(R8*1)
 	ADDQ         $+128, R8
 	CMPQ         R8, R9
-	JLT          loop545
+	JLT          loop543
 
-done546:
+done544:
 	MOVQ R10, R9
 	ANDQ $-64, R9
 	CMPQ R8, R9
-	JGE  done548
+	JGE  done546
 
-loop547:
+loop545:
 	VMOVUPS      (AX)(R8*1), Z6
 	VFMSUB213PS  Z1, Z0, Z6
 	VMULPS       constantsAVX512<>+192(SB), Z6, Z7
@@ -15293,11 +15273,11 @@ loop547:
 	VMOVUPS      Z6, (AX)(R8*1)
 	ADDQ         $+64, R8
 	CMPQ         R8, R9
-	JLT          loop547
+	JLT          loop545
 
-done548:
+done546:
 	SUBQ         R8, R10
-	JZ           done549
+	JZ           done547
 	SHRQ         $0x02, R10
 	MOVQ         $-1, R9
 	BZHIQ        R10, R9, R9
@@ -15326,7 +15306,7 @@ done548:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R8*1)
 
-done549:
+done547:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -15339,20 +15319,20 @@ done549:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next537:
+next535:
 	MOVQ   n+8(FP), R8
 	LEAQ   15(DI), DI
 	ANDQ   $-16, DI
 	VPXORD Z5, Z5, Z5
 
-clear550:
+clear548:
 	CMPQ    DI, R8
-	JGE     cleared551
+	JGE     cleared549
 	VMOVUPS Z5, (AX)(DI*4)
 	ADDQ    $0x10, DI
-	JMP     clear550
+	JMP     clear548
 
-cleared551:
+cleared549:
 	MOVQ ld+24(FP), DI
 	SHLQ $0x02, DI
 	ADDQ DI, AX
@@ -15360,14 +15340,14 @@ cleared551:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ CX
-	JNZ  row534
+	JNZ  row532
 	VZEROUPPER
 	RET
 
-biased533:
+biased531:
 	MOVQ rows+0(FP), DI
 
-row552:
+row550:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), R8
 	CMPQ    R8, R9
@@ -15375,13 +15355,13 @@ row552:
 	MOVQ    seenStep+64(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    R8, $0x00
-	JGT     some553
+	JGT     some551
 	XORQ    R8, R8
 	VMOVUPS constantsAVX512<>+1408(SB), Z1
 	VMOVSS  X1, (SI)
-	JMP     next555
+	JMP     next553
 
-some553:
+some551:
 	VMOVUPS constantsAVX512<>+1728(SB), Z1
 	VMOVUPS constantsAVX512<>+1728(SB), Z6
 	XORQ    R9, R9
@@ -15390,9 +15370,9 @@ some553:
 	MOVQ    R11, R10
 	ANDQ    $-128, R10
 	CMPQ    R9, R10
-	JGE     done557
+	JGE     done555
 
-loop556:
+loop554:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
@@ -15403,26 +15383,26 @@ loop556:
 	VMAXPS      Z7, Z6, Z6
 	ADDQ        $+128, R9
 	CMPQ        R9, R10
-	JLT         loop556
+	JLT         loop554
 
-done557:
+done555:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done559
+	JGE  done557
 
-loop558:
+loop556:
 	VMOVUPS     (AX)(R9*1), Z7
 	VMOVUPS     (CX)(R9*1), Z8
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, Z1
 	ADDQ        $+64, R9
 	CMPQ        R9, R10
-	JLT         loop558
+	JLT         loop556
 
-done559:
+done557:
 	SUBQ        R9, R11
-	JZ          done560
+	JZ          done558
 	SHRQ        $0x02, R11
 	MOVQ        $-1, R10
 	BZHIQ       R11, R10, R10
@@ -15432,7 +15412,7 @@ done559:
 	VFMADD213PS Z8, Z0, Z7
 	VMAXPS      Z7, Z1, K1, Z1
 
-done560:
+done558:
 	VMAXPS        Z6, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y6
 	VMAXPS        Y6, Y1, Y6
@@ -15447,11 +15427,11 @@ done560:
 	VPXORD        Z3, Z3, Z3
 	MOVQ          first+96(FP), R9
 	TESTQ         R9, R9
-	JZ            again561
+	JZ            again559
 	VPXORD        Z4, Z4, Z4
-	JMP           have562
+	JMP           have560
 
-again561:
+again559:
 	VBROADCASTSS (DX), Z6
 	VMAXPS       Z6, Z1, Z1
 	VSUBPS       Z1, Z6, Z6
@@ -15476,7 +15456,7 @@ again561:
 	VMOVSS       X6, (SI)
 	VMULSS       (BX), X6, X4
 
-have562:
+have560:
 	VMOVSS X1, (DX)
 	XORQ   R9, R9
 	MOVQ   R8, R11
@@ -15484,9 +15464,9 @@ have562:
 	MOVQ   R11, R10
 	ANDQ   $-128, R10
 	CMPQ   R9, R10
-	JGE    done564
+	JGE    done562
 
-loop563:
+loop561:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -15537,15 +15517,15 @@ loop563:
 	VMOVUPS      Z7, 64(AX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
-	JLT          loop563
+	JLT          loop561
 
-done564:
+done562:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done566
+	JGE  done564
 
-loop565:
+loop563:
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      (CX)(R9*1), Z7
 	VFMADD213PS  Z7, Z0, Z6
@@ -15572,11 +15552,11 @@ loop565:
 	VMOVUPS      Z6, (AX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop565
+	JLT          loop563
 
-done566:
+done564:
 	SUBQ         R9, R11
-	JZ           done567
+	JZ           done565
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -15607,7 +15587,7 @@ done566:
 	VADDPS       Z1, Z2, Z2
 	VMOVUPS      Z1, (AX)(R9*1)
 
-done567:
+done565:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPS        Y1, Y2, Y1
@@ -15620,20 +15600,20 @@ done567:
 	VADDSS        X4, X1, X1
 	VMOVSS        X1, (BX)
 
-next555:
+next553:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(R8), R8
 	ANDQ   $-16, R8
 	VPXORD Z5, Z5, Z5
 
-clear568:
+clear566:
 	CMPQ    R8, R9
-	JGE     cleared569
+	JGE     cleared567
 	VMOVUPS Z5, (AX)(R8*4)
 	ADDQ    $0x10, R8
-	JMP     clear568
+	JMP     clear566
 
-cleared569:
+cleared567:
 	MOVQ ld+24(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, AX
@@ -15644,7 +15624,7 @@ cleared569:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	DECQ DI
-	JNZ  row552
+	JNZ  row550
 	VZEROUPPER
 	RET
 
@@ -15662,12 +15642,12 @@ TEXT ·attentionGradAVX512(SB), NOSPLIT, $8-120
 	MOVQ         R9, (SP)
 	VBROADCASTSS scale+40(FP), Z0
 	TESTQ        BX, BX
-	JNZ          learned571
+	JNZ          learned569
 	TESTQ        DX, DX
-	JNZ          biased570
+	JNZ          biased568
 	MOVQ         rows+0(FP), DX
 
-row572:
+row570:
 	MOVQ    n+8(FP), R9
 	MOVQ    (SP), BX
 	CMPQ    BX, R9
@@ -15675,11 +15655,11 @@ row572:
 	MOVQ    seenStep+88(FP), R9
 	ADDQ    R9, (SP)
 	CMPQ    BX, $0x00
-	JGT     some573
+	JGT     some571
 	XORQ    BX, BX
-	JMP     none574
+	JMP     none572
 
-some573:
+some571:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -15689,9 +15669,9 @@ some573:
 	MOVQ         R11, R10
 	ANDQ         $-128, R10
 	CMPQ         R9, R10
-	JGE          done576
+	JGE          done574
 
-loop575:
+loop573:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMOVUPS      64(AX)(R9*1), Z5
@@ -15748,15 +15728,15 @@ loop575:
 	VMOVUPS      Z4, 64(CX)(R9*1)
 	ADDQ         $+128, R9
 	CMPQ         R9, R10
-	JLT          loop575
+	JLT          loop573
 
-done576:
+done574:
 	MOVQ R11, R10
 	ANDQ $-64, R10
 	CMPQ R9, R10
-	JGE  done578
+	JGE  done576
 
-loop577:
+loop575:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z1, Z0, Z4
 	VMULPS       constantsAVX512<>+192(SB), Z4, Z5
@@ -15786,11 +15766,11 @@ loop577:
 	VMOVUPS      Z4, (CX)(R9*1)
 	ADDQ         $+64, R9
 	CMPQ         R9, R10
-	JLT          loop577
+	JLT          loop575
 
-done578:
+done576:
 	SUBQ         R9, R11
-	JZ           done579
+	JZ           done577
 	SHRQ         $0x02, R11
 	MOVQ         $-1, R10
 	BZHIQ        R11, R10, R10
@@ -15824,22 +15804,22 @@ done578:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R9*1)
 
-done579:
-none574:
+done577:
+none572:
 	MOVQ   n+8(FP), R9
 	LEAQ   15(BX), BX
 	ANDQ   $-16, BX
 	VPXORD Z8, Z8, Z8
 
-clear580:
+clear578:
 	CMPQ    BX, R9
-	JGE     cleared581
+	JGE     cleared579
 	VMOVUPS Z8, (AX)(BX*4)
 	VMOVUPS Z8, (CX)(BX*4)
 	ADDQ    $0x10, BX
-	JMP     clear580
+	JMP     clear578
 
-cleared581:
+cleared579:
 	MOVQ ld+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -15850,14 +15830,14 @@ cleared581:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ DX
-	JNZ  row572
+	JNZ  row570
 	VZEROUPPER
 	RET
 
-biased570:
+biased568:
 	MOVQ rows+0(FP), BX
 
-row582:
+row580:
 	MOVQ    n+8(FP), R10
 	MOVQ    (SP), R9
 	CMPQ    R9, R10
@@ -15865,11 +15845,11 @@ row582:
 	MOVQ    seenStep+88(FP), R10
 	ADDQ    R10, (SP)
 	CMPQ    R9, $0x00
-	JGT     some583
+	JGT     some581
 	XORQ    R9, R9
-	JMP     none584
+	JMP     none582
 
-some583:
+some581:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -15879,9 +15859,9 @@ some583:
 	MOVQ         R12, R11
 	ANDQ         $-128, R11
 	CMPQ         R10, R11
-	JGE          done586
+	JGE          done584
 
-loop585:
+loop583:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -15942,15 +15922,15 @@ loop585:
 	VMOVUPS      Z4, 64(CX)(R10*1)
 	ADDQ         $+128, R10
 	CMPQ         R10, R11
-	JLT          loop585
+	JLT          loop583
 
-done586:
+done584:
 	MOVQ R12, R11
 	ANDQ $-64, R11
 	CMPQ R10, R11
-	JGE  done588
+	JGE  done586
 
-loop587:
+loop585:
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      (DX)(R10*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -15982,11 +15962,11 @@ loop587:
 	VMOVUPS      Z4, (CX)(R10*1)
 	ADDQ         $+64, R10
 	CMPQ         R10, R11
-	JLT          loop587
+	JLT          loop585
 
-done588:
+done586:
 	SUBQ         R10, R12
-	JZ           done589
+	JZ           done587
 	SHRQ         $0x02, R12
 	MOVQ         $-1, R11
 	BZHIQ        R12, R11, R11
@@ -16022,22 +16002,22 @@ done588:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R10*1)
 
-done589:
-none584:
+done587:
+none582:
 	MOVQ   n+8(FP), R10
 	LEAQ   15(R9), R9
 	ANDQ   $-16, R9
 	VPXORD Z6, Z6, Z6
 
-clear590:
+clear588:
 	CMPQ    R9, R10
-	JGE     cleared591
+	JGE     cleared589
 	VMOVUPS Z6, (AX)(R9*4)
 	VMOVUPS Z6, (CX)(R9*4)
 	ADDQ    $0x10, R9
-	JMP     clear590
+	JMP     clear588
 
-cleared591:
+cleared589:
 	MOVQ ld+32(FP), R9
 	SHLQ $0x02, R9
 	ADDQ R9, AX
@@ -16051,14 +16031,14 @@ cleared591:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  row582
+	JNZ  row580
 	VZEROUPPER
 	RET
 
-learned571:
+learned569:
 	MOVQ rows+0(FP), R9
 
-row592:
+row590:
 	MOVQ    n+8(FP), R11
 	MOVQ    (SP), R10
 	CMPQ    R10, R11
@@ -16066,11 +16046,11 @@ row592:
 	MOVQ    seenStep+88(FP), R11
 	ADDQ    R11, (SP)
 	CMPQ    R10, $0x00
-	JGT     some593
+	JGT     some591
 	XORQ    R10, R10
-	JMP     none594
+	JMP     none592
 
-some593:
+some591:
 	VBROADCASTSS (SI), Z1
 	VBROADCASTSS (DI), Z2
 	VBROADCASTSS (R8), Z3
@@ -16080,9 +16060,9 @@ some593:
 	MOVQ         R13, R12
 	ANDQ         $-128, R12
 	CMPQ         R11, R12
-	JGE          done596
+	JGE          done594
 
-loop595:
+loop593:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -16149,15 +16129,15 @@ loop595:
 	VMOVUPS      Z4, 64(CX)(R11*1)
 	ADDQ         $+128, R11
 	CMPQ         R11, R12
-	JLT          loop595
+	JLT          loop593
 
-done596:
+done594:
 	MOVQ R13, R12
 	ANDQ $-64, R12
 	CMPQ R11, R12
-	JGE  done598
+	JGE  done596
 
-loop597:
+loop595:
 	VMOVUPS      (AX)(R11*1), Z4
 	VMOVUPS      (DX)(R11*1), Z5
 	VFMADD213PS  Z5, Z0, Z4
@@ -16192,11 +16172,11 @@ loop597:
 	VMOVUPS      Z4, (CX)(R11*1)
 	ADDQ         $+64, R11
 	CMPQ         R11, R12
-	JLT          loop597
+	JLT          loop595
 
-done598:
+done596:
 	SUBQ         R11, R13
-	JZ           done599
+	JZ           done597
 	SHRQ         $0x02, R13
 	MOVQ         $-1, R12
 	BZHIQ        R13, R12, R12
@@ -16235,22 +16215,22 @@ done598:
 	VMULPS       Z1, Z0, Z1
 	VMOVUPS      Z1, (CX)(R11*1)
 
-done599:
-none594:
+done597:
+none592:
 	MOVQ   n+8(FP), R11
 	LEAQ   15(R10), R10
 	ANDQ   $-16, R10
 	VPXORD Z6, Z6, Z6
 
-clear600:
+clear598:
 	CMPQ    R10, R11
-	JGE     cleared601
+	JGE     cleared599
 	VMOVUPS Z6, (AX)(R10*4)
 	VMOVUPS Z6, (CX)(R10*4)
 	ADDQ    $0x10, R10
-	JMP     clear600
+	JMP     clear598
 
-cleared601:
+cleared599:
 	MOVQ ld+32(FP), R10
 	SHLQ $0x02, R10
 	ADDQ R10, AX
@@ -16267,7 +16247,7 @@ cleared601:
 	ADDQ $0x04, DI
 	ADDQ $0x04, R8
 	DECQ R9
-	JNZ  row592
+	JNZ  row590
 	VZEROUPPER
 	RET
 
@@ -16280,7 +16260,7 @@ TEXT ·rowDotsAVX512(SB), NOSPLIT, $0-56
 	MOVQ out+48(FP), BX
 	MOVQ rows+0(FP), SI
 
-row602:
+row600:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   DI, DI
@@ -16289,9 +16269,9 @@ row602:
 	MOVQ   R9, R8
 	ANDQ   $-128, R8
 	CMPQ   DI, R8
-	JGE    done604
+	JGE    done602
 
-loop603:
+loop601:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
@@ -16300,25 +16280,25 @@ loop603:
 	VFMADD231PS Z3, Z2, Z1
 	ADDQ        $+128, DI
 	CMPQ        DI, R8
-	JLT         loop603
+	JLT         loop601
 
-done604:
+done602:
 	MOVQ R9, R8
 	ANDQ $-64, R8
 	CMPQ DI, R8
-	JGE  done606
+	JGE  done604
 
-loop605:
+loop603:
 	VMOVUPS     (CX)(DI*1), Z2
 	VMOVUPS     (DX)(DI*1), Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $+64, DI
 	CMPQ        DI, R8
-	JLT         loop605
+	JLT         loop603
 
-done606:
+done604:
 	SUBQ        DI, R9
-	JZ          done607
+	JZ          done605
 	SHRQ        $0x02, R9
 	MOVQ        $-1, R8
 	BZHIQ       R9, R8, R8
@@ -16327,7 +16307,7 @@ done606:
 	VMOVUPS.Z   (DX)(DI*1), K1, Z3
 	VFMADD231PS Z3, Z2, Z0
 
-done607:
+done605:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y2
@@ -16346,7 +16326,7 @@ done607:
 	ADDQ          DI, DX
 	ADDQ          $0x04, BX
 	DECQ          SI
-	JNZ           row602
+	JNZ           row600
 	VZEROUPPER
 	RET
 
@@ -16358,7 +16338,7 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ factor+32(FP), DX
 	MOVQ rows+0(FP), BX
 
-row608:
+row606:
 	VBROADCASTSS (DX), Z0
 	XORQ         SI, SI
 	MOVQ         AX, R8
@@ -16366,9 +16346,9 @@ row608:
 	MOVQ         R8, DI
 	ANDQ         $-128, DI
 	CMPQ         SI, DI
-	JGE          done610
+	JGE          done608
 
-loop609:
+loop607:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
@@ -16377,25 +16357,25 @@ loop609:
 	VMOVUPS Z1, 64(CX)(SI*1)
 	ADDQ    $+128, SI
 	CMPQ    SI, DI
-	JLT     loop609
+	JLT     loop607
 
-done610:
+done608:
 	MOVQ R8, DI
 	ANDQ $-64, DI
 	CMPQ SI, DI
-	JGE  done612
+	JGE  done610
 
-loop611:
+loop609:
 	VMOVUPS (CX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (CX)(SI*1)
 	ADDQ    $+64, SI
 	CMPQ    SI, DI
-	JLT     loop611
+	JLT     loop609
 
-done612:
+done610:
 	SUBQ      SI, R8
-	JZ        done613
+	JZ        done611
 	SHRQ      $0x02, R8
 	MOVQ      $-1, DI
 	BZHIQ     R8, DI, DI
@@ -16404,13 +16384,13 @@ done612:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(SI*1)
 
-done613:
+done611:
 	MOVQ ldc+24(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row608
+	JNZ  row606
 	VZEROUPPER
 	RET
 
@@ -16445,7 +16425,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop614:
+loop612:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -16495,6 +16475,6 @@ loop614:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop614
+	JNZ         loop612
 	VZEROUPPER
 	RET

@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// emulatedLevels are those with assembly: file, end of names, floats in a vector.
+// emulatedLevels are those with assembly: file, end of names, floats in a vector, rows of a
+// tile.
 var emulatedLevels = []struct {
 	file, suffix string
-	w            int
-}{{"avx2_amd64.s", "AVX2", 8}, {"avx512_amd64.s", "AVX512", 16}}
+	w, mr        int
+}{{"avx2_amd64.s", "AVX2", 8, 6}, {"avx512_amd64.s", "AVX512", 16, 14}}
 
 func (b floats) random(r *rand.Rand) floats {
 	for i := range b.n {
@@ -116,13 +117,10 @@ func TestEmulatedPanels(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it runs on one goroutine, and slowly")
 	}
-	for _, level := range []struct {
-		file, suffix string
-		widths       [2]int
-	}{{"avx2_amd64.s", "AVX2", [2]int{6, 16}}, {"avx512_amd64.s", "AVX512", [2]int{14, 32}}} {
+	for _, level := range emulatedLevels {
 		e := newEmulator(t, level.file)
 		r := newRand(1)
-		for _, width := range level.widths {
+		for _, width := range []int{level.mr, 2 * level.w} {
 			name := fmt.Sprintf("packRows%dx%s", width, level.suffix)
 			for _, rows := range []int{1, 2, 7} {
 				for panels := 1; panels <= 5; panels++ {

@@ -18,9 +18,10 @@ type table struct {
 	rowsA, packedA []tileFunc
 	// The same for several whole tiles below each other.
 	runRows, runPacked runFunc
-	packCopy           func(k, width, n int, src *float32, ld int, dst *float32)
 	packTranspose      func(k, width, n int, src *float32, ld int, dst *float32)
-	// Rows of several whole panels that lie apart floats behind each other.
+	// Rows of the last panel, which is not whole, and of several whole panels that lie apart
+	// floats behind each other.
+	packCopy func(k, width, n int, src *float32, ld int, dst *float32)
 	packRows func(rows, panels, width int, src *float32, ld int, dst *float32, apart int)
 
 	// Reading ahead of rows×nr values that an epilogue is about to use.

@@ -48,16 +48,6 @@ func genPackCopy16(narrow, wide int) {
 	end()
 
 	k, n, src, ld, dst = packFunction(wide)
-	partial := label("partial")
-	CMPQ(n, Imm(uint64(wide)))
-	JNE(LabelRef(partial))
-	packLoop(k, src, ld, dst, wide, func() {
-		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 64})
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 64})
-	})
-	end()
-	Label(partial)
 	ones := GP64()
 	MOVQ(I32(-1), ones)
 	BZHIQ(n, ones, ones)
@@ -79,18 +69,6 @@ func genPackCopy16(narrow, wide int) {
 // genPackCopy8 writes the AVX2 copies of narrow = 6 and wide = 16 columns.
 func genPackCopy8(narrow, wide int) {
 	k, n, src, ld, dst := packFunction(narrow)
-	partial := label("partial")
-	CMPQ(n, Imm(uint64(narrow)))
-	JNE(LabelRef(partial))
-	packLoop(k, src, ld, dst, narrow, func() {
-		x, q := XMM(), GP64()
-		VMOVUPS(Mem{Base: src}, x)
-		MOVQ(Mem{Base: src, Disp: 16}, q)
-		VMOVUPS(x, Mem{Base: dst})
-		MOVQ(q, Mem{Base: dst, Disp: 16})
-	})
-	end()
-	Label(partial)
 	SHLQ(Imm(2), n)
 	mask := tailMask(n)
 	packLoop(k, src, ld, dst, narrow, func() {
@@ -103,16 +81,6 @@ func genPackCopy8(narrow, wide int) {
 	end()
 
 	k, n, src, ld, dst = packFunction(wide)
-	partial = label("partial")
-	CMPQ(n, Imm(uint64(wide)))
-	JNE(LabelRef(partial))
-	packLoop(k, src, ld, dst, wide, func() {
-		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 32})
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 32})
-	})
-	end()
-	Label(partial)
 	// Bytes in the low and the high half, each at most 32.
 	low, high, most := GP64(), GP64(), GP64()
 	MOVQ(I32(32), most)
