@@ -35,7 +35,7 @@ func BenchmarkMAEStep(b *testing.B) {
 			b.ReportMetric(rate, "GFLOP/s")
 			b.ReportMetric(100*rate/e.Peak(), "%peak")
 			b.ReportMetric(float64(exe.Bytes())/1e6, "MB")
-			b.ReportMetric(float64(len(exe.plan.steps)), "ops")
+			b.ReportMetric(float64(exe.Steps()), "ops")
 			if testing.Verbose() {
 				for _, p := range exe.Profiles() {
 					b.Logf("%-26s %5d calls %9.2f ms/step %8.1f GFLOP/s", p.Name, p.Calls/b.N, p.Time.Seconds()*1e3/float64(b.N), p.FLOPs/p.Time.Seconds()/1e9)

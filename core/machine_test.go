@@ -3,8 +3,6 @@ package core
 import (
 	"slices"
 	"testing"
-
-	"gorgonia.org/gorgonia"
 )
 
 // TestTapeMachineAgrees runs the same graph on gorgonia's tape machine: the loss and
@@ -21,19 +19,7 @@ func TestTapeMachineAgrees(t *testing.T) {
 	}
 	m.loss.Value()[0] = 0
 
-	b := newBuilder(m.exe, 0)
-	for _, st := range m.exe.plan.steps {
-		if err := b.add(st); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := b.collision(); c != "" {
-		t.Fatal(c)
-	}
-	tape := gorgonia.NewTapeMachine(b.graph)
-	defer tape.Close()
-	m.exe.run++
-	if err := tape.RunAll(); err != nil {
+	if err := m.exe.RunOnTape(); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.loss.Value()[0]; got != loss {
