@@ -111,7 +111,7 @@ func (e *NotRegularError) Error() string {
 func createTemporary(dir, base string) (*os.File, error) {
 	stamp := uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<40
 	for try := uint64(0); ; try++ {
-		name := filepath.Join(dir, "."+base+".tmp-"+strconv.FormatUint(mix64(stamp+try), 36))
+		name := filepath.Join(dir, "."+base+".tmp-"+strconv.FormatUint((stamp+try)*0x9e3779b97f4a7c15, 36))
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, os.ErrExist) && try < 100 {
 			continue

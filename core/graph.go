@@ -164,6 +164,27 @@ func (g *Graph) unique(name string) string {
 	return fmt.Sprintf("%s#%d", name, g.serial)
 }
 
+// Reshape shows x under another shape of the same size; nothing is copied.
+func (g *Graph) Reshape(x *Node, shape Shape) *Node {
+	if !g.fits("reshape", fmt.Sprintf("a node of %d elements (to become %v)", shape.Size(), shape), []*Node{x}, nil, func() bool {
+		n, err := shape.checkedSize()
+		return err == nil && n == x.shape.Size()
+	}) {
+		return g.invalid()
+	}
+	return g.view("reshape", x, shape)
+}
+
+// StopGradient passes x on and no gradient back. Nothing is copied.
+func (g *Graph) StopGradient(x *Node) *Node {
+	if !g.fits("stop_gradient", "a node", []*Node{x}, nil, func() bool { return true }) {
+		return g.invalid()
+	}
+	n := g.view("stop_gradient", x, x.shape)
+	n.stop, n.needs = true, false
+	return n
+}
+
 // fail remembers the first error and returns a node that holds nothing.
 func (g *Graph) fail(format string, args ...any) *Node {
 	if g.err == nil {
@@ -280,6 +301,14 @@ func (g *Graph) apply(o *op, shapes ...Shape) []*Node {
 	}
 	g.ops = append(g.ops, o)
 	return o.out
+}
+
+// applyIntegers is apply for an operator whose only result is integers, which it writes
+// to the slice.
+func (g *Graph) applyIntegers(o *op, shape Shape, integers []int32) *Node {
+	n := g.apply(o, shape)[0]
+	n.integer, n.ints = true, integers
+	return n
 }
 
 // wants tells whether any input of o takes a gradient.

@@ -18,9 +18,7 @@ func (g *Graph) choice(name string, in []*Node, work int, shape Shape, choose fu
 			c.out[0][i] = float32(v)
 		}
 	}
-	n := g.apply(o, shape)[0]
-	n.integer, n.ints = true, numbers
-	return n
+	return g.applyIntegers(o, shape, numbers)
 }
 
 // ArgMax is the place of the largest value of each innermost vector of x [...,

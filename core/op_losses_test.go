@@ -57,9 +57,9 @@ func lossCases() []gradientCase {
 		}
 	}
 	return []gradientCase{
-		{name: "patch mse", shapes: []Shape{{2, 3, 4}}, make: patchNode((*Graph).PatchMSE), tolerance: 4e-6,
+		{name: "patch mse", shapes: []Shape{{2, 3, 4}}, make: patchNode(func(g *Graph, p, t, m *Node) (*Node, *Node) { return g.PatchMSE(p, t, m) }), tolerance: 4e-6,
 			reference: patchLoss(func(d float64) float64 { return d * d })},
-		{name: "patch l1", shapes: []Shape{{2, 3, 4}}, make: patchNode((*Graph).PatchL1), tolerance: 4e-6,
+		{name: "patch l1", shapes: []Shape{{2, 3, 4}}, make: patchNode(func(g *Graph, p, t, m *Node) (*Node, *Node) { return g.PatchL1(p, t, m) }), tolerance: 4e-6,
 			reference: patchLoss(math.Abs)},
 		{name: "patch smooth l1", shapes: []Shape{{2, 3, 4}}, tolerance: 4e-6,
 			make: patchNode(func(g *Graph, p, t, m *Node) (*Node, *Node) { return g.PatchSmoothL1(p, t, m, 0.7) }),

@@ -126,27 +126,6 @@ func (g *Graph) join(name string, xs []*Node, rows int, shape Shape) *Node {
 	}, shape)[0]
 }
 
-// Reshape shows x under another shape of the same size; nothing is copied.
-func (g *Graph) Reshape(x *Node, shape Shape) *Node {
-	if !g.fits("reshape", fmt.Sprintf("a node of %d elements (to become %v)", shape.Size(), shape), []*Node{x}, nil, func() bool {
-		n, err := shape.checkedSize()
-		return err == nil && n == x.shape.Size()
-	}) {
-		return g.invalid()
-	}
-	return g.view("reshape", x, shape)
-}
-
-// StopGradient passes x on and no gradient back. Nothing is copied.
-func (g *Graph) StopGradient(x *Node) *Node {
-	if !g.fits("stop_gradient", "a node", []*Node{x}, nil, func() bool { return true }) {
-		return g.invalid()
-	}
-	n := g.view("stop_gradient", x, x.shape)
-	n.stop, n.needs = true, false
-	return n
-}
-
 // atLeastOne makes an empty list of operands fail as a missing one.
 func atLeastOne(xs []*Node) []*Node {
 	if len(xs) == 0 {

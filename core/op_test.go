@@ -6,17 +6,6 @@ import (
 	"testing"
 )
 
-// testEngine returns an engine that the test closes.
-func testEngine(t testing.TB, threads int) *Engine {
-	t.Helper()
-	e, err := NewEngine(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
 // gradientCase is an operator under test. make builds it from parameter nodes of
 // the given shapes and returns the node to be weighed and summed into a loss;
 // reference computes the same in float64 with plain loops.

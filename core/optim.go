@@ -175,21 +175,6 @@ func EMA(e *Engine, teacher, student []*Parameter, momentum float64) error {
 	return nil
 }
 
-// NormalizeRows divides every row (first dimension) of parameters with
-// UnitNormRows by its length, as SwAV does with its prototypes.
-func NormalizeRows(e *Engine, params []*Parameter) {
-	for _, p := range params {
-		if !p.UnitNormRows || len(p.Shape) == 0 || p.Shape[0] == 0 {
-			continue
-		}
-		rows := p.Shape[0]
-		if len(p.norms) != rows {
-			p.norms = make([]float32, rows)
-		}
-		f32.L2NormalizeRows(e.pool, rows, len(p.Data)/rows, p.Data, p.Data, p.norms, 1e-12)
-	}
-}
-
 // Accumulator adds up gradients of several runs before one optimizer step.
 type Accumulator struct {
 	engine *Engine

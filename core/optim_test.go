@@ -112,11 +112,7 @@ func TestSkippedParameterIsUntouched(t *testing.T) {
 func TestOptimizerStateMustFit(t *testing.T) {
 	e := testEngine(t, 1)
 	s, _ := problem(t)
-	f := &File{index: map[string]int{}}
-	for _, x := range []Tensor{NewI64("optimizer.steps.a", Shape{}, []int64{2}), NewF32("optimizer.m.a", Shape{1}, []float32{1})} {
-		f.index[x.Name] = len(f.Tensors)
-		f.Tensors = append(f.Tensors, x)
-	}
+	f := NewFile("", []Tensor{NewI64("optimizer.steps.a", Shape{}, []int64{2}), NewF32("optimizer.m.a", Shape{1}, []float32{1})}, nil)
 	err := NewAdamW(e, AdamWOptions{}).Load(f, s.Parameters())
 	if err == nil || !strings.Contains(err.Error(), "optimizer.m.a") || !strings.Contains(err.Error(), "optimizer.v.a is missing") {
 		t.Errorf("error %v does not name both faults", err)

@@ -57,6 +57,15 @@ type File struct {
 	index   map[string]int
 }
 
+// NewFile returns a file in memory that holds tensors of distinct names.
+func NewFile(path string, tensors []Tensor, meta map[string]string) *File {
+	f := &File{Path: path, Tensors: tensors, Meta: meta, index: make(map[string]int, len(tensors))}
+	for i, t := range tensors {
+		f.index[t.Name] = i
+	}
+	return f
+}
+
 // Get returns the tensor of that name.
 func (f *File) Get(name string) (Tensor, bool) {
 	i, ok := f.index[name]

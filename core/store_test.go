@@ -37,14 +37,7 @@ func TestLoadIntoNamesEveryFault(t *testing.T) {
 	a, _ := s.Add("a", Shape{2}, Init{Kind: "zeros"}, 0)
 	s.Add("b", Shape{2}, Init{Kind: "zeros"}, 0)
 	s.Add("c", Shape{2}, Init{Kind: "zeros"}, 0)
-	file := func(tensors ...Tensor) *File {
-		f := &File{Path: "weights.safetensors", index: map[string]int{}}
-		for _, x := range tensors {
-			f.index[x.Name] = len(f.Tensors)
-			f.Tensors = append(f.Tensors, x)
-		}
-		return f
-	}
+	file := func(tensors ...Tensor) *File { return NewFile("weights.safetensors", tensors, nil) }
 	two := []float32{1, 2}
 	err := LoadInto(s, file(NewF32("a", Shape{2}, two), NewF32("b", Shape{1, 2}, two), NewF32("extra", Shape{2}, two)), nil, true)
 	if err == nil {
