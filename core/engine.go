@@ -38,6 +38,9 @@ func NewEngine(threads int) (*Engine, error) {
 // Threads returns the number of threads.
 func (e *Engine) Threads() int { return e.pool.Threads() }
 
+// Pool returns the threads themselves, for kernels.
+func (e *Engine) Pool() *f32.Pool { return e.pool }
+
 // Level names the kernels in use: generic, avx2 or avx512. Results are equal bit
 // for bit between runs of one level, whatever the number of threads.
 func (e *Engine) Level() string { return f32.Current().String() }

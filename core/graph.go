@@ -57,6 +57,15 @@ func (n *Node) Name() string { return n.name }
 // Shape returns the node's shape.
 func (n *Node) Shape() Shape { return n.shape }
 
+// Integer reports whether the node holds int32.
+func (n *Node) Integer() bool { return n.integer }
+
+// NeedsGrad reports whether a gradient with respect to the node is wanted.
+func (n *Node) NeedsGrad() bool { return n.needs }
+
+// Invalid reports whether the node stands for the result of a call that failed.
+func (n *Node) Invalid() bool { return n.bad }
+
 // Value returns the node's elements: for an input the slice to be filled, for a
 // parameter its data, for the loss and the extra nodes of Compile the result of
 // the last Run, overwritten by the next. The memory of every other node is

@@ -27,7 +27,7 @@ func TestErrorsOfOperators(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range [][]string{{"faulty", "something broke", "tokens [2]", "graph_test.go"}, {"faulty", "refused", "tokens [2]"}} {
+	for _, want := range [][]string{{"faulty", "something broke", "tokens [2]", "runs_test.go"}, {"faulty", "refused", "tokens [2]"}} {
 		err = exe.Run()
 		if err == nil {
 			t.Fatal("no error")

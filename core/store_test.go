@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -54,5 +55,66 @@ func TestLoadIntoNamesEveryFault(t *testing.T) {
 	f := file(NewF32("x.a", Shape{2}, two), NewF32("x.b", Shape{2}, two), NewF32("x.c", Shape{2}, two))
 	if err := LoadInto(s, f, func(n string) string { return "x." + n }, true); err != nil || a.Data[1] != 2 {
 		t.Errorf("renamed: %v, %v", err, a.Data)
+	}
+}
+
+func TestInit(t *testing.T) {
+	for _, tc := range []struct {
+		init     Init
+		shape    Shape
+		std, abs float64 // expected deviation and bound, 0: none
+	}{
+		{Init{Kind: "normal", A: 0.02}, Shape{300, 200}, 0.02, 0},
+		{Init{Kind: "trunc_normal", A: 0.02, B: 0.02}, Shape{300, 200}, 0.0108, 0.02},
+		{Init{Kind: "trunc_normal", A: 0.02, B: 2}, Shape{300, 200}, 0.02, 2},
+		{Init{Kind: "uniform", A: 0.5}, Shape{300, 200}, 0.5 / math.Sqrt(3), 0.5},
+		{Init{Kind: "xavier_uniform"}, Shape{300, 10, 20}, math.Sqrt(2.0 / 500), math.Sqrt(6.0 / 500)},
+		{Init{Kind: "fan_in_uniform", FanIn: 48}, Shape{60000}, 1 / math.Sqrt(3*48), 1 / math.Sqrt(48)},
+		{Init{Kind: "constant", A: 3}, Shape{10}, 0, 3},
+		{Init{Kind: "ones"}, Shape{10}, 0, 1},
+		{Init{Kind: "zeros"}, Shape{10}, 0, 0},
+	} {
+		p, err := NewStore().Add("p", tc.shape, tc.init, 1)
+		if err != nil {
+			t.Errorf("%+v: %v", tc.init, err)
+			continue
+		}
+		var sum, squares, largest float64
+		for _, v := range p.Data {
+			sum += float64(v)
+			squares += float64(v) * float64(v)
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		n := float64(len(p.Data))
+		std := math.Sqrt(max(0, squares/n-sum/n*sum/n))
+		if math.Abs(std-tc.std) > 0.02*tc.std+1e-6 {
+			t.Errorf("%+v: deviation %v, want %v", tc.init, std, tc.std)
+		}
+		if tc.abs > 0 && largest > tc.abs*1.0001 {
+			t.Errorf("%+v: largest %v, bound %v", tc.init, largest, tc.abs)
+		}
+	}
+	for _, bad := range []Init{{Kind: "typo"}, {Kind: "trunc_normal", A: 1}, {}} {
+		if _, err := NewStore().Add("p", Shape{2}, bad, 1); err == nil {
+			t.Errorf("%+v: no error", bad)
+		}
+	}
+}
+
+// TestInitDependsOnNameOnly: neither order nor other parameters matter.
+func TestInitDependsOnNameOnly(t *testing.T) {
+	a, b := NewStore(), NewStore()
+	in := Init{Kind: "normal", A: 1}
+	x, _ := a.Add("x", Shape{5}, in, 3)
+	b.Add("other", Shape{7}, in, 3)
+	y, _ := b.Add("x", Shape{5}, in, 3)
+	z, _ := b.Add("z", Shape{5}, in, 3)
+	for i := range x.Data {
+		if x.Data[i] != y.Data[i] {
+			t.Fatal("the same name and seed gave other numbers")
+		}
+	}
+	if x.Data[0] == z.Data[0] {
+		t.Error("two names gave the same numbers")
 	}
 }
