@@ -5,7 +5,7 @@ import (
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
+	dense "gorgonia.org/tensor"
 )
 
 // This file opens the compiler to the tests of package core_test, which build graphs of
@@ -175,7 +175,7 @@ func floats(v gorgonia.Value) []float32 {
 	switch v := v.(type) {
 	case *gorgonia.F32:
 		return unsafe.Slice((*float32)(unsafe.Pointer(v)), 1)
-	case *tensor.Dense:
+	case *dense.Dense:
 		return v.Float32s()
 	}
 	panic(fmt.Sprintf("core: gorgonia value of type %T", v))

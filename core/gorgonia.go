@@ -11,7 +11,7 @@ import (
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
+	dense "gorgonia.org/tensor"
 )
 
 // This file and machine.go are the whole of vittool's contact with gorgonia: every step of a
@@ -38,10 +38,10 @@ func value(shape Shape, data []float32) gorgonia.Value {
 	if len(shape) == 0 {
 		return (*gorgonia.F32)(unsafe.Pointer(&data[0]))
 	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	return dense.New(dense.WithShape(shape...), dense.WithBacking(data))
 }
 
-func typeOf(shape Shape, of tensor.Dtype) hm.Type {
+func typeOf(shape Shape, of dense.Dtype) hm.Type {
 	if len(shape) == 0 {
 		return of
 	}
@@ -59,12 +59,12 @@ type signature struct {
 func (s *signature) Arity() int { return len(s.in) }
 
 func (s *signature) Type() hm.Type {
-	types := append(append([]hm.Type{}, s.in...), typeOf(s.result, tensor.Float32))
+	types := append(append([]hm.Type{}, s.in...), typeOf(s.result, dense.Float32))
 	return hm.NewFnType(types...)
 }
 
-func (s *signature) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape(s.result.Clone()), nil
+func (s *signature) InferShape(...gorgonia.DimSizer) (dense.Shape, error) {
+	return dense.Shape(s.result.Clone()), nil
 }
 func (s *signature) ReturnsPtr() bool     { return false }
 func (s *signature) CallsExtern() bool    { return false }
@@ -207,12 +207,12 @@ func (b *builder) node(n *Node) *gorgonia.Node {
 	name := fmt.Sprintf("%d/%s", b.salt, n.name)
 	switch {
 	case n.integer:
-		v := tensor.New(tensor.WithShape(max(1, n.shape.Size())), tensor.WithBacking(n.ints))
-		x = gorgonia.NewVector(b.graph, tensor.Int32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
+		v := dense.New(dense.WithShape(max(1, n.shape.Size())), dense.WithBacking(n.ints))
+		x = gorgonia.NewVector(b.graph, dense.Int32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
 	case len(n.shape) == 0:
-		x = gorgonia.NewScalar(b.graph, tensor.Float32, gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
+		x = gorgonia.NewScalar(b.graph, dense.Float32, gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
 	default:
-		x = gorgonia.NewTensor(b.graph, tensor.Float32, len(n.shape), gorgonia.WithShape(n.shape...), gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
+		x = gorgonia.NewTensor(b.graph, dense.Float32, len(n.shape), gorgonia.WithShape(n.shape...), gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
 	}
 	b.nodes[n] = x
 	return x
@@ -226,7 +226,7 @@ func (b *builder) gradient(m *memory) *gorgonia.Node {
 	if m != b.exe.plan.seed {
 		panic(fmt.Sprintf("core: gradient %s is read before it is computed", m.name))
 	}
-	x := gorgonia.NewVector(b.graph, tensor.Float32, gorgonia.WithShape(1), gorgonia.WithName(fmt.Sprintf("%d/seed", b.salt)), gorgonia.WithValue(value(Shape{1}, m.data)))
+	x := gorgonia.NewVector(b.graph, dense.Float32, gorgonia.WithShape(1), gorgonia.WithName(fmt.Sprintf("%d/seed", b.salt)), gorgonia.WithValue(value(Shape{1}, m.data)))
 	b.grads[m] = x
 	return x
 }
