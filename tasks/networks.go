@@ -48,16 +48,16 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[metaDigest]
 	var tensors []core.Tensor
 	add := func(prefix string, names []string) error {
-		for _, tensor := range names {
-			t, ok := r.file.Get(prefix + tensor)
+		for _, name := range names {
+			t, ok := r.file.Get(prefix + name)
 			if !ok {
-				return fmt.Errorf("%s: has no tensor %s%s, which the objective exports", r.Path, prefix, tensor)
+				return fmt.Errorf("%s: has no tensor %s%s, which the objective exports", r.Path, prefix, name)
 			}
 			data, err := t.Float32s()
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Path, err)
 			}
-			tensors = append(tensors, core.NewF32(tensor, t.Shape, data))
+			tensors = append(tensors, core.NewF32(name, t.Shape, data))
 			n.Numbers += len(data)
 		}
 		return nil
