@@ -47,7 +47,7 @@ func (g *Graph) Corrupt(images, rects *Node, noise func(sample int) *RNG) *Node 
 			c.pool.Do(s[0], func(_, b int) {
 				out := c.out[0][b*size : (b+1)*size]
 				copy(out, c.in[0][b*size:])
-				var random *RNG
+				var drawn *RNG
 				for r := range count {
 					v := c.ints[1][(b*count+r)*CorruptFields:][:CorruptFields]
 					top, left, h, w := int(v[corruptTop]), int(v[corruptLeft]), int(v[corruptHeight]), int(v[corruptWidth])
@@ -61,8 +61,8 @@ func (g *Graph) Corrupt(images, rects *Node, noise func(sample int) *RNG) *Node 
 					case v[corruptClean] != 0:
 						from = c.in[0][b*size:][:size]
 					}
-					if v[corruptFill] == corruptNoise && random == nil {
-						random = noise(b)
+					if v[corruptFill] == corruptNoise && drawn == nil {
+						drawn = noise(b)
 					}
 					box := scratch[b*height*width:][:h*w]
 					for ch := range channels {
@@ -73,7 +73,7 @@ func (g *Graph) Corrupt(images, rects *Node, noise func(sample int) *RNG) *Node 
 						case corruptNoise:
 							for y := range h {
 								for x := range w {
-									box[y*w+x] = float32(normalFromBits(random.at(uint64(at(top+y, left+x)))))
+									box[y*w+x] = float32(normalFromBits(drawn.at(uint64(at(top+y, left+x)))))
 								}
 							}
 						case corruptCopy: // by way of box: source and place may overlap
