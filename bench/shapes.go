@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -78,7 +78,7 @@ func stepShapes() ([]shape, error) {
 }
 
 // A recipe makes a kernel ready to run.
-type recipe func(*core.Engine) (job, error)
+type recipe func(*device.CPU) (job, error)
 
 // recipes are the kernels that are measured, in the order of the report.
 func recipes() ([]recipe, error) {
@@ -111,7 +111,7 @@ func recipes() ([]recipe, error) {
 // matrix product of the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the
 // shapes of ViT-Ti/4 on 32 pixels (batch 128, 17 tokens kept) and of ViT-B/16 on
 // 224 pixels (batch 8, 50 tokens kept). Each is timed samples times.
-func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error) {
+func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) {
 	list, err := recipes()
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error)
 
 // measure times one kernel. Its cost is in units of the given peak, its share in those of
 // the peaks before and after each sample.
-func measure(e *core.Engine, r recipe, peak float64, samples int) (Kernel, error) {
+func measure(e *device.CPU, r recipe, peak float64, samples int) (Kernel, error) {
 	j, err := r(e)
 	if err != nil {
 		return Kernel{}, err

@@ -1,15 +1,20 @@
-package core
+package core_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestCollisionsAreSeen: gorgonia's compiler would merge nodes of equal hash.
 func TestCollisionsAreSeen(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	x := g.Input("x", Shape{2})
-	report, err := g.CollisionOf(x, g.Add(g.Relu(x), g.Gelu(x)))
+	g := core.NewGraph(devicetest.New(t, 1))
+	x := g.Input("x", tensor.Shape{2})
+	report, err := g.CollisionOf(x, ops.Add(g, ops.Relu(g, x), ops.Gelu(g, x)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +26,7 @@ func TestCollisionsAreSeen(t *testing.T) {
 // TestSaltChangesEveryHash: building again with another salt moves all nodes, so
 // a collision is resolved.
 func TestSaltChangesEveryHash(t *testing.T) {
-	m, g := recordTransformer(testEngine(t, 1), parametersOf(t, 1), 2, 1)
+	m, g := recordTransformer(devicetest.New(t, 1), parametersOf(t, 1), 2, 1)
 	hashes, err := g.Hashes(m.loss, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 	"gorgonia.org/gorgonia"
 	dense "gorgonia.org/tensor"
 )
@@ -136,7 +138,7 @@ func (g *Graph) CollisionOf(x, end *Node) (string, error) {
 
 // GorgoniaGradients runs a graph and gorgonia's symbolic derivative of it, and returns
 // loss and gradients by parameter.
-func (g *Graph) GorgoniaGradients(loss *Node) (float32, map[*Parameter][]float32, error) {
+func (g *Graph) GorgoniaGradients(loss *Node) (float32, map[*param.Parameter][]float32, error) {
 	p, err := g.placed(loss, true)
 	if err != nil {
 		return 0, nil, err
@@ -163,7 +165,7 @@ func (g *Graph) GorgoniaGradients(loss *Node) (float32, map[*Parameter][]float32
 	if err := machine.RunAll(); err != nil {
 		return 0, nil, err
 	}
-	values := map[*Parameter][]float32{}
+	values := map[*param.Parameter][]float32{}
 	for i, n := range g.params {
 		values[n.param] = floats(grads[i].Value())
 	}
@@ -187,7 +189,7 @@ type backwardOp struct{ *instruction }
 
 // Do takes the gradient from the first operand.
 func (x *backwardOp) Do(vs ...gorgonia.Value) (gorgonia.Value, error) {
-	x.call.gout[0] = floats(vs[0])
+	x.call.GradOut[0] = floats(vs[0])
 	return x.instruction.Do(vs...)
 }
 
@@ -211,7 +213,7 @@ func (x *instruction) operands() []int {
 	if x.step.op == nil {
 		return nil
 	}
-	for i, n := range x.step.op.in {
+	for i, n := range x.step.op.In {
 		if n == nil {
 			continue
 		}
@@ -220,7 +222,7 @@ func (x *instruction) operands() []int {
 			continue
 		}
 		seen[child] = true
-		if x.step.op.wantsInput(i) {
+		if x.step.op.WantsGrad(i) {
 			list = append(list, i)
 		} else {
 			list = append(list, -1)
@@ -232,9 +234,9 @@ func (x *instruction) operands() []int {
 // SymDiff makes the backward step for a gradient node of gorgonia's.
 func (x *instruction) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	o := x.step.op
-	s := &step{op: o, backward: true, gout: make([]*memory, len(o.out)), gin: make([]*memory, len(o.in)), acc: make([]*memory, len(o.in))}
-	if o.workBack > 0 {
-		s.scratch = &memory{size: o.workBack, data: make([]float32, o.workBack)}
+	s := &step{op: o, backward: true, gout: make([]*memory, len(o.Out)), gin: make([]*memory, len(o.In)), acc: make([]*memory, len(o.In))}
+	if o.WorkBack > 0 {
+		s.scratch = &memory{size: o.WorkBack, data: make([]float32, o.WorkBack)}
 	}
 	y := &backwardOp{&instruction{builder: x.builder, step: s}}
 	gradients := make([]*memory, len(inputs))
@@ -242,10 +244,10 @@ func (x *instruction) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (go
 	for k, i := range x.operands() {
 		switch {
 		case i < 0:
-		case o.pass.has(i):
+		case o.PassGrad.Has(i):
 			result[k] = grad
 		default:
-			m := &memory{size: o.in[i].shape.Size(), data: make([]float32, o.in[i].shape.Size())}
+			m := &memory{size: o.In[i].shape.Size(), data: make([]float32, o.In[i].shape.Size())}
 			s.gin[i], gradients[k] = m, m
 		}
 	}
@@ -273,7 +275,7 @@ func (x *instruction) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (go
 	return result, nil
 }
 
-func (b *builder) shapeOf(n *gorgonia.Node) Shape { return Shape(n.Shape()).Clone() }
+func (b *builder) shapeOf(n *gorgonia.Node) tensor.Shape { return tensor.Shape(n.Shape()).Clone() }
 
 // DiffWRT: nothing is differentiated through a pick.
 func (x *pick) DiffWRT(n int) []bool { return make([]bool, n) }

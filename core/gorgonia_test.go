@@ -1,14 +1,16 @@
-package core
+package core_test
 
 import (
 	"math"
 	"testing"
+
+	"github.com/vittool/vittool/core/device/devicetest"
 )
 
 // TestGorgoniaGradAgrees lets gorgonia differentiate the same forward operators.
 func TestGorgoniaGradAgrees(t *testing.T) {
 	s := parametersOf(t, 1)
-	e := testEngine(t, 1)
+	e := devicetest.New(t, 1)
 	ours := buildTransformer(t, e, s, tBatch, 1)
 	ours.run(t)
 

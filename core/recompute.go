@@ -21,8 +21,8 @@ func (g *Graph) RecomputeBlocks() { g.recompute = true }
 
 // recomputes returns the block of o if o runs again in the backward pass, else 0.
 // Operators with an effect beyond their outputs run once.
-func (p *plan) recomputes(o *op) int {
-	if o == nil || !p.graph.recompute || o.once || o.commit != nil {
+func (p *plan) recomputes(o *Op) int {
+	if o == nil || !p.graph.recompute || o.Once || o.Commit != nil {
 		return 0
 	}
 	return o.block
@@ -31,9 +31,9 @@ func (p *plan) recomputes(o *op) int {
 // recompute inserts before the first backward step of every block the forward
 // steps whose results the backward steps of the block read.
 func (p *plan) recompute() {
-	needed := map[*op]bool{}
-	var need func(o *op)
-	inside := func(block int, n *Node) *op {
+	needed := map[*Op]bool{}
+	var need func(o *Op)
+	inside := func(block int, n *Node) *Op {
 		if n == nil {
 			return nil
 		}
@@ -42,12 +42,12 @@ func (p *plan) recompute() {
 		}
 		return nil
 	}
-	need = func(o *op) {
+	need = func(o *Op) {
 		if o == nil || needed[o] {
 			return
 		}
 		needed[o] = true
-		for _, n := range o.in {
+		for _, n := range o.In {
 			need(inside(o.block, n))
 		}
 	}
@@ -56,17 +56,17 @@ func (p *plan) recompute() {
 		if block == 0 || !s.backward {
 			continue
 		}
-		for i, n := range s.op.in {
-			if s.op.keepIn.has(i) {
+		for i, n := range s.op.In {
+			if s.op.KeepIn.Has(i) {
 				need(inside(block, n))
 			}
 		}
-		for i, n := range s.op.out {
-			if s.op.keepOut.has(i) {
+		for i, n := range s.op.Out {
+			if s.op.KeepOut.Has(i) {
 				need(inside(block, n))
 			}
 		}
-		if len(s.op.save) > 0 {
+		if len(s.op.Save) > 0 {
 			need(s.op)
 		}
 		need(s.op.fusedGelu)
@@ -81,7 +81,7 @@ func (p *plan) recompute() {
 				if p.recomputes(o) != block || !needed[o] {
 					continue
 				}
-				for _, n := range o.out {
+				for _, n := range o.Out {
 					n.again = p.memory(n.name+", again", n.shape.Size())
 				}
 				p.steps = append(p.steps, &step{op: o, again: true})
@@ -103,7 +103,7 @@ func (s *step) memoryOf(n *Node) *memory {
 
 // savedBy returns what o, the step's operator or one whose GELU it applies, has
 // saved for it.
-func (s *step) savedBy(o *op) []*memory {
+func (s *step) savedBy(o *Op) []*memory {
 	if o.savedAgain != nil && (s.again || s.backward) {
 		return o.savedAgain
 	}

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
 )
 
@@ -30,7 +31,7 @@ func writingCheckpoint(run string) bool {
 		return false
 	}
 	for _, e := range entries {
-		if core.IsTemporary(e.Name()) && strings.Contains(e.Name(), ".safetensors") {
+		if atomicfile.IsTemporary(e.Name()) && strings.Contains(e.Name(), ".safetensors") {
 			return true
 		}
 	}
@@ -96,7 +97,7 @@ func mustHaveWholeCheckpoints(t *testing.T, run string) int {
 		t.Fatal(err)
 	}
 	for _, c := range list {
-		f, err := core.ReadSafetensors(c.Path)
+		f, err := tensor.ReadSafetensors(c.Path)
 		if err == nil {
 			err = f.VerifyDigest()
 		}
@@ -117,7 +118,7 @@ func finalDigest(t *testing.T, run string) string {
 	if file == nil || step != steps {
 		t.Fatalf("the newest checkpoint is of step %d, want %d", step, steps)
 	}
-	return core.Digest(file.Tensors)
+	return tensor.Digest(file.Tensors)
 }
 
 // mustBeTidy fails when anything temporary is left in the run folder or anything
@@ -126,7 +127,7 @@ func mustBeTidy(t *testing.T, run, tmp string) {
 	t.Helper()
 	for _, dir := range []string{run, tmp} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && path != dir && (dir == tmp || core.IsTemporary(d.Name()) || d.Type()&fs.ModeSocket != 0) {
+			if err == nil && path != dir && (dir == tmp || atomicfile.IsTemporary(d.Name()) || d.Type()&fs.ModeSocket != 0) {
 				t.Errorf("left behind: %s", path)
 			}
 			return err

@@ -10,8 +10,10 @@ import (
 	"sort"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -41,7 +43,7 @@ type AttentionMaps struct {
 // for DINO, and their mean over the heads. A network without a class token has
 // the mean over all its patches as queries instead. With Mass the patches are cut
 // out that together have that share of a head's attention, the strongest first.
-func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOptions) (*AttentionMaps, error) {
+func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions) (*AttentionMaps, error) {
 	if err := m.attentionDefaults(&o); err != nil {
 		return nil, err
 	}
@@ -128,9 +130,9 @@ type attentionGraph struct {
 	exec              *core.Executable
 }
 
-func (m *Model) attentionGraph(e *core.Engine, o AttentionOptions) (*attentionGraph, error) {
+func (m *Model) attentionGraph(e *device.CPU, o AttentionOptions) (*attentionGraph, error) {
 	g := core.NewGraph(e)
-	a := &attentionGraph{images: g.Input("images", core.Shape{1, m.Config.Channels, o.Height, o.Width})}
+	a := &attentionGraph{images: g.Input("images", tensor.Shape{1, m.Config.Channels, o.Height, o.Width})}
 	out, err := m.Backbone.Forward(g, a.images, vit.Options{})
 	if err != nil {
 		return nil, err

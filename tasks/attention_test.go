@@ -13,6 +13,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -113,7 +114,7 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 		t.Fatal(err)
 	}
 	g := core.NewGraph(testEngine(t, 1))
-	images := g.Input("images", core.Shape{len(ids), m.Config.Channels, h, w})
+	images := g.Input("images", tensor.Shape{len(ids), m.Config.Channels, h, w})
 	copy(images.Value(), batch.Views[0])
 	out, err := m.Backbone.Forward(g, images, vit.Options{})
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // ExportFormat marks files that Export wrote. It is the value that readers of
@@ -20,9 +20,9 @@ const ExportFormat = "pt"
 // takes it as it is. The metadata carries the configuration, the normalisation,
 // the step and the digest of the file it comes from.
 func (m *Model) Export(path string) error {
-	tensors := make([]core.Tensor, 0, len(m.Backbone.Weights()))
+	tensors := make([]tensor.Tensor, 0, len(m.Backbone.Weights()))
 	for _, p := range m.Backbone.Weights() {
-		tensors = append(tensors, core.NewF32(p.Name[len(m.Backbone.Prefix):], p.Shape, p.Data))
+		tensors = append(tensors, tensor.NewF32(p.Name[len(m.Backbone.Prefix):], p.Shape, p.Data))
 	}
 	config, err := json.Marshal(m.Config)
 	if err != nil {
@@ -59,7 +59,7 @@ func (m *Model) Export(path string) error {
 			meta[key] = v
 		}
 	}
-	if err := core.WriteSafetensors(path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
 		return fmt.Errorf("export to %s: %w", path, err)
 	}
 	return nil

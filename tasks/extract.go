@@ -8,7 +8,9 @@ import (
 	"slices"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -52,7 +54,7 @@ type ExtractOptions struct {
 // Extract computes the feature of every image of src, in the order of src. The
 // result depends on the weights and the images only, not on batch size,
 // threads or workers.
-func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o ExtractOptions) (*Features, error) {
+func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o ExtractOptions) (*Features, error) {
 	if err := m.extractDefaults(&o, src); err != nil {
 		return nil, err
 	}
@@ -227,9 +229,9 @@ type featureGraph struct {
 	exec    *core.Executable
 }
 
-func (m *Model) featureGraph(e *core.Engine, batch int, o ExtractOptions) (*featureGraph, error) {
+func (m *Model) featureGraph(e *device.CPU, batch int, o ExtractOptions) (*featureGraph, error) {
 	g := core.NewGraph(e)
-	f := &featureGraph{images: g.Input("images", core.Shape{batch, m.Config.Channels, o.Height, o.Width})}
+	f := &featureGraph{images: g.Input("images", tensor.Shape{batch, m.Config.Channels, o.Height, o.Width})}
 	out, err := m.Backbone.Forward(g, f.images, vit.Options{})
 	if err != nil {
 		return nil, err

@@ -12,8 +12,9 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -21,7 +22,7 @@ import (
 // is known of where they come from.
 type Model struct {
 	Config    vit.Config
-	Store     *core.Store
+	Store     *param.Store
 	Backbone  *vit.Backbone
 	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
 
@@ -117,7 +118,7 @@ func unusable(err error) error {
 	return &data.Error{Problem: "the weights can't be used", Err: err}
 }
 
-func loadModel(file *core.File, o LoadOptions) (*Model, error) {
+func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	features, err := fileFeatures(file)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool, LinearBlocks: features.LinearBlocks, Network: network}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: param.NewStore(), Pool: features.Pool, LinearBlocks: features.LinearBlocks, Network: network}
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 		m.Step = s
 	}
 	if m.Digest = file.Meta[metaDigest]; m.Digest == "" {
-		m.Digest = core.Digest(file.Tensors)
+		m.Digest = tensor.Digest(file.Tensors)
 	}
 	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeNone, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
@@ -162,12 +163,12 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 // NewModel returns a backbone with initial weights, the yardstick that a
 // trained one is to beat.
 func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Config: c.Normalized(), Store: core.NewStore(), Step: 0, Meta: map[string]string{}}
+	m := &Model{Config: c.Normalized(), Store: param.NewStore(), Step: 0, Meta: map[string]string{}}
 	var err error
 	if m.Backbone, err = vit.New(m.Store, "", c, scheme, seed); err != nil {
 		return nil, err
 	}
-	m.Mean, m.Std, err = fileNormalisation(&core.File{Path: c.Name}, m.Config.Channels, LoadOptions{Mean: mean, Std: std})
+	m.Mean, m.Std, err = fileNormalisation(&tensor.File{Path: c.Name}, m.Config.Channels, LoadOptions{Mean: mean, Std: std})
 	return m, err
 }
 
@@ -179,7 +180,7 @@ type recommended struct {
 	LinearBlocks int `json:"linear_blocks,omitempty"`
 }
 
-func fileFeatures(file *core.File) (r recommended, err error) {
+func fileFeatures(file *tensor.File) (r recommended, err error) {
 	text := file.Meta[metaFeatures]
 	if text == "" {
 		return r, nil
@@ -194,7 +195,7 @@ func fileFeatures(file *core.File) (r recommended, err error) {
 }
 
 // openWeights reads the file that path means and verifies it.
-func openWeights(path string, report func(string, error)) (*core.File, error) {
+func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, &data.Error{Path: path, Problem: "no such run or weight file", Hint: "give the folder of a run, a checkpoint or a .safetensors file", Err: err}
@@ -202,7 +203,7 @@ func openWeights(path string, report func(string, error)) (*core.File, error) {
 	if info.IsDir() {
 		return latestCheckpoint(path, report)
 	}
-	file, err := core.ReadSafetensors(path)
+	file, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +217,7 @@ func openWeights(path string, report func(string, error)) (*core.File, error) {
 
 // latestCheckpoint reads the newest checkpoint of a run folder whose digest
 // holds. Damaged ones are reported and passed over.
-func latestCheckpoint(run string, report func(string, error)) (*core.File, error) {
+func latestCheckpoint(run string, report func(string, error)) (*tensor.File, error) {
 	folder := filepath.Join(run, "checkpoints")
 	found, err := filepath.Glob(filepath.Join(escapeGlob(folder), "step-*.safetensors"))
 	if err != nil {
@@ -235,7 +236,7 @@ func latestCheckpoint(run string, report func(string, error)) (*core.File, error
 	})
 	var last error
 	for _, path := range found {
-		file, err := core.ReadSafetensors(path)
+		file, err := tensor.ReadSafetensors(path)
 		if err == nil {
 			err = file.VerifyDigest()
 		}
@@ -255,7 +256,7 @@ func escapeGlob(path string) string {
 }
 
 // weightPrefix finds what stands in front of timm's names in the file.
-func weightPrefix(file *core.File, teacher bool) (string, error) {
+func weightPrefix(file *tensor.File, teacher bool) (string, error) {
 	var prefixes []string
 	for _, name := range file.Names() {
 		if p, ok := strings.CutSuffix(name, firstWeight); ok && !strings.HasPrefix(name, "optimizer.") {
@@ -284,7 +285,7 @@ func weightPrefix(file *core.File, teacher bool) (string, error) {
 		file.Path, firstWeight, strings.Join(firstNames(file, 3), ", "))
 }
 
-func firstNames(file *core.File, n int) []string {
+func firstNames(file *tensor.File, n int) []string {
 	names := file.Names()
 	if len(names) == 0 {
 		return []string{"nothing: it has no tensors"}
@@ -293,7 +294,7 @@ func firstNames(file *core.File, n int) []string {
 }
 
 // fileConfig returns the architecture: the file's own, or that of the name.
-func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
+func fileConfig(file *tensor.File, prefix, name string) (vit.Config, error) {
 	text := file.Meta[metaModel]
 	if text == "" && name == "" {
 		hint := "name its architecture with --model, for instance vit_base_patch16_224"
@@ -332,7 +333,7 @@ func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
 
 // fittingVariants lists the known models whose tensors the file has, at most
 // three.
-func fittingVariants(file *core.File, prefix string) []string {
+func fittingVariants(file *tensor.File, prefix string) []string {
 	var fit []string
 	for _, name := range vit.Variants() {
 		c, err := vit.Variant(name)
@@ -348,7 +349,7 @@ func fittingVariants(file *core.File, prefix string) []string {
 
 // fits tells whether a file has every tensor of a model in its shape, and no more
 // blocks, whatever else there is and whatever values they hold.
-func fits(file *core.File, prefix string, c vit.Config) bool {
+func fits(file *tensor.File, prefix string, c vit.Config) bool {
 	if _, deeper := file.Get(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, c.Depth)); deeper {
 		return false
 	}
@@ -366,7 +367,7 @@ var (
 	imageNetStd  = []float64{0.229, 0.224, 0.225}
 )
 
-func fileNormalisation(file *core.File, channels int, o LoadOptions) (mean, std []float64, err error) {
+func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
 	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
 		v := slices.Clone(given)
 		if len(v) == 0 && file.Meta[key] != "" {
@@ -398,7 +399,7 @@ func fileNormalisation(file *core.File, channels int, o LoadOptions) (mean, std 
 
 // fill copies the file's tensors into the backbone. All faults are told in one
 // error.
-func (m *Model) fill(file *core.File, prefix string) error {
+func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
 	for _, p := range m.Backbone.Weights() {

@@ -16,7 +16,9 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tasks/npy"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -30,7 +32,7 @@ func smallModel(t testing.TB) *Model {
 	}
 	m.Step, m.Digest = 42, "cafe"
 	// Initial biases are zero and norms one; other values show more.
-	r := core.NewRNG(3, "weights")
+	r := prng.New(3, "weights")
 	for _, p := range m.Backbone.Weights() {
 		for i := range p.Data {
 			p.Data[i] += float32(0.1 * r.NormFloat64())
@@ -54,25 +56,25 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 		t.Fatal(err)
 	}
 	for _, step := range steps {
-		var tensors []core.Tensor
-		add := func(name string, shape core.Shape, data []float32) {
+		var tensors []tensor.Tensor
+		add := func(name string, shape tensor.Shape, data []float32) {
 			scaled := make([]float32, len(data))
 			for i, v := range data {
 				scaled[i] = v * float32(step)
 			}
-			tensors = append(tensors, core.NewF32(name, shape, scaled))
+			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
 		for _, p := range m.Backbone.Weights() {
 			add(studentPrefix+p.Name, p.Shape, p.Data)
 			add(teacherPrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
 			add("optimizer.m."+studentPrefix+p.Name, p.Shape, p.Data)
 		}
-		add("head.decoder.weight", core.Shape{2}, []float32{1, 2})
+		add("head.decoder.weight", tensor.Shape{2}, []float32{1, 2})
 		export := filepath.Join(t.TempDir(), "meta.safetensors")
 		if err := m.Export(export); err != nil {
 			t.Fatal(err)
 		}
-		meta, err := core.ReadSafetensors(export)
+		meta, err := tensor.ReadSafetensors(export)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +83,7 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 			meta.Meta["features"] = features
 		}
 		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
-		if err := core.WriteSafetensors(path, tensors, meta.Meta); err != nil {
+		if err := tensor.WriteSafetensors(path, tensors, meta.Meta); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,12 +231,12 @@ func TestLoadRefuses(t *testing.T) {
 	if err := m.Export(good); err != nil {
 		t.Fatal(err)
 	}
-	file, err := core.ReadSafetensors(good)
+	file, err := tensor.ReadSafetensors(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(name string, change func(tensors map[string]core.Tensor, meta map[string]string)) string {
-		tensors, meta := map[string]core.Tensor{}, map[string]string{}
+	write := func(name string, change func(tensors map[string]tensor.Tensor, meta map[string]string)) string {
+		tensors, meta := map[string]tensor.Tensor{}, map[string]string{}
 		for _, x := range file.Tensors {
 			tensors[x.Name] = x
 		}
@@ -242,18 +244,18 @@ func TestLoadRefuses(t *testing.T) {
 			meta[k] = v
 		}
 		change(tensors, meta)
-		var list []core.Tensor
+		var list []tensor.Tensor
 		for n, x := range tensors {
 			x.Name = n
 			list = append(list, x)
 		}
 		path := filepath.Join(dir, name+".safetensors")
-		if err := core.WriteSafetensors(path, list, meta); err != nil {
+		if err := tensor.WriteSafetensors(path, list, meta); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
-	type tensors = map[string]core.Tensor
+	type tensors = map[string]tensor.Tensor
 	type meta = map[string]string
 	nan := []float32{0}
 	nan[0] /= nan[0]
@@ -272,9 +274,9 @@ func TestLoadRefuses(t *testing.T) {
 		"missing tensor": {write("a", func(x tensors, _ meta) { delete(x, "norm.bias") }), LoadOptions{}, "norm.bias [24] is missing"},
 		"extra tensor":   {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] belongs to no vit_test_patch4_16"},
 		"shape":          {write("c", func(x tensors, _ meta) { x["norm.bias"] = x["blocks.0.mlp.fc1.bias"] }), LoadOptions{}, "norm.bias is [96], want [24]"},
-		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = core.NewI64("", core.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
+		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = tensor.NewI64("", tensor.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
 		"not a number": {write("e", func(x tensors, _ meta) {
-			x["norm.bias"] = core.NewF32("", core.Shape{24}, append(make([]float32, 23), nan...))
+			x["norm.bias"] = tensor.NewF32("", tensor.Shape{24}, append(make([]float32, 23), nan...))
 		}), LoadOptions{}, "norm.bias[23] is NaN"},
 		"no configuration": {write("f", func(_ tensors, m meta) { delete(m, "model") }), LoadOptions{}, "says nothing of the model's configuration"},
 		"configuration":    {write("g", func(_ tensors, m meta) { m["model"] = `{"dimension":3}` }), LoadOptions{}, "not one that this version of vittool knows"},
@@ -314,16 +316,16 @@ func TestLoadForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors := []core.Tensor{core.NewF32("model.head.weight", core.Shape{1, 1}, []float32{1})}
+	tensors := []tensor.Tensor{tensor.NewF32("model.head.weight", tensor.Shape{1, 1}, []float32{1})}
 	for _, p := range m.Backbone.Weights() {
 		wide := make([]float64, len(p.Data))
 		for i, v := range p.Data {
 			wide[i] = float64(v)
 		}
-		tensors = append(tensors, core.NewF64("model."+p.Name, p.Shape, wide))
+		tensors = append(tensors, tensor.NewF64("model."+p.Name, p.Shape, wide))
 	}
 	path := filepath.Join(t.TempDir(), "foreign.safetensors")
-	if err := core.WriteSafetensors(path, tensors, nil); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := LoadModel(path, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "those of vit_micro_patch4_32") {
@@ -339,11 +341,11 @@ func TestLoadForeign(t *testing.T) {
 	}
 	// Of the right model and damaged: the file is at fault, and not the name.
 	last := tensors[len(tensors)-1]
-	for fault, list := range map[string][]core.Tensor{
-		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), core.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
-		"belongs to no": append(slices.Clone(tensors), core.NewF32("model.more", core.Shape{1}, []float32{1})),
+	for fault, list := range map[string][]tensor.Tensor{
+		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
+		"belongs to no": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
 	} {
-		if err := core.WriteSafetensors(path, list, nil); err != nil {
+		if err := tensor.WriteSafetensors(path, list, nil); err != nil {
 			t.Fatal(err)
 		}
 		_, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})
@@ -497,13 +499,13 @@ func TestTimmNames(t *testing.T) {
 	if err := smallModel(t).Export(path); err != nil {
 		t.Fatal(err)
 	}
-	file, err := core.ReadSafetensors(path)
+	file, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, x := range file.Tensors {
-		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != core.F32 {
+		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != tensor.F32 {
 			t.Errorf("%s is stored as %s", x.Name, x.DType)
 		}
 	}
@@ -531,8 +533,8 @@ func TestTimm(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := core.NewGraph(testEngine(t, 2))
-	images := g.Input("images", core.Shape{5, 3, 16, 16})
-	r := core.NewRNG(1, "images")
+	images := g.Input("images", tensor.Shape{5, 3, 16, 16})
+	r := prng.New(1, "images")
 	for i := range images.Value() {
 		images.Value()[i] = float32(r.NormFloat64())
 	}

@@ -7,10 +7,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/tensor"
 )
 
 // ExportedNetwork is a network of an objective's own that was written to a file.
@@ -46,7 +46,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		n.Metadata[key] = string(text)
 	}
 	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[metaDigest]
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	add := func(prefix string, names []string) error {
 		for _, name := range names {
 			t, ok := r.file.Get(prefix + name)
@@ -57,7 +57,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Path, err)
 			}
-			tensors = append(tensors, core.NewF32(name, t.Shape, data))
+			tensors = append(tensors, tensor.NewF32(name, t.Shape, data))
 			n.Numbers += len(data)
 		}
 		return nil
@@ -69,7 +69,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		return nil, err
 	}
 	n.Tensors = len(tensors)
-	if err := core.WriteSafetensors(path, tensors, n.Metadata); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, n.Metadata); err != nil {
 		return nil, fmt.Errorf("export %s to %s: %w", name, path, err)
 	}
 	return n, nil

@@ -12,12 +12,14 @@ import (
 	"strconv"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Run is a checkpoint of a pre-training run with what is needed to go through
@@ -28,7 +30,7 @@ type Run struct {
 	Config    *configs.Config
 	Mean, Std []float64
 	model     *Model
-	file      *core.File
+	file      *tensor.File
 }
 
 // OpenRun reads the newest whole checkpoint of a run folder, or a checkpoint
@@ -43,7 +45,7 @@ func OpenRun(path string, report func(path string, err error)) (*Run, error) {
 	return r, unusable(err)
 }
 
-func openRun(file *core.File) (*Run, error) {
+func openRun(file *tensor.File) (*Run, error) {
 	text := file.Meta["config"]
 	if text == "" {
 		return nil, fmt.Errorf("%s: is no checkpoint of a run: it says nothing of its settings (an exported backbone has no decoder to show)", file.Path)
@@ -98,7 +100,7 @@ type Reconstruction struct {
 // visible parts. Predictions of normalised patches get back the mean and the
 // deviation of the original patch, as in MAE's own demo. It serves every
 // objective whose plan has picture results.
-func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOptions) ([]Reconstruction, error) {
+func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
 	ids := o.IDs
 	if ids == nil {
 		if o.Count == 0 {
@@ -131,14 +133,14 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
 
-	store := core.NewStore()
+	store := param.NewStore()
 	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := core.LoadInto(store, r.file, nil, false); err != nil {
+	if err := param.LoadInto(store, r.file, nil, false); err != nil {
 		return nil, err
 	}
 	names, err := r.fill(ctx, objective, model, o, ids)

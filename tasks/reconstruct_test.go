@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 )
 
 // maeRun writes a run folder whose only checkpoint is an untrained MAE.
@@ -35,7 +36,7 @@ func maeRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer objective.Close()
-	store := core.NewStore()
+	store := param.NewStore()
 	model, err := program.Build(testEngine(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func maeRun(t *testing.T) string {
 	if err := os.Mkdir(filepath.Join(run, "checkpoints"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := core.WriteSafetensors(filepath.Join(run, "checkpoints", "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
+	if err := tensor.WriteSafetensors(filepath.Join(run, "checkpoints", "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
 		t.Fatal(err)
 	}
 	return run

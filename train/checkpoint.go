@@ -12,7 +12,7 @@ import (
 	"sort"
 	"strconv"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Keys of a checkpoint's metadata. The tensors are the store's parameters and
@@ -82,7 +82,7 @@ func Checkpoints(runDir string) ([]Checkpoint, error) {
 // Damaged ones are reported, newest first, and passed over. The result is nil
 // when the run has no checkpoint at all; when it has only damaged ones, that is
 // an error.
-func LatestCheckpoint(runDir string, report func(path string, err error)) (*core.File, int, error) {
+func LatestCheckpoint(runDir string, report func(path string, err error)) (*tensor.File, int, error) {
 	list, err := Checkpoints(runDir)
 	if err != nil {
 		return nil, 0, err
@@ -102,8 +102,8 @@ func LatestCheckpoint(runDir string, report func(path string, err error)) (*core
 	return nil, 0, nil
 }
 
-func readCheckpoint(c Checkpoint) (*core.File, error) {
-	file, err := core.ReadSafetensors(c.Path)
+func readCheckpoint(c Checkpoint) (*tensor.File, error) {
+	file, err := tensor.ReadSafetensors(c.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +122,14 @@ func readCheckpoint(c Checkpoint) (*core.File, error) {
 // saveCheckpoint writes the checkpoint of a step, names it in "latest" and
 // removes the oldest ones beyond keep (0: none). It returns path and digest, also
 // with an error that came after the file was written.
-func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
+func (f *Folder) saveCheckpoint(step int, tensors []tensor.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
 	sort.Slice(tensors, func(i, j int) bool { return tensors[i].Name < tensors[j].Name }) // equal state, equal bytes
 	name := fmt.Sprintf("step-%08d.safetensors", step)
 	c := Checkpoint{f.path(CheckpointsDir, name), step}
-	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(c.Path, tensors, meta); err != nil {
 		return Checkpoint{}, "", fmt.Errorf("write checkpoint: %w", err)
 	}
-	return c, core.Digest(tensors), f.settle(c, keep)
+	return c, tensor.Digest(tensors), f.settle(c, keep)
 }
 
 // settle makes a checkpoint the newest one: "latest" names it and the oldest ones

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -17,7 +18,7 @@ import (
 type evaluator struct {
 	ctx       context.Context
 	objective *host.Objective
-	store     *core.Store
+	store     *param.Store
 	seed      uint64
 	binding   *host.Binding
 	masks     *pb.MaskReply // of the pass in progress
@@ -36,7 +37,7 @@ func needsBinding(plan *pb.Plan) bool {
 
 // bind lays out the memory for the largest batch. inputs are the shapes of the
 // EvaluateSpec's inputs, known once the program is compiled.
-func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network vit.Config, batch int, inputs map[string]core.Shape) error {
+func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network vit.Config, batch int, inputs map[string]tensor.Shape) error {
 	var l host.Layout
 	for _, v := range plan.GetViews() {
 		h, w := int(v.GetHeight()), int(v.GetWidth())

@@ -15,7 +15,8 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/internal/atomicfile"
 )
 
 // Names inside a run folder.
@@ -128,7 +129,7 @@ func foreignEntry(dir string) (string, error) {
 	for _, e := range entries {
 		name := e.Name()
 		switch {
-		case core.IsTemporary(name), name == ConfigFile && !e.IsDir(), name == LogFile && !e.IsDir():
+		case atomicfile.IsTemporary(name), name == ConfigFile && !e.IsDir(), name == LogFile && !e.IsDir():
 		case e.IsDir() && (name == CheckpointsDir || name == PicturesDir):
 			inner, err := os.ReadDir(filepath.Join(dir, name))
 			if err != nil {
@@ -190,7 +191,7 @@ func WrittenSettings(dir string) (string, error) {
 		return "", fmt.Errorf("open run folder: %w", err)
 	}
 	for _, e := range entries {
-		if !core.IsTemporary(e.Name()) || !strings.HasPrefix(e.Name(), "."+ConfigFile) {
+		if !atomicfile.IsTemporary(e.Name()) || !strings.HasPrefix(e.Name(), "."+ConfigFile) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -246,7 +247,7 @@ func lockedFolder(dir string) (*Folder, error) {
 // sweep removes what atomic writes of a killed process left unfinished.
 func (f *Folder) sweep() error {
 	return filepath.WalkDir(f.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && core.IsTemporary(d.Name()) {
+		if err == nil && !d.IsDir() && atomicfile.IsTemporary(d.Name()) {
 			err = os.Remove(path)
 		}
 		return err
@@ -321,7 +322,7 @@ func ReadInfo(dir string) (*Info, error) {
 }
 
 func writeFile(path string, content []byte) error {
-	return core.WriteFileAtomic(path, func(w io.Writer) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
 		_, err := w.Write(content)
 		return err
 	})
@@ -348,7 +349,7 @@ func Build() BuildInfo {
 	return b
 }
 
-func machine(e *core.Engine) MachineInfo {
+func machine(e *device.CPU) MachineInfo {
 	return MachineInfo{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Threads: e.Threads(), Kernels: e.Level()}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // memoryRoom says how much memory this process may take, and what sets that bound.
@@ -25,7 +25,7 @@ func (r *run) bounded() {
 		bytes = math.MaxInt64 / 2
 	}
 	r.room = of
-	r.engine.Budget = &core.Budget{Limit: bytes}
+	r.engine.Budget = &device.Budget{Limit: bytes}
 	r.store.Alloc = r.engine.Budget.Alloc
 }
 

@@ -12,7 +12,8 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/tensor"
 )
 
 // MetricsFile is the name of the metrics in a run folder: one JSON object a
@@ -72,7 +73,7 @@ func (m *metrics) append(line any) error {
 		if n > 0 { // a full disk takes part of a line
 			err = errors.Join(err, m.f.Truncate(m.size))
 		}
-		return fmt.Errorf("write metrics: %w", core.ExplainFileError(err, filepath.Dir(m.f.Name())))
+		return fmt.Errorf("write metrics: %w", atomicfile.Explain(err, filepath.Dir(m.f.Name())))
 	}
 	m.size += int64(n)
 	return nil
@@ -171,20 +172,20 @@ const (
 
 // tensors are the sums to be stored; none at the start of an epoch. Speeds are
 // left out: they are those of the process that writes the line.
-func (e *epochMeans) tensors() []core.Tensor {
+func (e *epochMeans) tensors() []tensor.Tensor {
 	if e.steps == 0 {
 		return nil
 	}
-	out := []core.Tensor{core.NewF64(epochSums, core.Shape{2}, []float64{float64(e.steps), e.loss})}
+	out := []tensor.Tensor{tensor.NewF64(epochSums, tensor.Shape{2}, []float64{float64(e.steps), e.loss})}
 	for name, v := range e.metrics {
-		out = append(out, core.NewF64(epochMetrics+name, core.Shape{}, []float64{v}))
+		out = append(out, tensor.NewF64(epochMetrics+name, tensor.Shape{}, []float64{v}))
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
 
 // load takes the sums from a checkpoint.
-func (e *epochMeans) load(file *core.File) error {
+func (e *epochMeans) load(file *tensor.File) error {
 	*e = epochMeans{metrics: map[string]float64{}}
 	for _, t := range file.Tensors {
 		metric, ok := strings.CutPrefix(t.Name, epochMetrics)

@@ -16,12 +16,15 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -42,7 +45,7 @@ type run struct {
 	metrics *metrics
 	events  *eventFile
 
-	engine    *core.Engine
+	engine    *device.CPU
 	room      string // what sets the bound of memory
 	source    data.Source
 	loader    *data.Loader
@@ -50,14 +53,14 @@ type run struct {
 	feed      *feed
 
 	network   vit.Config
-	store     *core.Store
+	store     *param.Store
 	models    map[int]*program.Model // by batch size: the last batch of an epoch may be smaller
 	current   *program.Model         // of the pass in progress
 	evaluator *evaluator             // nil unless the plan leaves something to the plugin
 	targets   *targetCache
-	optimizer core.Optimizer
-	rate      core.Schedule // learning rate
-	decay     core.Schedule // weight decay
+	optimizer optim.Optimizer
+	rate      optim.Schedule // learning rate
+	decay     optim.Schedule // weight decay
 	gradients *gradients
 
 	step, total    int // optimizer steps done, and of the whole run
@@ -71,8 +74,8 @@ type run struct {
 	lastEpoch   epochLine
 	images      int // of the step in progress
 	passMetrics map[string]float64
-	state       map[*core.Parameter][]float32 // buffers before a step of several passes
-	midstep     bool                          // some of its passes have changed them since
+	state       map[*param.Parameter][]float32 // buffers before a step of several passes
+	midstep     bool                           // some of its passes have changed them since
 }
 
 // open prepares a run: it checks everything that can be checked before the
@@ -82,7 +85,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, opts: opts, progress: opts.Progress, started: time.Now(), models: map[int]*program.Model{}, store: core.NewStore()}
+	r := &run{cfg: cfg, opts: opts, progress: opts.Progress, started: time.Now(), models: map[int]*program.Model{}, store: param.NewStore()}
 	if r.progress == nil {
 		r.progress = silent{}
 	}
@@ -103,7 +106,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 		copied.Run.Out = freeFolder(cfg.Objective.Name, cfg.Model.Name)
 		cfg, r.cfg = &copied, &copied
 	}
-	var checkpoint *core.File
+	var checkpoint *tensor.File
 	if opts.Resume {
 		if checkpoint, err = r.reopen(); err != nil {
 			return nil, err
@@ -111,7 +114,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	} else if err := checkNewFolder(cfg.Run.Out); err != nil {
 		return nil, err
 	}
-	if r.engine, err = core.NewEngine(cfg.Run.Threads); err != nil {
+	if r.engine, err = device.NewCPU(cfg.Run.Threads); err != nil {
 		return nil, &configs.Error{Source: "environment", Problem: err.Error()}
 	}
 	if err := r.openData(); err != nil {
@@ -158,7 +161,7 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 }
 
 // reopen locks the folder of a run and reads its newest whole checkpoint.
-func (r *run) reopen() (*core.File, error) {
+func (r *run) reopen() (*tensor.File, error) {
 	settings, err := unbegun(r.cfg.Run.Out)
 	if err != nil {
 		return nil, err
@@ -328,11 +331,11 @@ func (r *run) build(ctx context.Context) error {
 	t := r.cfg.Train
 	switch t.Optimizer {
 	case "adamw":
-		r.optimizer = core.NewAdamW(r.engine, core.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps})
+		r.optimizer = optim.NewAdamW(r.engine, optim.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps})
 	case "sgd":
-		r.optimizer = core.NewSGD(r.engine, core.SGDOptions{Momentum: t.Momentum})
+		r.optimizer = optim.NewSGD(r.engine, optim.SGDOptions{Momentum: t.Momentum})
 	case "lars":
-		if r.optimizer, err = core.NewLARS(r.engine, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: t.Momentum}); err != nil {
+		if r.optimizer, err = optim.NewLARS(r.engine, optim.LARSOptions{Variant: optim.LARSMoCoV3, Momentum: t.Momentum}); err != nil {
 			return err
 		}
 	default:
@@ -362,8 +365,8 @@ func (r *run) model(batch int) (*program.Model, error) {
 }
 
 // restore takes parameters, buffers and optimizer state from a checkpoint.
-func (r *run) restore(file *core.File) error {
-	if err := core.LoadInto(r.store, file, nil, false); err != nil {
+func (r *run) restore(file *tensor.File) error {
+	if err := param.LoadInto(r.store, file, nil, false); err != nil {
 		return err
 	}
 	if err := r.optimizer.Load(file, r.store.Parameters()); err != nil {
@@ -391,7 +394,7 @@ func (r *run) restore(file *core.File) error {
 		return err
 	}
 	r.lastCheckpoint = Checkpoint{Path: file.Path, Step: r.step}
-	r.digest = core.Digest(file.Tensors)
+	r.digest = tensor.Digest(file.Tensors)
 	return nil
 }
 
@@ -407,7 +410,7 @@ func otherImages(path string, now, then int) error {
 }
 
 // checkFiles refuses files of the objective's that are not those the run was started with.
-func (r *run) checkFiles(checkpoint *core.File) error {
+func (r *run) checkFiles(checkpoint *tensor.File) error {
 	if err := program.CheckFiles(r.objective.Plan(), checkpoint.Meta[MetaFiles]); err != nil {
 		return &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file, or start a new run with another --out"}
 	}

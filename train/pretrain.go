@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/data"
 )
 
@@ -83,7 +83,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 
 		// One step of the optimizer, then of the teacher that follows the weights.
 		norm := r.gradients.Clip(cfg.Train)
-		r.optimizer.Step(r.gradients.Parameters(), core.Active(r.gradients.Of, step), lr, wd)
+		r.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, wd)
 		if err := r.current.AfterStep(); err != nil {
 			return nil, err
 		}

@@ -14,12 +14,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/tensor"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
@@ -301,11 +301,11 @@ func TestStateOfTheObjective(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, err := core.ReadSafetensors(list[0].Path)
+			first, err := tensor.ReadSafetensors(list[0].Path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last, err := core.ReadSafetensors(list[len(list)-1].Path)
+			last, err := tensor.ReadSafetensors(list[len(list)-1].Path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -467,7 +467,7 @@ func TestNotFinite(t *testing.T) {
 		t.Fatalf("newest checkpoint is of step %d (%v), want %d", step, err, e.Step-1)
 	}
 	for _, x := range file.Tensors {
-		if x.DType != core.F32 {
+		if x.DType != tensor.F32 {
 			continue
 		}
 		v, err := x.Float32s()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/atomicfile"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/program"
 )
@@ -97,7 +99,7 @@ func (r *run) commit(pass int) error {
 // memory that every step uses again.
 func (r *run) remember() {
 	if r.state == nil {
-		r.state = map[*core.Parameter][]float32{}
+		r.state = map[*param.Parameter][]float32{}
 	}
 	for _, b := range r.store.Buffers() {
 		r.state[b] = append(r.state[b][:0], b.Data...)
@@ -135,7 +137,7 @@ func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 			scalars["train/"+name] = v
 		}
 		if err := r.events.scalars(r.step, scalars); err != nil {
-			return fmt.Errorf("write TensorBoard file: %w", core.ExplainFileError(err, r.folder.Dir))
+			return fmt.Errorf("write TensorBoard file: %w", atomicfile.Explain(err, r.folder.Dir))
 		}
 	}
 	if r.step%r.stepsPerEpoch == 0 {
@@ -145,7 +147,7 @@ func (r *run) log(loss, norm, lr, wd float64, wait, took time.Duration) error {
 			return err
 		}
 		if err := r.events.scalars(r.step, map[string]float64{"epoch/loss": line.Loss}); err != nil {
-			return fmt.Errorf("write TensorBoard file: %w", core.ExplainFileError(err, r.folder.Dir))
+			return fmt.Errorf("write TensorBoard file: %w", atomicfile.Explain(err, r.folder.Dir))
 		}
 	}
 	return nil

@@ -4,6 +4,9 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Backbone is a ViT whose weights lie in a store. Several graphs, of different batches and image sizes, may be built
@@ -12,19 +15,19 @@ type Backbone struct {
 	Config Config
 	Prefix string // of the weights' names in the store, such as "backbone."
 
-	weights map[string]*core.Parameter // by timm's name
-	order   []*core.Parameter
+	weights map[string]*param.Parameter // by timm's name
+	order   []*param.Parameter
 }
 
 // New creates the weights of a network in the store under prefix + timm's name and initialises them by the scheme.
 // A fixed position table is computed and frozen. Weights that the store has already are taken as they are, so that
 // several backbones, of other batches or for evaluation, can stand on one store.
-func New(store *core.Store, prefix string, c Config, scheme Scheme, seed uint64) (*Backbone, error) {
+func New(store *param.Store, prefix string, c Config, scheme Scheme, seed uint64) (*Backbone, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	c = c.Normalized()
-	b := &Backbone{Config: c, Prefix: prefix, weights: map[string]*core.Parameter{}}
+	b := &Backbone{Config: c, Prefix: prefix, weights: map[string]*param.Parameter{}}
 	for _, w := range c.Weights() {
 		init, err := scheme.Init(c, w)
 		if err != nil {
@@ -55,10 +58,10 @@ func New(store *core.Store, prefix string, c Config, scheme Scheme, seed uint64)
 }
 
 // Weight returns a weight by timm's name, or nil.
-func (b *Backbone) Weight(name string) *core.Parameter { return b.weights[name] }
+func (b *Backbone) Weight(name string) *param.Parameter { return b.weights[name] }
 
 // Weights returns all weights in timm's order.
-func (b *Backbone) Weights() []*core.Parameter { return b.order }
+func (b *Backbone) Weights() []*param.Parameter { return b.order }
 
 // Freeze marks all weights as not trained, as those of a teacher.
 func (b *Backbone) Freeze() {
@@ -120,13 +123,13 @@ func (b *Backbone) param(g *core.Graph, name string) *core.Node {
 
 // EmbedPatches maps patches [B, K, C·p·p] in (channel, row, column) order to [B, K, D], without positions.
 func (b *Backbone) EmbedPatches(g *core.Graph, patches *core.Node) *core.Node {
-	w := g.Reshape(b.param(g, "patch_embed.proj.weight"), core.Shape{b.Config.Dim, b.Config.PatchDim()})
-	return g.Linear(patches, w, b.param(g, "patch_embed.proj.bias"))
+	w := g.Reshape(b.param(g, "patch_embed.proj.weight"), tensor.Shape{b.Config.Dim, b.Config.PatchDim()})
+	return ops.Linear(g, patches, w, b.param(g, "patch_embed.proj.bias"))
 }
 
 // Patches cuts images [B, C, H, W] into [B, L, C·p·p], each patch in (channel, row, column) order.
 func (b *Backbone) Patches(g *core.Graph, images *core.Node) *core.Node {
-	return g.Patchify(images, b.Config.Patch, core.CHW)
+	return ops.Patchify(g, images, b.Config.Patch, ops.CHW)
 }
 
 // Forward builds the pass over images [B, C, H, W]. H and W may differ from the config's if the patch divides them:
@@ -161,27 +164,27 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 	out := &Outputs{g: g, config: c, Rows: rows, Cols: cols}
 	patches := b.Patches(g, images)
 	if o.Keep != nil {
-		patches = g.GatherTokens(patches, o.Keep)
+		patches = ops.GatherTokens(g, patches, o.Keep)
 	}
 	x := b.EmbedPatches(g, patches)
 	if o.Mask != nil {
-		x = g.ReplaceTokens(x, maskToken, o.Mask)
+		x = ops.ReplaceTokens(g, x, maskToken, o.Mask)
 	}
 	var pos *core.Node
 	if c.PosEmbed != PosNone {
 		pos = b.param(g, "pos_embed")
 		if !sameGrid {
-			pos = g.InterpolatePositions(pos, own, ownCols, rows, cols, string(c.PosInterp))
+			pos = ops.InterpolatePositions(g, pos, own, ownCols, rows, cols, string(c.PosInterp))
 		}
 		if o.Keep != nil {
-			x = g.AddPositionsAt(x, pos, o.Keep, c.Prefix())
+			x = ops.AddPositionsAt(g, x, pos, o.Keep, c.Prefix())
 		} else {
-			x = g.AddPositions(x, pos, c.Prefix())
+			x = ops.AddPositions(g, x, pos, c.Prefix())
 		}
 		out.Positions = pos
 	}
 	if c.ClassToken {
-		x = g.PrependToken(b.param(g, "cls_token"), x, pos)
+		x = ops.PrependToken(g, b.param(g, "cls_token"), x, pos)
 	}
 	out.Embedded = x
 
@@ -194,7 +197,7 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 		if c.RelPos.perBlock() {
 			bias = b.relativeBias(g, fmt.Sprintf("blocks.%d.attn.relative_position_bias_table", i))
 			if shared != nil {
-				bias = g.Add(shared, bias)
+				bias = ops.Add(g, shared, bias)
 			}
 		}
 		block := Block(g, x, b.blockWeights(g, i), BlockOptions{
@@ -206,7 +209,7 @@ func (b *Backbone) Forward(g *core.Graph, images *core.Node, o Options) (*Output
 		out.bias = append(out.bias, bias)
 	}
 	out.norm = func(x *core.Node) *core.Node {
-		return g.LayerNorm(x, b.param(g, "norm.weight"), b.param(g, "norm.bias"), c.LNEps)
+		return ops.LayerNorm(g, x, b.param(g, "norm.weight"), b.param(g, "norm.bias"), c.LNEps)
 	}
 	out.Tokens = out.norm(x)
 	return out, nil
@@ -224,8 +227,8 @@ func (b *Backbone) blockWeights(g *core.Graph, i int) BlockWeights {
 		FC2Weight: p("mlp.fc2.weight"), FC2Bias: p("mlp.fc2.bias"), LayerScale2: p(gamma2),
 	}
 	if q := p("attn.q_bias"); q != nil {
-		zero := g.Input(fmt.Sprintf("%sblocks.%d.attn.k_bias", b.Prefix, i), core.Shape{b.Config.Inner()})
-		w.QKVBias = g.Concat(q, zero, p("attn.v_bias"))
+		zero := g.Input(fmt.Sprintf("%sblocks.%d.attn.k_bias", b.Prefix, i), tensor.Shape{b.Config.Inner()})
+		w.QKVBias = ops.Concat(g, q, zero, p("attn.v_bias"))
 	}
 	return w
 }
@@ -234,7 +237,7 @@ func (b *Backbone) blockWeights(g *core.Graph, i int) BlockWeights {
 func (b *Backbone) relativeBias(g *core.Graph, table string) *core.Node {
 	rows, cols := b.Config.Grid()
 	index, _ := RelativePositions(rows, cols)
-	return g.RelativeBias(b.param(g, table), index)
+	return ops.RelativeBias(g, b.param(g, table), index)
 }
 
 // AfterBlock are the outputs as if block i, counted from 0, were the last one: its tokens go through the final
@@ -255,7 +258,7 @@ func (o *Outputs) Class() (*core.Node, error) {
 	}
 	if o.class == nil {
 		s := o.Tokens.Shape()
-		o.class = o.g.Reshape(o.g.SliceTokens(o.Tokens, 0, 1), core.Shape{s[0], s[2]})
+		o.class = o.g.Reshape(ops.SliceTokens(o.g, o.Tokens, 0, 1), tensor.Shape{s[0], s[2]})
 	}
 	return o.class, nil
 }
@@ -266,7 +269,7 @@ func (o *Outputs) PatchTokens() *core.Node {
 		return o.Tokens
 	}
 	if o.patches == nil {
-		o.patches = o.g.SliceTokens(o.Tokens, 1, o.Tokens.Shape()[1])
+		o.patches = ops.SliceTokens(o.g, o.Tokens, 1, o.Tokens.Shape()[1])
 	}
 	return o.patches
 }
@@ -274,12 +277,12 @@ func (o *Outputs) PatchTokens() *core.Node {
 // Pooled is the mean of the patches' tokens after the final LayerNorm, [B, D].
 func (o *Outputs) Pooled() *core.Node {
 	if o.pooled == nil {
-		o.pooled = o.g.MeanTokens(o.Tokens, o.config.Prefix())
+		o.pooled = ops.MeanTokens(o.g, o.Tokens, o.config.Prefix())
 	}
 	return o.pooled
 }
 
 // Attention is the softmax weights of block i, [B, H, T, T]; for pictures, it takes no part in the gradient.
 func (o *Outputs) Attention(i int) *core.Node {
-	return o.g.AttentionProbabilities(o.qkv[i], o.config.Heads, o.bias[i], false)
+	return ops.AttentionProbabilities(o.g, o.qkv[i], o.config.Heads, o.bias[i], false)
 }

@@ -6,6 +6,10 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -28,13 +32,13 @@ const rigBatch = 3
 // newRig builds a network with weights that are all random, so that no part of it is silent.
 func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b *vit.Backbone) vit.Options) *rig {
 	t.Helper()
-	store := core.NewStore()
+	store := param.NewStore()
 	b, err := vit.New(store, "", c, vit.SchemeTimm, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range b.Weights() {
-		r := core.NewRNG(5, p.Name)
+		r := prng.New(5, p.Name)
 		for i := range p.Data {
 			if !p.Frozen {
 				p.Data[i] += float32(.3 * r.NormFloat64())
@@ -42,7 +46,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 		}
 	}
 	x := &rig{b: b, g: core.NewGraph(newEngine(t))}
-	images := x.g.Input("images", core.Shape{rigBatch, c.Channels, h, w})
+	images := x.g.Input("images", tensor.Shape{rigBatch, c.Channels, h, w})
 	fill(images.Value(), "images")
 	o := vit.Options{}
 	if options != nil {
@@ -53,7 +57,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 	}
 	weights := x.g.Input("w", x.out.Tokens.Shape())
 	fill(weights.Value(), "w")
-	x.loss = x.g.Dot(x.out.Tokens, weights)
+	x.loss = ops.Dot(x.g, x.out.Tokens, weights)
 	if x.exe, err = x.g.Compile(x.loss, x.out.Tokens); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +66,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 }
 
 func fill(dst []float32, key string) {
-	r := core.NewRNG(7, key)
+	r := prng.New(7, key)
 	for i := range dst {
 		dst[i] = float32(r.NormFloat64())
 	}
@@ -80,12 +84,12 @@ func (x *rig) run(t testing.TB) float64 {
 // difference quotient of the loss.
 func TestGradients(t *testing.T) {
 	keep := func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.InputInt("keep", core.Shape{rigBatch, 2})
+		n := g.InputInt("keep", tensor.Shape{rigBatch, 2})
 		copy(n.Ints(), []int32{5, 0, 3, 1, 2, 4})
 		return vit.Options{Keep: n}
 	}
 	masked := func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.Input("mask", core.Shape{rigBatch, 6})
+		n := g.Input("mask", tensor.Shape{rigBatch, 6})
 		for i := range n.Value() {
 			n.Value()[i] = float32(i % 2)
 		}
@@ -137,7 +141,7 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-func (x *rig) checkGradient(t *testing.T, p *core.Parameter) {
+func (x *rig) checkGradient(t *testing.T, p *param.Parameter) {
 	t.Helper()
 	x.run(t)
 	gradient := x.exe.Grad(p)
@@ -184,7 +188,7 @@ func TestKeepLists(t *testing.T) {
 	whole := newRig(t, small(), 8, 12, nil)
 	order := []int32{4, 0, 5, 1, 3, 2}
 	kept := newRig(t, small(), 8, 12, func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.InputInt("keep", core.Shape{rigBatch, 6})
+		n := g.InputInt("keep", tensor.Shape{rigBatch, 6})
 		for b := range rigBatch {
 			copy(n.Ints()[b*6:], order)
 		}
@@ -203,7 +207,7 @@ func TestMaskTokenHidesTheImage(t *testing.T) {
 	c := small()
 	c.MaskToken = true
 	x := newRig(t, c, 8, 12, func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.Input("mask", core.Shape{rigBatch, 6})
+		n := g.Input("mask", tensor.Shape{rigBatch, 6})
 		for i := range n.Value() {
 			n.Value()[i] = 1
 		}
@@ -291,34 +295,34 @@ func TestForwardRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*vit.Config)
-		shape  core.Shape
+		shape  tensor.Shape
 		keep   bool
 		mask   bool
 		want   string
 	}{
-		{"channels", func(*vit.Config) {}, core.Shape{1, 3, 8, 12}, false, false, "[1, 3, 8, 12]"},
-		{"rank", func(*vit.Config) {}, core.Shape{8, 12}, false, false, "[8, 12]"},
-		{"height", func(*vit.Config) {}, core.Shape{1, 2, 9, 12}, false, false, "height 9"},
-		{"width", func(*vit.Config) {}, core.Shape{1, 2, 8, 13}, false, false, "width 13"},
-		{"relative bias at another size", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, core.Shape{1, 2, 16, 16}, false, false, "8×12"},
-		{"relative bias with dropped patches", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, core.Shape{1, 2, 8, 12}, true, false, "drops patches"},
-		{"no mask token", func(*vit.Config) {}, core.Shape{1, 2, 8, 12}, false, true, "mask token"},
-		{"both", func(c *vit.Config) { c.MaskToken = true }, core.Shape{1, 2, 8, 12}, true, true, "not both"},
+		{"channels", func(*vit.Config) {}, tensor.Shape{1, 3, 8, 12}, false, false, "[1, 3, 8, 12]"},
+		{"rank", func(*vit.Config) {}, tensor.Shape{8, 12}, false, false, "[8, 12]"},
+		{"height", func(*vit.Config) {}, tensor.Shape{1, 2, 9, 12}, false, false, "height 9"},
+		{"width", func(*vit.Config) {}, tensor.Shape{1, 2, 8, 13}, false, false, "width 13"},
+		{"relative bias at another size", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, tensor.Shape{1, 2, 16, 16}, false, false, "8×12"},
+		{"relative bias with dropped patches", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, tensor.Shape{1, 2, 8, 12}, true, false, "drops patches"},
+		{"no mask token", func(*vit.Config) {}, tensor.Shape{1, 2, 8, 12}, false, true, "mask token"},
+		{"both", func(c *vit.Config) { c.MaskToken = true }, tensor.Shape{1, 2, 8, 12}, true, true, "not both"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := small()
 			tc.change(&c)
-			b, err := vit.New(core.NewStore(), "", c, vit.SchemeTimm, 1)
+			b, err := vit.New(param.NewStore(), "", c, vit.SchemeTimm, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			g := core.NewGraph(newEngine(t))
 			o := vit.Options{}
 			if tc.keep {
-				o.Keep = g.InputInt("keep", core.Shape{1, 2})
+				o.Keep = g.InputInt("keep", tensor.Shape{1, 2})
 			}
 			if tc.mask {
-				o.Mask = g.Input("mask", core.Shape{1, 6})
+				o.Mask = g.Input("mask", tensor.Shape{1, 6})
 			}
 			if _, err = b.Forward(g, g.Input("x", tc.shape), o); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v: want one with %q", err, tc.want)
@@ -329,7 +333,7 @@ func TestForwardRefuses(t *testing.T) {
 
 // A second backbone on a store takes the weights that are there, and refuses those of another shape.
 func TestNewSharesWeights(t *testing.T) {
-	store := core.NewStore()
+	store := param.NewStore()
 	a, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 1)
 	if err != nil {
 		t.Fatal(err)

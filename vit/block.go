@@ -1,6 +1,9 @@
 package vit
 
-import "github.com/vittool/vittool/core"
+import (
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+)
 
 // BlockWeights are the weights of one transformer block as graph nodes; the comments give their shapes, with D the
 // width, I the inner attention width (usually D) and F the inner MLP width. Biases and layer scales may be nil.
@@ -42,10 +45,10 @@ func Block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) (out Blo
 }
 
 func block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) BlockOutput {
-	qkv := g.Linear(g.LayerNorm(x, w.Norm1Weight, w.Norm1Bias, o.Eps), w.QKVWeight, w.QKVBias)
-	attention := g.Attention(qkv, o.Heads, o.Bias, o.Causal)
-	x = g.LinearResidual(attention, w.ProjWeight, w.ProjBias, x, w.LayerScale1, o.DropPath[0])
-	hidden := g.LinearGelu(g.LayerNorm(x, w.Norm2Weight, w.Norm2Bias, o.Eps), w.FC1Weight, w.FC1Bias)
-	x = g.LinearResidual(hidden, w.FC2Weight, w.FC2Bias, x, w.LayerScale2, o.DropPath[1])
+	qkv := ops.Linear(g, ops.LayerNorm(g, x, w.Norm1Weight, w.Norm1Bias, o.Eps), w.QKVWeight, w.QKVBias)
+	attention := ops.Attention(g, qkv, o.Heads, o.Bias, o.Causal)
+	x = ops.LinearResidual(g, attention, w.ProjWeight, w.ProjBias, x, w.LayerScale1, o.DropPath[0])
+	hidden := ops.LinearGelu(g, ops.LayerNorm(g, x, w.Norm2Weight, w.Norm2Bias, o.Eps), w.FC1Weight, w.FC1Bias)
+	x = ops.LinearResidual(g, hidden, w.FC2Weight, w.FC2Bias, x, w.LayerScale2, o.DropPath[1])
 	return BlockOutput{X: x, QKV: qkv}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 )
 
 // DropPath holds the per-sample factors of stochastic depth (Huang et al. 2016) as inputs of a graph: one [B] node
@@ -27,7 +29,7 @@ func NewDropPath(g *core.Graph, name string, c Config, b int) *DropPath {
 			continue
 		}
 		for branch := range 2 {
-			n := g.Input(fmt.Sprintf("%s.drop_path.%d.%d", name, i, branch), core.Shape{b})
+			n := g.Input(fmt.Sprintf("%s.drop_path.%d.%d", name, i, branch), tensor.Shape{b})
 			for j := range n.Value() {
 				n.Value()[j] = 1
 			}
@@ -49,7 +51,7 @@ func (d *DropPath) Draw(seed, step uint64, pass string, ids []uint64) {
 			if n == nil {
 				continue
 			}
-			rng := core.NewRNG(seed, "drop_path", pass, step, 2*i+branch)
+			rng := prng.New(seed, "drop_path", pass, step, 2*i+branch)
 			for j := range n.Value() {
 				id := uint64(j)
 				if len(ids) > 0 {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 )
 
 // Scheme names the way in which a method's official code initialises its backbone.
@@ -36,29 +36,29 @@ func Schemes() []Scheme {
 }
 
 // Init returns how the scheme initialises one weight. Fixed position tables are not drawn; New computes them.
-func (s Scheme) Init(c Config, w Weight) (core.Init, error) {
+func (s Scheme) Init(c Config, w Weight) (param.Init, error) {
 	c = c.Normalized()
-	zeros := core.Init{Kind: "zeros"}
+	zeros := param.Init{Kind: "zeros"}
 	patchBound := 1 / math.Sqrt(float64(c.PatchDim()))
-	normal := func(std float64) core.Init { return core.Init{Kind: "normal", A: std} }
-	cut := func(std, at float64) core.Init { return core.Init{Kind: "trunc_normal", A: std, B: at} }
-	xavier := func(in, out int) core.Init { return core.Init{Kind: "xavier_uniform", FanIn: in, FanOut: out} }
+	normal := func(std float64) param.Init { return param.Init{Kind: "normal", A: std} }
+	cut := func(std, at float64) param.Init { return param.Init{Kind: "trunc_normal", A: std, B: at} }
+	xavier := func(in, out int) param.Init { return param.Init{Kind: "xavier_uniform", FanIn: in, FanOut: out} }
 
 	switch s {
 	case SchemeMAE, SchemeTimm, SchemeDINO, SchemeBEiT, SchemeMoCoV3:
 	case SchemeNone:
 		return zeros, nil
 	default:
-		return core.Init{}, fmt.Errorf("unknown initialisation %q: want one of %v", s, Schemes())
+		return param.Init{}, fmt.Errorf("unknown initialisation %q: want one of %v", s, Schemes())
 	}
 	// What all schemes share.
 	switch w.Role {
 	case RoleNormWeight:
-		return core.Init{Kind: "ones"}, nil
+		return param.Init{Kind: "ones"}, nil
 	case RoleNormBias, RoleBias, RoleRelativeTable:
 		return zeros, nil
 	case RoleLayerScale:
-		return core.Init{Kind: "constant", A: c.LayerScale}, nil
+		return param.Init{Kind: "constant", A: c.LayerScale}, nil
 	case RolePositions:
 		if c.PosEmbed.Fixed() {
 			return zeros, nil
@@ -82,7 +82,7 @@ func (s Scheme) Init(c Config, w Weight) (core.Init, error) {
 			if s == SchemeMoCoV3 {
 				return zeros, nil
 			}
-			return core.Init{Kind: "uniform", A: patchBound}, nil
+			return param.Init{Kind: "uniform", A: patchBound}, nil
 		case RoleQKVWeight:
 			if s == SchemeMoCoV3 {
 				return xavier(w.Shape[1], w.Shape[0]/3), nil
@@ -97,7 +97,7 @@ func (s Scheme) Init(c Config, w Weight) (core.Init, error) {
 			}
 			return cut(.02, 2), nil
 		case RolePatchWeight, RolePatchBias:
-			return core.Init{Kind: "uniform", A: patchBound}, nil
+			return param.Init{Kind: "uniform", A: patchBound}, nil
 		}
 		return cut(.02, 2), nil
 	default: // SchemeBEiT

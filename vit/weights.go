@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Role says what a weight is for; initialisations go by it.
@@ -30,7 +30,7 @@ const (
 // Weight names one tensor of a ViT as timm does.
 type Weight struct {
 	Name  string
-	Shape core.Shape
+	Shape tensor.Shape
 	Role  Role
 	Block int // index of its block, -1 outside of the blocks
 }
@@ -41,7 +41,7 @@ func (c Config) Weights() []Weight {
 	d := c.Dim
 	var ws []Weight
 	add := func(name string, role Role, block int, shape ...int) {
-		ws = append(ws, Weight{Name: name, Shape: core.Shape(shape), Role: role, Block: block})
+		ws = append(ws, Weight{Name: name, Shape: tensor.Shape(shape), Role: role, Block: block})
 	}
 	if c.ClassToken {
 		add("cls_token", RoleToken, -1, 1, 1, d)
@@ -71,7 +71,7 @@ func blockWeights(c Config, i int) []Weight {
 	d, inner, hidden := c.Dim, c.Inner(), c.Hidden()
 	var ws []Weight
 	add := func(name string, role Role, shape ...int) {
-		ws = append(ws, Weight{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: core.Shape(shape), Role: role, Block: i})
+		ws = append(ws, Weight{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: tensor.Shape(shape), Role: role, Block: i})
 	}
 	gamma1, gamma2 := c.layerScaleNames()
 	if c.LayerScale != 0 {
@@ -113,6 +113,6 @@ func (c Config) layerScaleNames() (attention, mlp string) {
 
 // MatrixDecay reports whether a weight is decayed by timm's rule: everything but one-dimensional tensors and
 // biases. Class and mask token are decayed by it.
-func MatrixDecay(name string, shape core.Shape) bool {
+func MatrixDecay(name string, shape tensor.Shape) bool {
 	return len(shape) > 1 && !strings.HasSuffix(name, ".bias")
 }

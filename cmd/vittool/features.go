@@ -10,10 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
 )
@@ -72,7 +71,7 @@ type extractor struct {
 	model   *tasks.Model
 	data    configs.Data
 	blocks  []int // counted from either end; none: the last
-	engine  *core.Engine
+	engine  *device.CPU
 	options *featureOptions
 	stderr  io.Writer
 }
@@ -124,8 +123,8 @@ func (x *extractor) close() { x.engine.Close() }
 
 // newEngine starts the kernels; a level that was forced and is not there is a
 // matter of usage.
-func newEngine(threads int) (*core.Engine, error) {
-	engine, err := core.NewEngine(threads)
+func newEngine(threads int) (*device.CPU, error) {
+	engine, err := device.NewCPU(threads)
 	if err != nil {
 		return nil, &usageError{err.Error(), ""}
 	}

@@ -7,8 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
 	"github.com/vittool/vittool/train"
 )
 
@@ -39,7 +38,7 @@ func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, exampl
 			continue
 		}
 		if !info.Mode().IsRegular() {
-			return &usageError{fmt.Sprintf("--to %s can't be written: %v", file, &core.NotRegularError{Mode: info.Mode()}), ""}
+			return &usageError{fmt.Sprintf("--to %s can't be written: %v", file, &atomicfile.NotRegularError{Mode: info.Mode()}), ""}
 		}
 		for _, read := range reads {
 			if other, err := os.Stat(read); err == nil && os.SameFile(info, other) {

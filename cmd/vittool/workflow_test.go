@@ -16,12 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
 	"github.com/vittool/vittool/vit"
+	"golang.org/x/sys/unix"
 )
 
 // TestWorkflow trains a little and then does with the run what a user does.
@@ -79,7 +78,7 @@ func TestWorkflow(t *testing.T) {
 			}
 		})
 	}
-	file, err := core.ReadSafetensors(filepath.Join(dir, "b.safetensors"))
+	file, err := tensor.ReadSafetensors(filepath.Join(dir, "b.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,5 +412,5 @@ func digestOf(t *testing.T, run string) string {
 	if err != nil || file == nil {
 		t.Fatalf("no checkpoint in %s: %v", run, err)
 	}
-	return core.Digest(file.Tensors)
+	return tensor.Digest(file.Tensors)
 }

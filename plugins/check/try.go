@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
@@ -27,7 +28,7 @@ func (s *suite) try(o *host.Objective, b *pb.BackboneInfo) (string, error) {
 	if plan.Evaluate != nil || needsTargets(plan) {
 		return "; not run, it computes in the plugin", nil
 	}
-	engine, err := core.NewEngine(0)
+	engine, err := device.NewCPU(0)
 	if err != nil {
 		return "", err
 	}
@@ -35,7 +36,7 @@ func (s *suite) try(o *host.Objective, b *pb.BackboneInfo) (string, error) {
 	const batch, seed, step = 2, 42, 3
 	config := vit.Config{Name: b.Name, ImageH: int(b.ImageH), ImageW: int(b.ImageW), Patch: int(b.Patch), Channels: int(b.Channels),
 		Dim: int(b.Dim), Depth: int(b.Depth), Heads: int(b.Heads), LNEps: b.LayerNormEps, QKVBias: true, ClassToken: true}
-	store := core.NewStore()
+	store := param.NewStore()
 	m, err := program.Build(engine, store, plan, config.Normalized(), batch, seed,
 		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000})
 	if err != nil {

@@ -5,8 +5,9 @@ import (
 	"path"
 	"slices"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -132,7 +133,7 @@ func matches(patterns []string, name string) (bool, error) {
 
 // addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
 // file and stays as it is, is not stored with a run.
-func (m *Model) addParam(spec *pb.ParamSpec) (*core.Parameter, error) {
+func (m *Model) addParam(spec *pb.ParamSpec) (*param.Parameter, error) {
 	store, seed := m.store, m.seed
 	shape, err := shapeOf(spec.GetShape())
 	if err != nil {
@@ -168,8 +169,8 @@ func (m *Model) addParam(spec *pb.ParamSpec) (*core.Parameter, error) {
 }
 
 // shapeOf converts a shape of the contract; what is too large is refused before anything is allocated.
-func shapeOf(dims []uint64) (core.Shape, error) {
-	s := make(core.Shape, len(dims))
+func shapeOf(dims []uint64) (tensor.Shape, error) {
+	s := make(tensor.Shape, len(dims))
 	total := uint64(1)
 	for i, d := range dims {
 		if d == 0 || d > maxElements || total > maxElements/d {
@@ -182,7 +183,7 @@ func shapeOf(dims []uint64) (core.Shape, error) {
 }
 
 // initOf converts an initialisation; for tables and stored data it returns the values too.
-func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
+func (m *Model) initOf(in *pb.Init, shape tensor.Shape) (param.Init, []float32, error) {
 	fanIn, fanOut := int(in.GetFanIn()), int(in.GetFanOut())
 	if fanIn == 0 && len(shape) > 1 {
 		fanIn = shape[1:].Size()
@@ -192,21 +193,21 @@ func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, err
 	}
 	switch in.GetKind() {
 	case pb.Init_KIND_ZEROS:
-		return core.Init{Kind: "zeros"}, nil, nil
+		return param.Init{Kind: "zeros"}, nil, nil
 	case pb.Init_KIND_ONES:
-		return core.Init{Kind: "ones"}, nil, nil
+		return param.Init{Kind: "ones"}, nil, nil
 	case pb.Init_KIND_CONSTANT:
-		return core.Init{Kind: "constant", A: in.GetA()}, nil, nil
+		return param.Init{Kind: "constant", A: in.GetA()}, nil, nil
 	case pb.Init_KIND_NORMAL:
-		return core.Init{Kind: "normal", A: in.GetA()}, nil, nil
+		return param.Init{Kind: "normal", A: in.GetA()}, nil, nil
 	case pb.Init_KIND_TRUNC_NORMAL:
-		return core.Init{Kind: "trunc_normal", A: in.GetA(), B: in.GetB()}, nil, nil
+		return param.Init{Kind: "trunc_normal", A: in.GetA(), B: in.GetB()}, nil, nil
 	case pb.Init_KIND_UNIFORM:
-		return core.Init{Kind: "uniform", A: in.GetA()}, nil, nil
+		return param.Init{Kind: "uniform", A: in.GetA()}, nil, nil
 	case pb.Init_KIND_XAVIER_UNIFORM:
-		return core.Init{Kind: "xavier_uniform", FanIn: fanIn, FanOut: fanOut}, nil, nil
+		return param.Init{Kind: "xavier_uniform", FanIn: fanIn, FanOut: fanOut}, nil, nil
 	case pb.Init_KIND_FAN_IN_UNIFORM:
-		return core.Init{Kind: "fan_in_uniform", FanIn: fanIn}, nil, nil
+		return param.Init{Kind: "fan_in_uniform", FanIn: fanIn}, nil, nil
 	case pb.Init_KIND_SINCOS_COLUMN, pb.Init_KIND_SINCOS_ROW:
 		kind := vit.PosSinCos
 		if in.GetKind() == pb.Init_KIND_SINCOS_ROW {
@@ -214,18 +215,18 @@ func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, err
 		}
 		rows, cols, prefix := int(in.GetRows()), int(in.GetCols()), int(in.GetPrefix())
 		if len(shape) != 3 || shape[0] != 1 || rows <= 0 || cols <= 0 || shape[1] != prefix+rows*cols || shape[2]%4 != 0 {
-			return core.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
+			return param.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
 				prefix, rows, cols, prefix+rows*cols, shape)
 		}
-		return core.Init{Kind: "zeros"}, vit.SinCosTable(kind, shape[2], rows, cols, prefix), nil
+		return param.Init{Kind: "zeros"}, vit.SinCosTable(kind, shape[2], rows, cols, prefix), nil
 	case pb.Init_KIND_DATA:
 		if len(in.GetValues()) != shape.Size() {
-			return core.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
+			return param.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
 		}
-		return core.Init{Kind: "zeros"}, in.GetValues(), nil
+		return param.Init{Kind: "zeros"}, in.GetValues(), nil
 	case pb.Init_KIND_FILE:
 		values, err := m.fileTensor(in, shape)
-		return core.Init{Kind: "zeros"}, values, err
+		return param.Init{Kind: "zeros"}, values, err
 	}
-	return core.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
+	return param.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
 }

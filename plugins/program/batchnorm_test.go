@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -144,7 +145,7 @@ func TestBatchNormRefuses(t *testing.T) {
 	} {
 		plan := planOf(t, &objective{normHead}, "{}")
 		change(plan)
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: want %q in it", err, want)
 		}

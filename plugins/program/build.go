@@ -5,7 +5,10 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -27,7 +30,7 @@ type Options struct {
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
 // the package's prefixes, or taken from it where they exist, so that models for several batch sizes share one store.
-func Build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
+func Build(e *device.CPU, store *param.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
@@ -38,7 +41,7 @@ func Build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 	return m, nil
 }
 
-func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
+func build(e *device.CPU, store *param.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
@@ -50,8 +53,8 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 		plugin: o.Plugin, seed: seed, total: o.TotalSteps, evaluator: o.Evaluator,
 		engine: e, g: core.NewGraph(e), store: store,
 		views: map[string]*core.Node{}, masks: map[string]*mask{}, targets: map[string]*target{},
-		params: map[string]*core.Parameter{}, teacherParams: map[string]*core.Parameter{}, buffers: map[string]*buffer{},
-		files: map[string]*core.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
+		params: map[string]*param.Parameter{}, teacherParams: map[string]*param.Parameter{}, buffers: map[string]*buffer{},
+		files: map[string]*tensor.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
 	}
 	if o.Recompute {
 		m.g.RecomputeBlocks()
@@ -189,7 +192,7 @@ func (m *Model) addViews(vit.Config) error {
 		if h < 1 || w < 1 || h > 1<<14 || w > 1<<14 {
 			return fmt.Errorf("view %s: %d×%d pixels: want 1 to %d", v.GetName(), h, w, 1<<14)
 		}
-		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), core.Shape{m.Batch, c.Channels, h, w})
+		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), tensor.Shape{m.Batch, c.Channels, h, w})
 	}
 	return nil
 }

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -21,7 +23,7 @@ func weightsFile(t *testing.T, scale float32) string {
 		values[i] = scale * float32(i+1)
 	}
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := core.WriteSafetensors(path, []core.Tensor{core.NewF32("w", core.Shape{3, 8}, values)}, map[string]string{"kind": "test"}); err != nil {
+	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, values)}, map[string]string{"kind": "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -67,10 +69,10 @@ func TestParametersFromAFile(t *testing.T) {
 	// The file changes between the plan and its compilation.
 	plan := planOf(t, &objective{fromFile(path)}, "{}")
 	build := func() error {
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		return err
 	}
-	if err := core.WriteSafetensors(path, []core.Tensor{core.NewF32("w", core.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
+	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := build(); err == nil || !strings.Contains(err.Error(), "the file changed meanwhile") {
@@ -107,7 +109,7 @@ func TestUnusedBackbone(t *testing.T) {
 	}
 	with := planOf(t, &objective{plan}, "{}")
 	with.Passes = append(with.Passes, &pb.PassSpec{Name: "p", Views: []string{"image"}})
-	if _, err := program.Build(newEngine(t), core.NewStore(), with, tiny(), tinyBatch, 1, program.Options{Plugin: "test"}); err == nil || !strings.Contains(err.Error(), "uses no backbone, and has passes") {
+	if _, err := program.Build(newEngine(t), param.NewStore(), with, tiny(), tinyBatch, 1, program.Options{Plugin: "test"}); err == nil || !strings.Contains(err.Error(), "uses no backbone, and has passes") {
 		t.Errorf("a pass without a backbone: %v", err)
 	}
 }

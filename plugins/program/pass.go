@@ -4,7 +4,9 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -53,7 +55,7 @@ func (m *Model) output(p *pass, f *pb.Feature) (*core.Node, error) {
 		if p.maps == nil {
 			t := p.out.PatchTokens()
 			s := t.Shape()
-			p.maps = m.g.Reshape(m.g.TransposeTokens(t), core.Shape{s[0], s[2], p.out.Rows, p.out.Cols})
+			p.maps = m.g.Reshape(ops.TransposeTokens(m.g, t), tensor.Shape{s[0], s[2], p.out.Rows, p.out.Cols})
 		}
 		return p.maps, nil
 	case pb.Output_OUTPUT_TAP:
@@ -146,7 +148,7 @@ func (m *Model) passImages(spec *pb.PassSpec) (*core.Node, error) {
 	if len(views) == 1 {
 		return views[0], nil
 	}
-	return m.g.Concat(views...), nil
+	return ops.Concat(m.g, views...), nil
 }
 
 // passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With several views it is
@@ -191,14 +193,14 @@ func (m *Model) passMask(spec *pb.PassSpec, kind pb.MaskSpec_Kind) (*core.Node, 
 	name := "pass." + spec.GetName() + ".mask"
 	if form == pb.MaskRef_FORM_REMOVED {
 		cells := rows * cols
-		n := m.g.Input(name, core.Shape{len(masks) * m.Batch, cells})
+		n := m.g.Input(name, tensor.Shape{len(masks) * m.Batch, cells})
 		for i, k := range masks {
 			k.removed = append(k.removed, &mapped{node: n, offset: i * m.Batch * cells})
 		}
 		return n, nil
 	}
 	length := int(masks[0].spec.GetLength())
-	n := m.g.InputInt(name, core.Shape{len(masks) * m.Batch, length})
+	n := m.g.InputInt(name, tensor.Shape{len(masks) * m.Batch, length})
 	for i, k := range masks {
 		k.values = append(k.values, &mapped{node: n, offset: i * m.Batch * length})
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/pb"
@@ -21,7 +23,7 @@ import (
 // maeModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
 type maeModel struct {
 	*program.Model
-	store *core.Store
+	store *param.Store
 	keep  int
 	out   map[string]*core.Node
 	enc   []*core.Node // encoder blocks
@@ -52,7 +54,7 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &maeModel{store: core.NewStore(), out: map[string]*core.Node{}}
+	m := &maeModel{store: param.NewStore(), out: map[string]*core.Node{}}
 	m.Model, err = program.Build(newEngine(t), m.store, plan, network, cfg.Batch, seed, program.Options{
 		Plugin: "mae", Train: true,
 		Extra: func(p *program.Model) ([]*core.Node, error) { return m.extra(p, plan) },
@@ -113,7 +115,7 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // parameter finds a parameter by the official name.
-func (m *maeModel) parameter(name string) *core.Parameter {
+func (m *maeModel) parameter(name string) *param.Parameter {
 	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
 		return p
 	}
@@ -121,7 +123,7 @@ func (m *maeModel) parameter(name string) *core.Parameter {
 }
 
 // officialName is the inverse of parameter.
-func officialName(p *core.Parameter) string {
+func officialName(p *param.Parameter) string {
 	return strings.TrimPrefix(strings.TrimPrefix(p.Name, program.BackbonePrefix), program.HeadPrefix)
 }
 
@@ -303,8 +305,8 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 	}
 	sameNames(t, c, "no_decay", plain, r.NoDecay)
 
-	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := core.NewAdamW(newEngine(t), core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := optim.NewAdamW(newEngine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, decays []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/plugins/pb"
@@ -148,8 +150,8 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m = openMoCo(t, cfg, images.Shape[1], r, 1)
 	m.load(t, c)
 	m.comparePlain(t, c, r.trajectory)
-	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, momenta []float64
 	for s := range r.Steps {
 		it := r.FirstIteration + s
@@ -165,10 +167,10 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m.compareState(t, c, "traj.", []string{"param.", "buffer."}, append(m.copies(), m.Exec().Parameters()...))
 }
 
-func mocoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func mocoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg mocoConfig
 	stats.decode(t, &cfg)
 	cfg.Batch = 2
 	m := openMoCo(t, cfg, channels, nil, seed)
-	return func(name string) *core.Parameter { return m.store.Get(mocoPlace(name)) }
+	return func(name string) *param.Parameter { return m.store.Get(mocoPlace(name)) }
 }

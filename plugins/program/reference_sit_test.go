@@ -9,15 +9,16 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // sitConfig is what the reference says of a case of SiT beyond the network.
@@ -317,9 +318,9 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	params := m.Exec().Parameters()
 	perEpoch := float64(r.ItersPerEpoch)
 	total := int(r.Epochs * perEpoch)
-	rate := core.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
-	decay := core.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
+	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
+	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	got := map[string][]float64{}
 	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
 	for s := range r.Steps {
@@ -332,7 +333,7 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 		add("wd", decay.At(it))
 		momentum, _ := m.Scalar("teacher_momentum")
 		add("momentum", momentum)
-		norm, clipped := core.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
+		norm, clipped := optim.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
 		add("clipped_count", float64(clipped))
 		add("grad_norm", norm)
 		optimizer.Step(params, m.Exec().Grad, rate.At(it), decay.At(it))
@@ -346,13 +347,13 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	m.compareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.copies(), params...))
 }
 
-func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg sitConfig
 	stats.decode(t, &cfg)
 	cfg.Batch = 2
 	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the statistics are of the weights, whatever these are trained with
 	m := openSiT(t, cfg, channels, nil, seed)
-	return func(name string) *core.Parameter { return m.store.Get(sitPlace(name)) }
+	return func(name string) *param.Parameter { return m.store.Get(sitPlace(name)) }
 }
 
 // sitAugmentations compares the crops, and the options that say how they are corrupted.
@@ -417,7 +418,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range m.Plan.GetViews() {
-		r := core.NewRNG(2, v.GetName())
+		r := prng.New(2, v.GetName())
 		for i := range m.View(v.GetName()) {
 			m.View(v.GetName())[i] = float32(r.NormFloat64())
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/mocov3"
@@ -164,9 +165,9 @@ func (c networkConfig) vit(channels int, positions vit.PosEmbed) vit.Config {
 	}
 }
 
-func newEngine(t testing.TB) *core.Engine {
+func newEngine(t testing.TB) *device.CPU {
 	t.Helper()
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}

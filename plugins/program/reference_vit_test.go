@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/vit"
 )
@@ -24,7 +26,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	if len(images.Shape) != 4 || cfg.Batch != images.Shape[0] || size.H != images.Shape[2] || size.W != images.Shape[3] {
 		t.Fatalf("%s: the config says %d images of %d×%d, input.images is %v", c, cfg.Batch, size.H, size.W, images.Shape)
 	}
-	store := core.NewStore()
+	store := param.NewStore()
 	model := cfg.vit(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
 	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
@@ -65,7 +67,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
 	}
 	requireOutputs(t, c, want, "grad_input.images")
-	loss := g.Dot(out.Tokens, w)
+	loss := ops.Dot(g, out.Tokens, w)
 	var extra []*core.Node
 	for _, name := range c.Names("out.") {
 		if want[name] == nil {
@@ -88,7 +90,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
 }
 
-func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *core.Parameter) {
+func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *param.Parameter) {
 	t.Helper()
 	if p == nil {
 		t.Errorf("%s: the network has no parameter %s", c, name)
@@ -156,9 +158,9 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 		g := core.NewGraph(e)
 		table := g.Input("table", in.Shape)
 		copy(table.Value(), c.F32(t, in.Name))
-		out := g.InterpolatePositions(table, k.In[0], k.In[1], k.Out[0], k.Out[1], k.Method)
+		out := ops.InterpolatePositions(g, table, k.In[0], k.In[1], k.Out[0], k.Out[1], k.Method)
 		if k.In == k.Out {
-			out = g.Scale(out, 1)
+			out = ops.Scale(g, out, 1)
 		}
 		exe, err := g.Compile(nil, out)
 		if err != nil {

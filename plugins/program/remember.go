@@ -10,11 +10,11 @@ import (
 	"math"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // Memory keeps what follows from the content of a view alone. Values are integers, or the bits of floats.
@@ -60,7 +60,7 @@ func (m *Model) newRemembered(spec *pb.TargetSpec) (*remembered, error) {
 	part := &Model{
 		Plan: m.Plan, Batch: m.Batch, Student: m.Student,
 		plugin: m.plugin, seed: m.seed, total: m.total, engine: m.engine, g: core.NewGraph(m.engine), store: m.store,
-		views: map[string]*core.Node{}, params: map[string]*core.Parameter{}, specs: m.specs, nodes: map[string][]*core.Node{},
+		views: map[string]*core.Node{}, params: map[string]*param.Parameter{}, specs: m.specs, nodes: map[string][]*core.Node{},
 	}
 	whole := m.views[spec.GetView()]
 	if whole == nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -144,7 +144,7 @@ func TestRememberRefuses(t *testing.T) {
 			tc.plan(b, image, x)
 			return b.Minimize(b.Mean(x))
 		}}, "{}")
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		if err == nil || !strings.Contains(err.Error(), "target t is remembered") || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
 		}

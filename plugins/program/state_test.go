@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -203,7 +203,7 @@ func TestCorruptedPass(t *testing.T) {
 	blocks := &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: "c", Form: pb.MaskRef_FORM_REMOVED_BLOCKS}}}
 	plan.Nodes = append(plan.Nodes, &pb.Node{Name: "changed", Op: "sum", Inputs: []*pb.Argument{{Name: "x", Ref: blocks}}})
 	plan.Results.Metrics = append(plan.Results.Metrics, &pb.Metric{Name: "changed", Value: &pb.Ref{Of: &pb.Ref_Node{Node: "changed"}}})
-	m, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+	m, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
