@@ -147,8 +147,8 @@ func (p *plan) fuseGelu(ends []*Node) {
 			continue
 		}
 		x := o.In[0].root()
-		if x.from != nil && x.from.SlopeSaved && x.from.block == o.block && readers[x] == 1 && o.In[0].gradTarget() == x {
-			o.fusedGelu, x.from.SlopeApplied = x.from, true
+		if x.from != nil && x.from.SlopeSaved && x.from.compiled.block == o.compiled.block && readers[x] == 1 && o.In[0].gradTarget() == x {
+			o.compiled.slopeOf, x.from.SlopeApplied = x.from, true
 		}
 	}
 }

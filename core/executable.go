@@ -57,13 +57,6 @@ type packKey struct {
 	backward bool
 }
 
-// pack is a weight that several products of one run share.
-type Pack struct {
-	Packed f32.Packed
-	Run    uint64
-	uses   int
-}
-
 func (p *plan) executable() *Executable {
 	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
@@ -139,8 +132,8 @@ func (e *Executable) callOf(s *step) Call {
 			c.Pack = k
 		}
 	}
-	if s.backward && s.op.fusedGelu != nil {
-		c.Slope = s.savedBy(s.op.fusedGelu)[0].data
+	if s.backward && s.op.compiled.slopeOf != nil {
+		c.Slope = s.savedBy(s.op.compiled.slopeOf)[0].data
 	}
 	return c
 }

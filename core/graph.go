@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/core/device"
-	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/tensor"
 )
@@ -238,101 +237,3 @@ func (g *Graph) Check(name, want string, required, optional []*Node, test func()
 
 // invalid is what an operator returns after fits failed.
 func (g *Graph) Invalid() *Node { return &Node{graph: g, name: "invalid", bad: true} }
-
-// op is an operator in a graph. Gradients of inputs are overwritten by backward,
-// or added to where call.add says so.
-type Op struct {
-	Name string
-	In   []*Node // nil where an optional operand is absent
-	Out  []*Node
-
-	NoGrad   Operands // inputs that never get a gradient: indices, masks, targets
-	PassGrad Operands // inputs whose gradient is that of output 0, unchanged
-	AddsGrad Operands // inputs to whose gradient backward can add
-	KeepIn   Operands // inputs that backward reads
-	KeepOut  Operands // outputs that backward reads
-
-	Save     []int // elements of buffers that live from forward to backward
-	Work     int   // elements of scratch during forward
-	WorkBack int   // elements of scratch during backward
-	FLOPs    float64
-
-	Forward  func(c *Call)
-	Backward func(c *Call)
-	Commit   func() // state to be changed once a step is known to be good
-	Once     bool   // forward has effects, so it must not run twice
-	block    int    // see Graph.Block
-
-	Weighted     bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
-	SlopeSaved   bool // its output is a GELU, whose slope is save[0]
-	fusedGelu    *Op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
-	SlopeApplied bool // the incoming gradient is already that before the GELU
-	saved        []*memory
-	savedAgain   []*memory // by the recomputation
-}
-
-// operandSet is a set of operand numbers.
-type Operands uint32
-
-func OperandSet(indices ...int) Operands {
-	var b Operands
-	for _, i := range indices {
-		b |= 1 << i
-	}
-	return b
-}
-
-func (b Operands) Has(i int) bool { return b>>i&1 != 0 }
-
-// call is what an operator sees when it runs. Slices of absent operands and of
-// gradients that nobody wants are nil.
-type Call struct {
-	Pool    *f32.Pool
-	In      [][]float32
-	Ints    [][]int32
-	Out     [][]float32
-	GradOut [][]float32
-	GradIn  [][]float32
-	Add     []bool // gin[i] holds a gradient that backward must add to
-	Save    [][]float32
-	Work    []float32
-	Pack    *Pack  // of the weight, nil when it is not worth packing
-	Run     uint64 // number of the run, tells whether pack is fresh
-	// slope is that of the GELU whose gradient is applied here.
-	Slope []float32
-	Err   error // for operators that can fail
-}
-
-// apply records o and makes its output nodes.
-func (g *Graph) Apply(o *Op, shapes ...tensor.Shape) []*Node {
-	needs := o.wants()
-	o.block = g.block
-	for _, s := range shapes {
-		n := &Node{graph: g, name: g.unique(o.Name), shape: s.Clone(), needs: needs, from: o}
-		o.Out = append(o.Out, n)
-	}
-	g.ops = append(g.ops, o)
-	return o.Out
-}
-
-// applyIntegers is apply for an operator whose only result is integers, which it writes
-// to the slice.
-func (g *Graph) ApplyIntegers(o *Op, shape tensor.Shape, integers []int32) *Node {
-	n := g.Apply(o, shape)[0]
-	n.integer, n.ints = true, integers
-	return n
-}
-
-// wants tells whether any input of o takes a gradient.
-func (o *Op) wants() bool {
-	for i := range o.In {
-		if o.WantsGrad(i) {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *Op) WantsGrad(i int) bool {
-	return o.In[i] != nil && !o.NoGrad.Has(i) && o.In[i].needs && o.In[i].gradTarget() != nil
-}

@@ -101,9 +101,9 @@ func (p *plan) lifetimes() {
 				m := p.memory("saved by "+s.op.Name, size)
 				m.touch(at)
 				if s.again {
-					s.op.savedAgain = append(s.op.savedAgain, m)
+					s.op.compiled.savedAgain = append(s.op.compiled.savedAgain, m)
 				} else {
-					s.op.saved = append(s.op.saved, m)
+					s.op.compiled.saved = append(s.op.compiled.saved, m)
 				}
 			}
 			work = s.op.Work
@@ -121,7 +121,7 @@ func (p *plan) lifetimes() {
 			for _, m := range s.savedBy(s.op) {
 				m.touch(at)
 			}
-			if f := s.op.fusedGelu; f != nil {
+			if f := s.op.compiled.slopeOf; f != nil {
 				s.savedBy(f)[0].touch(at)
 			}
 			work = s.op.WorkBack

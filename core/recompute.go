@@ -25,7 +25,7 @@ func (p *plan) recomputes(o *Op) int {
 	if o == nil || !p.graph.recompute || o.Once || o.Commit != nil {
 		return 0
 	}
-	return o.block
+	return o.compiled.block
 }
 
 // recompute inserts before the first backward step of every block the forward
@@ -48,7 +48,7 @@ func (p *plan) recompute() {
 		}
 		needed[o] = true
 		for _, n := range o.In {
-			need(inside(o.block, n))
+			need(inside(o.compiled.block, n))
 		}
 	}
 	for _, s := range p.steps {
@@ -69,7 +69,7 @@ func (p *plan) recompute() {
 		if len(s.op.Save) > 0 {
 			need(s.op)
 		}
-		need(s.op.fusedGelu)
+		need(s.op.compiled.slopeOf)
 	}
 	steps := p.steps
 	p.steps = nil
@@ -95,7 +95,7 @@ func (p *plan) recompute() {
 // and parameters: a block's backward pass sees what was computed again.
 func (s *step) memoryOf(n *Node) *memory {
 	r := n.root()
-	if r.again != nil && (s.again || s.backward) && s.op.block == r.from.block {
+	if r.again != nil && (s.again || s.backward) && s.op.compiled.block == r.from.compiled.block {
 		return r.again
 	}
 	return r.mem
@@ -104,8 +104,8 @@ func (s *step) memoryOf(n *Node) *memory {
 // savedBy returns what o, the step's operator or one whose GELU it applies, has
 // saved for it.
 func (s *step) savedBy(o *Op) []*memory {
-	if o.savedAgain != nil && (s.again || s.backward) {
-		return o.savedAgain
+	if o.compiled.savedAgain != nil && (s.again || s.backward) {
+		return o.compiled.savedAgain
 	}
-	return o.saved
+	return o.compiled.saved
 }

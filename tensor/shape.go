@@ -50,7 +50,7 @@ func (s Shape) String() string {
 	return b.String()
 }
 
-// last returns the innermost dimension; 1 for a scalar.
+// Last returns the innermost dimension; 1 for a scalar.
 func (s Shape) Last() int {
 	if len(s) == 0 {
 		return 1
@@ -58,7 +58,7 @@ func (s Shape) Last() int {
 	return s[len(s)-1]
 }
 
-// rows returns the number of innermost vectors: Size()/last().
+// Rows returns the number of innermost vectors: Size()/Last().
 func (s Shape) Rows() int {
 	n := 1
 	for i := 0; i+1 < len(s); i++ {
@@ -67,14 +67,14 @@ func (s Shape) Rows() int {
 	return n
 }
 
-// withLast returns a copy whose innermost dimension is d.
+// WithLast returns a copy whose innermost dimension is d.
 func (s Shape) WithLast(d int) Shape {
 	c := s.Clone()
 	c[len(c)-1] = d
 	return c
 }
 
-// checkedSize is Size with negative dimensions and overflow reported.
+// CheckedSize is Size with negative dimensions and overflow reported.
 func (s Shape) CheckedSize() (int, error) {
 	n := 1
 	for _, d := range s {

@@ -2,7 +2,7 @@ package device
 
 import "github.com/vittool/vittool/core/internal/f32"
 
-// Budget is how much memory an engine's graphs, and a store whose Alloc is the
+// Budget is how much memory a device's graphs, and a store whose Alloc is the
 // budget's, may take together. Go ends a process that has no more memory, without
 // a chance to say why; what a budget refuses is an error. Nothing is given back to
 // it. It is not safe for concurrent use.

@@ -1,3 +1,5 @@
+// Package device owns the threads and the memory that computation takes, and the little
+// arithmetic that stands outside of any graph.
 package device
 
 import (
@@ -8,7 +10,7 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// Engine owns the threads that run kernels. Graphs of one engine share them;
+// CPU is the device of all computation today: the threads that run kernels. Graphs of one CPU share them;
 // their kernels take turns.
 type CPU struct {
 	// Budget bounds the memory of the graphs that are built; nil does not.
@@ -19,7 +21,7 @@ type CPU struct {
 	peak float64
 }
 
-// NewEngine starts an engine with the given number of threads; 0 means one per
+// NewCPU starts a CPU with the given number of threads; 0 means one per
 // processor (runtime.GOMAXPROCS). It fails when the environment variable
 // VITTOOL_KERNELS asks for kernels this machine cannot run.
 func NewCPU(threads int) (*CPU, error) {
@@ -59,5 +61,5 @@ func (e *CPU) MeasurePeak() float64 { return f32.Peak(e.pool) }
 // gives at that moment.
 func (e *CPU) PeakNow() float64 { return f32.PeakNow(e.pool) }
 
-// Close ends the threads. Graphs of the engine must not run any more.
+// Close ends the threads. Graphs of the device must not run any more.
 func (e *CPU) Close() { e.pool.Close() }

@@ -12,7 +12,7 @@ import (
 // rows. It takes no gradient. The function writes the integers; the node's
 // float32 memory gets them too, so that they can be read like any value.
 func choice(g *core.Graph, name string, in []*core.Node, work int, shape tensor.Shape, choose func(c *core.Call, out []int32)) *core.Node {
-	o := &core.Op{Name: name, In: in, NoGrad: ^core.Operands(0), Work: work}
+	o := &core.Op{Name: name, In: in, NoGrad: core.AllOperands, Work: work}
 	numbers := make([]int32, shape.Size())
 	o.Forward = func(c *core.Call) {
 		choose(c, numbers)
@@ -31,7 +31,7 @@ func ArgMax(g *core.Graph, x *core.Node) *core.Node {
 	}
 	n := x.Shape().Last()
 	return choice(g, "arg_max", []*core.Node{x}, 0, x.Shape()[:len(x.Shape())-1].Clone(), func(c *core.Call, out []int32) {
-		inRows(c, len(out), func(r int) { out[r] = int32(argMax(c.In[0][r*n:][:n])) })
+		c.EachRow(len(out), func(r int) { out[r] = int32(argMax(c.In[0][r*n:][:n])) })
 	})
 }
 
@@ -72,7 +72,7 @@ func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 		for at := 0; at < len(out); at += chunk {
 			n := min(chunk, len(out)-at)
 			f32.Gemm(c.Pool, false, true, n, k, d, c.In[0][at*d:], d, c.In[1], d, scores, k, false, &f32.Epilogue{Bias: half})
-			inRows(c, n, func(r int) { out[at+r] = int32(argMax(scores[r*k:][:k])) })
+			c.EachRow(n, func(r int) { out[at+r] = int32(argMax(scores[r*k:][:k])) })
 		}
 	})
 }
@@ -89,9 +89,9 @@ func Accuracy(g *core.Graph, logits, labels, weights *core.Node) *core.Node {
 	}
 	rows, n := logits.Shape()[0], logits.Shape()[1]
 	return g.Apply(&core.Op{
-		Name: "accuracy", In: []*core.Node{logits, labels, weights}, NoGrad: ^core.Operands(0), Work: rows,
+		Name: "accuracy", In: []*core.Node{logits, labels, weights}, NoGrad: core.AllOperands, Work: rows,
 		Forward: func(c *core.Call) {
-			inRows(c, rows, func(r int) {
+			c.EachRow(rows, func(r int) {
 				c.Work[r] = 0
 				if argMax(c.In[0][r*n:][:n]) == int(c.Ints[1][r]) {
 					c.Work[r] = 1

@@ -39,7 +39,7 @@ func CodebookUpdate(g *core.Graph, x, codes, fresh, codebook, count, sum *core.N
 	k, d := codebook.Shape()[0], codebook.Shape()[1]
 	members := make([][]int32, k)
 	out := g.Apply(&core.Op{
-		Name: "codebook_update", In: []*core.Node{x, codes, fresh, codebook, count, sum}, NoGrad: ^core.Operands(0),
+		Name: "codebook_update", In: []*core.Node{x, codes, fresh, codebook, count, sum}, NoGrad: core.AllOperands,
 		Forward: func(c *core.Call) {
 			for i := range members {
 				members[i] = members[i][:0]
@@ -52,7 +52,7 @@ func CodebookUpdate(g *core.Graph, x, codes, fresh, codebook, count, sum *core.N
 				members[code] = append(members[code], int32(r))
 			}
 			next, counts, sums := c.Out[0], c.Out[1], c.Out[2]
-			inRows(c, k, func(i int) {
+			c.EachRow(k, func(i int) {
 				row := sums[i*d:][:d]
 				for j := range row {
 					total := 0.0

@@ -88,7 +88,7 @@ func Conv2D(g *core.Graph, x, w, b *core.Node, stride, padding int) *core.Node {
 		// product with a transposed left side may depend on how it is divided up.
 		turned := c.Work[len(c.Work)-k.o*taps:]
 		if c.GradIn[0] != nil {
-			inRows(c, taps, func(t int) {
+			c.EachRow(taps, func(t int) {
 				for i := range k.o {
 					turned[t*k.o+i] = c.In[1][i*taps+t]
 				}

@@ -86,7 +86,7 @@ func Exp(g *core.Graph, x *core.Node) *core.Node {
 	return g.Apply(&core.Op{
 		Name: "exp", In: []*core.Node{x}, KeepOut: core.OperandSet(0),
 		Forward: func(c *core.Call) {
-			inRows(c, len(c.In[0]), func(i int) { c.Out[0][i] = float32(math.Exp(float64(c.In[0][i]))) })
+			c.EachRow(len(c.In[0]), func(i int) { c.Out[0][i] = float32(math.Exp(float64(c.In[0][i]))) })
 		},
 		Backward: func(c *core.Call) { f32.Mul(c.Pool, c.GradIn[0], c.GradOut[0], c.Out[0]) },
 	}, x.Shape())[0]

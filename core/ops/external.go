@@ -46,13 +46,13 @@ func CallExternal(g *core.Graph, e External, inputs []*core.Node, outputs []tens
 		Forward: func(c *core.Call) { c.Err = e.Forward(c.In, c.Out) },
 	}
 	if e.Backward == nil {
-		o.NoGrad = ^core.Operands(0)
+		o.NoGrad = core.AllOperands
 		if len(inputs) > 32 {
 			g.Fail("%s: %d inputs without gradient, at most 32 are possible", e.Name, len(inputs))
 			return bad()
 		}
 	} else {
-		o.KeepIn, o.KeepOut = ^core.Operands(0), ^core.Operands(0)
+		o.KeepIn, o.KeepOut = core.AllOperands, core.AllOperands
 		if len(inputs) > 32 || len(outputs) > 32 {
 			g.Fail("%s: %d inputs and %d outputs, at most 32 of each are possible", e.Name, len(inputs), len(outputs))
 			return bad()

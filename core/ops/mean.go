@@ -26,7 +26,7 @@ func MeanTokens(g *core.Graph, x *core.Node, from int) *core.Node {
 			f32.Scale(c.Pool, c.Out[0], k, c.Out[0])
 		},
 		Backward: func(c *core.Call) {
-			inRows(c, b*n, func(r int) {
+			c.EachRow(b*n, func(r int) {
 				dst := c.GradIn[0][r*d : (r+1)*d]
 				if !c.Add[0] {
 					clear(dst)

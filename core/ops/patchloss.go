@@ -21,7 +21,7 @@ func NormalizePatches(g *core.Graph, target *core.Node) *core.Node {
 	return g.Apply(&core.Op{
 		Name: "normalize_patches", In: []*core.Node{target}, NoGrad: core.OperandSet(0),
 		Forward: func(c *core.Call) {
-			inRows(c, rows, func(r int) {
+			c.EachRow(rows, func(r int) {
 				x, y := c.In[0][r*n:(r+1)*n], c.Out[0][r*n:(r+1)*n]
 				var sum, squares float64
 				for _, v := range x {
@@ -101,7 +101,7 @@ func patchLoss(g *core.Graph, name string, pred, target, mask *core.Node, f func
 	out := g.Apply(&core.Op{
 		Name: name, In: []*core.Node{pred, target, mask}, NoGrad: core.OperandSet(1, 2), KeepIn: core.OperandSet(0, 1, 2),
 		Forward: func(c *core.Call) {
-			inRows(c, rows, func(r int) {
+			c.EachRow(rows, func(r int) {
 				p, t := c.In[0][r*n:(r+1)*n], c.In[1][r*n:(r+1)*n]
 				var sum float64
 				for i, v := range p {
@@ -124,7 +124,7 @@ func patchLoss(g *core.Graph, name string, pred, target, mask *core.Node, f func
 			c.Out[0][0] = float32(sum / weights)
 		},
 		Backward: func(c *core.Call) {
-			inRows(c, rows, func(r int) {
+			c.EachRow(rows, func(r int) {
 				var k float64
 				if c.GradOut[0] != nil {
 					k = float64(c.GradOut[0][0]) * float64(c.In[2][r]) / weights
@@ -145,14 +145,4 @@ func patchLoss(g *core.Graph, name string, pred, target, mask *core.Node, f func
 		},
 	}, tensor.Shape{}, pred.Shape()[:2])
 	return out[0], out[1]
-}
-
-// inRows calls f for every row, in parallel, a good number of rows per turn.
-func inRows(c *core.Call, rows int, f func(r int)) {
-	chunks := min(rows, 64)
-	c.Pool.Do(chunks, func(_, i int) {
-		for r := rows * i / chunks; r < rows*(i+1)/chunks; r++ {
-			f(r)
-		}
-	})
 }

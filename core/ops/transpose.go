@@ -17,7 +17,7 @@ func TransposeTokens(g *core.Graph, x *core.Node) *core.Node {
 	return g.Apply(&core.Op{
 		Name: "transpose_tokens", In: []*core.Node{x},
 		Forward: func(c *core.Call) {
-			inRows(c, b*d, func(r int) {
+			c.EachRow(b*d, func(r int) {
 				src, dst := c.In[0][r/d*n*d+r%d:], c.Out[0][r*n:(r+1)*n]
 				for i := range dst {
 					dst[i] = src[i*d]
@@ -25,7 +25,7 @@ func TransposeTokens(g *core.Graph, x *core.Node) *core.Node {
 			})
 		},
 		Backward: func(c *core.Call) {
-			inRows(c, b*n, func(r int) {
+			c.EachRow(b*n, func(r int) {
 				src, dst := c.GradOut[0][r/n*n*d+r%n:], c.GradIn[0][r*d:(r+1)*d]
 				for i := range dst {
 					dst[i] = src[i*n]

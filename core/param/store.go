@@ -260,7 +260,7 @@ func LoadInto(s *Store, f *tensor.File, rename func(string) string, strict bool)
 	return nil
 }
 
-// joinFaults lists faults, at most eight of them.
+// JoinFaults lists faults, at most eight of them.
 func JoinFaults(faults []string) string {
 	const most = 8
 	out := ""

@@ -1,3 +1,4 @@
+// Package atomicfile writes files that are whole or absent: under a temporary name, synced, renamed.
 package atomicfile
 
 import (
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// WriteFileAtomic writes the file at path so that a reader, or a machine that
+// Write writes the file at path so that a reader, or a machine that
 // loses power, sees either the old file or the whole new one: write is called
 // with a buffered writer to a temporary file in the same directory, which is
 // synced, renamed to path, and the directory synced. On any error, of write or
@@ -27,12 +28,12 @@ func Write(path string, write func(io.Writer) error) error {
 	return s.Commit()
 }
 
-// StagedFile is a file that is whole and synced under a temporary name. Files that
+// Staged is a file that is whole and synced under a temporary name. Files that
 // belong together are all staged before the first is committed: what can fail, a
 // full disk above all, fails before anything has changed.
 type Staged struct{ path, temporary string }
 
-// StageFile writes a file that Commit is to put at path. That must be a free name
+// Stage writes a file that Commit is to put at path. That must be a free name
 // or a regular file: renaming over a device or a pipe would replace it.
 func Stage(path string, write func(io.Writer) error) (s *Staged, err error) {
 	dir := filepath.Dir(path)
@@ -136,7 +137,7 @@ func syncDirectory(dir string) error {
 	return nil
 }
 
-// ExplainFileError says what to do about the errors of writing in a folder that a user
+// Explain says what to do about the errors of writing in a folder that a user
 // can mend; others it returns as they are.
 func Explain(err error, dir string) error {
 	switch {
@@ -152,7 +153,7 @@ func Explain(err error, dir string) error {
 	return err
 }
 
-// IsTemporary reports whether a file of that name is what WriteFileAtomic of a
+// IsTemporary reports whether a file of that name is what Write of a
 // killed process left behind. No other program's file is named like it.
 func IsTemporary(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")

@@ -1,3 +1,4 @@
+// Package devicetest gives tests a device.
 package devicetest
 
 import (
@@ -6,7 +7,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// testEngine returns an engine that the test closes.
+// New returns a CPU that the test closes.
 func New(t testing.TB, threads int) *device.CPU {
 	t.Helper()
 	e, err := device.NewCPU(threads)

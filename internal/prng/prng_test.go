@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// firstOfSeedOne is the first number of NewRNG(1).
+// firstOfSeedOne is the first number of New(1).
 const firstOfSeedOne = 0xc1b6f9e9ca620853
 
 // TestRNGIsFixed pins the numbers: checkpoints and runs rely on them.

@@ -1,3 +1,4 @@
+// Package prng gives random numbers that are a function of a seed, of keys and of a counter.
 package prng
 
 import (
@@ -6,14 +7,14 @@ import (
 	"math/bits"
 )
 
-// RNG is a counter-based generator: the n-th number it gives is a pure function
+// Generator is a counter-based generator: the n-th number it gives is a pure function
 // of (seed, keys, n), so that random choices never depend on the order in which
 // workers run, and a resumed run draws the same numbers.
 //
 // Number n is mix(k1 ^ mix(k0 + (n+1)*0x9E3779B97F4A7C15)) where mix is the
 // finaliser of SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom
 // Number Generators", 2014) and k0, k1 are hashed from the seed and the keys.
-// An RNG is not safe for concurrent use; make one per goroutine, they are cheap.
+// A Generator is not safe for concurrent use; make one per goroutine, they are cheap.
 type Generator struct {
 	k0, k1  uint64
 	counter uint64
@@ -27,9 +28,9 @@ func mix64(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// NewRNG returns the generator of a purpose: keys are strings and integers
+// New returns the generator of a purpose: keys are strings and integers
 // (int, int64, uint64, uint32) that tell apart what the numbers are for, such as
-// NewRNG(seed, "crop", epoch, sampleID). Keys of any other type are a
+// prng.New(seed, "crop", epoch, sampleID). Keys of any other type are a
 // programming error and panic.
 func New(seed uint64, keys ...any) *Generator {
 	r := &Generator{k0: mix64(seed + golden64), k1: mix64(seed ^ 0xD1B54A32D192ED03)}
@@ -49,7 +50,7 @@ func New(seed uint64, keys ...any) *Generator {
 		case uint32:
 			r.absorb(uint64(v))
 		default:
-			panic(fmt.Sprintf("core.NewRNG: key %v has type %T; use string, int, int64, uint32 or uint64", k, k))
+			panic(fmt.Sprintf("prng.New: key %v has type %T; use string, int, int64, uint32 or uint64", k, k))
 		}
 	}
 	return r
@@ -89,13 +90,13 @@ func (r *Generator) Uniform(lo, hi float64) float64 { return lo + (hi-lo)*r.Floa
 // distribution: one draw, one number.
 func (r *Generator) NormFloat64() float64 { return NormalFromBits(r.Uint64()) }
 
-// normalFromBits maps 64 uniform bits to a standard normal number.
+// NormalFromBits maps 64 uniform bits to a standard normal number.
 func NormalFromBits(v uint64) float64 {
 	u := (float64(v>>11) + 0.5) / (1 << 53) // inside (0, 1)
 	return math.Sqrt2 * math.Erfinv(2*u-1)
 }
 
-// truncatedFromBits maps 64 uniform bits to a normal number of standard
+// TruncatedFromBits maps 64 uniform bits to a normal number of standard
 // deviation std that is cut at ±bound, by inversion.
 func TruncatedFromBits(v uint64, std, bound float64) float64 {
 	if std == 0 {
@@ -110,7 +111,7 @@ func TruncatedFromBits(v uint64, std, bound float64) float64 {
 // IntN returns a uniform integer in [0, n). It panics if n <= 0.
 func (r *Generator) IntN(n int) int {
 	if n <= 0 {
-		panic(fmt.Sprintf("core.RNG.IntN: n is %d, must be positive", n))
+		panic(fmt.Sprintf("prng.Generator.IntN: n is %d, must be positive", n))
 	}
 	// Lemire's multiplication with rejection: exactly uniform.
 	m := uint64(n)
