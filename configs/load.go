@@ -106,13 +106,7 @@ func (m *merger) add(l *layer) {
 	}
 	nested := map[string]any{}
 	for path, v := range l.values {
-		section, name, _ := strings.Cut(path, ".")
-		inner, ok := nested[section].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			nested[section] = inner
-		}
-		inner[name] = v
+		setNested(nested, path, v)
 	}
 	if err := m.viper.MergeConfigMap(nested); err != nil {
 		m.errs = append(m.errs, &Error{Problem: "the settings can't be merged: " + err.Error()})
@@ -122,6 +116,23 @@ func (m *merger) add(l *layer) {
 	}
 	for path, source := range l.sources {
 		m.sources[path] = source
+	}
+}
+
+// setNested sets a.b.c in maps of maps.
+func setNested(m map[string]any, path string, v any) {
+	for {
+		section, rest, ok := strings.Cut(path, ".")
+		if !ok {
+			m[path] = v
+			return
+		}
+		inner, ok := m[section].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			m[section] = inner
+		}
+		m, path = inner, rest
 	}
 }
 
@@ -225,6 +236,8 @@ func (m *merger) environment(environ []string) {
 		path := section + "." + name
 		if option, ok := strings.CutPrefix(path, "objective.options_"); ok {
 			path = OptionsKey + "." + option
+		} else if known := environmentPaths()[section+"_"+name]; known != "" {
+			path = known
 		}
 		if err := l.setText(path, value, "environment "+variable); err != nil {
 			m.errs = append(m.errs, err)

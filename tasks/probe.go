@@ -179,8 +179,8 @@ func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum floa
 	if h.variance, err = store.AddBuffer("bn.running_var", tensor.Shape{dim}, param.Init{Kind: "ones"}, seed); err != nil {
 		return nil, err
 	}
-	h.optimizer, err = optim.NewLARS(e, optim.LARSOptions{Variant: optim.LARSMoCoV3, Momentum: momentum, Trust: 0.001})
-	return h, err
+	h.optimizer = optim.NewLARS(e, optim.LARSOptions{Momentum: momentum, Trust: 0.001})
+	return h, nil
 }
 
 // forward adds the classifier to a graph.

@@ -335,9 +335,10 @@ func (r *run) build(ctx context.Context) error {
 	case "sgd":
 		r.optimizer = optim.NewSGD(r.engine, optim.SGDOptions{Momentum: t.Momentum})
 	case "lars":
-		if r.optimizer, err = optim.NewLARS(r.engine, optim.LARSOptions{Variant: optim.LARSMoCoV3, Momentum: t.Momentum}); err != nil {
-			return err
-		}
+		r.optimizer = optim.NewLARS(r.engine, optim.LARSOptions{
+			Momentum: t.Momentum, Trust: t.LARS.Trust, Eps: t.LARS.Eps, RawRatio: t.LARS.Ratio == "raw",
+			StepMomentum: t.LARS.Accumulate == "step", All: t.LARS.All, Nesterov: t.LARS.Nesterov, ClipLR: t.LARS.Clip,
+		})
 	default:
 		return &configs.Error{Key: "train.optimizer", Value: t.Optimizer, Problem: "unknown optimizer", Hint: "use adamw, sgd or lars"}
 	}

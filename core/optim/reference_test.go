@@ -161,12 +161,9 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 }
 
 func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Optimizer {
-	lars := func(v optim.LARSVariant) optim.Optimizer {
-		l, err := optim.NewLARS(engine, optim.LARSOptions{Variant: v, Momentum: o.Momentum, Trust: o.Trust, Nesterov: o.Nesterov, ClipLR: o.ClipLR})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
+	lars := func(form optim.LARSOptions) optim.Optimizer {
+		form.Momentum, form.Trust, form.Nesterov, form.ClipLR = o.Momentum, o.Trust, o.Nesterov, o.ClipLR
+		return optim.NewLARS(engine, form)
 	}
 	switch {
 	case strings.HasPrefix(o.Kind, "Adam"):
@@ -174,15 +171,15 @@ func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Opt
 	case strings.HasPrefix(o.Kind, "SGD"):
 		return optim.NewSGD(engine, optim.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
 	case strings.Contains(o.Kind, "moco-v3"):
-		return lars(optim.LARSMoCoV3)
+		return lars(optim.LARSOptions{})
 	case strings.Contains(o.Kind, "google-research/simclr"):
-		return lars(optim.LARSTF)
+		return lars(optim.LARSOptions{StepMomentum: true})
 	case strings.Contains(o.Kind, "solo-learn"):
-		return lars(optim.LARSSolo)
+		return lars(optim.LARSOptions{RawRatio: true, Eps: 1e-8})
 	case strings.Contains(o.Kind, "PixPro"):
-		return lars(optim.LARSPixPro)
+		return lars(optim.LARSOptions{Eps: 1e-8})
 	case strings.Contains(o.Kind, "LARC"):
-		return lars(optim.LARC)
+		return lars(optim.LARSOptions{RawRatio: true, Eps: 1e-8, All: true})
 	}
 	t.Fatalf("optimizer kind %q is not known to this test", o.Kind)
 	return nil
