@@ -119,9 +119,10 @@ func TestAttention(t *testing.T) {
 					if variant&2 == 0 {
 						bx, dbx = nil, nil
 					}
-					AttentionForward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, causal)
-					AttentionProbabilities(p, b, n, heads, dh, scale, qkv.x, bx, probs.x, causal)
-					AttentionBackward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, dout.x, dqkv.x, dbx, causal)
+					a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: scale, Causal: causal, QKV: qkv.x, Bias: bx, Out: out.x, Stats: stats.x}
+					AttentionForward(p, a)
+					AttentionProbabilities(p, a, probs.x)
+					AttentionBackward(p, a, dout.x, dqkv.x, dbx)
 					for _, g := range []*guarded{qkv, dout, out, stats, dqkv, probs, bias, dbias} {
 						g.check(t)
 					}
@@ -155,8 +156,9 @@ func TestAttentionExtremes(t *testing.T) {
 			qkv, dout := newGuarded("qkv", b*n*3*d).random(r, 30), newGuarded("dout", b*n*d).random(r, 1)
 			out, stats, dqkv := newGuarded("out", b*n*d), newGuarded("stats", AttentionStats(b, n, heads)), newGuarded("dqkv", b*n*3*d)
 			run := func() {
-				AttentionForward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, true)
-				AttentionBackward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, dout.x, dqkv.x, nil, true)
+				a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, Causal: true, QKV: qkv.x, Out: out.x, Stats: stats.x}
+				AttentionForward(p, a)
+				AttentionBackward(p, a, dout.x, dqkv.x, nil)
 			}
 			run()
 			want, probs := attentionTrue(b, n, heads, dh, 0.25, widen(qkv.x), nil, true)
@@ -190,8 +192,9 @@ func TestAttentionMemory(t *testing.T) {
 		p := newPool(t, 1)
 		qkv, out, dqkv := Alloc(n*3*dh), Alloc(n*dh), Alloc(n*3*dh)
 		stats := Alloc(AttentionStats(1, n, heads))
-		AttentionForward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, false)
-		AttentionBackward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, out, dqkv, nil, false)
+		a := Attention{Batch: 1, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, QKV: qkv, Out: out, Stats: stats}
+		AttentionForward(p, a)
+		AttentionBackward(p, a, out, dqkv, nil)
 		return cap(p.workers[0].arena) + cap(p.packA) + cap(p.packB) + cap(p.partial)
 	}
 	small, large := scratch(832), scratch(3328)
@@ -259,8 +262,9 @@ func TestAttentionAtTheEndOfMemory(t *testing.T) {
 			dqkv, out, dout := make([]float32, len(qkv)), make([]float32, b*n*heads*dh), make([]float32, b*n*heads*dh)
 			stats := make([]float32, AttentionStats(b, n, heads))
 			copy(dout, qkv)
-			AttentionForward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, false)
-			AttentionBackward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, dout, dqkv, nil, false)
+			a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, QKV: qkv, Out: out, Stats: stats}
+			AttentionForward(p, a)
+			AttentionBackward(p, a, dout, dqkv, nil)
 		}
 	})
 	close(done)

@@ -43,7 +43,7 @@ func SumSquares(p *Pool, x []float32) float64 { return p.reduce(x, x, dotRange) 
 
 // Dot returns Σ x·y, added in float64.
 func Dot(p *Pool, x, y []float32) float64 {
-	need("Dot: y", len(y), len(x))
+	need("Dot", "y", len(y), len(x))
 	return p.reduce(x, y, dotRange)
 }
 
@@ -123,7 +123,7 @@ func ColumnSum(p *Pool, rows, n int, x, out []float32) { p.columns("ColumnSum", 
 
 // ColumnDot is out[j] = Σ_i x[i,j]·y[i,j] for x and y of shape [rows, n].
 func ColumnDot(p *Pool, rows, n int, x, y, out []float32) {
-	need("ColumnDot: y", len(y), rows*n)
+	need("ColumnDot", "y", len(y), rows*n)
 	p.columns("ColumnDot", rows, n, x, y, out)
 }
 

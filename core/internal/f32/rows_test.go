@@ -119,13 +119,14 @@ func TestCrossEntropyRows(t *testing.T) {
 							wantDX = append(wantDX, float64(dloss.x[i])*float64(scale)*(q*sum-float64(target[i*n+j])))
 						}
 					}
+					c := CrossEntropy{Rows: rows, N: n, X: x.x, Scale: scale, LSE: lse.x}
 					if soft {
-						CrossEntropyRows(p, rows, n, x.x, scale, nil, target, loss.x, lse.x)
-						CrossEntropyRowsBackward(p, rows, n, x.x, scale, nil, target, lse.x, dloss.x, dx.x)
+						c.Target = target
 					} else {
-						CrossEntropyRows(p, rows, n, x.x, scale, labels, nil, loss.x, lse.x)
-						CrossEntropyRowsBackward(p, rows, n, x.x, scale, labels, nil, lse.x, dloss.x, dx.x)
+						c.Labels = labels
 					}
+					CrossEntropyForward(p, c, loss.x)
+					CrossEntropyBackward(p, c, dloss.x, dx.x)
 					label := fmt.Sprintf("%v soft=%v", s, soft)
 					near(t, "cross entropy "+label, loss.x, want, 1e-6, 1)
 					near(t, "cross entropy gradient "+label, dx.x, wantDX, 4e-6, 1)
@@ -198,8 +199,9 @@ func TestWeightNormRows(t *testing.T) {
 				if !given {
 					factors = nil
 				}
-				WeightNormRows(p, rows, n, v.x, factors, w.x, norms.x)
-				WeightNormRowsBackward(p, rows, n, v.x, factors, norms.x, dw.x, dv.x, dgain.x)
+				norm := WeightNorm{Rows: rows, N: n, V: v.x, Gain: factors, Norms: norms.x}
+				WeightNormForward(p, norm, w.x)
+				WeightNormBackward(p, norm, dw.x, dv.x, dgain.x)
 				var want, wantDV, wantDG []float64
 				for i := range rows {
 					sum, dot, k := 0.0, 0.0, 1.0
@@ -221,7 +223,7 @@ func TestWeightNormRows(t *testing.T) {
 				near(t, fmt.Sprint("gradient of v ", s), dv.x, wantDV, 2e-6, 1)
 				near(t, fmt.Sprint("gradient of the gain ", s), dgain.x, wantDG, 2e-6, 1)
 			}
-			WeightNormRowsBackward(p, rows, n, v.x, gain.x, norms.x, dw.x, nil, nil)
+			WeightNormBackward(p, WeightNorm{Rows: rows, N: n, V: v.x, Gain: gain.x, Norms: norms.x}, dw.x, nil, nil)
 			for _, g := range []*guarded{v, dw, gain, w, dv, norms, dgain} {
 				g.check(t)
 			}
