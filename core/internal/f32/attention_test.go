@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// attentionTrue is AttentionForward in float64 on one batch; scale*score+bias
-// under the softmax. loss is Σ out·dout.
+// attentionTrue is AttentionForward in float64.
 func attentionTrue(b, n, heads, dh int, scale float64, qkv, bias []float64, causal bool) (out, probs []float64) {
 	d := heads * dh
 	out, probs = make([]float64, b*n*d), make([]float64, b*heads*n*n)
@@ -144,8 +143,8 @@ func TestAttention(t *testing.T) {
 	})
 }
 
-// Scores far apart overflow nothing, in one block of keys or in several, and what
-// is not finite in a key reaches every query that sees it, and no other head.
+// Scores far from each other overflow nothing, in one block of keys or in several. A key that is not
+// finite reaches every query that sees it, and no other head.
 func TestAttentionExtremes(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
@@ -184,8 +183,8 @@ func TestAttentionExtremes(t *testing.T) {
 	})
 }
 
-// What attention needs besides its operands grows with the tokens, not with their
-// square: one number per token, for the dot products of the backward pass.
+// The scratch of attention grows with the tokens, not with their square: one number per token, for
+// the dot products of the backward pass.
 func TestAttentionMemory(t *testing.T) {
 	scratch := func(n int) int {
 		const heads, dh = 1, 16
@@ -204,8 +203,8 @@ func TestAttentionMemory(t *testing.T) {
 	}
 }
 
-// The float64 gradient that the kernels are compared with, against finite
-// differences of the float64 forward pass.
+// The float64 gradient that the kernels are compared with, against finite differences of the float64
+// forward pass.
 func TestAttentionReference(t *testing.T) {
 	const b, n, heads, dh = 1, 5, 2, 3
 	r := newRand(1)
@@ -235,8 +234,8 @@ func TestAttentionReference(t *testing.T) {
 	}
 }
 
-// Blocks of whole strips end where their tensors end: no pointer may lie beyond while the
-// garbage collector looks.
+// Blocks of whole strips end where their tensors end: no pointer may lie beyond during a garbage
+// collection.
 func TestAttentionAtTheEndOfMemory(t *testing.T) {
 	const b, n, heads, dh = 2, 24, 4, 16
 	p := newPool(t, 2)

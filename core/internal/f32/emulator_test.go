@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"strconv"
@@ -300,5 +301,28 @@ func (e *emulator) setInteger(o emulatedOperand, v int64) {
 		binary.LittleEndian.PutUint64(e.memory[e.address(o):], uint64(v))
 	} else {
 		e.gp[o.n] = v
+	}
+}
+
+// emulatedLevels are the levels with assembly: w is the number of floats in a vector, mr the rows of
+// a tile.
+var emulatedLevels = []struct {
+	file, suffix string
+	w, mr        int
+}{{"avx2_amd64.s", "AVX2", 8, 6}, {"avx512_amd64.s", "AVX512", 16, 14}}
+
+func (b floats) random(r *rand.Rand) floats {
+	for i := range b.n {
+		b.set(i, float32(r.NormFloat64()))
+	}
+	return b
+}
+
+func close32(t *testing.T, name string, got, want []float32) {
+	t.Helper()
+	for i, w := range want {
+		if d := math.Abs(float64(got[i] - w)); w == w && !(d <= 1e-5*(1+math.Abs(float64(w)))) {
+			t.Fatalf("%s[%d] = %v, want %v", name, i, got[i], w)
+		}
 	}
 }

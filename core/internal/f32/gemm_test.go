@@ -154,7 +154,7 @@ func TestGemm(t *testing.T) {
 	})
 }
 
-// A row of C has the same bits whatever rows and columns are computed with it.
+// The bits of a row of C do not depend on the rows and columns computed with it.
 func TestGemmSplit(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
@@ -249,8 +249,7 @@ func TestGemmEpilogue(t *testing.T) {
 	})
 }
 
-// TestGemmSlopeAlignment: an aligned slope takes another way to memory and has
-// the same bits.
+// TestGemmSlopeAlignment: the bits of the slope do not depend on its alignment.
 func TestGemmSlopeAlignment(t *testing.T) {
 	p := newPool(t, 3)
 	const m, n, k = 41, 128, 19

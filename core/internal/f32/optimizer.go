@@ -5,14 +5,18 @@ import (
 	"math"
 )
 
-// AdamWStep holds the settings of one AdamW update (Loshchilov & Hutter,
-// arXiv:1711.05101), as in torch.optim.AdamW.
+// AdamWStep holds the settings of one AdamW update (Loshchilov & Hutter, arXiv:1711.05101), as in
+// torch.optim.AdamW.
 type AdamWStep struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
 	Step                               int // 1 for the first update of this parameter
 }
 
-// AdamW updates a parameter and its first and second moments.
+// AdamW updates a parameter and its first and second moments: with t = a.Step and for every i,
+//
+//	m[i] = β₁*m[i] + (1-β₁)*grad[i]
+//	v[i] = β₂*v[i] + (1-β₂)*grad[i]²
+//	param[i] = (1-LR*WeightDecay)*param[i] - LR*m[i]/(1-β₁ᵗ) / (√(v[i]/(1-β₂ᵗ)) + Eps)
 func AdamW(p *Pool, param, grad, m, v []float32, a AdamWStep) {
 	if a.Step < 1 {
 		panic(fmt.Sprintf("f32.AdamW: step %d, the first is 1", a.Step))
@@ -32,7 +36,7 @@ func adamWRange(j *elementJob, lo, hi int) {
 	j.t.adamW(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], j.d[lo:hi], &j.consts)
 }
 
-// MomentumUpdate holds the settings of one SGD or LARS update:
+// MomentumUpdate holds the settings of one SGD or LARS update. For every element:
 //
 //	g = GradScale·(grad + WeightDecay·param)
 //	buf = Momentum·buf + (1-Dampening)·g   (First: buf = g)
@@ -43,7 +47,7 @@ type MomentumUpdate struct {
 	Nesterov, First                      bool
 }
 
-// MomentumStep updates a parameter and its momentum buffer.
+// MomentumStep updates a parameter and its momentum buffer as u says.
 func MomentumStep(p *Pool, param, grad, buf []float32, u MomentumUpdate) {
 	gradScale, ofGrad, ofBuf := 1.0, 0.0, 1.0
 	if u.GradScale != 0 {
@@ -54,7 +58,7 @@ func MomentumStep(p *Pool, param, grad, buf []float32, u MomentumUpdate) {
 	}
 	momentum, dampen := u.Momentum, 1-u.Dampening
 	if u.First {
-		// The buffer is taken as empty, whatever it holds.
+		// The buffer counts as empty: it may hold anything before the first step.
 		Fill(p, buf, 0)
 		dampen = 1
 	}
