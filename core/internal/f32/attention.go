@@ -79,9 +79,9 @@ const (
 	attentionGroup = 1 << 14
 )
 
-// attentionJob does one head of one batch entry, or several, per chunk. Queries meet keys in blocks
-// whose scores live only in the worker's scratch; the softmax keeps two statistics per query, peak
-// and sum (Dao et al., arXiv:2205.14135).
+// attentionJob does one head of one batch entry, or several, per chunk. Queries and keys are
+// combined in blocks whose scores live only in the worker's scratch; the softmax keeps two
+// statistics per query, peak and sum (Dao et al., arXiv:2205.14135).
 type attentionJob struct {
 	Attention
 	t             *table

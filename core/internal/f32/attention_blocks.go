@@ -100,8 +100,8 @@ type scoreBlock struct {
 	seen, seenStep int // row i sees the first seen+i*seenStep keys
 }
 
-// block returns the block at (i0, j0) of the scores of head h. Its last row sees no key if the block
-// lies beyond the causal mask.
+// block returns the block at (i0, j0) of the scores of head h. Its last row sees no key if the
+// block lies beyond the causal mask.
 func (j *attentionJob) block(h, i0, j0 int) (s scoreBlock, hidden bool) {
 	n := j.Tokens
 	s = scoreBlock{rows: min(j.queries, n-i0), n: min(j.keys, n-j0), scale: j.Scale}
@@ -147,8 +147,8 @@ func (j *attentionJob) forward(w *worker, b, h int) {
 	t.attend.scaleRows(n, dh, out.p, out.ld, &sum[0])
 }
 
-// gradient computes the gradients of one head of one batch entry. That of the scores is added to db,
-// [tokens, tokens], unless db.p is nil.
+// gradient computes the gradients of one head of one batch entry. That of the scores is added to
+// db, [tokens, tokens], unless db.p is nil.
 func (j *attentionJob) gradient(w *worker, b, h int, db mat) {
 	t, n, dh := j.t, j.Tokens, j.HeadDim
 	keys, panels := min(n, j.keys), roundUp(j.keys, t.nr)*roundUp(dh, t.nr)
@@ -167,8 +167,8 @@ func (j *attentionJob) gradient(w *worker, b, h int, db mat) {
 		nk := min(j.keys, n-j0)
 		kt, vt := j.transposed(nk, k.sub(j0, 0), keyT), j.transposed(nk, v.sub(j0, 0), valueT)
 		ks := j.columnsOf(nk, k.sub(j0, 0), keyRows)
-		// The gradients of keys and values are summed over blocks of queries in scratch, unless there
-		// is one block.
+		// The gradients of keys and values are summed over blocks of queries in scratch, unless
+		// there is one block.
 		dks, dvs := dk.sub(j0, 0), dv.sub(j0, 0)
 		if j.queries < n {
 			dks, dvs = mat{&sumK[0], dh}, mat{&sumV[0], dh}

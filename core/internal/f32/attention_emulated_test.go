@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// TestEmulatedAttention runs the attention kernels of every level in the emulator,
-// until no instruction of theirs is left that never ran, and compares them with
-// plain Go.
+// TestEmulatedAttention runs the attention kernels of every level in the emulator, until no
+// instruction of theirs is left that never ran, and compares them with plain Go.
 func TestEmulatedAttention(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it runs on one goroutine, and slowly")
@@ -34,8 +33,8 @@ func TestEmulatedAttention(t *testing.T) {
 	}
 }
 
-// emulateStrided multiplies with all heights of strips and widths at the edge, a
-// in rows and in columns, b in panels and in place, overwriting and adding.
+// emulateStrided multiplies with all heights of strips and widths at the edge, a in rows and in
+// columns, b in panels and in place, overwriting and adding.
 func emulateStrided(t *testing.T, e *emulator, r *rand.Rand, suffix string, w int) {
 	nr := 2 * w
 	for m := 1; m <= 20; m++ {
@@ -88,8 +87,8 @@ func emulateTranspose(t *testing.T, e *emulator, r *rand.Rand, suffix string, nr
 	}
 }
 
-// emulateSoftmax runs the kernels on rows of n scores; the variant says whether
-// it is the first block, causal, with a bias, with its gradient.
+// emulateSoftmax runs the kernels on rows of n scores; the variant says whether it is the first
+// block, causal, with a bias, with its gradient.
 func emulateSoftmax(t *testing.T, e *emulator, r *rand.Rand, suffix string, w, n, variant int) {
 	const scale = float32(0.7)
 	e.reset()

@@ -2,8 +2,9 @@ package f32
 
 import "math"
 
-// attentionKernels are the inner loops of attention of one level. Each does a whole block of queries
-// by keys in one call; rows and n are at least 1. In the formulas i runs over rows, j over columns.
+// attentionKernels are the inner loops of attention of one level. Each does a whole block of
+// queries by keys in one call; rows and n are at least 1. In the formulas i runs over rows, j over
+// columns.
 type attentionKernels struct {
 	strided stridedFunc
 	// transposeRows packs n rows of k floats as columns of panels [n/nr][k][nr],
@@ -26,8 +27,8 @@ type (
 	//		}
 	//	}
 	stridedFunc func(m, n, k int, a *float32, rowA, colA int, b *float32, rowB, panelB int, c *float32, ldc int, accumulate int)
-	// attentionSoftmaxFunc is the online softmax of a block of scores s [rows, n], one block of keys
-	// after the other:
+	// attentionSoftmaxFunc is the online softmax of a block of scores s [rows, n], one block of
+	// keys after the other:
 	//
 	//	for i := range rows {
 	//		x := scale*s[i] + bias[i] // first seen+i*seenStep elements only; bias nil: none
@@ -40,8 +41,8 @@ type (
 	//
 	// Rows of s have space for whole vectors.
 	attentionSoftmaxFunc func(rows, n int, s *float32, ld int, scale float32, bias *float32, ldbias int, seen, seenStep int, peak, sum, keep *float32, first int)
-	// attentionGradFunc is the gradient of the softmax of a block of scores s [rows, n], given that of
-	// the weights in dp [rows, n]:
+	// attentionGradFunc is the gradient of the softmax of a block of scores s [rows, n], given that
+	// of the weights in dp [rows, n]:
 	//
 	//	for i := range rows {
 	//		s[i] = exp(scale*s[i] + bias[i] - peak[i]) * inverse[i] // 0 for the elements not seen

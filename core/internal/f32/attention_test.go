@@ -143,8 +143,8 @@ func TestAttention(t *testing.T) {
 	})
 }
 
-// Scores far from each other overflow nothing, in one block of keys or in several. A key that is not
-// finite reaches every query that sees it, and no other head.
+// Scores far from each other overflow nothing, in one block of keys or in several. A key that is
+// not finite reaches every query that sees it, and no other head.
 func TestAttentionExtremes(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
@@ -203,8 +203,8 @@ func TestAttentionMemory(t *testing.T) {
 	}
 }
 
-// The float64 gradient that the kernels are compared with, against finite differences of the float64
-// forward pass.
+// The float64 gradient that the kernels are compared with, against finite differences of the
+// float64 forward pass.
 func TestAttentionReference(t *testing.T) {
 	const b, n, heads, dh = 1, 5, 2, 3
 	r := newRand(1)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// benchLevels runs f at every level with the given threads, reporting GFLOP/s
-// and the fraction of the measured peak for the given operations per round.
+// benchLevels runs f at every level with the given threads, reporting GFLOP/s and the fraction of
+// the measured peak for the given operations per round.
 func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	before := Current()
 	defer func() {
@@ -33,8 +33,8 @@ func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	}
 }
 
-// Products of one block: tokens×out×in forward, tokens×in×out for the gradient
-// of the input, out×in×tokens for that of the weight.
+// Products of one block: tokens×out×in forward, tokens×in×out for the gradient of the input,
+// out×in×tokens for that of the weight.
 func BenchmarkGemm(b *testing.B) {
 	type product struct {
 		name           string

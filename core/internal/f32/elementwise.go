@@ -2,8 +2,8 @@ package f32
 
 import "fmt"
 
-// elementChunk is the number of values in one chunk of an elementwise kernel: four such operands stay
-// in the second-level cache.
+// elementChunk is the number of values in one chunk of an elementwise kernel: four such operands
+// stay in the second-level cache.
 const elementChunk = 16384
 
 // elementJob applies op to chunks of up to four slices of equal length.
@@ -45,8 +45,8 @@ func operand(x []float32) []float32 {
 	return x
 }
 
-// Add is dst[i] = a[i] + b[i] for every i. In all elementwise kernels the operands have equal length
-// and the destination may be one of the sources.
+// Add is dst[i] = a[i] + b[i] for every i. In all elementwise kernels the operands have equal
+// length and the destination may be one of the sources.
 func Add(p *Pool, dst, a, b []float32) {
 	p.element("Add", elementJob{op: addRange, n: len(dst), a: dst, b: operand(a), c: operand(b)})
 }

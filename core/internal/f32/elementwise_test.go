@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// lengths sweeps every remainder of the vector loops and crosses the chunks of
-// the parallel drivers.
+// lengths sweeps every remainder of the vector loops and crosses the chunks of the parallel
+// drivers.
 func lengths() []int {
 	var n []int
 	for i := range 71 {
@@ -91,8 +91,8 @@ func TestElementwise(t *testing.T) {
 	})
 }
 
-// The activations far from zero, where a careless formula overflows, loses all
-// digits or drops a NaN.
+// The activations far from zero, where a careless formula overflows, loses all digits or drops a
+// NaN.
 func TestActivationExtremes(t *testing.T) {
 	p := newPool(t, 1)
 	inf := float32(math.Inf(1))

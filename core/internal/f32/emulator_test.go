@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// emulator runs generated assembly, instruction by instruction, so that a level is tested on machines
-// that lack it. It knows the instructions of the kernels under test and panics on any other.
+// emulator runs generated assembly, instruction by instruction, so that a level is tested on
+// machines that lack it. It knows the instructions of the kernels under test and panics on any
+// other.
 type emulator struct {
 	code    []instruction
 	starts  map[string]int // functions
@@ -304,8 +305,8 @@ func (e *emulator) setInteger(o emulatedOperand, v int64) {
 	}
 }
 
-// emulatedLevels are the levels with assembly: w is the number of floats in a vector, mr the rows of
-// a tile.
+// emulatedLevels are the levels with assembly: w is the number of floats in a vector, mr the rows
+// of a tile.
 var emulatedLevels = []struct {
 	file, suffix string
 	w, mr        int

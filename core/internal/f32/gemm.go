@@ -129,9 +129,9 @@ type gemmJob struct {
 	chunksM, chunksN int
 }
 
-// localRows is the most rows for which chunks pack their own panels of B: up to there, packing all
-// of B first, through memory and back, takes a notable share of the product. localColumns is the
-// most columns that a chunk packs: with a block of A they stay in a second-level cache.
+// localRows is the most rows for which chunks pack their own panels of B: up to it, packing all of
+// B first, through memory and back, takes a notable share of the product. localColumns is the most
+// columns that a chunk packs: with a block of A they stay in a second-level cache.
 const (
 	localRows    = 1024
 	localColumns = 128

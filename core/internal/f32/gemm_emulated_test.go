@@ -34,8 +34,8 @@ func TestEmulatedPanels(t *testing.T) {
 	}
 }
 
-// TestEmulatedGelu runs the epilogue of the GELU of every level in the emulator, on whole
-// rows and at the edge, and compares it with the definition in float64.
+// TestEmulatedGelu runs the epilogue of the GELU of every level in the emulator, on whole rows and
+// at the edge, and compares it with the definition in float64.
 func TestEmulatedGelu(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it runs on one goroutine, and slowly")

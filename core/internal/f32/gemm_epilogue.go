@@ -76,8 +76,8 @@ func (ep *Epilogue) check(m, n int) {
 	need("Gemm", "Epilogue.RowScale", len(ep.RowScale), ceilDiv(m, ep.RowsPer))
 }
 
-// prefetch reads ahead the operand of the epilogue of the m rows of a tile at (row, col), so that it
-// arrives while the products are summed.
+// prefetch reads ahead the operand of the epilogue of the m rows of a tile at (row, col), so that
+// it arrives while the products are summed.
 func (g *product) prefetch(row, col, m int) {
 	var x []float32
 	switch g.kind {

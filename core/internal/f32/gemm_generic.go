@@ -5,7 +5,7 @@ package f32
 type gemmKernels struct {
 	mr, nr int
 	kc     int // longest run of k summed in registers
-	mc     int // rows of A that stay in cache while the panels of B go by
+	mc     int // rows of A that stay in cache during the loop over the panels of B
 	// panelsFrom is the number of columns of B from which on panels of A repay their packing.
 	panelsFrom int
 
@@ -27,8 +27,8 @@ type gemmKernels struct {
 }
 
 type (
-	// tileFunc is the micro-kernel, for m rows of A, at a + i*lda in rowsA, at a + i in the panel of
-	// packedA (lda is ignored), and a panel b:
+	// tileFunc is the micro-kernel, for m rows of A, at a + i*lda in rowsA, at a + i in the panel
+	// of packedA (lda is ignored), and a panel b:
 	//
 	//	for i := range m {
 	//		for j := range nr {
@@ -39,10 +39,11 @@ type (
 	// It adds to c unless accumulate is 0. It reads ahead from next, which points into a panel, a
 	// cache line every four products.
 	tileFunc func(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-	// runFunc is tileFunc for strips whole tiles below each other, mr rows each. In runPacked lda is
-	// the stride between their panels.
+	// runFunc is tileFunc for strips whole tiles below each other, mr rows each. In runPacked lda
+	// is the stride between their panels.
 	runFunc func(strips, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
-	// packFunc packs n ≤ width columns into the panel dst [k][width]; columns from n on become zero.
+	// packFunc packs n ≤ width columns into the panel dst [k][width]; columns from n on become
+	// zero.
 	packFunc func(k, width, n int, src *float32, ld int, dst *float32)
 	// packRowsFunc packs panels·width columns of rows into panels [rows][width], panelStride floats
 	// from one to the next: dst[p*panelStride+l*width+r] = src[l*ld+p*width+r].

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPanels compares panels with the definition: panel i holds columns i·width and up, row
-// by row, and zeros beyond the last column.
+// TestPanels compares panels with the definition: panel i holds columns i·width and up, row by row,
+// and zeros beyond the last column.
 func TestPanels(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {

@@ -118,8 +118,8 @@ func TestGemm(t *testing.T) {
 			cases = append(cases, flags)
 		}
 	}
-	// More rows than a worker keeps in cache, several blocks of summands, edges on all
-	// sides; and gradients of weights that are too large for partial results.
+	// More rows than a worker keeps in cache, several blocks of summands, edges on all sides; and
+	// gradients of weights that are too large for partial results.
 	cases = append(cases, gemmCase{m: 233, n: 333, k: 841, padA: 3}, gemmCase{m: 233, n: 333, k: 841, transB: true, accumulate: true},
 		gemmCase{m: 701, n: 401, k: 431, transA: true, accumulate: true}, gemmCase{m: 401, n: 701, k: 431, transA: true, transB: true, padB: 1})
 	// So many columns that the rows of A are made panels first.

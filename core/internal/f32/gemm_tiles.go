@@ -38,9 +38,9 @@ const (
 
 func (g *product) empty() bool { return g.m == 0 || g.n == 0 }
 
-// runStrips is the most tiles below each other that one call computes: few enough to be still in the
-// first-level cache for the epilogue, and to read no more than a panel ahead (a tile prefetches a
-// cache line every four products).
+// runStrips is the most tiles below each other that one call computes: few enough to be still in
+// the first-level cache for the epilogue, and to read no more than a panel ahead (a tile prefetches
+// a cache line every four products).
 const runStrips = 4
 
 // Bounds on the rows of runStrips tiles of any level, and on the columns of a tile.
@@ -50,8 +50,8 @@ const (
 )
 
 // gemmChunk is the part of a product that one worker computes: the strips [i0,i1)×[j0,j1) of C. The
-// sum over k runs in blocks of at most kc products; the last fields describe one of them. The product
-// is a copy: a pointer to it would move the caller's to the heap.
+// sum over k runs in blocks of at most kc products; the last fields describe one of them. The
+// product is a copy: a pointer to it would move the caller's to the heap.
 type gemmChunk struct {
 	product
 	w              *worker
@@ -70,9 +70,9 @@ type gemmChunk struct {
 	operands    blockOperands
 }
 
-// blockOperands are the operands of a block: strip s of A at a + (s-firstA)·strideA, panel s of B at
-// b + (s-firstB)·strideB. between is the lda argument of runFunc: the leading dimension of A, or its
-// panel stride.
+// blockOperands are the operands of a block: strip s of A at a + (s-firstA)·strideA, panel s of B
+// at b + (s-firstB)·strideB. between is the lda argument of runFunc: the leading dimension of A, or
+// its panel stride.
 type blockOperands struct {
 	a, b             *float32
 	firstA, firstB   int
@@ -100,7 +100,8 @@ func (g *product) compute(w *worker, i0, i1, j0, j1 int) {
 	}
 }
 
-// reserve decides on sum and returns scratch for the chunk's own panels of one block of kc products.
+// reserve decides on sum and returns scratch for the chunk's own panels of one block of kc
+// products.
 func (h *gemmChunk) reserve(kc int) (panels []float32) {
 	mr, nr := h.t.mr, h.t.nr
 	local, separate := 0, 0

@@ -2,8 +2,8 @@ package f32
 
 // A product with a transposed left operand is the gradient of a weight. In small models C is small
 // and k, the number of tokens, large: packing whole operands first would move them through memory
-// twice more. Each chunk therefore packs the blocks that it is about to use into its worker's cache,
-// and chunks divide k as well as C.
+// twice more. Each chunk therefore packs the blocks that it is about to use into its worker's
+// cache, and chunks divide k as well as C.
 
 const (
 	weightBlock  = 128     // tokens packed at a time
@@ -13,8 +13,8 @@ const (
 	weightLimit  = 1 << 18 // most values of C; larger ones are treated as packing says
 )
 
-// weightJob computes C (+)= A·B for a transposed A, stored as [k, m]. Tokens are divided into groups
-// whose partial results are added in a fixed tree; the groups depend on the shape alone.
+// weightJob computes C (+)= A·B for a transposed A, stored as [k, m]. Tokens are divided into
+// groups whose partial results are added in a fixed tree; the groups depend on the shape alone.
 type weightJob struct {
 	t                        *table
 	a, b, c                  Matrix

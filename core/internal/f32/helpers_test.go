@@ -44,7 +44,8 @@ func newPool(t testing.TB, threads int) *Pool {
 	return p
 }
 
-// guard surrounds the operands of a test; any other value there afterwards is a write out of bounds.
+// guard surrounds the operands of a test; any other value there afterwards is a write out of
+// bounds.
 const guard = float32(-7.25e11)
 
 // guarded is a slice with guard values on both sides, off alignment.
@@ -125,8 +126,8 @@ func geluSlope(x float64) float64 {
 	return 0.5*math.Erfc(-x/math.Sqrt2) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
 
-// some returns every case, or a part of them under the race detector, which makes the plain reference
-// loops ten times slower.
+// some returns every case, or a part of them under the race detector, which makes the plain
+// reference loops ten times slower.
 func some[T any](cases []T) []T {
 	if !raceEnabled {
 		return cases

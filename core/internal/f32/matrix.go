@@ -49,8 +49,8 @@ func (m *Matrix) check(kernel, operand string) {
 // mat returns the address of the storage of m, which is not empty.
 func (m *Matrix) mat() mat { return mat{&m.Data[0], m.Stride} }
 
-// Batch is a sequence of matrices of one shape: matrix i begins at Data[i*Distance]. With Distance 0
-// all of them are the same.
+// Batch is a sequence of matrices of one shape: matrix i begins at Data[i*Distance]. With Distance
+// 0 all of them are the same.
 type Batch struct {
 	Matrix
 	Distance int

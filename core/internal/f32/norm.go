@@ -2,8 +2,8 @@ package f32
 
 import "math"
 
-// L2NormalizeRows is y[i] = x[i] / max(‖x[i]‖, eps) for x and y [rows, n]; norms [rows] receives the
-// denominators. y may be x.
+// L2NormalizeRows is y[i] = x[i] / max(‖x[i]‖, eps) for x and y [rows, n]; norms [rows] receives
+// the denominators. y may be x.
 func L2NormalizeRows(p *Pool, rows, n int, x, y, norms []float32, eps float32) {
 	needRows("L2NormalizeRows", rows, n, x, y)
 	need("L2NormalizeRows", "norms", len(norms), rows)
@@ -19,9 +19,9 @@ func l2Range(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// L2NormalizeRowsBackward is the gradient of L2NormalizeRows, given its result y and norms:
-// dx[i] = (dy[i] - y[i]*Σ_j y[i][j]*dy[i][j])/norms[i], or dy[i]/eps where the norm was below eps. dx
-// may be dy.
+// L2NormalizeRowsBackward is the gradient of L2NormalizeRows, given its result y and norms: dx[i] =
+// (dy[i] - y[i]*Σ_j y[i][j]*dy[i][j])/norms[i], or dy[i]/eps where the norm was below eps. dx may
+// be dy.
 func L2NormalizeRowsBackward(p *Pool, rows, n int, y, norms, dy, dx []float32, eps float32) {
 	needRows("L2NormalizeRowsBackward", rows, n, y, dy, dx)
 	need("L2NormalizeRowsBackward", "norms", len(norms), rows)
@@ -41,8 +41,8 @@ func l2GradRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// WeightNorm is weight normalization of rows, w[i] = Gain[i]*V[i]/‖V[i]‖. Without Gain (nil) the rows
-// get length one.
+// WeightNorm is weight normalization of rows, w[i] = Gain[i]*V[i]/‖V[i]‖. Without Gain (nil) the
+// rows get length one.
 type WeightNorm struct {
 	Rows, N int
 	V       []float32 // [Rows, N]
@@ -57,7 +57,8 @@ func WeightNormForward(p *Pool, n WeightNorm, w []float32) {
 	p.rowwise(rowsJob{op: weightNormRange, rows: n.Rows, n: n.N, a: n.V, b: n.Gain, c: w, d: n.Norms})
 }
 
-// WeightNormBackward is the gradient of WeightNormForward, given dw [Rows, N]. With u = V[i]/‖V[i]‖,
+// WeightNormBackward is the gradient of WeightNormForward, given dw [Rows, N]. With u =
+// V[i]/‖V[i]‖,
 //
 //	dgain[i] = Σ_j u[j]*dw[i][j]
 //	dv[i] = Gain[i]/‖V[i]‖ * (dw[i] - u*dgain[i])

@@ -16,7 +16,7 @@ type peakKernels struct {
 func Peak(p *Pool) float64 { return bestRun(p, 8) }
 
 // PeakNow is Peak at this moment, measured in a hundredth of a second: the reference for a share of
-// the peak where neighbours on the machine change it from one second to the next.
+// the peak where neighbors on the machine change it from one second to the next.
 func PeakNow(p *Pool) float64 { return bestRun(p, 3) }
 
 func bestRun(p *Pool, runs int) float64 {

@@ -10,12 +10,12 @@ import (
 )
 
 // spins is the number of PAUSEs that an idle worker waits before it parks: about a millisecond,
-// longer than the gaps between the kernels of one step and short enough that an idle process uses no
-// processor.
+// longer than the gaps between the kernels of one step and short enough that an idle process uses
+// no processor.
 const spins = 20000
 
-// Pool runs kernels on a fixed number of threads. The calling goroutine is one of them, so NewPool(1)
-// starts none.
+// Pool runs kernels on a fixed number of threads. The calling goroutine is one of them, so
+// NewPool(1) starts none.
 //
 // A region hands out chunks from a shared counter. A worker that the operating system does not
 // schedule never joins, and the others do its share; the assignment of chunks to workers never
@@ -97,8 +97,8 @@ func NewPool(threads int) *Pool {
 // Threads returns the number of threads, the caller included.
 func (p *Pool) Threads() int { return len(p.workers) }
 
-// Close ends the workers and waits for them. Later regions run on the caller alone. Closing twice is
-// allowed.
+// Close ends the workers and waits for them. Later regions run on the caller alone. Closing twice
+// is allowed.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,9 +111,9 @@ func (p *Pool) Close() {
 	p.workers = p.workers[:1]
 }
 
-// Do runs f(worker, i) for every i in [0, n), each once, and returns when all are done. worker is in
-// [0, Threads()). Calls from several goroutines take turns; f must not call the pool again. A panic
-// in f is raised in the caller.
+// Do runs f(worker, i) for every i in [0, n), each once, and returns when all are done. worker is
+// in [0, Threads()). Calls from several goroutines take turns; f must not call the pool again. A
+// panic in f is raised in the caller.
 func (p *Pool) Do(n int, f func(worker, i int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,7 +1,7 @@
 package f32
 
-// reduceChunk is the number of values whose sum is one partial result; the partial results are added
-// in order, so the tree never depends on the threads.
+// reduceChunk is the number of values whose sum is one partial result; the partial results are
+// added in order, so the tree never depends on the threads.
 const reduceChunk = 16384
 
 type reduceJob struct {
@@ -77,8 +77,8 @@ const (
 	columnWidth = 256
 )
 
-// columnJob sums over rows in two stages: chunks of columnRows rows into partial rows, then those in
-// pairs, quadruples and so on.
+// columnJob sums over rows in two stages: chunks of columnRows rows into partial rows, then those
+// in pairs, quadruples and so on.
 type columnJob struct {
 	t       *table
 	rows, n int

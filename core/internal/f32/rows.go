@@ -80,8 +80,8 @@ func scaleRowsRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// GatherRows is dst[i] = src[index[i]] for the rows of dst [rows, n] and index [rows]; a negative index
-// gives a row of zeros.
+// GatherRows is dst[i] = src[index[i]] for the rows of dst [rows, n] and index [rows]; a negative
+// index gives a row of zeros.
 func GatherRows(p *Pool, rows, n int, src []float32, index []int32, dst []float32) {
 	needRows("GatherRows", rows, n, dst)
 	checkIndex("GatherRows", rows, n, index, len(src))
@@ -99,8 +99,8 @@ func gatherRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// ScatterAddRows is dst[index[i]] += src[i] for the rows of src [rows, n] in order; several rows may
-// share an index, a negative index drops the row.
+// ScatterAddRows is dst[index[i]] += src[i] for the rows of src [rows, n] in order; several rows
+// may share an index, a negative index drops the row.
 func ScatterAddRows(p *Pool, rows, n int, src []float32, index []int32, dst []float32) {
 	needRows("ScatterAddRows", rows, n, src)
 	checkIndex("ScatterAddRows", rows, n, index, len(dst))

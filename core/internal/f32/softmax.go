@@ -53,8 +53,8 @@ func rowShift(t *table, x []float32, scale float32) float32 {
 	return scale * m
 }
 
-// SoftmaxRowsBackward is dx[i][j] = scale*y[i][j]*(dy[i][j] - Σ_l y[i][l]*dy[i][l]) for y, the result
-// of SoftmaxRows, dy and dx [rows, n]; dx may be dy.
+// SoftmaxRowsBackward is dx[i][j] = scale*y[i][j]*(dy[i][j] - Σ_l y[i][l]*dy[i][l]) for y, the
+// result of SoftmaxRows, dy and dx [rows, n]; dx may be dy.
 func SoftmaxRowsBackward(p *Pool, rows, n int, y, dy, dx []float32, scale float32) {
 	needRows("SoftmaxRowsBackward", rows, n, y, dy, dx)
 	p.rowwise(rowsJob{op: softmaxGradRange, rows: rows, n: n, a: y, b: dy, c: dx, s: scale})
@@ -67,8 +67,8 @@ func softmaxGradRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// LogSoftmaxRows is y[i][j] = scale*x[i][j] - log Σ_l exp(scale*x[i][l]) for x and y [rows, n]; y may
-// be x.
+// LogSoftmaxRows is y[i][j] = scale*x[i][j] - log Σ_l exp(scale*x[i][l]) for x and y [rows, n]; y
+// may be x.
 func LogSoftmaxRows(p *Pool, rows, n int, x, y []float32, scale float32) {
 	needRows("LogSoftmaxRows", rows, n, x, y)
 	p.rowwise(rowsJob{op: logSoftmaxRange, rows: rows, n: n, a: x, b: y, s: scale})
@@ -85,8 +85,8 @@ func logSoftmaxRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-// LogSoftmaxRowsBackward is dx[i][j] = scale*(dy[i][j] - exp(y[i][j])*Σ_l dy[i][l]) for y, the result
-// of LogSoftmaxRows, dy and dx [rows, n]; dx may be dy.
+// LogSoftmaxRowsBackward is dx[i][j] = scale*(dy[i][j] - exp(y[i][j])*Σ_l dy[i][l]) for y, the
+// result of LogSoftmaxRows, dy and dx [rows, n]; dx may be dy.
 func LogSoftmaxRowsBackward(p *Pool, rows, n int, y, dy, dx []float32, scale float32) {
 	needRows("LogSoftmaxRowsBackward", rows, n, y, dy, dx)
 	p.rowwise(rowsJob{op: logSoftmaxGradRange, rows: rows, n: n, a: y, b: dy, c: dx, s: scale})

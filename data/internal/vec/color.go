@@ -16,8 +16,8 @@ func init() {
 	}
 }
 
-// RGB converts a row of n = len(luma) pixels to interleaved colors, as libjpeg does: with
-// r = cr[i]-128, b = cb[i]-128, divisions rounded to the nearest and results limited to 0..255,
+// RGB converts a row of n = len(luma) pixels to interleaved colors, as libjpeg does: with r =
+// cr[i]-128, b = cb[i]-128, divisions rounded to the nearest and results limited to 0..255,
 //
 //	out[3*i] = luma[i] + 91881*r/65536
 //	out[3*i+1] = luma[i] - (22554*b + 46802*r)/65536
@@ -59,7 +59,7 @@ func InterpolateH(dst, in []uint8) {
 	dst = dst[:2*n]
 	dst[0] = in[0]
 	dst[1] = uint8((3*int(in[0]) + int(in[1]) + 2) >> 2)
-	inner := n - 2 // samples with two neighbours
+	inner := n - 2 // samples with two neighbors
 	if assembly && inner >= 16 {
 		interpolateHAVX2(&dst[2], &in[1], &in[1], inner&^15)
 		if inner&15 != 0 {

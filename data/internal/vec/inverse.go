@@ -1,8 +1,8 @@
 package vec
 
-// Constants of the inverse cosine transform by Loeffler, Ligtenberg and Moschytz ("Practical fast 1-D
-// DCT algorithms with 11 multiplications", 1989) in fixed point, as in libjpeg's accurate integer
-// method: 13 fraction bits, and 2 that the first pass leaves for the second.
+// Constants of the inverse cosine transform by Loeffler, Ligtenberg and Moschytz ("Practical fast
+// 1-D DCT algorithms with 11 multiplications", 1989) in fixed point, as in libjpeg's accurate
+// integer method: 13 fraction bits, and 2 that the first pass leaves for the second.
 const (
 	constBits = 13
 	passBits  = 2

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// reference is sample (x, y) of the inverse cosine transform by its definition (T.81, A.3.3), before
-// rounding.
+// reference is sample (x, y) of the inverse cosine transform by its definition (T.81, A.3.3),
+// before rounding.
 func reference(coef *[64]int16, x, y int) float64 {
 	c := func(k int) float64 {
 		if k == 0 {

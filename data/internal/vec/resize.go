@@ -36,8 +36,8 @@ func vertical(out, rows []uint8, stride int, weights []int32) {
 	}
 }
 
-// Taps are the weights of the horizontal pass over rows of RGB: output pixel o is the weighted sum of
-// 4*Groups input pixels from byte First[o] on. Unused weights are zero.
+// Taps are the weights of the horizontal pass over rows of RGB: output pixel o is the weighted sum
+// of 4*Groups input pixels from byte First[o] on. Unused weights are zero.
 type Taps struct {
 	Groups    int
 	First     []int32 // [outputs]

@@ -53,8 +53,8 @@ func eachRow(body func(), matrices []Register, lds []string, vectors []Register)
 // local reserves a word of the frame.
 func local() Mem { return AllocLocal(8) }
 
-// strip is the part of a strided product that computes rows×(nv·w) elements of C at cs from the rows
-// at as, and advances both.
+// strip is the part of a strided product that computes rows×(nv·w) elements of C at cs from the
+// rows at as, and advances both.
 type strip struct {
 	rows, nv           int
 	acc                []vec // 2 per row
@@ -62,8 +62,8 @@ type strip struct {
 	rowA, colA, as, cs Register
 }
 
-// genStrided writes a product of small matrices. The left operand has any strides, so that it may be
-// a transpose; the right operand is in panels or in place. An element of C is one chain of fused
+// genStrided writes a product of small matrices. The left operand has any strides, so that it may
+// be a transpose; the right operand is in panels or in place. An element of C is one chain of fused
 // multiply-adds, or two where only one vector of columns is left, so its bits depend on its column
 // and on k alone.
 func genStrided(mr int) {
@@ -110,8 +110,8 @@ func genStrided(mr int) {
 // copyWord copies 8 bytes.
 func copyWord(from, to Op) { r := GP64(); MOVQ(from, r); MOVQ(r, to) }
 
-// genStrips writes s for all rows of C, from cAt on: strips of mr, the last two of equal height. rows
-// counts the rows left.
+// genStrips writes s for all rows of C, from cAt on: strips of mr, the last two of equal height.
+// rows counts the rows left.
 func genStrips(mr int, s strip, rows, cAt Mem) {
 	s.as, s.cs = arg("a"), GP64()
 	MOVQ(cAt, s.cs)

@@ -48,6 +48,25 @@ func zeroFrom(c Register, ps ...Register) {
 	Label(done)
 }
 
+// earlierBlocks raises shift, the peak of a row in this block, to that of the blocks before, if
+// there are any. It returns the sum of their exponentials, scaled to shift, and stores the factor
+// in keep.
+func earlierBlocks(shift vec, peak, sum, keep Register) (before vec) {
+	first, again, have := arg("first"), label("again"), label("have")
+	TESTQ(first, first)
+	JZ(LabelRef(again))
+	before = zero(newVec())
+	JMP(LabelRef(have))
+	Label(again)
+	old := broadcast(Mem{Base: peak})
+	VMAXPS(old, shift, shift)
+	factor := exp(sub(old, shift))
+	VMOVSS(lane0(factor), Mem{Base: keep})
+	VMULSS(Mem{Base: sum}, lane0(factor), lane0(before))
+	Label(have)
+	return before
+}
+
 // genAttentionSoftmax writes the softmax of a block of scores, one block of keys after the other
 // (Milakov and Gimelshein, arXiv:1805.02867).
 func genAttentionSoftmax() {
@@ -93,18 +112,7 @@ func genAttentionSoftmax() {
 			top := lane0(reduce(most[0], func(a, b, d Op) { VMAXPS(a, b, d) }))
 			shift := broadcast(top)
 			acc := zeros(2)
-			first, again, have := arg("first"), label("again"), label("have")
-			TESTQ(first, first)
-			JZ(LabelRef(again))
-			before := zero(newVec())
-			JMP(LabelRef(have))
-			Label(again)
-			old := broadcast(Mem{Base: peak})
-			VMAXPS(old, shift, shift)
-			factor := exp(sub(old, shift))
-			VMOVSS(lane0(factor), Mem{Base: keep})
-			VMULSS(Mem{Base: sum}, lane0(factor), lane0(before))
-			Label(have)
+			before := earlierBlocks(shift, peak, sum, keep)
 			VMOVSS(lane0(shift), Mem{Base: peak})
 			eachTogether(c, 2, func(is []at) {
 				v := make([]vec, len(is))

@@ -7,13 +7,13 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// smallest is the least argument of exp: below it the result is exactly 0. exp(-64) is far below the
-// last bit of a float32 sum with terms near 1, and far above the denormal numbers, which would slow
-// down later multiplications.
+// smallest is the least argument of exp: below it the result is exactly 0. exp(-64) is far below
+// the last bit of a float32 sum with terms near 1, and far above the denormal numbers, which would
+// slow down later multiplications.
 const smallest = -64
 
-// exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction by ln 2 in two parts,
-// then the polynomial of Cephes' expf (error ≤ 1 ulp).
+// exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction by ln 2 in two
+// parts, then the polynomial of Cephes' expf (error ≤ 1 ulp).
 func exp(x vec) vec { return exps([]vec{x})[0] }
 
 // exps is exp of several vectors side by side.
@@ -134,8 +134,8 @@ func geluSlope(x vec) vec {
 	return phi
 }
 
-// gelusAndSlopes are gelu and geluSlope of several vectors side by side; both share the
-// Gaussian integral.
+// gelusAndSlopes are gelu and geluSlope of several vectors side by side; both share the Gaussian
+// integral.
 func gelusAndSlopes(xs []vec) (y, slope []vec) {
 	phi, e := gausses(xs)
 	y = make([]vec, len(xs))

@@ -102,8 +102,8 @@ func genPackCopy8(narrow, wide int) {
 }
 
 // genPackRows writes the copies of rows into several whole panels of width columns. The loop over
-// rows is outside, that over panels inside, so that memory is read in order: rows at a distance of a
-// power of two share one set of the first-level cache, and would leave it before the next panel
+// rows is outside, that over panels inside, so that memory is read in order: rows at a distance of
+// a power of two share one set of the first-level cache, and would leave it before the next panel
 // reaches the same line.
 func genPackRows(width int, body func(src, dst Register)) {
 	function(fmt.Sprintf("packRows%dx", width), "func(rows, panels int, src *float32, ld int, dst *float32, panelStride int)",

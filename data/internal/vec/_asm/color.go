@@ -50,8 +50,8 @@ func storeColors(color [3]VecVirtual, spread [3][3]Mem, out Register) {
 	}
 }
 
-// genRGB writes the conversion of 16 pixels at a time. Whole multiples are taken out of the factors,
-// so that products stay within 16 bits:
+// genRGB writes the conversion of 16 pixels at a time. Whole multiples are taken out of the
+// factors, so that products stay within 16 bits:
 //
 //	R = Y + Cr + 26345/65536 Cr
 //	G = Y - Cr + (18734 Cr - 22554 Cb)/65536
@@ -115,8 +115,8 @@ func genRGB() {
 	RET()
 }
 
-// genInterpolate writes the inner part of a doubled row, 16 samples at a time; near and far point at
-// the first sample with both neighbors.
+// genInterpolate writes the inner part of a doubled row, 16 samples at a time; near and far point
+// at the first sample with both neighbors.
 func genInterpolate(name string, vertical bool) {
 	doc := "dst[2*i] = (3*s[i]+s[i-1]+1)/4, dst[2*i+1] = (3*s[i]+s[i+1]+2)/4, s = near,"
 	if vertical {

@@ -99,8 +99,8 @@ func genInverse() {
 	v = transpose8(k.pass(v, half1, 11))
 	v = k.pass(v, half2, 18)
 
-	// v[x] holds column x. Pack to bytes: in each half, four columns of four rows, which a shuffle turns
-	// into four rows of four columns.
+	// v[x] holds column x. Pack to bytes: in each half, four columns of four rows, which a shuffle
+	// turns into four rows of four columns.
 	shuffle := bytesOf("rowsOfColumns",
 		0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
 		0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)

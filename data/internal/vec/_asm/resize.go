@@ -63,9 +63,9 @@ func genVertical() {
 	RET()
 }
 
-// genHorizontal writes the horizontal pass over two rows of RGB, four taps at a time. A weight of 23
-// bits is split into its low 15 bits and the rest, for the 16-bit multiply-add; the sums are joined
-// at the end.
+// genHorizontal writes the horizontal pass over two rows of RGB, four taps at a time. A weight of
+// 23 bits is split into its low 15 bits and the rest, for the 16-bit multiply-add; the sums are
+// joined at the end.
 func genHorizontal() {
 	TEXT("horizontalAVX2", NOSPLIT, "func(outA, outB, a, b *uint8, first *int32, low, high *int16, groups, n int)")
 	Pragma("noescape")
@@ -81,8 +81,8 @@ func genHorizontal() {
 	high := Load(Param("high"), GP64())
 	groups := Load(Param("groups"), GP64())
 	n := Load(Param("n"), GP64())
-	// Bytes of four pixels as 16-bit pairs: red 0 1, red 2 3, green 0 1,
-	// green 2 3 in the low half, blue 0 1, blue 2 3 in the high one.
+	// Bytes of four pixels as 16-bit pairs: red 0 1, red 2 3, green 0 1, green 2 3 in the low half,
+	// blue 0 1, blue 2 3 in the high one.
 	z := -1
 	spread := bytesOf("fourPixels",
 		0, z, 3, z, 6, z, 9, z, 1, z, 4, z, 7, z, 10, z,
