@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
+
+	"github.com/vittool/vittool/runs"
 )
 
 // EnvPrefix starts the name of every environment variable that sets a key:
@@ -167,7 +169,7 @@ func (m *merger) config(name string) {
 	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
-		name = filepath.Join(name, "config.yaml")
+		name = filepath.Join(name, runs.ConfigFile)
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {

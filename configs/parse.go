@@ -1,5 +1,7 @@
 package configs
 
+import "bytes"
+
 // Parse reads one complete configuration from its text, as [Config.YAML] wrote
 // it into a checkpoint's metadata; name stands in errors. Defaults fill what the
 // text leaves out; neither the environment nor a preset takes part.
@@ -24,4 +26,11 @@ func Parse(name string, content []byte) (*Config, error) {
 		return nil, errs
 	}
 	return cfg, nil
+}
+
+// IsWhole reports whether content is all of a file that [Config.YAML] wrote: no
+// part of it is, as a process killed while it wrote may leave.
+func IsWhole(name string, content []byte) bool {
+	cfg, err := Parse(name, content)
+	return err == nil && bytes.Equal(cfg.YAML(), content)
 }

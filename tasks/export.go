@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -37,24 +38,24 @@ func (m *Model) Export(path string) error {
 		return fmt.Errorf("export: std: %w", err)
 	}
 	meta := map[string]string{
-		metaFormat: ExportFormat, "architecture": m.Config.Name, "producer": "vittool",
-		metaModel: string(config), metaMean: string(mean), metaStd: string(std),
+		runs.MetaFormat: ExportFormat, "architecture": m.Config.Name, "producer": "vittool",
+		runs.MetaModel: string(config), runs.MetaMean: string(mean), runs.MetaStd: string(std),
 	}
 	if m.Step >= 0 {
-		meta[metaStep] = strconv.Itoa(m.Step)
+		meta[runs.MetaStep] = strconv.Itoa(m.Step)
 	}
 	if m.Pool != "" { // the file has one network, whichever it was
-		features, err := json.Marshal(recommended{NetworkStudent, m.Pool, m.LinearBlocks})
+		features, err := json.Marshal(runs.Features{Network: runs.Student, Pool: string(m.Pool), LinearBlocks: m.LinearBlocks})
 		if err != nil {
 			return fmt.Errorf("export: features: %w", err)
 		}
-		meta[metaFeatures] = string(features)
+		meta[runs.MetaFeatures] = string(features)
 	}
 	if m.Digest != "" {
 		meta["source_digest"] = m.Digest
 	}
 	// What the run was trained by, kept as the run wrote it.
-	for _, key := range []string{"objective", "data"} {
+	for _, key := range []string{runs.MetaObjective, runs.MetaData} {
 		if v := m.Meta[key]; v != "" {
 			meta[key] = v
 		}

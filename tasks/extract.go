@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -19,9 +20,9 @@ type Pool string
 
 // The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
 const (
-	PoolMean  Pool = "mean"  // mean of the patch tokens, the class token left out
-	PoolClass Pool = "class" // the class token
-	PoolBoth  Pool = "both"  // class token, then mean
+	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out
+	PoolClass Pool = runs.PoolClass // the class token
+	PoolBoth  Pool = runs.PoolBoth  // class token, then mean
 )
 
 // Pools lists the valid values of Pool.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -29,8 +29,8 @@ type Model struct {
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
 	Pool Pool
-	// LinearBlocks is of how many of the last blocks a linear classifier reads it,
-	// as the objective recommends; 0 where it says nothing (see RecommendedLinearBlocks).
+	// LinearBlocks is the number of last blocks that a linear classifier reads, as the
+	// objective recommends; 0 for no recommendation (see RecommendedLinearBlocks).
 	LinearBlocks int
 	// Network tells which of a run's networks it is.
 	Network Network
@@ -65,27 +65,8 @@ type Network string
 // The networks. Without a recommendation it is the trained one.
 const (
 	NetworkRecommended Network = ""
-	NetworkStudent     Network = "student"
-	NetworkTeacher     Network = "teacher"
-)
-
-// Keys of the metadata that weight files of vittool carry.
-const (
-	metaFormat = "format"
-	metaModel  = "model" // JSON of vit.Config
-	metaMean   = "mean"  // JSON list
-	metaStd    = "std"
-	metaStep   = "step"
-	metaDigest = "digest"
-
-	metaFeatures = "features" // JSON of recommended
-	metaFiles    = "files"    // JSON list: digests of the files that frozen parameters are taken from
-)
-
-// Prefixes of a checkpoint's tensors, as plugins/program sets them.
-const (
-	studentPrefix = "backbone."
-	teacherPrefix = "teacher.backbone."
+	NetworkStudent     Network = runs.Student
+	NetworkTeacher     Network = runs.Teacher
 )
 
 // firstWeight is a tensor that every ViT has; what stands in front of it is
@@ -119,13 +100,13 @@ func unusable(err error) error {
 }
 
 func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
-	features, err := fileFeatures(file)
+	features, err := runs.ReadFeatures(file)
 	if err != nil {
 		return nil, err
 	}
 	network := o.Network
 	if network == NetworkRecommended {
-		network = features.Network
+		network = Network(features.Network)
 	}
 	if network == NetworkRecommended {
 		network = NetworkStudent
@@ -134,17 +115,17 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: param.NewStore(), Pool: features.Pool, LinearBlocks: features.LinearBlocks, Network: network}
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: param.NewStore(), Pool: Pool(features.Pool), LinearBlocks: features.LinearBlocks, Network: network}
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
 	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
 		return nil, err
 	}
-	if s, err := strconv.Atoi(file.Meta[metaStep]); err == nil {
+	if s, err := strconv.Atoi(file.Meta[runs.MetaStep]); err == nil {
 		m.Step = s
 	}
-	if m.Digest = file.Meta[metaDigest]; m.Digest == "" {
+	if m.Digest = file.Meta[runs.MetaDigest]; m.Digest == "" {
 		m.Digest = tensor.Digest(file.Tensors)
 	}
 	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeNone, 0); err != nil {
@@ -152,7 +133,7 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	}
 	if err := m.fill(file, prefix); err != nil {
 		fit := fittingVariants(file, prefix)
-		if file.Meta[metaModel] == "" && len(fit) > 0 && !fits(file, prefix, m.Config) {
+		if file.Meta[runs.MetaModel] == "" && len(fit) > 0 && !fits(file, prefix, m.Config) {
 			return nil, &configs.Error{Key: "model", Value: o.Model, Problem: err.Error(), Hint: "its tensors are those of " + strings.Join(fit, " or ")}
 		}
 		return nil, err
@@ -172,28 +153,6 @@ func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64)
 	return m, err
 }
 
-// recommended is what a checkpoint says of its use.
-type recommended struct {
-	Network Network `json:"network"`
-	Pool    Pool    `json:"pool"`
-	// LinearBlocks is 0 where nothing is recommended.
-	LinearBlocks int `json:"linear_blocks,omitempty"`
-}
-
-func fileFeatures(file *tensor.File) (r recommended, err error) {
-	text := file.Meta[metaFeatures]
-	if text == "" {
-		return r, nil
-	}
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return r, fmt.Errorf("%s: metadata %q: %w", file.Path, metaFeatures, err)
-	}
-	if r.Pool != "" && !slices.Contains(Pools(), r.Pool) || r.Network != NetworkStudent && r.Network != NetworkTeacher || r.LinearBlocks < 0 {
-		return r, fmt.Errorf("%s: metadata %q is %s, which this version of vittool does not know", file.Path, metaFeatures, text)
-	}
-	return r, nil
-}
-
 // openWeights reads the file that path means and verifies it.
 func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
@@ -207,7 +166,7 @@ func openWeights(path string, report func(string, error)) (*tensor.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	if file.Meta[metaDigest] != "" {
+	if file.Meta[runs.MetaDigest] != "" {
 		if err := file.VerifyDigest(); err != nil {
 			return nil, err
 		}
@@ -215,57 +174,27 @@ func openWeights(path string, report func(string, error)) (*tensor.File, error) 
 	return file, nil
 }
 
-// latestCheckpoint reads the newest checkpoint of a run folder whose digest
-// holds. Damaged ones are reported and passed over.
+// latestCheckpoint reads the newest valid checkpoint of a run folder.
 func latestCheckpoint(run string, report func(string, error)) (*tensor.File, error) {
-	folder := filepath.Join(run, "checkpoints")
-	found, err := filepath.Glob(filepath.Join(escapeGlob(folder), "step-*.safetensors"))
-	if err != nil {
-		return nil, fmt.Errorf("list checkpoints of %s: %w", run, err)
-	}
-	if len(found) == 0 {
-		return nil, &data.Error{Path: run, Problem: "this folder holds no checkpoint of a run",
+	file, _, err := runs.Latest(run, report)
+	if file == nil && err == nil {
+		err = &data.Error{Path: run, Problem: "this folder holds no checkpoint of a run",
 			Hint: "give the folder that pretrain wrote (--out), or a .safetensors file"}
 	}
-	// Steps are padded with zeros to eight digits: longer names are later.
-	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(b, a)
-	})
-	var last error
-	for _, path := range found {
-		file, err := tensor.ReadSafetensors(path)
-		if err == nil {
-			err = file.VerifyDigest()
-		}
-		if err == nil {
-			return file, nil
-		}
-		last = err
-		if report != nil {
-			report(path, err)
-		}
-	}
-	return nil, fmt.Errorf("none of the %d checkpoints in %s is whole; the oldest: %w", len(found), folder, last)
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+	return file, err
 }
 
 // weightPrefix finds what stands in front of timm's names in the file.
 func weightPrefix(file *tensor.File, teacher bool) (string, error) {
 	var prefixes []string
 	for _, name := range file.Names() {
-		if p, ok := strings.CutSuffix(name, firstWeight); ok && !strings.HasPrefix(name, "optimizer.") {
+		if p, ok := strings.CutSuffix(name, firstWeight); ok && !strings.HasPrefix(name, runs.OptimizerPrefix) {
 			prefixes = append(prefixes, p)
 		}
 	}
-	want := []string{studentPrefix, ""}
+	want := []string{runs.BackbonePrefix, ""}
 	if teacher {
-		want = []string{teacherPrefix}
+		want = []string{runs.TeacherPrefix + runs.BackbonePrefix}
 	}
 	for _, w := range want {
 		if slices.Contains(prefixes, w) {
@@ -295,7 +224,7 @@ func firstNames(file *tensor.File, n int) []string {
 
 // fileConfig returns the architecture: the file's own, or that of the name.
 func fileConfig(file *tensor.File, prefix, name string) (vit.Config, error) {
-	text := file.Meta[metaModel]
+	text := file.Meta[runs.MetaModel]
 	if text == "" && name == "" {
 		hint := "name its architecture with --model, for instance vit_base_patch16_224"
 		if fit := fittingVariants(file, prefix); len(fit) > 0 {
@@ -390,10 +319,10 @@ func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, st
 		}
 		return v, nil
 	}
-	if mean, err = pick(metaMean, o.Mean, imageNetMean, false); err != nil {
+	if mean, err = pick(runs.MetaMean, o.Mean, imageNetMean, false); err != nil {
 		return nil, nil, err
 	}
-	std, err = pick(metaStd, o.Std, imageNetStd, true)
+	std, err = pick(runs.MetaStd, o.Std, imageNetStd, true)
 	return mean, std, err
 }
 
@@ -429,7 +358,7 @@ func (m *Model) fill(file *tensor.File, prefix string) error {
 	}
 	for _, t := range file.Tensors {
 		name, ok := strings.CutPrefix(t.Name, prefix)
-		if !ok || known[t.Name] || strings.HasPrefix(t.Name, "optimizer.") {
+		if !ok || known[t.Name] || strings.HasPrefix(t.Name, runs.OptimizerPrefix) {
 			continue
 		}
 		if besideBackbone(name) {

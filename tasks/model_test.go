@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -52,7 +53,7 @@ func writeRun(t *testing.T, m *Model, steps ...int) string {
 func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string {
 	t.Helper()
 	run := filepath.Join(t.TempDir(), "run [1]")
-	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range steps {
@@ -65,9 +66,9 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
 		for _, p := range m.Backbone.Weights() {
-			add(studentPrefix+p.Name, p.Shape, p.Data)
-			add(teacherPrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
-			add("optimizer.m."+studentPrefix+p.Name, p.Shape, p.Data)
+			add(runs.BackbonePrefix+p.Name, p.Shape, p.Data)
+			add(runs.TeacherPrefix+runs.BackbonePrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
+			add(runs.OptimizerPrefix+"m."+runs.BackbonePrefix+p.Name, p.Shape, p.Data)
 		}
 		add("head.decoder.weight", tensor.Shape{2}, []float32{1, 2})
 		export := filepath.Join(t.TempDir(), "meta.safetensors")
@@ -82,7 +83,7 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 		if features != "" {
 			meta.Meta["features"] = features
 		}
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		if err := tensor.WriteSafetensors(path, tensors, meta.Meta); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func TestLoadRun(t *testing.T) {
 	if got.Step != 100 {
 		t.Errorf("step %d, want 100", got.Step)
 	}
-	if got, err = LoadModel(filepath.Join(run, "checkpoints", "step-00000003.safetensors"), LoadOptions{}); err != nil {
+	if got, err = LoadModel(filepath.Join(run, runs.CheckpointsDir, "step-00000003.safetensors"), LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sameWeights(t, got, m, 3)
@@ -149,7 +150,7 @@ func TestLoadRun(t *testing.T) {
 
 	// The newest one loses its end, the one before it a bit.
 	damage := func(step int, change func([]byte) []byte) {
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

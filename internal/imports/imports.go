@@ -3,7 +3,7 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, data, configs → vit → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, configs, data → runs, vit → core → core/internal/f32
 //
 // Three rules carry most of the weight. Only core imports gorgonia, so that the
 // engine can be replaced. An objective imports the plugin SDK and nothing else
@@ -62,18 +62,20 @@ var below = []rule{
 	{pkg: "core/internal/f32", may: nil},
 	{pkg: "core/...", may: []string{"core/...", "tensor", "internal/prng"}},
 	{pkg: "vit", may: engine},
-	{pkg: "data/...", may: append([]string{"data/..."}, leaves...)},
-	{pkg: "configs", may: append([]string{"vit", "data/..."}, engine...)},
+	{pkg: "runs", may: leaves},
+	{pkg: "data/...", may: append([]string{"data/...", "runs"}, leaves...)},
+	{pkg: "configs", may: append([]string{"vit", "data/...", "runs"}, engine...)},
 	{pkg: "plugins/pb", may: nil},
 	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema"}},
-	{pkg: "plugins/program", may: append([]string{"plugins/pb", "vit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/..."}},
+	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "vit"}},
+	{pkg: "plugins/program", may: append([]string{"plugins/pb", "runs", "vit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/..."}},
 	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "vit"}, engine...), test: []string{"objectives/...", "data/..."}},
 	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk"}, test: []string{"plugins/..."}},
-	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: []string{"plugins/...", "vit", "core/..."}},
-	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
-	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
-	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: append([]string{"plugins/...", "runs", "vit"}, engine...)},
+	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "runs", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
+	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
+	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
 	{pkg: "cmd/...", may: []string{"..."}},
 	{pkg: "faults", may: nil, test: []string{"..."}},
 	{pkg: "docs", may: nil},

@@ -7,17 +7,9 @@ import (
 
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
-)
-
-// The prefixes of names in the store. A name is a prefix and the name that the official code uses: timm's for the
-// backbone, the objective's own for everything else.
-const (
-	BackbonePrefix = "backbone." // weights of the student's backbone
-	HeadPrefix     = "head."     // parameters of the objective
-	TeacherPrefix  = "teacher."  // goes before either: teacher.backbone.… and teacher.head.…
-	BufferPrefix   = "buffer."   // buffers of the objective
 )
 
 // BackboneInfo tells an objective what network it is opened for. mean and std are those that views are normalised
@@ -139,7 +131,7 @@ func (m *Model) addParam(spec *pb.ParamSpec) (*param.Parameter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
 	}
-	name := HeadPrefix + spec.GetName()
+	name := runs.HeadPrefix + spec.GetName()
 	p := store.Get(name)
 	if p == nil {
 		init, data, err := m.initOf(spec.GetInit(), shape)

@@ -8,6 +8,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -99,13 +100,13 @@ func (m *Model) addNetworks(config vit.Config) error {
 		return err
 	}
 	if m.Plan.GetBackbone().GetUnused() { // known for its sizes alone
-		m.Student = &vit.Backbone{Config: c, Prefix: BackbonePrefix}
+		m.Student = &vit.Backbone{Config: c, Prefix: runs.BackbonePrefix}
 		if len(m.Plan.GetPasses()) > 0 || m.Plan.GetTeacher() != nil {
 			return errors.New("the plan says that it uses no backbone, and has passes or a teacher")
 		}
 		return nil
 	}
-	if m.Student, err = vit.New(m.store, BackbonePrefix, c, scheme, m.seed); err != nil {
+	if m.Student, err = vit.New(m.store, runs.BackbonePrefix, c, scheme, m.seed); err != nil {
 		return err
 	}
 	if err := flagBackbone(m.Student, m.Plan.GetBackbone()); err != nil {

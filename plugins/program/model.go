@@ -7,9 +7,7 @@
 //
 // # Names
 //
-// Everything that outlives a step lies in the store under a prefix and the name of the official code: "backbone." and
-// timm's name for the student's backbone, "head." and the objective's name for its parameters, "teacher.backbone." and
-// "teacher.head." for averaged copies, "buffer." for buffers.
+// Everything that outlives a step lies in the store under a prefix of package runs and the name of the official code.
 package program
 
 import (

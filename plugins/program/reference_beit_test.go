@@ -21,6 +21,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -206,10 +207,10 @@ func (m *beitModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error)
 
 // parameter finds a parameter by the official name.
 func (m *beitModel) parameter(name string) *param.Parameter {
-	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
 		return p
 	}
-	return m.store.Get(program.HeadPrefix + name)
+	return m.store.Get(runs.HeadPrefix + name)
 }
 
 // own lists the parameters but those of the tokenizer.

@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -116,15 +117,15 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // parameter finds a parameter by the official name.
 func (m *maeModel) parameter(name string) *param.Parameter {
-	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
 		return p
 	}
-	return m.store.Get(program.HeadPrefix + name)
+	return m.store.Get(runs.HeadPrefix + name)
 }
 
 // officialName is the inverse of parameter.
 func officialName(p *param.Parameter) string {
-	return strings.TrimPrefix(strings.TrimPrefix(p.Name, program.BackbonePrefix), program.HeadPrefix)
+	return strings.TrimPrefix(strings.TrimPrefix(p.Name, runs.BackbonePrefix), runs.HeadPrefix)
 }
 
 // load sets all parameters to "param.<name>"; both sides must have the same names and shapes.

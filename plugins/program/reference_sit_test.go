@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 	"google.golang.org/protobuf/proto"
 )
@@ -47,18 +48,18 @@ type sitTrajectory struct {
 
 // sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
 func sitPlace(name string) string {
-	rest, teacher := strings.CutPrefix(name, program.TeacherPrefix)
+	rest, teacher := strings.CutPrefix(name, runs.TeacherPrefix)
 	prefix := ""
 	if teacher {
-		prefix = program.TeacherPrefix
+		prefix = runs.TeacherPrefix
 	}
 	switch {
 	case isStatistic(rest):
-		return program.BufferPrefix + prefix + rest
-	case strings.HasPrefix(rest, program.BackbonePrefix):
+		return runs.BufferPrefix + prefix + rest
+	case strings.HasPrefix(rest, runs.BackbonePrefix):
 		return prefix + rest
 	}
-	return prefix + program.HeadPrefix + rest
+	return prefix + runs.HeadPrefix + rest
 }
 
 // paintedView is the view that stands in for the crops of the reference as they were corrupted.

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -32,8 +33,8 @@ func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
 	if t.when != pb.Teacher_WHEN_AFTER_STEP && t.when != pb.Teacher_WHEN_BEFORE_FORWARD {
 		return fmt.Errorf("the teacher moves %v, which is not known to this version of vittool", t.when)
 	}
-	fresh := m.store.Get(TeacherPrefix+m.Student.Weights()[0].Name) == nil
-	network, err := vit.New(m.store, TeacherPrefix+BackbonePrefix, c, scheme, m.seed)
+	fresh := m.store.Get(runs.TeacherPrefix+m.Student.Weights()[0].Name) == nil
+	network, err := vit.New(m.store, runs.TeacherPrefix+runs.BackbonePrefix, c, scheme, m.seed)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
 	t.stored, t.student = network.Weights(), m.Student.Weights()
 	if m.Train && t.when == pb.Teacher_WHEN_BEFORE_FORWARD {
 		t.of = param.NewStore()
-		if network, err = vit.New(t.of, TeacherPrefix+BackbonePrefix, c, vit.SchemeNone, m.seed); err != nil {
+		if network, err = vit.New(t.of, runs.TeacherPrefix+runs.BackbonePrefix, c, vit.SchemeNone, m.seed); err != nil {
 			return err
 		}
 		network.Freeze()
@@ -58,7 +59,7 @@ func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
 
 // add gives the teacher a copy of one of the objective's parameters and returns the one that the graph reads.
 func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*param.Parameter, error) {
-	name := TeacherPrefix + p.Name
+	name := runs.TeacherPrefix + p.Name
 	stored := store.Get(name)
 	if stored == nil {
 		var err error
