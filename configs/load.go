@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -26,6 +27,8 @@ type Request struct {
 	Environ   []string  // NAME=value, as os.Environ gives them; nil leaves the environment out
 	Flags     []Setting // shorthands on the command line
 	Overrides []string  // key=value
+
+	Families backbone.Families // that know the model; nil means all of vittool's
 }
 
 // Setting is a value for a key, written as text at Source.
@@ -77,6 +80,7 @@ func Merge(req Request) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Model.Families = req.Families
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }
 

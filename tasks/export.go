@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -21,11 +22,7 @@ const ExportFormat = "pt"
 // takes it as it is. The metadata carries the configuration, the normalisation,
 // the step and the digest of the file it comes from.
 func (m *Model) Export(path string) error {
-	tensors := make([]tensor.Tensor, 0, len(m.Backbone.Weights()))
-	for _, p := range m.Backbone.Weights() {
-		tensors = append(tensors, tensor.NewF32(p.Name[len(m.Backbone.Prefix):], p.Shape, p.Data))
-	}
-	config, err := json.Marshal(m.Config)
+	config, err := backbone.Encode(m.Config)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
@@ -38,7 +35,7 @@ func (m *Model) Export(path string) error {
 		return fmt.Errorf("export: std: %w", err)
 	}
 	meta := map[string]string{
-		runs.MetaFormat: ExportFormat, "architecture": m.Config.Name, "producer": "vittool",
+		runs.MetaFormat: ExportFormat, "architecture": m.Info.Name, "producer": "vittool",
 		runs.MetaModel: string(config), runs.MetaMean: string(mean), runs.MetaStd: string(std),
 	}
 	if m.Step >= 0 {
@@ -60,7 +57,7 @@ func (m *Model) Export(path string) error {
 			meta[key] = v
 		}
 	}
-	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(path, m.Store.Tensors(), meta); err != nil {
 		return fmt.Errorf("export to %s: %w", path, err)
 	}
 	return nil

@@ -61,10 +61,11 @@ func openRun(file *tensor.File) (*Run, error) {
 		return nil, fmt.Errorf("%s: step %q is no number", file.Path, file.Meta[runs.MetaStep])
 	}
 	m := &Model{}
-	if m.Config, err = fileConfig(file, runs.BackbonePrefix, ""); err != nil {
+	if m.Config, err = fileConfig(file, runs.BackbonePrefix, LoadOptions{}); err != nil {
 		return nil, err
 	}
-	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, LoadOptions{}); err != nil {
+	m.Info = m.Config.Info()
+	if m.Mean, m.Std, err = fileNormalisation(file, m.Info.Channels, LoadOptions{}); err != nil {
 		return nil, err
 	}
 	r.model, r.Mean, r.Std = m, m.Mean, m.Std
@@ -118,8 +119,8 @@ func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptio
 			return nil, fmt.Errorf("reconstruct: image %d of %d: they count from 0", id, o.Images.Len())
 		}
 	}
-	if o.Images.Channels() != r.model.Config.Channels {
-		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Config.Name, r.model.Config.Channels, o.Images.Channels())
+	if o.Images.Channels() != r.model.Info.Channels {
+		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Info.Name, r.model.Info.Channels, o.Images.Channels())
 	}
 	objective, err := r.open(ctx, o, len(ids), o.Images.Len())
 	if err != nil {
@@ -266,7 +267,7 @@ func (r *Run) draw(p program.Picture, n pictures.Normalisation, names []string) 
 	if !anything {
 		columns = []string{"input", "prediction"}
 	}
-	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Config.Name, r.Step)}
+	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Info.Name, r.Step)}
 	if anything {
 		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*hiddenShare)
 	}

@@ -43,7 +43,7 @@ func maeRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	meta := map[string]string{"format": "vittool-checkpoint-1", "step": "7", "config": string(cfg.YAML())}
-	for key, v := range map[string]any{"model": model.Student.Config, "mean": mean, "std": std} {
+	for key, v := range map[string]any{"model": model.Config, "mean": mean, "std": std} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

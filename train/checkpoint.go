@@ -1,8 +1,11 @@
 package train
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
@@ -10,7 +13,11 @@ import (
 
 // checkpoint writes the state between two steps, then lets pictures be drawn.
 func (r *run) checkpoint() error {
-	if err := r.recorder.save(r.metadata(), r.state.tensors()); err != nil {
+	meta, err := r.metadata()
+	if err != nil {
+		return err
+	}
+	if err := r.recorder.save(meta, r.state.tensors()); err != nil {
 		return err
 	}
 	s, step := &r.setup, r.state.step
@@ -29,18 +36,22 @@ func (r *run) checkpointDue(step int) bool {
 	return r.done() || o.CheckpointEvery.Due(step, perEpoch) || o.PicturesEvery.Due(step, perEpoch)
 }
 
-func (r *run) metadata() runs.Meta {
+func (r *run) metadata() (runs.Meta, error) {
 	s, plan := &r.setup, r.setup.objective.Plan()
+	network, err := backbone.Encode(s.network)
+	if err != nil {
+		return runs.Meta{}, fmt.Errorf("checkpoint: configuration of the network: %w", err)
+	}
 	mean, std := s.cfg.Data.Normalization()
 	meta := runs.Meta{
-		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: s.network, Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
+		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: json.RawMessage(network), Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
 		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: program.FileDigests(plan),
 	}
 	if recommended := plan.GetRecommended(); recommended != nil {
 		features := featuresOf(recommended)
 		meta.Features = &features
 	}
-	return meta
+	return meta, nil
 }
 
 // featuresOf is the recommendation of a plan.

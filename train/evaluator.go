@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
-	"github.com/vittool/vittool/vit"
 )
 
 // evaluator lets the plugin compute what a program cannot say, over the shared
@@ -38,7 +38,7 @@ func needsBinding(plan *pb.Plan) bool {
 
 // bind lays out the memory for the largest batch. inputs are the shapes of the
 // EvaluateSpec's inputs, known once the program is compiled.
-func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network vit.Config, batch int, inputs map[string]tensor.Shape) error {
+func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network backbone.Info, batch int, inputs map[string]tensor.Shape) error {
 	var l host.Layout
 	for _, v := range plan.GetViews() {
 		h, w := int(v.GetHeight()), int(v.GetWidth())

@@ -109,7 +109,7 @@ func newFeed(ctx context.Context, loader *data.Loader, objective *host.Objective
 // openLoader starts reading images and asking for masks at the run's position.
 func (r *run) openLoader(ctx context.Context) error {
 	s, t, d := &r.setup, r.setup.cfg.Train, r.setup.cfg.Data
-	views, err := viewSpecs(s.objective.Plan(), s.cfg, s.network)
+	views, err := viewSpecs(s.objective.Plan(), s.cfg, s.network.Info())
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", s.cfg.Objective.Name, err)
 	}

@@ -41,11 +41,11 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 		return nil, err
 	}
 	if g.evaluator != nil {
-		if err := g.evaluator.bind(ctx, plan, s.network, batch, model.EvaluateInputs()); err != nil {
+		if err := g.evaluator.bind(ctx, plan, s.network.Info(), batch, model.EvaluateInputs()); err != nil {
 			return nil, err
 		}
 	}
-	s.network = model.Student.Config // with the plan's requirements
+	s.network = model.Config // with the plan's requirements
 	return g, nil
 }
 

@@ -82,7 +82,7 @@ func (p *resumed) checkSettings(cfg *configs.Config, path string) error {
 // checkSameRun refuses to go on with settings that would give another result. Options
 // that may be another path of the same file wait for checkFiles.
 func (p *resumed) checkSameRun(cfg *configs.Config, path string, settings []byte) error {
-	old, err := configs.Parse(path, settings)
+	old, err := configs.Parse(path, settings, cfg.Model.Families...)
 	if err != nil {
 		return fmt.Errorf("settings that the run was started with: %w", err)
 	}

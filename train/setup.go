@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
-	"github.com/vittool/vittool/vit"
 )
 
 // setup is everything that is opened and checked before the first step and stays as it
@@ -23,7 +23,7 @@ type setup struct {
 	engine    *device.CPU
 	source    data.Source
 	objective *host.Objective
-	network   vit.Config // with the plan's requirements once the graph is built
+	network   backbone.Config // with the plan's requirements once the graph is built
 
 	total, stepsPerEpoch int            // optimizer steps
 	rate, decay          optim.Schedule // learning rate and weight decay

@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/backbone/families"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
-	"github.com/vittool/vittool/vit"
 	"golang.org/x/sys/unix"
 )
 
@@ -95,11 +95,11 @@ func TestWorkflow(t *testing.T) {
 // recommends for it, neighbours the last one, and a user's own choice goes before both.
 func TestRecommendedBlocks(t *testing.T) {
 	dir := t.TempDir()
-	c, err := vit.Variant("vit_micro_patch4_32")
+	c, err := families.All().Variant("vit_micro_patch4_32")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := tasks.NewModel(c, vit.SchemeMAE, nil, nil, 1)
+	m, err := tasks.NewModel(c, nil, nil, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,17 +8,17 @@ import (
 	"io"
 	"time"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
-	"github.com/vittool/vittool/vit"
 )
 
 // Request names an objective and the run that it is opened for.
 type Request struct {
 	Config  *configs.Config
-	Network vit.Config // backbone that the objective trains
+	Network backbone.Config // backbone that the objective trains
 
 	Batch         int // images of a micro-batch
 	TotalSteps    int

@@ -120,7 +120,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 // extra names the nodes that the reference has values of.
 func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 	for _, spec := range p.Plan.GetPasses() {
-		pass, err := p.Pass(spec.GetName())
+		pass, err := vitPass(p, spec.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +139,7 @@ func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 		}
 		for i, block := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block_%s.%d", kind, i)] = block
-			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = attention(pass, i)
 		}
 	}
 	who := []string{"student", "teacher"} // the student's head comes first

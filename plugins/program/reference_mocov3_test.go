@@ -69,7 +69,7 @@ func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, see
 
 // mocoResults names the nodes that the reference has values of.
 func mocoResults(m *opened, p *program.Model) error {
-	base, err := p.Pass("base_encoder")
+	base, err := vitPass(p, "base_encoder")
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func mocoResults(m *opened, p *program.Model) error {
 		part("tokens", base.Tokens)
 		for i, b := range base.Blocks {
 			part(fmt.Sprintf("block.%d", i), b)
-			part(fmt.Sprintf("attn.%d", i), base.Attention(i))
+			part(fmt.Sprintf("attn.%d", i), attention(base, i))
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)

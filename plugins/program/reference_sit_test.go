@@ -110,7 +110,7 @@ func sitInputs(plan *pb.Plan, rectangles int) {
 // sitResults names the nodes that the reference has values of.
 func sitResults(m *opened, p *program.Model) error {
 	for _, who := range []string{"student", "teacher"} {
-		pass, err := p.Pass(who)
+		pass, err := vitPass(p, who)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func sitResults(m *opened, p *program.Model) error {
 		}
 		for i, b := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block.%d", i)] = b
-			m.out[fmt.Sprintf("out.student_attn.%d", i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn.%d", i)] = attention(pass, i)
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
@@ -408,7 +408,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := m.Student.Config
+	network := m.Config.(vit.Config)
 	if _, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, WorldSize: 1,
 		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})}); err != nil {
 		t.Fatal(err)
