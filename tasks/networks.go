@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -35,7 +35,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		return nil, err
 	}
 	n := &ExportedNetwork{Name: name, Metadata: map[string]string{}}
-	for key, v := range export.GetMetadata() {
+	for key, v := range export.Metadata {
 		n.Metadata[key] = v
 	}
 	for key, v := range map[string][]float64{runs.MetaMean: r.Mean, runs.MetaStd: r.Std} {
@@ -62,10 +62,10 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		}
 		return nil
 	}
-	if err := add(runs.HeadPrefix, export.GetParams()); err != nil {
+	if err := add(runs.HeadPrefix, export.Params); err != nil {
 		return nil, err
 	}
-	if err := add(runs.BufferPrefix, export.GetBuffers()); err != nil {
+	if err := add(runs.BufferPrefix, export.Buffers); err != nil {
 		return nil, err
 	}
 	n.Tensors = len(tensors)
@@ -75,13 +75,13 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	return n, nil
 }
 
-func exportNamed(plan *pb.Plan, objective, name string) (*pb.Export, error) {
+func exportNamed(p *plan.Plan, objective, name string) (*plan.Export, error) {
 	var names []string
-	for _, e := range plan.GetExports() {
-		if e.GetName() == name {
+	for _, e := range p.Exports {
+		if e.Name == name {
 			return e, nil
 		}
-		names = append(names, e.GetName())
+		names = append(names, e.Name)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("objective %s exports no network of its own, and so no %s", objective, name)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/vittool/vittool/configs"
@@ -17,7 +18,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/pictures"
@@ -128,11 +129,11 @@ func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptio
 	}
 	defer objective.Close()
 	plan := objective.Plan()
-	if len(plan.GetResults().GetPictures()) == 0 {
+	if len(plan.Results.Pictures) == 0 {
 		return nil, fmt.Errorf("objective %s %w", r.Config.Objective.Name, ErrNoPicture)
 	}
 
-	if err := program.CheckFiles(plan, r.file.Meta[runs.MetaFiles]); err != nil {
+	if err := plan.CheckFiles(r.file.Meta[runs.MetaFiles]); err != nil {
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
 
@@ -146,9 +147,12 @@ func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptio
 	if err := param.LoadInto(store, r.file, nil, false); err != nil {
 		return nil, err
 	}
-	names, err := r.compute(ctx, objective, model, o, ids)
+	inputs, names, err := r.inputs(ctx, objective, model, o, ids)
 	if err != nil {
 		return nil, err
+	}
+	if err := model.Step(inputs); err != nil {
+		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
 	var out []Reconstruction
 	for i, p := range model.Pictures() {
@@ -175,74 +179,60 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int)
 	})
 }
 
-// compute reads the images into the model's views, asks the objective for masks and
-// runs the graph. It returns the images' names: an unreadable one is replaced.
-func (r *Run) compute(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) ([]string, error) {
+// inputs reads the images and asks the objective what to hide. It returns the images' names: an unreadable one is replaced.
+func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) (in program.Inputs, names []string, err error) {
 	var specs []data.ViewSpec
-	for _, v := range objective.Plan().GetViews() {
-		shape := model.ViewShape(v.GetName())
+	for _, v := range objective.Plan().Views {
+		shape := model.ViewShape(v.Name)
 		mean, std := viewNormalisation(v, r.Mean, r.Std)
-		specs = append(specs, data.EvalView(v.GetName(), shape[2], shape[3], resizeFactor(o.Images, shape[2], shape[3]), float32s(mean), float32s(std)))
+		specs = append(specs, data.EvalView(v.Name, shape[2], shape[3], resizeFactor(o.Images, shape[2], shape[3]), float32s(mean), float32s(std)))
 	}
 	source := &subset{Source: o.Images, ids: ids}
 	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1})
 	if err != nil {
-		return nil, err
+		return in, nil, err
 	}
 	defer loader.Close()
 	batch, err := loader.Next(ctx)
 	if err != nil {
-		return nil, err
+		return in, nil, err
 	}
-	sampleIDs := make([]uint64, len(ids))
-	names := make([]string, len(ids))
+	in = program.Inputs{Step: uint64(r.Step), IDs: make([]uint64, len(ids)), Labels: slices.Clone(batch.Labels)}
+	names = make([]string, len(ids))
 	for i, place := range batch.IDs {
-		sampleIDs[i], names[i] = uint64(ids[place]), source.Name(int(place))
+		in.IDs[i], names[i] = uint64(ids[place]), source.Name(int(place))
 	}
-	request := &pb.MaskRequest{Step: uint64(r.Step), Seed: o.Seed, SampleIds: sampleIDs}
+	request := &plan.MaskRequest{Step: in.Step, Seed: o.Seed, SampleIDs: in.IDs}
 	for i, spec := range specs {
 		copy(model.View(spec.Name), batch.Views[i])
-		var boxes []*pb.Box
+		var boxes []plan.Box
 		for _, b := range batch.Geometry[i] {
-			boxes = append(boxes, &pb.Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip, SourceHeight: uint32(b.SourceH), SourceWidth: uint32(b.SourceW)})
+			boxes = append(boxes, plan.Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip, SourceHeight: b.SourceH, SourceWidth: b.SourceW})
 		}
-		request.Geometry = append(request.Geometry, &pb.ViewGeometry{View: spec.Name, Boxes: boxes})
-		if err := model.SetGeometry(spec.Name, boxes); err != nil {
-			return nil, err
-		}
+		in.Boxes = append(in.Boxes, boxes)
+		request.Geometry = append(request.Geometry, plan.ViewGeometry{View: spec.Name, Boxes: boxes})
 	}
-	model.SetLabels(batch.Labels)
-	model.SetStep(uint64(r.Step), sampleIDs)
-	if len(objective.Plan().GetMasks()) > 0 {
-		reply, err := objective.Mask(ctx, request)
-		if err != nil {
-			return nil, err
-		}
-		if err := model.SetMasks(reply); err != nil {
-			return nil, err
-		}
+	if len(model.Plan.Masks) > 0 {
+		in.Masks, err = objective.Mask(ctx, request)
 	}
-	if err := model.Run(); err != nil {
-		return nil, fmt.Errorf("reconstruct: %w", err)
-	}
-	return names, nil
+	return in, names, err
 }
 
-func viewNormalisation(v *pb.ViewSpec, mean, std []float64) ([]float64, []float64) {
-	if len(v.GetMean()) > 0 {
-		mean = v.GetMean()
+func viewNormalisation(v *plan.View, mean, std []float64) ([]float64, []float64) {
+	if len(v.Mean) > 0 {
+		mean = v.Mean
 	}
-	if len(v.GetStd()) > 0 {
-		std = v.GetStd()
+	if len(v.Std) > 0 {
+		std = v.Std
 	}
 	return mean, std
 }
 
 // normalisation is that of the view which picture i of the plan shows.
-func (r *Run) normalisation(plan *pb.Plan, i int) pictures.Normalisation {
+func (r *Run) normalisation(p *plan.Plan, i int) pictures.Normalisation {
 	n := pictures.Normalisation{Mean: r.Mean, Std: r.Std}
-	for _, v := range plan.GetViews() {
-		if v.GetName() == plan.GetResults().GetPictures()[i].GetView() {
+	for _, v := range p.Views {
+		if v.Name == p.Results.Pictures[i].View {
 			n.Mean, n.Std = viewNormalisation(v, r.Mean, r.Std)
 		}
 	}

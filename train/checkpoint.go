@@ -6,8 +6,7 @@ import (
 	"slices"
 
 	"github.com/vittool/vittool/backbone"
-	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -37,7 +36,7 @@ func (r *run) checkpointDue(step int) bool {
 }
 
 func (r *run) metadata() (runs.Meta, error) {
-	s, plan := &r.setup, r.setup.objective.Plan()
+	s, objective := &r.setup, r.setup.objective.Plan()
 	network, err := backbone.Encode(s.network)
 	if err != nil {
 		return runs.Meta{}, fmt.Errorf("checkpoint: configuration of the network: %w", err)
@@ -45,9 +44,9 @@ func (r *run) metadata() (runs.Meta, error) {
 	mean, std := s.cfg.Data.Normalization()
 	meta := runs.Meta{
 		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: json.RawMessage(network), Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
-		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: program.FileDigests(plan),
+		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: objective.FileDigests(),
 	}
-	if recommended := plan.GetRecommended(); recommended != nil {
+	if recommended := objective.Recommended; recommended != nil {
 		features := featuresOf(recommended)
 		meta.Features = &features
 	}
@@ -55,15 +54,15 @@ func (r *run) metadata() (runs.Meta, error) {
 }
 
 // featuresOf is the recommendation of a plan.
-func featuresOf(r *pb.Recommended) runs.Features {
-	f := runs.Features{Network: runs.Student, Pool: runs.PoolMean, LinearBlocks: int(r.GetLinearBlocks())}
-	if r.GetNetwork() == pb.Network_NETWORK_TEACHER {
-		f.Network = runs.Teacher
+func featuresOf(r *plan.Recommended) runs.Features {
+	if r == nil {
+		r = &plan.Recommended{}
 	}
+	f := runs.Features{Network: r.Network.String(), Pool: runs.PoolMean, LinearBlocks: r.LinearBlocks}
 	switch {
-	case len(r.GetFeatures()) == 2:
+	case len(r.Features) == 2:
 		f.Pool = runs.PoolBoth
-	case slices.Contains(r.GetFeatures(), pb.Output_OUTPUT_CLASS):
+	case slices.Contains(r.Features, plan.FeatureClass):
 		f.Pool = runs.PoolClass
 	}
 	return f

@@ -2,29 +2,26 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // maskAhead is how many batches ahead masks are asked for, so that a slow
 // author's answer is there when its step begins.
 const maskAhead = 2
 
-// fedBatch is a batch with what the objective decided about it.
+// fedBatch is a batch with the objective's decisions about it.
 type fedBatch struct {
 	*data.Batch
-	masks *pb.MaskReply // nil when the plan has no masks
-	wait  time.Duration // that the loop spent waiting for it
+	masks []plan.MaskSet // nil when the plan has no masks
+	boxes [][]plan.Box   // where the samples of each view were cut out
+	wait  time.Duration  // that the loop spent waiting for it
 	slot  *slot
 	free  chan<- *slot
 }
-
-// boxes tells where the samples of a view were cut out.
-func (b fedBatch) boxes(view int) []*pb.Box { return b.slot.request.Geometry[view].GetBoxes() }
 
 // Release gives everything back to the feed, which will overwrite it. It is called once.
 func (b fedBatch) Release() {
@@ -34,34 +31,26 @@ func (b fedBatch) Release() {
 
 // slot is memory for what goes to the objective and comes back, used again and again.
 type slot struct {
-	request pb.MaskRequest
-	boxes   []pb.Box
+	request plan.MaskRequest
+	boxes   [][]plan.Box // by view
 	reply   host.MaskMemory
 }
 
 // describe makes the request of a batch.
-func (s *slot) describe(batch *data.Batch, views []*pb.ViewSpec, seed uint64) *pb.MaskRequest {
+func (s *slot) describe(batch *data.Batch, views []*plan.View, seed uint64) *plan.MaskRequest {
 	r := &s.request
 	r.Step, r.Seed = uint64(batch.Step), seed
-	r.SampleIds = append(r.SampleIds[:0], batch.IDs...)
-	if len(r.Geometry) != len(views) {
-		r.Geometry = nil
-		for _, v := range views {
-			r.Geometry = append(r.Geometry, &pb.ViewGeometry{View: v.GetName()})
-		}
+	r.SampleIDs = append(r.SampleIDs[:0], batch.IDs...)
+	if s.boxes == nil {
+		s.boxes = make([][]plan.Box, len(views))
 	}
-	n := len(batch.IDs)
-	if len(s.boxes) < n*len(views) {
-		s.boxes = make([]pb.Box, n*len(views))
-	}
-	for i, view := range r.Geometry {
-		view.Boxes = view.Boxes[:0]
-		for j, g := range batch.Geometry[i] {
-			b := &s.boxes[i*n+j]
-			b.Top, b.Left, b.Height, b.Width = float64(g.Top), float64(g.Left), float64(g.Height), float64(g.Width)
-			b.Flip, b.SourceHeight, b.SourceWidth = g.Flip, uint32(g.SourceH), uint32(g.SourceW)
-			view.Boxes = append(view.Boxes, b)
+	r.Geometry = r.Geometry[:0]
+	for i, v := range views {
+		s.boxes[i] = s.boxes[i][:0]
+		for _, g := range batch.Geometry[i] {
+			s.boxes[i] = append(s.boxes[i], boxOf(g))
 		}
+		r.Geometry = append(r.Geometry, plan.ViewGeometry{View: v.Name, Boxes: s.boxes[i]})
 	}
 	return r
 }
@@ -109,16 +98,13 @@ func newFeed(ctx context.Context, loader *data.Loader, objective *host.Objective
 // openLoader starts reading images and asking for masks at the run's position.
 func (r *run) openLoader(ctx context.Context) error {
 	s, t, d := &r.setup, r.setup.cfg.Train, r.setup.cfg.Data
-	views, err := viewSpecs(s.objective.Plan(), s.cfg, s.network.Info())
-	if err != nil {
-		return fmt.Errorf("plugin %s: %w", s.cfg.Objective.Name, err)
-	}
 	workers := d.Workers
 	if workers == 0 {
 		workers = s.engine.Threads()
 	}
+	var err error
 	r.loader, err = data.NewLoader(s.source, data.LoaderOptions{
-		Views: views, BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
+		Views: viewSpecs(s.objective.Plan(), s.cfg), BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
 		Start: r.state.step * t.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
 		CacheBytes: int64(d.Cache) << 20, OnSkip: r.recorder.skip,
 	})
@@ -141,9 +127,10 @@ func fetch(ctx context.Context, loader *data.Loader, objective *host.Objective, 
 		batch.Release()
 		return fedBatch{}, ctx.Err()
 	}
-	plan := objective.Plan()
-	request := f.slot.describe(batch, plan.GetViews(), seed)
-	if len(plan.GetMasks()) > 0 {
+	p := objective.Plan()
+	request := f.slot.describe(batch, p.Views, seed)
+	f.boxes = f.slot.boxes
+	if len(p.Masks) > 0 {
 		if f.masks, err = objective.MaskInto(ctx, request, &f.slot.reply); err != nil {
 			f.Release()
 			return fedBatch{}, err

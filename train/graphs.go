@@ -29,7 +29,7 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
 	g := &graphs{setup: s, store: store, models: map[int]*program.Model{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
-	if needsBinding(plan) {
+	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
 	}
 	g.boundMemory()
@@ -41,7 +41,7 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 		return nil, err
 	}
 	if g.evaluator != nil {
-		if err := g.evaluator.bind(ctx, plan, s.network.Info(), batch, model.EvaluateInputs()); err != nil {
+		if err := g.evaluator.bind(ctx, plan, s.network.Info().Channels, batch, model.EvaluateInputs()); err != nil {
 			return nil, err
 		}
 	}
@@ -73,39 +73,21 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 
 // compute fills the inputs of a graph with a batch and computes loss and gradients.
 func (g *graphs) compute(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
-	err := g.fill(ctx, model, step, batch)
-	if err == nil {
-		err = model.Run()
-	}
-	return g.objectiveError(err)
+	return g.objectiveError(model.Step(g.inputs(ctx, step, batch)))
 }
 
-// fill puts a batch, its masks and its targets into the graph's inputs. Masks follow from
-// the number of the batch; schedules, stochastic depth and random nodes from the
+// inputs are the values that a step reads of a batch: views, masks and targets. Masks follow
+// from the number of the batch; schedules, stochastic depth and random nodes from the
 // optimizer's step and the samples.
-func (g *graphs) fill(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
-	plan := g.setup.objective.Plan()
-	model.SetStep(uint64(step), batch.IDs)
-	model.SetLabels(batch.Labels)
-	for i, v := range plan.GetViews() {
-		copy(model.View(v.GetName()), batch.Views[i])
-		if err := model.SetGeometry(v.GetName(), batch.boxes(i)); err != nil {
-			return err
-		}
-	}
-	if batch.masks != nil {
-		if err := model.SetMasks(batch.masks); err != nil {
-			return err
-		}
-	}
-	if err := model.Remember(g.targets); err != nil {
-		return err
+func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.Inputs {
+	in := program.Inputs{
+		Step: uint64(step), IDs: batch.IDs, Views: batch.Views, Boxes: batch.boxes, Labels: batch.Labels, Masks: batch.masks, Memory: g.targets,
 	}
 	if g.evaluator != nil {
 		g.evaluator.masks = batch.masks
-		return g.evaluator.targets(ctx, plan, model, uint64(step), batch.IDs)
+		in.Targets = func(m *program.Model) error { return g.evaluator.targets(ctx, m, in.Step, in.IDs) }
 	}
-	return nil
+	return in
 }
 
 // objectiveError makes an error about values in the graph one of the objective, which

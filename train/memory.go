@@ -63,8 +63,8 @@ func (g *graphs) planned() int64 {
 	for _, p := range g.current.Exec().Parameters() {
 		trained += p.Size()
 	}
-	for _, v := range g.setup.objective.Plan().GetViews() {
-		views += len(g.current.View(v.GetName()))
+	for _, v := range g.setup.objective.Plan().Views {
+		views += len(g.current.View(v.Name))
 	}
 	t := g.setup.cfg.Train
 	copies := 1 // momentum

@@ -18,7 +18,7 @@ import (
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
@@ -274,7 +274,7 @@ func resumes(t *testing.T, of func() *configs.Config, points ...int) {
 }
 
 // planOf opens a built-in objective as the small run does.
-func planOf(t *testing.T, objective string) *pb.Plan {
+func planOf(t *testing.T, objective string) *plan.Plan {
 	t.Helper()
 	cfg := smallOf(t, objective)
 	network, err := cfg.Backbone()
@@ -310,8 +310,8 @@ func TestStateOfTheObjective(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plan := planOf(t, name); (plan.GetRecommended() != nil) != (last.Meta[runs.MetaFeatures] != "") {
-				t.Errorf("the plan recommends %v, the checkpoint %q", plan.GetRecommended(), last.Meta[runs.MetaFeatures])
+			if plan := planOf(t, name); (plan.Recommended != nil) != (last.Meta[runs.MetaFeatures] != "") {
+				t.Errorf("the plan recommends %v, the checkpoint %q", plan.Recommended, last.Meta[runs.MetaFeatures])
 			}
 			moved := func(tensor string) bool {
 				before, ok := first.Get(tensor)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -114,7 +113,7 @@ func (p *resumed) checkFiles(s *setup) error {
 	plan := s.objective.Plan()
 	var list configs.Errors
 	for _, d := range p.moved {
-		if !slices.Contains(program.Files(plan), d.New) {
+		if !slices.Contains(plan.Files(), d.New) {
 			list = append(list, otherSetting(d))
 		}
 	}
@@ -124,7 +123,7 @@ func (p *resumed) checkFiles(s *setup) error {
 	if p.checkpoint == nil {
 		return nil
 	}
-	if err := program.CheckFiles(plan, p.checkpoint.Meta[runs.MetaFiles]); err != nil {
+	if err := plan.CheckFiles(p.checkpoint.Meta[runs.MetaFiles]); err != nil {
 		return &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file, or start a new run with another --out"}
 	}
 	return nil

@@ -9,18 +9,17 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/families"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
@@ -42,8 +41,8 @@ func Backbones() []backbone.Config {
 	return all
 }
 
-// infoOf is how an objective hears of a network.
-func infoOf(c backbone.Config) *pb.BackboneInfo {
+// infoOf is the description of a network that an objective gets.
+func infoOf(c backbone.Config) plan.Backbone {
 	channels := c.Info().Channels
 	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }
@@ -163,14 +162,14 @@ func (s *suite) oneWorked() bool {
 
 // compare asks both for the same masks, in different orders, and for others that must differ.
 func (s *suite) compare(a, b *host.Objective) error {
-	if !proto.Equal(a.Plan(), b.Plan()) {
-		return errors.New("two runs gave different plans: Plan must follow from the request alone")
+	if d := a.PlanDifference(b); d != "" {
+		return errors.New("two runs gave different plans: Plan must follow from the request alone: " + d)
 	}
 	if len(a.Plan().Masks) == 0 {
 		return nil
 	}
 	const steps = 6
-	replies := make([]*pb.MaskReply, steps)
+	replies := make([][]plan.MaskSet, steps)
 	for step := range replies {
 		var err error
 		if replies[step], err = a.Mask(s.ctx, request(uint64(step), 8)); err != nil {
@@ -182,7 +181,7 @@ func (s *suite) compare(a, b *host.Objective) error {
 		if err != nil {
 			return err
 		}
-		if !proto.Equal(got, replies[step]) {
+		if different(got, replies[step]) {
 			return fmt.Errorf("step %d: two runs gave different masks: Mask must follow from step, seed and sample ids alone", step)
 		}
 	}
@@ -190,7 +189,7 @@ func (s *suite) compare(a, b *host.Objective) error {
 		return fmt.Errorf("a batch of 3 samples: %w", err)
 	}
 	s.masked = true
-	s.varied = s.varied || slices.ContainsFunc(replies[1:], func(r *pb.MaskReply) bool { return different(r, replies[0]) })
+	s.varied = s.varied || slices.ContainsFunc(replies[1:], func(r []plan.MaskSet) bool { return different(r, replies[0]) })
 	return nil
 }
 
@@ -202,14 +201,16 @@ func (s *suite) variety() (string, error) {
 	return "", nil
 }
 
-func different(a, b *pb.MaskReply) bool {
-	return !slices.EqualFunc(a.Sets, b.Sets, func(x, y *pb.MaskSet) bool { return proto.Equal(x, y) })
+func different(a, b []plan.MaskSet) bool {
+	return !slices.EqualFunc(a, b, func(x, y plan.MaskSet) bool {
+		return x.Name == y.Name && slices.Equal(x.Values, y.Values) && bytes.Equal(x.Bitmap, y.Bitmap)
+	})
 }
 
-func request(step uint64, samples int) *pb.MaskRequest {
-	r := &pb.MaskRequest{Step: step, Seed: 42}
+func request(step uint64, samples int) *plan.MaskRequest {
+	r := &plan.MaskRequest{Step: step, Seed: 42}
 	for i := range samples {
-		r.SampleIds = append(r.SampleIds, 1000*step+uint64(7*i))
+		r.SampleIDs = append(r.SampleIDs, 1000*step+uint64(7*i))
 	}
 	return r
 }

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -21,11 +22,11 @@ const compileWidth = 128
 // try compiles the plan's program for a batch of two random images and runs it forward
 // and backward. It says in a few words what was done.
 func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) {
-	plan, b := o.Plan(), network.Info()
+	p, b := o.Plan(), network.Info()
 	if b.Dim > compileWidth || b.Channels != 3 {
 		return "", nil
 	}
-	if plan.Evaluate != nil || needsTargets(plan) {
+	if p.Computes() {
 		return "; not run, it computes in the plugin", nil
 	}
 	engine, err := device.NewCPU(0)
@@ -35,41 +36,28 @@ func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) 
 	defer engine.Close()
 	const batch, seed, step = 2, 42, 3
 	store := param.NewStore()
-	m, err := program.Build(engine, store, plan, network, batch, seed,
+	m, err := program.Build(engine, store, p, network, batch, seed,
 		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000})
 	if err != nil {
 		return "", err
 	}
 	r := request(step, batch)
-	for _, v := range plan.Views {
+	in := program.Inputs{Step: step, IDs: r.SampleIDs, Labels: []int32{0, -1}}
+	for _, v := range p.Views {
 		pixels, random := m.View(v.Name), sdk.NewRNG(seed)
 		for i := range pixels {
 			pixels[i] = float32(random.NormFloat64())
 		}
-		var boxes []*pb.Box
-		for range batch {
-			boxes = append(boxes, &pb.Box{Height: float64(b.ImageH), Width: float64(b.ImageW), SourceHeight: uint32(b.ImageH), SourceWidth: uint32(b.ImageW)})
-		}
-		if err := m.SetGeometry(v.Name, boxes); err != nil {
-			return "", err
-		}
-		r.Geometry = append(r.Geometry, &pb.ViewGeometry{View: v.Name, Boxes: boxes})
+		box := plan.Box{Height: float64(b.ImageH), Width: float64(b.ImageW), SourceHeight: b.ImageH, SourceWidth: b.ImageW}
+		in.Boxes = append(in.Boxes, slices.Repeat([]plan.Box{box}, batch))
+		r.Geometry = append(r.Geometry, plan.ViewGeometry{View: v.Name, Boxes: in.Boxes[len(in.Boxes)-1]})
 	}
-	m.SetLabels([]int32{0, -1})
-	m.SetStep(step, r.SampleIds)
-	if len(plan.Masks) > 0 {
-		masks, err := o.Mask(s.ctx, r)
-		if err != nil {
-			return "", err
-		}
-		if err := m.SetMasks(masks); err != nil {
+	if len(p.Masks) > 0 {
+		if in.Masks, err = o.Mask(s.ctx, r); err != nil {
 			return "", err
 		}
 	}
-	if err := m.Remember(nil); err != nil {
-		return "", err
-	}
-	if err := m.Run(); err != nil {
+	if err := m.Step(in); err != nil {
 		return "", err
 	}
 	if name, i, v, ok := m.Exec().FirstNonFinite(); !ok {
@@ -82,13 +70,4 @@ func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) 
 		return "", fmt.Errorf("the loss on random images is %v", l)
 	}
 	return fmt.Sprintf("; loss on random images %.4g", m.Loss()), nil
-}
-
-func needsTargets(plan *pb.Plan) bool {
-	for _, t := range plan.Targets {
-		if t.Source == pb.TargetSpec_SOURCE_PLUGIN {
-			return true
-		}
-	}
-	return false
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/schema"
 )
@@ -41,4 +44,36 @@ func describe(d *pb.Description) (*Description, error) {
 		return nil, fmt.Errorf("field options: %w", err)
 	}
 	return out, nil
+}
+
+// planDifference names the first field in which two plans differ.
+func planDifference(first []byte, b *pb.Plan) string {
+	a, where := &pb.Plan{}, ""
+	if err := proto.Unmarshal(first, a); err != nil {
+		return err.Error()
+	}
+	fields := a.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		only := func(p *pb.Plan) *pb.Plan {
+			q := &pb.Plan{}
+			if p.ProtoReflect().Has(f) {
+				q.ProtoReflect().Set(f, p.ProtoReflect().Get(f))
+			}
+			return q
+		}
+		x, y := only(a), only(b)
+		if proto.Equal(x, y) {
+			continue
+		}
+		s, t := prototext.Format(x), prototext.Format(y)
+		k := 0
+		for k < min(len(s), len(t)) && s[k] == t[k] {
+			k++
+		}
+		around := func(s string) string { return s[min(len(s), max(0, k-30)):min(len(s), k+50)] }
+		where = fmt.Sprintf("field %s, %q became %q", f.Name(), around(s), around(t))
+		break
+	}
+	return where
 }

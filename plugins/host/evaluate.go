@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // Layout is what the tensors of Targets and Evaluate look like in this run; the host's
@@ -23,18 +25,64 @@ type Layout struct {
 type Tensor struct {
 	Name  string
 	Shape []int
-	DType pb.DType
+	DType plan.DType
+}
+
+// Role is the use of a piece of shared memory.
+type Role int
+
+// The roles. Targets, gradients and buffer updates are written by the plugin, the others by the host.
+const (
+	RoleView          = Role(pb.Region_ROLE_VIEW)
+	RoleTarget        = Role(pb.Region_ROLE_TARGET)
+	RoleInput         = Role(pb.Region_ROLE_INPUT)
+	RoleInputGradient = Role(pb.Region_ROLE_INPUT_GRADIENT)
+	RoleParam         = Role(pb.Region_ROLE_PARAM)
+	RoleParamGradient = Role(pb.Region_ROLE_PARAM_GRADIENT)
+	RoleBuffer        = Role(pb.Region_ROLE_BUFFER)
+	RoleBufferUpdate  = Role(pb.Region_ROLE_BUFFER_UPDATE)
+	roleScratch       = Role(pb.Region_ROLE_SCRATCH)
+)
+
+func (r Role) String() string { return pb.Region_Role(r).String() }
+
+// Call names the samples that a call of Targets or Evaluate is about.
+type Call struct {
+	Step      uint64 // of the optimizer; several calls, with other samples, where gradients are accumulated
+	Seed      uint64 // of the run
+	SampleIDs []uint64
+}
+
+// EvaluateRequest asks for loss and gradients.
+type EvaluateRequest struct {
+	Call
+	Scalars   []Value        // of the plan's Evaluate.Schedules, at this step
+	Masks     []plan.MaskSet // of Evaluate.Masks
+	Gradients bool           // false: only loss and metrics are wanted
+}
+
+// EvaluateReply is the answer to an EvaluateRequest; gradients lie in the shared memory.
+type EvaluateReply struct {
+	Loss    float64
+	Metrics []Value
+	Updated []string // buffers whose update was written
+}
+
+// Value is a named number.
+type Value struct {
+	Name  string
+	Value float64
 }
 
 // Binding is the shared memory of an objective. The host fills views, inputs, parameters,
 // buffers and given targets before a call and reads the others after it.
 type Binding struct {
 	request *pb.BindRequest
-	regions map[pb.Region_Role]map[string][]byte
+	regions map[Role]map[string][]byte
 }
 
 // F32 is a float region, nil when there is none of that role and name.
-func (b *Binding) F32(role pb.Region_Role, name string) []float32 {
+func (b *Binding) F32(role Role, name string) []float32 {
 	d := b.regions[role][name]
 	if len(d) < 4 {
 		return nil
@@ -43,7 +91,7 @@ func (b *Binding) F32(role pb.Region_Role, name string) []float32 {
 }
 
 // I32 is an integer region, nil when there is none of that role and name.
-func (b *Binding) I32(role pb.Region_Role, name string) []int32 {
+func (b *Binding) I32(role Role, name string) []int32 {
 	d := b.regions[role][name]
 	if len(d) < 4 {
 		return nil
@@ -51,75 +99,25 @@ func (b *Binding) I32(role pb.Region_Role, name string) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(&d[0])), len(d)/4)
 }
 
+// The places of the segments in Objective.segments.
+const constant, writable = 0, 1
+
 // Bind lays the shared memory out and hands it to the plugin. It can be done once per
 // Objective, for the largest batch; calls with fewer samples use the first rows.
 func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 	if h.binding != nil {
 		return nil, fmt.Errorf("host: objective %s is bound already", h.label)
 	}
-	b := &Binding{request: &pb.BindRequest{}, regions: map[pb.Region_Role]map[string][]byte{}}
+	b := &Binding{request: &pb.BindRequest{}, regions: map[Role]map[string][]byte{}}
 	sizes := [2]int{}
-	place := func(segment int, role pb.Region_Role, t Tensor) error {
-		n := 4
-		if t.DType == pb.DType_DTYPE_U8 {
-			n = 1
+	for _, it := range h.items(l) {
+		g, size, err := regionOf(it)
+		if err != nil {
+			return nil, fmt.Errorf("host: objective %s: %w", h.label, err)
 		}
-		g := &pb.Region{Name: t.Name, Role: role, Segment: h.segments[segment].name, Offset: uint64(sizes[segment]), Dtype: t.DType}
-		for _, d := range t.Shape {
-			if d < 1 || n > math.MaxInt/2/d {
-				return fmt.Errorf("host: objective %s: %s %q has the impossible shape %v", h.label, role, t.Name, t.Shape)
-			}
-			n *= d
-			g.Shape = append(g.Shape, uint64(d))
-		}
-		sizes[segment] += (n + 63) &^ 63
+		g.Segment, g.Offset = h.segments[it.segment].name, uint64(sizes[it.segment])
+		sizes[it.segment] += (size + 63) &^ 63
 		b.request.Regions = append(b.request.Regions, g)
-		return nil
-	}
-	const constant, writable = 0, 1
-	e := h.plan.GetEvaluate()
-	gradient := map[string]bool{}
-	for _, in := range e.GetInputs() {
-		gradient[in.Name] = in.Gradient
-	}
-	update := map[string]bool{}
-	for _, u := range e.GetUpdates() {
-		update[u] = true
-	}
-	type item struct {
-		segment int
-		role    pb.Region_Role
-		t       Tensor
-	}
-	var items []item
-	for _, t := range l.Views {
-		items = append(items, item{constant, pb.Region_ROLE_VIEW, t})
-	}
-	for _, t := range l.Targets {
-		items = append(items, item{writable, pb.Region_ROLE_TARGET, t})
-	}
-	for _, t := range l.Inputs {
-		items = append(items, item{constant, pb.Region_ROLE_INPUT, t})
-		if gradient[t.Name] {
-			items = append(items, item{writable, pb.Region_ROLE_INPUT_GRADIENT, t})
-		}
-	}
-	for _, t := range l.Params {
-		items = append(items, item{constant, pb.Region_ROLE_PARAM, t}, item{writable, pb.Region_ROLE_PARAM_GRADIENT, t})
-	}
-	for _, t := range l.Buffers {
-		items = append(items, item{constant, pb.Region_ROLE_BUFFER, t})
-		if update[t.Name] {
-			items = append(items, item{writable, pb.Region_ROLE_BUFFER_UPDATE, t})
-		}
-	}
-	if n := e.GetScratchBytes(); n > 0 {
-		items = append(items, item{writable, pb.Region_ROLE_SCRATCH, Tensor{"scratch", []int{int(n)}, pb.DType_DTYPE_U8}})
-	}
-	for _, it := range items {
-		if err := place(it.segment, it.role, it.t); err != nil {
-			return nil, err
-		}
 	}
 	for i, s := range h.segments {
 		size := max(sizes[i], 64)
@@ -132,22 +130,13 @@ func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 		}
 		b.request.Segments = append(b.request.Segments, s.spec([]int32{fdConstant, fdWritable}[i]))
 	}
-	for _, g := range b.request.Regions {
-		n := 4
-		if g.Dtype == pb.DType_DTYPE_U8 {
-			n = 1
+	for i, it := range h.items(l) {
+		_, n, _ := regionOf(it) // it was right above
+		if b.regions[it.role] == nil {
+			b.regions[it.role] = map[string][]byte{}
 		}
-		for _, d := range g.Shape {
-			n *= int(d)
-		}
-		mem := h.segments[constant].mem
-		if g.Segment == segmentWritable {
-			mem = h.segments[writable].mem
-		}
-		if b.regions[g.Role] == nil {
-			b.regions[g.Role] = map[string][]byte{}
-		}
-		b.regions[g.Role][g.Name] = mem[g.Offset : int(g.Offset)+n : int(g.Offset)+n]
+		at := int(b.request.Regions[i].Offset)
+		b.regions[it.role][it.t.Name] = h.segments[it.segment].mem[at : at+n : at+n]
 	}
 	err := h.call(ctx, "Bind", func(ctx context.Context, c pb.ObjectiveClient, _ uint32) error {
 		_, err := c.Bind(ctx, b.request)
@@ -162,24 +151,85 @@ func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 	return b, nil
 }
 
+// item is a tensor of the shared memory.
+type item struct {
+	segment int
+	role    Role
+	t       Tensor
+}
+
+// items lists the tensors in the order in which they lie in the shared memory.
+func (h *Objective) items(l Layout) []item {
+	e := h.plan.Evaluate
+	if e == nil {
+		e = &plan.Evaluate{}
+	}
+	gradient := map[string]bool{}
+	for _, in := range e.Inputs {
+		gradient[in.Name] = in.Gradient
+	}
+	var items []item
+	for _, t := range l.Views {
+		items = append(items, item{constant, RoleView, t})
+	}
+	for _, t := range l.Targets {
+		items = append(items, item{writable, RoleTarget, t})
+	}
+	for _, t := range l.Inputs {
+		items = append(items, item{constant, RoleInput, t})
+		if gradient[t.Name] {
+			items = append(items, item{writable, RoleInputGradient, t})
+		}
+	}
+	for _, t := range l.Params {
+		items = append(items, item{constant, RoleParam, t}, item{writable, RoleParamGradient, t})
+	}
+	for _, t := range l.Buffers {
+		items = append(items, item{constant, RoleBuffer, t})
+		if slices.Contains(e.Updates, t.Name) {
+			items = append(items, item{writable, RoleBufferUpdate, t})
+		}
+	}
+	if n := e.ScratchBytes; n > 0 {
+		items = append(items, item{writable, roleScratch, Tensor{"scratch", []int{n}, plan.U8}})
+	}
+	return items
+}
+
+// regionOf describes an item without its place, and gives its size in bytes.
+func regionOf(it item) (*pb.Region, int, error) {
+	n := 4
+	if it.t.DType == plan.U8 {
+		n = 1
+	}
+	g := &pb.Region{Name: it.t.Name, Role: pb.Region_Role(it.role), Dtype: pb.DType(it.t.DType)}
+	for _, d := range it.t.Shape {
+		if d < 1 || n > math.MaxInt/2/d {
+			return nil, 0, fmt.Errorf("%s %q has the impossible shape %v", it.role, it.t.Name, it.t.Shape)
+		}
+		n *= d
+		g.Shape = append(g.Shape, uint64(d))
+	}
+	return g, n, nil
+}
+
 // Targets has the plugin fill the targets that it computes itself.
-func (h *Objective) Targets(ctx context.Context, r *pb.TargetsRequest) error {
+func (h *Objective) Targets(ctx context.Context, r Call) error {
 	if h.binding == nil {
 		return fmt.Errorf("host: Targets of %s before Bind", h.label)
 	}
 	var own []string
 	for _, t := range h.plan.Targets {
-		if t.Source == pb.TargetSpec_SOURCE_PLUGIN && t.Dtype == pb.DType_DTYPE_F32 {
+		if t.Source == plan.SourcePlugin && t.Dtype == plan.F32 {
 			own = append(own, t.Name)
 		}
 	}
 	var reply *pb.TargetsReply
 	err := h.call(ctx, "Targets", func(ctx context.Context, c pb.ObjectiveClient, attempt uint32) (err error) {
-		r.Attempt = attempt
 		for _, t := range own {
-			poison(h.binding.F32(pb.Region_ROLE_TARGET, t))
+			poison(h.binding.F32(RoleTarget, t))
 		}
-		reply, err = c.Targets(ctx, r)
+		reply, err = c.Targets(ctx, &pb.TargetsRequest{Step: r.Step, Attempt: attempt, Seed: r.Seed, SampleIds: r.SampleIDs})
 		return err
 	})
 	if err != nil {
@@ -189,8 +239,8 @@ func (h *Objective) Targets(ctx context.Context, r *pb.TargetsRequest) error {
 		return h.broken("Targets", fmt.Sprintf("field step is %d, asked for %d", reply.GetStep(), r.Step))
 	}
 	for _, t := range own {
-		d := h.binding.F32(pb.Region_ROLE_TARGET, t)
-		rows := len(d) * len(r.SampleIds) / max(1, int(h.open.Batch))
+		d := h.binding.F32(RoleTarget, t)
+		rows := len(d) * len(r.SampleIDs) / max(1, int(h.open.Batch))
 		if i := notFinite(d[:min(rows, len(d))]); i >= 0 {
 			return h.broken("Targets", fmt.Sprintf("step %d: element %d of target %q is %v (or was not written)", r.Step, i, t, d[i]))
 		}
@@ -199,14 +249,21 @@ func (h *Objective) Targets(ctx context.Context, r *pb.TargetsRequest) error {
 }
 
 // Evaluate has the plugin compute loss, gradients and buffer updates.
-func (h *Objective) Evaluate(ctx context.Context, r *pb.EvaluateRequest) (*pb.EvaluateReply, error) {
+func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateReply, error) {
 	if h.binding == nil {
 		return nil, fmt.Errorf("host: Evaluate of %s before Bind", h.label)
 	}
-	roles := []pb.Region_Role{pb.Region_ROLE_INPUT_GRADIENT, pb.Region_ROLE_PARAM_GRADIENT}
+	roles := []Role{RoleInputGradient, RoleParamGradient}
+	request := &pb.EvaluateRequest{Step: r.Step, Seed: r.Seed, SampleIds: r.SampleIDs, Gradients: r.Gradients}
+	for _, v := range r.Scalars {
+		request.Scalars = append(request.Scalars, &pb.Value{Name: v.Name, Value: v.Value})
+	}
+	for _, s := range r.Masks {
+		request.Masks = append(request.Masks, &pb.MaskSet{Name: s.Name, Values: s.Values, Bitmap: s.Bitmap})
+	}
 	var reply *pb.EvaluateReply
 	err := h.call(ctx, "Evaluate", func(ctx context.Context, c pb.ObjectiveClient, attempt uint32) (err error) {
-		r.Attempt = attempt
+		request.Attempt = attempt
 		if r.Gradients { // what is not written must not look like a gradient of an earlier step
 			for _, role := range roles {
 				for name := range h.binding.regions[role] {
@@ -214,21 +271,25 @@ func (h *Objective) Evaluate(ctx context.Context, r *pb.EvaluateRequest) (*pb.Ev
 				}
 			}
 		}
-		reply, err = c.Evaluate(ctx, r)
+		reply, err = c.Evaluate(ctx, request)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := h.checkEvaluation(r, reply, roles); err != nil {
+	if err := h.checkEvaluation(request, reply, roles); err != nil {
 		return nil, h.broken("Evaluate", fmt.Sprintf("step %d: %v", r.Step, err))
 	}
-	return reply, nil
+	out := &EvaluateReply{Loss: reply.Loss, Updated: reply.Updated}
+	for _, m := range reply.Metrics {
+		out.Metrics = append(out.Metrics, Value{m.Name, m.Value})
+	}
+	return out, nil
 }
 
 // checkEvaluation: a loss that is not finite is the objective's result and left to the
 // loop, which stops with the name of the tensor; with a finite loss everything else must be finite too.
-func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateReply, roles []pb.Region_Role) error {
+func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateReply, roles []Role) error {
 	if reply.Step != r.Step {
 		return fmt.Errorf("field step is %d, asked for %d", reply.Step, r.Step)
 	}
@@ -240,7 +301,7 @@ func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateRep
 		seen[m.Name] = true
 	}
 	for _, u := range reply.Updated {
-		if h.binding.regions[pb.Region_ROLE_BUFFER_UPDATE][u] == nil {
+		if h.binding.regions[RoleBufferUpdate][u] == nil {
 			return fmt.Errorf("field updated: %q is no buffer that the plan lets Evaluate update", u)
 		}
 	}
@@ -249,7 +310,7 @@ func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateRep
 	}
 	for _, role := range roles {
 		for _, g := range h.binding.request.Regions {
-			if g.Role != role {
+			if Role(g.Role) != role {
 				continue
 			}
 			d := h.binding.F32(role, g.Name)

@@ -29,6 +29,7 @@ import (
 
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/schema"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -56,7 +57,7 @@ type Options struct {
 	TotalSteps    int
 	StepsPerEpoch int
 	DatasetSize   int
-	Backbone      *pb.BackboneInfo
+	Backbone      plan.Backbone
 	WorldSize     int // 0 is 1
 	Rank          int
 	FixedViews    bool // see OpenRequest.fixed_views
@@ -82,8 +83,8 @@ type Objective struct {
 	sum      string // of the program
 	open     *pb.OpenRequest
 	desc     *Description
-	plan     *pb.Plan
-	planWire []byte
+	plan     *plan.Plan
+	planWire []byte // as the plugin sent it
 	log      *lineLog
 	segments []*segment // constant, writable
 	binding  *Binding   // nil before Bind
@@ -160,11 +161,8 @@ func prepare(o Options) (*Objective, error) {
 		for _, name := range []string{segmentConstant, segmentWritable} {
 			h.segments = append(h.segments, &segment{name: name})
 		}
-		self, err := selfPath() // the same program as in a process of its own
-		if err != nil {
-			return nil, fmt.Errorf("host: cannot find this program: %w", err)
-		}
-		h.sum, err = Sum(self)
+		var err error
+		h.sum, err = selfSum() // the same program as in a process of its own
 		return h, err
 	}
 	if o.Name != "" {
@@ -182,6 +180,15 @@ func prepare(o Options) (*Objective, error) {
 	}
 	return h, h.lockSum()
 }
+
+// selfSum is the checksum of this program, read once.
+var selfSum = sync.OnceValues(func() (string, error) {
+	self, err := selfPath()
+	if err != nil {
+		return "", fmt.Errorf("host: cannot find this program: %w", err)
+	}
+	return Sum(self)
+})
 
 // ServeArgs are the arguments that make this program serve a built-in objective, whose
 // name follows: `vittool plugin serve NAME`.
@@ -245,19 +252,18 @@ func (h *Objective) begin(ctx context.Context) error {
 	}
 	h.open = &pb.OpenRequest{
 		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
-		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: h.o.Backbone,
+		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
 		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
 		FixedViews: h.o.FixedViews,
 	}
-	plan, err := h.openPlan(ctx, p)
+	message, err := h.openPlan(ctx, p)
 	if err != nil {
 		return err
 	}
-	if err := ValidatePlan(plan, h.open); err != nil {
+	if h.plan, err = plan.FromProto(message, h.o.Backbone); err != nil {
 		return h.broken("Open", err.Error())
 	}
-	h.plan = plan
-	h.planWire, err = wire(plan)
+	h.planWire, err = wire(message)
 	return err
 }
 
@@ -327,13 +333,37 @@ func (h *Objective) openPlan(ctx context.Context, p *process) (*pb.Plan, error) 
 	return plan, nil
 }
 
+func backboneMessage(b plan.Backbone) *pb.BackboneInfo {
+	m := &pb.BackboneInfo{
+		Name: b.Name, Family: b.Family, Dim: uint32(b.Dim), Depth: uint32(b.Depth), Heads: uint32(b.Heads), Patch: uint32(b.Patch),
+		ImageH: uint32(b.ImageH), ImageW: uint32(b.ImageW), GridH: uint32(b.GridH), GridW: uint32(b.GridW), Channels: uint32(b.Channels),
+		Mean: b.Mean, Std: b.Std, PrefixTokens: uint32(b.PrefixTokens), LayerNormEps: b.LayerNormEps,
+	}
+	for _, d := range b.StageDims {
+		m.StageDims = append(m.StageDims, uint32(d))
+	}
+	return m
+}
+
 // wire is the deterministic encoding that plans are compared by.
 func wire(m proto.Message) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
 // Plan is what the objective asked for, checked. It must not be changed.
-func (h *Objective) Plan() *pb.Plan { return h.plan }
+func (h *Objective) Plan() *plan.Plan { return h.plan }
+
+// PlanDifference names the first field in which the plans of two objectives differ, "" when they are equal.
+func (h *Objective) PlanDifference(other *Objective) string {
+	if bytes.Equal(h.planWire, other.planWire) {
+		return ""
+	}
+	p := &pb.Plan{}
+	if err := proto.Unmarshal(other.planWire, p); err != nil {
+		return err.Error()
+	}
+	return planDifference(h.planWire, p)
+}
 
 // Description is what the objective says about itself. It must not be changed.
 func (h *Objective) Description() *Description { return h.desc }
@@ -362,27 +392,6 @@ func (h *Objective) PID() int {
 		return 0
 	}
 	return h.proc.runner.cmd.Process.Pid
-}
-
-// Mask returns the masks of a step, checked. The reply must not be changed.
-func (h *Objective) Mask(ctx context.Context, r *pb.MaskRequest) (*pb.MaskReply, error) {
-	return h.MaskInto(ctx, r, nil)
-}
-
-// MaskInto is Mask with a reply that lies in memory, and is good until the next call with it.
-func (h *Objective) MaskInto(ctx context.Context, r *pb.MaskRequest, memory *MaskMemory) (*pb.MaskReply, error) {
-	var reply *pb.MaskReply
-	err := h.call(ctx, "Mask", func(ctx context.Context, c pb.ObjectiveClient, _ uint32) (err error) {
-		reply, err = c.Mask(ctx, r, memory.callOptions()...)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := ValidateMasks(h.plan, h.open.Backbone, r, reply); err != nil {
-		return nil, h.broken("Mask", fmt.Sprintf("step %d: %v", r.Step, err))
-	}
-	return reply, nil
 }
 
 // Close ends the process and frees the shared memory; slices of a Binding must not be used

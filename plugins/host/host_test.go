@@ -9,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/vittool/vittool/objectives"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
@@ -25,8 +23,8 @@ func TestProcessEqualsInproc(t *testing.T) {
 	a := open(t, o)
 	o.Mode = Inproc
 	b := open(t, o)
-	if !proto.Equal(a.Plan(), b.Plan()) {
-		t.Errorf("plans differ: %s", planDifference(a.Plan(), b.Plan()))
+	if d := a.PlanDifference(b); d != "" {
+		t.Errorf("plans differ: %s", d)
 	}
 	for step := range uint64(20) {
 		x, err := a.Mask(ctx, maskRequest(step, 4))
@@ -37,7 +35,7 @@ func TestProcessEqualsInproc(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !proto.Equal(x, y) {
+		if !sameMasks(x, y) {
 			t.Fatalf("step %d: masks differ", step)
 		}
 	}
@@ -178,16 +176,16 @@ func TestGivenUpInproc(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := b.F32(pb.Region_ROLE_TARGET, "target")
+	target := b.F32(RoleTarget, "target")
 	target[0] = -1
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 	defer cancel()
-	r := &pb.TargetsRequest{Step: 3, Seed: 1, SampleIds: []uint64{5, 6, 7, 8}}
+	r := Call{Step: 3, Seed: 1, SampleIDs: []uint64{5, 6, 7, 8}}
 	if err := h.Targets(ctx, r); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("%v", err)
 	}
-	for i := range r.SampleIds {
-		r.SampleIds[i] = 0
+	for i := range r.SampleIDs {
+		r.SampleIDs[i] = 0
 	}
 	l := h.proc.local
 	if l.calls.Load() != 1 {
@@ -225,7 +223,7 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 	if err != nil {
 		return evaluated{}, err
 	}
-	for name, role := range map[string]pb.Region_Role{"image": pb.Region_ROLE_VIEW, "x": pb.Region_ROLE_INPUT, "weight": pb.Region_ROLE_PARAM, "center": pb.Region_ROLE_BUFFER} {
+	for name, role := range map[string]Role{"image": RoleView, "x": RoleInput, "weight": RoleParam, "center": RoleBuffer} {
 		d := b.F32(role, name)
 		if d == nil {
 			t.Fatalf("no region %s", name)
@@ -235,15 +233,15 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 		}
 	}
 	ids := []uint64{5, 6, 7, 8}
-	if err := h.Targets(ctx, &pb.TargetsRequest{Step: 3, Seed: 1, SampleIds: ids}); err != nil {
+	if err := h.Targets(ctx, Call{Step: 3, Seed: 1, SampleIDs: ids}); err != nil {
 		return evaluated{}, err
 	}
-	masks, err := h.Mask(ctx, &pb.MaskRequest{Step: 3, Seed: 1, SampleIds: ids})
+	masks, err := h.Mask(ctx, &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: ids})
 	if err != nil {
 		return evaluated{}, err
 	}
-	r, err := h.Evaluate(ctx, &pb.EvaluateRequest{Step: 3, Seed: 1, SampleIds: ids, Gradients: true,
-		Scalars: []*pb.Value{{Name: "scale", Value: 1.5}}, Masks: masks.Sets})
+	r, err := h.Evaluate(ctx, EvaluateRequest{Call: Call{Step: 3, Seed: 1, SampleIDs: ids}, Gradients: true,
+		Scalars: []Value{{Name: "scale", Value: 1.5}}, Masks: masks})
 	if err != nil {
 		return evaluated{}, err
 	}
@@ -253,10 +251,10 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 	clone := func(d []float32) []float32 { return append([]float32(nil), d...) }
 	return evaluated{
 		loss: r.Loss, offset: r.Metrics[0].Value,
-		target: clone(b.F32(pb.Region_ROLE_TARGET, "target")),
-		dx:     clone(b.F32(pb.Region_ROLE_INPUT_GRADIENT, "x")),
-		dw:     clone(b.F32(pb.Region_ROLE_PARAM_GRADIENT, "weight")),
-		next:   clone(b.F32(pb.Region_ROLE_BUFFER_UPDATE, "center")),
+		target: clone(b.F32(RoleTarget, "target")),
+		dx:     clone(b.F32(RoleInputGradient, "x")),
+		dw:     clone(b.F32(RoleParamGradient, "weight")),
+		next:   clone(b.F32(RoleBufferUpdate, "center")),
 	}, nil
 }
 

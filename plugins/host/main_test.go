@@ -7,13 +7,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vittool/vittool/objectives"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -304,8 +305,8 @@ func beAHost() {
 	}
 }
 
-func backbone() *pb.BackboneInfo {
-	return &pb.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
+func backbone() plan.Backbone {
+	return plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
 		GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
@@ -317,12 +318,18 @@ func probeOptions(mode, dir string) Options {
 	}
 }
 
-func maskRequest(step uint64, samples int) *pb.MaskRequest {
-	r := &pb.MaskRequest{Step: step, Seed: 1}
+func maskRequest(step uint64, samples int) *plan.MaskRequest {
+	r := &plan.MaskRequest{Step: step, Seed: 1}
 	for i := range samples {
-		r.SampleIds = append(r.SampleIds, step*uint64(samples)+uint64(i))
+		r.SampleIDs = append(r.SampleIDs, step*uint64(samples)+uint64(i))
 	}
 	return r
+}
+
+func sameMasks(a, b []plan.MaskSet) bool {
+	return slices.EqualFunc(a, b, func(x, y plan.MaskSet) bool {
+		return x.Name == y.Name && slices.Equal(x.Values, y.Values) && bytes.Equal(x.Bitmap, y.Bitmap)
+	})
 }
 
 // syncBuffer is a log that several goroutines may write.

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"fmt"
 	"math"
 
 	"google.golang.org/grpc"
@@ -10,21 +12,86 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
-// MaskMemory is where replies to Mask are decoded, one after the other, so that a
-// training run does not allocate masks anew in each step. The zero value is ready. The
-// next call with it overwrites the reply of the last one; it serves one call at a time.
-// Objectives inside the host return memory of their own and leave it unused.
+// Mask returns the masks of a step, checked, in the order of the reply. The reply must not be changed.
+func (h *Objective) Mask(ctx context.Context, r *plan.MaskRequest) ([]plan.MaskSet, error) {
+	return h.MaskInto(ctx, r, &MaskMemory{})
+}
+
+// MaskInto is Mask with a reply that lies in memory, and is good until the next call with it.
+func (h *Objective) MaskInto(ctx context.Context, r *plan.MaskRequest, memory *MaskMemory) ([]plan.MaskSet, error) {
+	var reply *pb.MaskReply
+	request := memory.message(r)
+	err := h.call(ctx, "Mask", func(ctx context.Context, c pb.ObjectiveClient, _ uint32) (err error) {
+		reply, err = c.Mask(ctx, request, memory.callOptions()...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	wrong := func(err error) ([]plan.MaskSet, error) {
+		return nil, h.broken("Mask", fmt.Sprintf("step %d: %v", r.Step, err))
+	}
+	if reply.GetStep() != r.Step {
+		return wrong(fmt.Errorf("field step is %d, asked for %d", reply.GetStep(), r.Step))
+	}
+	memory.typed = memory.typed[:0]
+	for _, s := range reply.GetSets() {
+		memory.typed = append(memory.typed, plan.MaskSet{Name: s.GetName(), Values: s.GetValues(), Bitmap: s.GetBitmap()})
+	}
+	if err := h.plan.CheckMasks(memory.typed, len(r.SampleIDs)); err != nil {
+		return wrong(err)
+	}
+	return memory.typed, nil
+}
+
+// MaskMemory is memory for calls of Mask, one after the other, so that a training run does
+// not allocate requests and masks anew in each step. The zero value is ready. The next call
+// with it overwrites the reply of the last one; it serves one call at a time. Objectives
+// inside the host return masks in memory of their own.
 type MaskMemory struct {
-	sets []*pb.MaskSet // of the last reply
+	request pb.MaskRequest
+	boxes   []pb.Box
+	sets    []*pb.MaskSet // of the last reply
+	typed   []plan.MaskSet
+}
+
+// message is the request as it goes over the wire.
+func (m *MaskMemory) message(r *plan.MaskRequest) *pb.MaskRequest {
+	q := &m.request
+	q.Step, q.Seed, q.SampleIds = r.Step, r.Seed, r.SampleIDs
+	if len(q.Geometry) != len(r.Geometry) {
+		q.Geometry = nil
+		for range r.Geometry {
+			q.Geometry = append(q.Geometry, &pb.ViewGeometry{})
+		}
+	}
+	n := 0
+	for _, v := range r.Geometry {
+		n += len(v.Boxes)
+	}
+	if len(m.boxes) < n {
+		m.boxes = make([]pb.Box, n)
+	}
+	free := m.boxes
+	for i, v := range r.Geometry {
+		to := q.Geometry[i]
+		to.View, to.Boxes = v.View, to.Boxes[:0]
+		for _, from := range v.Boxes {
+			b := &free[0]
+			free = free[1:]
+			b.Top, b.Left, b.Height, b.Width = from.Top, from.Left, from.Height, from.Width
+			b.Flip, b.SourceHeight, b.SourceWidth = from.Flip, uint32(from.SourceHeight), uint32(from.SourceWidth)
+			to.Boxes = append(to.Boxes, b)
+		}
+	}
+	return q
 }
 
 // callOptions lets a call decode into m.
 func (m *MaskMemory) callOptions() []grpc.CallOption {
-	if m == nil {
-		return nil
-	}
 	return []grpc.CallOption{grpc.ForceCodecV2(maskCodec{encoding.GetCodecV2("proto"), m})}
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // maskReplies are replies as plans have them and as nobody should send them, on the wire.
@@ -77,6 +78,16 @@ func TestMaskMemory(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations a reply", n)
+	}
+	boxes := make([]plan.Box, 4)
+	boxes[3] = plan.Box{Top: 1, Left: 2, Height: 3, Width: 4, Flip: true, SourceHeight: 5, SourceWidth: 6}
+	request := &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: make([]uint64, 4), Geometry: []plan.ViewGeometry{{View: "a", Boxes: boxes}, {View: "b", Boxes: boxes}}}
+	var message *pb.MaskRequest
+	if n := testing.AllocsPerRun(10, func() { message = memory.message(request) }); n > 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+	if b := message.Geometry[1].Boxes[3]; message.Geometry[1].View != "b" || !b.Flip || b.Width != 4 || b.SourceWidth != 6 {
+		t.Errorf("the message is %v", message)
 	}
 	if !proto.Equal(&got, reply) {
 		t.Errorf("%v", &got)

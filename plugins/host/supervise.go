@@ -109,7 +109,7 @@ func (h *Objective) resume(ctx context.Context, p *process) error {
 		return err
 	}
 	if !bytes.Equal(w, h.planWire) {
-		return &PluginError{Plugin: h.label, Call: "Open", Kind: Changed, Text: "after a restart its plan differs from the first one: " + planDifference(h.plan, plan) + "; a plan must follow from the options and the run alone"}
+		return &PluginError{Plugin: h.label, Call: "Open", Kind: Changed, Text: "after a restart its plan differs from the first one: " + planDifference(h.planWire, plan) + "; a plan must follow from the options and the run alone"}
 	}
 	if h.binding == nil {
 		return nil

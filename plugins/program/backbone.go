@@ -3,141 +3,93 @@ package program
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
 
 // flagBackbone applies the plan's rules of weight decay and freezing to the student's weights.
-func flagBackbone(b backbone.Network, r *pb.BackboneRequirements) error {
+func flagBackbone(b backbone.Network, r *plan.Requirements) {
 	for _, p := range b.Weights() {
 		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
-		switch r.GetDecayRule() {
-		case pb.BackboneRequirements_DECAY_MATRICES:
+		switch r.DecayRule {
+		case plan.DecayMatrices:
 			p.Decay = backbone.MatrixDecay(name, p.Shape)
-		case pb.BackboneRequirements_DECAY_ALL:
+		case plan.DecayAll:
 			p.Decay = true
-		case pb.BackboneRequirements_DECAY_NONE:
-			p.Decay = false
-		default:
-			return fmt.Errorf("the plan's decay rule %v is not known to this version of vittool", r.GetDecayRule())
-		}
-		plain, err := matches(r.GetNoDecay(), name)
-		if err != nil {
-			return fmt.Errorf("no_decay of the plan: %w", err)
-		}
-		if plain {
+		case plan.DecayNone:
 			p.Decay = false
 		}
-		frozen, err := matches(r.GetFrozen(), name)
-		if err != nil {
-			return fmt.Errorf("frozen of the plan: %w", err)
-		}
-		if frozen {
-			p.Frozen = true
-		}
+		p.Decay = p.Decay && !matches(r.NoDecay, name)
+		p.Frozen = p.Frozen || matches(r.Frozen, name)
 	}
-	return nil
 }
 
-// matches reports whether any of the patterns, as of path.Match, fits the name.
-func matches(patterns []string, name string) (bool, error) {
-	for _, p := range patterns {
-		ok, err := path.Match(p, name)
-		if err != nil {
-			return false, fmt.Errorf("pattern %q: %w", p, err)
-		}
-		if ok {
-			return true, nil
-		}
-	}
-	return false, nil
+// matches reports whether the name agrees with one of the patterns, as of path.Match.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, _ := path.Match(p, name) // the patterns were checked with the plan
+		return ok
+	})
 }
 
 // addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
 // file and stays as it is, is not stored with a run.
-func (m *Model) addParam(spec *pb.ParamSpec) (*param.Parameter, error) {
-	store, seed := m.store, m.seed
-	shape, err := shapeOf(spec.GetShape())
-	if err != nil {
-		return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
-	}
-	name := runs.HeadPrefix + spec.GetName()
-	p := store.Get(name)
+func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
+	name, shape := runs.HeadPrefix+spec.Name, tensor.Shape(spec.Shape)
+	p := c.store.Get(name)
 	if p == nil {
-		init, data, err := m.initOf(spec.GetInit(), shape)
+		init, data, err := c.initOf(&spec.Init, shape)
 		if err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
+			return nil, err
 		}
-		if p, err = store.Add(name, shape, init, seed); err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
+		if p, err = c.store.Add(name, shape, init, c.seed); err != nil {
+			return nil, err
 		}
 		if data != nil {
 			copy(p.Data, data)
 		}
 	}
 	if !p.Shape.Equal(shape) {
-		return nil, fmt.Errorf("parameter %s is %v in the store and %v in the plan", spec.GetName(), p.Shape, shape)
+		return nil, fmt.Errorf("it is %v in the store and %v in the plan", p.Shape, shape)
 	}
-	p.Decay = spec.GetDecay()
-	p.LRScale = spec.GetLrScale()
+	p.Decay = spec.Decay
+	p.LRScale = spec.LrScale
 	if p.LRScale == 0 {
 		p.LRScale = 1
 	}
-	p.Frozen = spec.GetFrozen()
-	p.FreezeUntil = int(spec.GetFreezeUntil())
-	p.UnitNormRows = spec.GetUnitNormRows()
-	p.Given = p.Frozen && spec.GetInit().GetKind() == pb.Init_KIND_FILE
+	p.Frozen = spec.Frozen
+	p.FreezeUntil = spec.FreezeUntil
+	p.UnitNormRows = spec.UnitNormRows
+	p.Given = p.Frozen && spec.Init.Kind == plan.InitFile
 	return p, nil
 }
 
-// shapeOf converts a shape of the contract; what is too large is refused before anything is allocated.
-func shapeOf(dims []uint64) (tensor.Shape, error) {
-	s := make(tensor.Shape, len(dims))
-	total := uint64(1)
-	for i, d := range dims {
-		if d == 0 || d > maxElements || total > maxElements/d {
-			return nil, fmt.Errorf("shape %v: dimensions must be positive and their product at most 2^31", dims)
-		}
-		total *= d
-		s[i] = int(d)
-	}
-	return s, nil
-}
-
-// initOf converts an initialisation; for tables and stored data it returns the values too.
-func (m *Model) initOf(in *pb.Init, shape tensor.Shape) (param.Init, []float32, error) {
-	fanIn, fanOut := int(in.GetFanIn()), int(in.GetFanOut())
+// initOf converts an initialization; for tables and stored data it returns the values too.
+func (c *Compiler) initOf(in *plan.Init, shape tensor.Shape) (param.Init, []float32, error) {
+	fanIn, fanOut := in.FanIn, in.FanOut
 	if fanIn == 0 && len(shape) > 1 {
 		fanIn = shape[1:].Size()
 	}
 	if fanOut == 0 && len(shape) > 1 {
 		fanOut = shape.Size() / shape[1]
 	}
-	if kind, ok := drawn[in.GetKind()]; ok {
-		return param.Init{Kind: kind, A: in.GetA(), B: in.GetB(), FanIn: fanIn, FanOut: fanOut}, nil, nil
+	if kind, ok := drawn[in.Kind]; ok {
+		return param.Init{Kind: kind, A: in.A, B: in.B, FanIn: fanIn, FanOut: fanOut}, nil, nil
 	}
-	switch in.GetKind() {
-	case pb.Init_KIND_SINCOS_COLUMN, pb.Init_KIND_SINCOS_ROW:
-		rows, cols, prefix := int(in.GetRows()), int(in.GetCols()), int(in.GetPrefix())
-		if len(shape) != 3 || shape[0] != 1 || rows <= 0 || cols <= 0 || shape[1] != prefix+rows*cols || shape[2]%4 != 0 {
-			return param.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
-				prefix, rows, cols, prefix+rows*cols, shape)
-		}
-		return param.Init{Kind: "zeros"}, transformer.SinCosTable(in.GetKind() == pb.Init_KIND_SINCOS_ROW, shape[2], rows, cols, prefix), nil
-	case pb.Init_KIND_DATA:
-		if len(in.GetValues()) != shape.Size() {
-			return param.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
-		}
-		return param.Init{Kind: "zeros"}, in.GetValues(), nil
-	case pb.Init_KIND_FILE:
-		values, err := m.fileTensor(in, shape)
-		return param.Init{Kind: "zeros"}, values, err
+	zeros := param.Init{Kind: "zeros"}
+	switch in.Kind {
+	case plan.InitSincosColumn, plan.InitSincosRow:
+		return zeros, transformer.SinCosTable(in.Kind == plan.InitSincosRow, shape[2], in.Rows, in.Cols, in.Prefix), nil
+	case plan.InitData:
+		return zeros, in.Values, nil
 	}
-	return param.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
+	values, err := c.fileTensor(in, shape)
+	return zeros, values, err
 }

@@ -1,14 +1,13 @@
 package program
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -23,388 +22,296 @@ type Options struct {
 	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.
 	TotalSteps uint64
-	// Evaluator computes what the plan's EvaluateSpec leaves to the plugin; needed only for plans that have one.
+	// Evaluator computes what the plan's Evaluate leaves to the plugin; needed only for plans that have one.
 	Evaluator Evaluator
-	// Extra may build further nodes, on Model.Graph, whose values can be read after each Run: for pictures and tests.
-	Extra func(m *Model) ([]*core.Node, error)
+	// Extra may build further nodes, on Compiler.Graph, whose values can be read after each Step: for pictures and tests.
+	Extra func(c *Compiler) ([]*core.Node, error)
+}
+
+// Compiler is a compilation in progress: the way from a plan to a Model.
+type Compiler struct {
+	setting
+	g         *core.Graph
+	store     *param.Store
+	evaluator Evaluator
+
+	inputs        *inputs
+	params        map[string]*param.Parameter
+	teacherParams map[string]*param.Parameter
+	buffers       map[string]*buffer
+	passes        map[string]*pass
+	specs         map[string]*plan.Node
+	nodes         map[string][]*core.Node
+	files         map[string]*tensor.File // that parameters are taken from, by path
+	teacher       *teacher                // nil without one
+	evaluation    *evaluation
 }
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
 // the package's prefixes, or taken from it where they exist, so that models for several batch sizes share one store.
-func Build(e *device.CPU, store *param.Store, plan *pb.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
-	m, err := build(e, store, plan, config, batch, seed, o)
+	m, err := build(e, store, p, config, batch, seed, o)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", o.Plugin, err)
 	}
 	return m, nil
 }
 
-func build(e *device.CPU, store *param.Store, plan *pb.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
-	if v := plan.GetOperatorVersion(); v > OperatorVersion {
-		return nil, fmt.Errorf("the program is written for version %d of the operators; this vittool has version %d", v, OperatorVersion)
-	}
-	m := &Model{
-		Plan: plan, Batch: batch, Train: o.Train,
-		plugin: o.Plugin, seed: seed, total: o.TotalSteps, evaluator: o.Evaluator,
-		engine: e, g: core.NewGraph(e), store: store,
-		views: map[string]*core.Node{}, masks: map[string]*mask{}, targets: map[string]*target{},
+	c := &Compiler{
+		setting: setting{Plan: p, Batch: batch, Train: o.Train, plugin: o.Plugin, seed: seed, total: o.TotalSteps, engine: e},
+		g:       core.NewGraph(e), store: store, evaluator: o.Evaluator, inputs: newInputs(),
 		params: map[string]*param.Parameter{}, teacherParams: map[string]*param.Parameter{}, buffers: map[string]*buffer{},
-		files: map[string]*tensor.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
+		passes: map[string]*pass{}, specs: map[string]*plan.Node{}, nodes: map[string][]*core.Node{},
+		files: map[string]*tensor.File{}, evaluation: &evaluation{},
 	}
 	if o.Recompute {
-		m.g.RecomputeBlocks()
+		c.g.RecomputeBlocks()
 	}
-	if err := m.addNetworks(config); err != nil {
+	if err := c.addNetworks(config); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{
-		m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addRemembered, m.addResults,
+	m := &Model{inputs: c.inputs, evaluation: c.evaluation}
+	for _, step := range []func(m *Model) error{
+		c.addSchedules, c.addParams, c.addBuffers, c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addRemembered, c.addResults,
 	} {
-		if err := step(); err != nil {
+		if err := step(m); err != nil {
 			return nil, err
 		}
 	}
-	m.files = nil
+	m.setting, m.teacher = c.setting, c.teacher
 	var extra []*core.Node
 	if o.Extra != nil {
 		var err error
-		if extra, err = o.Extra(m); err != nil {
+		if extra, err = o.Extra(c); err != nil {
 			return nil, err
 		}
 	}
-	return m, m.compile(extra)
+	return m, m.compile(c.g, extra)
 }
 
-// unique reports the first empty or repeated name of a list.
-func unique[T interface{ GetName() string }](what string, list []T) error {
-	seen := map[string]bool{}
-	for i, x := range list {
-		n := x.GetName()
-		if n == "" {
-			return fmt.Errorf("%s %d has no name", what, i)
-		}
-		if seen[n] {
-			return fmt.Errorf("there are two of %s %q", what, n)
-		}
-		seen[n] = true
-	}
-	return nil
-}
-
-func (m *Model) addNetworks(config backbone.Config) error {
-	c, scheme, err := Backbone(config, m.Plan.GetBackbone())
+// addNetworks makes the student's backbone and the teacher's.
+func (c *Compiler) addNetworks(config backbone.Config) error {
+	config, scheme, err := Backbone(config, &c.Plan.Backbone)
 	if err != nil {
 		return err
 	}
-	m.Config = c
-	if m.Plan.GetBackbone().GetUnused() { // known for its sizes alone
-		if len(m.Plan.GetPasses()) > 0 || m.Plan.GetTeacher() != nil {
-			return errors.New("the plan says that it uses no backbone, and has passes or a teacher")
-		}
+	c.Config = config
+	if c.Plan.Backbone.Unused { // known for its sizes alone
 		return nil
 	}
-	if m.Student, err = c.New(m.store, runs.BackbonePrefix, scheme, m.seed); err != nil {
+	if c.Student, err = config.New(c.store, runs.BackbonePrefix, scheme, c.seed); err != nil {
 		return err
 	}
-	if err := flagBackbone(m.Student, m.Plan.GetBackbone()); err != nil {
-		return err
-	}
-	if m.Plan.GetTeacher() == nil {
+	flagBackbone(c.Student, &c.Plan.Backbone)
+	if c.Plan.Teacher == nil {
 		return nil
 	}
-	return m.addTeacher(scheme)
+	return c.addTeacher(scheme)
 }
 
-func (m *Model) addParams() error {
-	if err := unique("parameter", m.Plan.GetParams()); err != nil {
-		return err
+func (c *Compiler) addSchedules(*Model) error {
+	for _, s := range c.Plan.Schedules {
+		c.inputs.scalars[s.Name] = &scalar{spec: s}
 	}
-	for _, spec := range m.Plan.GetParams() {
-		p, err := m.addParam(spec)
+	if c.teacher != nil {
+		c.teacher.momentum = c.inputs.scalars[c.Plan.Teacher.Momentum]
+	}
+	return nil
+}
+
+func (c *Compiler) addParams(m *Model) error {
+	for _, spec := range c.Plan.Params {
+		p, err := c.addParam(spec)
 		if err != nil {
-			return err
+			return fmt.Errorf("parameter %s: %w", spec.Name, err)
 		}
-		m.params[spec.GetName()] = p
-		if spec.GetUnitNormRows() {
+		c.params[spec.Name] = p
+		if spec.UnitNormRows {
 			m.unitRows = append(m.unitRows, p)
 		}
-		if !spec.GetTeacherCopy() {
+		if !spec.TeacherCopy {
 			continue
 		}
-		if m.teacher == nil {
-			return fmt.Errorf("parameter %s asks for a teacher's copy, and the plan has no teacher", spec.GetName())
-		}
-		if m.teacherParams[spec.GetName()], err = m.teacher.add(m.store, p, m.seed); err != nil {
+		if c.teacherParams[spec.Name], err = c.teacher.add(c.store, p, c.seed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Model) addBuffers() error {
-	if err := unique("buffer", m.Plan.GetBuffers()); err != nil {
-		return err
+func (c *Compiler) addBuffers(*Model) error {
+	for _, spec := range c.Plan.Buffers {
+		b, err := c.newBuffer(spec)
+		if err != nil {
+			return fmt.Errorf("buffer %s: %w", spec.Name, err)
+		}
+		c.buffers[spec.Name] = b
 	}
-	for _, spec := range m.Plan.GetBuffers() {
-		b, err := m.newBuffer(spec)
+	return nil
+}
+
+func (c *Compiler) addViews(*Model) error {
+	for _, v := range c.Plan.Views {
+		c.inputs.views[v.Name] = c.g.Input("view."+v.Name, tensor.Shape{c.Batch, c.Config.Info().Channels, v.Height, v.Width})
+	}
+	return nil
+}
+
+func (c *Compiler) addMasks(*Model) error {
+	for _, spec := range c.Plan.Masks {
+		v := c.Plan.View(spec.View)
+		c.inputs.masks[spec.Name] = &mask{spec: spec, height: v.Height, width: v.Width, batch: c.Batch, node: map[plan.Form]*core.Node{}}
+	}
+	return nil
+}
+
+func (c *Compiler) addTargets(*Model) error {
+	for _, spec := range c.Plan.Targets {
+		t, err := newTarget(c.g, spec, c.Batch, c.Train)
 		if err != nil {
 			return err
 		}
-		m.buffers[spec.GetName()] = b
-	}
-	return nil
-}
-
-func (m *Model) addSchedules() error {
-	if err := unique("schedule", m.Plan.GetSchedules()); err != nil {
-		return err
-	}
-	for _, s := range m.Plan.GetSchedules() {
-		if err := checkSchedule(s); err != nil {
-			return err
-		}
-		m.scalars[s.GetName()] = &scalar{spec: s}
-	}
-	if t := m.teacher; t != nil {
-		name := m.Plan.GetTeacher().GetMomentum()
-		if t.momentum = m.scalars[name]; t.momentum == nil {
-			return fmt.Errorf("the teacher's momentum is schedule %q, which the plan does not have", name)
-		}
-	}
-	return nil
-}
-
-func (m *Model) addViews() error {
-	if err := unique("view", m.Plan.GetViews()); err != nil {
-		return err
-	}
-	c := m.Config.Info()
-	for _, v := range m.Plan.GetViews() {
-		h, w := int(v.GetHeight()), int(v.GetWidth())
-		if h == 0 {
-			h = c.ImageH
-		}
-		if w == 0 {
-			w = c.ImageW
-		}
-		if h < 1 || w < 1 || h > 1<<14 || w > 1<<14 {
-			return fmt.Errorf("view %s: %d×%d pixels: want 1 to %d", v.GetName(), h, w, 1<<14)
-		}
-		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), tensor.Shape{m.Batch, c.Channels, h, w})
-	}
-	return nil
-}
-
-func (m *Model) addMasks() error {
-	if err := unique("mask", m.Plan.GetMasks()); err != nil {
-		return err
-	}
-	for _, spec := range m.Plan.GetMasks() {
-		k, err := m.newMask(spec)
-		if err != nil {
-			return err
-		}
-		m.masks[spec.GetName()] = k
-	}
-	return nil
-}
-
-func (m *Model) addTargets() error {
-	if err := unique("target", m.Plan.GetTargets()); err != nil {
-		return err
-	}
-	for _, spec := range m.Plan.GetTargets() {
-		t, err := newTarget(m.g, spec, m.Batch, m.Train)
-		if err != nil {
-			return err
-		}
-		m.targets[spec.GetName()] = t
+		c.inputs.targets[spec.Name] = t
 	}
 	return nil
 }
 
 // addPasses checks the passes; they are built when the program first reads them, because a corrupted pass reads
 // images that the program makes.
-func (m *Model) addPasses() error {
-	if err := unique("pass", m.Plan.GetPasses()); err != nil {
-		return err
-	}
-	for _, spec := range m.Plan.GetPasses() {
-		if len(spec.GetViews()) == 0 {
-			return fmt.Errorf("pass %s reads no view", spec.GetName())
-		}
-		for _, v := range spec.GetViews() {
-			if m.views[v] == nil {
-				return fmt.Errorf("pass %s reads view %q, which the plan does not have", spec.GetName(), v)
-			}
-			s := m.views[v].Shape()
-			if err := m.Config.CheckImage(s[2], s[3]); err != nil {
-				return fmt.Errorf("pass %s, view %s: %w", spec.GetName(), v, err)
+func (c *Compiler) addPasses(*Model) error {
+	for _, spec := range c.Plan.Passes {
+		for _, v := range spec.Views {
+			s := c.inputs.views[v].Shape()
+			if err := c.Config.CheckImage(s[2], s[3]); err != nil {
+				return fmt.Errorf("pass %s, view %s: %w", spec.Name, v, err)
 			}
 		}
-		if spec.GetNetwork() == pb.Network_NETWORK_TEACHER && m.Teacher == nil {
-			return fmt.Errorf("pass %s runs the teacher, and the plan has no teacher", spec.GetName())
-		}
-		m.passes[spec.GetName()] = &pass{spec: spec}
+		c.passes[spec.Name] = &pass{spec: spec}
 	}
 	return nil
 }
 
-func (m *Model) addNodes() error {
-	if err := unique("node", m.Plan.GetNodes()); err != nil {
-		return err
+func (c *Compiler) addNodes(*Model) error {
+	for _, n := range c.Plan.Nodes {
+		c.specs[n.Name] = n
 	}
-	for _, n := range m.Plan.GetNodes() {
-		if lookup(n.GetOp()) == nil {
-			return fmt.Errorf("node %q: there is no operator %q in version %d of the operators; the nearest is %q",
-				n.GetName(), n.GetOp(), OperatorVersion, nearestOperator(n.GetOp()))
-		}
-		m.specs[n.GetName()] = n
-	}
-	for _, n := range m.Plan.GetNodes() {
-		if _, err := m.node(n.GetName()); err != nil {
+	for _, n := range c.Plan.Nodes {
+		if _, err := c.node(n.Name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// node builds a node of the program, and before it what it reads; a node that is being built already is a circle.
-func (m *Model) node(name string) ([]*core.Node, error) {
-	if out, ok := m.nodes[name]; ok {
-		if out == nil {
-			return nil, fmt.Errorf("node %q reads itself by way of its inputs", name)
-		}
+// node builds a node of the program, and before it those that it reads: images of a corrupted pass come late.
+func (c *Compiler) node(name string) ([]*core.Node, error) {
+	if out := c.nodes[name]; out != nil {
 		return out, nil
 	}
-	spec := m.specs[name]
-	if spec == nil {
-		return nil, fmt.Errorf("there is no node %q", name)
-	}
-	m.nodes[name] = nil
-	where := fmt.Sprintf("node %q (%s)", name, spec.GetOp())
+	spec := c.specs[name]
 	var inputs []argument
-	for _, a := range spec.GetInputs() {
-		n, err := m.resolve(a.GetRef())
+	for _, a := range spec.Inputs {
+		n, err := c.resolve(a.Ref)
 		if err != nil {
-			return nil, fmt.Errorf("%s: input %s: %w", where, a.GetName(), err)
+			return nil, fmt.Errorf("%v: input %s: %w", spec, a.Name, err)
 		}
-		inputs = append(inputs, argument{name: a.GetName(), node: n, buffer: m.buffers[a.GetRef().GetBuffer()]})
+		in := argument{name: a.Name, node: n}
+		if a.Ref.Of == plan.RefBuffer {
+			in.buffer = c.buffers[a.Ref.Name]
+		}
+		inputs = append(inputs, in)
 	}
-	c := &call{m: m, g: m.g, node: spec, op: lookup(spec.GetOp())}
-	out, err := c.build(inputs)
+	out, err := (&call{c: c, g: c.g, node: spec, op: plan.Lookup(spec.Op)}).build(inputs)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
+		return nil, fmt.Errorf("%v: %w", spec, err)
 	}
-	m.nodes[name] = out
+	c.nodes[name] = out
 	return out, nil
 }
 
 // resolve returns the graph's node for a value that the program reads.
-func (m *Model) resolve(r *pb.Ref) (*core.Node, error) {
-	switch of := r.GetOf().(type) {
-	case *pb.Ref_Node:
-		out, err := m.node(of.Node)
+func (c *Compiler) resolve(r plan.Ref) (*core.Node, error) {
+	switch r.Of {
+	case plan.RefNode:
+		out, err := c.node(r.Name)
 		if err != nil {
 			return nil, err
 		}
-		if int(r.GetOutput()) >= len(out) {
-			return nil, fmt.Errorf("node %q has %d outputs, and output %d is read", of.Node, len(out), r.GetOutput())
+		return out[r.Output], nil
+	case plan.RefFeature:
+		return c.feature(r)
+	case plan.RefParam:
+		return c.g.Param(c.params[r.Name]), nil
+	case plan.RefTeacherParam:
+		return c.g.Param(c.teacherParams[r.Name]), nil
+	case plan.RefBuffer:
+		return c.g.Param(c.buffers[r.Name].value), nil
+	case plan.RefTarget:
+		t := c.inputs.targets[r.Name]
+		if t.node == nil {
+			return c.resolve(t.spec.Value)
 		}
-		return out[r.GetOutput()], nil
-	case *pb.Ref_Feature:
-		return m.feature(of.Feature)
-	case *pb.Ref_Param:
-		if p := m.params[of.Param]; p != nil {
-			return m.g.Param(p), nil
-		}
-		return nil, fmt.Errorf("the plan has no parameter %q", of.Param)
-	case *pb.Ref_TeacherParam:
-		if p := m.teacherParams[of.TeacherParam]; p != nil {
-			return m.g.Param(p), nil
-		}
-		return nil, fmt.Errorf("the plan has no parameter %q with a teacher's copy", of.TeacherParam)
-	case *pb.Ref_Buffer:
-		if b := m.buffers[of.Buffer]; b != nil {
-			return m.g.Param(b.value), nil
-		}
-		return nil, fmt.Errorf("the plan has no buffer %q", of.Buffer)
-	case *pb.Ref_Target:
-		if t := m.targets[of.Target]; t != nil {
-			if t.node == nil {
-				return m.resolve(t.spec.GetValue())
-			}
-			return t.node, nil
-		}
-		return nil, fmt.Errorf("the plan has no target %q", of.Target)
-	case *pb.Ref_Mask:
-		if k := m.masks[of.Mask.GetMask()]; k != nil {
-			return k.input(m.g, of.Mask.GetForm())
-		}
-		return nil, fmt.Errorf("the plan has no mask %q", of.Mask.GetMask())
-	case *pb.Ref_View:
-		if v := m.views[of.View]; v != nil {
-			return v, nil
-		}
-		return nil, fmt.Errorf("the plan has no view %q", of.View)
-	case *pb.Ref_Scalar:
-		if s := m.scalars[of.Scalar]; s != nil {
-			return s.input(m.g), nil
-		}
-		return nil, fmt.Errorf("the plan has no schedule %q", of.Scalar)
+		return t.node, nil
+	case plan.RefMask:
+		return c.inputs.masks[r.Name].input(c.g, r.Form), nil
+	case plan.RefView:
+		return c.inputs.views[r.Name], nil
+	default:
+		return c.inputs.scalars[r.Name].input(c.g), nil
 	}
-	return nil, errors.New("the reference is empty")
 }
 
-func (m *Model) addResults() error {
-	r := m.Plan.GetResults()
-	if r.GetLoss() == nil {
-		return errors.New("the program has no loss")
-	}
+func (c *Compiler) addResults(m *Model) error {
+	r := c.Plan.Results
 	var err error
-	if m.loss, err = m.result("loss", r.GetLoss()); err != nil {
+	if m.loss, err = c.result("loss", r.Loss); err != nil {
 		return err
 	}
-	for _, x := range r.GetMetrics() {
-		n, err := m.result("metric "+x.GetName(), x.GetValue())
+	for _, x := range r.Metrics {
+		n, err := c.result("metric "+x.Name, x.Value)
 		if err != nil {
 			return err
 		}
-		m.metrics = append(m.metrics, metric{x.GetName(), n})
+		m.metrics = append(m.metrics, metric{x.Name, n})
 	}
-	for _, x := range r.GetUpdates() {
-		if err := m.addUpdate(x); err != nil {
-			return fmt.Errorf("update of buffer %s: %w", x.GetBuffer(), err)
+	for _, x := range r.Updates {
+		u, err := c.newUpdate(x)
+		if err != nil {
+			return fmt.Errorf("update of buffer %s: %w", x.Buffer, err)
 		}
+		m.updates = append(m.updates, u)
 	}
-	for _, x := range r.GetPictures() {
-		if err := m.addPicture(x); err != nil {
-			return fmt.Errorf("picture %s: %w", x.GetName(), err)
+	for _, x := range r.Pictures {
+		p, err := c.newPicture(x)
+		if err != nil {
+			return fmt.Errorf("picture %s: %w", x.Name, err)
 		}
+		m.pictures = append(m.pictures, p)
 	}
 	return nil
 }
 
 // result resolves a result that must be one number.
-func (m *Model) result(what string, r *pb.Ref) (*core.Node, error) {
-	n, err := m.resolve(r)
+func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
+	n, err := c.resolve(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", owner, err)
 	}
 	if isInt(n) || n.Shape().Size() != 1 {
-		return nil, fmt.Errorf("%s has the shape %v: want one number", what, n.Shape())
+		return nil, fmt.Errorf("%s has the shape %v: want one number", owner, n.Shape())
 	}
 	return n, nil
 }
 
 // compile hands the graph to the engine; without training the loss is one of the extra results.
-func (m *Model) compile(extra []*core.Node) error {
+func (m *Model) compile(g *core.Graph, extra []*core.Node) error {
 	loss := m.loss
 	if !m.Train {
 		loss = nil
@@ -422,6 +329,41 @@ func (m *Model) compile(extra []*core.Node) error {
 		}
 	}
 	var err error
-	m.exec, err = m.g.Compile(loss, extra...)
+	m.exec, err = g.Compile(loss, extra...)
 	return err
+}
+
+// Graph is the graph under construction, for Options.Extra.
+func (c *Compiler) Graph() *core.Graph { return c.g }
+
+// ViewNode returns the input of a view, for Options.Extra; nil if the plan has no such view.
+func (c *Compiler) ViewNode(name string) *core.Node { return c.inputs.views[name] }
+
+// MaskNode returns the input that one form of a mask fills, for Options.Extra.
+func (c *Compiler) MaskNode(name string, form plan.Form) (*core.Node, error) {
+	k := c.inputs.masks[name]
+	if k == nil || !k.spec.Has(form) {
+		return nil, fmt.Errorf("the plan has no mask %q in the form %v", name, form)
+	}
+	return k.input(c.g, form), nil
+}
+
+// Pass returns the nodes of a pass, for Options.Extra.
+func (c *Compiler) Pass(name string) (backbone.Outputs, error) {
+	p := c.passes[name]
+	if p == nil {
+		return nil, fmt.Errorf("the plan has no pass %q", name)
+	}
+	if err := c.buildPass(p); err != nil {
+		return nil, err
+	}
+	return p.out, nil
+}
+
+// Outputs returns the nodes that a node of the program makes, for Options.Extra.
+func (c *Compiler) Outputs(node string) ([]*core.Node, error) {
+	if c.specs[node] == nil {
+		return nil, fmt.Errorf("the plan has no node %q", node)
+	}
+	return c.node(node)
 }

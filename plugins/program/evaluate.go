@@ -4,21 +4,21 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/tensor"
 )
 
 // Evaluator computes, in the plugin, what a program cannot say. The host implements it over shared memory.
 type Evaluator interface {
-	// Evaluate is called once per Run. Inputs are those of the plan's EvaluateSpec, in order; where the spec asks
+	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where the spec asks
 	// for a gradient and the graph wants it, Evaluate fills the slice in gradients (nil elsewhere) with the
-	// gradient of the loss. ParamGradients is filled for EvaluateSpec.params.
+	// gradient of the loss. ParamGradients is filled for Evaluate.Params.
 	Evaluate(e *Evaluation) (loss float64, err error)
 }
 
 // Evaluation is one call of an Evaluator.
 type Evaluation struct {
-	Spec      *pb.EvaluateSpec
+	Spec      *plan.Evaluate
 	Step      uint64
 	SampleIDs []uint64
 	Scalars   map[string]float64
@@ -34,41 +34,27 @@ type Evaluation struct {
 
 // evaluation keeps what the operator evaluate needs between forward and backward.
 type evaluation struct {
-	step    uint64
-	ids     []uint64
 	metrics map[string]float64
 	inputs  map[string]tensor.Shape
 }
 
-// EvaluateInputs are the shapes of what the operator evaluate reads, by the names of the EvaluateSpec.
-func (m *Model) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
-
 // buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
 // gradients at once and whose backward pass hands the gradients out.
 func buildEvaluate(c *call) []*core.Node {
-	m, spec := c.m, c.m.Plan.GetEvaluate()
-	if spec == nil {
-		c.fail("the plan has no EvaluateSpec")
-	}
+	m, spec := c.c, c.c.Plan.Evaluate
 	if m.evaluator == nil {
 		c.fail("the plugin computes the loss itself, and the host was not asked to let it")
 	}
-	if len(c.order) != len(spec.GetInputs()) {
-		c.fail("%d inputs are given and EvaluateSpec names %d", len(c.order), len(spec.GetInputs()))
-	}
 	e := &Evaluation{Spec: spec, Scalars: map[string]float64{}}
 	var nodes []*core.Node
-	for i, in := range spec.GetInputs() {
-		if c.order[i].name != in.GetName() {
-			c.fail("input %d is %q and EvaluateSpec names %q", i, c.order[i].name, in.GetName())
-		}
+	for i, in := range spec.Inputs {
 		n := c.order[i].node
 		if m.evaluation.inputs == nil {
 			m.evaluation.inputs = map[string]tensor.Shape{}
 		}
-		m.evaluation.inputs[in.GetName()] = n.Shape()
+		m.evaluation.inputs[in.Name] = n.Shape()
 		var gradient []float32
-		if in.GetGradient() && m.Train {
+		if in.Gradient && m.Train {
 			gradient = make([]float32, n.Shape().Size())
 		} else {
 			n = c.g.StopGradient(n)
@@ -76,11 +62,8 @@ func buildEvaluate(c *call) []*core.Node {
 		nodes = append(nodes, n)
 		e.InputGradients = append(e.InputGradients, gradient)
 	}
-	for _, name := range spec.GetParams() {
+	for _, name := range spec.Params {
 		p := m.params[name]
-		if p == nil {
-			c.fail("EvaluateSpec names parameter %q, which the plan does not have", name)
-		}
 		n := c.g.Param(p)
 		var gradient []float32
 		if m.Train && !p.Frozen {
@@ -90,21 +73,16 @@ func buildEvaluate(c *call) []*core.Node {
 		e.Params = append(e.Params, p)
 		e.ParamGradients = append(e.ParamGradients, gradient)
 	}
-	for _, name := range spec.GetSchedules() {
-		if m.scalars[name] == nil {
-			c.fail("EvaluateSpec names schedule %q, which the plan does not have", name)
-		}
-	}
-	inputs := len(spec.GetInputs())
+	inputs := len(spec.Inputs)
 	gradients := append(append([][]float32(nil), e.InputGradients...), e.ParamGradients...)
 	return ops.CallExternal(c.g, ops.External{
-		Name: pb.OpEvaluate,
+		Name: plan.OpEvaluate,
 		Forward: func(in, out [][]float32) error {
 			e.Metrics = map[string]float64{}
 			m.evaluation.metrics = e.Metrics
-			e.Step, e.SampleIDs, e.Inputs = m.evaluation.step, m.evaluation.ids, in[:inputs]
-			for _, name := range spec.GetSchedules() {
-				e.Scalars[name] = m.scalars[name].now
+			e.Step, e.SampleIDs, e.Inputs = m.inputs.step, m.inputs.ids, in[:inputs]
+			for _, name := range spec.Schedules {
+				e.Scalars[name] = m.inputs.scalars[name].now
 			}
 			loss, err := m.evaluator.Evaluate(e)
 			if err != nil {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
@@ -63,14 +63,14 @@ func TestParametersFromAFile(t *testing.T) {
 		t.Errorf("stored are %v", names)
 	}
 	other, _ := compiled(t, fromFile(weightsFile(t, 2)), nil)
-	if a, b := program.FileDigests(m.Plan), program.FileDigests(other.Plan); a == "" || a == b {
+	if a, b := m.Plan.FileDigests(), other.Plan.FileDigests(); a == "" || a == b {
 		t.Errorf("the digests of two files are %s and %s", a, b)
 	}
 
 	// The file changes between the plan and its compilation.
-	plan := planOf(t, &objective{fromFile(path)}, "{}")
+	p := planOf(t, &objective{fromFile(path)}, nil)
 	build := func() error {
-		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		return err
 	}
 	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
@@ -79,16 +79,16 @@ func TestParametersFromAFile(t *testing.T) {
 	if err := build(); err == nil || !strings.Contains(err.Error(), "the file changed meanwhile") {
 		t.Errorf("another file of that name: %v", err)
 	}
-	plan = planOf(t, &objective{fromFile(path)}, "{}")
-	plan.Params[0].Init.Tensor = "v"
+	p = planOf(t, &objective{fromFile(path)}, nil)
+	p.Params[0].Init.Tensor = "v"
 	if err := build(); err == nil || !strings.Contains(err.Error(), `has no tensor "v"`) {
 		t.Errorf("a tensor that is not there: %v", err)
 	}
-	plan.Params[0].Init.Tensor, plan.Params[0].Shape = "w", []uint64{8, 3}
+	p.Params[0].Init.Tensor, p.Params[0].Shape = "w", []int{8, 3}
 	if err := build(); err == nil || !strings.Contains(err.Error(), "[3, 8], [8, 3] is wanted") {
 		t.Errorf("another shape: %v", err)
 	}
-	plan.Params[0].Init.Path = filepath.Join(t.TempDir(), "missing")
+	p.Params[0].Init.Path = filepath.Join(t.TempDir(), "missing")
 	if err := build(); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("a missing file: %v", err)
 	}
@@ -108,11 +108,6 @@ func TestUnusedBackbone(t *testing.T) {
 			t.Errorf("the store has %s", p.Name)
 		}
 	}
-	with := planOf(t, &objective{plan}, "{}")
-	with.Passes = append(with.Passes, &pb.PassSpec{Name: "p", Views: []string{"image"}})
-	if _, err := program.Build(newEngine(t), param.NewStore(), with, tiny(), tinyBatch, 1, program.Options{Plugin: "test"}); err == nil || !strings.Contains(err.Error(), "uses no backbone, and has passes") {
-		t.Errorf("a pass without a backbone: %v", err)
-	}
 }
 
 // Random numbers are those of a sample and a step, wherever it stands in the batch.
@@ -123,7 +118,7 @@ func TestRandomFollowsSample(t *testing.T) {
 			x := b.Student("pass", b.View("image")).Class()
 			return b.Minimize(b.Mean(b.Mul(x, b.Random(d, 8))))
 		}, func(_ *vit.Config, o *program.Options) {
-			o.Extra = func(m *program.Model) ([]*core.Node, error) {
+			o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
 				n, err := m.Outputs("random_1")
 				if err == nil {
 					noise = n[0]
@@ -132,7 +127,7 @@ func TestRandomFollowsSample(t *testing.T) {
 			}
 		})
 		at := func(step uint64, ids ...uint64) []float32 {
-			m.SetStep(step, ids)
+			programtest.Step(t, m, program.Inputs{Step: step, IDs: ids})
 			return slices.Clone(noise.Value())
 		}
 		a := at(3, 10, 11, 12, 13)
@@ -146,10 +141,10 @@ func TestRandomFollowsSample(t *testing.T) {
 		want := map[sdk.Distribution][2]float64{sdk.Uniform: {.5, 1. / 12}, sdk.Normal: {0, 1}, sdk.Gumbel: {.5772, 1.6449}}[d]
 		var all []float64
 		for step := range uint64(2000) {
-			all = append(all, wide(at(step, 1, 2, 3, 4))...)
+			all = append(all, programtest.Wide(at(step, 1, 2, 3, 4))...)
 		}
-		if got := momentsOf(all); abs(got.mean-want[0]) > .02 || abs(got.std*got.std-want[1]) > .04 {
-			t.Errorf("%s: mean %.4f and variance %.4f, want %.4f and %.4f", d, got.mean, got.std*got.std, want[0], want[1])
+		if got := programtest.MomentsOf(all); abs(got.Mean-want[0]) > .02 || abs(got.Std*got.Std-want[1]) > .04 {
+			t.Errorf("%s: mean %.4f and variance %.4f, want %.4f and %.4f", d, got.Mean, got.Std*got.Std, want[0], want[1])
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
@@ -27,8 +27,8 @@ func TestRemovedCells(t *testing.T) {
 		b.Metric("all", sum(x, mask.Removed()))
 		return b.Minimize(listed)
 	}, func(_ *vit.Config, o *program.Options) {
-		o.Extra = func(m *program.Model) ([]*core.Node, error) {
-			for _, form := range []pb.MaskRef_Form{pb.MaskRef_FORM_REMOVED_CELLS, pb.MaskRef_FORM_REMOVED_COUNTED} {
+		o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
+			for _, form := range []plan.Form{plan.FormRemovedCells, plan.FormRemovedCounted} {
 				n, err := m.MaskNode("mask", form)
 				if err != nil {
 					return nil, err
@@ -39,7 +39,7 @@ func TestRemovedCells(t *testing.T) {
 		}
 	})
 	set := func(bitmap ...byte) error {
-		return m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mask", Bitmap: bitmap}}})
+		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: bitmap}}})
 	}
 	for range 2 { // the second time over what the first left
 		if err := set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0); err != nil {
@@ -51,10 +51,6 @@ func TestRemovedCells(t *testing.T) {
 		if want := []float32{1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0}; !slices.Equal(counted.Value(), want) {
 			t.Errorf("counted %v, want %v", counted.Value(), want)
 		}
-		m.SetStep(0, []uint64{0, 1, 2, 3})
-		if err := m.Run(); err != nil {
-			t.Fatal(err)
-		}
 		if a, b := m.Metrics()["listed"], m.Metrics()["all"]; abs(a-b) > 1e-5*(1+abs(b)) {
 			t.Errorf("the sum over listed cells is %g, that over all weighted ones %g", a, b)
 		}
@@ -62,7 +58,7 @@ func TestRemovedCells(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0 has 4 removed cells: want at most 3") {
+	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0: 4 cells are removed, the plan has at most 3") {
 		t.Errorf("too many removed cells: %v", err)
 	}
 }

@@ -3,84 +3,32 @@ package program
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
-	"github.com/vittool/vittool/plugins/pb"
 )
 
-// patchLoss is the row of a loss over patches.
-func patchLoss(name, summary string, attributes []Attribute, build func(c *call) (loss, perPatch *core.Node)) Operator {
-	return Operator{
-		Name: name, Summary: summary + " It is averaged over the values of a patch, then over all hidden patches of the batch.",
-		Inputs: []Input{
-			{Name: "prediction", Shape: "[B, L, P]"},
-			{Name: "target", Shape: "[B, L, P]", Doc: "no gradient flows into it"},
-			{Name: "mask", Shape: "[B, L]", Doc: "1 = hidden, counts; 0 = visible, does not"},
-		},
-		Attributes: attributes,
-		Outputs: []Output{
-			{Name: "loss", Shape: "[]"},
-			{Name: "per_patch", Shape: "[B, L]", Doc: "of every patch, hidden or not; without a gradient"},
-		},
-		build: func(c *call) []*core.Node {
-			loss, perPatch := build(c)
-			return []*core.Node{loss, perPatch}
-		},
-	}
-}
-
-var lossOperators = []Operator{
-	patchLoss(pb.OpPatchMSE, "Squared difference.", nil, func(c *call) (*core.Node, *core.Node) {
-		return ops.PatchMSE(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
-	}),
-	patchLoss(pb.OpPatchL1, "Absolute difference.", nil, func(c *call) (*core.Node, *core.Node) {
-		return ops.PatchL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
-	}),
-	patchLoss(pb.OpPatchSmoothL1, "Smooth absolute difference: d²/(2·beta) below beta, |d| - beta/2 above.",
-		[]Attribute{{Name: "beta", Type: Float, Default: 1.0, Doc: "positive"}},
-		func(c *call) (*core.Node, *core.Node) {
-			return ops.PatchSmoothL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"), c.float("beta"))
-		}),
-	{
-		Name: pb.OpCrossEntropy, Summary: "Mean over rows of the cross-entropy of softmax(logits) with labels.",
-		Inputs: []Input{
-			{Name: "logits", Shape: "[R, C]"},
-			{Name: "labels", Shape: "[R] or [R, C]", Either: true, Doc: "classes as integers, or probabilities; no gradient flows into them"},
-			{Name: "weights", Shape: "[R]", Optional: true, Doc: "of the rows: the loss is the weighted sum over the sum of weights; no gradient flows into them"},
-		},
-		Outputs: []Output{{Name: "loss", Shape: "[]"}, {Name: "per_row", Shape: "[R]"}},
-		build: func(c *call) []*core.Node {
-			loss, perRow := ops.SoftmaxCrossEntropy(c.g, c.rank("logits", 2), c.input("labels"))
-			if w := c.optional("weights"); w != nil {
-				w = c.g.StopGradient(w)
-				loss = ops.ScaleBy(c.g, ops.Dot(c.g, perRow, w), ops.Reciprocal(c.g, ops.Sum(c.g, w)))
-			}
-			return []*core.Node{loss, perRow}
-		},
+var lossBuilders = map[string]builder{
+	"patch_mse": func(c *call) []*core.Node {
+		loss, perPatch := ops.PatchMSE(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
+		return []*core.Node{loss, perPatch}
 	},
-	{
-		Name: pb.OpViewCrossEntropy, Summary: "Cross-entropy between views of the same samples (Caron et al. 2021): the mean over samples and over the pairs " +
-			"of a target view i and another view v ≠ i of -Σ targets[i]·log softmax(logits[v]/temperature). Rows come view after view.",
-		Inputs: []Input{
-			{Name: "logits", Shape: "[S·B, C]", Doc: "of S views"},
-			{Name: "targets", Shape: "[T·B, C]", Doc: "distributions for the first T of the views; no gradient flows into them"},
-		},
-		Attributes: []Attribute{
-			{Name: "views", Type: Int, Required: true, Doc: "number T of target views"},
-			{Name: "temperature", Type: Float, Default: 1.0, Doc: "that logits are divided by; positive"},
-		},
-		Outputs: []Output{
-			{Name: "loss", Shape: "[]"},
-			{Name: "pairs", Shape: "[T, S]", Doc: "the mean of each pair, 0 where both are the same view; without a gradient, computed only where read"},
-		},
-		build: func(c *call) []*core.Node {
-			loss, pairs := ops.ViewCrossEntropy(c.g, c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
-			return []*core.Node{loss, pairs}
-		},
+	"patch_l1": func(c *call) []*core.Node {
+		loss, perPatch := ops.PatchL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
+		return []*core.Node{loss, perPatch}
 	},
-	{
-		Name: pb.OpEvaluate, Summary: "The loss that the plugin computes itself, with its gradients, in shared memory.",
-		Inputs:   []Input{{Name: "…", Shape: "[…]", Doc: "as EvaluateSpec.inputs of the plan names them", Optional: true, Repeated: true}},
-		Outputs:  []Output{{Name: "loss", Shape: "[]"}},
-		anyInput: true,
-		build:    buildEvaluate,
+	"patch_smooth_l1": func(c *call) []*core.Node {
+		loss, perPatch := ops.PatchSmoothL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"), c.float("beta"))
+		return []*core.Node{loss, perPatch}
 	},
+	"cross_entropy": func(c *call) []*core.Node {
+		loss, perRow := ops.SoftmaxCrossEntropy(c.g, c.rank("logits", 2), c.input("labels"))
+		if w := c.optional("weights"); w != nil {
+			w = c.g.StopGradient(w)
+			loss = ops.ScaleBy(c.g, ops.Dot(c.g, perRow, w), ops.Reciprocal(c.g, ops.Sum(c.g, w)))
+		}
+		return []*core.Node{loss, perRow}
+	},
+	"view_cross_entropy": func(c *call) []*core.Node {
+		loss, pairs := ops.ViewCrossEntropy(c.g, c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
+		return []*core.Node{loss, pairs}
+	},
+	"evaluate": buildEvaluate,
 }

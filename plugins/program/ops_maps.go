@@ -3,46 +3,22 @@ package program
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
-var mapOperators = []Operator{
-	{
-		Name: pb.OpConv2D, Summary: "Convolution (cross-correlation) with zeros around the image; H' = (H + 2·padding - R)/stride + 1, rounded down, and W' likewise.",
-		Inputs: []Input{
-			{Name: "x", Shape: "[B, C, H, W]"}, {Name: "weight", Shape: "[O, C, R, S]"}, {Name: "bias", Shape: "[O]", Optional: true},
-		},
-		Attributes: []Attribute{{Name: "stride", Type: Int, Default: 1}, {Name: "padding", Type: Int, Default: 0}},
-		Outputs:    []Output{{Name: "y", Shape: "[B, O, H', W']"}},
-		build: func(c *call) []*core.Node {
-			return []*core.Node{ops.Conv2D(c.g, c.input("x"), c.input("weight"), c.optional("bias"), c.int("stride"), c.int("padding"))}
-		},
+var mapBuilders = map[string]builder{
+	"conv2d": func(c *call) []*core.Node {
+		return []*core.Node{ops.Conv2D(c.g, c.input("x"), c.input("weight"), c.optional("bias"), c.int("stride"), c.int("padding"))}
 	},
-	{
-		Name: pb.OpMaxPool2D, Summary: "Largest value of each window of size × size pixels; H' = (H - size)/stride + 1, rounded down, and W' likewise.",
-		Inputs:     []Input{{Name: "x", Shape: "[B, C, H, W]"}},
-		Attributes: []Attribute{{Name: "size", Type: Int, Default: 2}, {Name: "stride", Type: Int, Default: 2}},
-		Outputs:    []Output{{Name: "y", Shape: "[B, C, H', W']"}},
-		build: func(c *call) []*core.Node {
-			return []*core.Node{ops.MaxPool2D(c.g, c.input("x"), c.int("size"), c.int("stride"))}
-		},
+	"max_pool2d": func(c *call) []*core.Node {
+		return []*core.Node{ops.MaxPool2D(c.g, c.input("x"), c.int("size"), c.int("stride"))}
 	},
-	{
-		Name: pb.OpUpsampleNearest, Summary: "Every pixel repeated factor times in both directions.",
-		Inputs:     []Input{{Name: "x", Shape: "[B, C, H, W]"}},
-		Attributes: []Attribute{{Name: "factor", Type: Int, Default: 2}},
-		Outputs:    []Output{{Name: "y", Shape: "[B, C, factor·H, factor·W]"}},
-		build: func(c *call) []*core.Node {
-			x, factor := c.rank("x", 4), c.int("factor")
-			if factor < 1 || x.Shape().Size() > maxElements/factor/factor {
-				c.fail("attribute factor is %d: want 1 or more, and a result of at most 2^31 elements", factor)
-			}
-			return []*core.Node{ops.UpsampleNearest(c.g, x, factor)}
-		},
+	"upsample_nearest": func(c *call) []*core.Node {
+		x, factor := c.rank("x", 4), c.int("factor")
+		if x.Shape().Size() > plan.MaxElements/factor/factor {
+			c.fail("attribute factor is %d: want a result of at most 2^31 elements", factor)
+		}
+		return []*core.Node{ops.UpsampleNearest(c.g, x, factor)}
 	},
-	{
-		Name: pb.OpTranspose, Summary: "The last two of three axes swapped: tokens become the channels of a map, or the reverse.",
-		Inputs: []Input{{Name: "x", Shape: "[B, M, N]"}}, Outputs: []Output{{Name: "y", Shape: "[B, N, M]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{ops.TransposeTokens(c.g, c.input("x"))} },
-	},
+	"transpose": func(c *call) []*core.Node { return []*core.Node{ops.TransposeTokens(c.g, c.input("x"))} },
 }

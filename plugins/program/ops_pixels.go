@@ -4,32 +4,13 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/internal/prng"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/tensor"
 )
 
-var pixelOperators = []Operator{
-	{
-		Name: pb.OpPatchConvTranspose, Summary: "Transposed convolution whose stride is its kernel, from tokens to pixels: pixel (c, y·p+r, x·p+s) = Σ_d token(y, x)_d·weight[d, c, r, s] + bias[c].",
-		Inputs: []Input{
-			{Name: "x", Shape: "[B, L, D]", Doc: "tokens in raster order"}, {Name: "weight", Shape: "[D, C, p, p]"}, {Name: "bias", Shape: "[C]", Optional: true},
-		},
-		Attributes: []Attribute{
-			{Name: "rows", Type: Int, Required: true}, {Name: "cols", Type: Int, Required: true, Doc: "rows·cols = L"},
-		},
-		Outputs: []Output{{Name: "y", Shape: "[B, C, rows·p, cols·p]"}},
-		build:   buildPatchConvTranspose,
-	},
-	{
-		Name: pb.OpCorrupt, Summary: "Images with the rectangles of a corruption painted over them, in order: zeros, standard normal noise, or a copy from elsewhere (Atito et al. 2021). " +
-			"Noise is a function of the run's seed, the node's name, the step and the sample. For the images of a pass; no gradient flows.",
-		Inputs: []Input{
-			{Name: "images", Shape: "[B, C, H, W]"},
-			{Name: "mask", Shape: "[B, R, 9]", Int: true, Doc: "values of a corruption of the same view"},
-		},
-		Outputs: []Output{{Name: "y", Shape: "[B, C, H, W]"}},
-		build:   buildCorrupt,
-	},
+var pixelBuilders = map[string]builder{
+	"patch_conv_transpose": buildPatchConvTranspose,
+	"corrupt":              buildCorrupt,
 }
 
 func buildPatchConvTranspose(c *call) []*core.Node {
@@ -47,25 +28,25 @@ func buildPatchConvTranspose(c *call) []*core.Node {
 }
 
 func buildCorrupt(c *call) []*core.Node {
-	images, ref := c.rank("images", 4), c.node.GetInputs()
-	for _, a := range ref { // its rectangles must have been checked against this size
-		if a.GetName() != "mask" {
+	images := c.rank("images", 4)
+	for _, a := range c.node.Inputs { // the rectangles are checked against the size of their own view
+		if a.Name != "mask" {
 			continue
 		}
-		k := c.m.masks[a.GetRef().GetMask().GetMask()]
-		if k == nil || k.spec.GetKind() != pb.MaskSpec_KIND_CORRUPTION {
+		if a.Ref.Of != plan.RefMask || c.c.inputs.masks[a.Ref.Name].spec.Kind != plan.MaskCorruption {
 			c.fail("input mask is not the values of a corruption of the plan")
 		}
+		k := c.c.inputs.masks[a.Ref.Name]
 		if s := images.Shape(); s[0] != k.batch || s[2] != k.height || s[3] != k.width {
 			c.fail("the corruption is of %d images of %d×%d pixels", k.batch, k.height, k.width)
 		}
 	}
-	m, name := c.m, c.node.GetName()
+	in, seed, name := c.c.inputs, c.c.seed, c.node.Name
 	return []*core.Node{ops.Corrupt(c.g, images, c.rank("mask", 3), func(sample int) *prng.Generator {
 		id := uint64(sample)
-		if sample < len(m.evaluation.ids) {
-			id = m.evaluation.ids[sample]
+		if sample < len(in.ids) {
+			id = in.ids[sample]
 		}
-		return prng.New(m.seed, "corrupt", name, m.evaluation.step, id)
+		return prng.New(seed, "corrupt", name, in.step, id)
 	})}
 }

@@ -2,199 +2,134 @@ package program
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/tensor"
 )
 
 // pass is one run of a backbone, built on first use.
 type pass struct {
-	spec     *pb.PassSpec
-	out      backbone.Outputs
-	dropPath *backbone.DropPath
-	building bool
+	spec *plan.Pass
+	out  backbone.Outputs
 }
 
-// feature returns what the program reads of a pass.
-func (m *Model) feature(f *pb.Feature) (*core.Node, error) {
-	p := m.passes[f.GetPass()]
-	if p == nil {
-		return nil, fmt.Errorf("the plan has no pass %q", f.GetPass())
+// feature returns an output of a pass.
+func (c *Compiler) feature(r plan.Ref) (*core.Node, error) {
+	p := c.passes[r.Name]
+	if err := c.buildPass(p); err != nil {
+		return nil, fmt.Errorf("pass %s: %w", r.Name, err)
 	}
-	if err := m.buildPass(p); err != nil {
-		return nil, fmt.Errorf("pass %s: %w", f.GetPass(), err)
-	}
-	n, err := p.output(f)
+	n, err := p.output(r)
 	if err != nil {
-		return nil, fmt.Errorf("pass %s: %w", f.GetPass(), err)
+		return nil, fmt.Errorf("pass %s: %w", r.Name, err)
 	}
-	if p.spec.GetStopGradient() || p.spec.GetNetwork() == pb.Network_NETWORK_TEACHER {
-		n = m.g.StopGradient(n)
+	if p.spec.StopGradient || p.spec.Network == plan.NetworkTeacher {
+		n = c.g.StopGradient(n)
 	}
 	return n, nil
 }
 
 // outputs are the features of a pass by their names in the network.
-var outputs = map[pb.Output]backbone.Output{
-	pb.Output_OUTPUT_TOKENS:  backbone.Tokens,
-	pb.Output_OUTPUT_CLASS:   backbone.Class,
-	pb.Output_OUTPUT_POOLED:  backbone.Pooled,
-	pb.Output_OUTPUT_PATCHES: backbone.Patches,
-	pb.Output_OUTPUT_MAP:     backbone.Map,
+var outputs = map[plan.Feature]backbone.Output{
+	plan.FeatureTokens:  backbone.Tokens,
+	plan.FeatureClass:   backbone.Class,
+	plan.FeaturePooled:  backbone.Pooled,
+	plan.FeaturePatches: backbone.Patches,
+	plan.FeatureMap:     backbone.Map,
 }
 
-func (p *pass) output(f *pb.Feature) (*core.Node, error) {
-	if f.GetOutput() == pb.Output_OUTPUT_TAP {
-		return p.out.Tap(int(f.GetTap()))
+func (p *pass) output(r plan.Ref) (*core.Node, error) {
+	if r.Feature == plan.FeatureTap {
+		return p.out.Tap(r.Tap)
 	}
-	name, ok := outputs[f.GetOutput()]
-	if !ok {
-		return nil, fmt.Errorf("output %v is not known to this version of vittool", f.GetOutput())
-	}
-	return p.out.Output(name)
+	return p.out.Output(outputs[r.Feature])
 }
 
-func (m *Model) buildPass(p *pass) error {
+func (c *Compiler) buildPass(p *pass) error {
 	if p.out != nil {
 		return nil
 	}
-	if p.building {
-		return fmt.Errorf("its images are made from its own features")
-	}
-	p.building = true
-	images, err := m.passImages(p.spec)
+	images, err := c.passImages(p.spec)
 	if err != nil {
 		return err
 	}
 	var o backbone.Options
-	switch p.spec.GetMaskUse() {
-	case pb.PassSpec_MASK_USE_DROP:
-		o.Keep, err = m.passMask(p.spec, pb.MaskSpec_KIND_KEEP)
-	case pb.PassSpec_MASK_USE_TOKEN:
-		if o.MaskToken, err = m.maskToken(p.spec); err == nil {
-			o.Mask, err = m.passMask(p.spec, pb.MaskSpec_KIND_BITMAP)
-		}
+	switch p.spec.MaskUse {
+	case plan.MaskUseDrop:
+		o.Keep = c.passMask(p.spec, plan.FormValues)
+	case plan.MaskUseToken:
+		o.MaskToken, o.Mask = c.maskToken(p.spec), c.passMask(p.spec, plan.FormRemoved)
 	}
-	if err != nil {
-		return err
+	network := c.Student
+	if p.spec.Network == plan.NetworkTeacher {
+		network = c.Teacher
 	}
-	network := m.Student
-	if p.spec.GetNetwork() == pb.Network_NETWORK_TEACHER {
-		network = m.Teacher
+	o.Train = c.Train && p.spec.Mode == plan.ModeTrain
+	if o.Train && !p.spec.NoDropPath {
+		o.DropPath = network.DropPath(c.g, "pass."+p.spec.Name, images.Shape()[0])
+		c.inputs.dropPaths[p.spec.Name] = o.DropPath
 	}
-	o.Train = m.Train && p.spec.GetMode() == pb.PassSpec_MODE_TRAIN
-	if o.Train && !p.spec.GetNoDropPath() {
-		p.dropPath = network.DropPath(m.g, "pass."+p.spec.GetName(), images.Shape()[0])
-		o.DropPath = p.dropPath
-	}
-	p.out, err = network.Forward(m.g, images, o)
+	p.out, err = network.Forward(c.g, images, o)
 	return err
 }
 
-// maskToken resolves the parameter that stands in for masked patches, of the teacher's copy where the teacher runs.
-func (m *Model) maskToken(spec *pb.PassSpec) (*core.Node, error) {
-	params := m.params
-	if spec.GetNetwork() == pb.Network_NETWORK_TEACHER {
-		params = m.teacherParams
+// maskToken is the parameter that stands in for masked patches, the teacher's copy where the teacher runs.
+func (c *Compiler) maskToken(spec *plan.Pass) *core.Node {
+	if spec.Network == plan.NetworkTeacher {
+		return c.g.Param(c.teacherParams[spec.MaskToken])
 	}
-	p := params[spec.GetMaskToken()]
-	if p == nil {
-		return nil, fmt.Errorf("its mask token is parameter %q, which the plan does not have for this network", spec.GetMaskToken())
-	}
-	return m.g.Param(p), nil
+	return c.g.Param(c.params[spec.MaskToken])
 }
 
 // passImages returns the images of all views of a pass, stacked along the batch, or those that the program makes.
-func (m *Model) passImages(spec *pb.PassSpec) (*core.Node, error) {
-	first := m.views[spec.GetViews()[0]].Shape()
+func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	var views []*core.Node
-	for _, name := range spec.GetViews() {
-		v := m.views[name]
-		if !v.Shape().Equal(first) {
-			return nil, fmt.Errorf("its views %s %v and %s %v differ in size", spec.GetViews()[0], first, name, v.Shape())
-		}
-		views = append(views, v)
+	for _, name := range spec.Views {
+		views = append(views, c.inputs.views[name])
 	}
-	if spec.GetMaskUse() == pb.PassSpec_MASK_USE_CORRUPTED {
-		for _, im := range m.Plan.GetResults().GetImages() {
-			if im.GetPass() != spec.GetName() {
-				continue
-			}
-			n, err := m.resolve(im.GetImages())
-			if err != nil {
-				return nil, err
-			}
-			want := first.Clone()
-			want[0] *= len(views)
-			if !n.Shape().Equal(want) {
-				return nil, fmt.Errorf("its images have the shape %v: want %v", n.Shape(), want)
-			}
-			return n, nil
+	if spec.MaskUse == plan.MaskUseCorrupted {
+		at := slices.IndexFunc(c.Plan.Results.Images, func(i *plan.Images) bool { return i.Pass == spec.Name })
+		n, err := c.resolve(c.Plan.Results.Images[at].Images)
+		if err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("it reads corrupted images, and the results name none for it")
+		want := views[0].Shape().Clone()
+		want[0] *= len(views)
+		if !n.Shape().Equal(want) {
+			return nil, fmt.Errorf("its images have the shape %v: want %v", n.Shape(), want)
+		}
+		return n, nil
 	}
 	if len(views) == 1 {
 		return views[0], nil
 	}
-	return ops.Concat(m.g, views...), nil
+	return ops.Concat(c.g, views...), nil
 }
 
 // passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With several views it is
 // an input of its own, which each view's mask fills in part.
-func (m *Model) passMask(spec *pb.PassSpec, kind pb.MaskSpec_Kind) (*core.Node, error) {
-	names := spec.GetMasks()
-	if len(names) != len(spec.GetViews()) {
-		return nil, fmt.Errorf("it has %d views and %d masks: want one per view", len(spec.GetViews()), len(names))
+func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
+	first := c.inputs.masks[spec.Masks[0]]
+	if len(spec.Masks) == 1 {
+		return first.input(c.g, form)
 	}
-	form := pb.MaskRef_FORM_VALUES
-	if kind == pb.MaskSpec_KIND_BITMAP {
-		form = pb.MaskRef_FORM_REMOVED
+	name := "pass." + spec.Name + ".mask"
+	width, input := first.spec.Length, c.g.InputInt
+	if form == plan.FormRemoved {
+		width, input = first.cells(), c.g.Input
 	}
-	var masks []*mask
-	for i, name := range names {
-		k := m.masks[name]
-		if k == nil {
-			return nil, fmt.Errorf("it uses mask %q, which the plan does not have", name)
-		}
-		got := k.spec.GetKind()
-		if got != kind && !(kind == pb.MaskSpec_KIND_BITMAP && got == pb.MaskSpec_KIND_KEEP) {
-			return nil, fmt.Errorf("its mask %s is of %v: want %v", name, got, kind)
-		}
-		if k.spec.GetView() != spec.GetViews()[i] {
-			return nil, fmt.Errorf("its mask %s belongs to view %s, not %s", name, k.spec.GetView(), spec.GetViews()[i])
-		}
-		masks = append(masks, k)
-	}
-	v := m.views[spec.GetViews()[0]].Shape()
-	patch := m.Config.Info().Patch
-	rows, cols := v[2]/patch, v[3]/patch
-	for _, k := range masks {
-		if k.rows != rows || k.cols != cols {
-			return nil, fmt.Errorf("its mask %s has %d×%d cells; the view has %d×%d patches", k.spec.GetName(), k.rows, k.cols, rows, cols)
-		}
-		if k.spec.GetLength() != masks[0].spec.GetLength() {
-			return nil, fmt.Errorf("its masks %s and %s keep different numbers of patches", masks[0].spec.GetName(), k.spec.GetName())
+	n := input(name, tensor.Shape{len(spec.Masks) * c.Batch, width})
+	for i, mask := range spec.Masks {
+		k, part := c.inputs.masks[mask], &mapped{node: n, offset: i * c.Batch * width}
+		if form == plan.FormRemoved {
+			k.removed = append(k.removed, part)
+		} else {
+			k.values = append(k.values, part)
 		}
 	}
-	if len(masks) == 1 {
-		return masks[0].input(m.g, form)
-	}
-	name := "pass." + spec.GetName() + ".mask"
-	if form == pb.MaskRef_FORM_REMOVED {
-		cells := rows * cols
-		n := m.g.Input(name, tensor.Shape{len(masks) * m.Batch, cells})
-		for i, k := range masks {
-			k.removed = append(k.removed, &mapped{node: n, offset: i * m.Batch * cells})
-		}
-		return n, nil
-	}
-	length := int(masks[0].spec.GetLength())
-	n := m.g.InputInt(name, tensor.Shape{len(masks) * m.Batch, length})
-	for i, k := range masks {
-		k.values = append(k.values, &mapped{node: n, offset: i * m.Batch * length})
-	}
-	return n, nil
+	return n
 }

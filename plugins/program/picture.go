@@ -1,12 +1,15 @@
 package program
 
 import (
+	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/tensor"
 )
 
-// Picture is a prediction of the last Run in pixels, for people to look at: all images are [B, C, H, W] and
+// Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C, H, W] and
 // normalised as the views are.
 type Picture struct {
 	Name            string
@@ -20,15 +23,35 @@ type Picture struct {
 	PatchNormalised bool      // the prediction took mean and variance of each patch from the original
 }
 
-// removedForm is the form of a mask that says which cells or pixels are hidden.
-func removedForm(spec *pb.MaskSpec) pb.MaskRef_Form {
-	if spec.GetKind() == pb.MaskSpec_KIND_CORRUPTION {
-		return pb.MaskRef_FORM_REMOVED_BLOCKS
-	}
-	return pb.MaskRef_FORM_REMOVED
+// picture is a prediction to be shown.
+type picture struct {
+	spec       *plan.Picture
+	prediction *core.Node
+	hidden     *core.Node // what was hidden; nil without a mask
 }
 
-// Pictures renders all pictures of the plan from the last Run. A model that was
+// newPicture checks the shape of a prediction.
+func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
+	n, err := c.resolve(spec.Prediction)
+	if err != nil {
+		return picture{}, err
+	}
+	want := c.inputs.views[spec.View].Shape()
+	if spec.Layout != plan.LayoutImage {
+		patch := c.Config.Info().Patch
+		want = tensor.Shape{want[0], want[2] / patch * (want[3] / patch), want[1] * patch * patch}
+	}
+	if !n.Shape().Equal(want) {
+		return picture{}, fmt.Errorf("the prediction has the shape %v: want %v", n.Shape(), want)
+	}
+	p := picture{spec: spec, prediction: n}
+	if k := c.inputs.masks[spec.Mask]; k != nil {
+		p.hidden = k.input(c.g, k.spec.Hidden())
+	}
+	return p, nil
+}
+
+// Pictures renders all pictures of the plan from the last Step. A model that was
 // built for training computes none.
 func (m *Model) Pictures() []Picture {
 	if m.Train {
@@ -42,15 +65,15 @@ func (m *Model) Pictures() []Picture {
 }
 
 func (m *Model) render(p picture) Picture {
-	view := m.views[p.spec.GetView()]
+	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
-	pic := Picture{Name: p.spec.GetName(), Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
-		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalised: p.spec.GetPatchNormalised()}
+	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
+		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalised: p.spec.PatchNormalised}
 
-	if k := m.masks[p.spec.GetMask()]; k != nil {
-		removed := k.node[removedForm(k.spec)].Value()
-		rows, cols := k.rows, k.cols
-		if k.spec.GetKind() == pb.MaskSpec_KIND_CORRUPTION {
+	if k := m.inputs.masks[p.spec.Mask]; k != nil {
+		removed := p.hidden.Value()
+		rows, cols := k.spec.Rows, k.spec.Cols
+		if k.spec.Kind == plan.MaskCorruption {
 			rows, cols = pic.Height, pic.Width
 		}
 		for i := range pic.Hidden {
@@ -59,11 +82,11 @@ func (m *Model) render(p picture) Picture {
 		}
 	}
 
-	switch p.spec.GetLayout() {
-	case pb.Picture_LAYOUT_IMAGE:
+	switch p.spec.Layout {
+	case plan.LayoutImage:
 		pic.Prediction = append([]float32(nil), p.prediction.Value()...)
 	default:
-		hwc := p.spec.GetLayout() == pb.Picture_LAYOUT_PATCHES_HWC
+		hwc := p.spec.Layout == plan.LayoutPatchesHWC
 		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Config.Info().Patch, hwc, pic.PatchNormalised)
 	}
 	pic.Masked = append([]float32(nil), pic.Original...)

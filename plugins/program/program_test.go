@@ -1,7 +1,6 @@
 package program_test
 
 import (
-	"context"
 	"math"
 	"slices"
 	"strings"
@@ -11,11 +10,11 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/mae"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
-	"google.golang.org/protobuf/proto"
 )
 
 // objective is a plan as a function, for tests.
@@ -34,24 +33,13 @@ func tiny() vit.Config {
 const tinyBatch = 4
 
 // planOf opens an objective.
-func planOf(t testing.TB, o sdk.Objective, options string) *pb.Plan {
+func planOf(t testing.TB, o sdk.Objective, options map[string]any) *plan.Plan {
 	t.Helper()
-	server, err := sdk.NewServer(o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := server.Open(context.Background(), &pb.OpenRequest{
-		ConfigJson: []byte(options), Seed: 1, Batch: tinyBatch, TotalSteps: 10, StepsPerEpoch: 5, DatasetSize: 16, WorldSize: 1,
-		Backbone: program.BackboneInfo(tiny(), []float64{0, 0, 0}, []float64{1, 1, 1}),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan
+	return programtest.Opening{Objective: o, Options: options, Network: tiny(), Batch: tinyBatch}.Plan(t)
 }
 
-func tinyMAE(t testing.TB) *pb.Plan {
-	return planOf(t, mae.New(), `{"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5}`)
+func tinyMAE(t testing.TB) *plan.Plan {
+	return planOf(t, mae.New(), map[string]any{"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5})
 }
 
 // compiled builds the plan of a function, with its views filled.
@@ -62,142 +50,63 @@ func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Co
 		change(&c, &o)
 	}
 	store := param.NewStore()
-	m, err := program.Build(newEngine(t), store, planOf(t, &objective{plan}, "{}"), c, tinyBatch, 1, o)
+	m, err := program.Build(programtest.Engine(t), store, planOf(t, &objective{plan}, nil), c, tinyBatch, 1, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range m.Plan.GetViews() {
-		r := prng.New(9, v.GetName())
-		for i := range m.View(v.GetName()) {
-			m.View(v.GetName())[i] = float32(r.NormFloat64())
+	for _, v := range m.Plan.Views {
+		r := prng.New(9, v.Name)
+		for i := range m.View(v.Name) {
+			m.View(v.Name)[i] = float32(r.NormFloat64())
 		}
 	}
-	m.SetStep(0, []uint64{3, 1, 4, 2})
 	return m, store
 }
 
+// mustRun runs the first step.
 func mustRun(t testing.TB, m *program.Model) {
 	t.Helper()
-	if err := m.Run(); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Step(t, m, program.Inputs{IDs: []uint64{3, 1, 4, 2}})
 }
 
-// TestBuildRefuses changes a sound plan in one place; the error names the plugin and what is wrong.
+// TestBuildRefuses changes a sound plan in one place; the error names the plugin, the node and the shapes.
 func TestBuildRefuses(t *testing.T) {
-	sound := tinyMAE(t)
-	node := func(p *pb.Plan, op string) *pb.Node {
-		for _, n := range p.Nodes {
-			if n.Op == op {
-				return n
-			}
-		}
-		t.Fatalf("the plan has no %s", op)
-		return nil
+	node := func(p *plan.Plan, op string) *plan.Node {
+		return p.Nodes[slices.IndexFunc(p.Nodes, func(n *plan.Node) bool { return n.Op == op })]
 	}
 	for _, tc := range []struct {
 		name   string
-		change func(p *pb.Plan)
+		change func(p *plan.Plan)
 		want   []string
 	}{
-		{"unknown operator", func(p *pb.Plan) { node(p, "linear").Op = "liner" }, []string{`"liner"`, `"linear"`, "linear_1"}},
-		{"newer operators", func(p *pb.Plan) { p.OperatorVersion = 9 }, []string{"version 9"}},
-		{"wrong weight", func(p *pb.Plan) { p.Params[0].Shape[1] = 5 }, []string{"node \"linear_1\" (linear)", "[8, 5]", "[4, 3, 8]"}},
-		{"missing input", func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = n.Inputs[:1] }, []string{"linear_1", "weight", "missing"}},
-		{"unknown input", func(p *pb.Plan) { node(p, "linear").Inputs[0].Name = "y" }, []string{"linear_1", `"y"`, "x, weight, bias"}},
-		{"input twice", func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = append(n.Inputs, n.Inputs[0]) }, []string{"x is given twice"}},
-		{"unknown attribute", func(p *pb.Plan) {
-			n := node(p, "layer_norm")
-			n.Attributes[0].Name = "epsilon"
-		}, []string{`"epsilon"`, "eps"}},
-		{"wrong attribute type", func(p *pb.Plan) {
-			node(p, "vit_block").Attributes[0].Value = &pb.Attribute_String_{String_: "two"}
-		}, []string{"heads", "int"}},
-		{"attribute without value", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = nil }, []string{"heads", "no value"}},
-		{"no heads", func(p *pb.Plan) { node(p, "vit_block").Attributes = nil }, []string{"heads (int) is missing"}},
-		{"heads", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = &pb.Attribute_Int{Int: 3} }, []string{"vit_block_1", "attention"}},
-		{"zero heads", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = &pb.Attribute_Int{Int: 0} }, []string{"heads is 0"}},
-		{"order", func(p *pb.Plan) {
-			n := node(p, "patchify")
-			n.Attributes[1].Value = &pb.Attribute_String_{String_: "cwh"}
-		}, []string{`"cwh"`, "hwc, chw"}},
-		{"patch", func(p *pb.Plan) { node(p, "patchify").Attributes[0].Value = &pb.Attribute_Int{Int: 3} }, []string{"patchify_1", "[4, 3, 8, 8]"}},
-		{"integers for numbers", func(p *pb.Plan) {
+		{"wrong weight", func(p *plan.Plan) { p.Params[0].Shape[1] = 5 }, []string{"node \"linear_1\" (linear)", "[8, 5]", "[4, 3, 8]"}},
+		{"heads", func(p *plan.Plan) { node(p, "vit_block").Attributes["heads"] = 3 }, []string{"vit_block_1", "attention"}},
+		{"patch", func(p *plan.Plan) { node(p, "patchify").Attributes["patch"] = 3 }, []string{"patchify_1", "[4, 3, 8, 8]"}},
+		{"integers for numbers", func(p *plan.Plan) {
 			n := node(p, "restore_tokens")
-			n.Inputs[0].Ref = proto.CloneOf(n.Inputs[2].Ref)
+			n.Inputs[0].Ref = n.Inputs[2].Ref
 		}, []string{"restore_tokens_1", "input x takes numbers"}},
-		{"circle", func(p *pb.Plan) {
-			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "linear_1"}}
-		}, []string{"linear_1", "reads itself"}},
-		{"missing node", func(p *pb.Plan) {
-			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "gone"}}
-		}, []string{"linear_1", `no node "gone"`}},
-		{"missing output", func(p *pb.Plan) { p.Results.Loss.Output = 7 }, []string{"loss", "output 7"}},
-		{"empty reference", func(p *pb.Plan) { node(p, "linear").Inputs[0].Ref = nil }, []string{"reference is empty"}},
-		{"missing parameter", func(p *pb.Plan) { p.Params = p.Params[1:] }, []string{`no parameter "decoder_embed.weight"`}},
-		{"parameter twice", func(p *pb.Plan) { p.Params[1].Name = p.Params[0].Name }, []string{"two of parameter"}},
-		{"nameless", func(p *pb.Plan) { p.Params[1].Name = "" }, []string{"parameter 1 has no name"}},
-		{"huge parameter", func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 20, 1 << 20} }, []string{"decoder_embed.weight", "1048576"}},
-		{"overflowing parameter", func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 63, 4} }, []string{"decoder_embed.weight"}},
-		{"unknown initialisation", func(p *pb.Plan) { p.Params[0].Init.Kind = 99 }, []string{"decoder_embed.weight", "99"}},
-		{"sincos shape", func(p *pb.Plan) {
-			p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_SINCOS_COLUMN, Rows: 2, Cols: 2, Prefix: 1}
-		}, []string{"[1, 5, a multiple of 4]"}},
-		{"data of another length", func(p *pb.Plan) {
-			p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_DATA, Values: []float32{1}}
-		}, []string{"1 initial values"}},
-		{"missing loss", func(p *pb.Plan) { p.Results.Loss = nil }, []string{"no loss"}},
-		{"loss of many", func(p *pb.Plan) { p.Results.Loss.Output = 1 }, []string{"loss", "[4, 4]", "one number"}},
-		{"loss without gradient", func(p *pb.Plan) { p.Results.Loss = &pb.Ref{Of: &pb.Ref_Scalar{Scalar: "s"}} }, []string{"loss"}},
-		{"no pass", func(p *pb.Plan) { p.Passes = nil }, []string{`no pass "encoder"`}},
-		{"pass of no view", func(p *pb.Plan) { p.Passes[0].Views = nil }, []string{"encoder", "no view"}},
-		{"pass of an unknown view", func(p *pb.Plan) { p.Passes[0].Views[0] = "elsewhere" }, []string{"encoder", `"elsewhere"`}},
-		{"pass of an unknown mask", func(p *pb.Plan) { p.Passes[0].Masks[0] = "elsewhere" }, []string{"encoder", `"elsewhere"`}},
-		{"pass without mask", func(p *pb.Plan) { p.Passes[0].Masks = nil }, []string{"encoder", "0 masks"}},
-		{"teacher pass without teacher", func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER }, []string{"encoder", "no teacher"}},
-		{"bitmap to drop by", func(p *pb.Plan) { p.Masks[0].Kind = pb.MaskSpec_KIND_BITMAP }, []string{"mask"}},
-		{"mask of no kind", func(p *pb.Plan) { p.Masks[0].Kind = 0 }, []string{"mask", "UNSPECIFIED"}},
-		{"mask keeps too many", func(p *pb.Plan) { p.Masks[0].Length = 5 }, []string{"mask", "5 of 2×2"}},
-		{"mask keeps none", func(p *pb.Plan) { p.Masks[0].Length = 0 }, []string{"mask", "0 of 2×2"}},
-		{"mask of another grid", func(p *pb.Plan) { p.Masks[0].Rows = 3 }, []string{"3×2 cells", "2×2 patches"}},
-		{"mask of an unknown view", func(p *pb.Plan) { p.Masks[0].View = "elsewhere" }, []string{`"elsewhere"`}},
-		{"huge mask", func(p *pb.Plan) { p.Masks[0].Rows = 1 << 31 }, []string{"too large"}},
-		{"view that the patch does not divide", func(p *pb.Plan) { p.Views[0].Height = 9 }, []string{"height 9", "patch size 4"}},
-		{"unknown picture view", func(p *pb.Plan) { p.Results.Pictures[0].View = "elsewhere" }, []string{"reconstruction", `"elsewhere"`}},
-		{"picture shape", func(p *pb.Plan) { p.Results.Pictures[0].Layout = pb.Picture_LAYOUT_IMAGE }, []string{"[4, 4, 48]", "[4, 3, 8, 8]"}},
-		{"unknown init scheme", func(p *pb.Plan) { p.Backbone.Init = "he" }, []string{`"he"`, "mae"}},
-		{"wrong family", func(p *pb.Plan) { p.Backbone.Families = []string{"cnn"} }, []string{"cnn", "vit"}},
-		{"bad pattern", func(p *pb.Plan) { p.Backbone.Frozen = []string{"[a"} }, []string{`"[a"`}},
-		{"unknown momentum", func(p *pb.Plan) { p.Teacher = &pb.Teacher{Momentum: "m"} }, []string{`"m"`}},
-		{"empty table", func(p *pb.Plan) {
-			p.Schedules = []*pb.Schedule{{Name: "s", Kind: pb.Schedule_KIND_TABLE}}
-		}, []string{"schedule s", "without values"}},
-		{"schedule of NaN", func(p *pb.Plan) {
-			p.Schedules = []*pb.Schedule{{Name: "s", From: math.NaN()}}
-		}, []string{"schedule s", "NaN"}},
-		{"teacher copy without teacher", func(p *pb.Plan) { p.Params[0].TeacherCopy = true }, []string{"no teacher"}},
-		{"integer buffer", func(p *pb.Plan) {
-			p.Buffers = []*pb.BufferSpec{{Name: "b", Shape: []uint64{2}, Dtype: pb.DType_DTYPE_I32}}
-		}, []string{"buffer b"}},
-		{"update of no buffer", func(p *pb.Plan) {
-			p.Results.Updates = []*pb.BufferResult{{Buffer: "b", Value: p.Results.Loss}}
-		}, []string{"buffer b", "no such"}},
-		{"update of another shape", func(p *pb.Plan) {
-			p.Buffers = []*pb.BufferSpec{{Name: "b", Shape: []uint64{2}}}
-			p.Results.Updates = []*pb.BufferResult{{Buffer: "b", Value: p.Results.Loss}}
+		{"loss of many", func(p *plan.Plan) { p.Results.Loss.Output = 1 }, []string{"loss", "[4, 4]", "one number"}},
+		{"view that the patch does not divide", func(p *plan.Plan) { p.Views[0].Height = 9 }, []string{"height 9", "patch size 4"}},
+		{"picture shape", func(p *plan.Plan) { p.Results.Pictures[0].Layout = plan.LayoutImage }, []string{"[4, 4, 48]", "[4, 3, 8, 8]"}},
+		{"unknown init scheme", func(p *plan.Plan) { p.Backbone.Init = "he" }, []string{`"he"`, "mae"}},
+		{"update of another shape", func(p *plan.Plan) {
+			p.Buffers = []*plan.Buffer{{Name: "b", Shape: []int{2}}}
+			p.Results.Updates = []*plan.BufferUpdate{{Buffer: "b", Value: p.Results.Loss}}
 		}, []string{"buffer b", "[]", "[2]"}},
-		{"huge result", func(p *pb.Plan) {
-			node(p, "restore_tokens").Attributes[0].Value = &pb.Attribute_Int{Int: 1 << 40}
-		}, []string{"restore_tokens_1", "1099511627776"}},
-		{"evaluate without a spec", func(p *pb.Plan) {
+		{"huge result", func(p *plan.Plan) { node(p, "restore_tokens").Attributes["length"] = 1 << 40 }, []string{"restore_tokens_1", "1099511627776"}},
+		{"huge target", func(p *plan.Plan) {
+			p.Targets = []*plan.Target{{Name: "t", Source: plan.SourcePlugin, Shape: []int{1 << 30}}}
+		}, []string{"target t", "2^31"}},
+		{"evaluate without an evaluator", func(p *plan.Plan) {
 			n := node(p, "layer_norm")
-			n.Op, n.Attributes = "evaluate", nil
-		}, []string{"evaluate", "EvaluateSpec"}},
+			n.Op, n.Attributes, p.Evaluate = "evaluate", nil, &plan.Evaluate{}
+		}, []string{"evaluate", "the host was not asked"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			plan := proto.CloneOf(sound)
-			tc.change(plan)
-			m, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
+			p := tinyMAE(t)
+			tc.change(p)
+			m, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
 			if err == nil {
 				t.Fatalf("no error, model of batch %d", m.Batch)
 			}
@@ -210,49 +119,51 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// Masks that contradict the plan are refused before anything is written.
 func TestMasksAreChecked(t *testing.T) {
-	m, err := program.Build(newEngine(t), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
+	m, err := program.Build(programtest.Engine(t), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := []int32{0, 1, 1, 2, 2, 3, 3, 0}
-	reply := func(name string, values []int32) *pb.MaskReply {
-		return &pb.MaskReply{Sets: []*pb.MaskSet{{Name: name, Values: values}}}
-	}
-	if err := m.SetMasks(reply("mask", good)); err != nil {
-		t.Fatal(err)
-	}
-	mustRun(t, m)
+	sets := func(name string, values []int32) []plan.MaskSet { return []plan.MaskSet{{Name: name, Values: values}} }
+	programtest.Step(t, m, program.Inputs{Masks: sets("mask", good)})
 	before := m.Loss()
 	for _, tc := range []struct {
-		name  string
-		reply *pb.MaskReply
-		want  string
+		name string
+		sets []plan.MaskSet
+		want string
 	}{
-		{"none", &pb.MaskReply{}, `lacks the set "mask"`},
-		{"nil", nil, `lacks the set "mask"`},
-		{"unknown", reply("other", good), `"other"`},
-		{"twice", &pb.MaskReply{Sets: append(reply("mask", good).Sets, reply("mask", good).Sets...)}, "twice"},
-		{"short", reply("mask", good[:7]), "7 values"},
-		{"beyond the last patch", reply("mask", append(slices.Clone(good[:7]), 4)), "keeps patch 4"},
-		{"negative", reply("mask", append(slices.Clone(good[:7]), -1)), "keeps patch -1"},
-		{"repeated", reply("mask", append(slices.Clone(good[:7]), 3)), "keeps patch 3 twice"},
+		{"none", []plan.MaskSet{}, `mask "mask" of the plan is missing`},
+		{"unknown", sets("other", good), `"other"`},
+		{"twice", append(sets("mask", good), sets("mask", good)...), "twice"},
+		{"short", sets("mask", good[:7]), "7 numbers"},
+		{"beyond the last patch", sets("mask", append(slices.Clone(good[:7]), 4)), "sample 3: patch 4"},
+		{"negative", sets("mask", append(slices.Clone(good[:7]), -1)), "patch -1"},
+		{"repeated", sets("mask", append(slices.Clone(good[:7]), 3)), "patch 3 twice"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := m.SetMasks(tc.reply); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "mae") {
+			if err := m.Step(program.Inputs{Masks: tc.sets}); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "mae") {
 				t.Errorf("error %v: want one with %q", err, tc.want)
 			}
 		})
 	}
-	mustRun(t, m)
+	programtest.Step(t, m, program.Inputs{})
 	if m.Loss() != before {
-		t.Error("a refused reply changed the masks")
+		t.Error("refused masks changed those of the step")
+	}
+	fresh, err := program.Build(programtest.Engine(t), param.NewStore(), m.Plan, tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fresh.Step(program.Inputs{}); err == nil || !strings.Contains(err.Error(), `mask "mask" of the plan is missing`) {
+		t.Errorf("a first step without masks: %v", err)
 	}
 }
 
 // A model of another batch size shares the weights, and evaluation computes the same loss as training.
 func TestModelsShareOneStore(t *testing.T) {
-	e, store := newEngine(t), param.NewStore()
+	e, store := programtest.Engine(t), param.NewStore()
 	var losses []float64
 	for i, o := range []program.Options{{Train: true}, {Train: false}, {Train: true}} {
 		m, err := program.Build(e, store, tinyMAE(t), tiny(), 2, uint64(i), o)
@@ -262,11 +173,7 @@ func TestModelsShareOneStore(t *testing.T) {
 		for i := range m.View("image") {
 			m.View("image")[i] = float32(math.Sin(float64(i)))
 		}
-		if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mask", Values: []int32{0, 1, 3, 2}}}}); err != nil {
-			t.Fatal(err)
-		}
-		m.SetStep(0, nil)
-		mustRun(t, m)
+		programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Values: []int32{0, 1, 3, 2}}}})
 		losses = append(losses, m.Loss())
 		if !o.Train && len(m.Exec().Parameters()) != 0 {
 			t.Error("a model for evaluation has gradients")
@@ -297,10 +204,7 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		for i := range m.View("image") {
 			m.View("image")[i] = float32(math.Sin(float64(i)))
 		}
-		if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mask", Values: []int32{0, 1, 1, 2, 2, 3, 3, 0}}}}); err != nil {
-			t.Fatal(err)
-		}
-		mustRun(t, m)
+		programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Values: []int32{0, 1, 1, 2, 2, 3, 3, 0}}}})
 		losses = append(losses, m.Loss())
 		var all []float32
 		for _, p := range m.Exec().Parameters() {
@@ -313,76 +217,4 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			t.Errorf("run %d differs from the first", i)
 		}
 	}
-}
-
-// FuzzBuild compiles damaged plans: an error or a model, never a panic.
-func FuzzBuild(f *testing.F) {
-	sound, err := proto.Marshal(tinyMAE(f))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(sound, uint16(0), byte(0))
-	for i := uint16(0); int(i) < len(sound); i += 37 {
-		f.Add(sound, i, byte(i))
-	}
-	e := newEngine(f)
-	f.Fuzz(func(t *testing.T, data []byte, at uint16, value byte) {
-		data = slices.Clone(data)
-		if len(data) > 0 {
-			data[int(at)%len(data)] = value
-		}
-		plan := &pb.Plan{}
-		if len(data) > 1<<14 || proto.Unmarshal(data, plan) != nil || tooLarge(plan) {
-			return
-		}
-		_, _ = program.Build(e, param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
-	})
-}
-
-// tooLarge says that a plan would be honoured and take the machine's memory.
-func tooLarge(p *pb.Plan) bool {
-	const most = 1 << 10
-	size := func(shape []uint64) bool {
-		n := uint64(1)
-		for _, d := range shape {
-			if d > most || n > 1<<20 {
-				return true
-			}
-			n *= max(d, 1)
-		}
-		return n > 1<<20
-	}
-	for _, x := range p.Params {
-		if size(x.Shape) {
-			return true
-		}
-	}
-	for _, x := range p.Buffers {
-		if size(x.Shape) {
-			return true
-		}
-	}
-	for _, x := range p.Targets {
-		if size(x.Shape) {
-			return true
-		}
-	}
-	for _, x := range p.Views {
-		if x.Height > most || x.Width > most {
-			return true
-		}
-	}
-	for _, x := range p.Masks {
-		if x.Length > most || x.Rows > most || x.Cols > most {
-			return true
-		}
-	}
-	for _, n := range p.Nodes {
-		for _, a := range n.Attributes {
-			if a.GetInt() > most {
-				return true
-			}
-		}
-	}
-	return false
 }

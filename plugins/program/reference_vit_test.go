@@ -10,14 +10,79 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/plugins/program/programtest"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
+
+// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
+// cannot be interpreted fails.
+func TestReference(t *testing.T) {
+	programtest.Reference(t, "vit", func(t *testing.T, path string) {
+		switch golden.Name(path) {
+		case "vit/init_stats":
+			programtest.InitStatistics(t, path, vitWeights)
+			return
+		case "vit/procedural_mae_b16": // runs in objectives/mae
+			return
+		}
+		c := golden.Whole(t, path)
+		var kind struct {
+			Objective string `json:"objective"`
+		}
+		c.ConfigInto(t, &kind)
+		switch kind.Objective {
+		case "vit":
+			vitForward(t, c)
+		case "vit_sincos":
+			sinCosTables(t, c)
+		case "vit_pos_interp":
+			positionInterpolation(t, c)
+		case "vit_procedural":
+			proceduralViT(t, c)
+		default:
+			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
+		}
+	})
+}
+
+// TestReferenceRefusals: a damaged case is refused.
+func TestReferenceRefusals(t *testing.T) {
+	programtest.Refusals(t, "vit", []programtest.Refusal{
+		{Name: "as it is", File: "b_forward_interp", Edit: func(*programtest.EditedCase) {}, Want: ""},
+		{Name: "activation", File: "b_forward_interp", Edit: programtest.Set("activation", "relu"), Want: "activation"},
+		{Name: "drop path", File: "b_forward_interp", Edit: programtest.Set("drop_path", .5), Want: "drop_path"},
+		{Name: "rotary positions", File: "b_forward_interp", Edit: programtest.Set("rope", true), Want: "rope"},
+		{Name: "setting of another kind", File: "b_forward_interp", Edit: programtest.Set("norm_pix_loss", true), Want: "norm_pix_loss"},
+		{Name: "input size", File: "b_forward_interp", Edit: programtest.Set("input_size", []int{16, 24}), Want: "input.images"},
+		{Name: "batch", File: "b_forward_interp", Edit: programtest.Set("batch", 5), Want: "input.images"},
+		{Name: "zero gradient of nothing", File: "b_forward_interp", Edit: programtest.Set("known_zero_grads", []any{[]any{"blocks.9.nothing", 0, 1}}), Want: "blocks.9.nothing"},
+		{Name: "zero gradient out of range", File: "b_forward_interp", Edit: programtest.Set("known_zero_grads", []any{[]any{"norm.bias", 0, 1000}}), Want: "norm.bias"},
+		{Name: "no tokens", File: "b_forward_interp", Edit: programtest.Drop("out.tokens"), Want: "out.tokens"},
+		{Name: "extra tensor", File: "b_forward_interp", Edit: addBogus, Want: "bogus.thing"},
+		{Name: "extra tensor of the tables", File: "pos_interp", Edit: addBogus, Want: "bogus.thing"},
+		{Name: "unknown key of a table", File: "pos_interp", Edit: func(c *programtest.EditedCase) {
+			c.Config["cases"].([]any)[1].(map[string]any)["antialias"] = true
+		}, Want: "cases.antialias"},
+	})
+}
+
+func addBogus(c *programtest.EditedCase) {
+	c.Tensors = append(c.Tensors, tensor.NewF32("bogus.thing", tensor.Shape{1}, []float32{1}))
+}
+
+func run(t testing.TB, e *core.Executable) {
+	t.Helper()
+	if err := e.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its gradients.
 func vitForward(t *testing.T, c *golden.Case) {
 	var cfg struct {
-		networkConfig
-		InputSize *imageSize `json:"input_size"`
+		programtest.NetworkConfig
+		InputSize *programtest.ImageSize `json:"input_size"`
 	}
 	c.ConfigInto(t, &cfg)
 	images := c.Tensor(t, "input.images")
@@ -29,15 +94,15 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the config says %d images of %d×%d, input.images is %v", c, cfg.Batch, size.H, size.W, images.Shape)
 	}
 	store := param.NewStore()
-	model := cfg.vit(images.Shape[1], vit.PosLearned)
+	model := cfg.ViT(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
 	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loadBackbone(t, c, b)
-	readsAll(t, c, "param.", "input.images", "input.w", "out.", "loss", "grad.", "grad_input.images")
-	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
+	programtest.LoadBackbone(t, c, b)
+	programtest.ReadsAll(t, c, "param.", "input.images", "input.w", "out.", "loss", "grad.", "grad_input.images")
+	programtest.SameNames(t, c, "gradients", programtest.Stripped(c.Names("grad."), "grad."), cfg.Trainable)
 	if len(cfg.Frozen) > 0 {
 		t.Errorf("%s: %v are frozen; there is no test for that", c, cfg.Frozen)
 	}
@@ -45,7 +110,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
 
-	g := core.NewGraph(newEngine(t))
+	g := core.NewGraph(programtest.Engine(t))
 	x := g.Input("images", images.Shape).RequireGrad()
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
@@ -67,9 +132,9 @@ func vitForward(t *testing.T, c *golden.Case) {
 	}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
-		want[fmt.Sprintf("out.attn.%d", i)] = attention(out, i)
+		want[fmt.Sprintf("out.attn.%d", i)] = programtest.Attention(out, i)
 	}
-	requireOutputs(t, c, want, "grad_input.images")
+	programtest.RequireOutputs(t, c, want, "grad_input.images")
 	loss := ops.Dot(g, out.Tokens, w)
 	var extra []*core.Node
 	for _, name := range c.Names("out.") {
@@ -88,23 +153,9 @@ func vitForward(t *testing.T, c *golden.Case) {
 	}
 	c.Compare(t, golden.ViT, "loss", loss.Value())
 	for _, name := range cfg.Trainable {
-		compareGradient(t, c, exe, name, b.Weight(name))
+		programtest.CompareGradient(t, c, exe, name, b.Weight(name))
 	}
 	c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
-}
-
-func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *param.Parameter) {
-	t.Helper()
-	if p == nil {
-		t.Errorf("%s: the network has no parameter %s", c, name)
-		return
-	}
-	g := exe.Grad(p)
-	if g == nil {
-		t.Errorf("%s: no gradient reaches %s", c, name)
-		return
-	}
-	c.Compare(t, golden.ViT, "grad."+name, g)
 }
 
 func sinCosTables(t *testing.T, c *golden.Case) {
@@ -151,7 +202,7 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 	if len(cfg.Cases) == 0 {
 		t.Fatalf("%s: no cases", c)
 	}
-	e := newEngine(t)
+	e := programtest.Engine(t)
 	checked := 0
 	for _, k := range cfg.Cases {
 		if k.Patch > 0 && [2]int{k.Image[0] / k.Patch, k.Image[1] / k.Patch} != k.Out {

@@ -4,16 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 
 	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
-	"google.golang.org/protobuf/proto"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // Memory keeps what follows from the content of a view alone. Values are integers, or the bits of floats.
@@ -39,45 +37,33 @@ type remembered struct {
 }
 
 // addRemembered compiles the remembered targets of a model that trains; others compute them in place.
-func (m *Model) addRemembered() error {
-	for _, spec := range m.Plan.GetTargets() {
-		if spec.GetSource() != pb.TargetSpec_SOURCE_REMEMBERED || !m.Train {
+func (c *Compiler) addRemembered(m *Model) error {
+	for _, spec := range c.Plan.Targets {
+		if spec.Source != plan.SourceRemembered || !c.Train {
 			continue
 		}
-		r, err := m.newRemembered(spec)
+		r, err := c.newRemembered(spec)
 		if err != nil {
-			return fmt.Errorf("target %s is remembered, so it may read the view %s and parameters from files only: %w", spec.GetName(), spec.GetView(), err)
+			return fmt.Errorf("target %s: %w", spec.Name, err)
 		}
 		m.remembered = append(m.remembered, r)
 	}
-	m.recalled = len(m.remembered) == 0
 	return nil
 }
 
-func (m *Model) newRemembered(spec *pb.TargetSpec) (*remembered, error) {
-	// The same program, in which nothing else exists.
-	part := &Model{
-		Plan: m.Plan, Batch: m.Batch, Config: m.Config, Student: m.Student,
-		plugin: m.plugin, seed: m.seed, total: m.total, engine: m.engine, g: core.NewGraph(m.engine), store: m.store,
-		views: map[string]*core.Node{}, params: map[string]*param.Parameter{}, specs: m.specs, nodes: map[string][]*core.Node{},
+func (c *Compiler) newRemembered(spec *plan.Target) (*remembered, error) {
+	// The same program in a graph that holds nothing but the value.
+	part := &Compiler{
+		setting: c.setting, g: core.NewGraph(c.engine), store: c.store, inputs: newInputs(),
+		params: c.params, specs: c.specs, nodes: map[string][]*core.Node{},
 	}
-	whole := m.views[spec.GetView()]
-	if whole == nil {
-		return nil, fmt.Errorf("the plan has no view %q", spec.GetView())
-	}
-	part.views[spec.GetView()] = part.g.Input("view."+spec.GetView(), whole.Shape())
-	for _, p := range m.Plan.GetParams() {
-		if p.GetFrozen() && p.GetInit().GetKind() == pb.Init_KIND_FILE {
-			part.params[p.GetName()] = m.params[p.GetName()]
-		}
-	}
-	r := &remembered{target: m.targets[spec.GetName()], view: part.views[spec.GetView()]}
+	part.Train = false
+	whole := c.inputs.views[spec.View]
+	r := &remembered{target: c.inputs.targets[spec.Name], view: part.g.Input("view."+spec.View, whole.Shape())}
+	part.inputs.views[spec.View] = r.view
 	var err error
-	if r.value, err = part.resolve(spec.GetValue()); err != nil {
+	if r.value, err = part.resolve(spec.Value); err != nil {
 		return nil, err
-	}
-	if len(part.randoms) > 0 {
-		return nil, errors.New("it draws random numbers")
 	}
 	if want := r.target.node; !r.value.Shape().Equal(want.Shape()) || isInt(r.value) != isInt(want) {
 		return nil, fmt.Errorf("its value is %v, integers: %v; declared is %v, integers: %v", r.value.Shape(), isInt(r.value), want.Shape(), isInt(want))
@@ -88,62 +74,43 @@ func (m *Model) newRemembered(spec *pb.TargetSpec) (*remembered, error) {
 	if r.kind, err = part.kindOf(spec); err != nil {
 		return nil, err
 	}
-	r.keys = make([][sha256.Size]byte, m.Batch)
-	r.bytes = make([]byte, 4*whole.Shape().Size()/m.Batch)
-	r.bits = make([]int32, r.value.Shape().Size()/m.Batch)
+	r.keys = make([][sha256.Size]byte, c.Batch)
+	r.bytes = make([]byte, 4*whole.Shape().Size()/c.Batch)
+	r.bits = make([]int32, r.value.Shape().Size()/c.Batch)
 	return r, nil
 }
 
 // kindOf is a digest of everything but the pixels that a value depends on: the part of the program that makes it, the
 // files, the size of the view, and the kernels, whose last bits differ from level to level.
-func (m *Model) kindOf(spec *pb.TargetSpec) (string, error) {
+func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
+	nodes, params := []*plan.Node{}, []plan.Param{}
+	read := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(c.nodes)) {
+		nodes = append(nodes, c.specs[name])
+		for _, in := range c.specs[name].Inputs {
+			read[in.Ref.Name] = read[in.Ref.Name] || in.Ref.Of == plan.RefParam
+		}
+	}
+	for _, p := range c.Plan.Params {
+		if read[p.Name] {
+			p := *p
+			p.Init.Path = "" // the digest says which file it is, wherever it lies
+			params = append(params, p)
+		}
+	}
 	h := sha256.New()
-	add := func(x proto.Message) error {
-		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(x)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d ", len(b))
-		h.Write(b)
-		return nil
-	}
 	// The first number rises whenever a kernel or operator changes its last bits.
-	fmt.Fprintf(h, "remembered 1, operators %d, kernels %s, view %v ", OperatorVersion, m.engine.Level(), m.views[spec.GetView()].Shape()[1:])
-	if err := add(spec); err != nil {
+	fmt.Fprintf(h, "remembered 2, operators %d, kernels %s, view %v ", plan.OperatorVersion, c.engine.Level(), c.inputs.views[spec.View].Shape()[1:])
+	if err := json.NewEncoder(h).Encode([]any{spec, nodes, params}); err != nil {
 		return "", err
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.nodes)) {
-		if err := add(m.specs[name]); err != nil {
-			return "", err
-		}
-	}
-	for _, p := range m.Plan.GetParams() {
-		if m.params[p.GetName()] == nil {
-			continue
-		}
-		p = proto.CloneOf(p)
-		p.Init.Path = "" // the digest says which file it is, wherever it lies
-		if err := add(p); err != nil {
-			return "", err
-		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Remember fills the targets that follow from the pixels of the views as they are now: from memory where all samples
-// are known to it, computed otherwise. Without a memory they are computed. The values are the same.
-func (m *Model) Remember(memory Memory) error {
-	for _, r := range m.remembered {
-		if err := m.recall(r, memory); err != nil {
-			return fmt.Errorf("plugin %s: target %s: %w", m.plugin, r.target.spec.GetName(), err)
-		}
-	}
-	m.recalled = true
-	return nil
-}
-
+// recall fills a target that follows from the pixels of a view as they are now: from memory where all samples are
+// known to it, computed otherwise. The values are the same.
 func (m *Model) recall(r *remembered, memory Memory) error {
-	pixels := m.views[r.target.spec.GetView()].Value()
+	pixels := m.inputs.views[r.target.spec.View].Value()
 	size, width := len(pixels)/m.Batch, len(r.bits)
 	known := memory != nil
 	for i := 0; memory != nil && i < m.Batch; i++ {

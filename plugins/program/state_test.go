@@ -9,18 +9,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
 )
-
-func near(t *testing.T, what string, got, want, tolerance float64) {
-	t.Helper()
-	if !(math.Abs(got-want) <= tolerance) {
-		t.Errorf("%s is %.9g, want %.9g", what, got, want)
-	}
-}
 
 // lossOf is a loss that reads a feature: the mean of a linear map.
 func lossOf(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
@@ -66,7 +60,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if err := m.AfterStep(); err != nil {
 			t.Fatal(err)
 		}
-		near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
+		programtest.Near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
 		for _, p := range m.Exec().Parameters() {
 			if strings.HasPrefix(p.Name, "teacher.") {
 				t.Errorf("%s gets a gradient", p.Name)
@@ -93,7 +87,7 @@ func TestBuffers(t *testing.T) {
 		for _, v := range queue.Data[r*8:][:8] {
 			square += float64(v) * float64(v)
 		}
-		near(t, "square of a queue row", square, 1, 1e-5)
+		programtest.Near(t, "square of a queue row", square, 1, 1e-5)
 	}
 	old := slices.Clone(queue.Data)
 	mustRun(t, m)
@@ -123,8 +117,7 @@ func TestBuffers(t *testing.T) {
 	if bank[0] != 0 || bank[5*8] != 0 {
 		t.Error("rows of other samples were written")
 	}
-	m.SetStep(1, []uint64{3, 1, 4, 99})
-	mustRun(t, m)
+	programtest.Step(t, m, program.Inputs{Step: 1, IDs: []uint64{3, 1, 4, 99}})
 	before := slices.Clone(bank)
 	if err := m.Commit(); err == nil || !strings.Contains(err.Error(), "row 99") {
 		t.Errorf("error %v: want one about row 99", err)
@@ -145,7 +138,7 @@ func TestPassOverSeveralViews(t *testing.T) {
 		return b.Minimize(b.Mean(both))
 	}, nil)
 	mustRun(t, m)
-	near(t, "difference of a joint pass and two single ones", m.Metrics()["difference"], 0, 1e-12)
+	programtest.Near(t, "difference of a joint pass and two single ones", m.Metrics()["difference"], 0, 1e-12)
 }
 
 func difference(b *sdk.Builder, both, one, two sdk.Tensor) sdk.Tensor {
@@ -166,29 +159,26 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 		return b.Minimize(b.Add(b.Mean(b.GELU(x)), b.Mean(b.GELU(y))))
 	}, nil)
 	set := func(a, b []byte) {
-		if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "mc", Bitmap: b}, {Name: "ma", Bitmap: a}}}); err != nil {
-			t.Fatal(err)
-		}
-		mustRun(t, m)
+		programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "mc", Bitmap: b}, {Name: "ma", Bitmap: a}}})
 	}
 	none, some := make([]byte, 16), slices.Repeat([]byte{1, 0, 0, 1}, 4)
 	set(none, none)
 	plain := m.Loss()
 	set(some, none)
-	near(t, "removed cells", m.Metrics()["removed"], 8, 0)
+	programtest.Near(t, "removed cells", m.Metrics()["removed"], 8, 0)
 	a := m.Loss()
 	set(none, some)
 	if b := m.Loss(); a == plain || b == plain || a == b {
 		t.Errorf("losses %g, %g and %g: masks of the two views do not reach the network apart", plain, a, b)
 	}
-	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "ma", Bitmap: slices.Repeat([]byte{2}, 16)}}}); err == nil || !strings.Contains(err.Error(), "want 0 or 1") {
+	if err := m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "ma", Bitmap: slices.Repeat([]byte{2}, 16)}}}); err == nil || !strings.Contains(err.Error(), "valid are 0 and 1") {
 		t.Errorf("error %v: want one about the value 2", err)
 	}
 }
 
 // A corrupted pass reads images that the program made of the view, and rectangles become a map of changed pixels.
 func TestCorruptedPass(t *testing.T) {
-	plan := planOf(t, &objective{func(b *sdk.Builder) error {
+	p := planOf(t, &objective{func(b *sdk.Builder) error {
 		v := b.View("a")
 		b.Corruption("c", v, 2, nil)
 		pass := b.Student("s", v, sdk.Corrupted())
@@ -200,11 +190,11 @@ func TestCorruptedPass(t *testing.T) {
 		b.Metric("map", b.Mean(b.Mul(pass.Map(), pass.Map())))
 		b.Metric("patches", b.Mean(b.Mul(pass.PatchTokens(), pass.PatchTokens())))
 		return b.Minimize(lossOf(b, pass.PatchTokens()))
-	}}, "{}")
-	blocks := &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: "c", Form: pb.MaskRef_FORM_REMOVED_BLOCKS}}}
-	plan.Nodes = append(plan.Nodes, &pb.Node{Name: "changed", Op: "sum", Inputs: []*pb.Argument{{Name: "x", Ref: blocks}}})
-	plan.Results.Metrics = append(plan.Results.Metrics, &pb.Metric{Name: "changed", Value: &pb.Ref{Of: &pb.Ref_Node{Node: "changed"}}})
-	m, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+	}}, nil)
+	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormRemovedBlocks}
+	p.Nodes = append(p.Nodes, &plan.Node{Name: "changed", Op: "sum", Inputs: []plan.Argument{{Name: "x", Ref: blocks}}})
+	p.Results.Metrics = append(p.Results.Metrics, &plan.Metric{Name: "changed", Value: plan.Ref{Of: plan.RefNode, Name: "changed"}})
+	m, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,23 +204,22 @@ func TestCorruptedPass(t *testing.T) {
 	values := make([]int32, 4*2*9)
 	copy(values, []int32{1, 2, 3, 4, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, -1, 0, 0, 0}) // 12 pixels, and 4 of which 4 overlap
 	set := func() error {
-		return m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "c", Values: values}}})
+		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "c", Values: values}}})
 	}
 	if err := set(); err != nil {
 		t.Fatal(err)
 	}
-	mustRun(t, m)
 	got := m.Metrics()
-	near(t, "changed pixels", got["changed"], 12, 0)
-	near(t, "mean square of the map", got["map"], got["patches"], 1e-6)
+	programtest.Near(t, "changed pixels", got["changed"], 12, 0)
+	programtest.Near(t, "mean square of the map", got["map"], got["patches"], 1e-6)
 	if got["difference"] == 0 || got["tap"] == 0 {
 		t.Errorf("metrics %v: the corrupted pass reads the clean images", got)
 	}
 	for name, change := range map[string]func(){
-		"does not lie inside":     func() { values[2] = 8 },
-		"fill 3":                  func() { values[2], values[4] = 3, 3 },
-		"copies from sample 4 at": func() { values[14], values[17] = 4, 1 },
-		"clean = 0":               func() { values[14] = 2 },
+		"is not inside 8 x 8": func() { values[2] = 8 },
+		"fill 3":              func() { values[2], values[4] = 3, 3 },
+		"source sample 4":     func() { values[14], values[17] = 4, 1 },
+		"clean is 0":          func() { values[14] = 2 },
 	} {
 		copy(values, []int32{1, 2, 3, 4, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, -1, 0, 0, 0})
 		change()
@@ -248,39 +237,11 @@ func TestSchedulesReachTheProgram(t *testing.T) {
 		return b.Minimize(b.ScaleBy(x, s))
 	}, nil)
 	for step, want := range map[uint64]float64{0: 1, 2: 2, 4: 3, 100: 3} {
-		m.SetStep(step, nil)
-		mustRun(t, m)
+		programtest.Step(t, m, program.Inputs{Step: step})
 		if v, ok := m.Scalar("k"); !ok || v != want {
 			t.Errorf("step %d: the schedule is %g, want %g", step, v, want)
 		}
-		near(t, "loss over plain loss", m.Loss()/m.Metrics()["plain"], want, 1e-6)
-	}
-}
-
-func TestScheduleAt(t *testing.T) {
-	for _, tc := range []struct {
-		s    *pb.Schedule
-		step uint64
-		want float64
-	}{
-		{&pb.Schedule{From: .5}, 7, .5},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_LINEAR, From: 0, To: 1, Steps: 10}, 5, .5},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_LINEAR, From: 0, To: 1}, 25, .25}, // over all 100 steps
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 10}, 5, .5},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 10}, 0, 1},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: .25, Steps: 10}, 11, .25},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 2, .5},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 4, 1},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_COSINE, From: 1, To: 0, Steps: 14, WarmupSteps: 4}, 9, .5},
-		{&pb.Schedule{From: 1, WarmupSteps: 4, WarmupFrom: .5}, 2, .75},
-		{&pb.Schedule{From: 1, Steps: 2, WarmupSteps: 4}, 9, 1},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}}, 1, 2},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}, StepsPerValue: 5}, 9, 2},
-		{&pb.Schedule{Kind: pb.Schedule_KIND_TABLE, Values: []float64{1, 2, 3}}, 99, 3},
-	} {
-		if got := program.ScheduleAt(tc.s, tc.step, 100); math.Abs(got-tc.want) > 1e-12 {
-			t.Errorf("%v at %d: %g, want %g", tc.s, tc.step, got, tc.want)
-		}
+		programtest.Near(t, "loss over plain loss", m.Loss()/m.Metrics()["plain"], want, 1e-6)
 	}
 }
 
@@ -289,22 +250,18 @@ func TestStochasticDepthByStep(t *testing.T) {
 	depth := func(c *vit.Config, o *program.Options) { c.DropPath = .5 }
 	plan := func(b *sdk.Builder) error { return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class())) }
 	m, _ := compiled(t, plan, depth)
-	losses := map[float64]bool{}
+	losses, ids := map[float64]bool{}, []uint64{1, 2, 3, 4}
 	for step := range uint64(12) {
-		m.SetStep(step, []uint64{1, 2, 3, 4})
-		mustRun(t, m)
+		programtest.Step(t, m, program.Inputs{Step: step, IDs: ids})
 		losses[m.Loss()] = true
 	}
 	if len(losses) < 3 {
 		t.Errorf("%d different losses in 12 steps", len(losses))
 	}
-	m.SetStep(3, []uint64{1, 2, 3, 4})
-	mustRun(t, m)
+	programtest.Step(t, m, program.Inputs{Step: 3, IDs: ids})
 	again := m.Loss()
-	m.SetStep(4, []uint64{1, 2, 3, 4})
-	mustRun(t, m)
-	m.SetStep(3, []uint64{1, 2, 3, 4})
-	mustRun(t, m)
+	programtest.Step(t, m, program.Inputs{Step: 4, IDs: ids})
+	programtest.Step(t, m, program.Inputs{Step: 3, IDs: ids})
 	if m.Loss() != again {
 		t.Error("the same step gives two losses")
 	}
@@ -312,7 +269,7 @@ func TestStochasticDepthByStep(t *testing.T) {
 	quiet, _ := compiled(t, plan, func(c *vit.Config, o *program.Options) { c.DropPath, o.Train = .5, false })
 	mustRun(t, still)
 	mustRun(t, quiet)
-	near(t, "loss in evaluation", quiet.Loss(), still.Loss(), 1e-6)
+	programtest.Near(t, "loss in evaluation", quiet.Loss(), still.Loss(), 1e-6)
 }
 
 // evaluator computes mean((x-1)²)/2 and its gradient, as a plugin would.
@@ -349,10 +306,9 @@ func TestEvaluateInThePlugin(t *testing.T) {
 		d := b.Add(head(b), b.Scale(ones.Tensor(), -1))
 		return b.Minimize(b.Mean(b.Mul(d, d)))
 	}, nil)
-	remote.SetStep(5, nil)
-	mustRun(t, remote)
+	programtest.Step(t, remote, program.Inputs{Step: 5})
 	mustRun(t, local)
-	near(t, "loss", remote.Loss(), local.Loss(), 1e-6)
+	programtest.Near(t, "loss", remote.Loss(), local.Loss(), 1e-6)
 	if e.calls != 1 || remote.Metrics()["step"] != 5 {
 		t.Errorf("%d calls, metrics %v", e.calls, remote.Metrics())
 	}
@@ -366,13 +322,13 @@ func TestEvaluateInThePlugin(t *testing.T) {
 		}
 	}
 	e.fail = errors.New("no licence")
-	if err := remote.Run(); err == nil || !strings.Contains(err.Error(), "no licence") {
+	if err := remote.Step(program.Inputs{}); err == nil || !strings.Contains(err.Error(), "no licence") {
 		t.Errorf("error %v: want the plugin's", err)
 	}
 }
 
 func TestPictures(t *testing.T) {
-	plan := func(b *sdk.Builder) error {
+	shown := func(b *sdk.Builder) error {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 1, nil)
 		exact := b.Patches(v, sdk.ChannelLast)
@@ -381,14 +337,11 @@ func TestPictures(t *testing.T) {
 		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
 	}
-	if m, _ := compiled(t, plan, nil); len(m.Pictures()) != 0 {
+	if m, _ := compiled(t, shown, nil); len(m.Pictures()) != 0 {
 		t.Error("a training model draws pictures")
 	}
-	m, _ := compiled(t, plan, func(_ *vit.Config, o *program.Options) { o.Train = false })
-	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: "m", Values: []int32{0, 1, 2, 3}}}}); err != nil {
-		t.Fatal(err)
-	}
-	mustRun(t, m)
+	m, _ := compiled(t, shown, func(_ *vit.Config, o *program.Options) { o.Train = false })
+	programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "m", Values: []int32{0, 1, 2, 3}}}})
 	pictures := m.Pictures()
 	if len(pictures) != 3 {
 		t.Fatalf("%d pictures", len(pictures))
@@ -420,8 +373,8 @@ func TestPictures(t *testing.T) {
 
 // Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
 func TestBackboneRequirements(t *testing.T) {
-	network, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
-		PosEmbed: pb.BackboneRequirements_POS_EMBED_NONE, RelPos: pb.BackboneRequirements_REL_POS_SHARED,
+	network, scheme, err := program.Backbone(tiny(), &plan.Requirements{
+		PosEmbed: plan.PosEmbedNone, RelPos: plan.RelPosShared,
 		LayerScale: .1, DropPath: .2, SplitQkvBias: true, Init: "beit",
 	})
 	if err != nil {
@@ -433,11 +386,11 @@ func TestBackboneRequirements(t *testing.T) {
 	}
 	own := tiny()
 	own.DropPath = .3
-	if network, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
+	if network, _, err = program.Backbone(own, &plan.Requirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
 		t.Errorf("network %+v, error %v: the user's stochastic depth is .3", network, err)
 	}
-	if _, scheme, _ = program.Backbone(own, nil); !reflect.DeepEqual(scheme, vit.SchemeTimm) {
-		t.Errorf("without a wish the initialisation is %v", scheme)
+	if _, scheme, _ = program.Backbone(own, &plan.Requirements{}); !reflect.DeepEqual(scheme, vit.SchemeTimm) {
+		t.Errorf("without a wish the initialization is %v", scheme)
 	}
 
 	m, store := compiled(t, func(b *sdk.Builder) error {
@@ -457,62 +410,5 @@ func TestBackboneRequirements(t *testing.T) {
 	mustRun(t, m)
 	if m.Exec().Grad(store.Get("backbone.patch_embed.proj.weight")) != nil {
 		t.Error("a frozen weight has a gradient")
-	}
-}
-
-// A plan may carry its initialisation as rules; those of MoCo v3 and BEiT give the bits of the schemes of their names.
-func TestInitRules(t *testing.T) {
-	xavier := &pb.Init{Kind: pb.Init_KIND_XAVIER_UNIFORM}
-	cut := &pb.Init{Kind: pb.Init_KIND_TRUNC_NORMAL, A: .02, B: .02}
-	zeros := &pb.Init{Kind: pb.Init_KIND_ZEROS}
-	for name, rules := range map[string][]*pb.InitRule{
-		"mocov3": {
-			{Weights: "blocks.*.attn.qkv.weight", Init: xavier, Stacked: 3}, {Weights: "blocks.*.attn.*.weight", Init: xavier},
-			{Weights: "blocks.*.mlp.*.weight", Init: xavier}, {Weights: "patch_embed.proj.weight", Init: xavier},
-			{Weights: "patch_embed.proj.bias", Init: zeros},
-		},
-		"beit": {
-			{Weights: "blocks.*.attn.proj.weight", Init: cut, ByDepth: true}, {Weights: "blocks.*.mlp.fc2.weight", Init: cut, ByDepth: true},
-			{Weights: "blocks.*.attn.*.weight", Init: cut}, {Weights: "blocks.*.mlp.*.weight", Init: cut},
-			{Weights: "patch_embed.proj.weight", Init: cut}, {Weights: "patch_embed.proj.bias", Init: zeros},
-			{Weights: "*_token", Init: cut}, {Weights: "pos_embed", Init: cut},
-		},
-	} {
-		weights := func(r *pb.BackboneRequirements) []*param.Parameter {
-			c, scheme, err := program.Backbone(tiny(), r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			network, err := c.New(param.NewStore(), "", scheme, 3)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return network.Weights()
-		}
-		ruled := weights(&pb.BackboneRequirements{InitRules: rules})
-		for i, p := range weights(&pb.BackboneRequirements{Init: name}) {
-			if !slices.Equal(p.Data, ruled[i].Data) {
-				t.Errorf("%s: %s differs", name, p.Name)
-			}
-		}
-	}
-	for _, tc := range []struct {
-		want  string
-		named string
-		rule  *pb.InitRule
-	}{
-		{want: "want one of them", named: "mae", rule: &pb.InitRule{Weights: "*", Init: zeros}},
-		{want: "KIND_FILE is no initialization", rule: &pb.InitRule{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}},
-		{want: "syntax error in pattern", rule: &pb.InitRule{Weights: "[", Init: zeros}},
-		{want: "in no block", rule: &pb.InitRule{Weights: "cls_token", Init: cut, ByDepth: true}},
-		{want: "no stack of 3 matrices", rule: &pb.InitRule{Weights: "blocks.*.attn.proj.weight", Init: xavier, Stacked: 3}},
-	} {
-		c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{Init: tc.named, InitRules: []*pb.InitRule{tc.rule}})
-		if err == nil {
-			_, err = c.New(param.NewStore(), "", scheme, 3)
-		}
-		if err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("error %v: want one with %q", err, tc.want)
-		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -15,11 +15,11 @@ import (
 //
 // A teacher that follows the optimizer's step (DINO) is moved in the store by AfterStep. One that moves before the
 // forward pass (MoCo) would change the store in a step that is not yet known to be good, and once for every pass of
-// accumulated gradients. So the graph reads a copy that Run moves to where the teacher is going, from the same place
+// accumulated gradients. So the graph reads a copy that Step moves to where the teacher is going, from the same place
 // each time, and AfterStep takes it over: between two steps the store holds the teacher of the last one, as the
 // official code does.
 type teacher struct {
-	when     pb.Teacher_When
+	when     plan.When
 	momentum *scalar
 	of       *param.Store       // whose parameters the graph reads: the run's, or one of ahead's own
 	stored   []*param.Parameter // in the run's store
@@ -28,35 +28,32 @@ type teacher struct {
 }
 
 // addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
-func (m *Model) addTeacher(scheme backbone.Scheme) error {
-	t := &teacher{when: m.Plan.GetTeacher().GetWhen(), of: m.store}
-	if t.when != pb.Teacher_WHEN_AFTER_STEP && t.when != pb.Teacher_WHEN_BEFORE_FORWARD {
-		return fmt.Errorf("the teacher moves %v, which is not known to this version of vittool", t.when)
-	}
-	fresh := m.store.Get(runs.TeacherPrefix+m.Student.Weights()[0].Name) == nil
-	network, err := m.Config.New(m.store, runs.TeacherPrefix+runs.BackbonePrefix, scheme, m.seed)
+func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
+	t := &teacher{when: c.Plan.Teacher.When, of: c.store}
+	fresh := c.store.Get(runs.TeacherPrefix+c.Student.Weights()[0].Name) == nil
+	network, err := c.Config.New(c.store, runs.TeacherPrefix+runs.BackbonePrefix, scheme, c.seed)
 	if err != nil {
 		return err
 	}
 	backbone.Freeze(network)
 	if fresh {
-		if err := backbone.Copy(network, m.Student); err != nil {
+		if err := backbone.Copy(network, c.Student); err != nil {
 			return err
 		}
 	}
-	t.stored, t.student = network.Weights(), m.Student.Weights()
-	if m.Train && t.when == pb.Teacher_WHEN_BEFORE_FORWARD {
+	t.stored, t.student = network.Weights(), c.Student.Weights()
+	if c.Train && t.when == plan.WhenBeforeForward {
 		if len(network.Buffers()) > 0 {
-			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", m.Config.Info().Name)
+			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", c.Config.Info().Name)
 		}
 		t.of = param.NewStore()
-		if network, err = m.Config.New(t.of, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, m.seed); err != nil {
+		if network, err = c.Config.New(t.of, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, c.seed); err != nil {
 			return err
 		}
 		backbone.Freeze(network)
 		t.ahead = network.Weights()
 	}
-	m.teacher, m.Teacher = t, network
+	c.teacher, c.Teacher = t, network
 	return nil
 }
 
@@ -101,7 +98,7 @@ func (t *teacher) follow(e *device.CPU) error {
 	if t == nil {
 		return nil
 	}
-	if t.when == pb.Teacher_WHEN_AFTER_STEP {
+	if t.when == plan.WhenAfterStep {
 		return optim.EMA(e, t.stored, t.student, t.momentum.now)
 	}
 	for i, p := range t.ahead {

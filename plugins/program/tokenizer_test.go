@@ -2,6 +2,7 @@ package program_test
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -11,8 +12,9 @@ import (
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/objectives/vq"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
@@ -63,12 +65,12 @@ func TestTokenizersLearn(t *testing.T) {
 			if name == "dvae" {
 				options["kl_weight"] = 1e-4
 			}
-			plan := openPlan(t, o, options, network, batch)
-			for _, s := range plan.GetSchedules() { // the plan was opened for a run of ten steps
+			p := programtest.Opening{Objective: o, Options: options, Network: network, Batch: batch}.Plan(t)
+			for _, s := range p.Schedules { // the plan was opened for a run of ten steps
 				s.StepsPerValue = max(1, steps/256)
 			}
-			e, store := newEngine(t), param.NewStore()
-			m, err := program.Build(e, store, plan, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
+			e, store := programtest.Engine(t), param.NewStore()
+			m, err := program.Build(e, store, p, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,19 +79,15 @@ func TestTokenizersLearn(t *testing.T) {
 			ids := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
 			var first, last float64
 			for step := range steps {
-				m.SetStep(uint64(step), ids)
-				if len(plan.GetMasks()) > 0 {
-					fresh := make([]int32, batch*int(plan.GetMasks()[0].GetLength()))
+				in := program.Inputs{Step: uint64(step), IDs: ids}
+				if len(p.Masks) > 0 {
+					fresh := make([]int32, batch*p.Masks[0].Length)
 					for i := range fresh {
 						fresh[i] = int32((i + step) % 4)
 					}
-					if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: plan.GetMasks()[0].GetName(), Values: fresh}}}); err != nil {
-						t.Fatal(err)
-					}
+					in.Masks = []plan.MaskSet{{Name: p.Masks[0].Name, Values: fresh}}
 				}
-				if err := m.Run(); err != nil {
-					t.Fatal(err)
-				}
+				programtest.Step(t, m, in)
 				if last = m.Metrics()["mse"]; step == 0 {
 					first = last
 				}
@@ -103,25 +101,25 @@ func TestTokenizersLearn(t *testing.T) {
 			}
 
 			// As the host exports it.
-			x := plan.GetExports()[0]
+			x := p.Exports[0]
 			var tensors []tensor.Tensor
-			for prefix, names := range map[string][]string{runs.HeadPrefix: x.GetParams(), runs.BufferPrefix: x.GetBuffers()} {
+			for prefix, names := range map[string][]string{runs.HeadPrefix: x.Params, runs.BufferPrefix: x.Buffers} {
 				for _, n := range names {
 					p := store.Get(prefix + n)
 					tensors = append(tensors, tensor.NewF32(n, p.Shape, p.Data))
 				}
 			}
 			var c tokenizer.Config
-			if err := json.Unmarshal([]byte(x.GetMetadata()[tokenizer.ConfigKey]), &c); err != nil {
+			if err := json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c); err != nil {
 				t.Fatal(err)
 			}
 			path := writeTokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
 			var tokens *core.Node
-			again := openPlan(t, &roundTrip{}, map[string]any{"tokenizer": path}, network, batch)
-			r, err := program.Build(e, param.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Model) ([]*core.Node, error) {
-				for _, n := range again.GetNodes() {
-					if n.GetOp() == pb.OpNearestRow || n.GetOp() == pb.OpArgMax {
-						made, err := m.Outputs(n.GetName())
+			again := programtest.Opening{Objective: &roundTrip{}, Options: map[string]any{"tokenizer": path}, Network: network, Batch: batch}.Plan(t)
+			r, err := program.Build(e, param.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Compiler) ([]*core.Node, error) {
+				for _, n := range again.Nodes {
+					if n.Op == "nearest_row" || n.Op == "arg_max" {
+						made, err := m.Outputs(n.Name)
 						tokens = made[0]
 						return made, err
 					}
@@ -132,10 +130,7 @@ func TestTokenizersLearn(t *testing.T) {
 				t.Fatal(err)
 			}
 			stripes(r.View("image"))
-			r.SetStep(0, ids)
-			if err := r.Run(); err != nil {
-				t.Fatal(err)
-			}
+			programtest.Step(t, r, program.Inputs{IDs: ids})
 			used := map[int32]bool{}
 			for _, k := range tokens.Ints() {
 				used[k] = true
@@ -169,4 +164,17 @@ func TestTokenizerConfig(t *testing.T) {
 			t.Errorf("%s: %+v was accepted", name, c)
 		}
 	}
+}
+
+func writeTokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
+	t.Helper()
+	meta, err := c.FileMetadata(mean, std)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
+	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

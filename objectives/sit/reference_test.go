@@ -1,4 +1,4 @@
-package program_test
+package sit_test
 
 import (
 	"context"
@@ -14,17 +14,53 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/sit"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
-	"google.golang.org/protobuf/proto"
 )
+
+// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
+// cannot be interpreted fails.
+func TestReference(t *testing.T) {
+	programtest.Reference(t, "sit", func(t *testing.T, path string) {
+		switch golden.Name(path) {
+		case "sit/init_stats":
+			programtest.InitStatistics(t, path, sitWeights)
+			return
+		case "sit/augmentation":
+			sitAugmentations(t, path)
+			return
+		case "sit/corruption_stats":
+			sitCorruptions(t, path)
+			return
+		}
+		c := golden.Whole(t, path)
+		var kind struct {
+			Objective string `json:"objective"`
+		}
+		c.ConfigInto(t, &kind)
+		switch kind.Objective {
+		case "sit":
+			sitCase(t, c)
+		default:
+			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
+		}
+	})
+}
+
+// TestReferenceRefusals: a damaged case is refused.
+func TestReferenceRefusals(t *testing.T) {
+	programtest.Refusals(t, "sit", []programtest.Refusal{
+		{Name: "unknown key", File: "a_traj", Edit: programtest.Set("rotation", true), Want: "rotation"},
+	})
+}
 
 // sitConfig is what the reference says of a case of SiT beyond the network.
 type sitConfig struct {
-	networkConfig
+	programtest.NetworkConfig
 	OutDim     int            `json:"out_dim"`
 	Layers     int            `json:"head_layers"`
 	Hidden     int            `json:"head_hidden"`
@@ -40,7 +76,7 @@ type sitConfig struct {
 
 // sitTrajectory is the training recipe of a case.
 type sitTrajectory struct {
-	trajectory
+	programtest.Trajectory
 	WeightDecayEnd float64 `json:"weight_decay_end"`
 	Clip           float64 `json:"clip_grad"`
 	Momentum       float64 `json:"momentum_teacher"`
@@ -54,7 +90,7 @@ func sitPlace(name string) string {
 		prefix = runs.TeacherPrefix
 	}
 	switch {
-	case isStatistic(rest):
+	case programtest.IsStatistic(rest):
 		return runs.BufferPrefix + prefix + rest
 	case strings.HasPrefix(rest, runs.BackbonePrefix):
 		return prefix + rest
@@ -65,133 +101,128 @@ func sitPlace(name string) string {
 // paintedView is the view that stands in for the crops of the reference as they were corrupted.
 const paintedView = "reference_corrupted_"
 
-func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed uint64) *opened {
+func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed uint64) *programtest.Compiled {
 	t.Helper()
-	o := opening{
-		objective: sit.New(), network: cfg.vit(channels, vit.PosLearned), batch: cfg.Batch, total: 10, seed: seed,
-		options: map[string]any{"out_dim": cfg.OutDim, "head_layers": cfg.Layers, "head_hidden": cfg.Hidden, "temperature": cfg.Temp, "lmbda": cfg.Lambda},
-		place:   sitPlace, extra: sitResults,
-		change: func(plan *pb.Plan) { sitInputs(plan, cfg.Size.H*(cfg.Size.W+1)/2) },
+	o := programtest.Compilation{
+		Opening: programtest.Opening{Objective: sit.New(), Network: cfg.ViT(channels, vit.PosLearned), Batch: cfg.Batch, Total: 10,
+			Options: map[string]any{"out_dim": cfg.OutDim, "head_layers": cfg.Layers, "head_hidden": cfg.Hidden, "temperature": cfg.Temp, "lmbda": cfg.Lambda}},
+		Seed: seed, Place: sitPlace, Extra: sitResults,
+		Change: func(p *plan.Plan) { sitInputs(p, cfg.Size.H*(cfg.Size.W+1)/2) },
 	}
 	if cfg.Momentum != nil { // a case, not only statistics of weights
-		o.options["teacher_momentum"], o.options["drop_perc"], o.options["drop_replace"] = *cfg.Momentum, cfg.Drop, cfg.Replace
-		o.options["drop_align"], o.options["drop_type"] = cfg.Align, strings.Split(cfg.Fill, "-")
+		o.Options["teacher_momentum"], o.Options["drop_perc"], o.Options["drop_replace"] = *cfg.Momentum, cfg.Drop, cfg.Replace
+		o.Options["drop_align"], o.Options["drop_type"] = cfg.Align, strings.Split(cfg.Fill, "-")
 	}
 	if r != nil {
-		o.options["teacher_momentum"] = r.Momentum
-		o.total = int(r.Epochs * float64(r.ItersPerEpoch))
+		o.Options["teacher_momentum"] = r.Momentum
+		o.Total = int(r.Epochs * float64(r.ItersPerEpoch))
 	}
-	return o.open(t)
+	return o.Compile(t)
 }
 
 // sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours, and keeps the
 // operator that would paint them for a comparison where it can be made. Masks get room for the given number of
 // rectangles, one per run of changed pixels.
-func sitInputs(plan *pb.Plan, rectangles int) {
+func sitInputs(p *plan.Plan, rectangles int) {
 	k := 0
-	for _, n := range plan.GetNodes() {
-		if n.GetOp() != pb.OpCorrupt {
+	for _, n := range p.Nodes {
+		if n.Op != "corrupt" {
 			continue
 		}
 		k++
-		painted := proto.CloneOf(n)
+		painted := *n
 		painted.Name = fmt.Sprintf("painted_%d", k)
-		plan.Nodes = append(plan.Nodes, painted)
-		view := proto.CloneOf(plan.GetViews()[k-1])
+		p.Nodes = append(p.Nodes, &painted)
+		view := *p.Views[k-1]
 		view.Name = fmt.Sprintf("%s%d", paintedView, k)
-		plan.Views = append(plan.Views, view)
-		n.Op, n.Inputs = pb.OpScale, []*pb.Argument{{Name: "x", Ref: &pb.Ref{Of: &pb.Ref_View{View: view.Name}}}}
+		p.Views = append(p.Views, &view)
+		n.Op, n.Inputs = "scale", []plan.Argument{{Name: "x", Ref: plan.Ref{Of: plan.RefView, Name: view.Name}}}
+		n.Attributes = map[string]any{"factor": 1.}
 	}
-	for _, m := range plan.GetMasks() {
-		m.Length = uint32(rectangles)
+	for _, m := range p.Masks {
+		m.Length = rectangles
 	}
 }
 
 // sitResults names the nodes that the reference has values of.
-func sitResults(m *opened, p *program.Model) error {
+func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 	for _, who := range []string{"student", "teacher"} {
-		pass, err := vitPass(p, who)
+		pass, err := programtest.ViTPass(p, who)
 		if err != nil {
 			return err
 		}
-		m.out["out."+who+"_tokens"] = pass.Tokens
+		m.Out["out."+who+"_tokens"] = pass.Tokens
 		if who == "teacher" {
 			continue
 		}
 		for i, b := range pass.Blocks {
-			m.out[fmt.Sprintf("out.student_block.%d", i)] = b
-			m.out[fmt.Sprintf("out.student_attn.%d", i)] = attention(pass, i)
+			m.Out[fmt.Sprintf("out.student_block.%d", i)] = b
+			m.Out[fmt.Sprintf("out.student_attn.%d", i)] = programtest.Attention(pass, i)
 		}
 	}
-	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
+	normalised, _, err := programtest.NodesOf(p, "l2_normalize")
 	if err != nil {
 		return err
 	}
 	for i, name := range []string{"out.student_head", "out.teacher_head"} {
-		if m.out[name], err = readBy(p, normalised[i], "x"); err != nil {
+		if m.Out[name], err = programtest.ReadBy(p, normalised[i], "x"); err != nil {
 			return err
 		}
 	}
-	_, painted, err := nodesOf(p, pb.OpPatchConvTranspose)
+	_, painted, err := programtest.NodesOf(p, "patch_conv_transpose")
 	if err != nil {
 		return err
 	}
-	m.out["out.reconstruction"] = painted[0]
-	entropies, _, err := nodesOf(p, pb.OpCrossEntropy)
+	m.Out["out.reconstruction"] = painted[0]
+	entropies, _, err := programtest.NodesOf(p, "cross_entropy")
 	if err != nil {
 		return err
 	}
-	scales, scaled, err := nodesOf(p, pb.OpScale)
+	scales, scaled, err := programtest.NodesOf(p, "scale")
 	if err != nil {
 		return err
 	}
 	for i, s := range scales {
 		for k, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
-			if s.GetInputs()[0].GetRef().GetNode() == entropies[k].GetName() {
-				m.out[name] = scaled[i]
+			if s.Inputs[0].Ref.Name == entropies[k].Name {
+				m.Out[name] = scaled[i]
 			}
 		}
 	}
-	_, corrupted, err := nodesOf(p, pb.OpCorrupt)
+	_, corrupted, err := programtest.NodesOf(p, "corrupt")
 	if err != nil {
 		return err
 	}
 	for i, n := range corrupted {
-		m.out[fmt.Sprintf("painted_%d", i)] = n
+		m.Out[fmt.Sprintf("painted_%d", i)] = n
 	}
 	return nil
 }
 
 // sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares what our own operator paints.
-func sitStep(t *testing.T, c *golden.Case, m *opened, cfg sitConfig, prefix, suffix string, step int) {
+func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfig, prefix, suffix string, step int) {
 	t.Helper()
-	reply := &pb.MaskReply{}
+	var sets []plan.MaskSet
 	compare := []func(){}
 	for v := range 2 {
 		name := func(what string) string { return fmt.Sprintf("%s%s%d%s", prefix, what, v, suffix) }
 		clean, corrupted, mask := c.F32(t, name("clean")), c.F32(t, name("corrupted")), c.U8(t, name("mask"))
-		fillView(t, m.View(m.Plan.GetViews()[v].GetName()), clean)
-		fillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
+		programtest.FillView(t, m.View(m.Plan.Views[v].Name), clean)
+		programtest.FillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
 		shape := c.Tensor(t, name("mask")).Shape
 		p := pasting{t: t, what: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
-		set := &pb.MaskSet{Name: m.Plan.GetMasks()[v].GetName()}
-		length := int(m.Plan.GetMasks()[v].GetLength()) * sdk.CorruptionStride
+		set := plan.MaskSet{Name: m.Plan.Masks[v].Name}
+		length := m.Plan.Masks[v].Length * sdk.CorruptionStride
 		var noisy []bool
 		for b := range m.Batch {
 			values, noise := p.rects(b)
 			set.Values = append(append(set.Values, values...), make([]int32, length-len(values))...)
 			noisy = append(noisy, noise)
 		}
-		reply.Sets = append(reply.Sets, set)
-		compare = append(compare, func() { p.compare(m.out[fmt.Sprintf("painted_%d", v)].Value(), noisy) })
+		sets = append(sets, set)
+		compare = append(compare, func() { p.compare(m.Out[fmt.Sprintf("painted_%d", v)].Value(), noisy) })
 	}
-	if err := m.SetMasks(reply); err != nil {
-		t.Fatal(err)
-	}
-	m.SetStep(uint64(step), nil)
-	if err := m.Run(); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Step(t, m.Model, program.Inputs{Step: uint64(step), Masks: sets})
 	for _, f := range compare {
 		f()
 	}
@@ -277,7 +308,7 @@ func sitCase(t *testing.T, c *golden.Case) {
 	var cfg sitConfig
 	c.ConfigInto(t, &cfg)
 	c.Describes("mask_fraction") // follows from the masks
-	constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
+	programtest.Constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
 	images := c.Tensor(t, "input.clean0")
 	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
 		t.Fatalf("%s: batch %d, images %v, momentum %v", c, cfg.Batch, images.Shape, cfg.Momentum)
@@ -290,18 +321,18 @@ func sitCase(t *testing.T, c *golden.Case) {
 			known = append(known, fmt.Sprintf("input.%s%d", kind, v), fmt.Sprintf("traj.input.%s%d.", kind, v))
 		}
 	}
-	readsAll(t, c, known...)
+	programtest.ReadsAll(t, c, known...)
 	m := openSiT(t, cfg, images.Shape[1], nil, 1)
-	m.load(t, c)
+	m.Load(t, c)
 	sitStep(t, c, m, cfg, "input.", "", 0)
-	m.compareResults(t, c, cfg.networkConfig)
+	m.CompareResults(t, c, cfg.NetworkConfig)
 	c.CompareScalar(t, golden.ViT, "loss.contrastive", m.Metrics()["contrastive"])
 	c.CompareScalar(t, golden.ViT, "loss.reconstruction", m.Metrics()["reconstruction"])
 	for _, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
-		c.Compare(t, golden.ViT, name, m.out[name].Value())
+		c.Compare(t, golden.ViT, name, m.Out[name].Value())
 	}
-	m.finish(t)
-	m.compareState(t, c, "after.", []string{"buffer.", "teacher."}, m.copies())
+	m.Finish(t)
+	m.CompareState(t, c, "after.", []string{"buffer.", "teacher."}, m.Copies())
 	if cfg.Trajectory != nil {
 		sitTrain(t, c, cfg, images.Shape[1])
 	} else if n := c.Names("traj."); len(n) > 0 {
@@ -314,14 +345,14 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	t.Helper()
 	r := cfg.Trajectory
 	m := openSiT(t, cfg, channels, r, 1)
-	m.load(t, c)
-	m.comparePlain(t, c, r.trajectory)
+	m.Load(t, c)
+	m.ComparePlain(t, c, r.Trajectory)
 	params := m.Exec().Parameters()
 	perEpoch := float64(r.ItersPerEpoch)
 	total := int(r.Epochs * perEpoch)
 	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
 	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	optimizer := optim.NewAdamW(m.Engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	got := map[string][]float64{}
 	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
 	for s := range r.Steps {
@@ -334,32 +365,32 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 		add("wd", decay.At(it))
 		momentum, _ := m.Scalar("teacher_momentum")
 		add("momentum", momentum)
-		norm, clipped := optim.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
+		norm, clipped := optim.ClipPerTensor(m.Engine, params, m.Exec().Grad, r.Clip)
 		add("clipped_count", float64(clipped))
 		add("grad_norm", norm)
 		optimizer.Step(params, m.Exec().Grad, rate.At(it), decay.At(it))
-		m.finish(t)
+		m.Finish(t)
 	}
-	for _, name := range sortedKeys(got) {
+	for _, name := range programtest.SortedKeys(got) {
 		if c.Has(name) {
 			c.CompareFloat64(t, golden.ViT, name, got[name])
 		}
 	}
-	m.compareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.copies(), params...))
+	m.CompareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.Copies(), params...))
 }
 
-func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
+func sitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg sitConfig
-	stats.decode(t, &cfg)
+	stats.Decode(t, &cfg)
 	cfg.Batch = 2
 	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the statistics are of the weights, whatever these are trained with
 	m := openSiT(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.store.Get(sitPlace(name)) }
+	return func(name string) *param.Parameter { return m.Store.Get(sitPlace(name)) }
 }
 
 // sitAugmentations compares the crops, and the options that say how they are corrupted.
 func sitAugmentations(t *testing.T, path string) {
-	augmentations(t, path, sit.New(), (*pb.Plan).GetViews)
+	programtest.Augmentations(t, path, sit.New(), func(p *plan.Plan) []*plan.View { return p.Views })
 	var want struct {
 		Defaults struct {
 			Drop    float64 `json:"drop_perc"`
@@ -369,17 +400,15 @@ func sitAugmentations(t *testing.T, path string) {
 		} `json:"corruption_defaults"`
 	}
 	golden.ReadJSON(t, path, &want)
-	server, err := sdk.NewServer(sit.New(), nil)
+	network, err := vit.Variant("vit_tiny_patch16_224")
 	if err != nil {
 		t.Fatal(err)
 	}
-	description, err := server.Describe(context.Background(), &pb.DescribeRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := programtest.Opening{Objective: sit.New(), Network: network, Batch: 1}.Open(t)
+	defer h.Close()
 	got := map[string]string{}
-	for _, o := range description.GetOptions() {
-		got[o.GetKey()] = o.GetDefaultJson()
+	for _, o := range h.Description().Options {
+		got[o.Key] = o.Default
 	}
 	d := want.Defaults
 	for key, v := range map[string]any{"drop_perc": d.Drop, "drop_replace": d.Replace, "drop_align": d.Align, "drop_type": strings.Split(d.Fill, "-")} {
@@ -398,46 +427,30 @@ func sitAugmentations(t *testing.T, path string) {
 func TestSiTLearnsTaskWeights(t *testing.T) {
 	const lambda = 5
 	options := map[string]any{"out_dim": 8, "head_hidden": 8, "lmbda": lambda, "task_weights": "learned"}
-	m := opening{objective: sit.New(), options: options, network: vit.Config{Name: "small", ImageH: 16, ImageW: 16, Patch: 4, Channels: 3, Dim: 16, Depth: 1, Heads: 2, MLPRatio: 2, ClassToken: true},
-		batch: 4, total: 10, seed: 1, place: sitPlace, extra: func(*opened, *program.Model) error { return nil }}.open(t)
-	server, err := sdk.NewServer(sit.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	network := m.Config.(vit.Config)
-	if _, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, WorldSize: 1,
-		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})}); err != nil {
-		t.Fatal(err)
-	}
+	o := programtest.Opening{Objective: sit.New(), Options: options, Batch: 4, Total: 10, Network: vit.Config{
+		Name: "small", ImageH: 16, ImageW: 16, Patch: 4, Channels: 3, Dim: 16, Depth: 1, Heads: 2, MLPRatio: 2, ClassToken: true}}
+	m := programtest.Compilation{Opening: o, Seed: 1, Place: sitPlace, Extra: func(*programtest.Compiled, *program.Compiler) error { return nil }}.Compile(t)
+	h := o.Open(t)
+	defer h.Close()
 	ids := []uint64{4, 7, 9, 2}
-	masks, err := server.Mask(context.Background(), &pb.MaskRequest{Step: 3, Seed: 1, SampleIds: ids})
+	masks, err := h.Mask(context.Background(), &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range m.Plan.GetViews() {
-		r := prng.New(2, v.GetName())
-		for i := range m.View(v.GetName()) {
-			m.View(v.GetName())[i] = float32(r.NormFloat64())
+	for _, v := range m.Plan.Views {
+		r := prng.New(2, v.Name)
+		for i := range m.View(v.Name) {
+			m.View(v.Name)[i] = float32(r.NormFloat64())
 		}
 	}
-	if err := m.SetMasks(masks); err != nil {
-		t.Fatal(err)
-	}
-	m.SetStep(3, ids)
-	contrastive, reconstruction := m.store.Get("head.task_weights.contrastive"), m.store.Get("head.task_weights.reconstruction")
-	near(t, "weight of the reconstruction", math.Exp(-float64(reconstruction.Data[0])), lambda, 1e-5)
+	contrastive, reconstruction := m.Store.Get("head.task_weights.contrastive"), m.Store.Get("head.task_weights.reconstruction")
+	programtest.Near(t, "weight of the reconstruction", math.Exp(-float64(reconstruction.Data[0])), lambda, 1e-5)
 	contrastive.Data[0], reconstruction.Data[0] = .3, -.2
-	if err := m.Run(); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Step(t, m.Model, program.Inputs{Step: 3, IDs: ids, Masks: masks})
 	c, r := m.Metrics()["contrastive"], m.Metrics()["reconstruction"]
 	wc, wr := math.Exp(-.3), math.Exp(.2)
-	near(t, "loss", m.Loss(), wc*c+.3/2+wr*r-.2, 1e-5)
-	near(t, "gradient of the contrastive task's s", float64(m.Exec().Grad(contrastive)[0]), -wc*c+.5, 1e-5)
-	near(t, "gradient of the reconstruction's s", float64(m.Exec().Grad(reconstruction)[0]), -wr*r+1, 1e-5)
-	near(t, "logged weight", m.Metrics()["weight_contrastive"], wc, 1e-6)
+	programtest.Near(t, "loss", m.Loss(), wc*c+.3/2+wr*r-.2, 1e-5)
+	programtest.Near(t, "gradient of the contrastive task's s", float64(m.Exec().Grad(contrastive)[0]), -wc*c+.5, 1e-5)
+	programtest.Near(t, "gradient of the reconstruction's s", float64(m.Exec().Grad(reconstruction)[0]), -wr*r+1, 1e-5)
+	programtest.Near(t, "logged weight", m.Metrics()["weight_contrastive"], wc, 1e-6)
 }

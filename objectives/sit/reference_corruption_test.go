@@ -1,8 +1,7 @@
-package program_test
+package sit_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,8 +10,8 @@ import (
 
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/sit"
-	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
 )
@@ -66,34 +65,23 @@ type corruptedCrop struct {
 // corruptions asks the objective for masks, a step after another, until there are samples of them of the wanted kind.
 func corruptions(t *testing.T, options map[string]any, height, width, batch, samples int, want func(corruptedCrop) bool) []corruptedCrop {
 	t.Helper()
-	server, err := sdk.NewServer(sit.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
 	network := vit.Config{Name: "any", ImageH: height, ImageW: width, Patch: 16, Channels: 3, Dim: 8, Depth: 1, Heads: 1, MLPRatio: 1, ClassToken: true}
-	plan, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: uint32(batch), WorldSize: 1,
-		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	per := int(plan.GetMasks()[0].GetLength()) * sdk.CorruptionStride
+	h := programtest.Opening{Objective: sit.New(), Options: options, Network: network, Batch: batch}.Open(t)
+	defer h.Close()
+	per := h.Plan().Masks[0].Length * sdk.CorruptionStride
 	var out []corruptedCrop
 	for step := uint64(0); len(out) < samples; step++ {
-		request := &pb.MaskRequest{Step: step, Seed: 3}
+		request := &plan.MaskRequest{Step: step, Seed: 3}
 		for i := range batch {
-			request.SampleIds = append(request.SampleIds, uint64(i))
+			request.SampleIDs = append(request.SampleIDs, uint64(i))
 		}
-		reply, err := server.Mask(context.Background(), request)
+		sets, err := h.Mask(context.Background(), request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, set := range reply.GetSets() {
+		for _, set := range sets {
 			for b := range batch {
-				if x := readCorruption(t, set.GetValues()[b*per:][:per], height, width, batch); want(x) && len(out) < samples {
+				if x := readCorruption(t, set.Values[b*per:][:per], height, width, batch); want(x) && len(out) < samples {
 					out = append(out, x)
 				}
 			}
@@ -178,15 +166,15 @@ func (k corruptionStats) compare(t *testing.T) {
 		fractions, blocks = append(fractions, x.fraction), append(blocks, float64(len(x.heights)))
 		heights, widths = append(heights, x.heights...), append(widths, x.widths...)
 	}
-	fraction, count, h, w := momentsOf(fractions), momentsOf(blocks), momentsOf(heights), momentsOf(widths)
-	closeTo(t, "mean share", fraction.mean, k.Mean, k.Std, k.Draws)
-	closeTo(t, "deviation of the share", fraction.std, k.Std, k.Std, k.Draws)
-	closeTo(t, "mean number of blocks", count.mean, k.Blocks, k.BlocksSD, k.Draws)
-	closeTo(t, "deviation of the number of blocks", count.std, k.BlocksSD, k.BlocksSD, k.Draws)
-	closeTo(t, "mean height", h.mean, k.Height, h.std, len(heights))
-	closeTo(t, "mean width", w.mean, k.Width, w.std, len(widths))
-	if fraction.min < k.Target[0] || fraction.min > k.Min+4*k.Std || math.Abs(fraction.max-k.Max) > 4*k.Std {
-		t.Errorf("shares are from %g to %g, the reference has %g to %g", fraction.min, fraction.max, k.Min, k.Max)
+	fraction, count, h, w := programtest.MomentsOf(fractions), programtest.MomentsOf(blocks), programtest.MomentsOf(heights), programtest.MomentsOf(widths)
+	closeTo(t, "mean share", fraction.Mean, k.Mean, k.Std, k.Draws)
+	closeTo(t, "deviation of the share", fraction.Std, k.Std, k.Std, k.Draws)
+	closeTo(t, "mean number of blocks", count.Mean, k.Blocks, k.BlocksSD, k.Draws)
+	closeTo(t, "deviation of the number of blocks", count.Std, k.BlocksSD, k.BlocksSD, k.Draws)
+	closeTo(t, "mean height", h.Mean, k.Height, h.Std, len(heights))
+	closeTo(t, "mean width", w.Mean, k.Width, w.Std, len(widths))
+	if fraction.Min < k.Target[0] || fraction.Min > k.Min+4*k.Std || math.Abs(fraction.Max-k.Max) > 4*k.Std {
+		t.Errorf("shares are from %g to %g, the reference has %g to %g", fraction.Min, fraction.Max, k.Min, k.Max)
 	}
 	k.histogram(t, "height", heights, k.Heights)
 	k.histogram(t, "width", widths, k.Widths)
@@ -206,8 +194,8 @@ func (k corruptionStats) compare(t *testing.T) {
 				}
 				shares = append(shares, share/n)
 			}
-			m := momentsOf(shares)
-			closeTo(t, fmt.Sprintf("coverage of cell %d, %d", r, c), m.mean, want, m.std, k.Draws)
+			m := programtest.MomentsOf(shares)
+			closeTo(t, fmt.Sprintf("coverage of cell %d, %d", r, c), m.Mean, want, m.Std, k.Draws)
 		}
 	}
 }
@@ -225,8 +213,8 @@ func (k corruptionStats) histogram(t *testing.T, what string, got []float64, wan
 	for _, n := range want {
 		total += n
 	}
-	if !slices.Equal(sortedKeys(counts), sortedKeys(want)) {
-		t.Errorf("%ss are %v, the reference has %v", what, sortedKeys(counts), sortedKeys(want))
+	if !slices.Equal(programtest.SortedKeys(counts), programtest.SortedKeys(want)) {
+		t.Errorf("%ss are %v, the reference has %v", what, programtest.SortedKeys(counts), programtest.SortedKeys(want))
 		return
 	}
 	for size, n := range want {
@@ -246,11 +234,11 @@ func (k batchStats) compare(t *testing.T) {
 			second += 1 / float64(k.Samples)
 		}
 	}
-	m := momentsOf(fractions)
+	m := programtest.MomentsOf(fractions)
 	closeTo(t, "share taking the second stage", second, k.Share, .5, k.Samples)
-	closeTo(t, "mean share", m.mean, k.Mean, k.Std, k.Samples)
-	closeTo(t, "deviation of the share", m.std, k.Std, k.Std, k.Samples)
-	if m.min < k.Replace || m.min > k.Min+k.Std || math.Abs(m.max-k.Max) > k.Std {
-		t.Errorf("shares are from %g to %g, the reference has %g to %g", m.min, m.max, k.Min, k.Max)
+	closeTo(t, "mean share", m.Mean, k.Mean, k.Std, k.Samples)
+	closeTo(t, "deviation of the share", m.Std, k.Std, k.Std, k.Samples)
+	if m.Min < k.Replace || m.Min > k.Min+k.Std || math.Abs(m.Max-k.Max) > k.Std {
+		t.Errorf("shares are from %g to %g, the reference has %g to %g", m.Min, m.Max, k.Min, k.Max)
 	}
 }

@@ -1,10 +1,9 @@
-package program_test
+package dino_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,18 +14,51 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/dino"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
-	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
-	"google.golang.org/protobuf/proto"
 )
+
+// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
+// cannot be interpreted fails.
+func TestReference(t *testing.T) {
+	programtest.Reference(t, "dino", func(t *testing.T, path string) {
+		switch golden.Name(path) {
+		case "dino/init_stats":
+			programtest.InitStatistics(t, path, dinoWeights)
+			return
+		case "dino/augmentation":
+			dinoAugmentations(t, path)
+			return
+		}
+		c := golden.Whole(t, path)
+		var kind struct {
+			Objective string `json:"objective"`
+		}
+		c.ConfigInto(t, &kind)
+		switch kind.Objective {
+		case "dino":
+			dinoCase(t, c)
+		default:
+			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
+		}
+	})
+}
+
+// TestReferenceRefusals: a damaged case is refused.
+func TestReferenceRefusals(t *testing.T) {
+	programtest.Refusals(t, "dino", []programtest.Refusal{
+		{Name: "another statistic", File: "b_bn_head", Edit: programtest.Set("bn_eps", 1e-3), Want: "bn_eps"},
+		{Name: "unknown key", File: "b_bn_head", Edit: programtest.Set("koleo", .1), Want: "koleo"},
+	})
+}
 
 // dinoConfig is what the reference says of a case of DINO beyond the network.
 type dinoConfig struct {
-	networkConfig
+	programtest.NetworkConfig
 	GlobalSize      int             `json:"global_size"`
 	LocalSize       int             `json:"local_size"`
 	Locals          int             `json:"n_local"`
@@ -48,7 +80,7 @@ type dinoConfig struct {
 
 // dinoTrajectory is the training recipe of a case.
 type dinoTrajectory struct {
-	trajectory
+	programtest.Trajectory
 	WeightDecayEnd   float64 `json:"weight_decay_end"`
 	Clip             float64 `json:"clip_grad"`
 	FreezeLast       float64 `json:"freeze_last_layer"`
@@ -89,27 +121,14 @@ type dinoModel struct {
 // newDINO opens the objective as a plugin process would, and compiles its plan.
 func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed uint64) *dinoModel {
 	t.Helper()
-	options, err := json.Marshal(c.options(r))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request := &pb.OpenRequest{ConfigJson: options, Seed: 1, Batch: uint32(c.Batch), TotalSteps: 10, StepsPerEpoch: 5, DatasetSize: 100, WorldSize: 1}
+	o := programtest.Opening{Objective: dino.New(), Options: c.options(r), Network: c.ViT(channels, vit.PosLearned), Batch: c.Batch, Total: 10}
 	if r != nil {
-		request.StepsPerEpoch, request.TotalSteps = uint64(r.ItersPerEpoch), uint64(r.ItersPerEpoch)*uint64(r.Epochs)
+		o.PerEpoch, o.Total = r.ItersPerEpoch, r.ItersPerEpoch*int(r.Epochs)
 	}
-	network := c.vit(channels, vit.PosLearned)
-	request.Backbone = program.BackboneInfo(network, make([]float64, channels), slices.Repeat([]float64{1}, channels))
-	server, err := sdk.NewServer(dino.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := server.Open(context.Background(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &dinoModel{engine: newEngine(t), store: param.NewStore(), out: map[string]*core.Node{}}
-	m.Model, err = program.Build(m.engine, m.store, plan, network, c.Batch, seed, program.Options{
-		Plugin: "dino", Train: true, TotalSteps: request.TotalSteps, Extra: m.extra,
+	m := &dinoModel{engine: programtest.Engine(t), store: param.NewStore(), out: map[string]*core.Node{}}
+	var err error
+	m.Model, err = program.Build(m.engine, m.store, o.Plan(t), o.Network, c.Batch, seed, program.Options{
+		Plugin: "dino", Train: true, TotalSteps: uint64(o.Total), Extra: m.extra,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,60 +137,60 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 }
 
 // extra names the nodes that the reference has values of.
-func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
-	for _, spec := range p.Plan.GetPasses() {
-		pass, err := vitPass(p, spec.GetName())
+func (m *dinoModel) extra(p *program.Compiler) ([]*core.Node, error) {
+	for _, spec := range p.Plan.Passes {
+		pass, err := programtest.ViTPass(p, spec.Name)
 		if err != nil {
 			return nil, err
 		}
-		if spec.GetNetwork() == pb.Network_NETWORK_TEACHER {
+		if spec.Network == plan.NetworkTeacher {
 			if m.out["out.teacher_cls"], err = pass.Class(); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		m.out[fmt.Sprintf("out.student_pos_embed.size%d", p.ViewShape(spec.GetViews()[0])[2])] = pass.Positions
+		m.out[fmt.Sprintf("out.student_pos_embed.size%d", p.ViewNode(spec.Views[0]).Shape()[2])] = pass.Positions
 		kind := "global"
-		if spec.GetViews()[0] != p.Plan.GetViews()[0].GetName() {
+		if spec.Views[0] != p.Plan.Views[0].Name {
 			kind = "local"
 		} else if m.out["out.student_cls"], err = pass.Class(); err != nil {
 			return nil, err
 		}
 		for i, block := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block_%s.%d", kind, i)] = block
-			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = attention(pass, i)
+			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = programtest.Attention(pass, i)
 		}
 	}
 	who := []string{"student", "teacher"} // the student's head comes first
 	normed := map[string]bool{}
-	for _, n := range p.Plan.GetNodes() {
-		nodes, err := p.Outputs(n.GetName())
+	for _, n := range p.Plan.Nodes {
+		nodes, err := p.Outputs(n.Name)
 		if err != nil {
 			return nil, err
 		}
-		switch n.GetOp() {
-		case pb.OpConcat:
+		switch n.Op {
+		case "concat":
 			m.out["out.student_cls"] = nodes[0]
-		case pb.OpL2Normalize: // what it reads is the bottleneck
-			if nodes, err = p.Outputs(n.GetInputs()[0].GetRef().GetNode()); err != nil {
+		case "l2_normalize": // what it reads is the bottleneck
+			if nodes, err = p.Outputs(n.Inputs[0].Ref.Name); err != nil {
 				return nil, err
 			}
 			m.out["out."+who[0]+"_bottleneck"] = nodes[0]
-		case pb.OpWeightNorm:
-			normed[n.GetName()] = true
-		case pb.OpLinear:
-			if normed[n.GetInputs()[1].GetRef().GetNode()] {
+		case "weight_norm":
+			normed[n.Name] = true
+		case "linear":
+			if normed[n.Inputs[1].Ref.Name] {
 				m.out["out."+who[0]+"_logits"] = nodes[0]
 				who = who[1:]
 			}
-		case pb.OpSoftmax:
+		case "softmax":
 			m.out["out.teacher_probs"] = nodes[0]
-		case pb.OpViewCrossEntropy:
+		case "view_cross_entropy":
 			m.pairs = nodes[1]
 		}
 	}
 	all := []*core.Node{m.pairs}
-	for _, name := range sortedKeys(m.out) {
+	for _, name := range programtest.SortedKeys(m.out) {
 		all = append(all, m.out[name])
 	}
 	return all, nil
@@ -207,7 +226,7 @@ func (m *dinoModel) load(t *testing.T, c *golden.Case) {
 			if !x.Shape.Equal(p.Shape) {
 				t.Fatalf("%s: %s is %v, the model has %v", c, name, x.Shape, p.Shape)
 			}
-			copy(p.Data, numbers(t, c, name))
+			copy(p.Data, programtest.Numbers(t, c, name))
 			loaded[p.Name] = true
 		}
 	}
@@ -216,19 +235,6 @@ func (m *dinoModel) load(t *testing.T, c *golden.Case) {
 			t.Errorf("%s: the file has no %s", c, p.Name)
 		}
 	}
-}
-
-// numbers reads floats, or a count of batches as one.
-func numbers(t *testing.T, c *golden.Case, name string) []float32 {
-	t.Helper()
-	if c.Tensor(t, name).DType != tensor.I64 {
-		return c.F32(t, name)
-	}
-	var out []float32
-	for _, v := range c.I64(t, name) {
-		out = append(out, float32(v))
-	}
-	return out
 }
 
 // compareState holds state of the store against "<prefix><name>". Everything that the step changes must be there:
@@ -245,7 +251,7 @@ func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, ch
 			}
 			seen[p.Name] = true
 			if c.Tensor(t, name).DType == tensor.I64 {
-				compareInts(t, c, name, wide(p.Data))
+				programtest.CompareInts(t, c, name, programtest.Wide(p.Data))
 			} else {
 				c.Compare(t, golden.ViT, name, p.Data)
 			}
@@ -266,18 +272,15 @@ func (m *dinoModel) step(t *testing.T, c *golden.Case, suffix string, step uint6
 	if suffix != "" {
 		prefix = "traj.input."
 	}
-	views := m.Plan.GetViews()
+	views := m.Plan.Views
 	for i, v := range views {
 		name := fmt.Sprintf("%sview%d%s", prefix, i, suffix)
-		if s := c.Tensor(t, name).Shape; !s.Equal(m.ViewShape(v.GetName())) {
-			t.Fatalf("%s: %s is %v, the plan has %v", c, name, s, m.ViewShape(v.GetName()))
+		if s := c.Tensor(t, name).Shape; !s.Equal(m.ViewShape(v.Name)) {
+			t.Fatalf("%s: %s is %v, the plan has %v", c, name, s, m.ViewShape(v.Name))
 		}
-		copy(m.View(v.GetName()), c.F32(t, name))
+		copy(m.View(v.Name), c.F32(t, name))
 	}
-	m.SetStep(step, nil)
-	if err := m.Run(); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Step(t, m.Model, program.Inputs{Step: step})
 }
 
 // dinoViews are the large crops.
@@ -302,7 +305,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	for v := range dinoViews + cfg.Locals {
 		known = append(known, fmt.Sprintf("input.view%d", v), fmt.Sprintf("traj.input.view%d.", v))
 	}
-	readsAll(t, c, known...)
+	programtest.ReadsAll(t, c, known...)
 	images := c.Tensor(t, "input.view0")
 	if cfg.Batch != images.Shape[0] {
 		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
@@ -311,7 +314,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	m.load(t, c)
 	m.step(t, c, "", 0)
 
-	requireOutputs(t, c, m.out)
+	programtest.RequireOutputs(t, c, m.out)
 	for _, name := range c.Names("out.") {
 		if m.out[name] == nil {
 			t.Errorf("%s: there is no test for %s", c, name)
@@ -324,18 +327,18 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	m.compareMetrics(t)
 
 	var trained, frozen []string
-	for _, p := range m.StudentParameters() {
+	for _, p := range programtest.StudentParameters(m.Model, m.store) {
 		if p.Frozen {
 			frozen = append(frozen, p.Name)
 		} else {
 			trained = append(trained, p.Name)
 		}
 	}
-	sameNames(t, c, "trainable", trained, cfg.Trainable)
-	sameNames(t, c, "frozen", frozen, cfg.Frozen)
-	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
+	programtest.SameNames(t, c, "trainable", trained, cfg.Trainable)
+	programtest.SameNames(t, c, "frozen", frozen, cfg.Frozen)
+	programtest.SameNames(t, c, "gradients", programtest.Stripped(c.Names("grad."), "grad."), cfg.Trainable)
 	for _, name := range cfg.Trainable {
-		compareGradient(t, c, m.Exec(), name, m.store.Get(name))
+		programtest.CompareGradient(t, c, m.Exec(), name, m.store.Get(name))
 	}
 
 	if err := m.Commit(); err != nil {
@@ -364,7 +367,7 @@ func (m *dinoModel) comparePairs(t *testing.T, c *golden.Case) {
 			names = append(names, name)
 		}
 	}
-	sameNames(t, c, "pairs", names, c.Names("loss.pair."))
+	programtest.SameNames(t, c, "pairs", names, c.Names("loss.pair."))
 }
 
 // compareMetrics computes the teacher's entropy and KL from its distributions.
@@ -374,9 +377,9 @@ func (m *dinoModel) compareMetrics(t *testing.T) {
 	if q == nil || q.Value() == nil {
 		t.Fatal("the program has no distributions of the teacher")
 	}
-	entropy := entropyOf(wide(q.Value())) / float64(q.Shape()[0])
-	near(t, "teacher_entropy", m.Metrics()["teacher_entropy"], entropy, 1e-5*entropy)
-	near(t, "kl", m.Metrics()["kl"], m.Loss()-entropy, 1e-5*m.Loss())
+	entropy := entropyOf(programtest.Wide(q.Value())) / float64(q.Shape()[0])
+	programtest.Near(t, "teacher_entropy", m.Metrics()["teacher_entropy"], entropy, 1e-5*entropy)
+	programtest.Near(t, "kl", m.Metrics()["kl"], m.Loss()-entropy, 1e-5*m.Loss())
 }
 
 // dinoTrain trains for some steps from the initial state.
@@ -395,7 +398,7 @@ func dinoTrain(t *testing.T, c *golden.Case, cfg dinoConfig, channels int) {
 			plain = append(plain, p.Name)
 		}
 	}
-	sameNames(t, c, "no_decay", plain, r.NoDecay)
+	programtest.SameNames(t, c, "no_decay", plain, r.NoDecay)
 
 	perEpoch := float64(r.ItersPerEpoch)
 	total := int(r.Epochs * perEpoch)
@@ -425,7 +428,7 @@ func dinoTrain(t *testing.T, c *golden.Case, cfg dinoConfig, channels int) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range sortedKeys(got) {
+	for _, name := range programtest.SortedKeys(got) {
 		if name != "traj.grad_norm" || c.Has(name) {
 			c.CompareFloat64(t, golden.ViT, name, got[name])
 		}
@@ -450,18 +453,26 @@ func dinoAugmentations(t *testing.T, path string) {
 		Locals int `json:"local_crops_number_default"`
 	}
 	golden.ReadJSON(t, path, &want)
-	augmentations(t, path, dino.New(), func(plan *pb.Plan) []*pb.ViewSpec {
-		kinds, locals := plan.GetViews()[:dinoViews+1], plan.GetViews()[dinoViews:]
+	programtest.Augmentations(t, path, dino.New(), func(p *plan.Plan) []*plan.View {
+		kinds, locals := p.Views[:dinoViews+1], p.Views[dinoViews:]
 		if len(locals) != want.Locals {
 			t.Errorf("%d small crops, the reference has %d", len(locals), want.Locals)
 		}
 		for _, v := range locals[1:] {
-			named := proto.CloneOf(v)
-			named.Name = locals[0].GetName()
-			if !proto.Equal(named, locals[0]) {
-				t.Errorf("%s and %s are made differently", v.GetName(), locals[0].GetName())
+			named := *v
+			named.Name = locals[0].Name
+			if !reflect.DeepEqual(&named, locals[0]) {
+				t.Errorf("%s and %s are made differently", v.Name, locals[0].Name)
 			}
 		}
 		return kinds
 	})
+}
+
+func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+	var cfg dinoConfig
+	stats.Decode(t, &cfg)
+	// The statistics are of the weights, whatever these are trained with.
+	cfg.Batch, cfg.StudentTemp, cfg.TeacherTemp = 2, .1, .04
+	return newDINO(t, cfg, channels, nil, seed).store.Get
 }

@@ -1,8 +1,6 @@
-package program_test
+package mae_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sort"
@@ -14,12 +12,71 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
+
+// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
+// cannot be interpreted fails.
+func TestReference(t *testing.T) {
+	programtest.Reference(t, "mae", func(t *testing.T, path string) {
+		switch golden.Name(path) {
+		case "mae/init_stats":
+			programtest.InitStatistics(t, path, maeWeights)
+			return
+		case "mae/augmentation":
+			programtest.Augmentations(t, path, mae.New(), func(p *plan.Plan) []*plan.View { return p.Views })
+			return
+		}
+		c := golden.Whole(t, path)
+		var kind struct {
+			Objective string `json:"objective"`
+		}
+		c.ConfigInto(t, &kind)
+		switch kind.Objective {
+		case "mae":
+			maeCase(t, c)
+		default:
+			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
+		}
+	})
+}
+
+// TestReferenceFullSize runs the case of a full-size network, which lies with those of the network.
+func TestReferenceFullSize(t *testing.T) {
+	if path, ok := golden.File(t, "vit", "procedural_mae_b16.safetensors"); ok {
+		c := golden.Whole(t, path)
+		c.Describes("objective")
+		proceduralMAE(t, c)
+	}
+}
+
+// TestReferenceRefusals: a damaged case is refused.
+func TestReferenceRefusals(t *testing.T) {
+	programtest.Refusals(t, "mae", []programtest.Refusal{
+		{Name: "another loss", File: "a_plain_traj", Edit: programtest.Set("loss", "l1"), Want: "loss"},
+		{Name: "clipping", File: "a_plain_traj", Edit: programtest.SetInTrajectory("clip", 1.0), Want: "traj.clip"},
+		{Name: "no prediction", File: "a_plain_traj", Edit: programtest.Drop("out.pred"), Want: "out.pred"},
+		{Name: "image size", File: "a_plain_traj", Edit: programtest.Set("img_size", 24), Want: "patches"},
+	})
+}
+
+// caseConfig is a network with the objective of masked autoencoding.
+type caseConfig struct {
+	programtest.NetworkConfig
+	DecDim      int                     `json:"dec_dim"`
+	DecDepth    int                     `json:"dec_depth"`
+	DecHeads    int                     `json:"dec_heads"`
+	MaskRatio   float64                 `json:"mask_ratio"`
+	NormPixLoss bool                    `json:"norm_pix_loss"`
+	LenKeep     *int                    `json:"len_keep"`
+	Trajectory  *programtest.Trajectory `json:"traj"`
+	programtest.Procedural
+}
 
 // maeModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
 type maeModel struct {
@@ -34,85 +91,63 @@ type maeModel struct {
 // newMAE opens the objective as a plugin process would, and compiles its plan.
 func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	t.Helper()
-	options, err := json.Marshal(map[string]any{
+	network := cfg.ViT(channels, vit.PosSinCos)
+	// The objective is opened with the network as it stands before its own requirements are applied.
+	p := programtest.Opening{Objective: mae.New(), Options: map[string]any{
 		"mask_ratio": cfg.MaskRatio, "norm_pix_loss": cfg.NormPixLoss, "mlp_ratio": cfg.MLPRatio,
 		"decoder_dim": cfg.DecDim, "decoder_depth": cfg.DecDepth, "decoder_heads": cfg.DecHeads,
 		"decoder_qkv_bias": cfg.QKVBias == nil || *cfg.QKVBias,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	network := cfg.vit(channels, vit.PosSinCos)
-	// The objective is opened with the network as it stands before its own requirements are applied.
-	server, err := sdk.NewServer(mae.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := server.Open(context.Background(), &pb.OpenRequest{
-		ConfigJson: options, Seed: 1, Batch: uint32(cfg.Batch), TotalSteps: 10, StepsPerEpoch: 5, DatasetSize: 100, WorldSize: 1,
-		Backbone: program.BackboneInfo(network, make([]float64, channels), slices.Repeat([]float64{1}, channels)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &maeModel{store: param.NewStore(), out: map[string]*core.Node{}}
-	m.Model, err = program.Build(newEngine(t), m.store, plan, network, cfg.Batch, seed, program.Options{
+	var err error
+	m.Model, err = program.Build(programtest.Engine(t), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "mae", Train: true,
-		Extra: func(p *program.Model) ([]*core.Node, error) { return m.extra(p, plan) },
+		Extra: m.extra,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.keep = int(plan.GetMasks()[0].GetLength())
+	m.keep = p.Masks[0].Length
 	return m
 }
 
 // extra names the nodes that the reference has values of.
-func (m *maeModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error) {
+func (m *maeModel) extra(p *program.Compiler) ([]*core.Node, error) {
 	g := p.Graph()
-	encoder, err := vitPass(p, plan.GetPasses()[0].GetName())
+	encoder, err := programtest.ViTPass(p, p.Plan.Passes[0].Name)
 	if err != nil {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = student(p).EmbedPatches(g, student(p).Patches(g, p.ViewNode(plan.GetViews()[0].GetName())))
+	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).Patches(g, p.ViewNode(p.Plan.Views[0].Name)))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.enc.block.%d", i)] = b
-		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = attention(encoder, i)
+		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = programtest.Attention(encoder, i)
 		m.enc = append(m.enc, b)
 	}
-	for _, n := range plan.GetNodes() {
-		nodes, err := p.Outputs(n.GetName())
+	for _, n := range p.Plan.Nodes {
+		nodes, err := p.Outputs(n.Name)
 		if err != nil {
 			return nil, err
 		}
-		switch n.GetOp() {
-		case pb.OpViTBlock:
+		switch n.Op {
+		case "vit_block":
 			m.out[fmt.Sprintf("out.dec.block.%d", len(m.dec))] = nodes[0]
 			m.out[fmt.Sprintf("out.dec.attn.%d", len(m.dec))] = nodes[1]
 			m.dec = append(m.dec, nodes[0])
-		case pb.OpSliceTokens:
+		case "slice_tokens":
 			m.out["out.pred"] = nodes[0]
-		case pb.OpPatchify, pb.OpNormalizePatches: // the later of the two is the target
+		case "patchify", "normalize_patches": // the later of the two is the target
 			m.out["out.target"] = nodes[0]
-		case pb.OpPatchMSE:
+		case "patch_mse":
 			m.out["out.loss_per_patch"] = nodes[1]
 		}
 	}
 	var all []*core.Node
-	for _, name := range sortedKeys(m.out) {
+	for _, name := range programtest.SortedKeys(m.out) {
 		all = append(all, m.out[name])
 	}
 	return all, nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // parameter finds a parameter by the official name.
@@ -123,20 +158,15 @@ func (m *maeModel) parameter(name string) *param.Parameter {
 	return m.store.Get(runs.HeadPrefix + name)
 }
 
-// officialName is the inverse of parameter.
-func officialName(p *param.Parameter) string {
-	return strings.TrimPrefix(strings.TrimPrefix(p.Name, runs.BackbonePrefix), runs.HeadPrefix)
-}
-
 // load sets all parameters to "param.<name>"; both sides must have the same names and shapes.
 func (m *maeModel) load(t *testing.T, c *golden.Case) {
 	t.Helper()
-	params := m.StudentParameters()
+	params := programtest.StudentParameters(m.Model, m.store)
 	if n := len(c.Names("param.")); n != len(params) {
 		t.Errorf("%s: %d parameters in the file, %d in the model", c, n, len(params))
 	}
 	for _, p := range params {
-		x := c.Tensor(t, "param."+officialName(p))
+		x := c.Tensor(t, "param."+programtest.OfficialName(p))
 		if !x.Shape.Equal(p.Shape) {
 			t.Fatalf("%s: %s is %v, the model has %v", c, x.Name, x.Shape, p.Shape)
 		}
@@ -147,7 +177,7 @@ func (m *maeModel) load(t *testing.T, c *golden.Case) {
 // step fills the inputs: images, and the keep lists that the noise means.
 func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 	t.Helper()
-	fillView(t, m.View(m.Plan.GetViews()[0].GetName()), images)
+	programtest.FillView(t, m.View(m.Plan.Views[0].Name), images)
 	patches := m.Config.(vit.Config).Patches()
 	if len(noise) != m.Batch*patches {
 		t.Fatalf("the case has noise for %d patches and the network %d images of %d", len(noise), m.Batch, patches)
@@ -161,13 +191,7 @@ func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 		sdk.KeepFromNoise(row, list)
 		keep = append(keep, list...)
 	}
-	if err := m.SetMasks(&pb.MaskReply{Sets: []*pb.MaskSet{{Name: m.Plan.GetMasks()[0].GetName(), Values: keep}}}); err != nil {
-		t.Fatal(err)
-	}
-	m.SetStep(0, nil)
-	if err := m.Run(); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: m.Plan.Masks[0].Name, Values: keep}}})
 	return keep
 }
 
@@ -210,20 +234,20 @@ func maeCase(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the plan keeps %d patches, the reference %d", c, m.keep, *cfg.LenKeep)
 	}
 	m.load(t, c)
-	readsAll(t, c, "param.", "input.images", "input.noise", "out.", "loss", "grad.", "traj.input.images.", "traj.input.noise.",
+	programtest.ReadsAll(t, c, "param.", "input.images", "input.noise", "out.", "loss", "grad.", "traj.input.images.", "traj.input.noise.",
 		"traj.param.", "traj.losses", "traj.lr", "traj.wd")
 	noise := c.F32(t, "input.noise")
 	keep := m.step(t, c.F32(t, "input.images"), noise)
 
-	requireOutputs(t, c, m.out, "out.ids_keep", "out.ids_restore", "out.mask")
+	programtest.RequireOutputs(t, c, m.out, "out.ids_keep", "out.ids_restore", "out.mask")
 	for _, name := range c.Names("out.") {
 		switch name {
 		case "out.ids_keep":
-			compareInts(t, c, name, keep)
+			programtest.CompareInts(t, c, name, keep)
 		case "out.ids_restore":
-			compareInts(t, c, name, restoreOrder(noise, m.Batch))
+			programtest.CompareInts(t, c, name, restoreOrder(noise, m.Batch))
 		case "out.mask":
-			compareInts(t, c, name, m.removed(keep, len(noise)/m.Batch))
+			programtest.CompareInts(t, c, name, m.removed(keep, len(noise)/m.Batch))
 		default:
 			if m.out[name] == nil {
 				t.Errorf("%s: there is no test for %s", c, name)
@@ -234,9 +258,9 @@ func maeCase(t *testing.T, c *golden.Case) {
 	}
 	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
 	compareTrainable(t, c, m, cfg)
-	sameNames(t, c, "gradients", stripped(c.Names("grad."), "grad."), cfg.Trainable)
+	programtest.SameNames(t, c, "gradients", programtest.Stripped(c.Names("grad."), "grad."), cfg.Trainable)
 	for _, name := range cfg.Trainable {
-		compareGradient(t, c, m.Exec(), name, m.parameter(name))
+		programtest.CompareGradient(t, c, m.Exec(), name, m.parameter(name))
 	}
 	if cfg.Trajectory != nil {
 		maeTrajectory(t, c, m, cfg.Trajectory)
@@ -249,50 +273,27 @@ func maeCase(t *testing.T, c *golden.Case) {
 func compareTrainable(t *testing.T, c *golden.Case, m *maeModel, cfg caseConfig) {
 	t.Helper()
 	var frozen []string
-	for _, p := range m.StudentParameters() {
+	for _, p := range programtest.StudentParameters(m.Model, m.store) {
 		if p.Frozen {
-			frozen = append(frozen, officialName(p))
+			frozen = append(frozen, programtest.OfficialName(p))
 		}
 	}
-	sameNames(t, c, "trainable", trainedNames(m), cfg.Trainable)
-	sameNames(t, c, "frozen", frozen, cfg.Frozen)
+	programtest.SameNames(t, c, "trainable", trainedNames(m), cfg.Trainable)
+	programtest.SameNames(t, c, "frozen", frozen, cfg.Frozen)
 }
 
 func trainedNames(m *maeModel) []string {
 	var trained []string
-	for _, p := range m.StudentParameters() {
+	for _, p := range programtest.StudentParameters(m.Model, m.store) {
 		if !p.Frozen {
-			trained = append(trained, officialName(p))
+			trained = append(trained, programtest.OfficialName(p))
 		}
 	}
 	return trained
 }
 
-func sameNames(t *testing.T, c *golden.Case, what string, got, want []string) {
-	t.Helper()
-	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: %s: got %v, the reference has %v", c, what, got, want)
-	}
-}
-
-func compareInts[T int32 | int64 | float64](t *testing.T, c *golden.Case, name string, got []T) {
-	t.Helper()
-	want := c.I64(t, name)
-	if len(want) != len(got) {
-		t.Errorf("%s: %s has %d elements, the reference %d", c, name, len(got), len(want))
-		return
-	}
-	for i := range want {
-		if int64(got[i]) != want[i] {
-			t.Errorf("%s: %s[%d] = %v, the reference has %d", c, name, i, got[i], want[i])
-			return
-		}
-	}
-}
-
 // maeTrajectory trains for some steps from the initial parameters.
-func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
+func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *programtest.Trajectory) {
 	t.Helper()
 	if r.Optimizer != "adamw" {
 		t.Fatalf("%s: there is no test for optimizer %q", c, r.Optimizer)
@@ -301,13 +302,13 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 	var plain []string
 	for _, p := range m.Exec().Parameters() {
 		if !p.Decay {
-			plain = append(plain, officialName(p))
+			plain = append(plain, programtest.OfficialName(p))
 		}
 	}
-	sameNames(t, c, "no_decay", plain, r.NoDecay)
+	programtest.SameNames(t, c, "no_decay", plain, r.NoDecay)
 
 	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := optim.NewAdamW(newEngine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	optimizer := optim.NewAdamW(programtest.Engine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, decays []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))
@@ -321,7 +322,7 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 	if c.Has("traj.wd") {
 		c.CompareFloat64(t, golden.ViT, "traj.wd", decays)
 	}
-	sameNames(t, c, "trajectory", stripped(c.Names("traj.param."), "traj.param."), trainedNames(m))
+	programtest.SameNames(t, c, "trajectory", programtest.Stripped(c.Names("traj.param."), "traj.param."), trainedNames(m))
 	for _, name := range c.Names("traj.param.") {
 		p := m.parameter(strings.TrimPrefix(name, "traj.param."))
 		if p == nil {
@@ -347,11 +348,11 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 		}
 	}
 	m := newMAE(t, cfg, channels, 1)
-	cfg.load(t, m.parameter)
-	images := make([]float32, len(m.View(m.Plan.GetViews()[0].GetName())))
-	cfg.images(t, images)
+	cfg.Load(t, m.parameter)
+	images := make([]float32, len(m.View(m.Plan.Views[0].Name)))
+	cfg.Images(t, images)
 	noise := make([]float32, cfg.Batch*m.Config.(vit.Config).Patches())
-	cfg.fill(noise, noiseTensor, func(x uint64) float32 { return float32(float64(x) / (1 << 20)) })
+	cfg.Fill(noise, programtest.NoiseTensor, func(x uint64) float32 { return float32(float64(x) / (1 << 20)) })
 	for i, v := range cfg.NoiseCheck {
 		if float64(noise[i]) != v {
 			t.Fatalf("%s: noise[%d] = %v, the config says %v", c, i, noise[i], v)
@@ -364,14 +365,14 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	tokens, width := latent.Shape()[1], latent.Shape()[2]
 	got := map[string][]float64{"out.mask": m.removed(keep, len(noise)/m.Batch)}
 	for b := range m.Batch {
-		got["out.latent_cls"] = append(got["out.latent_cls"], wide(latent.Value()[b*tokens*width:][:width])...)
+		got["out.latent_cls"] = append(got["out.latent_cls"], programtest.Wide(latent.Value()[b*tokens*width:][:width])...)
 	}
-	got["out.pred_first16"] = wide(pred.Value()[:16])
-	got["out.pred_last_tok100_16"] = wide(pred.Value()[((m.Batch-1)*pred.Shape()[1]+100)*pred.Shape()[2]:][:16])
-	for k, v := range cfg.blockSummary(m.enc, *cfg.Sample, *cfg.EncoderToken) {
+	got["out.pred_first16"] = programtest.Wide(pred.Value()[:16])
+	got["out.pred_last_tok100_16"] = programtest.Wide(pred.Value()[((m.Batch-1)*pred.Shape()[1]+100)*pred.Shape()[2]:][:16])
+	for k, v := range cfg.BlockSummary(m.enc, *cfg.Sample, *cfg.EncoderToken) {
 		got["out.enc_block_"+k] = v
 	}
-	for k, v := range cfg.blockSummary(m.dec, *cfg.Sample, *cfg.DecoderToken) {
+	for k, v := range cfg.BlockSummary(m.dec, *cfg.Sample, *cfg.DecoderToken) {
 		got["out.dec_block_"+k] = v
 	}
 	for name := range got {
@@ -381,9 +382,9 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	for _, name := range c.Names("out.") {
 		switch {
 		case name == "out.ids_restore":
-			compareInts(t, c, name, restoreOrder(noise, m.Batch))
+			programtest.CompareInts(t, c, name, restoreOrder(noise, m.Batch))
 		case name == "out.mask":
-			compareInts(t, c, name, got[name])
+			programtest.CompareInts(t, c, name, got[name])
 		case strings.HasPrefix(name, "out.grad_"):
 		case got[name] == nil:
 			t.Errorf("%s: there is no test for %s", c, name)
@@ -391,5 +392,12 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 			c.CompareFloat64(t, golden.ViT, name, got[name])
 		}
 	}
-	compareGradients(t, c, m.Exec(), cfg.GradRows, m.parameter)
+	programtest.CompareGradients(t, c, m.Exec(), cfg.GradRows, m.parameter)
+}
+
+func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+	var cfg caseConfig
+	stats.Decode(t, &cfg)
+	cfg.Batch = 1
+	return newMAE(t, cfg, channels, seed).parameter
 }

@@ -1,4 +1,4 @@
-package program_test
+package plan_test
 
 import (
 	"flag"
@@ -8,18 +8,18 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 var update = flag.Bool("update", false, "write docs/operators.md anew")
 
 // TestOperatorPage holds docs/operators.md to the table. Write it anew with
 //
-//	go test ./plugins/program -run OperatorPage -update
+//	go test ./plugins/plan -run OperatorPage -update
 func TestOperatorPage(t *testing.T) {
 	path := filepath.Join(golden.Repository(t), "docs", "operators.md")
 	if *update {
-		if err := os.WriteFile(path, []byte(program.Markdown()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(plan.Markdown()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -27,8 +27,8 @@ func TestOperatorPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(page) != program.Markdown() {
-		t.Errorf("%s differs from the operator table: go test ./plugins/program -run OperatorPage -update", path)
+	if string(page) != plan.Markdown() {
+		t.Errorf("%s differs from the operator table: go test ./plugins/plan -run OperatorPage -update", path)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestOperatorsAreThoseOfTheProtocol(t *testing.T) {
 	if len(named) == 0 {
 		t.Fatal("no operator names were found")
 	}
-	for _, op := range program.Operators() {
+	for _, op := range plan.Operators() {
 		if !named[op.Name] {
 			t.Errorf("operator %s has no name in plugins/pb or stands twice in the table", op.Name)
 		}

@@ -1,7 +1,6 @@
-package program_test
+package programtest
 
 import (
-	"context"
 	"encoding/json"
 	"math"
 	"slices"
@@ -12,18 +11,17 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/prng"
-	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
 )
 
-// officialView is how the official code makes a view.
-type officialView struct {
+// OfficialView is how the official code makes a view.
+type OfficialView struct {
 	View          string     `json:"view"`
 	Order         []string   `json:"order"`
 	Scale         [2]float64 `json:"scale"`
-	Size          uint32     `json:"output_size"`
+	Size          int        `json:"output_size"`
 	Interpolation string     `json:"interpolation"`
 	Flip          float64    `json:"flip_probability"`
 	Jitter        struct {
@@ -33,52 +31,43 @@ type officialView struct {
 	Blur      float64 `json:"blur_probability"`
 	BlurRule  string  `json:"blur"`
 	Solarize  float64 `json:"solarize_probability"`
-	Threshold uint32  `json:"solarize_threshold"`
+	Threshold int     `json:"solarize_threshold"`
 }
 
-// augmentations compares the views of an objective's default plan for 224 pixels with a file, and our random crops with
+// Augmentations compares the views of an objective's default plan for 224 pixels with a file, and our random crops with
 // its statistics. kinds returns one view of the plan for each of the file's; all that a file tells once must be equal.
-func augmentations(t *testing.T, path string, objective sdk.Objective, kinds func(plan *pb.Plan) []*pb.ViewSpec) {
+func Augmentations(t *testing.T, path string, objective sdk.Objective, kinds func(plan *plan.Plan) []*plan.View) {
 	var file map[string]json.RawMessage
 	golden.ReadJSON(t, path, &file)
-	var views []officialView
+	var views []OfficialView
 	var normalize struct{ Mean, Std []float64 }
 	for key, v := range map[string]any{"views": &views, "normalize": &normalize} {
 		if err := json.Unmarshal(file[key], v); err != nil {
 			t.Fatalf("%s: %s: %v", path, key, err)
 		}
 	}
-	server, err := sdk.NewServer(objective, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, err := vit.Variant("vit_tiny_patch16_224")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: []byte("{}"), Batch: 1, WorldSize: 1,
-		Backbone: program.BackboneInfo(c, normalize.Mean, normalize.Std)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours := kinds(plan)
+	ours := kinds(Opening{Objective: objective, Network: c, Batch: 1}.Plan(t))
 	if len(ours) != len(views) || len(views) == 0 {
 		t.Fatalf("%s: %d views, the plan has %d kinds of them", path, len(views), len(ours))
 	}
 	for i, v := range views {
-		v.compare(t, ours[i], uint32(c.ImageH))
+		v.Compare(t, ours[i])
 	}
 	compared := 0
 	for key, raw := range file {
 		if !strings.HasPrefix(key, "crop_statistics") {
 			continue
 		}
-		var crops []cropStatistics
+		var crops []CropStatistics
 		if err := json.Unmarshal(raw, &crops); err != nil {
 			t.Fatalf("%s: %s: %v", path, key, err)
 		}
 		for _, k := range crops {
-			k.compare(t)
+			k.Compare(t)
 			compared++
 		}
 	}
@@ -87,59 +76,53 @@ func augmentations(t *testing.T, path string, objective sdk.Objective, kinds fun
 	}
 }
 
-// compare holds a view of the plan against the official one. The crop's scale may be left to the user.
-func (v officialView) compare(t *testing.T, view *pb.ViewSpec, model uint32) {
+// Compare holds a view of the plan against the official one. The crop's scale may be left to the user.
+func (v OfficialView) Compare(t *testing.T, view *plan.View) {
 	t.Helper()
 	check := func(what string, got, want any) {
 		if got != want {
 			t.Errorf("%s: %s is %v, the reference has %v", v.View, what, got, want)
 		}
 	}
-	check("crop", view.GetCrop(), pb.ViewSpec_CROP_RANDOM_RESIZED)
-	check("interpolation", strings.ToLower(strings.TrimPrefix(view.GetInterpolation().String(), "INTERPOLATION_")), v.Interpolation)
-	if view.GetScaleMax() != 0 {
-		check("scale", [2]float64{view.GetScaleMin(), view.GetScaleMax()}, v.Scale)
+	check("crop", view.Crop, plan.CropRandomResized)
+	check("interpolation", view.Interpolation.String(), v.Interpolation)
+	if view.ScaleMax != 0 {
+		check("scale", [2]float64{view.ScaleMin, view.ScaleMax}, v.Scale)
 	}
 	if v.Size != 0 {
-		size := view.GetHeight()
-		if size == 0 {
-			size = model
-		}
-		check("size", size, v.Size)
+		check("size", view.Height, v.Size)
 	}
 	order := []string{"random_resized_crop"}
-	for _, a := range view.GetAugmentations() {
-		name, probability := "", 0.0
-		switch k := a.GetKind().(type) {
-		case *pb.Augmentation_Flip_:
-			name, probability = "horizontal_flip", k.Flip.GetProbability()
-			check("flip", probability, v.Flip)
-		case *pb.Augmentation_ColorJitter_:
-			j := k.ColorJitter
-			name, probability = "color_jitter", j.GetProbability()
-			check("share of jitter", probability, v.Jitter.Probability)
-			check("jitter", [4]float64{j.GetBrightness(), j.GetContrast(), j.GetSaturation(), j.GetHue()},
+	for _, a := range view.Augmentations {
+		name := ""
+		switch a.Kind {
+		case plan.Flip:
+			name = "horizontal_flip"
+			check("flip", a.Probability, v.Flip)
+		case plan.ColorJitter:
+			name = "color_jitter"
+			check("share of jitter", a.Probability, v.Jitter.Probability)
+			check("jitter", [4]float64{a.Brightness, a.Contrast, a.Saturation, a.Hue},
 				[4]float64{v.Jitter.Brightness, v.Jitter.Contrast, v.Jitter.Saturation, v.Jitter.Hue})
-			check("order of jitter", j.GetFixedOrder(), false)
-		case *pb.Augmentation_Grayscale_:
-			name, probability = "grayscale", k.Grayscale.GetProbability()
-			check("share of gray", probability, v.Grayscale)
-		case *pb.Augmentation_GaussianBlur_:
-			g := k.GaussianBlur
-			name, probability = "gaussian_blur", g.GetProbability()
-			check("share of blur", probability, v.Blur)
+			check("order of jitter", a.FixedOrder, false)
+		case plan.Grayscale:
+			name = "grayscale"
+			check("share of gray", a.Probability, v.Grayscale)
+		case plan.GaussianBlur:
+			name = "gaussian_blur"
+			check("share of blur", a.Probability, v.Blur)
 			check("blur's rule", v.BlurRule, "PIL GaussianBlur radius U(0.1, 2.0)")
-			check("blur", [3]float64{g.GetSigmaMin(), g.GetSigmaMax(), float64(g.GetKernel())}, [3]float64{.1, 2, 0})
-		case *pb.Augmentation_Solarize_:
-			name, probability = "solarize", k.Solarize.GetProbability()
-			check("share of solarisation", probability, v.Solarize)
-			threshold := k.Solarize.GetThreshold()
+			check("blur", [3]float64{a.SigmaMin, a.SigmaMax, float64(a.Kernel)}, [3]float64{.1, 2, 0})
+		case plan.Solarize:
+			name = "solarize"
+			check("share of solarisation", a.Probability, v.Solarize)
+			threshold := a.Threshold
 			if threshold == 0 {
 				threshold = 128
 			}
 			check("threshold", threshold, v.Threshold)
 		}
-		if probability > 0 {
+		if a.Probability > 0 {
 			order = append(order, name)
 		}
 	}
@@ -148,8 +131,8 @@ func (v officialView) compare(t *testing.T, view *pb.ViewSpec, model uint32) {
 	}
 }
 
-// cropStatistics describe random crops of one image size.
-type cropStatistics struct {
+// CropStatistics describe random crops of one image size.
+type CropStatistics struct {
 	Width  int         `json:"image_width"`
 	Height int         `json:"image_height"`
 	Scale  [2]float64  `json:"scale"`
@@ -163,7 +146,8 @@ type cropStatistics struct {
 
 type cropSummary struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 
-func (k cropStatistics) compare(t *testing.T) {
+// Compare holds our own random crops against the statistics.
+func (k CropStatistics) Compare(t *testing.T) {
 	t.Helper()
 	rng := prng.New(1, "augmentation", k.Width, k.Height)
 	values := map[string][]float64{}
@@ -176,11 +160,11 @@ func (k cropStatistics) compare(t *testing.T) {
 		values["y"] = append(values["y"], (float64(r.Top)+h/2)/float64(k.Height))
 	}
 	for name, s := range map[string]cropSummary{"area": k.Area, "aspect": k.Aspect, "x": k.X, "y": k.Y} {
-		got := momentsOf(values[name])
+		got := MomentsOf(values[name])
 		tolerance := 6 * math.Sqrt2 * s.Std / math.Sqrt(float64(k.Draws))
-		if math.Abs(got.mean-s.Mean) > tolerance || math.Abs(got.std-s.Std) > tolerance {
+		if math.Abs(got.Mean-s.Mean) > tolerance || math.Abs(got.Std-s.Std) > tolerance {
 			t.Errorf("crops of %d×%d: %s has mean %.4f and std %.4f, the reference %.4f and %.4f ± %.4f",
-				k.Width, k.Height, name, got.mean, got.std, s.Mean, s.Std, tolerance)
+				k.Width, k.Height, name, got.Mean, got.Std, s.Mean, s.Std, tolerance)
 		}
 		sort.Float64s(values[name])
 		for share, want := range map[float64]float64{.1: s.P10, .5: s.P50, .9: s.P90} {

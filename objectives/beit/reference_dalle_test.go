@@ -1,0 +1,138 @@
+package beit_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/tokenizer"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/tensor"
+	"github.com/vittool/vittool/vit"
+)
+
+// probe is an objective that does nothing but run the encoder of a tokenizer file.
+type probe struct {
+	Tokenizer string `option:"tokenizer" help:"file"`
+}
+
+func (p *probe) Info() sdk.Info { return sdk.Info{Name: "probe", Version: "1.0.0"} }
+
+func (p *probe) Plan(b *sdk.Builder) error {
+	b.Require(sdk.Requirements{Unused: true})
+	file, err := tokenizer.Open(p.Tokenizer)
+	if err != nil {
+		return err
+	}
+	image := b.View("image", sdk.Normalize(file.Mean, file.Std))
+	logits := file.Net(b, "").Logits(image.Pixels())
+	b.ArgMax(logits)
+	return b.Minimize(b.Mean(logits))
+}
+
+// dalleFile is an encoder of the published shape with zero weights.
+func dalleFile(t *testing.T, width, blocks, vocabulary int) string {
+	t.Helper()
+	c := tokenizer.Config{Kind: tokenizer.DALLE, Patch: 8, Channels: 3, Width: width, Blocks: blocks, Vocabulary: vocabulary}
+	var tensors []tensor.Tensor
+	for name, shape := range c.DALLEShapes() {
+		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, tensor.Shape(shape).Size())))
+	}
+	return writeTokenizer(t, tensors, c, tokenizer.DALLEMean, tokenizer.DALLEStd)
+}
+
+// dalleEncoder runs the published encoder, as it is imported, over the images of a case.
+func dalleEncoder(t *testing.T, c *golden.Case) {
+	var cfg struct {
+		Size       programtest.ImageSize `json:"img_size"`
+		Width      int                   `json:"n_hid"`
+		Blocks     int                   `json:"blocks_per_group"`
+		Vocabulary int                   `json:"vocab"`
+		Batch      int                   `json:"batch"`
+	}
+	c.ConfigInto(t, &cfg)
+	c.Describes("min_top2_margin")
+	c.Fixed(t, map[string]any{"group_count": 4, "logit_laplace_eps": .1})
+	if s := c.Tensor(t, "input.images").Shape; !s.Equal(tensor.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W}) {
+		t.Fatalf("%s: input.images is %v, the config says %d of %d×%d", c, s, cfg.Batch, cfg.Size.H, cfg.Size.W)
+	}
+	programtest.ReadsAll(t, c, "param.", "input.images", "out.")
+	var tensors []tensor.Tensor
+	shapes := map[string][]int{}
+	for _, name := range c.Names("param.") {
+		x := c.Tensor(t, name)
+		short := strings.TrimPrefix(name, "param.")
+		shapes[short] = x.Shape
+		tensors = append(tensors, tensor.NewF32(short, x.Shape, c.F32(t, name)))
+	}
+	description, err := tokenizer.DescribeDALLE(shapes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if description.Width != cfg.Width || description.Blocks != cfg.Blocks || description.Vocabulary != cfg.Vocabulary {
+		t.Fatalf("the weights are described as %+v, the case says %+v", description, cfg)
+	}
+	path := writeTokenizer(t, tensors, description, tokenizer.DALLEMean, tokenizer.DALLEStd)
+	network := vit.Config{Name: "none", ImageH: cfg.Size.H, ImageW: cfg.Size.W, Patch: 8, Dim: 8, Depth: 1, Heads: 1, ClassToken: true}.Normalized()
+	opened := programtest.Opening{Objective: &probe{}, Options: map[string]any{"tokenizer": path}, Network: network, Batch: cfg.Batch}.Plan(t)
+	out := map[string]*core.Node{}
+	var tokens *core.Node
+	m, err := program.Build(programtest.Engine(t), param.NewStore(), opened, network, cfg.Batch, 1, program.Options{
+		Plugin: "probe",
+		Extra: func(p *program.Compiler) ([]*core.Node, error) {
+			var all []*core.Node
+			group := 0
+			for _, n := range opened.Nodes {
+				made, err := p.Outputs(n.Name)
+				if err != nil {
+					return nil, err
+				}
+				switch {
+				case n.Op == "conv2d" && out["out.input"] == nil:
+					out["out.input"] = made[0]
+				case n.Op == "max_pool2d":
+					group++
+					out[fmt.Sprintf("out.group_%d", group)] = made[0]
+				case n.Op == "add":
+					out["out.group_4"] = made[0] // the last one stays
+				case n.Op == "conv2d":
+					out["out.logits"] = made[0] // here too
+				case n.Op == "arg_max":
+					tokens = made[0]
+				}
+			}
+			for _, name := range programtest.SortedKeys(out) {
+				all = append(all, out[name])
+			}
+			return append(all, tokens), nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := opened.Views[0]
+	pixels := m.View(view.Name)
+	for i, v := range c.F32(t, "input.images") {
+		ch := i / (cfg.Size.H * cfg.Size.W) % 3
+		pixels[i] = float32((float64(v) - view.Mean[ch]) / view.Std[ch])
+	}
+	programtest.Step(t, m, program.Inputs{})
+	programtest.RequireOutputs(t, c, out, "out.tokens", "out.mapped")
+	for _, name := range c.Names("out.") {
+		switch {
+		case name == "out.tokens":
+			programtest.CompareInts(t, c, name, tokens.Ints())
+		case name == "out.mapped":
+			c.Compare(t, golden.ViT, name, pixels)
+		case out[name] == nil:
+			t.Errorf("%s: there is no test for %s", c, name)
+		default:
+			c.Compare(t, golden.ViT, name, out[name].Value())
+		}
+	}
+}

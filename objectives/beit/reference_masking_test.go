@@ -1,0 +1,147 @@
+package beit_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/objectives/beit"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// maskingStatistics draws as many masks as the reference did for each of its settings.
+func maskingStatistics(t *testing.T, path string) {
+	var want struct {
+		Results []struct {
+			Grid       [2]int         `json:"grid"`
+			Masked     int            `json:"num_masking_patches"`
+			Min        int            `json:"min_num_patches"`
+			Max        int            `json:"max_num_patches"`
+			MinAspect  float64        `json:"min_aspect"`
+			Draws      int            `json:"draws"`
+			Mean       float64        `json:"masked_mean"`
+			Std        float64        `json:"masked_std"`
+			Most       int            `json:"masked_max"`
+			Failed     int            `json:"draws_ending_by_failed_block"`
+			Blocks     map[string]int `json:"blocks_histogram"`
+			PerBlock   map[string]int `json:"new_cells_per_block_histogram"`
+			Histogram  map[string]int `json:"masked_histogram"`
+			Neighbours float64        `json:"neighbour_agreement_mean"`
+			NeighbourS float64        `json:"neighbour_agreement_std"`
+			Frequency  [][]float64    `json:"cell_frequency"`
+		} `json:"results"`
+	}
+	golden.ReadJSON(t, path, &want)
+	if len(want.Results) == 0 {
+		t.Fatalf("%s holds no statistics", path)
+	}
+	for _, w := range want.Results {
+		name := fmt.Sprintf("%v, %d masked in blocks of %d to %d", w.Grid, w.Masked, w.Min, w.Max)
+		if w.MinAspect != .3 {
+			t.Fatalf("%s: the smallest aspect is %g; the objective has 0.3", name, w.MinAspect)
+		}
+		k := beit.Blocks{Rows: w.Grid[0], Cols: w.Grid[1], Masked: w.Masked, Min: w.Min, Max: w.Max}
+		draws := float64(w.Draws)
+		counts, perMask, perBlock := map[string]int{}, map[string]int{}, map[string]int{}
+		frequency := make([]float64, k.Rows*k.Cols)
+		failed, agreement := 0, 0.0
+		for i := range w.Draws {
+			r, removed := sdk.NewRNG(11, uint64(i)), make([]byte, k.Rows*k.Cols)
+			count, blocks := 0, 0
+			for count < k.Masked {
+				n := k.Block(r, removed, min(k.Masked-count, k.Max))
+				if n == 0 {
+					failed++
+					break
+				}
+				perBlock[fmt.Sprint(n)]++
+				count, blocks = count+n, blocks+1
+			}
+			whole := make([]byte, len(removed))
+			k.Draw(sdk.NewRNG(11, uint64(i)), whole)
+			if !slices.Equal(whole, removed) {
+				t.Fatalf("%s: a mask is not made of its blocks", name)
+			}
+			sum := 0
+			for c, v := range removed {
+				sum += int(v)
+				frequency[c] += float64(v) / draws
+			}
+			if sum != count || sum > w.Most {
+				t.Fatalf("%s: %d cells are masked, %d were counted, at most %d are wanted", name, sum, count, w.Most)
+			}
+			counts[fmt.Sprint(sum)]++
+			perMask[fmt.Sprint(blocks)]++
+			agreement += neighbourAgreement(removed, k.Rows, k.Cols) / draws
+		}
+		near := func(what string, got, want, deviation float64) {
+			t.Helper()
+			if math.Abs(got-want) > 6*math.Sqrt2*deviation/math.Sqrt(draws)+1e-9 {
+				t.Errorf("%s: %s is %.4f, the reference has %.4f ± %.4f", name, what, got, want, 6*math.Sqrt2*deviation/math.Sqrt(draws))
+			}
+		}
+		share := float64(w.Failed) / draws
+		near("share of masks that end with a failed block", float64(failed)/draws, share, math.Sqrt(share*(1-share))+.5/math.Sqrt(draws))
+		near("neighbour agreement", agreement, w.Neighbours, w.NeighbourS)
+		for i, f := range frequency {
+			p := w.Frequency[i/k.Cols][i%k.Cols]
+			near(fmt.Sprintf("frequency of cell %d", i), f, p, math.Sqrt(p*(1-p))+.5/math.Sqrt(draws))
+		}
+		for what, h := range map[string][2]map[string]int{
+			"masked cells": {counts, w.Histogram}, "blocks": {perMask, w.Blocks}, "new cells of a block": {perBlock, w.PerBlock},
+		} {
+			if d, limit := twoSample(h[0], h[1]); d > limit {
+				t.Errorf("%s: %s: the chi-square distance of the histograms is %.1f, at most %.1f is expected (%v and %v)", name, what, d, limit, h[0], h[1])
+			}
+		}
+	}
+}
+
+// neighbourAgreement is the share of neighbouring cells of equal value, the mean of both directions.
+func neighbourAgreement(mask []byte, rows, cols int) float64 {
+	across, down := 0.0, 0.0
+	for y := range rows {
+		for x := range cols {
+			if x > 0 && mask[y*cols+x] == mask[y*cols+x-1] {
+				across++
+			}
+			if y > 0 && mask[y*cols+x] == mask[(y-1)*cols+x] {
+				down++
+			}
+		}
+	}
+	return (across/float64(rows*(cols-1)) + down/float64((rows-1)*cols)) / 2
+}
+
+// twoSample is the chi-square statistic of two histograms, rare values pooled, and a limit six deviations above
+// its mean.
+func twoSample(a, b map[string]int) (distance, limit float64) {
+	na, nb := 0.0, 0.0
+	keys := map[string]bool{}
+	for k, v := range a {
+		na, keys[k] = na+float64(v), true
+	}
+	for k, v := range b {
+		nb, keys[k] = nb+float64(v), true
+	}
+	cells, restA, restB := 0.0, 0.0, 0.0
+	add := func(x, y float64) {
+		d := x*math.Sqrt(nb/na) - y*math.Sqrt(na/nb)
+		distance += d * d / (x + y)
+		cells++
+	}
+	for k := range keys {
+		x, y := float64(a[k]), float64(b[k])
+		if x+y < 20 {
+			restA, restB = restA+x, restB+y
+			continue
+		}
+		add(x, y)
+	}
+	if restA+restB > 0 {
+		add(restA, restB)
+	}
+	return distance, cells + 6*math.Sqrt(2*cells) + 6
+}

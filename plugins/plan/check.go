@@ -1,0 +1,373 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+)
+
+const (
+	maxParts        = 5000    // views, passes, params, nodes ... each: the graph's compile time is quadratic
+	maxPixels       = 1 << 14 // of a side of a view
+	maxLength       = 1 << 24 // of a mask
+	maxRectangles   = 1 << 16 // of a corruption
+	maxRing         = 1 << 24 // rows of a ring: its position is a 32-bit float
+	maxLinearBlocks = 1024    // more than any network has
+	maxScratch      = 1 << 40 // bytes
+)
+
+// check refuses a plan that contradicts itself or the backbone.
+func check(p *Plan, backbone Backbone) error {
+	c := &checker{Plan: p, backbone: backbone, names: map[string]map[string]bool{}}
+	for _, part := range []func() error{
+		c.network, c.views, c.masks, c.schedules, c.params, c.buffers, c.targets, c.passes, c.nodes,
+		c.results, c.circles, c.exports, c.recommended, c.evaluate,
+	} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checker collects the names of a plan while it goes through it.
+type checker struct {
+	*Plan
+	backbone Backbone
+	names    map[string]map[string]bool // by kind
+}
+
+func (c *checker) add(kind, name string) error {
+	if name == "" {
+		return fmt.Errorf("field %ss: one has no name", kind)
+	}
+	if c.names[kind] == nil {
+		c.names[kind] = map[string]bool{}
+	}
+	if c.names[kind][name] {
+		return fmt.Errorf("field %ss: two are named %q", kind, name)
+	}
+	if len(c.names[kind]) >= maxParts {
+		return fmt.Errorf("field %ss: more than %d", kind, maxParts)
+	}
+	c.names[kind][name] = true
+	return nil
+}
+
+func (c *checker) has(kind, name, user string) error {
+	if !c.names[kind][name] {
+		return fmt.Errorf("%s names the %s %q, which the plan does not have", user, kind, name)
+	}
+	return nil
+}
+
+// haveAll is has for a list of names.
+func (c *checker) haveAll(kind string, names []string, user string) error {
+	for _, n := range names {
+		if err := c.has(kind, n, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) network() error {
+	r := c.Backbone
+	if f := r.Families; len(f) > 0 && !slices.Contains(f, c.backbone.Family) {
+		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", f, c.backbone.Name, c.backbone.Family)
+	}
+	if r.Unused && (len(c.Passes) > 0 || c.Teacher != nil) {
+		return fmt.Errorf("field backbone.unused is set, and the plan has passes or a teacher")
+	}
+	if r.DropPath < 0 || r.DropPath >= 1 {
+		return fmt.Errorf("field backbone.drop_path is %v, valid is 0 <= x < 1", r.DropPath)
+	}
+	for field, patterns := range map[string][]string{"no_decay": r.NoDecay, "frozen": r.Frozen} {
+		for _, p := range patterns {
+			if _, err := path.Match(p, ""); err != nil {
+				return fmt.Errorf("field backbone.%s: pattern %q: %w", field, p, err)
+			}
+		}
+	}
+	if len(r.InitRules) > 0 && r.Init != "" {
+		return fmt.Errorf("field backbone.init names %q, and the plan has init_rules of its own; it needs one of the two", r.Init)
+	}
+	for i, rule := range r.InitRules {
+		if _, err := path.Match(rule.Weights, ""); err != nil {
+			return fmt.Errorf("field backbone.init_rules[%d]: pattern %q: %w", i, rule.Weights, err)
+		}
+		if !rule.Init.Kind.drawn() {
+			return fmt.Errorf("field backbone.init_rules[%d]: %v is no initialization of a backbone's weights", i, rule.Init.Kind)
+		}
+	}
+	return nil
+}
+
+// drawn reports whether the values follow from the shape and some numbers.
+func (k InitKind) drawn() bool {
+	switch k {
+	case InitZeros, InitOnes, InitConstant, InitNormal, InitTruncNormal, InitUniform, InitXavierUniform, InitFanInUniform:
+		return true
+	}
+	return false
+}
+
+func (c *checker) views() error {
+	if len(c.Views) == 0 {
+		return fmt.Errorf("field views is empty; an objective needs at least one")
+	}
+	for _, v := range c.Views {
+		if v.SameGeometryAs != "" {
+			if err := c.has("view", v.SameGeometryAs, fmt.Sprintf("view %q (same_geometry_as; the other one comes first)", v.Name)); err != nil {
+				return err
+			}
+		}
+		if err := c.add("view", v.Name); err != nil {
+			return err
+		}
+		if err := v.check(); err != nil {
+			return fmt.Errorf("view %q%w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+func (v *View) check() error {
+	if v.Height < 1 || v.Width < 1 || v.Height > maxPixels || v.Width > maxPixels {
+		return fmt.Errorf(" is %d x %d pixels, valid are 1..%d", v.Height, v.Width, maxPixels)
+	}
+	if v.ScaleMin < 0 || v.ScaleMax < v.ScaleMin || v.ScaleMax > 1 || v.ScaleMax > 0 && v.ScaleMin == 0 {
+		return fmt.Errorf(": field scale is %v..%v, valid is 0 < min <= max <= 1", v.ScaleMin, v.ScaleMax)
+	}
+	if v.RatioMin < 0 || v.RatioMax < v.RatioMin || v.RatioMax > 0 && v.RatioMin == 0 {
+		return fmt.Errorf(": field ratio is %v..%v, valid is 0 < min <= max", v.RatioMin, v.RatioMax)
+	}
+	for i, a := range v.Augmentations {
+		if err := a.check(); err != nil {
+			return fmt.Errorf(", augmentation %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (a *Augmentation) check() error {
+	switch {
+	case a.Kind == 0:
+		return fmt.Errorf("unknown kind; is this vittool older than the plugin?")
+	case min(a.Brightness, a.Contrast, a.Saturation, a.Hue) < 0 || a.Hue > .5:
+		return fmt.Errorf("%v: strengths are at least 0, hue at most 0.5", a.Kind)
+	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
+		return fmt.Errorf("%v: valid is 0 <= sigma_min <= sigma_max and an odd kernel", a.Kind)
+	case a.Threshold > 255:
+		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
+	case a.Probability < 0 || a.Probability > 1:
+		return fmt.Errorf("%v: probability %v, valid is 0..1", a.Kind, a.Probability)
+	}
+	return nil
+}
+
+func (c *checker) masks() error {
+	for _, m := range c.Masks {
+		if err := c.add("mask", m.Name); err != nil {
+			return err
+		}
+		if err := c.has("view", m.View, fmt.Sprintf("mask %q", m.Name)); err != nil {
+			return err
+		}
+		if m.Kind == MaskKeep {
+			if rows, cols := c.grid(m.View); m.Rows != rows || m.Cols != cols {
+				return fmt.Errorf("mask %q has %d x %d cells, the view %q has %d x %d patches", m.Name, m.Rows, m.Cols, m.View, rows, cols)
+			}
+		}
+		if err := m.check(); err != nil {
+			return fmt.Errorf("mask %q: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// grid is the patch grid of a view.
+func (c *checker) grid(view string) (rows, cols int) {
+	v, p := c.View(view), max(1, c.backbone.Patch)
+	return v.Height / p, v.Width / p
+}
+
+func (m *Mask) check() error {
+	between := func(least, most int) error {
+		if m.Length < least || m.Length > most {
+			return fmt.Errorf("field length is %d, valid are %d..%d", m.Length, least, most)
+		}
+		return nil
+	}
+	if (m.Rows == 0) != (m.Cols == 0) || m.Rows > maxPixels || m.Cols > maxPixels {
+		return fmt.Errorf("fields rows and cols are %d and %d, valid are 1..%d, or 0 for both", m.Rows, m.Cols, maxPixels)
+	}
+	switch m.Kind {
+	case MaskKeep:
+		return between(1, m.Rows*m.Cols)
+	case MaskBitmap:
+		return between(0, maxLength)
+	case MaskIndices:
+		if m.Limit < 1 || m.Limit > math.MaxInt32 {
+			return fmt.Errorf("field limit is %d, valid are 1..2^31-1", m.Limit)
+		}
+		return between(1, maxLength)
+	case MaskCorruption:
+		return between(1, maxRectangles)
+	}
+	return fmt.Errorf("it has no kind")
+}
+
+func (c *checker) schedules() error {
+	for _, s := range c.Schedules {
+		if err := c.add("schedule", s.Name); err != nil {
+			return err
+		}
+		if s.Kind == ScheduleTable && len(s.Values) == 0 {
+			return fmt.Errorf("schedule %q: a table without values", s.Name)
+		}
+	}
+	if t := c.Teacher; t != nil {
+		return c.has("schedule", t.Momentum, "the teacher (momentum)")
+	}
+	return nil
+}
+
+func (c *checker) params() error {
+	for _, p := range c.Params {
+		if err := c.add("param", p.Name); err != nil {
+			return err
+		}
+		if err := p.Init.check(p.Shape); err != nil {
+			return fmt.Errorf("param %q: %w", p.Name, err)
+		}
+		if p.LrScale < 0 {
+			return fmt.Errorf("param %q: field lr_scale is %v", p.Name, p.LrScale)
+		}
+		if p.TeacherCopy && c.Teacher == nil {
+			return fmt.Errorf("param %q asks for a teacher's copy, and the plan has no teacher", p.Name)
+		}
+	}
+	return nil
+}
+
+func (i *Init) check(shape []int) error {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	switch i.Kind {
+	case InitSincosColumn, InitSincosRow:
+		if len(shape) != 3 || shape[0] != 1 || i.Rows < 1 || i.Cols < 1 || shape[1] != i.Prefix+i.Rows*i.Cols || shape[2]%4 != 0 {
+			return fmt.Errorf("a sine-cosine table of %d+%d x %d rows has the shape [1, %d, a multiple of 4], not %v",
+				i.Prefix, i.Rows, i.Cols, i.Prefix+i.Rows*i.Cols, shape)
+		}
+	case InitFile:
+		if i.Path == "" || i.Tensor == "" || i.Digest == "" {
+			return fmt.Errorf("an init from a file needs its path, tensor and digest")
+		}
+	case InitData:
+		if len(i.Values) != n {
+			return fmt.Errorf("%d initial values for the shape %v, which has %d", len(i.Values), shape, n)
+		}
+	case InitConstant:
+	default:
+		if i.A < 0 {
+			return fmt.Errorf("field init.a is %v: it must not be negative", i.A)
+		}
+	}
+	return nil
+}
+
+func (c *checker) buffers() error {
+	for _, b := range c.Buffers {
+		if err := c.add("buffer", b.Name); err != nil {
+			return err
+		}
+		if err := b.Init.check(b.Shape); err != nil {
+			return fmt.Errorf("buffer %q: %w", b.Name, err)
+		}
+		if b.Update != UpdateReplace && len(b.Shape) == 0 {
+			return fmt.Errorf("buffer %q: rows of a single number cannot be updated", b.Name)
+		}
+		if b.Update == UpdateRing && b.Shape[0] >= maxRing {
+			return fmt.Errorf("buffer %q is a ring of %d rows: want fewer than 2^24", b.Name, b.Shape[0])
+		}
+	}
+	return nil
+}
+
+func (c *checker) targets() error {
+	for _, t := range c.Targets {
+		if err := c.add("target", t.Name); err != nil {
+			return err
+		}
+		owner := fmt.Sprintf("target %q", t.Name)
+		switch t.Source {
+		case SourceSampleID, SourceLabel:
+			continue
+		case SourceGeometry:
+		case SourcePlugin, SourceRemembered:
+			if t.Dtype == U8 {
+				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.Dtype)
+			}
+			if t.Source == SourceRemembered && t.Value.Of == RefNone {
+				return fmt.Errorf("%s is remembered and has no value", owner)
+			}
+		default:
+			return fmt.Errorf("%s has no source", owner)
+		}
+		if err := c.has("view", t.View, owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) exports() error {
+	for _, e := range c.Exports {
+		if err := c.add("export", e.Name); err != nil {
+			return err
+		}
+		owner := fmt.Sprintf("export %q", e.Name)
+		if strings.ContainsAny(e.Name, "/\\\x00") {
+			return fmt.Errorf("%s: a name has no slashes", owner)
+		}
+		tensors := map[string]bool{}
+		for kind, names := range map[string][]string{"param": e.Params, "buffer": e.Buffers} {
+			if err := c.haveAll(kind, names, owner); err != nil {
+				return err
+			}
+			for _, n := range names {
+				if tensors[n] {
+					return fmt.Errorf("%s holds two tensors named %q", owner, n)
+				}
+				tensors[n] = true
+			}
+		}
+		if len(tensors) == 0 {
+			return fmt.Errorf("%s holds nothing", owner)
+		}
+	}
+	return nil
+}
+
+func (c *checker) recommended() error {
+	r := c.Recommended
+	if r == nil {
+		return nil
+	}
+	if r.Network == NetworkTeacher && c.Teacher == nil {
+		return fmt.Errorf("field recommended.network is the teacher, and the plan has none")
+	}
+	if r.LinearBlocks > maxLinearBlocks {
+		return fmt.Errorf("field recommended.linear_blocks is %d, more than %d", r.LinearBlocks, maxLinearBlocks)
+	}
+	both := []Feature{FeatureClass, FeaturePooled}
+	if len(r.Features) == 0 || slices.Equal(r.Features, both) || len(r.Features) == 1 && slices.Contains(both, r.Features[0]) {
+		return nil
+	}
+	return fmt.Errorf("field recommended.features is %v; features are %v, %v, or both in this order", r.Features, both[0], both[1])
+}

@@ -1,0 +1,415 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vittool/vittool/plugins/pb"
+)
+
+func (c *checker) passes() error {
+	for _, p := range c.Passes {
+		if err := c.add("pass", p.Name); err != nil {
+			return err
+		}
+		for _, rule := range []func(*Pass) error{c.passViews, c.passNetwork, c.passMasks} {
+			if err := rule(p); err != nil {
+				return fmt.Errorf("pass %q %w", p.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) passViews(p *Pass) error {
+	if len(p.Views) == 0 {
+		return fmt.Errorf("has no view")
+	}
+	for _, name := range p.Views {
+		if err := c.has("view", name, "(views)"); err != nil {
+			return err
+		}
+		first, v := c.View(p.Views[0]), c.View(name)
+		if n := c.backbone.Patch; n > 0 && (v.Height%n != 0 || v.Width%n != 0) {
+			return fmt.Errorf("reads view %q of %d x %d pixels, which patches of %d do not divide", name, v.Height, v.Width, n)
+		}
+		if v.Height != first.Height || v.Width != first.Width {
+			return fmt.Errorf("joins views of %d x %d and %d x %d pixels; views of one pass are of equal size", first.Height, first.Width, v.Height, v.Width)
+		}
+	}
+	return nil
+}
+
+func (c *checker) passNetwork(p *Pass) error {
+	if p.Network == NetworkTeacher && c.Teacher == nil {
+		return fmt.Errorf("runs the teacher, and the plan has none")
+	}
+	for _, t := range p.Taps {
+		if t >= c.backbone.Depth {
+			return fmt.Errorf("taps block %d, the backbone has %d", t, c.backbone.Depth)
+		}
+	}
+	if p.MaskUse != MaskUseToken {
+		return nil
+	}
+	if err := c.has("param", p.MaskToken, "(mask_token)"); err != nil {
+		return err
+	}
+	if p.Network == NetworkTeacher && !c.Param(p.MaskToken).TeacherCopy {
+		return fmt.Errorf("runs the teacher, and its mask token %q has no teacher's copy", p.MaskToken)
+	}
+	return nil
+}
+
+func (c *checker) passMasks(p *Pass) error {
+	if p.MaskUse != MaskUseDrop && p.MaskUse != MaskUseToken {
+		return nil
+	}
+	if len(p.Masks) != len(p.Views) {
+		return fmt.Errorf("has %d masks for %d views", len(p.Masks), len(p.Views))
+	}
+	for i, name := range p.Masks {
+		if err := c.has("mask", name, "(masks)"); err != nil {
+			return err
+		}
+		first, m := c.Mask(p.Masks[0]), c.Mask(name)
+		if m.Kind != MaskKeep && !(m.Kind == MaskBitmap && p.MaskUse == MaskUseToken) {
+			return fmt.Errorf("is masked by the %v %q: want a keep list, or a bitmap for a mask token", m.Kind, name)
+		}
+		if m.View != p.Views[i] {
+			return fmt.Errorf("is masked by %q of the view %q, and reads %q", name, m.View, p.Views[i])
+		}
+		if rows, cols := c.grid(m.View); m.Rows != rows || m.Cols != cols {
+			return fmt.Errorf("is masked by %q of %d x %d cells, the view has %d x %d patches", name, m.Rows, m.Cols, rows, cols)
+		}
+		if m.Length != first.Length {
+			return fmt.Errorf("is masked by %q and %q, which keep different numbers of patches", first.Name, name)
+		}
+	}
+	return nil
+}
+
+func (n *Node) String() string { return fmt.Sprintf("node %q (%s)", n.Name, n.Op) }
+
+func (c *checker) nodes() error {
+	evaluations := 0
+	changed := map[string]string{} // buffer -> node whose operator changes it
+	for _, n := range c.Nodes {
+		if err := Lookup(n.Op).check(n); err != nil {
+			return fmt.Errorf("%v: %w", n, err)
+		}
+		for _, a := range n.Inputs {
+			if err := c.input(n, a, changed); err != nil {
+				return err
+			}
+		}
+		if err := c.add("node", n.Name); err != nil {
+			return err
+		}
+		if n.Op == OpEvaluate {
+			evaluations++
+		}
+	}
+	for _, u := range c.Results.Updates {
+		if by := changed[u.Buffer]; by != "" {
+			return fmt.Errorf("update of %q: the node %q changes it already", u.Buffer, by)
+		}
+	}
+	if want := c.Evaluate != nil; want && evaluations != 1 || !want && evaluations != 0 {
+		return fmt.Errorf("the plan has %d nodes %q and evaluate is set: %v; it needs one of each or neither", evaluations, OpEvaluate, want)
+	}
+	return c.remembered()
+}
+
+// input checks what an input of a node reads, and notes the buffers that operators change.
+func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
+	user := fmt.Sprintf("%v, input %q", n, a.Name)
+	if err := c.ref(a.Ref, user); err != nil {
+		return err
+	}
+	if in := Lookup(n.Op).Input(a.Name); in == nil || !in.Buffer {
+		return nil
+	}
+	if a.Ref.Of != RefBuffer {
+		return fmt.Errorf("%s takes a buffer of the plan, and is given another value", user)
+	}
+	if u := c.Buffer(a.Ref.Name).Update; u != UpdateReplace {
+		return fmt.Errorf("%s: the buffer %q is updated by %v: want %v", user, a.Ref.Name, u, UpdateReplace)
+	}
+	changed[a.Ref.Name] = n.Name
+	return nil
+}
+
+// remembered checks the values of targets that are computed once for each content of a view.
+func (c *checker) remembered() error {
+	for _, t := range c.Targets {
+		if t.Source != SourceRemembered {
+			continue
+		}
+		if err := c.ref(t.Value, fmt.Sprintf("target %q", t.Name)); err != nil {
+			return err
+		}
+		if err := c.followsFromPixels(t, t.Value, map[string]bool{}); err != nil {
+			return fmt.Errorf("target %q is remembered, so it may read the view %q and frozen parameters from files only: %w", t.Name, t.View, err)
+		}
+	}
+	return nil
+}
+
+// followsFromPixels refuses a value that depends on anything but the pixels of the target's view and files.
+func (c *checker) followsFromPixels(t *Target, r Ref, seen map[string]bool) error {
+	switch r.Of {
+	case RefNode:
+		if seen[r.Name] {
+			return nil
+		}
+		seen[r.Name] = true
+		n := named(c.Nodes, r.Name)
+		if n.Op == pb.OpRandom {
+			return fmt.Errorf("%v draws random numbers", n)
+		}
+		for _, a := range n.Inputs {
+			if err := c.followsFromPixels(t, a.Ref, seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	case RefView:
+		if r.Name == t.View {
+			return nil
+		}
+	case RefParam:
+		if p := c.Param(r.Name); p.Frozen && p.Init.Kind == InitFile {
+			return nil
+		}
+	}
+	return fmt.Errorf("it reads the %v %q", r.Of, r.Name)
+}
+
+// ref checks that a reference names something that exists (for nodes: earlier).
+func (c *checker) ref(r Ref, user string) error {
+	switch r.Of {
+	case RefNode:
+		if err := c.has("node", r.Name, user); err != nil {
+			return err
+		}
+		if n := named(c.Nodes, r.Name); r.Output >= len(Lookup(n.Op).Outputs) {
+			return fmt.Errorf("%s reads output %d of the %v, which has %d", user, r.Output, n, len(Lookup(n.Op).Outputs))
+		}
+		return nil
+	case RefFeature:
+		return c.feature(r, user)
+	case RefParam:
+		return c.has("param", r.Name, user)
+	case RefTeacherParam:
+		if p := c.Param(r.Name); p == nil || !p.TeacherCopy {
+			return fmt.Errorf("%s reads the teacher's copy of %q, which the plan does not have", user, r.Name)
+		}
+		return nil
+	case RefBuffer:
+		return c.has("buffer", r.Name, user)
+	case RefTarget:
+		return c.has("target", r.Name, user)
+	case RefMask:
+		if err := c.has("mask", r.Name, user); err != nil {
+			return err
+		}
+		if m := c.Mask(r.Name); !m.Has(r.Form) {
+			return fmt.Errorf("%s reads the mask %q as %v, which a %v of length %d is not", user, r.Name, r.Form, m.Kind, m.Length)
+		}
+		return nil
+	case RefView:
+		return c.has("view", r.Name, user)
+	case RefScalar:
+		return c.has("schedule", r.Name, user)
+	}
+	return fmt.Errorf("%s has an empty reference", user)
+}
+
+func (c *checker) feature(r Ref, user string) error {
+	if err := c.has("pass", r.Name, user); err != nil {
+		return err
+	}
+	p := c.Pass(r.Name)
+	switch {
+	case !slices.Contains(p.Outputs, r.Feature):
+		return fmt.Errorf("%s reads %v of the pass %q, which does not list it in its outputs", user, r.Feature, r.Name)
+	case r.Feature == FeatureMap && p.MaskUse == MaskUseDrop:
+		return fmt.Errorf("%s reads a map of the pass %q, which drops patches", user, r.Name)
+	case r.Feature == FeatureTap && r.Tap >= c.backbone.Depth:
+		return fmt.Errorf("%s taps block %d of the pass %q, the backbone has %d", user, r.Tap, r.Name, c.backbone.Depth)
+	}
+	return nil
+}
+
+func (c *checker) results() error {
+	r := c.Results
+	if err := c.ref(r.Loss, "the loss"); err != nil {
+		return err
+	}
+	for _, m := range r.Metrics {
+		if err := c.add("metric", m.Name); err != nil {
+			return err
+		}
+		if err := c.ref(m.Value, fmt.Sprintf("metric %q", m.Name)); err != nil {
+			return err
+		}
+	}
+	if err := c.updates(); err != nil {
+		return err
+	}
+	images := map[string]bool{}
+	for _, i := range r.Images {
+		user := fmt.Sprintf("images of pass %q", i.Pass)
+		if err := c.has("pass", i.Pass, user); err != nil {
+			return err
+		}
+		if err := c.ref(i.Images, user); err != nil {
+			return err
+		}
+		images[i.Pass] = true
+	}
+	for _, p := range c.Passes {
+		if p.MaskUse == MaskUseCorrupted && !images[p.Name] {
+			return fmt.Errorf("pass %q reads corrupted images, and results.images has none for it", p.Name)
+		}
+	}
+	for _, p := range r.Pictures {
+		user := fmt.Sprintf("picture %q", p.Name)
+		if err := c.ref(p.Prediction, user); err != nil {
+			return err
+		}
+		if err := c.has("view", p.View, user); err != nil {
+			return err
+		}
+		if p.Mask == "" {
+			continue
+		}
+		if err := c.has("mask", p.Mask, user); err != nil {
+			return err
+		}
+		if m := c.Mask(p.Mask); !m.Has(m.Hidden()) {
+			return fmt.Errorf("%s shows the mask %q of %v, which hides nothing", user, m.Name, m.Kind)
+		}
+	}
+	return nil
+}
+
+func (c *checker) updates() error {
+	replaced := map[string]bool{}
+	for _, u := range c.Results.Updates {
+		user := fmt.Sprintf("update of %q", u.Buffer)
+		if err := c.has("buffer", u.Buffer, user); err != nil {
+			return err
+		}
+		if err := c.ref(u.Value, user); err != nil {
+			return err
+		}
+		rule := c.Buffer(u.Buffer).Update
+		if rule == UpdateReplace && replaced[u.Buffer] {
+			return fmt.Errorf("%s: it is replaced twice", user)
+		}
+		replaced[u.Buffer] = true
+		if rule == UpdateRows && u.Rows.Of == RefNone {
+			return fmt.Errorf("%s: the rows are missing", user)
+		}
+		if u.Rows.Of == RefNone {
+			continue
+		}
+		if err := c.ref(u.Rows, user+" (rows)"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// circles refuses a pass over images that are made of its own features. Nodes alone cannot form a circle: they read
+// earlier ones.
+func (c *checker) circles() error {
+	const inProgress, done = 1, 2
+	state := map[Ref]int{}
+	images := map[string]Ref{}
+	for _, i := range c.Results.Images {
+		images[i.Pass] = i.Images
+	}
+	inputs := map[string][]Argument{}
+	for _, n := range c.Nodes {
+		inputs[n.Name] = n.Inputs
+	}
+	var visit func(r Ref) error
+	visit = func(r Ref) error {
+		at := Ref{Of: r.Of, Name: r.Name}
+		if state[at] == inProgress {
+			return fmt.Errorf("%v %q is made of itself, by way of the images of a pass", r.Of, r.Name)
+		}
+		if state[at] == done {
+			return nil
+		}
+		state[at] = inProgress
+		var reads []Ref
+		switch r.Of {
+		case RefNode:
+			for _, a := range inputs[r.Name] {
+				reads = append(reads, a.Ref)
+			}
+		case RefFeature:
+			if c.Pass(r.Name).MaskUse == MaskUseCorrupted {
+				reads = append(reads, images[r.Name])
+			}
+		case RefTarget:
+			if t := c.Target(r.Name); t.Source == SourceRemembered {
+				reads = append(reads, t.Value)
+			}
+		}
+		for _, x := range reads {
+			if err := visit(x); err != nil {
+				return err
+			}
+		}
+		state[at] = done
+		return nil
+	}
+	for _, n := range c.Nodes {
+		if err := visit(Ref{Of: RefNode, Name: n.Name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) evaluate() error {
+	e := c.Evaluate
+	if e == nil {
+		return nil
+	}
+	for _, group := range []struct {
+		kind  string
+		names []string
+	}{{"param", e.Params}, {"buffer", e.Buffers}, {"target", e.Targets}, {"mask", e.Masks}, {"schedule", e.Schedules}} {
+		if err := c.haveAll(group.kind, group.names, "evaluate"); err != nil {
+			return err
+		}
+	}
+	for _, u := range e.Updates {
+		if !slices.Contains(e.Buffers, u) {
+			return fmt.Errorf("evaluate updates the buffer %q without reading it", u)
+		}
+	}
+	if e.ScratchBytes > maxScratch {
+		return fmt.Errorf("evaluate asks for %d bytes of scratch, at most 2^40 are given", e.ScratchBytes)
+	}
+	for _, n := range c.Nodes {
+		if n.Op != OpEvaluate {
+			continue
+		}
+		if len(n.Inputs) != len(e.Inputs) {
+			return fmt.Errorf("%v: %d inputs are given, and evaluate names %d", n, len(n.Inputs), len(e.Inputs))
+		}
+		for i, in := range e.Inputs {
+			if n.Inputs[i].Name != in.Name {
+				return fmt.Errorf("%v: input %d is %q, and evaluate names %q", n, i, n.Inputs[i].Name, in.Name)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package plan
+
+import "github.com/vittool/vittool/plugins/pb"
+
+// patchLoss is the row of a loss over patches.
+func patchLoss(name, summary string, attributes []Attribute) Operator {
+	return Operator{
+		Name: name, Summary: summary + " It is averaged over the values of a patch, then over all hidden patches of the batch.",
+		Inputs: []Input{
+			{Name: "prediction", Shape: "[B, L, P]"},
+			{Name: "target", Shape: "[B, L, P]", Doc: "no gradient flows into it"},
+			{Name: "mask", Shape: "[B, L]", Doc: "1 = hidden, counts; 0 = visible, does not"},
+		},
+		Attributes: attributes,
+		Outputs: []Output{
+			{Name: "loss", Shape: "[]"},
+			{Name: "per_patch", Shape: "[B, L]", Doc: "of every patch, hidden or not; without a gradient"},
+		},
+	}
+}
+
+var lossOperators = []Operator{
+	patchLoss(pb.OpPatchMSE, "Squared difference.", nil),
+	patchLoss(pb.OpPatchL1, "Absolute difference.", nil),
+	patchLoss(pb.OpPatchSmoothL1, "Smooth absolute difference: d²/(2·beta) below beta, |d| - beta/2 above.",
+		[]Attribute{{Name: "beta", Type: Float, Default: 1.0, Doc: "positive"}}),
+	{
+		Name: pb.OpCrossEntropy, Summary: "Mean over rows of the cross-entropy of softmax(logits) with labels.",
+		Inputs: []Input{
+			{Name: "logits", Shape: "[R, C]"},
+			{Name: "labels", Shape: "[R] or [R, C]", Either: true, Doc: "classes as integers, or probabilities; no gradient flows into them"},
+			{Name: "weights", Shape: "[R]", Optional: true, Doc: "of the rows: the loss is the weighted sum over the sum of weights; no gradient flows into them"},
+		},
+		Outputs: []Output{{Name: "loss", Shape: "[]"}, {Name: "per_row", Shape: "[R]"}},
+	},
+	{
+		Name: pb.OpViewCrossEntropy, Summary: "Cross-entropy between views of the same samples (Caron et al. 2021): the mean over samples and over the pairs " +
+			"of a target view i and another view v ≠ i of -Σ targets[i]·log softmax(logits[v]/temperature). Rows come view after view.",
+		Inputs: []Input{
+			{Name: "logits", Shape: "[S·B, C]", Doc: "of S views"},
+			{Name: "targets", Shape: "[T·B, C]", Doc: "distributions for the first T of the views; no gradient flows into them"},
+		},
+		Attributes: []Attribute{
+			{Name: "views", Type: Int, Required: true, Doc: "number T of target views"},
+			{Name: "temperature", Type: Float, Default: 1.0, Doc: "that logits are divided by; positive"},
+		},
+		Outputs: []Output{
+			{Name: "loss", Shape: "[]"},
+			{Name: "pairs", Shape: "[T, S]", Doc: "the mean of each pair, 0 where both are the same view; without a gradient, computed only where read"},
+		},
+	},
+	{
+		Name: pb.OpEvaluate, Summary: "The loss that the plugin computes itself, with its gradients, in shared memory.",
+		Inputs:   []Input{{Name: "…", Shape: "[…]", Doc: "as EvaluateSpec.inputs of the plan names them", Optional: true, Repeated: true}},
+		Outputs:  []Output{{Name: "loss", Shape: "[]"}},
+		anyInput: true,
+	},
+}

@@ -1,0 +1,419 @@
+package plan_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/tensor"
+	"google.golang.org/protobuf/proto"
+)
+
+var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
+	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+
+// opened is the plan of an objective for the backbone, as its plugin sends it.
+func opened(t testing.TB, o sdk.Objective, options map[string]any) *pb.Plan {
+	t.Helper()
+	s, err := sdk.NewServer(o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 2, TotalSteps: 10, StepsPerEpoch: 5, Backbone: &pb.BackboneInfo{
+		Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16, GridH: 4, GridW: 4, Channels: 3,
+		PrefixTokens: 1, LayerNormEps: 1e-6, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func valid(t testing.TB) *pb.Plan {
+	return opened(t, mae.New(), map[string]any{"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2})
+}
+
+// objective is a plan as a function.
+type objective struct {
+	plan func(b *sdk.Builder) error
+}
+
+func (o *objective) Info() sdk.Info            { return sdk.Info{Name: "test", Version: "1.0.0"} }
+func (o *objective) Plan(b *sdk.Builder) error { return o.plan(b) }
+
+func node(p *pb.Plan, op string) *pb.Node {
+	return p.Nodes[slices.IndexFunc(p.Nodes, func(n *pb.Node) bool { return n.Op == op })]
+}
+
+// A fault is a change of a sound plan and a part of the error that it leads to.
+type fault struct {
+	want   string
+	change func(p *pb.Plan)
+}
+
+func refuse(t *testing.T, sound *pb.Plan, faults []fault) {
+	t.Helper()
+	if _, err := plan.FromProto(sound, backbone); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		p := proto.CloneOf(sound)
+		f.change(p)
+		if _, err := plan.FromProto(p, backbone); err == nil || !strings.Contains(err.Error(), f.want) {
+			t.Errorf("error %v, want %q in it", err, f.want)
+		}
+	}
+}
+
+func TestFromProtoRefuses(t *testing.T) {
+	refuse(t, valid(t), []fault{
+		{"operator_version is 9", func(p *pb.Plan) { p.OperatorVersion = 9 }},
+		{`the backbone vit_test is a "vit"`, func(p *pb.Plan) { p.Backbone.Families = []string{"cnn"} }},
+		{"drop_path is 1", func(p *pb.Plan) { p.Backbone.DropPath = 1 }},
+		{`frozen: pattern "[a"`, func(p *pb.Plan) { p.Backbone.Frozen = []string{"[a"} }},
+		{"backbone.unused is set", func(p *pb.Plan) { p.Backbone.Unused = true }},
+		{"views is empty", func(p *pb.Plan) { p.Views = nil }},
+		{"patches of 4 do not divide", func(p *pb.Plan) { p.Views[0].Height = 15 }},
+		{"scale is 0.5..0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
+		{"probability 2", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
+		{"augmentation 0: unknown kind", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
+		{"same_geometry_as", func(p *pb.Plan) { p.Views[0].SameGeometryAs = "image" }},
+		{"views[0].crop is 9, which this vittool does not know", func(p *pb.Plan) { p.Views[0].Crop = 9 }},
+		{"length is 17, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 17 }},
+		{"length is 0, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 0 }},
+		{`names the view "other"`, func(p *pb.Plan) { p.Masks[0].View = "other" }},
+		{"it has no kind", func(p *pb.Plan) { p.Masks[0].Kind = 0 }},
+		{"rows and cols are 3 and 0", func(p *pb.Plan) { p.Masks[0].Kind, p.Masks[0].Rows = pb.MaskSpec_KIND_BITMAP, 3 }},
+		{"3 x 2 cells", func(p *pb.Plan) { p.Masks[0].Rows, p.Masks[0].Cols = 3, 2 }},
+		{"rows and cols are 2147483648 and 1", func(p *pb.Plan) {
+			p.Masks[0].Kind, p.Masks[0].Rows, p.Masks[0].Cols = pb.MaskSpec_KIND_BITMAP, 1<<31, 1
+		}},
+		{"is masked by the bitmap", func(p *pb.Plan) { p.Masks[0].Kind = pb.MaskSpec_KIND_BITMAP }},
+		{"two are named", func(p *pb.Plan) { p.Params = append(p.Params, p.Params[0]) }},
+		{"params: one has no name", func(p *pb.Plan) { p.Params[1].Name = "" }},
+		{`"decoder_embed.weight" has the impossible shape [1099511627776 1099511627776]`, func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 40, 1 << 40} }},
+		{"impossible shape [1048576 1048576]", func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 20, 1 << 20} }},
+		{"impossible shape [9223372036854775808 4]", func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 63, 4} }},
+		{"impossible shape [0]: dimensions must be positive and their product at most 2^31", func(p *pb.Plan) { p.Params[0].Shape = []uint64{0} }},
+		{"initial values", func(p *pb.Plan) { p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_DATA} }},
+		{"1 initial values", func(p *pb.Plan) { p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_DATA, Values: []float32{1}} }},
+		{"init.kind is 99", func(p *pb.Plan) { p.Params[0].Init.Kind = 99 }},
+		{"init.a is NaN", func(p *pb.Plan) { p.Params[0].Init = &pb.Init{A: math.NaN()} }},
+		{"table of 0+0", func(p *pb.Plan) { p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_SINCOS_ROW} }},
+		{"[1, 5, a multiple of 4]", func(p *pb.Plan) {
+			p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_SINCOS_COLUMN, Rows: 2, Cols: 2, Prefix: 1}
+		}},
+		{"it needs one of the two", func(p *pb.Plan) {
+			p.Backbone = &pb.BackboneRequirements{Init: "mae", InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{}}}}
+		}},
+		{"is no initialization of a backbone's weights", func(p *pb.Plan) {
+			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}}}
+		}},
+		{"syntax error in pattern", func(p *pb.Plan) {
+			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "[", Init: &pb.Init{}}}}
+		}},
+		{"asks for a teacher's copy", func(p *pb.Plan) { p.Params[0].TeacherCopy = true }},
+		{`buffer "b" has elements of type i32`, func(p *pb.Plan) {
+			p.Buffers = []*pb.BufferSpec{{Name: "b", Shape: []uint64{2}, Dtype: pb.DType_DTYPE_I32}}
+		}},
+		{"schedule \"none\"", func(p *pb.Plan) { p.Teacher = &pb.Teacher{Momentum: "none"} }},
+		{`schedule "s": a table without values`, func(p *pb.Plan) {
+			p.Schedules = []*pb.Schedule{{Name: "s", Kind: pb.Schedule_KIND_TABLE}}
+		}},
+		{"schedules[0].from is NaN", func(p *pb.Plan) { p.Schedules = []*pb.Schedule{{Name: "s", From: math.NaN()}} }},
+		{"recommended.network is the teacher", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: pb.Network_NETWORK_TEACHER} }},
+		{"recommended.features is [map]", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Features: []pb.Output{pb.Output_OUTPUT_MAP}} }},
+		{"both in this order", func(p *pb.Plan) {
+			p.Recommended = &pb.Recommended{Features: []pb.Output{pb.Output_OUTPUT_POOLED, pb.Output_OUTPUT_CLASS}}
+		}},
+		{"recommended.linear_blocks is 1025, more than 1024", func(p *pb.Plan) { p.Recommended = &pb.Recommended{LinearBlocks: 1025} }},
+		{"recommended.network is 7", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: 7} }},
+		{`pass "encoder" has no view`, func(p *pb.Plan) { p.Passes[0].Views = nil }},
+		{`pass "encoder" (views) names the view "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Views[0] = "elsewhere" }},
+		{`pass "encoder" (masks) names the mask "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Masks[0] = "elsewhere" }},
+		{"runs the teacher", func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER }},
+		{"taps block 2", func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} }},
+		{"0 masks for 1 views", func(p *pb.Plan) { p.Passes[0].Masks = nil }},
+		{"results.images has none", func(p *pb.Plan) { p.Passes[0].MaskUse = pb.PassSpec_MASK_USE_CORRUPTED }},
+		{"does not list it", func(p *pb.Plan) { p.Passes[0].Outputs = nil }},
+		{`names the pass "encoder"`, func(p *pb.Plan) { p.Passes = nil }},
+		{"the loss", func(p *pb.Plan) { p.Results = nil }},
+		{"the loss has an empty reference", func(p *pb.Plan) { p.Results.Loss = nil }},
+		{"the loss names the schedule", func(p *pb.Plan) { p.Results.Loss = &pb.Ref{Of: &pb.Ref_Scalar{Scalar: "s"}} }},
+		{"the loss reads output 7", func(p *pb.Plan) { p.Results.Loss.Output = 7 }},
+		{`picture "reconstruction" names the view "elsewhere"`, func(p *pb.Plan) { p.Results.Pictures[0].View = "elsewhere" }},
+		{`update of "b" names the buffer "b"`, func(p *pb.Plan) {
+			p.Results.Updates = []*pb.BufferResult{{Buffer: "b", Value: p.Results.Loss}}
+		}},
+		{"replaced twice", func(p *pb.Plan) {
+			p.Buffers = []*pb.BufferSpec{{Name: "b"}}
+			u := &pb.BufferResult{Buffer: "b", Value: p.Results.Loss}
+			p.Results.Updates = []*pb.BufferResult{u, u}
+		}},
+		{"without reading it", func(p *pb.Plan) {
+			n := node(p, "linear")
+			p.Nodes = append(p.Nodes, &pb.Node{Name: "e", Op: pb.OpEvaluate, Inputs: n.Inputs[:1]})
+			p.Evaluate = &pb.EvaluateSpec{Updates: []string{"center"}}
+		}},
+		{"evaluate names", func(p *pb.Plan) {
+			n := node(p, "linear")
+			p.Nodes = append(p.Nodes, &pb.Node{Name: "e", Op: pb.OpEvaluate, Inputs: n.Inputs[:1]})
+			p.Evaluate = &pb.EvaluateSpec{}
+		}},
+	})
+}
+
+func TestNodesRefuses(t *testing.T) {
+	integer := func(n int64) *pb.Attribute_Int { return &pb.Attribute_Int{Int: n} }
+	refuse(t, valid(t), []fault{
+		{`node "linear_1" (liner): there is no operator "liner" in version 1 of the operators; the nearest is "linear"`, func(p *pb.Plan) { node(p, "linear").Op = "liner" }},
+		{`node "linear_1" (linear): input weight [O, I] is missing`, func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = n.Inputs[:1] }},
+		{`there is no input "y"; the operator takes x, weight, bias`, func(p *pb.Plan) { node(p, "linear").Inputs[0].Name = "y" }},
+		{"x is given twice", func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = append(n.Inputs, n.Inputs[0]) }},
+		{`there is no attribute "epsilon"; the operator takes eps`, func(p *pb.Plan) { node(p, "layer_norm").Attributes[0].Name = "epsilon" }},
+		{"attribute heads: the value is not of type int", func(p *pb.Plan) {
+			node(p, "vit_block").Attributes[0].Value = &pb.Attribute_String_{String_: "two"}
+		}},
+		{"attribute heads: it has no value", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = nil }},
+		{"heads (int) is missing", func(p *pb.Plan) { node(p, "vit_block").Attributes = nil }},
+		{"heads is 0", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = integer(0) }},
+		{`"cwh": want one of hwc, chw`, func(p *pb.Plan) { node(p, "patchify").Attributes[1].Value = &pb.Attribute_String_{String_: "cwh"} }},
+		{"eps is 0.1: version 1", func(p *pb.Plan) {
+			n := node(p, "normalize_patches")
+			n.Attributes = []*pb.Attribute{{Name: "eps", Value: &pb.Attribute_Float{Float: .1}}}
+		}},
+		{`names the node "linear_1", which the plan does not have`, func(p *pb.Plan) { // itself
+			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "linear_1"}}
+		}},
+		{`node "linear_1" (linear), input "x" names the node "gone"`, func(p *pb.Plan) {
+			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "gone"}}
+		}},
+		{"empty reference", func(p *pb.Plan) { node(p, "linear").Inputs[0].Ref = nil }},
+		{"nodes: one has no name", func(p *pb.Plan) { p.Nodes[0].Name = "" }},
+		{`names the param "decoder_embed.weight"`, func(p *pb.Plan) { p.Params = p.Params[1:] }},
+		{"which the plan does not have", func(p *pb.Plan) { p.Nodes = p.Nodes[1:] }},
+		{"which a keep list of length 4 is not", func(p *pb.Plan) {
+			for _, a := range node(p, "restore_tokens").Inputs {
+				if k := a.Ref.GetMask(); k != nil {
+					k.Form = pb.MaskRef_FORM_REMOVED_BLOCKS
+				}
+			}
+		}},
+		{"it needs one of each", func(p *pb.Plan) {
+			n := node(p, "layer_norm")
+			n.Op, n.Attributes = pb.OpEvaluate, nil
+		}},
+	})
+}
+
+// normHead has one batch norm with buffers that its operator changes.
+func normHead(b *sdk.Builder) error {
+	return b.Minimize(b.Mean(b.BatchNorm("bn", b.Student("s", b.View("a")).Tokens(), sdk.WithStatistics(1e-3, .25))))
+}
+
+func TestBuffersOfOperators(t *testing.T) {
+	refuse(t, opened(t, &objective{normHead}, nil), []fault{
+		{"takes a buffer of the plan", func(p *pb.Plan) {
+			p.Nodes[0].Inputs[3].Ref = &pb.Ref{Of: &pb.Ref_Param{Param: "bn.weight"}}
+		}},
+		{"is updated by ring", func(p *pb.Plan) { p.Buffers[0].Update = pb.BufferSpec_UPDATE_RING }},
+		{"changes it already", func(p *pb.Plan) {
+			p.Results.Updates = append(p.Results.Updates, &pb.BufferResult{Buffer: "bn.running_mean", Value: &pb.Ref{Of: &pb.Ref_Buffer{Buffer: "bn.running_mean"}}})
+		}},
+		{"momentum is 2", func(p *pb.Plan) { p.Nodes[0].Attributes[1].Value = &pb.Attribute_Float{Float: 2} }},
+	})
+}
+
+// Images of a pass may come late in the program, but not from the pass itself.
+func TestCirclesByWayOfImages(t *testing.T) {
+	late := func(b *sdk.Builder) error {
+		v := b.View("a")
+		pass := b.Student("s", v, sdk.Corrupted())
+		loss := b.Mean(pass.Tokens())
+		b.Images(pass, b.Scale(v.Pixels(), 3))
+		return b.Minimize(loss)
+	}
+	refuse(t, opened(t, &objective{late}, nil), []fault{
+		{"is made of itself, by way of the images of a pass", func(p *pb.Plan) { p.Results.Images[0].Images = p.Results.Loss }},
+	})
+}
+
+// weightsFile writes a frozen network of one tensor.
+func weightsFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weights.safetensors")
+	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 48}, make([]float32, 144))}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A remembered target follows from the pixels of its view and from files alone.
+func TestRememberedRefuses(t *testing.T) {
+	path := weightsFile(t)
+	sound := func(b *sdk.Builder) error {
+		w, err := sdk.OpenWeights(path)
+		if err != nil {
+			return err
+		}
+		image, other := b.View("image"), b.View("other")
+		frozen := b.Param("frozen", w.Shape("w"), w.Init("w"), sdk.Frozen()).Tensor()
+		trained := b.Param("trained", w.Shape("w"), w.Init("w")).Tensor()
+		x := b.Student("pass", image).Class()
+		b.Reshape(b.Patches(other, sdk.ChannelLast), -1, 48)
+		random := b.Random(sdk.Normal, 16, 48)
+		seen := b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 48), frozen, false, true)
+		t := b.CacheTarget("t", image, b.Reshape(b.ArgMax(seen), -1, 16), sdk.I32, 16)
+		return b.Minimize(b.Add(b.Add(b.Mean(x), b.Mean(trained)), b.Add(b.Mean(random), b.Mean(b.GatherRows(frozen, b.Reshape(t, -1))))))
+	}
+	first := func(p *pb.Plan, r *pb.Ref) { node(p, "matmul").Inputs[0].Ref = r }
+	refuse(t, opened(t, &objective{sound}, nil), []fault{
+		{`target "t" is remembered, so it may read the view "image" and frozen parameters from files only`, func(p *pb.Plan) {
+			first(p, &pb.Ref{Of: &pb.Ref_View{View: "other"}})
+		}},
+		{`it reads the parameter "trained"`, func(p *pb.Plan) { first(p, &pb.Ref{Of: &pb.Ref_Param{Param: "trained"}}) }},
+		{`it reads the pass "pass"`, func(p *pb.Plan) {
+			first(p, &pb.Ref{Of: &pb.Ref_Feature{Feature: &pb.Feature{Pass: "pass", Output: pb.Output_OUTPUT_CLASS}}})
+		}},
+		{"draws random numbers", func(p *pb.Plan) { first(p, &pb.Ref{Of: &pb.Ref_Node{Node: node(p, "random").Name}}) }},
+	})
+}
+
+func TestFilledIn(t *testing.T) {
+	p, err := plan.FromProto(valid(t), backbone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := p.Views[0]; v.Height != 16 || v.Width != 16 {
+		t.Errorf("the view has %d x %d pixels", v.Height, v.Width)
+	}
+	if m := p.Masks[0]; m.Rows != 4 || m.Cols != 4 {
+		t.Errorf("the mask has %d x %d cells", m.Rows, m.Cols)
+	}
+	for _, n := range p.Nodes {
+		for _, a := range plan.Lookup(n.Op).Attributes {
+			if n.Attributes[a.Name] == nil {
+				t.Errorf("%v has no attribute %s", n, a.Name)
+			}
+		}
+	}
+}
+
+func decisions() *plan.Plan {
+	view := &plan.View{Name: "image", Height: 16, Width: 16}
+	return &plan.Plan{Views: []*plan.View{view}, Masks: []*plan.Mask{
+		{Name: "keep", View: "image", Kind: plan.MaskKeep, Length: 2, Rows: 4, Cols: 4},
+		{Name: "bits", View: "image", Kind: plan.MaskBitmap, Rows: 4, Cols: 4, Length: 15},
+		{Name: "indices", View: "image", Kind: plan.MaskIndices, Length: 1, Limit: 5},
+		{Name: "holes", View: "image", Kind: plan.MaskCorruption, Length: 1},
+	}}
+}
+
+func TestCheckMasks(t *testing.T) {
+	p := decisions()
+	good := func() []plan.MaskSet {
+		return []plan.MaskSet{
+			{Name: "keep", Values: []int32{0, 15, 3, 1}},
+			{Name: "bits", Bitmap: make([]byte, 32)},
+			{Name: "indices", Values: []int32{0, 4}},
+			{Name: "holes", Values: []int32{0, 0, 16, 16, 1, 0, 0, 0, 0, 2, 3, 4, 5, 2, 1, 12, 11, 1}},
+		}
+	}
+	if err := p.CheckMasks(good(), 2); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(s []plan.MaskSet) []plan.MaskSet{
+		`mask "holes" of the plan is miss`: func(s []plan.MaskSet) []plan.MaskSet { return s[:3] },
+		`mask "keep" twice`:                func(s []plan.MaskSet) []plan.MaskSet { s[1].Name = "keep"; return s },
+		`no mask "extra"`:                  func(s []plan.MaskSet) []plan.MaskSet { return append(s, plan.MaskSet{Name: "extra"}) },
+		"sample 1: patch 16, valid are":    func(s []plan.MaskSet) []plan.MaskSet { s[0].Values[2] = 16; return s },
+		"sample 0: patch -1":               func(s []plan.MaskSet) []plan.MaskSet { s[0].Values[0] = -1; return s },
+		"sample 1: patch 3 twice":          func(s []plan.MaskSet) []plan.MaskSet { s[0].Values[3] = 3; return s },
+		"has 3 numbers, expected 2":        func(s []plan.MaskSet) []plan.MaskSet { s[0].Values = s[0].Values[:3]; return s },
+		"bitmap is set":                    func(s []plan.MaskSet) []plan.MaskSet { s[0].Bitmap = []byte{1}; return s },
+		"31 cells":                         func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap = s[1].Bitmap[1:]; return s },
+		"sample 1: cell 4 is 2":            func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap[20] = 2; return s },
+		"sample 0: 16 cells are removed, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
+			copy(s[1].Bitmap, slices.Repeat([]byte{1}, 16))
+			return s
+		},
+		"values is set for a bitmap": func(s []plan.MaskSet) []plan.MaskSet { s[1].Values = []int32{1}; return s },
+		"index 5, valid are 0..4":    func(s []plan.MaskSet) []plan.MaskSet { s[2].Values[1] = 5; return s },
+		"is not inside":              func(s []plan.MaskSet) []plan.MaskSet { s[3].Values[0] = 1; return s },
+		"fill 3":                     func(s []plan.MaskSet) []plan.MaskSet { s[3].Values[4] = 3; return s },
+		"source sample 2":            func(s []plan.MaskSet) []plan.MaskSet { s[3].Values[14] = 2; return s },
+		"source (13,11)":             func(s []plan.MaskSet) []plan.MaskSet { s[3].Values[15] = 13; return s },
+	} {
+		if err := p.CheckMasks(change(good()), 2); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+	sets := good()
+	if n := testing.AllocsPerRun(10, func() { _ = p.CheckMasks(sets, 2) }); n > 0 {
+		t.Errorf("%v allocations a check", n)
+	}
+}
+
+// Any bytes that a plugin sends as its plan: an error or a plan that holds together, never a panic.
+func FuzzFromProto(f *testing.F) {
+	for _, p := range []*pb.Plan{valid(f), opened(f, &objective{normHead}, nil)} {
+		seed, err := proto.Marshal(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		message := &pb.Plan{}
+		if proto.Unmarshal(data, message) != nil {
+			return
+		}
+		p, err := plan.FromProto(message, backbone)
+		if err != nil {
+			return
+		}
+		if p.Results.Loss.Of == plan.RefNone {
+			t.Fatal("a plan without a loss was accepted")
+		}
+		for _, n := range p.Nodes {
+			for _, in := range n.Inputs {
+				if in.Ref.Of == plan.RefNone || in.Ref.Name == "" {
+					t.Fatalf("%v reads nothing", n)
+				}
+			}
+		}
+	})
+}
+
+// Any numbers that a plugin sends as masks: an error or masks that can be used as they are.
+func FuzzCheckMasks(f *testing.F) {
+	p := decisions()
+	p.Masks = p.Masks[:1]
+	f.Add([]byte{0, 15, 3, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		values := make([]int32, len(data))
+		for i, b := range data {
+			values[i] = int32(int8(b))
+		}
+		if p.CheckMasks([]plan.MaskSet{{Name: "keep", Values: values}}, 2) != nil {
+			return
+		}
+		for sample := range 2 {
+			a, b := values[2*sample], values[2*sample+1]
+			if a < 0 || b < 0 || a > 15 || b > 15 || a == b {
+				t.Fatalf("%d and %d were accepted", a, b)
+			}
+		}
+	})
+}

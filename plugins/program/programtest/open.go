@@ -1,0 +1,88 @@
+// Package programtest helps tests to open objectives, compile their plans, and compare a step with reference data.
+package programtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/vit"
+)
+
+// Engine returns an engine that is closed when the test ends.
+func Engine(t testing.TB) *device.CPU {
+	t.Helper()
+	e, err := device.NewCPU(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// Opening are the circumstances in which an objective is opened. Pixels are not normalized.
+type Opening struct {
+	Objective sdk.Objective
+	Options   map[string]any
+	Network   vit.Config // before the plan's own requirements
+	Batch     int
+	Total     int // steps of the run; 0: 10
+	PerEpoch  int // steps; 0: 5
+}
+
+// Plan opens the objective inside the host and returns its plan.
+func (o Opening) Plan(t testing.TB) *plan.Plan {
+	t.Helper()
+	h := o.Open(t)
+	defer h.Close()
+	return h.Plan()
+}
+
+// Open opens the objective inside the host. The caller closes it.
+func (o Opening) Open(t testing.TB) *host.Objective {
+	t.Helper()
+	if o.Total == 0 {
+		o.Total = 10
+	}
+	if o.PerEpoch == 0 {
+		o.PerEpoch = 5
+	}
+	text, err := json.Marshal(o.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(text)) // as options come from a file
+	d.UseNumber()
+	if err := d.Decode(&options); err != nil {
+		t.Fatal(err)
+	}
+	channels := o.Network.Normalized().Channels
+	h, err := host.Open(context.Background(), host.Options{
+		Name: o.Objective.Info().Name, Builtin: func(string) (sdk.Objective, error) { return o.Objective, nil }, Mode: host.Inproc,
+		Config: options, Seed: 1, Batch: o.Batch, TotalSteps: o.Total, StepsPerEpoch: o.PerEpoch, DatasetSize: 100,
+		Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// StudentParameters lists a model's parameters, frozen ones included: the student's backbone, then the objective's own.
+func StudentParameters(m *program.Model, store *param.Store) []*param.Parameter {
+	out := slices.Clone(m.Student.Weights())
+	for _, p := range m.Plan.Params {
+		out = append(out, store.Get(runs.HeadPrefix+p.Name))
+	}
+	return out
+}

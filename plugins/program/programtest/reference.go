@@ -1,0 +1,100 @@
+package programtest
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
+)
+
+// Reference runs every file of the reference folder of an objective, or of the network.
+func Reference(t *testing.T, folder string, run func(t *testing.T, path string)) {
+	for _, path := range golden.Files(t, folder) {
+		t.Run(golden.Name(path), func(t *testing.T) { run(t, path) })
+	}
+}
+
+// A Refusal is a change of a case file that must make TestReference fail with an error that contains Want; "" where it
+// must pass.
+type Refusal struct {
+	Name, File string
+	Edit       func(c *EditedCase)
+	Want       string
+}
+
+// Set changes one setting of a case.
+func Set(key string, value any) func(c *EditedCase) {
+	return func(c *EditedCase) { c.Config[key] = value }
+}
+
+// SetInTrajectory changes one setting of a case's training.
+func SetInTrajectory(key string, value any) func(c *EditedCase) {
+	return func(c *EditedCase) { c.Config["traj"].(map[string]any)[key] = value }
+}
+
+// Drop leaves a tensor of a case out.
+func Drop(name string) func(c *EditedCase) {
+	return func(c *EditedCase) {
+		c.Tensors = slices.DeleteFunc(c.Tensors, func(x tensor.Tensor) bool { return x.Name == name })
+		delete(c.Deviation, name)
+	}
+}
+
+// Refusals changes case files of a folder into some that cannot be interpreted, or contradict themselves. The
+// package's TestReference must fail each of them, saying why: a case that passes although a part of it was not looked
+// at proves nothing.
+func Refusals(t *testing.T, folder string, refusals []Refusal) {
+	for _, tc := range refusals {
+		t.Run(tc.Name, func(t *testing.T) {
+			path := filepath.Join(golden.Repository(t), "testdata", "reference", folder, tc.File+".safetensors")
+			chosen := t.TempDir()
+			editCase(t, path, filepath.Join(chosen, folder, "edited.safetensors"), tc.Edit)
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestReference$", "-test.v")
+			cmd.Env = append(os.Environ(), "VITTOOL_REFERENCE="+chosen)
+			out, err := cmd.CombinedOutput()
+			if passes := tc.Want == ""; passes != (err == nil) || !strings.Contains(string(out), folder+"/edited") || !strings.Contains(string(out), tc.Want) {
+				t.Errorf("error %v, and the test says, not %q:\n%s", err, tc.Want, out)
+			}
+		})
+	}
+}
+
+// EditedCase is a case file that is about to be written again.
+type EditedCase struct {
+	Config, Deviation map[string]any
+	Tensors           []tensor.Tensor
+}
+
+func editCase(t *testing.T, from, to string, edit func(c *EditedCase)) {
+	t.Helper()
+	file, err := tensor.ReadSafetensors(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := EditedCase{Tensors: file.Tensors}
+	for key, v := range map[string]*map[string]any{"config": &c.Config, "f32_deviation": &c.Deviation} {
+		if err := json.Unmarshal([]byte(file.Meta[key]), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(&c)
+	for key, v := range map[string]map[string]any{"config": c.Config, "f32_deviation": c.Deviation} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Meta[key] = string(text)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := tensor.WriteSafetensors(to, c.Tensors, file.Meta); err != nil {
+		t.Fatal(err)
+	}
+}
