@@ -1,8 +1,6 @@
 package ops
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/tensor"
@@ -111,50 +109,4 @@ func Accuracy(g *core.Graph, logits, labels, weights *core.Node) *core.Node {
 			}
 		},
 	}, tensor.Shape{})[0]
-}
-
-// GatherRows picks rows of a table: out[i] = table[rows[i]] for table [K, ...]
-// and integers rows [...]; out is the shape of rows followed by that of a row. A
-// number outside 0..K-1 is an error of Run.
-func GatherRows(g *core.Graph, table, rows *core.Node) *core.Node {
-	if !g.Check("gather_rows", "table [K, ...], integers rows [...]", []*core.Node{table, rows}, nil, func() bool {
-		return len(table.Shape()) > 1 && !table.Integer() && rows.Integer()
-	}) {
-		return g.Invalid()
-	}
-	k, d, n := table.Shape()[0], table.Shape()[1:].Size(), rows.Shape().Size()
-	return g.Apply(&core.Op{
-		Name: "gather_rows", In: []*core.Node{table, rows}, NoGrad: core.OperandSet(1), AddsGrad: core.OperandSet(0),
-		Forward: func(c *core.Call) {
-			for i, v := range c.Ints[1] {
-				if v < 0 || int(v) >= k {
-					c.Err = fmt.Errorf("row %d, at place %d, lies outside 0..%d", v, i, k-1)
-					return
-				}
-			}
-			f32.GatherRows(c.Pool, n, d, c.In[0], c.Ints[1], c.Out[0])
-		},
-		Backward: func(c *core.Call) {
-			if !c.Add[0] {
-				clear(c.GradIn[0])
-			}
-			f32.ScatterAddRows(c.Pool, n, d, c.GradOut[0], c.Ints[1], c.GradIn[0])
-		},
-	}, append(rows.Shape().Clone(), table.Shape()[1:]...))[0]
-}
-
-// ScaleRows multiplies row r of x [R, ...] by factor[r], factor [R]; no gradient
-// flows into the factors.
-func ScaleRows(g *core.Graph, x, factor *core.Node) *core.Node {
-	if !g.Check("scale_rows", "x [R, ...], factor [R]", []*core.Node{x, factor}, nil, func() bool {
-		return len(x.Shape()) > 0 && !x.Integer() && !factor.Integer() && factor.Shape().Equal(x.Shape()[:1])
-	}) {
-		return g.Invalid()
-	}
-	rows, n := x.Shape()[0], x.Shape()[1:].Size()
-	return g.Apply(&core.Op{
-		Name: "scale_rows", In: []*core.Node{x, factor}, NoGrad: core.OperandSet(1), KeepIn: core.OperandSet(1),
-		Forward:  func(c *core.Call) { f32.ScaleRows(c.Pool, rows, n, c.In[0], c.In[1], 1, c.Out[0]) },
-		Backward: func(c *core.Call) { f32.ScaleRows(c.Pool, rows, n, c.GradOut[0], c.In[1], 1, c.GradIn[0]) },
-	}, x.Shape())[0]
 }

@@ -60,24 +60,6 @@ func Mul(g *core.Graph, a, b *core.Node) *core.Node {
 	}, a.Shape())[0]
 }
 
-// Scale is k·x for a constant k.
-func Scale(g *core.Graph, x *core.Node, k float64) *core.Node {
-	if !g.Check("scale", "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
-		return g.Invalid()
-	}
-	return g.Apply(&core.Op{
-		Name: "scale", In: []*core.Node{x}, AddsGrad: core.OperandSet(0),
-		Forward: func(c *core.Call) { f32.Scale(c.Pool, c.Out[0], float32(k), c.In[0]) },
-		Backward: func(c *core.Call) {
-			if c.Add[0] {
-				f32.Axpy(c.Pool, c.GradIn[0], float32(k), c.GradOut[0])
-			} else {
-				f32.Scale(c.Pool, c.GradIn[0], float32(k), c.GradOut[0])
-			}
-		},
-	}, x.Shape())[0]
-}
-
 // Exp is e to the power of every element.
 func Exp(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("exp", "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
@@ -140,4 +122,20 @@ func fitsPair(g *core.Graph, name string, a, b *core.Node) bool {
 	return g.Check(name, "two nodes of equal shape", []*core.Node{a, b}, nil, func() bool {
 		return a.Shape().Equal(b.Shape()) && !a.Integer() && !b.Integer()
 	})
+}
+
+// Reciprocal is 1/x, element by element, for few elements such as a sum of
+// weights. It takes no gradient.
+func Reciprocal(g *core.Graph, x *core.Node) *core.Node {
+	if !g.Check("reciprocal", "x [...]", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
+		return g.Invalid()
+	}
+	return g.Apply(&core.Op{
+		Name: "reciprocal", In: []*core.Node{x}, NoGrad: core.OperandSet(0),
+		Forward: func(c *core.Call) {
+			for i, v := range c.In[0] {
+				c.Out[0][i] = 1 / v
+			}
+		},
+	}, x.Shape())[0]
 }
