@@ -58,7 +58,7 @@ func (s Shape) Last() int {
 	return s[len(s)-1]
 }
 
-// Rows returns the number of innermost vectors: Size()/Last().
+// Rows returns the number of innermost vectors, Size()/Last().
 func (s Shape) Rows() int {
 	n := 1
 	for i := 0; i+1 < len(s); i++ {
@@ -74,7 +74,7 @@ func (s Shape) WithLast(d int) Shape {
 	return c
 }
 
-// CheckedSize is Size with negative dimensions and overflow reported.
+// CheckedSize is Size, with an error for negative dimensions and overflow.
 func (s Shape) CheckedSize() (int, error) {
 	n := 1
 	for _, d := range s {
