@@ -70,35 +70,8 @@ func convCase(n int, k convolution, bias bool) gradientCase {
 	}
 }
 
-func imageCases() []gradientCase {
-	upsample := func(x []float64, planes, h, w, factor int) []float64 {
-		var y []float64
-		for p := range planes {
-			for i := range h * factor {
-				for j := range w * factor {
-					y = append(y, x[(p*h+i/factor)*w+j/factor])
-				}
-			}
-		}
-		return y
-	}
-	pool := func(x []float64, planes, h, w, size, stride int) []float64 {
-		var y []float64
-		for p := range planes {
-			for i := 0; i+size <= h; i += stride {
-				for j := 0; j+size <= w; j += stride {
-					best := math.Inf(-1)
-					for a := range size {
-						for b := range size {
-							best = max(best, x[(p*h+i+a)*w+j+b])
-						}
-					}
-					y = append(y, best)
-				}
-			}
-		}
-		return y
-	}
+// convCases are convolutions of all kinds of borders.
+func convCases() []gradientCase {
 	return []gradientCase{
 		convCase(2, convolution{c: 3, h: 5, w: 7, o: 4, r: 3, s: 3, stride: 1, padding: 1}, true),
 		convCase(3, convolution{c: 2, h: 9, w: 6, o: 3, r: 4, s: 4, stride: 2, padding: 1}, true),
@@ -116,15 +89,59 @@ func imageCases() []gradientCase {
 				y := plainConv(p[0], p[1], nil, 2, k)
 				return plus(y, plainConv(y, p[1], nil, 2, k))
 			}},
+	}
+}
+
+// poolCases are pooling and its opposite.
+func poolCases() []gradientCase {
+	return []gradientCase{
 		{name: "max pool", shapes: []tensor.Shape{{2, 3, 6, 4}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return MaxPool2D(g, p[0], 2, 2) },
-			reference: func(p [][]float64) []float64 { return pool(p[0], 6, 6, 4, 2, 2) }},
+			reference: func(p [][]float64) []float64 { return plainPool(p[0], 6, 6, 4, 2, 2) }},
 		{name: "overlapping max pool of an odd size", shapes: []tensor.Shape{{1, 2, 7, 6}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return MaxPool2D(g, p[0], 3, 2) },
-			reference: func(p [][]float64) []float64 { return pool(p[0], 2, 7, 6, 3, 2) }},
+			reference: func(p [][]float64) []float64 { return plainPool(p[0], 2, 7, 6, 3, 2) }},
 		{name: "upsample", shapes: []tensor.Shape{{2, 2, 3, 5}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return UpsampleNearest(g, p[0], 3) },
-			reference: func(p [][]float64) []float64 { return upsample(p[0], 4, 3, 5, 3) }},
+			reference: func(p [][]float64) []float64 { return plainUpsample(p[0], 4, 3, 5, 3) }},
+	}
+}
+
+// plainUpsample repeats every pixel of planes [h, w] factor times in both directions.
+func plainUpsample(x []float64, planes, h, w, factor int) []float64 {
+	var y []float64
+	for p := range planes {
+		for i := range h * factor {
+			for j := range w * factor {
+				y = append(y, x[(p*h+i/factor)*w+j/factor])
+			}
+		}
+	}
+	return y
+}
+
+// plainPool takes the largest value of each window of planes [h, w].
+func plainPool(x []float64, planes, h, w, size, stride int) []float64 {
+	var y []float64
+	for p := range planes {
+		for i := 0; i+size <= h; i += stride {
+			for j := 0; j+size <= w; j += stride {
+				best := math.Inf(-1)
+				for a := range size {
+					for b := range size {
+						best = max(best, x[(p*h+i+a)*w+j+b])
+					}
+				}
+				y = append(y, best)
+			}
+		}
+	}
+	return y
+}
+
+// rowCases are operators on the rows of a table.
+func rowCases() []gradientCase {
+	return []gradientCase{
 		{name: "gather rows of a table", shapes: []tensor.Shape{{4, 3}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
 				rows := g.InputInt("rows", tensor.Shape{2, 3})
@@ -284,18 +301,13 @@ func TestNearestRow(t *testing.T) {
 
 func TestCodebookUpdate(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
-	input := func(name string, shape tensor.Shape, v ...float32) *core.Node {
-		n := g.Input(name, shape)
-		copy(n.Value(), v)
-		return n
-	}
-	x := input("x", tensor.Shape{3, 2}, 1, 2, 3, 4, 10, 20)
+	x := input(g, "x", tensor.Shape{3, 2}, 1, 2, 3, 4, 10, 20)
 	codes := g.InputInt("codes", tensor.Shape{3})
 	copy(codes.Ints(), []int32{0, 0, 3})
-	fresh := input("fresh", tensor.Shape{1, 2}, -7, -8)
-	book := input("book", tensor.Shape{4, 2}, 9, 9, 8, 8, 7, 7, 6, 6)
-	count := input("count", tensor.Shape{4}, 4, 1, 1, 2)
-	sum := input("sum", tensor.Shape{4, 2}, 4, 8, 8, 8, 7, 7, 12, 12)
+	fresh := input(g, "fresh", tensor.Shape{1, 2}, -7, -8)
+	book := input(g, "book", tensor.Shape{4, 2}, 9, 9, 8, 8, 7, 7, 6, 6)
+	count := input(g, "count", tensor.Shape{4}, 4, 1, 1, 2)
+	sum := input(g, "sum", tensor.Shape{4, 2}, 4, 8, 8, 8, 7, 7, 12, 12)
 	a, b, c := CodebookUpdate(g, x, codes, fresh, book, count, sum, CodebookOptions{Decay: .5, Alive: 1})
 	e, err := g.Compile(nil, a, b, c)
 	if err != nil {
