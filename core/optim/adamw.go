@@ -10,14 +10,15 @@ import (
 type AdamWOptions struct {
 	Beta1, Beta2 float64 // 0.9, 0.999 (MAE: 0.95) are common
 	Eps          float64 // 1e-8 is common
-	// L2 adds weight decay to the gradient, which is Adam as it first was, instead
-	// of shrinking the parameter.
+	// L2 adds weight decay to the gradient, as the original Adam does, instead of decaying the
+	// parameter.
 	L2 bool
 }
 
-// AdamW is decoupled weight decay with adaptive moments (Loshchilov and Hutter,
-// arXiv:1711.05101): p ← p·(1 - lr·wd); m, v are the running means of g and g²; p
-// ← p - lr·(m/(1-β1ᵏ))/(√v/√(1-β2ᵏ) + eps), k counting this tensor's updates.
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101). With m
+// and v the running means of g and g², and k the number of updates of the tensor,
+//
+//	p ← p·(1 - lr·wd);  p ← p - lr·(m/(1-β1ᵏ))/(√v/√(1-β2ᵏ) + eps).
 type AdamW struct {
 	slots
 	engine  *device.CPU
@@ -31,7 +32,7 @@ func NewAdamW(e *device.CPU, o AdamWOptions) *AdamW {
 }
 
 // Step updates the parameters.
-func (o *AdamW) Step(params []*param.Parameter, grads func(*param.Parameter) []float32, lr, weightDecay float64) {
+func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
 	for _, p := range params {
 		d := grads(p)
 		if d == nil {

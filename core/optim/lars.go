@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// LARSOptions are the constants of LARS and the places where its published forms differ.
+// LARSOptions are the constants of LARS and the differences between its published forms.
 // With g the gradient, p the tensor, η Trust, ε Eps, μ Momentum and v the momentum buffer:
 //
 //	MoCo v3, MAE's linear probe  g ← g + wd·p; r = η‖p‖/‖g‖; v ← μv + r·g; p ← p - lr·v
@@ -44,7 +44,7 @@ func NewLARS(e *device.CPU, o LARSOptions) *LARS {
 }
 
 // Step updates the parameters.
-func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []float32, lr, weightDecay float64) {
+func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
 	pool := o.engine.Pool()
 	for _, p := range params {
 		d := grads(p)
@@ -63,7 +63,7 @@ func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []fl
 			u.GradScale, u.LR = ratio*rate, 1
 		}
 		s.steps++
-		if u.GradScale == 0 { // a rate of zero: the buffer decays, nothing is added
+		if u.GradScale == 0 { // learning rate 0: the momentum decays without a new gradient
 			back := u.LR
 			if o.options.Nesterov {
 				back *= u.Momentum
@@ -76,7 +76,7 @@ func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []fl
 	}
 }
 
-// trust returns the factor of the gradient and the weight decay to be used.
+// trust returns the factor of the gradient and the weight decay of a tensor.
 func (o *LARS) trust(pool *f32.Pool, p, d []float32, lr, wd float64) (ratio, decay float64) {
 	pp, dd := f32.SumSquares(pool, p), f32.SumSquares(pool, d)
 	norm := math.Sqrt(pp)

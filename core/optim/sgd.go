@@ -12,9 +12,11 @@ type SGDOptions struct {
 	Nesterov            bool
 }
 
-// SGD is gradient descent with momentum as in PyTorch: g ← g + wd·p; v = g at a
-// tensor's first step, then v ← μ·v + (1-dampening)·g; p ← p - lr·v, with
-// Nesterov p - lr·(g + μ·v).
+// SGD is gradient descent with momentum as in PyTorch:
+//
+//	g ← g + wd·p;  v ← μ·v + (1-dampening)·g, at the first step v ← g;  p ← p - lr·v.
+//
+// With Nesterov the last is p ← p - lr·(g + μ·v).
 type SGD struct {
 	slots
 	engine  *device.CPU
@@ -27,7 +29,7 @@ func NewSGD(e *device.CPU, o SGDOptions) *SGD {
 }
 
 // Step updates the parameters.
-func (o *SGD) Step(params []*param.Parameter, grads func(*param.Parameter) []float32, lr, weightDecay float64) {
+func (o *SGD) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
 	for _, p := range params {
 		d := grads(p)
 		if d == nil {

@@ -1,0 +1,60 @@
+package optim
+
+import (
+	"math"
+
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/internal/f32"
+	"github.com/vittool/vittool/core/param"
+)
+
+// Active hides the gradients of parameters that are still frozen at a step
+// (Parameter.FreezeUntil).
+func Active(grads Gradients, step int) Gradients {
+	return func(p *param.Parameter) []float32 {
+		if step < p.FreezeUntil {
+			return nil
+		}
+		return grads(p)
+	}
+}
+
+// ClipGlobalNorm scales all gradients by min(1, most/(norm + 1e-6)) and returns norm, the
+// Euclidean norm over all of them together before clipping. most <= 0 means no clipping.
+func ClipGlobalNorm(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64) {
+	sum := 0.0
+	for _, p := range params {
+		if d := grads(p); d != nil {
+			sum += f32.SumSquares(e.Pool(), d)
+		}
+	}
+	norm = math.Sqrt(sum)
+	if k := most / (norm + 1e-6); most > 0 && k < 1 {
+		for _, p := range params {
+			if d := grads(p); d != nil {
+				f32.Scale(e.Pool(), d, float32(k), d)
+			}
+		}
+	}
+	return norm
+}
+
+// ClipPerTensor scales each gradient by min(1, most/(norm + 1e-6)) of its own norm, as DINO
+// does. It returns the norm over all of them together before clipping and the number of
+// gradients scaled. most <= 0 means no clipping.
+func ClipPerTensor(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64, clipped int) {
+	sum := 0.0
+	for _, p := range params {
+		d := grads(p)
+		if d == nil {
+			continue
+		}
+		squares := f32.SumSquares(e.Pool(), d)
+		sum += squares
+		if k := most / (math.Sqrt(squares) + 1e-6); most > 0 && k < 1 {
+			f32.Scale(e.Pool(), d, float32(k), d)
+			clipped++
+		}
+	}
+	return math.Sqrt(sum), clipped
+}
