@@ -6,9 +6,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// choice records an operator whose first result is integers, one for each of
-// rows. It takes no gradient. The function writes the integers; the node's
-// float32 memory gets them too, so that they can be read like any value.
+// choice records an operator without gradient whose result is integers of the given shape, which
+// choose writes. The float32 memory of the node holds them too, so that Node.Value shows them.
 func choice(g *core.Graph, name string, in []*core.Node, work int, shape tensor.Shape, choose func(c *core.Call, out []int32)) *core.Node {
 	o := &core.Op{Name: name, In: in, NoGrad: core.AllOperands, Work: work}
 	numbers := make([]int32, shape.Size())
@@ -21,8 +20,8 @@ func choice(g *core.Graph, name string, in []*core.Node, work int, shape tensor.
 	return g.ApplyIntegers(o, shape, numbers)
 }
 
-// ArgMax is the place of the largest value of each innermost vector of x [...,
-// C], as integers [...]; of equal ones the first.
+// ArgMax is the index of the largest value of each innermost vector of x [..., C], as integers
+// [...]; of equal values the first. There is no gradient.
 func ArgMax(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("arg_max", "x [..., C]", []*core.Node{x}, nil, func() bool { return len(x.Shape()) > 0 && !x.Integer() }) {
 		return g.Invalid()
@@ -33,6 +32,7 @@ func ArgMax(g *core.Graph, x *core.Node) *core.Node {
 	})
 }
 
+// argMax returns the index of the largest value of x, the first of equal ones.
 func argMax(x []float32) int {
 	best := 0
 	for i, v := range x {
@@ -43,12 +43,13 @@ func argMax(x []float32) int {
 	return best
 }
 
-// nearestChunk is how many vectors NearestRow compares with the table at a time.
+// nearestChunk is the number of vectors that NearestRow compares with the table at a time.
 const nearestChunk = 1 << 10
 
-// NearestRow is the row of table [K, D] that lies nearest to each innermost
-// vector of x [..., D], as integers [...]; of equally near ones the first. It is
-// the choice of a vector quantiser (van den Oord et al., arXiv:1711.00937).
+// NearestRow is the index of the row of table [K, D] nearest to each innermost vector of
+// x [..., D], as integers [...]; of equally near rows the first. It is the code of a vector
+// quantizer (van den Oord et al., arXiv:1711.00937). There is no gradient. Only tokenizers need
+// it, those of BEiT and their training.
 func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 	if !g.Check("nearest_row", "x [..., D], table [K, D]", []*core.Node{x, table}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && len(table.Shape()) == 2 && table.Shape()[1] == x.Shape().Last()
@@ -75,9 +76,9 @@ func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 	})
 }
 
-// Accuracy is the share of the rows of logits [R, C] whose largest value stands
-// at the integer label [R], each row counted with its weight [R] (nil: 1). It
-// takes no gradient.
+// Accuracy is the share, a scalar, of the rows of logits [R, C] whose largest value is that of
+// the integer label [R], each row with its weight [R] (nil: 1). There is no gradient. Of the
+// built-in objectives only BEiT needs it.
 func Accuracy(g *core.Graph, logits, labels, weights *core.Node) *core.Node {
 	if !g.Check("accuracy", "logits [R, C], integers labels [R], weights [R] or nil", []*core.Node{logits, labels}, []*core.Node{weights}, func() bool {
 		return len(logits.Shape()) == 2 && !logits.Integer() && labels.Integer() && labels.Shape().Equal(logits.Shape()[:1]) &&
