@@ -75,8 +75,7 @@ func (b *builder) apply(x gorgonia.Op, operands ...*gorgonia.Node) (*gorgonia.No
 	return n, nil
 }
 
-// collision reports two nodes of equal hash, which gorgonia has merged or would merge; "" for
-// none.
+// collision reports two nodes of equal hash, which gorgonia has merged or would merge; "" for none.
 func (b *builder) collision() string {
 	if b.merged != "" {
 		return b.merged
@@ -168,8 +167,7 @@ func (b *builder) addForward(x *instruction) error {
 	return nil
 }
 
-// addBackward appends a backward step: a node for its first gradient and a pick for each
-// other.
+// addBackward appends a backward step: a node for its first gradient and a pick for each other.
 func (b *builder) addBackward(x *instruction) error {
 	var node *gorgonia.Node
 	for i, m := range x.step.gin {
@@ -206,8 +204,7 @@ func (b *builder) chain(x *instruction, result tensor.Shape) (node *gorgonia.Nod
 	return node, err
 }
 
-// operandsOf lists the gorgonia nodes of the values and gradients that a step reads, each
-// once.
+// operandsOf lists the gorgonia nodes of the values and gradients that a step reads, each once.
 func (b *builder) operandsOf(s *step) (operands gorgonia.Nodes) {
 	use := func(n *gorgonia.Node) {
 		if !slices.Contains(operands, n) {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Compile prepares the graph for Run. With a loss, a node of one element, it computes the
-// gradients of all unfrozen parameters that the loss depends on; a nil loss means inference.
-// The values of loss and extra can be read after each Run. Operators that neither needs are
-// left out. A graph can be compiled once.
+// Compile prepares the graph for Run. With a loss, a node of one element, it computes the gradients
+// of all unfrozen parameters that the loss depends on; a nil loss means inference. The values of
+// loss and extra can be read after each Run. Operators that neither needs are left out. A graph can
+// be compiled once.
 func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
 	p, err := g.plan(loss, extra)
 	if err != nil {
@@ -101,8 +101,8 @@ func (g *Graph) checkEnds(loss *Node, ends []*Node) error {
 	return nil
 }
 
-// operatorsOf lists the operators that the ends depend on, in the order of their recording,
-// in which they can run.
+// operatorsOf lists the operators that the ends depend on, in the order of their recording, in
+// which they can run.
 func (g *Graph) operatorsOf(ends []*Node) []*Op {
 	used := map[*Op]bool{}
 	var visit func(n *Node)
@@ -132,8 +132,8 @@ func (p *plan) memory(name string, size int) *memory {
 	return m
 }
 
-// fuseGelu finds linear layers that alone read the output of a GELU. Their backward product
-// then gives the gradient of the pre-activation directly.
+// fuseGelu finds linear layers that alone read the output of a GELU. Their backward product then
+// gives the gradient of the pre-activation directly.
 func (p *plan) fuseGelu(ends []*Node) {
 	readers := map[*Node]int{}
 	for _, o := range p.ops {

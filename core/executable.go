@@ -25,8 +25,8 @@ type Executable struct {
 	profile  map[string]*OpProfile
 }
 
-// OperandError reports values that an operator refuses: indices, masks and labels, which come
-// from outside the graph.
+// OperandError reports values that an operator refuses: indices, masks and labels, which come from
+// outside the graph.
 type OperandError struct {
 	Op  string // operator with the names and shapes of its operands and results
 	Err error
@@ -171,9 +171,9 @@ func (e *Executable) fail(err error) {
 	}
 }
 
-// Run computes the loss, the extra nodes and all gradients from the current values of inputs
-// and parameters. It changes no parameter and no buffer; see Commit. An error in an operator,
-// a panic included, names the operator and its shapes.
+// Run computes the loss, the extra nodes and all gradients from the current values of inputs and
+// parameters. It changes no parameter and no buffer; see Commit. An error in an operator, a panic
+// included, names the operator and its shapes.
 func (e *Executable) Run() error {
 	e.err = nil
 	e.run++
@@ -188,8 +188,8 @@ func (e *Executable) Run() error {
 }
 
 // Commit applies the state changes of the last Run, such as running statistics of batch
-// normalization, in the order of the operators. It is separate from Run, so that a step that
-// is not finite, or is repeated, changes nothing.
+// normalization, in the order of the operators. It is separate from Run, so that a step that is not
+// finite, or is repeated, changes nothing.
 func (e *Executable) Commit() {
 	for _, o := range e.plan.ops {
 		if o.Commit != nil {
@@ -198,8 +198,8 @@ func (e *Executable) Commit() {
 	}
 }
 
-// Grad returns the gradient of the loss with respect to p, nil if none reaches it. The next
-// Run overwrites the memory; the caller may scale it in place.
+// Grad returns the gradient of the loss with respect to p, nil if none reaches it. The next Run
+// overwrites the memory; the caller may scale it in place.
 func (e *Executable) Grad(p *param.Parameter) []float32 {
 	if m := e.byParam[p]; m != nil {
 		return m.data
@@ -207,8 +207,7 @@ func (e *Executable) Grad(p *param.Parameter) []float32 {
 	return nil
 }
 
-// GradOf returns the gradient with respect to an input with RequireGrad, nil if none reaches
-// it.
+// GradOf returns the gradient with respect to an input with RequireGrad, nil if none reaches it.
 func (e *Executable) GradOf(n *Node) []float32 {
 	if m := e.plan.grads[n]; m != nil {
 		return m.data
@@ -219,6 +218,6 @@ func (e *Executable) GradOf(n *Node) []float32 {
 // Parameters lists the parameters with a gradient, in the order of their first Graph.Param.
 func (e *Executable) Parameters() []*param.Parameter { return e.params }
 
-// Bytes returns the size of the memory of activations and gradients; parameters and inputs
-// don't count.
+// Bytes returns the size of the memory of activations and gradients; parameters and inputs don't
+// count.
 func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }

@@ -16,9 +16,9 @@ import (
 
 // Three files hold the whole contact of vittool with gorgonia: gorgonia.go, builder.go and
 // machine.go. Every step of a compiled graph becomes a gorgonia.Op over memory of ours
-// (gorgonia.go), gorgonia checks types and orders the nodes (builder.go), and a gorgonia.VM
-// runs them (machine.go). The tape machine of gorgonia gives the same bits and allocates for
-// each op. Rules of the adapter that let either machine run the graph:
+// (gorgonia.go), gorgonia checks types and orders the nodes (builder.go), and a gorgonia.VM runs
+// them (machine.go). The tape machine of gorgonia gives the same bits and allocates for each op.
+// Rules of the adapter that let either machine run the graph:
 //
 //   - An op returns the same persistent value from every Do. ReturnsPtr and CallsExtern are
 //     false and OverwritesInput is -1: a machine neither allocates nor overwrites.

@@ -9,10 +9,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Graph records operators on nodes of fixed shapes and is then compiled once. A wrong shape
-// does not panic: the graph keeps the first fault, with the names and shapes of operator and
-// nodes, and Compile returns it. Until then the methods return invalid nodes, which further
-// operators accept.
+// Graph records operators on nodes of fixed shapes and is then compiled once. A wrong shape does
+// not panic: the graph keeps the first fault, with the names and shapes of operator and nodes, and
+// Compile returns it. Until then the methods return invalid nodes, which further operators accept.
 type Graph struct {
 	engine   *device.CPU
 	ops      []*Op
@@ -68,9 +67,9 @@ func (n *Node) NeedsGrad() bool { return n.needs }
 // Invalid reports whether the node is the result of a failed call.
 func (n *Node) Invalid() bool { return n.bad }
 
-// Value returns the elements of the node: for an input the slice to be filled, for a parameter
-// its data, for the loss and the extra nodes of Compile the result of the last Run, which the
-// next one overwrites. It is nil for all other nodes, which share memory.
+// Value returns the elements of the node: for an input the slice to be filled, for a parameter its
+// data, for the loss and the extra nodes of Compile the result of the last Run, which the next one
+// overwrites. It is nil for all other nodes, which share memory.
 func (n *Node) Value() []float32 {
 	r := n.root()
 	if r.mem != nil && !r.mem.kept {
@@ -82,8 +81,8 @@ func (n *Node) Value() []float32 {
 // Ints returns the elements of an integer input, to be filled.
 func (n *Node) Ints() []int32 { return n.root().ints }
 
-// RequireGrad asks for the gradient with respect to an input; Executable.GradOf returns it. It
-// must be called before the node is used.
+// RequireGrad asks for the gradient with respect to an input; Executable.GradOf returns it. It must
+// be called before the node is used.
 func (n *Node) RequireGrad() *Node {
 	n.needs = !n.integer
 	return n
@@ -128,8 +127,7 @@ func (g *Graph) Param(p *param.Parameter) *Node {
 	return n
 }
 
-// Input returns a float node; the caller fills its Value before each Run. Names must be
-// unique.
+// Input returns a float node; the caller fills its Value before each Run. Names must be unique.
 func (g *Graph) Input(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if n.bad {
@@ -141,8 +139,7 @@ func (g *Graph) Input(name string, shape tensor.Shape) *Node {
 	return n
 }
 
-// InputInt returns a node of integers (indices, labels); the caller fills its Ints before each
-// Run.
+// InputInt returns a node of integers (indices, labels); the caller fills its Ints before each Run.
 func (g *Graph) InputInt(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if !n.bad {
@@ -164,8 +161,8 @@ func (g *Graph) leaf(name string, shape tensor.Shape) *Node {
 	return &Node{graph: g, name: name, shape: shape.Clone()}
 }
 
-// View returns a node that shows the memory of n under another shape of equal size. Operators
-// use it; it checks nothing.
+// View returns a node that shows the memory of n under another shape of equal size. Operators use
+// it; it checks nothing.
 func (g *Graph) View(name string, n *Node, shape tensor.Shape) *Node {
 	return &Node{graph: g, name: g.unique(name), shape: shape.Clone(), base: n, needs: n.needs, integer: n.integer}
 }
@@ -205,9 +202,9 @@ func (g *Graph) Fail(format string, args ...any) *Node {
 	return &Node{graph: g, name: "invalid", bad: true}
 }
 
-// Check checks the operands of the operator name and reports whether they are right; if not,
-// the graph keeps the fault. want states the shapes in words. required nodes must not be nil,
-// optional ones may be. test, called only with valid nodes, reports whether the shapes agree.
+// Check checks the operands of the operator name and reports whether they are right; if not, the
+// graph keeps the fault. want states the shapes in words. required nodes must not be nil, optional
+// ones may be. test, called only with valid nodes, reports whether the shapes agree.
 func (g *Graph) Check(name, want string, required, optional []*Node, test func() bool) bool {
 	var operands []string
 	for i, n := range append(append([]*Node{}, required...), optional...) {

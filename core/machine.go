@@ -6,23 +6,23 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// machine is a gorgonia.VM for graphs whose ops return the same persistent value from every
-// Do. The tape machine of gorgonia also serves ops that return new memory each time: it makes
-// a list of operands for every op and run, and moves values between registers. Here both are
-// settled once, and a run allocates nothing.
+// machine is a gorgonia.VM for graphs whose ops return the same persistent value from every Do. The
+// tape machine of gorgonia also serves ops that return new memory each time: it makes a list of
+// operands for every op and run, and moves values between registers. Here both are settled once,
+// and a run allocates nothing.
 type machine struct{ tape []bound }
 
 var _ gorgonia.VM = (*machine)(nil)
 
-// bound is an op with the values of its operands. Ops of this package know their memory and
-// ignore the operands; newMachine collects them to check that each is computed before use.
+// bound is an op with the values of its operands. Ops of this package know their memory and ignore
+// the operands; newMachine collects them to check that each is computed before use.
 type bound struct {
 	op       gorgonia.Op
 	operands []gorgonia.Value
 }
 
-// newMachine compiles a graph in the topological order of gorgonia. operands are the children
-// of each node with an op.
+// newMachine compiles a graph in the topological order of gorgonia. operands are the children of
+// each node with an op.
 func newMachine(g *gorgonia.ExprGraph, operands map[*gorgonia.Node]gorgonia.Nodes) (*machine, error) {
 	sorted, err := gorgonia.Sort(g) // results before their operands
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"sort"
 )
 
-// memory is a buffer of a compiled graph. Its place in the arena may serve other buffers
-// before first and after last.
+// memory is a buffer of a compiled graph. Its place in the arena may serve other buffers before
+// first and after last.
 type memory struct {
 	name        string
 	size        int
@@ -29,8 +29,8 @@ func (m *memory) touch(position int) {
 // alignment of buffers in the arena, in floats: one cache line.
 const alignment = 16
 
-// place gives every buffer its place in one arena. Buffers in use at the same time never
-// overlap: the largest is placed first, each at the lowest free offset.
+// place gives every buffer its place in one arena. Buffers in use at the same time never overlap:
+// the largest is placed first, each at the lowest free offset.
 func (p *plan) place() error {
 	p.lifetimes()
 	end := len(p.steps)

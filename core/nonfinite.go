@@ -9,10 +9,10 @@ type NonFinite struct {
 	Value  float32
 }
 
-// FirstNonFinite looks for NaN and infinity in the loss, the extra nodes and the gradients of
-// the last Run; ok reports that all are finite. Otherwise it runs the graph again and names
-// the first tensor with such a value, in the order of computation: an input, a parameter, an
-// activation or a gradient.
+// FirstNonFinite looks for NaN and infinity in the loss, the extra nodes and the gradients of the
+// last Run; ok reports that all are finite. Otherwise it runs the graph again and names the first
+// tensor with such a value, in the order of computation: an input, a parameter, an activation or a
+// gradient.
 func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, ok bool) {
 	if e.finite() {
 		return "", 0, 0, true
@@ -76,8 +76,8 @@ func (e *Executable) check(s *step, c *Call) {
 	}
 }
 
-// place describes the position of an operator in the network: the weight that it applies or,
-// if it has none, the nearest one before it; "" where no weight precedes it.
+// place describes the position of an operator in the network: the weight that it applies or, if it
+// has none, the nearest one before it; "" where no weight precedes it.
 func (o *Op) place() string {
 	if o == nil { // a sum of gradients
 		return ""

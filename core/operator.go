@@ -31,11 +31,11 @@ type Op struct {
 	// Once: Forward has effects beyond its outputs and must not run twice.
 	Once bool
 
-	// Weighted: In[1] is a weight [O, I], whose packed form several products may share.
-	// Backward can multiply the gradient of In[0] by the slope of a GELU (Call.Slope).
+	// Weighted: In[1] is a weight [O, I], whose packed form several products may share. Backward
+	// can multiply the gradient of In[0] by the slope of a GELU (Call.Slope).
 	Weighted bool
-	// SlopeSaved: the output is a GELU, and Save[0] is its slope. The compiler sets
-	// SlopeApplied where the backward pass of the reader applies the slope.
+	// SlopeSaved: the output is a GELU, and Save[0] is its slope. The compiler sets SlopeApplied
+	// where the backward pass of the reader applies the slope.
 	SlopeSaved, SlopeApplied bool
 
 	compiled compiledOp
@@ -67,8 +67,8 @@ func OperandSet(indices ...int) Operands {
 // Has reports whether operand i is in the set.
 func (b Operands) Has(i int) bool { return b>>i&1 != 0 }
 
-// Call is the memory of an operator in one run. Slices of absent operands and of gradients
-// without a reader are nil.
+// Call is the memory of an operator in one run. Slices of absent operands and of gradients without
+// a reader are nil.
 type Call struct {
 	Pool    *f32.Pool
 	In      [][]float32
@@ -85,8 +85,8 @@ type Call struct {
 	Err     error     // set by operators that can fail
 }
 
-// EachRow calls f for rows 0 to rows-1 in parallel, in at most 64 chunks. Rows must not depend
-// on each other.
+// EachRow calls f for rows 0 to rows-1 in parallel, in at most 64 chunks. Rows must not depend on
+// each other.
 func (c *Call) EachRow(rows int, f func(row int)) {
 	chunks := min(rows, 64)
 	c.Pool.Do(chunks, func(_, i int) {
@@ -96,8 +96,7 @@ func (c *Call) EachRow(rows int, f func(row int)) {
 	})
 }
 
-// Pack is a weight packed into the panels of the matrix product, shared by the products of one
-// run.
+// Pack is a weight packed into the panels of the matrix product, shared by the products of one run.
 type Pack struct {
 	Packed f32.Packed
 	Run    uint64 // number of the run that packed the weight
@@ -116,8 +115,8 @@ func (g *Graph) Apply(o *Op, shapes ...tensor.Shape) []*Node {
 	return o.Out
 }
 
-// ApplyIntegers is Apply for an operator whose only result is integers. Forward writes them to
-// the given slice.
+// ApplyIntegers is Apply for an operator whose only result is integers. Forward writes them to the
+// given slice.
 func (g *Graph) ApplyIntegers(o *Op, shape tensor.Shape, integers []int32) *Node {
 	n := g.Apply(o, shape)[0]
 	n.integer, n.ints = true, integers

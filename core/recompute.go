@@ -1,7 +1,7 @@
 package core
 
-// Block records operators as one block of the network, the unit of RecomputeBlocks. Blocks
-// don't nest: an inner one belongs to the outer.
+// Block records operators as one block of the network, the unit of RecomputeBlocks. Blocks don't
+// nest: an inner one belongs to the outer.
 func (g *Graph) Block(record func()) {
 	if g.block == 0 {
 		g.blocks++
@@ -11,14 +11,14 @@ func (g *Graph) Block(record func()) {
 	record()
 }
 
-// RecomputeBlocks selects activation checkpointing (Chen et al., arXiv:1604.06174): a block
-// keeps its inputs from the forward to the backward pass, and no activation inside it. The
-// forward steps that its backward steps depend on run once more right before these. That costs
-// most of a forward pass and changes no bit of any result.
+// RecomputeBlocks selects activation checkpointing (Chen et al., arXiv:1604.06174): a block keeps
+// its inputs from the forward to the backward pass, and no activation inside it. The forward steps
+// that its backward steps depend on run once more right before these. That costs most of a forward
+// pass and changes no bit of any result.
 func (g *Graph) RecomputeBlocks() { g.recompute = true }
 
-// recomputes returns the block of o if o may run again in the backward pass, else 0. Operators
-// with an effect beyond their outputs run once.
+// recomputes returns the block of o if o may run again in the backward pass, else 0. Operators with
+// an effect beyond their outputs run once.
 func (p *plan) recomputes(o *Op) int {
 	if o == nil || !p.graph.recompute || o.Once || o.Commit != nil {
 		return 0
@@ -26,8 +26,8 @@ func (p *plan) recomputes(o *Op) int {
 	return o.compiled.block
 }
 
-// recompute inserts before the first backward step of every block the forward steps whose
-// results the backward steps of the block read.
+// recompute inserts before the first backward step of every block the forward steps whose results
+// the backward steps of the block read.
 func (p *plan) recompute() {
 	needed := p.recomputedOps()
 	steps := p.steps

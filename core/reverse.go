@@ -3,8 +3,8 @@ package core
 import "slices"
 
 // reversal walks the operators of a plan backwards and lays down the steps that compute the
-// gradients. Contributions to one node are added by the operator that computes the next one,
-// in place, where it can; else by a step of their own.
+// gradients. Contributions to one node are added by the operator that computes the next one, in
+// place, where it can; else by a step of their own.
 type reversal struct {
 	*plan
 	pending map[*Node][]*memory // contributions to the gradient of a node so far
@@ -30,8 +30,8 @@ func (r *reversal) contribute(n *Node, m *memory) {
 	r.pending[n] = append(r.pending[n], m)
 }
 
-// joined returns the sum of the terms of the gradient of n, nil for none. Several terms become
-// one by a step of their own.
+// joined returns the sum of the terms of the gradient of n, nil for none. Several terms become one
+// by a step of their own.
 func (r *reversal) joined(n *Node) *memory {
 	terms := r.pending[n]
 	switch len(terms) {
@@ -87,8 +87,8 @@ func (r *reversal) differentiate(o *Op) {
 	}
 }
 
-// destination returns the buffer for a gradient of target to which acc, if not nil, is added:
-// acc itself where nothing else reads it.
+// destination returns the buffer for a gradient of target to which acc, if not nil, is added: acc
+// itself where nothing else reads it.
 func (r *reversal) destination(target *Node, acc *memory) *memory {
 	if acc != nil && acc.refs == 1 {
 		return acc
@@ -112,8 +112,8 @@ func (r *reversal) release(o *Op) {
 	}
 }
 
-// collect gives every parameter, and every input with RequireGrad, a gradient in memory of its
-// own that lasts to the end of the run.
+// collect gives every parameter, and every input with RequireGrad, a gradient in memory of its own
+// that lasts to the end of the run.
 func (r *reversal) collect() {
 	owned := map[*memory]bool{r.seed: true}
 	for _, n := range r.leaves() {

@@ -2,8 +2,8 @@ package core
 
 import "fmt"
 
-// step is one instruction of a compiled graph: the forward or backward pass of an operator, or
-// a sum of gradients.
+// step is one instruction of a compiled graph: the forward or backward pass of an operator, or a
+// sum of gradients.
 type step struct {
 	op       *Op
 	backward bool
@@ -64,8 +64,8 @@ func (s *step) reads() (nodes []*Node) {
 	return nodes
 }
 
-// memoryOf returns the buffer in which step s finds or leaves the value of n, nil for inputs
-// and parameters. The backward pass of a recomputed block reads the recomputed value.
+// memoryOf returns the buffer in which step s finds or leaves the value of n, nil for inputs and
+// parameters. The backward pass of a recomputed block reads the recomputed value.
 func (s *step) memoryOf(n *Node) *memory {
 	r := n.root()
 	if r.again != nil && (s.again || s.backward) && s.op.compiled.block == r.from.compiled.block {
@@ -74,8 +74,8 @@ func (s *step) memoryOf(n *Node) *memory {
 	return r.mem
 }
 
-// savedBy returns the buffers of o.Save for this step. o is the operator of the step or the
-// one whose GELU gradient it applies.
+// savedBy returns the buffers of o.Save for this step. o is the operator of the step or the one
+// whose GELU gradient it applies.
 func (s *step) savedBy(o *Op) []*memory {
 	if o.compiled.savedAgain != nil && (s.again || s.backward) {
 		return o.compiled.savedAgain

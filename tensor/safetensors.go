@@ -18,8 +18,8 @@ import (
 	"github.com/vittool/vittool/internal/atomicfile"
 )
 
-// Metadata keys of the digests against damage: the SHA-256 over the tensors and that over all
-// other metadata.
+// Metadata keys of the digests against damage: the SHA-256 over the tensors and that over all other
+// metadata.
 const (
 	digestKey         = "digest"
 	metadataDigestKey = "metadata_digest"
@@ -46,8 +46,8 @@ func (e *FormatError) Error() string {
 	return b.String()
 }
 
-// File is a safetensors file in memory: its tensors in the order of their data, and the strings
-// of __metadata__.
+// File is a safetensors file in memory: its tensors in the order of their data, and the strings of
+// __metadata__.
 type File struct {
 	Path    string
 	Tensors []Tensor
@@ -83,8 +83,8 @@ func (f *File) Names() []string {
 	return names
 }
 
-// VerifyDigest compares the SHA-256 over the tensors, and that over the metadata, with those
-// stored in the file. A file without them is an error too.
+// VerifyDigest compares the SHA-256 over the tensors, and that over the metadata, with those stored
+// in the file. A file without them is an error too.
 func (f *File) VerifyDigest() error {
 	want := f.Meta[digestKey]
 	if want == "" {
@@ -110,8 +110,8 @@ func metadataDigest(meta map[string]string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Digest returns the SHA-256, in hexadecimal, over names, types, shapes and
-// contents of the tensors, independent of their order.
+// Digest returns the SHA-256, in hexadecimal, over names, types, shapes and contents of the
+// tensors, independent of their order.
 func Digest(tensors []Tensor) string {
 	sorted := slices.Clone(tensors)
 	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
@@ -141,10 +141,10 @@ func ReadSafetensors(path string) (*File, error) {
 	return f, nil
 }
 
-// WriteSafetensors writes a file atomically. The widest types come first and the header is
-// padded to eight bytes, so that every tensor is naturally aligned. The file's metadata are
-// meta, a "digest" of the tensors and a "metadata_digest" of the metadata. Equal tensors and
-// metadata always give equal bytes.
+// WriteSafetensors writes a file atomically. The widest types come first and the header is padded
+// to eight bytes, so that every tensor is naturally aligned. The file's metadata are meta, a
+// "digest" of the tensors and a "metadata_digest" of the metadata. Equal tensors and metadata
+// always give equal bytes.
 func WriteSafetensors(path string, tensors []Tensor, meta map[string]string) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return EncodeSafetensors(w, tensors, meta) })
 }

@@ -12,10 +12,10 @@ import (
 // safetensors.
 const maxHeader = 100_000_000
 
-// DecodeSafetensors parses the bytes of a file; the tensors refer to data and do not copy it.
-// The header's length, its JSON, every type, shape and offset must be valid, names unique, and
-// the tensors must cover the data without gap or overlap. Any other input is a *FormatError,
-// never a panic.
+// DecodeSafetensors parses the bytes of a file; the tensors refer to data and do not copy it. The
+// header's length, its JSON, every type, shape and offset must be valid, names unique, and the
+// tensors must cover the data without gap or overlap. Any other input is a *FormatError, never a
+// panic.
 func DecodeSafetensors(data []byte) (*File, error) {
 	header, err := headerOf(data)
 	if err != nil {
@@ -71,8 +71,8 @@ type headerEntry struct {
 	begin, end int64
 }
 
-// fault returns the reason why the entry is no tensor at the given position of a body of that
-// many bytes, "" for none.
+// fault returns the reason why the entry is no tensor at the given position of a body of that many
+// bytes, "" for none.
 func (e headerEntry) fault(position, body int64) string {
 	switch {
 	case e.begin < 0 || e.end < e.begin:

@@ -6,12 +6,10 @@ import (
 	"strings"
 )
 
-// Shape holds the sizes of a tensor's dimensions, outermost first. The empty
-// shape is a scalar.
+// Shape holds the sizes of a tensor's dimensions, outermost first. The empty shape is a scalar.
 type Shape []int
 
-// Size returns the number of elements: the product of all dimensions, 1 for a
-// scalar.
+// Size returns the number of elements: the product of all dimensions, 1 for a scalar.
 func (s Shape) Size() int {
 	n := 1
 	for _, d := range s {

@@ -57,8 +57,8 @@ func newTensor[T number](name string, t DType, shape Shape, data []T) Tensor {
 	return Tensor{Name: name, DType: t, Shape: shape.Clone(), data: bytesOf(data)}
 }
 
-// NewF32 wraps data, without a copy, as a tensor to be stored. A length other than the size of
-// the shape is a programming error and panics, as in the four functions below.
+// NewF32 wraps data, without a copy, as a tensor to be stored. A length other than the size of the
+// shape is a programming error and panics, as in the four functions below.
 func NewF32(name string, shape Shape, data []float32) Tensor {
 	return newTensor(name, F32, shape, data)
 }
@@ -89,8 +89,8 @@ func (t Tensor) Len() int { return t.Shape.Size() }
 // Bytes returns the raw little-endian contents. It is not a copy.
 func (t Tensor) Bytes() []byte { return t.data }
 
-// Float32s returns the elements of an F32, F16 or BF16 tensor; F32 without a copy where the
-// memory is aligned. Other types, which would lose digits, are an error.
+// Float32s returns the elements of an F32, F16 or BF16 tensor; F32 without a copy where the memory
+// is aligned. Other types, which would lose digits, are an error.
 func (t Tensor) Float32s() ([]float32, error) {
 	switch t.DType {
 	case F32:
@@ -175,8 +175,8 @@ var littleEndian = func() bool {
 	return *(*byte)(unsafe.Pointer(&x)) == 1
 }()
 
-// view reinterprets file bytes as elements. It copies only if the memory is not aligned for T
-// or the machine is big-endian.
+// view reinterprets file bytes as elements. It copies only if the memory is not aligned for T or
+// the machine is big-endian.
 func view[T number](b []byte) []T {
 	var zero T
 	size := int(unsafe.Sizeof(zero))

@@ -3,14 +3,14 @@ package device
 import "github.com/vittool/vittool/core/internal/f32"
 
 // Budget bounds the memory that the graphs of a device, and a store whose Alloc is that of the
-// budget, take together. Go ends a process without memory and gives no reason; a request over
-// the budget is an error instead. Memory never returns to the budget. It is not safe for
-// concurrent use.
+// budget, take together. Go ends a process without memory and gives no reason; a request over the
+// budget is an error instead. Memory never returns to the budget. It is not safe for concurrent
+// use.
 type Budget struct {
 	Limit int64 // bytes
 	Used  int64 // bytes
-	// Wanted is the sum of Used and the first refused request, in bytes; 0 without one. All
-	// later requests are refused too.
+	// Wanted is the sum of Used and the first refused request, in bytes; 0 without one. All later
+	// requests are refused too.
 	Wanted int64
 }
 

@@ -1,5 +1,5 @@
-// Package device holds the threads and the memory budget of computation, and arithmetic outside
-// of graphs: matrix products and random numbers.
+// Package device holds the threads and the memory budget of computation, and arithmetic outside of
+// graphs: matrix products and random numbers.
 package device
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// CPU is the device of all computation today: a pool of threads that run kernels. Graphs of one
-// CPU share it; their kernels take turns.
+// CPU is the device of all computation today: a pool of threads that run kernels. Graphs of one CPU
+// share it; their kernels take turns.
 type CPU struct {
 	// Budget bounds the memory of the graphs of this device; nil means no bound.
 	Budget *Budget
@@ -43,8 +43,8 @@ func (e *CPU) Threads() int { return e.pool.Threads() }
 // Pool returns the threads themselves, for kernels.
 func (e *CPU) Pool() *f32.Pool { return e.pool }
 
-// Level names the kernels in use: generic, avx2 or avx512. Runs of one level give the same bits
-// for any number of threads.
+// Level names the kernels in use: generic, avx2 or avx512. Runs of one level give the same bits for
+// any number of threads.
 func (e *CPU) Level() string { return f32.Current().String() }
 
 // Peak returns the measured peak of fused multiply-adds with all threads, in GFLOP/s. The first

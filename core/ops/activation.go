@@ -5,8 +5,7 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// Gelu is x·Φ(x) for x [...] with the exact error function (arXiv:1606.08415); the result is
-// [...].
+// Gelu is x·Φ(x) for x [...] with the exact error function (arXiv:1606.08415); the result is [...].
 func Gelu(g *core.Graph, x *core.Node) *core.Node {
 	return activation(g, "gelu", x, f32.GeluForward, f32.GeluBackward)
 }

@@ -9,9 +9,9 @@ import (
 )
 
 // Attention is multi-head self-attention (Vaswani et al., arXiv:1706.03762) on packed projections
-// qkv [B, N, 3D]: softmax(q·kᵀ/sqrt(D/heads) + bias)·v for each head. A head is D/heads
-// contiguous channels of each third; the result is [B, N, D], heads side by side. bias is
-// [heads, N, N] or nil; with causal a token attends to no later one.
+// qkv [B, N, 3D]: softmax(q·kᵀ/sqrt(D/heads) + bias)·v for each head. A head is D/heads contiguous
+// channels of each third; the result is [B, N, D], heads side by side. bias is [heads, N, N] or
+// nil; with causal a token attends to no later one.
 func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal bool) *core.Node {
 	if !fitsAttention(g, "attention", qkv, heads, bias) {
 		return g.Invalid()
@@ -38,8 +38,8 @@ func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal
 	}, tensor.Shape{b, n, d})[0]
 }
 
-// AttentionProbabilities returns the softmax weights [B, heads, N, N] of Attention for qkv
-// [B, N, 3D] and bias [heads, N, N] or nil, for pictures and tests. There is no gradient.
+// AttentionProbabilities returns the softmax weights [B, heads, N, N] of Attention for qkv [B, N,
+// 3D] and bias [heads, N, N] or nil, for pictures and tests. There is no gradient.
 func AttentionProbabilities(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal bool) *core.Node {
 	if !fitsAttention(g, "attention_probabilities", qkv, heads, bias) {
 		return g.Invalid()

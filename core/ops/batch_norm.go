@@ -21,11 +21,11 @@ type RunningStatistics struct {
 	Count          *param.Parameter // buffer of one element: number of batches so far; may be nil
 }
 
-// BatchNorm normalizes the columns of x [R, C] (Ioffe and Szegedy, arXiv:1502.03167): in
-// training with the mean and the biased variance of the batch, in evaluation with the running
-// ones. gamma and beta [C] may be nil; the result is [R, C]. In training Executable.Commit
-// moves the running statistics towards the mean and the unbiased variance of the batch and
-// counts the batch, once per call of BatchNorm, in order.
+// BatchNorm normalizes the columns of x [R, C] (Ioffe and Szegedy, arXiv:1502.03167): in training
+// with the mean and the biased variance of the batch, in evaluation with the running ones. gamma
+// and beta [C] may be nil; the result is [R, C]. In training Executable.Commit moves the running
+// statistics towards the mean and the unbiased variance of the batch and counts the batch, once per
+// call of BatchNorm, in order.
 func BatchNorm(g *core.Graph, x, gamma, beta *core.Node, running RunningStatistics, opt BatchNormOptions) *core.Node {
 	const want = "x [R, C] (R at least 2 in training), gamma and beta [C] or nil, running mean and variance [C], count of one element or nil"
 	if !g.Check("batch_norm", want, []*core.Node{x}, []*core.Node{gamma, beta}, func() bool {
@@ -72,8 +72,8 @@ type batchNorm struct {
 // normColumns is the number of columns in a block: one cache line of a row.
 const normColumns = 16
 
-// blocks calls f in parallel for blocks of columns lo..hi-1. The division into blocks changes
-// no sum.
+// blocks calls f in parallel for blocks of columns lo..hi-1. The division into blocks changes no
+// sum.
 func (b *batchNorm) blocks(c *core.Call, f func(c *core.Call, lo, hi int)) {
 	c.Pool.Do((b.n+normColumns-1)/normColumns, func(_, block int) {
 		f(c, block*normColumns, min(b.n, (block+1)*normColumns))
@@ -164,8 +164,8 @@ func (b *batchNorm) commit() {
 	}
 }
 
-// columnMoments computes mean m and biased variance v of the columns lo, lo+1, … of x
-// [rows, n]; len(m), at most normColumns, is the number of columns.
+// columnMoments computes mean m and biased variance v of the columns lo, lo+1, … of x [rows, n];
+// len(m), at most normColumns, is the number of columns.
 func columnMoments(x []float32, rows, n, lo int, m, v []float64) {
 	var sum, squares [normColumns]float64
 	for r := range rows {

@@ -6,8 +6,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// AddRow is x [..., D] plus one row of D elements, added to each of its rows; the result is
-// [..., D].
+// AddRow is x [..., D] plus one row of D elements, added to each of its rows; the result is [...,
+// D]. Of the built-in objectives only DINO needs it.
 func AddRow(g *core.Graph, x, row *core.Node) *core.Node {
 	if !g.Check("add_row", "x [..., D], row of D elements", []*core.Node{x, row}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && !row.Integer() && row.Shape().Size() == x.Shape().Last()
@@ -26,8 +26,7 @@ func AddRow(g *core.Graph, x, row *core.Node) *core.Node {
 	}, x.Shape())[0]
 }
 
-// AddChannelBias is x [B, C, ...] plus bias [C], one number per channel; the result is
-// [B, C, ...].
+// AddChannelBias is x [B, C, ...] plus bias [C], one number per channel; the result is [B, C, ...].
 func AddChannelBias(g *core.Graph, x, bias *core.Node) *core.Node {
 	if !g.Check("add_channel_bias", "x [B, C, ...], bias [C]", []*core.Node{x, bias}, nil, func() bool {
 		return len(x.Shape()) > 1 && !x.Integer() && bias.Shape().Equal(tensor.Shape{x.Shape()[1]})

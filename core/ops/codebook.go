@@ -9,26 +9,26 @@ import (
 // CodebookOptions are the settings of CodebookUpdate.
 type CodebookOptions struct {
 	Decay float64 // of the averages, such as 0.99
-	// Alive is the smallest average count of a code that stays. A code below it restarts from
-	// a fresh vector.
+	// Alive is the smallest average count of a code that stays. A code below it restarts from a
+	// fresh vector.
 	Alive float64
 }
 
-// CodebookUpdate moves the codes of a vector quantizer as running means of the vectors assigned
-// to them (van den Oord et al., arXiv:1711.00937, appendix A.1). With n_k the number of vectors
-// of this batch with code k and s_k their sum,
+// CodebookUpdate moves the codes of a vector quantizer as running means of the vectors assigned to
+// them (van den Oord et al., arXiv:1711.00937, appendix A.1). With n_k the number of vectors of
+// this batch with code k and s_k their sum,
 //
 //	count_k' = decay·count_k + (1-decay)·n_k,  sum_k' = decay·sum_k + (1-decay)·s_k,
 //	code_k'  = sum_k' / count_k'.
 //
-// A code whose count falls below Alive is dead. The j-th dead code becomes fresh vector j, as
-// long as there are any, with a count of Alive (Dhariwal et al., arXiv:2005.00341, section 3.1,
-// restart codes in this manner). So counts of zero at the start fill the codebook with vectors
-// of the first batch.
+// A code whose count falls below Alive is dead. The j-th dead code becomes fresh vector j, as long
+// as there are any, with a count of Alive (Dhariwal et al., arXiv:2005.00341, section 3.1, restart
+// codes in this manner). So counts of zero at the start fill the codebook with vectors of the first
+// batch.
 //
-// x is [R, D], codes are integers [R], fresh is [F, D], codebook [K, D], count [K], sum [K, D];
-// the results are the new codebook [K, D], count [K] and sum [K, D]. A code outside 0..K-1 is
-// an error of Run. There is no gradient. Only the training of tokenizers needs it.
+// x is [R, D], codes are integers [R], fresh is [F, D], codebook [K, D], count [K], sum [K, D]; the
+// results are the new codebook [K, D], count [K] and sum [K, D]. A code outside 0..K-1 is an error
+// of Run. There is no gradient. Only the training of tokenizers needs it.
 func CodebookUpdate(g *core.Graph, x, codes, fresh, codebook, count, sum *core.Node, o CodebookOptions) (newCodebook, newCount, newSum *core.Node) {
 	want := fmt.Sprintf("x [R, D], integers codes [R], fresh [F, D], codebook [K, D], count [K], sum [K, D], decay %g in [0, 1), alive %g > 0", o.Decay, o.Alive)
 	if !g.Check("codebook_update", want, []*core.Node{x, codes, fresh, codebook, count, sum}, nil, func() bool {
@@ -89,8 +89,8 @@ func (q *quantizer) average(c *core.Call, i int) {
 	}
 }
 
-// restart replaces dead codes by fresh vectors. Without one left, a code keeps its place for
-// the next batch.
+// restart replaces dead codes by fresh vectors. Without one left, a code keeps its place for the
+// next batch.
 func (q *quantizer) restart(c *core.Call) {
 	fresh, old := c.In[2], c.In[3]
 	next, counts, sums := c.Out[0], c.Out[1], c.Out[2]

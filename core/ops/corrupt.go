@@ -26,15 +26,15 @@ const (
 )
 
 // Corrupt paints rectangles over images [B, C, H, W]; the result is [B, C, H, W]. The integers
-// rects [B, R, CorruptFields] hold top, left, height, width and fill (0 zeros, 1 standard
-// normal noise, 2 a copy), and of a copy its source sample (-1 the same one), the top and left
-// in it, and 1 to read the input image. Rectangles are painted in order; one of height or
-// width 0 changes nothing. Of another sample always the input image is read, so that no sample
-// waits for another. Of the built-in objectives only SiT needs it.
+// rects [B, R, CorruptFields] hold top, left, height, width and fill (0 zeros, 1 standard normal
+// noise, 2 a copy), and of a copy its source sample (-1 the same one), the top and left in it, and
+// 1 to read the input image. Rectangles are painted in order; one of height or width 0 changes
+// nothing. Of another sample always the input image is read, so that no sample waits for another.
+// Of the built-in objectives only SiT needs it.
 //
-// noise(b) gives the generator of sample b. Its number i is that of element i of the image
-// [C, H, W], so the noise at a place is the same in every rectangle. The caller keeps the
-// rectangles inside the image. There is no gradient.
+// noise(b) gives the generator of sample b. Its number i is that of element i of the image [C, H,
+// W], so the noise at a place is the same in every rectangle. The caller keeps the rectangles
+// inside the image. There is no gradient.
 func Corrupt(g *core.Graph, images, rects *core.Node, noise func(sample int) *prng.Generator) *core.Node {
 	if !g.Check("corrupt", "images [B, C, H, W], integers [B, R, 9]", []*core.Node{images, rects}, nil, func() bool {
 		s, r := images.Shape(), rects.Shape()

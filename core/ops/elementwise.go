@@ -60,8 +60,8 @@ func Mul(g *core.Graph, a, b *core.Node) *core.Node {
 	}, a.Shape())[0]
 }
 
-// Exp is e to the power of each element of x [...]; the result is [...]. Of the built-in
-// objectives only SiT needs it.
+// Exp is e to the power of each element of x [...]; the result is [...]. Of the built-in objectives
+// only SiT needs it.
 func Exp(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("exp", "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
 		return g.Invalid()
@@ -127,8 +127,8 @@ func fitsPair(g *core.Graph, name string, a, b *core.Node) bool {
 	})
 }
 
-// Reciprocal is 1/x for each element of x [...]; the result is [...]. It is meant for few
-// elements, such as a sum of weights. There is no gradient.
+// Reciprocal is 1/x for each element of x [...]; the result is [...]. It is meant for few elements,
+// such as a sum of weights. There is no gradient.
 func Reciprocal(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("reciprocal", "x [...]", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
 		return g.Invalid()

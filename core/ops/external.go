@@ -11,8 +11,8 @@ type External struct {
 	// Forward fills out from in. The slices are valid during the call only.
 	Forward func(in, out [][]float32) error
 	// Backward fills gradIn[i], nil for an input without gradient, from the gradients of the
-	// outputs; gradOut[j] is nil if the loss does not depend on output j. A nil Backward means
-	// an operator without gradient.
+	// outputs; gradOut[j] is nil if the loss does not depend on output j. A nil Backward means an
+	// operator without gradient.
 	Backward func(in, out, gradOut, gradIn [][]float32) error
 }
 

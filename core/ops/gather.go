@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// GatherTokens picks tokens by index: out[b, k] = x[b, idx[b, k]] for x [B, N, D] and
-// integers idx [B, K]; out is [B, K, D]. An index outside 0..N-1 is an error of Run.
+// GatherTokens picks tokens by index: out[b, k] = x[b, idx[b, k]] for x [B, N, D] and integers idx
+// [B, K]; out is [B, K, D]. An index outside 0..N-1 is an error of Run.
 func GatherTokens(g *core.Graph, x, idx *core.Node) *core.Node {
 	if !g.Check("gather_tokens", "x [B, N, D], integers idx [B, K]", []*core.Node{x, idx}, nil, func() bool {
 		return len(x.Shape()) == 3 && idx.Integer() && len(idx.Shape()) == 2 && idx.Shape()[0] == x.Shape()[0]
@@ -29,9 +29,9 @@ func GatherTokens(g *core.Graph, x, idx *core.Node) *core.Node {
 	}, tensor.Shape{b, k, d})[0]
 }
 
-// GatherIntegers picks integers by index: out[b, k] = x[b, idx[b, k]] for integers x [B, N]
-// and idx [B, K]; out holds integers [B, K]. An index outside 0..N-1 is an error of Run.
-// Only BEiT needs it today.
+// GatherIntegers picks integers by index: out[b, k] = x[b, idx[b, k]] for integers x [B, N] and idx
+// [B, K]; out holds integers [B, K]. An index outside 0..N-1 is an error of Run. Of the built-in
+// objectives only BEiT needs it.
 func GatherIntegers(g *core.Graph, x, idx *core.Node) *core.Node {
 	if !g.Check("gather_integers", "integers x [B, N], integers idx [B, K]", []*core.Node{x, idx}, nil, func() bool {
 		return len(x.Shape()) == 2 && x.Integer() && idx.Integer() && len(idx.Shape()) == 2 && idx.Shape()[0] == x.Shape()[0]
@@ -71,8 +71,8 @@ func GatherRows(g *core.Graph, table, rows *core.Node) *core.Node {
 	}, append(rows.Shape().Clone(), table.Shape()[1:]...))[0]
 }
 
-// scatterRows computes the gradient of table operand i from that of the rows of d elements
-// gathered from it: each is added to the row of its index.
+// scatterRows computes the gradient of table operand i from that of the rows of d elements gathered
+// from it: each is added to the row of its index.
 func scatterRows(c *core.Call, i, d int, index []int32) {
 	if !c.Add[i] {
 		clear(c.GradIn[i])
@@ -90,8 +90,8 @@ func checkRange(name string, values []int32, n int) error {
 	return nil
 }
 
-// flatten turns token indices idx [B, K], counted per sample of n tokens, into row indices of
-// [B·n, ...].
+// flatten turns token indices idx [B, K], counted per sample of n tokens, into row indices of [B·n,
+// ...].
 func flatten(flat, idx []int32, k, n int) error {
 	for i, v := range idx {
 		if v < 0 || int(v) >= n {

@@ -185,8 +185,8 @@ func rowCases() []gradientCase {
 	}
 }
 
-// A convolution gives the same bits whatever the number of threads, also when the batch is unrolled in several pieces
-// and has fewer images than there are threads.
+// TestConvIsIndependentOfThreads: a convolution gives the same bits for any number of threads, also
+// with a batch unrolled in several pieces and with fewer images than threads.
 func TestConvIsIndependentOfThreads(t *testing.T) {
 	for _, tc := range []struct {
 		batch, c, side, o, kernel int
@@ -316,7 +316,8 @@ func TestCodebookUpdate(t *testing.T) {
 	if err := e.Run(); err != nil {
 		t.Fatal(err)
 	}
-	// Code 0: count (4+2)/2, sum (4+4, 8+6)/2. Codes 1 and 2 die; one fresh vector is there. Code 3: count (2+1)/2, sum (12+10, 12+20)/2.
+	// Code 0: count (4+2)/2, sum (4+4, 8+6)/2. Codes 1 and 2 die; one fresh vector is there. Code
+	// 3: count (2+1)/2, sum (12+10, 12+20)/2.
 	third := float32(3)
 	if want := []float32{4 / third, 7 / third, -7, -8, 7, 7, 22 / third, 32 / third}; !slices.Equal(a.Value(), want) {
 		t.Errorf("codebook %v, want %v", a.Value(), want)

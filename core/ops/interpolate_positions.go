@@ -14,11 +14,11 @@ const (
 	InterpolateDINO = "dino" // source (i+0.5)·in/(out+0.1) - 0.5
 )
 
-// InterpolatePositions resamples a learned position table [1, E+inH·inW, D] to a grid of
-// outH×outW: [1, E+outH·outW, D]. The E rows before the grid (class token) are copied. The
-// interpolation is bicubic with A = -0.75 and half-pixel centres; its four taps are clamped to
-// the border and not antialiased. method is InterpolateMAE, as in the finetuning of MAE and
-// BEiT, or InterpolateDINO, the rule of DINO and SiT. The table takes a gradient.
+// InterpolatePositions resamples a learned position table [1, E+inH·inW, D] to a grid of outH×outW:
+// [1, E+outH·outW, D]. The E rows before the grid (class token) are copied. The interpolation is
+// bicubic with A = -0.75 and half-pixel centres; its four taps are clamped to the border and not
+// antialiased. method is InterpolateMAE, as in the finetuning of MAE and BEiT, or InterpolateDINO,
+// the rule of DINO and SiT. The table takes a gradient.
 func InterpolatePositions(g *core.Graph, pos *core.Node, inH, inW, outH, outW int, method string) *core.Node {
 	want := fmt.Sprintf(`pos [1, E+%d·%d, D], positive grid sizes (to %d×%d), method "mae" or "dino" (%q given)`, inH, inW, outH, outW, method)
 	if !g.Check("interpolate_positions", want, []*core.Node{pos}, nil, func() bool {
@@ -75,8 +75,8 @@ func (r *resampling) forward(c *core.Call) {
 	})
 }
 
-// backward adds each gradient of the new grid to 16 rows of the table. One worker adds up all
-// terms of an element, in order.
+// backward adds each gradient of the new grid to 16 rows of the table. One worker adds up all terms
+// of an element, in order.
 func (r *resampling) backward(c *core.Call) {
 	din, dout, d := c.GradIn[0], c.GradOut[0], r.d
 	if !c.Add[0] {

@@ -6,9 +6,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// LayerNorm is (x - mean)/sqrt(var + eps)·gamma + beta over the last dimension of x [..., D],
-// with the biased variance (Ba et al., arXiv:1607.06450). gamma and beta are [D] or nil; the
-// result is [..., D].
+// LayerNorm is (x - mean)/sqrt(var + eps)·gamma + beta over the last dimension of x [..., D], with
+// the biased variance (Ba et al., arXiv:1607.06450). gamma and beta are [D] or nil; the result is
+// [..., D].
 func LayerNorm(g *core.Graph, x, gamma, beta *core.Node, eps float64) *core.Node {
 	if !g.Check("layer_norm", "x [..., D], gamma [D] or nil, beta [D] or nil", []*core.Node{x}, []*core.Node{gamma, beta}, func() bool {
 		d := tensor.Shape{x.Shape().Last()}

@@ -10,9 +10,9 @@ import (
 
 // RestoreTokens puts the visible tokens back in raster order and a mask token at every other
 // position (He et al., MAE, arXiv:2111.06377). x is [B, 1+K, D], class token first; token k of
-// sample b goes to position keep[b, k] of l; maskToken is [1, 1, D]; the result is
-// [B, 1+l, D]. A position that occurs twice or lies outside 0..l-1 is an error of Run. Of the
-// built-in objectives only MAE needs it.
+// sample b goes to position keep[b, k] of l; maskToken is [1, 1, D]; the result is [B, 1+l, D]. A
+// position that occurs twice or lies outside 0..l-1 is an error of Run. Of the built-in objectives
+// only MAE needs it.
 func RestoreTokens(g *core.Graph, x, maskToken, keep *core.Node, l int) *core.Node {
 	if !g.Check("restore_tokens", fmt.Sprintf("x [B, 1+K, D], mask token [1, 1, D], integers keep [B, K], K at most %d", l), []*core.Node{x, maskToken, keep}, nil, func() bool {
 		return len(x.Shape()) == 3 && keep.Integer() && len(keep.Shape()) == 2 && keep.Shape()[0] == x.Shape()[0] &&
@@ -88,8 +88,8 @@ func restorePlan(keep []int32, b, k, l int, source, target []int32) error {
 }
 
 // ReplaceTokens puts token [1, 1, D] at each position (b, n) of x [B, N, D] where mask [B, N] is
-// not zero; the result is [B, N, D]. mask takes no gradient. Of the built-in objectives only
-// BEiT needs it.
+// not zero; the result is [B, N, D]. mask takes no gradient. Of the built-in objectives only BEiT
+// needs it.
 func ReplaceTokens(g *core.Graph, x, token, mask *core.Node) *core.Node {
 	if !g.Check("replace_tokens", "x [B, N, D], token [1, 1, D], mask [B, N]", []*core.Node{x, token, mask}, nil, func() bool {
 		return len(x.Shape()) == 3 && token.Shape().Size() == x.Shape()[2] && !mask.Integer() && mask.Shape().Equal(x.Shape()[:2])

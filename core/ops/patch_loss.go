@@ -8,9 +8,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// NormalizePatches returns (t - mean)/sqrt(var + 1e-6) of each patch of target [B, L, P], with
-// the unbiased variance: the normalized pixel targets of MAE, [B, L, P]. There is no gradient.
-// Of the built-in objectives only MAE needs it.
+// NormalizePatches returns (t - mean)/sqrt(var + 1e-6) of each patch of target [B, L, P], with the
+// unbiased variance: the normalized pixel targets of MAE, [B, L, P]. There is no gradient. Of the
+// built-in objectives only MAE needs it.
 func NormalizePatches(g *core.Graph, target *core.Node) *core.Node {
 	if !g.Check("normalize_patches", "target [..., P] with P at least 2", []*core.Node{target}, nil, func() bool {
 		return len(target.Shape()) > 0 && target.Shape().Last() > 1
@@ -42,10 +42,9 @@ func NormalizePatches(g *core.Graph, target *core.Node) *core.Node {
 }
 
 // PatchMSE is the loss of MAE: the mean squared error of each patch of pred [B, L, P] against
-// target [B, L, P], averaged over all patches of the batch with the weights mask [B, L], 1 for
-// a masked patch. It returns the scalar loss and the errors of the patches [B, L]. A mask of
-// zeros is an error of Run. target and mask take no gradient. Of the built-in objectives only
-// MAE needs it.
+// target [B, L, P], averaged over all patches of the batch with the weights mask [B, L], 1 for a
+// masked patch. It returns the scalar loss and the errors of the patches [B, L]. A mask of zeros is
+// an error of Run. target and mask take no gradient. Of the built-in objectives only MAE needs it.
 func PatchMSE(g *core.Graph, pred, target, mask *core.Node) (loss, perPatch *core.Node) {
 	return patchLoss(g, "patch_mse", pred, target, mask,
 		func(d float64) float64 { return d * d },
@@ -58,9 +57,9 @@ func PatchL1(g *core.Graph, pred, target, mask *core.Node) (loss, perPatch *core
 	return patchLoss(g, "patch_l1", pred, target, mask, math.Abs, sign)
 }
 
-// PatchSmoothL1 is PatchMSE with the smooth absolute difference: d²/(2·beta) where |d| < beta,
-// |d| - beta/2 elsewhere (Girshick, arXiv:1504.08083). beta must be positive. No built-in
-// objective needs it.
+// PatchSmoothL1 is PatchMSE with the smooth absolute difference: d²/(2·beta) where |d| < beta, |d|
+// - beta/2 elsewhere (Girshick, arXiv:1504.08083). beta must be positive. No built-in objective
+// needs it.
 func PatchSmoothL1(g *core.Graph, pred, target, mask *core.Node, beta float64) (loss, perPatch *core.Node) {
 	if !(beta > 0) {
 		g.Fail("patch_smooth_l1: beta is %v, must be positive", beta)

@@ -7,9 +7,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// RelativeBias looks up a relative position bias of attention (Bao et al., BEiT,
-// arXiv:2106.08254): out[h, i, j] = table[index[i·n+j], h] for table [T, H] and n² fixed
-// indices; out is [H, n, n]. Of the built-in objectives only BEiT needs it.
+// RelativeBias looks up a relative position bias of attention (Bao et al., BEiT, arXiv:2106.08254):
+// out[h, i, j] = table[index[i·n+j], h] for table [T, H] and n² fixed indices; out is [H, n, n]. Of
+// the built-in objectives only BEiT needs it.
 func RelativeBias(g *core.Graph, table *core.Node, index []int32) *core.Node {
 	n := 0
 	for n*n < len(index) {

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// TestErrorsOfOperators: a panic and a returned error both name the operator and
-// its shapes, and the executable works again afterwards.
+// TestErrorsOfOperators: a panic and a returned error both name the operator and its shapes, and
+// the executable works again afterwards.
 func TestErrorsOfOperators(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
 	x := input(g, "tokens", tensor.Shape{2}, 1, 2)

@@ -17,8 +17,8 @@ func Scale(g *core.Graph, x *core.Node, k float64) *core.Node {
 	}, x.Shape())[0]
 }
 
-// ScaleBy is x [...] times the one element of factor, such as a number that changes with the
-// step; the result is [...]. factor takes no gradient.
+// ScaleBy is x [...] times the one element of factor, such as a number that changes with the step;
+// the result is [...]. factor takes no gradient.
 func ScaleBy(g *core.Graph, x, factor *core.Node) *core.Node {
 	if !g.Check("scale_by", "x [...], factor of one element", []*core.Node{x, factor}, nil, func() bool {
 		return !x.Integer() && !factor.Integer() && factor.Shape().Size() == 1
@@ -41,8 +41,8 @@ func scaleBackward(c *core.Call, k float32) {
 	}
 }
 
-// ScaleRows multiplies row r of x [R, ...] by factor[r], factor [R]; the result is [R, ...].
-// factor takes no gradient.
+// ScaleRows multiplies row r of x [R, ...] by factor[r], factor [R]; the result is [R, ...]. factor
+// takes no gradient. Of the built-in objectives only BEiT needs it.
 func ScaleRows(g *core.Graph, x, factor *core.Node) *core.Node {
 	if !g.Check("scale_rows", "x [R, ...], factor [R]", []*core.Node{x, factor}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && !factor.Integer() && factor.Shape().Equal(x.Shape()[:1])

@@ -32,10 +32,10 @@ func rowwise(g *core.Graph, name string, x *core.Node,
 	}, x.Shape())[0]
 }
 
-// SoftmaxCrossEntropy is the mean over rows of -Σ target·log softmax(logits), a scalar, for
-// logits [R, C]. target is either integer labels [R] or a matrix [R, C], whose rows may have
-// any sum; it takes no gradient. The second result holds the losses of the rows, [R]. A label
-// outside 0..C-1 is an error of Run.
+// SoftmaxCrossEntropy is the mean over rows of -Σ target·log softmax(logits), a scalar, for logits
+// [R, C]. target is either integer labels [R] or a matrix [R, C], whose rows may have any sum; it
+// takes no gradient. The second result holds the losses of the rows, [R]. A label outside 0..C-1 is
+// an error of Run.
 func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow *core.Node) {
 	if !g.Check("softmax_cross_entropy", "logits [R, C], target integers [R] or floats [R, C]", []*core.Node{logits, target}, nil, func() bool {
 		if len(logits.Shape()) != 2 || logits.Integer() {
@@ -75,8 +75,7 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 	return out[0], out[1]
 }
 
-// L2Normalize divides each innermost vector of x [..., D] by max(‖x‖, eps); the result is
-// [..., D].
+// L2Normalize divides each innermost vector of x [..., D] by max(‖x‖, eps); the result is [..., D].
 func L2Normalize(g *core.Graph, x *core.Node, eps float64) *core.Node {
 	if !g.Check("l2_normalize", "x [..., D]", []*core.Node{x}, nil, func() bool { return len(x.Shape()) > 0 && !x.Integer() }) {
 		return g.Invalid()

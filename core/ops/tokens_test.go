@@ -199,7 +199,7 @@ func plainPatchify(x []float64, b, c, h, w, p int, order PatchOrder) []float64 {
 	return out
 }
 
-// bicubicWeight is what output o of out reads from input i of in, by DINO's rule.
+// bicubicWeight is the weight of input i of in for output o of out, by the rule of DINO.
 func bicubicWeight(o, in, out, i int) float64 {
 	source := (float64(o)+0.5)*float64(in)/(float64(out)+0.1) - 0.5
 	total := 0.0

@@ -7,14 +7,14 @@ import (
 )
 
 // ViewCrossEntropy compares views of the same samples with each other, as DINO (Caron et al.,
-// arXiv:2104.14294) and SwAV do. logits [S·B, C] are those of S views, view after view, and
-// targets [T·B, C] distributions for the first T views; targets take no gradient. The loss, a
-// scalar, is the mean over samples and over all pairs of a target view i and a view v ≠ i of
+// arXiv:2104.14294) and SwAV do. logits [S·B, C] are those of S views, view after view, and targets
+// [T·B, C] distributions for the first T views; targets take no gradient. The loss, a scalar, is
+// the mean over samples and over all pairs of a target view i and a view v ≠ i of
 //
 //	-Σ_c targets[i,b,c] · log softmax(logits[v,b]/temperature)[c]
 //
-// The second result [T, S] holds the mean of each pair, 0 where v = i. It passes on no gradient
-// and costs nothing without a reader.
+// The second result [T, S] holds the mean of each pair, 0 where v = i. It passes on no gradient and
+// costs nothing without a reader.
 //
 // Cross-entropy is linear in the target. So each row of logits is read once, with the sum of its
 // targets, for any number of pairs. Of the built-in objectives only DINO needs it.
@@ -81,8 +81,8 @@ func (v *viewPairs) block(x []float32, i int) []float32 {
 	return x[i*n : (i+1)*n]
 }
 
-// target returns the sum of the targets of a view, nil for none. A sum of several targets is
-// stored in Save[2]; fill computes it.
+// target returns the sum of the targets of a view, nil for none. A sum of several targets is stored
+// in Save[2]; fill computes it.
 func (v *viewPairs) target(c *core.Call, view int, fill bool) []float32 {
 	var others [][]float32
 	for i := range v.targets {

@@ -15,8 +15,8 @@ type AdamWOptions struct {
 	L2 bool
 }
 
-// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101). With m
-// and v the running means of g and g², and k the number of updates of the tensor,
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101). With m and v
+// the running means of g and g², and k the number of updates of the tensor,
 //
 //	p ← p·(1 - lr·wd);  p ← p - lr·(m/(1-β1ᵏ))/(√v/√(1-β2ᵏ) + eps).
 type AdamW struct {

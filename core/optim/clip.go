@@ -8,8 +8,7 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// Active hides the gradients of parameters that are still frozen at a step
-// (Parameter.FreezeUntil).
+// Active hides the gradients of parameters that are still frozen at a step (Parameter.FreezeUntil).
 func Active(grads Gradients, step int) Gradients {
 	return func(p *param.Parameter) []float32 {
 		if step < p.FreezeUntil {
@@ -19,8 +18,8 @@ func Active(grads Gradients, step int) Gradients {
 	}
 }
 
-// ClipGlobalNorm scales all gradients by min(1, most/(norm + 1e-6)) and returns norm, the
-// Euclidean norm over all of them together before clipping. most <= 0 means no clipping.
+// ClipGlobalNorm scales all gradients by min(1, most/(norm + 1e-6)) and returns norm, the Euclidean
+// norm over all of them together before clipping. most <= 0 means no clipping.
 func ClipGlobalNorm(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64) {
 	sum := 0.0
 	for _, p := range params {
@@ -39,9 +38,9 @@ func ClipGlobalNorm(e *device.CPU, params []*param.Parameter, grads Gradients, m
 	return norm
 }
 
-// ClipPerTensor scales each gradient by min(1, most/(norm + 1e-6)) of its own norm, as DINO
-// does. It returns the norm over all of them together before clipping and the number of
-// gradients scaled. most <= 0 means no clipping.
+// ClipPerTensor scales each gradient by min(1, most/(norm + 1e-6)) of its own norm, as DINO does.
+// It returns the norm over all of them together before clipping and the number of gradients scaled.
+// most <= 0 means no clipping.
 func ClipPerTensor(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64, clipped int) {
 	sum := 0.0
 	for _, p := range params {

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// EMA moves teacher parameters towards those of the student at the same position by an
-// exponential moving average: teacher = momentum·teacher + (1-momentum)·student.
+// EMA moves teacher parameters towards those of the student at the same position by an exponential
+// moving average: teacher = momentum·teacher + (1-momentum)·student.
 func EMA(e *device.CPU, teacher, student []*param.Parameter, momentum float64) error {
 	if len(teacher) != len(student) {
 		return fmt.Errorf("moving average: the teacher has %d parameters, the student %d", len(teacher), len(student))

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// LARSOptions are the constants of LARS and the differences between its published forms.
-// With g the gradient, p the tensor, η Trust, ε Eps, μ Momentum and v the momentum buffer:
+// LARSOptions are the constants of LARS and the differences between its published forms. With g the
+// gradient, p the tensor, η Trust, ε Eps, μ Momentum and v the momentum buffer:
 //
 //	MoCo v3, MAE's linear probe  g ← g + wd·p; r = η‖p‖/‖g‖; v ← μv + r·g; p ← p - lr·v
 //	SimCLR (TensorFlow)          the same g and r; v ← μv + lr·r·g; p ← p - v   (StepMomentum)
@@ -30,8 +30,8 @@ type LARSOptions struct {
 	ClipLR       bool // with RawRatio: r = min(r/lr, 1)
 }
 
-// LARS scales each tensor's update to the tensor's norm (You et al., arXiv:1708.03888).
-// Parameters without Decay (biases, norms) get neither decay nor scaling unless All is set.
+// LARS scales each tensor's update to the tensor's norm (You et al., arXiv:1708.03888). Parameters
+// without Decay (biases, norms) get neither decay nor scaling unless All is set.
 type LARS struct {
 	slots
 	engine  *device.CPU

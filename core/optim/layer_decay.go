@@ -10,8 +10,7 @@ import (
 )
 
 // LayerDecayScales returns the learning-rate factors of layer-wise decay (Clark et al., ELECTRA;
-// the finetuning of BEiT and MAE): decay^(depth+1-j) for layer j =
-// 0..depth+1.
+// the finetuning of BEiT and MAE): decay^(depth+1-j) for layer j = 0..depth+1.
 func LayerDecayScales(depth int, decay float64) []float64 {
 	scales := make([]float64, depth+2)
 	for j := range scales {
@@ -20,9 +19,8 @@ func LayerDecayScales(depth int, decay float64) []float64 {
 	return scales
 }
 
-// LayerOf returns the layer of a ViT parameter with timm's names: 0 for
-// cls_token, pos_embed and patch_embed, b+1 for blocks.b, depth+1 for the rest
-// (norms, heads).
+// LayerOf returns the layer of a ViT parameter with timm's names: 0 for cls_token, pos_embed and
+// patch_embed, b+1 for blocks.b, depth+1 for the rest (norms, heads).
 func LayerOf(name string, depth int) int {
 	if name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed") {
 		return 0
@@ -44,8 +42,8 @@ func ApplyLayerDecay(params []*param.Parameter, prefix string, depth int, decay 
 	}
 }
 
-// ApplyDecayRule sets Decay of every parameter. Parameters of fewer than two dimensions, biases
-// and the undecayed names, compared whole and without prefix, take no weight decay.
+// ApplyDecayRule sets Decay of every parameter. Parameters of fewer than two dimensions, biases and
+// the undecayed names, compared whole and without prefix, take no weight decay.
 func ApplyDecayRule(params []*param.Parameter, prefix string, undecayed ...string) {
 	for _, p := range params {
 		name := strings.TrimPrefix(p.Name, prefix)

@@ -14,15 +14,15 @@ type Gradients = func(*param.Parameter) []float32
 
 // Optimizer updates parameters by their gradients.
 type Optimizer interface {
-	// Step updates every parameter for which grads returns a gradient. A parameter without
-	// gradient (nil) keeps its value, moments and step count; with a zero gradient it decays
-	// and counts. LRScale scales the learning rate; weightDecay applies where Decay is set.
+	// Step updates every parameter for which grads returns a gradient. A parameter without gradient
+	// (nil) keeps its value, moments and step count; with a zero gradient it decays and counts.
+	// LRScale scales the learning rate; weightDecay applies where Decay is set.
 	Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64)
 	// State returns moments and step counts as tensors to be stored, which share their memory.
 	// Their names begin with "optimizer.".
 	State() []tensor.Tensor
-	// Load restores the state of the given parameters from tensors of State. An error leaves
-	// the optimizer unchanged.
+	// Load restores the state of the given parameters from tensors of State. An error leaves the
+	// optimizer unchanged.
 	Load(f *tensor.File, params []*param.Parameter) error
 }
 

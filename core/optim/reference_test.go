@@ -178,8 +178,8 @@ func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Opt
 	return nil
 }
 
-// decays reports whether a parameter of that many dimensions takes weight decay and, with LARS,
-// the trust ratio.
+// decays reports whether a parameter of that many dimensions takes weight decay and, with LARS, the
+// trust ratio.
 func decays(t *testing.T, o optimizerConfig, dims int) bool {
 	rule := o.NoDecay + o.Exclude
 	switch {
@@ -192,8 +192,8 @@ func decays(t *testing.T, o optimizerConfig, dims int) bool {
 	return false
 }
 
-// scheduleConfig is an entry of the config of the schedules. The fields that are present tell
-// its kind.
+// scheduleConfig is an entry of the config of the schedules. The fields that are present tell its
+// kind.
 type scheduleConfig struct {
 	scheduleValues
 	scheduleLengths
@@ -345,8 +345,7 @@ type scaled struct {
 
 func (s scaled) At(it int) float64 { return s.factor * s.Schedule.At(it) }
 
-// namedParameters makes parameters with the number of dimensions that names of a
-// ViT imply.
+// namedParameters makes parameters with the number of dimensions that names of a ViT imply.
 func namedParameters(names []string) []*param.Parameter {
 	var params []*param.Parameter
 	for _, n := range names {

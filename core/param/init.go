@@ -12,14 +12,13 @@ import (
 
 // Init is the recipe of the initial values of a parameter or buffer.
 type Init struct {
-	// Kind is one of: zeros, ones, constant (A), normal (standard deviation A),
-	// trunc_normal (standard deviation A, cut at ±B), uniform (±A),
-	// xavier_uniform (±sqrt(6/(FanIn+FanOut))), fan_in_uniform (±1/sqrt(FanIn)),
-	// data (the caller fills them).
+	// Kind is one of: zeros, ones, constant (A), normal (standard deviation A), trunc_normal
+	// (standard deviation A, cut at ±B), uniform (±A), xavier_uniform (±sqrt(6/(FanIn+FanOut))),
+	// fan_in_uniform (±1/sqrt(FanIn)), data (the caller fills them).
 	Kind string
 	A, B float64
-	// FanIn and FanOut come from the shape where they are 0: FanOut is the first dimension,
-	// FanIn the product of all others.
+	// FanIn and FanOut come from the shape where they are 0: FanOut is the first dimension, FanIn
+	// the product of all others.
 	FanIn, FanOut int
 }
 

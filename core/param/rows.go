@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// NormalizeRows divides every row (first dimension) of parameters with UnitNormRows by its
-// length, as SwAV does with its prototypes.
+// NormalizeRows divides every row (first dimension) of parameters with UnitNormRows by its length,
+// as SwAV does with its prototypes.
 func NormalizeRows(e *device.CPU, params []*Parameter) {
 	for _, p := range params {
 		if !p.UnitNormRows || len(p.Shape) == 0 || p.Shape[0] == 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Parameter is a named float32 array that outlives every graph: a weight, or a buffer such as
-// a running mean.
+// Parameter is a named float32 array that outlives every graph: a weight, or a buffer such as a
+// running mean.
 type Parameter struct {
 	Name  string
 	Shape tensor.Shape
@@ -26,8 +26,8 @@ type Parameter struct {
 	FreezeUntil int
 	// UnitNormRows: rows are scaled to length 1 after each step (see NormalizeRows).
 	UnitNormRows bool
-	// Given: the values come from a file of their own and never change, so the store neither
-	// writes nor loads them.
+	// Given: the values come from a file of their own and never change, so the store neither writes
+	// nor loads them.
 	Given bool
 	norms []float32 // scratch of NormalizeRows
 }
@@ -35,8 +35,8 @@ type Parameter struct {
 // Size returns the number of elements.
 func (p *Parameter) Size() int { return len(p.Data) }
 
-// Store holds the parameters and buffers of a run by name. Several graphs may refer to one
-// store. It is not safe for concurrent changes.
+// Store holds the parameters and buffers of a run by name. Several graphs may refer to one store.
+// It is not safe for concurrent changes.
 type Store struct {
 	// Alloc provides the memory of parameters and buffers added later, such as a mapping shared
 	// with another process; nil means aligned memory of the Go heap.
@@ -49,9 +49,9 @@ type Store struct {
 // NewStore returns an empty store.
 func NewStore() *Store { return &Store{index: map[string]*Parameter{}} }
 
-// Add creates a parameter. Its random numbers are a function of seed and name alone, so the
-// order of calls does not matter. Decay starts true for two or more dimensions and false below,
-// as in most recipes; LRScale starts at 1.
+// Add creates a parameter. Its random numbers are a function of seed and name alone, so the order
+// of calls does not matter. Decay starts true for two or more dimensions and false below, as in
+// most recipes; LRScale starts at 1.
 func (s *Store) Add(name string, shape tensor.Shape, init Init, seed uint64) (*Parameter, error) {
 	p, err := s.add(name, shape, init, seed)
 	if err == nil {
@@ -61,8 +61,7 @@ func (s *Store) Add(name string, shape tensor.Shape, init Init, seed uint64) (*P
 	return p, err
 }
 
-// AddBuffer creates frozen state that no optimizer changes: running statistics, queues,
-// centres.
+// AddBuffer creates frozen state that no optimizer changes: running statistics, queues, centres.
 func (s *Store) AddBuffer(name string, shape tensor.Shape, init Init, seed uint64) (*Parameter, error) {
 	p, err := s.add(name, shape, init, seed)
 	if err == nil {
@@ -120,10 +119,9 @@ func (s *Store) Tensors() []tensor.Tensor {
 	return out
 }
 
-// LoadInto copies tensors of a file into the store. The file must hold every parameter and
-// buffer but the Given ones, in its shape, and with strict nothing else. One error lists all
-// faults; then the store is unchanged. rename maps a name of the store to one of the file; nil
-// keeps it.
+// LoadInto copies tensors of a file into the store. The file must hold every parameter and buffer
+// but the Given ones, in its shape, and with strict nothing else. One error lists all faults; then
+// the store is unchanged. rename maps a name of the store to one of the file; nil keeps it.
 func LoadInto(s *Store, f *tensor.File, rename func(string) string, strict bool) error {
 	if rename == nil {
 		rename = func(n string) string { return n }

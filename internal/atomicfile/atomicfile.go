@@ -16,9 +16,9 @@ import (
 )
 
 // Write writes the file at path atomically, also against a loss of power. It calls write with a
-// buffered writer to a temporary file in the same directory, syncs that file, renames it to
-// path and syncs the directory. Any error, of write or of the file system, removes the
-// temporary file and leaves path unchanged.
+// buffered writer to a temporary file in the same directory, syncs that file, renames it to path
+// and syncs the directory. Any error, of write or of the file system, removes the temporary file
+// and leaves path unchanged.
 func Write(path string, write func(io.Writer) error) error {
 	s, err := Stage(path, write)
 	if err != nil {
@@ -31,8 +31,8 @@ func Write(path string, write func(io.Writer) error) error {
 // staged before the first commit, so that a full disk changes none of them.
 type Staged struct{ path, temporary string }
 
-// Stage writes a temporary file that Commit renames to path. path must be a free name or a
-// regular file, since a rename would replace a device or a pipe.
+// Stage writes a temporary file that Commit renames to path. path must be a free name or a regular
+// file, since a rename would replace a device or a pipe.
 func Stage(path string, write func(io.Writer) error) (s *Staged, err error) {
 	dir := filepath.Dir(path)
 	defer func() {
@@ -87,8 +87,8 @@ func (s *Staged) Commit() error {
 // Discard removes the temporary file.
 func (s *Staged) Discard() { os.Remove(s.temporary) }
 
-// NotRegularError reports that the path of a file to be written is a folder, a device, a pipe
-// or the like.
+// NotRegularError reports that the path of a file to be written is a folder, a device, a pipe or
+// the like.
 type NotRegularError struct{ Mode os.FileMode }
 
 func (e *NotRegularError) Error() string {
@@ -136,8 +136,8 @@ func syncDirectory(dir string) error {
 	return nil
 }
 
-// Explain adds the remedy to errors of writing in a folder that a user can mend. It returns
-// other errors unchanged.
+// Explain adds the remedy to errors of writing in a folder that a user can mend. It returns other
+// errors unchanged.
 func Explain(err error, dir string) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):

@@ -12,8 +12,8 @@ type Rule int
 const (
 	// ViT is the rule of README.md, section 2 (vit, mae, beit, dino, ...).
 	ViT Rule = iota
-	// CNN is the rule of README-cnn.md, section 2 (also optim, knn, linprobe,
-	// augment, segmentation).
+	// CNN is the rule of README-cnn.md, section 2 (also optim, knn, linprobe, augment,
+	// segmentation).
 	CNN
 )
 
@@ -76,8 +76,8 @@ func (c *Case) CompareFloat64(t testing.TB, rule Rule, name string, got []float6
 	}
 }
 
-// vitLimit returns the tolerance of each element. A negative one bounds the value itself instead
-// of the difference, for gradients that are zero in theory.
+// vitLimit returns the tolerance of each element. A negative one bounds the value itself instead of
+// the difference, for gradients that are zero in theory.
 func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) float64 {
 	d, m := c.deviation[name][0], maxAbs(want)
 	trajectory := strings.HasPrefix(name, "traj.")
@@ -126,8 +126,8 @@ func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) flo
 	}
 }
 
-// cnnLimit returns the tolerance of each element: 8 times the deviation of PyTorch in float32
-// from float64.
+// cnnLimit returns the tolerance of each element: 8 times the deviation of PyTorch in float32 from
+// float64.
 func (c *Case) cnnLimit(t testing.TB, name string, want []float64) func(int) float64 {
 	s := maxAbs(want)
 	gradient := strings.HasPrefix(name, "grad.")

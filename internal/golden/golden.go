@@ -25,11 +25,11 @@ const (
 // kinds are the folders of cases with tests in this repository.
 var kinds = []string{"vit", "mae", "dino", "beit", "sit", "mocov3", "optim", "augment", "knn", "linprobe"}
 
-// Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside
-// $VITTOOL_SHARED (default: "shared" beside the repository), or, where that does not exist,
-// testdata/reference of the repository with the smallest case of each kind. A folder that a
-// variable names and that is missing, or holds no case, fails the test; with CI=true a missing
-// default fails it too. So no run silently tests less.
+// Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside $VITTOOL_SHARED
+// (default: "shared" beside the repository), or, where that does not exist, testdata/reference of
+// the repository with the smallest case of each kind. A folder that a variable names and that is
+// missing, or holds no case, fails the test; with CI=true a missing default fails it too. So no run
+// silently tests less.
 func Folder(t testing.TB) string {
 	t.Helper()
 	root := Repository(t)
@@ -71,8 +71,8 @@ func named(t testing.TB, variable string) string {
 	return folder
 }
 
-// Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared" beside the
-// repository. The latter may be missing; see SharedExists.
+// Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared" beside the repository.
+// The latter may be missing; see SharedExists.
 func Shared(t testing.TB) string {
 	t.Helper()
 	if folder := named(t, sharedEnv); folder != "" {
@@ -118,8 +118,8 @@ func isDirectory(path string) bool {
 }
 
 // Files lists the files of the folder of an objective, such as "mae", sorted: .safetensors cases
-// and .json statistics. A missing folder is logged where $VITTOOL_REFERENCE chose the cases,
-// and fails the test elsewhere: the folders of the project hold every kind.
+// and .json statistics. A missing folder is logged where $VITTOOL_REFERENCE chose the cases, and
+// fails the test elsewhere: the folders of the project hold every kind.
 func Files(t testing.TB, objective string) []string {
 	t.Helper()
 	folder := filepath.Join(Folder(t), objective)

@@ -12,8 +12,8 @@ import (
 )
 
 // Whole is Open for a test of the whole file: at the end of the test, a tensor that nothing has
-// read and a setting that nothing has decoded are failures. So a file with an option unknown to
-// the test does not pass.
+// read and a setting that nothing has decoded are failures. So a file with an option unknown to the
+// test does not pass.
 func Whole(t testing.TB, path string) *Case {
 	t.Helper()
 	c := Open(t, path)
@@ -225,8 +225,8 @@ func field(s reflect.Type, key string) (found reflect.Type) {
 	return found
 }
 
-// Require fails for a result missing from the file, so that every case of a kind compares the
-// same results.
+// Require fails for a result missing from the file, so that every case of a kind compares the same
+// results.
 func (c *Case) Require(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {

@@ -5,9 +5,9 @@
 //	cmd → train, tasks, bench → plugins, objectives, data, configs → vit → core → core/internal/f32
 //
 // Three rules matter most. Only core imports gorgonia, so that the engine can be replaced. An
-// objective imports the plugin SDK and nothing else of this module, so that a built-in
-// objective has the same means as one of a third party. And no code outside the folder of an
-// objective compares with its name, so that adding one edits no other package.
+// objective imports the plugin SDK and nothing else of this module, so that a built-in objective
+// has the same means as one of a third party. And no code outside the folder of an objective
+// compares with its name, so that adding one edits no other package.
 package imports
 
 import (
@@ -29,8 +29,8 @@ import (
 // Module is the path of this module.
 const Module = "github.com/vittool/vittool"
 
-// A Package is a package of this module with the imports of its files, of every platform and of
-// its tests.
+// A Package is a package of this module with the imports of its files, of every platform and of its
+// tests.
 type Package struct {
 	Path  string // relative to the module, "." for its root
 	Files []File
@@ -135,8 +135,8 @@ func Check(packages []Package) []string {
 	return broken
 }
 
-// checkImport returns the reason why file f of package p may not import a path, "" if it may. at
-// is the index of the rule of p.
+// checkImport returns the reason why file f of package p may not import a path, "" if it may. at is
+// the index of the rule of p.
 func checkImport(p Package, f File, imported string, at int) string {
 	for _, o := range outside {
 		if strings.HasPrefix(imported, o.module) && !matchesAny(o.only, p.Path) {
@@ -201,8 +201,8 @@ func CheckNames(packages []Package, objectives []string) []string {
 	return broken
 }
 
-// Load lists the packages of the module in root with go list and parses their files, those of
-// other platforms included.
+// Load lists the packages of the module in root with go list and parses their files, those of other
+// platforms included.
 func Load(root string) ([]Package, error) {
 	cmd := exec.Command("go", "list", "-e", "-json=Dir,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Dir = root

@@ -1,5 +1,5 @@
-// Package prng holds a counter-based random number generator: each number is a pure function of
-// a seed, of keys and of a counter.
+// Package prng holds a counter-based random number generator: each number is a pure function of a
+// seed, of keys and of a counter.
 package prng
 
 import (
@@ -12,10 +12,10 @@ import (
 // random choices never depend on the order of the workers, and a resumed run draws the same
 // numbers.
 //
-// Number n is mix(k1 ^ mix(k0 + (n+1)*0x9E3779B97F4A7C15)) where mix is the finalizer of
-// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014) and
-// k0, k1 are hashed from the seed and the keys. A Generator is not safe for concurrent use; it
-// is cheap enough to make one per goroutine.
+// Number n is mix(k1 ^ mix(k0 + (n+1)*0x9E3779B97F4A7C15)) where mix is the finalizer of SplitMix64
+// (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014) and k0, k1 are
+// hashed from the seed and the keys. A Generator is not safe for concurrent use; it is cheap enough
+// to make one per goroutine.
 type Generator struct {
 	k0, k1  uint64
 	counter uint64
@@ -31,8 +31,8 @@ func mix64(z uint64) uint64 {
 }
 
 // New returns the generator of one purpose, named by keys: strings and integers (int, int64,
-// uint64, uint32), such as prng.New(seed, "crop", epoch, sampleID). A key of any other type is
-// a programming error and panics.
+// uint64, uint32), such as prng.New(seed, "crop", epoch, sampleID). A key of any other type is a
+// programming error and panics.
 func New(seed uint64, keys ...any) *Generator {
 	r := &Generator{k0: mix64(seed + golden64), k1: mix64(seed ^ 0xD1B54A32D192ED03)}
 	for _, k := range keys {
@@ -97,8 +97,8 @@ func NormalFromBits(v uint64) float64 {
 	return math.Sqrt2 * math.Erfinv(2*u-1)
 }
 
-// TruncatedFromBits maps 64 uniform bits to a normal number of standard deviation std truncated
-// at ±bound, by inversion.
+// TruncatedFromBits maps 64 uniform bits to a normal number of standard deviation std truncated at
+// ±bound, by inversion.
 func TruncatedFromBits(v uint64, std, bound float64) float64 {
 	if std == 0 {
 		return 0
