@@ -192,8 +192,8 @@ func (x *backwardOp) Do(vs ...gorgonia.Value) (gorgonia.Value, error) {
 	return x.instruction.Do(vs...)
 }
 
-// The methods below are those that gorgonia.Grad needs to differentiate a step, for the
-// cross-check of our own reverse walk. Only that test uses them.
+// The methods below are those that gorgonia.Grad needs to differentiate a step, for the cross-check
+// of our own reverse walk. Only that test uses them.
 
 // DiffWRT tells which operands of a forward step take a gradient.
 func (x *instruction) DiffWRT(n int) []bool {

@@ -55,8 +55,8 @@ func TestRecomputeBlocks(t *testing.T) {
 	}
 }
 
-// TestRecomputeReadFromOutside: nodes inside a block have readers outside of it, in both passes, and
-// an operator with effects does not run again.
+// TestRecomputeReadFromOutside: nodes inside a block have readers outside of it, in both passes,
+// and an operator with effects does not run again.
 func TestRecomputeReadFromOutside(t *testing.T) {
 	e := devicetest.New(t, 2)
 	calls := 0

@@ -159,11 +159,11 @@ func FuzzSafetensors(f *testing.F) {
 		}
 		var again bytes.Buffer
 		if err := EncodeSafetensors(&again, file.Tensors, file.Meta); err != nil {
-			t.Fatalf("what was read cannot be written: %v", err)
+			t.Fatalf("a decoded file cannot be written: %v", err)
 		}
 		second, err := DecodeSafetensors(again.Bytes())
 		if err != nil {
-			t.Fatalf("what was written cannot be read: %v", err)
+			t.Fatalf("an encoded file cannot be read: %v", err)
 		}
 		if err := second.VerifyDigest(); err != nil || Digest(second.Tensors) != Digest(file.Tensors) {
 			t.Fatalf("the contents changed: %v", err)

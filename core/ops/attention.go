@@ -38,8 +38,8 @@ func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal
 	}, tensor.Shape{b, n, d})[0]
 }
 
-// AttentionProbabilities returns the softmax weights [B, heads, N, N] of Attention for qkv [B, N,
-// 3D] and bias [heads, N, N] or nil, for pictures and tests. There is no gradient.
+// AttentionProbabilities returns the softmax weights [B, heads, N, N] of Attention for qkv
+// [B, N, 3D] and bias [heads, N, N] or nil, for pictures and tests. There is no gradient.
 func AttentionProbabilities(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal bool) *core.Node {
 	if !fitsAttention(g, "attention_probabilities", qkv, heads, bias) {
 		return g.Invalid()

@@ -6,8 +6,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// AddRow is x [..., D] plus one row of D elements, added to each of its rows; the result is [...,
-// D]. Of the built-in objectives only DINO needs it.
+// AddRow is x [..., D] plus one row of D elements, added to each of its rows; the result is
+// [..., D]. Of the built-in objectives only DINO needs it.
 func AddRow(g *core.Graph, x, row *core.Node) *core.Node {
 	if !g.Check("add_row", "x [..., D], row of D elements", []*core.Node{x, row}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && !row.Integer() && row.Shape().Size() == x.Shape().Last()

@@ -46,10 +46,10 @@ func argMax(x []float32) int {
 // nearestChunk is the number of vectors that NearestRow compares with the table at a time.
 const nearestChunk = 1 << 10
 
-// NearestRow is the index of the row of table [K, D] nearest to each innermost vector of x [...,
-// D], as integers [...]; of equally near rows the first. It is the code of a vector quantizer (van
-// den Oord et al., arXiv:1711.00937). There is no gradient. Only tokenizers need it, those of BEiT
-// and their training.
+// NearestRow is the index of the row of table [K, D] nearest to each innermost vector of x
+// [..., D], as integers [...]; of equally near rows the first. It is the code of a vector quantizer
+// (van den Oord et al., arXiv:1711.00937). There is no gradient. Only tokenizers need it, those of
+// BEiT and their training.
 func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 	if !g.Check("nearest_row", "x [..., D], table [K, D]", []*core.Node{x, table}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && len(table.Shape()) == 2 && table.Shape()[1] == x.Shape().Last()

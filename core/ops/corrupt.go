@@ -32,9 +32,9 @@ const (
 // nothing. Of another sample always the input image is read, so that no sample waits for another.
 // Of the built-in objectives only SiT needs it.
 //
-// noise(b) gives the generator of sample b. Its number i is that of element i of the image [C, H,
-// W], so the noise at a place is the same in every rectangle. The caller keeps the rectangles
-// inside the image. There is no gradient.
+// noise(b) gives the generator of sample b. Its number i is that of element i of the image
+// [C, H, W], so the noise at a place is the same in every rectangle. The caller keeps the
+// rectangles inside the image. There is no gradient.
 func Corrupt(g *core.Graph, images, rects *core.Node, noise func(sample int) *prng.Generator) *core.Node {
 	if !g.Check("corrupt", "images [B, C, H, W], integers [B, R, 9]", []*core.Node{images, rects}, nil, func() bool {
 		s, r := images.Shape(), rects.Shape()

@@ -90,8 +90,8 @@ func checkRange(name string, values []int32, n int) error {
 	return nil
 }
 
-// flatten turns token indices idx [B, K], counted per sample of n tokens, into row indices of [B·n,
-// ...].
+// flatten turns token indices idx [B, K], counted per sample of n tokens, into row indices of
+// [B·n, ...].
 func flatten(flat, idx []int32, k, n int) error {
 	for i, v := range idx {
 		if v < 0 || int(v) >= n {

@@ -16,8 +16,8 @@ const (
 	HWC
 )
 
-// Patchify cuts images [B, C, H, W] into patches of p×p pixels in raster order: [B, (H/p)·(W/p),
-// p·p·C].
+// Patchify cuts images [B, C, H, W] into patches of p×p pixels in raster order:
+// [B, (H/p)·(W/p), p·p·C].
 func Patchify(g *core.Graph, images *core.Node, p int, order PatchOrder) *core.Node {
 	if !g.Check("patchify", "images [B, C, H, W] with H and W divisible by the patch size", []*core.Node{images}, nil, func() bool {
 		s := images.Shape()
@@ -34,8 +34,8 @@ func Patchify(g *core.Graph, images *core.Node, p int, order PatchOrder) *core.N
 	}, tensor.Shape{l.b, l.patches(), p * p * l.c})[0]
 }
 
-// Unpatchify is the inverse of Patchify: patches [B, L, p·p·channels] become images [B, channels,
-// height, width].
+// Unpatchify is the inverse of Patchify: patches [B, L, p·p·channels] become images
+// [B, channels, height, width].
 func Unpatchify(g *core.Graph, patches *core.Node, channels, height, width, p int, order PatchOrder) *core.Node {
 	l := patchLayout{c: channels, h: height, w: width, p: p, order: order}
 	if !g.Check("unpatchify", "patches [B, H/p·W/p, p·p·C] with H and W divisible by p", []*core.Node{patches}, nil, func() bool {

@@ -54,8 +54,8 @@ func MaxPool2D(g *core.Graph, x *core.Node, size, stride int) *core.Node {
 	}, tensor.Shape{s[0], s[1], outH, outW})[0]
 }
 
-// UpsampleNearest repeats each pixel of images x [B, C, H, W] factor times in both directions: [B,
-// C, factor·H, factor·W]. No built-in objective needs it.
+// UpsampleNearest repeats each pixel of images x [B, C, H, W] factor times in both directions:
+// [B, C, factor·H, factor·W]. No built-in objective needs it.
 func UpsampleNearest(g *core.Graph, x *core.Node, factor int) *core.Node {
 	if !g.Check("upsample_nearest", fmt.Sprintf("x [B, C, H, W], factor %d of 1 to 4096", factor), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 4 && !x.Integer() && factor > 0 && factor <= 1<<12
