@@ -13,12 +13,5 @@ func (e *CPU) MatMul(transA, transB bool, m, n, k int, a, b, c []float32) {
 	if len(a) != m*k || len(b) != k*n || len(c) != m*n {
 		panic(fmt.Sprintf("core: MatMul of [%d %d] and [%d %d] was given %d, %d and %d elements", m, k, k, n, len(a), len(b), len(c)))
 	}
-	lda, ldb := k, n
-	if transA {
-		lda = m
-	}
-	if transB {
-		ldb = k
-	}
-	f32.Gemm(e.pool, transA, transB, m, n, k, a, lda, b, ldb, c, n, false, nil)
+	f32.Gemm(e.pool, f32.Operand(transA, m, k, a), f32.Operand(transB, k, n, b), f32.Dense(m, n, c), false, nil)
 }

@@ -17,22 +17,24 @@ func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal
 		return g.Invalid()
 	}
 	b, n, d := qkv.Shape()[0], qkv.Shape()[1], qkv.Shape()[2]/3
-	dh := d / heads
-	scale := float32(1 / math.Sqrt(float64(dh)))
 	return g.Apply(&core.Op{
 		Name: "attention", In: []*core.Node{qkv, bias},
 		KeepIn: core.OperandSet(0, 1), KeepOut: core.OperandSet(0),
 		Save:  []int{f32.AttentionStats(b, n, heads)},
 		FLOPs: 2 * product(b*n, n, d),
 		Forward: func(c *core.Call) {
-			f32.AttentionForward(c.Pool, b, n, heads, dh, scale, c.In[0], c.In[1], c.Out[0], c.Save[0], causal)
+			a := attentionKernel(c, qkv.Shape(), heads, causal)
+			a.Out, a.Stats = c.Out[0], c.Save[0]
+			f32.AttentionForward(c.Pool, a)
 		},
 		Backward: func(c *core.Call) {
 			dqkv := c.GradIn[0]
 			if dqkv == nil {
 				dqkv = c.Work
 			}
-			f32.AttentionBackward(c.Pool, b, n, heads, dh, scale, c.In[0], c.In[1], c.Out[0], c.Save[0], c.GradOut[0], dqkv, c.GradIn[1], causal)
+			a := attentionKernel(c, qkv.Shape(), heads, causal)
+			a.Out, a.Stats = c.Out[0], c.Save[0]
+			f32.AttentionBackward(c.Pool, a, c.GradOut[0], dqkv, c.GradIn[1])
 		},
 		WorkBack: unless(qkv.NeedsGrad(), 3*b*n*d),
 	}, tensor.Shape{b, n, d})[0]
@@ -44,14 +46,21 @@ func AttentionProbabilities(g *core.Graph, qkv *core.Node, heads int, bias *core
 	if !fitsAttention(g, "attention_probabilities", qkv, heads, bias) {
 		return g.Invalid()
 	}
-	b, n, dh := qkv.Shape()[0], qkv.Shape()[1], qkv.Shape()[2]/3/heads
-	scale := float32(1 / math.Sqrt(float64(dh)))
 	return g.Apply(&core.Op{
 		Name: "attention_probabilities", In: []*core.Node{qkv, bias}, NoGrad: core.OperandSet(0, 1),
 		Forward: func(c *core.Call) {
-			f32.AttentionProbabilities(c.Pool, b, n, heads, dh, scale, c.In[0], c.In[1], c.Out[0], causal)
+			f32.AttentionProbabilities(c.Pool, attentionKernel(c, qkv.Shape(), heads, causal), c.Out[0])
 		},
-	}, tensor.Shape{b, heads, n, n})[0]
+	}, tensor.Shape{qkv.Shape()[0], heads, qkv.Shape()[1], qkv.Shape()[1]})[0]
+}
+
+// attentionKernel describes attention on in[0], qkv [B, N, 3D], and in[1], the bias, to its kernel.
+func attentionKernel(c *core.Call, qkv tensor.Shape, heads int, causal bool) f32.Attention {
+	dh := qkv[2] / 3 / heads
+	return f32.Attention{
+		Batch: qkv[0], Tokens: qkv[1], Heads: heads, HeadDim: dh, Scale: float32(1 / math.Sqrt(float64(dh))), Causal: causal,
+		QKV: c.In[0], Bias: c.In[1],
+	}
 }
 
 // fitsAttention checks the operands of the operators of attention.

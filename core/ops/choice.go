@@ -70,7 +70,7 @@ func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 		}
 		for at := 0; at < len(out); at += chunk {
 			n := min(chunk, len(out)-at)
-			f32.Gemm(c.Pool, false, true, n, k, d, c.In[0][at*d:], d, c.In[1], d, scores, k, false, &f32.Epilogue{Bias: half})
+			f32.Gemm(c.Pool, f32.Dense(n, d, c.In[0][at*d:]), f32.Dense(k, d, c.In[1]).T(), f32.Dense(n, k, scores), false, &f32.Epilogue{Bias: half})
 			c.EachRow(n, func(r int) { out[at+r] = int32(argMax(scores[r*k:][:k])) })
 		}
 	})

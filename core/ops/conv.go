@@ -70,7 +70,7 @@ func Conv2D(g *core.Graph, x, w, b *core.Node, stride, padding int) *core.Node {
 		chunks(forwardChunk, func(at, n int) {
 			cols, distance := patches(c, at, n)
 			y := c.Out[0][at*outSize:]
-			f32.GemmBatch(c.Pool, n, false, false, k.o, pixels, taps, c.In[1], 0, taps, cols, distance, pixels, y, outSize, pixels, false)
+			f32.GemmBatch(c.Pool, n, batchOf(k.o, taps, c.In[1], 0), batchOf(taps, pixels, cols, distance), batchOf(k.o, pixels, y, outSize), false)
 			if c.In[2] == nil {
 				return
 			}
@@ -98,7 +98,9 @@ func Conv2D(g *core.Graph, x, w, b *core.Node, stride, padding int) *core.Node {
 			if dw := c.GradIn[1]; dw != nil {
 				cols, distance := patches(c, at, n)
 				each := c.Work[backwardChunk*unrolled:]
-				f32.GemmBatch(c.Pool, n, false, true, k.o, taps, pixels, dy[at*outSize:], outSize, pixels, cols, distance, pixels, each, k.o*taps, taps, false)
+				colsT := batchOf(taps, pixels, cols, distance)
+				colsT.Matrix = colsT.T()
+				f32.GemmBatch(c.Pool, n, batchOf(k.o, pixels, dy[at*outSize:], outSize), colsT, batchOf(k.o, taps, each, k.o*taps), false)
 				addImages(c.Pool, dw, each, n, first)
 				first = false
 			}
@@ -107,11 +109,12 @@ func Conv2D(g *core.Graph, x, w, b *core.Node, stride, padding int) *core.Node {
 				return
 			}
 			dx = dx[at*inSize:]
+			wT, grad := batchOf(taps, k.o, turned, 0), batchOf(k.o, pixels, dy[at*outSize:], outSize)
 			if unrolled == 0 {
-				f32.GemmBatch(c.Pool, n, false, false, taps, pixels, k.o, turned, 0, k.o, dy[at*outSize:], outSize, pixels, dx, inSize, pixels, c.Add[0])
+				f32.GemmBatch(c.Pool, n, wT, grad, batchOf(taps, pixels, dx, inSize), c.Add[0])
 				return
 			}
-			f32.GemmBatch(c.Pool, n, false, false, taps, pixels, k.o, turned, 0, k.o, dy[at*outSize:], outSize, pixels, c.Work, unrolled, pixels, false)
+			f32.GemmBatch(c.Pool, n, wT, grad, batchOf(taps, pixels, c.Work, unrolled), false)
 			c.Pool.Do(n*k.c, func(_, i int) {
 				k.roll(dx[i*k.h*k.w:][:k.h*k.w], c.Work[i*k.r*k.s*pixels:], c.Add[0])
 			})
@@ -129,6 +132,11 @@ func Conv2D(g *core.Graph, x, w, b *core.Node, stride, padding int) *core.Node {
 		}
 	}
 	return g.Apply(o, tensor.Shape{batch, k.o, k.outH, k.outW})[0]
+}
+
+// batchOf is a sequence of dense [rows, cols] matrices that begin distance values from each other.
+func batchOf(rows, cols int, data []float32, distance int) f32.Batch {
+	return f32.Batch{Matrix: f32.Dense(rows, cols, data), Distance: distance}
 }
 
 // addImages adds the gradients of n images, each [len(dw)], to dw in their

@@ -17,19 +17,22 @@ func LayerNorm(g *core.Graph, x, gamma, beta *core.Node, eps float64) *core.Node
 		return g.Invalid()
 	}
 	rows, n := x.Shape().Rows(), x.Shape().Last()
+	kernel := func(c *core.Call) f32.LayerNorm {
+		return f32.LayerNorm{Rows: rows, N: n, X: c.In[0], Gamma: c.In[1], Beta: c.In[2], Eps: float32(eps), Stats: c.Save[0]}
+	}
 	o := &core.Op{
 		Name: "layer_norm", In: []*core.Node{x, gamma, beta},
 		KeepIn: core.OperandSet(0, 1), AddsGrad: core.OperandSet(0),
 		Save: []int{2 * rows}, // mean and reciprocal deviation
 		Forward: func(c *core.Call) {
-			f32.LayerNormForward(c.Pool, rows, n, c.In[0], c.In[1], c.In[2], c.Out[0], c.Save[0], float32(eps))
+			f32.LayerNormForward(c.Pool, kernel(c), c.Out[0])
 		},
 		Backward: func(c *core.Call) {
 			dx := c.GradIn[0]
 			if dx == nil {
 				dx = c.Work
 			}
-			f32.LayerNormBackward(c.Pool, rows, n, c.In[0], c.In[1], c.GradOut[0], c.Save[0], dx, c.GradIn[1], c.GradIn[2], c.Add[0])
+			f32.LayerNormBackward(c.Pool, kernel(c), c.GradOut[0], dx, c.GradIn[1], c.GradIn[2], c.Add[0])
 		},
 	}
 	if !o.WantsGrad(0) {

@@ -122,37 +122,40 @@ func product(m, n, k int) float64 { return 2 * float64(m) * float64(n) * float64
 
 // linearForward computes x·Wᵀ with an epilogue. in[0] is x, in[1] is W.
 func linearForward(c *core.Call, rows, in, out int, y []float32, ep *f32.Epilogue) {
+	x, wT, result := f32.Dense(rows, in, c.In[0]), f32.Dense(out, in, c.In[1]).T(), f32.Dense(rows, out, y)
 	if c.Pack == nil {
-		f32.Gemm(c.Pool, false, true, rows, out, in, c.In[0], in, c.In[1], in, y, out, false, ep)
+		f32.Gemm(c.Pool, x, wT, result, false, ep)
 		return
 	}
 	if c.Pack.Run != c.Run {
-		f32.PackB(c.Pool, true, out, in, c.In[1], in, &c.Pack.Packed)
+		f32.PackB(c.Pool, wT, &c.Pack.Packed)
 		c.Pack.Run = c.Run
 	}
-	f32.GemmPacked(c.Pool, false, rows, out, in, c.In[0], in, &c.Pack.Packed, y, out, false, ep)
+	f32.GemmPacked(c.Pool, x, &c.Pack.Packed, result, false, ep)
 }
 
 // linearBackward computes dx = dy·W, dW = dyᵀ·x, db = the column sums of dy, as
 // far as they are wanted.
 func linearBackward(c *core.Call, rows, in, out int, dy []float32) {
-	if dx := c.GradIn[0]; dx != nil {
+	grad := f32.Dense(rows, out, dy)
+	if c.GradIn[0] != nil {
+		w, dx := f32.Dense(out, in, c.In[1]), f32.Dense(rows, in, c.GradIn[0])
 		var ep *f32.Epilogue
 		if c.Slope != nil {
 			ep = &f32.Epilogue{Times: c.Slope}
 		}
 		if c.Pack == nil {
-			f32.Gemm(c.Pool, false, false, rows, in, out, dy, out, c.In[1], in, dx, in, c.Add[0], ep)
+			f32.Gemm(c.Pool, grad, w, dx, c.Add[0], ep)
 		} else {
 			if c.Pack.Run != c.Run {
-				f32.PackB(c.Pool, false, in, out, c.In[1], in, &c.Pack.Packed)
+				f32.PackB(c.Pool, w, &c.Pack.Packed)
 				c.Pack.Run = c.Run
 			}
-			f32.GemmPacked(c.Pool, false, rows, in, out, dy, out, &c.Pack.Packed, dx, in, c.Add[0], ep)
+			f32.GemmPacked(c.Pool, grad, &c.Pack.Packed, dx, c.Add[0], ep)
 		}
 	}
 	if dw := c.GradIn[1]; dw != nil {
-		f32.Gemm(c.Pool, true, false, out, in, rows, dy, out, c.In[0], in, dw, in, c.Add[1], nil)
+		f32.Gemm(c.Pool, grad.T(), f32.Dense(rows, in, c.In[0]), f32.Dense(out, in, dw), c.Add[1], nil)
 	}
 	if db := c.GradIn[2]; db != nil {
 		f32.ColumnSum(c.Pool, rows, out, dy, db)

@@ -32,17 +32,11 @@ func MatMul(g *core.Graph, a, b *core.Node, transA, transB bool) *core.Node {
 	lead := a.Shape()[:len(a.Shape())-2]
 	batch := lead.Size()
 	multiply := func(c *core.Call, ta, tb bool, m, n, k int, x, y, z []float32, add bool) {
-		ldx, ldy := k, n
-		if ta {
-			ldx = m
-		}
-		if tb {
-			ldy = k
-		}
+		xs, ys := f32.Operand(ta, m, k, x), f32.Operand(tb, k, n, y)
 		if batch == 1 {
-			f32.Gemm(c.Pool, ta, tb, m, n, k, x, ldx, y, ldy, z, n, add, nil)
+			f32.Gemm(c.Pool, xs, ys, f32.Dense(m, n, z), add, nil)
 		} else {
-			f32.GemmBatch(c.Pool, batch, ta, tb, m, n, k, x, m*k, ldx, y, k*n, ldy, z, m*n, n, add)
+			f32.GemmBatch(c.Pool, batch, f32.Batch{Matrix: xs, Distance: m * k}, f32.Batch{Matrix: ys, Distance: k * n}, batchOf(m, n, z, m*n), add)
 		}
 	}
 	return g.Apply(&core.Op{

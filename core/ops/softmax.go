@@ -49,6 +49,9 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 		return g.Invalid(), g.Invalid()
 	}
 	rows, n := logits.Shape()[0], logits.Shape()[1]
+	kernel := func(c *core.Call) f32.CrossEntropy {
+		return f32.CrossEntropy{Rows: rows, N: n, X: c.In[0], Scale: 1, Labels: c.Ints[1], Target: c.In[1], LSE: c.Save[0]}
+	}
 	out := g.Apply(&core.Op{
 		Name: "softmax_cross_entropy", In: []*core.Node{logits, target}, NoGrad: core.OperandSet(1), KeepIn: core.OperandSet(0, 1),
 		Save: []int{rows}, WorkBack: rows,
@@ -56,7 +59,7 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 			if c.Err = checkRange("label", c.Ints[1], n); c.Err != nil {
 				return
 			}
-			f32.CrossEntropyRows(c.Pool, rows, n, c.In[0], 1, c.Ints[1], c.In[1], c.Out[1], c.Save[0])
+			f32.CrossEntropyForward(c.Pool, kernel(c), c.Out[1])
 			c.Out[0][0] = float32(f32.Sum(c.Pool, c.Out[1]) / float64(rows))
 		},
 		Backward: func(c *core.Call) {
@@ -69,7 +72,7 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 					c.Work[r] += c.GradOut[1][r]
 				}
 			}
-			f32.CrossEntropyRowsBackward(c.Pool, rows, n, c.In[0], 1, c.Ints[1], c.In[1], c.Save[0], c.Work, c.GradIn[0])
+			f32.CrossEntropyBackward(c.Pool, kernel(c), c.Work, c.GradIn[0])
 		},
 	}, tensor.Shape{}, tensor.Shape{rows})
 	return out[0], out[1]

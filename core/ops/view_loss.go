@@ -106,13 +106,18 @@ func (v *viewPairs) target(c *core.Call, view int, fill bool) []float32 {
 	return sum
 }
 
+// kernel describes the loss of one view against a target to its kernel.
+func (v *viewPairs) kernel(c *core.Call, view int, target, lse []float32) f32.CrossEntropy {
+	return f32.CrossEntropy{Rows: v.batch, N: v.classes, X: v.block(c.In[0], view), Scale: v.scale, Target: target, LSE: lse}
+}
+
 // forward computes the loss, and keeps losses, log-sum-exps and sums of targets.
 func (v *viewPairs) forward(c *core.Call) {
 	losses, lse := c.Save[0], c.Save[1]
 	for view := range v.views {
 		lo, hi := view*v.batch, (view+1)*v.batch
 		if target := v.target(c, view, true); target != nil {
-			f32.CrossEntropyRows(c.Pool, v.batch, v.classes, v.block(c.In[0], view), v.scale, nil, target, losses[lo:hi], lse[lo:hi])
+			f32.CrossEntropyForward(c.Pool, v.kernel(c, view, target, lse[lo:hi]), losses[lo:hi])
 		} else {
 			clear(losses[lo:hi])
 		}
@@ -123,9 +128,9 @@ func (v *viewPairs) forward(c *core.Call) {
 // backward computes the gradient of the logits.
 func (v *viewPairs) backward(c *core.Call) {
 	for view := range v.views {
-		x, dx, lse := v.block(c.In[0], view), v.block(c.GradIn[0], view), c.Save[1][view*v.batch:(view+1)*v.batch]
+		dx, lse := v.block(c.GradIn[0], view), c.Save[1][view*v.batch:(view+1)*v.batch]
 		if target := v.target(c, view, false); target != nil {
-			f32.CrossEntropyRowsBackward(c.Pool, v.batch, v.classes, x, v.scale, nil, target, lse, c.Work, dx)
+			f32.CrossEntropyBackward(c.Pool, v.kernel(c, view, target, lse), c.Work, dx)
 		} else {
 			f32.Fill(c.Pool, dx, 0)
 		}
@@ -139,7 +144,7 @@ func (v *viewPairs) each(c *core.Call) {
 		for view := range v.views {
 			mean := 0.0
 			if view != i {
-				f32.CrossEntropyRows(c.Pool, v.batch, v.classes, v.block(c.In[0], view), v.scale, nil, v.block(c.In[1], i), losses, lse)
+				f32.CrossEntropyForward(c.Pool, v.kernel(c, view, v.block(c.In[1], i), lse), losses)
 				mean = f32.Sum(c.Pool, losses) / float64(v.batch)
 			}
 			c.Out[0][i*v.views+view] = float32(mean)

@@ -16,11 +16,14 @@ func WeightNorm(g *core.Graph, v, gain *core.Node) *core.Node {
 	}
 	rows := v.Shape()[0]
 	n := v.Shape().Size() / rows
+	kernel := func(c *core.Call) f32.WeightNorm {
+		return f32.WeightNorm{Rows: rows, N: n, V: c.In[0], Gain: c.In[1], Norms: c.Save[0]}
+	}
 	return g.Apply(&core.Op{
 		Name: "weight_norm", In: []*core.Node{v, gain}, KeepIn: core.OperandSet(0, 1), Save: []int{rows},
-		Forward: func(c *core.Call) { f32.WeightNormRows(c.Pool, rows, n, c.In[0], c.In[1], c.Out[0], c.Save[0]) },
+		Forward: func(c *core.Call) { f32.WeightNormForward(c.Pool, kernel(c), c.Out[0]) },
 		Backward: func(c *core.Call) {
-			f32.WeightNormRowsBackward(c.Pool, rows, n, c.In[0], c.In[1], c.Save[0], c.GradOut[0], c.GradIn[0], c.GradIn[1])
+			f32.WeightNormBackward(c.Pool, kernel(c), c.GradOut[0], c.GradIn[0], c.GradIn[1])
 		},
 	}, v.Shape())[0]
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPanels compares panels with the definition: panel i holds columns i·width and up, row
-// by row, and zeros beyond the last column.
+// TestPanels compares panels with the definition: panel i holds columns i·width and up, row by row,
+// and zeros beyond the last column.
 func TestPanels(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPanels(t *testing.T) {
 								want[(c/width*k+l)*width+c%width] = src.x[at]
 							}
 						}
-						p.runPack(packJob{t: table, transposed: transposed, width: width, n: n, k: k, src: &src.x[0], ld: ld, dst: &dst.x[0]})
+						p.runPack(newPack(table, Matrix{Data: src.x, Rows: k, Cols: n, Stride: ld, Trans: transposed}, width, &dst.x[0]))
 						dst.check(t)
 						sameBits(t, fmt.Sprintf("%d columns of %d in panels of %d, transposed %v", n, k, width, transposed), dst.x, want)
 					}

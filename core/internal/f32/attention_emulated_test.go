@@ -7,32 +7,8 @@ import (
 	"testing"
 )
 
-// emulatedLevels are those with assembly: file, end of names, floats in a vector, rows of a
-// tile.
-var emulatedLevels = []struct {
-	file, suffix string
-	w, mr        int
-}{{"avx2_amd64.s", "AVX2", 8, 6}, {"avx512_amd64.s", "AVX512", 16, 14}}
-
-func (b floats) random(r *rand.Rand) floats {
-	for i := range b.n {
-		b.set(i, float32(r.NormFloat64()))
-	}
-	return b
-}
-
-func close32(t *testing.T, name string, got, want []float32) {
-	t.Helper()
-	for i, w := range want {
-		if d := math.Abs(float64(got[i] - w)); w == w && !(d <= 1e-5*(1+math.Abs(float64(w)))) {
-			t.Fatalf("%s[%d] = %v, want %v", name, i, got[i], w)
-		}
-	}
-}
-
-// TestEmulatedAttention runs the attention kernels of every level in the emulator,
-// until no instruction of theirs is left that never ran, and compares them with
-// plain Go.
+// TestEmulatedAttention runs the attention kernels of every level in the emulator, until no
+// instruction of theirs is left that never ran, and compares them with plain Go.
 func TestEmulatedAttention(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it runs on one goroutine, and slowly")
@@ -57,8 +33,8 @@ func TestEmulatedAttention(t *testing.T) {
 	}
 }
 
-// emulateStrided multiplies with all heights of strips and widths at the edge, a
-// in rows and in columns, b in panels and in place, overwriting and adding.
+// emulateStrided multiplies with all heights of strips and widths at the edge, a in rows and in
+// columns, b in panels and in place, overwriting and adding.
 func emulateStrided(t *testing.T, e *emulator, r *rand.Rand, suffix string, w int) {
 	nr := 2 * w
 	for m := 1; m <= 20; m++ {
@@ -111,66 +87,8 @@ func emulateTranspose(t *testing.T, e *emulator, r *rand.Rand, suffix string, nr
 	}
 }
 
-// TestEmulatedPanels runs the copies of rows into panels of every level in the emulator and
-// compares them with plain Go.
-func TestEmulatedPanels(t *testing.T) {
-	if raceEnabled {
-		t.Skip("it runs on one goroutine, and slowly")
-	}
-	for _, level := range emulatedLevels {
-		e := newEmulator(t, level.file)
-		r := newRand(1)
-		for _, width := range []int{level.mr, 2 * level.w} {
-			name := fmt.Sprintf("packRows%dx%s", width, level.suffix)
-			for _, rows := range []int{1, 2, 7} {
-				for panels := 1; panels <= 5; panels++ {
-					e.reset()
-					ld, apart := panels*width+3, rows*width+5
-					src, dst := e.floats((rows-1)*ld+panels*width).random(r), e.floats((panels-1)*apart+rows*width).random(r)
-					want := dst.values()
-					genericPackRows(rows, panels, width, &src.values()[0], ld, &want[0], apart)
-					e.call(name, rows, panels, src, ld, dst, apart)
-					close32(t, fmt.Sprintf("%s of %d rows, %d panels", name, rows, panels), dst.values(), want)
-				}
-			}
-			if n := e.unused(name); n > 0 {
-				t.Errorf("%d instructions of %s never ran", n, name)
-			}
-		}
-	}
-}
-
-// TestEmulatedGelu runs the epilogue of the GELU of every level in the emulator, on whole
-// rows and at the edge, and compares it with the definition in float64.
-func TestEmulatedGelu(t *testing.T) {
-	if raceEnabled {
-		t.Skip("it runs on one goroutine, and slowly")
-	}
-	for _, level := range emulatedLevels {
-		e := newEmulator(t, level.file)
-		r := newRand(1)
-		name, nr := "tileGelu"+level.suffix, 2*level.w
-		for _, n := range []int{nr, 1, level.w, nr - 3} {
-			e.reset()
-			const rows = 3
-			acc, bias := e.floats(rows*nr).random(r), e.floats(n).random(r)
-			c, slope := e.floats(rows*(n+1)), e.floats(rows*(n+2))
-			e.call(name, rows, n, acc, nr, c, n+1, bias, slope, n+2)
-			for i := range rows {
-				for j := range n {
-					x := float64(acc.values()[i*nr+j] + bias.values()[j])
-					close32(t, name, []float32{c.values()[i*(n+1)+j], slope.values()[i*(n+2)+j]}, []float32{float32(geluTrue(x)), float32(geluSlope(x))})
-				}
-			}
-		}
-		if n := e.unused(name); n > 0 {
-			t.Errorf("%d instructions of %s never ran", n, name)
-		}
-	}
-}
-
-// emulateSoftmax runs the kernels on rows of n scores; the variant says whether
-// it is the first block, causal, with a bias, with its gradient.
+// emulateSoftmax runs the kernels on rows of n scores; the variant says whether it is the first
+// block, causal, with a bias, with its gradient.
 func emulateSoftmax(t *testing.T, e *emulator, r *rand.Rand, suffix string, w, n, variant int) {
 	const scale = float32(0.7)
 	e.reset()
