@@ -93,10 +93,10 @@ func (g *Graph) checkEnds(loss *Node, ends []*Node) error {
 		return nil
 	}
 	if loss.shape.Size() != 1 {
-		return fmt.Errorf("the loss %s has shape %v, it must have one element", loss.name, loss.shape)
+		return fmt.Errorf("the loss %s has shape %v, it must have one element: take its sum or mean", loss.name, loss.shape)
 	}
 	if !loss.needs {
-		return fmt.Errorf("the loss %s depends on no parameter that takes a gradient", loss.name)
+		return fmt.Errorf("the loss %s depends on no parameter that takes a gradient: unfreeze one, or compile without a loss", loss.name)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Three files hold the whole contact of vittool with gorgonia: gorgonia.go, builder.go and
-// machine.go. Every step of a compiled graph becomes a gorgonia.Op over memory of ours
+// machine.go. Every step of a compiled graph becomes a gorgonia.Op over memory of this package
 // (gorgonia.go), gorgonia checks types and orders the nodes (builder.go), and a gorgonia.VM runs
 // them (machine.go). The tape machine of gorgonia gives the same bits and allocates for each op.
 // Rules of the adapter that let either machine run the graph:

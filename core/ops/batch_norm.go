@@ -50,9 +50,6 @@ func BatchNorm(g *core.Graph, x, gamma, beta *core.Node, running RunningStatisti
 	return g.Apply(o, x.Shape())[0]
 }
 
-// isVector reports whether x is absent or [n].
-func isVector(x *core.Node, n int) bool { return x == nil || x.Shape().Equal(tensor.Shape{n}) }
-
 // fit reports whether the buffers are there and have n columns.
 func (s RunningStatistics) fit(n int) bool {
 	c := tensor.Shape{n}
