@@ -12,7 +12,7 @@ import (
 // Executable is a compiled graph. It must not run in two goroutines at the same time; several
 // executables of one device may.
 type Executable struct {
-	engine   *device.CPU
+	device   *device.CPU
 	plan     *plan
 	machine  *machine
 	packs    map[packKey]*Pack
@@ -46,7 +46,7 @@ type packKey struct {
 
 // executable binds the nodes and parameters of a placed plan to their memory.
 func (p *plan) executable() *Executable {
-	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
+	e := &Executable{device: p.graph.device, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
 		for _, n := range o.Out {
 			n.data = n.mem.data
@@ -73,7 +73,7 @@ func (p *plan) executable() *Executable {
 
 // callOf binds a step to its memory.
 func (e *Executable) callOf(s *step) Call {
-	c := Call{Pool: e.engine.Pool()}
+	c := Call{Pool: e.device.Pool()}
 	if s.scratch != nil {
 		c.Work = s.scratch.data
 	}

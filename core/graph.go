@@ -13,7 +13,7 @@ import (
 // not panic: the graph keeps the first fault, with the names and shapes of operator and nodes, and
 // Compile returns it. Until then the methods return invalid nodes, which further operators accept.
 type Graph struct {
-	engine   *device.CPU
+	device   *device.CPU
 	ops      []*Op
 	params   []*Node
 	byParam  map[*param.Parameter]*Node
@@ -27,8 +27,8 @@ type Graph struct {
 }
 
 // NewGraph returns an empty graph.
-func NewGraph(e *device.CPU) *Graph {
-	return &Graph{engine: e, byParam: map[*param.Parameter]*Node{}, names: map[string]bool{}}
+func NewGraph(cpu *device.CPU) *Graph {
+	return &Graph{device: cpu, byParam: map[*param.Parameter]*Node{}, names: map[string]bool{}}
 }
 
 // Err returns the first error so far, nil if there is none.
@@ -133,7 +133,7 @@ func (g *Graph) Input(name string, shape tensor.Shape) *Node {
 	if n.bad {
 		return n
 	}
-	if n.data = g.engine.Budget.Alloc(shape.Size()); n.data == nil {
+	if n.data = g.device.Budget.Alloc(shape.Size()); n.data == nil {
 		return g.Fail("input %q: shape %v does not fit in memory", name, shape)
 	}
 	return n

@@ -66,7 +66,7 @@ func (p *plan) place() error {
 		copy(placed[at+1:], placed[at:])
 		placed[at] = m
 	}
-	if p.arena = p.graph.engine.Budget.Alloc(total); p.arena == nil && total > 0 {
+	if p.arena = p.graph.device.Budget.Alloc(total); p.arena == nil && total > 0 {
 		return fmt.Errorf("activations and gradients of %d bytes do not fit in memory", 4*total)
 	}
 	for _, m := range live {

@@ -33,7 +33,7 @@ func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, 
 // finite reports whether all results of the last Run are finite.
 func (e *Executable) finite() bool {
 	for _, m := range e.plan.memories {
-		if m.kept && m.data != nil && f32.FirstNonFinite(e.engine.Pool(), m.data) >= 0 {
+		if m.kept && m.data != nil && f32.FirstNonFinite(e.device.Pool(), m.data) >= 0 {
 			return false
 		}
 	}
@@ -45,7 +45,7 @@ func (e *Executable) inspect(name string, data []float32) {
 	if e.found != nil || len(data) == 0 {
 		return
 	}
-	if i := f32.FirstNonFinite(e.engine.Pool(), data); i >= 0 {
+	if i := f32.FirstNonFinite(e.device.Pool(), data); i >= 0 {
 		e.found = &NonFinite{name, i, data[i]}
 	}
 }

@@ -38,27 +38,27 @@ func NewCPU(threads int) (*CPU, error) {
 }
 
 // Threads returns the number of threads.
-func (e *CPU) Threads() int { return e.pool.Threads() }
+func (d *CPU) Threads() int { return d.pool.Threads() }
 
 // Pool returns the threads themselves, for kernels.
-func (e *CPU) Pool() *f32.Pool { return e.pool }
+func (d *CPU) Pool() *f32.Pool { return d.pool }
 
 // Level names the kernels in use: generic, avx2 or avx512. Runs of one level give the same bits for
 // any number of threads.
-func (e *CPU) Level() string { return f32.Current().String() }
+func (d *CPU) Level() string { return f32.Current().String() }
 
 // Peak returns the measured peak of fused multiply-adds with all threads, in GFLOP/s. The first
 // call measures it for a twentieth of a second.
-func (e *CPU) Peak() float64 {
-	e.once.Do(func() { e.peak = f32.Peak(e.pool) })
-	return e.peak
+func (d *CPU) Peak() float64 {
+	d.once.Do(func() { d.peak = f32.Peak(d.pool) })
+	return d.peak
 }
 
 // MeasurePeak measures the peak anew for a twentieth of a second, in GFLOP/s.
-func (e *CPU) MeasurePeak() float64 { return f32.Peak(e.pool) }
+func (d *CPU) MeasurePeak() float64 { return f32.Peak(d.pool) }
 
 // PeakNow measures the momentary peak for a hundredth of a second, in GFLOP/s.
-func (e *CPU) PeakNow() float64 { return f32.PeakNow(e.pool) }
+func (d *CPU) PeakNow() float64 { return f32.PeakNow(d.pool) }
 
 // Close ends the threads. Graphs of the device must not run any more.
-func (e *CPU) Close() { e.pool.Close() }
+func (d *CPU) Close() { d.pool.Close() }

@@ -15,7 +15,7 @@ func Distributions() []string { return []string{"uniform", "normal", "gumbel"} }
 
 // RandomRows fills dst [len(ids), ...] with random numbers, a row for each sample id. A row is a
 // function of seed, name, step and its id, not of its position.
-func RandomRows(e *CPU, dst []float32, distribution string, seed uint64, name string, step uint64, ids []uint64) error {
+func RandomRows(cpu *CPU, dst []float32, distribution string, seed uint64, name string, step uint64, ids []uint64) error {
 	if !slices.Contains(Distributions(), distribution) {
 		return fmt.Errorf("distribution %q is unknown; use one of %v", distribution, Distributions())
 	}
@@ -25,7 +25,7 @@ func RandomRows(e *CPU, dst []float32, distribution string, seed uint64, name st
 	n := len(dst) / len(ids)
 	const chunk = 1 << 12
 	parts := (n + chunk - 1) / chunk
-	e.pool.Do(len(ids)*parts, func(_, i int) {
+	cpu.pool.Do(len(ids)*parts, func(_, i int) {
 		row, lo := i/parts, i%parts*chunk
 		r := prng.New(seed, "random", name, step, ids[row])
 		r.SetCounter(uint64(lo))

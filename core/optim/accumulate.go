@@ -8,14 +8,14 @@ import (
 
 // Accumulator adds up the gradients of several micro-batches before one optimizer step.
 type Accumulator struct {
-	engine *device.CPU
+	device *device.CPU
 	sums   map[*param.Parameter][]float32
 	filled map[*param.Parameter]bool
 }
 
 // NewAccumulator returns an empty accumulator. The first Add allocates its memory.
-func NewAccumulator(e *device.CPU) *Accumulator {
-	return &Accumulator{engine: e, sums: map[*param.Parameter][]float32{}, filled: map[*param.Parameter]bool{}}
+func NewAccumulator(cpu *device.CPU) *Accumulator {
+	return &Accumulator{device: cpu, sums: map[*param.Parameter][]float32{}, filled: map[*param.Parameter]bool{}}
 }
 
 // Add adds weight times the gradients of a micro-batch.
@@ -31,9 +31,9 @@ func (a *Accumulator) Add(params []*param.Parameter, grads Gradients, weight flo
 			a.sums[p] = sum
 		}
 		if a.filled[p] {
-			f32.Axpy(a.engine.Pool(), sum, float32(weight), d)
+			f32.Axpy(a.device.Pool(), sum, float32(weight), d)
 		} else {
-			f32.Scale(a.engine.Pool(), sum, float32(weight), d)
+			f32.Scale(a.device.Pool(), sum, float32(weight), d)
 			a.filled[p] = true
 		}
 	}

@@ -21,14 +21,14 @@ type AdamWOptions struct {
 //	p ← p·(1 - lr·wd);  p ← p - lr·(m/(1-β1ᵏ))/(√v/√(1-β2ᵏ) + eps).
 type AdamW struct {
 	slots
-	engine  *device.CPU
+	device  *device.CPU
 	options AdamWOptions
 	scratch []float32
 }
 
 // NewAdamW returns an optimizer without state.
-func NewAdamW(e *device.CPU, o AdamWOptions) *AdamW {
-	return &AdamW{slots: newSlots("m", "v"), engine: e, options: o}
+func NewAdamW(cpu *device.CPU, o AdamWOptions) *AdamW {
+	return &AdamW{slots: newSlots("m", "v"), device: cpu, options: o}
 }
 
 // Step updates the parameters.
@@ -49,11 +49,11 @@ func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr, weightDecay
 				o.scratch = f32.Alloc(len(d))
 			}
 			sum := o.scratch[:len(d)]
-			f32.Copy(o.engine.Pool(), sum, d)
-			f32.Axpy(o.engine.Pool(), sum, float32(wd), p.Data)
+			f32.Copy(o.device.Pool(), sum, d)
+			f32.Axpy(o.device.Pool(), sum, float32(wd), p.Data)
 			d, wd = sum, 0
 		}
-		f32.AdamW(o.engine.Pool(), p.Data, d, s.arrays[0], s.arrays[1], f32.AdamWStep{
+		f32.AdamW(o.device.Pool(), p.Data, d, s.arrays[0], s.arrays[1], f32.AdamWStep{
 			LR: lr * p.LRScale, Beta1: o.options.Beta1, Beta2: o.options.Beta2, Eps: o.options.Eps,
 			WeightDecay: wd, Step: int(s.steps),
 		})

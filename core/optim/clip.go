@@ -20,18 +20,18 @@ func Active(grads Gradients, step int) Gradients {
 
 // ClipGlobalNorm scales all gradients by min(1, most/(norm + 1e-6)) and returns norm, the Euclidean
 // norm over all of them together before clipping. most <= 0 means no clipping.
-func ClipGlobalNorm(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64) {
+func ClipGlobalNorm(cpu *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64) {
 	sum := 0.0
 	for _, p := range params {
 		if d := grads(p); d != nil {
-			sum += f32.SumSquares(e.Pool(), d)
+			sum += f32.SumSquares(cpu.Pool(), d)
 		}
 	}
 	norm = math.Sqrt(sum)
 	if k := most / (norm + 1e-6); most > 0 && k < 1 {
 		for _, p := range params {
 			if d := grads(p); d != nil {
-				f32.Scale(e.Pool(), d, float32(k), d)
+				f32.Scale(cpu.Pool(), d, float32(k), d)
 			}
 		}
 	}
@@ -41,17 +41,17 @@ func ClipGlobalNorm(e *device.CPU, params []*param.Parameter, grads Gradients, m
 // ClipPerTensor scales each gradient by min(1, most/(norm + 1e-6)) of its own norm, as DINO does.
 // It returns the norm over all of them together before clipping and the number of gradients scaled.
 // most <= 0 means no clipping.
-func ClipPerTensor(e *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64, clipped int) {
+func ClipPerTensor(cpu *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64, clipped int) {
 	sum := 0.0
 	for _, p := range params {
 		d := grads(p)
 		if d == nil {
 			continue
 		}
-		squares := f32.SumSquares(e.Pool(), d)
+		squares := f32.SumSquares(cpu.Pool(), d)
 		sum += squares
 		if k := most / (math.Sqrt(squares) + 1e-6); most > 0 && k < 1 {
-			f32.Scale(e.Pool(), d, float32(k), d)
+			f32.Scale(cpu.Pool(), d, float32(k), d)
 			clipped++
 		}
 	}

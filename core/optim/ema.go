@@ -10,7 +10,7 @@ import (
 
 // EMA moves teacher parameters towards those of the student at the same position by an exponential
 // moving average: teacher = momentum·teacher + (1-momentum)·student.
-func EMA(e *device.CPU, teacher, student []*param.Parameter, momentum float64) error {
+func EMA(cpu *device.CPU, teacher, student []*param.Parameter, momentum float64) error {
 	if len(teacher) != len(student) {
 		return fmt.Errorf("moving average: the teacher has %d parameters, the student %d", len(teacher), len(student))
 	}
@@ -20,7 +20,7 @@ func EMA(e *device.CPU, teacher, student []*param.Parameter, momentum float64) e
 		}
 	}
 	for i, t := range teacher {
-		f32.Lerp(e.Pool(), t.Data, student[i].Data, momentum)
+		f32.Lerp(cpu.Pool(), t.Data, student[i].Data, momentum)
 	}
 	return nil
 }

@@ -34,18 +34,18 @@ type LARSOptions struct {
 // without Decay (biases, norms) get neither decay nor scaling unless All is set.
 type LARS struct {
 	slots
-	engine  *device.CPU
+	device  *device.CPU
 	options LARSOptions
 }
 
 // NewLARS returns an optimizer without state.
-func NewLARS(e *device.CPU, o LARSOptions) *LARS {
-	return &LARS{slots: newSlots("momentum"), engine: e, options: o}
+func NewLARS(cpu *device.CPU, o LARSOptions) *LARS {
+	return &LARS{slots: newSlots("momentum"), device: cpu, options: o}
 }
 
 // Step updates the parameters.
 func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
-	pool := o.engine.Pool()
+	pool := o.device.Pool()
 	for _, p := range params {
 		d := grads(p)
 		if d == nil {

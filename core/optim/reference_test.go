@@ -89,14 +89,14 @@ func optimizers(t *testing.T, c *golden.Case) {
 
 // gradientNorm checks the norm over all tensors that clipping starts from.
 func gradientNorm(t *testing.T, c *golden.Case) {
-	engine := devicetest.New(t, 1)
+	cpu := devicetest.New(t, 1)
 	got := make([]float64, len(c.F64(t, "out.global_grad_norm")))
 	for s := range got {
 		var params []*param.Parameter
 		for _, n := range c.Names("grad.") {
 			params = append(params, &param.Parameter{Name: n, Data: stepOf(t, c, n, s)})
 		}
-		got[s] = optim.ClipGlobalNorm(engine, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
+		got[s] = optim.ClipGlobalNorm(cpu, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
 	}
 	c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", got)
 }
@@ -109,8 +109,8 @@ func stepOf(t *testing.T, c *golden.Case, name string, step int) []float32 {
 }
 
 func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) {
-	engine := devicetest.New(t, 2)
-	optimizer := newOptimizer(t, engine, o)
+	cpu := devicetest.New(t, 2)
+	optimizer := newOptimizer(t, cpu, o)
 	store := param.NewStore()
 	for _, n := range c.Names("param.") {
 		x := c.Tensor(t, n)
@@ -133,9 +133,9 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 		of := func(p *param.Parameter) []float32 { return grads[p] }
 		switch {
 		case strings.Contains(o.Kind, "global norm"):
-			optim.ClipGlobalNorm(engine, params, of, o.MaxNorm)
+			optim.ClipGlobalNorm(cpu, params, of, o.MaxNorm)
 		case strings.Contains(o.Kind, "separately"):
-			optim.ClipPerTensor(engine, params, of, o.MaxNorm)
+			optim.ClipPerTensor(cpu, params, of, o.MaxNorm)
 		case o.MaxNorm != 0:
 			t.Fatalf("max_norm is set but kind %q says nothing about clipping", o.Kind)
 		}
@@ -153,16 +153,16 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	}
 }
 
-func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Optimizer {
+func newOptimizer(t *testing.T, cpu *device.CPU, o optimizerConfig) optim.Optimizer {
 	lars := func(form optim.LARSOptions) optim.Optimizer {
 		form.Momentum, form.Trust, form.Nesterov, form.ClipLR = o.Momentum, o.Trust, o.Nesterov, o.ClipLR
-		return optim.NewLARS(engine, form)
+		return optim.NewLARS(cpu, form)
 	}
 	switch {
 	case strings.HasPrefix(o.Kind, "Adam"):
-		return optim.NewAdamW(engine, optim.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: !strings.HasPrefix(o.Kind, "AdamW")})
+		return optim.NewAdamW(cpu, optim.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: !strings.HasPrefix(o.Kind, "AdamW")})
 	case strings.HasPrefix(o.Kind, "SGD"):
-		return optim.NewSGD(engine, optim.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
+		return optim.NewSGD(cpu, optim.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
 	case strings.Contains(o.Kind, "moco-v3"):
 		return lars(optim.LARSOptions{})
 	case strings.Contains(o.Kind, "google-research/simclr"):

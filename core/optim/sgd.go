@@ -19,13 +19,13 @@ type SGDOptions struct {
 // With Nesterov the last is p ← p - lr·(g + μ·v).
 type SGD struct {
 	slots
-	engine  *device.CPU
+	device  *device.CPU
 	options SGDOptions
 }
 
 // NewSGD returns an optimizer without state.
-func NewSGD(e *device.CPU, o SGDOptions) *SGD {
-	return &SGD{slots: newSlots("momentum"), engine: e, options: o}
+func NewSGD(cpu *device.CPU, o SGDOptions) *SGD {
+	return &SGD{slots: newSlots("momentum"), device: cpu, options: o}
 }
 
 // Step updates the parameters.
@@ -41,6 +41,6 @@ func (o *SGD) Step(params []*param.Parameter, grads Gradients, lr, weightDecay f
 			u.WeightDecay = weightDecay
 		}
 		s.steps++
-		f32.MomentumStep(o.engine.Pool(), p.Data, d, s.arrays[0], u)
+		f32.MomentumStep(o.device.Pool(), p.Data, d, s.arrays[0], u)
 	}
 }
