@@ -456,7 +456,7 @@ func (r *run) openFolder() (err error) {
 func (r *run) describe() {
 	r.info.TotalSteps, r.info.Seed, r.info.Model = r.total, uint64(r.cfg.Run.Seed), r.cfg.Model.Name
 	d := r.objective.Description()
-	r.info.Objective = ObjectiveInfo{Name: d.GetName(), Version: d.GetVersion(), SHA256: r.objective.SHA256(), Mode: r.cfg.Objective.Mode}
+	r.info.Objective = ObjectiveInfo{Name: d.Name, Version: d.Version, SHA256: r.objective.SHA256(), Mode: r.cfg.Objective.Mode}
 	r.info.Data = DataInfo{Path: r.cfg.Data.Path, Images: r.source.Len(), Fingerprint: r.source.Fingerprint()}
 	r.info.Vittool, r.info.Machine = Build(), machine(r.engine)
 	r.info.Processes++

@@ -493,8 +493,8 @@ func (*pull) Info() sdk.Info {
 func (*pull) Plan(b *sdk.Builder) error {
 	view := b.View("image")
 	tokens := b.Student("encoder", view).Class()
-	weight := b.Param("weight", []int{int(b.Run().GetBackbone().GetDim())}, sdk.InitZeros())
-	mean := b.Buffer(&pb.BufferSpec{Name: "mean", Shape: []uint64{uint64(b.Run().GetBackbone().GetDim())}})
+	weight := b.Param("weight", []int{b.Backbone().Dim}, sdk.InitZeros())
+	mean := b.Buffer(sdk.BufferSpec{Name: "mean", Shape: []int{b.Backbone().Dim}})
 	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}}, sdk.Training(weight), sdk.Keeping(mean, true)))
 }
 

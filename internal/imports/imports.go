@@ -64,12 +64,12 @@ var below = []rule{
 	{pkg: "data/...", may: append([]string{"data/..."}, leaves...)},
 	{pkg: "configs", may: append([]string{"vit", "data/..."}, engine...)},
 	{pkg: "plugins/pb", may: nil},
-	{pkg: "plugins/schema", may: []string{"plugins/pb"}},
+	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema"}},
 	{pkg: "plugins/program", may: append([]string{"plugins/pb", "vit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/..."}},
 	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "vit"}, engine...), test: []string{"objectives/...", "data/..."}},
-	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk", "plugins/pb"}, test: []string{"plugins/..."}},
-	{pkg: "objectives/...", may: []string{"plugins/sdk", "plugins/pb", "objectives/tokenizer"}, test: []string{"plugins/...", "vit", "core/..."}},
+	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk"}, test: []string{"plugins/..."}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: []string{"plugins/...", "vit", "core/..."}},
 	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
 	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
 	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
@@ -97,6 +97,10 @@ var outside = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line is the business of the commands"},
 	{"github.com/nfnt/resize", []string{"data/...", "tasks/...", "train/..."}, "nfnt/resize scales pictures for people, nothing else"},
 }
+
+// protocol lists the packages that may import the messages of the protocol, in tests too. All others
+// speak the Go types of the SDK and of the host.
+var protocol = []string{"plugins/pb", "plugins/sdk", "plugins/host", "plugins/program", "plugins/check", "train", "tasks"}
 
 // matches reports whether the package p falls under pattern: a package or, ending in "/...", a
 // folder with all below it.
@@ -150,6 +154,9 @@ func checkImport(p Package, f File, imported string, at int) string {
 	b := below[at]
 	if inner == "core/internal/f32" && !matches("core/...", p.Path) {
 		return "only core sees the kernels"
+	}
+	if inner == "plugins/pb" && !matchesAny(protocol, p.Path) {
+		return "objectives and commands speak the types of the SDK and the host, not the protocol's messages"
 	}
 	if matchesAny(b.may, inner) || f.Test && (matchesAny(b.test, inner) || matches("internal/...", inner)) {
 		return ""

@@ -72,7 +72,7 @@ type suite struct {
 	o       host.Options
 	masked  bool // some plan has masks
 	varied  bool // and they differed between steps
-	desc    *pb.Description
+	desc    *host.Description
 	results []Result
 }
 
@@ -102,11 +102,11 @@ func (s *suite) options() (string, error) {
 	wrong := []map[string]any{{"no_such_option": 1}}
 	for _, o := range s.desc.Options {
 		switch {
-		case o.Type == pb.Option_TYPE_STRING && len(o.Choices) > 0:
+		case o.Type == schema.String && len(o.Choices) > 0:
 			wrong = append(wrong, map[string]any{o.Key: "no such choice"})
-		case o.Type == pb.Option_TYPE_BOOL:
+		case o.Type == schema.Bool:
 			wrong = append(wrong, map[string]any{o.Key: "perhaps"})
-		case o.Min != nil && o.Type != pb.Option_TYPE_STRING:
+		case o.Min != nil && o.Type != schema.String:
 			wrong = append(wrong, map[string]any{o.Key: *o.Min - 1})
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // same layer with statistics of its own.
 func normHead(b *sdk.Builder) error {
 	one, two := b.View("a"), b.View("b")
-	b.Teacher(b.Schedule(&pb.Schedule{Name: "m", Kind: pb.Schedule_KIND_CONSTANT, From: .5}), pb.Teacher_WHEN_AFTER_STEP)
+	b.Teacher(b.Schedule("m", sdk.ConstantSchedule(.5)), sdk.AfterStep)
 	x := b.BatchNorm("bn", b.Student("s1", one).Tokens(), sdk.WithStatistics(1e-3, .25))
 	y := b.BatchNorm("bn", b.Student("s2", two).Tokens(), sdk.WithStatistics(1e-3, .25))
 	z := b.BatchNorm("bn", b.TeacherPass("t", one).Tokens(), sdk.OfTeacher())

@@ -96,7 +96,7 @@ func TestParametersFromAFile(t *testing.T) {
 // A plan that reads no features has no backbone in its store.
 func TestUnusedBackbone(t *testing.T) {
 	plan := func(b *sdk.Builder) error {
-		b.Require(&pb.BackboneRequirements{Unused: true})
+		b.Require(sdk.Requirements{Unused: true})
 		w := b.Param("w", []int{5, 48}, sdk.InitNormal(1))
 		y := b.Linear("l", b.Patches(b.View("image"), sdk.ChannelLast), 5, sdk.WithoutBias())
 		return b.Minimize(b.Add(b.Mean(y), b.Mean(w.Tensor())))

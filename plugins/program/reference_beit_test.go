@@ -577,7 +577,7 @@ type probe struct {
 func (p *probe) Info() sdk.Info { return sdk.Info{Name: "probe", Version: "1.0.0"} }
 
 func (p *probe) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{Unused: true})
+	b.Require(sdk.Requirements{Unused: true})
 	file, err := tokenizer.Open(p.Tokenizer)
 	if err != nil {
 		return err

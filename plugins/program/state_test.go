@@ -27,9 +27,9 @@ func lossOf(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
 }
 
 func TestTeacherFollowsTheStudent(t *testing.T) {
-	plan := func(when pb.Teacher_When) func(b *sdk.Builder) error {
+	plan := func(when sdk.When) func(b *sdk.Builder) error {
 		return func(b *sdk.Builder) error {
-			momentum := b.Schedule(&pb.Schedule{Name: "momentum", Kind: pb.Schedule_KIND_CONSTANT, From: .75})
+			momentum := b.Schedule("momentum", sdk.ConstantSchedule(.75))
 			b.Teacher(momentum, when)
 			v := b.View("a")
 			s := b.Linear("head", b.Student("s", v).Class(), 4)
@@ -38,7 +38,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 			return b.Minimize(b.Add(b.Mean(b.Mul(s, k)), b.Mean(s)))
 		}
 	}
-	for _, when := range []pb.Teacher_When{pb.Teacher_WHEN_AFTER_STEP, pb.Teacher_WHEN_BEFORE_FORWARD} {
+	for _, when := range []sdk.When{sdk.AfterStep, sdk.BeforeForward} {
 		m, store := compiled(t, plan(when), nil)
 		for _, name := range []string{"backbone.norm.weight", "head.head.weight"} {
 			s, k := store.Get(name), store.Get("teacher."+name)
@@ -59,7 +59,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if k.Data[0] != start {
 			t.Errorf("%v: the teacher has moved in the store before the step was known to be good", when)
 		}
-		if moved := when == pb.Teacher_WHEN_BEFORE_FORWARD; (seen[0] != still) != moved || seen[0] != seen[1] {
+		if moved := when == sdk.BeforeForward; (seen[0] != still) != moved || seen[0] != seen[1] {
 			t.Errorf("%v: the forward passes see teachers of %v, before the student moved %v", when, seen, still)
 		}
 		if err := m.AfterStep(); err != nil {
@@ -78,9 +78,9 @@ func TestBuffers(t *testing.T) {
 	m, store := compiled(t, func(b *sdk.Builder) error {
 		v := b.View("a")
 		x := b.Student("s", v).Class() // [4,8]
-		center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{4, 8}, Init: sdk.InitZeros()})
-		queue := b.Buffer(&pb.BufferSpec{Name: "queue", Shape: []uint64{6, 8}, Init: sdk.InitNormal(1), Update: pb.BufferSpec_UPDATE_RING, UnitNormRows: true})
-		bank := b.Buffer(&pb.BufferSpec{Name: "bank", Shape: []uint64{16, 8}, Init: sdk.InitZeros(), Update: pb.BufferSpec_UPDATE_ROWS})
+		center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{4, 8}, Init: sdk.InitZeros()})
+		queue := b.Buffer(sdk.BufferSpec{Name: "queue", Shape: []int{6, 8}, Init: sdk.InitNormal(1), Update: sdk.UpdateRing, UnitNormRows: true})
+		bank := b.Buffer(sdk.BufferSpec{Name: "bank", Shape: []int{16, 8}, Init: sdk.InitZeros(), Update: sdk.UpdateRows})
 		b.Update(center, x)
 		b.Update(queue, x)
 		b.Update(bank, x, b.SampleIDs())
@@ -241,7 +241,7 @@ func TestCorruptedPass(t *testing.T) {
 
 func TestSchedulesReachTheProgram(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
-		s := b.Schedule(&pb.Schedule{Name: "k", Kind: pb.Schedule_KIND_LINEAR, From: 1, To: 3, Steps: 4})
+		s := b.Schedule("k", sdk.Schedule{Kind: sdk.ScheduleLinear, From: 1, To: 3, Steps: 4})
 		x := lossOf(b, b.Student("s", b.View("a")).Pooled())
 		b.Metric("plain", x)
 		return b.Minimize(b.ScaleBy(x, s))
@@ -344,7 +344,7 @@ func TestEvaluateInThePlugin(t *testing.T) {
 		return b.Minimize(b.Scale(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: head(b), Gradient: true}}), 2))
 	}, func(_ *vit.Config, o *program.Options) { o.Evaluator = e })
 	local, _ := compiled(t, func(b *sdk.Builder) error {
-		ones := b.Buffer(&pb.BufferSpec{Name: "ones", Shape: []uint64{4, 3}, Init: sdk.InitOnes()})
+		ones := b.Buffer(sdk.BufferSpec{Name: "ones", Shape: []int{4, 3}, Init: sdk.InitOnes()})
 		d := b.Add(head(b), b.Scale(ones.Tensor(), -1))
 		return b.Minimize(b.Mean(b.Mul(d, d)))
 	}, nil)
@@ -375,9 +375,9 @@ func TestPictures(t *testing.T) {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 1, nil)
 		exact := b.Patches(v, sdk.ChannelLast)
-		b.Picture("exact", b.NormalizePatches(exact), pb.Picture_LAYOUT_PATCHES_HWC, true, v, mask)
-		b.Picture("first", b.Patches(v, sdk.ChannelFirst), pb.Picture_LAYOUT_PATCHES_CHW, false, v, mask)
-		b.Picture("twice", b.Scale(v.Pixels(), 2), pb.Picture_LAYOUT_IMAGE, false, v, mask)
+		b.Picture(sdk.Picture{Name: "exact", Prediction: b.NormalizePatches(exact), PatchNormalized: true, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "first", Prediction: b.Patches(v, sdk.ChannelFirst), Layout: sdk.PatchesChannelFirst, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
 	}
 	if m, _ := compiled(t, plan, nil); len(m.Pictures()) != 0 {
@@ -439,7 +439,7 @@ func TestBackboneRequirements(t *testing.T) {
 	}
 
 	m, store := compiled(t, func(b *sdk.Builder) error {
-		b.Require(&pb.BackboneRequirements{DecayRule: pb.BackboneRequirements_DECAY_ALL, NoDecay: []string{"cls_token", "*.norm1.*"}, Frozen: []string{"patch_embed.proj.*"}})
+		b.Require(sdk.Requirements{Decay: sdk.DecayAll, NoDecay: []string{"cls_token", "*.norm1.*"}, Frozen: []string{"patch_embed.proj.*"}})
 		return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class()))
 	}, nil)
 	for name, want := range map[string][2]bool{ // decay, frozen

@@ -26,7 +26,7 @@ type roundTrip struct {
 func (r *roundTrip) Info() sdk.Info { return sdk.Info{Name: "roundtrip", Version: "1.0.0"} }
 
 func (r *roundTrip) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{Unused: true})
+	b.Require(sdk.Requirements{Unused: true})
 	file, err := tokenizer.Open(r.Tokenizer)
 	if err != nil {
 		return err
