@@ -127,8 +127,7 @@ func blockCases() []gradientCase {
 			}},
 		{name: "linear residual with gamma and row scale", shapes: []tensor.Shape{{3, 4, 7}, {9, 7}, {9}, {3, 4, 9}, {9}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				drop := g.Input("drop", tensor.Shape{3})
-				copy(drop.Value(), []float32{0, 1.25, 1.5})
+				drop := input(g, "drop", tensor.Shape{3}, 0, 1.25, 1.5)
 				return LinearResidual(g, p[0], p[1], p[2], p[3], p[4], drop)
 			},
 			reference: func(p [][]float64) []float64 {

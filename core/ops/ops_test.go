@@ -127,6 +127,19 @@ func compareTo(t *testing.T, name string, got []float32, want []float64, toleran
 	}
 }
 
+// compiled compiles a graph and runs it once.
+func compiled(t *testing.T, g *core.Graph, loss *core.Node, extra ...*core.Node) *core.Executable {
+	t.Helper()
+	exe, err := g.Compile(loss, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
 func TestGradients(t *testing.T) {
 	for _, tc := range gradientCases() {
 		t.Run(tc.name, func(t *testing.T) { checkGradients(t, tc) })

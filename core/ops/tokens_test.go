@@ -69,8 +69,7 @@ func maskCases() []gradientCase {
 			}},
 		{name: "replace", shapes: []tensor.Shape{{2, 3, 4}, {1, 1, 4}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				m := g.Input("mask", tensor.Shape{2, 3})
-				copy(m.Value(), []float32{0, 1, 1, 0, 0, 1})
+				m := input(g, "mask", tensor.Shape{2, 3}, 0, 1, 1, 0, 0, 1)
 				return ReplaceTokens(g, p[0], p[1], m)
 			},
 			reference: func(p [][]float64) []float64 {

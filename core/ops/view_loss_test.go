@@ -83,13 +83,7 @@ func TestViewPairs(t *testing.T) {
 		wide[i] = float64(logits.Value()[i])
 	}
 	loss, pairs := viewNodes(g, logits, targets)
-	exe, err := g.Compile(nil, loss, pairs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, loss, pairs)
 	mean, each := plainViews(wide, targets, views)
 	compareTo(t, "pairs", pairs.Value(), each, 2e-6)
 	compareTo(t, "loss", loss.Value(), []float64{mean}, 2e-6)
