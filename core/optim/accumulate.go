@@ -20,11 +20,7 @@ func NewAccumulator(cpu *device.CPU) *Accumulator {
 
 // Add adds weight times the gradients of a micro-batch.
 func (a *Accumulator) Add(params []*param.Parameter, grads Gradients, weight float64) {
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+	for p, d := range withGradient(params, grads) {
 		sum := a.sums[p]
 		if sum == nil {
 			sum = f32.Alloc(len(d))

@@ -33,11 +33,7 @@ func NewAdamW(cpu *device.CPU, o AdamWOptions) *AdamW {
 
 // Step updates the parameters.
 func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
 		s.steps++
 		wd := 0.0

@@ -22,17 +22,13 @@ func Active(grads Gradients, step int) Gradients {
 // norm over all of them together before clipping. most <= 0 means no clipping.
 func ClipGlobalNorm(cpu *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64) {
 	sum := 0.0
-	for _, p := range params {
-		if d := grads(p); d != nil {
-			sum += f32.SumSquares(cpu.Pool(), d)
-		}
+	for _, d := range withGradient(params, grads) {
+		sum += f32.SumSquares(cpu.Pool(), d)
 	}
 	norm = math.Sqrt(sum)
 	if k := most / (norm + 1e-6); most > 0 && k < 1 {
-		for _, p := range params {
-			if d := grads(p); d != nil {
-				f32.Scale(cpu.Pool(), d, float32(k), d)
-			}
+		for _, d := range withGradient(params, grads) {
+			f32.Scale(cpu.Pool(), d, float32(k), d)
 		}
 	}
 	return norm
@@ -43,11 +39,7 @@ func ClipGlobalNorm(cpu *device.CPU, params []*param.Parameter, grads Gradients,
 // most <= 0 means no clipping.
 func ClipPerTensor(cpu *device.CPU, params []*param.Parameter, grads Gradients, most float64) (norm float64, clipped int) {
 	sum := 0.0
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+	for _, d := range withGradient(params, grads) {
 		squares := f32.SumSquares(cpu.Pool(), d)
 		sum += squares
 		if k := most / (math.Sqrt(squares) + 1e-6); most > 0 && k < 1 {

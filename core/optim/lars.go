@@ -46,11 +46,7 @@ func NewLARS(cpu *device.CPU, o LARSOptions) *LARS {
 // Step updates the parameters.
 func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
 	pool := o.device.Pool()
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
 		rate := lr * p.LRScale
 		u := f32.MomentumUpdate{LR: rate, Momentum: o.options.Momentum, Nesterov: o.options.Nesterov, First: s.steps == 0}

@@ -2,6 +2,7 @@ package optim
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/core/param"
@@ -24,6 +25,17 @@ type Optimizer interface {
 	// Load restores the state of the given parameters from tensors of State. An error leaves the
 	// optimizer unchanged.
 	Load(f *tensor.File, params []*param.Parameter) error
+}
+
+// withGradient yields the parameters with a gradient, and it.
+func withGradient(params []*param.Parameter, grads Gradients) iter.Seq2[*param.Parameter, []float32] {
+	return func(yield func(*param.Parameter, []float32) bool) {
+		for _, p := range params {
+			if d := grads(p); d != nil && !yield(p, d) {
+				return
+			}
+		}
+	}
 }
 
 // slots is the state of an optimizer: a step count and arrays for each parameter.
