@@ -6,7 +6,6 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device"
-	"github.com/vittool/vittool/vit"
 )
 
 // measured are the steps whose matrix products are measured: a preset of MAE and
@@ -49,30 +48,33 @@ func stepShapes() ([]shape, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := vit.Variant(r.Config.Model.Name)
+		network, err := r.Config.Backbone()
 		if err != nil {
 			return nil, err
 		}
+		c := network.Info()
 		options := r.Config.Objective.Options
 		ratio, ok1 := options["mask_ratio"].(float64)
 		dim, ok2 := options["decoder_dim"].(int)
 		if !ok1 || !ok2 {
 			return nil, fmt.Errorf("preset %s says neither mask_ratio nor decoder_dim as a number: %v", step.preset, options)
 		}
-		patches := c.Patches()
+		rows, cols := c.Grid()
+		patches := rows * cols
 		kept := int(float64(patches) * (1 - ratio))
-		block := func(rows, dim, inner, hidden int) {
-			layer(rows, dim, 3*inner) // qkv
-			layer(rows, inner, dim)   // proj
-			layer(rows, dim, hidden)  // fc1
-			layer(rows, hidden, dim)  // fc2
+		block := func(rows, dim int) {
+			layer(rows, dim, 3*dim) // qkv
+			layer(rows, dim, dim)   // proj
+			layer(rows, dim, 4*dim) // fc1
+			layer(rows, 4*dim, dim) // fc2
 		}
-		seenRows, allRows := step.batch*(kept+c.Prefix()), step.batch*(patches+c.Prefix())
-		layer(step.batch*kept, c.PatchDim(), c.Dim)
-		block(seenRows, c.Dim, c.Inner(), c.Hidden())
+		seenRows, allRows := step.batch*(kept+c.PrefixTokens), step.batch*(patches+c.PrefixTokens)
+		pixels := c.Channels * c.Patch * c.Patch
+		layer(step.batch*kept, pixels, c.Dim)
+		block(seenRows, c.Dim)
 		layer(seenRows, c.Dim, dim)
-		block(allRows, dim, dim, 4*dim)
-		layer(allRows, dim, c.PatchDim())
+		block(allRows, dim)
+		layer(allRows, dim, pixels)
 	}
 	return all, nil
 }

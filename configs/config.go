@@ -7,6 +7,8 @@
 // permitted values, and [Default] carries the defaults.
 package configs
 
+import "github.com/vittool/vittool/backbone"
+
 // Config is every setting of a pre-training run, in sections. A key is written
 // section.name, for instance train.batch_size.
 type Config struct {
@@ -41,6 +43,8 @@ type Model struct {
 	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
 	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
+	// Families that know the name; nil means all of vittool's.
+	Families backbone.Families `mapstructure:"-"`
 }
 
 // Data says which images are read and how.

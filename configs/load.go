@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
+
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/runs"
 )
 
 // EnvPrefix starts the name of every environment variable that sets a key:
@@ -24,6 +27,8 @@ type Request struct {
 	Environ   []string  // NAME=value, as os.Environ gives them; nil leaves the environment out
 	Flags     []Setting // shorthands on the command line
 	Overrides []string  // key=value
+
+	Families backbone.Families // that know the model; nil means all of vittool's
 }
 
 // Setting is a value for a key, written as text at Source.
@@ -75,6 +80,7 @@ func Merge(req Request) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Model.Families = req.Families
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }
 
@@ -167,7 +173,7 @@ func (m *merger) config(name string) {
 	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
-		name = filepath.Join(name, "config.yaml")
+		name = filepath.Join(name, runs.ConfigFile)
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,10 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -52,7 +54,7 @@ func writeRun(t *testing.T, m *Model, steps ...int) string {
 func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string {
 	t.Helper()
 	run := filepath.Join(t.TempDir(), "run [1]")
-	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range steps {
@@ -65,9 +67,9 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
 		for _, p := range m.Backbone.Weights() {
-			add(studentPrefix+p.Name, p.Shape, p.Data)
-			add(teacherPrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
-			add("optimizer.m."+studentPrefix+p.Name, p.Shape, p.Data)
+			add(runs.BackbonePrefix+p.Name, p.Shape, p.Data)
+			add(runs.TeacherPrefix+runs.BackbonePrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
+			add(runs.OptimizerPrefix+"m."+runs.BackbonePrefix+p.Name, p.Shape, p.Data)
 		}
 		add("head.decoder.weight", tensor.Shape{2}, []float32{1, 2})
 		export := filepath.Join(t.TempDir(), "meta.safetensors")
@@ -82,7 +84,7 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 		if features != "" {
 			meta.Meta["features"] = features
 		}
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		if err := tensor.WriteSafetensors(path, tensors, meta.Meta); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +140,7 @@ func TestLoadRun(t *testing.T) {
 	if got.Step != 100 {
 		t.Errorf("step %d, want 100", got.Step)
 	}
-	if got, err = LoadModel(filepath.Join(run, "checkpoints", "step-00000003.safetensors"), LoadOptions{}); err != nil {
+	if got, err = LoadModel(filepath.Join(run, runs.CheckpointsDir, "step-00000003.safetensors"), LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sameWeights(t, got, m, 3)
@@ -149,7 +151,7 @@ func TestLoadRun(t *testing.T) {
 
 	// The newest one loses its end, the one before it a bit.
 	damage := func(step int, change func([]byte) []byte) {
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -286,7 +288,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another model":    {good, LoadOptions{Model: "vit_base_patch16_224"}, "not a vit_base_patch16_224"},
 		"unknown model":    {good, LoadOptions{Model: "vit_bse_patch16_224"}, "vit_base_patch16_224"},
 		"no teacher":       {good, LoadOptions{Network: NetworkTeacher}, "holds no averaged teacher"},
-		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, firstWeight) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
+		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, vit.Family{}.Landmark()) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
 	} {
 		if _, err := LoadModel(c.path, c.options); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
@@ -404,7 +406,7 @@ func TestExtract(t *testing.T) {
 		}
 	}
 	// The last block is what there is without the option; others stand side by side.
-	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Config.Depth - 1}}); !reflect.DeepEqual(got, first) {
+	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Info.Depth - 1}}); !reflect.DeepEqual(got, first) {
 		t.Error("the last block gives other features than none")
 	}
 	two, one := extract(2, ExtractOptions{Blocks: []int{0, -1}}), extract(2, ExtractOptions{Blocks: []int{0}})
@@ -461,8 +463,8 @@ func TestExtractRefuses(t *testing.T) {
 		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
 		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
 		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Config.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Config.Depth, m.Config.Name)},
-		"twice": {ExtractOptions{Blocks: []int{-1, m.Config.Depth - 1}}, "named twice"},
+		"block": {ExtractOptions{Blocks: []int{m.Info.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Info.Depth, m.Info.Name)},
+		"twice": {ExtractOptions{Blocks: []int{-1, m.Info.Depth - 1}}, "named twice"},
 	} {
 		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
@@ -538,11 +540,15 @@ func TestTimm(t *testing.T) {
 	for i := range images.Value() {
 		images.Value()[i] = float32(r.NormFloat64())
 	}
-	out, err := m.Backbone.Forward(g, images, vit.Options{})
+	out, err := m.Backbone.Forward(g, images, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := g.Compile(nil, out.Tokens)
+	tokens, err := out.Output(backbone.Tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := g.Compile(nil, tokens)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -567,7 +573,7 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range out.Tokens.Value() {
+	for i, v := range tokens.Value() {
 		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
 			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -38,14 +38,14 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	for key, v := range export.GetMetadata() {
 		n.Metadata[key] = v
 	}
-	for key, v := range map[string][]float64{metaMean: r.Mean, metaStd: r.Std} {
+	for key, v := range map[string][]float64{runs.MetaMean: r.Mean, runs.MetaStd: r.Std} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("export %s: %s: %w", name, key, err)
 		}
 		n.Metadata[key] = string(text)
 	}
-	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[metaDigest]
+	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[runs.MetaDigest]
 	var tensors []tensor.Tensor
 	add := func(prefix string, names []string) error {
 		for _, name := range names {
@@ -62,10 +62,10 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		}
 		return nil
 	}
-	if err := add(program.HeadPrefix, export.GetParams()); err != nil {
+	if err := add(runs.HeadPrefix, export.GetParams()); err != nil {
 		return nil, err
 	}
-	if err := add(program.BufferPrefix, export.GetBuffers()); err != nil {
+	if err := add(runs.BufferPrefix, export.GetBuffers()); err != nil {
 		return nil, err
 	}
 	n.Tensors = len(tensors)

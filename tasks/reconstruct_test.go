@@ -13,7 +13,9 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/pictures"
 	"github.com/vittool/vittool/tensor"
 )
@@ -28,9 +30,8 @@ func maeRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	mean, std := cfg.Data.Normalization()
-	objective, err := host.Open(context.Background(), host.Options{
-		Name: "mae", Mode: host.Inproc, Config: cfg.Objective.Options, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, DatasetSize: 2,
-		Backbone: program.BackboneInfo(network, mean, std),
+	objective, err := launch.Open(context.Background(), launch.Request{
+		Config: &cfg, Network: network, Mode: host.Inproc, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, Images: 2,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func maeRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	meta := map[string]string{"format": "vittool-checkpoint-1", "step": "7", "config": string(cfg.YAML())}
-	for key, v := range map[string]any{"model": model.Student.Config, "mean": mean, "std": std} {
+	for key, v := range map[string]any{"model": model.Config, "mean": mean, "std": std} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -50,10 +51,10 @@ func maeRun(t *testing.T) string {
 		meta[key] = string(text)
 	}
 	run := t.TempDir()
-	if err := os.Mkdir(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := tensor.WriteSafetensors(filepath.Join(run, "checkpoints", "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
+	if err := tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
 		t.Fatal(err)
 	}
 	return run

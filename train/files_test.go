@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -83,7 +84,7 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 			t.Errorf("the checkpoint holds %s, which lies in the tokenizer's file", name)
 		}
 	}
-	if !strings.Contains(stored.Meta[MetaFiles], file.Meta["digest"]) {
-		t.Errorf("the checkpoint names the files %q", stored.Meta[MetaFiles])
+	if !strings.Contains(stored.Meta[runs.MetaFiles], file.Meta["digest"]) {
+		t.Errorf("the checkpoint names the files %q", stored.Meta[runs.MetaFiles])
 	}
 }

@@ -8,33 +8,32 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// gradients are those of one optimizer step: of a single pass as they are, of
-// several passes their mean.
+// gradients are those of one optimizer step: the mean over its micro-batches.
 type gradients struct {
 	engine *device.CPU
-	sum    *optim.Accumulator // nil for a single pass
-	passes int
+	sum    *optim.Accumulator // nil for a single micro-batch
+	count  int                // micro-batches of a step
 	exec   *core.Executable
 }
 
-func newGradients(e *device.CPU, passes int) *gradients {
-	g := &gradients{engine: e, passes: passes}
-	if passes > 1 {
+func newGradients(e *device.CPU, accumulate int) *gradients {
+	g := &gradients{engine: e, count: accumulate}
+	if accumulate > 1 {
 		g.sum = optim.NewAccumulator(e)
 	}
 	return g
 }
 
-// Add takes the gradients of a pass, counted from 0.
-func (g *gradients) Add(exec *core.Executable, pass int) {
+// Add takes the gradients of a micro-batch, counted from 0.
+func (g *gradients) Add(exec *core.Executable, micro int) {
 	g.exec = exec
 	if g.sum == nil {
 		return
 	}
-	if pass == 0 {
+	if micro == 0 {
 		g.sum.Reset()
 	}
-	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.passes))
+	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.count))
 }
 
 // Parameters lists what has a gradient.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/ops"
@@ -88,10 +89,11 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		mask.Value()[i] = float32(v)
 		masked += int(v)
 	}
-	out, err := b.Forward(g, x, vit.Options{Mask: mask})
+	outputs, err := b.Forward(g, x, backbone.Options{Mask: mask})
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := outputs.(*vit.Outputs)
 	logits := ops.Linear(g, out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
 	rows := len(removed)
 	// The mean over masked rows, as a mean over all with no target where nothing is masked.
@@ -104,7 +106,9 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.Patches(g, x))}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
-		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+		if want[fmt.Sprintf("out.attn.%d", i)], err = out.Attention(i); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var extra []*core.Node
 	for name, n := range want {

@@ -78,7 +78,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 		return err
 	}
 	defer engine.Close()
-	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Config.Channels})
+	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Info.Channels})
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func newEngine(threads int) (*device.CPU, error) {
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return data.Open(data.Options{Path: path, Channels: x.model.Config.Channels, MaxPixels: int64(x.data.MaxPixels)})
+	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels)})
 }
 
 // features computes those of images; what names them on screen.

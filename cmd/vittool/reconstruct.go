@@ -13,9 +13,9 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tasks/pictures"
-	"github.com/vittool/vittool/train"
 )
 
 type reconstructOptions struct {
@@ -144,7 +144,7 @@ func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string,
 			return err
 		}
 		for _, r := range results {
-			path := filepath.Join(runDir, train.PicturesDir, fmt.Sprintf("%s-%08d.png", r.Name, step))
+			path := filepath.Join(runDir, runs.PicturesDir, fmt.Sprintf("%s-%08d.png", r.Name, step))
 			if err := pictures.WritePNG(path, r.Grid); err != nil {
 				return err
 			}

@@ -74,7 +74,7 @@ func TestTokenizers(t *testing.T) {
 		}
 		vittool(t, dir, "tokenizer", "info", file).mustEnd(t, exitData, "no whole tokenizer", "SHA-256")
 	}
-	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no Vision Transformer")
+	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no backbone")
 	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")
 	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitUsage, "vittool tokenizer train")
 }

@@ -2,12 +2,13 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, data, configs → vit → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit → backbone → core → core/internal/f32
 //
-// Three rules matter most. Only core imports gorgonia, so that the engine can be replaced. An
-// objective imports the plugin SDK and nothing else of this module, so that a built-in objective
-// has the same means as one of a third party. And no code outside the folder of an objective
-// compares with its name, so that adding one edits no other package.
+// Four rules matter most. Only core imports gorgonia, so that the engine can be replaced. Only
+// backbone/families imports a family of networks, so that adding one is its package and a line
+// there. An objective imports the plugin SDK and nothing else of this module, so that a built-in
+// objective has the same means as one of a third party. And no code outside the folder of an
+// objective compares with its name, so that adding one edits no other package.
 package imports
 
 import (
@@ -59,20 +60,25 @@ var below = []rule{
 	{pkg: "internal/atomicfile", may: nil},
 	{pkg: "tensor", may: []string{"internal/atomicfile"}},
 	{pkg: "core/internal/f32", may: nil},
+	{pkg: "internal/edit", may: nil},
 	{pkg: "core/...", may: []string{"core/...", "tensor", "internal/prng"}},
-	{pkg: "vit", may: engine},
-	{pkg: "data/...", may: append([]string{"data/..."}, leaves...)},
-	{pkg: "configs", may: append([]string{"vit", "data/..."}, engine...)},
+	{pkg: "backbone/families", may: []string{"backbone", "vit"}, test: []string{"..."}},
+	{pkg: "backbone/...", may: append([]string{"backbone/transformer", "internal/edit"}, engine...)},
+	{pkg: "vit", may: append([]string{"backbone", "backbone/transformer"}, engine...)},
+	{pkg: "runs", may: leaves, test: engine},
+	{pkg: "data/...", may: append([]string{"data/...", "runs"}, leaves...)},
+	{pkg: "configs", may: append([]string{"backbone/...", "internal/edit", "data/...", "runs"}, engine...)},
 	{pkg: "plugins/pb", may: nil},
 	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema"}},
-	{pkg: "plugins/program", may: append([]string{"plugins/pb", "vit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/..."}},
-	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "vit"}, engine...), test: []string{"objectives/...", "data/..."}},
+	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},
+	{pkg: "plugins/program", may: append([]string{"plugins/pb", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/...", "vit"}},
+	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "backbone/..."}, engine...), test: []string{"objectives/...", "data/..."}},
 	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk"}, test: []string{"plugins/..."}},
-	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: []string{"plugins/...", "vit", "core/..."}},
-	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
-	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
-	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit"}, engine...), test: []string{"objectives/..."}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: append([]string{"plugins/...", "runs", "vit"}, engine...)},
+	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
+	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
+	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/..."}},
 	{pkg: "cmd/...", may: []string{"..."}},
 	{pkg: "faults", may: nil, test: []string{"..."}},
 	{pkg: "docs", may: nil},
@@ -84,6 +90,9 @@ var (
 	leaves = []string{"tensor", "internal/prng", "internal/atomicfile"}
 	engine = append([]string{"core/..."}, leaves...)
 )
+
+// networks are the families of networks.
+var networks = []string{"vit"}
 
 // outside lists third-party modules that only the named folders may import.
 var outside = []struct {
@@ -157,6 +166,9 @@ func checkImport(p Package, f File, imported string, at int) string {
 	}
 	if inner == "plugins/pb" && !matchesAny(protocol, p.Path) {
 		return "objectives and commands speak the types of the SDK and the host, not the protocol's messages"
+	}
+	if slices.Contains(networks, inner) && !f.Test && matches("cmd/...", p.Path) {
+		return "only backbone/families sees a family of networks"
 	}
 	if matchesAny(b.may, inner) || f.Test && (matchesAny(b.test, inner) || matches("internal/...", inner)) {
 		return ""

@@ -45,7 +45,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		o.Extra = func(m *program.Model) ([]*core.Node, error) {
 			var all []*core.Node
 			for _, pass := range []string{"s1", "s2", "t"} {
-				out, err := m.Pass(pass)
+				out, err := vitPass(m, pass)
 				if err != nil {
 					return nil, err
 				}
@@ -105,7 +105,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		pass, err := e.Pass("s1")
+		pass, err := vitPass(e, "s1")
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -103,7 +104,7 @@ func TestUnusedBackbone(t *testing.T) {
 	}
 	_, store := compiled(t, plan, nil)
 	for _, p := range store.Parameters() {
-		if strings.HasPrefix(p.Name, program.BackbonePrefix) {
+		if strings.HasPrefix(p.Name, runs.BackbonePrefix) {
 			t.Errorf("the store has %s", p.Name)
 		}
 	}

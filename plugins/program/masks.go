@@ -40,7 +40,7 @@ func (m *Model) newMask(spec *pb.MaskSpec) (*mask, error) {
 	s := v.Shape()
 	k := &mask{spec: spec, rows: int(spec.GetRows()), cols: int(spec.GetCols()), height: s[2], width: s[3], batch: m.Batch,
 		node: map[pb.MaskRef_Form]*core.Node{}}
-	patch := m.Student.Config.Patch
+	patch := m.Config.Info().Patch
 	if k.rows == 0 {
 		k.rows = s[2] / patch
 	}

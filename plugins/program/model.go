@@ -7,20 +7,18 @@
 //
 // # Names
 //
-// Everything that outlives a step lies in the store under a prefix and the name of the official code: "backbone." and
-// timm's name for the student's backbone, "head." and the objective's name for its parameters, "teacher.backbone." and
-// "teacher.head." for averaged copies, "buffer." for buffers.
+// Everything that outlives a step lies in the store under a prefix of package runs and the name of the official code.
 package program
 
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/tensor"
-	"github.com/vittool/vittool/vit"
 )
 
 // Model is a compiled plan for one batch size. Per step: fill the views, SetGeometry, SetLabels,
@@ -30,8 +28,9 @@ type Model struct {
 	Plan    *pb.Plan
 	Batch   int
 	Train   bool
-	Student *vit.Backbone
-	Teacher *vit.Backbone // that the graph reads; nil without a teacher
+	Config  backbone.Config  // of the backbone, with what the plan requires of it
+	Student backbone.Network // nil where the plan uses no backbone
+	Teacher backbone.Network // that the graph reads; nil without a teacher
 
 	plugin    string
 	seed      uint64
@@ -228,7 +227,7 @@ func (m *Model) MaskNode(name string, form pb.MaskRef_Form) (*core.Node, error) 
 }
 
 // Pass returns the nodes of a pass, for Options.Extra.
-func (m *Model) Pass(name string) (*vit.Outputs, error) {
+func (m *Model) Pass(name string) (backbone.Outputs, error) {
 	p := m.passes[name]
 	if p == nil {
 		return nil, fmt.Errorf("the plan has no pass %q", name)
@@ -244,7 +243,10 @@ func (m *Model) Outputs(node string) ([]*core.Node, error) { return m.node(node)
 
 // StudentParameters lists the student's backbone and the objective's parameters, frozen ones included.
 func (m *Model) StudentParameters() []*param.Parameter {
-	out := append([]*param.Parameter(nil), m.Student.Weights()...)
+	var out []*param.Parameter
+	if m.Student != nil {
+		out = m.Student.Weights()
+	}
 	for _, spec := range m.Plan.GetParams() {
 		out = append(out, m.params[spec.GetName()])
 	}
@@ -270,7 +272,7 @@ func (m *Model) addPicture(spec *pb.Picture) error {
 	switch spec.GetLayout() {
 	case pb.Picture_LAYOUT_PATCHES_HWC, pb.Picture_LAYOUT_PATCHES_CHW:
 		s := v.Shape()
-		patch := m.Student.Config.Patch
+		patch := m.Config.Info().Patch
 		want := tensor.Shape{s[0], s[2] / patch * (s[3] / patch), s[1] * patch * patch}
 		if !n.Shape().Equal(want) {
 			return fmt.Errorf("the prediction has the shape %v: want %v", n.Shape(), want)

@@ -1,11 +1,11 @@
 package program
 
 import (
+	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/tensor"
-	"github.com/vittool/vittool/vit"
 )
 
 var epsNorm = Attribute{Name: "eps", Type: Float, Default: 1e-6, Doc: "added to the variance"}
@@ -131,13 +131,13 @@ func buildViTBlock(c *call) []*core.Node {
 	if heads < 1 {
 		c.fail("attribute heads is %d: it must be positive", heads)
 	}
-	block := vit.Block(c.g, x, vit.BlockWeights{
+	block := transformer.Block(c.g, x, transformer.BlockWeights{
 		Norm1Weight: c.input("norm1.weight"), Norm1Bias: c.input("norm1.bias"),
 		QKVWeight: c.input("attn.qkv.weight"), QKVBias: c.optional("attn.qkv.bias"),
 		ProjWeight: c.input("attn.proj.weight"), ProjBias: c.input("attn.proj.bias"), LayerScale1: c.optional("ls1.gamma"),
 		Norm2Weight: c.input("norm2.weight"), Norm2Bias: c.input("norm2.bias"),
 		FC1Weight: c.input("mlp.fc1.weight"), FC1Bias: c.input("mlp.fc1.bias"),
 		FC2Weight: c.input("mlp.fc2.weight"), FC2Bias: c.input("mlp.fc2.bias"), LayerScale2: c.optional("ls2.gamma"),
-	}, vit.BlockOptions{Heads: heads, Eps: c.float("eps")})
+	}, transformer.BlockOptions{Heads: heads, Eps: c.float("eps")})
 	return []*core.Node{block.X, ops.AttentionProbabilities(c.g, block.QKV, heads, nil, false)}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -169,18 +170,18 @@ func openPlan(t *testing.T, o sdk.Objective, options map[string]any, network vit
 // extra names the nodes that the reference has values of.
 func (m *beitModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error) {
 	g := p.Graph()
-	encoder, err := p.Pass(plan.GetPasses()[0].GetName())
+	encoder, err := vitPass(p, plan.GetPasses()[0].GetName())
 	if err != nil {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = p.Student.EmbedPatches(g, p.Student.Patches(g, p.ViewNode("image")))
+	m.out["out.patch_embed"] = student(p).EmbedPatches(g, student(p).Patches(g, p.ViewNode("image")))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.block.%d", i)] = b
-		m.out[fmt.Sprintf("out.attn.%d", i)] = encoder.Attention(i)
+		m.out[fmt.Sprintf("out.attn.%d", i)] = attention(encoder, i)
 	}
 	if table := p.Student.Weight("rel_pos_bias.relative_position_bias_table"); table != nil {
-		rows, cols := p.Student.Config.Grid()
+		rows, cols := p.Config.(vit.Config).Grid()
 		index, _ := vit.RelativePositions(rows, cols)
 		m.out["out.shared_rel_pos_bias"] = ops.RelativeBias(g, g.Param(table), index)
 	}
@@ -206,10 +207,10 @@ func (m *beitModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error)
 
 // parameter finds a parameter by the official name.
 func (m *beitModel) parameter(name string) *param.Parameter {
-	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
 		return p
 	}
-	return m.store.Get(program.HeadPrefix + name)
+	return m.store.Get(runs.HeadPrefix + name)
 }
 
 // own lists the parameters but those of the tokenizer.
@@ -281,7 +282,7 @@ func beitCase(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
 	}
 	m := newBEiT(t, cfg, images.Shape[1], 1)
-	rows, cols := m.Student.Config.Grid()
+	rows, cols := m.Config.(vit.Config).Grid()
 	c.Fixed(t, map[string]any{"grid": []int{rows, cols}})
 	readsAll(t, c, "param.", "buffer.", "input.images", "input.mask", "input.token_ids", "out.", "loss", "f64.mlm_acc", "grad.",
 		"traj.input.images.", "traj.input.mask.", "traj.input.token_ids.", "traj.param.", "traj.losses", "traj.lr", "traj.wd", "traj.grad_norm")

@@ -18,6 +18,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 	"google.golang.org/protobuf/proto"
@@ -119,7 +120,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 // extra names the nodes that the reference has values of.
 func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 	for _, spec := range p.Plan.GetPasses() {
-		pass, err := p.Pass(spec.GetName())
+		pass, err := vitPass(p, spec.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +139,7 @@ func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 		}
 		for i, block := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block_%s.%d", kind, i)] = block
-			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = attention(pass, i)
 		}
 	}
 	who := []string{"student", "teacher"} // the student's head comes first
@@ -184,11 +185,11 @@ func stateName(name string) string {
 	running := slices.ContainsFunc([]string{".running_mean", ".running_var", ".num_batches_tracked"}, func(s string) bool { return strings.HasSuffix(name, s) })
 	switch {
 	case name == "center":
-		return program.BufferPrefix + name
+		return runs.BufferPrefix + name
 	case running && strings.HasPrefix(name, "teacher."):
-		return program.BufferPrefix + "teacher." + strings.TrimPrefix(name, "teacher.head.")
+		return runs.BufferPrefix + "teacher." + strings.TrimPrefix(name, "teacher.head.")
 	case running:
-		return program.BufferPrefix + strings.TrimPrefix(name, "buffer.head.")
+		return runs.BufferPrefix + strings.TrimPrefix(name, "buffer.head.")
 	}
 	return name
 }
@@ -252,7 +253,7 @@ func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, ch
 	}
 	changed = append(changed, m.store.Buffers()...)
 	for _, p := range append(changed, m.store.Parameters()...) {
-		if !seen[p.Name] && (!strings.HasPrefix(p.Name, program.BackbonePrefix) && !strings.HasPrefix(p.Name, program.HeadPrefix) || slices.Contains(changed, p)) {
+		if !seen[p.Name] && (!strings.HasPrefix(p.Name, runs.BackbonePrefix) && !strings.HasPrefix(p.Name, runs.HeadPrefix) || slices.Contains(changed, p)) {
 			t.Errorf("%s: the file has no %s of %s", c, prefix, p.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/vit"
@@ -162,7 +163,7 @@ func compareMoments(t *testing.T, name string, sample []float64, want moments) {
 func TestSchemes(t *testing.T) {
 	for _, tc := range []struct {
 		folder, prefix string
-		scheme         vit.Scheme
+		scheme         backbone.Scheme
 		change         func(*vit.Config)
 	}{
 		{"dino", "backbone.", vit.SchemeDINO, func(*vit.Config) {}},

@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -38,15 +39,15 @@ type mocoTrajectory struct {
 func mocoPlace(name string) string {
 	teacher, rest := "", name
 	if s, ok := strings.CutPrefix(name, "momentum_encoder."); ok {
-		teacher, rest = program.TeacherPrefix, "base_encoder."+s
+		teacher, rest = runs.TeacherPrefix, "base_encoder."+s
 	}
 	switch s, base := strings.CutPrefix(rest, "base_encoder."); {
 	case isStatistic(rest):
-		return program.BufferPrefix + teacher + rest
+		return runs.BufferPrefix + teacher + rest
 	case base && !strings.HasPrefix(s, "head."):
-		return teacher + program.BackbonePrefix + s
+		return teacher + runs.BackbonePrefix + s
 	}
-	return teacher + program.HeadPrefix + rest
+	return teacher + runs.HeadPrefix + rest
 }
 
 func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, seed uint64) *opened {
@@ -68,7 +69,7 @@ func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, see
 
 // mocoResults names the nodes that the reference has values of.
 func mocoResults(m *opened, p *program.Model) error {
-	base, err := p.Pass("base_encoder")
+	base, err := vitPass(p, "base_encoder")
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func mocoResults(m *opened, p *program.Model) error {
 		part("tokens", base.Tokens)
 		for i, b := range base.Blocks {
 			part(fmt.Sprintf("block.%d", i), b)
-			part(fmt.Sprintf("attn.%d", i), base.Attention(i))
+			part(fmt.Sprintf("attn.%d", i), attention(base, i))
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)

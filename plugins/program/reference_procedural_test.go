@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
@@ -208,10 +209,11 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	cfg.images(t, x.Value())
 	w := g.Input("w", tensor.Shape{cfg.Batch, cfg.Dim})
 	cfg.fill(w.Value(), wTensor, affine(1, 0))
-	out, err := b.Forward(g, x, vit.Options{})
+	outputs, err := b.Forward(g, x, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := outputs.(*vit.Outputs)
 	class, err := out.Class()
 	if err != nil {
 		t.Fatal(err)

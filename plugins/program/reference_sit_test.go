@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 	"google.golang.org/protobuf/proto"
 )
@@ -47,18 +48,18 @@ type sitTrajectory struct {
 
 // sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
 func sitPlace(name string) string {
-	rest, teacher := strings.CutPrefix(name, program.TeacherPrefix)
+	rest, teacher := strings.CutPrefix(name, runs.TeacherPrefix)
 	prefix := ""
 	if teacher {
-		prefix = program.TeacherPrefix
+		prefix = runs.TeacherPrefix
 	}
 	switch {
 	case isStatistic(rest):
-		return program.BufferPrefix + prefix + rest
-	case strings.HasPrefix(rest, program.BackbonePrefix):
+		return runs.BufferPrefix + prefix + rest
+	case strings.HasPrefix(rest, runs.BackbonePrefix):
 		return prefix + rest
 	}
-	return prefix + program.HeadPrefix + rest
+	return prefix + runs.HeadPrefix + rest
 }
 
 // paintedView is the view that stands in for the crops of the reference as they were corrupted.
@@ -109,7 +110,7 @@ func sitInputs(plan *pb.Plan, rectangles int) {
 // sitResults names the nodes that the reference has values of.
 func sitResults(m *opened, p *program.Model) error {
 	for _, who := range []string{"student", "teacher"} {
-		pass, err := p.Pass(who)
+		pass, err := vitPass(p, who)
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func sitResults(m *opened, p *program.Model) error {
 		}
 		for i, b := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block.%d", i)] = b
-			m.out[fmt.Sprintf("out.student_attn.%d", i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn.%d", i)] = attention(pass, i)
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
@@ -407,7 +408,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := m.Student.Config
+	network := m.Config.(vit.Config)
 	if _, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, WorldSize: 1,
 		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})}); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -152,7 +153,7 @@ func (m *opened) compareState(t *testing.T, c *golden.Case, prefix string, kinds
 func (m *opened) copies() []*param.Parameter {
 	out := m.store.Buffers()
 	for _, p := range m.store.Parameters() {
-		if strings.HasPrefix(p.Name, program.TeacherPrefix) {
+		if strings.HasPrefix(p.Name, runs.TeacherPrefix) {
 			out = append(out, p)
 		}
 	}
@@ -189,7 +190,7 @@ func (m *opened) compareResults(t *testing.T, c *golden.Case, cfg networkConfig)
 		switch {
 		case !p.Frozen:
 			trained = append(trained, p.Name)
-		case !strings.HasPrefix(p.Name, program.TeacherPrefix) || slices.ContainsFunc(cfg.Frozen, func(n string) bool { return m.place(n) == p.Name }):
+		case !strings.HasPrefix(p.Name, runs.TeacherPrefix) || slices.ContainsFunc(cfg.Frozen, func(n string) bool { return m.place(n) == p.Name }):
 			frozen = append(frozen, p.Name) // some files list the teacher among the frozen ones
 		}
 	}

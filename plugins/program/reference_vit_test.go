@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
@@ -48,10 +50,11 @@ func vitForward(t *testing.T, c *golden.Case) {
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
 	copy(w.Value(), c.F32(t, "input.w"))
-	out, err := b.Forward(g, x, vit.Options{})
+	outputs, err := b.Forward(g, x, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := outputs.(*vit.Outputs)
 	class, err := out.Class()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +67,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
-		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+		want[fmt.Sprintf("out.attn.%d", i)] = attention(out, i)
 	}
 	requireOutputs(t, c, want, "grad_input.images")
 	loss := ops.Dot(g, out.Tokens, w)
@@ -119,7 +122,7 @@ func sinCosTables(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: %d cases and %d tables", c, len(cfg.Cases), len(c.Names("case.")))
 	}
 	for _, k := range cfg.Cases {
-		kind, ok := map[string]vit.PosEmbed{"mae": vit.PosSinCos, "mocov3": vit.PosSinCosRow}[k.Method]
+		rowFirst, ok := map[string]bool{"mae": false, "mocov3": true}[k.Method]
 		if !ok {
 			t.Fatalf("%s: unknown method %q", c, k.Method)
 		}
@@ -127,7 +130,7 @@ func sinCosTables(t *testing.T, c *golden.Case) {
 		if k.Class {
 			prefix = 1
 		}
-		table := vit.SinCosTable(kind, k.Dim, k.Grid[0], k.Grid[1], prefix)
+		table := transformer.SinCosTable(rowFirst, k.Dim, k.Grid[0], k.Grid[1], prefix)
 		c.Compare(t, golden.ViT, fmt.Sprintf("case.%d.out", k.Index), table)
 	}
 }

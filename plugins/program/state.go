@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -21,7 +22,7 @@ type buffer struct {
 // newBuffer creates a buffer, or takes the one that the store has.
 func (m *Model) newBuffer(spec *pb.BufferSpec) (*buffer, error) {
 	store, seed := m.store, m.seed
-	name := BufferPrefix + spec.GetName()
+	name := runs.BufferPrefix + spec.GetName()
 	fail := func(err error) (*buffer, error) { return nil, fmt.Errorf("buffer %s: %w", spec.GetName(), err) }
 	if spec.GetDtype() != pb.DType_DTYPE_F32 {
 		return fail(fmt.Errorf("its type is %v: buffers hold 32-bit floats", spec.GetDtype()))

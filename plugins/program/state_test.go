@@ -3,6 +3,7 @@ package program_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -419,23 +420,24 @@ func TestPictures(t *testing.T) {
 
 // Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
 func TestBackboneRequirements(t *testing.T) {
-	c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
+	network, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
 		PosEmbed: pb.BackboneRequirements_POS_EMBED_NONE, RelPos: pb.BackboneRequirements_REL_POS_SHARED,
 		LayerScale: .1, DropPath: .2, SplitQkvBias: true, Init: "beit",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || scheme != vit.SchemeBEiT {
-		t.Errorf("got %+v, %s", c, scheme)
+	c := network.(vit.Config)
+	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || !reflect.DeepEqual(scheme, vit.SchemeBEiT) {
+		t.Errorf("got %+v, %v", c, scheme)
 	}
 	own := tiny()
 	own.DropPath = .3
-	if c, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || c.DropPath != .3 {
-		t.Errorf("stochastic depth %g, error %v: the user's is .3", c.DropPath, err)
+	if network, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
+		t.Errorf("network %+v, error %v: the user's stochastic depth is .3", network, err)
 	}
-	if _, scheme, _ = program.Backbone(own, nil); scheme != vit.SchemeTimm {
-		t.Errorf("without a wish the initialisation is %s", scheme)
+	if _, scheme, _ = program.Backbone(own, nil); !reflect.DeepEqual(scheme, vit.SchemeTimm) {
+		t.Errorf("without a wish the initialisation is %v", scheme)
 	}
 
 	m, store := compiled(t, func(b *sdk.Builder) error {
@@ -455,5 +457,62 @@ func TestBackboneRequirements(t *testing.T) {
 	mustRun(t, m)
 	if m.Exec().Grad(store.Get("backbone.patch_embed.proj.weight")) != nil {
 		t.Error("a frozen weight has a gradient")
+	}
+}
+
+// A plan may carry its initialisation as rules; those of MoCo v3 and BEiT give the bits of the schemes of their names.
+func TestInitRules(t *testing.T) {
+	xavier := &pb.Init{Kind: pb.Init_KIND_XAVIER_UNIFORM}
+	cut := &pb.Init{Kind: pb.Init_KIND_TRUNC_NORMAL, A: .02, B: .02}
+	zeros := &pb.Init{Kind: pb.Init_KIND_ZEROS}
+	for name, rules := range map[string][]*pb.InitRule{
+		"mocov3": {
+			{Weights: "blocks.*.attn.qkv.weight", Init: xavier, Stacked: 3}, {Weights: "blocks.*.attn.*.weight", Init: xavier},
+			{Weights: "blocks.*.mlp.*.weight", Init: xavier}, {Weights: "patch_embed.proj.weight", Init: xavier},
+			{Weights: "patch_embed.proj.bias", Init: zeros},
+		},
+		"beit": {
+			{Weights: "blocks.*.attn.proj.weight", Init: cut, ByDepth: true}, {Weights: "blocks.*.mlp.fc2.weight", Init: cut, ByDepth: true},
+			{Weights: "blocks.*.attn.*.weight", Init: cut}, {Weights: "blocks.*.mlp.*.weight", Init: cut},
+			{Weights: "patch_embed.proj.weight", Init: cut}, {Weights: "patch_embed.proj.bias", Init: zeros},
+			{Weights: "*_token", Init: cut}, {Weights: "pos_embed", Init: cut},
+		},
+	} {
+		weights := func(r *pb.BackboneRequirements) []*param.Parameter {
+			c, scheme, err := program.Backbone(tiny(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			network, err := c.New(param.NewStore(), "", scheme, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return network.Weights()
+		}
+		ruled := weights(&pb.BackboneRequirements{InitRules: rules})
+		for i, p := range weights(&pb.BackboneRequirements{Init: name}) {
+			if !slices.Equal(p.Data, ruled[i].Data) {
+				t.Errorf("%s: %s differs", name, p.Name)
+			}
+		}
+	}
+	for _, tc := range []struct {
+		want  string
+		named string
+		rule  *pb.InitRule
+	}{
+		{want: "want one of them", named: "mae", rule: &pb.InitRule{Weights: "*", Init: zeros}},
+		{want: "KIND_FILE is no initialization", rule: &pb.InitRule{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}},
+		{want: "syntax error in pattern", rule: &pb.InitRule{Weights: "[", Init: zeros}},
+		{want: "in no block", rule: &pb.InitRule{Weights: "cls_token", Init: cut, ByDepth: true}},
+		{want: "no stack of 3 matrices", rule: &pb.InitRule{Weights: "blocks.*.attn.proj.weight", Init: xavier, Stacked: 3}},
+	} {
+		c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{Init: tc.named, InitRules: []*pb.InitRule{tc.rule}})
+		if err == nil {
+			_, err = c.New(param.NewStore(), "", scheme, 3)
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("error %v: want one with %q", err, tc.want)
+		}
 	}
 }

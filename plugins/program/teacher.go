@@ -3,11 +3,12 @@ package program
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
 )
 
 // teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
@@ -27,29 +28,32 @@ type teacher struct {
 }
 
 // addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
-func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
+func (m *Model) addTeacher(scheme backbone.Scheme) error {
 	t := &teacher{when: m.Plan.GetTeacher().GetWhen(), of: m.store}
 	if t.when != pb.Teacher_WHEN_AFTER_STEP && t.when != pb.Teacher_WHEN_BEFORE_FORWARD {
 		return fmt.Errorf("the teacher moves %v, which is not known to this version of vittool", t.when)
 	}
-	fresh := m.store.Get(TeacherPrefix+m.Student.Weights()[0].Name) == nil
-	network, err := vit.New(m.store, TeacherPrefix+BackbonePrefix, c, scheme, m.seed)
+	fresh := m.store.Get(runs.TeacherPrefix+m.Student.Weights()[0].Name) == nil
+	network, err := m.Config.New(m.store, runs.TeacherPrefix+runs.BackbonePrefix, scheme, m.seed)
 	if err != nil {
 		return err
 	}
-	network.Freeze()
+	backbone.Freeze(network)
 	if fresh {
-		if err := network.CopyFrom(m.Student); err != nil {
+		if err := backbone.Copy(network, m.Student); err != nil {
 			return err
 		}
 	}
 	t.stored, t.student = network.Weights(), m.Student.Weights()
 	if m.Train && t.when == pb.Teacher_WHEN_BEFORE_FORWARD {
+		if len(network.Buffers()) > 0 {
+			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", m.Config.Info().Name)
+		}
 		t.of = param.NewStore()
-		if network, err = vit.New(t.of, TeacherPrefix+BackbonePrefix, c, vit.SchemeNone, m.seed); err != nil {
+		if network, err = m.Config.New(t.of, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, m.seed); err != nil {
 			return err
 		}
-		network.Freeze()
+		backbone.Freeze(network)
 		t.ahead = network.Weights()
 	}
 	m.teacher, m.Teacher = t, network
@@ -58,7 +62,7 @@ func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
 
 // add gives the teacher a copy of one of the objective's parameters and returns the one that the graph reads.
 func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*param.Parameter, error) {
-	name := TeacherPrefix + p.Name
+	name := runs.TeacherPrefix + p.Name
 	stored := store.Get(name)
 	if stored == nil {
 		var err error

@@ -14,6 +14,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -104,7 +105,7 @@ func TestTokenizersLearn(t *testing.T) {
 			// As the host exports it.
 			x := plan.GetExports()[0]
 			var tensors []tensor.Tensor
-			for prefix, names := range map[string][]string{program.HeadPrefix: x.GetParams(), program.BufferPrefix: x.GetBuffers()} {
+			for prefix, names := range map[string][]string{runs.HeadPrefix: x.GetParams(), runs.BufferPrefix: x.GetBuffers()} {
 				for _, n := range names {
 					p := store.Get(prefix + n)
 					tensors = append(tensors, tensor.NewF32(n, p.Shape, p.Data))

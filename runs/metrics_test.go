@@ -1,4 +1,4 @@
-package train
+package runs
 
 import (
 	"os"
@@ -29,11 +29,11 @@ func TestCutMetrics(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.content), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			m, err := openMetrics(dir, c.last)
+			m, err := OpenMetrics(dir, c.last)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := m.append(stepLine{"step", Step{Step: c.last + 1}}); err != nil {
+			if err := m.Step(StepLine{Step: c.last + 1}); err != nil {
 				t.Fatal(err)
 			}
 			m.Close()
@@ -58,16 +58,16 @@ func TestMetricsOnFullDisk(t *testing.T) {
 		t.Logf("this system has no device that is full: %v", err)
 		return
 	}
-	m := &metrics{f: full}
+	m := &Metrics{f: full}
 	defer m.Close()
-	if err := m.append(stepLine{}); err == nil || !strings.Contains(err.Error(), "is full") || !strings.Contains(err.Error(), "free some space") {
+	if err := m.Step(StepLine{}); err == nil || !strings.Contains(err.Error(), "is full") || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("error %v", err)
 	}
 	f := &Folder{Dir: t.TempDir()}
-	if err := f.writeInfo(&Info{Format: 1, Status: StatusRunning, Error: strings.Repeat("x", 500)}); err != nil {
+	if err := f.WriteInfo(&Info{Format: 1, Status: StatusRunning, Error: strings.Repeat("x", 500)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.overwriteInfo(&Info{Format: 1, Status: StatusFailed, Error: "the disk is full"}); err != nil {
+	if err := f.OverwriteInfo(&Info{Format: 1, Status: StatusFailed, Error: "the disk is full"}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := ReadInfo(f.Dir); err != nil || info.Status != StatusFailed || info.Error != "the disk is full" {

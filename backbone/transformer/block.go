@@ -1,12 +1,15 @@
-package vit
+// Package transformer holds the parts of transformers that network families share with the
+// operators of plans.
+package transformer
 
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
 )
 
-// BlockWeights are the weights of one transformer block as graph nodes; the comments give their shapes, with D the
-// width, I the inner attention width (usually D) and F the inner MLP width. Biases and layer scales may be nil.
+// BlockWeights are the weights of one transformer block as graph nodes; the comments give their
+// shapes, with D the width, I the inner attention width (usually D) and F the inner MLP width.
+// Biases and layer scales may be nil.
 type BlockWeights struct {
 	Norm1Weight, Norm1Bias *core.Node // [D]
 	QKVWeight              *core.Node // [3I, D]
@@ -31,14 +34,15 @@ type BlockOptions struct {
 	DropPath [2]*core.Node // [B] factors of the attention and the MLP branch, or nil
 }
 
-// BlockOutput is what a block leaves behind.
+// BlockOutput holds the results of a block.
 type BlockOutput struct {
 	X   *core.Node // [B, N, D]
 	QKV *core.Node // [B, N, 3I], from which attention weights can be drawn
 }
 
-// Block is a pre-norm transformer block: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))), each
-// branch scaled per channel (layer scale) and per sample (stochastic depth) where asked for. x is [B, N, D].
+// Block is a pre-norm transformer block: x += proj(attention(norm1(x))), then x +=
+// fc2(gelu(fc1(norm2(x)))), each branch scaled per channel (layer scale) and per sample (stochastic
+// depth) where asked for. x is [B, N, D].
 func Block(g *core.Graph, x *core.Node, w BlockWeights, o BlockOptions) (out BlockOutput) {
 	g.Block(func() { out = block(g, x, w, o) })
 	return out
