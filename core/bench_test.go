@@ -14,9 +14,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// BenchmarkMAEStep is a step of MAE: encoder on a quarter of the tokens, decoder
-// on all, gradients and AdamW. It reports the share of the machine's measured
-// peak.
+// BenchmarkMAEStep is a step of MAE: encoder on a quarter of the tokens, decoder on all, gradients
+// and AdamW. It reports the share of the machine's measured peak.
 func BenchmarkMAEStep(b *testing.B) {
 	for _, c := range []maeSize{
 		{name: "vit_tiny_patch4_32", batch: 128, image: 32, patch: 4, dim: 192, depth: 12, heads: 3, decoder: 192, decoderDepth: 2, decoderHeads: 3},

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// TestBudget refuses parameters, inputs and activations each before their memory is
-// taken, and nothing that fits.
+// TestBudget refuses parameters, inputs and activations each before their memory is taken, and
+// nothing that fits.
 func TestBudget(t *testing.T) {
 	build := func(limit int64) (*device.Budget, error) {
 		e := devicetest.New(t, 1)
@@ -34,7 +34,7 @@ func TestBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := build(whole.Used); err != nil || whole.Wanted != 0 {
-		t.Errorf("what is needed is not enough: %v, wanted %d", err, whole.Wanted)
+		t.Errorf("a limit of the memory in use is not enough: %v, wanted %d", err, whole.Wanted)
 	}
 	for limit, want := range map[int64]string{
 		whole.Used - 1: "activations",

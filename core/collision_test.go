@@ -23,8 +23,8 @@ func TestCollisionsAreSeen(t *testing.T) {
 	}
 }
 
-// TestSaltChangesEveryHash: building again with another salt moves all nodes, so
-// a collision is resolved.
+// TestSaltChangesEveryHash: building again with another salt moves all nodes, so a collision is
+// resolved.
 func TestSaltChangesEveryHash(t *testing.T) {
 	m, g := recordTransformer(devicetest.New(t, 1), parametersOf(t, 1), 2, 1)
 	hashes, err := g.Hashes(m.loss, 2)

@@ -1,9 +1,9 @@
-// Package core is the graph of float32 operators under vittool, its reverse walk and its
-// compiler. Around it stand the rooms of the engine: tensors and their files (package
-// tensor), parameters (core/param), the device (core/device), the operators (core/ops),
-// optimizers and schedules (core/optim), and the kernels (core/internal/f32).
+// Package core holds the graph of float32 operators, its reverse-mode differentiation and its
+// compiler. The other packages of the engine are tensors and their files (tensor), parameters
+// (core/param), the device (core/device), the operators (core/ops), optimizers and schedules
+// (core/optim), and the kernels (core/internal/f32).
 //
-// A step of training looks like this from above:
+// One training step:
 //
 //	store := param.NewStore()
 //	w, err := store.Add("head.weight", tensor.Shape{10, 192}, param.Init{Kind: "trunc_normal", A: 0.02, B: 2}, seed)
@@ -16,8 +16,11 @@
 //	err = exe.Run()                       // loss.Value()[0], exe.Grad(w)
 //	optimizer.Step(exe.Parameters(), exe.Grad, lr, weightDecay)
 //
-// gorgonia types the nodes of a compiled graph, checks them and orders them; its symbolic
-// Grad is the cross-check of the reverse walk in the tests. The reverse walk, the memory plan,
-// the machine that runs the steps and all arithmetic are this module's own. No other package
-// sees gorgonia.
+// gorgonia checks the types of the nodes of a compiled graph and orders them; its symbolic Grad is
+// the cross-check of reverse.go in the tests. The backward steps, the memory plan, the machine that
+// runs the steps and all arithmetic belong to this module. No other package imports gorgonia.
+//
+// An image to the loss, in files: graph.go and operator.go record operators, compile.go selects
+// them, reverse.go adds the backward steps, recompute.go the recomputed ones, memory.go places the
+// buffers, builder.go hands the steps to gorgonia, machine.go and executable.go run them.
 package core

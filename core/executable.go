@@ -2,21 +2,19 @@ package core
 
 import (
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/core/param"
-	"gorgonia.org/gorgonia"
 )
 
-// Executable is a compiled graph. It must not be run from two goroutines at the
-// same time; several executables of one engine may.
+// Executable is a compiled graph. It must not run in two goroutines at the same time; several
+// executables of one device may.
 type Executable struct {
-	engine   *device.CPU
+	device   *device.CPU
 	plan     *plan
-	machine  gorgonia.VM
+	machine  *machine
 	packs    map[packKey]*Pack
 	params   []*param.Parameter
 	byParam  map[*param.Parameter]*memory
@@ -27,38 +25,28 @@ type Executable struct {
 	profile  map[string]*OpProfile
 }
 
-// NonFinite names a NaN or infinity.
-type NonFinite struct {
-	Tensor string
-	Index  int
-	Value  float32
-}
-
-// OperandError is an operator's refusal of the values that it was given: of indices,
-// masks and labels, which come from outside of the graph.
+// OperandError reports values that an operator refuses: indices, masks and labels, which come from
+// outside the graph.
 type OperandError struct {
-	Op  string // and its shapes
+	Op  string // operator with the names and shapes of its operands and results
 	Err error
 }
 
 func (e *OperandError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the fault itself.
 func (e *OperandError) Unwrap() error { return e.Err }
 
-// OpProfile sums up the time of the steps of one name.
-type OpProfile struct {
-	Name  string
-	Calls int
-	Time  time.Duration
-	FLOPs float64 // 2 × multiply-adds
-}
-
+// packKey identifies the packed form of a weight: forward and backward products read it in
+// different orders.
 type packKey struct {
 	node     *Node
 	backward bool
 }
 
+// executable binds the nodes and parameters of a placed plan to their memory.
 func (p *plan) executable() *Executable {
-	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
+	e := &Executable{device: p.graph.device, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
 		for _, n := range o.Out {
 			n.data = n.mem.data
@@ -85,7 +73,7 @@ func (p *plan) executable() *Executable {
 
 // callOf binds a step to its memory.
 func (e *Executable) callOf(s *step) Call {
-	c := Call{Pool: e.engine.Pool()}
+	c := Call{Pool: e.device.Pool()}
 	if s.scratch != nil {
 		c.Work = s.scratch.data
 	}
@@ -163,7 +151,7 @@ func (e *Executable) execute(s *step, c *Call) {
 	}
 }
 
-// sumInto adds up gradients, in the order of the terms.
+// sumInto adds up gradients in the order of the terms.
 func sumInto(c *Call) {
 	dst := c.Out[0]
 	if len(c.In) == 1 {
@@ -176,15 +164,16 @@ func sumInto(c *Call) {
 	}
 }
 
+// fail keeps the first error of a run.
 func (e *Executable) fail(err error) {
 	if e.err == nil {
 		e.err = err
 	}
 }
 
-// Run computes the loss, the extra nodes and all gradients from the inputs and
-// parameters as they are now. Parameters and buffers are not changed; see Commit.
-// An error in an operator, a panic included, names it and its shapes.
+// Run computes the loss, the extra nodes and all gradients from the current values of inputs and
+// parameters. It changes no parameter and no buffer; see Commit. An error in an operator, a panic
+// included, names the operator and its shapes.
 func (e *Executable) Run() error {
 	e.err = nil
 	e.run++
@@ -198,9 +187,9 @@ func (e *Executable) Run() error {
 	return nil
 }
 
-// Commit applies what a run wants to leave behind: new running statistics of
-// batch normalisation, in the order of the calls. It is separate from Run so that
-// a step that turned out not finite, or is to be retried, changes nothing.
+// Commit applies the state changes of the last Run, such as running statistics of batch
+// normalization, in the order of the operators. It is separate from Run, so that a step that is not
+// finite, or is repeated, changes nothing.
 func (e *Executable) Commit() {
 	for _, o := range e.plan.ops {
 		if o.Commit != nil {
@@ -209,8 +198,8 @@ func (e *Executable) Commit() {
 	}
 }
 
-// Grad returns the gradient of the loss with respect to p, nil when none reaches
-// it. The memory is overwritten by the next Run; it may be scaled in place.
+// Grad returns the gradient of the loss with respect to p, nil if none reaches it. The next Run
+// overwrites the memory; the caller may scale it in place.
 func (e *Executable) Grad(p *param.Parameter) []float32 {
 	if m := e.byParam[p]; m != nil {
 		return m.data
@@ -218,8 +207,7 @@ func (e *Executable) Grad(p *param.Parameter) []float32 {
 	return nil
 }
 
-// GradOf returns the gradient with respect to an input that asked for it with
-// RequireGrad, nil when none reaches it.
+// GradOf returns the gradient with respect to an input with RequireGrad, nil if none reaches it.
 func (e *Executable) GradOf(n *Node) []float32 {
 	if m := e.plan.grads[n]; m != nil {
 		return m.data
@@ -227,152 +215,9 @@ func (e *Executable) GradOf(n *Node) []float32 {
 	return nil
 }
 
-// Parameters lists the parameters that get a gradient, in the order they entered
-// the graph.
+// Parameters lists the parameters with a gradient, in the order of their first Graph.Param.
 func (e *Executable) Parameters() []*param.Parameter { return e.params }
 
-// Bytes returns the memory for activations and gradients, without parameters and
-// inputs.
+// Bytes returns the size of the memory of activations and gradients; parameters and inputs don't
+// count.
 func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
-
-// FLOPs returns 2 × the multiply-adds of matrix products and attention in one
-// Run, the backward pass counted as twice the forward one where there is one: not
-// for a teacher.
-func (e *Executable) FLOPs() float64 {
-	total := 0.0
-	for _, o := range e.plan.ops {
-		total += o.FLOPs
-	}
-	for _, s := range e.plan.steps {
-		if s.backward && s.op != nil {
-			total += 2 * s.op.FLOPs
-		}
-	}
-	return total
-}
-
-// FirstNonFinite looks for NaN and infinity in the loss, the extra nodes and the
-// gradients of the last Run; ok reports that all are finite. If not, it runs the
-// graph again and names the first tensor, in the order of computation, that is
-// not: an input, a parameter, an activation or a gradient.
-func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, ok bool) {
-	if e.finite() {
-		return "", 0, 0, true
-	}
-	e.found = nil
-	e.inspectLeaves()
-	if e.found == nil {
-		e.checking = true
-		e.Run() // an error here leaves e.found as the best answer
-		e.checking = false
-	}
-	if e.found == nil {
-		return "unknown (a second run was finite)", 0, 0, false
-	}
-	return e.found.Tensor, e.found.Index, e.found.Value, false
-}
-
-func (e *Executable) finite() bool {
-	for _, m := range e.plan.memories {
-		if m.kept && m.data != nil && f32.FirstNonFinite(e.engine.Pool(), m.data) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func (e *Executable) inspect(name string, data []float32) {
-	if e.found != nil || len(data) == 0 {
-		return
-	}
-	if i := f32.FirstNonFinite(e.engine.Pool(), data); i >= 0 {
-		e.found = &NonFinite{name, i, data[i]}
-	}
-}
-
-func (e *Executable) inspectLeaves() {
-	for _, o := range e.plan.ops {
-		for _, n := range o.In {
-			if n != nil && n.root().from == nil {
-				e.inspect(n.root().name, n.root().data)
-			}
-		}
-	}
-}
-
-// check inspects what a step has written.
-func (e *Executable) check(s *step, c *Call) {
-	if !s.backward {
-		for i, n := range s.op.Out {
-			e.inspect(n.name+s.op.place(), c.Out[i])
-		}
-		return
-	}
-	for _, m := range s.gin {
-		if m != nil {
-			e.inspect(m.name+s.op.place(), m.data)
-		}
-	}
-}
-
-// place says where in the network an operator is: which weight it applies or, if
-// it has none, the last ones before it. Empty where there are no weights at all.
-func (o *Op) place() string {
-	if o == nil { // a sum of gradients
-		return ""
-	}
-	for seen, level := map[*Op]bool{o: true}, []*Op{o}; len(level) > 0; {
-		var above []*Op
-		for _, p := range level {
-			for _, n := range p.In {
-				switch {
-				case n == nil:
-				case n.root().param != nil && p == o:
-					return " (with " + n.root().param.Name + ")"
-				case n.root().param != nil:
-					return " (after " + n.root().param.Name + ")"
-				case n.root().from != nil && !seen[n.root().from]:
-					seen[n.root().from] = true
-					above = append(above, n.root().from)
-				}
-			}
-		}
-		level = above
-	}
-	return ""
-}
-
-// Profile starts (true) or stops (false) measuring the time of each kind of
-// operator.
-func (e *Executable) Profile(on bool) {
-	e.profile = nil
-	if on {
-		e.profile = map[string]*OpProfile{}
-	}
-}
-
-func (e *Executable) note(s *step, d time.Duration) {
-	name := s.name()
-	p := e.profile[name]
-	if p == nil {
-		p = &OpProfile{Name: name}
-		e.profile[name] = p
-	}
-	p.Calls++
-	p.Time += d
-	if s.op != nil && s.backward {
-		p.FLOPs += 2 * s.op.FLOPs
-	} else if s.op != nil {
-		p.FLOPs += s.op.FLOPs
-	}
-}
-
-// Profiles returns what was measured since Profile(true), the most time first.
-func (e *Executable) Profiles() []OpProfile {
-	var list []OpProfile
-	for _, p := range e.profile {
-		list = append(list, *p)
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Time > list[j].Time })
-	return list
-}

@@ -10,8 +10,8 @@ import (
 	dense "gorgonia.org/tensor"
 )
 
-// This file opens the compiler to the tests of package core_test, which build graphs of
-// the operators and therefore can't be part of this package.
+// This file opens the compiler to the tests of package core_test, which build graphs of the
+// operators and therefore can't be part of this package.
 
 // Steps is the number of steps of a run.
 func (e *Executable) Steps() int { return len(e.plan.steps) }
@@ -94,8 +94,8 @@ func (e *Executable) RunOnTape() error {
 	return tape.RunAll()
 }
 
-// Hashes returns gorgonia's hashes of the nodes of a graph, with their names, for salts
-// 0 to salts-1.
+// Hashes returns gorgonia's hashes of the nodes of a graph, with their names, for salts 0 to
+// salts-1.
 func (g *Graph) Hashes(loss *Node, salts int) ([]map[uint32]string, error) {
 	p, err := g.placed(loss, false)
 	if err != nil {
@@ -116,8 +116,8 @@ func (g *Graph) Hashes(loss *Node, salts int) ([]map[uint32]string, error) {
 	return list, nil
 }
 
-// CollisionOf compiles a graph to the node end, gives two further nodes over the input x
-// the same serial number, and returns the report of that collision.
+// CollisionOf compiles a graph to the node end, gives two further nodes over the input x the same
+// serial number, and returns the report of that collision.
 func (g *Graph) CollisionOf(x, end *Node) (string, error) {
 	p, err := g.placed(end, true)
 	if err != nil {
@@ -136,8 +136,8 @@ func (g *Graph) CollisionOf(x, end *Node) (string, error) {
 	return b.collision(), nil
 }
 
-// GorgoniaGradients runs a graph and gorgonia's symbolic derivative of it, and returns
-// loss and gradients by parameter.
+// GorgoniaGradients runs a graph and gorgonia's symbolic derivative of it, and returns loss and
+// gradients by parameter.
 func (g *Graph) GorgoniaGradients(loss *Node) (float32, map[*param.Parameter][]float32, error) {
 	p, err := g.placed(loss, true)
 	if err != nil {
@@ -183,8 +183,7 @@ func floats(v gorgonia.Value) []float32 {
 	panic(fmt.Sprintf("core: gorgonia value of type %T", v))
 }
 
-// backwardOp is a backward step whose incoming gradient lies where gorgonia put
-// it.
+// backwardOp is a backward step whose incoming gradient lies where gorgonia put it.
 type backwardOp struct{ *instruction }
 
 // Do takes the gradient from the first operand.
@@ -193,8 +192,8 @@ func (x *backwardOp) Do(vs ...gorgonia.Value) (gorgonia.Value, error) {
 	return x.instruction.Do(vs...)
 }
 
-// Here steps learn what gorgonia.Grad needs to differentiate them, so that our
-// own reverse walk can be checked against it. Nothing but this test uses it.
+// The methods below are those that gorgonia.Grad needs to differentiate a step, for the cross-check
+// of our own reverse walk. Only that test uses them.
 
 // DiffWRT tells which operands of a forward step take a gradient.
 func (x *instruction) DiffWRT(n int) []bool {
@@ -205,8 +204,8 @@ func (x *instruction) DiffWRT(n int) []bool {
 	return wants
 }
 
-// operands maps gorgonia's children to operands of the op that want a gradient,
-// -1 for others. A child that stands for several operands maps to the first.
+// operands maps gorgonia's children to operands of the op that want a gradient, -1 for others. A
+// child that stands for several operands maps to the first.
 func (x *instruction) operands() []int {
 	var list []int
 	seen := map[*gorgonia.Node]bool{}

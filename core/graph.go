@@ -9,12 +9,11 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Graph records operators on nodes of fixed shapes and is then compiled once. A
-// wrong shape does not panic: the first one is remembered, with the operator's
-// and the nodes' names and shapes, and returned by Compile; until then the
-// methods return nodes that may be passed on but hold nothing.
+// Graph records operators on nodes of fixed shapes and is then compiled once. A wrong shape does
+// not panic: the graph keeps the first fault, with the names and shapes of operator and nodes, and
+// Compile returns it. Until then the methods return invalid nodes, which further operators accept.
 type Graph struct {
-	engine   *device.CPU
+	device   *device.CPU
 	ops      []*Op
 	params   []*Node
 	byParam  map[*param.Parameter]*Node
@@ -23,13 +22,13 @@ type Graph struct {
 	compiled bool
 	serial   int
 
-	block, blocks int  // the block being recorded, 0 for none, and how many there are
+	block, blocks int  // number of the block being recorded, 0 for none; blocks so far
 	recompute     bool // see RecomputeBlocks
 }
 
 // NewGraph returns an empty graph.
-func NewGraph(e *device.CPU) *Graph {
-	return &Graph{engine: e, byParam: map[*param.Parameter]*Node{}, names: map[string]bool{}}
+func NewGraph(cpu *device.CPU) *Graph {
+	return &Graph{device: cpu, byParam: map[*param.Parameter]*Node{}, names: map[string]bool{}}
 }
 
 // Err returns the first error so far, nil if there is none.
@@ -40,17 +39,17 @@ type Node struct {
 	graph   *Graph
 	name    string
 	shape   tensor.Shape
-	bad     bool  // stands in for the result of a call that failed
-	integer bool  // holds int32
-	needs   bool  // a gradient is wanted
-	base    *Node // the node whose memory this one shows, nil for its own
+	bad     bool  // invalid: the result of a failed call
+	integer bool  // elements are int32
+	needs   bool  // takes a gradient
+	base    *Node // view: the node whose memory this one shows, else nil
 	stop    bool  // no gradient passes to base
 	param   *param.Parameter
 	from    *Op
 	data    []float32
 	ints    []int32
 	mem     *memory
-	again   *memory // its value as recomputed for the backward pass, see RecomputeBlocks
+	again   *memory // recomputed value for the backward pass, see RecomputeBlocks
 }
 
 // Name returns the node's name, for messages.
@@ -59,19 +58,18 @@ func (n *Node) Name() string { return n.name }
 // Shape returns the node's shape.
 func (n *Node) Shape() tensor.Shape { return n.shape }
 
-// Integer reports whether the node holds int32.
+// Integer reports whether the elements are int32.
 func (n *Node) Integer() bool { return n.integer }
 
-// NeedsGrad reports whether a gradient with respect to the node is wanted.
+// NeedsGrad reports whether the node takes a gradient.
 func (n *Node) NeedsGrad() bool { return n.needs }
 
-// Invalid reports whether the node stands for the result of a call that failed.
+// Invalid reports whether the node is the result of a failed call.
 func (n *Node) Invalid() bool { return n.bad }
 
-// Value returns the node's elements: for an input the slice to be filled, for a
-// parameter its data, for the loss and the extra nodes of Compile the result of
-// the last Run, overwritten by the next. The memory of every other node is
-// shared among several, so for those it is nil.
+// Value returns the elements of the node: for an input the slice to be filled, for a parameter its
+// data, for the loss and the extra nodes of Compile the result of the last Run, which the next one
+// overwrites. It is nil for all other nodes, which share memory.
 func (n *Node) Value() []float32 {
 	r := n.root()
 	if r.mem != nil && !r.mem.kept {
@@ -83,9 +81,8 @@ func (n *Node) Value() []float32 {
 // Ints returns the elements of an integer input, to be filled.
 func (n *Node) Ints() []int32 { return n.root().ints }
 
-// RequireGrad asks for the gradient with respect to an input; Compile then makes
-// it available through Executable.GradOf. It must be called before the node is
-// used.
+// RequireGrad asks for the gradient with respect to an input; Executable.GradOf returns it. It must
+// be called before the node is used.
 func (n *Node) RequireGrad() *Node {
 	n.needs = !n.integer
 	return n
@@ -113,8 +110,8 @@ func (n *Node) gradTarget() *Node {
 	return n
 }
 
-// Param returns the node of a parameter; the same one for every call. The graph
-// reads p.Data itself, so later changes are seen by the next Run.
+// Param returns the node of a parameter, the same one from every call. The graph reads p.Data
+// itself, so the next Run sees later changes.
 func (g *Graph) Param(p *param.Parameter) *Node {
 	if p == nil {
 		return g.Fail("parameter is missing (nil was passed to Graph.Param)")
@@ -130,20 +127,19 @@ func (g *Graph) Param(p *param.Parameter) *Node {
 	return n
 }
 
-// Input returns a node whose Value is filled by the caller before each Run.
-// Names must be unique.
+// Input returns a float node; the caller fills its Value before each Run. Names must be unique.
 func (g *Graph) Input(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if n.bad {
 		return n
 	}
-	if n.data = g.engine.Budget.Alloc(shape.Size()); n.data == nil {
+	if n.data = g.device.Budget.Alloc(shape.Size()); n.data == nil {
 		return g.Fail("input %q: shape %v does not fit in memory", name, shape)
 	}
 	return n
 }
 
-// InputInt returns a node of integers (indices, labels); fill its Ints.
+// InputInt returns a node of integers (indices, labels); the caller fills its Ints before each Run.
 func (g *Graph) InputInt(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if !n.bad {
@@ -152,8 +148,8 @@ func (g *Graph) InputInt(name string, shape tensor.Shape) *Node {
 	return n
 }
 
-// leaf makes a node without operator. gorgonia would merge leaves of equal name,
-// type and shape without a word.
+// leaf makes a node without operator. Its name must be new: gorgonia silently merges leaves of
+// equal name, type and shape.
 func (g *Graph) leaf(name string, shape tensor.Shape) *Node {
 	if g.names[name] {
 		return g.Fail("input name %q is used twice", name)
@@ -165,17 +161,19 @@ func (g *Graph) leaf(name string, shape tensor.Shape) *Node {
 	return &Node{graph: g, name: name, shape: shape.Clone()}
 }
 
-// view returns a node that shows n's memory under another shape.
+// View returns a node that shows the memory of n under another shape of equal size. Operators use
+// it; it checks nothing.
 func (g *Graph) View(name string, n *Node, shape tensor.Shape) *Node {
 	return &Node{graph: g, name: g.unique(name), shape: shape.Clone(), base: n, needs: n.needs, integer: n.integer}
 }
 
+// unique appends a serial number to a name.
 func (g *Graph) unique(name string) string {
 	g.serial++
 	return fmt.Sprintf("%s#%d", name, g.serial)
 }
 
-// Reshape shows x under another shape of the same size; nothing is copied.
+// Reshape shows x under another shape of equal size; nothing is copied.
 func (g *Graph) Reshape(x *Node, shape tensor.Shape) *Node {
 	if !g.Check("reshape", fmt.Sprintf("a node of %d elements (to become %v)", shape.Size(), shape), []*Node{x}, nil, func() bool {
 		n, err := shape.CheckedSize()
@@ -186,7 +184,7 @@ func (g *Graph) Reshape(x *Node, shape tensor.Shape) *Node {
 	return g.View("reshape", x, shape)
 }
 
-// StopGradient passes x on and no gradient back. Nothing is copied.
+// StopGradient passes on the value of x, without a copy, and no gradient back to it.
 func (g *Graph) StopGradient(x *Node) *Node {
 	if !g.Check("stop_gradient", "a node", []*Node{x}, nil, func() bool { return true }) {
 		return g.Invalid()
@@ -196,7 +194,7 @@ func (g *Graph) StopGradient(x *Node) *Node {
 	return n
 }
 
-// fail remembers the first error and returns a node that holds nothing.
+// Fail keeps the first error of the graph and returns an invalid node.
 func (g *Graph) Fail(format string, args ...any) *Node {
 	if g.err == nil {
 		g.err = fmt.Errorf(format, args...)
@@ -204,9 +202,9 @@ func (g *Graph) Fail(format string, args ...any) *Node {
 	return &Node{graph: g, name: "invalid", bad: true}
 }
 
-// fits checks the operands of an operator. want states the shapes in words;
-// required nodes must not be nil; test, called only with sound nodes, says
-// whether the shapes agree.
+// Check checks the operands of the operator name and reports whether they are right; if not, the
+// graph keeps the fault. want states the shapes in words. required nodes must not be nil, optional
+// ones may be. test, called only with valid nodes, reports whether the shapes agree.
 func (g *Graph) Check(name, want string, required, optional []*Node, test func() bool) bool {
 	var operands []string
 	for i, n := range append(append([]*Node{}, required...), optional...) {
@@ -235,5 +233,5 @@ func (g *Graph) Check(name, want string, required, optional []*Node, test func()
 	return true
 }
 
-// invalid is what an operator returns after fits failed.
+// Invalid returns an invalid node, the result of an operator after Check failed.
 func (g *Graph) Invalid() *Node { return &Node{graph: g, name: "invalid", bad: true} }

@@ -204,8 +204,8 @@ func TestStopGradientAndFrozen(t *testing.T) {
 	}
 }
 
-// TestEqualGradientsAreSeparate: a + b gives both the same gradient, which must
-// not be the same memory, for clipping scales it in place.
+// TestEqualGradientsAreSeparate: a + b gives both the same gradient, which must not be the same
+// memory, for clipping scales it in place.
 func TestEqualGradientsAreSeparate(t *testing.T) {
 	s := param.NewStore()
 	a, _ := s.Add("a", tensor.Shape{2}, param.Init{Kind: "ones"}, 0)
@@ -229,7 +229,7 @@ func TestWrongShapesAreNamed(t *testing.T) {
 	x := g.Input("tokens", tensor.Shape{2, 5, 7})
 	w := g.Input("weight", tensor.Shape{9, 8})
 	y := ops.Linear(g, x, w, nil)
-	y = ops.LayerNorm(g, y, nil, nil, 1e-6) // passes on what failed
+	y = ops.LayerNorm(g, y, nil, nil, 1e-6) // accepts the invalid node
 	_, err := g.Compile(ops.Sum(g, y))
 	if err == nil {
 		t.Fatal("no error")
@@ -270,8 +270,8 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// TestFirstNonFinite finds the tensor where it starts, although later steps have
-// overwritten its memory.
+// TestFirstNonFinite finds the tensor where it starts, although later steps have overwritten its
+// memory.
 func TestFirstNonFinite(t *testing.T) {
 	s := parametersOf(t, 2)
 	m := buildTransformer(t, devicetest.New(t, 2), s, tBatch, 2)
@@ -309,7 +309,7 @@ func TestFirstNonFinite(t *testing.T) {
 	}
 }
 
-// What a frozen network computes has no backward pass to count.
+// A frozen network has no backward pass to count.
 func TestFLOPsOfFrozen(t *testing.T) {
 	e := devicetest.New(t, 1)
 	store := param.NewStore()
@@ -345,7 +345,7 @@ func TestFLOPsAndProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := exe.FLOPs(); got != 3*2*5*3*4+2*5*4*6 {
-		t.Errorf("FLOPs %v, want %v: three times what is trained, once what is not", got, 3*2*5*3*4+2*5*4*6)
+		t.Errorf("FLOPs %v, want %v: three times the trained layer, once the frozen one", got, 3*2*5*3*4+2*5*4*6)
 	}
 	exe.Profile(true)
 	if err := exe.Run(); err != nil {

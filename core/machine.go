@@ -6,23 +6,25 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// machine is a gorgonia.VM for graphs whose ops return the same persistent value
-// from every Do. gorgonia's tape machine serves ops that may return new memory each
-// time, so it makes a list of operands for every op and run, and moves values
-// between registers; here both are settled once, and a run allocates nothing.
+// machine is a gorgonia.VM for graphs whose ops return the same persistent value from every Do. The
+// tape machine of gorgonia also serves ops that return new memory each time: it makes a list of
+// operands for every op and run, and moves values between registers. Here both are settled once,
+// and a run allocates nothing.
 type machine struct{ tape []bound }
 
-// bound is an op with the values of its operands, which Op.Do takes. Ours know their
-// memory and ignore them; to have collected them shows that each is made before it is read.
+var _ gorgonia.VM = (*machine)(nil)
+
+// bound is an op with the values of its operands. Ops of this package know their memory and ignore
+// the operands; newMachine collects them to check that each is computed before use.
 type bound struct {
 	op       gorgonia.Op
 	operands []gorgonia.Value
 }
 
-// newMachine compiles a graph in gorgonia's topological order. operands are the
-// children of each node that has an op.
+// newMachine compiles a graph in the topological order of gorgonia. operands are the children of
+// each node with an op.
 func newMachine(g *gorgonia.ExprGraph, operands map[*gorgonia.Node]gorgonia.Nodes) (*machine, error) {
-	sorted, err := gorgonia.Sort(g) // results before what they are made of
+	sorted, err := gorgonia.Sort(g) // results before their operands
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func newMachine(g *gorgonia.ExprGraph, operands map[*gorgonia.Node]gorgonia.Node
 	return m, nil
 }
 
-// persistent is an op that returns one value, whose memory is known beforehand.
+// persistent is an op that always returns the same value, whose memory is known beforehand.
 type persistent interface {
 	gorgonia.Op
 	persistent() gorgonia.Value
@@ -74,5 +76,5 @@ func (m *machine) RunAll() error {
 // Reset does nothing: a machine has no position between runs.
 func (m *machine) Reset() {}
 
-// Close does nothing: the memory belongs to the engine.
+// Close does nothing: the memory belongs to the graph.
 func (m *machine) Close() error { return nil }

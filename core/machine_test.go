@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 )
 
-// TestTapeMachineAgrees runs the same graph on gorgonia's tape machine: the loss and
-// every gradient must have the same bits.
+// TestTapeMachineAgrees runs the same graph on gorgonia's tape machine: the loss and every gradient
+// must have the same bits.
 func TestTapeMachineAgrees(t *testing.T) {
 	s := parametersOf(t, 1)
 	e := devicetest.New(t, 2)
@@ -34,8 +34,8 @@ func TestTapeMachineAgrees(t *testing.T) {
 	}
 }
 
-// TestRunAllocates: what a run of a compiled graph allocates (the closures of its loss)
-// depends neither on the batch nor on the number of blocks.
+// TestRunAllocates: the allocations of a run of a compiled graph (closures of its loss) depend
+// neither on the batch nor on the number of blocks.
 func TestRunAllocates(t *testing.T) {
 	allocations := func(depth, batch int) float64 {
 		m := buildTransformer(t, devicetest.New(t, 1), parametersOf(t, depth), batch, depth)

@@ -5,19 +5,20 @@ import (
 	"sort"
 )
 
-// memory is a buffer of a compiled graph. Its place in the arena may serve other
-// buffers before first and after last.
+// memory is a buffer of a compiled graph. Its place in the arena may serve other buffers before
+// first and after last.
 type memory struct {
 	name        string
 	size        int
-	kept        bool // to be read after the run
-	refs        int  // while planning: uses still to come, besides those laid down
-	first, last int  // positions of the first write and the last use; used tells whether set
+	kept        bool // readable after the run
+	refs        int  // while planning: readers without a step yet
+	first, last int  // steps of the first write and the last use, where used is set
 	used        bool
 	offset      int
 	data        []float32
 }
 
+// touch marks the buffer as used by the step at a position.
 func (m *memory) touch(position int) {
 	if !m.used {
 		m.first, m.used = position, true
@@ -28,8 +29,8 @@ func (m *memory) touch(position int) {
 // alignment of buffers in the arena, in floats: one cache line.
 const alignment = 16
 
-// place gives every buffer its place in one arena such that buffers in use at
-// the same time never overlap: the largest first, each at the lowest free offset.
+// place gives every buffer its place in one arena. Buffers in use at the same time never overlap:
+// the largest is placed first, each at the lowest free offset.
 func (p *plan) place() error {
 	p.lifetimes()
 	end := len(p.steps)
@@ -65,7 +66,7 @@ func (p *plan) place() error {
 		copy(placed[at+1:], placed[at:])
 		placed[at] = m
 	}
-	if p.arena = p.graph.engine.Budget.Alloc(total); p.arena == nil && total > 0 {
+	if p.arena = p.graph.device.Budget.Alloc(total); p.arena == nil && total > 0 {
 		return fmt.Errorf("activations and gradients of %d bytes do not fit in memory", 4*total)
 	}
 	for _, m := range live {
@@ -74,68 +75,61 @@ func (p *plan) place() error {
 	return nil
 }
 
-// lifetimes notes when each buffer is written and read.
+// lifetimes finds the first write and the last use of each buffer.
 func (p *plan) lifetimes() {
 	for at, s := range p.steps {
-		touchNode := func(n *Node, at int) {
-			if n != nil {
+		touchAll(at, s.sum)
+		work := 0
+		if s.op != nil {
+			for _, n := range s.reads() {
 				if m := s.memoryOf(n); m != nil {
 					m.touch(at)
 				}
 			}
-		}
-		work := 0
-		switch {
-		case s.op == nil:
-			for _, m := range s.sum {
-				m.touch(at)
-			}
-		case !s.backward:
-			for _, n := range s.op.In {
-				touchNode(n, at)
-			}
-			for _, n := range s.op.Out {
-				touchNode(n, at)
-			}
-			for _, size := range s.op.Save {
-				m := p.memory("saved by "+s.op.Name, size)
-				m.touch(at)
-				if s.again {
-					s.op.compiled.savedAgain = append(s.op.compiled.savedAgain, m)
-				} else {
-					s.op.compiled.saved = append(s.op.compiled.saved, m)
+			if s.backward {
+				touchAll(at, s.savedBy(s.op))
+				if f := s.op.compiled.slopeOf; f != nil {
+					s.savedBy(f)[0].touch(at)
 				}
+				work = s.op.WorkBack
+			} else {
+				p.writes(s, at)
+				work = s.op.Work
 			}
-			work = s.op.Work
-		default:
-			for i, n := range s.op.In {
-				if s.op.KeepIn.Has(i) {
-					touchNode(n, at)
-				}
-			}
-			for i, n := range s.op.Out {
-				if s.op.KeepOut.Has(i) {
-					touchNode(n, at)
-				}
-			}
-			for _, m := range s.savedBy(s.op) {
-				m.touch(at)
-			}
-			if f := s.op.compiled.slopeOf; f != nil {
-				s.savedBy(f)[0].touch(at)
-			}
-			work = s.op.WorkBack
 		}
 		if work > 0 {
 			s.scratch = p.memory("scratch", work)
 			s.scratch.touch(at)
 		}
-		for _, list := range [][]*memory{s.gout, s.acc, s.gin} {
-			for _, m := range list {
-				if m != nil {
-					m.touch(at)
-				}
-			}
+		touchAll(at, s.gout)
+		touchAll(at, s.acc)
+		touchAll(at, s.gin)
+	}
+}
+
+// writes marks the results of the forward step s and makes the buffers of its Save.
+func (p *plan) writes(s *step, at int) {
+	for _, n := range s.op.Out {
+		if m := s.memoryOf(n); m != nil {
+			m.touch(at)
+		}
+	}
+	for _, size := range s.op.Save {
+		m := p.memory("saved by "+s.op.Name, size)
+		m.touch(at)
+		if s.again {
+			s.op.compiled.savedAgain = append(s.op.compiled.savedAgain, m)
+		} else {
+			s.op.compiled.saved = append(s.op.compiled.saved, m)
+		}
+	}
+}
+
+// touchAll marks buffers, nil ones left out, as used by step at.
+func touchAll(at int, buffers []*memory) {
+	for _, m := range buffers {
+		if m != nil {
+			m.touch(at)
 		}
 	}
 }

@@ -5,20 +5,20 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Op is an operator in a graph: its operands, its memory and its two passes. The operators
-// of package ops are values of it.
+// Op is an operator of a graph: its operands, its memory and its two passes. The functions of
+// package ops record values of it.
 type Op struct {
 	Name string
 	In   []*Node // nil where an optional operand is absent
 	Out  []*Node // made by Graph.Apply
 
-	NoGrad   Operands // inputs that never get a gradient: indices, masks, targets
+	NoGrad   Operands // inputs that never take a gradient: indices, masks, targets
 	PassGrad Operands // inputs whose gradient is that of output 0, unchanged
-	AddsGrad Operands // inputs to whose gradient Backward can add
+	AddsGrad Operands // inputs for which Backward can add to an existing gradient
 	KeepIn   Operands // inputs that Backward reads
 	KeepOut  Operands // outputs that Backward reads
 
-	Save     []int   // elements of each buffer that lives from Forward to Backward
+	Save     []int   // elements of each buffer kept from Forward to Backward
 	Work     int     // elements of scratch during Forward
 	WorkBack int     // elements of scratch during Backward
 	FLOPs    float64 // 2 × multiply-adds of Forward
@@ -26,16 +26,16 @@ type Op struct {
 	Forward func(c *Call)
 	// Backward overwrites the gradients of the inputs, or adds to them where Call.Add is set.
 	Backward func(c *Call)
-	// Commit changes state once a step is known to be good; nil for most operators.
+	// Commit changes state after a step that is accepted; nil for most operators.
 	Commit func()
-	// Once: Forward has effects beyond its outputs, so it must not run twice.
+	// Once: Forward has effects beyond its outputs and must not run twice.
 	Once bool
 
-	// Weighted: In[1] is a weight [O, I], whose packed form several products may share, and
-	// Backward can apply a GELU gradient to that of In[0] (Call.Slope).
+	// Weighted: In[1] is a weight [O, I], whose packed form several products may share. Backward
+	// can multiply the gradient of In[0] by the slope of a GELU (Call.Slope).
 	Weighted bool
-	// SlopeSaved: the output is a GELU, whose slope is Save[0]. SlopeApplied is set by the
-	// compiler where the reader of the output applies it.
+	// SlopeSaved: the output is a GELU, and Save[0] is its slope. The compiler sets SlopeApplied
+	// where the backward pass of the reader applies the slope.
 	SlopeSaved, SlopeApplied bool
 
 	compiled compiledOp
@@ -44,9 +44,9 @@ type Op struct {
 // compiledOp is the compiler's part of an operator.
 type compiledOp struct {
 	block      int       // see Graph.Block
-	slopeOf    *Op       // producer of In[0] whose GELU gradient this operator applies, see fuseGelu
+	slopeOf    *Op       // producer of In[0] whose GELU slope this operator applies, see fuseGelu
 	saved      []*memory // buffers of Save
-	savedAgain []*memory // the same, by the recomputation
+	savedAgain []*memory // buffers of Save of the recomputed forward pass
 }
 
 // Operands is a set of operand numbers, 0 to 31.
@@ -67,8 +67,8 @@ func OperandSet(indices ...int) Operands {
 // Has reports whether operand i is in the set.
 func (b Operands) Has(i int) bool { return b>>i&1 != 0 }
 
-// Call is the view of an operator on its memory in one run. Slices of absent operands and of
-// gradients that nobody wants are nil.
+// Call is the memory of an operator in one run. Slices of absent operands and of gradients without
+// a reader are nil.
 type Call struct {
 	Pool    *f32.Pool
 	In      [][]float32
@@ -79,14 +79,14 @@ type Call struct {
 	Add     []bool      // GradIn[i] holds a gradient that Backward must add to
 	Save    [][]float32
 	Work    []float32
-	Pack    *Pack     // of the weight, nil when it is not worth packing
-	Run     uint64    // number of the run: a Pack of another run is stale
-	Slope   []float32 // of the GELU whose gradient is applied here, nil for none
+	Pack    *Pack     // of the weight, nil if a single product reads it
+	Run     uint64    // number of the run; a Pack of another run is stale
+	Slope   []float32 // of the GELU before this operator, nil for none
 	Err     error     // set by operators that can fail
 }
 
-// EachRow calls f for rows 0 to rows-1, in parallel, many rows a turn. Rows must not depend
-// on each other.
+// EachRow calls f for rows 0 to rows-1 in parallel, in at most 64 chunks. Rows must not depend on
+// each other.
 func (c *Call) EachRow(rows int, f func(row int)) {
 	chunks := min(rows, 64)
 	c.Pool.Do(chunks, func(_, i int) {
@@ -96,10 +96,10 @@ func (c *Call) EachRow(rows int, f func(row int)) {
 	})
 }
 
-// Pack is a weight in the panels of the matrix product, shared by the products of one run.
+// Pack is a weight packed into the panels of the matrix product, shared by the products of one run.
 type Pack struct {
 	Packed f32.Packed
-	Run    uint64 // number of the run that packed it
+	Run    uint64 // number of the run that packed the weight
 	uses   int
 }
 
@@ -115,8 +115,8 @@ func (g *Graph) Apply(o *Op, shapes ...tensor.Shape) []*Node {
 	return o.Out
 }
 
-// ApplyIntegers is Apply for an operator whose only result is integers, which it writes
-// to the slice.
+// ApplyIntegers is Apply for an operator whose only result is integers. Forward writes them to the
+// given slice.
 func (g *Graph) ApplyIntegers(o *Op, shape tensor.Shape, integers []int32) *Node {
 	n := g.Apply(o, shape)[0]
 	n.integer, n.ints = true, integers

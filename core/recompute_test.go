@@ -23,8 +23,8 @@ func sameFloats(t *testing.T, name string, got, want []float32) {
 	}
 }
 
-// TestRecomputeBlocks: the same loss and gradients, bit for bit, from less memory,
-// with blocks whose weights are used twice.
+// TestRecomputeBlocks: the same loss and gradients, bit for bit, from less memory, with blocks
+// whose weights are used twice.
 func TestRecomputeBlocks(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		const depth = 6
@@ -37,7 +37,7 @@ func TestRecomputeBlocks(t *testing.T) {
 		if m.exe, err = g.Compile(m.loss); err != nil {
 			t.Fatal(err)
 		}
-		for run := range 2 { // the second run meets what the first left behind
+		for run := range 2 { // the second run finds used memory
 			if a, b := plain.run(t), m.run(t); a != b {
 				t.Fatalf("run %d: loss %v, recomputed %v", run, a, b)
 			}
@@ -55,8 +55,8 @@ func TestRecomputeBlocks(t *testing.T) {
 	}
 }
 
-// What happens inside a block may be read outside of it, in both passes, and an
-// operator with effects is not run again.
+// TestRecomputeReadFromOutside: nodes inside a block have readers outside of it, in both passes,
+// and an operator with effects does not run again.
 func TestRecomputeReadFromOutside(t *testing.T) {
 	e := devicetest.New(t, 2)
 	calls := 0

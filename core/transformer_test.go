@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// transformer is a small network that uses the main operators: patches, a drawn
-// subset of tokens, blocks, an MAE decoder.
+// transformer is a small network that uses the main operators: patches, a drawn subset of tokens,
+// blocks, an MAE decoder.
 type transformer struct {
 	images, mask, loss *core.Node
 	keep               *core.Node
@@ -25,7 +25,7 @@ const (
 	tTokens, tKeep                      = 16, 4
 )
 
-// parametersOf fills a store with what buildTransformer needs.
+// parametersOf makes a store with the parameters of buildTransformer.
 func parametersOf(t testing.TB, depth int) *param.Store {
 	t.Helper()
 	s := param.NewStore()

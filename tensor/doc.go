@@ -1,2 +1,2 @@
-// Package tensor holds shapes, typed arrays and safetensors files: a leaf without a graph.
+// Package tensor holds shapes, typed arrays and safetensors files. It knows no graph.
 package tensor

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOneFlippedBit flips every bit of a file in turn, metadata included: each is
-// noticed when the file is read or its digests are verified.
+// TestOneFlippedBit flips every bit of a file in turn, metadata included: each is noticed when the
+// file is read or its digests are verified.
 func TestOneFlippedBit(t *testing.T) {
 	var b bytes.Buffer
 	tensors := []Tensor{

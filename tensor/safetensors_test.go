@@ -137,8 +137,8 @@ func TestHalfPrecision(t *testing.T) {
 	}
 }
 
-// FuzzSafetensors: any bytes give a file or an error, never a panic; what was
-// read can be written and read again.
+// FuzzSafetensors: any bytes give a file or an error, never a panic; a file that was read can be
+// written and read again.
 func FuzzSafetensors(f *testing.F) {
 	var good bytes.Buffer
 	if err := EncodeSafetensors(&good, []Tensor{NewF32("a", Shape{2}, []float32{1, 2}), NewI64("b", Shape{}, []int64{3}), NewU8("c", Shape{1, 1}, []byte{9})}, map[string]string{"k": "v"}); err != nil {
@@ -159,11 +159,11 @@ func FuzzSafetensors(f *testing.F) {
 		}
 		var again bytes.Buffer
 		if err := EncodeSafetensors(&again, file.Tensors, file.Meta); err != nil {
-			t.Fatalf("what was read cannot be written: %v", err)
+			t.Fatalf("a decoded file cannot be written: %v", err)
 		}
 		second, err := DecodeSafetensors(again.Bytes())
 		if err != nil {
-			t.Fatalf("what was written cannot be read: %v", err)
+			t.Fatalf("an encoded file cannot be read: %v", err)
 		}
 		if err := second.VerifyDigest(); err != nil || Digest(second.Tensors) != Digest(file.Tensors) {
 			t.Fatalf("the contents changed: %v", err)
@@ -171,8 +171,8 @@ func FuzzSafetensors(f *testing.F) {
 	})
 }
 
-// TestSafetensorsPython exchanges files with the Python library where
-// VITTOOL_PYTHON names an interpreter that has it.
+// TestSafetensorsPython exchanges files with the Python library where VITTOOL_PYTHON names an
+// interpreter that has it.
 func TestSafetensorsPython(t *testing.T) {
 	python := os.Getenv("VITTOOL_PYTHON")
 	if python == "" {

@@ -6,12 +6,10 @@ import (
 	"strings"
 )
 
-// Shape holds the sizes of a tensor's dimensions, outermost first. The empty
-// shape is a scalar.
+// Shape holds the sizes of a tensor's dimensions, outermost first. The empty shape is a scalar.
 type Shape []int
 
-// Size returns the number of elements: the product of all dimensions, 1 for a
-// scalar.
+// Size returns the number of elements: the product of all dimensions, 1 for a scalar.
 func (s Shape) Size() int {
 	n := 1
 	for _, d := range s {
@@ -58,7 +56,7 @@ func (s Shape) Last() int {
 	return s[len(s)-1]
 }
 
-// Rows returns the number of innermost vectors: Size()/Last().
+// Rows returns the number of innermost vectors, Size()/Last().
 func (s Shape) Rows() int {
 	n := 1
 	for i := 0; i+1 < len(s); i++ {
@@ -74,7 +72,7 @@ func (s Shape) WithLast(d int) Shape {
 	return c
 }
 
-// CheckedSize is Size with negative dimensions and overflow reported.
+// CheckedSize is Size, with an error for negative dimensions and overflow.
 func (s Shape) CheckedSize() (int, error) {
 	n := 1
 	for _, d := range s {

@@ -10,8 +10,7 @@ import (
 // DType names the element type of a stored tensor, as safetensors spells it.
 type DType string
 
-// Element types of stored tensors. F16 and BF16 are read, never written by
-// vittool itself.
+// Element types of stored tensors. vittool reads F16 and BF16 and never writes them.
 const (
 	F64  DType = "F64"
 	F32  DType = "F32"
@@ -37,7 +36,7 @@ func (d DType) Size() int {
 	return 0
 }
 
-// Tensor is a named array as it stands in a file: little-endian, row-major.
+// Tensor is a named array in the layout of a file: little-endian, row-major.
 type Tensor struct {
 	Name  string
 	DType DType
@@ -45,21 +44,21 @@ type Tensor struct {
 	data  []byte
 }
 
-// number are the element types that Go memory and files have in common.
+// number is an element type that Go memory and files have in common.
 type number interface {
 	~float64 | ~float32 | ~int64 | ~int32 | ~uint8
 }
 
+// newTensor wraps data as a tensor of type t.
 func newTensor[T number](name string, t DType, shape Shape, data []T) Tensor {
 	if shape.Size() != len(data) {
-		panic(fmt.Sprintf("core: tensor %s: shape %v has %d elements, the data %d", name, shape, shape.Size(), len(data)))
+		panic(fmt.Sprintf("tensor %s: shape %v has %d elements, the data %d", name, shape, shape.Size(), len(data)))
 	}
 	return Tensor{Name: name, DType: t, Shape: shape.Clone(), data: bytesOf(data)}
 }
 
-// NewF32 wraps data, without copying, as a tensor to be stored. A length that
-// differs from shape's size is a programming error and panics; so in the four
-// functions below.
+// NewF32 wraps data, without a copy, as a tensor to be stored. A length other than the size of the
+// shape is a programming error and panics, as in the four functions below.
 func NewF32(name string, shape Shape, data []float32) Tensor {
 	return newTensor(name, F32, shape, data)
 }
@@ -90,9 +89,8 @@ func (t Tensor) Len() int { return t.Shape.Size() }
 // Bytes returns the raw little-endian contents. It is not a copy.
 func (t Tensor) Bytes() []byte { return t.data }
 
-// Float32s returns the elements of an F32, F16 or BF16 tensor; F32 without a
-// copy where the memory allows it. Other types are an error, for a silent loss
-// of digits helps nobody.
+// Float32s returns the elements of an F32, F16 or BF16 tensor; F32 without a copy where the memory
+// is aligned. Other types, which would lose digits, are an error.
 func (t Tensor) Float32s() ([]float32, error) {
 	switch t.DType {
 	case F32:
@@ -141,6 +139,7 @@ func (t Tensor) Int64s() ([]int64, error) {
 	return nil, t.typeError("integers")
 }
 
+// widen converts integers to int64.
 func widen[T int32 | uint8](in []T) []int64 {
 	out := make([]int64, len(in))
 	for i, v := range in {
@@ -149,6 +148,7 @@ func widen[T int32 | uint8](in []T) []int64 {
 	return out
 }
 
+// typeError reports that the type of the tensor does not hold the wanted elements.
 func (t Tensor) typeError(want string) error {
 	return fmt.Errorf("tensor %s is of type %s, which does not hold %s", t.Name, t.DType, want)
 }
@@ -169,14 +169,14 @@ func halfToFloat(h uint16) float32 {
 	}
 }
 
-// littleEndian tells whether memory has the byte order of the files.
+// littleEndian reports whether memory has the byte order of the files.
 var littleEndian = func() bool {
 	x := uint16(1)
 	return *(*byte)(unsafe.Pointer(&x)) == 1
 }()
 
-// view reinterprets file bytes as elements, copying only if the memory is not
-// aligned for T or the machine is big-endian.
+// view reinterprets file bytes as elements. It copies only if the memory is not aligned for T or
+// the machine is big-endian.
 func view[T number](b []byte) []T {
 	var zero T
 	size := int(unsafe.Sizeof(zero))

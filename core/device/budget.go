@@ -2,19 +2,19 @@ package device
 
 import "github.com/vittool/vittool/core/internal/f32"
 
-// Budget is how much memory a device's graphs, and a store whose Alloc is the
-// budget's, may take together. Go ends a process that has no more memory, without
-// a chance to say why; what a budget refuses is an error. Nothing is given back to
-// it. It is not safe for concurrent use.
+// Budget bounds the memory that the graphs of a device, and a store whose Alloc is that of the
+// budget, take together. Go ends a process without memory and gives no reason; a request over the
+// budget is an error instead. Memory never returns to the budget. It is not safe for concurrent
+// use.
 type Budget struct {
 	Limit int64 // bytes
-	Used  int64
-	// Wanted is what would have been used with the first request that was refused;
-	// 0 while there was none. All further requests are refused.
+	Used  int64 // bytes
+	// Wanted is the sum of Used and the first refused request, in bytes; 0 without one. All later
+	// requests are refused too.
 	Wanted int64
 }
 
-// Alloc returns n zeroed floats, or nil where they are more than is left.
+// Alloc returns n zeroed floats, nil if they exceed the budget.
 func (b *Budget) Alloc(n int) []float32 {
 	if b == nil {
 		return f32.Alloc(n)

@@ -1,5 +1,5 @@
-// Package device owns the threads and the memory that computation takes, and the little
-// arithmetic that stands outside of any graph.
+// Package device holds the threads and the memory budget of computation, and arithmetic outside of
+// graphs: matrix products and random numbers.
 package device
 
 import (
@@ -10,10 +10,10 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// CPU is the device of all computation today: the threads that run kernels. Graphs of one CPU share them;
-// their kernels take turns.
+// CPU is the device of all computation today: a pool of threads that run kernels. Graphs of one CPU
+// share it; their kernels take turns.
 type CPU struct {
-	// Budget bounds the memory of the graphs that are built; nil does not.
+	// Budget bounds the memory of the graphs of this device; nil means no bound.
 	Budget *Budget
 
 	pool *f32.Pool
@@ -21,9 +21,9 @@ type CPU struct {
 	peak float64
 }
 
-// NewCPU starts a CPU with the given number of threads; 0 means one per
-// processor (runtime.GOMAXPROCS). It fails when the environment variable
-// VITTOOL_KERNELS asks for kernels this machine cannot run.
+// NewCPU starts a CPU with the given number of threads; 0 means one per processor
+// (runtime.GOMAXPROCS). Kernels that the environment variable VITTOOL_KERNELS names and this
+// machine cannot run are an error.
 func NewCPU(threads int) (*CPU, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("threads is %d: use 0 for one per processor, or a positive number", threads)
@@ -38,28 +38,27 @@ func NewCPU(threads int) (*CPU, error) {
 }
 
 // Threads returns the number of threads.
-func (e *CPU) Threads() int { return e.pool.Threads() }
+func (d *CPU) Threads() int { return d.pool.Threads() }
 
 // Pool returns the threads themselves, for kernels.
-func (e *CPU) Pool() *f32.Pool { return e.pool }
+func (d *CPU) Pool() *f32.Pool { return d.pool }
 
-// Level names the kernels in use: generic, avx2 or avx512. Results are equal bit
-// for bit between runs of one level, whatever the number of threads.
-func (e *CPU) Level() string { return f32.Current().String() }
+// Level names the kernels in use: generic, avx2 or avx512. Runs of one level give the same bits for
+// any number of threads.
+func (d *CPU) Level() string { return f32.Current().String() }
 
-// Peak returns the measured peak of fused multiply-adds in GFLOP/s with all
-// threads. The first call measures for a moment.
-func (e *CPU) Peak() float64 {
-	e.once.Do(func() { e.peak = f32.Peak(e.pool) })
-	return e.peak
+// Peak returns the measured peak of fused multiply-adds with all threads, in GFLOP/s. The first
+// call measures it for a twentieth of a second.
+func (d *CPU) Peak() float64 {
+	d.once.Do(func() { d.peak = f32.Peak(d.pool) })
+	return d.peak
 }
 
-// MeasurePeak measures the peak anew, as thoroughly as Peak: in a twentieth of a second.
-func (e *CPU) MeasurePeak() float64 { return f32.Peak(e.pool) }
+// MeasurePeak measures the peak anew for a twentieth of a second, in GFLOP/s.
+func (d *CPU) MeasurePeak() float64 { return f32.Peak(d.pool) }
 
-// PeakNow measures the peak in a hundredth of a second, for a share of what the machine
-// gives at that moment.
-func (e *CPU) PeakNow() float64 { return f32.PeakNow(e.pool) }
+// PeakNow measures the momentary peak for a hundredth of a second, in GFLOP/s.
+func (d *CPU) PeakNow() float64 { return f32.PeakNow(d.pool) }
 
 // Close ends the threads. Graphs of the device must not run any more.
-func (e *CPU) Close() { e.pool.Close() }
+func (d *CPU) Close() { d.pool.Close() }

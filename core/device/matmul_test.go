@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/internal/prng"
 )
 
-func TestEngineMatMul(t *testing.T) {
+func TestMatMul(t *testing.T) {
 	e, err := NewCPU(2)
 	if err != nil {
 		t.Fatal(err)

@@ -8,24 +8,24 @@ import (
 	"github.com/vittool/vittool/internal/prng"
 )
 
-// Distributions are the names that RandomRows knows: uniform in [0, 1), standard
-// normal, and standard Gumbel, -log(-log u), whose addition to logits turns their
-// largest into a draw from their softmax.
+// Distributions lists the distributions of RandomRows: uniform in [0, 1), standard normal, and
+// standard Gumbel, -log(-log u). The largest of logits plus Gumbel noise is a draw from their
+// softmax.
 func Distributions() []string { return []string{"uniform", "normal", "gumbel"} }
 
-// RandomRows fills one row of dst for each sample id with random numbers. A row
-// is a function of seed, name, step and its id, not of its place.
-func RandomRows(e *CPU, dst []float32, distribution string, seed uint64, name string, step uint64, ids []uint64) error {
+// RandomRows fills dst [len(ids), ...] with random numbers, a row for each sample id. A row is a
+// function of seed, name, step and its id, not of its position.
+func RandomRows(cpu *CPU, dst []float32, distribution string, seed uint64, name string, step uint64, ids []uint64) error {
 	if !slices.Contains(Distributions(), distribution) {
-		return fmt.Errorf("distribution %q: want one of %v", distribution, Distributions())
+		return fmt.Errorf("distribution %q is unknown; use one of %v", distribution, Distributions())
 	}
 	if len(ids) == 0 || len(dst)%len(ids) != 0 {
-		return fmt.Errorf("random numbers for %d samples do not fill %d elements", len(ids), len(dst))
+		return fmt.Errorf("random numbers: %d elements do not divide into rows for %d samples", len(dst), len(ids))
 	}
 	n := len(dst) / len(ids)
 	const chunk = 1 << 12
 	parts := (n + chunk - 1) / chunk
-	e.pool.Do(len(ids)*parts, func(_, i int) {
+	cpu.pool.Do(len(ids)*parts, func(_, i int) {
 		row, lo := i/parts, i%parts*chunk
 		r := prng.New(seed, "random", name, step, ids[row])
 		r.SetCounter(uint64(lo))

@@ -5,22 +5,23 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// Gelu is x·Φ(x) with the exact error function (arXiv:1606.08415).
+// Gelu is x·Φ(x) for x [...] with the exact error function (arXiv:1606.08415); the result is [...].
 func Gelu(g *core.Graph, x *core.Node) *core.Node {
 	return activation(g, "gelu", x, f32.GeluForward, f32.GeluBackward)
 }
 
-// Relu is max(x, 0).
+// Relu is max(x, 0) for x [...]; the result is [...].
 func Relu(g *core.Graph, x *core.Node) *core.Node {
 	return activation(g, "relu", x, f32.ReluForward, f32.ReluBackward)
 }
 
-// QuickGelu is x·sigmoid(1.702·x), CLIP's GELU.
+// QuickGelu is x·sigmoid(1.702·x), the GELU of CLIP, for x [...]; the result is [...].
 func QuickGelu(g *core.Graph, x *core.Node) *core.Node {
 	return activation(g, "quick_gelu", x, f32.QuickGeluForward, f32.QuickGeluBackward)
 }
 
-func activation(g *core.Graph, name string, x *core.Node, forward func(*f32.Pool, []float32, []float32), backward func(*f32.Pool, []float32, []float32, []float32)) *core.Node {
+// activation records an elementwise function; backward computes dx from x and dy.
+func activation(g *core.Graph, name string, x *core.Node, forward func(p *f32.Pool, x, y []float32), backward func(p *f32.Pool, x, dy, dx []float32)) *core.Node {
 	if !g.Check(name, "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
 		return g.Invalid()
 	}

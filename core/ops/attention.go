@@ -8,10 +8,10 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Attention is multi-head self-attention (Vaswani et al., arXiv:1706.03762) on
-// packed projections qkv [B, N, 3D], of which each third is split into heads of
-// contiguous channels: softmax(q·kᵀ/sqrt(D/heads) + bias)·v, heads side by side,
-// [B, N, D]. bias is [heads, N, N] or nil; with causal a token sees no later one.
+// Attention is multi-head self-attention (Vaswani et al., arXiv:1706.03762) on packed projections
+// qkv [B, N, 3D]: softmax(q·kᵀ/sqrt(D/heads) + bias)·v for each head. A head is D/heads contiguous
+// channels of each third; the result is [B, N, D], heads side by side. bias is [heads, N, N] or
+// nil; with causal a token attends to no later one.
 func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal bool) *core.Node {
 	if !fitsAttention(g, "attention", qkv, heads, bias) {
 		return g.Invalid()
@@ -40,8 +40,8 @@ func Attention(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal
 	}, tensor.Shape{b, n, d})[0]
 }
 
-// AttentionProbabilities returns the softmax weights [B, heads, N, N] of
-// Attention, for pictures and tests. It has no gradient.
+// AttentionProbabilities returns the softmax weights [B, heads, N, N] of Attention for qkv
+// [B, N, 3D] and bias [heads, N, N] or nil, for pictures and tests. There is no gradient.
 func AttentionProbabilities(g *core.Graph, qkv *core.Node, heads int, bias *core.Node, causal bool) *core.Node {
 	if !fitsAttention(g, "attention_probabilities", qkv, heads, bias) {
 		return g.Invalid()
@@ -63,6 +63,7 @@ func attentionKernel(c *core.Call, qkv tensor.Shape, heads int, causal bool) f32
 	}
 }
 
+// fitsAttention checks the operands of the operators of attention.
 func fitsAttention(g *core.Graph, name string, qkv *core.Node, heads int, bias *core.Node) bool {
 	return g.Check(name, "qkv [B, N, 3D] with D divisible by the number of heads, bias [heads, N, N] or nil", []*core.Node{qkv}, []*core.Node{bias}, func() bool {
 		return heads > 0 && len(qkv.Shape()) == 3 && qkv.Shape()[2]%(3*heads) == 0 &&
@@ -70,8 +71,8 @@ func fitsAttention(g *core.Graph, name string, qkv *core.Node, heads int, bias *
 	})
 }
 
-// unless returns n if the condition is false: scratch for a result that nobody
-// wants.
+// unless returns 0 if the condition is true, else n: the size of scratch for a result without a
+// reader.
 func unless(condition bool, n int) int {
 	if condition {
 		return 0

@@ -93,9 +93,14 @@ func plainAttention(qkv, bias []float64, b, n, d, heads int, causal bool) []floa
 }
 
 func gradientCases() []gradientCase {
-	return slices.Concat(blockCases(), tokenCases(), lossCases(), imageCases())
+	return slices.Concat(
+		blockCases(), attentionCases(), patchCases(), maskCases(), positionCases(), sliceCases(),
+		elementwiseCases(), externalCases(), matmulCases(), lengthNormCases(), batchNormCases(),
+		patchLossCases(), crossEntropyCases(), viewCases(), convCases(), poolCases(), rowCases(),
+	)
 }
 
+// blockCases are the layers of a transformer block but attention.
 func blockCases() []gradientCase {
 	return []gradientCase{
 		{name: "linear", shapes: []tensor.Shape{{2, 5, 7}, {9, 7}, {9}},
@@ -122,8 +127,7 @@ func blockCases() []gradientCase {
 			}},
 		{name: "linear residual with gamma and row scale", shapes: []tensor.Shape{{3, 4, 7}, {9, 7}, {9}, {3, 4, 9}, {9}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				drop := g.Input("drop", tensor.Shape{3})
-				copy(drop.Value(), []float32{0, 1.25, 1.5})
+				drop := input(g, "drop", tensor.Shape{3}, 0, 1.25, 1.5)
 				return LinearResidual(g, p[0], p[1], p[2], p[3], p[4], drop)
 			},
 			reference: func(p [][]float64) []float64 {
@@ -146,6 +150,12 @@ func blockCases() []gradientCase {
 			reference: func(p [][]float64) []float64 {
 				return plus(plainLinear(plainNorm(p[0], p[1], p[2], 6, 1e-6), p[3], nil, 6, 6), p[0])
 			}},
+	}
+}
+
+// attentionCases are attention and its relative position bias.
+func attentionCases() []gradientCase {
+	return []gradientCase{
 		{name: "attention", shapes: []tensor.Shape{{2, 5, 24}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return Attention(g, p[0], 2, nil, false) },
 			reference: func(p [][]float64) []float64 { return plainAttention(p[0], nil, 2, 5, 8, 2, false) }},

@@ -1,16 +1,13 @@
 package ops
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/tensor"
 )
 
-// choice records an operator whose first result is integers, one for each of
-// rows. It takes no gradient. The function writes the integers; the node's
-// float32 memory gets them too, so that they can be read like any value.
+// choice records an operator without gradient whose result is integers of the given shape, which
+// choose writes. The float32 memory of the node holds them too, so that Node.Value shows them.
 func choice(g *core.Graph, name string, in []*core.Node, work int, shape tensor.Shape, choose func(c *core.Call, out []int32)) *core.Node {
 	o := &core.Op{Name: name, In: in, NoGrad: core.AllOperands, Work: work}
 	numbers := make([]int32, shape.Size())
@@ -23,8 +20,8 @@ func choice(g *core.Graph, name string, in []*core.Node, work int, shape tensor.
 	return g.ApplyIntegers(o, shape, numbers)
 }
 
-// ArgMax is the place of the largest value of each innermost vector of x [...,
-// C], as integers [...]; of equal ones the first.
+// ArgMax is the index of the largest value of each innermost vector of x [..., C], as integers
+// [...]; of equal values the first. There is no gradient.
 func ArgMax(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("arg_max", "x [..., C]", []*core.Node{x}, nil, func() bool { return len(x.Shape()) > 0 && !x.Integer() }) {
 		return g.Invalid()
@@ -35,6 +32,7 @@ func ArgMax(g *core.Graph, x *core.Node) *core.Node {
 	})
 }
 
+// argMax returns the index of the largest value of x, the first of equal ones.
 func argMax(x []float32) int {
 	best := 0
 	for i, v := range x {
@@ -45,12 +43,13 @@ func argMax(x []float32) int {
 	return best
 }
 
-// nearestChunk is how many vectors NearestRow compares with the table at a time.
+// nearestChunk is the number of vectors that NearestRow compares with the table at a time.
 const nearestChunk = 1 << 10
 
-// NearestRow is the row of table [K, D] that lies nearest to each innermost
-// vector of x [..., D], as integers [...]; of equally near ones the first. It is
-// the choice of a vector quantiser (van den Oord et al., arXiv:1711.00937).
+// NearestRow is the index of the row of table [K, D] nearest to each innermost vector of x
+// [..., D], as integers [...]; of equally near rows the first. It is the code of a vector quantizer
+// (van den Oord et al., arXiv:1711.00937). There is no gradient. Only tokenizers need it, those of
+// BEiT and their training.
 func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 	if !g.Check("nearest_row", "x [..., D], table [K, D]", []*core.Node{x, table}, nil, func() bool {
 		return len(x.Shape()) > 0 && !x.Integer() && len(table.Shape()) == 2 && table.Shape()[1] == x.Shape().Last()
@@ -77,9 +76,9 @@ func NearestRow(g *core.Graph, x, table *core.Node) *core.Node {
 	})
 }
 
-// Accuracy is the share of the rows of logits [R, C] whose largest value stands
-// at the integer label [R], each row counted with its weight [R] (nil: 1). It
-// takes no gradient.
+// Accuracy is the share, a scalar, of the rows of logits [R, C] whose largest value is that of the
+// integer label [R], each row with its weight [R] (nil: 1). There is no gradient. Of the built-in
+// objectives only BEiT needs it.
 func Accuracy(g *core.Graph, logits, labels, weights *core.Node) *core.Node {
 	if !g.Check("accuracy", "logits [R, C], integers labels [R], weights [R] or nil", []*core.Node{logits, labels}, []*core.Node{weights}, func() bool {
 		return len(logits.Shape()) == 2 && !logits.Integer() && labels.Integer() && labels.Shape().Equal(logits.Shape()[:1]) &&
@@ -111,50 +110,4 @@ func Accuracy(g *core.Graph, logits, labels, weights *core.Node) *core.Node {
 			}
 		},
 	}, tensor.Shape{})[0]
-}
-
-// GatherRows picks rows of a table: out[i] = table[rows[i]] for table [K, ...]
-// and integers rows [...]; out is the shape of rows followed by that of a row. A
-// number outside 0..K-1 is an error of Run.
-func GatherRows(g *core.Graph, table, rows *core.Node) *core.Node {
-	if !g.Check("gather_rows", "table [K, ...], integers rows [...]", []*core.Node{table, rows}, nil, func() bool {
-		return len(table.Shape()) > 1 && !table.Integer() && rows.Integer()
-	}) {
-		return g.Invalid()
-	}
-	k, d, n := table.Shape()[0], table.Shape()[1:].Size(), rows.Shape().Size()
-	return g.Apply(&core.Op{
-		Name: "gather_rows", In: []*core.Node{table, rows}, NoGrad: core.OperandSet(1), AddsGrad: core.OperandSet(0),
-		Forward: func(c *core.Call) {
-			for i, v := range c.Ints[1] {
-				if v < 0 || int(v) >= k {
-					c.Err = fmt.Errorf("row %d, at place %d, lies outside 0..%d", v, i, k-1)
-					return
-				}
-			}
-			f32.GatherRows(c.Pool, n, d, c.In[0], c.Ints[1], c.Out[0])
-		},
-		Backward: func(c *core.Call) {
-			if !c.Add[0] {
-				clear(c.GradIn[0])
-			}
-			f32.ScatterAddRows(c.Pool, n, d, c.GradOut[0], c.Ints[1], c.GradIn[0])
-		},
-	}, append(rows.Shape().Clone(), table.Shape()[1:]...))[0]
-}
-
-// ScaleRows multiplies row r of x [R, ...] by factor[r], factor [R]; no gradient
-// flows into the factors.
-func ScaleRows(g *core.Graph, x, factor *core.Node) *core.Node {
-	if !g.Check("scale_rows", "x [R, ...], factor [R]", []*core.Node{x, factor}, nil, func() bool {
-		return len(x.Shape()) > 0 && !x.Integer() && !factor.Integer() && factor.Shape().Equal(x.Shape()[:1])
-	}) {
-		return g.Invalid()
-	}
-	rows, n := x.Shape()[0], x.Shape()[1:].Size()
-	return g.Apply(&core.Op{
-		Name: "scale_rows", In: []*core.Node{x, factor}, NoGrad: core.OperandSet(1), KeepIn: core.OperandSet(1),
-		Forward:  func(c *core.Call) { f32.ScaleRows(c.Pool, rows, n, c.In[0], c.In[1], 1, c.Out[0]) },
-		Backward: func(c *core.Call) { f32.ScaleRows(c.Pool, rows, n, c.GradOut[0], c.In[1], 1, c.GradIn[0]) },
-	}, x.Shape())[0]
 }

@@ -85,13 +85,7 @@ func TestCorruptNoiseIsNormal(t *testing.T) {
 	images, values := g.Input("images", tensor.Shape{1, 3, 64, 64}), g.InputInt("rects", tensor.Shape{1, 1, CorruptFields})
 	copy(values.Ints(), []int32{0, 0, 64, 64, corruptNoise})
 	y := Corrupt(g, images, values, func(int) *prng.Generator { return prng.New(1) })
-	exe, err := g.Compile(nil, y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, y)
 	var mean, square float64
 	n := float64(len(y.Value()))
 	for _, v := range y.Value() {

@@ -1,9 +1,15 @@
-// Package ops holds the operators of a graph, forward beside backward, one kind a file. Each
-// takes the graph first and nodes after it, states the shapes of its operands and of its
-// result in its comment, and records a wrong shape as the graph's error.
+// Package ops holds the operators of a graph, forward beside backward, one kind a file. Each takes
+// the graph first and nodes after it, states the shapes of its operands and of its result in its
+// comment, and records a wrong shape as the error of the graph.
 //
-// Most operators serve several objectives. Some are the mathematics of one method alone and
-// say so in their comments: CodebookUpdate and NearestRow of vector quantisers (the
-// tokenizers of BEiT), RelativeBias of BEiT's attention, Corrupt of SiT, RestoreTokens of
-// MAE's decoder, the losses over pairs of views of viewloss.go (DINO, MoCo v3, SiT).
+// Most operators serve several objectives. Some serve one of the built-in objectives only, and
+// their comments say so:
+//
+//   - MAE: NormalizePatches, PatchMSE, RestoreTokens
+//   - DINO: AddRow, ViewCrossEntropy, WeightNorm
+//   - SiT: Corrupt, Exp, PatchL1
+//   - BEiT: Accuracy, GatherIntegers, RelativeBias, ReplaceTokens, ScaleRows
+//   - the tokenizers of BEiT and their training: CodebookUpdate, NearestRow, Conv2D, MaxPool2D
+//
+// PatchSmoothL1 and UpsampleNearest serve objectives of third parties only.
 package ops

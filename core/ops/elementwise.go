@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Add is a + b for nodes of equal shape.
+// Add is a + b for a and b [...]; the result is [...].
 func Add(g *core.Graph, a, b *core.Node) *core.Node {
 	if !fitsPair(g, "add", a, b) {
 		return g.Invalid()
@@ -20,7 +20,7 @@ func Add(g *core.Graph, a, b *core.Node) *core.Node {
 	}, a.Shape())[0]
 }
 
-// Sub is a - b for nodes of equal shape.
+// Sub is a - b for a and b [...]; the result is [...].
 func Sub(g *core.Graph, a, b *core.Node) *core.Node {
 	if !fitsPair(g, "sub", a, b) {
 		return g.Invalid()
@@ -38,7 +38,7 @@ func Sub(g *core.Graph, a, b *core.Node) *core.Node {
 	}, a.Shape())[0]
 }
 
-// Mul is the elementwise product of nodes of equal shape.
+// Mul is the elementwise product of a and b [...]; the result is [...].
 func Mul(g *core.Graph, a, b *core.Node) *core.Node {
 	if !fitsPair(g, "mul", a, b) {
 		return g.Invalid()
@@ -60,25 +60,8 @@ func Mul(g *core.Graph, a, b *core.Node) *core.Node {
 	}, a.Shape())[0]
 }
 
-// Scale is k·x for a constant k.
-func Scale(g *core.Graph, x *core.Node, k float64) *core.Node {
-	if !g.Check("scale", "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
-		return g.Invalid()
-	}
-	return g.Apply(&core.Op{
-		Name: "scale", In: []*core.Node{x}, AddsGrad: core.OperandSet(0),
-		Forward: func(c *core.Call) { f32.Scale(c.Pool, c.Out[0], float32(k), c.In[0]) },
-		Backward: func(c *core.Call) {
-			if c.Add[0] {
-				f32.Axpy(c.Pool, c.GradIn[0], float32(k), c.GradOut[0])
-			} else {
-				f32.Scale(c.Pool, c.GradIn[0], float32(k), c.GradOut[0])
-			}
-		},
-	}, x.Shape())[0]
-}
-
-// Exp is e to the power of every element.
+// Exp is e to the power of each element of x [...]; the result is [...]. Of the built-in objectives
+// only SiT needs it.
 func Exp(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("exp", "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
 		return g.Invalid()
@@ -92,10 +75,10 @@ func Exp(g *core.Graph, x *core.Node) *core.Node {
 	}, x.Shape())[0]
 }
 
-// Sum adds up all elements, in float64, to a scalar.
+// Sum is the sum, a scalar, of all elements of x [...], added in float64.
 func Sum(g *core.Graph, x *core.Node) *core.Node { return total(g, "sum", x, 1) }
 
-// Mean averages all elements, in float64, to a scalar.
+// Mean is the mean, a scalar, of all elements of x [...], added in float64.
 func Mean(g *core.Graph, x *core.Node) *core.Node {
 	if x == nil || x.Invalid() {
 		return total(g, "mean", x, 1)
@@ -103,8 +86,9 @@ func Mean(g *core.Graph, x *core.Node) *core.Node {
 	return total(g, "mean", x, 1/float64(x.Shape().Size()))
 }
 
+// total records k times the sum of all elements.
 func total(g *core.Graph, name string, x *core.Node, k float64) *core.Node {
-	if !g.Check(name, "a node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
+	if !g.Check(name, "a float node", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
 		return g.Invalid()
 	}
 	return g.Apply(&core.Op{
@@ -114,7 +98,7 @@ func total(g *core.Graph, name string, x *core.Node, k float64) *core.Node {
 	}, tensor.Shape{})[0]
 }
 
-// Dot is the sum of the products of corresponding elements, added in float64.
+// Dot is the sum, a scalar, of the elementwise products of a and b [...], added in float64.
 func Dot(g *core.Graph, a, b *core.Node) *core.Node {
 	if !fitsPair(g, "dot", a, b) {
 		return g.Invalid()
@@ -136,8 +120,25 @@ func Dot(g *core.Graph, a, b *core.Node) *core.Node {
 	}, tensor.Shape{})[0]
 }
 
+// fitsPair checks two float operands of equal shape.
 func fitsPair(g *core.Graph, name string, a, b *core.Node) bool {
-	return g.Check(name, "two nodes of equal shape", []*core.Node{a, b}, nil, func() bool {
+	return g.Check(name, "two float nodes of equal shape", []*core.Node{a, b}, nil, func() bool {
 		return a.Shape().Equal(b.Shape()) && !a.Integer() && !b.Integer()
 	})
+}
+
+// Reciprocal is 1/x for each element of x [...]; the result is [...]. It is meant for few elements,
+// such as a sum of weights. There is no gradient.
+func Reciprocal(g *core.Graph, x *core.Node) *core.Node {
+	if !g.Check("reciprocal", "x [...]", []*core.Node{x}, nil, func() bool { return !x.Integer() }) {
+		return g.Invalid()
+	}
+	return g.Apply(&core.Op{
+		Name: "reciprocal", In: []*core.Node{x}, NoGrad: core.OperandSet(0),
+		Forward: func(c *core.Call) {
+			for i, v := range c.In[0] {
+				c.Out[0][i] = 1 / v
+			}
+		},
+	}, x.Shape())[0]
 }

@@ -5,19 +5,19 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// External is an operator computed elsewhere, such as in a plugin's process.
+// External is an operator computed elsewhere, such as in the process of a plugin.
 type External struct {
 	Name string
-	// Forward fills out from in. The slices are only valid during the call.
+	// Forward fills out from in. The slices are valid during the call only.
 	Forward func(in, out [][]float32) error
-	// Backward fills gradIn[i], nil when it is not wanted, given the gradients of
-	// the outputs; gradOut[j] is nil when nothing downstream depends on output j.
-	// nil: the operator has no gradient.
+	// Backward fills gradIn[i], nil for an input without gradient, from the gradients of the
+	// outputs; gradOut[j] is nil if the loss does not depend on output j. A nil Backward means an
+	// operator without gradient.
 	Backward func(in, out, gradOut, gradIn [][]float32) error
 }
 
-// External adds an operator with the given inputs, none of them integers, and
-// output shapes. An error of its functions stops Run and is returned by it.
+// CallExternal records an external operator with float inputs and outputs of the given shapes. An
+// error of its functions stops Run, which returns it.
 func CallExternal(g *core.Graph, e External, inputs []*core.Node, outputs []tensor.Shape) []*core.Node {
 	bad := func() []*core.Node {
 		out := make([]*core.Node, max(1, len(outputs)))

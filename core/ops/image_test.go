@@ -70,35 +70,8 @@ func convCase(n int, k convolution, bias bool) gradientCase {
 	}
 }
 
-func imageCases() []gradientCase {
-	upsample := func(x []float64, planes, h, w, factor int) []float64 {
-		var y []float64
-		for p := range planes {
-			for i := range h * factor {
-				for j := range w * factor {
-					y = append(y, x[(p*h+i/factor)*w+j/factor])
-				}
-			}
-		}
-		return y
-	}
-	pool := func(x []float64, planes, h, w, size, stride int) []float64 {
-		var y []float64
-		for p := range planes {
-			for i := 0; i+size <= h; i += stride {
-				for j := 0; j+size <= w; j += stride {
-					best := math.Inf(-1)
-					for a := range size {
-						for b := range size {
-							best = max(best, x[(p*h+i+a)*w+j+b])
-						}
-					}
-					y = append(y, best)
-				}
-			}
-		}
-		return y
-	}
+// convCases are convolutions of all kinds of borders.
+func convCases() []gradientCase {
 	return []gradientCase{
 		convCase(2, convolution{c: 3, h: 5, w: 7, o: 4, r: 3, s: 3, stride: 1, padding: 1}, true),
 		convCase(3, convolution{c: 2, h: 9, w: 6, o: 3, r: 4, s: 4, stride: 2, padding: 1}, true),
@@ -116,19 +89,62 @@ func imageCases() []gradientCase {
 				y := plainConv(p[0], p[1], nil, 2, k)
 				return plus(y, plainConv(y, p[1], nil, 2, k))
 			}},
+	}
+}
+
+// poolCases are pooling and its opposite.
+func poolCases() []gradientCase {
+	return []gradientCase{
 		{name: "max pool", shapes: []tensor.Shape{{2, 3, 6, 4}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return MaxPool2D(g, p[0], 2, 2) },
-			reference: func(p [][]float64) []float64 { return pool(p[0], 6, 6, 4, 2, 2) }},
+			reference: func(p [][]float64) []float64 { return plainPool(p[0], 6, 6, 4, 2, 2) }},
 		{name: "overlapping max pool of an odd size", shapes: []tensor.Shape{{1, 2, 7, 6}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return MaxPool2D(g, p[0], 3, 2) },
-			reference: func(p [][]float64) []float64 { return pool(p[0], 2, 7, 6, 3, 2) }},
+			reference: func(p [][]float64) []float64 { return plainPool(p[0], 2, 7, 6, 3, 2) }},
 		{name: "upsample", shapes: []tensor.Shape{{2, 2, 3, 5}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return UpsampleNearest(g, p[0], 3) },
-			reference: func(p [][]float64) []float64 { return upsample(p[0], 4, 3, 5, 3) }},
+			reference: func(p [][]float64) []float64 { return plainUpsample(p[0], 4, 3, 5, 3) }},
+	}
+}
+
+// plainUpsample repeats every pixel of planes [h, w] factor times in both directions.
+func plainUpsample(x []float64, planes, h, w, factor int) []float64 {
+	var y []float64
+	for p := range planes {
+		for i := range h * factor {
+			for j := range w * factor {
+				y = append(y, x[(p*h+i/factor)*w+j/factor])
+			}
+		}
+	}
+	return y
+}
+
+// plainPool takes the largest value of each window of planes [h, w].
+func plainPool(x []float64, planes, h, w, size, stride int) []float64 {
+	var y []float64
+	for p := range planes {
+		for i := 0; i+size <= h; i += stride {
+			for j := 0; j+size <= w; j += stride {
+				best := math.Inf(-1)
+				for a := range size {
+					for b := range size {
+						best = max(best, x[(p*h+i+a)*w+j+b])
+					}
+				}
+				y = append(y, best)
+			}
+		}
+	}
+	return y
+}
+
+// rowCases are operators on the rows of a table.
+func rowCases() []gradientCase {
+	return []gradientCase{
 		{name: "gather rows of a table", shapes: []tensor.Shape{{4, 3}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				rows := g.InputInt("rows", tensor.Shape{2, 3})
-				copy(rows.Ints(), []int32{3, 0, 0, 1, 3, 3})
+				rows := ints(g, "rows", tensor.Shape{2, 3}, 3, 0, 0, 1, 3, 3)
 				return GatherRows(g, p[0], rows)
 			},
 			reference: func(p [][]float64) []float64 {
@@ -154,8 +170,7 @@ func imageCases() []gradientCase {
 			}},
 		{name: "scale rows", shapes: []tensor.Shape{{3, 2, 2}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				factor := g.Input("factor", tensor.Shape{3})
-				copy(factor.Value(), []float32{2, 0, -1})
+				factor := input(g, "factor", tensor.Shape{3}, 2, 0, -1)
 				return ScaleRows(g, p[0], factor)
 			},
 			reference: func(p [][]float64) []float64 {
@@ -168,8 +183,8 @@ func imageCases() []gradientCase {
 	}
 }
 
-// A convolution gives the same bits whatever the number of threads, also when the batch is unrolled in several pieces
-// and has fewer images than there are threads.
+// TestConvIsIndependentOfThreads: a convolution gives the same bits for any number of threads, also
+// with a batch unrolled in several pieces and with fewer images than threads.
 func TestConvIsIndependentOfThreads(t *testing.T) {
 	for _, tc := range []struct {
 		batch, c, side, o, kernel int
@@ -187,13 +202,7 @@ func TestConvIsIndependentOfThreads(t *testing.T) {
 				nodes = append(nodes, g.Param(p))
 			}
 			y := Conv2D(g, nodes[0], nodes[1], nodes[2], 1, tc.kernel/2)
-			e, err := g.Compile(Mean(g, Mul(g, y, y)), y)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := e.Run(); err != nil {
-				t.Fatal(err)
-			}
+			e := compiled(t, g, Mean(g, Mul(g, y, y)), y)
 			got := [][]float32{y.Value()}
 			for _, p := range store.Parameters() {
 				got = append(got, e.Grad(p))
@@ -214,24 +223,14 @@ func TestConvIsIndependentOfThreads(t *testing.T) {
 // Integers that an operator computes feed those that read integers, and count as values too.
 func TestChoices(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
-	x := g.Input("x", tensor.Shape{4, 3})
-	copy(x.Value(), []float32{0, 2, 1, 5, 5, 4, -3, -2, -1, .4, 0, 0})
-	table := g.Input("table", tensor.Shape{5, 3})
-	copy(table.Value(), []float32{0, 0, 0, 0, 2, 2, 5, 5, 5, -2, -2, -2, 1, 1, 1})
+	x := input(g, "x", tensor.Shape{4, 3}, 0, 2, 1, 5, 5, 4, -3, -2, -1, .4, 0, 0)
+	table := input(g, "table", tensor.Shape{5, 3}, 0, 0, 0, 0, 2, 2, 5, 5, 5, -2, -2, -2, 1, 1, 1)
 	largest, nearest := ArgMax(g, x), NearestRow(g, x, table)
-	weights := g.Input("weights", tensor.Shape{4})
-	copy(weights.Value(), []float32{1, 2, 0, 1})
-	labels := g.InputInt("labels", tensor.Shape{4})
-	copy(labels.Ints(), []int32{1, 1, 2, 0})
+	weights := input(g, "weights", tensor.Shape{4}, 1, 2, 0, 1)
+	labels := ints(g, "labels", tensor.Shape{4}, 1, 1, 2, 0)
 	plain, weighted := Accuracy(g, x, labels, nil), Accuracy(g, x, labels, weights)
 	rows := GatherRows(g, table, nearest)
-	e, err := g.Compile(nil, largest, nearest, plain, weighted, rows)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, largest, nearest, plain, weighted, rows)
 	if want := []int32{1, 0, 2, 0}; !slices.Equal(largest.Ints(), want) {
 		t.Errorf("arg max %v, want %v", largest.Ints(), want)
 	}
@@ -258,13 +257,7 @@ func TestNearestRow(t *testing.T) {
 		}
 	}
 	nearest := NearestRow(g, x, table)
-	e, err := g.Compile(nil, nearest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, nearest)
 	distance := func(i int, code int32) float64 {
 		sum := 0.0
 		for j := range d {
@@ -284,27 +277,16 @@ func TestNearestRow(t *testing.T) {
 
 func TestCodebookUpdate(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
-	input := func(name string, shape tensor.Shape, v ...float32) *core.Node {
-		n := g.Input(name, shape)
-		copy(n.Value(), v)
-		return n
-	}
-	x := input("x", tensor.Shape{3, 2}, 1, 2, 3, 4, 10, 20)
-	codes := g.InputInt("codes", tensor.Shape{3})
-	copy(codes.Ints(), []int32{0, 0, 3})
-	fresh := input("fresh", tensor.Shape{1, 2}, -7, -8)
-	book := input("book", tensor.Shape{4, 2}, 9, 9, 8, 8, 7, 7, 6, 6)
-	count := input("count", tensor.Shape{4}, 4, 1, 1, 2)
-	sum := input("sum", tensor.Shape{4, 2}, 4, 8, 8, 8, 7, 7, 12, 12)
+	x := input(g, "x", tensor.Shape{3, 2}, 1, 2, 3, 4, 10, 20)
+	codes := ints(g, "codes", tensor.Shape{3}, 0, 0, 3)
+	fresh := input(g, "fresh", tensor.Shape{1, 2}, -7, -8)
+	book := input(g, "book", tensor.Shape{4, 2}, 9, 9, 8, 8, 7, 7, 6, 6)
+	count := input(g, "count", tensor.Shape{4}, 4, 1, 1, 2)
+	sum := input(g, "sum", tensor.Shape{4, 2}, 4, 8, 8, 8, 7, 7, 12, 12)
 	a, b, c := CodebookUpdate(g, x, codes, fresh, book, count, sum, CodebookOptions{Decay: .5, Alive: 1})
-	e, err := g.Compile(nil, a, b, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Run(); err != nil {
-		t.Fatal(err)
-	}
-	// Code 0: count (4+2)/2, sum (4+4, 8+6)/2. Codes 1 and 2 die; one fresh vector is there. Code 3: count (2+1)/2, sum (12+10, 12+20)/2.
+	e := compiled(t, g, nil, a, b, c)
+	// Code 0: count (4+2)/2, sum (4+4, 8+6)/2. Codes 1 and 2 die; one fresh vector is there. Code
+	// 3: count (2+1)/2, sum (12+10, 12+20)/2.
 	third := float32(3)
 	if want := []float32{4 / third, 7 / third, -7, -8, 7, 7, 22 / third, 32 / third}; !slices.Equal(a.Value(), want) {
 		t.Errorf("codebook %v, want %v", a.Value(), want)

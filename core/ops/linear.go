@@ -6,8 +6,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Linear is y = x·Wᵀ + b for x [..., I], w [O, I] and b [O] (nil: none); y is
-// [..., O].
+// Linear is y = x·Wᵀ + b for x [..., I], w [O, I] and b [O] (nil: none); y is [..., O].
 func Linear(g *core.Graph, x, w, b *core.Node) *core.Node {
 	if !fitsLinear(g, "linear", x, w, b) {
 		return g.Invalid()
@@ -23,7 +22,8 @@ func Linear(g *core.Graph, x, w, b *core.Node) *core.Node {
 	}, x.Shape().WithLast(out))[0]
 }
 
-// LinearGelu is y = gelu(x·Wᵀ + b) with the exact GELU, shapes as in Linear.
+// LinearGelu is y = gelu(x·Wᵀ + b) with the exact GELU for x [..., I], w [O, I] and b [O] (nil:
+// none); y is [..., O].
 func LinearGelu(g *core.Graph, x, w, b *core.Node) *core.Node {
 	if !fitsLinear(g, "linear_gelu", x, w, b) {
 		return g.Invalid()
@@ -40,7 +40,7 @@ func LinearGelu(g *core.Graph, x, w, b *core.Node) *core.Node {
 	o.Backward = func(c *core.Call) {
 		dy := c.GradOut[0]
 		if !o.SlopeApplied {
-			// The slope is not needed any more: its memory takes the gradient.
+			// This is the last use of the slope, so its memory takes the gradient.
 			f32.Mul(c.Pool, c.Save[0], c.Save[0], dy)
 			dy = c.Save[0]
 		}
@@ -49,16 +49,15 @@ func LinearGelu(g *core.Graph, x, w, b *core.Node) *core.Node {
 	return g.Apply(o, x.Shape().WithLast(out))[0]
 }
 
-// LinearResidual is y = residual + rowScale·gamma·(x·Wᵀ + b): the end of a
-// transformer branch in one pass. x is [B, ..., I], residual and y [B, ..., O];
-// gamma [O] (layer scale, Touvron et al., arXiv:2103.17239) and rowScale [B]
-// (stochastic depth, a factor per sample, never differentiated) may be nil.
+// LinearResidual is y = residual + rowScale·gamma·(x·Wᵀ + b), the end of a residual branch. x is
+// [B, ..., I], w [O, I], b [O] or nil, residual and y [B, ..., O]. gamma [O] (layer scale, Touvron
+// et al., arXiv:2103.17239) and rowScale [B] (drop path, a factor for each sample, without
+// gradient) may be nil.
 func LinearResidual(g *core.Graph, x, w, b, residual, gamma, rowScale *core.Node) *core.Node {
 	const want = "x [B, ..., I], w [O, I], residual [B, ..., O], b [O] or nil, gamma [O] or nil, rowScale [B] or nil"
 	if !g.Check("linear_residual", want, []*core.Node{x, w, residual}, []*core.Node{b, gamma, rowScale}, func() bool {
 		return linearShapes(x, w, b) && residual.Shape().Equal(x.Shape().WithLast(w.Shape()[0])) &&
-			(gamma == nil || gamma.Shape().Equal(tensor.Shape{w.Shape()[0]})) &&
-			(rowScale == nil || len(x.Shape()) > 1 && rowScale.Shape().Equal(tensor.Shape{x.Shape()[0]}))
+			isVector(gamma, w.Shape()[0]) && (rowScale == nil || len(x.Shape()) > 1 && isVector(rowScale, x.Shape()[0]))
 	}) {
 		return g.Invalid()
 	}
@@ -108,51 +107,38 @@ func LinearResidual(g *core.Graph, x, w, b, residual, gamma, rowScale *core.Node
 	return g.Apply(o, residual.Shape())[0]
 }
 
+// fitsLinear checks the operands of a linear layer.
 func fitsLinear(g *core.Graph, name string, x, w, b *core.Node) bool {
 	return g.Check(name, "x [..., I], w [O, I], b [O] or nil", []*core.Node{x, w}, []*core.Node{b}, func() bool { return linearShapes(x, w, b) })
 }
 
+// linearShapes reports whether the shapes of a linear layer agree.
 func linearShapes(x, w, b *core.Node) bool {
 	return len(x.Shape()) > 0 && len(w.Shape()) == 2 && x.Shape().Last() == w.Shape()[1] &&
-		(b == nil || b.Shape().Equal(tensor.Shape{w.Shape()[0]}))
+		isVector(b, w.Shape()[0])
 }
+
+// isVector reports whether x is absent or a vector of shape [n].
+func isVector(x *core.Node, n int) bool { return x == nil || x.Shape().Equal(tensor.Shape{n}) }
 
 // product returns 2 × the multiply-adds of a matrix product.
 func product(m, n, k int) float64 { return 2 * float64(m) * float64(n) * float64(k) }
 
-// linearForward computes x·Wᵀ with an epilogue. in[0] is x, in[1] is W.
+// linearForward computes y = x·Wᵀ with an epilogue; In[0] is x, In[1] is W.
 func linearForward(c *core.Call, rows, in, out int, y []float32, ep *f32.Epilogue) {
-	x, wT, result := f32.Dense(rows, in, c.In[0]), f32.Dense(out, in, c.In[1]).T(), f32.Dense(rows, out, y)
-	if c.Pack == nil {
-		f32.Gemm(c.Pool, x, wT, result, false, ep)
-		return
-	}
-	if c.Pack.Run != c.Run {
-		f32.PackB(c.Pool, wT, &c.Pack.Packed)
-		c.Pack.Run = c.Run
-	}
-	f32.GemmPacked(c.Pool, x, &c.Pack.Packed, result, false, ep)
+	weightProduct(c, f32.Dense(rows, in, c.In[0]), f32.Dense(out, in, c.In[1]).T(), f32.Dense(rows, out, y), false, ep)
 }
 
-// linearBackward computes dx = dy·W, dW = dyᵀ·x, db = the column sums of dy, as
-// far as they are wanted.
+// linearBackward computes the gradients with a reader: dx = dy·W, dW = dyᵀ·x and db, the column sums
+// of dy.
 func linearBackward(c *core.Call, rows, in, out int, dy []float32) {
 	grad := f32.Dense(rows, out, dy)
-	if c.GradIn[0] != nil {
-		w, dx := f32.Dense(out, in, c.In[1]), f32.Dense(rows, in, c.GradIn[0])
+	if dx := c.GradIn[0]; dx != nil {
 		var ep *f32.Epilogue
 		if c.Slope != nil {
 			ep = &f32.Epilogue{Times: c.Slope}
 		}
-		if c.Pack == nil {
-			f32.Gemm(c.Pool, grad, w, dx, c.Add[0], ep)
-		} else {
-			if c.Pack.Run != c.Run {
-				f32.PackB(c.Pool, w, &c.Pack.Packed)
-				c.Pack.Run = c.Run
-			}
-			f32.GemmPacked(c.Pool, grad, &c.Pack.Packed, dx, c.Add[0], ep)
-		}
+		weightProduct(c, grad, f32.Dense(out, in, c.In[1]), f32.Dense(rows, in, dx), c.Add[0], ep)
 	}
 	if dw := c.GradIn[1]; dw != nil {
 		f32.Gemm(c.Pool, grad.T(), f32.Dense(rows, in, c.In[0]), f32.Dense(out, in, dw), c.Add[1], nil)
@@ -160,4 +146,18 @@ func linearBackward(c *core.Call, rows, in, out int, dy []float32) {
 	if db := c.GradIn[2]; db != nil {
 		f32.ColumnSum(c.Pool, rows, out, dy, db)
 	}
+}
+
+// weightProduct computes y = x·w, or with add adds to y. It uses the packed weight where several
+// products of the run share it.
+func weightProduct(c *core.Call, x, w, y f32.Matrix, add bool, ep *f32.Epilogue) {
+	if c.Pack == nil {
+		f32.Gemm(c.Pool, x, w, y, add, ep)
+		return
+	}
+	if c.Pack.Run != c.Run {
+		f32.PackB(c.Pool, w, &c.Pack.Packed)
+		c.Pack.Run = c.Run
+	}
+	f32.GemmPacked(c.Pool, x, &c.Pack.Packed, y, add, ep)
 }

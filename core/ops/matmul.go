@@ -6,9 +6,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// MatMul is op(a)·op(b) for matrices, or for equally many stacked ones: a [...,
-// M, K] (transA: [..., K, M]), b [..., K, N] (transB: [..., N, K]), result [...,
-// M, N].
+// MatMul is op(a)·op(b) for matrices, or for equally many stacked ones: a [..., M, K] (transA:
+// [..., K, M]), b [..., K, N] (transB: [..., N, K]); the result is [..., M, N].
 func MatMul(g *core.Graph, a, b *core.Node, transA, transB bool) *core.Node {
 	dims := func(s tensor.Shape, transposed bool) (rows, cols int) {
 		rows, cols = s[len(s)-2], s[len(s)-1]
@@ -17,7 +16,7 @@ func MatMul(g *core.Graph, a, b *core.Node, transA, transB bool) *core.Node {
 		}
 		return rows, cols
 	}
-	if !g.Check("matmul", "a [..., M, K] and b [..., K, N], or transposed as asked for", []*core.Node{a, b}, nil, func() bool {
+	if !g.Check("matmul", "a [..., M, K] (transA: [..., K, M]) and b [..., K, N] (transB: [..., N, K])", []*core.Node{a, b}, nil, func() bool {
 		if len(a.Shape()) < 2 || len(a.Shape()) != len(b.Shape()) || a.Integer() || b.Integer() || !a.Shape()[:len(a.Shape())-2].Equal(b.Shape()[:len(b.Shape())-2]) {
 			return false
 		}

@@ -12,9 +12,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// gradientCase is an operator under test. make builds it from parameter nodes of
-// the given shapes and returns the node to be weighed and summed into a loss;
-// reference computes the same in float64 with plain loops.
+// gradientCase is an operator under test. make builds it from parameter nodes of the given shapes
+// and returns the node to be weighed and summed into a loss; reference computes the same in float64
+// with plain loops.
 type gradientCase struct {
 	name      string
 	shapes    []tensor.Shape
@@ -24,8 +24,8 @@ type gradientCase struct {
 	tolerance float64 // relative to the largest value, 2e-6 if 0
 }
 
-// checkGradients compares value and gradients with the reference, the latter by
-// central differences in float64.
+// checkGradients compares value and gradients with the reference, the latter by central differences
+// in float64.
 func checkGradients(t *testing.T, tc gradientCase) {
 	t.Helper()
 	store := param.NewStore()
@@ -125,6 +125,19 @@ func compareTo(t *testing.T, name string, got []float32, want []float64, toleran
 	if worst > tolerance*max(largest, 1e-3) {
 		t.Errorf("%s[%d] = %v, want %v: difference %.3g, allowed %.3g", name, at, got[at], want[at], worst, tolerance*largest)
 	}
+}
+
+// compiled compiles a graph and runs it once.
+func compiled(t *testing.T, g *core.Graph, loss *core.Node, extra ...*core.Node) *core.Executable {
+	t.Helper()
+	exe, err := g.Compile(loss, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exe.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return exe
 }
 
 func TestGradients(t *testing.T) {

@@ -5,18 +5,18 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// PatchOrder says how the pixels of a patch follow each other in its vector.
+// PatchOrder is the order of the values of a patch in its vector.
 type PatchOrder int
 
 const (
-	// CHW: channel by channel, rows inside; the order of a patch embedding's
-	// convolution weight.
+	// CHW: channel by channel, row by row; the order of the convolution weight of a patch
+	// embedding.
 	CHW PatchOrder = iota
-	// HWC: pixel by pixel, channels inside; the order of MAE's targets.
+	// HWC: pixel by pixel, channel by channel; the order of the targets of MAE.
 	HWC
 )
 
-// Patchify cuts images [B, C, H, W] into patches of p×p in raster order:
+// Patchify cuts images [B, C, H, W] into patches of p×p pixels in raster order:
 // [B, (H/p)·(W/p), p·p·C].
 func Patchify(g *core.Graph, images *core.Node, p int, order PatchOrder) *core.Node {
 	if !g.Check("patchify", "images [B, C, H, W] with H and W divisible by the patch size", []*core.Node{images}, nil, func() bool {
@@ -34,8 +34,8 @@ func Patchify(g *core.Graph, images *core.Node, p int, order PatchOrder) *core.N
 	}, tensor.Shape{l.b, l.patches(), p * p * l.c})[0]
 }
 
-// Unpatchify is the inverse of Patchify: patches [B, L, p·p·channels] become
-// images [B, channels, height, width].
+// Unpatchify is the inverse of Patchify: patches [B, L, p·p·channels] become images
+// [B, channels, height, width].
 func Unpatchify(g *core.Graph, patches *core.Node, channels, height, width, p int, order PatchOrder) *core.Node {
 	l := patchLayout{c: channels, h: height, w: width, p: p, order: order}
 	if !g.Check("unpatchify", "patches [B, H/p·W/p, p·p·C] with H and W divisible by p", []*core.Node{patches}, nil, func() bool {
@@ -52,14 +52,16 @@ func Unpatchify(g *core.Graph, patches *core.Node, channels, height, width, p in
 	}, tensor.Shape{l.b, channels, height, width})[0]
 }
 
+// patchLayout is the geometry of Patchify: b images of c×h×w values in patches of p×p pixels.
 type patchLayout struct {
 	b, c, h, w, p int
 	order         PatchOrder
 }
 
+// patches returns the number of patches of an image.
 func (l patchLayout) patches() int { return (l.h / l.p) * (l.w / l.p) }
 
-// copy moves images to patches or back.
+// copy copies images to patches or back.
 func (l patchLayout) copy(c *core.Call, images, patches []float32, toPatches bool) {
 	gridW := l.w / l.p
 	size := l.p * l.p * l.c

@@ -7,10 +7,10 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// MaxPool2D is the largest value of each window of size×size pixels, stride
-// apart, of images x [B, C, H, W]: [B, C, (H-size)/stride+1,
-// (W-size)/stride+1], divisions rounded down. The gradient goes to the first
-// largest value of a window, in raster order.
+// MaxPool2D is the largest value of each window of size×size pixels, at distances of stride, of
+// images x [B, C, H, W]: [B, C, (H-size)/stride+1, (W-size)/stride+1], divisions rounded down. The
+// gradient goes to the first largest value of a window in raster order. Of the built-in objectives
+// only the tokenizers of BEiT need it.
 func MaxPool2D(g *core.Graph, x *core.Node, size, stride int) *core.Node {
 	if !g.Check("max_pool2d", fmt.Sprintf("x [B, C, H, W] of at least %d×%d pixels, stride %d > 0", size, size, stride), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 4 && !x.Integer() && size > 0 && size <= 1<<12 && stride > 0 && x.Shape()[2] >= size && x.Shape()[3] >= size
@@ -23,7 +23,7 @@ func MaxPool2D(g *core.Graph, x *core.Node, size, stride int) *core.Node {
 	planes := s[0] * s[1]
 	return g.Apply(&core.Op{
 		Name: "max_pool2d", In: []*core.Node{x}, AddsGrad: core.OperandSet(0),
-		Save: []int{planes * outH * outW}, // place of the largest value in its window
+		Save: []int{planes * outH * outW}, // index of the largest value in its window
 		Forward: func(c *core.Call) {
 			c.Pool.Do(planes, func(_, p int) {
 				in, out, place := c.In[0][p*h*w:][:h*w], c.Out[0][p*outH*outW:][:outH*outW], c.Save[0][p*outH*outW:]
@@ -54,8 +54,8 @@ func MaxPool2D(g *core.Graph, x *core.Node, size, stride int) *core.Node {
 	}, tensor.Shape{s[0], s[1], outH, outW})[0]
 }
 
-// UpsampleNearest repeats every pixel of images x [B, C, H, W] factor times in
-// both directions: [B, C, factor·H, factor·W].
+// UpsampleNearest repeats each pixel of images x [B, C, H, W] factor times in both directions:
+// [B, C, factor·H, factor·W]. No built-in objective needs it.
 func UpsampleNearest(g *core.Graph, x *core.Node, factor int) *core.Node {
 	if !g.Check("upsample_nearest", fmt.Sprintf("x [B, C, H, W], factor %d of 1 to 4096", factor), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 4 && !x.Integer() && factor > 0 && factor <= 1<<12

@@ -8,9 +8,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// PrependToken puts token [1, 1, D], plus the first row of the table pos
-// [1, M, D] if that is not nil, before the tokens x [B, N, D] of every sample:
-// [B, 1+N, D].
+// PrependToken puts token [1, 1, D] before the tokens x [B, N, D] of each sample: [B, 1+N, D]. The
+// first row of the position table pos [1, M, D], if not nil, is added to it.
 func PrependToken(g *core.Graph, token, x, pos *core.Node) *core.Node {
 	if !g.Check("prepend_token", "token [1, 1, D], x [B, N, D], pos [1, M, D] or nil", []*core.Node{token, x}, []*core.Node{pos}, func() bool {
 		return len(x.Shape()) == 3 && token.Shape().Size() == x.Shape()[2] && (pos == nil || tableFits(pos, x.Shape()[2], 1))
@@ -65,8 +64,8 @@ func PrependToken(g *core.Graph, token, x, pos *core.Node) *core.Node {
 	}, tensor.Shape{b, 1 + n, d})[0]
 }
 
-// AddPositions adds row offset+n of the table pos [1, M, D] to token n of every
-// sample of x [B, N, D].
+// AddPositions adds row offset+n of the position table pos [1, M, D] to token n of each sample of x
+// [B, N, D]; the result is [B, N, D].
 func AddPositions(g *core.Graph, x, pos *core.Node, offset int) *core.Node {
 	if !g.Check("add_positions", fmt.Sprintf("x [B, N, D], pos [1, M, D] with M at least N+%d", offset), []*core.Node{x, pos}, nil, func() bool {
 		return len(x.Shape()) == 3 && offset >= 0 && tableFits(pos, x.Shape()[2], x.Shape()[1]+offset)
@@ -90,8 +89,9 @@ func AddPositions(g *core.Graph, x, pos *core.Node, offset int) *core.Node {
 	}, x.Shape())[0]
 }
 
-// AddPositionsAt adds row offset+idx[b, k] of the table pos [1, M, D] to token k
-// of sample b of x [B, K, D]; idx holds integers [B, K].
+// AddPositionsAt adds row offset+idx[b, k] of the position table pos [1, M, D] to token k of sample
+// b of x [B, K, D], for integers idx [B, K]; the result is [B, K, D]. An index outside the table is
+// an error of Run.
 func AddPositionsAt(g *core.Graph, x, pos, idx *core.Node, offset int) *core.Node {
 	if !g.Check("add_positions_at", "x [B, K, D], pos [1, M, D], integers idx [B, K]", []*core.Node{x, pos, idx}, nil, func() bool {
 		return len(x.Shape()) == 3 && offset >= 0 && tableFits(pos, x.Shape()[2], 1+offset) && idx.Integer() && idx.Shape().Equal(x.Shape()[:2])
@@ -113,16 +113,11 @@ func AddPositionsAt(g *core.Graph, x, pos, idx *core.Node, offset int) *core.Nod
 			f32.GatherRows(c.Pool, b*k, d, c.In[1], flat, c.Out[0])
 			f32.Add(c.Pool, c.Out[0], c.Out[0], c.In[0])
 		},
-		Backward: func(c *core.Call) {
-			if !c.Add[1] {
-				clear(c.GradIn[1])
-			}
-			f32.ScatterAddRows(c.Pool, b*k, d, c.GradOut[0], flat, c.GradIn[1])
-		},
+		Backward: func(c *core.Call) { scatterRows(c, 1, d, flat) },
 	}, x.Shape())[0]
 }
 
-// tableFits tells whether pos is a table of at least rows vectors of d.
+// tableFits reports whether pos is a table of at least rows vectors of d elements.
 func tableFits(pos *core.Node, d, rows int) bool {
 	return !pos.Integer() && len(pos.Shape()) >= 2 && pos.Shape().Last() == d && pos.Shape().Rows() >= rows
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// TestErrorsOfOperators: a panic and a returned error both name the operator and
-// its shapes, and the executable works again afterwards.
+// TestErrorsOfOperators: a panic and a returned error both name the operator and its shapes, and
+// the executable works again afterwards.
 func TestErrorsOfOperators(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
 	x := input(g, "tokens", tensor.Shape{2}, 1, 2)
@@ -75,13 +75,7 @@ func TestBatchNormCommits(t *testing.T) {
 	opt := BatchNormOptions{Eps: 1e-5, Momentum: 0.1}
 	y := BatchNorm(g, x, nil, nil, running, opt)
 	z := BatchNorm(g, x, nil, nil, running, opt) // called twice, updated twice
-	exe, err := g.Compile(nil, y, z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	exe := compiled(t, g, nil, y, z)
 	if mean.Data[0] != 1 || count.Data[0] != 5 {
 		t.Error("Run changed running statistics")
 	}
@@ -106,13 +100,7 @@ func TestAttentionProbabilities(t *testing.T) {
 		qkv.Value()[i] = float32(r.NormFloat64())
 	}
 	p := AttentionProbabilities(g, qkv, 2, nil, true)
-	exe, err := g.Compile(nil, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, p)
 	for row := range 6 {
 		sum := float32(0)
 		for j, v := range p.Value()[row*3 : row*3+3] {
@@ -130,13 +118,7 @@ func TestAttentionProbabilities(t *testing.T) {
 func TestNormalizePatches(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 1))
 	y := NormalizePatches(g, input(g, "x", tensor.Shape{1, 1, 3}, 1, 2, 6))
-	exe, err := g.Compile(nil, y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	compiled(t, g, nil, y)
 	for i, v := range []float64{1, 2, 6} {
 		if want := (v - 3) / math.Sqrt(7+1e-6); math.Abs(float64(y.Value()[i])-want) > 1e-6 {
 			t.Errorf("element %d is %v, want %v", i, y.Value()[i], want)

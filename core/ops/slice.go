@@ -8,8 +8,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// SliceTokens returns tokens from..to-1 of every sample of x [B, N, D]:
-// [B, to-from, D].
+// SliceTokens returns tokens from..to-1 of each sample of x [B, N, D]: [B, to-from, D].
 func SliceTokens(g *core.Graph, x *core.Node, from, to int) *core.Node {
 	if !g.Check("slice_tokens", fmt.Sprintf("x [B, N, D] with 0 <= %d < %d <= N", from, to), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 3 && from >= 0 && from < to && to <= x.Shape()[1]
@@ -20,7 +19,7 @@ func SliceTokens(g *core.Graph, x *core.Node, from, to int) *core.Node {
 	return cut(g, "slice_tokens", x, s[0], s[1]*s[2], from*s[2], to*s[2], tensor.Shape{s[0], to - from, s[2]})
 }
 
-// SliceRows returns rows from..to-1 of the first dimension of x [R, ...].
+// SliceRows returns rows from..to-1 of the first dimension of x [R, ...]: [to-from, ...].
 func SliceRows(g *core.Graph, x *core.Node, from, to int) *core.Node {
 	if !g.Check("slice_rows", fmt.Sprintf("x [R, ...] with 0 <= %d < %d <= R", from, to), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) > 0 && from >= 0 && from < to && to <= x.Shape()[0]
@@ -33,7 +32,7 @@ func SliceRows(g *core.Graph, x *core.Node, from, to int) *core.Node {
 	return cut(g, "slice_rows", x, 1, x.Shape().Size(), from*row, to*row, shape)
 }
 
-// cut copies the columns [from, to) of x seen as [rows, n].
+// cut copies the columns from..to-1 of x as [rows, n].
 func cut(g *core.Graph, name string, x *core.Node, rows, n, from, to int, shape tensor.Shape) *core.Node {
 	width := to - from
 	return g.Apply(&core.Op{
@@ -55,7 +54,7 @@ func cut(g *core.Graph, name string, x *core.Node, rows, n, from, to int, shape 
 	}, shape)[0]
 }
 
-// ConcatTokens joins the tokens of several [B, N_i, D] into [B, ΣN_i, D].
+// ConcatTokens joins the tokens of nodes [B, N_i, D]: [B, ΣN_i, D].
 func ConcatTokens(g *core.Graph, xs ...*core.Node) *core.Node {
 	if !g.Check("concat_tokens", "nodes [B, N_i, D]", atLeastOne(xs), nil, func() bool {
 		for _, x := range xs {
@@ -75,7 +74,7 @@ func ConcatTokens(g *core.Graph, xs ...*core.Node) *core.Node {
 	return join(g, "concat_tokens", xs, b, tensor.Shape{b, n, d})
 }
 
-// Concat joins nodes [R_i, ...] along the first dimension.
+// Concat joins nodes [R_i, ...] along the first dimension: [ΣR_i, ...].
 func Concat(g *core.Graph, xs ...*core.Node) *core.Node {
 	if !g.Check("concat", "nodes [R_i, ...] of equal further dimensions", atLeastOne(xs), nil, func() bool {
 		for _, x := range xs {
@@ -95,7 +94,7 @@ func Concat(g *core.Graph, xs ...*core.Node) *core.Node {
 	return join(g, "concat", xs, 1, shape)
 }
 
-// join puts the columns of the nodes, each seen as [rows, n_i], side by side.
+// join puts the columns of the nodes, each as [rows, n_i], side by side.
 func join(g *core.Graph, name string, xs []*core.Node, rows int, shape tensor.Shape) *core.Node {
 	n := shape.Size() / rows
 	type part struct{ from, width int }
@@ -128,7 +127,7 @@ func join(g *core.Graph, name string, xs []*core.Node, rows int, shape tensor.Sh
 	}, shape)[0]
 }
 
-// atLeastOne makes an empty list of operands fail as a missing one.
+// atLeastOne returns the operands, a missing one for an empty list, so that Check fails.
 func atLeastOne(xs []*core.Node) []*core.Node {
 	if len(xs) == 0 {
 		return []*core.Node{nil}

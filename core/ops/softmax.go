@@ -1,23 +1,23 @@
 package ops
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/tensor"
 )
 
-// Softmax is softmax(x) over the last dimension.
+// Softmax is softmax(x) over the last dimension of x [..., C]; the result is [..., C].
 func Softmax(g *core.Graph, x *core.Node) *core.Node {
 	return rowwise(g, "softmax", x, f32.SoftmaxRows, f32.SoftmaxRowsBackward)
 }
 
-// LogSoftmax is log softmax(x) over the last dimension, in the stable form.
+// LogSoftmax is log softmax(x) over the last dimension of x [..., C], in the stable form; the
+// result is [..., C].
 func LogSoftmax(g *core.Graph, x *core.Node) *core.Node {
 	return rowwise(g, "log_softmax", x, f32.LogSoftmaxRows, f32.LogSoftmaxRowsBackward)
 }
 
+// rowwise records a function of the innermost vectors; backward computes dx from y and dy.
 func rowwise(g *core.Graph, name string, x *core.Node,
 	forward func(p *f32.Pool, rows, n int, x, y []float32, scale float32),
 	backward func(p *f32.Pool, rows, n int, y, dy, dx []float32, scale float32)) *core.Node {
@@ -32,10 +32,10 @@ func rowwise(g *core.Graph, name string, x *core.Node,
 	}, x.Shape())[0]
 }
 
-// SoftmaxCrossEntropy is the mean over rows of -Σ target·log softmax(logits) for
-// logits [R, C]. target is either integer labels [R] or a matrix [R, C] whose
-// rows need not sum to one; it takes no gradient. The second result holds the
-// losses per row, [R].
+// SoftmaxCrossEntropy is the mean over rows of -Σ target·log softmax(logits), a scalar, for logits
+// [R, C]. target is either integer labels [R] or a matrix [R, C], whose rows may have any sum; it
+// takes no gradient. The second result holds the losses of the rows, [R]. A label outside 0..C-1 is
+// an error of Run.
 func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow *core.Node) {
 	if !g.Check("softmax_cross_entropy", "logits [R, C], target integers [R] or floats [R, C]", []*core.Node{logits, target}, nil, func() bool {
 		if len(logits.Shape()) != 2 || logits.Integer() {
@@ -56,11 +56,8 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 		Name: "softmax_cross_entropy", In: []*core.Node{logits, target}, NoGrad: core.OperandSet(1), KeepIn: core.OperandSet(0, 1),
 		Save: []int{rows}, WorkBack: rows,
 		Forward: func(c *core.Call) {
-			for r, l := range c.Ints[1] {
-				if l < 0 || int(l) >= n {
-					c.Err = fmt.Errorf("label %d of row %d lies outside 0..%d", l, r, n-1)
-					return
-				}
+			if c.Err = checkRange("label", c.Ints[1], n); c.Err != nil {
+				return
 			}
 			f32.CrossEntropyForward(c.Pool, kernel(c), c.Out[1])
 			c.Out[0][0] = float32(f32.Sum(c.Pool, c.Out[1]) / float64(rows))
@@ -81,7 +78,7 @@ func SoftmaxCrossEntropy(g *core.Graph, logits, target *core.Node) (loss, perRow
 	return out[0], out[1]
 }
 
-// L2Normalize divides each innermost vector by max(‖x‖, eps).
+// L2Normalize divides each innermost vector of x [..., D] by max(‖x‖, eps); the result is [..., D].
 func L2Normalize(g *core.Graph, x *core.Node, eps float64) *core.Node {
 	if !g.Check("l2_normalize", "x [..., D]", []*core.Node{x}, nil, func() bool { return len(x.Shape()) > 0 && !x.Integer() }) {
 		return g.Invalid()

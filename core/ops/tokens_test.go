@@ -14,9 +14,8 @@ func ints(g *core.Graph, name string, shape tensor.Shape, values ...int32) *core
 	return n
 }
 
-// tokenCases are the operators that move tokens and patches.
-func tokenCases() []gradientCase {
-	keep := []int32{3, 0, 1, 4} // [2, 2] of 5
+// patchCases are the operators between images and patches.
+func patchCases() []gradientCase {
 	return []gradientCase{
 		{name: "patchify chw", shapes: []tensor.Shape{{2, 3, 4, 6}},
 			make:      func(g *core.Graph, p []*core.Node) *core.Node { return Patchify(g, p[0], 2, CHW) },
@@ -30,6 +29,13 @@ func tokenCases() []gradientCase {
 				return Patchify(g, Add(g, back, Unpatchify(g, p[1], 3, 4, 6, 2, CHW)), 2, CHW)
 			},
 			reference: func(p [][]float64) []float64 { return plus(plainPatchify(p[0], 2, 3, 4, 6, 2, CHW), p[1]) }},
+	}
+}
+
+// maskCases are the operators that pick, restore and replace tokens.
+func maskCases() []gradientCase {
+	keep := []int32{3, 0, 1, 4} // [2, 2] of 5
+	return []gradientCase{
 		{name: "gather", shapes: []tensor.Shape{{2, 5, 3}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
 				return GatherTokens(g, p[0], ints(g, "idx", tensor.Shape{2, 3}, 4, 0, 4, 1, 2, 3))
@@ -63,8 +69,7 @@ func tokenCases() []gradientCase {
 			}},
 		{name: "replace", shapes: []tensor.Shape{{2, 3, 4}, {1, 1, 4}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
-				m := g.Input("mask", tensor.Shape{2, 3})
-				copy(m.Value(), []float32{0, 1, 1, 0, 0, 1})
+				m := input(g, "mask", tensor.Shape{2, 3}, 0, 1, 1, 0, 0, 1)
 				return ReplaceTokens(g, p[0], p[1], m)
 			},
 			reference: func(p [][]float64) []float64 {
@@ -74,6 +79,12 @@ func tokenCases() []gradientCase {
 				}
 				return out
 			}},
+	}
+}
+
+// positionCases are the operators on position tables.
+func positionCases() []gradientCase {
+	return []gradientCase{
 		{name: "prepend and positions", shapes: []tensor.Shape{{1, 1, 4}, {2, 3, 4}, {1, 6, 4}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node { // the table gets three gradients
 				x := AddPositionsAt(g, p[1], p[2], ints(g, "idx", tensor.Shape{2, 3}, 4, 0, 1, 2, 2, 2), 1)
@@ -121,6 +132,12 @@ func tokenCases() []gradientCase {
 				}
 				return out
 			}},
+	}
+}
+
+// sliceCases are slices, joins and means of tokens.
+func sliceCases() []gradientCase {
+	return []gradientCase{
 		{name: "slices and joins", shapes: []tensor.Shape{{2, 4, 3}, {2, 2, 3}},
 			make: func(g *core.Graph, p []*core.Node) *core.Node {
 				x := ConcatTokens(g, SliceTokens(g, p[0], 1, 3), p[1], SliceTokens(g, p[0], 0, 2))
@@ -181,7 +198,7 @@ func plainPatchify(x []float64, b, c, h, w, p int, order PatchOrder) []float64 {
 	return out
 }
 
-// bicubicWeight is what output o of out reads from input i of in, by DINO's rule.
+// bicubicWeight is the weight of input i of in for output o of out, by the rule of DINO.
 func bicubicWeight(o, in, out, i int) float64 {
 	source := (float64(o)+0.5)*float64(in)/(float64(out)+0.1) - 0.5
 	total := 0.0

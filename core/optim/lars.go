@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// LARSOptions are the constants of LARS and the places where its published forms differ.
-// With g the gradient, p the tensor, η Trust, ε Eps, μ Momentum and v the momentum buffer:
+// LARSOptions are the constants of LARS and the differences between its published forms. With g the
+// gradient, p the tensor, η Trust, ε Eps, μ Momentum and v the momentum buffer:
 //
 //	MoCo v3, MAE's linear probe  g ← g + wd·p; r = η‖p‖/‖g‖; v ← μv + r·g; p ← p - lr·v
 //	SimCLR (TensorFlow)          the same g and r; v ← μv + lr·r·g; p ← p - v   (StepMomentum)
@@ -30,27 +30,23 @@ type LARSOptions struct {
 	ClipLR       bool // with RawRatio: r = min(r/lr, 1)
 }
 
-// LARS scales each tensor's update to the tensor's norm (You et al., arXiv:1708.03888).
-// Parameters without Decay (biases, norms) get neither decay nor scaling unless All is set.
+// LARS scales each tensor's update to the tensor's norm (You et al., arXiv:1708.03888). Parameters
+// without Decay (biases, norms) get neither decay nor scaling unless All is set.
 type LARS struct {
 	slots
-	engine  *device.CPU
+	device  *device.CPU
 	options LARSOptions
 }
 
 // NewLARS returns an optimizer without state.
-func NewLARS(e *device.CPU, o LARSOptions) *LARS {
-	return &LARS{slots: newSlots("momentum"), engine: e, options: o}
+func NewLARS(cpu *device.CPU, o LARSOptions) *LARS {
+	return &LARS{slots: newSlots("momentum"), device: cpu, options: o}
 }
 
 // Step updates the parameters.
-func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []float32, lr, weightDecay float64) {
-	pool := o.engine.Pool()
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
+	pool := o.device.Pool()
+	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
 		rate := lr * p.LRScale
 		u := f32.MomentumUpdate{LR: rate, Momentum: o.options.Momentum, Nesterov: o.options.Nesterov, First: s.steps == 0}
@@ -63,7 +59,7 @@ func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []fl
 			u.GradScale, u.LR = ratio*rate, 1
 		}
 		s.steps++
-		if u.GradScale == 0 { // a rate of zero: the buffer decays, nothing is added
+		if u.GradScale == 0 { // learning rate 0: the momentum decays without a new gradient
 			back := u.LR
 			if o.options.Nesterov {
 				back *= u.Momentum
@@ -76,7 +72,7 @@ func (o *LARS) Step(params []*param.Parameter, grads func(*param.Parameter) []fl
 	}
 }
 
-// trust returns the factor of the gradient and the weight decay to be used.
+// trust returns the factor of the gradient and the weight decay of a tensor.
 func (o *LARS) trust(pool *f32.Pool, p, d []float32, lr, wd float64) (ratio, decay float64) {
 	pp, dd := f32.SumSquares(pool, p), f32.SumSquares(pool, d)
 	norm := math.Sqrt(pp)

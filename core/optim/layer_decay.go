@@ -9,9 +9,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// LayerDecayScales returns the learning-rate factors of layer-wise decay (Clark
-// et al., ELECTRA; BEiT and MAE fine-tuning): decay^(depth+1-j) for layer j =
-// 0..depth+1.
+// LayerDecayScales returns the learning-rate factors of layer-wise decay (Clark et al., ELECTRA;
+// the finetuning of BEiT and MAE): decay^(depth+1-j) for layer j = 0..depth+1.
 func LayerDecayScales(depth int, decay float64) []float64 {
 	scales := make([]float64, depth+2)
 	for j := range scales {
@@ -20,9 +19,8 @@ func LayerDecayScales(depth int, decay float64) []float64 {
 	return scales
 }
 
-// LayerOf returns the layer of a ViT parameter with timm's names: 0 for
-// cls_token, pos_embed and patch_embed, b+1 for blocks.b, depth+1 for the rest
-// (norms, heads).
+// LayerOf returns the layer of a ViT parameter with timm's names: 0 for cls_token, pos_embed and
+// patch_embed, b+1 for blocks.b, depth+1 for the rest (norms, heads).
 func LayerOf(name string, depth int) int {
 	if name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed") {
 		return 0
@@ -36,8 +34,7 @@ func LayerOf(name string, depth int) int {
 	return depth + 1
 }
 
-// ApplyLayerDecay sets LRScale of every parameter. prefix is cut from the names
-// first.
+// ApplyLayerDecay sets LRScale of every parameter by the layer of its name without prefix.
 func ApplyLayerDecay(params []*param.Parameter, prefix string, depth int, decay float64) {
 	scales := LayerDecayScales(depth, decay)
 	for _, p := range params {
@@ -45,8 +42,8 @@ func ApplyLayerDecay(params []*param.Parameter, prefix string, depth int, decay 
 	}
 }
 
-// ApplyDecayRule sets Decay: parameters of fewer than two dimensions, biases and
-// the names listed are not decayed. (Names are compared whole, without prefix.)
+// ApplyDecayRule sets Decay of every parameter. Parameters of fewer than two dimensions, biases and
+// the undecayed names, compared whole and without prefix, take no weight decay.
 func ApplyDecayRule(params []*param.Parameter, prefix string, undecayed ...string) {
 	for _, p := range params {
 		name := strings.TrimPrefix(p.Name, prefix)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -18,7 +19,7 @@ func TestReference(t *testing.T) {
 	for _, path := range golden.Files(t, "optim") {
 		t.Run(golden.Name(path), func(t *testing.T) {
 			if filepath.Ext(path) != ".safetensors" {
-				t.Fatalf("%s: no test knows how to read this file", path)
+				t.Fatalf("%s: no test reads files of this kind", path)
 			}
 			c := golden.Whole(t, path)
 			switch {
@@ -88,18 +89,14 @@ func optimizers(t *testing.T, c *golden.Case) {
 
 // gradientNorm checks the norm over all tensors that clipping starts from.
 func gradientNorm(t *testing.T, c *golden.Case) {
-	engine, err := device.NewCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer engine.Close()
+	cpu := devicetest.New(t, 1)
 	got := make([]float64, len(c.F64(t, "out.global_grad_norm")))
 	for s := range got {
 		var params []*param.Parameter
 		for _, n := range c.Names("grad.") {
 			params = append(params, &param.Parameter{Name: n, Data: stepOf(t, c, n, s)})
 		}
-		got[s] = optim.ClipGlobalNorm(engine, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
+		got[s] = optim.ClipGlobalNorm(cpu, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
 	}
 	c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", got)
 }
@@ -112,12 +109,8 @@ func stepOf(t *testing.T, c *golden.Case, name string, step int) []float32 {
 }
 
 func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) {
-	engine, err := device.NewCPU(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer engine.Close()
-	optimizer := newOptimizer(t, engine, o)
+	cpu := devicetest.New(t, 2)
+	optimizer := newOptimizer(t, cpu, o)
 	store := param.NewStore()
 	for _, n := range c.Names("param.") {
 		x := c.Tensor(t, n)
@@ -140,9 +133,9 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 		of := func(p *param.Parameter) []float32 { return grads[p] }
 		switch {
 		case strings.Contains(o.Kind, "global norm"):
-			optim.ClipGlobalNorm(engine, params, of, o.MaxNorm)
+			optim.ClipGlobalNorm(cpu, params, of, o.MaxNorm)
 		case strings.Contains(o.Kind, "separately"):
-			optim.ClipPerTensor(engine, params, of, o.MaxNorm)
+			optim.ClipPerTensor(cpu, params, of, o.MaxNorm)
 		case o.MaxNorm != 0:
 			t.Fatalf("max_norm is set but kind %q says nothing about clipping", o.Kind)
 		}
@@ -160,16 +153,16 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	}
 }
 
-func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Optimizer {
+func newOptimizer(t *testing.T, cpu *device.CPU, o optimizerConfig) optim.Optimizer {
 	lars := func(form optim.LARSOptions) optim.Optimizer {
 		form.Momentum, form.Trust, form.Nesterov, form.ClipLR = o.Momentum, o.Trust, o.Nesterov, o.ClipLR
-		return optim.NewLARS(engine, form)
+		return optim.NewLARS(cpu, form)
 	}
 	switch {
 	case strings.HasPrefix(o.Kind, "Adam"):
-		return optim.NewAdamW(engine, optim.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: !strings.HasPrefix(o.Kind, "AdamW")})
+		return optim.NewAdamW(cpu, optim.AdamWOptions{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, L2: !strings.HasPrefix(o.Kind, "AdamW")})
 	case strings.HasPrefix(o.Kind, "SGD"):
-		return optim.NewSGD(engine, optim.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
+		return optim.NewSGD(cpu, optim.SGDOptions{Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov})
 	case strings.Contains(o.Kind, "moco-v3"):
 		return lars(optim.LARSOptions{})
 	case strings.Contains(o.Kind, "google-research/simclr"):
@@ -185,8 +178,8 @@ func newOptimizer(t *testing.T, engine *device.CPU, o optimizerConfig) optim.Opt
 	return nil
 }
 
-// decays tells whether a parameter of that many dimensions is decayed (and,
-// for LARS, adapted).
+// decays reports whether a parameter of that many dimensions takes weight decay and, with LARS, the
+// trust ratio.
 func decays(t *testing.T, o optimizerConfig, dims int) bool {
 	rule := o.NoDecay + o.Exclude
 	switch {
@@ -199,38 +192,53 @@ func decays(t *testing.T, o optimizerConfig, dims int) bool {
 	return false
 }
 
-// scheduleConfig is an entry of the schedules' config. Which fields are there
-// tells which schedule it is.
+// scheduleConfig is an entry of the config of the schedules. The fields that are present tell its
+// kind.
 type scheduleConfig struct {
-	Base          *float64 `json:"base"`
-	Final         float64  `json:"final"`
-	Start         *float64 `json:"start"`
-	StartWarmup   float64  `json:"start_warmup"`
-	Warmup        *float64 `json:"warmup"`
-	LR            float64  `json:"lr"`
-	MinLR         float64  `json:"min_lr"`
-	EtaMin        float64  `json:"eta_min"`
-	Multiplier    *float64 `json:"multiplier"`
-	LRScale       float64  `json:"lr_scale"`
-	Epochs        int      `json:"epochs"`
-	WarmupEpochs  int      `json:"warmup_epochs"`
-	WarmupEpoch   int      `json:"warmup_epoch"`
-	NiterPerEp    int      `json:"niter_per_ep"`
-	ItersPerEpoch int      `json:"iters_per_epoch"`
-	Iters         int      `json:"iters"`
-	Total         int      `json:"total"`
-	Milestones    []int    `json:"milestones"`
-	Depth         int      `json:"depth"`
-	LayerDecay    *float64 `json:"layer_decay"`
-	Names         []string `json:"names"`
-	WeightDecay   *float64 `json:"weight_decay"`
-	NoDecay       string   `json:"no_decay"`
-	SameAs        string   `json:"same_as"`
-	Source        string   `json:"source"`
-	Meaning       string   `json:"meaning"`
+	scheduleValues
+	scheduleLengths
+	perParameterConfig
+	SameAs  string `json:"same_as"`
+	Source  string `json:"source"`
+	Meaning string `json:"meaning"`
 }
 
-// schedule returns the schedule of an entry, nil if it is not one.
+// scheduleValues are the values that a schedule passes through.
+type scheduleValues struct {
+	Base        *float64 `json:"base"`
+	Final       float64  `json:"final"`
+	Start       *float64 `json:"start"`
+	StartWarmup float64  `json:"start_warmup"`
+	Warmup      *float64 `json:"warmup"`
+	LR          float64  `json:"lr"`
+	MinLR       float64  `json:"min_lr"`
+	EtaMin      float64  `json:"eta_min"`
+	Multiplier  *float64 `json:"multiplier"`
+	LRScale     float64  `json:"lr_scale"`
+}
+
+// scheduleLengths are the epochs and iterations of a schedule.
+type scheduleLengths struct {
+	Epochs        int   `json:"epochs"`
+	WarmupEpochs  int   `json:"warmup_epochs"`
+	WarmupEpoch   int   `json:"warmup_epoch"`
+	NiterPerEp    int   `json:"niter_per_ep"`
+	ItersPerEpoch int   `json:"iters_per_epoch"`
+	Iters         int   `json:"iters"`
+	Total         int   `json:"total"`
+	Milestones    []int `json:"milestones"`
+}
+
+// perParameterConfig describes learning-rate factors and weight decays by parameter.
+type perParameterConfig struct {
+	Depth       int      `json:"depth"`
+	LayerDecay  *float64 `json:"layer_decay"`
+	Names       []string `json:"names"`
+	WeightDecay *float64 `json:"weight_decay"`
+	NoDecay     string   `json:"no_decay"`
+}
+
+// schedule returns the schedule of an entry, nil for another kind of entry.
 func (o scheduleConfig) schedule(all map[string]scheduleConfig) optim.Schedule {
 	switch {
 	case o.SameAs != "":
@@ -337,8 +345,7 @@ type scaled struct {
 
 func (s scaled) At(it int) float64 { return s.factor * s.Schedule.At(it) }
 
-// namedParameters makes parameters with the number of dimensions that names of a
-// ViT imply.
+// namedParameters makes parameters with the number of dimensions that names of a ViT imply.
 func namedParameters(names []string) []*param.Parameter {
 	var params []*param.Parameter
 	for _, n := range names {

@@ -5,23 +5,23 @@ import (
 	"sort"
 )
 
-// Schedule gives a number per iteration: a learning rate, a weight decay, an EMA
-// momentum, a temperature. Iterations count from 0 over the whole run; past its
-// end a schedule keeps its last value.
+// Schedule gives a value for each iteration: a learning rate, a weight decay, an EMA momentum, a
+// temperature. Iterations count from 0 over the whole run. Past its end a schedule keeps its last
+// value.
 type Schedule interface {
+	// At returns the value of an iteration.
 	At(iteration int) float64
 }
 
-// Constant is the same number always.
+// Constant is a schedule of one value.
 type Constant float64
 
-// At returns the number.
+// At returns the value.
 func (c Constant) At(int) float64 { return float64(c) }
 
-// Cosine is the table of BEiT, DINO, SiT and SwAV: Warmup values from Start to
-// Base, both included, then Total-Warmup values Final +
-// (Base-Final)/2·(1+cos(πi/n)), i = 0..n-1. So Base occurs twice in a row after a
-// warm-up and Final is never reached.
+// Cosine is the table of BEiT, DINO, SiT and SwAV: Warmup values from Start to Base, both included,
+// then Total-Warmup values Final + (Base-Final)/2·(1+cos(πi/n)), i = 0..n-1. So Base occurs twice
+// in a row after a warm-up, and Final does not occur.
 type Cosine struct {
 	Start, Base, Final float64
 	Warmup, Total      int // iterations
@@ -36,15 +36,14 @@ func (s Cosine) At(it int) float64 {
 	return cosine(s.Base, s.Final, float64(it-s.Warmup)/float64(s.Total-s.Warmup))
 }
 
-// EpochCosine is the rate of MAE and MoCo v3, a function of the fractional epoch
-// e = iteration/PerEpoch: LR·e/WarmupEpochs below WarmupEpochs, then Min +
+// EpochCosine is the learning rate of MAE and MoCo v3, a function of the fractional epoch e =
+// iteration/PerEpoch: LR·e/WarmupEpochs below WarmupEpochs, then Min +
 // (LR-Min)/2·(1+cos(π(e-W)/(E-W))).
 type EpochCosine struct {
 	LR, Min              float64
 	WarmupEpochs, Epochs float64
 	PerEpoch             int // iterations per epoch
-	// Whole takes the rate of the epoch's start throughout the epoch, as MoCo v2
-	// and SimSiam do.
+	// Whole keeps the value of the first iteration throughout an epoch, as MoCo v2 and SimSiam do.
 	Whole bool
 }
 
@@ -64,8 +63,8 @@ func (s EpochCosine) At(it int) float64 {
 	return cosine(s.LR, s.Min, (e-s.WarmupEpochs)/(s.Epochs-s.WarmupEpochs))
 }
 
-// EpochSteps multiplies LR by Factor at each milestone, an epoch number
-// (InstDisc, MoCo: factor 0.1).
+// EpochSteps multiplies LR by Factor at each milestone, an epoch number (InstDisc, MoCo: factor
+// 0.1).
 type EpochSteps struct {
 	LR, Factor float64
 	Milestones []int
@@ -78,8 +77,8 @@ func (s EpochSteps) At(it int) float64 {
 	return s.LR * math.Pow(s.Factor, float64(passed))
 }
 
-// PixProCosine warms up from LR/Multiplier to LR over Warmup iterations, the last
-// included, then follows a cosine to Min (zdaxie/PixPro).
+// PixProCosine warms up from LR/Multiplier to LR over Warmup iterations, the last included, then
+// follows a cosine to Min (zdaxie/PixPro).
 type PixProCosine struct {
 	LR, Min, Multiplier float64
 	Warmup, Total       int // iterations
@@ -94,8 +93,8 @@ func (s PixProCosine) At(it int) float64 {
 	return cosine(s.LR, s.Min, float64(it-s.Warmup)/float64(s.Total-s.Warmup))
 }
 
-// MomentumCosine is the EMA momentum of BYOL, PixPro and MoCo v3: 1 -
-// (1-Base)/2·(1+cos(πk/Total)) at iteration k.
+// MomentumCosine is the EMA momentum of BYOL, PixPro and MoCo v3: 1 - (1-Base)/2·(1+cos(πk/Total))
+// at iteration k.
 type MomentumCosine struct {
 	Base  float64
 	Total int // iterations
@@ -107,8 +106,8 @@ func (s MomentumCosine) At(it int) float64 {
 	return 1 - (1-s.Base)*(math.Cos(math.Pi*x)+1)/2
 }
 
-// EpochWarmup is DINO's teacher temperature: per epoch, WarmupEpochs values from
-// Start to Final, both included, then Final.
+// EpochWarmup is DINO's teacher temperature: per epoch, WarmupEpochs values from Start to Final,
+// both included, then Final.
 type EpochWarmup struct {
 	Start, Final float64
 	WarmupEpochs int
@@ -138,7 +137,7 @@ func (s WarmupCosine) At(it int) float64 {
 	return cosine(s.LR, 0, float64(it-s.Warmup)/float64(s.Total-s.Warmup))
 }
 
-// cosine falls from a to b as x goes from 0 to 1.
+// cosine is half a cosine wave from a at x = 0 to b at x = 1.
 func cosine(a, b, x float64) float64 { return b + (a-b)/2*(1+math.Cos(math.Pi*x)) }
 
 // linspace is value i of n from a to b, both included; of one value it is a.
@@ -152,4 +151,5 @@ func linspace(a, b float64, n, i int) float64 {
 	return a + float64(i)*((b-a)/float64(n-1))
 }
 
+// clampIteration limits an iteration to 0..total-1.
 func clampIteration(it, total int) int { return max(0, min(it, total-1)) }

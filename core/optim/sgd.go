@@ -12,33 +12,31 @@ type SGDOptions struct {
 	Nesterov            bool
 }
 
-// SGD is gradient descent with momentum as in PyTorch: g ← g + wd·p; v = g at a
-// tensor's first step, then v ← μ·v + (1-dampening)·g; p ← p - lr·v, with
-// Nesterov p - lr·(g + μ·v).
+// SGD is gradient descent with momentum as in PyTorch:
+//
+//	g ← g + wd·p;  v ← μ·v + (1-dampening)·g, at the first step v ← g;  p ← p - lr·v.
+//
+// With Nesterov the last is p ← p - lr·(g + μ·v).
 type SGD struct {
 	slots
-	engine  *device.CPU
+	device  *device.CPU
 	options SGDOptions
 }
 
 // NewSGD returns an optimizer without state.
-func NewSGD(e *device.CPU, o SGDOptions) *SGD {
-	return &SGD{slots: newSlots("momentum"), engine: e, options: o}
+func NewSGD(cpu *device.CPU, o SGDOptions) *SGD {
+	return &SGD{slots: newSlots("momentum"), device: cpu, options: o}
 }
 
 // Step updates the parameters.
-func (o *SGD) Step(params []*param.Parameter, grads func(*param.Parameter) []float32, lr, weightDecay float64) {
-	for _, p := range params {
-		d := grads(p)
-		if d == nil {
-			continue
-		}
+func (o *SGD) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
+	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
 		u := f32.MomentumUpdate{LR: lr * p.LRScale, Momentum: o.options.Momentum, Dampening: o.options.Dampening, Nesterov: o.options.Nesterov, First: s.steps == 0}
 		if p.Decay {
 			u.WeightDecay = weightDecay
 		}
 		s.steps++
-		f32.MomentumStep(o.engine.Pool(), p.Data, d, s.arrays[0], u)
+		f32.MomentumStep(o.device.Pool(), p.Data, d, s.arrays[0], u)
 	}
 }

@@ -1,4 +1,4 @@
-// Package atomicfile writes files that are whole or absent: under a temporary name, synced, renamed.
+// Package atomicfile writes files atomically: a reader sees the old file or the whole new one.
 package atomicfile
 
 import (
@@ -15,11 +15,10 @@ import (
 	"time"
 )
 
-// Write writes the file at path so that a reader, or a machine that
-// loses power, sees either the old file or the whole new one: write is called
-// with a buffered writer to a temporary file in the same directory, which is
-// synced, renamed to path, and the directory synced. On any error, of write or
-// of the file system, the temporary file is removed and path is left as it was.
+// Write writes the file at path atomically, also against a loss of power. It calls write with a
+// buffered writer to a temporary file in the same directory, syncs that file, renames it to path
+// and syncs the directory. Any error, of write or of the file system, removes the temporary file
+// and leaves path unchanged.
 func Write(path string, write func(io.Writer) error) error {
 	s, err := Stage(path, write)
 	if err != nil {
@@ -28,13 +27,12 @@ func Write(path string, write func(io.Writer) error) error {
 	return s.Commit()
 }
 
-// Staged is a file that is whole and synced under a temporary name. Files that
-// belong together are all staged before the first is committed: what can fail, a
-// full disk above all, fails before anything has changed.
+// Staged is a whole and synced file under a temporary name. Files that belong together are all
+// staged before the first commit, so that a full disk changes none of them.
 type Staged struct{ path, temporary string }
 
-// Stage writes a file that Commit is to put at path. That must be a free name
-// or a regular file: renaming over a device or a pipe would replace it.
+// Stage writes a temporary file that Commit renames to path. path must be a free name or a regular
+// file, since a rename would replace a device or a pipe.
 func Stage(path string, write func(io.Writer) error) (s *Staged, err error) {
 	dir := filepath.Dir(path)
 	defer func() {
@@ -71,7 +69,7 @@ func Stage(path string, write func(io.Writer) error) (s *Staged, err error) {
 	return &Staged{path, f.Name()}, nil
 }
 
-// Commit gives the file its name.
+// Commit gives the file its name. An error removes the file.
 func (s *Staged) Commit() error {
 	dir := filepath.Dir(s.path)
 	err := os.Rename(s.temporary, s.path)
@@ -86,29 +84,30 @@ func (s *Staged) Commit() error {
 	return nil
 }
 
-// Discard removes the file before it has a name.
+// Discard removes the temporary file.
 func (s *Staged) Discard() { os.Remove(s.temporary) }
 
-// NotRegularError says what stands where a file was to be written.
+// NotRegularError reports that the path of a file to be written is a folder, a device, a pipe or
+// the like.
 type NotRegularError struct{ Mode os.FileMode }
 
 func (e *NotRegularError) Error() string {
-	what := "something that is not a regular file"
+	kind := "something that is not a regular file"
 	switch {
 	case e.Mode.IsDir():
-		what = "a folder"
+		kind = "a folder"
 	case e.Mode&os.ModeDevice != 0:
-		what = "a device"
+		kind = "a device"
 	case e.Mode&os.ModeNamedPipe != 0:
-		what = "a pipe"
+		kind = "a pipe"
 	case e.Mode&os.ModeSocket != 0:
-		what = "a socket"
+		kind = "a socket"
 	}
-	return "there is " + what + " of that name; choose another one"
+	return "there is " + kind + " of that name; choose another one"
 }
 
-// createTemporary makes a new file with the permissions a plain os.Create would
-// give (os.CreateTemp makes files that only the owner can read).
+// createTemporary makes a new file with the permissions of os.Create (a file of os.CreateTemp is
+// readable for its owner only).
 func createTemporary(dir, base string) (*os.File, error) {
 	stamp := uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<40
 	for try := uint64(0); ; try++ {
@@ -121,7 +120,7 @@ func createTemporary(dir, base string) (*os.File, error) {
 	}
 }
 
-// syncDirectory makes a rename durable. Windows has no such call and needs none.
+// syncDirectory makes a rename durable. Windows needs no such call.
 func syncDirectory(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -137,8 +136,8 @@ func syncDirectory(dir string) error {
 	return nil
 }
 
-// Explain says what to do about the errors of writing in a folder that a user
-// can mend; others it returns as they are.
+// Explain adds the remedy to errors of writing in a folder that a user can mend. It returns other
+// errors unchanged.
 func Explain(err error, dir string) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
@@ -146,15 +145,15 @@ func Explain(err error, dir string) error {
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("the file system that holds %s is read-only (make it writable or write elsewhere): %w", dir, err)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("no permission to write in %s: %w", dir, err)
+		return fmt.Errorf("no permission to write in %s (change its permissions or write elsewhere): %w", dir, err)
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("the directory %s does not exist: %w", dir, err)
+		return fmt.Errorf("the directory %s does not exist (create it or write elsewhere): %w", dir, err)
 	}
 	return err
 }
 
-// IsTemporary reports whether a file of that name is what Write of a
-// killed process left behind. No other program's file is named like it.
+// IsTemporary reports whether name is that of a temporary file, left behind by a killed process.
+// Files of other programs are not named like it.
 func IsTemporary(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
 }

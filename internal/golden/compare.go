@@ -12,13 +12,13 @@ type Rule int
 const (
 	// ViT is the rule of README.md, section 2 (vit, mae, beit, dino, ...).
 	ViT Rule = iota
-	// CNN is the rule of README-cnn.md, section 2 (also optim, knn, linprobe,
-	// augment, segmentation).
+	// CNN is the rule of README-cnn.md, section 2 (also optim, knn, linprobe, augment,
+	// segmentation).
 	CNN
 )
 
-// Compare holds got against the stored tensor of that name. A failure names the
-// tensor, the worst index, both values and the tolerance.
+// Compare compares got with the stored tensor of that name. A failure names the tensor, the index
+// of the worst element, both values and the tolerance.
 func (c *Case) Compare(t testing.TB, rule Rule, name string, got []float32) {
 	t.Helper()
 	wide := make([]float64, len(got))
@@ -55,7 +55,7 @@ func (c *Case) CompareFloat64(t testing.TB, rule Rule, name string, got []float6
 			continue
 		}
 		e := math.Abs(got[i] - want[i])
-		if l < 0 { // a gradient that is zero in theory: its own size counts
+		if l < 0 { // zero in theory: the size of the gradient itself counts
 			e, l = math.Abs(got[i]), -l
 		}
 		excess := e / l
@@ -76,8 +76,8 @@ func (c *Case) CompareFloat64(t testing.TB, rule Rule, name string, got []float6
 	}
 }
 
-// vitLimit returns the tolerance per element. A negative one bounds the value
-// itself instead of the difference (gradients known to be zero).
+// vitLimit returns the tolerance of each element. A negative one bounds the value itself instead of
+// the difference, for gradients that are zero in theory.
 func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) float64 {
 	d, m := c.deviation[name][0], maxAbs(want)
 	trajectory := strings.HasPrefix(name, "traj.")
@@ -126,7 +126,8 @@ func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) flo
 	}
 }
 
-// cnnLimit is "as close to the truth as PyTorch itself, within a factor of 8".
+// cnnLimit returns the tolerance of each element: 8 times the deviation of PyTorch in float32 from
+// float64.
 func (c *Case) cnnLimit(t testing.TB, name string, want []float64) func(int) float64 {
 	s := maxAbs(want)
 	gradient := strings.HasPrefix(name, "grad.")
@@ -144,6 +145,7 @@ func (c *Case) cnnLimit(t testing.TB, name string, want []float64) func(int) flo
 	return func(int) float64 { return limit }
 }
 
+// largestGradient returns the largest absolute value of all gradients of the case.
 func (c *Case) largestGradient(t testing.TB) float64 {
 	t.Helper()
 	largest := 0.0
@@ -153,13 +155,13 @@ func (c *Case) largestGradient(t testing.TB) float64 {
 	return largest
 }
 
-// groupOf returns the CNN rule's group: loss, out, grad, after, traj.
+// groupOf returns the group of a name under the CNN rule: loss, out, grad, after, traj.
 func groupOf(name string) string {
 	g, _, _ := strings.Cut(name, ".")
 	return g
 }
 
-// parameterOf strips the prefixes under which a parameter's numbers stand.
+// parameterOf returns the parameter of the name of one of its results.
 func parameterOf(name string) string {
 	for _, p := range []string{"traj.param.momentum_encoder.", "traj.param.", "traj.teacher.", "grad."} {
 		if rest, ok := strings.CutPrefix(name, p); ok {

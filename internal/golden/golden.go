@@ -1,6 +1,5 @@
-// Package golden gives tests the reference numbers: it finds the folder, reads
-// a case and compares by the tolerance rules the reference states. It is test
-// support; nothing that ships imports it.
+// Package golden reads the reference data of tests: it finds the folder, reads a case and compares
+// results with it by the tolerance rules of the reference. Only tests import it.
 package golden
 
 import (
@@ -16,21 +15,21 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// The variables that say where test data lie. A relative path counts from the root
-// of the repository: each package's tests run in a folder of their own.
+// Environment variables of the folders of test data. A relative path counts from the root of the
+// repository, since the tests of each package run in a folder of their own.
 const (
 	referenceEnv = "VITTOOL_REFERENCE"
 	sharedEnv    = "VITTOOL_SHARED"
 )
 
-// kinds are the folders of cases that the tests of this repository read.
+// kinds are the folders of cases with tests in this repository.
 var kinds = []string{"vit", "mae", "dino", "beit", "sit", "mocov3", "optim", "augment", "knn", "linprobe"}
 
-// Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside
-// $VITTOOL_SHARED (default: "shared" beside the repository), or, where that does
-// not exist, testdata/reference of the repository with the smallest case of each
-// kind. A folder that was named and is missing, or holds no case, fails the test,
-// and with CI=true so does a missing default: nothing is tested less in silence.
+// Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside $VITTOOL_SHARED
+// (default: "shared" beside the repository), or, where that does not exist, testdata/reference of
+// the repository with the smallest case of each kind. A folder that a variable names and that is
+// missing, or holds no case, fails the test; with CI=true a missing default fails it too. So no run
+// silently tests less.
 func Folder(t testing.TB) string {
 	t.Helper()
 	root := Repository(t)
@@ -55,8 +54,8 @@ func Folder(t testing.TB) string {
 	return own
 }
 
-// named returns the folder that a variable names, "" when it is not set. A folder
-// that is not there fails the test.
+// named returns the folder that a variable names, "" without the variable. A missing folder fails
+// the test.
 func named(t testing.TB, variable string) string {
 	t.Helper()
 	folder := os.Getenv(variable)
@@ -72,8 +71,8 @@ func named(t testing.TB, variable string) string {
 	return folder
 }
 
-// Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared"
-// beside the repository. The latter need not exist; see SharedExists.
+// Shared returns the folder of shared test data, $VITTOOL_SHARED or "shared" beside the repository.
+// The latter may be missing; see SharedExists.
 func Shared(t testing.TB) string {
 	t.Helper()
 	if folder := named(t, sharedEnv); folder != "" {
@@ -82,8 +81,7 @@ func Shared(t testing.TB) string {
 	return filepath.Join(filepath.Dir(Repository(t)), "shared")
 }
 
-// SharedExists tells whether the shared folder is there; with CI=true its
-// absence fails the test.
+// SharedExists reports whether the shared folder exists; with CI=true its absence fails the test.
 func SharedExists(t testing.TB) bool {
 	t.Helper()
 	if isDirectory(Shared(t)) {
@@ -95,7 +93,7 @@ func SharedExists(t testing.TB) bool {
 	return false
 }
 
-// Repository returns the root of the module the test runs in.
+// Repository returns the root folder of the module under test.
 func Repository(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -119,10 +117,9 @@ func isDirectory(path string) bool {
 	return err == nil && s.IsDir()
 }
 
-// Files lists every file of an objective's folder, such as "mae", sorted:
-// .safetensors cases and .json statistics. The folder may be missing where
-// somebody chose the cases, with $VITTOOL_REFERENCE; the test says so then. The
-// folders that come with the project hold every kind.
+// Files lists the files of the folder of an objective, such as "mae", sorted: .safetensors cases
+// and .json statistics. A missing folder is logged where $VITTOOL_REFERENCE chose the cases, and
+// fails the test elsewhere: the folders of the project hold every kind.
 func Files(t testing.TB, objective string) []string {
 	t.Helper()
 	folder := filepath.Join(Folder(t), objective)
@@ -133,8 +130,8 @@ func Files(t testing.TB, objective string) []string {
 	return files
 }
 
-// File returns one file of the reference folder by its path in it. Like a kind in
-// [Files], it may be missing from a folder that was chosen; ok is false then.
+// File returns a file of the reference folder by its path in it; ok is false for one missing from
+// the folder $VITTOOL_REFERENCE. Elsewhere a missing file fails the test.
 func File(t testing.TB, elem ...string) (path string, ok bool) {
 	t.Helper()
 	path = filepath.Join(append([]string{Folder(t)}, elem...)...)
@@ -145,6 +142,7 @@ func File(t testing.TB, elem ...string) (path string, ok bool) {
 	return path, true
 }
 
+// missing fails the test for a missing path, or logs it where a variable chose the cases.
 func missing(t testing.TB, path string) {
 	t.Helper()
 	if os.Getenv(referenceEnv) == "" {
@@ -153,10 +151,11 @@ func missing(t testing.TB, path string) {
 	t.Logf("no case of this kind: there is no %s", path)
 }
 
+// filesIn lists the files of a folder, sorted.
 func filesIn(folder string) []string {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil // the caller says what is missing
+		return nil // the caller reports the missing folder
 	}
 	var files []string
 	for _, e := range entries {
@@ -168,7 +167,7 @@ func filesIn(folder string) []string {
 	return files
 }
 
-// Name returns how a subtest for the file is called: "mae/a_plain_traj".
+// Name returns the name of the subtest of a file, such as "mae/a_plain_traj".
 func Name(path string) string {
 	base := filepath.Base(path)
 	return filepath.Base(filepath.Dir(path)) + "/" + strings.TrimSuffix(base, filepath.Ext(base))
@@ -194,12 +193,12 @@ type Case struct {
 	Tensors   *tensor.File
 	deviation map[string][3]float64
 	ill       map[string]bool
-	zero      map[string][][2]int // parameter -> rows whose gradient is zero in theory
-	group     map[string]float64  // CNN rule: R_G per group
+	zero      map[string][][2]int // ranges of rows with zero gradient in theory, by parameter
+	group     map[string]float64  // CNN rule: R_G by group
 	uses      uses
 }
 
-// Open reads a case. What cannot be read fails the test.
+// Open reads a case. An unreadable one fails the test.
 func Open(t testing.TB, path string) *Case {
 	t.Helper()
 	f, err := tensor.ReadSafetensors(path)
@@ -250,6 +249,7 @@ func Open(t testing.TB, path string) *Case {
 	return c
 }
 
+// metadata decodes a JSON value of the metadata into v, if it is there.
 func (c *Case) metadata(t testing.TB, key string, v any) {
 	t.Helper()
 	if text := c.Meta[key]; text != "" {
@@ -268,7 +268,7 @@ func (c *Case) ConfigInto(t testing.TB, v any) {
 	c.uses.add(v)
 }
 
-// Has tells whether the case holds a tensor of that name.
+// Has reports whether the case holds a tensor of that name.
 func (c *Case) Has(name string) bool {
 	_, ok := c.Tensors.Get(name)
 	return ok
@@ -329,6 +329,7 @@ func (c *Case) Scalar(t testing.TB, name string) float64 {
 	return v[0]
 }
 
+// get returns the elements of a tensor by f or fails the test.
 func get[T any](t testing.TB, c *Case, name string, f func(tensor.Tensor) ([]T, error)) []T {
 	t.Helper()
 	v, err := f(c.Tensor(t, name))

@@ -18,8 +18,8 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }
 
-// TestCompareCatches: the stored values pass, values just outside the tolerance
-// fail with tensor, index and both values named.
+// TestCompareCatches: the stored values pass, values just outside the tolerance fail with tensor,
+// index and both values named.
 func TestCompareCatches(t *testing.T) {
 	c := Open(t, filepath.Join(Repository(t), "testdata", "reference", "optim", "a_optimizers.safetensors"))
 	name := c.Names("out.adamw.")[0]

@@ -3,7 +3,6 @@ package golden
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,32 +11,31 @@ import (
 	"testing"
 )
 
-// Whole is Open for a test of everything that the file says: at the end of the
-// test, a tensor that nothing has read and a setting that nothing has decoded are
-// failures. A file with an option that the test does not know must not pass as if
-// the option were not there.
+// Whole is Open for a test of the whole file: at the end of the test, a tensor that nothing has
+// read and a setting that nothing has decoded are failures. So a file with an option unknown to the
+// test does not pass.
 func Whole(t testing.TB, path string) *Case {
 	t.Helper()
 	c := Open(t, path)
-	c.uses.forget() // what Open itself looked up was not compared
+	c.uses.forget() // Open has read tensors without a comparison
 	t.Cleanup(func() {
 		if t.Failed() || t.Skipped() {
 			return
 		}
 		for _, name := range c.Tensors.Names() {
 			if !c.uses.has(name) {
-				t.Errorf("%s: there is no test for tensor %s", c, name)
+				t.Errorf("%s: no test reads tensor %s", c, name)
 			}
 		}
 		for _, key := range c.unknownKeys(t) {
-			t.Errorf("%s: the config's %q means nothing to this test", c, key)
+			t.Errorf("%s: this test does not know the setting %q of the config", c, key)
 		}
 	})
 	return c
 }
 
-// Beside names tensors that official files carry and that this test has no use
-// for, such as draws of another random generator; "x." stands for all that begin so.
+// Beside marks tensors of official files as irrelevant to this test, such as draws of another
+// random generator; "x." stands for all names with that prefix.
 func (c *Case) Beside(names ...string) {
 	for _, name := range c.Tensors.Names() {
 		if slices.ContainsFunc(names, func(n string) bool { return name == n || strings.HasSuffix(n, ".") && strings.HasPrefix(name, n) }) {
@@ -46,15 +44,15 @@ func (c *Case) Beside(names ...string) {
 	}
 }
 
-// Describes names settings that official files carry and that only describe.
+// Describes marks settings of official files as descriptions without effect.
 func (c *Case) Describes(keys ...string) {
 	c.uses.mu.Lock()
 	defer c.uses.mu.Unlock()
 	c.uses.keys = append(c.uses.keys, keys...)
 }
 
-// Fixed fails for a setting that the case has with another value than the only one
-// that the code under test implements.
+// Fixed fails for a setting with another value than the only one that the code under test
+// implements.
 func (c *Case) Fixed(t testing.TB, want map[string]any) {
 	t.Helper()
 	var config map[string]json.RawMessage
@@ -76,7 +74,7 @@ func (c *Case) Fixed(t testing.TB, want map[string]any) {
 	}
 }
 
-// checkZero fails for a range that is no part of a gradient of the case.
+// checkZero fails for rows that no gradient of the case has.
 func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 	t.Helper()
 	rows := -1
@@ -106,12 +104,12 @@ func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 	}
 }
 
-// uses notes what of a case was looked at.
+// uses records the tensors and settings of a case that a test has read.
 type uses struct {
 	mu      sync.Mutex
 	tensors map[string]bool
-	types   []reflect.Type // that the config was decoded into
-	keys    []string       // that only describe
+	types   []reflect.Type // destinations of the config
+	keys    []string       // settings without effect
 }
 
 func (u *uses) read(name string) {
@@ -141,7 +139,7 @@ func (u *uses) add(v any) {
 	u.types = append(u.types, reflect.TypeOf(v))
 }
 
-// unknownKeys lists the settings of the config that went into no field.
+// unknownKeys lists the settings of the config that no test has decoded.
 func (c *Case) unknownKeys(t testing.TB) []string {
 	c.uses.mu.Lock()
 	defer c.uses.mu.Unlock()
@@ -162,8 +160,8 @@ func (c *Case) unknownKeys(t testing.TB) []string {
 	return unknown
 }
 
-// unread lists the keys below a JSON value that none of the types has a field for.
-// Keys of objects in a list are named once: cases.method.
+// unread lists the keys below a JSON value without a field in any of the types. Keys of the objects
+// of a list appear once: cases.method.
 func unread(value any, path string, types []reflect.Type) []string {
 	var structs, elements []reflect.Type
 	for _, t := range types {
@@ -172,7 +170,7 @@ func unread(value any, path string, types []reflect.Type) []string {
 		}
 		switch {
 		case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()), t.Kind() == reflect.Map, t.Kind() == reflect.Interface:
-			return nil // it takes everything
+			return nil // any key
 		case t.Kind() == reflect.Struct:
 			structs = append(structs, t)
 		case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
@@ -208,8 +206,8 @@ func unread(value any, path string, types []reflect.Type) []string {
 	return keys
 }
 
-// field returns the type of the field that encoding/json decodes a key into: of
-// those of that name the one that is embedded least deeply. nil: there is none.
+// field returns the type of the field that encoding/json decodes a key into, the least deeply
+// embedded one of that name; nil for none.
 func field(s reflect.Type, key string) (found reflect.Type) {
 	depth := 0
 	for _, f := range reflect.VisibleFields(s) {
@@ -227,13 +225,13 @@ func field(s reflect.Type, key string) (found reflect.Type) {
 	return found
 }
 
-// Require fails for a result that is not in the file. A case without it would pass
-// with less compared than its kind promises.
+// Require fails for a result missing from the file, so that every case of a kind compares the same
+// results.
 func (c *Case) Require(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if !c.Has(name) {
-			t.Errorf("%s: the file has no %s", c, fmt.Sprintf("%q", name))
+			t.Errorf("%s: the file has no %q", c, name)
 		}
 	}
 }

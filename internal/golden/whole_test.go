@@ -11,7 +11,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// stage records what a helper says to a test that it stops and cleans up.
+// stage is a testing.TB that records failures and cleanups instead of acting on them.
 type stage struct {
 	recorder
 	cleanups []func()
@@ -26,8 +26,8 @@ func (s *stage) Failed() bool        { return len(s.failures) > 0 }
 func (s *stage) Skipped() bool       { return false }
 func (s *stage) Cleanup(f func())    { s.cleanups = append(s.cleanups, f) }
 
-// perform runs f to its end, or to its Fatalf, with what follows, and returns
-// everything it complained of.
+// perform runs f and its cleanups, to the end or to a Fatalf, and returns the messages of all
+// failures.
 func perform(t *testing.T, f func(t testing.TB)) string {
 	s := &stage{recorder: recorder{TB: t}}
 	done := make(chan struct{})

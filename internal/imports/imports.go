@@ -1,16 +1,14 @@
-// Package imports holds the rules of who may import whom in this module, and
-// checks them.
+// Package imports holds and checks the rules of imports between the packages of this module.
 //
 // Arrows point down only:
 //
 //	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit → backbone → core → core/internal/f32
 //
-// Four rules carry most of the weight. Only core imports gorgonia, so that the
-// engine can be replaced. Only backbone/families imports a family of networks, so
-// that adding one is its package and a line there. An objective imports the plugin
-// SDK and nothing else of this module, so that a built-in can do nothing that a
-// third party cannot. And no code outside an objective's own folder asks for that
-// objective by name, so that adding one never means editing another package.
+// Four rules matter most. Only core imports gorgonia, so that the engine can be replaced. Only
+// backbone/families imports a family of networks, so that adding one is its package and a line
+// there. An objective imports the plugin SDK and nothing else of this module, so that a built-in
+// objective has the same means as one of a third party. And no code outside the folder of an
+// objective compares with its name, so that adding one edits no other package.
 package imports
 
 import (
@@ -32,8 +30,8 @@ import (
 // Module is the path of this module.
 const Module = "github.com/vittool/vittool"
 
-// A Package is one package of this module with what its files import, on every
-// platform and in its tests.
+// A Package is a package of this module with the imports of its files, of every platform and of its
+// tests.
 type Package struct {
 	Path  string // relative to the module, "." for its root
 	Files []File
@@ -48,14 +46,15 @@ type File struct {
 	Set     *token.FileSet
 }
 
+// rule is an entry of below.
 type rule struct {
 	pkg  string
 	may  []string
-	test []string // in addition, in its tests
+	test []string // further ones for its tests
 }
 
-// below lists, for a package or for all under a folder ("x/..."), what it may
-// import of this module. The first entry that matches is the one that counts.
+// below lists the packages of this module that a package, or all under a folder ("x/..."), may
+// import. The first entry that matches counts.
 var below = []rule{
 	{pkg: "internal/prng", may: nil},
 	{pkg: "internal/atomicfile", may: nil},
@@ -88,7 +87,7 @@ var below = []rule{
 	{pkg: "internal/...", may: []string{"tensor", "internal/..."}}, // test support
 }
 
-// leaves are packages without gorgonia that others stand on; engine adds the rooms of core.
+// leaves are packages that import no gorgonia; engine adds core and the packages below it.
 var (
 	leaves = []string{"tensor", "internal/prng", "internal/atomicfile"}
 	engine = append([]string{"core/..."}, leaves...)
@@ -108,15 +107,15 @@ var outside = []struct {
 	{"github.com/hashicorp/go-plugin", []string{"plugins/sdk", "plugins/host", "plugins/check"}, "the plugin transport is the business of the SDK and of its host"},
 	{"github.com/spf13/viper", []string{"configs"}, "configuration is read in one place"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line is the business of the commands"},
-	{"github.com/nfnt/resize", []string{"data/...", "tasks/...", "train/..."}, "nfnt/resize draws what people look at, nothing else"},
+	{"github.com/nfnt/resize", []string{"data/...", "tasks/...", "train/..."}, "nfnt/resize scales pictures for people, nothing else"},
 }
 
-// protocol lists who may import the messages of the protocol, in tests too: all others speak the
-// Go types of the SDK and of the host.
+// protocol lists the packages that may import the messages of the protocol, in tests too. All others
+// speak the Go types of the SDK and of the host.
 var protocol = []string{"plugins/pb", "plugins/plan", "plugins/sdk", "plugins/host"}
 
-// matches reports whether the package p falls under pattern, which names a
-// package or, ending in "/...", a folder with all below it.
+// matches reports whether the package p falls under pattern: a package or, ending in "/...", a
+// folder with all below it.
 func matches(pattern, p string) bool {
 	if pattern == "..." {
 		return true
@@ -127,6 +126,7 @@ func matches(pattern, p string) bool {
 	return p == pattern
 }
 
+// matchesAny reports whether p falls under any of the patterns.
 func matchesAny(patterns []string, p string) bool {
 	return slices.ContainsFunc(patterns, func(s string) bool { return matches(s, p) })
 }
@@ -137,7 +137,7 @@ func Check(packages []Package) []string {
 	for _, p := range packages {
 		at := slices.IndexFunc(below, func(b rule) bool { return matches(b.pkg, p.Path) })
 		if at < 0 && p.Path != "." {
-			broken = append(broken, fmt.Sprintf("%s: no rule says what this package may import: add it to internal/imports", p.Path))
+			broken = append(broken, fmt.Sprintf("%s: no rule for the imports of this package: add one to internal/imports", p.Path))
 			continue
 		}
 		for _, f := range p.Files {
@@ -151,6 +151,8 @@ func Check(packages []Package) []string {
 	return broken
 }
 
+// checkImport returns the reason why file f of package p may not import a path, "" if it may. at is
+// the index of the rule of p.
 func checkImport(p Package, f File, imported string, at int) string {
 	for _, o := range outside {
 		if strings.HasPrefix(imported, o.module) && !matchesAny(o.only, p.Path) {
@@ -177,8 +179,8 @@ func checkImport(p Package, f File, imported string, at int) string {
 	return fmt.Sprintf("%s may import %s only", b.pkg, strings.Join(b.may, ", "))
 }
 
-// CheckNames returns one line for each place, outside objectives/ and tests,
-// that compares something with the name of an objective.
+// CheckNames returns one line for each comparison with the name of an objective outside of
+// objectives/ and tests.
 func CheckNames(packages []Package, objectives []string) []string {
 	var broken []string
 	for _, p := range packages {
@@ -195,7 +197,7 @@ func CheckNames(packages []Package, objectives []string) []string {
 					return
 				}
 				if s, err := strconv.Unquote(lit.Value); err == nil && slices.Contains(objectives, s) {
-					broken = append(broken, fmt.Sprintf("%s:%d compares with the objective name %q: what differs between objectives belongs in their plans",
+					broken = append(broken, fmt.Sprintf("%s:%d compares with the objective name %q: differences between objectives belong in their plans",
 						f.Name, f.Set.Position(lit.Pos()).Line, s))
 				}
 			}
@@ -218,8 +220,8 @@ func CheckNames(packages []Package, objectives []string) []string {
 	return broken
 }
 
-// Load lists the packages of the module in root with go list and parses their
-// files, those of other platforms too.
+// Load lists the packages of the module in root with go list and parses their files, those of other
+// platforms included.
 func Load(root string) ([]Package, error) {
 	cmd := exec.Command("go", "list", "-e", "-json=Dir,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Dir = root
@@ -262,7 +264,7 @@ func Load(root string) ([]Package, error) {
 	return packages, nil
 }
 
-// parse reads one Go file, name relative to the module.
+// parse reads one Go file; name is relative to the module.
 func parse(name string, src []byte) (File, error) {
 	set := token.NewFileSet()
 	syntax, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)

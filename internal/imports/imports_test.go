@@ -65,7 +65,7 @@ func fake(t *testing.T, pkg, file, src string) Package {
 	return Package{Path: pkg, Files: []File{f}}
 }
 
-// TestRulesCanFail shows that each rule catches what it is there for.
+// TestRulesCanFail: each rule refuses an import against it.
 func TestRulesCanFail(t *testing.T) {
 	importing := func(p string) string { return "package x\nimport _ \"" + p + "\"\n" }
 	tests := []struct {

@@ -1,4 +1,5 @@
-// Package prng gives random numbers that are a function of a seed, of keys and of a counter.
+// Package prng holds a counter-based random number generator: each number is a pure function of a
+// seed, of keys and of a counter.
 package prng
 
 import (
@@ -7,14 +8,14 @@ import (
 	"math/bits"
 )
 
-// Generator is a counter-based generator: the n-th number it gives is a pure function
-// of (seed, keys, n), so that random choices never depend on the order in which
-// workers run, and a resumed run draws the same numbers.
+// Generator is a counter-based generator: its number n is a pure function of (seed, keys, n). So
+// random choices never depend on the order of the workers, and a resumed run draws the same
+// numbers.
 //
-// Number n is mix(k1 ^ mix(k0 + (n+1)*0x9E3779B97F4A7C15)) where mix is the
-// finaliser of SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom
-// Number Generators", 2014) and k0, k1 are hashed from the seed and the keys.
-// A Generator is not safe for concurrent use; make one per goroutine, they are cheap.
+// Number n is mix(k1 ^ mix(k0 + (n+1)*0x9E3779B97F4A7C15)) where mix is the finalizer of SplitMix64
+// (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014) and k0, k1 are
+// hashed from the seed and the keys. A Generator is not safe for concurrent use; it is cheap enough
+// to make one per goroutine.
 type Generator struct {
 	k0, k1  uint64
 	counter uint64
@@ -22,16 +23,16 @@ type Generator struct {
 
 const golden64 = 0x9E3779B97F4A7C15
 
+// mix64 is the finalizer of SplitMix64.
 func mix64(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return z ^ z>>31
 }
 
-// New returns the generator of a purpose: keys are strings and integers
-// (int, int64, uint64, uint32) that tell apart what the numbers are for, such as
-// prng.New(seed, "crop", epoch, sampleID). Keys of any other type are a
-// programming error and panic.
+// New returns the generator of one purpose, named by keys: strings and integers (int, int64,
+// uint64, uint32), such as prng.New(seed, "crop", epoch, sampleID). A key of any other type is a
+// programming error and panics.
 func New(seed uint64, keys ...any) *Generator {
 	r := &Generator{k0: mix64(seed + golden64), k1: mix64(seed ^ 0xD1B54A32D192ED03)}
 	for _, k := range keys {
@@ -56,18 +57,18 @@ func New(seed uint64, keys ...any) *Generator {
 	return r
 }
 
+// absorb hashes a value into the keys.
 func (r *Generator) absorb(v uint64) {
 	r.k0 = mix64(r.k0 ^ v + golden64)
 	r.k1 = mix64(r.k1 + bits.RotateLeft64(v, 32) + r.k0)
 }
 
-// at returns number n of the stream without moving the counter.
+// At returns number n of the stream without moving the counter.
 func (r *Generator) At(n uint64) uint64 {
 	return mix64(r.k1 ^ mix64(r.k0+(n+1)*golden64))
 }
 
-// Counter returns how many numbers have been drawn; with SetCounter a stream can
-// be continued elsewhere.
+// Counter returns the number of draws so far. SetCounter continues the stream elsewhere.
 func (r *Generator) Counter() uint64 { return r.counter }
 
 // SetCounter moves to number n of the stream.
@@ -86,8 +87,8 @@ func (r *Generator) Float64() float64 { return float64(r.Uint64()>>11) / (1 << 5
 // Uniform returns a uniform number in [lo, hi).
 func (r *Generator) Uniform(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
 
-// NormFloat64 returns a standard normal number, by inversion of the cumulative
-// distribution: one draw, one number.
+// NormFloat64 returns a standard normal number by inversion of the cumulative distribution, one
+// draw per number.
 func (r *Generator) NormFloat64() float64 { return NormalFromBits(r.Uint64()) }
 
 // NormalFromBits maps 64 uniform bits to a standard normal number.
@@ -96,8 +97,8 @@ func NormalFromBits(v uint64) float64 {
 	return math.Sqrt2 * math.Erfinv(2*u-1)
 }
 
-// TruncatedFromBits maps 64 uniform bits to a normal number of standard
-// deviation std that is cut at ±bound, by inversion.
+// TruncatedFromBits maps 64 uniform bits to a normal number of standard deviation std truncated at
+// ±bound, by inversion.
 func TruncatedFromBits(v uint64, std, bound float64) float64 {
 	if std == 0 {
 		return 0

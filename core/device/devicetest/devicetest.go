@@ -7,13 +7,13 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// New returns a CPU that the test closes.
+// New returns a CPU that is closed at the end of the test.
 func New(t testing.TB, threads int) *device.CPU {
 	t.Helper()
-	e, err := device.NewCPU(threads)
+	cpu, err := device.NewCPU(threads)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
-	return e
+	t.Cleanup(cpu.Close)
+	return cpu
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// NormalizePatches returns (t - mean)/sqrt(var + 1e-6) of every patch of target
-// [B, L, P], with the unbiased variance: MAE's normalised pixel targets. It has
-// no gradient.
+// NormalizePatches returns (t - mean)/sqrt(var + 1e-6) of each patch of target [B, L, P], with the
+// unbiased variance: the normalized pixel targets of MAE, [B, L, P]. There is no gradient. Of the
+// built-in objectives only MAE needs it.
 func NormalizePatches(g *core.Graph, target *core.Node) *core.Node {
 	if !g.Check("normalize_patches", "target [..., P] with P at least 2", []*core.Node{target}, nil, func() bool {
 		return len(target.Shape()) > 0 && target.Shape().Last() > 1
@@ -41,24 +41,25 @@ func NormalizePatches(g *core.Graph, target *core.Node) *core.Node {
 	}, target.Shape())[0]
 }
 
-// PatchMSE is MAE's loss: the mean squared error of every patch of pred [B, L, P]
-// against target [B, L, P], averaged with the weights mask [B, L] (1: counts)
-// over all patches of the batch. It returns the scalar and the errors per patch
-// [B, L]. An all-zero mask is an error of Run. target and mask take no gradient.
+// PatchMSE is the loss of MAE: the mean squared error of each patch of pred [B, L, P] against
+// target [B, L, P], averaged over all patches of the batch with the weights mask [B, L], 1 for a
+// masked patch. It returns the scalar loss and the errors of the patches [B, L]. A mask of zeros is
+// an error of Run. target and mask take no gradient. Of the built-in objectives only MAE needs it.
 func PatchMSE(g *core.Graph, pred, target, mask *core.Node) (loss, perPatch *core.Node) {
 	return patchLoss(g, "patch_mse", pred, target, mask,
 		func(d float64) float64 { return d * d },
 		func(d float32) float32 { return 2 * d })
 }
 
-// PatchL1 is PatchMSE with the absolute difference (SimMIM, arXiv:2111.09886).
+// PatchL1 is PatchMSE with the absolute difference (SimMIM, arXiv:2111.09886). Of the built-in
+// objectives only SiT needs it.
 func PatchL1(g *core.Graph, pred, target, mask *core.Node) (loss, perPatch *core.Node) {
 	return patchLoss(g, "patch_l1", pred, target, mask, math.Abs, sign)
 }
 
-// PatchSmoothL1 is PatchMSE with the smooth absolute difference: d²/(2·beta) where
-// |d| < beta, |d| - beta/2 elsewhere (Girshick, arXiv:1504.08083). beta must be
-// positive.
+// PatchSmoothL1 is PatchMSE with the smooth absolute difference: d²/(2·beta) where |d| < beta, |d|
+// - beta/2 elsewhere (Girshick, arXiv:1504.08083). beta must be positive. No built-in objective
+// needs it.
 func PatchSmoothL1(g *core.Graph, pred, target, mask *core.Node, beta float64) (loss, perPatch *core.Node) {
 	if !(beta > 0) {
 		g.Fail("patch_smooth_l1: beta is %v, must be positive", beta)
@@ -79,6 +80,7 @@ func PatchSmoothL1(g *core.Graph, pred, target, mask *core.Node, beta float64) (
 		})
 }
 
+// sign returns the sign of d, d itself for zero and NaN.
 func sign(d float32) float32 {
 	switch {
 	case d > 0:
@@ -89,7 +91,8 @@ func sign(d float32) float32 {
 	return d // 0 and NaN
 }
 
-// patchLoss averages f(pred-target); df is f's derivative.
+// patchLoss is the mean of f(pred - target) over the values of a patch, averaged over the masked
+// patches; df is the derivative of f.
 func patchLoss(g *core.Graph, name string, pred, target, mask *core.Node, f func(float64) float64, df func(float32) float32) (loss, perPatch *core.Node) {
 	if !g.Check(name, "pred and target [B, L, P], mask [B, L]", []*core.Node{pred, target, mask}, nil, func() bool {
 		return len(pred.Shape()) == 3 && target.Shape().Equal(pred.Shape()) && mask.Shape().Equal(pred.Shape()[:2]) && !mask.Integer()
@@ -118,7 +121,7 @@ func patchLoss(g *core.Graph, name string, pred, target, mask *core.Node, f func
 				}
 			}
 			if weights == 0 {
-				c.Err = fmt.Errorf("the mask is zero everywhere, so there is nothing to average")
+				c.Err = fmt.Errorf("the mask is zero everywhere, so the mean over masked patches has no terms")
 				return
 			}
 			c.Out[0][0] = float32(sum / weights)

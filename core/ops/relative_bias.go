@@ -7,9 +7,9 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// RelativeBias looks up a relative position bias: out[h, i, j] =
-// table[index[i·n+j], h] for table [T, H] and n² fixed indices; out is [H, n, n]
-// (Bao et al., BEiT, arXiv:2106.08254).
+// RelativeBias looks up a relative position bias of attention (Bao et al., BEiT, arXiv:2106.08254):
+// out[h, i, j] = table[index[i·n+j], h] for table [T, H] and n² fixed indices; out is [H, n, n]. Of
+// the built-in objectives only BEiT needs it.
 func RelativeBias(g *core.Graph, table *core.Node, index []int32) *core.Node {
 	n := 0
 	for n*n < len(index) {
@@ -29,7 +29,7 @@ func RelativeBias(g *core.Graph, table *core.Node, index []int32) *core.Node {
 		return g.Invalid()
 	}
 	rows, heads := table.Shape()[0], table.Shape()[1]
-	totals := make([]float64, heads*rows) // entries of the table are read many times
+	totals := make([]float64, heads*rows) // gradient of the table, whose entries have many readers
 	return g.Apply(&core.Op{
 		Name: "relative_bias", In: []*core.Node{table}, AddsGrad: core.OperandSet(0),
 		Forward: func(c *core.Call) {

@@ -6,19 +6,18 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// ViewCrossEntropy compares the views of the same samples with each other, as
-// DINO (Caron et al., arXiv:2104.14294) and SwAV do. logits [S·B, C] are those of
-// S views, view after view, and targets [T·B, C] distributions for the first T of
-// them, which take no gradient. The loss is the mean over samples and over all
-// pairs of a target view i and a view v ≠ i of
+// ViewCrossEntropy compares views of the same samples with each other, as DINO (Caron et al.,
+// arXiv:2104.14294) and SwAV do. logits [S·B, C] are those of S views, view after view, and targets
+// [T·B, C] distributions for the first T views; targets take no gradient. The loss, a scalar, is
+// the mean over samples and over all pairs of a target view i and a view v ≠ i of
 //
 //	-Σ_c targets[i,b,c] · log softmax(logits[v,b]/temperature)[c]
 //
-// The second result [T, S] holds the mean of each pair, 0 where v = i; it takes no
-// gradient and is computed only where it is read.
+// The second result [T, S] holds the mean of each pair, 0 where v = i. It passes on no gradient and
+// costs nothing without a reader.
 //
-// Cross-entropy is linear in the target, so each row of logits is read once, with
-// the sum of its targets, whatever the number of pairs.
+// Cross-entropy is linear in the target. So each row of logits is read once, with the sum of its
+// targets, for any number of pairs. Of the built-in objectives only DINO needs it.
 func ViewCrossEntropy(g *core.Graph, logits, targets *core.Node, targetViews int, temperature float64) (loss, pairs *core.Node) {
 	const want = "logits [S·B, C], targets [T·B, C] with at least one pair of different views, temperature > 0"
 	if !g.Check("view_cross_entropy", want, []*core.Node{logits, targets}, nil, func() bool {
@@ -53,15 +52,16 @@ func ViewCrossEntropy(g *core.Graph, logits, targets *core.Node, targetViews int
 	return loss, pairs
 }
 
-// viewPairs is the arithmetic of ViewCrossEntropy. A view that is a target too is
-// compared with all others but itself; the further views share one sum of targets.
+// viewPairs is the arithmetic of ViewCrossEntropy. A view with a target is compared with all
+// targets but its own; all other views share one sum of targets.
 type viewPairs struct {
 	views, targets, batch, classes int
 	scale                          float32
-	pairs                          int // target and other view
-	sums                           int // sums of several targets that are kept
+	pairs                          int // number of pairs of a target and another view
+	sums                           int // number of stored sums of several targets
 }
 
+// count counts pairs and stored sums.
 func (v *viewPairs) count() {
 	for view := range v.views {
 		n := v.targets
@@ -75,14 +75,14 @@ func (v *viewPairs) count() {
 	}
 }
 
-// block is rows i·B to (i+1)·B-1 of x [_, C].
+// block returns rows i·B..(i+1)·B-1 of x [..., C].
 func (v *viewPairs) block(x []float32, i int) []float32 {
 	n := v.batch * v.classes
 	return x[i*n : (i+1)*n]
 }
 
-// target returns the sum of the targets that a view is compared with, nil when
-// there are none. A sum of several lies in save[2]; fill computes it.
+// target returns the sum of the targets of a view, nil for none. A sum of several targets is stored
+// in Save[2]; fill computes it.
 func (v *viewPairs) target(c *core.Call, view int, fill bool) []float32 {
 	var others [][]float32
 	for i := range v.targets {
@@ -111,6 +111,7 @@ func (v *viewPairs) kernel(c *core.Call, view int, target, lse []float32) f32.Cr
 	return f32.CrossEntropy{Rows: v.batch, N: v.classes, X: v.block(c.In[0], view), Scale: v.scale, Target: target, LSE: lse}
 }
 
+// forward computes the loss, and keeps losses, log-sum-exps and sums of targets.
 func (v *viewPairs) forward(c *core.Call) {
 	losses, lse := c.Save[0], c.Save[1]
 	for view := range v.views {
@@ -124,6 +125,7 @@ func (v *viewPairs) forward(c *core.Call) {
 	c.Out[0][0] = float32(f32.Sum(c.Pool, losses) / float64(v.pairs*v.batch))
 }
 
+// backward computes the gradient of the logits.
 func (v *viewPairs) backward(c *core.Call) {
 	for view := range v.views {
 		dx, lse := v.block(c.GradIn[0], view), c.Save[1][view*v.batch:(view+1)*v.batch]
@@ -135,7 +137,7 @@ func (v *viewPairs) backward(c *core.Call) {
 	}
 }
 
-// each computes the mean of every pair by itself.
+// each computes the mean of every pair separately.
 func (v *viewPairs) each(c *core.Call) {
 	losses, lse := c.Work[:v.batch], c.Work[v.batch:]
 	for i := range v.targets {

@@ -5,8 +5,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// TransposeTokens swaps tokens and channels: x [B, N, D] becomes [B, D, N], the
-// layout of a feature map.
+// TransposeTokens swaps tokens and channels of x [B, N, D]: [B, D, N], the layout of a feature map.
 func TransposeTokens(g *core.Graph, x *core.Node) *core.Node {
 	if !g.Check("transpose_tokens", "x [B, N, D]", []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 3 && !x.Integer()

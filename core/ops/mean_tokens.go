@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// MeanTokens averages tokens from..N-1 of every sample of x [B, N, D]: [B, D].
+// MeanTokens is the mean [B, D] of the tokens from..N-1 of each sample of x [B, N, D].
 func MeanTokens(g *core.Graph, x *core.Node, from int) *core.Node {
 	if !g.Check("mean_tokens", fmt.Sprintf("x [B, N, D] with more than %d tokens", from), []*core.Node{x}, nil, func() bool {
 		return len(x.Shape()) == 3 && from >= 0 && from < x.Shape()[1]

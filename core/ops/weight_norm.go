@@ -5,9 +5,9 @@ import (
 	"github.com/vittool/vittool/core/internal/f32"
 )
 
-// WeightNorm is weight normalisation (Salimans and Kingma, arXiv:1602.07868): row
-// o of the result is gain[o]·v[o]/‖v[o]‖ for v [O, ...] and gain of O elements
-// (nil: ones). A row of zeros has no direction and gives NaN.
+// WeightNorm is weight normalization (Salimans and Kingma, arXiv:1602.07868) for v [O, ...] and
+// gain of O elements (nil: ones): row o of the result [O, ...] is gain[o]·v[o]/‖v[o]‖. A row of
+// zeros gives NaN. Of the built-in objectives only DINO needs it.
 func WeightNorm(g *core.Graph, v, gain *core.Node) *core.Node {
 	if !g.Check("weight_norm", "v [O, ...], gain of O elements or nil", []*core.Node{v}, []*core.Node{gain}, func() bool {
 		return len(v.Shape()) > 1 && !v.Integer() && (gain == nil || !gain.Integer() && gain.Shape().Size() == v.Shape()[0])

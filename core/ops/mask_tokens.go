@@ -8,10 +8,11 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// RestoreTokens puts kept tokens back in raster order and a mask token in every
-// other place (He et al., MAE, arXiv:2111.06377). x is [B, 1+K, D], class token
-// first; token k of sample b belongs to place keep[b, k] of L; the result is
-// [B, 1+L, D]. maskToken is [1, 1, D]. Places must be distinct.
+// RestoreTokens puts the visible tokens back in raster order and a mask token at every other
+// position (He et al., MAE, arXiv:2111.06377). x is [B, 1+K, D], class token first; token k of
+// sample b goes to position keep[b, k] of l; maskToken is [1, 1, D]; the result is [B, 1+l, D]. A
+// position that occurs twice or lies outside 0..l-1 is an error of Run. Of the built-in objectives
+// only MAE needs it.
 func RestoreTokens(g *core.Graph, x, maskToken, keep *core.Node, l int) *core.Node {
 	if !g.Check("restore_tokens", fmt.Sprintf("x [B, 1+K, D], mask token [1, 1, D], integers keep [B, K], K at most %d", l), []*core.Node{x, maskToken, keep}, nil, func() bool {
 		return len(x.Shape()) == 3 && keep.Integer() && len(keep.Shape()) == 2 && keep.Shape()[0] == x.Shape()[0] &&
@@ -62,7 +63,7 @@ func RestoreTokens(g *core.Graph, x, maskToken, keep *core.Node, l int) *core.No
 	return g.Apply(o, tensor.Shape{b, 1 + l, d})[0]
 }
 
-// restorePlan fills source and target from keep and checks it.
+// restorePlan checks the positions keep and fills source and target from them.
 func restorePlan(keep []int32, b, k, l int, source, target []int32) error {
 	for i := range b {
 		src := source[i*(1+l) : (i+1)*(1+l)]
@@ -74,10 +75,10 @@ func restorePlan(keep []int32, b, k, l int, source, target []int32) error {
 		for j := range k {
 			v := keep[i*k+j]
 			if v < 0 || int(v) >= l {
-				return fmt.Errorf("place %d of sample %d, token %d, lies outside 0..%d", v, i, j, l-1)
+				return fmt.Errorf("position %d of sample %d, token %d, lies outside 0..%d", v, i, j, l-1)
 			}
 			if src[1+v] >= 0 {
-				return fmt.Errorf("place %d is kept twice in sample %d", v, i)
+				return fmt.Errorf("position %d is kept twice in sample %d", v, i)
 			}
 			src[1+v] = int32(i*(1+k) + 1 + j)
 			target[i*(1+k)+1+j] = int32(i*(1+l)) + 1 + v
@@ -86,8 +87,9 @@ func restorePlan(keep []int32, b, k, l int, source, target []int32) error {
 	return nil
 }
 
-// ReplaceTokens puts token [1, 1, D] in place of x[b, n] wherever mask[b, n] is
-// not zero; x is [B, N, D], mask [B, N] takes no gradient.
+// ReplaceTokens puts token [1, 1, D] at each position (b, n) of x [B, N, D] where mask [B, N] is
+// not zero; the result is [B, N, D]. mask takes no gradient. Of the built-in objectives only BEiT
+// needs it.
 func ReplaceTokens(g *core.Graph, x, token, mask *core.Node) *core.Node {
 	if !g.Check("replace_tokens", "x [B, N, D], token [1, 1, D], mask [B, N]", []*core.Node{x, token, mask}, nil, func() bool {
 		return len(x.Shape()) == 3 && token.Shape().Size() == x.Shape()[2] && !mask.Integer() && mask.Shape().Equal(x.Shape()[:2])
@@ -109,7 +111,7 @@ func ReplaceTokens(g *core.Graph, x, token, mask *core.Node) *core.Node {
 			})
 		},
 		Backward: func(c *core.Call) {
-			// dx keeps the rows that were kept, the scratch those that were replaced.
+			// dx takes the rows of kept tokens, the scratch those of replaced ones.
 			c.Pool.Do(b, func(_, i int) {
 				for r := i * n; r < (i+1)*n; r++ {
 					from := c.GradOut[0][r*d : (r+1)*d]

@@ -3,16 +3,14 @@ package ops
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/internal/f32"
-	"github.com/vittool/vittool/tensor"
 )
 
-// LayerNorm is (x - mean)/sqrt(var + eps)·gamma + beta over the last dimension
-// of x [..., D], with the biased variance (Ba et al., arXiv:1607.06450). gamma
-// and beta are [D] or nil.
+// LayerNorm is (x - mean)/sqrt(var + eps)·gamma + beta over the last dimension of x [..., D], with
+// the biased variance (Ba et al., arXiv:1607.06450). gamma and beta are [D] or nil; the result is
+// [..., D].
 func LayerNorm(g *core.Graph, x, gamma, beta *core.Node, eps float64) *core.Node {
 	if !g.Check("layer_norm", "x [..., D], gamma [D] or nil, beta [D] or nil", []*core.Node{x}, []*core.Node{gamma, beta}, func() bool {
-		d := tensor.Shape{x.Shape().Last()}
-		return len(x.Shape()) > 0 && (gamma == nil || gamma.Shape().Equal(d)) && (beta == nil || beta.Shape().Equal(d))
+		return len(x.Shape()) > 0 && isVector(gamma, x.Shape().Last()) && isVector(beta, x.Shape().Last())
 	}) {
 		return g.Invalid()
 	}
