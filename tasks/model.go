@@ -24,6 +24,7 @@ type Model struct {
 	Store     *core.Store
 	Backbone  *vit.Backbone
 	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
+	Input     Input     // how it wants its images
 
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
@@ -137,7 +138,7 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
 		return nil, err
 	}
-	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o); err != nil {
+	if err = m.readInput(file, o); err != nil {
 		return nil, err
 	}
 	if s, err := strconv.Atoi(file.Meta[metaStep]); err == nil {

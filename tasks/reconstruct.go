@@ -14,6 +14,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
@@ -183,6 +184,10 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int)
 	return host.Open(ctx, options)
 }
 
+// wholeFitting shows as much of an image as its aspect lets a view show, the same in
+// views of every size.
+var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation: pixels.Bicubic}
+
 // fill reads the images into the model's views and asks the objective what to
 // hide. It returns the images' names: an unreadable one is replaced.
 func (r *Run) fill(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) ([]string, error) {
@@ -190,9 +195,9 @@ func (r *Run) fill(ctx context.Context, objective *host.Objective, model *progra
 	for _, v := range objective.Plan().GetViews() {
 		shape := model.ViewShape(v.GetName())
 		mean, std := viewNormalisation(v, r.Mean, r.Std)
-		specs = append(specs, data.EvalView(v.GetName(), shape[2], shape[3], resizeFactor(o.Images, shape[2], shape[3]), float32s(mean), float32s(std)))
+		specs = append(specs, data.EvalView(v.GetName(), shape[2], shape[3], wholeFitting, float32s(mean), float32s(std)))
 	}
-	source := &subset{Source: o.Images, ids: ids}
+	source := data.Subset(o.Images, ids)
 	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1})
 	if err != nil {
 		return nil, err

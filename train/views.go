@@ -19,10 +19,13 @@ func viewSpecs(plan *pb.Plan, cfg *configs.Config, network vit.Config) ([]data.V
 		spec := data.ViewSpec{
 			Name: v.GetName(), Height: int(v.GetHeight()), Width: int(v.GetWidth()),
 			ScaleMin: v.GetScaleMin(), ScaleMax: v.GetScaleMax(), RatioMin: v.GetRatioMin(), RatioMax: v.GetRatioMax(),
-			Attempts: int(v.GetAttempts()), ResizeFactor: v.GetResizeFactor(), Resampler: data.Resampler(cfg.Data.Resampler),
+			Attempts: int(v.GetAttempts()), Resampler: data.Resampler(cfg.Data.Resampler),
 			SameGeometryAs: v.GetSameGeometryAs(), SameColors: v.GetSameColors(),
 			ColorsFirst: v.GetColorsFirst(),
 			Mean:        singles(mean), Std: singles(std),
+		}
+		if f := v.GetResizeFactor(); f != 0 {
+			spec.CropPct = 1 / f
 		}
 		if spec.Height == 0 {
 			spec.Height = network.ImageH
