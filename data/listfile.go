@@ -75,10 +75,20 @@ func settlePaths(base string, items []listItem) error {
 		_, err := os.Lstat(listedFile(base, path))
 		return err == nil
 	}
+	const looks = 100 // after which a list is known not to mean backslashes
+	looked, meant := 0, false
 	for i := range items {
 		it := &items[i]
-		if strings.Contains(it.path, `\`) && !exists(it.path) {
-			it.path = strings.ReplaceAll(it.path, `\`, "/")
+		if strings.Contains(it.path, `\`) {
+			literal := false
+			if looked < looks || meant {
+				looked++
+				literal = exists(it.path)
+				meant = meant || literal
+			}
+			if !literal {
+				it.path = strings.ReplaceAll(it.path, `\`, "/")
+			}
 		}
 		if it.doubtful && !exists(it.path) {
 			return &listError{it.line, fmt.Sprintf("%q is neither a file, nor called like an image, nor a header that is known", it.path)}
