@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // An AttentionComparison is attention of one shape, forward and backward, here
@@ -31,7 +31,7 @@ type AttentionComparison struct {
 var attentionShapes = [][4]int{{128, 17, 3, 64}, {128, 65, 3, 32}, {8, 50, 12, 64}, {8, 197, 12, 64}, {2, 785, 12, 64}, {1, 3137, 3, 64}}
 
 // CompareAttention measures the shapes of attention here and in PyTorch, in turn.
-func CompareAttention(ctx context.Context, e *core.Engine, warmup, rounds int) (_ []AttentionComparison, err error) {
+func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_ []AttentionComparison, err error) {
 	peer, err := StartPyTorch(ctx, PyTorchOptions{Model: "vit_tiny_patch4_32", Batch: 1, Threads: e.Threads(), Bare: true})
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // answering is an interpreter that says what PyTorch's driver would: one line at
@@ -38,7 +38,7 @@ func answeringPython(t *testing.T) {
 // half a second.
 func TestCompareAttention(t *testing.T) {
 	answeringPython(t)
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/internal/atomicfile"
 )
 
 const (
@@ -30,7 +31,7 @@ type Slowdown struct {
 // operations that the peak of the same run could have done meanwhile, of the best
 // round, so that a machine that runs slower today changes nothing. Kernels that
 // are in one report only are not compared.
-func Against(ctx context.Context, e *core.Engine, now []Kernel, base *Report) ([]Slowdown, error) {
+func Against(ctx context.Context, e *device.CPU, now []Kernel, base *Report) ([]Slowdown, error) {
 	before := map[string]float64{}
 	for _, k := range base.Kernels {
 		before[k.Name+"\x00"+k.Shape] = k.Cost
@@ -93,7 +94,7 @@ func Load(file string) (*Report, error) {
 
 // Save writes the report as JSON to a file.
 func (r *Report) Save(file string) error {
-	return core.WriteFileAtomic(file, r.WriteJSON)
+	return atomicfile.Write(file, r.WriteJSON)
 }
 
 // SlowerError says that kernels got slower than they were.

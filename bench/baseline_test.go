@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // TestStepShapes: the shapes are those of the networks, in all three forms.
@@ -39,7 +39,7 @@ func TestStepShapes(t *testing.T) {
 // TestAgainst compares one small kernel with baselines in which it was slower, equally
 // fast and much faster.
 func TestAgainst(t *testing.T) {
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // Options say what is measured.
@@ -57,7 +57,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if event == nil {
 		event = func(string) {}
 	}
-	engine, err := core.NewEngine(o.Config.Run.Threads)
+	engine, err := device.NewCPU(o.Config.Run.Threads)
 	if err != nil {
 		return nil, err
 	}

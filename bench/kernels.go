@@ -5,6 +5,11 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 )
 
 // A Kernel is one piece of arithmetic, measured alone on all threads.
@@ -73,7 +78,7 @@ func ramp(x []float32) {
 }
 
 func product(s shape) recipe {
-	return func(e *core.Engine) (job, error) {
+	return func(e *device.CPU) (job, error) {
 		m, n, k := s.m, s.n, s.k
 		a, b, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
 		ramp(a)
@@ -93,11 +98,11 @@ func product(s shape) recipe {
 // compiled makes a job of a graph that is run forward and backward; build gets
 // the graph and its store and returns the node whose sum is the loss.
 func compiled(name, shape string, bytes float64, build func(g *core.Graph, param func(name string, dims ...int) *core.Node, input func(name string, dims ...int) *core.Node) *core.Node) recipe {
-	return func(e *core.Engine) (job, error) {
-		g, store := core.NewGraph(e), core.NewStore()
+	return func(e *device.CPU) (job, error) {
+		g, store := core.NewGraph(e), param.NewStore()
 		var failed error
 		param := func(name string, dims ...int) *core.Node {
-			p, err := store.Add(name, core.Shape(dims), core.Init{Kind: "normal", A: 0.05}, 1)
+			p, err := store.Add(name, tensor.Shape(dims), param.Init{Kind: "normal", A: 0.05}, 1)
 			if err != nil {
 				failed = err
 				return nil
@@ -105,11 +110,11 @@ func compiled(name, shape string, bytes float64, build func(g *core.Graph, param
 			return g.Param(p)
 		}
 		input := func(name string, dims ...int) *core.Node {
-			n := g.Input(name, core.Shape(dims)).RequireGrad()
+			n := g.Input(name, tensor.Shape(dims)).RequireGrad()
 			ramp(n.Value())
 			return n
 		}
-		loss := g.Sum(build(g, param, input))
+		loss := ops.Sum(g, build(g, param, input))
 		if failed != nil {
 			return job{}, fmt.Errorf("%s: %w", name, failed)
 		}
@@ -128,7 +133,7 @@ func compiled(name, shape string, bytes float64, build func(g *core.Graph, param
 func linear(rows, in, out int) recipe {
 	return compiled("linear", fmt.Sprintf("%d×%d→%d", rows, in, out), 0,
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
-			return g.Linear(input("x", rows, in), param("weight", out, in), param("bias", out))
+			return ops.Linear(g, input("x", rows, in), param("weight", out, in), param("bias", out))
 		})
 }
 
@@ -136,41 +141,41 @@ func mlp(rows, dim int) recipe {
 	return compiled("linear + GELU, linear + residual", fmt.Sprintf("%d×%d→%d→%d", rows, dim, 4*dim, dim), 0,
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
 			x := input("x", 1, rows, dim)
-			h := g.LinearGelu(x, param("fc1.weight", 4*dim, dim), param("fc1.bias", 4*dim))
-			return g.LinearResidual(h, param("fc2.weight", dim, 4*dim), param("fc2.bias", dim), x, nil, nil)
+			h := ops.LinearGelu(g, x, param("fc1.weight", 4*dim, dim), param("fc1.bias", 4*dim))
+			return ops.LinearResidual(g, h, param("fc2.weight", dim, 4*dim), param("fc2.bias", dim), x, nil, nil)
 		})
 }
 
 func attention(batch, tokens, heads, width int) recipe {
 	return compiled("attention", fmt.Sprintf("%d×%d tokens, %d heads of %d", batch, tokens, heads, width), 0,
 		func(g *core.Graph, _, input func(string, ...int) *core.Node) *core.Node {
-			return g.Attention(input("qkv", batch, tokens, 3*heads*width), heads, nil, false)
+			return ops.Attention(g, input("qkv", batch, tokens, 3*heads*width), heads, nil, false)
 		})
 }
 
-func layerNorm(rows, dim int) func(*core.Engine) (job, error) {
+func layerNorm(rows, dim int) func(*device.CPU) (job, error) {
 	// Forward reads x and writes y; backward reads x and dy and writes dx.
 	return compiled("layer norm", fmt.Sprintf("%d×%d", rows, dim), 5*4*float64(rows)*float64(dim),
 		func(g *core.Graph, param, input func(string, ...int) *core.Node) *core.Node {
-			return g.LayerNorm(input("x", rows, dim), param("weight", dim), param("bias", dim), 1e-6)
+			return ops.LayerNorm(g, input("x", rows, dim), param("weight", dim), param("bias", dim), 1e-6)
 		})
 }
 
 func adamW(values int) recipe {
-	return func(e *core.Engine) (job, error) {
-		p, err := core.NewStore().Add("weight", core.Shape{values}, core.Init{Kind: "normal", A: 0.02}, 1)
+	return func(e *device.CPU) (job, error) {
+		p, err := param.NewStore().Add("weight", tensor.Shape{values}, param.Init{Kind: "normal", A: 0.02}, 1)
 		if err != nil {
 			return job{}, err
 		}
 		p.Decay = true
 		grad := make([]float32, values)
 		ramp(grad)
-		o := core.NewAdamW(e, core.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
-		params := []*core.Parameter{p}
+		o := optim.NewAdamW(e, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+		params := []*param.Parameter{p}
 		return job{name: "AdamW", shape: fmt.Sprintf("%.1f M parameters", float64(values)/1e6), values: float64(values),
 			bytes: 7 * 4 * float64(values), // reads weight, gradient, two moments; writes all but the gradient
 			run: func() error {
-				o.Step(params, func(*core.Parameter) []float32 { return grad }, 1e-6, 0.05)
+				o.Step(params, func(*param.Parameter) []float32 { return grad }, 1e-6, 0.05)
 				return nil
 			}}, nil
 	}

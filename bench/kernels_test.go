@@ -3,13 +3,13 @@ package bench
 import (
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // TestKernels measures every kernel once: each must build, run, and come out with
 // a rate that a computer can have.
 func TestKernels(t *testing.T) {
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}

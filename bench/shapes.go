@@ -5,8 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/core/device"
 )
 
 // measured are the steps whose matrix products are measured: a preset of MAE and
@@ -49,36 +48,39 @@ func stepShapes() ([]shape, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := vit.Variant(r.Config.Model.Name)
+		network, err := r.Config.Backbone()
 		if err != nil {
 			return nil, err
 		}
+		c := network.Info()
 		options := r.Config.Objective.Options
 		ratio, ok1 := options["mask_ratio"].(float64)
 		dim, ok2 := options["decoder_dim"].(int)
 		if !ok1 || !ok2 {
 			return nil, fmt.Errorf("preset %s says neither mask_ratio nor decoder_dim as a number: %v", step.preset, options)
 		}
-		patches := c.Patches()
+		rows, cols := c.Grid()
+		patches := rows * cols
 		kept := int(float64(patches) * (1 - ratio))
-		block := func(rows, dim, inner, hidden int) {
-			layer(rows, dim, 3*inner) // qkv
-			layer(rows, inner, dim)   // proj
-			layer(rows, dim, hidden)  // fc1
-			layer(rows, hidden, dim)  // fc2
+		block := func(rows, dim int) {
+			layer(rows, dim, 3*dim) // qkv
+			layer(rows, dim, dim)   // proj
+			layer(rows, dim, 4*dim) // fc1
+			layer(rows, 4*dim, dim) // fc2
 		}
-		seenRows, allRows := step.batch*(kept+c.Prefix()), step.batch*(patches+c.Prefix())
-		layer(step.batch*kept, c.PatchDim(), c.Dim)
-		block(seenRows, c.Dim, c.Inner(), c.Hidden())
+		seenRows, allRows := step.batch*(kept+c.PrefixTokens), step.batch*(patches+c.PrefixTokens)
+		pixels := c.Channels * c.Patch * c.Patch
+		layer(step.batch*kept, pixels, c.Dim)
+		block(seenRows, c.Dim)
 		layer(seenRows, c.Dim, dim)
-		block(allRows, dim, dim, 4*dim)
-		layer(allRows, dim, c.PatchDim())
+		block(allRows, dim)
+		layer(allRows, dim, pixels)
 	}
 	return all, nil
 }
 
 // A recipe makes a kernel ready to run.
-type recipe func(*core.Engine) (job, error)
+type recipe func(*device.CPU) (job, error)
 
 // recipes are the kernels that are measured, in the order of the report.
 func recipes() ([]recipe, error) {
@@ -111,7 +113,7 @@ func recipes() ([]recipe, error) {
 // matrix product of the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the
 // shapes of ViT-Ti/4 on 32 pixels (batch 128, 17 tokens kept) and of ViT-B/16 on
 // 224 pixels (batch 8, 50 tokens kept). Each is timed samples times.
-func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error) {
+func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) {
 	list, err := recipes()
 	if err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ func Kernels(ctx context.Context, e *core.Engine, samples int) ([]Kernel, error)
 
 // measure times one kernel. Its cost is in units of the given peak, its share in those of
 // the peaks before and after each sample.
-func measure(e *core.Engine, r recipe, peak float64, samples int) (Kernel, error) {
+func measure(e *device.CPU, r recipe, peak float64, samples int) (Kernel, error) {
 	j, err := r(e)
 	if err != nil {
 		return Kernel{}, err

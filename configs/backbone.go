@@ -1,35 +1,44 @@
 package configs
 
-import "github.com/vittool/vittool/vit"
+import (
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/families"
+)
 
 // Backbone returns the network that the settings describe, or what is wrong
 // with them as an [*Error]. Position embedding and initialisation are not
 // settings: they are the objective's to say.
-func (c *Config) Backbone() (vit.Config, error) {
+func (c *Config) Backbone() (backbone.Config, error) {
 	network, e := c.backbone()
 	if e != nil {
-		return vit.Config{}, e
+		return nil, e
 	}
 	return network, nil
 }
 
-func (c *Config) backbone() (vit.Config, *Error) {
-	network, err := vit.Variant(c.Model.Name)
+func (c *Config) backbone() (backbone.Config, *Error) {
+	known := families.Or(c.Model.Families)
+	network, err := known.Variant(c.Model.Name)
 	if err != nil {
 		hint := "models are named as in timm, for instance vit_tiny_patch4_32 or vit_base_patch16_224"
-		if near := Nearest(c.Model.Name, vit.Variants()); near != "" {
+		if near := Nearest(c.Model.Name, known.Variants()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		return network, &Error{Key: "model.name", Value: c.Model.Name, Problem: "there is no such model", Hint: hint}
+		return nil, &Error{Key: "model.name", Value: c.Model.Name, Problem: "there is no such model", Hint: hint}
 	}
-	if h, w := c.Model.Size(); h != 0 {
-		network = network.WithImage(h, w)
-	}
-	network.Channels = c.Data.Channels
-	network.DropPath = c.Model.DropPath
-	network.LayerScale = c.Model.LayerScale
-	if err := network.Validate(); err != nil {
-		return network, &Error{Key: "model.image_size", Problem: err.Error(), Hint: "choose a height and a width that the patch size divides"}
+	h, w := c.Model.Size()
+	for _, s := range []struct {
+		key, hint string
+		settings  backbone.Settings
+	}{
+		{"model.image_size", "choose a height and a width that the patch size divides", backbone.Settings{Height: h, Width: w}},
+		{"data.channels", "", backbone.Settings{Channels: c.Data.Channels}},
+		{"model.drop_path", "", backbone.Settings{DropPath: c.Model.DropPath}},
+		{"model.layer_scale", "", backbone.Settings{LayerScale: c.Model.LayerScale}},
+	} {
+		if network, err = network.With(s.settings); err != nil {
+			return nil, &Error{Key: s.key, Problem: err.Error(), Hint: s.hint}
+		}
 	}
 	return network, nil
 }

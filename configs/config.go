@@ -7,6 +7,8 @@
 // permitted values, and [Default] carries the defaults.
 package configs
 
+import "github.com/vittool/vittool/backbone"
+
 // Config is every setting of a pre-training run, in sections. A key is written
 // section.name, for instance train.batch_size.
 type Config struct {
@@ -41,6 +43,8 @@ type Model struct {
 	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
 	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
+	// Families that know the name; nil means all of vittool's.
+	Families backbone.Families `mapstructure:"-"`
 }
 
 // Data says which images are read and how.
@@ -117,10 +121,32 @@ type Train struct {
 	Eps float64 `mapstructure:"eps" range:"1e-16 1"`
 	// Momentum (sgd, lars).
 	Momentum float64 `mapstructure:"momentum" range:"0 0.9999999"`
+	// Constants of the layer-wise adaptive rate scaling.
+	LARS LARS `mapstructure:"lars" when:"lars"`
 	// Largest norm of the gradient; a larger one is scaled down. 0 leaves it alone.
 	ClipNorm float64 `mapstructure:"clip_norm" range:"0 1e12"`
 	// What clip_norm bounds: the norm over all tensors together, or that of each tensor by itself (DINO, SiT).
 	ClipMode string `mapstructure:"clip_mode" oneof:"global tensor"`
+}
+
+// LARS is layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), train.optimizer=lars.
+// The published forms differ in a few places, which are settings: the defaults are MoCo v3's
+// and MAE's form.
+type LARS struct {
+	// Trust coefficient η: the update of a tensor has η times the tensor's norm, before the learning rate.
+	Trust float64 `mapstructure:"trust" range:"0 1000"`
+	// Norm that the trust ratio divides by: of the gradient with its weight decay (MoCo v3, SimCLR, PixPro), or of the raw gradient plus weight_decay times the tensor's norm (solo-learn, LARC of apex).
+	Ratio string `mapstructure:"ratio" oneof:"decayed raw"`
+	// Added to that norm.
+	Eps float64 `mapstructure:"eps" range:"0 1"`
+	// Quantity that momentum accumulates: the scaled gradient, or the step with its learning rate (SimCLR in TensorFlow).
+	Accumulate string `mapstructure:"accumulate" oneof:"gradient step"`
+	// Scales biases and norms too, as LARC of apex does (SwAV).
+	All bool `mapstructure:"all"`
+	// Nesterov momentum.
+	Nesterov bool `mapstructure:"nesterov"`
+	// Bounds the trust ratio so that a step is at most the learning rate times the gradient.
+	Clip bool `mapstructure:"clip"`
 }
 
 // Run is what a run writes, and the machine it uses.
@@ -178,6 +204,7 @@ func Default() Config {
 			Beta2:        0.95,
 			Eps:          1e-8,
 			Momentum:     0.9,
+			LARS:         LARS{Trust: 0.001, Ratio: "decayed", Accumulate: "gradient"},
 			ClipMode:     "global",
 		},
 		Run: Run{

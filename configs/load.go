@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
+
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/runs"
 )
 
 // EnvPrefix starts the name of every environment variable that sets a key:
@@ -24,6 +27,8 @@ type Request struct {
 	Environ   []string  // NAME=value, as os.Environ gives them; nil leaves the environment out
 	Flags     []Setting // shorthands on the command line
 	Overrides []string  // key=value
+
+	Families backbone.Families // that know the model; nil means all of vittool's
 }
 
 // Setting is a value for a key, written as text at Source.
@@ -75,6 +80,7 @@ func Merge(req Request) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Model.Families = req.Families
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }
 
@@ -106,13 +112,7 @@ func (m *merger) add(l *layer) {
 	}
 	nested := map[string]any{}
 	for path, v := range l.values {
-		section, name, _ := strings.Cut(path, ".")
-		inner, ok := nested[section].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			nested[section] = inner
-		}
-		inner[name] = v
+		setNested(nested, path, v)
 	}
 	if err := m.viper.MergeConfigMap(nested); err != nil {
 		m.errs = append(m.errs, &Error{Problem: "the settings can't be merged: " + err.Error()})
@@ -122,6 +122,23 @@ func (m *merger) add(l *layer) {
 	}
 	for path, source := range l.sources {
 		m.sources[path] = source
+	}
+}
+
+// setNested sets a.b.c in maps of maps.
+func setNested(m map[string]any, path string, v any) {
+	for {
+		section, rest, ok := strings.Cut(path, ".")
+		if !ok {
+			m[path] = v
+			return
+		}
+		inner, ok := m[section].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			m[section] = inner
+		}
+		m, path = inner, rest
 	}
 }
 
@@ -156,7 +173,7 @@ func (m *merger) config(name string) {
 	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
-		name = filepath.Join(name, "config.yaml")
+		name = filepath.Join(name, runs.ConfigFile)
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -225,6 +242,8 @@ func (m *merger) environment(environ []string) {
 		path := section + "." + name
 		if option, ok := strings.CutPrefix(path, "objective.options_"); ok {
 			path = OptionsKey + "." + option
+		} else if known := environmentPaths()[section+"_"+name]; known != "" {
+			path = known
 		}
 		if err := l.setText(path, value, "environment "+variable); err != nil {
 			m.errs = append(m.errs, err)

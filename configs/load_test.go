@@ -373,3 +373,41 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// TestGroups: settings of a group inside a section are set from every source, written where
+// they have a meaning, and read back.
+func TestGroups(t *testing.T) {
+	r, err := Load(Request{Environ: []string{"VITTOOL_TRAIN_LARS_EPS=1e-8"}, Overrides: []string{"train.optimizer=lars", "train.lars.ratio=raw", "train.lars.all=true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := LARS{Trust: 0.001, Ratio: "raw", Eps: 1e-8, Accumulate: "gradient", All: true}
+	if r.Config.Train.LARS != want {
+		t.Errorf("got %+v, want %+v", r.Config.Train.LARS, want)
+	}
+	text := r.Config.YAML()
+	if !strings.Contains(string(text), "  lars:\n    trust: 0.001\n    ratio: raw\n") {
+		t.Errorf("the group is not written:\n%s", text)
+	}
+	back, err := Parse("written", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Train.LARS != want {
+		t.Errorf("read back %+v, want %+v", back.Train.LARS, want)
+	}
+	r.Config.Train.LARS, r.Config.Train.Optimizer = Default().Train.LARS, "adamw"
+	if text := string(r.Config.YAML()); strings.Contains(text, "lars:") {
+		t.Errorf("a group without a meaning is written:\n%s", text)
+	}
+	for setting, hint := range map[string]string{
+		"train.lars.trusty=1": "train.lars.trust", "train.lars=1": "train.lars.NAME=VALUE", "train.lars.ratio=both": "decayed, raw",
+	} {
+		if _, err := Load(Request{Overrides: []string{setting}}); err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: error %v, want one with %q", setting, err, hint)
+		}
+	}
+	if _, err := Parse("file", []byte("train:\n  lars: raw\n")); err == nil || !strings.Contains(err.Error(), "section") {
+		t.Errorf("a value in the place of a group: %v", err)
+	}
+}

@@ -1,9 +1,16 @@
 package configs
 
+import (
+	"bytes"
+
+	"github.com/vittool/vittool/backbone"
+)
+
 // Parse reads one complete configuration from its text, as [Config.YAML] wrote
 // it into a checkpoint's metadata; name stands in errors. Defaults fill what the
-// text leaves out; neither the environment nor a preset takes part.
-func Parse(name string, content []byte) (*Config, error) {
+// text leaves out; neither the environment nor a preset takes part. families are
+// those that know the model; without any, all of vittool's.
+func Parse(name string, content []byte, families ...backbone.Family) (*Config, error) {
 	l, preset, errs := readYAML(name, content)
 	if preset != "" {
 		errs = append(errs, &Error{Key: "preset", Value: preset, Source: name, Problem: "complete settings name no preset"})
@@ -20,8 +27,16 @@ func Parse(name string, content []byte) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Model.Families = families
 	if errs := cfg.problems(m.sources); len(errs) > 0 {
 		return nil, errs
 	}
 	return cfg, nil
+}
+
+// IsWhole reports whether content is all of a file that [Config.YAML] wrote: no
+// part of it is, as a process killed while it wrote may leave.
+func IsWhole(name string, content []byte) bool {
+	cfg, err := Parse(name, content)
+	return err == nil && bytes.Equal(cfg.YAML(), content)
 }

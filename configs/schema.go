@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,8 @@ type Key struct {
 	// doesn't change the weights that come out.
 	ResumeFree bool
 
-	field    []int // index for reflect's FieldByIndex
+	when     string // value of the setting train.optimizer that gives the key a meaning; empty for any
+	field    []int  // index for reflect's FieldByIndex
 	typ      reflect.Type
 	min, max float64
 	lengths  []int // permitted lengths of a list; nil permits any
@@ -45,45 +47,62 @@ var Keys = sync.OnceValue(func() []Key {
 	docs := fieldDocs()
 	defaults := reflect.ValueOf(Default())
 	var keys []Key
+	add := func(prefix, owner string, f reflect.StructField, index []int) {
+		if f.Tag.Get("mapstructure") == "-" {
+			return
+		}
+		k := newKey(prefix, owner, f, docs)
+		k.field = index
+		k.Default = formatValue(defaults.FieldByIndex(index))
+		keys = append(keys, k)
+	}
 	root := reflect.TypeFor[Config]()
 	for i := range root.NumField() {
 		section := root.Field(i)
 		for j := range section.Type.NumField() {
 			f := section.Type.Field(j)
-			name := f.Tag.Get("mapstructure")
-			if name == "-" {
+			prefix := section.Tag.Get("mapstructure") + "."
+			if f.Type.Kind() != reflect.Struct || f.Type == reflect.TypeFor[Interval]() {
+				add(prefix, section.Type.Name(), f, []int{i, j})
 				continue
 			}
-			k := Key{
-				Path:       section.Tag.Get("mapstructure") + "." + name,
-				Type:       typeName(f.Type),
-				Doc:        docs[section.Type.Name()+"."+f.Name],
-				ResumeFree: f.Tag.Get("resume") == "free",
-				field:      []int{i, j},
-				typ:        f.Type,
-				min:        math.Inf(-1),
-				max:        math.Inf(1),
+			prefix += f.Tag.Get("mapstructure") + "."
+			for l := range f.Type.NumField() {
+				add(prefix, f.Type.Name(), f.Type.Field(l), []int{i, j, l})
+				keys[len(keys)-1].when = f.Tag.Get("when")
 			}
-			k.Default = formatValue(defaults.FieldByIndex(k.field))
-			if s := f.Tag.Get("oneof"); s != "" {
-				k.OneOf = strings.Fields(s)
-			}
-			if low, high, ok := strings.Cut(f.Tag.Get("range"), " "); ok {
-				k.min, _ = strconv.ParseFloat(low, 64)
-				k.max, _ = strconv.ParseFloat(high, 64)
-				k.Range = low + " to " + high
-			}
-			for _, n := range strings.Fields(f.Tag.Get("lengths")) {
-				if n != "*" {
-					length, _ := strconv.Atoi(n)
-					k.lengths = append(k.lengths, length)
-				}
-			}
-			keys = append(keys, k)
 		}
 	}
 	return keys
 })
+
+// newKey describes a field of the struct named owner.
+func newKey(prefix, owner string, f reflect.StructField, docs map[string]string) Key {
+	k := Key{
+		Path:       prefix + f.Tag.Get("mapstructure"),
+		Type:       typeName(f.Type),
+		Doc:        docs[owner+"."+f.Name],
+		ResumeFree: f.Tag.Get("resume") == "free",
+		typ:        f.Type,
+		min:        math.Inf(-1),
+		max:        math.Inf(1),
+	}
+	if s := f.Tag.Get("oneof"); s != "" {
+		k.OneOf = strings.Fields(s)
+	}
+	if low, high, ok := strings.Cut(f.Tag.Get("range"), " "); ok {
+		k.min, _ = strconv.ParseFloat(low, 64)
+		k.max, _ = strconv.ParseFloat(high, 64)
+		k.Range = low + " to " + high
+	}
+	for _, n := range strings.Fields(f.Tag.Get("lengths")) {
+		if n != "*" {
+			length, _ := strconv.Atoi(n)
+			k.lengths = append(k.lengths, length)
+		}
+	}
+	return k
+}
 
 // Lookup finds a setting by its path.
 func Lookup(path string) (Key, bool) {
@@ -108,14 +127,29 @@ var paths = sync.OnceValue(func() []string {
 	return append(out, OptionsKey)
 })
 
-// sections lists the sections in order.
+// sections lists the sections in order, then the groups of settings inside them.
 var sections = sync.OnceValue(func() []string {
 	var out []string
 	root := reflect.TypeFor[Config]()
 	for i := range root.NumField() {
 		out = append(out, root.Field(i).Tag.Get("mapstructure"))
 	}
+	for _, k := range Keys() {
+		if group := k.Path[:strings.LastIndexByte(k.Path, '.')]; !slices.Contains(out, group) {
+			out = append(out, group)
+		}
+	}
 	return out
+})
+
+// environmentPaths finds the setting of an environment variable's name after the prefix, in
+// lower case: its dots are underscores there.
+var environmentPaths = sync.OnceValue(func() map[string]string {
+	index := make(map[string]string)
+	for _, k := range Keys() {
+		index[strings.ReplaceAll(k.Path, ".", "_")] = k.Path
+	}
+	return index
 })
 
 // fieldDocs reads the doc comments of config.go, keyed "Struct.Field", so that

@@ -3,6 +3,8 @@ package configs
 import (
 	"fmt"
 	"strings"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // Nearest returns the candidate that looks most like word, or "" when none is
@@ -16,9 +18,9 @@ func Nearest(word string, candidates []string) string {
 	}
 	section, leaf := cutSection(word)
 	for _, c := range candidates {
-		limit, score := 1+len(c)/3, editDistance(plain, squash(c))
+		limit, score := 1+len(c)/3, edit.Distance(plain, squash(c))
 		if s, l := cutSection(c); s != "" {
-			d := editDistance(squash(leaf), squash(l))
+			d := edit.Distance(squash(leaf), squash(l))
 			switch {
 			case s == section: // the section is right, so only the name counts
 				limit, score = 1+len(l)/3, d
@@ -56,31 +58,4 @@ func squash(s string) string {
 		}
 		return r
 	}, strings.ToLower(s))
-}
-
-// editDistance is the optimal string alignment distance: insert, delete,
-// replace and swap of neighbours cost one each. Long words are cut: a
-// suggestion for them means nothing, and the table would be large.
-func editDistance(a, b string) int {
-	const longest = 64
-	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }

@@ -45,8 +45,11 @@ func (r *Resolved) Explain() []byte {
 func (c *Config) write(comments func(k Key, value string) []string) []byte {
 	var b bytes.Buffer
 	root := reflect.ValueOf(c).Elem()
-	section := ""
+	section, group := "", ""
 	for _, k := range Keys() {
+		if k.when != "" && k.when != c.Train.Optimizer && formatValue(root.FieldByIndex(k.field)) == k.Default {
+			continue // without a meaning in this run
+		}
 		s, name, _ := strings.Cut(k.Path, ".")
 		if s != section {
 			if section == "objective" {
@@ -58,17 +61,24 @@ func (c *Config) write(comments func(k Key, value string) []string) []byte {
 			section = s
 			fmt.Fprintf(&b, "%s:\n", s)
 		}
+		indent := "  "
+		if g, inner, ok := strings.Cut(name, "."); ok {
+			if g != group {
+				fmt.Fprintf(&b, "  %s:\n", g)
+			}
+			group, name, indent = g, inner, "    "
+		}
 		value := root.FieldByIndex(k.field)
 		if comments != nil {
 			for _, line := range comments(k, formatValue(value)) {
-				fmt.Fprintf(&b, "  # %s\n", line)
+				fmt.Fprintf(&b, "%s# %s\n", indent, line)
 			}
 		}
 		text := formatValue(value)
 		if k.typ.Kind() == reflect.String {
 			text = quoted(text)
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", name, text)
+		fmt.Fprintf(&b, "%s%s: %s\n", indent, name, text)
 	}
 	return b.Bytes()
 }
@@ -163,17 +173,11 @@ func (c *Config) Map() map[string]any {
 	out := map[string]any{}
 	root := reflect.ValueOf(c).Elem()
 	for _, k := range Keys() {
-		s, name, _ := strings.Cut(k.Path, ".")
-		section, ok := out[s].(map[string]any)
-		if !ok {
-			section = map[string]any{}
-			out[s] = section
-		}
 		v := root.FieldByIndex(k.field).Interface()
 		if i, ok := v.(Interval); ok {
 			v = i.String()
 		}
-		section[name] = v
+		setNested(out, k.Path, v)
 	}
 	if len(c.Objective.Options) > 0 {
 		out["objective"].(map[string]any)["options"] = c.Objective.Options

@@ -1,8 +1,17 @@
-package core
+package core_test
 
 import (
 	"fmt"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 )
 
 // BenchmarkMAEStep is a step of MAE: encoder on a quarter of the tokens, decoder
@@ -14,9 +23,9 @@ func BenchmarkMAEStep(b *testing.B) {
 		{name: "vit_base_patch16_224", batch: 8, image: 224, patch: 16, dim: 768, depth: 12, heads: 12, decoder: 512, decoderDepth: 8, decoderHeads: 16},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			e := testEngine(b, 0)
+			e := devicetest.New(b, 0)
 			exe := c.build(b, e)
-			optimizer := NewAdamW(e, AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+			optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
 			step := func() {
 				if err := exe.Run(); err != nil {
 					b.Fatal(err)
@@ -35,7 +44,7 @@ func BenchmarkMAEStep(b *testing.B) {
 			b.ReportMetric(rate, "GFLOP/s")
 			b.ReportMetric(100*rate/e.Peak(), "%peak")
 			b.ReportMetric(float64(exe.Bytes())/1e6, "MB")
-			b.ReportMetric(float64(len(exe.plan.steps)), "ops")
+			b.ReportMetric(float64(exe.Steps()), "ops")
 			if testing.Verbose() {
 				for _, p := range exe.Profiles() {
 					b.Logf("%-26s %5d calls %9.2f ms/step %8.1f GFLOP/s", p.Name, p.Calls/b.N, p.Time.Seconds()*1e3/float64(b.N), p.FLOPs/p.Time.Seconds()/1e9)
@@ -52,41 +61,41 @@ type maeSize struct {
 	decoderHeads                    int
 }
 
-func (c maeSize) build(b *testing.B, e *Engine) *Executable {
-	s := NewStore()
-	g := NewGraph(e)
-	param := func(name string, shape ...int) *Node {
-		p, err := s.Add(name, shape, Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1)
+func (c maeSize) build(b *testing.B, e *device.CPU) *core.Executable {
+	s := param.NewStore()
+	g := core.NewGraph(e)
+	param := func(name string, shape ...int) *core.Node {
+		p, err := s.Add(name, shape, param.Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1)
 		if err != nil {
 			b.Fatal(err)
 		}
 		return g.Param(p)
 	}
-	linear := func(name string, in, out int) (w, bias *Node) {
+	linear := func(name string, in, out int) (w, bias *core.Node) {
 		return param(name+".weight", out, in), param(name+".bias", out)
 	}
-	blocks := func(prefix string, x *Node, depth, d, heads int) *Node {
+	blocks := func(prefix string, x *core.Node, depth, d, heads int) *core.Node {
 		for i := range depth {
 			n := func(s string) string { return fmt.Sprintf("%s%d.%s", prefix, i, s) }
-			y := g.LayerNorm(x, param(n("n1.w"), d), param(n("n1.b"), d), 1e-6)
+			y := ops.LayerNorm(g, x, param(n("n1.w"), d), param(n("n1.b"), d), 1e-6)
 			w, v := linear(n("qkv"), d, 3*d)
-			y = g.Attention(g.Linear(y, w, v), heads, nil, false)
+			y = ops.Attention(g, ops.Linear(g, y, w, v), heads, nil, false)
 			w, v = linear(n("proj"), d, d)
-			x = g.LinearResidual(y, w, v, x, nil, nil)
-			y = g.LayerNorm(x, param(n("n2.w"), d), param(n("n2.b"), d), 1e-6)
+			x = ops.LinearResidual(g, y, w, v, x, nil, nil)
+			y = ops.LayerNorm(g, x, param(n("n2.w"), d), param(n("n2.b"), d), 1e-6)
 			w, v = linear(n("fc1"), d, 4*d)
-			y = g.LinearGelu(y, w, v)
+			y = ops.LinearGelu(g, y, w, v)
 			w, v = linear(n("fc2"), 4*d, d)
-			x = g.LinearResidual(y, w, v, x, nil, nil)
+			x = ops.LinearResidual(g, y, w, v, x, nil, nil)
 		}
-		return g.LayerNorm(x, param(prefix+"norm.w", d), param(prefix+"norm.b", d), 1e-6)
+		return ops.LayerNorm(g, x, param(prefix+"norm.w", d), param(prefix+"norm.b", d), 1e-6)
 	}
 	tokens := (c.image / c.patch) * (c.image / c.patch)
 	keep := tokens / 4
-	images := g.Input("images", Shape{c.batch, 3, c.image, c.image})
-	kept := g.InputInt("keep", Shape{c.batch, keep})
-	mask := g.Input("mask", Shape{c.batch, tokens})
-	r := NewRNG(2)
+	images := g.Input("images", tensor.Shape{c.batch, 3, c.image, c.image})
+	kept := g.InputInt("keep", tensor.Shape{c.batch, keep})
+	mask := g.Input("mask", tensor.Shape{c.batch, tokens})
+	r := prng.New(2)
 	for i := range images.Value() {
 		images.Value()[i] = float32(r.NormFloat64())
 	}
@@ -100,17 +109,17 @@ func (c maeSize) build(b *testing.B, e *Engine) *Executable {
 		}
 	}
 	w, v := linear("embed", 3*c.patch*c.patch, c.dim)
-	x := g.Linear(g.GatherTokens(g.Patchify(images, c.patch, CHW), kept), w, v)
+	x := ops.Linear(g, ops.GatherTokens(g, ops.Patchify(g, images, c.patch, ops.CHW), kept), w, v)
 	pos := param("pos", 1, 1+tokens, c.dim)
-	x = g.PrependToken(param("cls", 1, 1, c.dim), g.AddPositionsAt(x, pos, kept, 1), pos)
+	x = ops.PrependToken(g, param("cls", 1, 1, c.dim), ops.AddPositionsAt(g, x, pos, kept, 1), pos)
 	x = blocks("enc", x, c.depth, c.dim, c.heads)
 	w, v = linear("dec.embed", c.dim, c.decoder)
-	x = g.RestoreTokens(g.Linear(x, w, v), param("mask", 1, 1, c.decoder), kept, tokens)
-	x = g.AddPositions(x, param("dec.pos", 1, 1+tokens, c.decoder), 0)
+	x = ops.RestoreTokens(g, ops.Linear(g, x, w, v), param("mask", 1, 1, c.decoder), kept, tokens)
+	x = ops.AddPositions(g, x, param("dec.pos", 1, 1+tokens, c.decoder), 0)
 	x = blocks("dec", x, c.decoderDepth, c.decoder, c.decoderHeads)
 	w, v = linear("dec.pred", c.decoder, 3*c.patch*c.patch)
-	pred := g.SliceTokens(g.Linear(x, w, v), 1, 1+tokens)
-	loss, _ := g.PatchMSE(pred, g.NormalizePatches(g.Patchify(images, c.patch, HWC)), mask)
+	pred := ops.SliceTokens(g, ops.Linear(g, x, w, v), 1, 1+tokens)
+	loss, _ := ops.PatchMSE(g, pred, ops.NormalizePatches(g, ops.Patchify(g, images, c.patch, ops.HWC)), mask)
 	exe, err := g.Compile(loss)
 	if err != nil {
 		b.Fatal(err)

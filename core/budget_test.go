@@ -1,24 +1,31 @@
-package core
+package core_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestBudget refuses parameters, inputs and activations each before their memory is
 // taken, and nothing that fits.
 func TestBudget(t *testing.T) {
-	build := func(limit int64) (*Budget, error) {
-		e := testEngine(t, 1)
-		e.Budget = &Budget{Limit: limit}
-		s := NewStore()
+	build := func(limit int64) (*device.Budget, error) {
+		e := devicetest.New(t, 1)
+		e.Budget = &device.Budget{Limit: limit}
+		s := param.NewStore()
 		s.Alloc = e.Budget.Alloc
-		w, err := s.Add("w", Shape{1000, 100}, Init{Kind: "ones"}, 1)
+		w, err := s.Add("w", tensor.Shape{1000, 100}, param.Init{Kind: "ones"}, 1)
 		if err != nil {
 			return e.Budget, err
 		}
-		g := NewGraph(e)
-		y := g.Gelu(g.Linear(g.Input("x", Shape{500, 100}), g.Param(w), nil))
+		g := core.NewGraph(e)
+		y := ops.Gelu(g, ops.Linear(g, g.Input("x", tensor.Shape{500, 100}), g.Param(w), nil))
 		_, err = g.Compile(nil, y)
 		return e.Budget, err
 	}

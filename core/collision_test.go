@@ -1,71 +1,39 @@
-package core
+package core_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestCollisionsAreSeen: gorgonia's compiler would merge nodes of equal hash.
 func TestCollisionsAreSeen(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	x := g.Input("x", Shape{2})
-	p, err := g.plan(nil, []*Node{g.Add(g.Relu(x), g.Gelu(x))})
+	g := core.NewGraph(devicetest.New(t, 1))
+	x := g.Input("x", tensor.Shape{2})
+	report, err := g.CollisionOf(x, ops.Add(g, ops.Relu(g, x), ops.Gelu(g, x)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.place(); err != nil {
-		t.Fatal(err)
-	}
-	b := newBuilder(p.executable(), 0)
-	for _, s := range p.steps {
-		if err := b.add(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := b.collision(); c != "" {
-		t.Fatal(c)
-	}
-	for range 2 { // as if two serial numbers had the same hash
-		b.serial = 1000
-		if _, err := b.pick(b.nodes[x], "same", Shape{2}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := b.collision(); !strings.Contains(c, "merged") {
-		t.Errorf("two equal nodes are not noticed: %q", c)
+	if !strings.Contains(report, "merged") {
+		t.Errorf("two equal nodes are not noticed: %q", report)
 	}
 }
 
 // TestSaltChangesEveryHash: building again with another salt moves all nodes, so
 // a collision is resolved.
 func TestSaltChangesEveryHash(t *testing.T) {
-	m, g := recordTransformer(testEngine(t, 1), parametersOf(t, 1), 2, 1)
-	p, err := g.plan(m.loss, nil)
+	m, g := recordTransformer(devicetest.New(t, 1), parametersOf(t, 1), 2, 1)
+	hashes, err := g.Hashes(m.loss, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.place(); err != nil {
-		t.Fatal(err)
-	}
-	e := p.executable()
-	var seen map[uint32]bool
-	for salt := range uint64(2) {
-		b := newBuilder(e, salt)
-		for _, s := range p.steps {
-			if err := b.add(s); err != nil {
-				t.Fatal(err)
-			}
+	for h, name := range hashes[0] {
+		if hashes[1][h] != "" {
+			t.Errorf("%s has the same hash with both salts", name)
 		}
-		if c := b.collision(); c != "" {
-			t.Fatal(c)
-		}
-		hashes := map[uint32]bool{}
-		for _, n := range b.graph.AllNodes() {
-			hashes[n.Hashcode()] = true
-			if seen[n.Hashcode()] {
-				t.Errorf("%s has the same hash with both salts", n.Name())
-			}
-		}
-		seen = hashes
 	}
 }

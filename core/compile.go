@@ -8,7 +8,7 @@ import (
 // step is one instruction of a compiled graph: an operator's forward or backward
 // pass, or a sum of gradients.
 type step struct {
-	op       *op
+	op       *Op
 	backward bool
 	again    bool      // the forward pass once more, for the backward pass
 	gout     []*memory // backward: gradient of each output, nil if none came
@@ -42,7 +42,7 @@ type plan struct {
 	graph    *Graph
 	loss     *Node
 	extra    []*Node
-	ops      []*op
+	ops      []*Op
 	steps    []*step
 	memories []*memory // everything to be placed in the arena
 	seed     *memory
@@ -72,7 +72,7 @@ func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
 	if len(ends) == 0 {
 		return nil, fmt.Errorf("nothing to compute: neither a loss nor extra nodes were given")
 	}
-	used := map[*op]bool{}
+	used := map[*Op]bool{}
 	var visit func(n *Node)
 	visit = func(n *Node) {
 		o := n.root().from
@@ -80,7 +80,7 @@ func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
 			return
 		}
 		used[o] = true
-		for _, in := range o.in {
+		for _, in := range o.In {
 			if in != nil {
 				visit(in)
 			}
@@ -102,7 +102,7 @@ func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
 	}
 	g.compiled = true
 	for _, o := range p.ops {
-		for _, n := range o.out {
+		for _, n := range o.Out {
 			n.mem = p.memory(n.name, n.shape.Size())
 		}
 		p.steps = append(p.steps, &step{op: o})
@@ -133,7 +133,7 @@ func (p *plan) memory(name string, size int) *memory {
 func (p *plan) fuseGelu(ends []*Node) {
 	readers := map[*Node]int{}
 	for _, o := range p.ops {
-		for _, n := range o.in {
+		for _, n := range o.In {
 			if n != nil {
 				readers[n.root()]++
 			}
@@ -143,12 +143,12 @@ func (p *plan) fuseGelu(ends []*Node) {
 		readers[n.root()]++
 	}
 	for _, o := range p.ops {
-		if !o.linear || !o.wantsInput(0) {
+		if !o.Weighted || !o.WantsGrad(0) {
 			continue
 		}
-		x := o.in[0].root()
-		if x.from != nil && x.from.gelu && x.from.block == o.block && readers[x] == 1 && o.in[0].gradTarget() == x {
-			o.fusedGelu, x.from.geluDone = x.from, true
+		x := o.In[0].root()
+		if x.from != nil && x.from.SlopeSaved && x.from.compiled.block == o.compiled.block && readers[x] == 1 && o.In[0].gradTarget() == x {
+			o.compiled.slopeOf, x.from.SlopeApplied = x.from, true
 		}
 	}
 }
@@ -189,9 +189,9 @@ func (p *plan) reverse() {
 	}
 	for i := len(p.ops) - 1; i >= 0; i-- {
 		o := p.ops[i]
-		s := &step{op: o, backward: true, gout: make([]*memory, len(o.out)), gin: make([]*memory, len(o.in)), acc: make([]*memory, len(o.in))}
+		s := &step{op: o, backward: true, gout: make([]*memory, len(o.Out)), gin: make([]*memory, len(o.In)), acc: make([]*memory, len(o.In))}
 		any := false
-		for j, n := range o.out {
+		for j, n := range o.Out {
 			s.gout[j] = joined(n)
 			any = any || s.gout[j] != nil
 		}
@@ -201,17 +201,17 @@ func (p *plan) reverse() {
 		}
 		computes := false
 		fresh := map[*Node]bool{} // written by this very step: not to be added to
-		for k := range o.in {
-			if !o.wantsInput(k) {
+		for k := range o.In {
+			if !o.WantsGrad(k) {
 				continue
 			}
-			target := o.in[k].gradTarget()
-			if o.pass.has(k) && s.gout[0] != nil {
+			target := o.In[k].gradTarget()
+			if o.PassGrad.Has(k) && s.gout[0] != nil {
 				contribute(target, s.gout[0])
 				continue
 			}
 			computes = true
-			if o.addable.has(k) && !fresh[target] {
+			if o.AddsGrad.Has(k) && !fresh[target] {
 				s.acc[k] = joined(target)
 			}
 			if a := s.acc[k]; a != nil && a.refs == 1 {
@@ -235,8 +235,8 @@ func (p *plan) reverse() {
 }
 
 // release notes that the gradients of o's outputs have been used.
-func (p *plan) release(pending map[*Node][]*memory, o *op) {
-	for _, n := range o.out {
+func (p *plan) release(pending map[*Node][]*memory, o *Op) {
+	for _, n := range o.Out {
 		for _, m := range pending[n] {
 			m.refs--
 		}
@@ -250,7 +250,7 @@ func (p *plan) collect(pending map[*Node][]*memory, joined func(*Node) *memory) 
 	leaves := slices.Clone(p.graph.params)
 	seen := map[*Node]bool{}
 	for _, o := range p.ops {
-		for _, n := range o.in {
+		for _, n := range o.In {
 			if n == nil {
 				continue
 			}

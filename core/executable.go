@@ -5,19 +5,21 @@ import (
 	"sort"
 	"time"
 
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/internal/f32"
+	"github.com/vittool/vittool/core/param"
 	"gorgonia.org/gorgonia"
 )
 
 // Executable is a compiled graph. It must not be run from two goroutines at the
 // same time; several executables of one engine may.
 type Executable struct {
-	engine   *Engine
+	engine   *device.CPU
 	plan     *plan
 	machine  gorgonia.VM
-	packs    map[packKey]*pack
-	params   []*Parameter
-	byParam  map[*Parameter]*memory
+	packs    map[packKey]*Pack
+	params   []*param.Parameter
+	byParam  map[*param.Parameter]*memory
 	run      uint64
 	err      error
 	checking bool
@@ -55,17 +57,10 @@ type packKey struct {
 	backward bool
 }
 
-// pack is a weight that several products of one run share.
-type pack struct {
-	packed f32.Packed
-	run    uint64
-	uses   int
-}
-
 func (p *plan) executable() *Executable {
-	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*pack{}, byParam: map[*Parameter]*memory{}}
+	e := &Executable{engine: p.graph.engine, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
-		for _, n := range o.out {
+		for _, n := range o.Out {
 			n.data = n.mem.data
 		}
 	}
@@ -76,12 +71,12 @@ func (p *plan) executable() *Executable {
 		}
 	}
 	for _, s := range p.steps {
-		if s.op == nil || !s.op.linear || s.again || s.backward && s.gin[0] == nil {
+		if s.op == nil || !s.op.Weighted || s.again || s.backward && s.gin[0] == nil {
 			continue
 		}
-		key := packKey{s.op.in[1].root(), s.backward}
+		key := packKey{s.op.In[1].root(), s.backward}
 		if e.packs[key] == nil {
-			e.packs[key] = &pack{}
+			e.packs[key] = &Pack{}
 		}
 		e.packs[key].uses++
 	}
@@ -89,95 +84,95 @@ func (p *plan) executable() *Executable {
 }
 
 // callOf binds a step to its memory.
-func (e *Executable) callOf(s *step) call {
-	c := call{pool: e.engine.pool}
+func (e *Executable) callOf(s *step) Call {
+	c := Call{Pool: e.engine.Pool()}
 	if s.scratch != nil {
-		c.work = s.scratch.data
+		c.Work = s.scratch.data
 	}
 	if s.op == nil {
 		for _, m := range s.sum {
-			c.in = append(c.in, m.data)
+			c.In = append(c.In, m.data)
 		}
-		c.out = [][]float32{s.gin[0].data}
+		c.Out = [][]float32{s.gin[0].data}
 		return c
 	}
-	c.in = make([][]float32, len(s.op.in))
-	c.ints = make([][]int32, len(s.op.in))
-	c.gin = make([][]float32, len(s.op.in))
-	c.add = make([]bool, len(s.op.in))
-	for i, n := range s.op.in {
+	c.In = make([][]float32, len(s.op.In))
+	c.Ints = make([][]int32, len(s.op.In))
+	c.GradIn = make([][]float32, len(s.op.In))
+	c.Add = make([]bool, len(s.op.In))
+	for i, n := range s.op.In {
 		if n != nil {
 			switch m := s.memoryOf(n); {
 			case n.root().ints != nil: // computed integers have float32 memory too
-				c.ints[i] = n.root().ints
+				c.Ints[i] = n.root().ints
 			case m != nil:
-				c.in[i] = m.data
+				c.In[i] = m.data
 			default:
-				c.in[i] = n.root().data
+				c.In[i] = n.root().data
 			}
 		}
 		if s.backward && s.gin[i] != nil {
-			c.gin[i] = s.gin[i].data
-			c.add[i] = s.acc[i] != nil
+			c.GradIn[i] = s.gin[i].data
+			c.Add[i] = s.acc[i] != nil
 		}
 	}
-	c.gout = make([][]float32, len(s.op.out))
-	for i, n := range s.op.out {
-		c.out = append(c.out, s.memoryOf(n).data)
+	c.GradOut = make([][]float32, len(s.op.Out))
+	for i, n := range s.op.Out {
+		c.Out = append(c.Out, s.memoryOf(n).data)
 		if s.backward && s.gout[i] != nil {
-			c.gout[i] = s.gout[i].data
+			c.GradOut[i] = s.gout[i].data
 		}
 	}
 	for _, m := range s.savedBy(s.op) {
-		c.save = append(c.save, m.data)
+		c.Save = append(c.Save, m.data)
 	}
-	if s.op.linear {
-		k := e.packs[packKey{s.op.in[1].root(), s.backward}]
+	if s.op.Weighted {
+		k := e.packs[packKey{s.op.In[1].root(), s.backward}]
 		if k != nil && k.uses > 1 {
-			c.pack = k
+			c.Pack = k
 		}
 	}
-	if s.backward && s.op.fusedGelu != nil {
-		c.slope = s.savedBy(s.op.fusedGelu)[0].data
+	if s.backward && s.op.compiled.slopeOf != nil {
+		c.Slope = s.savedBy(s.op.compiled.slopeOf)[0].data
 	}
 	return c
 }
 
 // execute runs one step.
-func (e *Executable) execute(s *step, c *call) {
+func (e *Executable) execute(s *step, c *Call) {
 	if e.profile != nil {
 		start := time.Now()
 		defer func() { e.note(s, time.Since(start)) }()
 	}
-	c.run, c.err = e.run, nil
+	c.Run, c.Err = e.run, nil
 	switch {
 	case s.op == nil:
 		sumInto(c)
 	case !s.backward:
-		s.op.forward(c)
+		s.op.Forward(c)
 	default:
 		for i, a := range s.acc {
 			if a != nil && a != s.gin[i] {
-				f32.Copy(c.pool, c.gin[i], a.data)
+				f32.Copy(c.Pool, c.GradIn[i], a.data)
 			}
 		}
-		s.op.backward(c)
+		s.op.Backward(c)
 	}
-	if e.checking && c.err == nil {
+	if e.checking && c.Err == nil {
 		e.check(s, c)
 	}
 }
 
 // sumInto adds up gradients, in the order of the terms.
-func sumInto(c *call) {
-	dst := c.out[0]
-	if len(c.in) == 1 {
-		f32.Copy(c.pool, dst, c.in[0])
+func sumInto(c *Call) {
+	dst := c.Out[0]
+	if len(c.In) == 1 {
+		f32.Copy(c.Pool, dst, c.In[0])
 		return
 	}
-	f32.Add(c.pool, dst, c.in[0], c.in[1])
-	for _, x := range c.in[2:] {
-		f32.Add(c.pool, dst, dst, x)
+	f32.Add(c.Pool, dst, c.In[0], c.In[1])
+	for _, x := range c.In[2:] {
+		f32.Add(c.Pool, dst, dst, x)
 	}
 }
 
@@ -208,15 +203,15 @@ func (e *Executable) Run() error {
 // a step that turned out not finite, or is to be retried, changes nothing.
 func (e *Executable) Commit() {
 	for _, o := range e.plan.ops {
-		if o.commit != nil {
-			o.commit()
+		if o.Commit != nil {
+			o.Commit()
 		}
 	}
 }
 
 // Grad returns the gradient of the loss with respect to p, nil when none reaches
 // it. The memory is overwritten by the next Run; it may be scaled in place.
-func (e *Executable) Grad(p *Parameter) []float32 {
+func (e *Executable) Grad(p *param.Parameter) []float32 {
 	if m := e.byParam[p]; m != nil {
 		return m.data
 	}
@@ -234,7 +229,7 @@ func (e *Executable) GradOf(n *Node) []float32 {
 
 // Parameters lists the parameters that get a gradient, in the order they entered
 // the graph.
-func (e *Executable) Parameters() []*Parameter { return e.params }
+func (e *Executable) Parameters() []*param.Parameter { return e.params }
 
 // Bytes returns the memory for activations and gradients, without parameters and
 // inputs.
@@ -246,11 +241,11 @@ func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
 func (e *Executable) FLOPs() float64 {
 	total := 0.0
 	for _, o := range e.plan.ops {
-		total += o.flops
+		total += o.FLOPs
 	}
 	for _, s := range e.plan.steps {
 		if s.backward && s.op != nil {
-			total += 2 * s.op.flops
+			total += 2 * s.op.FLOPs
 		}
 	}
 	return total
@@ -279,7 +274,7 @@ func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, 
 
 func (e *Executable) finite() bool {
 	for _, m := range e.plan.memories {
-		if m.kept && m.data != nil && f32.FirstNonFinite(e.engine.pool, m.data) >= 0 {
+		if m.kept && m.data != nil && f32.FirstNonFinite(e.engine.Pool(), m.data) >= 0 {
 			return false
 		}
 	}
@@ -290,14 +285,14 @@ func (e *Executable) inspect(name string, data []float32) {
 	if e.found != nil || len(data) == 0 {
 		return
 	}
-	if i := f32.FirstNonFinite(e.engine.pool, data); i >= 0 {
+	if i := f32.FirstNonFinite(e.engine.Pool(), data); i >= 0 {
 		e.found = &NonFinite{name, i, data[i]}
 	}
 }
 
 func (e *Executable) inspectLeaves() {
 	for _, o := range e.plan.ops {
-		for _, n := range o.in {
+		for _, n := range o.In {
 			if n != nil && n.root().from == nil {
 				e.inspect(n.root().name, n.root().data)
 			}
@@ -306,10 +301,10 @@ func (e *Executable) inspectLeaves() {
 }
 
 // check inspects what a step has written.
-func (e *Executable) check(s *step, c *call) {
+func (e *Executable) check(s *step, c *Call) {
 	if !s.backward {
-		for i, n := range s.op.out {
-			e.inspect(n.name+s.op.place(), c.out[i])
+		for i, n := range s.op.Out {
+			e.inspect(n.name+s.op.place(), c.Out[i])
 		}
 		return
 	}
@@ -322,14 +317,14 @@ func (e *Executable) check(s *step, c *call) {
 
 // place says where in the network an operator is: which weight it applies or, if
 // it has none, the last ones before it. Empty where there are no weights at all.
-func (o *op) place() string {
+func (o *Op) place() string {
 	if o == nil { // a sum of gradients
 		return ""
 	}
-	for seen, level := map[*op]bool{o: true}, []*op{o}; len(level) > 0; {
-		var above []*op
+	for seen, level := map[*Op]bool{o: true}, []*Op{o}; len(level) > 0; {
+		var above []*Op
 		for _, p := range level {
-			for _, n := range p.in {
+			for _, n := range p.In {
 				switch {
 				case n == nil:
 				case n.root().param != nil && p == o:
@@ -366,9 +361,9 @@ func (e *Executable) note(s *step, d time.Duration) {
 	p.Calls++
 	p.Time += d
 	if s.op != nil && s.backward {
-		p.FLOPs += 2 * s.op.flops
+		p.FLOPs += 2 * s.op.FLOPs
 	} else if s.op != nil {
-		p.FLOPs += s.op.flops
+		p.FLOPs += s.op.FLOPs
 	}
 }
 

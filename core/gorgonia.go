@@ -10,8 +10,9 @@ import (
 	"unsafe"
 
 	"github.com/chewxy/hm"
+	"github.com/vittool/vittool/tensor"
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
+	dense "gorgonia.org/tensor"
 )
 
 // This file and machine.go are the whole of vittool's contact with gorgonia: every step of a
@@ -34,14 +35,14 @@ import (
 var buildMutex sync.Mutex
 
 // value wraps memory for gorgonia. Scalars are *gorgonia.F32 there.
-func value(shape Shape, data []float32) gorgonia.Value {
+func value(shape tensor.Shape, data []float32) gorgonia.Value {
 	if len(shape) == 0 {
 		return (*gorgonia.F32)(unsafe.Pointer(&data[0]))
 	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	return dense.New(dense.WithShape(shape...), dense.WithBacking(data))
 }
 
-func typeOf(shape Shape, of tensor.Dtype) hm.Type {
+func typeOf(shape tensor.Shape, of dense.Dtype) hm.Type {
 	if len(shape) == 0 {
 		return of
 	}
@@ -53,18 +54,18 @@ type signature struct {
 	name   string
 	id     uint64
 	in     []hm.Type
-	result Shape
+	result tensor.Shape
 }
 
 func (s *signature) Arity() int { return len(s.in) }
 
 func (s *signature) Type() hm.Type {
-	types := append(append([]hm.Type{}, s.in...), typeOf(s.result, tensor.Float32))
+	types := append(append([]hm.Type{}, s.in...), typeOf(s.result, dense.Float32))
 	return hm.NewFnType(types...)
 }
 
-func (s *signature) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape(s.result.Clone()), nil
+func (s *signature) InferShape(...gorgonia.DimSizer) (dense.Shape, error) {
+	return dense.Shape(s.result.Clone()), nil
 }
 func (s *signature) ReturnsPtr() bool     { return false }
 func (s *signature) CallsExtern() bool    { return false }
@@ -86,7 +87,7 @@ type instruction struct {
 	signature
 	builder *builder
 	step    *step
-	call    call
+	call    Call
 	outputs []gorgonia.Value // of a forward step
 	grads   []gorgonia.Value // per operand, of a backward step
 	result  gorgonia.Value
@@ -104,8 +105,8 @@ func (x *instruction) Do(...gorgonia.Value) (result gorgonia.Value, err error) {
 		}
 	}()
 	x.builder.exe.execute(x.step, &x.call)
-	if x.call.err != nil {
-		return nil, &OperandError{Op: x.step.describe(), Err: x.call.err}
+	if x.call.Err != nil {
+		return nil, &OperandError{Op: x.step.describe(), Err: x.call.Err}
 	}
 	return x.result, nil
 }
@@ -207,12 +208,12 @@ func (b *builder) node(n *Node) *gorgonia.Node {
 	name := fmt.Sprintf("%d/%s", b.salt, n.name)
 	switch {
 	case n.integer:
-		v := tensor.New(tensor.WithShape(max(1, n.shape.Size())), tensor.WithBacking(n.ints))
-		x = gorgonia.NewVector(b.graph, tensor.Int32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
+		v := dense.New(dense.WithShape(max(1, n.shape.Size())), dense.WithBacking(n.ints))
+		x = gorgonia.NewVector(b.graph, dense.Int32, gorgonia.WithShape(v.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(v))
 	case len(n.shape) == 0:
-		x = gorgonia.NewScalar(b.graph, tensor.Float32, gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
+		x = gorgonia.NewScalar(b.graph, dense.Float32, gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
 	default:
-		x = gorgonia.NewTensor(b.graph, tensor.Float32, len(n.shape), gorgonia.WithShape(n.shape...), gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
+		x = gorgonia.NewTensor(b.graph, dense.Float32, len(n.shape), gorgonia.WithShape(n.shape...), gorgonia.WithName(name), gorgonia.WithValue(value(n.shape, n.data)))
 	}
 	b.nodes[n] = x
 	return x
@@ -226,12 +227,12 @@ func (b *builder) gradient(m *memory) *gorgonia.Node {
 	if m != b.exe.plan.seed {
 		panic(fmt.Sprintf("core: gradient %s is read before it is computed", m.name))
 	}
-	x := gorgonia.NewVector(b.graph, tensor.Float32, gorgonia.WithShape(1), gorgonia.WithName(fmt.Sprintf("%d/seed", b.salt)), gorgonia.WithValue(value(Shape{1}, m.data)))
+	x := gorgonia.NewVector(b.graph, dense.Float32, gorgonia.WithShape(1), gorgonia.WithName(fmt.Sprintf("%d/seed", b.salt)), gorgonia.WithValue(value(tensor.Shape{1}, m.data)))
 	b.grads[m] = x
 	return x
 }
 
-func (b *builder) sign(s *signature, name string, operands gorgonia.Nodes, result Shape) {
+func (b *builder) sign(s *signature, name string, operands gorgonia.Nodes, result tensor.Shape) {
 	b.serial++
 	s.name, s.id, s.result = name, b.salt<<32|b.serial, result
 	for _, n := range operands {
@@ -243,7 +244,7 @@ func (b *builder) sign(s *signature, name string, operands gorgonia.Nodes, resul
 func (b *builder) add(s *step) error {
 	x := &instruction{builder: b, step: s, call: b.exe.callOf(s)}
 	var operands gorgonia.Nodes
-	var result Shape
+	var result tensor.Shape
 	use := func(n *gorgonia.Node) {
 		for _, o := range operands {
 			if o == n {
@@ -253,16 +254,16 @@ func (b *builder) add(s *step) error {
 		operands = append(operands, n)
 	}
 	if s.op != nil {
-		for i, n := range s.op.in {
-			if n != nil && (!s.backward || s.op.keepIn.has(i)) {
+		for i, n := range s.op.In {
+			if n != nil && (!s.backward || s.op.KeepIn.Has(i)) {
 				use(b.node(n))
 			}
 		}
 	}
 	if s.backward {
 		if s.op != nil {
-			for i, n := range s.op.out {
-				if s.op.keepOut.has(i) {
+			for i, n := range s.op.Out {
+				if s.op.KeepOut.Has(i) {
 					use(b.node(n))
 				}
 			}
@@ -284,17 +285,17 @@ func (b *builder) add(s *step) error {
 		x.grads = make([]gorgonia.Value, len(s.gin))
 		for i, m := range s.gin {
 			if m != nil {
-				x.grads[i] = value(Shape{m.size}, m.data)
+				x.grads[i] = value(tensor.Shape{m.size}, m.data)
 				if first < 0 {
-					first, x.result, result = i, x.grads[i], Shape{m.size}
+					first, x.result, result = i, x.grads[i], tensor.Shape{m.size}
 				}
 			}
 		}
 	} else {
-		for _, n := range s.op.out {
+		for _, n := range s.op.Out {
 			x.outputs = append(x.outputs, value(n.shape, s.memoryOf(n).data))
 		}
-		x.result, result = x.outputs[0], s.op.out[0].shape
+		x.result, result = x.outputs[0], s.op.Out[0].shape
 	}
 	b.sign(&x.signature, name, operands, result)
 	n, err := b.apply(x, operands...)
@@ -303,9 +304,9 @@ func (b *builder) add(s *step) error {
 	}
 	b.last = n
 	if !s.backward {
-		b.nodes[s.op.out[0]] = n
-		for i := 1; i < len(s.op.out); i++ {
-			if b.nodes[s.op.out[i]], err = b.pick(n, fmt.Sprintf("%s.%d", name, i), s.op.out[i].shape, x.outputs[i]); err != nil {
+		b.nodes[s.op.Out[0]] = n
+		for i := 1; i < len(s.op.Out); i++ {
+			if b.nodes[s.op.Out[i]], err = b.pick(n, fmt.Sprintf("%s.%d", name, i), s.op.Out[i].shape, x.outputs[i]); err != nil {
 				return err
 			}
 		}
@@ -314,7 +315,7 @@ func (b *builder) add(s *step) error {
 	b.grads[s.gin[first]] = n
 	for i, m := range s.gin {
 		if m != nil && i != first {
-			if b.grads[m], err = b.pick(n, fmt.Sprintf("%s.d%d", name, i), Shape{m.size}, x.grads[i]); err != nil {
+			if b.grads[m], err = b.pick(n, fmt.Sprintf("%s.d%d", name, i), tensor.Shape{m.size}, x.grads[i]); err != nil {
 				return err
 			}
 		}
@@ -322,7 +323,7 @@ func (b *builder) add(s *step) error {
 	return nil
 }
 
-func (b *builder) pick(from *gorgonia.Node, name string, shape Shape, v gorgonia.Value) (*gorgonia.Node, error) {
+func (b *builder) pick(from *gorgonia.Node, name string, shape tensor.Shape, v gorgonia.Value) (*gorgonia.Node, error) {
 	x := &pick{value: v}
 	b.sign(&x.signature, name, gorgonia.Nodes{from}, shape)
 	return b.apply(x, from)
@@ -334,11 +335,11 @@ func (s *step) name() string {
 	case s.op == nil:
 		return "sum of gradients"
 	case s.backward:
-		return s.op.name + " backward"
+		return s.op.Name + " backward"
 	case s.again:
-		return s.op.name + " again"
+		return s.op.Name + " again"
 	}
-	return s.op.name
+	return s.op.Name
 }
 
 // describe names a step with its operands, for errors.
@@ -347,12 +348,12 @@ func (s *step) describe() string {
 	if s.op == nil {
 		return text
 	}
-	for i, n := range s.op.in {
+	for i, n := range s.op.In {
 		if n != nil {
 			text += fmt.Sprintf(", operand %d: %s %v", i, n.name, n.shape)
 		}
 	}
-	for _, n := range s.op.out {
+	for _, n := range s.op.Out {
 		text += fmt.Sprintf(", result: %s %v", n.name, n.shape)
 	}
 	return text

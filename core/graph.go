@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/vittool/vittool/core/internal/f32"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Graph records operators on nodes of fixed shapes and is then compiled once. A
@@ -12,10 +14,10 @@ import (
 // and the nodes' names and shapes, and returned by Compile; until then the
 // methods return nodes that may be passed on but hold nothing.
 type Graph struct {
-	engine   *Engine
-	ops      []*op
+	engine   *device.CPU
+	ops      []*Op
 	params   []*Node
-	byParam  map[*Parameter]*Node
+	byParam  map[*param.Parameter]*Node
 	names    map[string]bool
 	err      error
 	compiled bool
@@ -26,8 +28,8 @@ type Graph struct {
 }
 
 // NewGraph returns an empty graph.
-func NewGraph(e *Engine) *Graph {
-	return &Graph{engine: e, byParam: map[*Parameter]*Node{}, names: map[string]bool{}}
+func NewGraph(e *device.CPU) *Graph {
+	return &Graph{engine: e, byParam: map[*param.Parameter]*Node{}, names: map[string]bool{}}
 }
 
 // Err returns the first error so far, nil if there is none.
@@ -37,14 +39,14 @@ func (g *Graph) Err() error { return g.err }
 type Node struct {
 	graph   *Graph
 	name    string
-	shape   Shape
+	shape   tensor.Shape
 	bad     bool  // stands in for the result of a call that failed
 	integer bool  // holds int32
 	needs   bool  // a gradient is wanted
 	base    *Node // the node whose memory this one shows, nil for its own
 	stop    bool  // no gradient passes to base
-	param   *Parameter
-	from    *op
+	param   *param.Parameter
+	from    *Op
 	data    []float32
 	ints    []int32
 	mem     *memory
@@ -55,7 +57,16 @@ type Node struct {
 func (n *Node) Name() string { return n.name }
 
 // Shape returns the node's shape.
-func (n *Node) Shape() Shape { return n.shape }
+func (n *Node) Shape() tensor.Shape { return n.shape }
+
+// Integer reports whether the node holds int32.
+func (n *Node) Integer() bool { return n.integer }
+
+// NeedsGrad reports whether a gradient with respect to the node is wanted.
+func (n *Node) NeedsGrad() bool { return n.needs }
+
+// Invalid reports whether the node stands for the result of a call that failed.
+func (n *Node) Invalid() bool { return n.bad }
 
 // Value returns the node's elements: for an input the slice to be filled, for a
 // parameter its data, for the loss and the extra nodes of Compile the result of
@@ -104,9 +115,9 @@ func (n *Node) gradTarget() *Node {
 
 // Param returns the node of a parameter; the same one for every call. The graph
 // reads p.Data itself, so later changes are seen by the next Run.
-func (g *Graph) Param(p *Parameter) *Node {
+func (g *Graph) Param(p *param.Parameter) *Node {
 	if p == nil {
-		return g.fail("parameter is missing (nil was passed to Graph.Param)")
+		return g.Fail("parameter is missing (nil was passed to Graph.Param)")
 	}
 	if n := g.byParam[p]; n != nil {
 		return n
@@ -121,19 +132,19 @@ func (g *Graph) Param(p *Parameter) *Node {
 
 // Input returns a node whose Value is filled by the caller before each Run.
 // Names must be unique.
-func (g *Graph) Input(name string, shape Shape) *Node {
+func (g *Graph) Input(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if n.bad {
 		return n
 	}
 	if n.data = g.engine.Budget.Alloc(shape.Size()); n.data == nil {
-		return g.fail("input %q: shape %v does not fit in memory", name, shape)
+		return g.Fail("input %q: shape %v does not fit in memory", name, shape)
 	}
 	return n
 }
 
 // InputInt returns a node of integers (indices, labels); fill its Ints.
-func (g *Graph) InputInt(name string, shape Shape) *Node {
+func (g *Graph) InputInt(name string, shape tensor.Shape) *Node {
 	n := g.leaf(name, shape)
 	if !n.bad {
 		n.integer, n.ints = true, make([]int32, shape.Size())
@@ -143,19 +154,19 @@ func (g *Graph) InputInt(name string, shape Shape) *Node {
 
 // leaf makes a node without operator. gorgonia would merge leaves of equal name,
 // type and shape without a word.
-func (g *Graph) leaf(name string, shape Shape) *Node {
+func (g *Graph) leaf(name string, shape tensor.Shape) *Node {
 	if g.names[name] {
-		return g.fail("input name %q is used twice", name)
+		return g.Fail("input name %q is used twice", name)
 	}
-	if n, err := shape.checkedSize(); err != nil || n == 0 {
-		return g.fail("input %q: shape %v has no elements", name, shape)
+	if n, err := shape.CheckedSize(); err != nil || n == 0 {
+		return g.Fail("input %q: shape %v has no elements", name, shape)
 	}
 	g.names[name] = true
 	return &Node{graph: g, name: name, shape: shape.Clone()}
 }
 
 // view returns a node that shows n's memory under another shape.
-func (g *Graph) view(name string, n *Node, shape Shape) *Node {
+func (g *Graph) View(name string, n *Node, shape tensor.Shape) *Node {
 	return &Node{graph: g, name: g.unique(name), shape: shape.Clone(), base: n, needs: n.needs, integer: n.integer}
 }
 
@@ -164,8 +175,29 @@ func (g *Graph) unique(name string) string {
 	return fmt.Sprintf("%s#%d", name, g.serial)
 }
 
+// Reshape shows x under another shape of the same size; nothing is copied.
+func (g *Graph) Reshape(x *Node, shape tensor.Shape) *Node {
+	if !g.Check("reshape", fmt.Sprintf("a node of %d elements (to become %v)", shape.Size(), shape), []*Node{x}, nil, func() bool {
+		n, err := shape.CheckedSize()
+		return err == nil && n == x.shape.Size()
+	}) {
+		return g.Invalid()
+	}
+	return g.View("reshape", x, shape)
+}
+
+// StopGradient passes x on and no gradient back. Nothing is copied.
+func (g *Graph) StopGradient(x *Node) *Node {
+	if !g.Check("stop_gradient", "a node", []*Node{x}, nil, func() bool { return true }) {
+		return g.Invalid()
+	}
+	n := g.View("stop_gradient", x, x.shape)
+	n.stop, n.needs = true, false
+	return n
+}
+
 // fail remembers the first error and returns a node that holds nothing.
-func (g *Graph) fail(format string, args ...any) *Node {
+func (g *Graph) Fail(format string, args ...any) *Node {
 	if g.err == nil {
 		g.err = fmt.Errorf(format, args...)
 	}
@@ -175,123 +207,33 @@ func (g *Graph) fail(format string, args ...any) *Node {
 // fits checks the operands of an operator. want states the shapes in words;
 // required nodes must not be nil; test, called only with sound nodes, says
 // whether the shapes agree.
-func (g *Graph) fits(name, want string, required, optional []*Node, test func() bool) bool {
+func (g *Graph) Check(name, want string, required, optional []*Node, test func() bool) bool {
 	var operands []string
 	for i, n := range append(append([]*Node{}, required...), optional...) {
 		switch {
 		case n == nil && i < len(required):
-			g.fail("%s: operand %d is missing; wanted %s", name, i, want)
+			g.Fail("%s: operand %d is missing; wanted %s", name, i, want)
 			return false
 		case n == nil:
 			operands = append(operands, "none")
 		case n.bad:
 			if g.err == nil {
-				g.fail("%s: operand %d is the result of a failed call on another graph", name, i)
+				g.Fail("%s: operand %d is the result of a failed call on another graph", name, i)
 			}
 			return false
 		case n.graph != g:
-			g.fail("%s: %s belongs to another graph", name, n.name)
+			g.Fail("%s: %s belongs to another graph", name, n.name)
 			return false
 		default:
 			operands = append(operands, fmt.Sprintf("%s %v", n.name, n.shape))
 		}
 	}
 	if !test() {
-		g.fail("%s: wanted %s; got %s", name, want, strings.Join(operands, ", "))
+		g.Fail("%s: wanted %s; got %s", name, want, strings.Join(operands, ", "))
 		return false
 	}
 	return true
 }
 
 // invalid is what an operator returns after fits failed.
-func (g *Graph) invalid() *Node { return &Node{graph: g, name: "invalid", bad: true} }
-
-// op is an operator in a graph. Gradients of inputs are overwritten by backward,
-// or added to where call.add says so.
-type op struct {
-	name string
-	in   []*Node // nil where an optional operand is absent
-	out  []*Node
-
-	noGrad  operandSet // inputs that never get a gradient: indices, masks, targets
-	pass    operandSet // inputs whose gradient is that of output 0, unchanged
-	addable operandSet // inputs to whose gradient backward can add
-	keepIn  operandSet // inputs that backward reads
-	keepOut operandSet // outputs that backward reads
-
-	save     []int // elements of buffers that live from forward to backward
-	work     int   // elements of scratch during forward
-	workBack int   // elements of scratch during backward
-	flops    float64
-
-	forward  func(c *call)
-	backward func(c *call)
-	commit   func() // state to be changed once a step is known to be good
-	once     bool   // forward has effects, so it must not run twice
-	block    int    // see Graph.Block
-
-	linear     bool // in[1] is a weight [O, I]; backward can apply a GELU gradient to that of in[0]
-	gelu       bool // its output is a GELU, whose slope is save[0]
-	fusedGelu  *op  // producer of in[0] whose GELU gradient this operator applies, see fuseGelu
-	geluDone   bool // the incoming gradient is already that before the GELU
-	saved      []*memory
-	savedAgain []*memory // by the recomputation
-}
-
-// operandSet is a set of operand numbers.
-type operandSet uint32
-
-func set(indices ...int) operandSet {
-	var b operandSet
-	for _, i := range indices {
-		b |= 1 << i
-	}
-	return b
-}
-
-func (b operandSet) has(i int) bool { return b>>i&1 != 0 }
-
-// call is what an operator sees when it runs. Slices of absent operands and of
-// gradients that nobody wants are nil.
-type call struct {
-	pool *f32.Pool
-	in   [][]float32
-	ints [][]int32
-	out  [][]float32
-	gout [][]float32
-	gin  [][]float32
-	add  []bool // gin[i] holds a gradient that backward must add to
-	save [][]float32
-	work []float32
-	pack *pack  // of the weight, nil when it is not worth packing
-	run  uint64 // number of the run, tells whether pack is fresh
-	// slope is that of the GELU whose gradient is applied here.
-	slope []float32
-	err   error // for operators that can fail
-}
-
-// apply records o and makes its output nodes.
-func (g *Graph) apply(o *op, shapes ...Shape) []*Node {
-	needs := o.wants()
-	o.block = g.block
-	for _, s := range shapes {
-		n := &Node{graph: g, name: g.unique(o.name), shape: s.Clone(), needs: needs, from: o}
-		o.out = append(o.out, n)
-	}
-	g.ops = append(g.ops, o)
-	return o.out
-}
-
-// wants tells whether any input of o takes a gradient.
-func (o *op) wants() bool {
-	for i := range o.in {
-		if o.wantsInput(i) {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *op) wantsInput(i int) bool {
-	return o.in[i] != nil && !o.noGrad.has(i) && o.in[i].needs && o.in[i].gradTarget() != nil
-}
+func (g *Graph) Invalid() *Node { return &Node{graph: g, name: "invalid", bad: true} }

@@ -1,18 +1,24 @@
-package core
+package core_test
 
 import (
-	"fmt"
 	"math"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestTransformerGradient checks the whole chain along the gradient's direction.
 func TestTransformerGradient(t *testing.T) {
 	s := parametersOf(t, 2)
-	m := buildTransformer(t, testEngine(t, 2), s, tBatch, 2)
+	m := buildTransformer(t, devicetest.New(t, 2), s, tBatch, 2)
 	m.run(t)
 	if len(m.exe.Parameters()) != len(s.Parameters()) {
 		t.Errorf("%d of %d parameters get a gradient", len(m.exe.Parameters()), len(s.Parameters()))
@@ -50,7 +56,7 @@ func TestSameBitsForAnyThreads(t *testing.T) {
 	var loss float32
 	grads := map[string][]float32{}
 	for i, threads := range []int{1, 2, 3, 2} {
-		m := buildTransformer(t, testEngine(t, threads), s, tBatch, 2)
+		m := buildTransformer(t, devicetest.New(t, threads), s, tBatch, 2)
 		for range 3 {
 			got := m.run(t)
 			if i == 0 {
@@ -77,11 +83,11 @@ func TestSameBitsForAnyThreads(t *testing.T) {
 // TestSeveralShapesShareOneStore: graphs of two batch sizes read the same memory.
 func TestSeveralShapesShareOneStore(t *testing.T) {
 	s := parametersOf(t, 1)
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	a, b := buildTransformer(t, e, s, 4, 1), buildTransformer(t, e, s, 2, 1)
 	before := b.run(t)
 	a.run(t)
-	optimizer := NewSGD(e, SGDOptions{})
+	optimizer := optim.NewSGD(e, optim.SGDOptions{})
 	optimizer.Step(a.exe.Parameters(), a.exe.Grad, 0.01, 0)
 	if after := b.run(t); after == before {
 		t.Error("an update through one graph is not seen by the other")
@@ -90,7 +96,7 @@ func TestSeveralShapesShareOneStore(t *testing.T) {
 
 func TestGraphsRunInParallel(t *testing.T) {
 	s := parametersOf(t, 1)
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	want := buildTransformer(t, e, s, 4, 1).run(t)
 	var group sync.WaitGroup
 	for range 3 {
@@ -118,7 +124,7 @@ func TestGraphsRunInParallel(t *testing.T) {
 // TestNothingGrows: a step allocates little, and no more for a larger model.
 func TestNothingGrows(t *testing.T) {
 	perStep := func(batch, depth int) (bytes, perOp float64) {
-		m := buildTransformer(t, testEngine(t, 1), parametersOf(t, depth), batch, depth)
+		m := buildTransformer(t, devicetest.New(t, 1), parametersOf(t, depth), batch, depth)
 		m.run(t)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -128,7 +134,7 @@ func TestNothingGrows(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		bytes = float64(after.TotalAlloc-before.TotalAlloc) / steps
-		return bytes, bytes / float64(len(m.exe.plan.steps))
+		return bytes, bytes / float64(m.exe.Steps())
 	}
 	small, _ := perStep(2, 1)
 	large, _ := perStep(16, 1)
@@ -142,41 +148,39 @@ func TestNothingGrows(t *testing.T) {
 
 // TestMemoryIsShared: buffers that are never in use together overlap.
 func TestMemoryIsShared(t *testing.T) {
-	m, g := recordTransformer(testEngine(t, 1), parametersOf(t, 4), 4, 4)
-	p, err := g.plan(m.loss, nil)
+	m, g := recordTransformer(devicetest.New(t, 1), parametersOf(t, 4), 4, 4)
+	buffers, arena, err := g.Lifetimes(m.loss)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.place(); err != nil {
-		t.Fatal(err)
-	}
 	total := 0
-	for _, a := range p.memories {
-		total += a.size
-		for _, b := range p.memories {
-			if a == b || !a.used || !b.used || a.last < b.first || b.last < a.first {
+	for i, a := range buffers {
+		total += a.Size
+		for j, b := range buffers {
+			if i == j || !a.Used || !b.Used || a.Last < b.First || b.Last < a.First {
 				continue
 			}
-			if a.offset < b.offset+b.size && b.offset < a.offset+a.size {
-				t.Fatalf("%s [%d..%d] and %s [%d..%d] overlap in memory and time", a.name, a.first, a.last, b.name, b.first, b.last)
+			if a.Offset < b.Offset+b.Size && b.Offset < a.Offset+a.Size {
+				t.Fatalf("%s [%d..%d] and %s [%d..%d] overlap in memory and time", a.Name, a.First, a.Last, b.Name, b.First, b.Last)
 			}
 		}
 	}
-	if len(p.arena)*3 > total*2 {
-		t.Errorf("the arena holds %d floats, all buffers together %d: little is shared", len(p.arena), total)
+	if arena*3 > total*2 {
+		t.Errorf("the arena holds %d floats, all buffers together %d: little is shared", arena, total)
 	}
 }
 
 func TestStopGradientAndFrozen(t *testing.T) {
-	s := NewStore()
-	a, _ := s.Add("a", Shape{3}, Init{Kind: "constant", A: 2}, 0)
-	b, _ := s.Add("b", Shape{3}, Init{Kind: "constant", A: 3}, 0)
-	c, _ := s.Add("c", Shape{3}, Init{Kind: "constant", A: 5}, 0)
+	s := param.NewStore()
+	a, _ := s.Add("a", tensor.Shape{3}, param.Init{Kind: "constant", A: 2}, 0)
+	b, _ := s.Add("b", tensor.Shape{3}, param.Init{Kind: "constant", A: 3}, 0)
+	c, _ := s.Add("c", tensor.Shape{3}, param.Init{Kind: "constant", A: 5}, 0)
 	c.Frozen = true
-	g := NewGraph(testEngine(t, 1))
-	x := input(g, "x", Shape{3}, 1, 1, 1).RequireGrad()
-	y := g.Mul(g.Mul(g.Param(a), x), g.StopGradient(g.Mul(g.Param(b), g.Param(c))))
-	exe, err := g.Compile(g.Sum(y), y)
+	g := core.NewGraph(devicetest.New(t, 1))
+	x := g.Input("x", tensor.Shape{3}).RequireGrad()
+	copy(x.Value(), []float32{1, 1, 1})
+	y := ops.Mul(g, ops.Mul(g, g.Param(a), x), g.StopGradient(ops.Mul(g, g.Param(b), g.Param(c))))
+	exe, err := g.Compile(ops.Sum(g, y), y)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +207,11 @@ func TestStopGradientAndFrozen(t *testing.T) {
 // TestEqualGradientsAreSeparate: a + b gives both the same gradient, which must
 // not be the same memory, for clipping scales it in place.
 func TestEqualGradientsAreSeparate(t *testing.T) {
-	s := NewStore()
-	a, _ := s.Add("a", Shape{2}, Init{Kind: "ones"}, 0)
-	b, _ := s.Add("b", Shape{2}, Init{Kind: "ones"}, 0)
-	g := NewGraph(testEngine(t, 1))
-	exe, err := g.Compile(g.Sum(g.Add(g.Param(a), g.Param(b))))
+	s := param.NewStore()
+	a, _ := s.Add("a", tensor.Shape{2}, param.Init{Kind: "ones"}, 0)
+	b, _ := s.Add("b", tensor.Shape{2}, param.Init{Kind: "ones"}, 0)
+	g := core.NewGraph(devicetest.New(t, 1))
+	exe, err := g.Compile(ops.Sum(g, ops.Add(g, g.Param(a), g.Param(b))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,12 +225,12 @@ func TestEqualGradientsAreSeparate(t *testing.T) {
 }
 
 func TestWrongShapesAreNamed(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	x := g.Input("tokens", Shape{2, 5, 7})
-	w := g.Input("weight", Shape{9, 8})
-	y := g.Linear(x, w, nil)
-	y = g.LayerNorm(y, nil, nil, 1e-6) // passes on what failed
-	_, err := g.Compile(g.Sum(y))
+	g := core.NewGraph(devicetest.New(t, 1))
+	x := g.Input("tokens", tensor.Shape{2, 5, 7})
+	w := g.Input("weight", tensor.Shape{9, 8})
+	y := ops.Linear(g, x, w, nil)
+	y = ops.LayerNorm(g, y, nil, nil, 1e-6) // passes on what failed
+	_, err := g.Compile(ops.Sum(g, y))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -238,82 +242,31 @@ func TestWrongShapesAreNamed(t *testing.T) {
 }
 
 func TestCompileRefuses(t *testing.T) {
-	e := testEngine(t, 1)
-	for name, build := range map[string]func(g *Graph) (*Executable, error){
-		"a loss of several elements": func(g *Graph) (*Executable, error) {
-			return g.Compile(g.Scale(g.Input("x", Shape{2}).RequireGrad(), 2))
+	e := devicetest.New(t, 1)
+	for name, build := range map[string]func(g *core.Graph) (*core.Executable, error){
+		"a loss of several elements": func(g *core.Graph) (*core.Executable, error) {
+			return g.Compile(ops.Scale(g, g.Input("x", tensor.Shape{2}).RequireGrad(), 2))
 		},
-		"nothing": func(g *Graph) (*Executable, error) { return g.Compile(nil) },
-		"no gradient": func(g *Graph) (*Executable, error) {
-			return g.Compile(g.Sum(g.Input("x", Shape{2})))
+		"nothing": func(g *core.Graph) (*core.Executable, error) { return g.Compile(nil) },
+		"no gradient": func(g *core.Graph) (*core.Executable, error) {
+			return g.Compile(ops.Sum(g, g.Input("x", tensor.Shape{2})))
 		},
-		"used twice": func(g *Graph) (*Executable, error) {
-			g.Input("x", Shape{2})
-			return g.Compile(g.Sum(g.Input("x", Shape{2})))
+		"used twice": func(g *core.Graph) (*core.Executable, error) {
+			g.Input("x", tensor.Shape{2})
+			return g.Compile(ops.Sum(g, g.Input("x", tensor.Shape{2})))
 		},
-		"no elements":      func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(g.Input("x", Shape{0, 2}))) },
-		"another graph":    func(g *Graph) (*Executable, error) { return g.Compile(nil, NewGraph(e).Input("x", Shape{1})) },
-		"missing operand":  func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(nil)) },
-		"missing argument": func(g *Graph) (*Executable, error) { return g.Compile(g.Sum(g.Param(nil))) },
+		"no elements": func(g *core.Graph) (*core.Executable, error) {
+			return g.Compile(ops.Sum(g, g.Input("x", tensor.Shape{0, 2})))
+		},
+		"another graph": func(g *core.Graph) (*core.Executable, error) {
+			return g.Compile(nil, core.NewGraph(e).Input("x", tensor.Shape{1}))
+		},
+		"missing operand":  func(g *core.Graph) (*core.Executable, error) { return g.Compile(ops.Sum(g, nil)) },
+		"missing argument": func(g *core.Graph) (*core.Executable, error) { return g.Compile(ops.Sum(g, g.Param(nil))) },
 	} {
-		if _, err := build(NewGraph(e)); err == nil {
+		if _, err := build(core.NewGraph(e)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-}
-
-// TestErrorsOfOperators: a panic and a returned error both name the operator and
-// its shapes, and the executable works again afterwards.
-func TestErrorsOfOperators(t *testing.T) {
-	g := NewGraph(testEngine(t, 2))
-	x := input(g, "tokens", Shape{2}, 1, 2)
-	mode := "panic"
-	y := g.External(External{Name: "faulty", Forward: func(in, out [][]float32) error {
-		switch mode {
-		case "panic":
-			panic("something broke")
-		case "error":
-			return fmt.Errorf("refused")
-		}
-		copy(out[0], in[0])
-		return nil
-	}}, []*Node{x}, []Shape{{2}})[0]
-	exe, err := g.Compile(nil, y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range [][]string{{"faulty", "something broke", "tokens [2]", "graph_test.go"}, {"faulty", "refused", "tokens [2]"}} {
-		err = exe.Run()
-		if err == nil {
-			t.Fatal("no error")
-		}
-		for _, part := range want {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%q does not name %q", err, part)
-			}
-		}
-		mode = "error"
-	}
-	mode = ""
-	if err := exe.Run(); err != nil || y.Value()[1] != 2 {
-		t.Errorf("after an error: %v, %v", err, y.Value())
-	}
-}
-
-func TestIndicesAreChecked(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	x := g.Input("x", Shape{1, 4, 2})
-	idx := ints(g, "idx", Shape{1, 2}, 1, 4)
-	exe, err := g.Compile(nil, g.GatherTokens(x, idx))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err == nil || !strings.Contains(err.Error(), "index 4") {
-		t.Errorf("error %v does not name index 4", err)
-	}
-	idx.Ints()[1] = 3
-	if err := exe.Run(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -321,7 +274,7 @@ func TestIndicesAreChecked(t *testing.T) {
 // overwritten its memory.
 func TestFirstNonFinite(t *testing.T) {
 	s := parametersOf(t, 2)
-	m := buildTransformer(t, testEngine(t, 2), s, tBatch, 2)
+	m := buildTransformer(t, devicetest.New(t, 2), s, tBatch, 2)
 	m.run(t)
 	if _, _, _, ok := m.exe.FirstNonFinite(); !ok {
 		t.Error("a sound run is called not finite")
@@ -356,100 +309,23 @@ func TestFirstNonFinite(t *testing.T) {
 	}
 }
 
-func TestBatchNormCommits(t *testing.T) {
-	mean, variance, count := statistics("mean", 1, 1), statistics("var", 1, 2), statistics("count", 1, 5)
-	running := RunningStatistics{Mean: mean, Variance: variance, Count: count}
-	g := NewGraph(testEngine(t, 1))
-	x := input(g, "x", Shape{4, 1}, 1, 2, 3, 6)
-	opt := BatchNormOptions{Eps: 1e-5, Momentum: 0.1}
-	y := g.BatchNorm(x, nil, nil, running, opt)
-	z := g.BatchNorm(x, nil, nil, running, opt) // called twice, updated twice
-	exe, err := g.Compile(nil, y, z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
-	if mean.Data[0] != 1 || count.Data[0] != 5 {
-		t.Error("Run changed running statistics")
-	}
-	exe.Commit()
-	m, v := 1.0, 2.0
-	for range 2 {
-		m, v = 0.9*m+0.1*3, 0.9*v+0.1*14/3
-	}
-	if math.Abs(float64(mean.Data[0])-m) > 1e-6 || math.Abs(float64(variance.Data[0])-v) > 1e-6 {
-		t.Errorf("running statistics %v, %v; want %v, %v", mean.Data[0], variance.Data[0], m, v)
-	}
-	if count.Data[0] != 7 {
-		t.Errorf("%v batches counted, want 7", count.Data[0])
-	}
-}
-
-func TestAttentionProbabilities(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	qkv := g.Input("qkv", Shape{1, 3, 12})
-	r := NewRNG(1)
-	for i := range qkv.Value() {
-		qkv.Value()[i] = float32(r.NormFloat64())
-	}
-	p := g.AttentionProbabilities(qkv, 2, nil, true)
-	exe, err := g.Compile(nil, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
-	for row := range 6 {
-		sum := float32(0)
-		for j, v := range p.Value()[row*3 : row*3+3] {
-			sum += v
-			if j > row%3 && v != 0 {
-				t.Errorf("row %d sees the later token %d", row, j)
-			}
-		}
-		if math.Abs(float64(sum)-1) > 1e-6 {
-			t.Errorf("row %d sums to %v", row, sum)
-		}
-	}
-}
-
-func TestNormalizePatches(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	y := g.NormalizePatches(input(g, "x", Shape{1, 1, 3}, 1, 2, 6))
-	exe, err := g.Compile(nil, y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range []float64{1, 2, 6} {
-		if want := (v - 3) / math.Sqrt(7+1e-6); math.Abs(float64(y.Value()[i])-want) > 1e-6 {
-			t.Errorf("element %d is %v, want %v", i, y.Value()[i], want)
-		}
-	}
-}
-
 // What a frozen network computes has no backward pass to count.
 func TestFLOPsOfFrozen(t *testing.T) {
-	e := testEngine(t, 1)
-	store := NewStore()
-	var params []*Parameter
+	e := devicetest.New(t, 1)
+	store := param.NewStore()
+	var params []*param.Parameter
 	for _, name := range []string{"frozen", "trained"} {
-		p, err := store.Add(name, Shape{7, 7}, Init{Kind: "normal", A: 1}, 1)
+		p, err := store.Add(name, tensor.Shape{7, 7}, param.Init{Kind: "normal", A: 1}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		params = append(params, p)
 	}
 	params[0].Frozen = true
-	g := NewGraph(e)
-	x := g.Input("x", Shape{5, 7})
-	teacher, student := g.Linear(x, g.Param(params[0]), nil), g.Linear(x, g.Param(params[1]), nil)
-	exe, err := g.Compile(g.Sum(g.Mul(teacher, student)))
+	g := core.NewGraph(e)
+	x := g.Input("x", tensor.Shape{5, 7})
+	teacher, student := ops.Linear(g, x, g.Param(params[0]), nil), ops.Linear(g, x, g.Param(params[1]), nil)
+	exe, err := g.Compile(ops.Sum(g, ops.Mul(g, teacher, student)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,12 +335,12 @@ func TestFLOPsOfFrozen(t *testing.T) {
 }
 
 func TestFLOPsAndProfile(t *testing.T) {
-	g := NewGraph(testEngine(t, 1))
-	w, _ := NewStore().Add("w", Shape{4, 3}, Init{Kind: "normal", A: 1}, 0)
-	frozen, _ := NewStore().Add("frozen", Shape{6, 4}, Init{Kind: "normal", A: 1}, 0)
+	g := core.NewGraph(devicetest.New(t, 1))
+	w, _ := param.NewStore().Add("w", tensor.Shape{4, 3}, param.Init{Kind: "normal", A: 1}, 0)
+	frozen, _ := param.NewStore().Add("frozen", tensor.Shape{6, 4}, param.Init{Kind: "normal", A: 1}, 0)
 	frozen.Frozen = true
-	teacher := g.Linear(g.StopGradient(g.Input("y", Shape{5, 4})), g.Param(frozen), nil)
-	exe, err := g.Compile(g.Sum(g.Linear(g.Input("x", Shape{5, 3}), g.Param(w), nil)), teacher)
+	teacher := ops.Linear(g, g.StopGradient(g.Input("y", tensor.Shape{5, 4})), g.Param(frozen), nil)
+	exe, err := g.Compile(ops.Sum(g, ops.Linear(g, g.Input("x", tensor.Shape{5, 3}), g.Param(w), nil)), teacher)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,17 +1,17 @@
-package core
+package core_test
 
 import (
 	"slices"
 	"testing"
 
-	"gorgonia.org/gorgonia"
+	"github.com/vittool/vittool/core/device/devicetest"
 )
 
 // TestTapeMachineAgrees runs the same graph on gorgonia's tape machine: the loss and
 // every gradient must have the same bits.
 func TestTapeMachineAgrees(t *testing.T) {
 	s := parametersOf(t, 1)
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	m := buildTransformer(t, e, s, tBatch, 1)
 	m.run(t)
 	loss, grads := m.loss.Value()[0], map[string][]float32{}
@@ -21,19 +21,7 @@ func TestTapeMachineAgrees(t *testing.T) {
 	}
 	m.loss.Value()[0] = 0
 
-	b := newBuilder(m.exe, 0)
-	for _, st := range m.exe.plan.steps {
-		if err := b.add(st); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := b.collision(); c != "" {
-		t.Fatal(c)
-	}
-	tape := gorgonia.NewTapeMachine(b.graph)
-	defer tape.Close()
-	m.exe.run++
-	if err := tape.RunAll(); err != nil {
+	if err := m.exe.RunOnTape(); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.loss.Value()[0]; got != loss {
@@ -50,7 +38,7 @@ func TestTapeMachineAgrees(t *testing.T) {
 // depends neither on the batch nor on the number of blocks.
 func TestRunAllocates(t *testing.T) {
 	allocations := func(depth, batch int) float64 {
-		m := buildTransformer(t, testEngine(t, 1), parametersOf(t, depth), batch, depth)
+		m := buildTransformer(t, devicetest.New(t, 1), parametersOf(t, depth), batch, depth)
 		m.run(t)
 		return testing.AllocsPerRun(5, func() { m.run(t) })
 	}

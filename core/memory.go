@@ -91,40 +91,40 @@ func (p *plan) lifetimes() {
 				m.touch(at)
 			}
 		case !s.backward:
-			for _, n := range s.op.in {
+			for _, n := range s.op.In {
 				touchNode(n, at)
 			}
-			for _, n := range s.op.out {
+			for _, n := range s.op.Out {
 				touchNode(n, at)
 			}
-			for _, size := range s.op.save {
-				m := p.memory("saved by "+s.op.name, size)
+			for _, size := range s.op.Save {
+				m := p.memory("saved by "+s.op.Name, size)
 				m.touch(at)
 				if s.again {
-					s.op.savedAgain = append(s.op.savedAgain, m)
+					s.op.compiled.savedAgain = append(s.op.compiled.savedAgain, m)
 				} else {
-					s.op.saved = append(s.op.saved, m)
+					s.op.compiled.saved = append(s.op.compiled.saved, m)
 				}
 			}
-			work = s.op.work
+			work = s.op.Work
 		default:
-			for i, n := range s.op.in {
-				if s.op.keepIn.has(i) {
+			for i, n := range s.op.In {
+				if s.op.KeepIn.Has(i) {
 					touchNode(n, at)
 				}
 			}
-			for i, n := range s.op.out {
-				if s.op.keepOut.has(i) {
+			for i, n := range s.op.Out {
+				if s.op.KeepOut.Has(i) {
 					touchNode(n, at)
 				}
 			}
 			for _, m := range s.savedBy(s.op) {
 				m.touch(at)
 			}
-			if f := s.op.fusedGelu; f != nil {
+			if f := s.op.compiled.slopeOf; f != nil {
 				s.savedBy(f)[0].touch(at)
 			}
-			work = s.op.workBack
+			work = s.op.WorkBack
 		}
 		if work > 0 {
 			s.scratch = p.memory("scratch", work)

@@ -21,19 +21,19 @@ func (g *Graph) RecomputeBlocks() { g.recompute = true }
 
 // recomputes returns the block of o if o runs again in the backward pass, else 0.
 // Operators with an effect beyond their outputs run once.
-func (p *plan) recomputes(o *op) int {
-	if o == nil || !p.graph.recompute || o.once || o.commit != nil {
+func (p *plan) recomputes(o *Op) int {
+	if o == nil || !p.graph.recompute || o.Once || o.Commit != nil {
 		return 0
 	}
-	return o.block
+	return o.compiled.block
 }
 
 // recompute inserts before the first backward step of every block the forward
 // steps whose results the backward steps of the block read.
 func (p *plan) recompute() {
-	needed := map[*op]bool{}
-	var need func(o *op)
-	inside := func(block int, n *Node) *op {
+	needed := map[*Op]bool{}
+	var need func(o *Op)
+	inside := func(block int, n *Node) *Op {
 		if n == nil {
 			return nil
 		}
@@ -42,13 +42,13 @@ func (p *plan) recompute() {
 		}
 		return nil
 	}
-	need = func(o *op) {
+	need = func(o *Op) {
 		if o == nil || needed[o] {
 			return
 		}
 		needed[o] = true
-		for _, n := range o.in {
-			need(inside(o.block, n))
+		for _, n := range o.In {
+			need(inside(o.compiled.block, n))
 		}
 	}
 	for _, s := range p.steps {
@@ -56,20 +56,20 @@ func (p *plan) recompute() {
 		if block == 0 || !s.backward {
 			continue
 		}
-		for i, n := range s.op.in {
-			if s.op.keepIn.has(i) {
+		for i, n := range s.op.In {
+			if s.op.KeepIn.Has(i) {
 				need(inside(block, n))
 			}
 		}
-		for i, n := range s.op.out {
-			if s.op.keepOut.has(i) {
+		for i, n := range s.op.Out {
+			if s.op.KeepOut.Has(i) {
 				need(inside(block, n))
 			}
 		}
-		if len(s.op.save) > 0 {
+		if len(s.op.Save) > 0 {
 			need(s.op)
 		}
-		need(s.op.fusedGelu)
+		need(s.op.compiled.slopeOf)
 	}
 	steps := p.steps
 	p.steps = nil
@@ -81,7 +81,7 @@ func (p *plan) recompute() {
 				if p.recomputes(o) != block || !needed[o] {
 					continue
 				}
-				for _, n := range o.out {
+				for _, n := range o.Out {
 					n.again = p.memory(n.name+", again", n.shape.Size())
 				}
 				p.steps = append(p.steps, &step{op: o, again: true})
@@ -95,7 +95,7 @@ func (p *plan) recompute() {
 // and parameters: a block's backward pass sees what was computed again.
 func (s *step) memoryOf(n *Node) *memory {
 	r := n.root()
-	if r.again != nil && (s.again || s.backward) && s.op.block == r.from.block {
+	if r.again != nil && (s.again || s.backward) && s.op.compiled.block == r.from.compiled.block {
 		return r.again
 	}
 	return r.mem
@@ -103,9 +103,9 @@ func (s *step) memoryOf(n *Node) *memory {
 
 // savedBy returns what o, the step's operator or one whose GELU it applies, has
 // saved for it.
-func (s *step) savedBy(o *op) []*memory {
-	if o.savedAgain != nil && (s.again || s.backward) {
-		return o.savedAgain
+func (s *step) savedBy(o *Op) []*memory {
+	if o.compiled.savedAgain != nil && (s.again || s.backward) {
+		return o.compiled.savedAgain
 	}
-	return o.saved
+	return o.compiled.saved
 }

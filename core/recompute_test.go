@@ -1,9 +1,14 @@
-package core
+package core_test
 
 import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/tensor"
 )
 
 func sameFloats(t *testing.T, name string, got, want []float32) {
@@ -24,7 +29,7 @@ func TestRecomputeBlocks(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		const depth = 6
 		s := parametersOf(t, depth)
-		e := testEngine(t, threads)
+		e := devicetest.New(t, threads)
 		plain := buildTransformer(t, e, s, tBatch, depth)
 		m, g := recordTransformer(e, s, tBatch, depth)
 		g.RecomputeBlocks()
@@ -40,12 +45,7 @@ func TestRecomputeBlocks(t *testing.T) {
 				sameFloats(t, p.Name, m.exe.Grad(p), plain.exe.Grad(p))
 			}
 		}
-		activations := func(x *Executable) (size int) {
-			for _, m := range x.plan.grads {
-				size -= 4 * m.size
-			}
-			return size + x.Bytes()
-		}
+		activations := func(x *core.Executable) int { return x.Bytes() - x.GradientBytes() }
 		if a, b := activations(plain.exe), activations(m.exe); 2*b > a {
 			t.Errorf("%d bytes of activations, %d with recomputation: want at most half", a, b)
 		}
@@ -58,26 +58,26 @@ func TestRecomputeBlocks(t *testing.T) {
 // What happens inside a block may be read outside of it, in both passes, and an
 // operator with effects is not run again.
 func TestRecomputeReadFromOutside(t *testing.T) {
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	calls := 0
-	build := func(recompute bool) (*Executable, *Node, *Node) {
-		g := NewGraph(e)
-		x := g.Input("x", Shape{2, 6}).RequireGrad()
+	build := func(recompute bool) (*core.Executable, *core.Node, *core.Node) {
+		g := core.NewGraph(e)
+		x := g.Input("x", tensor.Shape{2, 6}).RequireGrad()
 		for i := range x.Value() {
 			x.Value()[i] = float32(i)*0.3 - 1
 		}
-		var inner, y *Node
+		var inner, y *core.Node
 		g.Block(func() {
-			inner = g.Gelu(x)
-			g.Block(func() { y = g.Mul(inner, g.Gelu(inner)) })
-			y = g.External(External{
+			inner = ops.Gelu(g, x)
+			g.Block(func() { y = ops.Mul(g, inner, ops.Gelu(g, inner)) })
+			y = ops.CallExternal(g, ops.External{
 				Name:     "counted",
 				Forward:  func(in, out [][]float32) error { calls++; copy(out[0], in[0]); return nil },
 				Backward: func(in, out, gout, gin [][]float32) error { copy(gin[0], gout[0]); return nil },
-			}, []*Node{y}, []Shape{{2, 6}})[0]
-			y = g.Mul(g.Gelu(y), inner)
+			}, []*core.Node{y}, []tensor.Shape{{2, 6}})[0]
+			y = ops.Mul(g, ops.Gelu(g, y), inner)
 		})
-		loss := g.Sum(g.Mul(y, g.Mul(inner, inner)))
+		loss := ops.Sum(g, ops.Mul(g, y, ops.Mul(g, inner, inner)))
 		if recompute {
 			g.RecomputeBlocks()
 		}
@@ -99,13 +99,7 @@ func TestRecomputeReadFromOutside(t *testing.T) {
 	if calls != 2 {
 		t.Errorf("the external operator ran %d times in two runs", calls)
 	}
-	var names []string
-	for _, s := range again.plan.steps {
-		if s.again {
-			names = append(names, s.name())
-		}
-	}
-	if got := strings.Join(names, ", "); strings.Count(got, "gelu again") != 3 || strings.Contains(got, "counted") {
+	if got := strings.Join(again.Recomputed(), ", "); strings.Count(got, "gelu again") != 3 || strings.Contains(got, "counted") {
 		t.Errorf("run again: %s; want the three GELUs and no external operator", got)
 	}
 }

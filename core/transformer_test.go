@@ -1,16 +1,23 @@
-package core
+package core_test
 
 import (
 	"fmt"
 	"testing"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 )
 
 // transformer is a small network that uses the main operators: patches, a drawn
 // subset of tokens, blocks, an MAE decoder.
 type transformer struct {
-	images, mask, loss *Node
-	keep               *Node
-	exe                *Executable
+	images, mask, loss *core.Node
+	keep               *core.Node
+	exe                *core.Executable
 }
 
 const (
@@ -19,11 +26,11 @@ const (
 )
 
 // parametersOf fills a store with what buildTransformer needs.
-func parametersOf(t testing.TB, depth int) *Store {
+func parametersOf(t testing.TB, depth int) *param.Store {
 	t.Helper()
-	s := NewStore()
+	s := param.NewStore()
 	add := func(name string, kind string, shape ...int) {
-		if _, err := s.Add(name, shape, Init{Kind: kind, A: 0.3, B: 1}, 5); err != nil {
+		if _, err := s.Add(name, shape, param.Init{Kind: kind, A: 0.3, B: 1}, 5); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,22 +53,22 @@ func parametersOf(t testing.TB, depth int) *Store {
 	return s
 }
 
-func blocksOf(g *Graph, p func(string) *Node, x *Node, depth int) *Node {
+func blocksOf(g *core.Graph, p func(string) *core.Node, x *core.Node, depth int) *core.Node {
 	for i := range depth {
-		n := func(name string) *Node { return p(fmt.Sprintf("%d.%s", i, name)) }
+		n := func(name string) *core.Node { return p(fmt.Sprintf("%d.%s", i, name)) }
 		g.Block(func() {
-			y := g.LayerNorm(x, n("norm1.weight"), n("norm1.bias"), 1e-6)
-			y = g.Attention(g.Linear(y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
-			x = g.LinearResidual(y, n("proj.weight"), n("proj.bias"), x, nil, nil)
-			y = g.LayerNorm(x, n("norm2.weight"), n("norm2.bias"), 1e-6)
-			y = g.LinearGelu(y, n("fc1.weight"), n("fc1.bias"))
-			x = g.LinearResidual(y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
+			y := ops.LayerNorm(g, x, n("norm1.weight"), n("norm1.bias"), 1e-6)
+			y = ops.Attention(g, ops.Linear(g, y, n("qkv.weight"), n("qkv.bias")), tHeads, nil, false)
+			x = ops.LinearResidual(g, y, n("proj.weight"), n("proj.bias"), x, nil, nil)
+			y = ops.LayerNorm(g, x, n("norm2.weight"), n("norm2.bias"), 1e-6)
+			y = ops.LinearGelu(g, y, n("fc1.weight"), n("fc1.bias"))
+			x = ops.LinearResidual(g, y, n("fc2.weight"), n("fc2.bias"), x, nil, nil)
 		})
 	}
 	return x
 }
 
-func buildTransformer(t testing.TB, e *Engine, s *Store, batch, depth int) *transformer {
+func buildTransformer(t testing.TB, e *device.CPU, s *param.Store, batch, depth int) *transformer {
 	t.Helper()
 	m, g := recordTransformer(e, s, batch, depth)
 	var err error
@@ -71,18 +78,18 @@ func buildTransformer(t testing.TB, e *Engine, s *Store, batch, depth int) *tran
 	return m
 }
 
-func recordTransformer(e *Engine, s *Store, batch, depth int) (*transformer, *Graph) {
-	g := NewGraph(e)
-	p := func(name string) *Node { return g.Param(s.Get(name)) }
-	m := &transformer{images: g.Input("images", Shape{batch, 3, tSide, tSide}), keep: g.InputInt("keep", Shape{batch, tKeep}), mask: g.Input("mask", Shape{batch, tTokens})}
-	x := g.Linear(g.Patchify(m.images, tPatch, CHW), p("embed.weight"), p("embed.bias"))
-	x = g.AddPositionsAt(g.GatherTokens(x, m.keep), p("pos"), m.keep, 1)
-	x = blocksOf(g, p, g.PrependToken(p("cls"), x, p("pos")), depth)
-	x = g.AddPositions(g.RestoreTokens(x, p("mask"), m.keep, tTokens), p("pos"), 0)
+func recordTransformer(e *device.CPU, s *param.Store, batch, depth int) (*transformer, *core.Graph) {
+	g := core.NewGraph(e)
+	p := func(name string) *core.Node { return g.Param(s.Get(name)) }
+	m := &transformer{images: g.Input("images", tensor.Shape{batch, 3, tSide, tSide}), keep: g.InputInt("keep", tensor.Shape{batch, tKeep}), mask: g.Input("mask", tensor.Shape{batch, tTokens})}
+	x := ops.Linear(g, ops.Patchify(g, m.images, tPatch, ops.CHW), p("embed.weight"), p("embed.bias"))
+	x = ops.AddPositionsAt(g, ops.GatherTokens(g, x, m.keep), p("pos"), m.keep, 1)
+	x = blocksOf(g, p, ops.PrependToken(g, p("cls"), x, p("pos")), depth)
+	x = ops.AddPositions(g, ops.RestoreTokens(g, x, p("mask"), m.keep, tTokens), p("pos"), 0)
 	x = blocksOf(g, p, x, depth) // the same weights again
-	pred := g.Linear(g.SliceTokens(x, 1, 1+tTokens), p("head.weight"), nil)
-	m.loss, _ = g.PatchMSE(pred, g.NormalizePatches(g.Patchify(m.images, tPatch, HWC)), m.mask)
-	r := NewRNG(1, "images")
+	pred := ops.Linear(g, ops.SliceTokens(g, x, 1, 1+tTokens), p("head.weight"), nil)
+	m.loss, _ = ops.PatchMSE(g, pred, ops.NormalizePatches(g, ops.Patchify(g, m.images, tPatch, ops.HWC)), m.mask)
+	r := prng.New(1, "images")
 	for i := range m.images.Value() {
 		m.images.Value()[i] = float32(r.NormFloat64())
 	}

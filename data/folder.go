@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/data/decode"
+	"github.com/vittool/vittool/runs"
 )
 
 // imageExtensions are the names a folder scan takes for images; what a file
@@ -26,9 +27,8 @@ func HasImageExtension(name string) bool {
 // the relative paths. A subfolder directly below the root is a class. Hidden
 // names and folders of systems are left out; symbolic links are followed, to a
 // folder only where it is not one that contains the link. Files without extension
-// are looked into.
-// Run folders below the root are left out: their pictures are made by training
-// and grow while it goes on.
+// are looked into. Run folders (see runs.IsRun) below the root are left out: their
+// pictures are made by training and grow while it goes on.
 func openFolder(o Options) (Source, error) {
 	w := folderWalk{root: o.Path}
 	if err := w.visit("", nil); err != nil {
@@ -104,7 +104,7 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 		return pathError(dir, err)
 	}
 	w.folders++
-	if rel != "" && isRun(list) {
+	if rel != "" && runs.IsRun(list) {
 		w.runs = append(w.runs, rel)
 		return nil
 	}
@@ -142,25 +142,6 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 		}
 	}
 	return nil
-}
-
-// isRun tells by two of the names that every run folder has whether a folder is
-// one. Which it is called and where it lies does not matter.
-func isRun(list []os.DirEntry) bool {
-	found := 0
-	for _, e := range list {
-		switch e.Name() {
-		case "run.json", "config.yaml":
-			if e.Type().IsRegular() {
-				found++
-			}
-		case "checkpoints":
-			if e.IsDir() {
-				found++
-			}
-		}
-	}
-	return found >= 2
 }
 
 // looksLikeImage sniffs a file whose name says nothing.

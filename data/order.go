@@ -1,6 +1,6 @@
 package data
 
-import "github.com/vittool/vittool/core"
+import "github.com/vittool/vittool/internal/prng"
 
 // epochOrder is the order in which an epoch visits the samples: a
 // permutation that seed and epoch decide, or the order of the source.
@@ -13,7 +13,7 @@ type epochOrder struct {
 func newOrder(n int, seed uint64, epoch int, shuffle bool) *epochOrder {
 	o := &epochOrder{epoch: epoch, n: n}
 	if shuffle {
-		o.ids = core.NewRNG(seed, "data", "order", epoch).Perm(n)
+		o.ids = prng.New(seed, "data", "order", epoch).Perm(n)
 	}
 	return o
 }

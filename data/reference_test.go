@@ -14,10 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestReference replays every case file of the reference folder "augment":
@@ -80,7 +80,7 @@ func checkOperations(t *testing.T, c *golden.Case) {
 		parts := strings.Split(name, ".")
 		input := imageOf(t, c, "input."+parts[1])
 		var err error
-		if c.Tensor(t, name).DType == core.F32 {
+		if c.Tensor(t, name).DType == tensor.F32 {
 			err = checkFloats(t, c, name, op, parsed, input)
 		} else {
 			err = checkBytes(t, c, name, op, parsed, input)

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/prng"
 )
 
 // Crop says which part of an image a view shows.
@@ -275,17 +275,17 @@ func resolveViews(specs []ViewSpec, channels int) ([]view, error) {
 // its own, and each sample a place of its own in the stream, so a number is
 // a function of (seed, epoch, view, purpose, sample id) alone.
 type draws struct {
-	crop, flip *core.RNG   // of the view that owns the geometry
-	augment    []*core.RNG // of the view that owns the colours
-	batch      *core.RNG   // for what a batch shares, by step
+	crop, flip *prng.Generator   // of the view that owns the geometry
+	augment    []*prng.Generator // of the view that owns the colours
+	batch      *prng.Generator   // for what a batch shares, by step
 }
 
 // drawsPerSample is the room of a sample in a stream.
 const drawsPerSample = 1 << 20
 
 func newDraws(v *view, seed uint64, epoch int) *draws {
-	stream := func(spec *ViewSpec, purpose string, k int) *core.RNG {
-		return core.NewRNG(seed, "data", epoch, spec.Name, purpose, k)
+	stream := func(spec *ViewSpec, purpose string, k int) *prng.Generator {
+		return prng.New(seed, "data", epoch, spec.Name, purpose, k)
 	}
 	d := &draws{
 		crop:  stream(v.geometry, "crop", 0),
@@ -299,7 +299,7 @@ func newDraws(v *view, seed uint64, epoch int) *draws {
 }
 
 // at returns a copy of the stream at the place of a sample.
-func at(stream *core.RNG, id int) core.RNG {
+func at(stream *prng.Generator, id int) prng.Generator {
 	r := *stream
 	r.SetCounter(uint64(id) * drawsPerSample)
 	return r
@@ -324,7 +324,7 @@ type renderer struct {
 	whole   picture    // coloured before the crop
 	last    wholeImage // what whole shows
 	order   [4]pixels.JitterOp
-	rng     core.RNG // here, not on the stack, because the sampler takes an interface
+	rng     prng.Generator // here, not on the stack, because the sampler takes an interface
 }
 
 // shown returns the box of a w x h image that a view is made of. id chooses
@@ -450,7 +450,7 @@ func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *
 	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
 }
 
-func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng core.RNG, batch *core.RNG, step int) {
+func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng prng.Generator, batch *prng.Generator, step int) {
 	if a.Kind == Flip || rng.Float64() >= a.P {
 		return
 	}
@@ -479,7 +479,7 @@ func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng core.RNG, batch
 }
 
 // jitter draws the factors and the order of a colour jitter.
-func (r *renderer) jitter(a *Augmentation, rng *core.RNG) pixels.Jitter {
+func (r *renderer) jitter(a *Augmentation, rng *prng.Generator) pixels.Jitter {
 	factor := func(x float64) float64 {
 		lo := max(0, 1-x)
 		return lo + float64((1+x-lo)*rng.Float64())

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vittool/vittool/runs"
 )
 
 // mustExplain checks how a run that could not write has ended.
@@ -135,7 +137,7 @@ func TestFolderTurnsReadOnly(t *testing.T) {
 	if !p.until("two checkpoints", func() bool { return loggedSteps(run) > 2*checkpointEvery }) {
 		t.Fatalf("ended early:\n%s", p.output)
 	}
-	checkpoints := filepath.Join(run, "checkpoints")
+	checkpoints := filepath.Join(run, runs.CheckpointsDir)
 	if err := os.Chmod(checkpoints, 0o555); err != nil {
 		t.Fatal(err)
 	}

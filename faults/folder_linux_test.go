@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/train"
+	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // loggedSteps counts the steps in metrics.jsonl, 0 while there is no such file.
 func loggedSteps(run string) int {
-	b, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+	b, err := os.ReadFile(filepath.Join(run, runs.MetricsFile))
 	if err != nil {
 		return 0
 	}
@@ -25,12 +26,12 @@ func loggedSteps(run string) int {
 
 // writingCheckpoint reports whether a checkpoint is being written just now.
 func writingCheckpoint(run string) bool {
-	entries, err := os.ReadDir(filepath.Join(run, train.CheckpointsDir))
+	entries, err := os.ReadDir(filepath.Join(run, runs.CheckpointsDir))
 	if err != nil {
 		return false
 	}
 	for _, e := range entries {
-		if core.IsTemporary(e.Name()) && strings.Contains(e.Name(), ".safetensors") {
+		if atomicfile.IsTemporary(e.Name()) && strings.Contains(e.Name(), ".safetensors") {
 			return true
 		}
 	}
@@ -38,7 +39,7 @@ func writingCheckpoint(run string) bool {
 }
 
 func hasRun(run string) bool {
-	_, err := os.Stat(filepath.Join(run, train.InfoFile))
+	_, err := os.Stat(filepath.Join(run, runs.InfoFile))
 	return err == nil
 }
 
@@ -49,13 +50,13 @@ func mustBeReadable(t *testing.T, run string) {
 	if !hasRun(run) {
 		return // killed before there was a run
 	}
-	if _, err := train.ReadInfo(run); err != nil {
+	if _, err := runs.ReadInfo(run); err != nil {
 		t.Error(err)
 	}
-	if b, err := os.ReadFile(filepath.Join(run, train.ConfigFile)); err != nil || len(b) == 0 {
-		t.Errorf("%s: %d bytes, %v", train.ConfigFile, len(b), err)
+	if b, err := os.ReadFile(filepath.Join(run, runs.ConfigFile)); err != nil || len(b) == 0 {
+		t.Errorf("%s: %d bytes, %v", runs.ConfigFile, len(b), err)
 	}
-	b, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+	b, err := os.ReadFile(filepath.Join(run, runs.MetricsFile))
 	if err == nil && len(b) > 0 {
 		if b[len(b)-1] != '\n' {
 			t.Errorf("metrics.jsonl ends in half a line: %q", b[bytes.LastIndexByte(b, '\n')+1:])
@@ -67,12 +68,12 @@ func mustBeReadable(t *testing.T, run string) {
 		}
 	}
 	mustHaveWholeCheckpoints(t, run)
-	if latest, err := os.ReadFile(filepath.Join(run, train.CheckpointsDir, train.LatestFile)); err == nil {
-		if _, err := os.Stat(filepath.Join(run, train.CheckpointsDir, strings.TrimSpace(string(latest)))); err != nil {
+	if latest, err := os.ReadFile(filepath.Join(run, runs.CheckpointsDir, runs.LatestFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(run, runs.CheckpointsDir, strings.TrimSpace(string(latest)))); err != nil {
 			t.Errorf("latest names %q: %v", latest, err)
 		}
 	}
-	pictures, err := filepath.Glob(filepath.Join(run, train.PicturesDir, "*.png"))
+	pictures, err := filepath.Glob(filepath.Join(run, runs.PicturesDir, "*.png"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,12 +92,12 @@ func mustBeReadable(t *testing.T, run string) {
 // mustHaveWholeCheckpoints reads every checkpoint and returns how many there are.
 func mustHaveWholeCheckpoints(t *testing.T, run string) int {
 	t.Helper()
-	list, err := train.Checkpoints(run)
+	list, err := runs.Checkpoints(run)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range list {
-		f, err := core.ReadSafetensors(c.Path)
+		f, err := tensor.ReadSafetensors(c.Path)
 		if err == nil {
 			err = f.VerifyDigest()
 		}
@@ -110,14 +111,14 @@ func mustHaveWholeCheckpoints(t *testing.T, run string) int {
 // finalDigest is that of the checkpoint after the last step.
 func finalDigest(t *testing.T, run string) string {
 	t.Helper()
-	file, step, err := train.LatestCheckpoint(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	file, step, err := runs.Latest(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if file == nil || step != steps {
 		t.Fatalf("the newest checkpoint is of step %d, want %d", step, steps)
 	}
-	return core.Digest(file.Tensors)
+	return tensor.Digest(file.Tensors)
 }
 
 // mustBeTidy fails when anything temporary is left in the run folder or anything
@@ -126,7 +127,7 @@ func mustBeTidy(t *testing.T, run, tmp string) {
 	t.Helper()
 	for _, dir := range []string{run, tmp} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && path != dir && (dir == tmp || core.IsTemporary(d.Name()) || d.Type()&fs.ModeSocket != 0) {
+			if err == nil && path != dir && (dir == tmp || atomicfile.IsTemporary(d.Name()) || d.Type()&fs.ModeSocket != 0) {
 				t.Errorf("left behind: %s", path)
 			}
 			return err

@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"sort"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/tensor"
 )
 
 // AttentionOptions say what is shown.
@@ -43,7 +45,7 @@ type AttentionMaps struct {
 // for DINO, and their mean over the heads. A network without a class token has
 // the mean over all its patches as queries instead. With Mass the patches are cut
 // out that together have that share of a head's attention, the strongest first.
-func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOptions) (*AttentionMaps, error) {
+func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions) (*AttentionMaps, error) {
 	if err := m.attentionDefaults(&o); err != nil {
 		return nil, err
 	}
@@ -59,9 +61,9 @@ func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOption
 	if err != nil {
 		return nil, err
 	}
-	maps := &AttentionMaps{Heads: m.Config.Heads, Fitting: *o.Fitting, Rows: o.Height / m.Config.Patch, Cols: o.Width / m.Config.Patch}
+	maps := &AttentionMaps{Heads: m.Info.Heads, Fitting: *o.Fitting, Rows: o.Height / m.Info.Patch, Cols: o.Width / m.Info.Patch}
 	table := pictures.Grid{
-		Title:   fmt.Sprintf("%s, block %d of %d: what %s attends to", m.Config.Name, o.Block+1, m.Config.Depth, m.query()),
+		Title:   fmt.Sprintf("%s, block %d of %d: what %s attends to", m.Info.Name, o.Block+1, m.Info.Depth, m.query()),
 		Columns: []string{"input", "mean"},
 	}
 	for h := range maps.Heads {
@@ -76,7 +78,7 @@ func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOption
 		name := source.Name(int(batch.IDs[0])) // an unreadable image was replaced
 		batch.Release()
 		if err := graph.exec.Run(); err != nil {
-			return nil, fmt.Errorf("attention of %s: %w", m.Config.Name, err)
+			return nil, fmt.Errorf("attention of %s: %w", m.Info.Name, err)
 		}
 		weights := m.received(graph.attention.Value(), maps.Rows*maps.Cols)
 		input, err := normalisation.Image(graph.images.Value(), o.Height, o.Width)
@@ -92,7 +94,7 @@ func (m *Model) Attention(ctx context.Context, e *core.Engine, o AttentionOption
 
 func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if o.Height == 0 && o.Width == 0 {
-		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
+		o.Height, o.Width = m.Info.ImageH, m.Info.ImageW
 	}
 	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
@@ -108,8 +110,8 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if o.Mass < 0 || o.Mass >= 1 || math.IsNaN(o.Mass) {
 		return fmt.Errorf("attention: a share of %g of the attention: want 0 to below 1", o.Mass)
 	}
-	if o.Images.Channels() != m.Config.Channels {
-		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Config.Name, m.Config.Channels, o.Images.Channels())
+	if o.Images.Channels() != m.Info.Channels {
+		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, o.Images.Channels())
 	}
 	if o.IDs == nil {
 		if o.Count == 0 {
@@ -134,22 +136,24 @@ type attentionGraph struct {
 	exec              *core.Executable
 }
 
-func (m *Model) attentionGraph(e *core.Engine, o AttentionOptions) (*attentionGraph, error) {
+func (m *Model) attentionGraph(e *device.CPU, o AttentionOptions) (*attentionGraph, error) {
 	g := core.NewGraph(e)
-	a := &attentionGraph{images: g.Input("images", core.Shape{1, m.Config.Channels, o.Height, o.Width})}
-	out, err := m.Backbone.Forward(g, a.images, vit.Options{})
+	a := &attentionGraph{images: g.Input("images", tensor.Shape{1, m.Info.Channels, o.Height, o.Width})}
+	out, err := m.Backbone.Forward(g, a.images, backbone.Options{})
 	if err != nil {
 		return nil, err
 	}
-	a.attention = out.Attention(o.Block)
+	if a.attention, err = out.Attention(o.Block); err != nil {
+		return nil, err
+	}
 	if a.exec, err = g.Compile(nil, a.attention); err != nil {
-		return nil, fmt.Errorf("attention of %s: %w", m.Config.Name, err)
+		return nil, fmt.Errorf("attention of %s: %w", m.Info.Name, err)
 	}
 	return a, nil
 }
 
 func (m *Model) query() string {
-	if m.Config.ClassToken {
+	if m.Info.PrefixTokens > 0 {
 		return "the class token"
 	}
 	return "the mean patch"
@@ -158,10 +162,10 @@ func (m *Model) query() string {
 // received sums up the weights [heads, N, N] as what each patch receives, [heads,
 // patches]: from the class token, or on average from all patches.
 func (m *Model) received(weights []float32, patches int) []float32 {
-	prefix := m.Config.Prefix()
+	prefix := m.Info.PrefixTokens
 	n := patches + prefix
-	out := make([]float32, m.Config.Heads*patches)
-	for h := range m.Config.Heads {
+	out := make([]float32, m.Info.Heads*patches)
+	for h := range m.Info.Heads {
 		queries, dst := weights[h*n*n:(h+1)*n*n], out[h*patches:(h+1)*patches]
 		if prefix > 0 {
 			copy(dst, queries[prefix:n])

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -60,9 +62,9 @@ func TestAttention(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := attentionModel(t, tc.change)
 			images := src
-			if m.Config.Channels != 3 {
+			if m.Info.Channels != 3 {
 				var err error
-				if images, err = data.Open(data.Options{Path: "demo:?count=9&size=40", Channels: m.Config.Channels}); err != nil {
+				if images, err = data.Open(data.Options{Path: "demo:?count=9&size=40", Channels: m.Info.Channels}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -72,7 +74,7 @@ func TestAttention(t *testing.T) {
 			}
 			h, w := tc.height, tc.width
 			if h == 0 {
-				h, w = m.Config.ImageH, m.Config.ImageW
+				h, w = m.Info.ImageH, m.Info.ImageW
 			}
 			want := plainAttentionMaps(t, m, images, []int{7, 2}, h, w, tc.number)
 			if len(got.Weights) != len(want) || got.Rows != h/8 || got.Cols != w/8 || got.Heads != 3 {
@@ -113,13 +115,16 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 		t.Fatal(err)
 	}
 	g := core.NewGraph(testEngine(t, 1))
-	images := g.Input("images", core.Shape{len(ids), m.Config.Channels, h, w})
+	images := g.Input("images", tensor.Shape{len(ids), m.Info.Channels, h, w})
 	copy(images.Value(), batch.Views[0])
-	out, err := m.Backbone.Forward(g, images, vit.Options{})
+	out, err := m.Backbone.Forward(g, images, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights := out.Attention(block)
+	weights, err := out.Attention(block)
+	if err != nil {
+		t.Fatal(err)
+	}
 	exec, err := g.Compile(nil, weights)
 	if err != nil {
 		t.Fatal(err)
@@ -129,11 +134,11 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 	}
 	n := weights.Shape()[3]
 	var maps []float64
-	for row := 0; row < len(ids)*m.Config.Heads; row++ {
+	for row := 0; row < len(ids)*m.Info.Heads; row++ {
 		all := weights.Value()[row*n*n:][:n*n]
-		for k := m.Config.Prefix(); k < n; k++ {
+		for k := m.Info.PrefixTokens; k < n; k++ {
 			v := float64(all[k])
-			if m.Config.Prefix() == 0 {
+			if m.Info.PrefixTokens == 0 {
 				v = 0
 				for q := range n {
 					v += float64(all[q*n+k]) / float64(n)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // ExportFormat marks files that Export wrote. It is the value that readers of
@@ -20,11 +22,7 @@ const ExportFormat = "pt"
 // takes it as it is. The metadata carries the configuration, the normalisation,
 // the step and the digest of the file it comes from.
 func (m *Model) Export(path string) error {
-	tensors := make([]core.Tensor, 0, len(m.Backbone.Weights()))
-	for _, p := range m.Backbone.Weights() {
-		tensors = append(tensors, core.NewF32(p.Name[len(m.Backbone.Prefix):], p.Shape, p.Data))
-	}
-	config, err := json.Marshal(m.Config)
+	config, err := backbone.Encode(m.Config)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
@@ -37,29 +35,29 @@ func (m *Model) Export(path string) error {
 		return fmt.Errorf("export: std: %w", err)
 	}
 	meta := map[string]string{
-		metaFormat: ExportFormat, "architecture": m.Config.Name, "producer": "vittool",
-		metaModel: string(config), metaMean: string(mean), metaStd: string(std),
+		runs.MetaFormat: ExportFormat, "architecture": m.Info.Name, "producer": "vittool",
+		runs.MetaModel: string(config), runs.MetaMean: string(mean), runs.MetaStd: string(std),
 	}
 	if m.Step >= 0 {
-		meta[metaStep] = strconv.Itoa(m.Step)
+		meta[runs.MetaStep] = strconv.Itoa(m.Step)
 	}
 	if m.Pool != "" { // the file has one network, whichever it was
-		features, err := json.Marshal(recommended{NetworkStudent, m.Pool, m.LinearBlocks})
+		features, err := json.Marshal(runs.Features{Network: runs.Student, Pool: string(m.Pool), LinearBlocks: m.LinearBlocks})
 		if err != nil {
 			return fmt.Errorf("export: features: %w", err)
 		}
-		meta[metaFeatures] = string(features)
+		meta[runs.MetaFeatures] = string(features)
 	}
 	if m.Digest != "" {
 		meta["source_digest"] = m.Digest
 	}
 	// What the run was trained by, kept as the run wrote it.
-	for _, key := range []string{"objective", "data"} {
+	for _, key := range []string{runs.MetaObjective, runs.MetaData} {
 		if v := m.Meta[key]; v != "" {
 			meta[key] = v
 		}
 	}
-	if err := core.WriteSafetensors(path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(path, m.Store.Tensors(), meta); err != nil {
 		return fmt.Errorf("export to %s: %w", path, err)
 	}
 	return nil

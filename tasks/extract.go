@@ -7,9 +7,12 @@ import (
 	"io"
 	"slices"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Pool says which tokens after the final LayerNorm become the feature.
@@ -17,10 +20,17 @@ type Pool string
 
 // The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
 const (
-	PoolMean  Pool = "mean"  // mean of the patch tokens, the class token left out
-	PoolClass Pool = "class" // the class token
-	PoolBoth  Pool = "both"  // class token, then mean
+	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out
+	PoolClass Pool = runs.PoolClass // the class token
+	PoolBoth  Pool = runs.PoolBoth  // class token, then mean
 )
+
+// pooled are the outputs of the network that a feature is made of.
+var pooled = map[Pool][]backbone.Output{
+	PoolMean:  {backbone.Pooled},
+	PoolClass: {backbone.Class},
+	PoolBoth:  {backbone.Class, backbone.Pooled},
+}
 
 // Pools lists the valid values of Pool.
 func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
@@ -51,7 +61,7 @@ type ExtractOptions struct {
 // Extract computes the feature of every image of src, in the order of src. The
 // result depends on the weights and the images only, not on batch size,
 // threads or workers.
-func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o ExtractOptions) (*Features, error) {
+func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o ExtractOptions) (*Features, error) {
 	if err := m.extractDefaults(&o, src); err != nil {
 		return nil, err
 	}
@@ -89,7 +99,7 @@ func (m *Model) Extract(ctx context.Context, e *core.Engine, src data.Source, o 
 		}
 		copy(graph.images.Value(), batch.Views[0])
 		if err := graph.exec.Run(); err != nil {
-			return nil, fmt.Errorf("features of %s: %w", m.Config.Name, err)
+			return nil, fmt.Errorf("features of %s: %w", m.Info.Name, err)
 		}
 		for i, id := range batch.IDs {
 			// The loader puts another image in the place of an unreadable one.
@@ -134,8 +144,8 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	if !slices.Contains(Pools(), o.Pool) {
 		return fmt.Errorf("pool %q: want one of %v", o.Pool, Pools())
 	}
-	if o.Pool != PoolMean && !m.Config.ClassToken {
-		return fmt.Errorf("pool %q: %s has no class token; use %q", o.Pool, m.Config.Name, PoolMean)
+	if o.Pool != PoolMean && m.Info.PrefixTokens == 0 {
+		return fmt.Errorf("pool %q: %s has no class token; use %q", o.Pool, m.Info.Name, PoolMean)
 	}
 	if len(o.Blocks) == 0 {
 		o.Blocks = []int{-1}
@@ -145,13 +155,13 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 		return err
 	}
 	if o.Height == 0 && o.Width == 0 {
-		o.Height, o.Width = m.Config.ImageH, m.Config.ImageW
+		o.Height, o.Width = m.Info.ImageH, m.Info.ImageW
 	}
 	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
 	}
-	if src.Channels() != m.Config.Channels {
-		return fmt.Errorf("%s reads images of %d channels, the data is opened with %d", m.Config.Name, m.Config.Channels, src.Channels())
+	if src.Channels() != m.Info.Channels {
+		return fmt.Errorf("%s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, src.Channels())
 	}
 	if o.BatchSize < 0 {
 		return fmt.Errorf("batch size %d: it must be positive", o.BatchSize)
@@ -170,7 +180,7 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 // RecommendedLinearBlocks are the blocks, negative, that a linear classifier reads.
 func (m *Model) RecommendedLinearBlocks() []int {
 	var blocks []int
-	for n := min(max(1, m.LinearBlocks), m.Config.Depth); n > 0; n-- {
+	for n := min(max(1, m.LinearBlocks), m.Info.Depth); n > 0; n-- {
 		blocks = append(blocks, -n)
 	}
 	return blocks
@@ -180,10 +190,10 @@ func (m *Model) RecommendedLinearBlocks() []int {
 func (m *Model) ResolveBlock(n int) (int, error) {
 	block := n
 	if n < 0 {
-		block += m.Config.Depth
+		block += m.Info.Depth
 	}
-	if block < 0 || block >= m.Config.Depth {
-		return 0, fmt.Errorf("block %d: %s has %d, numbered from 0, or -1 for the last", n, m.Config.Name, m.Config.Depth)
+	if block < 0 || block >= m.Info.Depth {
+		return 0, fmt.Errorf("block %d: %s has %d, numbered from 0, or -1 for the last", n, m.Info.Name, m.Info.Depth)
 	}
 	return block, nil
 }
@@ -211,28 +221,28 @@ type featureGraph struct {
 	exec    *core.Executable
 }
 
-func (m *Model) featureGraph(e *core.Engine, batch int, o ExtractOptions) (*featureGraph, error) {
+func (m *Model) featureGraph(e *device.CPU, batch int, o ExtractOptions) (*featureGraph, error) {
 	g := core.NewGraph(e)
-	f := &featureGraph{images: g.Input("images", core.Shape{batch, m.Config.Channels, o.Height, o.Width})}
-	out, err := m.Backbone.Forward(g, f.images, vit.Options{})
+	f := &featureGraph{images: g.Input("images", tensor.Shape{batch, m.Info.Channels, o.Height, o.Width})}
+	out, err := m.Backbone.Forward(g, f.images, backbone.Options{})
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range o.Blocks {
-		tokens := out.AfterBlock(n)
-		if o.Pool != PoolMean {
-			class, err := tokens.Class()
+		at, err := out.After(n)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range pooled[o.Pool] {
+			part, err := at.Output(name)
 			if err != nil {
 				return nil, err
 			}
-			f.outputs = append(f.outputs, class)
-		}
-		if o.Pool != PoolClass {
-			f.outputs = append(f.outputs, tokens.Pooled())
+			f.outputs = append(f.outputs, part)
 		}
 	}
 	if f.exec, err = g.Compile(nil, f.outputs...); err != nil {
-		return nil, fmt.Errorf("features of %s: %w", m.Config.Name, err)
+		return nil, fmt.Errorf("features of %s: %w", m.Info.Name, err)
 	}
 	return f, nil
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
 	"github.com/vittool/vittool/tasks/npy"
 )
 
@@ -21,14 +21,14 @@ func WriteFeatures(path string, f *Features) ([]string, error) {
 		return nil, err
 	}
 	var files []string
-	var staged []*core.StagedFile
+	var staged []*atomicfile.Staged
 	defer func() { // what has its name by then is not found under the other
 		for _, s := range staged {
 			s.Discard()
 		}
 	}()
 	stage := func(path string, write func(w io.Writer) error) error {
-		s, err := core.StageFile(path, write)
+		s, err := atomicfile.Stage(path, write)
 		if err != nil {
 			return fmt.Errorf("write features: %w", err)
 		}
@@ -70,7 +70,7 @@ func WriteFeatures(path string, f *Features) ([]string, error) {
 
 // WriteNPY stores an array; the file appears whole or not at all.
 func WriteNPY(path string, a npy.Array) error {
-	if err := core.WriteFileAtomic(path, func(w io.Writer) error { return npy.Write(w, a) }); err != nil {
+	if err := atomicfile.Write(path, func(w io.Writer) error { return npy.Write(w, a) }); err != nil {
 		return fmt.Errorf("write array: %w", err)
 	}
 	return nil

@@ -10,9 +10,10 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Input says how a network wants its images, and how that is known. The mean and the
@@ -82,17 +83,17 @@ type cardInput struct {
 
 // readInput finds out how the network wants its images: as the options say, the
 // metadata of the file, timm's description beside it, or as most do.
-func (m *Model) readInput(file *core.File, o LoadOptions) error {
+func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
 	m.Input = Input{Normalisation: "as the file says", Fitting: ownFitting}
-	if file.Meta[metaModel] == "" {
+	if file.Meta[runs.MetaModel] == "" {
 		m.Input.Fitting = timmFitting
-		card, err := readCard(filepath.Join(filepath.Dir(file.Path), cardName), m.Config.Name, len(o.Mean) > 0)
+		card, err := readCard(filepath.Join(filepath.Dir(file.Path), cardName), m.Info.Name, len(o.Mean) > 0)
 		if err != nil {
 			return err
 		}
 		if card != nil {
 			m.Input.fit(card)
-			if len(o.Mean) == 0 && file.Meta[metaMean] == "" {
+			if len(o.Mean) == 0 && file.Meta[runs.MetaMean] == "" {
 				o.Mean, o.Std = card.Mean, card.Std
 				m.Input.Normalisation = "as " + cardName + " beside the weights says"
 			} else if len(o.Mean) > 0 {
@@ -104,13 +105,13 @@ func (m *Model) readInput(file *core.File, o LoadOptions) error {
 	case m.Input.Normalisation != "as the file says":
 	case len(o.Mean) > 0:
 		m.Input.Normalisation = "as asked for"
-	case file.Meta[metaMean] == "" && m.Config.Channels == 3:
+	case file.Meta[runs.MetaMean] == "" && m.Info.Channels == 3:
 		m.Input.Normalisation = "ImageNet's: the file says nothing of its own"
-	case file.Meta[metaMean] == "":
+	case file.Meta[runs.MetaMean] == "":
 		m.Input.Normalisation = "to -1..1: the file says nothing of its own"
 	}
 	var err error
-	m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, o)
+	m.Mean, m.Std, err = fileNormalisation(file, m.Info.Channels, o)
 	return err
 }
 

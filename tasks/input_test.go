@@ -34,7 +34,7 @@ func TestFeaturesOfOneImage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, w := m.Config.ImageH, m.Config.ImageW
+	h, w := m.Info.ImageH, m.Info.ImageW
 	write("b.png", 3*w, 2*h)
 	write("c.png", w+9, 4*h)
 	extract := func() *Features {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
 // KNN is the weighted k-nearest-neighbour classifier by which self-supervised
@@ -39,7 +39,7 @@ const (
 )
 
 // Run classifies each row of test by the rows of bank.
-func (t KNN) Run(e *core.Engine, bank, test *Features) ([]KNNResult, error) {
+func (t KNN) Run(e *device.CPU, bank, test *Features) ([]KNNResult, error) {
 	ks, temperature := t.K, t.Temperature
 	if len(ks) == 0 {
 		ks = []int{20}
@@ -107,7 +107,7 @@ func (n neighbour) before(m neighbour) bool {
 // nearest returns, for each query, its k nearest bank rows in order. Float32
 // matrix products choose the candidates; the similarities of those are then
 // summed again in float64, for exp(s/T) magnifies their error.
-func nearest(e *core.Engine, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
+func nearest(e *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
 	result := make([][]neighbour, queryRows)
 	similarity := make([]float32, queryBlock*bankBlock)
 	for q := 0; q < queryRows; q += queryBlock {

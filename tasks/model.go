@@ -6,31 +6,34 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/families"
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Model is a pre-trained backbone: its weights in a store of its own and what
 // is known of where they come from.
 type Model struct {
-	Config    vit.Config
-	Store     *core.Store
-	Backbone  *vit.Backbone
+	Config    backbone.Config
+	Info      backbone.Info // of Config
+	Store     *param.Store
+	Backbone  backbone.Network
 	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
 	Input     Input     // how it wants its images
 
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
 	Pool Pool
-	// LinearBlocks is of how many of the last blocks a linear classifier reads it,
-	// as the objective recommends; 0 where it says nothing (see RecommendedLinearBlocks).
+	// LinearBlocks is the number of last blocks that a linear classifier reads, as the
+	// objective recommends; 0 for no recommendation (see RecommendedLinearBlocks).
 	LinearBlocks int
 	// Network tells which of a run's networks it is.
 	Network Network
@@ -46,7 +49,7 @@ type Model struct {
 
 // LoadOptions say what a weight file itself may not.
 type LoadOptions struct {
-	// Model names the architecture (see vit.Variant) of a file that carries
+	// Model names the architecture (as in timm) of a file that carries
 	// no configuration; for others it must agree with it.
 	Model string
 	// Mean and Std override the file's; without either, ImageNet's stand for
@@ -57,6 +60,8 @@ type LoadOptions struct {
 	Network Network
 	// Report hears of damaged checkpoints that are passed over for an older one.
 	Report func(path string, err error)
+	// Families are those that the file's network may be of; nil means all of vittool's.
+	Families backbone.Families
 }
 
 // Network is one of the two backbones of a run with a teacher.
@@ -65,32 +70,9 @@ type Network string
 // The networks. Without a recommendation it is the trained one.
 const (
 	NetworkRecommended Network = ""
-	NetworkStudent     Network = "student"
-	NetworkTeacher     Network = "teacher"
+	NetworkStudent     Network = runs.Student
+	NetworkTeacher     Network = runs.Teacher
 )
-
-// Keys of the metadata that weight files of vittool carry.
-const (
-	metaFormat = "format"
-	metaModel  = "model" // JSON of vit.Config
-	metaMean   = "mean"  // JSON list
-	metaStd    = "std"
-	metaStep   = "step"
-	metaDigest = "digest"
-
-	metaFeatures = "features" // JSON of recommended
-	metaFiles    = "files"    // JSON list: digests of the files that frozen parameters are taken from
-)
-
-// Prefixes of a checkpoint's tensors, as plugins/program sets them.
-const (
-	studentPrefix = "backbone."
-	teacherPrefix = "teacher.backbone."
-)
-
-// firstWeight is a tensor that every ViT has; what stands in front of it is
-// the prefix of a file's names.
-const firstWeight = "patch_embed.proj.weight"
 
 // LoadModel reads a backbone from a run folder (its newest checkpoint that is
 // whole), a checkpoint, an exported file, or any safetensors file with timm's
@@ -118,42 +100,44 @@ func unusable(err error) error {
 	return &data.Error{Problem: "the weights can't be used", Err: err}
 }
 
-func loadModel(file *core.File, o LoadOptions) (*Model, error) {
-	features, err := fileFeatures(file)
+func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
+	features, err := runs.ReadFeatures(file)
 	if err != nil {
 		return nil, err
 	}
 	network := o.Network
 	if network == NetworkRecommended {
-		network = features.Network
+		network = Network(features.Network)
 	}
 	if network == NetworkRecommended {
 		network = NetworkStudent
 	}
-	prefix, err := weightPrefix(file, network == NetworkTeacher)
+	landmarks := families.Or(o.Families).Landmarks()
+	prefix, err := weightPrefix(file, landmarks, network == NetworkTeacher)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: core.NewStore(), Pool: features.Pool, LinearBlocks: features.LinearBlocks, Network: network}
-	if m.Config, err = fileConfig(file, prefix, o.Model); err != nil {
+	m := &Model{Path: file.Path, Step: -1, Meta: file.Meta, Store: param.NewStore(), Pool: Pool(features.Pool), LinearBlocks: features.LinearBlocks, Network: network}
+	if m.Config, err = fileConfig(file, prefix, o); err != nil {
 		return nil, err
 	}
+	m.Info = m.Config.Info()
 	if err = m.readInput(file, o); err != nil {
 		return nil, err
 	}
-	if s, err := strconv.Atoi(file.Meta[metaStep]); err == nil {
+	if s, err := strconv.Atoi(file.Meta[runs.MetaStep]); err == nil {
 		m.Step = s
 	}
-	if m.Digest = file.Meta[metaDigest]; m.Digest == "" {
-		m.Digest = core.Digest(file.Tensors)
+	if m.Digest = file.Meta[runs.MetaDigest]; m.Digest == "" {
+		m.Digest = tensor.Digest(file.Tensors)
 	}
-	if m.Backbone, err = vit.New(m.Store, "", m.Config, vit.SchemeNone, 0); err != nil {
+	if m.Backbone, err = m.Config.New(m.Store, "", backbone.Zeros, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	if err := m.fill(file, prefix); err != nil {
-		fit := fittingVariants(file, prefix)
-		if file.Meta[metaModel] == "" && len(fit) > 0 && !fits(file, prefix, m.Config) {
-			return nil, &configs.Error{Key: "model", Value: o.Model, Problem: err.Error(), Hint: "its tensors are those of " + strings.Join(fit, " or ")}
+		fit := recognize(file, prefix, o)
+		if file.Meta[runs.MetaModel] == "" && len(fit) > 0 && !slices.Contains(fit, m.Info.Name) {
+			return nil, &configs.Error{Key: "model", Value: o.Model, Problem: err.Error(), Hint: tensorsAreOf(fit)}
 		}
 		return nil, err
 	}
@@ -162,40 +146,20 @@ func loadModel(file *core.File, o LoadOptions) (*Model, error) {
 
 // NewModel returns a backbone with initial weights, the yardstick that a
 // trained one is to beat.
-func NewModel(c vit.Config, scheme vit.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Config: c.Normalized(), Store: core.NewStore(), Step: 0, Meta: map[string]string{}}
+func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, seed uint64) (*Model, error) {
+	m := &Model{Store: param.NewStore(), Step: 0, Meta: map[string]string{}}
 	var err error
-	if m.Backbone, err = vit.New(m.Store, "", c, scheme, seed); err != nil {
+	if m.Backbone, err = c.New(m.Store, "", scheme, seed); err != nil {
 		return nil, err
 	}
-	m.Mean, m.Std, err = fileNormalisation(&core.File{Path: c.Name}, m.Config.Channels, LoadOptions{Mean: mean, Std: std})
+	m.Config = m.Backbone.Config()
+	m.Info = m.Config.Info()
+	m.Mean, m.Std, err = fileNormalisation(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std})
 	return m, err
 }
 
-// recommended is what a checkpoint says of its use.
-type recommended struct {
-	Network Network `json:"network"`
-	Pool    Pool    `json:"pool"`
-	// LinearBlocks is 0 where nothing is recommended.
-	LinearBlocks int `json:"linear_blocks,omitempty"`
-}
-
-func fileFeatures(file *core.File) (r recommended, err error) {
-	text := file.Meta[metaFeatures]
-	if text == "" {
-		return r, nil
-	}
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return r, fmt.Errorf("%s: metadata %q: %w", file.Path, metaFeatures, err)
-	}
-	if r.Pool != "" && !slices.Contains(Pools(), r.Pool) || r.Network != NetworkStudent && r.Network != NetworkTeacher || r.LinearBlocks < 0 {
-		return r, fmt.Errorf("%s: metadata %q is %s, which this version of vittool does not know", file.Path, metaFeatures, text)
-	}
-	return r, nil
-}
-
 // openWeights reads the file that path means and verifies it.
-func openWeights(path string, report func(string, error)) (*core.File, error) {
+func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, &data.Error{Path: path, Problem: "no such run or weight file", Hint: "give the folder of a run, a checkpoint or a .safetensors file", Err: err}
@@ -203,11 +167,11 @@ func openWeights(path string, report func(string, error)) (*core.File, error) {
 	if info.IsDir() {
 		return latestCheckpoint(path, report)
 	}
-	file, err := core.ReadSafetensors(path)
+	file, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		return nil, err
 	}
-	if file.Meta[metaDigest] != "" {
+	if file.Meta[runs.MetaDigest] != "" {
 		if err := file.VerifyDigest(); err != nil {
 			return nil, err
 		}
@@ -215,57 +179,29 @@ func openWeights(path string, report func(string, error)) (*core.File, error) {
 	return file, nil
 }
 
-// latestCheckpoint reads the newest checkpoint of a run folder whose digest
-// holds. Damaged ones are reported and passed over.
-func latestCheckpoint(run string, report func(string, error)) (*core.File, error) {
-	folder := filepath.Join(run, "checkpoints")
-	found, err := filepath.Glob(filepath.Join(escapeGlob(folder), "step-*.safetensors"))
-	if err != nil {
-		return nil, fmt.Errorf("list checkpoints of %s: %w", run, err)
-	}
-	if len(found) == 0 {
-		return nil, &data.Error{Path: run, Problem: "this folder holds no checkpoint of a run",
+// latestCheckpoint reads the newest valid checkpoint of a run folder.
+func latestCheckpoint(run string, report func(string, error)) (*tensor.File, error) {
+	file, _, err := runs.Latest(run, report)
+	if file == nil && err == nil {
+		err = &data.Error{Path: run, Problem: "this folder holds no checkpoint of a run",
 			Hint: "give the folder that pretrain wrote (--out), or a .safetensors file"}
 	}
-	// Steps are padded with zeros to eight digits: longer names are later.
-	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(b, a)
-	})
-	var last error
-	for _, path := range found {
-		file, err := core.ReadSafetensors(path)
-		if err == nil {
-			err = file.VerifyDigest()
-		}
-		if err == nil {
-			return file, nil
-		}
-		last = err
-		if report != nil {
-			report(path, err)
-		}
-	}
-	return nil, fmt.Errorf("none of the %d checkpoints in %s is whole; the oldest: %w", len(found), folder, last)
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+	return file, err
 }
 
 // weightPrefix finds what stands in front of timm's names in the file.
-func weightPrefix(file *core.File, teacher bool) (string, error) {
+func weightPrefix(file *tensor.File, landmarks []string, teacher bool) (string, error) {
 	var prefixes []string
 	for _, name := range file.Names() {
-		if p, ok := strings.CutSuffix(name, firstWeight); ok && !strings.HasPrefix(name, "optimizer.") {
-			prefixes = append(prefixes, p)
+		for _, landmark := range landmarks {
+			if p, ok := strings.CutSuffix(name, landmark); ok && !strings.HasPrefix(name, runs.OptimizerPrefix) && !slices.Contains(prefixes, p) {
+				prefixes = append(prefixes, p)
+			}
 		}
 	}
-	want := []string{studentPrefix, ""}
+	want := []string{runs.BackbonePrefix, ""}
 	if teacher {
-		want = []string{teacherPrefix}
+		want = []string{runs.TeacherPrefix + runs.BackbonePrefix}
 	}
 	for _, w := range want {
 		if slices.Contains(prefixes, w) {
@@ -281,11 +217,11 @@ func weightPrefix(file *core.File, teacher bool) (string, error) {
 	case len(prefixes) > 1:
 		return "", fmt.Errorf("%s: holds %d backbones (under %s); export one of them alone", file.Path, len(prefixes), strings.Join(prefixes, ", "))
 	}
-	return "", fmt.Errorf("%s: holds no Vision Transformer in timm's names: no tensor is called %s (the file begins with %s)",
-		file.Path, firstWeight, strings.Join(firstNames(file, 3), ", "))
+	return "", fmt.Errorf("%s: holds no backbone in timm's names: no tensor is called %s (the file begins with %s)",
+		file.Path, strings.Join(landmarks, " or "), strings.Join(firstNames(file, 3), ", "))
 }
 
-func firstNames(file *core.File, n int) []string {
+func firstNames(file *tensor.File, n int) []string {
 	names := file.Names()
 	if len(names) == 0 {
 		return []string{"nothing: it has no tensors"}
@@ -294,71 +230,52 @@ func firstNames(file *core.File, n int) []string {
 }
 
 // fileConfig returns the architecture: the file's own, or that of the name.
-func fileConfig(file *core.File, prefix, name string) (vit.Config, error) {
-	text := file.Meta[metaModel]
+func fileConfig(file *tensor.File, prefix string, o LoadOptions) (backbone.Config, error) {
+	text, name := file.Meta[runs.MetaModel], o.Model
 	if text == "" && name == "" {
 		hint := "name its architecture with --model, for instance vit_base_patch16_224"
-		if fit := fittingVariants(file, prefix); len(fit) > 0 {
-			hint = "its tensors are those of " + strings.Join(fit, " or ") + ": name it with --model"
+		if fit := recognize(file, prefix, o); len(fit) > 0 {
+			hint = tensorsAreOf(fit) + ": name it with --model"
 		}
-		return vit.Config{}, &configs.Error{Key: "model", Source: file.Path, Problem: "the file says nothing of the model's configuration", Hint: hint}
+		return nil, &configs.Error{Key: "model", Source: file.Path, Problem: "the file says nothing of the model's configuration", Hint: hint}
 	}
-	var named vit.Config
+	known := families.Or(o.Families)
+	var named backbone.Config
 	if name != "" {
 		var err error
-		if named, err = vit.Variant(name); err != nil {
-			return vit.Config{}, &configs.Error{Key: "model", Value: name, Problem: err.Error()}
+		if named, err = known.Variant(name); err != nil {
+			return nil, &configs.Error{Key: "model", Value: name, Problem: err.Error()}
 		}
-		named = named.Normalized()
 	}
 	if text == "" {
 		return named, nil
 	}
-	var c vit.Config
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("%s: its model configuration is not one that this version of vittool knows: %w", file.Path, err)
+	c, err := known.Decode([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: its model configuration is not one that this version of vittool knows: %w", file.Path, err)
 	}
-	c = c.Normalized()
-	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%s: %w", file.Path, err)
-	}
-	if name != "" && (named.Dim != c.Dim || named.Depth != c.Depth || named.Heads != c.Heads || named.Patch != c.Patch) {
-		return c, &configs.Error{Key: "model", Value: name, Hint: "leave it out: the file says what it is",
-			Problem: fmt.Sprintf("%s holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, c.Name, c.Dim, c.Depth, c.Heads, c.Patch, name)}
+	if i := c.Info(); name != "" && !sameSizes(i, named.Info()) {
+		return nil, &configs.Error{Key: "model", Value: name, Hint: "leave it out: the file says what it is",
+			Problem: fmt.Sprintf("%s holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, i.Name, i.Dim, i.Depth, i.Heads, i.Patch, name)}
 	}
 	return c, nil
 }
 
-// fittingVariants lists the known models whose tensors the file has, at most
-// three.
-func fittingVariants(file *core.File, prefix string) []string {
-	var fit []string
-	for _, name := range vit.Variants() {
-		c, err := vit.Variant(name)
-		if err != nil || !fits(file, prefix, c) {
-			continue
-		}
-		if fit = append(fit, name); len(fit) == 3 {
-			break
-		}
-	}
-	return fit
+// sameSizes reports whether two networks agree in all but the image size.
+func sameSizes(a, b backbone.Info) bool {
+	return a.Family == b.Family && a.Dim == b.Dim && a.Depth == b.Depth && a.Heads == b.Heads && a.Patch == b.Patch
 }
 
-// fits tells whether a file has every tensor of a model in its shape, and no more
-// blocks, whatever else there is and whatever values they hold.
-func fits(file *core.File, prefix string, c vit.Config) bool {
-	if _, deeper := file.Get(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, c.Depth)); deeper {
-		return false
-	}
-	for _, w := range c.Weights() {
-		if t, ok := file.Get(prefix + w.Name); !ok || !t.Shape.Equal(w.Shape) {
-			return false
-		}
-	}
-	return true
+// recognize lists the known models whose tensors the file has.
+func recognize(file *tensor.File, prefix string, o LoadOptions) []string {
+	return families.Or(o.Families).Recognize(func(name string) (tensor.Shape, bool) {
+		t, ok := file.Get(prefix + name)
+		return t.Shape, ok
+	})
+}
+
+func tensorsAreOf(models []string) string {
+	return "its tensors are those of " + strings.Join(models[:min(len(models), 3)], " or ")
 }
 
 // ImageNet's normalisation, which most published weights were trained with.
@@ -367,7 +284,7 @@ var (
 	imageNetStd  = []float64{0.229, 0.224, 0.225}
 )
 
-func fileNormalisation(file *core.File, channels int, o LoadOptions) (mean, std []float64, err error) {
+func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
 	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
 		v := slices.Clone(given)
 		if len(v) == 0 && file.Meta[key] != "" {
@@ -390,19 +307,19 @@ func fileNormalisation(file *core.File, channels int, o LoadOptions) (mean, std 
 		}
 		return v, nil
 	}
-	if mean, err = pick(metaMean, o.Mean, imageNetMean, false); err != nil {
+	if mean, err = pick(runs.MetaMean, o.Mean, imageNetMean, false); err != nil {
 		return nil, nil, err
 	}
-	std, err = pick(metaStd, o.Std, imageNetStd, true)
+	std, err = pick(runs.MetaStd, o.Std, imageNetStd, true)
 	return mean, std, err
 }
 
 // fill copies the file's tensors into the backbone. All faults are told in one
 // error.
-func (m *Model) fill(file *core.File, prefix string) error {
+func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers()) {
 		name := prefix + p.Name
 		known[name] = true
 		t, ok := file.Get(name)
@@ -429,14 +346,14 @@ func (m *Model) fill(file *core.File, prefix string) error {
 	}
 	for _, t := range file.Tensors {
 		name, ok := strings.CutPrefix(t.Name, prefix)
-		if !ok || known[t.Name] || strings.HasPrefix(t.Name, "optimizer.") {
+		if !ok || known[t.Name] || strings.HasPrefix(t.Name, runs.OptimizerPrefix) {
 			continue
 		}
-		if besideBackbone(name) {
+		if m.Config.Beside(name) {
 			m.Ignored = append(m.Ignored, t.Name)
 			continue
 		}
-		faults = append(faults, fmt.Sprintf("%s %v belongs to no %s", t.Name, t.Shape, m.Config.Name))
+		faults = append(faults, fmt.Sprintf("%s %v belongs to no %s", t.Name, t.Shape, m.Info.Name))
 	}
 	if len(faults) == 0 {
 		return nil
@@ -447,17 +364,5 @@ func (m *Model) fill(file *core.File, prefix string) error {
 	if n := len(faults) - shown; n > 0 {
 		faults, more = faults[:shown], fmt.Sprintf("; and %d more", n)
 	}
-	return fmt.Errorf("%s does not hold the weights of a %s of %d×%d pixels: %s%s", file.Path, m.Config.Name, m.Config.ImageH, m.Config.ImageW, strings.Join(faults, "; "), more)
-}
-
-// besideBackbone tells names that files of other tools carry next to a
-// backbone and that change nothing about its features: a classifier, the
-// decoder and mask token of MAE.
-func besideBackbone(name string) bool {
-	for _, p := range []string{"head.", "head_dist.", "fc_norm.", "decoder_", "decoder.", "mask_token"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
+	return fmt.Errorf("%s does not hold the weights of a %s of %d×%d pixels: %s%s", file.Path, m.Info.Name, m.Info.ImageH, m.Info.ImageW, strings.Join(faults, "; "), more)
 }

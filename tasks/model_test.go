@@ -13,10 +13,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/npy"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -30,7 +34,7 @@ func smallModel(t testing.TB) *Model {
 	}
 	m.Step, m.Digest = 42, "cafe"
 	// Initial biases are zero and norms one; other values show more.
-	r := core.NewRNG(3, "weights")
+	r := prng.New(3, "weights")
 	for _, p := range m.Backbone.Weights() {
 		for i := range p.Data {
 			p.Data[i] += float32(0.1 * r.NormFloat64())
@@ -50,29 +54,29 @@ func writeRun(t *testing.T, m *Model, steps ...int) string {
 func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string {
 	t.Helper()
 	run := filepath.Join(t.TempDir(), "run [1]")
-	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range steps {
-		var tensors []core.Tensor
-		add := func(name string, shape core.Shape, data []float32) {
+		var tensors []tensor.Tensor
+		add := func(name string, shape tensor.Shape, data []float32) {
 			scaled := make([]float32, len(data))
 			for i, v := range data {
 				scaled[i] = v * float32(step)
 			}
-			tensors = append(tensors, core.NewF32(name, shape, scaled))
+			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
 		for _, p := range m.Backbone.Weights() {
-			add(studentPrefix+p.Name, p.Shape, p.Data)
-			add(teacherPrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
-			add("optimizer.m."+studentPrefix+p.Name, p.Shape, p.Data)
+			add(runs.BackbonePrefix+p.Name, p.Shape, p.Data)
+			add(runs.TeacherPrefix+runs.BackbonePrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
+			add(runs.OptimizerPrefix+"m."+runs.BackbonePrefix+p.Name, p.Shape, p.Data)
 		}
-		add("head.decoder.weight", core.Shape{2}, []float32{1, 2})
+		add("head.decoder.weight", tensor.Shape{2}, []float32{1, 2})
 		export := filepath.Join(t.TempDir(), "meta.safetensors")
 		if err := m.Export(export); err != nil {
 			t.Fatal(err)
 		}
-		meta, err := core.ReadSafetensors(export)
+		meta, err := tensor.ReadSafetensors(export)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,8 +84,8 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 		if features != "" {
 			meta.Meta["features"] = features
 		}
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
-		if err := core.WriteSafetensors(path, tensors, meta.Meta); err != nil {
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
+		if err := tensor.WriteSafetensors(path, tensors, meta.Meta); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,7 +140,7 @@ func TestLoadRun(t *testing.T) {
 	if got.Step != 100 {
 		t.Errorf("step %d, want 100", got.Step)
 	}
-	if got, err = LoadModel(filepath.Join(run, "checkpoints", "step-00000003.safetensors"), LoadOptions{}); err != nil {
+	if got, err = LoadModel(filepath.Join(run, runs.CheckpointsDir, "step-00000003.safetensors"), LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sameWeights(t, got, m, 3)
@@ -147,7 +151,7 @@ func TestLoadRun(t *testing.T) {
 
 	// The newest one loses its end, the one before it a bit.
 	damage := func(step int, change func([]byte) []byte) {
-		path := filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08d.safetensors", step))
+		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -229,12 +233,12 @@ func TestLoadRefuses(t *testing.T) {
 	if err := m.Export(good); err != nil {
 		t.Fatal(err)
 	}
-	file, err := core.ReadSafetensors(good)
+	file, err := tensor.ReadSafetensors(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(name string, change func(tensors map[string]core.Tensor, meta map[string]string)) string {
-		tensors, meta := map[string]core.Tensor{}, map[string]string{}
+	write := func(name string, change func(tensors map[string]tensor.Tensor, meta map[string]string)) string {
+		tensors, meta := map[string]tensor.Tensor{}, map[string]string{}
 		for _, x := range file.Tensors {
 			tensors[x.Name] = x
 		}
@@ -242,18 +246,18 @@ func TestLoadRefuses(t *testing.T) {
 			meta[k] = v
 		}
 		change(tensors, meta)
-		var list []core.Tensor
+		var list []tensor.Tensor
 		for n, x := range tensors {
 			x.Name = n
 			list = append(list, x)
 		}
 		path := filepath.Join(dir, name+".safetensors")
-		if err := core.WriteSafetensors(path, list, meta); err != nil {
+		if err := tensor.WriteSafetensors(path, list, meta); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
-	type tensors = map[string]core.Tensor
+	type tensors = map[string]tensor.Tensor
 	type meta = map[string]string
 	nan := []float32{0}
 	nan[0] /= nan[0]
@@ -272,9 +276,9 @@ func TestLoadRefuses(t *testing.T) {
 		"missing tensor": {write("a", func(x tensors, _ meta) { delete(x, "norm.bias") }), LoadOptions{}, "norm.bias [24] is missing"},
 		"extra tensor":   {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] belongs to no vit_test_patch4_16"},
 		"shape":          {write("c", func(x tensors, _ meta) { x["norm.bias"] = x["blocks.0.mlp.fc1.bias"] }), LoadOptions{}, "norm.bias is [96], want [24]"},
-		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = core.NewI64("", core.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
+		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = tensor.NewI64("", tensor.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
 		"not a number": {write("e", func(x tensors, _ meta) {
-			x["norm.bias"] = core.NewF32("", core.Shape{24}, append(make([]float32, 23), nan...))
+			x["norm.bias"] = tensor.NewF32("", tensor.Shape{24}, append(make([]float32, 23), nan...))
 		}), LoadOptions{}, "norm.bias[23] is NaN"},
 		"no configuration": {write("f", func(_ tensors, m meta) { delete(m, "model") }), LoadOptions{}, "says nothing of the model's configuration"},
 		"configuration":    {write("g", func(_ tensors, m meta) { m["model"] = `{"dimension":3}` }), LoadOptions{}, "not one that this version of vittool knows"},
@@ -284,7 +288,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another model":    {good, LoadOptions{Model: "vit_base_patch16_224"}, "not a vit_base_patch16_224"},
 		"unknown model":    {good, LoadOptions{Model: "vit_bse_patch16_224"}, "vit_base_patch16_224"},
 		"no teacher":       {good, LoadOptions{Network: NetworkTeacher}, "holds no averaged teacher"},
-		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, firstWeight) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
+		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, vit.Family{}.Landmark()) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
 	} {
 		if _, err := LoadModel(c.path, c.options); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
@@ -314,16 +318,16 @@ func TestLoadForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors := []core.Tensor{core.NewF32("model.head.weight", core.Shape{1, 1}, []float32{1})}
+	tensors := []tensor.Tensor{tensor.NewF32("model.head.weight", tensor.Shape{1, 1}, []float32{1})}
 	for _, p := range m.Backbone.Weights() {
 		wide := make([]float64, len(p.Data))
 		for i, v := range p.Data {
 			wide[i] = float64(v)
 		}
-		tensors = append(tensors, core.NewF64("model."+p.Name, p.Shape, wide))
+		tensors = append(tensors, tensor.NewF64("model."+p.Name, p.Shape, wide))
 	}
 	path := filepath.Join(t.TempDir(), "foreign.safetensors")
-	if err := core.WriteSafetensors(path, tensors, nil); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := LoadModel(path, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "those of vit_micro_patch4_32") {
@@ -339,11 +343,11 @@ func TestLoadForeign(t *testing.T) {
 	}
 	// Of the right model and damaged: the file is at fault, and not the name.
 	last := tensors[len(tensors)-1]
-	for fault, list := range map[string][]core.Tensor{
-		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), core.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
-		"belongs to no": append(slices.Clone(tensors), core.NewF32("model.more", core.Shape{1}, []float32{1})),
+	for fault, list := range map[string][]tensor.Tensor{
+		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
+		"belongs to no": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
 	} {
-		if err := core.WriteSafetensors(path, list, nil); err != nil {
+		if err := tensor.WriteSafetensors(path, list, nil); err != nil {
 			t.Fatal(err)
 		}
 		_, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})
@@ -402,7 +406,7 @@ func TestExtract(t *testing.T) {
 		}
 	}
 	// The last block is what there is without the option; others stand side by side.
-	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Config.Depth - 1}}); !reflect.DeepEqual(got, first) {
+	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Info.Depth - 1}}); !reflect.DeepEqual(got, first) {
 		t.Error("the last block gives other features than none")
 	}
 	two, one := extract(2, ExtractOptions{Blocks: []int{0, -1}}), extract(2, ExtractOptions{Blocks: []int{0}})
@@ -459,8 +463,8 @@ func TestExtractRefuses(t *testing.T) {
 		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
 		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
 		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Config.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Config.Depth, m.Config.Name)},
-		"twice": {ExtractOptions{Blocks: []int{-1, m.Config.Depth - 1}}, "named twice"},
+		"block": {ExtractOptions{Blocks: []int{m.Info.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Info.Depth, m.Info.Name)},
+		"twice": {ExtractOptions{Blocks: []int{-1, m.Info.Depth - 1}}, "named twice"},
 	} {
 		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
@@ -497,13 +501,13 @@ func TestTimmNames(t *testing.T) {
 	if err := smallModel(t).Export(path); err != nil {
 		t.Fatal(err)
 	}
-	file, err := core.ReadSafetensors(path)
+	file, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, x := range file.Tensors {
-		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != core.F32 {
+		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != tensor.F32 {
 			t.Errorf("%s is stored as %s", x.Name, x.DType)
 		}
 	}
@@ -531,16 +535,20 @@ func TestTimm(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := core.NewGraph(testEngine(t, 2))
-	images := g.Input("images", core.Shape{5, 3, 16, 16})
-	r := core.NewRNG(1, "images")
+	images := g.Input("images", tensor.Shape{5, 3, 16, 16})
+	r := prng.New(1, "images")
 	for i := range images.Value() {
 		images.Value()[i] = float32(r.NormFloat64())
 	}
-	out, err := m.Backbone.Forward(g, images, vit.Options{})
+	out, err := m.Backbone.Forward(g, images, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := g.Compile(nil, out.Tokens)
+	tokens, err := out.Output(backbone.Tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := g.Compile(nil, tokens)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,7 +573,7 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range out.Tokens.Value() {
+	for i, v := range tokens.Value() {
 		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
 			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
 		}

@@ -7,10 +7,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // ExportedNetwork is a network of an objective's own that was written to a file.
@@ -38,38 +38,38 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	for key, v := range export.GetMetadata() {
 		n.Metadata[key] = v
 	}
-	for key, v := range map[string][]float64{metaMean: r.Mean, metaStd: r.Std} {
+	for key, v := range map[string][]float64{runs.MetaMean: r.Mean, runs.MetaStd: r.Std} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("export %s: %s: %w", name, key, err)
 		}
 		n.Metadata[key] = string(text)
 	}
-	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[metaDigest]
-	var tensors []core.Tensor
+	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[runs.MetaDigest]
+	var tensors []tensor.Tensor
 	add := func(prefix string, names []string) error {
-		for _, tensor := range names {
-			t, ok := r.file.Get(prefix + tensor)
+		for _, name := range names {
+			t, ok := r.file.Get(prefix + name)
 			if !ok {
-				return fmt.Errorf("%s: has no tensor %s%s, which the objective exports", r.Path, prefix, tensor)
+				return fmt.Errorf("%s: has no tensor %s%s, which the objective exports", r.Path, prefix, name)
 			}
 			data, err := t.Float32s()
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Path, err)
 			}
-			tensors = append(tensors, core.NewF32(tensor, t.Shape, data))
+			tensors = append(tensors, tensor.NewF32(name, t.Shape, data))
 			n.Numbers += len(data)
 		}
 		return nil
 	}
-	if err := add(program.HeadPrefix, export.GetParams()); err != nil {
+	if err := add(runs.HeadPrefix, export.GetParams()); err != nil {
 		return nil, err
 	}
-	if err := add(program.BufferPrefix, export.GetBuffers()); err != nil {
+	if err := add(runs.BufferPrefix, export.GetBuffers()); err != nil {
 		return nil, err
 	}
 	n.Tensors = len(tensors)
-	if err := core.WriteSafetensors(path, tensors, n.Metadata); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, n.Metadata); err != nil {
 		return nil, fmt.Errorf("export %s to %s: %w", name, path, err)
 	}
 	return n, nil

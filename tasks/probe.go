@@ -5,6 +5,12 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 )
 
 // ProbeKind names a published recipe of a linear classifier trained by SGD.
@@ -47,7 +53,7 @@ type ProbeResult struct {
 }
 
 // Run trains on train and evaluates on test.
-func (p Probe) Run(ctx context.Context, e *core.Engine, train, test *Features) (*ProbeResult, error) {
+func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*ProbeResult, error) {
 	if err := train.Check("linear probe: training", true); err != nil {
 		return nil, err
 	}
@@ -88,10 +94,10 @@ func (p Probe) Run(ctx context.Context, e *core.Engine, train, test *Features) (
 		return nil, err
 	}
 	perEpoch := train.Rows / batch // a smaller last batch is left out, as in the recipes
-	schedule := core.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: perEpoch}
+	schedule := optim.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: perEpoch}
 	r := &ProbeResult{}
 	for epoch := range epochs {
-		order := core.NewRNG(p.Seed, "probe order", epoch).Perm(train.Rows)
+		order := prng.New(p.Seed, "probe order", epoch).Perm(train.Rows)
 		sum := 0.0
 		for i := range perEpoch {
 			if err := ctx.Err(); err != nil {
@@ -137,52 +143,52 @@ func orFloat(v, otherwise float64) float64 {
 // probeHead is the classifier: its weights and how they are trained.
 type probeHead struct {
 	kind           ProbeKind
-	engine         *core.Engine
+	engine         *device.CPU
 	dim, classes   int
-	weight         *core.Parameter // [classes, dim]
-	bias           *core.Parameter // [classes]
-	mean, variance *core.Parameter // [dim] running statistics, nil without normalisation
-	optimizer      core.Optimizer
+	weight         *param.Parameter // [classes, dim]
+	bias           *param.Parameter // [classes]
+	mean, variance *param.Parameter // [dim] running statistics, nil without normalisation
+	optimizer      optim.Optimizer
 }
 
 // probeMomentum is that of both recipes.
 const probeMomentum = 0.9
 
-func newProbeHead(e *core.Engine, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
+func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
 	h := &probeHead{kind: kind, engine: e, dim: dim, classes: classes}
-	store := core.NewStore()
-	init := core.Init{Kind: "normal", A: 0.01}
+	store := param.NewStore()
+	init := param.Init{Kind: "normal", A: 0.01}
 	if kind == ProbeMAE {
-		init = core.Init{Kind: "trunc_normal", A: 0.01, B: 2}
+		init = param.Init{Kind: "trunc_normal", A: 0.01, B: 2}
 	}
 	var err error
-	if h.weight, err = store.Add("weight", core.Shape{classes, dim}, init, seed); err != nil {
+	if h.weight, err = store.Add("weight", tensor.Shape{classes, dim}, init, seed); err != nil {
 		return nil, err
 	}
-	if h.bias, err = store.Add("bias", core.Shape{classes}, core.Init{Kind: "zeros"}, seed); err != nil {
+	if h.bias, err = store.Add("bias", tensor.Shape{classes}, param.Init{Kind: "zeros"}, seed); err != nil {
 		return nil, err
 	}
 	if kind == ProbeDINO {
 		h.bias.Decay = true // its optimizer knows no exceptions
-		h.optimizer = core.NewSGD(e, core.SGDOptions{Momentum: momentum})
+		h.optimizer = optim.NewSGD(e, optim.SGDOptions{Momentum: momentum})
 		return h, nil
 	}
-	if h.mean, err = store.AddBuffer("bn.running_mean", core.Shape{dim}, core.Init{Kind: "zeros"}, seed); err != nil {
+	if h.mean, err = store.AddBuffer("bn.running_mean", tensor.Shape{dim}, param.Init{Kind: "zeros"}, seed); err != nil {
 		return nil, err
 	}
-	if h.variance, err = store.AddBuffer("bn.running_var", core.Shape{dim}, core.Init{Kind: "ones"}, seed); err != nil {
+	if h.variance, err = store.AddBuffer("bn.running_var", tensor.Shape{dim}, param.Init{Kind: "ones"}, seed); err != nil {
 		return nil, err
 	}
-	h.optimizer, err = core.NewLARS(e, core.LARSOptions{Variant: core.LARSMoCoV3, Momentum: momentum, Trust: 0.001})
-	return h, err
+	h.optimizer = optim.NewLARS(e, optim.LARSOptions{Momentum: momentum, Trust: 0.001})
+	return h, nil
 }
 
 // forward adds the classifier to a graph.
 func (h *probeHead) forward(g *core.Graph, x *core.Node, eval bool) *core.Node {
 	if h.mean != nil {
-		x = g.BatchNorm(x, nil, nil, core.RunningStatistics{Mean: h.mean, Variance: h.variance}, core.BatchNormOptions{Eps: 1e-6, Momentum: 0.1, Eval: eval})
+		x = ops.BatchNorm(g, x, nil, nil, ops.RunningStatistics{Mean: h.mean, Variance: h.variance}, ops.BatchNormOptions{Eps: 1e-6, Momentum: 0.1, Eval: eval})
 	}
-	return g.Linear(x, g.Param(h.weight), g.Param(h.bias))
+	return ops.Linear(g, x, g.Param(h.weight), g.Param(h.bias))
 }
 
 // probeStep is one training step for a fixed batch.
@@ -197,9 +203,9 @@ type probeStep struct {
 
 func (h *probeHead) trainer(batch int) (*probeStep, error) {
 	g := core.NewGraph(h.engine)
-	s := &probeStep{head: h, features: g.Input("features", core.Shape{batch, h.dim}), labels: g.InputInt("labels", core.Shape{batch})}
+	s := &probeStep{head: h, features: g.Input("features", tensor.Shape{batch, h.dim}), labels: g.InputInt("labels", tensor.Shape{batch})}
 	s.out = h.forward(g, s.features, false)
-	s.loss, _ = g.SoftmaxCrossEntropy(s.out, s.labels)
+	s.loss, _ = ops.SoftmaxCrossEntropy(g, s.out, s.labels)
 	var err error
 	if s.exec, err = g.Compile(s.loss, s.out); err != nil {
 		return nil, fmt.Errorf("linear probe: %w", err)
@@ -230,7 +236,7 @@ func (h *probeHead) logits(features []float32, rows int) ([]float64, error) {
 		s := steps[n]
 		if s == nil {
 			g := core.NewGraph(h.engine)
-			s = &probeStep{features: g.Input("features", core.Shape{n, h.dim})}
+			s = &probeStep{features: g.Input("features", tensor.Shape{n, h.dim})}
 			s.out = h.forward(g, s.features, true)
 			var err error
 			if s.exec, err = g.Compile(nil, s.out); err != nil {

@@ -12,13 +12,17 @@ import (
 	"strconv"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Run is a checkpoint of a pre-training run with what is needed to go through
@@ -29,7 +33,7 @@ type Run struct {
 	Config    *configs.Config
 	Mean, Std []float64
 	model     *Model
-	file      *core.File
+	file      *tensor.File
 }
 
 // OpenRun reads the newest whole checkpoint of a run folder, or a checkpoint
@@ -44,8 +48,8 @@ func OpenRun(path string, report func(path string, err error)) (*Run, error) {
 	return r, unusable(err)
 }
 
-func openRun(file *core.File) (*Run, error) {
-	text := file.Meta["config"]
+func openRun(file *tensor.File) (*Run, error) {
+	text := file.Meta[runs.MetaConfig]
 	if text == "" {
 		return nil, fmt.Errorf("%s: is no checkpoint of a run: it says nothing of its settings (an exported backbone has no decoder to show)", file.Path)
 	}
@@ -54,14 +58,15 @@ func openRun(file *core.File) (*Run, error) {
 	if r.Config, err = configs.Parse(file.Path, []byte(text)); err != nil {
 		return nil, fmt.Errorf("%s: settings: %w", file.Path, err)
 	}
-	if r.Step, err = strconv.Atoi(file.Meta[metaStep]); err != nil {
-		return nil, fmt.Errorf("%s: step %q is no number", file.Path, file.Meta[metaStep])
+	if r.Step, err = strconv.Atoi(file.Meta[runs.MetaStep]); err != nil {
+		return nil, fmt.Errorf("%s: step %q is no number", file.Path, file.Meta[runs.MetaStep])
 	}
 	m := &Model{}
-	if m.Config, err = fileConfig(file, studentPrefix, ""); err != nil {
+	if m.Config, err = fileConfig(file, runs.BackbonePrefix, LoadOptions{}); err != nil {
 		return nil, err
 	}
-	if m.Mean, m.Std, err = fileNormalisation(file, m.Config.Channels, LoadOptions{}); err != nil {
+	m.Info = m.Config.Info()
+	if m.Mean, m.Std, err = fileNormalisation(file, m.Info.Channels, LoadOptions{}); err != nil {
 		return nil, err
 	}
 	r.model, r.Mean, r.Std = m, m.Mean, m.Std
@@ -99,7 +104,7 @@ type Reconstruction struct {
 // visible parts. Predictions of normalised patches get back the mean and the
 // deviation of the original patch, as in MAE's own demo. It serves every
 // objective whose plan has picture results.
-func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOptions) ([]Reconstruction, error) {
+func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
 	ids := o.IDs
 	if ids == nil {
 		if o.Count == 0 {
@@ -115,8 +120,8 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 			return nil, fmt.Errorf("reconstruct: image %d of %d: they count from 0", id, o.Images.Len())
 		}
 	}
-	if o.Images.Channels() != r.model.Config.Channels {
-		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Config.Name, r.model.Config.Channels, o.Images.Channels())
+	if o.Images.Channels() != r.model.Info.Channels {
+		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Info.Name, r.model.Info.Channels, o.Images.Channels())
 	}
 	objective, err := r.open(ctx, o, len(ids), o.Images.Len())
 	if err != nil {
@@ -128,26 +133,23 @@ func (r *Run) Reconstruct(ctx context.Context, e *core.Engine, o ReconstructOpti
 		return nil, fmt.Errorf("objective %s %w", r.Config.Objective.Name, ErrNoPicture)
 	}
 
-	if err := program.CheckFiles(plan, r.file.Meta[metaFiles]); err != nil {
+	if err := program.CheckFiles(plan, r.file.Meta[runs.MetaFiles]); err != nil {
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
 
-	store := core.NewStore()
+	store := param.NewStore()
 	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := core.LoadInto(store, r.file, nil, false); err != nil {
+	if err := param.LoadInto(store, r.file, nil, false); err != nil {
 		return nil, err
 	}
-	names, err := r.fill(ctx, objective, model, o, ids)
+	names, err := r.compute(ctx, objective, model, o, ids)
 	if err != nil {
 		return nil, err
-	}
-	if err := model.Run(); err != nil {
-		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
 	var out []Reconstruction
 	for i, p := range model.Pictures() {
@@ -168,29 +170,19 @@ func (noEvaluation) Evaluate(*program.Evaluation) (float64, error) { return 0, n
 
 // open starts the objective with the settings it was trained with.
 func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int) (*host.Objective, error) {
-	c := r.Config.Objective
-	mode := o.Mode
-	if mode == "" {
-		mode = host.Mode(c.Mode)
-	}
-	options := host.Options{
-		Name: c.Name, Mode: mode, Config: c.Options, Seed: uint64(r.Config.Run.Seed),
-		Batch: batch, TotalSteps: max(r.Step, 1), StepsPerEpoch: 1, DatasetSize: images,
-		Backbone: program.BackboneInfo(r.model.Config, r.Mean, r.Std), LogWriter: o.LogWriter,
-	}
-	if c.Plugin != "" {
-		options.Name, options.Path, options.Mode, options.Lock = "", c.Plugin, host.Process, host.LockFile
-	}
-	return host.Open(ctx, options)
+	return launch.Open(ctx, launch.Request{
+		Config: r.Config, Network: r.model.Config, Batch: batch, TotalSteps: max(r.Step, 1), StepsPerEpoch: 1, Images: images,
+		Mode: o.Mode, LogWriter: o.LogWriter,
+	})
 }
 
 // wholeFitting shows as much of an image as its aspect lets a view show, the same in
 // views of every size.
 var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation: pixels.Bicubic}
 
-// fill reads the images into the model's views and asks the objective what to
-// hide. It returns the images' names: an unreadable one is replaced.
-func (r *Run) fill(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) ([]string, error) {
+// compute reads the images into the model's views, asks the objective for masks and
+// runs the graph. It returns the images' names: an unreadable one is replaced.
+func (r *Run) compute(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) ([]string, error) {
 	var specs []data.ViewSpec
 	for _, v := range objective.Plan().GetViews() {
 		shape := model.ViewShape(v.GetName())
@@ -226,14 +218,19 @@ func (r *Run) fill(ctx context.Context, objective *host.Objective, model *progra
 	}
 	model.SetLabels(batch.Labels)
 	model.SetStep(uint64(r.Step), sampleIDs)
-	if len(objective.Plan().GetMasks()) == 0 {
-		return names, nil
+	if len(objective.Plan().GetMasks()) > 0 {
+		reply, err := objective.Mask(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		if err := model.SetMasks(reply); err != nil {
+			return nil, err
+		}
 	}
-	reply, err := objective.Mask(ctx, request)
-	if err != nil {
-		return nil, err
+	if err := model.Run(); err != nil {
+		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
-	return names, model.SetMasks(reply)
+	return names, nil
 }
 
 func viewNormalisation(v *pb.ViewSpec, mean, std []float64) ([]float64, []float64) {
@@ -275,7 +272,7 @@ func (r *Run) draw(p program.Picture, n pictures.Normalisation, names []string) 
 	if !anything {
 		columns = []string{"input", "prediction"}
 	}
-	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Config.Name, r.Step)}
+	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Info.Name, r.Step)}
 	if anything {
 		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*hiddenShare)
 	}

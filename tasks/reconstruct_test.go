@@ -10,11 +10,14 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/tensor"
 )
 
 // maeRun writes a run folder whose only checkpoint is an untrained MAE.
@@ -27,21 +30,20 @@ func maeRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	mean, std := cfg.Data.Normalization()
-	objective, err := host.Open(context.Background(), host.Options{
-		Name: "mae", Mode: host.Inproc, Config: cfg.Objective.Options, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, DatasetSize: 2,
-		Backbone: program.BackboneInfo(network, mean, std),
+	objective, err := launch.Open(context.Background(), launch.Request{
+		Config: &cfg, Network: network, Mode: host.Inproc, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, Images: 2,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer objective.Close()
-	store := core.NewStore()
+	store := param.NewStore()
 	model, err := program.Build(testEngine(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	meta := map[string]string{"format": "vittool-checkpoint-1", "step": "7", "config": string(cfg.YAML())}
-	for key, v := range map[string]any{"model": model.Student.Config, "mean": mean, "std": std} {
+	for key, v := range map[string]any{"model": model.Config, "mean": mean, "std": std} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -49,10 +51,10 @@ func maeRun(t *testing.T) string {
 		meta[key] = string(text)
 	}
 	run := t.TempDir()
-	if err := os.Mkdir(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := core.WriteSafetensors(filepath.Join(run, "checkpoints", "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
+	if err := tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
 		t.Fatal(err)
 	}
 	return run

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/prng"
 )
 
 // TestReference holds the evaluation tasks against the numbers of PyTorch.
@@ -58,9 +60,9 @@ func labels(t *testing.T, c *golden.Case, name string) []int32 {
 	return out
 }
 
-func testEngine(t testing.TB, threads int) *core.Engine {
+func testEngine(t testing.TB, threads int) *device.CPU {
 	t.Helper()
-	e, err := core.NewEngine(threads)
+	e, err := device.NewCPU(threads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,12 +153,12 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	if want := map[ProbeKind]string{ProbeMAE: "BatchNorm1d without affine, eps 1e-6, momentum 0.1", ProbeDINO: "none"}[config.Kind]; config.BN != want {
 		t.Fatalf("kind %q with normalisation %q is no recipe of ours", config.Kind, config.BN)
 	}
-	var schedule core.Schedule
+	var schedule optim.Schedule
 	switch {
 	case config.LRRule == "constant":
-		schedule = core.Constant(config.LR)
+		schedule = optim.Constant(config.LR)
 	case strings.HasPrefix(config.LRRule, "cosine per step: lr*0.5*(1+cos(pi*t/steps))"):
-		schedule = core.Cosine{Base: config.LR, Total: config.Steps}
+		schedule = optim.Cosine{Base: config.LR, Total: config.Steps}
 	default:
 		t.Fatalf("unknown lr_rule %q", config.LRRule)
 	}
@@ -219,7 +221,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 
 // spread returns labelled features in classes clusters of the given width.
 func spread(rows, dim, classes int, width float64, seed uint64) *Features {
-	centres, noise := core.NewRNG(1, "centres"), core.NewRNG(seed, "noise")
+	centres, noise := prng.New(1, "centres"), prng.New(seed, "noise")
 	centre := make([]float64, classes*dim)
 	for i := range centre {
 		centre[i] = centres.NormFloat64()

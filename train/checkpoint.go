@@ -1,160 +1,70 @@
 package train
 
 import (
-	"bytes"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"sort"
-	"strconv"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 )
 
-// Keys of a checkpoint's metadata. The tensors are the store's parameters and
-// buffers under their own names, and the optimizer's state under "optimizer.".
-const (
-	MetaFormat    = "format"    // CheckpointFormat
-	MetaStep      = "step"      // optimizer steps done
-	MetaConfig    = "config"    // YAML of the settings that decide the result
-	MetaModel     = "model"     // JSON of the backbone's configuration
-	MetaObjective = "objective" // JSON of ObjectiveInfo, without the mode
-	MetaData      = "data"      // JSON of DataInfo, without the path
-	MetaFeatures  = "features"  // JSON of Features, what the objective recommends; left out where it does not
-	MetaMean      = "mean"      // JSON list: normalisation of each channel, scale 0 to 1
-	MetaStd       = "std"
-	MetaKernels   = "kernels" // kernel level that computed it
-	MetaFiles     = "files"   // JSON list: digests of the files that frozen parameters are taken from; absent for none
-)
-
-// Features is what of the trained network evaluations take when the user does not
-// say.
-type Features struct {
-	Network string `json:"network"` // student or teacher
-	Pool    string `json:"pool"`    // class, mean, or both
-	// LinearBlocks is of how many of the last blocks a linear classifier reads them.
-	LinearBlocks int `json:"linear_blocks,omitempty"`
-}
-
-// CheckpointFormat is the value of MetaFormat that this version reads and writes.
-const CheckpointFormat = "vittool-checkpoint-1"
-
-var checkpointName = regexp.MustCompile(`^step-(\d{8,})\.safetensors$`)
-
-// Checkpoint is a file in a run's checkpoints folder.
-type Checkpoint struct {
-	Path string
-	Step int
-}
-
-// Checkpoints lists the checkpoints of a run folder by their names, oldest
-// first. Whether they are whole is not looked at.
-func Checkpoints(runDir string) ([]Checkpoint, error) {
-	dir := filepath.Join(runDir, CheckpointsDir)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list checkpoints: %w", err)
-	}
-	var list []Checkpoint
-	for _, e := range entries {
-		m := checkpointName.FindStringSubmatch(e.Name())
-		if m == nil || e.IsDir() {
-			continue
-		}
-		step, err := strconv.Atoi(m[1])
-		if err != nil {
-			continue // a number no run reaches
-		}
-		list = append(list, Checkpoint{filepath.Join(dir, e.Name()), step})
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Step < list[j].Step })
-	return list, nil
-}
-
-// LatestCheckpoint reads the newest checkpoint of a run whose digest holds.
-// Damaged ones are reported, newest first, and passed over. The result is nil
-// when the run has no checkpoint at all; when it has only damaged ones, that is
-// an error.
-func LatestCheckpoint(runDir string, report func(path string, err error)) (*core.File, int, error) {
-	list, err := Checkpoints(runDir)
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		c := list[i]
-		file, err := readCheckpoint(c)
-		if err == nil {
-			return file, c.Step, nil
-		}
-		report(c.Path, err)
-	}
-	if len(list) > 0 {
-		return nil, 0, fmt.Errorf("none of the %d checkpoints in %s is whole: restore one from a copy, or start anew with another --out",
-			len(list), filepath.Join(runDir, CheckpointsDir))
-	}
-	return nil, 0, nil
-}
-
-func readCheckpoint(c Checkpoint) (*core.File, error) {
-	file, err := core.ReadSafetensors(c.Path)
-	if err != nil {
-		return nil, err
-	}
-	if err := file.VerifyDigest(); err != nil {
-		return nil, err
-	}
-	if format := file.Meta[MetaFormat]; format != CheckpointFormat {
-		return nil, fmt.Errorf("%s: format %q, but this vittool reads %q", c.Path, format, CheckpointFormat)
-	}
-	if step := file.Meta[MetaStep]; step != strconv.Itoa(c.Step) {
-		return nil, fmt.Errorf("%s: holds step %s: it was renamed", c.Path, step)
-	}
-	return file, nil
-}
-
-// saveCheckpoint writes the checkpoint of a step, names it in "latest" and
-// removes the oldest ones beyond keep (0: none). It returns path and digest, also
-// with an error that came after the file was written.
-func (f *Folder) saveCheckpoint(step int, tensors []core.Tensor, meta map[string]string, keep int) (Checkpoint, string, error) {
-	sort.Slice(tensors, func(i, j int) bool { return tensors[i].Name < tensors[j].Name }) // equal state, equal bytes
-	name := fmt.Sprintf("step-%08d.safetensors", step)
-	c := Checkpoint{f.path(CheckpointsDir, name), step}
-	if err := core.WriteSafetensors(c.Path, tensors, meta); err != nil {
-		return Checkpoint{}, "", fmt.Errorf("write checkpoint: %w", err)
-	}
-	return c, core.Digest(tensors), f.settle(c, keep)
-}
-
-// settle makes a checkpoint the newest one: "latest" names it and the oldest ones
-// beyond keep (0: none) go.
-func (f *Folder) settle(c Checkpoint, keep int) error {
-	latest := f.path(CheckpointsDir, LatestFile)
-	name := []byte(filepath.Base(c.Path) + "\n")
-	if now, err := os.ReadFile(latest); err != nil || !bytes.Equal(now, name) {
-		if err := writeFile(latest, name); err != nil {
-			return fmt.Errorf("write checkpoint: %w", err)
-		}
-	}
-	if keep <= 0 {
-		return nil
-	}
-	list, err := Checkpoints(f.Dir)
+// checkpoint writes the state between two steps, then lets pictures be drawn.
+func (r *run) checkpoint() error {
+	meta, err := r.metadata()
 	if err != nil {
 		return err
 	}
-	// What is newer than this is damaged or abandoned and does not count.
-	list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > c.Step })
-	for _, old := range list[:max(0, len(list)-keep)] {
-		if err := os.Remove(old.Path); err != nil {
-			return fmt.Errorf("remove old checkpoint: %w", err)
-		}
+	if err := r.recorder.save(meta, r.state.tensors()); err != nil {
+		return err
+	}
+	s, step := &r.setup, r.state.step
+	if err := r.graphs.targets.save(); err != nil { // no reason to stop a run
+		s.progress.Warning(err.Error())
+	}
+	if step > 0 && (step == s.total || s.cfg.Run.PicturesEvery.Due(step-1, s.stepsPerEpoch)) {
+		r.recorder.draw(step)
 	}
 	return nil
+}
+
+// checkpointDue reports whether a checkpoint is due after the step, counted from 0.
+func (r *run) checkpointDue(step int) bool {
+	o, perEpoch := r.setup.cfg.Run, r.setup.stepsPerEpoch
+	return r.done() || o.CheckpointEvery.Due(step, perEpoch) || o.PicturesEvery.Due(step, perEpoch)
+}
+
+func (r *run) metadata() (runs.Meta, error) {
+	s, plan := &r.setup, r.setup.objective.Plan()
+	network, err := backbone.Encode(s.network)
+	if err != nil {
+		return runs.Meta{}, fmt.Errorf("checkpoint: configuration of the network: %w", err)
+	}
+	mean, std := s.cfg.Data.Normalization()
+	meta := runs.Meta{
+		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: json.RawMessage(network), Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
+		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: program.FileDigests(plan),
+	}
+	if recommended := plan.GetRecommended(); recommended != nil {
+		features := featuresOf(recommended)
+		meta.Features = &features
+	}
+	return meta, nil
+}
+
+// featuresOf is the recommendation of a plan.
+func featuresOf(r *pb.Recommended) runs.Features {
+	f := runs.Features{Network: runs.Student, Pool: runs.PoolMean, LinearBlocks: int(r.GetLinearBlocks())}
+	if r.GetNetwork() == pb.Network_NETWORK_TEACHER {
+		f.Network = runs.Teacher
+	}
+	switch {
+	case len(r.GetFeatures()) == 2:
+		f.Pool = runs.PoolBoth
+	case slices.Contains(r.GetFeatures(), pb.Output_OUTPUT_CLASS):
+		f.Pool = runs.PoolClass
+	}
+	return f
 }

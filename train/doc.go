@@ -1,18 +1,26 @@
-// Package train holds the one training loop of vittool and the run folder it
-// writes.
+// Package train holds the one training loop of vittool.
 //
 // [Pretrain] in pretrain.go is the place to start reading: it goes from the
 // loader to the checkpoint in the order in which things happen, and it is the
-// same for every objective. The other files are what the loop stands on:
+// same for every objective. The loop stands on a run (run.go) of three parts:
 //
-//	folder.go      the run folder: create, lock, resume, run.json
-//	checkpoint.go  what a checkpoint holds, how the newest valid one is found
-//	metrics.go     metrics.jsonl, cut back to the checkpoint at resume
-//	tensorboard.go the same numbers for TensorBoard
+//	setup.go       opened and checked before the first step: images, objective, network
+//	state.go       everything that a checkpoint holds: parameters, optimizer, step
+//	recorder.go    the run folder: run.json, metrics, log, pictures, checkpoints
+//
+// and on
+//
+//	resume.go      going on with the run that a folder holds
 //	feed.go        batches and masks of coming steps, fetched ahead
-//	targets.go     what frozen networks say of views that never change, kept between runs
-//	progress.go    what a user interface gets to see
+//	graphs.go      the compiled plan: inputs, loss and gradients of a batch
+//	evaluator.go   loss and targets that the plugin computes itself
+//	gradients.go   accumulation over micro-batches, clipping
+//	epoch.go       means over a step's micro-batches and an epoch's steps
+//	checkpoint.go  the content of a checkpoint, and when one is due
+//	result.go      how a run ends
+//	targets.go     cached targets: outputs of frozen networks for views that never change
+//	tensorboard.go metrics for TensorBoard
+//	progress.go    the view of a user interface on a run
 //
-// A run folder is readable at every moment: every file in it is either
-// replaced atomically or appended to by whole lines.
+// The run folder and the checkpoint format are those of package runs.
 package train

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // evaluator lets the plugin compute what a program cannot say, over the shared
@@ -17,7 +19,7 @@ import (
 type evaluator struct {
 	ctx       context.Context
 	objective *host.Objective
-	store     *core.Store
+	store     *param.Store
 	seed      uint64
 	binding   *host.Binding
 	masks     *pb.MaskReply // of the pass in progress
@@ -36,7 +38,7 @@ func needsBinding(plan *pb.Plan) bool {
 
 // bind lays out the memory for the largest batch. inputs are the shapes of the
 // EvaluateSpec's inputs, known once the program is compiled.
-func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network vit.Config, batch int, inputs map[string]core.Shape) error {
+func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network backbone.Info, batch int, inputs map[string]tensor.Shape) error {
 	var l host.Layout
 	for _, v := range plan.GetViews() {
 		h, w := int(v.GetHeight()), int(v.GetWidth())
@@ -67,10 +69,10 @@ func (e *evaluator) bind(ctx context.Context, plan *pb.Plan, network vit.Config,
 		l.Inputs = append(l.Inputs, host.Tensor{Name: in.GetName(), Shape: inputs[in.GetName()]})
 	}
 	for _, name := range spec.GetParams() {
-		l.Params = append(l.Params, host.Tensor{Name: name, Shape: e.store.Get(program.HeadPrefix + name).Shape})
+		l.Params = append(l.Params, host.Tensor{Name: name, Shape: e.store.Get(runs.HeadPrefix + name).Shape})
 	}
 	for _, name := range spec.GetBuffers() {
-		l.Buffers = append(l.Buffers, host.Tensor{Name: name, Shape: e.store.Get(program.BufferPrefix + name).Shape})
+		l.Buffers = append(l.Buffers, host.Tensor{Name: name, Shape: e.store.Get(runs.BufferPrefix + name).Shape})
 	}
 	var err error
 	e.binding, err = e.objective.Bind(ctx, l)
@@ -87,7 +89,7 @@ func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 		copy(e.binding.F32(pb.Region_ROLE_PARAM, name), v.Params[i].Data)
 	}
 	for _, name := range v.Spec.GetBuffers() {
-		copy(e.binding.F32(pb.Region_ROLE_BUFFER, name), e.store.Get(program.BufferPrefix+name).Data)
+		copy(e.binding.F32(pb.Region_ROLE_BUFFER, name), e.store.Get(runs.BufferPrefix+name).Data)
 	}
 	gradients := false
 	for _, g := range append(append([][]float32(nil), v.InputGradients...), v.ParamGradients...) {
@@ -131,7 +133,7 @@ func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 // commit takes over the buffers that the plugin replaced in the step.
 func (e *evaluator) commit() {
 	for name := range e.updated {
-		copy(e.store.Get(program.BufferPrefix+name).Data, e.binding.F32(pb.Region_ROLE_BUFFER_UPDATE, name))
+		copy(e.store.Get(runs.BufferPrefix+name).Data, e.binding.F32(pb.Region_ROLE_BUFFER_UPDATE, name))
 	}
 	e.updated = nil
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
 )
 
 // What a plan recommends is what its checkpoints say.
@@ -11,14 +12,14 @@ func TestRecommendedFeatures(t *testing.T) {
 	class, pooled := pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED
 	for _, tc := range []struct {
 		plan *pb.Recommended
-		want Features
+		want runs.Features
 	}{
-		{nil, Features{"student", "mean", 0}},
-		{&pb.Recommended{}, Features{"student", "mean", 0}},
-		{&pb.Recommended{Features: []pb.Output{pooled}}, Features{"student", "mean", 0}},
-		{&pb.Recommended{Features: []pb.Output{class}}, Features{"student", "class", 0}},
-		{&pb.Recommended{Network: pb.Network_NETWORK_TEACHER, Features: []pb.Output{class, pooled}}, Features{"teacher", "both", 0}},
-		{&pb.Recommended{LinearBlocks: 4}, Features{"student", "mean", 4}},
+		{nil, runs.Features{Network: "student", Pool: "mean"}},
+		{&pb.Recommended{}, runs.Features{Network: "student", Pool: "mean"}},
+		{&pb.Recommended{Features: []pb.Output{pooled}}, runs.Features{Network: "student", Pool: "mean"}},
+		{&pb.Recommended{Features: []pb.Output{class}}, runs.Features{Network: "student", Pool: "class"}},
+		{&pb.Recommended{Network: pb.Network_NETWORK_TEACHER, Features: []pb.Output{class, pooled}}, runs.Features{Network: "teacher", Pool: "both"}},
+		{&pb.Recommended{LinearBlocks: 4}, runs.Features{Network: "student", Pool: "mean", LinearBlocks: 4}},
 	} {
 		if got := featuresOf(tc.plan); got != tc.want {
 			t.Errorf("%v: %v, want %v", tc.plan, got, tc.want)

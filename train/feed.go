@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/vittool/vittool/data"
@@ -103,6 +104,29 @@ func newFeed(ctx context.Context, loader *data.Loader, objective *host.Objective
 		}
 	}()
 	return f
+}
+
+// openLoader starts reading images and asking for masks at the run's position.
+func (r *run) openLoader(ctx context.Context) error {
+	s, t, d := &r.setup, r.setup.cfg.Train, r.setup.cfg.Data
+	views, err := viewSpecs(s.objective.Plan(), s.cfg, s.network.Info())
+	if err != nil {
+		return fmt.Errorf("plugin %s: %w", s.cfg.Objective.Name, err)
+	}
+	workers := d.Workers
+	if workers == 0 {
+		workers = s.engine.Threads()
+	}
+	r.loader, err = data.NewLoader(s.source, data.LoaderOptions{
+		Views: views, BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
+		Start: r.state.step * t.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
+		CacheBytes: int64(d.Cache) << 20, OnSkip: r.recorder.skip,
+	})
+	if err != nil {
+		return err
+	}
+	r.feed = newFeed(ctx, r.loader, s.objective, uint64(s.cfg.Run.Seed))
+	return nil
 }
 
 func fetch(ctx context.Context, loader *data.Loader, objective *host.Objective, seed uint64, free chan *slot) (fedBatch, error) {

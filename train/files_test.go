@@ -10,7 +10,8 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // A run whose frozen parameters come from a file does not store them, and goes on with that file alone.
@@ -30,18 +31,18 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 	want := pretrain(t, &whole, Options{})
 	interrupt(t, cfg, 4)
 
-	file, err := core.ReadSafetensors(path)
+	file, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	for _, x := range file.Tensors {
 		data, err := x.Float32s()
 		if err != nil {
 			t.Fatal(err)
 		}
 		data[0]++
-		tensors = append(tensors, core.NewF32(x.Name, x.Shape, data))
+		tensors = append(tensors, tensor.NewF32(x.Name, x.Shape, data))
 	}
 	meta := map[string]string{}
 	for k, v := range file.Meta {
@@ -49,7 +50,7 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 			meta[k] = v
 		}
 	}
-	if err := core.WriteSafetensors(path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Pretrain(context.Background(), cfg, Options{Resume: true})
@@ -74,7 +75,7 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 	if got.Digest != want.Digest {
 		t.Errorf("digest %s after the resume, %s without", got.Digest, want.Digest)
 	}
-	stored, err := core.ReadSafetensors(got.Checkpoint)
+	stored, err := tensor.ReadSafetensors(got.Checkpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 			t.Errorf("the checkpoint holds %s, which lies in the tokenizer's file", name)
 		}
 	}
-	if !strings.Contains(stored.Meta[MetaFiles], file.Meta["digest"]) {
-		t.Errorf("the checkpoint names the files %q", stored.Meta[MetaFiles])
+	if !strings.Contains(stored.Meta[runs.MetaFiles], file.Meta["digest"]) {
+		t.Errorf("the checkpoint names the files %q", stored.Meta[runs.MetaFiles])
 	}
 }

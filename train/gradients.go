@@ -3,42 +3,44 @@ package train
 import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 )
 
-// gradients are those of one optimizer step: of a single pass as they are, of
-// several passes their mean.
+// gradients are those of one optimizer step: the mean over its micro-batches.
 type gradients struct {
-	engine *core.Engine
-	sum    *core.Accumulator // nil for a single pass
-	passes int
+	engine *device.CPU
+	sum    *optim.Accumulator // nil for a single micro-batch
+	count  int                // micro-batches of a step
 	exec   *core.Executable
 }
 
-func newGradients(e *core.Engine, passes int) *gradients {
-	g := &gradients{engine: e, passes: passes}
-	if passes > 1 {
-		g.sum = core.NewAccumulator(e)
+func newGradients(e *device.CPU, accumulate int) *gradients {
+	g := &gradients{engine: e, count: accumulate}
+	if accumulate > 1 {
+		g.sum = optim.NewAccumulator(e)
 	}
 	return g
 }
 
-// Add takes the gradients of a pass, counted from 0.
-func (g *gradients) Add(exec *core.Executable, pass int) {
+// Add takes the gradients of a micro-batch, counted from 0.
+func (g *gradients) Add(exec *core.Executable, micro int) {
 	g.exec = exec
 	if g.sum == nil {
 		return
 	}
-	if pass == 0 {
+	if micro == 0 {
 		g.sum.Reset()
 	}
-	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.passes))
+	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.count))
 }
 
 // Parameters lists what has a gradient.
-func (g *gradients) Parameters() []*core.Parameter { return g.exec.Parameters() }
+func (g *gradients) Parameters() []*param.Parameter { return g.exec.Parameters() }
 
 // Of returns the gradient of a parameter, nil when none reached it.
-func (g *gradients) Of(p *core.Parameter) []float32 {
+func (g *gradients) Of(p *param.Parameter) []float32 {
 	if g.sum != nil {
 		return g.sum.Grad(p)
 	}
@@ -49,8 +51,8 @@ func (g *gradients) Of(p *core.Parameter) []float32 {
 // them), all together or each by itself, and returns their global norm before.
 func (g *gradients) Clip(t configs.Train) float64 {
 	if t.ClipMode == "tensor" {
-		norm, _ := core.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)
+		norm, _ := optim.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)
 		return norm
 	}
-	return core.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, t.ClipNorm)
+	return optim.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, t.ClipNorm)
 }

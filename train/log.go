@@ -23,13 +23,12 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.file.Write(p)
 }
 
-func (w *lockedWriter) open(path string) (err error) {
+// open goes on in the file with everything that was written so far.
+func (w *lockedWriter) open(file *os.File) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
-		return err
-	}
-	_, err = w.file.Write(w.pending.Bytes())
+	w.file = file
+	_, err := file.Write(w.pending.Bytes())
 	return err
 }
 

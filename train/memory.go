@@ -6,39 +6,39 @@ import (
 	"strconv"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 )
 
-// memoryRoom says how much memory this process may take, and what sets that bound.
-// Where nothing is known it is no bound.
-var memoryRoom = func() (bytes int64, of string) { return systemMemory("/") }
+// memoryBound is the most memory that this process may take, in bytes, and what sets
+// that bound. Where nothing is known it is 0.
+var memoryBound = func() (bytes int64, of string) { return systemMemory("/") }
 
 // batchesAhead is how many batches of images may be in memory at a time: two that
 // the loader has ready, one that it fills, one that waits for its masks, those that
 // have them, and the one of the step.
 const batchesAhead = 5 + maskAhead
 
-// bounded makes the engine and the store refuse what does not fit in memory.
-func (r *run) bounded() {
-	bytes, of := memoryRoom()
+// boundMemory makes the engine and the store refuse to take more memory than there is.
+func (g *graphs) boundMemory() {
+	bytes, of := memoryBound()
 	if bytes <= 0 {
 		bytes = math.MaxInt64 / 2
 	}
-	r.room = of
-	r.engine.Budget = &core.Budget{Limit: bytes}
-	r.store.Alloc = r.engine.Budget.Alloc
+	g.bound = of
+	g.setup.engine.Budget = &device.Budget{Limit: bytes}
+	g.store.Alloc = g.setup.engine.Budget.Alloc
 }
 
-// fits refuses a run that would need more memory than there is: what is planned and
-// not yet made comes on top of what is. Whether the graph was built is model's to say.
-func (r *run) fits(built bool) error {
-	budget := r.engine.Budget
+// checkMemory refuses a run that would need more memory than there is: the planned part
+// comes on top of the part that is taken. built tells whether the graph was built.
+func (g *graphs) checkMemory(built bool) error {
+	budget, cfg := g.setup.engine.Budget, g.setup.cfg
 	need := budget.Wanted
 	if need == 0 {
 		if !built { // for another reason
 			return nil
 		}
-		need = budget.Used + r.planned()
+		need = budget.Used + g.planned()
 	}
 	if need <= budget.Limit {
 		return nil
@@ -48,25 +48,25 @@ func (r *run) fits(built bool) error {
 		least = "at least "
 	}
 	hint := "make train.batch_size smaller (train.accumulate=N takes N batches a step and keeps the sum)"
-	if r.cfg.Train.Recompute == "none" {
+	if cfg.Train.Recompute == "none" {
 		hint += ", set train.recompute=blocks, which keeps fewer activations"
 	}
-	return &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(r.cfg.Train.BatchSize),
-		Problem: fmt.Sprintf("%s with it does not fit in memory: a step needs %s%s, %s %s", r.cfg.Model.Name, least, gib(need), r.room, gib(budget.Limit)),
+	return &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(cfg.Train.BatchSize),
+		Problem: fmt.Sprintf("%s with it does not fit in memory: a step needs %s%s, %s %s", cfg.Model.Name, least, gib(need), g.bound, gib(budget.Limit)),
 		Hint:    hint + ", or take a smaller model"}
 }
 
-// planned is what will be taken once the run is on its way: optimizer state, sums of
+// planned is the memory that a run still takes on its way: optimizer state, sums of
 // gradients, batches of images, and the graph of a smaller last batch.
-func (r *run) planned() int64 {
+func (g *graphs) planned() int64 {
 	trained, views := 0, 0
-	for _, p := range r.current.Exec().Parameters() {
+	for _, p := range g.current.Exec().Parameters() {
 		trained += p.Size()
 	}
-	for _, v := range r.objective.Plan().GetViews() {
-		views += len(r.current.View(v.GetName()))
+	for _, v := range g.setup.objective.Plan().GetViews() {
+		views += len(g.current.View(v.GetName()))
 	}
-	t := r.cfg.Train
+	t := g.setup.cfg.Train
 	copies := 1 // momentum
 	if t.Optimizer == "adamw" {
 		copies = 2
@@ -75,9 +75,9 @@ func (r *run) planned() int64 {
 		copies++
 	}
 	bytes := 4 * (int64(copies)*int64(trained) + batchesAhead*int64(views))
-	if last := r.source.Len() % t.BatchSize; !t.DropLast && last > 0 {
-		graph := r.engine.Budget.Used // of the full batch, with its inputs and what it remembers
-		for _, p := range r.store.Parameters() {
+	if last := g.setup.source.Len() % t.BatchSize; !t.DropLast && last > 0 {
+		graph := g.setup.engine.Budget.Used // of the full batch, with its inputs and cached targets
+		for _, p := range g.store.Parameters() {
 			graph -= 4 * int64(p.Size())
 		}
 		bytes += graph * int64(last) / int64(t.BatchSize)

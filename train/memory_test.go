@@ -13,10 +13,10 @@ import (
 // A run that needs more memory than there is, is refused before it takes it, and
 // leaves no folder; one that fits, or whose bound is not known, runs.
 func TestMemory(t *testing.T) {
-	before := memoryRoom
-	defer func() { memoryRoom = before }()
+	before := memoryBound
+	defer func() { memoryBound = before }()
 	within := func(bytes int64) error {
-		memoryRoom = func() (int64, string) { return bytes, "a test permits" }
+		memoryBound = func() (int64, string) { return bytes, "a test permits" }
 		cfg := small(t)
 		cfg.Train.Steps, cfg.Train.WarmupEpochs = 1, 0
 		_, err := Pretrain(context.Background(), cfg, Options{})

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/data"
 )
 
@@ -35,71 +34,63 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	if err != nil {
 		return nil, err
 	}
-	if r.step >= r.total {
+	if r.done() {
 		return r.alreadyDone()
 	}
 	defer func() { result, err = r.finish(result, err) }()
 
-	for step := r.step; step < r.total; step++ {
-		began := time.Now()
-		lr, wd := r.rate.At(step), r.decay.At(step)
+	for step := r.state.step; step < r.setup.total; step++ {
+		sums := newStepSums(cfg.Train.Accumulate)
 
-		// Gradients: the mean over accumulate passes of images → views → masks
-		// → backbone → heads → loss → backward.
-		var loss float64
-		var wait time.Duration
-		r.images, r.passMetrics = 0, map[string]float64{}
-		for pass := range cfg.Train.Accumulate {
+		// Gradients: the mean over micro-batches of images → views → masks →
+		// backbone → heads → loss → backward, each computed by a graph on the setup's
+		// engine. Another device would be another engine, chosen in setup.go.
+		for micro := range cfg.Train.Accumulate {
 			batch, err := r.feed.next(ctx)
 			if err != nil {
 				return r.stop(step, err)
 			}
-			wait += batch.wait
-			model, err := r.model(len(batch.IDs))
+			model, err := r.graphs.forBatch(len(batch.IDs))
 			if err != nil {
-				if e := r.fits(false); e != nil {
-					err = e
-				}
 				return r.stop(step, err)
 			}
-			if err := r.fill(ctx, model, step, batch); err != nil {
-				return r.stop(step, r.blame(err))
+			if err := r.graphs.compute(ctx, model, step, batch); err != nil {
+				return r.stop(step, err)
 			}
-			if err := model.Run(); err != nil {
-				return r.stop(step, r.blame(err))
-			}
-			if err := r.finite(model, step); err != nil {
+			if err := r.graphs.checkFinite(model, step); err != nil {
 				return nil, err // no weight has changed yet
 			}
-			if err := r.commit(pass); err != nil {
+			if err := r.commit(model, micro); err != nil {
 				return nil, err
 			}
-			loss += model.Loss() / float64(cfg.Train.Accumulate)
-			r.addMetrics(model, cfg.Train.Accumulate)
-			r.gradients.Add(model.Exec(), pass)
-			r.images += len(batch.IDs)
+			r.gradients.Add(model.Exec(), micro)
+			sums.add(model, batch)
 			batch.Release()
 		}
 
+		// A data parallel run would take the mean of the gradients over all its
+		// processes here (all-reduce): they are accumulated and not yet clipped.
+
 		// One step of the optimizer, then of the teacher that follows the weights.
 		norm := r.gradients.Clip(cfg.Train)
-		r.optimizer.Step(r.gradients.Parameters(), core.Active(r.gradients.Of, step), lr, wd)
-		if err := r.current.AfterStep(); err != nil {
+		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
+		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, wd)
+		if err := r.graphs.current.AfterStep(); err != nil {
 			return nil, err
 		}
-		r.step, r.midstep = step+1, false
+		r.state.stepDone()
 
-		// What people and later processes see.
-		if err := r.log(loss, norm, lr, wd, wait, time.Since(began)); err != nil {
-			return r.stop(r.step, err)
+		// Metrics and checkpoints, for people and for later processes.
+		if err := r.log(sums, norm, lr, wd); err != nil {
+			return r.stop(r.state.step, err)
 		}
-		if r.step == r.total || cfg.Run.CheckpointEvery.Due(step, r.stepsPerEpoch) || cfg.Run.PicturesEvery.Due(step, r.stepsPerEpoch) {
+		if r.checkpointDue(step) {
 			if err := r.checkpoint(); err != nil {
 				return nil, err
 			}
 		}
-		if ctx.Err() != nil && r.step < r.total {
-			return r.stop(r.step, ctx.Err())
+		if ctx.Err() != nil && !r.done() {
+			return r.stop(r.state.step, ctx.Err())
 		}
 	}
 	return r.result(), nil
@@ -108,8 +99,8 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 // stop ends a run early at a state between two steps: what ended it does not
 // take the work since the last checkpoint with it.
 func (r *run) stop(step int, cause error) (*Result, error) {
-	r.rewind()
-	if step != r.lastCheckpoint.Step {
+	r.state.rewind()
+	if step != r.recorder.newest.Step {
 		if err := r.checkpoint(); err != nil {
 			return nil, errors.Join(cause, err)
 		}
@@ -134,7 +125,7 @@ func (r *run) remedy(cause error) string {
 	switch {
 	case !errors.As(cause, &images):
 		return "--resume"
-	case r.cfg.Data.OnError == string(data.Fail):
+	case r.setup.cfg.Data.OnError == string(data.Fail):
 		return "--resume data.on_error=skip and a sufficient data.max_failed, or start a new run once the files are repaired or removed"
 	}
 	return "--resume and a larger data.max_failed, or start a new run once the files are repaired or removed"

@@ -10,16 +10,18 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
@@ -90,7 +92,7 @@ func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 // the epochs' lines without their speeds.
 func losses(t *testing.T, dir string) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, MetricsFile))
+	b, err := os.ReadFile(filepath.Join(dir, runs.MetricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +213,11 @@ func interrupt(t *testing.T, cfg *configs.Config, at int) {
 	if !errors.Is(err, context.Canceled) || !result.Interrupted || result.Step != at {
 		t.Fatalf("result %+v, error %v", result, err)
 	}
-	info, err := ReadInfo(cfg.Run.Out)
+	info, err := runs.ReadInfo(cfg.Run.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Status != StatusInterrupted || info.Step != at {
+	if info.Status != runs.StatusInterrupted || info.Step != at {
 		t.Errorf("run.json says %s at step %d", info.Status, info.Step)
 	}
 }
@@ -279,9 +281,8 @@ func planOf(t *testing.T, objective string) *pb.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mean, std := cfg.Data.Normalization()
-	o, err := host.Open(context.Background(), host.Options{Name: objective, Mode: host.Inproc, Config: cfg.Objective.Options, Batch: 8, TotalSteps: 8,
-		StepsPerEpoch: 5, DatasetSize: 40, Backbone: program.BackboneInfo(network, mean, std)})
+	o, err := launch.Open(context.Background(), launch.Request{Config: cfg, Network: network, Mode: host.Inproc, Batch: 8, TotalSteps: 8,
+		StepsPerEpoch: 5, Images: 40})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,20 +298,20 @@ func TestStateOfTheObjective(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := smallOf(t, name)
 			pretrain(t, cfg, Options{})
-			list, err := Checkpoints(cfg.Run.Out)
+			list, err := runs.Checkpoints(cfg.Run.Out)
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, err := core.ReadSafetensors(list[0].Path)
+			first, err := tensor.ReadSafetensors(list[0].Path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last, err := core.ReadSafetensors(list[len(list)-1].Path)
+			last, err := tensor.ReadSafetensors(list[len(list)-1].Path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plan := planOf(t, name); (plan.GetRecommended() != nil) != (last.Meta[MetaFeatures] != "") {
-				t.Errorf("the plan recommends %v, the checkpoint %q", plan.GetRecommended(), last.Meta[MetaFeatures])
+			if plan := planOf(t, name); (plan.GetRecommended() != nil) != (last.Meta[runs.MetaFeatures] != "") {
+				t.Errorf("the plan recommends %v, the checkpoint %q", plan.GetRecommended(), last.Meta[runs.MetaFeatures])
 			}
 			moved := func(tensor string) bool {
 				before, ok := first.Get(tensor)
@@ -347,7 +348,7 @@ func TestResumePassesOverDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
 			interrupt(t, cfg, 5)
-			path := filepath.Join(cfg.Run.Out, CheckpointsDir, "step-00000005.safetensors")
+			path := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")
 			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -367,7 +368,7 @@ func TestResumePassesOverDamage(t *testing.T) {
 	t.Run("all of them", func(t *testing.T) {
 		cfg := small(t)
 		interrupt(t, cfg, 1)
-		list, err := Checkpoints(cfg.Run.Out)
+		list, err := runs.Checkpoints(cfg.Run.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,15 +420,15 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		}
 	})
 	t.Run("while it runs", func(t *testing.T) {
-		lock, err := lockFolder(cfg.Run.Out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if lock == nil {
+		if runtime.GOOS == "windows" {
 			t.Log("this system has no folder locks")
 			return
 		}
-		defer lock.Close()
+		folder, err := runs.Open(cfg.Run.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer folder.Close()
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("error %v", err)
 		}
@@ -455,19 +456,19 @@ func TestNotFinite(t *testing.T) {
 	if _, err := Pretrain(context.Background(), base, Options{}); err == nil || !strings.Contains(err.Error(), "lower train.base_lr,") {
 		t.Errorf("%v does not name the key in force", err)
 	}
-	info, err := ReadInfo(cfg.Run.Out)
+	info, err := runs.ReadInfo(cfg.Run.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Status != StatusFailed || !strings.Contains(info.Error, e.Tensor) {
+	if info.Status != runs.StatusFailed || !strings.Contains(info.Error, e.Tensor) {
 		t.Errorf("run.json says %s: %s", info.Status, info.Error)
 	}
-	file, step, err := LatestCheckpoint(cfg.Run.Out, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	file, step, err := runs.Latest(cfg.Run.Out, func(path string, err error) { t.Errorf("%s: %v", path, err) })
 	if err != nil || step != e.Step-1 {
 		t.Fatalf("newest checkpoint is of step %d (%v), want %d", step, err, e.Step-1)
 	}
 	for _, x := range file.Tensors {
-		if x.DType != core.F32 {
+		if x.DType != tensor.F32 {
 			continue
 		}
 		v, err := x.Float32s()
@@ -493,8 +494,8 @@ func (*pull) Info() sdk.Info {
 func (*pull) Plan(b *sdk.Builder) error {
 	view := b.View("image")
 	tokens := b.Student("encoder", view).Class()
-	weight := b.Param("weight", []int{int(b.Run().GetBackbone().GetDim())}, sdk.InitZeros())
-	mean := b.Buffer(&pb.BufferSpec{Name: "mean", Shape: []uint64{uint64(b.Run().GetBackbone().GetDim())}})
+	weight := b.Param("weight", []int{b.Backbone().Dim}, sdk.InitZeros())
+	mean := b.Buffer(sdk.BufferSpec{Name: "mean", Shape: []int{b.Backbone().Dim}})
 	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}}, sdk.Training(weight), sdk.Keeping(mean, true)))
 }
 
@@ -581,7 +582,7 @@ func TestEvaluatingPlugin(t *testing.T) {
 	}
 	undisturbed := config()
 	want := pretrain(t, undisturbed, Options{})
-	file, _, err := LatestCheckpoint(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
+	file, _, err := runs.Latest(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -630,18 +631,18 @@ func TestAfterCheckpoint(t *testing.T) {
 func TestKilledBeforeTheFirstByte(t *testing.T) {
 	cfg := small(t)
 	cfg.Train.Steps, cfg.Train.WarmupEpochs = 1, 0
-	for _, name := range []string{CheckpointsDir, PicturesDir} {
+	for _, name := range []string{runs.CheckpointsDir, runs.PicturesDir} {
 		if err := os.MkdirAll(filepath.Join(cfg.Run.Out, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	temporary := filepath.Join(cfg.Run.Out, ".run.json.tmp-abc")
-	for _, path := range []string{temporary, filepath.Join(cfg.Run.Out, ConfigFile)} {
+	for _, path := range []string{temporary, filepath.Join(cfg.Run.Out, runs.ConfigFile)} {
 		if err := os.WriteFile(path, []byte("half a fi"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	foreign := filepath.Join(cfg.Run.Out, CheckpointsDir, "thesis.tex")
+	foreign := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "thesis.tex")
 	if err := os.WriteFile(foreign, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -663,7 +664,7 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 	want := pretrain(t, undisturbed, Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 2)
-	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, CheckpointsDir)); err != nil {
+	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)); err != nil {
 		t.Fatal(err)
 	}
 	changed := *cfg
@@ -685,17 +686,17 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 // resumed, whether its settings have their name already or not, and says so.
 func TestResumeBeforeRunJSON(t *testing.T) {
 	want := pretrain(t, small(t), Options{}).Digest
-	for _, name := range []string{ConfigFile, "." + ConfigFile + ".tmp-abc"} {
+	for _, name := range []string{runs.ConfigFile, "." + runs.ConfigFile + ".tmp-abc"} {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
-			if err := os.MkdirAll(filepath.Join(cfg.Run.Out, PicturesDir), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			path := filepath.Join(cfg.Run.Out, name)
 			if err := os.WriteFile(path, cfg.YAML(), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := WrittenSettings(cfg.Run.Out); err != nil || got != path {
+			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != path {
 				t.Errorf("settings in %q, %v", got, err)
 			}
 			changed := *cfg
@@ -720,17 +721,17 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 		}
 		whole := cfg.YAML()
 		for _, n := range []int{0, 1, len(whole) / 2, len(whole) - 2} {
-			if err := os.WriteFile(filepath.Join(cfg.Run.Out, "."+ConfigFile+".tmp-abc"), whole[:n], 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := WrittenSettings(cfg.Run.Out); err != nil || got != "" {
+			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != "" {
 				t.Errorf("%d bytes of settings are taken for all: %q, %v", n, got, err)
 			}
 		}
 	})
 	t.Run("somebody's folder", func(t *testing.T) {
 		cfg := small(t)
-		for _, name := range []string{ConfigFile, "thesis.tex"} {
+		for _, name := range []string{runs.ConfigFile, "thesis.tex"} {
 			if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -748,9 +749,9 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 // Runs that start at once without a name for their folder get one each.
 func TestFoldersWithoutNames(t *testing.T) {
 	t.Chdir(t.TempDir())
-	const runs = 3
-	errs := make(chan error, runs)
-	for range runs {
+	const processes = 3
+	errs := make(chan error, processes)
+	for range processes {
 		cfg := *small(t)
 		cfg.Run.Out, cfg.Train.Steps, cfg.Train.WarmupEpochs = "", 1, 0
 		go func() {
@@ -758,12 +759,12 @@ func TestFoldersWithoutNames(t *testing.T) {
 			errs <- err
 		}()
 	}
-	for range runs {
+	for range processes {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
 	}
-	if made, err := filepath.Glob(filepath.Join("runs", "*", InfoFile)); err != nil || len(made) != runs {
+	if made, err := filepath.Glob(filepath.Join("runs", "*", runs.InfoFile)); err != nil || len(made) != processes {
 		t.Errorf("runs %v, error %v", made, err)
 	}
 }
@@ -775,7 +776,7 @@ func TestSkippedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	(&run{skipped: f}).skip(0, "a\nb\tc.jpg", errors.New("first\nsecond"))
+	(&recorder{skipped: f}).skip(0, "a\nb\tc.jpg", errors.New("first\nsecond"))
 	if got := string(contents(t, f.Name())); got != `a\nb\tc.jpg`+"\t"+`first\nsecond`+"\n" {
 		t.Errorf("skipped.txt holds %q", got)
 	}
@@ -784,7 +785,7 @@ func TestSkippedNames(t *testing.T) {
 func TestResumeFinishedRun(t *testing.T) {
 	cfg := small(t)
 	want := pretrain(t, cfg, Options{})
-	before := contents(t, filepath.Join(cfg.Run.Out, InfoFile))
+	before := contents(t, filepath.Join(cfg.Run.Out, runs.InfoFile))
 	p := &stopper{at: -1}
 	got := pretrain(t, cfg, Options{Resume: true, Progress: p})
 	if got.Digest != want.Digest || got.Loss != want.Loss || got.Step != want.Step {
@@ -793,7 +794,7 @@ func TestResumeFinishedRun(t *testing.T) {
 	if !strings.Contains(strings.Join(p.events, "\n"), "finished") {
 		t.Errorf("events: %v", p.events)
 	}
-	if after := contents(t, filepath.Join(cfg.Run.Out, InfoFile)); !bytes.Equal(before, after) {
+	if after := contents(t, filepath.Join(cfg.Run.Out, runs.InfoFile)); !bytes.Equal(before, after) {
 		t.Errorf("run.json changed to %s", after)
 	}
 }
@@ -806,17 +807,17 @@ func TestResumeClosesTheRun(t *testing.T) {
 			cfg := small(t)
 			cfg.Train.Steps, cfg.Run.Keep = steps, 2
 			want := pretrain(t, cfg, Options{})
-			closed, err := ReadInfo(cfg.Run.Out)
+			closed, err := runs.ReadInfo(cfg.Run.Out)
 			if err != nil {
 				t.Fatal(err)
 			}
 			killed := *closed
-			killed.Status, killed.Step, killed.Loss = StatusRunning, 3, 0
-			if err := (&Folder{Dir: cfg.Run.Out}).writeInfo(&killed); err != nil {
+			killed.Status, killed.Step, killed.Loss = runs.StatusRunning, 3, 0
+			if err := (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed); err != nil {
 				t.Fatal(err)
 			}
-			checkpoints := filepath.Join(cfg.Run.Out, CheckpointsDir)
-			latest := filepath.Join(checkpoints, LatestFile)
+			checkpoints := filepath.Join(cfg.Run.Out, runs.CheckpointsDir)
+			latest := filepath.Join(checkpoints, runs.LatestFile)
 			named := contents(t, latest)
 			old := filepath.Join(checkpoints, "step-00000001.safetensors") // beyond run.keep
 			for path, text := range map[string]string{latest: "step-00000003.safetensors\n", old: "old"} {
@@ -832,11 +833,11 @@ func TestResumeClosesTheRun(t *testing.T) {
 					t.Errorf("%+v, want %+v", got, want)
 				}
 			}
-			info, err := ReadInfo(cfg.Run.Out)
+			info, err := runs.ReadInfo(cfg.Run.Out)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.Status != StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
+			if info.Status != runs.StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
 				t.Errorf("run.json says %+v, want %+v", info, closed)
 			}
 			if now := contents(t, latest); !bytes.Equal(now, named) {
@@ -853,7 +854,7 @@ func TestResumeClosesTheRun(t *testing.T) {
 }
 
 func TestResumeWithDamagedInfo(t *testing.T) {
-	path := func(cfg *configs.Config) string { return filepath.Join(cfg.Run.Out, InfoFile) }
+	path := func(cfg *configs.Config) string { return filepath.Join(cfg.Run.Out, runs.InfoFile) }
 	t.Run("damaged", func(t *testing.T) {
 		resumesWithout(t, func(cfg *configs.Config) error { return os.WriteFile(path(cfg), []byte("\n"), 0o644) })
 	})
@@ -872,10 +873,10 @@ func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}
-	if !strings.Contains(strings.Join(p.events, "\n"), InfoFile) {
+	if !strings.Contains(strings.Join(p.events, "\n"), runs.InfoFile) {
 		t.Errorf("events: %v", p.events)
 	}
-	if info, err := ReadInfo(cfg.Run.Out); err != nil || info.Status != StatusDone || info.Step != 8 {
+	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.Status != runs.StatusDone || info.Step != 8 {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
@@ -885,7 +886,7 @@ func TestKeepDoesNotCountWhatIsNewer(t *testing.T) {
 	cfg := small(t)
 	cfg.Run.Keep = 1
 	interrupt(t, cfg, 5)
-	newest := filepath.Join(cfg.Run.Out, CheckpointsDir, "step-00000007.safetensors")
+	newest := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000007.safetensors")
 	if err := os.WriteFile(newest, []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -895,7 +896,7 @@ func TestKeepDoesNotCountWhatIsNewer(t *testing.T) {
 	if _, err := Pretrain(ctx, &interrupted, Options{Resume: true, Progress: &stopper{at: 6, cancel: cancel}}); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if _, step, err := LatestCheckpoint(cfg.Run.Out, func(string, error) {}); err != nil || step != 6 {
+	if _, step, err := runs.Latest(cfg.Run.Out, func(string, error) {}); err != nil || step != 6 {
 		t.Errorf("newest whole checkpoint is of step %d, %v", step, err)
 	}
 }

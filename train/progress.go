@@ -1,6 +1,10 @@
 package train
 
-import "time"
+import (
+	"time"
+
+	"github.com/vittool/vittool/runs"
+)
 
 // Progress is told what the loop does. Implementations draw a bar, print plain
 // lines or emit JSON; all calls come from the loop's goroutine.
@@ -36,16 +40,8 @@ type Plan struct {
 
 // Step is one optimizer step as it is logged.
 type Step struct {
-	Step         int                `json:"step"`  // 1 for the first
-	Epoch        float64            `json:"epoch"` // epochs completed, fractional
-	Loss         float64            `json:"loss"`
-	LearningRate float64            `json:"lr"`
-	WeightDecay  float64            `json:"weight_decay"`
-	GradientNorm float64            `json:"grad_norm"`
-	Metrics      map[string]float64 `json:"metrics,omitempty"`
-	ImagesPerS   float64            `json:"images_per_s"`
-	DataWait     float64            `json:"data_wait"` // share of the step spent waiting for data and masks
-	Duration     time.Duration      `json:"-"`
+	runs.StepLine
+	Duration time.Duration
 }
 
 // Result sums up a finished or interrupted run.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // targetCache keeps what follows from the pixels of a view alone, in memory and in
@@ -106,7 +106,7 @@ func escapeGlob(dir string) string {
 }
 
 func (k *keptTargets) read(path string) error {
-	f, err := core.ReadSafetensors(path)
+	f, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		return err
 	}
@@ -116,8 +116,8 @@ func (k *keptTargets) read(path string) error {
 	keys, ok := f.Get("keys")
 	values, found := f.Get("values")
 	n := len(keys.Bytes()) / sha256.Size
-	if !ok || !found || keys.DType != core.U8 || values.DType != core.I32 ||
-		!keys.Shape.Equal(core.Shape{n, sha256.Size}) || !values.Shape.Equal(core.Shape{n, k.width}) {
+	if !ok || !found || keys.DType != tensor.U8 || values.DType != tensor.I32 ||
+		!keys.Shape.Equal(tensor.Shape{n, sha256.Size}) || !values.Shape.Equal(tensor.Shape{n, k.width}) {
 		return fmt.Errorf("%s: want keys [N, %d] of bytes and values [N, %d] of 32-bit integers", path, sha256.Size, k.width)
 	}
 	wide, err := values.Int64s()
@@ -144,14 +144,14 @@ func (c *targetCache) save() error {
 		if n == 0 {
 			continue
 		}
-		tensors := []core.Tensor{
-			core.NewU8("keys", core.Shape{n, sha256.Size}, k.keys[k.stored*sha256.Size:]),
-			core.NewI32("values", core.Shape{n, k.width}, k.values[k.stored*k.width:]),
+		tensors := []tensor.Tensor{
+			tensor.NewU8("keys", tensor.Shape{n, sha256.Size}, k.keys[k.stored*sha256.Size:]),
+			tensor.NewI32("values", tensor.Shape{n, k.width}, k.values[k.stored*k.width:]),
 		}
 		dir := filepath.Join(c.dir, kind)
 		err := os.MkdirAll(dir, 0o755)
 		if err == nil {
-			err = core.WriteSafetensors(filepath.Join(dir, core.Digest(tensors)[:16]+".safetensors"), tensors, nil)
+			err = tensor.WriteSafetensors(filepath.Join(dir, tensor.Digest(tensors)[:16]+".safetensors"), tensors, nil)
 		}
 		if err != nil {
 			c.failing = true

@@ -89,7 +89,12 @@ func (e *eventFile) append(records ...[]byte) error {
 	return err
 }
 
-func (e *eventFile) Close() error { return e.f.Close() }
+func (e *eventFile) Close() error {
+	if e == nil {
+		return nil
+	}
+	return e.f.Close()
+}
 
 func event(at time.Time, step int) []byte {
 	b := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)

@@ -3,16 +3,16 @@ package train
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
 )
 
 // viewSpecs says how the loader makes the views of a plan, with the run's data
 // settings where the plan leaves something open.
-func viewSpecs(plan *pb.Plan, cfg *configs.Config, network vit.Config) ([]data.ViewSpec, error) {
+func viewSpecs(plan *pb.Plan, cfg *configs.Config, network backbone.Info) ([]data.ViewSpec, error) {
 	mean, std := cfg.Data.Normalization()
 	var out []data.ViewSpec
 	for _, v := range plan.GetViews() {

@@ -5,7 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -26,15 +31,15 @@ type rig struct {
 const rigBatch = 3
 
 // newRig builds a network with weights that are all random, so that no part of it is silent.
-func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b *vit.Backbone) vit.Options) *rig {
+func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b *vit.Backbone) backbone.Options) *rig {
 	t.Helper()
-	store := core.NewStore()
+	store := param.NewStore()
 	b, err := vit.New(store, "", c, vit.SchemeTimm, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range b.Weights() {
-		r := core.NewRNG(5, p.Name)
+		r := prng.New(5, p.Name)
 		for i := range p.Data {
 			if !p.Frozen {
 				p.Data[i] += float32(.3 * r.NormFloat64())
@@ -42,18 +47,20 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 		}
 	}
 	x := &rig{b: b, g: core.NewGraph(newEngine(t))}
-	images := x.g.Input("images", core.Shape{rigBatch, c.Channels, h, w})
+	images := x.g.Input("images", tensor.Shape{rigBatch, c.Channels, h, w})
 	fill(images.Value(), "images")
-	o := vit.Options{}
+	o := backbone.Options{}
 	if options != nil {
 		o = options(x.g, b)
 	}
-	if x.out, err = b.Forward(x.g, images, o); err != nil {
+	out, err := b.Forward(x.g, images, o)
+	if err != nil {
 		t.Fatal(err)
 	}
+	x.out = out.(*vit.Outputs)
 	weights := x.g.Input("w", x.out.Tokens.Shape())
 	fill(weights.Value(), "w")
-	x.loss = x.g.Dot(x.out.Tokens, weights)
+	x.loss = ops.Dot(x.g, x.out.Tokens, weights)
 	if x.exe, err = x.g.Compile(x.loss, x.out.Tokens); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +69,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 }
 
 func fill(dst []float32, key string) {
-	r := core.NewRNG(7, key)
+	r := prng.New(7, key)
 	for i := range dst {
 		dst[i] = float32(r.NormFloat64())
 	}
@@ -79,27 +86,27 @@ func (x *rig) run(t testing.TB) float64 {
 // TestGradients compares, for every weight of several networks, the gradient along a random direction with the
 // difference quotient of the loss.
 func TestGradients(t *testing.T) {
-	keep := func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.InputInt("keep", core.Shape{rigBatch, 2})
+	keep := func(g *core.Graph, _ *vit.Backbone) backbone.Options {
+		n := g.InputInt("keep", tensor.Shape{rigBatch, 2})
 		copy(n.Ints(), []int32{5, 0, 3, 1, 2, 4})
-		return vit.Options{Keep: n}
+		return backbone.Options{Keep: n}
 	}
-	masked := func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.Input("mask", core.Shape{rigBatch, 6})
+	masked := func(g *core.Graph, _ *vit.Backbone) backbone.Options {
+		n := g.Input("mask", tensor.Shape{rigBatch, 6})
 		for i := range n.Value() {
 			n.Value()[i] = float32(i % 2)
 		}
-		return vit.Options{Mask: n}
+		return backbone.Options{Mask: n}
 	}
-	dropped := func(g *core.Graph, b *vit.Backbone) vit.Options {
-		d := vit.NewDropPath(g, "pass", b.Config, rigBatch)
+	dropped := func(g *core.Graph, b *vit.Backbone) backbone.Options {
+		d := b.DropPath(g, "pass", rigBatch)
 		d.Draw(3, 1, "pass", []uint64{4, 5, 6})
-		return vit.Options{DropPath: d}
+		return backbone.Options{DropPath: d}
 	}
 	for _, tc := range []struct {
 		name    string
 		change  func(*vit.Config)
-		options func(*core.Graph, *vit.Backbone) vit.Options
+		options func(*core.Graph, *vit.Backbone) backbone.Options
 		h, w    int
 	}{
 		{name: "plain", change: func(*vit.Config) {}},
@@ -137,7 +144,7 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-func (x *rig) checkGradient(t *testing.T, p *core.Parameter) {
+func (x *rig) checkGradient(t *testing.T, p *param.Parameter) {
 	t.Helper()
 	x.run(t)
 	gradient := x.exe.Grad(p)
@@ -183,12 +190,12 @@ func equal(t *testing.T, what string, got, want []float32, tolerance float64) {
 func TestKeepLists(t *testing.T) {
 	whole := newRig(t, small(), 8, 12, nil)
 	order := []int32{4, 0, 5, 1, 3, 2}
-	kept := newRig(t, small(), 8, 12, func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.InputInt("keep", core.Shape{rigBatch, 6})
+	kept := newRig(t, small(), 8, 12, func(g *core.Graph, _ *vit.Backbone) backbone.Options {
+		n := g.InputInt("keep", tensor.Shape{rigBatch, 6})
 		for b := range rigBatch {
 			copy(n.Ints()[b*6:], order)
 		}
-		return vit.Options{Keep: n}
+		return backbone.Options{Keep: n}
 	})
 	const d = 8
 	for b := range rigBatch {
@@ -202,12 +209,12 @@ func TestKeepLists(t *testing.T) {
 func TestMaskTokenHidesTheImage(t *testing.T) {
 	c := small()
 	c.MaskToken = true
-	x := newRig(t, c, 8, 12, func(g *core.Graph, _ *vit.Backbone) vit.Options {
-		n := g.Input("mask", core.Shape{rigBatch, 6})
+	x := newRig(t, c, 8, 12, func(g *core.Graph, _ *vit.Backbone) backbone.Options {
+		n := g.Input("mask", tensor.Shape{rigBatch, 6})
 		for i := range n.Value() {
 			n.Value()[i] = 1
 		}
-		return vit.Options{Mask: n}
+		return backbone.Options{Mask: n}
 	})
 	v := x.out.Tokens.Value()
 	equal(t, "second sample", v[7*8:14*8], v[:7*8], 1e-6)
@@ -235,20 +242,27 @@ func TestDropPath(t *testing.T) {
 	c.Depth, c.DropPath = 3, .5
 	g := core.NewGraph(newEngine(t))
 	const batch = 4000
-	d := vit.NewDropPath(g, "pass", c, batch)
+	dropPath := func(name string, c vit.Config, batch int) *backbone.DropPath {
+		b, err := vit.New(param.NewStore(), "", c, vit.SchemeNone, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.DropPath(g, name, batch)
+	}
+	d := dropPath("pass", c, batch)
 	ids := make([]uint64, batch)
 	for i := range ids {
 		ids[i] = uint64(i)
 	}
 	d.Draw(1, 2, "pass", ids)
-	if n := d.Block(0); n[0] != nil || n[1] != nil {
+	if d.Factor(0, 0) != nil || d.Factor(0, 1) != nil {
 		t.Error("the first block drops nothing, and has factors")
 	}
 	var last [2][]float32
 	for i, rate := range []float64{.25, .5} {
 		block := i + 1
-		for branch, n := range d.Block(block) {
-			dropped := 0
+		for branch := range 2 {
+			n, dropped := d.Factor(block, branch), 0
 			for _, f := range n.Value() {
 				switch {
 				case f == 0:
@@ -273,16 +287,16 @@ func TestDropPath(t *testing.T) {
 		t.Errorf("the branches agree on %d of %d samples: they are not independent", same, batch)
 	}
 
-	before := d.Block(2)[0].Value()[10]
+	before := d.Factor(2, 0).Value()[10]
 	reversed := make([]uint64, batch)
 	for i := range reversed {
 		reversed[i] = ids[batch-1-i]
 	}
 	d.Draw(1, 2, "pass", reversed)
-	if d.Block(2)[0].Value()[batch-1-10] != before {
+	if d.Factor(2, 0).Value()[batch-1-10] != before {
 		t.Error("the factor of a sample depends on its place in the batch")
 	}
-	if vit.NewDropPath(g, "none", small(), 2) != nil {
+	if dropPath("none", small(), 2) != nil {
 		t.Error("a network that drops nothing has factors")
 	}
 }
@@ -291,34 +305,34 @@ func TestForwardRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*vit.Config)
-		shape  core.Shape
+		shape  tensor.Shape
 		keep   bool
 		mask   bool
 		want   string
 	}{
-		{"channels", func(*vit.Config) {}, core.Shape{1, 3, 8, 12}, false, false, "[1, 3, 8, 12]"},
-		{"rank", func(*vit.Config) {}, core.Shape{8, 12}, false, false, "[8, 12]"},
-		{"height", func(*vit.Config) {}, core.Shape{1, 2, 9, 12}, false, false, "height 9"},
-		{"width", func(*vit.Config) {}, core.Shape{1, 2, 8, 13}, false, false, "width 13"},
-		{"relative bias at another size", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, core.Shape{1, 2, 16, 16}, false, false, "8×12"},
-		{"relative bias with dropped patches", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, core.Shape{1, 2, 8, 12}, true, false, "drops patches"},
-		{"no mask token", func(*vit.Config) {}, core.Shape{1, 2, 8, 12}, false, true, "mask token"},
-		{"both", func(c *vit.Config) { c.MaskToken = true }, core.Shape{1, 2, 8, 12}, true, true, "not both"},
+		{"channels", func(*vit.Config) {}, tensor.Shape{1, 3, 8, 12}, false, false, "[1, 3, 8, 12]"},
+		{"rank", func(*vit.Config) {}, tensor.Shape{8, 12}, false, false, "[8, 12]"},
+		{"height", func(*vit.Config) {}, tensor.Shape{1, 2, 9, 12}, false, false, "height 9"},
+		{"width", func(*vit.Config) {}, tensor.Shape{1, 2, 8, 13}, false, false, "width 13"},
+		{"relative bias at another size", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, tensor.Shape{1, 2, 16, 16}, false, false, "8×12"},
+		{"relative bias with dropped patches", func(c *vit.Config) { c.RelPos = vit.RelPosShared }, tensor.Shape{1, 2, 8, 12}, true, false, "drops patches"},
+		{"no mask token", func(*vit.Config) {}, tensor.Shape{1, 2, 8, 12}, false, true, "mask token"},
+		{"both", func(c *vit.Config) { c.MaskToken = true }, tensor.Shape{1, 2, 8, 12}, true, true, "not both"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := small()
 			tc.change(&c)
-			b, err := vit.New(core.NewStore(), "", c, vit.SchemeTimm, 1)
+			b, err := vit.New(param.NewStore(), "", c, vit.SchemeTimm, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			g := core.NewGraph(newEngine(t))
-			o := vit.Options{}
+			o := backbone.Options{}
 			if tc.keep {
-				o.Keep = g.InputInt("keep", core.Shape{1, 2})
+				o.Keep = g.InputInt("keep", tensor.Shape{1, 2})
 			}
 			if tc.mask {
-				o.Mask = g.Input("mask", core.Shape{1, 6})
+				o.Mask = g.Input("mask", tensor.Shape{1, 6})
 			}
 			if _, err = b.Forward(g, g.Input("x", tc.shape), o); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v: want one with %q", err, tc.want)
@@ -329,7 +343,7 @@ func TestForwardRefuses(t *testing.T) {
 
 // A second backbone on a store takes the weights that are there, and refuses those of another shape.
 func TestNewSharesWeights(t *testing.T) {
-	store := core.NewStore()
+	store := param.NewStore()
 	a, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 1)
 	if err != nil {
 		t.Fatal(err)

@@ -1,22 +1,26 @@
 // Package vit is the Vision Transformer: its configuration, the table of named variants, its weights under timm's
-// names, their official initialisations, and the forward pass as a graph of core's operators.
+// names, their official initializations, and the forward pass as a graph of core's operators.
 //
 // The encoder is that of Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), with the options that the
 // self-supervised methods need: fixed or learned position tables, dropped or masked tokens, relative position bias,
 // layer scale and stochastic depth.
 package vit
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vittool/vittool/backbone"
+)
 
 // PosEmbed says how patches learn where they are.
 type PosEmbed string
 
 // The kinds of absolute position embedding.
 const (
-	PosLearned   PosEmbed = "learned"      // a trainable table
-	PosSinCos    PosEmbed = "sincos2d"     // MAE's fixed table: column first, then row
-	PosSinCosRow PosEmbed = "sincos2d_row" // MoCo v3's fixed table: row first, then column
-	PosNone      PosEmbed = "none"         // no absolute positions (BEiT's default)
+	PosLearned   PosEmbed = backbone.Learned      // a trainable table
+	PosSinCos    PosEmbed = backbone.SinCosColumn // MAE's fixed table: column first, then row
+	PosSinCosRow PosEmbed = backbone.SinCosRow    // MoCo v3's fixed table: row first, then column
+	PosNone      PosEmbed = backbone.None         // no absolute positions (BEiT's default)
 )
 
 // Fixed reports whether the table is computed rather than learned.
@@ -36,10 +40,10 @@ type RelPos string
 
 // The kinds of relative position bias.
 const (
-	RelPosNone     RelPos = "none"
-	RelPosShared   RelPos = "shared"
-	RelPosPerBlock RelPos = "per_block"
-	RelPosBoth     RelPos = "both" // the shared table's bias plus that of the block's own
+	RelPosNone     RelPos = backbone.None
+	RelPosShared   RelPos = backbone.RelativeShared
+	RelPosPerBlock RelPos = backbone.RelativePerBlock
+	RelPosBoth     RelPos = backbone.RelativeBoth // the shared table's bias plus that of the block's own
 )
 
 // shared and perBlock report which tables a kind has.

@@ -5,8 +5,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -60,13 +65,13 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	case cfg.PerBlock:
 		model.RelPos = vit.RelPosPerBlock
 	}
-	store := core.NewStore()
+	store := param.NewStore()
 	b, err := vit.New(store, "", model, vit.SchemeNone, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"lm_head.weight", "lm_head.bias"} {
-		if _, err := store.Add(name, c.Tensor(t, "param."+name).Shape, core.Init{Kind: "zeros"}, 1); err != nil {
+		if _, err := store.Add(name, c.Tensor(t, "param."+name).Shape, param.Init{Kind: "zeros"}, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,23 +89,26 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		mask.Value()[i] = float32(v)
 		masked += int(v)
 	}
-	out, err := b.Forward(g, x, vit.Options{Mask: mask})
+	outputs, err := b.Forward(g, x, backbone.Options{Mask: mask})
 	if err != nil {
 		t.Fatal(err)
 	}
-	logits := g.Linear(out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
+	out := outputs.(*vit.Outputs)
+	logits := ops.Linear(g, out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
 	rows := len(removed)
 	// The mean over masked rows, as a mean over all with no target where nothing is masked.
-	target := g.Input("target", core.Shape{rows, cfg.Vocabulary})
+	target := g.Input("target", tensor.Shape{rows, cfg.Vocabulary})
 	for i, id := range c.I64(t, "input.token_ids") {
 		target.Value()[i*cfg.Vocabulary+int(id)] = float32(removed[i]) * float32(rows) / float32(masked)
 	}
-	loss, _ := g.SoftmaxCrossEntropy(g.Reshape(logits, core.Shape{rows, cfg.Vocabulary}), target)
+	loss, _ := ops.SoftmaxCrossEntropy(g, g.Reshape(logits, tensor.Shape{rows, cfg.Vocabulary}), target)
 
 	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.Patches(g, x))}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
-		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+		if want[fmt.Sprintf("out.attn.%d", i)], err = out.Attention(i); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var extra []*core.Node
 	for name, n := range want {
@@ -149,9 +157,9 @@ func checkIndex(t *testing.T, c *golden.Case, model vit.Config) {
 	}
 }
 
-func newEngine(t testing.TB) *core.Engine {
+func newEngine(t testing.TB) *device.CPU {
 	t.Helper()
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,8 @@ import (
 	"regexp"
 	"sort"
 	"strconv"
-	"strings"
+
+	"github.com/vittool/vittool/backbone"
 )
 
 // size is one row of the table of widths: the published ViT sizes and two small ones for 32-pixel images.
@@ -60,7 +61,7 @@ func Variant(name string) (Config, error) {
 			}
 		}
 	}
-	return Config{}, fmt.Errorf("unknown model %q; the nearest known names are %s", name, strings.Join(nearest(name, 4), ", "))
+	return Config{}, backbone.Unknown(name, Variants())
 }
 
 func (s size) config(patch, image int) Config {
@@ -90,37 +91,4 @@ func Variants() []string {
 		}
 	}
 	return names
-}
-
-// nearest returns the n known names with the smallest edit distance to name.
-func nearest(name string, n int) []string {
-	names := Variants()
-	distance := map[string]int{}
-	for _, k := range names {
-		distance[k] = EditDistance(name, k)
-	}
-	sort.SliceStable(names, func(i, j int) bool { return distance[names[i]] < distance[names[j]] })
-	return names[:min(n, len(names))]
-}
-
-// EditDistance is the Levenshtein distance in bytes. Long names are cut, so that a pasted file cannot cost time.
-func EditDistance(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -2,104 +2,94 @@ package vit
 
 import (
 	"fmt"
-	"strings"
+	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/transformer"
+	"github.com/vittool/vittool/core/param"
 )
 
-// Role says what a weight is for; initialisations go by it.
-type Role int
+// ones is the initial value of norms.
+var ones = param.Init{Kind: "ones"}
 
-// The roles of a ViT's weights.
-const (
-	RoleToken       Role = iota // class or mask token
-	RolePositions               // absolute position table
-	RolePatchWeight             // patch embedding [D, C, p, p]
-	RolePatchBias
-	RoleNormWeight
-	RoleNormBias
-	RoleQKVWeight // packed [3*inner, D]: queries, keys, values
-	RoleProjWeight
-	RoleFC1Weight
-	RoleFC2Weight
-	RoleBias // bias of a linear layer
-	RoleLayerScale
-	RoleRelativeTable // [tableRows, heads]
-)
-
-// Weight names one tensor of a ViT as timm does.
-type Weight struct {
-	Name  string
-	Shape core.Shape
-	Role  Role
-	Block int // index of its block, -1 outside of the blocks
-}
-
-// Weights lists all tensors of the network in timm's order of definition.
-func (c Config) Weights() []Weight {
+// Weights lists all tensors of the network in timm's order of definition, with timm's initial
+// values.
+func (c Config) Weights() []backbone.Weight {
 	c = c.Normalized()
 	d := c.Dim
-	var ws []Weight
-	add := func(name string, role Role, block int, shape ...int) {
-		ws = append(ws, Weight{Name: name, Shape: core.Shape(shape), Role: role, Block: block})
+	rows, cols := c.Grid()
+	var ws []backbone.Weight
+	add := func(name string, init param.Init, shape ...int) {
+		ws = append(ws, backbone.Weight{Name: name, Shape: shape, Init: init, Block: -1})
 	}
+	token := param.Init{Kind: "normal", A: 1e-6}
 	if c.ClassToken {
-		add("cls_token", RoleToken, -1, 1, 1, d)
+		add("cls_token", token, 1, 1, d)
 	}
 	if c.MaskToken {
-		add("mask_token", RoleToken, -1, 1, 1, d)
+		add("mask_token", token, 1, 1, d)
 	}
 	if c.PosEmbed != PosNone {
-		add("pos_embed", RolePositions, -1, 1, c.Prefix()+c.Patches(), d)
+		add("pos_embed", wideCut, 1, c.Prefix()+c.Patches(), d)
 	}
-	add("patch_embed.proj.weight", RolePatchWeight, -1, d, c.Channels, c.Patch, c.Patch)
-	add("patch_embed.proj.bias", RolePatchBias, -1, d)
-	gh, gw := c.Grid()
-	tableRows := (2*gh-1)*(2*gw-1) + 3
+	if c.PosEmbed.Fixed() {
+		ws[len(ws)-1].Fixed = func() []float32 {
+			return transformer.SinCosTable(c.PosEmbed == PosSinCosRow, d, rows, cols, c.Prefix())
+		}
+	}
+	patch := param.Init{Kind: "uniform", A: 1 / math.Sqrt(float64(c.PatchDim()))}
+	add("patch_embed.proj.weight", patch, d, c.Channels, c.Patch, c.Patch)
+	add("patch_embed.proj.bias", patch, d)
 	if c.RelPos.shared() {
-		add("rel_pos_bias.relative_position_bias_table", RoleRelativeTable, -1, tableRows, c.Heads)
+		add("rel_pos_bias.relative_position_bias_table", zeros, c.relativeRows(), c.Heads)
 	}
 	for i := range c.Depth {
 		ws = append(ws, blockWeights(c, i)...)
 	}
-	add("norm.weight", RoleNormWeight, -1, d)
-	add("norm.bias", RoleNormBias, -1, d)
+	add("norm.weight", ones, d)
+	add("norm.bias", zeros, d)
 	return ws
 }
 
-func blockWeights(c Config, i int) []Weight {
+// relativeRows is the number of rows of a table of relative position bias.
+func (c Config) relativeRows() int {
+	rows, cols := c.Grid()
+	return (2*rows-1)*(2*cols-1) + 3
+}
+
+func blockWeights(c Config, i int) []backbone.Weight {
 	d, inner, hidden := c.Dim, c.Inner(), c.Hidden()
-	var ws []Weight
-	add := func(name string, role Role, shape ...int) {
-		ws = append(ws, Weight{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: core.Shape(shape), Role: role, Block: i})
+	var ws []backbone.Weight
+	add := func(name string, init param.Init, shape ...int) {
+		ws = append(ws, backbone.Weight{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: shape, Init: init, Block: i})
 	}
 	gamma1, gamma2 := c.layerScaleNames()
 	if c.LayerScale != 0 {
-		add(gamma1, RoleLayerScale, d)
-		add(gamma2, RoleLayerScale, d)
+		scale := param.Init{Kind: "constant", A: c.LayerScale}
+		add(gamma1, scale, d)
+		add(gamma2, scale, d)
 	}
-	add("norm1.weight", RoleNormWeight, d)
-	add("norm1.bias", RoleNormBias, d)
+	add("norm1.weight", ones, d)
+	add("norm1.bias", zeros, d)
 	switch {
 	case c.QKVBias && c.SplitQVBias:
-		add("attn.q_bias", RoleBias, inner)
-		add("attn.v_bias", RoleBias, inner)
+		add("attn.q_bias", zeros, inner)
+		add("attn.v_bias", zeros, inner)
 	case c.QKVBias:
-		add("attn.qkv.bias", RoleBias, 3*inner)
+		add("attn.qkv.bias", zeros, 3*inner)
 	}
 	if c.RelPos.perBlock() {
-		gh, gw := c.Grid()
-		add("attn.relative_position_bias_table", RoleRelativeTable, (2*gh-1)*(2*gw-1)+3, c.Heads)
+		add("attn.relative_position_bias_table", zeros, c.relativeRows(), c.Heads)
 	}
-	add("attn.qkv.weight", RoleQKVWeight, 3*inner, d)
-	add("attn.proj.weight", RoleProjWeight, d, inner)
-	add("attn.proj.bias", RoleBias, d)
-	add("norm2.weight", RoleNormWeight, d)
-	add("norm2.bias", RoleNormBias, d)
-	add("mlp.fc1.weight", RoleFC1Weight, hidden, d)
-	add("mlp.fc1.bias", RoleBias, hidden)
-	add("mlp.fc2.weight", RoleFC2Weight, d, hidden)
-	add("mlp.fc2.bias", RoleBias, d)
+	add("attn.qkv.weight", wideCut, 3*inner, d)
+	add("attn.proj.weight", wideCut, d, inner)
+	add("attn.proj.bias", zeros, d)
+	add("norm2.weight", ones, d)
+	add("norm2.bias", zeros, d)
+	add("mlp.fc1.weight", wideCut, hidden, d)
+	add("mlp.fc1.bias", zeros, hidden)
+	add("mlp.fc2.weight", wideCut, d, hidden)
+	add("mlp.fc2.bias", zeros, d)
 	return ws
 }
 
@@ -109,10 +99,4 @@ func (c Config) layerScaleNames() (attention, mlp string) {
 		return "gamma_1", "gamma_2"
 	}
 	return "ls1.gamma", "ls2.gamma"
-}
-
-// MatrixDecay reports whether a weight is decayed by timm's rule: everything but one-dimensional tensors and
-// biases. Class and mask token are decayed by it.
-func MatrixDecay(name string, shape core.Shape) bool {
-	return len(shape) > 1 && !strings.HasSuffix(name, ".bias")
 }

@@ -82,7 +82,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 		return err
 	}
 	defer engine.Close()
-	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Config.Channels})
+	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Info.Channels})
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err := pictures.WritePNG(o.to, maps.Grid); err != nil {
 		return err
 	}
-	input := newInputResult(m, maps.Rows*m.Config.Patch, maps.Cols*m.Config.Patch, maps.Fitting)
+	input := newInputResult(m, maps.Rows*m.Info.Patch, maps.Cols*m.Info.Patch, maps.Fitting)
 	if o.json {
 		return ui.JSON(cmd.OutOrStdout(), map[string]any{"file": o.to, "images": len(maps.Names), "heads": maps.Heads, "rows": maps.Rows, "cols": maps.Cols, "input": input})
 	}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/train"
+	"github.com/vittool/vittool/runs"
 )
 
 // tiny are the settings of a run that takes no time.
@@ -71,14 +71,14 @@ func TestBadInput(t *testing.T) {
 // its newest checkpoint is of the step that it says it came to.
 func mustSayFailed(t *testing.T, run string) {
 	t.Helper()
-	info, err := train.ReadInfo(run)
+	info, err := runs.ReadInfo(run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Status != train.StatusFailed || info.Error == "" {
+	if info.Status != runs.StatusFailed || info.Error == "" {
 		t.Errorf("run.json says %q with error %q", info.Status, info.Error)
 	}
-	list, err := train.Checkpoints(run)
+	list, err := runs.Checkpoints(run)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestCasesOfClassFolders evaluates sets of images whose classes are not quite alike.
@@ -179,14 +179,14 @@ func TestCasesOfInput(t *testing.T) {
 // strip writes the tensors of a file without its metadata, as other tools leave them.
 func strip(t *testing.T, from, to string) {
 	t.Helper()
-	file, err := core.ReadSafetensors(from)
+	file, err := tensor.ReadSafetensors(from)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := core.WriteSafetensors(to, file.Tensors, nil); err != nil {
+	if err := tensor.WriteSafetensors(to, file.Tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/cpu"
-
 	"github.com/vittool/vittool/cmd/vittool/ui"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"golang.org/x/sys/cpu"
 )
 
 // check is one line of the doctor's report.
@@ -120,7 +119,7 @@ func checkFeatures() check {
 
 // checkKernels looks at the level in use and measures what it can do at best.
 func checkKernels() []check {
-	engine, err := core.NewEngine(0)
+	engine, err := device.NewCPU(0)
 	if err != nil {
 		return []check{{Name: "kernels", State: stateFail, Found: err.Error(),
 			Advice: "unset VITTOOL_KERNELS, or set it to a level that this processor has"}}

@@ -113,7 +113,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 		return err
 	}
 	r := evalResult{
-		Probe: p.name, From: x.model.Path, Model: x.model.Config.Name, Step: x.model.Step,
+		Probe: p.name, From: x.model.Path, Model: x.model.Info.Name, Step: x.model.Step,
 		Network: x.model.Network, Pool: train.Pool, Blocks: train.Blocks,
 		Input: newInputResult(x.model, train.Height, train.Width, train.Fitting),
 		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -55,18 +56,18 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if err := m.Export(o.to); err != nil {
 		return err
 	}
-	weights := m.Backbone.Weights()
+	weights := slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers())
 	numbers := 0
 	for _, w := range weights {
 		numbers += w.Shape.Size()
 	}
 	if o.json {
 		return ui.JSON(stdout, map[string]any{
-			"from": m.Path, "to": o.to, "model": m.Config.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
+			"from": m.Path, "to": o.to, "model": m.Info.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
 			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalisation,
 		})
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Config.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
+	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
 	return err
 }
 

@@ -10,10 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
 )
@@ -69,7 +68,7 @@ type extractor struct {
 	data    configs.Data
 	blocks  []int         // counted from either end; none: the last
 	fitting *data.Fitting // nil: as the model wants it
-	engine  *core.Engine
+	engine  *device.CPU
 	options *featureOptions
 	stderr  io.Writer
 }
@@ -111,8 +110,8 @@ func (x *extractor) close() { x.engine.Close() }
 
 // newEngine starts the kernels; a level that was forced and is not there is a
 // matter of usage.
-func newEngine(threads int) (*core.Engine, error) {
-	engine, err := core.NewEngine(threads)
+func newEngine(threads int) (*device.CPU, error) {
+	engine, err := device.NewCPU(threads)
 	if err != nil {
 		return nil, &usageError{err.Error(), ""}
 	}
@@ -121,7 +120,7 @@ func newEngine(threads int) (*core.Engine, error) {
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return data.Open(data.Options{Path: path, Channels: x.model.Config.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
+	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
 }
 
 // note tells what is left out on purpose.

@@ -86,7 +86,7 @@ func (o *viewOptions) fitting(m *tasks.Model) (*data.Fitting, error) {
 			return nil, &usageError{err.Error(), "choose another --image-size, or leave it out"}
 		}
 	} else {
-		h, w = m.Config.ImageH, m.Config.ImageW
+		h, w = m.Info.ImageH, m.Info.ImageW
 	}
 	f := data.Fitting{Crop: data.CropCentre, CropPct: o.cropPct, Interpolation: pixels.Bicubic}
 	if m.Input.Fitting != (data.Fitting{}) {

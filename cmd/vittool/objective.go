@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	programs "github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
@@ -24,20 +24,11 @@ func checkPlan(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	const steps = 10
-	o, t := cfg.Objective, cfg.Train
-	mean, std := cfg.Data.Normalization()
-	deadline := time.Duration(o.Deadline * float64(time.Second))
-	options := host.Options{
-		Config: o.Options, Seed: uint64(cfg.Run.Seed), Batch: t.BatchSize, StepsPerEpoch: steps, TotalSteps: max(t.Steps, t.Epochs*steps),
-		DatasetSize: steps * t.BatchSize * t.Accumulate, Backbone: programs.BackboneInfo(network, mean, std), FixedViews: cfg.Data.FixedViews(),
-		StartDeadline: deadline, CallDeadline: deadline,
-	}
-	if o.Plugin != "" {
-		options.Path, options.Lock = o.Plugin, host.LockFile
-	} else {
-		options.Name, options.Mode = o.Name, host.Inproc
-	}
-	objective, err := host.Open(ctx, options)
+	t := cfg.Train
+	objective, err := launch.Open(ctx, launch.Request{
+		Config: cfg, Network: network, Batch: t.BatchSize, TotalSteps: max(t.Steps, t.Epochs*steps), StepsPerEpoch: steps,
+		Images: steps * t.BatchSize * t.Accumulate, Mode: host.Inproc,
+	})
 	if err != nil {
 		return err
 	}
@@ -52,15 +43,14 @@ func checkPlan(ctx context.Context, cfg *configs.Config) error {
 func checkObjective(ctx context.Context, r *configs.Resolved) error {
 	o := &r.Config.Objective
 	source := r.Sources["objective.name"]
-	ask := host.Options{Name: o.Name, Mode: host.Inproc}
-	if names := objectives.Names(); o.Plugin == "" && !slices.Contains(names, o.Name) {
-		return &configs.Error{Key: "objective.name", Value: o.Name, Source: source,
-			Problem: "there is no such objective",
-			Hint:    configs.Suggest(o.Name, names) + " (a program of your own is named by objective.plugin)"}
-	}
-	if o.Plugin != "" {
-		deadline := time.Duration(o.Deadline * float64(time.Second))
-		ask = host.Options{Path: o.Plugin, Lock: host.LockFile, StartDeadline: deadline, CallDeadline: deadline}
+	ask := launch.Program(*o)
+	if o.Plugin == "" {
+		if names := objectives.Names(); !slices.Contains(names, o.Name) {
+			return &configs.Error{Key: "objective.name", Value: o.Name, Source: source,
+				Problem: "there is no such objective",
+				Hint:    configs.Suggest(o.Name, names) + " (a program of your own is named by objective.plugin)"}
+		}
+		ask.Mode = host.Inproc
 	}
 	described, err := host.Describe(ctx, ask)
 	if err != nil {

@@ -15,8 +15,6 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/schema"
 )
 
 func newPluginCommand() *cobra.Command {
@@ -55,7 +53,7 @@ func builtin(arg string) (bool, error) {
 }
 
 // describe asks an objective who it is. A built-in one is asked in this process.
-func describe(ctx context.Context, arg string) (*pb.Description, error) {
+func describe(ctx context.Context, arg string) (*host.Description, error) {
 	ours, err := builtin(arg)
 	if err != nil {
 		return nil, err
@@ -88,11 +86,10 @@ type optionInfo struct {
 	Help    string `json:"help"`
 }
 
-func infoOf(d *pb.Description) objectiveInfo {
+func infoOf(d *host.Description) objectiveInfo {
 	i := objectiveInfo{Name: d.Name, Version: d.Version, Summary: d.Summary, Paper: d.Paper, License: d.License, Options: []optionInfo{}}
 	for _, o := range d.Options {
-		typ := strings.ToLower(strings.TrimPrefix(o.Type.String(), "TYPE_"))
-		i.Options = append(i.Options, optionInfo{o.Key, typ, o.DefaultJson, schema.Range(o), o.Help})
+		i.Options = append(i.Options, optionInfo{o.Key, o.Type.String(), o.Default, o.Range(), o.Help})
 	}
 	return i
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
 
@@ -109,12 +110,12 @@ func (o *pretrainOptions) resolve(overrides []string) (*configs.Resolved, error)
 		return nil, &usageError{"--resume needs the folder of the run", "for instance --resume --out runs/mae-vit_tiny_patch4_32"}
 	}
 	if len(req.Configs) == 0 {
-		path, err := train.WrittenSettings(out)
+		path, err := runs.Settings(out, configs.IsWhole)
 		if err != nil {
 			return nil, err
 		}
 		if path == "" {
-			return nil, &configs.Error{Key: "run.out", Value: out, Problem: "holds no run to resume: there is no " + train.ConfigFile,
+			return nil, &configs.Error{Key: "run.out", Value: out, Problem: "holds no run to resume: there is no " + runs.ConfigFile,
 				Hint: "start it again with its settings and without --resume, or give the folder of a run with --out"}
 		}
 		req.Configs = []string{path}

@@ -8,15 +8,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tasks/pictures"
-	"github.com/vittool/vittool/train"
 )
 
 type reconstructOptions struct {
@@ -110,7 +109,7 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 }
 
 // reconstruct draws count images of the run's data.
-func reconstruct(ctx context.Context, run *tasks.Run, engine *core.Engine, count int, seed uint64, mode host.Mode) ([]tasks.Reconstruction, error) {
+func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, count int, seed uint64, mode host.Mode) ([]tasks.Reconstruction, error) {
 	d := run.Config.Data
 	src, err := tasks.OpenImages(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
 	if err != nil {
@@ -131,7 +130,7 @@ func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string,
 		if err != nil {
 			return err
 		}
-		engine, err := core.NewEngine(cfg.Run.Threads)
+		engine, err := device.NewCPU(cfg.Run.Threads)
 		if err != nil {
 			return err
 		}
@@ -145,7 +144,7 @@ func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string,
 			return err
 		}
 		for _, r := range results {
-			path := filepath.Join(runDir, train.PicturesDir, fmt.Sprintf("%s-%08d.png", r.Name, step))
+			path := filepath.Join(runDir, runs.PicturesDir, fmt.Sprintf("%s-%08d.png", r.Name, step))
 			if err := pictures.WritePNG(path, r.Grid); err != nil {
 				return err
 			}

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks/pictures"
-	"github.com/vittool/vittool/train"
 )
 
 func newReportCommand() *cobra.Command {
@@ -32,11 +32,11 @@ func newReportCommand() *cobra.Command {
 
 // runReportResult is what `vittool report --json` prints.
 type runReportResult struct {
-	Run         string      `json:"run"`
-	Info        *train.Info `json:"info"`
-	Epochs      []epochRow  `json:"epochs"`
-	Checkpoints []string    `json:"checkpoints"`
-	Curve       string      `json:"curve"`
+	Run         string     `json:"run"`
+	Info        *runs.Info `json:"info"`
+	Epochs      []epochRow `json:"epochs"`
+	Checkpoints []string   `json:"checkpoints"`
+	Curve       string     `json:"curve"`
 }
 
 type epochRow struct {
@@ -46,7 +46,7 @@ type epochRow struct {
 }
 
 func runReport(w, stderr io.Writer, dir string, asJSON bool) error {
-	info, err := train.ReadInfo(dir)
+	info, err := runs.ReadInfo(dir)
 	if err != nil {
 		return &usageError{err.Error(), "give the folder that pretrain wrote, with --out or under runs/"}
 	}
@@ -58,7 +58,7 @@ func runReport(w, stderr io.Writer, dir string, asJSON bool) error {
 	for _, e := range curve.Epochs {
 		report.Epochs = append(report.Epochs, epochRow{e.Step, e.Epoch, e.Loss})
 	}
-	list, err := train.Checkpoints(dir)
+	list, err := runs.Checkpoints(dir)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (r *runReportResult) write(w io.Writer) error {
 }
 
 func readCurve(dir string) (*pictures.Curve, error) {
-	path := filepath.Join(dir, train.MetricsFile)
+	path := filepath.Join(dir, runs.MetricsFile)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
@@ -140,6 +140,6 @@ func drawCurve(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, train.PicturesDir, "loss.png")
+	path := filepath.Join(dir, runs.PicturesDir, "loss.png")
 	return path, pictures.WritePNG(path, img)
 }

@@ -7,9 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/train"
+	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/runs"
 )
 
 // checkTarget refuses, before any work, a file that can't be written in the end or
@@ -39,7 +38,7 @@ func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, exampl
 			continue
 		}
 		if !info.Mode().IsRegular() {
-			return &usageError{fmt.Sprintf("--to %s can't be written: %v", file, &core.NotRegularError{Mode: info.Mode()}), ""}
+			return &usageError{fmt.Sprintf("--to %s can't be written: %v", file, &atomicfile.NotRegularError{Mode: info.Mode()}), ""}
 		}
 		for _, read := range reads {
 			if other, err := os.Stat(read); err == nil && os.SameFile(info, other) {
@@ -53,36 +52,9 @@ func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, exampl
 // checkNoCheckpoint refuses a file among the checkpoints of a run, to be written by the
 // named flag.
 func checkNoCheckpoint(flag, file string) error {
-	if run := runOfCheckpoint(file); run != "" {
+	if run := runs.OfCheckpoint(file); run != "" {
 		return &usageError{fmt.Sprintf("--%s %s lies among the checkpoints of the run %s, which goes on from them", flag, file, run),
 			"name a file elsewhere"}
 	}
 	return nil
-}
-
-// runOfCheckpoint returns the folder of the run among whose checkpoints a file lies or
-// would lie, whatever links lead there; "" for none.
-func runOfCheckpoint(file string) string {
-	real, err := filepath.EvalSymlinks(file)
-	if err != nil { // a new file
-		if real, err = filepath.EvalSymlinks(filepath.Dir(file)); err != nil {
-			return ""
-		}
-		real = filepath.Join(real, filepath.Base(file))
-	}
-	if real, err = filepath.Abs(real); err != nil {
-		return ""
-	}
-	for dir := filepath.Dir(real); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if filepath.Base(dir) != train.CheckpointsDir {
-			continue
-		}
-		run := filepath.Dir(dir)
-		for _, name := range []string{train.InfoFile, train.ConfigFile} {
-			if _, err := os.Stat(filepath.Join(run, name)); err == nil {
-				return run
-			}
-		}
-	}
-	return ""
 }

@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-
 	"github.com/vittool/vittool/cmd/vittool/ui"
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
 )
 
@@ -161,7 +160,7 @@ patches of 16. It has no decoder, so predictions can't be drawn.`,
 
 // importTokenizer copies the published weights, described, to a tokenizer file.
 func importTokenizer(from, to string) error {
-	file, err := core.ReadSafetensors(from)
+	file, err := tensor.ReadSafetensors(from)
 	if err != nil {
 		return err
 	}
@@ -173,20 +172,20 @@ func importTokenizer(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	for _, name := range c.Names() {
 		t, _ := file.Get(name) // DescribeDALLE found all of them
 		data, err := t.Float32s()
 		if err != nil {
 			return fmt.Errorf("%s: %w", from, err)
 		}
-		tensors = append(tensors, core.NewF32(name, t.Shape, data))
+		tensors = append(tensors, tensor.NewF32(name, t.Shape, data))
 	}
 	meta, err := c.FileMetadata(tokenizer.DALLEMean, tokenizer.DALLEStd)
 	if err != nil {
 		return err
 	}
-	return core.WriteSafetensors(to, tensors, meta)
+	return tensor.WriteSafetensors(to, tensors, meta)
 }
 
 func newTokenizerInfoCommand() *cobra.Command {
@@ -197,7 +196,7 @@ func newTokenizerInfoCommand() *cobra.Command {
 		Example: `  vittool tokenizer info runs/tokenizer/` + tokenizerFile,
 		Args:    oneArg("a tokenizer file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := core.ReadSafetensors(args[0])
+			file, err := tensor.ReadSafetensors(args[0])
 			if err == nil {
 				err = file.VerifyDigest()
 			}

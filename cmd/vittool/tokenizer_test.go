@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/tokenizer"
+	"github.com/vittool/vittool/tensor"
 )
 
 // smallSettings is the file that makes an objective small.
@@ -73,7 +74,7 @@ func TestTokenizers(t *testing.T) {
 		}
 		vittool(t, dir, "tokenizer", "info", file).mustEnd(t, exitData, "no whole tokenizer", "SHA-256")
 	}
-	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no Vision Transformer")
+	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no backbone")
 	vittool(t, dir, "tokenizer", "export", "--from", "beit-vq", "--to", "x.safetensors").mustEnd(t, exitFailure, "exports no network of its own")
 	vittool(t, dir, "pretrain", "--objective", "beit", "--out", "none").mustEnd(t, exitUsage, "vittool tokenizer train")
 }
@@ -82,17 +83,17 @@ func TestTokenizers(t *testing.T) {
 func TestTokenizerImport(t *testing.T) {
 	dir := t.TempDir()
 	c := tokenizer.Config{Kind: tokenizer.DALLE, Patch: 8, Channels: 3, Width: 4, Blocks: 2, Vocabulary: 32}
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	for name, shape := range c.DALLEShapes() {
-		r := core.NewRNG(1, name)
-		x := make([]float32, core.Shape(shape).Size())
+		r := prng.New(1, name)
+		x := make([]float32, tensor.Shape(shape).Size())
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
-		tensors = append(tensors, core.NewF32(name, shape, x))
+		tensors = append(tensors, tensor.NewF32(name, shape, x))
 	}
-	write := func(tensors []core.Tensor) {
-		if err := core.WriteSafetensors(filepath.Join(dir, "encoder.safetensors"), tensors, nil); err != nil {
+	write := func(tensors []tensor.Tensor) {
+		if err := tensor.WriteSafetensors(filepath.Join(dir, "encoder.safetensors"), tensors, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +107,7 @@ func TestTokenizerImport(t *testing.T) {
 		"--batch-size", "4", "--out", "run", "objective.options.tokenizer=dalle.safetensors").mustEnd(t, exitDone)
 	vittool(t, dir, "reconstruct", "--from", "run", "--to", "r.png").mustEnd(t, exitFailure, "predicts no pixels")
 	for _, missing := range []string{"blocks.group_3.block_1.id_path.b", "blocks.group_1.block_2.res_path.conv_1.w"} {
-		write(slices.DeleteFunc(slices.Clone(tensors), func(x core.Tensor) bool { return x.Name == missing }))
+		write(slices.DeleteFunc(slices.Clone(tensors), func(x tensor.Tensor) bool { return x.Name == missing }))
 		vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "d.safetensors").mustEnd(t, exitFailure, "wanted")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
-	"github.com/vittool/vittool/train"
+	"github.com/vittool/vittool/runs"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -46,7 +46,7 @@ func newVersionCommand() *cobra.Command {
 
 // versionInfo is what `vittool version` reports.
 type versionInfo struct {
-	train.BuildInfo
+	runs.BuildInfo
 	Platform string `json:"platform"`
 	Kernels  string `json:"kernels"` // level in use: generic, avx2 or avx512
 }
@@ -57,5 +57,5 @@ func version() (versionInfo, error) {
 		return versionInfo{}, err
 	}
 	defer engine.Close()
-	return versionInfo{train.Build(), runtime.GOOS + "/" + runtime.GOARCH, engine.Level()}, nil
+	return versionInfo{runs.Build(), runtime.GOOS + "/" + runtime.GOARCH, engine.Level()}, nil
 }

@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone/families"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
-	"github.com/vittool/vittool/vit"
+	"golang.org/x/sys/unix"
 )
 
 // TestWorkflow trains a little and then does with the run what a user does.
@@ -79,7 +79,7 @@ func TestWorkflow(t *testing.T) {
 			}
 		})
 	}
-	file, err := core.ReadSafetensors(filepath.Join(dir, "b.safetensors"))
+	file, err := tensor.ReadSafetensors(filepath.Join(dir, "b.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +95,11 @@ func TestWorkflow(t *testing.T) {
 // recommends for it, neighbours the last one, and a user's own choice goes before both.
 func TestRecommendedBlocks(t *testing.T) {
 	dir := t.TempDir()
-	c, err := vit.Variant("vit_micro_patch4_32")
+	c, err := families.All().Variant("vit_micro_patch4_32")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := tasks.NewModel(c, vit.SchemeMAE, nil, nil, 1)
+	m, err := tasks.NewModel(c, nil, nil, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,8 +394,8 @@ func TestInterrupt(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(said, "--resume") {
 				t.Fatalf("exit code %d, want %d and a hint to --resume:\n%s", code, exitInterrupted, said)
 			}
-			info, err := train.ReadInfo(filepath.Join(dir, "run"))
-			if err != nil || info.Status != train.StatusInterrupted || info.Step < 3 || info.Step >= 40 {
+			info, err := runs.ReadInfo(filepath.Join(dir, "run"))
+			if err != nil || info.Status != runs.StatusInterrupted || info.Step < 3 || info.Step >= 40 {
 				t.Fatalf("run.json %+v, error %v", info, err)
 			}
 			vittool(t, dir, "pretrain", "--out", "run", "--resume", "-q").mustEnd(t, exitDone)
@@ -409,9 +409,9 @@ func TestInterrupt(t *testing.T) {
 // digestOf reads the digest of a run's newest checkpoint.
 func digestOf(t *testing.T, run string) string {
 	t.Helper()
-	file, _, err := train.LatestCheckpoint(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	file, _, err := runs.Latest(run, func(path string, err error) { t.Errorf("%s: %v", path, err) })
 	if err != nil || file == nil {
 		t.Fatalf("no checkpoint in %s: %v", run, err)
 	}
-	return core.Digest(file.Tensors)
+	return tensor.Digest(file.Tensors)
 }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/atomicfile"
 )
 
 // ErrOther is wrapped when the folder holds something that a new pack must not
@@ -46,7 +46,7 @@ func NewWriter(dir string, h Header, count int, options string, shardBytes int64
 	for _, e := range list {
 		name := e.Name()
 		switch {
-		case core.IsTemporary(name) && (strings.Contains(name, "shard-") || strings.Contains(name, IndexName)):
+		case atomicfile.IsTemporary(name) && (strings.Contains(name, "shard-") || strings.Contains(name, IndexName)):
 			if err := os.Remove(filepath.Join(dir, name)); err != nil { // of a writer that was killed
 				return nil, err
 			}
@@ -118,7 +118,7 @@ func (w *Writer) Shard(more func() (Entry, *pixels.Image, error)) (done bool, er
 	var t entries
 	var failed error // of more, which is not about writing
 	size := int64(shardStart)
-	err = core.WriteFileAtomic(filepath.Join(w.dir, name), func(out io.Writer) error {
+	err = atomicfile.Write(filepath.Join(w.dir, name), func(out io.Writer) error {
 		if _, err := out.Write(append([]byte(shardMagic), w.key[:]...)); err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (w *Writer) Finish() (bytes int64, err error) {
 	for _, s := range w.header.Shards {
 		bytes += s.Bytes
 	}
-	return bytes, core.WriteFileAtomic(filepath.Join(w.dir, IndexName), func(out io.Writer) error {
+	return bytes, atomicfile.Write(filepath.Join(w.dir, IndexName), func(out io.Writer) error {
 		_, err := out.Write(b)
 		return err
 	})

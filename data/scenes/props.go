@@ -3,7 +3,7 @@ package scenes
 import (
 	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/prng"
 )
 
 var brights = []rgb{
@@ -11,10 +11,10 @@ var brights = []rgb{
 	{.88, .46, .14}, {.48, .24, .58}, {.15, .55, .62}, {.25, .25, .28},
 }
 
-func pick(rng *core.RNG, colours []rgb) rgb { return colours[rng.IntN(len(colours))] }
+func pick(rng *prng.Generator, colours []rgb) rgb { return colours[rng.IntN(len(colours))] }
 
 // between draws a number in [a,b).
-func between(rng *core.RNG, a, b float64) float64 { return a + (b-a)*rng.Float64() }
+func between(rng *prng.Generator, a, b float64) float64 { return a + (b-a)*rng.Float64() }
 
 // speckled varies a colour with noise of the given fineness.
 func speckled(c rgb, seed uint64, fine, strength float64) paint {
@@ -23,7 +23,7 @@ func speckled(c rgb, seed uint64, fine, strength float64) paint {
 	}
 }
 
-func (s *stage) house(p prop, rng *core.RNG) {
+func (s *stage) house(p prop, rng *prng.Generator) {
 	h := p.size
 	w := h * between(rng, 0.42, 0.6)
 	wall := pick(rng, []rgb{{.90, .86, .76}, {.82, .62, .46}, {.72, .34, .26}, {.76, .80, .84}, {.88, .78, .52}})
@@ -67,7 +67,7 @@ func (s *stage) house(p prop, rng *core.RNG) {
 	}
 }
 
-func (s *stage) tree(p prop, rng *core.RNG) {
+func (s *stage) tree(p prop, rng *prng.Generator) {
 	h := p.size
 	bark := rgb{.36, .25, .16}
 	leaf := pick(rng, []rgb{{.16, .42, .12}, {.28, .50, .14}, {.10, .32, .16}, {.62, .42, .10}, {.66, .24, .10}, {.85, .62, .68}})
@@ -97,7 +97,7 @@ func (s *stage) tree(p prop, rng *core.RNG) {
 	}
 }
 
-func (s *stage) car(p prop, rng *core.RNG) {
+func (s *stage) car(p prop, rng *prng.Generator) {
 	h := p.size
 	body := pick(rng, brights)
 	l := h * between(rng, 0.85, 1.05) // half length
@@ -127,7 +127,7 @@ func (s *stage) car(p prop, rng *core.RNG) {
 	}
 }
 
-func (s *stage) cow(p prop, rng *core.RNG) {
+func (s *stage) cow(p prop, rng *prng.Generator) {
 	h := p.size
 	coat := pick(rng, []rgb{{.92, .90, .86}, {.55, .34, .18}, {.25, .20, .18}, {.78, .58, .38}})
 	patch := pick(rng, []rgb{{.16, .13, .12}, {.45, .26, .14}, {.95, .93, .90}})
@@ -161,7 +161,7 @@ func (s *stage) cow(p prop, rng *core.RNG) {
 	s.ellipse(hx+dir*h*0.02, hy-h*0.03, h*0.02, h*0.02, 0, plain(rgb{.05, .05, .05}))
 }
 
-func (s *stage) boat(p prop, rng *core.RNG) {
+func (s *stage) boat(p prop, rng *prng.Generator) {
 	h := p.size
 	hull := pick(rng, brights)
 	sail := pick(rng, []rgb{{.97, .96, .92}, {.95, .80, .55}, {.85, .30, .25}, {.75, .86, .95}})
@@ -187,7 +187,7 @@ func (s *stage) boat(p prop, rng *core.RNG) {
 	}, point{p.x - w, deck}, point{p.x + w*1.08, deck}, point{p.x + w*0.72, p.y}, point{p.x - w*0.78, p.y})
 }
 
-func (s *stage) balloon(p prop, rng *core.RNG) {
+func (s *stage) balloon(p prop, rng *prng.Generator) {
 	h := p.size
 	a, b := pick(rng, brights), pick(rng, brights)
 	if a == b {
@@ -215,7 +215,7 @@ func (s *stage) balloon(p prop, rng *core.RNG) {
 	})
 }
 
-func (s *stage) lighthouse(p prop, rng *core.RNG) {
+func (s *stage) lighthouse(p prop, rng *prng.Generator) {
 	h := p.size
 	band := pick(rng, []rgb{{.78, .14, .12}, {.14, .24, .52}, {.15, .15, .17}})
 	bands := float64(3 + rng.IntN(3))
@@ -253,7 +253,7 @@ func (s *stage) lighthouse(p prop, rng *core.RNG) {
 	}
 }
 
-func (s *stage) mushroom(p prop, rng *core.RNG) {
+func (s *stage) mushroom(p prop, rng *prng.Generator) {
 	h := p.size
 	hat := pick(rng, []rgb{{.80, .12, .10}, {.62, .40, .20}, {.88, .55, .16}, {.52, .34, .52}})
 	stem := rgb{.93, .89, .80}

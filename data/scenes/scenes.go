@@ -7,7 +7,7 @@ package scenes
 import (
 	"slices"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/prng"
 )
 
 // Classes are the labels of a scene: the thing in its foreground.
@@ -53,7 +53,7 @@ type Scene struct {
 // Draw draws scene number id of the series that seed names. Classes take
 // turns, so any stretch of a series is balanced.
 func Draw(seed, id uint64, w, h int) *Scene {
-	rng := core.NewRNG(seed, "scene", id)
+	rng := prng.New(seed, "scene", id)
 	s := newStage(rng, w, h)
 	class := int(id % uint64(len(Classes)))
 	s.landscape(class == boat)
@@ -128,7 +128,7 @@ func (s *stage) cast(class int) {
 func (s *stage) draw(p prop) {
 	s.region = uint8(regionThings + p.class)
 	s.distance = s.depthAt(p.y)
-	rng := core.NewRNG(p.variety, "prop")
+	rng := prng.New(p.variety, "prop")
 	switch p.class {
 	case balloon:
 		s.distance = MaxDepth * 0.3 / (1 + 4*p.size)

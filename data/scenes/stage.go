@@ -3,7 +3,7 @@ package scenes
 import (
 	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/prng"
 )
 
 // Drawing happens at twice the size in linear colour planes; finish averages
@@ -47,7 +47,7 @@ var soils = []soil{
 }
 
 type stage struct {
-	rng     *core.RNG
+	rng     *prng.Generator
 	w, h    int // samples
 	aspect  float64
 	colour  []float32 // (h, w, 3)
@@ -63,7 +63,7 @@ type stage struct {
 	distance float64 // and how far it is
 }
 
-func newStage(rng *core.RNG, w, h int) *stage {
+func newStage(rng *prng.Generator, w, h int) *stage {
 	s := &stage{rng: rng, w: w * oversample, h: h * oversample, aspect: float64(w) / float64(h)}
 	n := s.w * s.h
 	s.colour, s.mask, s.depth = make([]float32, 3*n), make([]uint8, n), make([]float32, n)

@@ -27,7 +27,7 @@ func (o *SimMIM) Info() sdk.Info {
 // Plan implements sdk.Objective.
 func (o *SimMIM) Plan(b *sdk.Builder) error {
 	view := b.View("image", sdk.RandomResizedCrop(0.67, 1), sdk.Flip(0.5))
-	patch := int(b.Backbone().GetPatch())
+	patch := b.Backbone().Patch
 	side := o.Block / patch // of a hidden square, in patches
 	if o.Block%patch != 0 || view.Rows()%max(side, 1) != 0 || view.Cols()%max(side, 1) != 0 {
 		b.Failf("block_size %d must be a multiple of the patch (%d) and divide %dx%d pixels", o.Block, patch, view.Height(), view.Width())
@@ -35,7 +35,7 @@ func (o *SimMIM) Plan(b *sdk.Builder) error {
 	hidden := b.BitMask("hidden", view, func(c *sdk.MaskCall, i int, removed []byte) {
 		sdk.RandomBlocks(c.RNG(i), view.Rows(), view.Cols(), side, o.Ratio, removed)
 	})
-	token := b.Param("mask_token", []int{1, 1, int(b.Backbone().GetDim())}, sdk.InitTruncNormal(.02, .02))
+	token := b.Param("mask_token", []int{1, 1, b.Backbone().Dim}, sdk.InitTruncNormal(.02, .02))
 	tokens := b.Student("encoder", view, sdk.Replace(hidden, token)).PatchTokens()
 	pixels := b.Linear("decoder", tokens, b.PatchDim())
 	return b.Minimize(b.PatchL1(pixels, b.Patches(view, sdk.ChannelFirst), hidden))

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // The variables that say where test data lie. A relative path counts from the root
@@ -191,7 +191,7 @@ type Case struct {
 	Path      string
 	Meta      map[string]string
 	Config    json.RawMessage
-	Tensors   *core.File
+	Tensors   *tensor.File
 	deviation map[string][3]float64
 	ill       map[string]bool
 	zero      map[string][][2]int // parameter -> rows whose gradient is zero in theory
@@ -202,7 +202,7 @@ type Case struct {
 // Open reads a case. What cannot be read fails the test.
 func Open(t testing.TB, path string) *Case {
 	t.Helper()
-	f, err := core.ReadSafetensors(path)
+	f, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func (c *Case) Names(prefix string) []string {
 }
 
 // Tensor returns a tensor or fails the test.
-func (c *Case) Tensor(t testing.TB, name string) core.Tensor {
+func (c *Case) Tensor(t testing.TB, name string) tensor.Tensor {
 	t.Helper()
 	x, ok := c.Tensors.Get(name)
 	if !ok {
@@ -297,19 +297,23 @@ func (c *Case) Tensor(t testing.TB, name string) core.Tensor {
 }
 
 // F32 returns a float32 tensor's elements.
-func (c *Case) F32(t testing.TB, name string) []float32 { return get(t, c, name, core.Tensor.Float32s) }
+func (c *Case) F32(t testing.TB, name string) []float32 {
+	return get(t, c, name, tensor.Tensor.Float32s)
+}
 
 // F64 returns the elements of a floating-point tensor as float64.
-func (c *Case) F64(t testing.TB, name string) []float64 { return get(t, c, name, core.Tensor.Float64s) }
+func (c *Case) F64(t testing.TB, name string) []float64 {
+	return get(t, c, name, tensor.Tensor.Float64s)
+}
 
 // I64 returns the elements of an integer tensor.
-func (c *Case) I64(t testing.TB, name string) []int64 { return get(t, c, name, core.Tensor.Int64s) }
+func (c *Case) I64(t testing.TB, name string) []int64 { return get(t, c, name, tensor.Tensor.Int64s) }
 
 // U8 returns a byte tensor's elements.
 func (c *Case) U8(t testing.TB, name string) []byte {
 	t.Helper()
 	x := c.Tensor(t, name)
-	if x.DType != core.U8 {
+	if x.DType != tensor.U8 {
 		t.Fatalf("%s: %s is of type %s, not U8", c.Path, name, x.DType)
 	}
 	return x.Bytes()
@@ -325,7 +329,7 @@ func (c *Case) Scalar(t testing.TB, name string) float64 {
 	return v[0]
 }
 
-func get[T any](t testing.TB, c *Case, name string, f func(core.Tensor) ([]T, error)) []T {
+func get[T any](t testing.TB, c *Case, name string, f func(tensor.Tensor) ([]T, error)) []T {
 	t.Helper()
 	v, err := f(c.Tensor(t, name))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/tensor"
 )
 
 // stage records what a helper says to a test that it stops and cleans up.
@@ -46,11 +46,11 @@ func perform(t *testing.T, f func(t testing.TB)) string {
 func TestWhole(t *testing.T) {
 	write := func(config string, names ...string) string {
 		path := filepath.Join(t.TempDir(), "case.safetensors")
-		var tensors []core.Tensor
+		var tensors []tensor.Tensor
 		for _, n := range names {
-			tensors = append(tensors, core.NewF32(n, core.Shape{2}, []float32{1, 2}))
+			tensors = append(tensors, tensor.NewF32(n, tensor.Shape{2}, []float32{1, 2}))
 		}
-		if err := core.WriteSafetensors(path, tensors, map[string]string{"config": config}); err != nil {
+		if err := tensor.WriteSafetensors(path, tensors, map[string]string{"config": config}); err != nil {
 			t.Fatal(err)
 		}
 		return path

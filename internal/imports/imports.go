@@ -3,13 +3,14 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, data, configs → vit → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit → backbone → core → core/internal/f32
 //
-// Three rules carry most of the weight. Only core imports gorgonia, so that the
-// engine can be replaced. An objective imports the plugin SDK and nothing else
-// of this module, so that a built-in can do nothing that a third party cannot.
-// And no code outside an objective's own folder asks for that objective by name,
-// so that adding one never means editing another package.
+// Four rules carry most of the weight. Only core imports gorgonia, so that the
+// engine can be replaced. Only backbone/families imports a family of networks, so
+// that adding one is its package and a line there. An objective imports the plugin
+// SDK and nothing else of this module, so that a built-in can do nothing that a
+// third party cannot. And no code outside an objective's own folder asks for that
+// objective by name, so that adding one never means editing another package.
 package imports
 
 import (
@@ -56,26 +57,43 @@ type rule struct {
 // below lists, for a package or for all under a folder ("x/..."), what it may
 // import of this module. The first entry that matches is the one that counts.
 var below = []rule{
+	{pkg: "internal/prng", may: nil},
+	{pkg: "internal/atomicfile", may: nil},
+	{pkg: "tensor", may: []string{"internal/atomicfile"}},
 	{pkg: "core/internal/f32", may: nil},
-	{pkg: "core/...", may: []string{"core/..."}},
-	{pkg: "vit", may: []string{"core"}},
-	{pkg: "data/...", may: []string{"data/...", "core"}},
-	{pkg: "configs", may: []string{"vit", "data/...", "core"}},
+	{pkg: "internal/edit", may: nil},
+	{pkg: "core/...", may: []string{"core/...", "tensor", "internal/prng"}},
+	{pkg: "backbone/families", may: []string{"backbone", "vit"}, test: []string{"..."}},
+	{pkg: "backbone/...", may: append([]string{"backbone/transformer", "internal/edit"}, engine...)},
+	{pkg: "vit", may: append([]string{"backbone", "backbone/transformer"}, engine...)},
+	{pkg: "runs", may: leaves, test: engine},
+	{pkg: "data/...", may: append([]string{"data/...", "runs"}, leaves...)},
+	{pkg: "configs", may: append([]string{"backbone/...", "internal/edit", "data/...", "runs"}, engine...)},
 	{pkg: "plugins/pb", may: nil},
-	{pkg: "plugins/schema", may: []string{"plugins/pb"}},
+	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema"}},
-	{pkg: "plugins/program", may: []string{"plugins/pb", "vit", "core"}, test: []string{"plugins/...", "objectives/...", "data/..."}},
-	{pkg: "plugins/...", may: []string{"plugins/...", "objectives", "vit", "core"}, test: []string{"objectives/...", "data/..."}},
-	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk", "plugins/pb"}, test: []string{"plugins/..."}},
-	{pkg: "objectives/...", may: []string{"plugins/sdk", "plugins/pb", "objectives/tokenizer"}, test: []string{"plugins/...", "vit", "core"}},
-	{pkg: "train/...", may: []string{"train/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
-	{pkg: "tasks/...", may: []string{"tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
-	{pkg: "bench/...", may: []string{"train/...", "tasks/...", "plugins/...", "objectives", "data/...", "configs", "vit", "core"}, test: []string{"objectives/..."}},
+	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},
+	{pkg: "plugins/program", may: append([]string{"plugins/pb", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/...", "vit"}},
+	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "backbone/..."}, engine...), test: []string{"objectives/...", "data/..."}},
+	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk"}, test: []string{"plugins/..."}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: append([]string{"plugins/...", "runs", "vit"}, engine...)},
+	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
+	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
+	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/..."}},
 	{pkg: "cmd/...", may: []string{"..."}},
 	{pkg: "faults", may: nil, test: []string{"..."}},
 	{pkg: "docs", may: nil},
-	{pkg: "internal/...", may: []string{"core", "internal/..."}}, // test support
+	{pkg: "internal/...", may: []string{"tensor", "internal/..."}}, // test support
 }
+
+// leaves are packages without gorgonia that others stand on; engine adds the rooms of core.
+var (
+	leaves = []string{"tensor", "internal/prng", "internal/atomicfile"}
+	engine = append([]string{"core/..."}, leaves...)
+)
+
+// networks are the families of networks.
+var networks = []string{"vit"}
 
 // outside lists third-party modules that only the named folders may import.
 var outside = []struct {
@@ -89,6 +107,10 @@ var outside = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line is the business of the commands"},
 	{"github.com/nfnt/resize", []string{"data/...", "tasks/...", "train/..."}, "nfnt/resize draws what people look at, nothing else"},
 }
+
+// protocol lists who may import the messages of the protocol, in tests too: all others speak the
+// Go types of the SDK and of the host.
+var protocol = []string{"plugins/pb", "plugins/sdk", "plugins/host", "plugins/program", "plugins/check", "train", "tasks"}
 
 // matches reports whether the package p falls under pattern, which names a
 // package or, ending in "/...", a folder with all below it.
@@ -137,8 +159,14 @@ func checkImport(p Package, f File, imported string, at int) string {
 		return "" // another module, or an external test of the package itself
 	}
 	b := below[at]
-	if inner == "core/internal/f32" && p.Path != "core" {
+	if inner == "core/internal/f32" && !matches("core/...", p.Path) {
 		return "only core sees the kernels"
+	}
+	if inner == "plugins/pb" && !matchesAny(protocol, p.Path) {
+		return "objectives and commands speak the types of the SDK and the host, not the protocol's messages"
+	}
+	if slices.Contains(networks, inner) && !f.Test && matches("cmd/...", p.Path) {
+		return "only backbone/families sees a family of networks"
 	}
 	if matchesAny(b.may, inner) || f.Test && (matchesAny(b.test, inner) || matches("internal/...", inner)) {
 		return ""

@@ -10,7 +10,6 @@ import (
 	"math"
 
 	"github.com/vittool/vittool/objectives/tokenizer"
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -44,21 +43,19 @@ func (o *BEiT) Info() sdk.Info {
 	}
 }
 
-var relPos = map[string]pb.BackboneRequirements_RelPos{
-	"shared": pb.BackboneRequirements_REL_POS_SHARED, "per_block": pb.BackboneRequirements_REL_POS_PER_BLOCK,
-	"both": pb.BackboneRequirements_REL_POS_BOTH, "none": pb.BackboneRequirements_REL_POS_NONE,
+var relPos = map[string]sdk.RelPos{
+	"shared": sdk.RelPosShared, "per_block": sdk.RelPosPerBlock, "both": sdk.RelPosBoth, "none": sdk.RelPosNone,
 }
 
 // Plan implements sdk.Objective. Parameters carry the names of the official code.
 func (o *BEiT) Plan(b *sdk.Builder) error {
-	positions := pb.BackboneRequirements_POS_EMBED_NONE
+	positions := sdk.PosEmbedNone
 	if o.AbsPos {
-		positions = pb.BackboneRequirements_POS_EMBED_LEARNED
+		positions = sdk.PosEmbedLearned
 	}
-	b.Require(&pb.BackboneRequirements{
-		Families: []string{"vit"}, ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED, Init: "beit",
-		PosEmbed: positions, RelPos: relPos[o.RelPos], LayerScale: o.LayerScale, SplitQkvBias: true, DropPath: o.DropPath,
-		NoDecay: []string{"pos_embed", "cls_token"},
+	b.RequireViT(sdk.Requirements{
+		ClassToken: sdk.ClassTokenRequired, Init: "beit", PosEmbed: positions, RelPos: relPos[o.RelPos],
+		LayerScale: o.LayerScale, SplitQKVBias: true, DropPath: o.DropPath, NoDecay: []string{"pos_embed", "cls_token"},
 	})
 	if o.Tokenizer == "" {
 		b.Failf("beit needs a visual tokenizer: give its file with objective.options.tokenizer=FILE; vittool tokenizer train makes one of your images")
@@ -69,8 +66,8 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		return err
 	}
 	info := b.Backbone()
-	if file.Channels != int(info.GetChannels()) {
-		b.Failf("the tokenizer %s reads images of %d channels, the network of %d", o.Tokenizer, file.Channels, info.GetChannels())
+	if file.Channels != info.Channels {
+		b.Failf("the tokenizer %s reads images of %d channels, the network of %d", o.Tokenizer, file.Channels, info.Channels)
 	}
 
 	// The network and the tokenizer see the same part of the image in the same colours,
@@ -84,7 +81,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	image := b.View("image", colors...)
 	rows, cols := image.Rows(), image.Cols()
 	small := b.View("tokens", sdk.SameGeometry(image), sdk.SameColors(), sdk.Size(rows*file.Patch, cols*file.Patch),
-		sdk.Resample(pb.ViewSpec_INTERPOLATION_LANCZOS), sdk.Normalize(file.Mean, file.Std))
+		sdk.Resample(sdk.Lanczos), sdk.Normalize(file.Mean, file.Std))
 
 	masked := int(math.Round(float64(rows*cols) * o.MaskRatio))
 	largest := o.MaxBlock
@@ -103,7 +100,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) }).AtMost(masked)
 
 	init := sdk.InitTruncNormal(.02, .02)
-	token := b.Param("mask_token", []int{1, 1, int(info.GetDim())}, init)                     // decayed, as in the official code
+	token := b.Param("mask_token", []int{1, 1, info.Dim}, init)                               // decayed, as in the official code
 	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()                  // [B,L,D]
 	hidden := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.RemovedCells()) } // [B,M,D]
 	head := func(x sdk.Tensor) sdk.Tensor {                                                   // the logits of all rows
@@ -119,20 +116,20 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
 		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
 		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
-		b.Picture("reconstruction", net.Decode(codes, rows, cols), pb.Picture_LAYOUT_IMAGE, false, small, mask)
+		b.Picture(sdk.Picture{Name: "reconstruction", Prediction: net.Decode(codes, rows, cols), Layout: sdk.WholeImages, View: small, Mask: mask})
 	}
-	b.Recommend(pb.Network_NETWORK_STUDENT, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
+	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
 	b.RecommendLinearBlocks(4) // the last block serves the prediction of tokens: those before it know as much of the picture
 	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
 }
 
 // labels are the tokens of the masked patches, int [B,M]. Where the views of an image never
-// change, the host remembers all of its tokens, and the tokenizer runs once for each image.
+// change, the host caches all of its tokens, and the tokenizer runs once for each image.
 func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask sdk.Mask, cells int, hidden func(sdk.Tensor) sdk.Tensor) sdk.Tensor {
-	if !b.Run().GetFixedViews() || o.ColorJitter > 0 {
+	if !b.Run().FixedViews || o.ColorJitter > 0 {
 		return net.TokensOf(small.Pixels(), hidden)
 	}
-	tokens := b.Remember("tokens", small, net.Tokens(small.Pixels()), pb.DType_DTYPE_I32, cells) // [B,L]
+	tokens := b.CacheTarget("tokens", small, net.Tokens(small.Pixels()), sdk.I32, cells) // [B,L]
 	return b.GatherIntegers(tokens, mask.RemovedCells())
 }
 
@@ -153,7 +150,7 @@ const attempts = 10
 const firstBlockChances = 100
 
 // Draw masks cells of removed, row by row, block after block until there are Masked of
-// them. A block has an area of Min to what is left, a random aspect and a random place;
+// them. A block has an area of Min to the rest, a random aspect and a random place;
 // one that masks nothing new or too much is drawn again. When ten in a row do, sampling
 // ends with fewer cells. The first block alone gets more chances than the official code
 // gives it: where few shapes fit, an image without a masked patch would teach nothing.

@@ -2,86 +2,73 @@ package beit
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 // file is a tokenizer of 16 tokens of 4×4 pixels.
 const file = "testdata/tokenizer.safetensors"
 
-func backbone(patch, height, width, channels uint32) *pb.BackboneInfo {
-	return &pb.BackboneInfo{Name: "vit", Family: "vit", Dim: 32, Depth: 2, Heads: 4, Patch: patch, ImageH: height, ImageW: width,
-		GridH: height / patch, GridW: width / patch, Channels: channels, PrefixTokens: 1, LayerNormEps: 1e-6}
+func backbone(patch, height, width, channels int) sdk.Backbone {
+	return sdk.Backbone{Name: "vit", Family: "vit", Dim: 32, Depth: 2, Heads: 4, Patch: patch, Height: height, Width: width,
+		Channels: channels, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
-func open(t *testing.T, info *pb.BackboneInfo, options map[string]any) (*sdk.Server, *pb.Plan, error) {
-	t.Helper()
-	s, err := sdk.NewServer(New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: info})
-	return s, plan, err
+func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
+	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: info}, options)
 }
 
 func TestPlan(t *testing.T) {
-	_, plan, err := open(t, backbone(16, 224, 160, 3), map[string]any{"tokenizer": file})
+	trial, err := try(backbone(16, 224, 160, 3), map[string]any{"tokenizer": file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := plan.Backbone
-	if r.RelPos != pb.BackboneRequirements_REL_POS_SHARED || r.PosEmbed != pb.BackboneRequirements_POS_EMBED_NONE || r.LayerScale != .1 || r.DropPath != .1 || !r.SplitQkvBias || r.Init != "beit" {
+	plan := trial.Plan
+	r := plan.Requirements
+	if r.RelPos != sdk.RelPosShared || r.PosEmbed != sdk.PosEmbedNone || r.LayerScale != .1 || r.DropPath != .1 || !r.SplitQKVBias || r.Init != "beit" {
 		t.Errorf("the backbone's requirements are %v", r)
 	}
 	// 14×10 patches; the tokenizer has 4 pixels for each.
 	if v := plan.Views[1]; v.Height != 56 || v.Width != 40 || v.SameGeometryAs != "image" || len(v.Mean) != 3 {
 		t.Errorf("the tokenizer's view is %v", v)
 	}
-	params := map[string]*pb.ParamSpec{}
 	for _, p := range plan.Params {
-		params[p.Name] = p
-		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != pb.Init_KIND_FILE {
+		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != sdk.FileInit {
 			t.Errorf("%s: frozen %v, from %v", p.Name, p.Frozen, p.Init.Kind)
 		}
 	}
-	if p := params["lm_head.weight"]; p == nil || p.Shape[0] != 16 || p.Shape[1] != 32 || !p.Decay {
+	if p := plan.Param("lm_head.weight"); p == nil || p.Shape[0] != 16 || p.Shape[1] != 32 || !p.Decay {
 		t.Errorf("lm_head.weight: %v", p)
 	}
-	if p := params["mask_token"]; p == nil || !p.Decay || p.Init.A != .02 || p.Init.B != .02 {
+	if p := plan.Param("mask_token"); p == nil || !p.Decay || p.Init.A != .02 || p.Init.B != .02 {
 		t.Errorf("mask_token: %v", p)
 	}
-	if params["tokenizer.codebook"] == nil || params["tokenizer.decoder.out.weight"] == nil {
+	if plan.Param("tokenizer.codebook") == nil || plan.Param("tokenizer.decoder.out.weight") == nil {
 		t.Error("the tokenizer's parameters are missing")
 	}
-	if len(plan.Results.Pictures) != 1 || plan.Results.Metrics[0].Name != "mlm_acc" {
-		t.Errorf("results: %v", plan.Results)
+	if len(plan.Pictures) != 1 || plan.Metrics[0].Name != "mlm_acc" {
+		t.Errorf("pictures %v, metrics %v", plan.Pictures, plan.Metrics)
 	}
 }
 
 func TestOptions(t *testing.T) {
 	small := backbone(4, 32, 32, 3)
-	_, plan, err := open(t, small, map[string]any{"tokenizer": file, "rel_pos": "both", "abs_pos": true, "layer_scale": 0, "drop_path": 0, "color_jitter": 0})
+	trial, err := try(small, map[string]any{"tokenizer": file, "rel_pos": "both", "abs_pos": true, "layer_scale": 0, "drop_path": 0, "color_jitter": 0})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := plan.Backbone
-	if r.RelPos != pb.BackboneRequirements_REL_POS_BOTH || r.PosEmbed != pb.BackboneRequirements_POS_EMBED_LEARNED || r.LayerScale != 0 || r.DropPath != 0 {
+	plan := trial.Plan
+	r := plan.Requirements
+	if r.RelPos != sdk.RelPosBoth || r.PosEmbed != sdk.PosEmbedLearned || r.LayerScale != 0 || r.DropPath != 0 {
 		t.Errorf("the backbone's requirements are %v", r)
 	}
 	if a := plan.Views[0].Augmentations; len(a) != 1 || plan.Views[0].ColorsFirst {
 		t.Errorf("without a jitter the view is %v", plan.Views[0])
 	}
 	for want, tc := range map[string]struct {
-		info    *pb.BackboneInfo
+		info    sdk.Backbone
 		options map[string]any
 	}{
 		"vittool tokenizer train":   {small, nil},
@@ -92,12 +79,12 @@ func TestOptions(t *testing.T) {
 		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
 		"both, none":                {small, map[string]any{"tokenizer": file, "rel_pos": "some"}},
 		`did you mean "mask_ratio"`: {small, map[string]any{"mask_rate": .5}},
-		"works with [vit]":          {&pb.BackboneInfo{Name: "r", Family: "cnn", Patch: 32, ImageH: 64, ImageW: 64, Channels: 3}, map[string]any{"tokenizer": file}},
+		"works with [vit]":          {sdk.Backbone{Name: "r", Family: "cnn", Patch: 32, Height: 64, Width: 64, Channels: 3}, map[string]any{"tokenizer": file}},
 		"no block of 13 to 14":      {backbone(8, 32, 32, 3), map[string]any{"tokenizer": file, "mask_ratio": .85, "min_block": 13}},
 		"into the 1×8 patches":      {backbone(4, 4, 32, 3), map[string]any{"tokenizer": file, "min_block": 1}},
 		"in blocks of 16 to 10":     {small, map[string]any{"tokenizer": file, "max_block": 10}},
 	} {
-		if _, _, err := open(t, tc.info, tc.options); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := try(tc.info, tc.options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", tc.options, err, want)
 		}
 	}
@@ -120,16 +107,12 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 
 // A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
 func TestMaskFollowsSample(t *testing.T) {
-	s, _, err := open(t, backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4})
+	trial, err := try(backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mask := func(seed, step uint64, ids ...uint64) []byte {
-		r, err := s.Mask(context.Background(), &pb.MaskRequest{Seed: seed, Step: step, SampleIds: ids})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Sets[0].Bitmap
+		return trial.Masks(seed, step, ids...)[0].Bitmap
 	}
 	a := mask(1, 2, 10, 20, 30)
 	if !bytes.Equal(a[64:128], mask(1, 2, 20)) {

@@ -4,8 +4,8 @@
 //
 // A student sees several crops of an image, two large and many small ones; a teacher, the
 // moving average of the student, sees the large ones. Both end in a softmax over prototypes,
-// and the student is to say of each crop what the teacher says of another. Two things keep
-// them from saying the same of every image: the teacher's scores are centred, which stops one
+// and the student predicts from each crop the teacher's distribution for another. Two things
+// keep both from one constant distribution: the teacher's scores are centered, which stops one
 // prototype from winning always, and sharpened by a low temperature, which stops all from
 // winning equally.
 package dino
@@ -13,8 +13,8 @@ package dino
 import (
 	"fmt"
 	"math"
+	"slices"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -32,7 +32,7 @@ type DINO struct {
 	WarmupTemp   float64 `option:"warmup_teacher_temp" above:"0" help:"temperature of the teacher's softmax at the start"`
 	WarmupEpochs int     `option:"warmup_teacher_temp_epochs" min:"0" help:"epochs in which the teacher's temperature goes from the one to the other"`
 
-	Momentum       float64 `option:"teacher_momentum" min:"0" max:"1" help:"share of the old teacher in the new one at the start; a cosine takes it to 1"`
+	sdk.CosineTeacher
 	CenterMomentum float64 `option:"center_momentum" min:"0" max:"1" help:"share of the old center in the new one"`
 	FreezeLast     float64 `option:"freeze_last_layer" min:"0" help:"epochs in which the prototypes stay as they are"`
 
@@ -41,14 +41,12 @@ type DINO struct {
 	LocalCrops  int       `option:"local_crops" min:"0" help:"small crops of each image, seen by the student only"`
 	GlobalSize  int       `option:"global_size" min:"0" help:"side of a large crop in pixels; 0: the image size of the model"`
 	LocalSize   int       `option:"local_size" min:"0" help:"side of a small crop in pixels; 0: about 3/7 of a large one (96 of 224)"`
-	GlobalScale []float64 `option:"global_scale" above:"0" max:"1" help:"smallest and largest share of the image that a large crop covers"`
-	LocalScale  []float64 `option:"local_scale" above:"0" max:"1" help:"smallest and largest share of the image that a small crop covers"`
+	GlobalScale []float64 `option:"global_scale" above:"0" max:"1" length:"2" order:"rising" help:"smallest and largest share of the image that a large crop covers"`
+	LocalScale  []float64 `option:"local_scale" above:"0" max:"1" length:"2" order:"rising" help:"smallest and largest share of the image that a small crop covers"`
 
-	Jitter     []float64 `option:"color_jitter" min:"0" help:"strength of changes of brightness, contrast, saturation and hue (at most 0.5)"`
-	JitterProb float64   `option:"color_jitter_probability" min:"0" max:"1" help:"share of the crops whose colours change"`
-	Grayscale  float64   `option:"grayscale" min:"0" max:"1" help:"share of the crops that lose their colours"`
-	Blur       []float64 `option:"blur" min:"0" max:"1" help:"share of the first large, second large and small crops that are blurred"`
-	Solarize   float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarised"`
+	sdk.Colors
+	Blur     []float64 `option:"blur" min:"0" max:"1" length:"3" help:"share of the first large, second large and small crops that are blurred"`
+	Solarize float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarised"`
 }
 
 // New returns the objective with the defaults of the official code.
@@ -56,9 +54,9 @@ func New() *DINO {
 	return &DINO{
 		OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true,
 		StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04,
-		Momentum: 0.996, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
+		CosineTeacher: sdk.CosineTeacher{Momentum: 0.996}, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
 		LocalCrops: 8, GlobalScale: []float64{0.4, 1}, LocalScale: []float64{0.05, 0.4},
-		Jitter: []float64{0.4, 0.4, 0.2, 0.1}, JitterProb: 0.8, Grayscale: 0.2, Blur: []float64{1, 0.1, 0.5}, Solarize: 0.2,
+		Colors: sdk.BYOLColors(), Blur: []float64{1, 0.1, 0.5}, Solarize: 0.2,
 	}
 }
 
@@ -79,16 +77,7 @@ const teacherViews = 2
 // Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of
 // features and scores come view after view.
 func (o *DINO) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{
-		Families:   []string{"vit"},
-		PosEmbed:   pb.BackboneRequirements_POS_EMBED_LEARNED,
-		ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED,
-		Init:       "dino",
-		DropPath:   o.DropPath,
-	})
-	if err := o.check(); err != nil {
-		return err
-	}
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: "dino", DropPath: o.DropPath})
 	global, local := o.views(b)
 
 	student := b.Student("student", global[0], sdk.With(global[1:]...)).Class() // [2B,D]
@@ -96,46 +85,32 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 		small := b.Student("student_local", local[0], sdk.With(local[1:]...)).Class()
 		student = b.Concat(0, student, small) // [SB,D], S views
 	}
-	_, scores := o.head(b, student)                                                                    // [SB,K]
+	scores := o.head(b, student)                                                                       // [SB,K]
 	features := b.TeacherPass("teacher", global[0], sdk.With(global[1:]...), sdk.NoDropPath()).Class() // [2B,D]
-	_, said := o.head(b, features, sdk.OfTeacher())                                                    // [2B,K]
+	logits := o.head(b, features, sdk.OfTeacher())                                                     // [2B,K]
 
-	center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{1, uint64(o.OutDim)}, Reduction: pb.BufferSpec_REDUCTION_MEAN})
-	sharp := b.ScaleBy(b.AddRow(said, b.Scale(center.Tensor(), -1)), o.sharpness(b))
+	center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{1, o.OutDim}, Reduction: sdk.ReduceMean})
+	sharp := b.ScaleBy(b.AddRow(logits, b.Scale(center.Tensor(), -1)), o.sharpness(b))
 	target := b.Softmax(sharp) // [2B,K]
 	loss := b.ViewCrossEntropy(scores, target, teacherViews, o.StudentTemp)
-	b.Update(center, b.Add(b.Scale(center.Tensor(), o.CenterMomentum), b.Scale(b.MeanRow(said), 1-o.CenterMomentum)))
+	b.Update(center, b.Add(b.Scale(center.Tensor(), o.CenterMomentum), b.Scale(b.MeanRow(logits), 1-o.CenterMomentum)))
 
-	b.Teacher(b.Schedule(&pb.Schedule{Name: "teacher_momentum", Kind: pb.Schedule_KIND_COSINE, From: o.Momentum, To: 1}), pb.Teacher_WHEN_AFTER_STEP)
+	o.Average(b)
+	b.Recommend(sdk.TeacherNetwork, sdk.ClassFeature, sdk.PooledFeature)
 
-	b.Recommend(pb.Network_NETWORK_TEACHER, pb.Output_OUTPUT_CLASS, pb.Output_OUTPUT_POOLED)
-
-	// A teacher that collapses says the same of every image: its entropy goes to 0 (one
-	// prototype wins) or to log K (all do), and nothing is left to learn, KL goes to 0.
+	// A collapsed teacher has one distribution for all images: its entropy goes to 0 (one
+	// prototype wins) or to log K (all do), and KL, all there is to learn, to 0.
 	entropy := b.CrossEntropy(sharp, target)
 	b.Metric("teacher_entropy", entropy)
 	b.Metric("kl", b.Add(loss, b.Scale(entropy, -1)))
 	return b.Minimize(loss)
 }
 
-// check refuses options that do not fit together.
-func (o *DINO) check() error {
-	if err := sdk.CheckColorJitter("color_jitter", o.Jitter); err != nil {
-		return err
-	}
-	return sdk.CheckLists(
-		sdk.OptionList{Key: "global_scale", Values: o.GlobalScale, Length: 2, Range: true},
-		sdk.OptionList{Key: "local_scale", Values: o.LocalScale, Length: 2, Range: true},
-		sdk.OptionList{Key: "blur", Values: o.Blur, Length: 3})
-}
-
 // views declares the crops: two large ones, then the small ones.
 func (o *DINO) views(b *sdk.Builder) (global, local []sdk.View) {
 	crop := func(name string, scale []float64, size [2]int, blur float64, more ...sdk.ViewOption) sdk.View {
 		return b.View(name, append([]sdk.ViewOption{
-			sdk.RandomResizedCrop(scale[0], scale[1]), sdk.Size(size[0], size[1]), sdk.Flip(0.5),
-			sdk.ColorJitter(o.JitterProb, o.Jitter[0], o.Jitter[1], o.Jitter[2], o.Jitter[3]),
-			sdk.Grayscale(o.Grayscale), sdk.GaussianBlur(blur, 0.1, 2),
+			sdk.RandomResizedCrop(scale[0], scale[1]), sdk.Size(size[0], size[1]), sdk.Flip(0.5), o.Recolor(), sdk.GaussianBlur(blur, 0.1, 2),
 		}, more...)...)
 	}
 	large, small := o.sizes(b)
@@ -152,17 +127,13 @@ func (o *DINO) views(b *sdk.Builder) (global, local []sdk.View) {
 // sizes are height and width of large and small crops. The small ones' default keeps the
 // official proportion, 96 of 224 pixels, in whole patches.
 func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
-	i := b.Backbone()
-	patch := int(i.GetPatch())
-	for key, side := range map[string]int{"global_size": o.GlobalSize, "local_size": o.LocalSize} {
-		if side%patch != 0 {
-			b.Failf("%s %d is no multiple of the patch size %d", key, side, patch)
-		}
-	}
-	large = [2]int{int(i.GetImageH()), int(i.GetImageW())}
+	b.WholePatches("global_size", o.GlobalSize)
+	b.WholePatches("local_size", o.LocalSize)
+	large = [2]int{b.Backbone().Height, b.Backbone().Width}
 	if o.GlobalSize > 0 {
 		large = [2]int{o.GlobalSize, o.GlobalSize}
 	}
+	patch := b.Backbone().Patch
 	for axis, pixels := range large {
 		small[axis] = max(1, int(math.Round(float64(pixels)*3/7/float64(patch)))) * patch
 	}
@@ -172,36 +143,21 @@ func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
 	return large, small
 }
 
-// head maps class tokens [R,D] to the normalised bottleneck [R,Z] and its scores [R,K]: linear
-// layers with GELU between them, then prototypes of unit length.
-func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) (bottleneck, scores sdk.Tensor) {
-	linear := append([]sdk.LayerOption{sdk.WithInit(sdk.InitTruncNormal(0.02, 2), nil)}, options...)
-	place := 0 // in the official nn.Sequential
-	for i := range o.Layers {
-		name, width := fmt.Sprintf("mlp.%d", place), o.Hidden
-		if o.Layers == 1 {
-			name = "mlp"
-		}
-		if i == o.Layers-1 {
-			width = o.Bottleneck
-		}
-		x = b.Linear(name, x, width, linear...)
-		place++
-		if i == o.Layers-1 {
-			break
-		}
-		if o.BatchNorm {
-			x = b.BatchNorm(fmt.Sprintf("mlp.%d", place), x, options...)
-			place++
-		}
-		x = b.GELU(x)
-		place++
+// head maps class tokens [R,D] to scores [R,K]: linear layers with GELU between them, an output of
+// length 1, then prototypes of unit length.
+func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
+	linear := sdk.WithInit(sdk.InitTruncNormal(0.02, 2), nil)
+	if o.Layers == 1 {
+		x = b.Linear("mlp", x, o.Bottleneck, append([]sdk.LayerOption{linear}, options...)...)
+	} else {
+		x = b.MLP("mlp", x, sdk.MLP{
+			Widths: append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Bottleneck), Norm: o.BatchNorm, Linear: []sdk.LayerOption{linear},
+			Activation: func(_ int, x sdk.Tensor) sdk.Tensor { return b.GELU(x) },
+		}, options...)
 	}
-	bottleneck = b.L2Normalize(x)
-	perEpoch := b.Run().GetStepsPerEpoch()
-	frozen := sdk.WithParams(sdk.FreezeUntil(uint64(math.Round(o.FreezeLast * float64(perEpoch)))))
-	scores = b.WeightNormLinear("last_layer", bottleneck, o.OutDim, o.NormLast, append([]sdk.LayerOption{frozen}, options...)...)
-	return bottleneck, scores
+	perEpoch := float64(b.Run().StepsPerEpoch)
+	frozen := sdk.WithParams(sdk.FreezeUntil(int(math.Round(o.FreezeLast * perEpoch))))
+	return b.WeightNormLinear("last_layer", b.L2Normalize(x), o.OutDim, o.NormLast, append([]sdk.LayerOption{frozen}, options...)...)
 }
 
 // sharpness is 1/temperature of the teacher: epoch by epoch from the first value to the last
@@ -215,6 +171,5 @@ func (o *DINO) sharpness(b *sdk.Builder) sdk.Scalar {
 		}
 		values = append(values, 1/t)
 	}
-	return b.Schedule(&pb.Schedule{Name: "teacher_sharpness", Kind: pb.Schedule_KIND_TABLE,
-		Values: append(values, 1/o.TeacherTemp), StepsPerValue: b.Run().GetStepsPerEpoch()})
+	return b.Schedule("teacher_sharpness", sdk.TableSchedule(b.Run().StepsPerEpoch, append(values, 1/o.TeacherTemp)...))
 }

@@ -1,64 +1,44 @@
 package dino
 
 import (
-	"context"
-	"encoding/json"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-func backbone(patch, height, width uint32) *pb.BackboneInfo {
-	return &pb.BackboneInfo{Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 6, Patch: patch, ImageH: height, ImageW: width,
-		GridH: height / patch, GridW: width / patch, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+func backbone(patch, height, width int) sdk.Backbone {
+	return sdk.Backbone{Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 6, Patch: patch, Height: height, Width: width,
+		Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
-func open(t *testing.T, info *pb.BackboneInfo, options map[string]any) (*pb.Plan, error) {
+func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
+	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: info, StepsPerEpoch: 50, Steps: 500}, options)
+}
+
+func planOf(t *testing.T, info sdk.Backbone, options map[string]any) *sdk.Plan {
 	t.Helper()
-	s, err := sdk.NewServer(New(), nil)
+	trial, err := try(info, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: info, StepsPerEpoch: 50, TotalSteps: 500})
+	return trial.Plan
 }
 
-func mustOpen(t *testing.T, options map[string]any) *pb.Plan {
-	t.Helper()
-	plan, err := open(t, backbone(16, 224, 224), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan
-}
-
-func params(plan *pb.Plan) map[string]*pb.ParamSpec {
-	out := map[string]*pb.ParamSpec{}
-	for _, p := range plan.Params {
-		out[p.Name] = p
-	}
-	return out
-}
-
-// Names, shapes and flags of the head are those of the official code, whatever its form.
+// Names, shapes and flags of each form of the head are those of the official code.
 func TestHead(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options map[string]any
-		want    map[string][]uint64
+		want    map[string][]int
 		buffers []string
 	}{
-		"default": {nil, map[string][]uint64{
+		"default": {nil, map[string][]int{
 			"mlp.0.weight": {2048, 384}, "mlp.0.bias": {2048}, "mlp.2.weight": {2048, 2048}, "mlp.2.bias": {2048},
 			"mlp.4.weight": {256, 2048}, "mlp.4.bias": {256}, "last_layer.weight_g": {65536, 1}, "last_layer.weight_v": {65536, 256},
 		}, []string{"center"}},
-		"batch norm": {map[string]any{"head_bn": true, "head_hidden": 32, "out_dim": 64}, map[string][]uint64{
+		"batch norm": {map[string]any{"head_bn": true, "head_hidden": 32, "out_dim": 64}, map[string][]int{
 			"mlp.0.weight": {32, 384}, "mlp.0.bias": {32}, "mlp.1.weight": {32}, "mlp.1.bias": {32},
 			"mlp.3.weight": {32, 32}, "mlp.3.bias": {32}, "mlp.4.weight": {32}, "mlp.4.bias": {32},
 			"mlp.6.weight": {256, 32}, "mlp.6.bias": {256}, "last_layer.weight_g": {64, 1}, "last_layer.weight_v": {64, 256},
@@ -67,15 +47,14 @@ func TestHead(t *testing.T) {
 			"teacher.mlp.1.running_mean", "teacher.mlp.1.running_var", "teacher.mlp.1.num_batches_tracked",
 			"teacher.mlp.4.running_mean", "teacher.mlp.4.running_var", "teacher.mlp.4.num_batches_tracked", "center",
 		}},
-		"one layer": {map[string]any{"head_layers": 1, "head_bn": true}, map[string][]uint64{
+		"one layer": {map[string]any{"head_layers": 1, "head_bn": true}, map[string][]int{
 			"mlp.weight": {256, 384}, "mlp.bias": {256}, "last_layer.weight_g": {65536, 1}, "last_layer.weight_v": {65536, 256},
 		}, []string{"center"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := mustOpen(t, tc.options)
-			got := params(plan)
+			plan := planOf(t, backbone(16, 224, 224), tc.options)
 			for key, shape := range tc.want {
-				p := got[key]
+				p := plan.Param(key)
 				if p == nil || !slices.Equal(p.Shape, shape) {
 					t.Errorf("%s: %v, want shape %v", key, p, shape)
 					continue
@@ -86,7 +65,7 @@ func TestHead(t *testing.T) {
 				if p.Decay != (len(shape) > 1) {
 					t.Errorf("%s: decay %v", key, p.Decay)
 				}
-				if want := uint64(0); strings.HasPrefix(key, "last_layer") {
+				if want := 0; strings.HasPrefix(key, "last_layer") {
 					if p.FreezeUntil != 50 {
 						t.Errorf("%s is frozen until step %d, want one epoch of 50", key, p.FreezeUntil)
 					}
@@ -97,8 +76,8 @@ func TestHead(t *testing.T) {
 					t.Errorf("%s: frozen %v", key, p.Frozen)
 				}
 			}
-			if len(got) != len(tc.want) {
-				t.Errorf("%d parameters, want %d: %v", len(got), len(tc.want), plan.Params)
+			if len(plan.Params) != len(tc.want) {
+				t.Errorf("%d parameters, want %d: %v", len(plan.Params), len(tc.want), plan.Params)
 			}
 			var buffers []string
 			for _, b := range plan.Buffers {
@@ -111,7 +90,7 @@ func TestHead(t *testing.T) {
 			}
 		})
 	}
-	if p := params(mustOpen(t, map[string]any{"norm_last_layer": false, "freeze_last_layer": 1.5}))["last_layer.weight_g"]; p.Frozen || p.FreezeUntil != 75 {
+	if p := planOf(t, backbone(16, 224, 224), map[string]any{"norm_last_layer": false, "freeze_last_layer": 1.5}).Param("last_layer.weight_g"); p.Frozen || p.FreezeUntil != 75 {
 		t.Errorf("without norm_last_layer weight_g is frozen: %v, until step %d", p.Frozen, p.FreezeUntil)
 	}
 }
@@ -119,26 +98,23 @@ func TestHead(t *testing.T) {
 // Small crops keep the official proportion to large ones, in whole patches.
 func TestCrops(t *testing.T) {
 	for _, tc := range []struct {
-		patch, height, width uint32
+		patch, height, width int
 		options              map[string]any
-		local, global        [2]uint32
+		local, global        [2]int
 	}{
-		{16, 224, 224, nil, [2]uint32{96, 96}, [2]uint32{224, 224}},
-		{4, 32, 32, nil, [2]uint32{12, 12}, [2]uint32{32, 32}},
-		{16, 160, 224, nil, [2]uint32{64, 96}, [2]uint32{160, 224}},
-		{4, 32, 32, map[string]any{"local_size": 16, "global_size": 24}, [2]uint32{16, 16}, [2]uint32{24, 24}},
-		{32, 32, 32, nil, [2]uint32{32, 32}, [2]uint32{32, 32}},
+		{16, 224, 224, nil, [2]int{96, 96}, [2]int{224, 224}},
+		{4, 32, 32, nil, [2]int{12, 12}, [2]int{32, 32}},
+		{16, 160, 224, nil, [2]int{64, 96}, [2]int{160, 224}},
+		{4, 32, 32, map[string]any{"local_size": 16, "global_size": 24}, [2]int{16, 16}, [2]int{24, 24}},
+		{32, 32, 32, nil, [2]int{32, 32}, [2]int{32, 32}},
 	} {
-		plan, err := open(t, backbone(tc.patch, tc.height, tc.width), tc.options)
-		if err != nil {
-			t.Fatal(err)
-		}
+		plan := planOf(t, backbone(tc.patch, tc.height, tc.width), tc.options)
 		for i, v := range plan.Views {
 			want := tc.global
 			if i >= 2 {
 				want = tc.local
 			}
-			if [2]uint32{v.Height, v.Width} != want {
+			if [2]int{v.Height, v.Width} != want {
 				t.Errorf("%+v: view %s is %d×%d, want %v", tc, v.Name, v.Height, v.Width, want)
 			}
 		}
@@ -146,7 +122,7 @@ func TestCrops(t *testing.T) {
 			t.Errorf("%d views in %d passes", len(plan.Views), len(plan.Passes))
 		}
 	}
-	if plan := mustOpen(t, map[string]any{"local_crops": 0}); len(plan.Views) != 2 || len(plan.Passes) != 2 {
+	if plan := planOf(t, backbone(16, 224, 224), map[string]any{"local_crops": 0}); len(plan.Views) != 2 || len(plan.Passes) != 2 {
 		t.Errorf("without small crops: %d views in %d passes", len(plan.Views), len(plan.Passes))
 	}
 }
@@ -154,9 +130,9 @@ func TestCrops(t *testing.T) {
 // The teacher's temperature goes through its warm-up epoch by epoch, both ends included.
 func TestTemperature(t *testing.T) {
 	for epochs, want := range map[int][]float64{0: {.07}, 1: {.04, .07}, 3: {.04, .055, .07, .07}} {
-		plan := mustOpen(t, map[string]any{"teacher_temp": .07, "warmup_teacher_temp": .04, "warmup_teacher_temp_epochs": epochs})
+		plan := planOf(t, backbone(16, 224, 224), map[string]any{"teacher_temp": .07, "warmup_teacher_temp": .04, "warmup_teacher_temp_epochs": epochs})
 		for _, s := range plan.Schedules {
-			if s.Kind != pb.Schedule_KIND_TABLE {
+			if s.Kind != sdk.ScheduleTable {
 				continue
 			}
 			if len(s.Values) != len(want) || s.StepsPerValue != 50 {
@@ -183,13 +159,13 @@ func TestRefusals(t *testing.T) {
 		"0 < x":                                             {"student_temp": 0},
 		`did you mean "out_dim"`:                            {"out_dims": 5},
 	} {
-		if _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := try(backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
 		}
 	}
 	cnn := backbone(32, 224, 224)
 	cnn.Family = "cnn"
-	if _, err := open(t, cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
+	if _, err := try(cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
 		t.Error(err)
 	}
 }

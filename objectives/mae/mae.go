@@ -9,7 +9,6 @@ package mae
 import (
 	"fmt"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -24,7 +23,7 @@ type MAE struct {
 	QKVBias      bool    `option:"decoder_qkv_bias" help:"biases of queries, keys and values in the decoder"`
 }
 
-// New returns the objective with the defaults of the paper: 75 % hidden, normalised
+// New returns the objective with the defaults of the paper: 75 % hidden, normalized
 // pixels, a decoder 512 wide with 8 blocks and 16 heads for every backbone.
 func New() *MAE {
 	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4, QKVBias: true}
@@ -43,12 +42,7 @@ func (o *MAE) Info() sdk.Info {
 
 // Plan implements sdk.Objective. Parameters carry the names of the official code.
 func (o *MAE) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{
-		Families:   []string{"vit"},
-		PosEmbed:   pb.BackboneRequirements_POS_EMBED_SINCOS_COLUMN,
-		ClassToken: pb.BackboneRequirements_CLASS_TOKEN_REQUIRED,
-		Init:       "mae",
-	})
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedSinCosColumn, ClassToken: sdk.ClassTokenRequired, Init: "mae"})
 	image := b.View("image", sdk.Flip(0.5)) // the crop is the user's: the paper's is 0.2..1 of the area
 	patches := image.Patches()
 	kept := int(float64(patches) * (1 - o.MaskRatio)) // truncation as in the official code: 10 patches at 0.9 keep none
@@ -88,6 +82,6 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	if o.NormPixLoss {
 		target = b.NormalizePatches(target)
 	}
-	b.Picture("reconstruction", prediction, pb.Picture_LAYOUT_PATCHES_HWC, o.NormPixLoss, image, mask)
+	b.Picture(sdk.Picture{Name: "reconstruction", Prediction: prediction, PatchNormalized: o.NormPixLoss, View: image, Mask: mask})
 	return b.Minimize(b.PatchMSE(prediction, target, mask))
 }

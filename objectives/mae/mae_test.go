@@ -1,41 +1,28 @@
 package mae
 
 import (
-	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-func backbone(patch, height, width uint32) *pb.BackboneInfo {
-	return &pb.BackboneInfo{Name: "vit", Family: "vit", Dim: 768, Depth: 12, Heads: 12, Patch: patch, ImageH: height, ImageW: width,
-		GridH: height / patch, GridW: width / patch, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+func backbone(patch, height, width int) sdk.Backbone {
+	return sdk.Backbone{Name: "vit", Family: "vit", Dim: 768, Depth: 12, Heads: 12, Patch: patch, Height: height, Width: width,
+		Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
-func open(t *testing.T, info *pb.BackboneInfo, options map[string]any) (*sdk.Server, *pb.Plan, error) {
-	t.Helper()
-	s, err := sdk.NewServer(New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: info})
-	return s, plan, err
+func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
+	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: info}, options)
 }
 
 // int(L*(1-ratio)) in float64, truncated as in the official code.
 func TestKept(t *testing.T) {
 	for _, c := range []struct {
-		patch, height, width uint32
+		patch, height, width int
 		ratio                float64
-		want                 uint32 // 0: refused
+		want                 int // 0: refused
 	}{
 		{16, 224, 224, .75, 49},
 		{16, 224, 224, .6, 78}, // 78.4
@@ -45,18 +32,18 @@ func TestKept(t *testing.T) {
 		{16, 32, 80, .7, 3}, // 10*(1-.7) is 3.0000000000000004
 		{16, 32, 80, .1, 9},
 	} {
-		_, plan, err := open(t, backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
+		trial, err := try(backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
 		if c.want == 0 {
 			if err == nil || !strings.Contains(err.Error(), "keeps none of the 10 patches") {
 				t.Errorf("%+v: %v", c, err)
 			}
 			continue
 		}
-		if err != nil || plan.Masks[0].Length != c.want {
-			t.Errorf("%+v: %v, %v", c, plan.GetMasks(), err)
+		if err != nil || trial.Plan.Masks[0].Length != c.want {
+			t.Errorf("%+v: %v, %v", c, trial, err)
 		}
 	}
-	_, _, err := open(t, backbone(16, 32, 80), map[string]any{"mask_ratio": 1e-17}) // 10*(1-1e-17) is 10
+	_, err := try(backbone(16, 32, 80), map[string]any{"mask_ratio": 1e-17}) // 10*(1-1e-17) is 10
 	if err == nil || !strings.Contains(err.Error(), "hides none of the 10 patches") {
 		t.Errorf("nothing hidden: %v", err)
 	}
@@ -64,15 +51,12 @@ func TestKept(t *testing.T) {
 
 // Names, shapes and flags of the parameters are those of the official code.
 func TestParameters(t *testing.T) {
-	_, plan, err := open(t, backbone(16, 224, 224), nil)
+	trial, err := try(backbone(16, 224, 224), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := map[string]*pb.ParamSpec{}
-	for _, p := range plan.Params {
-		params[p.Name] = p
-	}
-	for name, shape := range map[string][]uint64{
+	plan := trial.Plan
+	for name, shape := range map[string][]int{
 		"mask_token":                        {1, 1, 512},
 		"decoder_embed.weight":              {512, 768},
 		"decoder_pos_embed":                 {1, 197, 512},
@@ -86,7 +70,7 @@ func TestParameters(t *testing.T) {
 		"decoder_blocks.3.attn.proj.weight": {512, 512},
 		"decoder_blocks.3.mlp.fc2.bias":     {512},
 	} {
-		p := params[name]
+		p := plan.Param(name)
 		if p == nil || !slices.Equal(p.Shape, shape) {
 			t.Errorf("%s: %v, want shape %v", name, p, shape)
 			continue
@@ -98,33 +82,28 @@ func TestParameters(t *testing.T) {
 			t.Errorf("%s: frozen %v", name, p.Frozen)
 		}
 	}
-	if want := 2 + 1 + 1 + 8*12 + 2 + 2; len(params) != want {
-		t.Errorf("%d parameters, want %d", len(params), want)
+	if want := 2 + 1 + 1 + 8*12 + 2 + 2; len(plan.Params) != want {
+		t.Errorf("%d parameters, want %d", len(plan.Params), want)
 	}
-	if k := params["decoder_pos_embed"].Init; k.Kind != pb.Init_KIND_SINCOS_COLUMN || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
+	if k := plan.Param("decoder_pos_embed").Init; k.Kind != sdk.SinCosColumnInit || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
 		t.Errorf("decoder_pos_embed: %v", k)
 	}
-	if k := params["mask_token"].Init; k.Kind != pb.Init_KIND_NORMAL || k.A != .02 {
+	if k := plan.Param("mask_token").Init; k.Kind != sdk.NormalInit || k.A != .02 {
 		t.Errorf("mask_token: %v", k)
 	}
 }
 
 func TestOptionsReachTheProgram(t *testing.T) {
-	_, plan, err := open(t, backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5})
+	trial, err := try(backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ops := map[string]int{}
-	for _, n := range plan.Nodes {
-		ops[n.Op]++
+	plan := trial.Plan
+	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Pictures[0].PatchNormalized {
+		t.Errorf("%v", plan.Nodes)
 	}
-	if ops[pb.OpNormalizePatches] != 0 || ops[pb.OpViTBlock] != 1 || plan.Results.Pictures[0].PatchNormalised {
-		t.Errorf("%v", ops)
-	}
-	for _, p := range plan.Params {
-		if p.Name == "decoder_blocks.0.mlp.fc1.weight" && p.Shape[0] != 160 {
-			t.Errorf("mlp_ratio 2.5 gives %v", p.Shape)
-		}
+	if p := plan.Param("decoder_blocks.0.mlp.fc1.weight"); p.Shape[0] != 160 {
+		t.Errorf("mlp_ratio 2.5 gives %v", p.Shape)
 	}
 	for want, options := range map[string]map[string]any{
 		"decoder_heads 16 does not divide decoder_dim 100": {"decoder_dim": 100},
@@ -132,29 +111,25 @@ func TestOptionsReachTheProgram(t *testing.T) {
 		"0 < x < 1":                                        {"mask_ratio": 1},
 		`did you mean "mask_ratio"`:                        {"mask_rate": .5},
 	} {
-		if _, _, err := open(t, backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := try(backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
 		}
 	}
 	cnn := backbone(32, 224, 224)
 	cnn.Family = "cnn"
-	if _, _, err := open(t, cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
+	if _, err := try(cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
 		t.Error(err)
 	}
 }
 
 // A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
 func TestMaskFollowsSample(t *testing.T) {
-	s, _, err := open(t, backbone(4, 32, 32), nil)
+	trial, err := try(backbone(4, 32, 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mask := func(seed, step uint64, ids ...uint64) []int32 {
-		r, err := s.Mask(context.Background(), &pb.MaskRequest{Seed: seed, Step: step, SampleIds: ids})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Sets[0].Values
+		return trial.Masks(seed, step, ids...)[0].Values
 	}
 	a := mask(1, 2, 10, 20, 30)
 	if !slices.Equal(a[16:32], mask(1, 2, 20)) {

@@ -1,37 +1,26 @@
 package mocov3
 
 import (
-	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-func open(t *testing.T, options map[string]any) (*pb.Plan, error) {
-	t.Helper()
-	s, err := sdk.NewServer(New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: &pb.BackboneInfo{
-		Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 12, Patch: 16, ImageH: 224, ImageW: 224, GridH: 14, GridW: 14, Channels: 3, PrefixTokens: 1}})
+func try(options map[string]any) (*sdk.Trial, error) {
+	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: sdk.Backbone{Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 12,
+		Patch: 16, Height: 224, Width: 224, Channels: 3, PrefixTokens: 1}}, options)
 }
 
 // Names, shapes and flags of parameters and running statistics are those of the official code.
 func TestParameters(t *testing.T) {
-	plan, err := open(t, nil)
+	trial, err := try(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string][]uint64{
+	plan := trial.Plan
+	want := map[string][]int{
 		"base_encoder.head.0.weight": {4096, 384}, "base_encoder.head.1.weight": {4096}, "base_encoder.head.1.bias": {4096},
 		"base_encoder.head.3.weight": {4096, 4096}, "base_encoder.head.4.weight": {4096}, "base_encoder.head.4.bias": {4096},
 		"base_encoder.head.6.weight": {256, 4096},
@@ -55,26 +44,27 @@ func TestParameters(t *testing.T) {
 		"teacher.base_encoder.head.1", "teacher.base_encoder.head.4", "teacher.base_encoder.head.7"}) {
 		t.Errorf("statistics of %v", got)
 	}
-	if plan.Teacher.When != pb.Teacher_WHEN_BEFORE_FORWARD || plan.Backbone.DecayRule != pb.BackboneRequirements_DECAY_ALL {
-		t.Errorf("%v, %v", plan.Teacher, plan.Backbone)
+	if plan.Teacher.When != sdk.BeforeForward || plan.Requirements.Decay != sdk.DecayAll {
+		t.Errorf("%v, %v", plan.Teacher, plan.Requirements)
 	}
 }
 
 func TestOptionsReachThePlan(t *testing.T) {
-	plan, err := open(t, map[string]any{"stop_grad_conv1": false, "momentum_cos": false, "momentum": .9, "crop_size": 96, "blur": []float64{0, .5}, "solarize": []float64{0, 0}})
+	trial, err := try(map[string]any{"stop_grad_conv1": false, "momentum_cos": false, "momentum": .9, "crop_size": 96, "blur": []float64{0, .5}, "solarize": []float64{0, 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(plan.Backbone.Frozen) > 0 || plan.Schedules[0].Kind != pb.Schedule_KIND_CONSTANT || plan.Schedules[0].From != .9 {
-		t.Errorf("%v, %v", plan.Backbone, plan.Schedules)
+	plan := trial.Plan
+	if len(plan.Requirements.Frozen) > 0 || plan.Schedules[0].Kind != sdk.ScheduleConstant || plan.Schedules[0].From != .9 {
+		t.Errorf("%v, %v", plan.Requirements, plan.Schedules)
 	}
 	for v, want := range []int{3, 4} { // jitter, gray, blur of the second only, flip
 		if view := plan.Views[v]; len(view.Augmentations) != want || view.Height != 96 || view.Width != 96 {
 			t.Errorf("view %v", view)
 		}
 	}
-	if plan, err = open(t, nil); err != nil || !slices.Equal(plan.Backbone.Frozen, []string{"patch_embed.proj.*"}) {
-		t.Errorf("the patch embedding is not frozen: %v, %v", plan.GetBackbone(), err)
+	if trial, err = try(nil); err != nil || !slices.Equal(trial.Plan.Requirements.Frozen, []string{"patch_embed.proj.*"}) {
+		t.Errorf("the patch embedding is not frozen: %v, %v", trial, err)
 	}
 	for want, options := range map[string]map[string]any{
 		"crop_size 100 is no multiple": {"crop_size": 100},
@@ -83,7 +73,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 		"half of the circle":           {"color_jitter": []float64{.4, .4, .2, .6}},
 		"0 < x":                        {"temperature": 0},
 	} {
-		if _, err := open(t, options); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := try(options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
 		}
 	}

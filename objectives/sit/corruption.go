@@ -9,7 +9,7 @@ import (
 // largest is the share of height and width that a rectangle stays below.
 const largest = 0.3
 
-// corruption declares what is painted over a crop: rectangles at random places until they
+// corruption declares the changes of a crop: rectangles at random places until they
 // cover a random share of it. One crop in two gets pieces of another image instead, if any do.
 func (o *SiT) corruption(b *sdk.Builder, name string, crop sdk.View) sdk.Mask {
 	p := painting{height: crop.Height(), width: crop.Width(), align: o.Align}
@@ -22,7 +22,7 @@ func (o *SiT) corruption(b *sdk.Builder, name string, crop sdk.View) sdk.Mask {
 	})
 }
 
-// rects draws what happens to one crop of a batch.
+// rects draws the rectangles of one crop of a batch.
 func (o *SiT) rects(r *sdk.RNG, p painting, batch, most int) []sdk.Rect {
 	if o.Replace > 0 && r.Float64() < .5 {
 		source := r.IntN(batch) // the same image, perhaps

@@ -1,38 +1,26 @@
 package sit
 
 import (
-	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-func open(t *testing.T, patch, side uint32, options map[string]any) (*sdk.Server, *pb.Plan, error) {
-	t.Helper()
-	s, err := sdk.NewServer(New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, Backbone: &pb.BackboneInfo{
-		Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 6, Patch: patch, ImageH: side, ImageW: side, GridH: side / patch, GridW: side / patch, Channels: 3, PrefixTokens: 1}})
-	return s, plan, err
+func try(patch, side int, options map[string]any) (*sdk.Trial, error) {
+	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: sdk.Backbone{Name: "vit", Family: "vit", Dim: 384, Depth: 12, Heads: 6,
+		Patch: patch, Height: side, Width: side, Channels: 3, PrefixTokens: 1}}, options)
 }
 
 // Names, shapes and flags of the parameters are those of the official code; all have an average.
 func TestParameters(t *testing.T) {
-	_, plan, err := open(t, 16, 224, nil)
+	trial, err := try(16, 224, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string][]uint64{
+	plan := trial.Plan
+	want := map[string][]int{
 		"head.mlp.0.weight": {4096, 384}, "head.mlp.0.bias": {4096}, "head.mlp.1.weight": {4096}, "head.mlp.1.bias": {4096},
 		"head.mlp.3.weight": {4096, 4096}, "head.mlp.3.bias": {4096}, "head.mlp.4.weight": {4096}, "head.mlp.4.bias": {4096},
 		"head.mlp.6.weight": {256, 4096}, "head.mlp.6.bias": {256},
@@ -55,10 +43,11 @@ func TestParameters(t *testing.T) {
 }
 
 func TestOptionsReachThePlan(t *testing.T) {
-	_, plan, err := open(t, 4, 32, map[string]any{"task_weights": "learned", "lmbda": 5, "crop_size": 24, "blur": []float64{0, 0}})
+	trial, err := try(4, 32, map[string]any{"task_weights": "learned", "lmbda": 5, "crop_size": 24, "blur": []float64{0, 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	plan := trial.Plan
 	learned := 0
 	for _, p := range plan.Params {
 		if strings.HasPrefix(p.Name, "task_weights.") {
@@ -82,7 +71,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 		"fixed, learned":               {"task_weights": "guessed"},
 		`did you mean "drop_replace"?`: {"drop_replaced": .5},
 	} {
-		if _, _, err := open(t, 4, 32, options); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := try(4, 32, options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
 		}
 	}
@@ -128,17 +117,14 @@ func TestRectanglesSuffice(t *testing.T) {
 
 // What is painted depends on the crop, the sample, the step and the seed.
 func TestCorruptionFollowsSample(t *testing.T) {
-	s, plan, err := open(t, 4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}})
+	trial, err := try(4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := int(plan.Masks[0].Length) * sdk.CorruptionStride
+	plan := trial.Plan
+	n := plan.Masks[0].Length * sdk.CorruptionStride
 	mask := func(crop int, seed, step uint64, ids ...uint64) []int32 {
-		r, err := s.Mask(context.Background(), &pb.MaskRequest{Seed: seed, Step: step, SampleIds: ids})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Sets[crop].Values
+		return trial.Masks(seed, step, ids...)[crop].Values
 	}
 	a := mask(0, 1, 2, 10, 20, 30)
 	if !slices.Equal(a[n:2*n], mask(0, 1, 2, 20)) {

@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// DALLEMean and DALLEStd normalise pixels of 0 to 1 to what the encoder of DALL-E reads:
+// DALLEMean and DALLEStd normalize pixels of 0 to 1 to the input of the encoder of DALL-E:
 // 0.8·x + 0.1 = (x + 0.125)/1.25.
 var (
 	DALLEMean = []float64{-.125, -.125, -.125}

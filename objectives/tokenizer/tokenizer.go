@@ -1,4 +1,4 @@
-// Package tokenizer is what the objectives vq, dvae and beit share: networks that turn
+// Package tokenizer is shared by the objectives vq, dvae and beit: networks that turn
 // the patches of an image into discrete tokens and tokens back into pixels, and the file
 // that a trained one is kept in.
 //
@@ -10,11 +10,11 @@
 package tokenizer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -31,7 +31,7 @@ const Format = "vittool-tokenizer-1"
 // ConfigKey is the key of a tokenizer file's metadata under which its Config stands, as JSON.
 const ConfigKey = "tokenizer"
 
-// ExportName is what the plan of a tokenizer's training calls its export.
+// ExportName is the name of the export in the plan of a tokenizer's training.
 const ExportName = "tokenizer"
 
 // Config describes a tokenizer; the shapes of all its tensors follow from it.
@@ -62,14 +62,19 @@ func (c Config) Check() error {
 	return nil
 }
 
-// ForRun fills in what follows from the run: the channels, and the model's patches where
-// the config has none.
-func ForRun(b *sdk.Builder, c Config) Config {
-	c.Channels = int(b.Backbone().GetChannels())
-	if c.Patch == 0 {
-		c.Patch = int(b.Backbone().GetPatch())
-	}
-	return c
+// Options are those that the training of every tokenizer has, to be embedded in an objective.
+type Options struct {
+	Patch   int `option:"patch" min:"0" max:"256" help:"pixels per token side; 0: as the model's patches"`
+	Width   int `option:"width" min:"4" max:"16384" help:"channels at the resolution of the tokens"`
+	Blocks  int `option:"blocks" min:"0" max:"100" help:"residual blocks of encoder and decoder each"`
+	CodeDim int `option:"code_dim" min:"1" max:"16384" help:"width of a code"`
+}
+
+// Config describes the tokenizer of a run: the images have the run's channels.
+func (o Options) Config(b *sdk.Builder, kind string, vocabulary int) Config {
+	n := b.Backbone()
+	return Config{Kind: kind, Vocabulary: vocabulary, Patch: cmp.Or(o.Patch, n.Patch), Channels: n.Channels,
+		Width: o.Width, Blocks: o.Blocks, CodeDim: o.CodeDim}
 }
 
 // Grid is the number of tokens of a view, down and across.
@@ -101,7 +106,7 @@ func New(b *sdk.Builder, c Config) *Net {
 	if err := c.Check(); err != nil {
 		b.Failf("tokenizer: %v", err)
 	}
-	if h, w := int(b.Backbone().GetImageH()), int(b.Backbone().GetImageW()); c.Patch < 1 || h%c.Patch != 0 || w%c.Patch != 0 {
+	if h, w := b.Backbone().Height, b.Backbone().Width; c.Patch < 1 || h%c.Patch != 0 || w%c.Patch != 0 {
 		b.Failf("tokenizer: tokens of %d×%d pixels do not divide images of %d×%d", c.Patch, c.Patch, h, w)
 	}
 	return &Net{Config: c, b: b, done: map[string]sdk.Tensor{}}
@@ -166,7 +171,7 @@ func (c Config) FileMetadata(mean, std []float64) (map[string]string, error) {
 }
 
 // param declares a tensor of the network, once.
-func (n *Net) param(name string, shape []int, init *pb.Init) sdk.Tensor {
+func (n *Net) param(name string, shape []int, init *sdk.Init) sdk.Tensor {
 	if t, ok := n.done[name]; ok {
 		return t
 	}

@@ -17,8 +17,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/families"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
@@ -30,22 +33,19 @@ type Result struct {
 	Took time.Duration
 }
 
-// Backbones are the ones that an objective is tried with.
-func Backbones() []*pb.BackboneInfo {
-	vit := func(name string, dim, depth, heads, patch, h, w, channels uint32) *pb.BackboneInfo {
-		b := &pb.BackboneInfo{Name: name, Family: "vit", Dim: dim, Depth: depth, Heads: heads, Patch: patch, ImageH: h, ImageW: w,
-			GridH: h / patch, GridW: w / patch, Channels: channels, PrefixTokens: 1, LayerNormEps: 1e-6}
-		for range channels {
-			b.Mean, b.Std = append(b.Mean, .5), append(b.Std, .25)
-		}
-		return b
+// Backbones are the networks that an objective is tried with: the samples of every family.
+func Backbones() []backbone.Config {
+	var all []backbone.Config
+	for _, f := range families.All() {
+		all = append(all, f.Samples()...)
 	}
-	return []*pb.BackboneInfo{
-		vit("vit_micro_patch4_32", 128, 6, 4, 4, 32, 32, 3),
-		vit("vit_base_patch16_224", 768, 12, 12, 16, 224, 224, 3),
-		vit("vit_wide_patch16", 64, 2, 2, 16, 160, 224, 3), // not square
-		vit("vit_gray_patch8", 64, 2, 4, 8, 64, 64, 1),
-	}
+	return all
+}
+
+// infoOf is how an objective hears of a network.
+func infoOf(c backbone.Config) *pb.BackboneInfo {
+	channels := c.Info().Channels
+	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }
 
 // Run runs the suite on the objective that o names; its other fields (Config, Env,
@@ -58,7 +58,7 @@ func Run(ctx context.Context, o host.Options) []Result {
 	}
 	s.check("wrong options are refused", s.options)
 	for _, b := range Backbones() {
-		s.check("plan and masks, "+b.Name, func() (string, error) { return s.backbone(b) })
+		s.check("plan and masks, "+b.Info().Name, func() (string, error) { return s.backbone(b) })
 		if s.results[len(s.results)-1].Err != nil {
 			return s.results // the other backbones would say the same again
 		}
@@ -72,7 +72,7 @@ type suite struct {
 	o       host.Options
 	masked  bool // some plan has masks
 	varied  bool // and they differed between steps
-	desc    *pb.Description
+	desc    *host.Description
 	results []Result
 }
 
@@ -82,9 +82,9 @@ func (s *suite) check(name string, f func() (string, error)) {
 	s.results = append(s.results, Result{Name: name, Err: err, Note: note, Took: time.Since(start)})
 }
 
-func (s *suite) run(b *pb.BackboneInfo) host.Options {
+func (s *suite) run(b backbone.Config) host.Options {
 	o := s.o
-	o.Backbone, o.Seed, o.Batch, o.TotalSteps, o.StepsPerEpoch, o.DatasetSize = b, 42, 8, 1000, 100, 800
+	o.Backbone, o.Seed, o.Batch, o.TotalSteps, o.StepsPerEpoch, o.DatasetSize = infoOf(b), 42, 8, 1000, 100, 800
 	return o
 }
 
@@ -102,11 +102,11 @@ func (s *suite) options() (string, error) {
 	wrong := []map[string]any{{"no_such_option": 1}}
 	for _, o := range s.desc.Options {
 		switch {
-		case o.Type == pb.Option_TYPE_STRING && len(o.Choices) > 0:
+		case o.Type == schema.String && len(o.Choices) > 0:
 			wrong = append(wrong, map[string]any{o.Key: "no such choice"})
-		case o.Type == pb.Option_TYPE_BOOL:
+		case o.Type == schema.Bool:
 			wrong = append(wrong, map[string]any{o.Key: "perhaps"})
-		case o.Min != nil && o.Type != pb.Option_TYPE_STRING:
+		case o.Min != nil && o.Type != schema.String:
 			wrong = append(wrong, map[string]any{o.Key: *o.Min - 1})
 		}
 	}
@@ -122,7 +122,7 @@ func (s *suite) options() (string, error) {
 
 // backbone opens the objective twice in processes (and once inside the host when that is
 // possible) and compares everything.
-func (s *suite) backbone(b *pb.BackboneInfo) (string, error) {
+func (s *suite) backbone(b backbone.Config) (string, error) {
 	o := s.run(b)
 	first, err := host.Open(s.ctx, o)
 	if err != nil {

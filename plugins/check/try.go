@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
-	"github.com/vittool/vittool/vit"
 )
 
 // compileWidth is the widest backbone that a program is compiled for, in colour: wider ones
@@ -19,24 +20,22 @@ const compileWidth = 128
 
 // try compiles the plan's program for a batch of two random images and runs it forward
 // and backward. It says in a few words what was done.
-func (s *suite) try(o *host.Objective, b *pb.BackboneInfo) (string, error) {
-	plan := o.Plan()
-	if b.Family != "vit" || b.Dim > compileWidth || b.Channels != 3 {
+func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) {
+	plan, b := o.Plan(), network.Info()
+	if b.Dim > compileWidth || b.Channels != 3 {
 		return "", nil
 	}
 	if plan.Evaluate != nil || needsTargets(plan) {
 		return "; not run, it computes in the plugin", nil
 	}
-	engine, err := core.NewEngine(0)
+	engine, err := device.NewCPU(0)
 	if err != nil {
 		return "", err
 	}
 	defer engine.Close()
 	const batch, seed, step = 2, 42, 3
-	config := vit.Config{Name: b.Name, ImageH: int(b.ImageH), ImageW: int(b.ImageW), Patch: int(b.Patch), Channels: int(b.Channels),
-		Dim: int(b.Dim), Depth: int(b.Depth), Heads: int(b.Heads), LNEps: b.LayerNormEps, QKVBias: true, ClassToken: true}
-	store := core.NewStore()
-	m, err := program.Build(engine, store, plan, config.Normalized(), batch, seed,
+	store := param.NewStore()
+	m, err := program.Build(engine, store, plan, network, batch, seed,
 		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000})
 	if err != nil {
 		return "", err
@@ -49,7 +48,7 @@ func (s *suite) try(o *host.Objective, b *pb.BackboneInfo) (string, error) {
 		}
 		var boxes []*pb.Box
 		for range batch {
-			boxes = append(boxes, &pb.Box{Height: float64(b.ImageH), Width: float64(b.ImageW), SourceHeight: b.ImageH, SourceWidth: b.ImageW})
+			boxes = append(boxes, &pb.Box{Height: float64(b.ImageH), Width: float64(b.ImageW), SourceHeight: uint32(b.ImageH), SourceWidth: uint32(b.ImageW)})
 		}
 		if err := m.SetGeometry(v.Name, boxes); err != nil {
 			return "", err

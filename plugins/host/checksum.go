@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"sort"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
 )
 
 // LockFile is the name of the file that pins third-party plugins.
@@ -62,7 +62,7 @@ func WriteLock(path string, plugins []Locked) error {
 	if err != nil {
 		return err
 	}
-	return core.WriteFileAtomic(path, func(w io.Writer) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
 		_, err := w.Write(append(data, '\n'))
 		return err
 	})

@@ -81,7 +81,7 @@ type Objective struct {
 	command  command
 	sum      string // of the program
 	open     *pb.OpenRequest
-	desc     *pb.Description
+	desc     *Description
 	plan     *pb.Plan
 	planWire []byte
 	log      *lineLog
@@ -110,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Objective, error) {
 
 // Describe starts an objective only to read its description; of the options it uses Name,
 // Path, Args, Env, Mode, checksum and deadlines.
-func Describe(ctx context.Context, o Options) (*pb.Description, error) {
+func Describe(ctx context.Context, o Options) (*Description, error) {
 	h, err := prepare(o)
 	if err != nil {
 		return nil, err
@@ -300,20 +300,21 @@ func (h *Objective) spawn(ctx context.Context) (*process, error) {
 	return spawn(ctx, h.command, h.label, h.o.StartDeadline, h.o.MemoryLimit, h.segments, h.log)
 }
 
-func (h *Objective) describe(ctx context.Context, p *process) (*pb.Description, error) {
+func (h *Objective) describe(ctx context.Context, p *process) (*Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.o.CallDeadline)
 	defer cancel()
 	d, err := p.client.Describe(ctx, &pb.DescribeRequest{ProtocolMinor: sdk.ProtocolMinor})
 	if err != nil {
 		return nil, h.classify(ctx, p, "Describe", err)
 	}
-	if err := validateDescription(d); err != nil {
+	description, err := describe(d)
+	if err != nil {
 		return nil, h.broken("Describe", err.Error())
 	}
 	if d.ProtocolMinor > sdk.ProtocolMinor {
 		return nil, h.broken("Describe", fmt.Sprintf("it needs version 1.%d of the objective protocol and this vittool has 1.%d; use a newer vittool", d.ProtocolMinor, sdk.ProtocolMinor))
 	}
-	return d, nil
+	return description, nil
 }
 
 func (h *Objective) openPlan(ctx context.Context, p *process) (*pb.Plan, error) {
@@ -335,7 +336,7 @@ func wire(m proto.Message) ([]byte, error) {
 func (h *Objective) Plan() *pb.Plan { return h.plan }
 
 // Description is what the objective says about itself. It must not be changed.
-func (h *Objective) Description() *pb.Description { return h.desc }
+func (h *Objective) Description() *Description { return h.desc }
 
 // ConfigJSON is the complete configuration that the objective was opened with.
 func (h *Objective) ConfigJSON() []byte { return bytes.Clone(h.open.ConfigJson) }

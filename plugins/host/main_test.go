@@ -52,7 +52,7 @@ func builtin(name string) (sdk.Objective, error) {
 type probe struct {
 	Mode string `option:"mode" help:"how it behaves"`
 	Dir  string `option:"dir" help:"a folder that outlives the process, for counting attempts"`
-	run  *pb.OpenRequest
+	run  sdk.Run
 }
 
 func (o *probe) Info() sdk.Info {
@@ -72,16 +72,16 @@ func (o *probe) Plan(b *sdk.Builder) error {
 		os.Exit(7)
 	case "changing-plan":
 		if o.first("plan") {
-			b.Schedule(&pb.Schedule{Name: "only-once", From: 1})
+			b.Schedule("only-once", sdk.ConstantSchedule(1))
 		}
 	}
 	view := b.View("image")
 	mask := b.KeepMask("mask", view, view.Patches()/2, o.mask)
-	target := b.Target("target", view, pb.DType_DTYPE_F32, 4)
+	target := b.Target("target", view, sdk.F32, 4)
 	tokens := b.Student("encoder", view, sdk.Drop(mask)).Tokens()
 	weight := b.Param("weight", []int{4}, sdk.InitZeros())
-	center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{4}})
-	scale := b.Schedule(&pb.Schedule{Name: "scale", From: 1, To: 2, Kind: pb.Schedule_KIND_COSINE})
+	center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{4}})
+	scale := b.Schedule("scale", sdk.CosineSchedule(1, 2))
 	loss := b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}},
 		sdk.Training(weight), sdk.Keeping(center, true), sdk.Reading(target), sdk.ReadingMasks(mask), sdk.ReadingScalars(scale), sdk.Scratch(1000))
 	return b.Minimize(loss)

@@ -11,26 +11,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/schema"
 )
 
 const (
 	maxElements = 1 << 34 // of one tensor of a plan
 	maxParts    = 5000    // views, passes, params, nodes ... each: the graph's compile time is quadratic
 )
-
-func validateDescription(d *pb.Description) error {
-	if d.Name == "" || strings.ToLower(d.Name) != d.Name || strings.ContainsAny(d.Name, " /\\\t\n") {
-		return fmt.Errorf("field name is %q; a name is lower-case without spaces and slashes", d.Name)
-	}
-	if d.Version == "" {
-		return fmt.Errorf("field version is empty")
-	}
-	if err := schema.Check(d.Options); err != nil {
-		return fmt.Errorf("field options: %w", err)
-	}
-	return nil
-}
 
 // planChecker collects the names of a plan while it is walked.
 type planChecker struct {

@@ -514,7 +514,7 @@ func (x ViewSpec_Crop) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ViewSpec_Crop.Descriptor instead.
 func (ViewSpec_Crop) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 0}
+	return file_objective_proto_rawDescGZIP(), []int{9, 0}
 }
 
 type ViewSpec_Interpolation int32
@@ -569,7 +569,7 @@ func (x ViewSpec_Interpolation) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ViewSpec_Interpolation.Descriptor instead.
 func (ViewSpec_Interpolation) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8, 1}
+	return file_objective_proto_rawDescGZIP(), []int{9, 1}
 }
 
 type PassSpec_MaskUse int32
@@ -621,7 +621,7 @@ func (x PassSpec_MaskUse) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PassSpec_MaskUse.Descriptor instead.
 func (PassSpec_MaskUse) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{10, 0}
+	return file_objective_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type PassSpec_Mode int32
@@ -667,7 +667,7 @@ func (x PassSpec_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PassSpec_Mode.Descriptor instead.
 func (PassSpec_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{10, 1}
+	return file_objective_proto_rawDescGZIP(), []int{11, 1}
 }
 
 type MaskSpec_Kind int32
@@ -722,7 +722,7 @@ func (x MaskSpec_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MaskSpec_Kind.Descriptor instead.
 func (MaskSpec_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{11, 0}
+	return file_objective_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type TargetSpec_Source int32
@@ -780,7 +780,7 @@ func (x TargetSpec_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TargetSpec_Source.Descriptor instead.
 func (TargetSpec_Source) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{12, 0}
+	return file_objective_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type Init_Kind int32
@@ -856,7 +856,7 @@ func (x Init_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Init_Kind.Descriptor instead.
 func (Init_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{13, 0}
+	return file_objective_proto_rawDescGZIP(), []int{14, 0}
 }
 
 type BufferSpec_Update int32
@@ -905,7 +905,7 @@ func (x BufferSpec_Update) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BufferSpec_Update.Descriptor instead.
 func (BufferSpec_Update) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{15, 0}
+	return file_objective_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type BufferSpec_Reduction int32
@@ -957,7 +957,7 @@ func (x BufferSpec_Reduction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BufferSpec_Reduction.Descriptor instead.
 func (BufferSpec_Reduction) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{15, 1}
+	return file_objective_proto_rawDescGZIP(), []int{16, 1}
 }
 
 type Schedule_Kind int32
@@ -1009,7 +1009,7 @@ func (x Schedule_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Kind.Descriptor instead.
 func (Schedule_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{16, 0}
+	return file_objective_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type Teacher_When int32
@@ -1055,7 +1055,7 @@ func (x Teacher_When) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Teacher_When.Descriptor instead.
 func (Teacher_When) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{17, 0}
+	return file_objective_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type MaskRef_Form int32
@@ -1110,7 +1110,7 @@ func (x MaskRef_Form) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MaskRef_Form.Descriptor instead.
 func (MaskRef_Form) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{20, 0}
+	return file_objective_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type Picture_Layout int32
@@ -1159,7 +1159,7 @@ func (x Picture_Layout) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Picture_Layout.Descriptor instead.
 func (Picture_Layout) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{28, 0}
+	return file_objective_proto_rawDescGZIP(), []int{29, 0}
 }
 
 type Region_Role int32
@@ -1229,7 +1229,7 @@ func (x Region_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Region_Role.Descriptor instead.
 func (Region_Role) EnumDescriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{33, 0}
+	return file_objective_proto_rawDescGZIP(), []int{34, 0}
 }
 
 type DescribeRequest struct {
@@ -1621,7 +1621,7 @@ type BackboneInfo struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // e.g. vit_base_patch16_224
 	Family        string                 `protobuf:"bytes,2,opt,name=family,proto3" json:"family,omitempty"` // vit | cnn
 	Dim           uint32                 `protobuf:"varint,3,opt,name=dim,proto3" json:"dim,omitempty"`      // width of the tokens, or channels of the last map of a cnn
-	Depth         uint32                 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`
+	Depth         uint32                 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`  // number of blocks, or of stages of a cnn: what can be tapped
 	Heads         uint32                 `protobuf:"varint,5,opt,name=heads,proto3" json:"heads,omitempty"`
 	Patch         uint32                 `protobuf:"varint,6,opt,name=patch,proto3" json:"patch,omitempty"` // pixels per token side; of a cnn its total stride
 	ImageH        uint32                 `protobuf:"varint,7,opt,name=image_h,json=imageH,proto3" json:"image_h,omitempty"`
@@ -2012,6 +2012,7 @@ type BackboneRequirements struct {
 	Frozen        []string                        `protobuf:"bytes,10,rep,name=frozen,proto3" json:"frozen,omitempty"`                                    // names (path patterns) that are not trained, e.g. patch_embed.proj.*
 	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT, where the network has biases there
 	Unused        bool                            `protobuf:"varint,12,opt,name=unused,proto3" json:"unused,omitempty"`                                   // the program reads no features: no backbone is built or stored (a tokenizer's training)
+	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // a scheme of the objective's own, instead of init
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2130,6 +2131,83 @@ func (x *BackboneRequirements) GetUnused() bool {
 	return false
 }
 
+func (x *BackboneRequirements) GetInitRules() []*InitRule {
+	if x != nil {
+		return x.InitRules
+	}
+	return nil
+}
+
+// InitRule gives the initial values of some weights of the backbone. Of each weight the first rule that matches its
+// name counts; weights that no rule matches start as the family has it, fixed tables always do.
+type InitRule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weights       string                 `protobuf:"bytes,1,opt,name=weights,proto3" json:"weights,omitempty"`                 // names (a path pattern, * matches within a name), e.g. blocks.*.mlp.*.weight
+	Init          *Init                  `protobuf:"bytes,2,opt,name=init,proto3" json:"init,omitempty"`                       // no table, data or file; fans of 0 are those of a matrix [first dimension, all others]
+	Stacked       uint32                 `protobuf:"varint,3,opt,name=stacked,proto3" json:"stacked,omitempty"`                // number of matrices that lie one below the other in each weight (3 for packed queries, keys and values); fan_out is that of one
+	ByDepth       bool                   `protobuf:"varint,4,opt,name=by_depth,json=byDepth,proto3" json:"by_depth,omitempty"` // a and b are divided by sqrt(2 l) in block l, counted from 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InitRule) Reset() {
+	*x = InitRule{}
+	mi := &file_objective_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InitRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InitRule) ProtoMessage() {}
+
+func (x *InitRule) ProtoReflect() protoreflect.Message {
+	mi := &file_objective_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InitRule.ProtoReflect.Descriptor instead.
+func (*InitRule) Descriptor() ([]byte, []int) {
+	return file_objective_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *InitRule) GetWeights() string {
+	if x != nil {
+		return x.Weights
+	}
+	return ""
+}
+
+func (x *InitRule) GetInit() *Init {
+	if x != nil {
+		return x.Init
+	}
+	return nil
+}
+
+func (x *InitRule) GetStacked() uint32 {
+	if x != nil {
+		return x.Stacked
+	}
+	return 0
+}
+
+func (x *InitRule) GetByDepth() bool {
+	if x != nil {
+		return x.ByDepth
+	}
+	return false
+}
+
 // ViewSpec is one image tensor [B,C,H,W] made from each sample.
 type ViewSpec struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -2156,7 +2234,7 @@ type ViewSpec struct {
 
 func (x *ViewSpec) Reset() {
 	*x = ViewSpec{}
-	mi := &file_objective_proto_msgTypes[8]
+	mi := &file_objective_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2246,7 @@ func (x *ViewSpec) String() string {
 func (*ViewSpec) ProtoMessage() {}
 
 func (x *ViewSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[8]
+	mi := &file_objective_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2259,7 @@ func (x *ViewSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewSpec.ProtoReflect.Descriptor instead.
 func (*ViewSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{8}
+	return file_objective_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ViewSpec) GetName() string {
@@ -2319,7 +2397,7 @@ type Augmentation struct {
 
 func (x *Augmentation) Reset() {
 	*x = Augmentation{}
-	mi := &file_objective_proto_msgTypes[9]
+	mi := &file_objective_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2409,7 @@ func (x *Augmentation) String() string {
 func (*Augmentation) ProtoMessage() {}
 
 func (x *Augmentation) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[9]
+	mi := &file_objective_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2422,7 @@ func (x *Augmentation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation.ProtoReflect.Descriptor instead.
 func (*Augmentation) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9}
+	return file_objective_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Augmentation) GetKind() isAugmentation_Kind {
@@ -2454,7 +2532,7 @@ type PassSpec struct {
 
 func (x *PassSpec) Reset() {
 	*x = PassSpec{}
-	mi := &file_objective_proto_msgTypes[10]
+	mi := &file_objective_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2544,7 @@ func (x *PassSpec) String() string {
 func (*PassSpec) ProtoMessage() {}
 
 func (x *PassSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[10]
+	mi := &file_objective_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2557,7 @@ func (x *PassSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassSpec.ProtoReflect.Descriptor instead.
 func (*PassSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{10}
+	return file_objective_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PassSpec) GetName() string {
@@ -2575,7 +2653,7 @@ type MaskSpec struct {
 
 func (x *MaskSpec) Reset() {
 	*x = MaskSpec{}
-	mi := &file_objective_proto_msgTypes[11]
+	mi := &file_objective_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2665,7 @@ func (x *MaskSpec) String() string {
 func (*MaskSpec) ProtoMessage() {}
 
 func (x *MaskSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[11]
+	mi := &file_objective_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2678,7 @@ func (x *MaskSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskSpec.ProtoReflect.Descriptor instead.
 func (*MaskSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{11}
+	return file_objective_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MaskSpec) GetName() string {
@@ -2666,7 +2744,7 @@ type TargetSpec struct {
 
 func (x *TargetSpec) Reset() {
 	*x = TargetSpec{}
-	mi := &file_objective_proto_msgTypes[12]
+	mi := &file_objective_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2756,7 @@ func (x *TargetSpec) String() string {
 func (*TargetSpec) ProtoMessage() {}
 
 func (x *TargetSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[12]
+	mi := &file_objective_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2769,7 @@ func (x *TargetSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetSpec.ProtoReflect.Descriptor instead.
 func (*TargetSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{12}
+	return file_objective_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TargetSpec) GetName() string {
@@ -2756,7 +2834,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_objective_proto_msgTypes[13]
+	mi := &file_objective_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2846,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[13]
+	mi := &file_objective_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2859,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{13}
+	return file_objective_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Init) GetKind() Init_Kind {
@@ -2886,7 +2964,7 @@ type ParamSpec struct {
 
 func (x *ParamSpec) Reset() {
 	*x = ParamSpec{}
-	mi := &file_objective_proto_msgTypes[14]
+	mi := &file_objective_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +2976,7 @@ func (x *ParamSpec) String() string {
 func (*ParamSpec) ProtoMessage() {}
 
 func (x *ParamSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[14]
+	mi := &file_objective_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +2989,7 @@ func (x *ParamSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParamSpec.ProtoReflect.Descriptor instead.
 func (*ParamSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{14}
+	return file_objective_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ParamSpec) GetName() string {
@@ -2993,7 +3071,7 @@ type BufferSpec struct {
 
 func (x *BufferSpec) Reset() {
 	*x = BufferSpec{}
-	mi := &file_objective_proto_msgTypes[15]
+	mi := &file_objective_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3083,7 @@ func (x *BufferSpec) String() string {
 func (*BufferSpec) ProtoMessage() {}
 
 func (x *BufferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[15]
+	mi := &file_objective_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3096,7 @@ func (x *BufferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferSpec.ProtoReflect.Descriptor instead.
 func (*BufferSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{15}
+	return file_objective_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BufferSpec) GetName() string {
@@ -3088,7 +3166,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_objective_proto_msgTypes[16]
+	mi := &file_objective_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3178,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[16]
+	mi := &file_objective_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3191,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{16}
+	return file_objective_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Schedule) GetName() string {
@@ -3191,7 +3269,7 @@ type Teacher struct {
 
 func (x *Teacher) Reset() {
 	*x = Teacher{}
-	mi := &file_objective_proto_msgTypes[17]
+	mi := &file_objective_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3281,7 @@ func (x *Teacher) String() string {
 func (*Teacher) ProtoMessage() {}
 
 func (x *Teacher) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[17]
+	mi := &file_objective_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3294,7 @@ func (x *Teacher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Teacher.ProtoReflect.Descriptor instead.
 func (*Teacher) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{17}
+	return file_objective_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Teacher) GetMomentum() string {
@@ -3255,7 +3333,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_objective_proto_msgTypes[18]
+	mi := &file_objective_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3345,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[18]
+	mi := &file_objective_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3358,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{18}
+	return file_objective_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ref) GetOf() isRef_Of {
@@ -3447,7 +3525,7 @@ type Feature struct {
 
 func (x *Feature) Reset() {
 	*x = Feature{}
-	mi := &file_objective_proto_msgTypes[19]
+	mi := &file_objective_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3459,7 +3537,7 @@ func (x *Feature) String() string {
 func (*Feature) ProtoMessage() {}
 
 func (x *Feature) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[19]
+	mi := &file_objective_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3472,7 +3550,7 @@ func (x *Feature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feature.ProtoReflect.Descriptor instead.
 func (*Feature) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{19}
+	return file_objective_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Feature) GetPass() string {
@@ -3506,7 +3584,7 @@ type MaskRef struct {
 
 func (x *MaskRef) Reset() {
 	*x = MaskRef{}
-	mi := &file_objective_proto_msgTypes[20]
+	mi := &file_objective_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3596,7 @@ func (x *MaskRef) String() string {
 func (*MaskRef) ProtoMessage() {}
 
 func (x *MaskRef) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[20]
+	mi := &file_objective_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3609,7 @@ func (x *MaskRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskRef.ProtoReflect.Descriptor instead.
 func (*MaskRef) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{20}
+	return file_objective_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MaskRef) GetMask() string {
@@ -3561,7 +3639,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_objective_proto_msgTypes[21]
+	mi := &file_objective_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3651,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[21]
+	mi := &file_objective_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3664,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{21}
+	return file_objective_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Node) GetName() string {
@@ -3627,7 +3705,7 @@ type Argument struct {
 
 func (x *Argument) Reset() {
 	*x = Argument{}
-	mi := &file_objective_proto_msgTypes[22]
+	mi := &file_objective_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3639,7 +3717,7 @@ func (x *Argument) String() string {
 func (*Argument) ProtoMessage() {}
 
 func (x *Argument) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[22]
+	mi := &file_objective_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3652,7 +3730,7 @@ func (x *Argument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Argument.ProtoReflect.Descriptor instead.
 func (*Argument) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{22}
+	return file_objective_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Argument) GetName() string {
@@ -3687,7 +3765,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_objective_proto_msgTypes[23]
+	mi := &file_objective_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +3777,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[23]
+	mi := &file_objective_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +3790,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{23}
+	return file_objective_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Attribute) GetName() string {
@@ -3836,7 +3914,7 @@ type Results struct {
 
 func (x *Results) Reset() {
 	*x = Results{}
-	mi := &file_objective_proto_msgTypes[24]
+	mi := &file_objective_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3926,7 @@ func (x *Results) String() string {
 func (*Results) ProtoMessage() {}
 
 func (x *Results) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[24]
+	mi := &file_objective_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3939,7 @@ func (x *Results) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Results.ProtoReflect.Descriptor instead.
 func (*Results) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{24}
+	return file_objective_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Results) GetLoss() *Ref {
@@ -3909,7 +3987,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_objective_proto_msgTypes[25]
+	mi := &file_objective_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +3999,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[25]
+	mi := &file_objective_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +4012,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{25}
+	return file_objective_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Metric) GetName() string {
@@ -3962,7 +4040,7 @@ type BufferResult struct {
 
 func (x *BufferResult) Reset() {
 	*x = BufferResult{}
-	mi := &file_objective_proto_msgTypes[26]
+	mi := &file_objective_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3974,7 +4052,7 @@ func (x *BufferResult) String() string {
 func (*BufferResult) ProtoMessage() {}
 
 func (x *BufferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[26]
+	mi := &file_objective_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3987,7 +4065,7 @@ func (x *BufferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferResult.ProtoReflect.Descriptor instead.
 func (*BufferResult) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{26}
+	return file_objective_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BufferResult) GetBuffer() string {
@@ -4021,7 +4099,7 @@ type PassImages struct {
 
 func (x *PassImages) Reset() {
 	*x = PassImages{}
-	mi := &file_objective_proto_msgTypes[27]
+	mi := &file_objective_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4111,7 @@ func (x *PassImages) String() string {
 func (*PassImages) ProtoMessage() {}
 
 func (x *PassImages) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[27]
+	mi := &file_objective_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4124,7 @@ func (x *PassImages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassImages.ProtoReflect.Descriptor instead.
 func (*PassImages) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{27}
+	return file_objective_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PassImages) GetPass() string {
@@ -4078,7 +4156,7 @@ type Picture struct {
 
 func (x *Picture) Reset() {
 	*x = Picture{}
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4090,7 +4168,7 @@ func (x *Picture) String() string {
 func (*Picture) ProtoMessage() {}
 
 func (x *Picture) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[28]
+	mi := &file_objective_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4103,7 +4181,7 @@ func (x *Picture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Picture.ProtoReflect.Descriptor instead.
 func (*Picture) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{28}
+	return file_objective_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Picture) GetName() string {
@@ -4162,7 +4240,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4174,7 +4252,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[29]
+	mi := &file_objective_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4187,7 +4265,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{29}
+	return file_objective_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Export) GetName() string {
@@ -4237,7 +4315,7 @@ type EvaluateSpec struct {
 
 func (x *EvaluateSpec) Reset() {
 	*x = EvaluateSpec{}
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4249,7 +4327,7 @@ func (x *EvaluateSpec) String() string {
 func (*EvaluateSpec) ProtoMessage() {}
 
 func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[30]
+	mi := &file_objective_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4262,7 +4340,7 @@ func (x *EvaluateSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateSpec.ProtoReflect.Descriptor instead.
 func (*EvaluateSpec) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{30}
+	return file_objective_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EvaluateSpec) GetInputs() []*EvaluateInput {
@@ -4331,7 +4409,7 @@ type EvaluateInput struct {
 
 func (x *EvaluateInput) Reset() {
 	*x = EvaluateInput{}
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4343,7 +4421,7 @@ func (x *EvaluateInput) String() string {
 func (*EvaluateInput) ProtoMessage() {}
 
 func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[31]
+	mi := &file_objective_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4356,7 +4434,7 @@ func (x *EvaluateInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateInput.ProtoReflect.Descriptor instead.
 func (*EvaluateInput) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{31}
+	return file_objective_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EvaluateInput) GetName() string {
@@ -4387,7 +4465,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4399,7 +4477,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[32]
+	mi := &file_objective_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4412,7 +4490,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{32}
+	return file_objective_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Segment) GetName() string {
@@ -4465,7 +4543,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4477,7 +4555,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[33]
+	mi := &file_objective_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4490,7 +4568,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{33}
+	return file_objective_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Region) GetName() string {
@@ -4545,7 +4623,7 @@ type BindRequest struct {
 
 func (x *BindRequest) Reset() {
 	*x = BindRequest{}
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4635,7 @@ func (x *BindRequest) String() string {
 func (*BindRequest) ProtoMessage() {}
 
 func (x *BindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[34]
+	mi := &file_objective_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4648,7 @@ func (x *BindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindRequest.ProtoReflect.Descriptor instead.
 func (*BindRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{34}
+	return file_objective_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BindRequest) GetSegments() []*Segment {
@@ -4595,7 +4673,7 @@ type BindReply struct {
 
 func (x *BindReply) Reset() {
 	*x = BindReply{}
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4607,7 +4685,7 @@ func (x *BindReply) String() string {
 func (*BindReply) ProtoMessage() {}
 
 func (x *BindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[35]
+	mi := &file_objective_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4620,7 +4698,7 @@ func (x *BindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindReply.ProtoReflect.Descriptor instead.
 func (*BindReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{35}
+	return file_objective_proto_rawDescGZIP(), []int{36}
 }
 
 type Box struct {
@@ -4638,7 +4716,7 @@ type Box struct {
 
 func (x *Box) Reset() {
 	*x = Box{}
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4650,7 +4728,7 @@ func (x *Box) String() string {
 func (*Box) ProtoMessage() {}
 
 func (x *Box) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[36]
+	mi := &file_objective_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4663,7 +4741,7 @@ func (x *Box) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Box.ProtoReflect.Descriptor instead.
 func (*Box) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{36}
+	return file_objective_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Box) GetTop() float64 {
@@ -4725,7 +4803,7 @@ type ViewGeometry struct {
 
 func (x *ViewGeometry) Reset() {
 	*x = ViewGeometry{}
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4737,7 +4815,7 @@ func (x *ViewGeometry) String() string {
 func (*ViewGeometry) ProtoMessage() {}
 
 func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[37]
+	mi := &file_objective_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4750,7 +4828,7 @@ func (x *ViewGeometry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewGeometry.ProtoReflect.Descriptor instead.
 func (*ViewGeometry) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{37}
+	return file_objective_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ViewGeometry) GetView() string {
@@ -4779,7 +4857,7 @@ type MaskRequest struct {
 
 func (x *MaskRequest) Reset() {
 	*x = MaskRequest{}
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4791,7 +4869,7 @@ func (x *MaskRequest) String() string {
 func (*MaskRequest) ProtoMessage() {}
 
 func (x *MaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[38]
+	mi := &file_objective_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4804,7 +4882,7 @@ func (x *MaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskRequest.ProtoReflect.Descriptor instead.
 func (*MaskRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{38}
+	return file_objective_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MaskRequest) GetStep() uint64 {
@@ -4845,7 +4923,7 @@ type MaskReply struct {
 
 func (x *MaskReply) Reset() {
 	*x = MaskReply{}
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4857,7 +4935,7 @@ func (x *MaskReply) String() string {
 func (*MaskReply) ProtoMessage() {}
 
 func (x *MaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[39]
+	mi := &file_objective_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4870,7 +4948,7 @@ func (x *MaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskReply.ProtoReflect.Descriptor instead.
 func (*MaskReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{39}
+	return file_objective_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MaskReply) GetStep() uint64 {
@@ -4904,7 +4982,7 @@ type MaskSet struct {
 
 func (x *MaskSet) Reset() {
 	*x = MaskSet{}
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4916,7 +4994,7 @@ func (x *MaskSet) String() string {
 func (*MaskSet) ProtoMessage() {}
 
 func (x *MaskSet) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[40]
+	mi := &file_objective_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4929,7 +5007,7 @@ func (x *MaskSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaskSet.ProtoReflect.Descriptor instead.
 func (*MaskSet) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{40}
+	return file_objective_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MaskSet) GetName() string {
@@ -4965,7 +5043,7 @@ type TargetsRequest struct {
 
 func (x *TargetsRequest) Reset() {
 	*x = TargetsRequest{}
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4977,7 +5055,7 @@ func (x *TargetsRequest) String() string {
 func (*TargetsRequest) ProtoMessage() {}
 
 func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[41]
+	mi := &file_objective_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4990,7 +5068,7 @@ func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsRequest.ProtoReflect.Descriptor instead.
 func (*TargetsRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{41}
+	return file_objective_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TargetsRequest) GetStep() uint64 {
@@ -5030,7 +5108,7 @@ type TargetsReply struct {
 
 func (x *TargetsReply) Reset() {
 	*x = TargetsReply{}
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5042,7 +5120,7 @@ func (x *TargetsReply) String() string {
 func (*TargetsReply) ProtoMessage() {}
 
 func (x *TargetsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[42]
+	mi := &file_objective_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5055,7 +5133,7 @@ func (x *TargetsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsReply.ProtoReflect.Descriptor instead.
 func (*TargetsReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{42}
+	return file_objective_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TargetsReply) GetStep() uint64 {
@@ -5080,7 +5158,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5170,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[43]
+	mi := &file_objective_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5183,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{43}
+	return file_objective_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EvaluateRequest) GetStep() uint64 {
@@ -5167,7 +5245,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5179,7 +5257,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[44]
+	mi := &file_objective_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5192,7 +5270,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{44}
+	return file_objective_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Value) GetName() string {
@@ -5221,7 +5299,7 @@ type EvaluateReply struct {
 
 func (x *EvaluateReply) Reset() {
 	*x = EvaluateReply{}
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5233,7 +5311,7 @@ func (x *EvaluateReply) String() string {
 func (*EvaluateReply) ProtoMessage() {}
 
 func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5246,7 +5324,7 @@ func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateReply.ProtoReflect.Descriptor instead.
 func (*EvaluateReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{45}
+	return file_objective_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EvaluateReply) GetStep() uint64 {
@@ -5285,7 +5363,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5297,7 +5375,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5310,7 +5388,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{46}
+	return file_objective_proto_rawDescGZIP(), []int{47}
 }
 
 type CloseReply struct {
@@ -5321,7 +5399,7 @@ type CloseReply struct {
 
 func (x *CloseReply) Reset() {
 	*x = CloseReply{}
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5333,7 +5411,7 @@ func (x *CloseReply) String() string {
 func (*CloseReply) ProtoMessage() {}
 
 func (x *CloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5346,7 +5424,7 @@ func (x *CloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseReply.ProtoReflect.Descriptor instead.
 func (*CloseReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{47}
+	return file_objective_proto_rawDescGZIP(), []int{48}
 }
 
 type Augmentation_Flip struct {
@@ -5358,7 +5436,7 @@ type Augmentation_Flip struct {
 
 func (x *Augmentation_Flip) Reset() {
 	*x = Augmentation_Flip{}
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +5448,7 @@ func (x *Augmentation_Flip) String() string {
 func (*Augmentation_Flip) ProtoMessage() {}
 
 func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +5461,7 @@ func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Flip.ProtoReflect.Descriptor instead.
 func (*Augmentation_Flip) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 0}
+	return file_objective_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *Augmentation_Flip) GetProbability() float64 {
@@ -5407,7 +5485,7 @@ type Augmentation_ColorJitter struct {
 
 func (x *Augmentation_ColorJitter) Reset() {
 	*x = Augmentation_ColorJitter{}
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5419,7 +5497,7 @@ func (x *Augmentation_ColorJitter) String() string {
 func (*Augmentation_ColorJitter) ProtoMessage() {}
 
 func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5432,7 +5510,7 @@ func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_ColorJitter.ProtoReflect.Descriptor instead.
 func (*Augmentation_ColorJitter) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 1}
+	return file_objective_proto_rawDescGZIP(), []int{10, 1}
 }
 
 func (x *Augmentation_ColorJitter) GetProbability() float64 {
@@ -5486,7 +5564,7 @@ type Augmentation_Grayscale struct {
 
 func (x *Augmentation_Grayscale) Reset() {
 	*x = Augmentation_Grayscale{}
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5498,7 +5576,7 @@ func (x *Augmentation_Grayscale) String() string {
 func (*Augmentation_Grayscale) ProtoMessage() {}
 
 func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5511,7 +5589,7 @@ func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Grayscale.ProtoReflect.Descriptor instead.
 func (*Augmentation_Grayscale) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 2}
+	return file_objective_proto_rawDescGZIP(), []int{10, 2}
 }
 
 func (x *Augmentation_Grayscale) GetProbability() float64 {
@@ -5534,7 +5612,7 @@ type Augmentation_GaussianBlur struct {
 
 func (x *Augmentation_GaussianBlur) Reset() {
 	*x = Augmentation_GaussianBlur{}
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5546,7 +5624,7 @@ func (x *Augmentation_GaussianBlur) String() string {
 func (*Augmentation_GaussianBlur) ProtoMessage() {}
 
 func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5559,7 +5637,7 @@ func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_GaussianBlur.ProtoReflect.Descriptor instead.
 func (*Augmentation_GaussianBlur) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 3}
+	return file_objective_proto_rawDescGZIP(), []int{10, 3}
 }
 
 func (x *Augmentation_GaussianBlur) GetProbability() float64 {
@@ -5607,7 +5685,7 @@ type Augmentation_Solarize struct {
 
 func (x *Augmentation_Solarize) Reset() {
 	*x = Augmentation_Solarize{}
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5619,7 +5697,7 @@ func (x *Augmentation_Solarize) String() string {
 func (*Augmentation_Solarize) ProtoMessage() {}
 
 func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5632,7 +5710,7 @@ func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Augmentation_Solarize.ProtoReflect.Descriptor instead.
 func (*Augmentation_Solarize) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{9, 4}
+	return file_objective_proto_rawDescGZIP(), []int{10, 4}
 }
 
 func (x *Augmentation_Solarize) GetProbability() float64 {
@@ -5658,7 +5736,7 @@ type Attribute_Ints struct {
 
 func (x *Attribute_Ints) Reset() {
 	*x = Attribute_Ints{}
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5670,7 +5748,7 @@ func (x *Attribute_Ints) String() string {
 func (*Attribute_Ints) ProtoMessage() {}
 
 func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5683,7 +5761,7 @@ func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute_Ints.ProtoReflect.Descriptor instead.
 func (*Attribute_Ints) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{23, 0}
+	return file_objective_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *Attribute_Ints) GetValues() []int64 {
@@ -5702,7 +5780,7 @@ type Attribute_Floats struct {
 
 func (x *Attribute_Floats) Reset() {
 	*x = Attribute_Floats{}
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5714,7 +5792,7 @@ func (x *Attribute_Floats) String() string {
 func (*Attribute_Floats) ProtoMessage() {}
 
 func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5727,7 +5805,7 @@ func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute_Floats.ProtoReflect.Descriptor instead.
 func (*Attribute_Floats) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{23, 1}
+	return file_objective_proto_rawDescGZIP(), []int{24, 1}
 }
 
 func (x *Attribute_Floats) GetValues() []float64 {
@@ -5832,7 +5910,7 @@ const file_objective_proto_rawDesc = "" +
 	"\vRecommended\x127\n" +
 	"\anetwork\x18\x01 \x01(\x0e2\x1d.vittool.objective.v1.NetworkR\anetwork\x128\n" +
 	"\bfeatures\x18\x02 \x03(\x0e2\x1c.vittool.objective.v1.OutputR\bfeatures\x12#\n" +
-	"\rlinear_blocks\x18\x03 \x01(\rR\flinearBlocks\"\xcb\a\n" +
+	"\rlinear_blocks\x18\x03 \x01(\rR\flinearBlocks\"\x8a\b\n" +
 	"\x14BackboneRequirements\x12\x1a\n" +
 	"\bfamilies\x18\x01 \x03(\tR\bfamilies\x12P\n" +
 	"\tpos_embed\x18\x02 \x01(\x0e23.vittool.objective.v1.BackboneRequirements.PosEmbedR\bposEmbed\x12V\n" +
@@ -5849,7 +5927,9 @@ const file_objective_proto_rawDesc = "" +
 	"\x06frozen\x18\n" +
 	" \x03(\tR\x06frozen\x12$\n" +
 	"\x0esplit_qkv_bias\x18\v \x01(\bR\fsplitQkvBias\x12\x16\n" +
-	"\x06unused\x18\f \x01(\bR\x06unused\"\x83\x01\n" +
+	"\x06unused\x18\f \x01(\bR\x06unused\x12=\n" +
+	"\n" +
+	"init_rules\x18\r \x03(\v2\x1e.vittool.objective.v1.InitRuleR\tinitRules\"\x83\x01\n" +
 	"\bPosEmbed\x12\x15\n" +
 	"\x11POS_EMBED_DEFAULT\x10\x00\x12\x15\n" +
 	"\x11POS_EMBED_LEARNED\x10\x01\x12\x1b\n" +
@@ -5871,7 +5951,12 @@ const file_objective_proto_rawDesc = "" +
 	"\x0eDECAY_MATRICES\x10\x00\x12\r\n" +
 	"\tDECAY_ALL\x10\x01\x12\x0e\n" +
 	"\n" +
-	"DECAY_NONE\x10\x02\"\xc5\x06\n" +
+	"DECAY_NONE\x10\x02\"\x89\x01\n" +
+	"\bInitRule\x12\x18\n" +
+	"\aweights\x18\x01 \x01(\tR\aweights\x12.\n" +
+	"\x04init\x18\x02 \x01(\v2\x1a.vittool.objective.v1.InitR\x04init\x12\x18\n" +
+	"\astacked\x18\x03 \x01(\rR\astacked\x12\x19\n" +
+	"\bby_depth\x18\x04 \x01(\bR\abyDepth\"\xc5\x06\n" +
 	"\bViewSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\rR\x06height\x12\x14\n" +
@@ -6287,7 +6372,7 @@ func file_objective_proto_rawDescGZIP() []byte {
 }
 
 var file_objective_proto_enumTypes = make([]protoimpl.EnumInfo, 22)
-var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_objective_proto_goTypes = []any{
 	(Network)(0),                         // 0: vittool.objective.v1.Network
 	(Output)(0),                          // 1: vittool.objective.v1.Output
@@ -6319,72 +6404,73 @@ var file_objective_proto_goTypes = []any{
 	(*Plan)(nil),                         // 27: vittool.objective.v1.Plan
 	(*Recommended)(nil),                  // 28: vittool.objective.v1.Recommended
 	(*BackboneRequirements)(nil),         // 29: vittool.objective.v1.BackboneRequirements
-	(*ViewSpec)(nil),                     // 30: vittool.objective.v1.ViewSpec
-	(*Augmentation)(nil),                 // 31: vittool.objective.v1.Augmentation
-	(*PassSpec)(nil),                     // 32: vittool.objective.v1.PassSpec
-	(*MaskSpec)(nil),                     // 33: vittool.objective.v1.MaskSpec
-	(*TargetSpec)(nil),                   // 34: vittool.objective.v1.TargetSpec
-	(*Init)(nil),                         // 35: vittool.objective.v1.Init
-	(*ParamSpec)(nil),                    // 36: vittool.objective.v1.ParamSpec
-	(*BufferSpec)(nil),                   // 37: vittool.objective.v1.BufferSpec
-	(*Schedule)(nil),                     // 38: vittool.objective.v1.Schedule
-	(*Teacher)(nil),                      // 39: vittool.objective.v1.Teacher
-	(*Ref)(nil),                          // 40: vittool.objective.v1.Ref
-	(*Feature)(nil),                      // 41: vittool.objective.v1.Feature
-	(*MaskRef)(nil),                      // 42: vittool.objective.v1.MaskRef
-	(*Node)(nil),                         // 43: vittool.objective.v1.Node
-	(*Argument)(nil),                     // 44: vittool.objective.v1.Argument
-	(*Attribute)(nil),                    // 45: vittool.objective.v1.Attribute
-	(*Results)(nil),                      // 46: vittool.objective.v1.Results
-	(*Metric)(nil),                       // 47: vittool.objective.v1.Metric
-	(*BufferResult)(nil),                 // 48: vittool.objective.v1.BufferResult
-	(*PassImages)(nil),                   // 49: vittool.objective.v1.PassImages
-	(*Picture)(nil),                      // 50: vittool.objective.v1.Picture
-	(*Export)(nil),                       // 51: vittool.objective.v1.Export
-	(*EvaluateSpec)(nil),                 // 52: vittool.objective.v1.EvaluateSpec
-	(*EvaluateInput)(nil),                // 53: vittool.objective.v1.EvaluateInput
-	(*Segment)(nil),                      // 54: vittool.objective.v1.Segment
-	(*Region)(nil),                       // 55: vittool.objective.v1.Region
-	(*BindRequest)(nil),                  // 56: vittool.objective.v1.BindRequest
-	(*BindReply)(nil),                    // 57: vittool.objective.v1.BindReply
-	(*Box)(nil),                          // 58: vittool.objective.v1.Box
-	(*ViewGeometry)(nil),                 // 59: vittool.objective.v1.ViewGeometry
-	(*MaskRequest)(nil),                  // 60: vittool.objective.v1.MaskRequest
-	(*MaskReply)(nil),                    // 61: vittool.objective.v1.MaskReply
-	(*MaskSet)(nil),                      // 62: vittool.objective.v1.MaskSet
-	(*TargetsRequest)(nil),               // 63: vittool.objective.v1.TargetsRequest
-	(*TargetsReply)(nil),                 // 64: vittool.objective.v1.TargetsReply
-	(*EvaluateRequest)(nil),              // 65: vittool.objective.v1.EvaluateRequest
-	(*Value)(nil),                        // 66: vittool.objective.v1.Value
-	(*EvaluateReply)(nil),                // 67: vittool.objective.v1.EvaluateReply
-	(*CloseRequest)(nil),                 // 68: vittool.objective.v1.CloseRequest
-	(*CloseReply)(nil),                   // 69: vittool.objective.v1.CloseReply
-	(*Augmentation_Flip)(nil),            // 70: vittool.objective.v1.Augmentation.Flip
-	(*Augmentation_ColorJitter)(nil),     // 71: vittool.objective.v1.Augmentation.ColorJitter
-	(*Augmentation_Grayscale)(nil),       // 72: vittool.objective.v1.Augmentation.Grayscale
-	(*Augmentation_GaussianBlur)(nil),    // 73: vittool.objective.v1.Augmentation.GaussianBlur
-	(*Augmentation_Solarize)(nil),        // 74: vittool.objective.v1.Augmentation.Solarize
-	(*Attribute_Ints)(nil),               // 75: vittool.objective.v1.Attribute.Ints
-	(*Attribute_Floats)(nil),             // 76: vittool.objective.v1.Attribute.Floats
-	nil,                                  // 77: vittool.objective.v1.Export.MetadataEntry
+	(*InitRule)(nil),                     // 30: vittool.objective.v1.InitRule
+	(*ViewSpec)(nil),                     // 31: vittool.objective.v1.ViewSpec
+	(*Augmentation)(nil),                 // 32: vittool.objective.v1.Augmentation
+	(*PassSpec)(nil),                     // 33: vittool.objective.v1.PassSpec
+	(*MaskSpec)(nil),                     // 34: vittool.objective.v1.MaskSpec
+	(*TargetSpec)(nil),                   // 35: vittool.objective.v1.TargetSpec
+	(*Init)(nil),                         // 36: vittool.objective.v1.Init
+	(*ParamSpec)(nil),                    // 37: vittool.objective.v1.ParamSpec
+	(*BufferSpec)(nil),                   // 38: vittool.objective.v1.BufferSpec
+	(*Schedule)(nil),                     // 39: vittool.objective.v1.Schedule
+	(*Teacher)(nil),                      // 40: vittool.objective.v1.Teacher
+	(*Ref)(nil),                          // 41: vittool.objective.v1.Ref
+	(*Feature)(nil),                      // 42: vittool.objective.v1.Feature
+	(*MaskRef)(nil),                      // 43: vittool.objective.v1.MaskRef
+	(*Node)(nil),                         // 44: vittool.objective.v1.Node
+	(*Argument)(nil),                     // 45: vittool.objective.v1.Argument
+	(*Attribute)(nil),                    // 46: vittool.objective.v1.Attribute
+	(*Results)(nil),                      // 47: vittool.objective.v1.Results
+	(*Metric)(nil),                       // 48: vittool.objective.v1.Metric
+	(*BufferResult)(nil),                 // 49: vittool.objective.v1.BufferResult
+	(*PassImages)(nil),                   // 50: vittool.objective.v1.PassImages
+	(*Picture)(nil),                      // 51: vittool.objective.v1.Picture
+	(*Export)(nil),                       // 52: vittool.objective.v1.Export
+	(*EvaluateSpec)(nil),                 // 53: vittool.objective.v1.EvaluateSpec
+	(*EvaluateInput)(nil),                // 54: vittool.objective.v1.EvaluateInput
+	(*Segment)(nil),                      // 55: vittool.objective.v1.Segment
+	(*Region)(nil),                       // 56: vittool.objective.v1.Region
+	(*BindRequest)(nil),                  // 57: vittool.objective.v1.BindRequest
+	(*BindReply)(nil),                    // 58: vittool.objective.v1.BindReply
+	(*Box)(nil),                          // 59: vittool.objective.v1.Box
+	(*ViewGeometry)(nil),                 // 60: vittool.objective.v1.ViewGeometry
+	(*MaskRequest)(nil),                  // 61: vittool.objective.v1.MaskRequest
+	(*MaskReply)(nil),                    // 62: vittool.objective.v1.MaskReply
+	(*MaskSet)(nil),                      // 63: vittool.objective.v1.MaskSet
+	(*TargetsRequest)(nil),               // 64: vittool.objective.v1.TargetsRequest
+	(*TargetsReply)(nil),                 // 65: vittool.objective.v1.TargetsReply
+	(*EvaluateRequest)(nil),              // 66: vittool.objective.v1.EvaluateRequest
+	(*Value)(nil),                        // 67: vittool.objective.v1.Value
+	(*EvaluateReply)(nil),                // 68: vittool.objective.v1.EvaluateReply
+	(*CloseRequest)(nil),                 // 69: vittool.objective.v1.CloseRequest
+	(*CloseReply)(nil),                   // 70: vittool.objective.v1.CloseReply
+	(*Augmentation_Flip)(nil),            // 71: vittool.objective.v1.Augmentation.Flip
+	(*Augmentation_ColorJitter)(nil),     // 72: vittool.objective.v1.Augmentation.ColorJitter
+	(*Augmentation_Grayscale)(nil),       // 73: vittool.objective.v1.Augmentation.Grayscale
+	(*Augmentation_GaussianBlur)(nil),    // 74: vittool.objective.v1.Augmentation.GaussianBlur
+	(*Augmentation_Solarize)(nil),        // 75: vittool.objective.v1.Augmentation.Solarize
+	(*Attribute_Ints)(nil),               // 76: vittool.objective.v1.Attribute.Ints
+	(*Attribute_Floats)(nil),             // 77: vittool.objective.v1.Attribute.Floats
+	nil,                                  // 78: vittool.objective.v1.Export.MetadataEntry
 }
 var file_objective_proto_depIdxs = []int32{
 	24, // 0: vittool.objective.v1.Description.options:type_name -> vittool.objective.v1.Option
 	3,  // 1: vittool.objective.v1.Option.type:type_name -> vittool.objective.v1.Option.Type
 	26, // 2: vittool.objective.v1.OpenRequest.backbone:type_name -> vittool.objective.v1.BackboneInfo
 	29, // 3: vittool.objective.v1.Plan.backbone:type_name -> vittool.objective.v1.BackboneRequirements
-	30, // 4: vittool.objective.v1.Plan.views:type_name -> vittool.objective.v1.ViewSpec
-	32, // 5: vittool.objective.v1.Plan.passes:type_name -> vittool.objective.v1.PassSpec
-	33, // 6: vittool.objective.v1.Plan.masks:type_name -> vittool.objective.v1.MaskSpec
-	34, // 7: vittool.objective.v1.Plan.targets:type_name -> vittool.objective.v1.TargetSpec
-	36, // 8: vittool.objective.v1.Plan.params:type_name -> vittool.objective.v1.ParamSpec
-	37, // 9: vittool.objective.v1.Plan.buffers:type_name -> vittool.objective.v1.BufferSpec
-	38, // 10: vittool.objective.v1.Plan.schedules:type_name -> vittool.objective.v1.Schedule
-	39, // 11: vittool.objective.v1.Plan.teacher:type_name -> vittool.objective.v1.Teacher
-	43, // 12: vittool.objective.v1.Plan.nodes:type_name -> vittool.objective.v1.Node
-	46, // 13: vittool.objective.v1.Plan.results:type_name -> vittool.objective.v1.Results
-	52, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
-	51, // 15: vittool.objective.v1.Plan.exports:type_name -> vittool.objective.v1.Export
+	31, // 4: vittool.objective.v1.Plan.views:type_name -> vittool.objective.v1.ViewSpec
+	33, // 5: vittool.objective.v1.Plan.passes:type_name -> vittool.objective.v1.PassSpec
+	34, // 6: vittool.objective.v1.Plan.masks:type_name -> vittool.objective.v1.MaskSpec
+	35, // 7: vittool.objective.v1.Plan.targets:type_name -> vittool.objective.v1.TargetSpec
+	37, // 8: vittool.objective.v1.Plan.params:type_name -> vittool.objective.v1.ParamSpec
+	38, // 9: vittool.objective.v1.Plan.buffers:type_name -> vittool.objective.v1.BufferSpec
+	39, // 10: vittool.objective.v1.Plan.schedules:type_name -> vittool.objective.v1.Schedule
+	40, // 11: vittool.objective.v1.Plan.teacher:type_name -> vittool.objective.v1.Teacher
+	44, // 12: vittool.objective.v1.Plan.nodes:type_name -> vittool.objective.v1.Node
+	47, // 13: vittool.objective.v1.Plan.results:type_name -> vittool.objective.v1.Results
+	53, // 14: vittool.objective.v1.Plan.evaluate:type_name -> vittool.objective.v1.EvaluateSpec
+	52, // 15: vittool.objective.v1.Plan.exports:type_name -> vittool.objective.v1.Export
 	28, // 16: vittool.objective.v1.Plan.recommended:type_name -> vittool.objective.v1.Recommended
 	0,  // 17: vittool.objective.v1.Recommended.network:type_name -> vittool.objective.v1.Network
 	1,  // 18: vittool.objective.v1.Recommended.features:type_name -> vittool.objective.v1.Output
@@ -6392,81 +6478,83 @@ var file_objective_proto_depIdxs = []int32{
 	5,  // 20: vittool.objective.v1.BackboneRequirements.class_token:type_name -> vittool.objective.v1.BackboneRequirements.ClassToken
 	6,  // 21: vittool.objective.v1.BackboneRequirements.rel_pos:type_name -> vittool.objective.v1.BackboneRequirements.RelPos
 	7,  // 22: vittool.objective.v1.BackboneRequirements.decay_rule:type_name -> vittool.objective.v1.BackboneRequirements.DecayRule
-	8,  // 23: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
-	9,  // 24: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
-	31, // 25: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
-	70, // 26: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
-	71, // 27: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
-	72, // 28: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
-	73, // 29: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
-	74, // 30: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
-	0,  // 31: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
-	10, // 32: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
-	1,  // 33: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
-	11, // 34: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
-	12, // 35: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
-	13, // 36: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
-	2,  // 37: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
-	40, // 38: vittool.objective.v1.TargetSpec.value:type_name -> vittool.objective.v1.Ref
-	14, // 39: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
-	35, // 40: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
-	2,  // 41: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
-	35, // 42: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
-	15, // 43: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
-	16, // 44: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
-	17, // 45: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
-	18, // 46: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
-	41, // 47: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
-	42, // 48: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
-	1,  // 49: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
-	19, // 50: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
-	44, // 51: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
-	45, // 52: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
-	40, // 53: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	75, // 54: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	76, // 55: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
-	40, // 56: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
-	47, // 57: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
-	48, // 58: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
-	49, // 59: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
-	50, // 60: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
-	40, // 61: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
-	40, // 62: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
-	40, // 63: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
-	40, // 64: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
-	40, // 65: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
-	20, // 66: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	77, // 67: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
-	53, // 68: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
-	21, // 69: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
-	2,  // 70: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
-	54, // 71: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
-	55, // 72: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
-	58, // 73: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
-	59, // 74: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
-	62, // 75: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	66, // 76: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
-	62, // 77: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	66, // 78: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 79: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 80: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	56, // 81: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	60, // 82: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	63, // 83: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	65, // 84: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	68, // 85: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 86: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 87: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	57, // 88: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	61, // 89: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	64, // 90: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	67, // 91: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	69, // 92: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	86, // [86:93] is the sub-list for method output_type
-	79, // [79:86] is the sub-list for method input_type
-	79, // [79:79] is the sub-list for extension type_name
-	79, // [79:79] is the sub-list for extension extendee
-	0,  // [0:79] is the sub-list for field type_name
+	30, // 23: vittool.objective.v1.BackboneRequirements.init_rules:type_name -> vittool.objective.v1.InitRule
+	36, // 24: vittool.objective.v1.InitRule.init:type_name -> vittool.objective.v1.Init
+	8,  // 25: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
+	9,  // 26: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
+	32, // 27: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
+	71, // 28: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
+	72, // 29: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
+	73, // 30: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
+	74, // 31: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
+	75, // 32: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
+	0,  // 33: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
+	10, // 34: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
+	1,  // 35: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
+	11, // 36: vittool.objective.v1.PassSpec.mode:type_name -> vittool.objective.v1.PassSpec.Mode
+	12, // 37: vittool.objective.v1.MaskSpec.kind:type_name -> vittool.objective.v1.MaskSpec.Kind
+	13, // 38: vittool.objective.v1.TargetSpec.source:type_name -> vittool.objective.v1.TargetSpec.Source
+	2,  // 39: vittool.objective.v1.TargetSpec.dtype:type_name -> vittool.objective.v1.DType
+	41, // 40: vittool.objective.v1.TargetSpec.value:type_name -> vittool.objective.v1.Ref
+	14, // 41: vittool.objective.v1.Init.kind:type_name -> vittool.objective.v1.Init.Kind
+	36, // 42: vittool.objective.v1.ParamSpec.init:type_name -> vittool.objective.v1.Init
+	2,  // 43: vittool.objective.v1.BufferSpec.dtype:type_name -> vittool.objective.v1.DType
+	36, // 44: vittool.objective.v1.BufferSpec.init:type_name -> vittool.objective.v1.Init
+	15, // 45: vittool.objective.v1.BufferSpec.update:type_name -> vittool.objective.v1.BufferSpec.Update
+	16, // 46: vittool.objective.v1.BufferSpec.reduction:type_name -> vittool.objective.v1.BufferSpec.Reduction
+	17, // 47: vittool.objective.v1.Schedule.kind:type_name -> vittool.objective.v1.Schedule.Kind
+	18, // 48: vittool.objective.v1.Teacher.when:type_name -> vittool.objective.v1.Teacher.When
+	42, // 49: vittool.objective.v1.Ref.feature:type_name -> vittool.objective.v1.Feature
+	43, // 50: vittool.objective.v1.Ref.mask:type_name -> vittool.objective.v1.MaskRef
+	1,  // 51: vittool.objective.v1.Feature.output:type_name -> vittool.objective.v1.Output
+	19, // 52: vittool.objective.v1.MaskRef.form:type_name -> vittool.objective.v1.MaskRef.Form
+	45, // 53: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
+	46, // 54: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
+	41, // 55: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
+	76, // 56: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	77, // 57: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	41, // 58: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
+	48, // 59: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
+	49, // 60: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
+	50, // 61: vittool.objective.v1.Results.images:type_name -> vittool.objective.v1.PassImages
+	51, // 62: vittool.objective.v1.Results.pictures:type_name -> vittool.objective.v1.Picture
+	41, // 63: vittool.objective.v1.Metric.value:type_name -> vittool.objective.v1.Ref
+	41, // 64: vittool.objective.v1.BufferResult.value:type_name -> vittool.objective.v1.Ref
+	41, // 65: vittool.objective.v1.BufferResult.rows:type_name -> vittool.objective.v1.Ref
+	41, // 66: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
+	41, // 67: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
+	20, // 68: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
+	78, // 69: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	54, // 70: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
+	21, // 71: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
+	2,  // 72: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
+	55, // 73: vittool.objective.v1.BindRequest.segments:type_name -> vittool.objective.v1.Segment
+	56, // 74: vittool.objective.v1.BindRequest.regions:type_name -> vittool.objective.v1.Region
+	59, // 75: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
+	60, // 76: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
+	63, // 77: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
+	67, // 78: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	63, // 79: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
+	67, // 80: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 81: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 82: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	57, // 83: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	61, // 84: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	64, // 85: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	66, // 86: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	69, // 87: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 88: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 89: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	58, // 90: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	62, // 91: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	65, // 92: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	68, // 93: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	70, // 94: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	88, // [88:95] is the sub-list for method output_type
+	81, // [81:88] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }
@@ -6475,14 +6563,14 @@ func file_objective_proto_init() {
 		return
 	}
 	file_objective_proto_msgTypes[2].OneofWrappers = []any{}
-	file_objective_proto_msgTypes[9].OneofWrappers = []any{
+	file_objective_proto_msgTypes[10].OneofWrappers = []any{
 		(*Augmentation_Flip_)(nil),
 		(*Augmentation_ColorJitter_)(nil),
 		(*Augmentation_Grayscale_)(nil),
 		(*Augmentation_GaussianBlur_)(nil),
 		(*Augmentation_Solarize_)(nil),
 	}
-	file_objective_proto_msgTypes[18].OneofWrappers = []any{
+	file_objective_proto_msgTypes[19].OneofWrappers = []any{
 		(*Ref_Node)(nil),
 		(*Ref_Feature)(nil),
 		(*Ref_Param)(nil),
@@ -6493,7 +6581,7 @@ func file_objective_proto_init() {
 		(*Ref_View)(nil),
 		(*Ref_Scalar)(nil),
 	}
-	file_objective_proto_msgTypes[23].OneofWrappers = []any{
+	file_objective_proto_msgTypes[24].OneofWrappers = []any{
 		(*Attribute_Int)(nil),
 		(*Attribute_Float)(nil),
 		(*Attribute_Bool)(nil),
@@ -6507,7 +6595,7 @@ func file_objective_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_objective_proto_rawDesc), len(file_objective_proto_rawDesc)),
 			NumEnums:      22,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

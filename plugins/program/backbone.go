@@ -3,94 +3,23 @@ package program
 import (
 	"fmt"
 	"path"
-	"slices"
+	"strings"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/transformer"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
-
-// The prefixes of names in the store. A name is a prefix and the name that the official code uses: timm's for the
-// backbone, the objective's own for everything else.
-const (
-	BackbonePrefix = "backbone." // weights of the student's backbone
-	HeadPrefix     = "head."     // parameters of the objective
-	TeacherPrefix  = "teacher."  // goes before either: teacher.backbone.… and teacher.head.…
-	BufferPrefix   = "buffer."   // buffers of the objective
-)
-
-// BackboneInfo tells an objective what network it is opened for. mean and std are those that views are normalised
-// with, one number per channel.
-func BackboneInfo(c vit.Config, mean, std []float64) *pb.BackboneInfo {
-	c = c.Normalized()
-	rows, cols := c.Grid()
-	return &pb.BackboneInfo{
-		Name: c.Name, Family: "vit", Dim: uint32(c.Dim), Depth: uint32(c.Depth), Heads: uint32(c.Heads),
-		Patch: uint32(c.Patch), ImageH: uint32(c.ImageH), ImageW: uint32(c.ImageW), GridH: uint32(rows), GridW: uint32(cols),
-		Channels: uint32(c.Channels), Mean: mean, Std: std,
-		PrefixTokens: uint32(c.Prefix()), LayerNormEps: c.LNEps,
-	}
-}
-
-// Backbone applies what a plan requires of the network to a config, and names the initialisation. The recommended
-// stochastic depth is taken only where the config has none.
-func Backbone(c vit.Config, r *pb.BackboneRequirements) (vit.Config, vit.Scheme, error) {
-	c = c.Normalized()
-	scheme := vit.SchemeTimm
-	if r.GetInit() != "" {
-		scheme = vit.Scheme(r.GetInit())
-		if !slices.Contains(vit.Schemes(), scheme) {
-			return c, "", fmt.Errorf("the plan asks for initialisation %q: want one of %v", r.GetInit(), vit.Schemes())
-		}
-	}
-	if f := r.GetFamilies(); len(f) > 0 && !slices.Contains(f, "vit") {
-		return c, "", fmt.Errorf("the objective works with backbones of the families %v; %s is a vit", f, c.Name)
-	}
-	switch r.GetPosEmbed() {
-	case pb.BackboneRequirements_POS_EMBED_LEARNED:
-		c.PosEmbed = vit.PosLearned
-	case pb.BackboneRequirements_POS_EMBED_SINCOS_COLUMN:
-		c.PosEmbed, c.PosInterp = vit.PosSinCos, vit.InterpolateMAE
-	case pb.BackboneRequirements_POS_EMBED_SINCOS_ROW:
-		c.PosEmbed = vit.PosSinCosRow
-	case pb.BackboneRequirements_POS_EMBED_NONE:
-		c.PosEmbed = vit.PosNone
-	}
-	switch r.GetClassToken() {
-	case pb.BackboneRequirements_CLASS_TOKEN_REQUIRED:
-		c.ClassToken = true
-	case pb.BackboneRequirements_CLASS_TOKEN_NONE:
-		c.ClassToken = false
-	}
-	switch r.GetRelPos() {
-	case pb.BackboneRequirements_REL_POS_NONE:
-		c.RelPos = vit.RelPosNone
-	case pb.BackboneRequirements_REL_POS_SHARED:
-		c.RelPos = vit.RelPosShared
-	case pb.BackboneRequirements_REL_POS_PER_BLOCK:
-		c.RelPos = vit.RelPosPerBlock
-	case pb.BackboneRequirements_REL_POS_BOTH:
-		c.RelPos = vit.RelPosBoth
-	}
-	if r.GetLayerScale() != 0 {
-		c.LayerScale = r.GetLayerScale()
-	}
-	if r.GetSplitQkvBias() {
-		c.SplitQVBias = true
-	}
-	if c.DropPath == 0 {
-		c.DropPath = r.GetDropPath()
-	}
-	return c, scheme, c.Validate()
-}
 
 // flagBackbone applies the plan's rules of weight decay and freezing to the student's weights.
-func flagBackbone(b *vit.Backbone, r *pb.BackboneRequirements) error {
+func flagBackbone(b backbone.Network, r *pb.BackboneRequirements) error {
 	for _, p := range b.Weights() {
-		name := p.Name[len(b.Prefix):]
+		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
 		switch r.GetDecayRule() {
 		case pb.BackboneRequirements_DECAY_MATRICES:
-			p.Decay = vit.MatrixDecay(name, p.Shape)
+			p.Decay = backbone.MatrixDecay(name, p.Shape)
 		case pb.BackboneRequirements_DECAY_ALL:
 			p.Decay = true
 		case pb.BackboneRequirements_DECAY_NONE:
@@ -132,13 +61,13 @@ func matches(patterns []string, name string) (bool, error) {
 
 // addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
 // file and stays as it is, is not stored with a run.
-func (m *Model) addParam(spec *pb.ParamSpec) (*core.Parameter, error) {
+func (m *Model) addParam(spec *pb.ParamSpec) (*param.Parameter, error) {
 	store, seed := m.store, m.seed
 	shape, err := shapeOf(spec.GetShape())
 	if err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", spec.GetName(), err)
 	}
-	name := HeadPrefix + spec.GetName()
+	name := runs.HeadPrefix + spec.GetName()
 	p := store.Get(name)
 	if p == nil {
 		init, data, err := m.initOf(spec.GetInit(), shape)
@@ -168,8 +97,8 @@ func (m *Model) addParam(spec *pb.ParamSpec) (*core.Parameter, error) {
 }
 
 // shapeOf converts a shape of the contract; what is too large is refused before anything is allocated.
-func shapeOf(dims []uint64) (core.Shape, error) {
-	s := make(core.Shape, len(dims))
+func shapeOf(dims []uint64) (tensor.Shape, error) {
+	s := make(tensor.Shape, len(dims))
 	total := uint64(1)
 	for i, d := range dims {
 		if d == 0 || d > maxElements || total > maxElements/d {
@@ -182,7 +111,7 @@ func shapeOf(dims []uint64) (core.Shape, error) {
 }
 
 // initOf converts an initialisation; for tables and stored data it returns the values too.
-func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, error) {
+func (m *Model) initOf(in *pb.Init, shape tensor.Shape) (param.Init, []float32, error) {
 	fanIn, fanOut := int(in.GetFanIn()), int(in.GetFanOut())
 	if fanIn == 0 && len(shape) > 1 {
 		fanIn = shape[1:].Size()
@@ -190,42 +119,25 @@ func (m *Model) initOf(in *pb.Init, shape core.Shape) (core.Init, []float32, err
 	if fanOut == 0 && len(shape) > 1 {
 		fanOut = shape.Size() / shape[1]
 	}
+	if kind, ok := drawn[in.GetKind()]; ok {
+		return param.Init{Kind: kind, A: in.GetA(), B: in.GetB(), FanIn: fanIn, FanOut: fanOut}, nil, nil
+	}
 	switch in.GetKind() {
-	case pb.Init_KIND_ZEROS:
-		return core.Init{Kind: "zeros"}, nil, nil
-	case pb.Init_KIND_ONES:
-		return core.Init{Kind: "ones"}, nil, nil
-	case pb.Init_KIND_CONSTANT:
-		return core.Init{Kind: "constant", A: in.GetA()}, nil, nil
-	case pb.Init_KIND_NORMAL:
-		return core.Init{Kind: "normal", A: in.GetA()}, nil, nil
-	case pb.Init_KIND_TRUNC_NORMAL:
-		return core.Init{Kind: "trunc_normal", A: in.GetA(), B: in.GetB()}, nil, nil
-	case pb.Init_KIND_UNIFORM:
-		return core.Init{Kind: "uniform", A: in.GetA()}, nil, nil
-	case pb.Init_KIND_XAVIER_UNIFORM:
-		return core.Init{Kind: "xavier_uniform", FanIn: fanIn, FanOut: fanOut}, nil, nil
-	case pb.Init_KIND_FAN_IN_UNIFORM:
-		return core.Init{Kind: "fan_in_uniform", FanIn: fanIn}, nil, nil
 	case pb.Init_KIND_SINCOS_COLUMN, pb.Init_KIND_SINCOS_ROW:
-		kind := vit.PosSinCos
-		if in.GetKind() == pb.Init_KIND_SINCOS_ROW {
-			kind = vit.PosSinCosRow
-		}
 		rows, cols, prefix := int(in.GetRows()), int(in.GetCols()), int(in.GetPrefix())
 		if len(shape) != 3 || shape[0] != 1 || rows <= 0 || cols <= 0 || shape[1] != prefix+rows*cols || shape[2]%4 != 0 {
-			return core.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
+			return param.Init{}, nil, fmt.Errorf("a sine-cosine table of %d prefix rows and %d×%d cells has the shape [1, %d, a multiple of 4], not %v",
 				prefix, rows, cols, prefix+rows*cols, shape)
 		}
-		return core.Init{Kind: "zeros"}, vit.SinCosTable(kind, shape[2], rows, cols, prefix), nil
+		return param.Init{Kind: "zeros"}, transformer.SinCosTable(in.GetKind() == pb.Init_KIND_SINCOS_ROW, shape[2], rows, cols, prefix), nil
 	case pb.Init_KIND_DATA:
 		if len(in.GetValues()) != shape.Size() {
-			return core.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
+			return param.Init{}, nil, fmt.Errorf("%d initial values for shape %v, which has %d", len(in.GetValues()), shape, shape.Size())
 		}
-		return core.Init{Kind: "zeros"}, in.GetValues(), nil
+		return param.Init{Kind: "zeros"}, in.GetValues(), nil
 	case pb.Init_KIND_FILE:
 		values, err := m.fileTensor(in, shape)
-		return core.Init{Kind: "zeros"}, values, err
+		return param.Init{Kind: "zeros"}, values, err
 	}
-	return core.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
+	return param.Init{}, nil, fmt.Errorf("initialisation %v is not known to this version of vittool", in.GetKind())
 }

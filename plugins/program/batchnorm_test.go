@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -17,7 +18,7 @@ import (
 // same layer with statistics of its own.
 func normHead(b *sdk.Builder) error {
 	one, two := b.View("a"), b.View("b")
-	b.Teacher(b.Schedule(&pb.Schedule{Name: "m", Kind: pb.Schedule_KIND_CONSTANT, From: .5}), pb.Teacher_WHEN_AFTER_STEP)
+	b.Teacher(b.Schedule("m", sdk.ConstantSchedule(.5)), sdk.AfterStep)
 	x := b.BatchNorm("bn", b.Student("s1", one).Tokens(), sdk.WithStatistics(1e-3, .25))
 	y := b.BatchNorm("bn", b.Student("s2", two).Tokens(), sdk.WithStatistics(1e-3, .25))
 	z := b.BatchNorm("bn", b.TeacherPass("t", one).Tokens(), sdk.OfTeacher())
@@ -44,7 +45,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		o.Extra = func(m *program.Model) ([]*core.Node, error) {
 			var all []*core.Node
 			for _, pass := range []string{"s1", "s2", "t"} {
-				out, err := m.Pass(pass)
+				out, err := vitPass(m, pass)
 				if err != nil {
 					return nil, err
 				}
@@ -104,7 +105,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		pass, err := e.Pass("s1")
+		pass, err := vitPass(e, "s1")
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +145,7 @@ func TestBatchNormRefuses(t *testing.T) {
 	} {
 		plan := planOf(t, &objective{normHead}, "{}")
 		change(plan)
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: want %q in it", err, want)
 		}

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Options are the settings of a compilation that the plan leaves open.
@@ -27,7 +31,7 @@ type Options struct {
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
 // the package's prefixes, or taken from it where they exist, so that models for several batch sizes share one store.
-func Build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
+func Build(e *device.CPU, store *param.Store, plan *pb.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
@@ -38,7 +42,7 @@ func Build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 	return m, nil
 }
 
-func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, batch int, seed uint64, o Options) (*Model, error) {
+func build(e *device.CPU, store *param.Store, plan *pb.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
@@ -50,16 +54,19 @@ func build(e *core.Engine, store *core.Store, plan *pb.Plan, config vit.Config, 
 		plugin: o.Plugin, seed: seed, total: o.TotalSteps, evaluator: o.Evaluator,
 		engine: e, g: core.NewGraph(e), store: store,
 		views: map[string]*core.Node{}, masks: map[string]*mask{}, targets: map[string]*target{},
-		params: map[string]*core.Parameter{}, teacherParams: map[string]*core.Parameter{}, buffers: map[string]*buffer{},
-		files: map[string]*core.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
+		params: map[string]*param.Parameter{}, teacherParams: map[string]*param.Parameter{}, buffers: map[string]*buffer{},
+		files: map[string]*tensor.File{}, scalars: map[string]*scalar{}, passes: map[string]*pass{}, nodes: map[string][]*core.Node{}, specs: map[string]*pb.Node{},
 	}
 	if o.Recompute {
 		m.g.RecomputeBlocks()
 	}
-	for _, step := range []func(vit.Config) error{
-		m.addNetworks, m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addRemembered, m.addResults,
+	if err := m.addNetworks(config); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{
+		m.addParams, m.addBuffers, m.addSchedules, m.addViews, m.addMasks, m.addTargets, m.addPasses, m.addNodes, m.addRemembered, m.addResults,
 	} {
-		if err := step(config); err != nil {
+		if err := step(); err != nil {
 			return nil, err
 		}
 	}
@@ -90,19 +97,19 @@ func unique[T interface{ GetName() string }](what string, list []T) error {
 	return nil
 }
 
-func (m *Model) addNetworks(config vit.Config) error {
+func (m *Model) addNetworks(config backbone.Config) error {
 	c, scheme, err := Backbone(config, m.Plan.GetBackbone())
 	if err != nil {
 		return err
 	}
+	m.Config = c
 	if m.Plan.GetBackbone().GetUnused() { // known for its sizes alone
-		m.Student = &vit.Backbone{Config: c, Prefix: BackbonePrefix}
 		if len(m.Plan.GetPasses()) > 0 || m.Plan.GetTeacher() != nil {
 			return errors.New("the plan says that it uses no backbone, and has passes or a teacher")
 		}
 		return nil
 	}
-	if m.Student, err = vit.New(m.store, BackbonePrefix, c, scheme, m.seed); err != nil {
+	if m.Student, err = c.New(m.store, runs.BackbonePrefix, scheme, m.seed); err != nil {
 		return err
 	}
 	if err := flagBackbone(m.Student, m.Plan.GetBackbone()); err != nil {
@@ -111,10 +118,10 @@ func (m *Model) addNetworks(config vit.Config) error {
 	if m.Plan.GetTeacher() == nil {
 		return nil
 	}
-	return m.addTeacher(c, scheme)
+	return m.addTeacher(scheme)
 }
 
-func (m *Model) addParams(vit.Config) error {
+func (m *Model) addParams() error {
 	if err := unique("parameter", m.Plan.GetParams()); err != nil {
 		return err
 	}
@@ -140,7 +147,7 @@ func (m *Model) addParams(vit.Config) error {
 	return nil
 }
 
-func (m *Model) addBuffers(vit.Config) error {
+func (m *Model) addBuffers() error {
 	if err := unique("buffer", m.Plan.GetBuffers()); err != nil {
 		return err
 	}
@@ -154,7 +161,7 @@ func (m *Model) addBuffers(vit.Config) error {
 	return nil
 }
 
-func (m *Model) addSchedules(vit.Config) error {
+func (m *Model) addSchedules() error {
 	if err := unique("schedule", m.Plan.GetSchedules()); err != nil {
 		return err
 	}
@@ -173,11 +180,11 @@ func (m *Model) addSchedules(vit.Config) error {
 	return nil
 }
 
-func (m *Model) addViews(vit.Config) error {
+func (m *Model) addViews() error {
 	if err := unique("view", m.Plan.GetViews()); err != nil {
 		return err
 	}
-	c := m.Student.Config
+	c := m.Config.Info()
 	for _, v := range m.Plan.GetViews() {
 		h, w := int(v.GetHeight()), int(v.GetWidth())
 		if h == 0 {
@@ -189,12 +196,12 @@ func (m *Model) addViews(vit.Config) error {
 		if h < 1 || w < 1 || h > 1<<14 || w > 1<<14 {
 			return fmt.Errorf("view %s: %d×%d pixels: want 1 to %d", v.GetName(), h, w, 1<<14)
 		}
-		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), core.Shape{m.Batch, c.Channels, h, w})
+		m.views[v.GetName()] = m.g.Input("view."+v.GetName(), tensor.Shape{m.Batch, c.Channels, h, w})
 	}
 	return nil
 }
 
-func (m *Model) addMasks(vit.Config) error {
+func (m *Model) addMasks() error {
 	if err := unique("mask", m.Plan.GetMasks()); err != nil {
 		return err
 	}
@@ -208,7 +215,7 @@ func (m *Model) addMasks(vit.Config) error {
 	return nil
 }
 
-func (m *Model) addTargets(vit.Config) error {
+func (m *Model) addTargets() error {
 	if err := unique("target", m.Plan.GetTargets()); err != nil {
 		return err
 	}
@@ -224,7 +231,7 @@ func (m *Model) addTargets(vit.Config) error {
 
 // addPasses checks the passes; they are built when the program first reads them, because a corrupted pass reads
 // images that the program makes.
-func (m *Model) addPasses(vit.Config) error {
+func (m *Model) addPasses() error {
 	if err := unique("pass", m.Plan.GetPasses()); err != nil {
 		return err
 	}
@@ -236,8 +243,9 @@ func (m *Model) addPasses(vit.Config) error {
 			if m.views[v] == nil {
 				return fmt.Errorf("pass %s reads view %q, which the plan does not have", spec.GetName(), v)
 			}
-			if s := m.views[v].Shape(); m.Student.Config.WithImage(s[2], s[3]).Validate() != nil {
-				return fmt.Errorf("pass %s, view %s: %w", spec.GetName(), v, m.Student.Config.WithImage(s[2], s[3]).Validate())
+			s := m.views[v].Shape()
+			if err := m.Config.CheckImage(s[2], s[3]); err != nil {
+				return fmt.Errorf("pass %s, view %s: %w", spec.GetName(), v, err)
 			}
 		}
 		if spec.GetNetwork() == pb.Network_NETWORK_TEACHER && m.Teacher == nil {
@@ -248,7 +256,7 @@ func (m *Model) addPasses(vit.Config) error {
 	return nil
 }
 
-func (m *Model) addNodes(vit.Config) error {
+func (m *Model) addNodes() error {
 	if err := unique("node", m.Plan.GetNodes()); err != nil {
 		return err
 	}
@@ -354,7 +362,7 @@ func (m *Model) resolve(r *pb.Ref) (*core.Node, error) {
 	return nil, errors.New("the reference is empty")
 }
 
-func (m *Model) addResults(vit.Config) error {
+func (m *Model) addResults() error {
 	r := m.Plan.GetResults()
 	if r.GetLoss() == nil {
 		return errors.New("the program has no loss")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -173,7 +174,7 @@ func (c *call) keep(a argument) error {
 }
 
 // buffer returns the parameter of a buffer that the operator changes, nil when it was not given.
-func (c *call) buffer(name string) *core.Parameter {
+func (c *call) buffer(name string) *param.Parameter {
 	if b := c.kept[name]; b != nil {
 		return b.value
 	}

@@ -2,7 +2,10 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Evaluator computes, in the plugin, what a program cannot say. The host implements it over shared memory.
@@ -20,7 +23,7 @@ type Evaluation struct {
 	SampleIDs []uint64
 	Scalars   map[string]float64
 	Inputs    [][]float32
-	Params    []*core.Parameter
+	Params    []*param.Parameter
 	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no gradient is
 	// wanted.
 	InputGradients [][]float32
@@ -34,11 +37,11 @@ type evaluation struct {
 	step    uint64
 	ids     []uint64
 	metrics map[string]float64
-	inputs  map[string]core.Shape
+	inputs  map[string]tensor.Shape
 }
 
 // EvaluateInputs are the shapes of what the operator evaluate reads, by the names of the EvaluateSpec.
-func (m *Model) EvaluateInputs() map[string]core.Shape { return m.evaluation.inputs }
+func (m *Model) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
 
 // buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
 // gradients at once and whose backward pass hands the gradients out.
@@ -61,7 +64,7 @@ func buildEvaluate(c *call) []*core.Node {
 		}
 		n := c.order[i].node
 		if m.evaluation.inputs == nil {
-			m.evaluation.inputs = map[string]core.Shape{}
+			m.evaluation.inputs = map[string]tensor.Shape{}
 		}
 		m.evaluation.inputs[in.GetName()] = n.Shape()
 		var gradient []float32
@@ -94,7 +97,7 @@ func buildEvaluate(c *call) []*core.Node {
 	}
 	inputs := len(spec.GetInputs())
 	gradients := append(append([][]float32(nil), e.InputGradients...), e.ParamGradients...)
-	return c.g.External(core.External{
+	return ops.CallExternal(c.g, ops.External{
 		Name: pb.OpEvaluate,
 		Forward: func(in, out [][]float32) error {
 			e.Metrics = map[string]float64{}
@@ -122,5 +125,5 @@ func buildEvaluate(c *call) []*core.Node {
 			}
 			return nil
 		},
-	}, nodes, []core.Shape{{}})
+	}, nodes, []tensor.Shape{{}})
 }

@@ -6,17 +6,17 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 // fileTensor reads the values of a parameter from the safetensors file that the plan names. The file must be whole
 // and the one that the plan was made for.
-func (m *Model) fileTensor(in *pb.Init, shape core.Shape) ([]float32, error) {
+func (m *Model) fileTensor(in *pb.Init, shape tensor.Shape) ([]float32, error) {
 	f := m.files[in.GetPath()]
 	if f == nil {
 		var err error
-		if f, err = core.ReadSafetensors(in.GetPath()); err != nil {
+		if f, err = tensor.ReadSafetensors(in.GetPath()); err != nil {
 			return nil, err
 		}
 		if err := f.VerifyDigest(); err != nil {

@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -21,7 +24,7 @@ func weightsFile(t *testing.T, scale float32) string {
 		values[i] = scale * float32(i+1)
 	}
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := core.WriteSafetensors(path, []core.Tensor{core.NewF32("w", core.Shape{3, 8}, values)}, map[string]string{"kind": "test"}); err != nil {
+	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, values)}, map[string]string{"kind": "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -67,10 +70,10 @@ func TestParametersFromAFile(t *testing.T) {
 	// The file changes between the plan and its compilation.
 	plan := planOf(t, &objective{fromFile(path)}, "{}")
 	build := func() error {
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		return err
 	}
-	if err := core.WriteSafetensors(path, []core.Tensor{core.NewF32("w", core.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
+	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := build(); err == nil || !strings.Contains(err.Error(), "the file changed meanwhile") {
@@ -94,20 +97,20 @@ func TestParametersFromAFile(t *testing.T) {
 // A plan that reads no features has no backbone in its store.
 func TestUnusedBackbone(t *testing.T) {
 	plan := func(b *sdk.Builder) error {
-		b.Require(&pb.BackboneRequirements{Unused: true})
+		b.Require(sdk.Requirements{Unused: true})
 		w := b.Param("w", []int{5, 48}, sdk.InitNormal(1))
 		y := b.Linear("l", b.Patches(b.View("image"), sdk.ChannelLast), 5, sdk.WithoutBias())
 		return b.Minimize(b.Add(b.Mean(y), b.Mean(w.Tensor())))
 	}
 	_, store := compiled(t, plan, nil)
 	for _, p := range store.Parameters() {
-		if strings.HasPrefix(p.Name, program.BackbonePrefix) {
+		if strings.HasPrefix(p.Name, runs.BackbonePrefix) {
 			t.Errorf("the store has %s", p.Name)
 		}
 	}
 	with := planOf(t, &objective{plan}, "{}")
 	with.Passes = append(with.Passes, &pb.PassSpec{Name: "p", Views: []string{"image"}})
-	if _, err := program.Build(newEngine(t), core.NewStore(), with, tiny(), tinyBatch, 1, program.Options{Plugin: "test"}); err == nil || !strings.Contains(err.Error(), "uses no backbone, and has passes") {
+	if _, err := program.Build(newEngine(t), param.NewStore(), with, tiny(), tinyBatch, 1, program.Options{Plugin: "test"}); err == nil || !strings.Contains(err.Error(), "uses no backbone, and has passes") {
 		t.Errorf("a pass without a backbone: %v", err)
 	}
 }

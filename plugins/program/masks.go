@@ -6,6 +6,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 // mask is one per-step decision of the objective and the inputs of the graph that it fills.
@@ -39,7 +40,7 @@ func (m *Model) newMask(spec *pb.MaskSpec) (*mask, error) {
 	s := v.Shape()
 	k := &mask{spec: spec, rows: int(spec.GetRows()), cols: int(spec.GetCols()), height: s[2], width: s[3], batch: m.Batch,
 		node: map[pb.MaskRef_Form]*core.Node{}}
-	patch := m.Student.Config.Patch
+	patch := m.Config.Info().Patch
 	if k.rows == 0 {
 		k.rows = s[2] / patch
 	}
@@ -79,22 +80,22 @@ func (k *mask) input(g *core.Graph, form pb.MaskRef_Form) (*core.Node, error) {
 	var n *core.Node
 	switch {
 	case form == pb.MaskRef_FORM_VALUES && kind == pb.MaskSpec_KIND_CORRUPTION:
-		n = g.InputInt(name, core.Shape{k.batch, int(k.spec.GetLength()), corruptionFields})
+		n = g.InputInt(name, tensor.Shape{k.batch, int(k.spec.GetLength()), corruptionFields})
 		k.values = append(k.values, &mapped{node: n})
 	case form == pb.MaskRef_FORM_VALUES && kind != pb.MaskSpec_KIND_BITMAP:
-		n = g.InputInt(name, core.Shape{k.batch, int(k.spec.GetLength())})
+		n = g.InputInt(name, tensor.Shape{k.batch, int(k.spec.GetLength())})
 		k.values = append(k.values, &mapped{node: n})
 	case form == pb.MaskRef_FORM_REMOVED && (kind == pb.MaskSpec_KIND_KEEP || kind == pb.MaskSpec_KIND_BITMAP):
-		n = g.Input(name+".removed", core.Shape{k.batch, k.rows * k.cols})
+		n = g.Input(name+".removed", tensor.Shape{k.batch, k.rows * k.cols})
 		k.removed = append(k.removed, &mapped{node: n})
 	case form == pb.MaskRef_FORM_REMOVED_BLOCKS && kind == pb.MaskSpec_KIND_CORRUPTION:
-		n = g.Input(name+".blocks", core.Shape{k.batch, k.height, k.width})
+		n = g.Input(name+".blocks", tensor.Shape{k.batch, k.height, k.width})
 		k.removed = append(k.removed, &mapped{node: n})
 	case form == pb.MaskRef_FORM_REMOVED_CELLS && kind == pb.MaskSpec_KIND_BITMAP && k.spec.GetLength() > 0:
-		n = g.InputInt(name+".cells", core.Shape{k.batch, int(k.spec.GetLength())})
+		n = g.InputInt(name+".cells", tensor.Shape{k.batch, int(k.spec.GetLength())})
 		k.cells = n
 	case form == pb.MaskRef_FORM_REMOVED_COUNTED && kind == pb.MaskSpec_KIND_BITMAP && k.spec.GetLength() > 0:
-		n = g.Input(name+".counted", core.Shape{k.batch, int(k.spec.GetLength())})
+		n = g.Input(name+".counted", tensor.Shape{k.batch, int(k.spec.GetLength())})
 		k.counted = n
 	default:
 		return nil, fmt.Errorf("mask %s is of %v and has no %v", k.spec.GetName(), kind, form)

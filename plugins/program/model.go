@@ -7,17 +7,18 @@
 //
 // # Names
 //
-// Everything that outlives a step lies in the store under a prefix and the name of the official code: "backbone." and
-// timm's name for the student's backbone, "head." and the objective's name for its parameters, "teacher.backbone." and
-// "teacher.head." for averaged copies, "buffer." for buffers.
+// Everything that outlives a step lies in the store under a prefix of package runs and the name of the official code.
 package program
 
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/tensor"
 )
 
 // Model is a compiled plan for one batch size. Per step: fill the views, SetGeometry, SetLabels,
@@ -27,24 +28,25 @@ type Model struct {
 	Plan    *pb.Plan
 	Batch   int
 	Train   bool
-	Student *vit.Backbone
-	Teacher *vit.Backbone // that the graph reads; nil without a teacher
+	Config  backbone.Config  // of the backbone, with what the plan requires of it
+	Student backbone.Network // nil where the plan uses no backbone
+	Teacher backbone.Network // that the graph reads; nil without a teacher
 
 	plugin    string
 	seed      uint64
 	total     uint64
 	evaluator Evaluator
 
-	engine *core.Engine
+	engine *device.CPU
 	g      *core.Graph
-	store  *core.Store
+	store  *param.Store
 	exec   *core.Executable
 
 	views         map[string]*core.Node
 	masks         map[string]*mask
 	targets       map[string]*target
-	params        map[string]*core.Parameter
-	teacherParams map[string]*core.Parameter
+	params        map[string]*param.Parameter
+	teacherParams map[string]*param.Parameter
 	buffers       map[string]*buffer
 	scalars       map[string]*scalar
 	passes        map[string]*pass
@@ -57,8 +59,8 @@ type Model struct {
 	pictures []picture
 	teacher  *teacher // nil without one
 	randoms  []random
-	files    map[string]*core.File // that parameters are taken from, by path; let go when the model is built
-	unitRows []*core.Parameter
+	files    map[string]*tensor.File // that parameters are taken from, by path; let go when the model is built
+	unitRows []*param.Parameter
 
 	evaluation evaluation
 	remembered []*remembered
@@ -85,7 +87,7 @@ func (m *Model) View(name string) []float32 {
 }
 
 // ViewShape returns the shape of a view; nil if the plan has no such view.
-func (m *Model) ViewShape(name string) core.Shape {
+func (m *Model) ViewShape(name string) tensor.Shape {
 	if n := m.views[name]; n != nil {
 		return n.Shape()
 	}
@@ -180,7 +182,7 @@ func (m *Model) Run() error {
 	}
 	m.recalled = len(m.remembered) == 0
 	if m.Train {
-		core.NormalizeRows(m.engine, m.unitRows)
+		param.NormalizeRows(m.engine, m.unitRows)
 		if err := m.teacher.lead(m.engine); err != nil {
 			return err
 		}
@@ -225,7 +227,7 @@ func (m *Model) MaskNode(name string, form pb.MaskRef_Form) (*core.Node, error) 
 }
 
 // Pass returns the nodes of a pass, for Options.Extra.
-func (m *Model) Pass(name string) (*vit.Outputs, error) {
+func (m *Model) Pass(name string) (backbone.Outputs, error) {
 	p := m.passes[name]
 	if p == nil {
 		return nil, fmt.Errorf("the plan has no pass %q", name)
@@ -240,8 +242,11 @@ func (m *Model) Pass(name string) (*vit.Outputs, error) {
 func (m *Model) Outputs(node string) ([]*core.Node, error) { return m.node(node) }
 
 // StudentParameters lists the student's backbone and the objective's parameters, frozen ones included.
-func (m *Model) StudentParameters() []*core.Parameter {
-	out := append([]*core.Parameter(nil), m.Student.Weights()...)
+func (m *Model) StudentParameters() []*param.Parameter {
+	var out []*param.Parameter
+	if m.Student != nil {
+		out = m.Student.Weights()
+	}
 	for _, spec := range m.Plan.GetParams() {
 		out = append(out, m.params[spec.GetName()])
 	}
@@ -267,8 +272,8 @@ func (m *Model) addPicture(spec *pb.Picture) error {
 	switch spec.GetLayout() {
 	case pb.Picture_LAYOUT_PATCHES_HWC, pb.Picture_LAYOUT_PATCHES_CHW:
 		s := v.Shape()
-		patch := m.Student.Config.Patch
-		want := core.Shape{s[0], s[2] / patch * (s[3] / patch), s[1] * patch * patch}
+		patch := m.Config.Info().Patch
+		want := tensor.Shape{s[0], s[2] / patch * (s[3] / patch), s[1] * patch * patch}
 		if !n.Shape().Equal(want) {
 			return fmt.Errorf("the prediction has the shape %v: want %v", n.Shape(), want)
 		}

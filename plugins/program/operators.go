@@ -2,8 +2,8 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
 )
 
 // OperatorVersion is the version of the operator table. A plan written for a newer version is refused; within a
@@ -104,7 +104,7 @@ func lookup(name string) *Operator {
 func nearestOperator(name string) string {
 	best, distance := "", 1<<30
 	for _, op := range Operators() {
-		if d := vit.EditDistance(name, op.Name); d < distance {
+		if d := edit.Distance(name, op.Name); d < distance {
 			best, distance = op.Name, d
 		}
 	}

@@ -2,25 +2,27 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 var arithmeticOperators = []Operator{
 	{
 		Name: pb.OpAdd, Summary: "a + b.",
 		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Add(c.input("a"), c.input("b"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Add(c.g, c.input("a"), c.input("b"))} },
 	},
 	{
 		Name: pb.OpAddRow, Summary: "x plus one row, added to each of its rows.",
 		Inputs:  []Input{{Name: "x", Shape: "[…, D]"}, {Name: "row", Shape: "[D] or [1, D]"}},
 		Outputs: []Output{{Name: "y", Shape: "[…, D]"}},
-		build:   func(c *call) []*core.Node { return []*core.Node{c.g.AddRow(c.input("x"), c.input("row"))} },
+		build:   func(c *call) []*core.Node { return []*core.Node{ops.AddRow(c.g, c.input("x"), c.input("row"))} },
 	},
 	{
 		Name: pb.OpMul, Summary: "a · b, element by element.",
 		Inputs: []Input{{Name: "a", Shape: "[…]"}, {Name: "b", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mul(c.input("a"), c.input("b"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Mul(c.g, c.input("a"), c.input("b"))} },
 	},
 	{
 		Name: pb.OpScale, Summary: "x times a constant, and times a scheduled number if one is given.",
@@ -32,28 +34,28 @@ var arithmeticOperators = []Operator{
 		build: func(c *call) []*core.Node {
 			x := c.input("x")
 			if by := c.optional("factor"); by != nil {
-				x = c.g.ScaleBy(x, by)
+				x = ops.ScaleBy(c.g, x, by)
 				if c.float("factor") == 1 {
 					return []*core.Node{x}
 				}
 			}
-			return []*core.Node{c.g.Scale(x, c.float("factor"))}
+			return []*core.Node{ops.Scale(c.g, x, c.float("factor"))}
 		},
 	},
 	{
 		Name: pb.OpSum, Summary: "Sum of all elements.",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Sum(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Sum(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpMean, Summary: "Mean of all elements.",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Mean(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Mean(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpExp, Summary: "e to the power of x.",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Exp(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Exp(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpMatMul, Summary: "Matrix product, of the transposes where asked for.",
@@ -63,7 +65,7 @@ var arithmeticOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "y", Shape: "[M, N]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.MatMul(c.input("a"), c.input("b"), c.bool("transpose_a"), c.bool("transpose_b"))}
+			return []*core.Node{ops.MatMul(c.g, c.input("a"), c.input("b"), c.bool("transpose_a"), c.bool("transpose_b"))}
 		},
 	},
 	{
@@ -98,7 +100,7 @@ var arithmeticOperators = []Operator{
 				c.fail("rows of view %d of %d do not fit x", view, views)
 			}
 			rows := x.Shape()[0] / views
-			return []*core.Node{c.g.SliceRows(x, view*rows, (view+1)*rows)}
+			return []*core.Node{ops.SliceRows(c.g, x, view*rows, (view+1)*rows)}
 		},
 	},
 	{
@@ -110,7 +112,7 @@ var arithmeticOperators = []Operator{
 			if len(x.Shape()) == 0 {
 				c.fail("a single number has no rows")
 			}
-			n := c.g.InputInt("row_numbers."+c.node.GetName(), core.Shape{x.Shape()[0]})
+			n := c.g.InputInt("row_numbers."+c.node.GetName(), tensor.Shape{x.Shape()[0]})
 			for i := range n.Ints() {
 				n.Ints()[i] = int32(i)
 			}
@@ -125,9 +127,9 @@ var arithmeticOperators = []Operator{
 }
 
 // reshaped fills in the zeros and the -1 of a shape attribute.
-func reshaped(c *call, from core.Shape) core.Shape {
+func reshaped(c *call, from tensor.Shape) tensor.Shape {
 	asked := c.ints("shape")
-	to, infer, known := make(core.Shape, len(asked)), -1, 1
+	to, infer, known := make(tensor.Shape, len(asked)), -1, 1
 	for i, d := range asked {
 		switch {
 		case d == 0 && i < len(from):
@@ -166,7 +168,7 @@ func concat(c *call, axis int, xs []*core.Node) *core.Node {
 			c.fail("x number %d does not fit the first one but for axis %d", i, axis)
 		}
 		out[axis] += s[axis]
-		parts = append(parts, c.g.Reshape(x, core.Shape{before, s[axis], after}))
+		parts = append(parts, c.g.Reshape(x, tensor.Shape{before, s[axis], after}))
 	}
-	return c.g.Reshape(c.g.ConcatTokens(parts...), out)
+	return c.g.Reshape(ops.ConcatTokens(c.g, parts...), out)
 }

@@ -4,20 +4,23 @@ import (
 	"slices"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 var codeOperators = []Operator{
 	{
 		Name: pb.OpArgMax, Summary: "Place of the largest value of each row, as integers; of equal ones the first.",
 		Inputs: []Input{{Name: "x", Shape: "[…, C]"}}, Outputs: []Output{{Name: "y", Shape: "[…]", Doc: "integers"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.ArgMax(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.ArgMax(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpNearestRow, Summary: "Row of a table that lies nearest to each row of x, as integers: the code of a vector quantiser (van den Oord et al. 2017).",
 		Inputs:  []Input{{Name: "x", Shape: "[…, D]"}, {Name: "table", Shape: "[K, D]"}},
 		Outputs: []Output{{Name: "y", Shape: "[…]", Doc: "integers"}},
-		build:   func(c *call) []*core.Node { return []*core.Node{c.g.NearestRow(c.input("x"), c.input("table"))} },
+		build:   func(c *call) []*core.Node { return []*core.Node{ops.NearestRow(c.g, c.input("x"), c.input("table"))} },
 	},
 	{
 		Name: pb.OpGatherRows, Summary: "Rows of a table, by number.",
@@ -30,7 +33,7 @@ var codeOperators = []Operator{
 			if len(table.Shape()) > 1 && rows.Shape().Size() > maxElements/table.Shape()[1:].Size() {
 				c.fail("the result would have more than 2^31 elements")
 			}
-			return []*core.Node{c.g.GatherRows(table, rows)}
+			return []*core.Node{ops.GatherRows(c.g, table, rows)}
 		},
 	},
 	{
@@ -40,7 +43,7 @@ var codeOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B, K, D]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.GatherTokens(c.input("x"), c.input("index"))}
+			return []*core.Node{ops.GatherTokens(c.g, c.input("x"), c.input("index"))}
 		},
 	},
 	{
@@ -50,7 +53,7 @@ var codeOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B, K]", Doc: "integers"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.GatherIntegers(c.input("x"), c.input("index"))}
+			return []*core.Node{ops.GatherIntegers(c.g, c.input("x"), c.input("index"))}
 		},
 	},
 	{
@@ -59,7 +62,7 @@ var codeOperators = []Operator{
 			{Name: "x", Shape: "[R, …]"}, {Name: "factor", Shape: "[R]", Doc: "no gradient flows into it"},
 		},
 		Outputs: []Output{{Name: "y", Shape: "[R, …]"}},
-		build:   func(c *call) []*core.Node { return []*core.Node{c.g.ScaleRows(c.input("x"), c.input("factor"))} },
+		build:   func(c *call) []*core.Node { return []*core.Node{ops.ScaleRows(c.g, c.input("x"), c.input("factor"))} },
 	},
 	{
 		Name: pb.OpAccuracy, Summary: "Share of the rows whose largest value stands at their label; for a metric: no gradient flows.",
@@ -69,7 +72,7 @@ var codeOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "y", Shape: "[]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.Accuracy(c.input("logits"), c.input("labels"), c.optional("weights"))}
+			return []*core.Node{ops.Accuracy(c.g, c.input("logits"), c.input("labels"), c.optional("weights"))}
 		},
 	},
 	{
@@ -86,8 +89,8 @@ var codeOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "codebook", Shape: "[K, D]"}, {Name: "count", Shape: "[K]"}, {Name: "sum", Shape: "[K, D]"}},
 		build: func(c *call) []*core.Node {
-			book, count, sum := c.g.CodebookUpdate(c.input("x"), c.input("codes"), c.input("fresh"), c.input("codebook"), c.input("count"), c.input("sum"),
-				core.CodebookOptions{Decay: c.float("decay"), Alive: c.float("alive")})
+			book, count, sum := ops.CodebookUpdate(c.g, c.input("x"), c.input("codes"), c.input("fresh"), c.input("codebook"), c.input("count"), c.input("sum"),
+				ops.CodebookOptions{Decay: c.float("decay"), Alive: c.float("alive")})
 			return []*core.Node{book, count, sum}
 		},
 	},
@@ -109,8 +112,8 @@ type random struct {
 }
 
 func buildRandom(c *call) []*core.Node {
-	distribution := c.choice("distribution", core.Distributions()...)
-	shape := core.Shape{c.m.Batch}
+	distribution := c.choice("distribution", device.Distributions()...)
+	shape := tensor.Shape{c.m.Batch}
 	for _, d := range c.ints("shape") {
 		if d < 1 || d > maxElements/shape.Size() {
 			c.fail("shape %v: every size must be positive, and a batch have at most 2^31 elements", c.ints("shape"))
@@ -127,7 +130,7 @@ func (m *Model) drawRandoms(step uint64, ids []uint64) {
 	for _, r := range m.randoms {
 		// The samples of a batch that is not full leave rows over, and a call may give no ids at all.
 		all := append(slices.Clone(ids), make([]uint64, max(0, m.Batch-len(ids)))...)
-		if err := core.RandomRows(m.engine, r.node.Value(), r.distribution, m.seed, r.name, step, all[:m.Batch]); err != nil {
+		if err := device.RandomRows(m.engine, r.node.Value(), r.distribution, m.seed, r.name, step, all[:m.Batch]); err != nil {
 			panic("program: " + err.Error()) // the distribution and the shape were checked when the node was built
 		}
 	}

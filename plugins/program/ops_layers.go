@@ -1,9 +1,11 @@
 package program
 
 import (
+	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/tensor"
 )
 
 var epsNorm = Attribute{Name: "eps", Type: Float, Default: 1e-6, Doc: "added to the variance"}
@@ -16,7 +18,7 @@ var layerOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "y", Shape: "[…, O]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.Linear(c.input("x"), c.input("weight"), c.optional("bias"))}
+			return []*core.Node{ops.Linear(c.g, c.input("x"), c.input("weight"), c.optional("bias"))}
 		},
 	},
 	{
@@ -27,7 +29,7 @@ var layerOperators = []Operator{
 		Attributes: []Attribute{epsNorm},
 		Outputs:    []Output{{Name: "y", Shape: "[…, D]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.LayerNorm(c.input("x"), c.optional("weight"), c.optional("bias"), c.float("eps"))}
+			return []*core.Node{ops.LayerNorm(c.g, c.input("x"), c.optional("weight"), c.optional("bias"), c.float("eps"))}
 		},
 	},
 	{
@@ -75,35 +77,35 @@ var layerOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "weight", Shape: "[O, …]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.WeightNorm(c.input("v"), c.optional("gain"))}
+			return []*core.Node{ops.WeightNorm(c.g, c.input("v"), c.optional("gain"))}
 		},
 	},
 	{
 		Name: pb.OpGELU, Summary: "Gaussian error linear unit, x/2·(1 + erf(x/√2)) (Hendrycks and Gimpel 2016).",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Gelu(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Gelu(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpReLU, Summary: "max(x, 0).",
 		Inputs: []Input{{Name: "x", Shape: "[…]"}}, Outputs: []Output{{Name: "y", Shape: "[…]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Relu(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Relu(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpSoftmax, Summary: "Softmax over the last axis.",
 		Inputs: []Input{{Name: "x", Shape: "[…, C]"}}, Outputs: []Output{{Name: "y", Shape: "[…, C]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.Softmax(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.Softmax(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpLogSoftmax, Summary: "Logarithm of the softmax over the last axis, in the stable form.",
 		Inputs: []Input{{Name: "x", Shape: "[…, C]"}}, Outputs: []Output{{Name: "y", Shape: "[…, C]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.LogSoftmax(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.LogSoftmax(c.g, c.input("x"))} },
 	},
 	{
 		Name: pb.OpL2Normalize, Summary: "Each row of the last axis divided by max(its length, eps).",
 		Inputs: []Input{{Name: "x", Shape: "[…, D]"}}, Outputs: []Output{{Name: "y", Shape: "[…, D]"}},
 		Attributes: []Attribute{{Name: "eps", Type: Float, Default: 1e-12, Doc: "smallest divisor"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.L2Normalize(c.input("x"), c.float("eps"))}
+			return []*core.Node{ops.L2Normalize(c.g, c.input("x"), c.float("eps"))}
 		},
 	},
 }
@@ -117,9 +119,9 @@ func buildBatchNorm(c *call) []*core.Node {
 		c.fail("input x has %d dimensions, want rows and a last axis", len(x.Shape()))
 	}
 	last := x.Shape()[len(x.Shape())-1]
-	y := c.g.BatchNorm(c.g.Reshape(x, core.Shape{x.Shape().Size() / last, last}), c.optional("weight"), c.optional("bias"),
-		core.RunningStatistics{Mean: c.buffer("running_mean"), Variance: c.buffer("running_var"), Count: c.buffer("count")},
-		core.BatchNormOptions{Eps: c.float("eps"), Momentum: c.float("momentum"), Eval: c.bool("eval") || !c.m.Train})
+	y := ops.BatchNorm(c.g, c.g.Reshape(x, tensor.Shape{x.Shape().Size() / last, last}), c.optional("weight"), c.optional("bias"),
+		ops.RunningStatistics{Mean: c.buffer("running_mean"), Variance: c.buffer("running_var"), Count: c.buffer("count")},
+		ops.BatchNormOptions{Eps: c.float("eps"), Momentum: c.float("momentum"), Eval: c.bool("eval") || !c.m.Train})
 	return []*core.Node{c.g.Reshape(y, x.Shape())}
 }
 
@@ -129,13 +131,13 @@ func buildViTBlock(c *call) []*core.Node {
 	if heads < 1 {
 		c.fail("attribute heads is %d: it must be positive", heads)
 	}
-	block := vit.Block(c.g, x, vit.BlockWeights{
+	block := transformer.Block(c.g, x, transformer.BlockWeights{
 		Norm1Weight: c.input("norm1.weight"), Norm1Bias: c.input("norm1.bias"),
 		QKVWeight: c.input("attn.qkv.weight"), QKVBias: c.optional("attn.qkv.bias"),
 		ProjWeight: c.input("attn.proj.weight"), ProjBias: c.input("attn.proj.bias"), LayerScale1: c.optional("ls1.gamma"),
 		Norm2Weight: c.input("norm2.weight"), Norm2Bias: c.input("norm2.bias"),
 		FC1Weight: c.input("mlp.fc1.weight"), FC1Bias: c.input("mlp.fc1.bias"),
 		FC2Weight: c.input("mlp.fc2.weight"), FC2Bias: c.input("mlp.fc2.bias"), LayerScale2: c.optional("ls2.gamma"),
-	}, vit.BlockOptions{Heads: heads, Eps: c.float("eps")})
-	return []*core.Node{block.X, c.g.AttentionProbabilities(block.QKV, heads, nil, false)}
+	}, transformer.BlockOptions{Heads: heads, Eps: c.float("eps")})
+	return []*core.Node{block.X, ops.AttentionProbabilities(c.g, block.QKV, heads, nil, false)}
 }

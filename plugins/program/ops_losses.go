@@ -2,6 +2,7 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -28,15 +29,15 @@ func patchLoss(name, summary string, attributes []Attribute, build func(c *call)
 
 var lossOperators = []Operator{
 	patchLoss(pb.OpPatchMSE, "Squared difference.", nil, func(c *call) (*core.Node, *core.Node) {
-		return c.g.PatchMSE(c.input("prediction"), c.input("target"), c.input("mask"))
+		return ops.PatchMSE(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
 	}),
 	patchLoss(pb.OpPatchL1, "Absolute difference.", nil, func(c *call) (*core.Node, *core.Node) {
-		return c.g.PatchL1(c.input("prediction"), c.input("target"), c.input("mask"))
+		return ops.PatchL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"))
 	}),
 	patchLoss(pb.OpPatchSmoothL1, "Smooth absolute difference: d²/(2·beta) below beta, |d| - beta/2 above.",
 		[]Attribute{{Name: "beta", Type: Float, Default: 1.0, Doc: "positive"}},
 		func(c *call) (*core.Node, *core.Node) {
-			return c.g.PatchSmoothL1(c.input("prediction"), c.input("target"), c.input("mask"), c.float("beta"))
+			return ops.PatchSmoothL1(c.g, c.input("prediction"), c.input("target"), c.input("mask"), c.float("beta"))
 		}),
 	{
 		Name: pb.OpCrossEntropy, Summary: "Mean over rows of the cross-entropy of softmax(logits) with labels.",
@@ -47,10 +48,10 @@ var lossOperators = []Operator{
 		},
 		Outputs: []Output{{Name: "loss", Shape: "[]"}, {Name: "per_row", Shape: "[R]"}},
 		build: func(c *call) []*core.Node {
-			loss, perRow := c.g.SoftmaxCrossEntropy(c.rank("logits", 2), c.input("labels"))
+			loss, perRow := ops.SoftmaxCrossEntropy(c.g, c.rank("logits", 2), c.input("labels"))
 			if w := c.optional("weights"); w != nil {
 				w = c.g.StopGradient(w)
-				loss = c.g.ScaleBy(c.g.Dot(perRow, w), c.g.Reciprocal(c.g.Sum(w)))
+				loss = ops.ScaleBy(c.g, ops.Dot(c.g, perRow, w), ops.Reciprocal(c.g, ops.Sum(c.g, w)))
 			}
 			return []*core.Node{loss, perRow}
 		},
@@ -71,7 +72,7 @@ var lossOperators = []Operator{
 			{Name: "pairs", Shape: "[T, S]", Doc: "the mean of each pair, 0 where both are the same view; without a gradient, computed only where read"},
 		},
 		build: func(c *call) []*core.Node {
-			loss, pairs := c.g.ViewCrossEntropy(c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
+			loss, pairs := ops.ViewCrossEntropy(c.g, c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
 			return []*core.Node{loss, pairs}
 		},
 	},

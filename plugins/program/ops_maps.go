@@ -2,6 +2,7 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -14,7 +15,7 @@ var mapOperators = []Operator{
 		Attributes: []Attribute{{Name: "stride", Type: Int, Default: 1}, {Name: "padding", Type: Int, Default: 0}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, O, H', W']"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.Conv2D(c.input("x"), c.input("weight"), c.optional("bias"), c.int("stride"), c.int("padding"))}
+			return []*core.Node{ops.Conv2D(c.g, c.input("x"), c.input("weight"), c.optional("bias"), c.int("stride"), c.int("padding"))}
 		},
 	},
 	{
@@ -23,7 +24,7 @@ var mapOperators = []Operator{
 		Attributes: []Attribute{{Name: "size", Type: Int, Default: 2}, {Name: "stride", Type: Int, Default: 2}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, C, H', W']"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.MaxPool2D(c.input("x"), c.int("size"), c.int("stride"))}
+			return []*core.Node{ops.MaxPool2D(c.g, c.input("x"), c.int("size"), c.int("stride"))}
 		},
 	},
 	{
@@ -36,12 +37,12 @@ var mapOperators = []Operator{
 			if factor < 1 || x.Shape().Size() > maxElements/factor/factor {
 				c.fail("attribute factor is %d: want 1 or more, and a result of at most 2^31 elements", factor)
 			}
-			return []*core.Node{c.g.UpsampleNearest(x, factor)}
+			return []*core.Node{ops.UpsampleNearest(c.g, x, factor)}
 		},
 	},
 	{
 		Name: pb.OpTranspose, Summary: "The last two of three axes swapped: tokens become the channels of a map, or the reverse.",
 		Inputs: []Input{{Name: "x", Shape: "[B, M, N]"}}, Outputs: []Output{{Name: "y", Shape: "[B, N, M]"}},
-		build: func(c *call) []*core.Node { return []*core.Node{c.g.TransposeTokens(c.input("x"))} },
+		build: func(c *call) []*core.Node { return []*core.Node{ops.TransposeTokens(c.g, c.input("x"))} },
 	},
 }

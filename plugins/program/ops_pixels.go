@@ -2,7 +2,10 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/tensor"
 )
 
 var pixelOperators = []Operator{
@@ -35,10 +38,10 @@ func buildPatchConvTranspose(c *call) []*core.Node {
 		c.fail("a weight [D, C, p, p] and %d×%d tokens do not fit x", rows, cols)
 	}
 	values := w[1] * w[2] * w[3]
-	y := c.g.MatMul(c.g.Reshape(c.input("x"), core.Shape{x[0] * x[1], x[2]}), c.g.Reshape(c.input("weight"), core.Shape{w[0], values}), false, false)
-	image := c.g.Unpatchify(c.g.Reshape(y, core.Shape{x[0], x[1], values}), w[1], rows*w[2], cols*w[2], w[2], core.CHW)
+	y := ops.MatMul(c.g, c.g.Reshape(c.input("x"), tensor.Shape{x[0] * x[1], x[2]}), c.g.Reshape(c.input("weight"), tensor.Shape{w[0], values}), false, false)
+	image := ops.Unpatchify(c.g, c.g.Reshape(y, tensor.Shape{x[0], x[1], values}), w[1], rows*w[2], cols*w[2], w[2], ops.CHW)
 	if bias := c.optional("bias"); bias != nil {
-		image = c.g.AddChannelBias(image, bias)
+		image = ops.AddChannelBias(c.g, image, bias)
 	}
 	return []*core.Node{image}
 }
@@ -58,11 +61,11 @@ func buildCorrupt(c *call) []*core.Node {
 		}
 	}
 	m, name := c.m, c.node.GetName()
-	return []*core.Node{c.g.Corrupt(images, c.rank("mask", 3), func(sample int) *core.RNG {
+	return []*core.Node{ops.Corrupt(c.g, images, c.rank("mask", 3), func(sample int) *prng.Generator {
 		id := uint64(sample)
 		if sample < len(m.evaluation.ids) {
 			id = m.evaluation.ids[sample]
 		}
-		return core.NewRNG(m.seed, "corrupt", name, m.evaluation.step, id)
+		return prng.New(m.seed, "corrupt", name, m.evaluation.step, id)
 	})}
 }

@@ -2,6 +2,7 @@ package program
 
 import (
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -28,7 +29,7 @@ var tokenOperators = []Operator{
 			if c.int("length") < keep.Shape()[1] || c.int("length") > maxTokens {
 				c.fail("attribute length is %d: want %d to %d", c.int("length"), keep.Shape()[1], maxTokens)
 			}
-			return []*core.Node{c.g.RestoreTokens(x, c.input("mask_token"), keep, c.int("length"))}
+			return []*core.Node{ops.RestoreTokens(c.g, x, c.input("mask_token"), keep, c.int("length"))}
 		},
 	},
 	{
@@ -37,7 +38,7 @@ var tokenOperators = []Operator{
 		Attributes: []Attribute{{Name: "offset", Type: Int, Default: 0, Doc: "first row that is used; offset+N must not exceed M"}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, N, D]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.AddPositions(c.input("x"), c.input("positions"), c.int("offset"))}
+			return []*core.Node{ops.AddPositions(c.g, c.input("x"), c.input("positions"), c.int("offset"))}
 		},
 	},
 	{
@@ -52,7 +53,7 @@ var tokenOperators = []Operator{
 			if to == 0 {
 				to = x.Shape()[1]
 			}
-			return []*core.Node{c.g.SliceTokens(x, c.int("from"), to)}
+			return []*core.Node{ops.SliceTokens(c.g, x, c.int("from"), to)}
 		},
 	},
 	{
@@ -61,7 +62,7 @@ var tokenOperators = []Operator{
 		Attributes: []Attribute{{Name: "from", Type: Int, Default: 0}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, D]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.MeanTokens(c.input("x"), c.int("from"))}
+			return []*core.Node{ops.MeanTokens(c.g, c.input("x"), c.int("from"))}
 		},
 	},
 	{
@@ -70,7 +71,7 @@ var tokenOperators = []Operator{
 		Attributes: []Attribute{{Name: "patch", Type: Int, Required: true, Doc: "side in pixels; must divide H and W"}, orderAttribute},
 		Outputs:    []Output{{Name: "y", Shape: "[B, L, P]"}},
 		build: func(c *call) []*core.Node {
-			return []*core.Node{c.g.Patchify(c.input("images"), c.int("patch"), patchOrder(c))}
+			return []*core.Node{ops.Patchify(c.g, c.input("images"), c.int("patch"), patchOrder(c))}
 		},
 	},
 	{
@@ -86,7 +87,7 @@ var tokenOperators = []Operator{
 			if p < 1 || rows < 1 || cols < 1 || x.Shape()[1] != rows*cols || x.Shape()[2]%(p*p) != 0 {
 				c.fail("%d×%d patches of side %d do not fit x", rows, cols, p)
 			}
-			return []*core.Node{c.g.Unpatchify(x, x.Shape()[2]/(p*p), rows*p, cols*p, p, patchOrder(c))}
+			return []*core.Node{ops.Unpatchify(c.g, x, x.Shape()[2]/(p*p), rows*p, cols*p, p, patchOrder(c))}
 		},
 	},
 	{
@@ -98,14 +99,14 @@ var tokenOperators = []Operator{
 			if c.float("eps") != 1e-6 {
 				c.fail("attribute eps is %g: version %d of the operator has 1e-6 only", c.float("eps"), OperatorVersion)
 			}
-			return []*core.Node{c.g.NormalizePatches(c.input("x"))}
+			return []*core.Node{ops.NormalizePatches(c.g, c.input("x"))}
 		},
 	},
 }
 
-func patchOrder(c *call) core.PatchOrder {
+func patchOrder(c *call) ops.PatchOrder {
 	if c.choice("order", "hwc", "chw") == "hwc" {
-		return core.HWC
+		return ops.HWC
 	}
-	return core.CHW
+	return ops.CHW
 }

@@ -3,18 +3,19 @@ package program
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/tensor"
 )
 
 // pass is one run of a backbone, built on first use.
 type pass struct {
 	spec     *pb.PassSpec
-	out      *vit.Outputs
-	dropPath *vit.DropPath
+	out      backbone.Outputs
+	dropPath *backbone.DropPath
 	building bool
-	maps     *core.Node
 }
 
 // feature returns what the program reads of a pass.
@@ -26,7 +27,7 @@ func (m *Model) feature(f *pb.Feature) (*core.Node, error) {
 	if err := m.buildPass(p); err != nil {
 		return nil, fmt.Errorf("pass %s: %w", f.GetPass(), err)
 	}
-	n, err := m.output(p, f)
+	n, err := p.output(f)
 	if err != nil {
 		return nil, fmt.Errorf("pass %s: %w", f.GetPass(), err)
 	}
@@ -36,33 +37,24 @@ func (m *Model) feature(f *pb.Feature) (*core.Node, error) {
 	return n, nil
 }
 
-func (m *Model) output(p *pass, f *pb.Feature) (*core.Node, error) {
-	switch f.GetOutput() {
-	case pb.Output_OUTPUT_TOKENS:
-		return p.out.Tokens, nil
-	case pb.Output_OUTPUT_CLASS:
-		return p.out.Class()
-	case pb.Output_OUTPUT_POOLED:
-		return p.out.Pooled(), nil
-	case pb.Output_OUTPUT_PATCHES:
-		return p.out.PatchTokens(), nil
-	case pb.Output_OUTPUT_MAP:
-		if p.spec.GetMaskUse() == pb.PassSpec_MASK_USE_DROP {
-			return nil, fmt.Errorf("a pass that drops patches has no map of them")
-		}
-		if p.maps == nil {
-			t := p.out.PatchTokens()
-			s := t.Shape()
-			p.maps = m.g.Reshape(m.g.TransposeTokens(t), core.Shape{s[0], s[2], p.out.Rows, p.out.Cols})
-		}
-		return p.maps, nil
-	case pb.Output_OUTPUT_TAP:
-		if int(f.GetTap()) >= len(p.out.Blocks) {
-			return nil, fmt.Errorf("block %d is tapped; the network has %d", f.GetTap(), len(p.out.Blocks))
-		}
-		return p.out.Blocks[f.GetTap()], nil
+// outputs are the features of a pass by their names in the network.
+var outputs = map[pb.Output]backbone.Output{
+	pb.Output_OUTPUT_TOKENS:  backbone.Tokens,
+	pb.Output_OUTPUT_CLASS:   backbone.Class,
+	pb.Output_OUTPUT_POOLED:  backbone.Pooled,
+	pb.Output_OUTPUT_PATCHES: backbone.Patches,
+	pb.Output_OUTPUT_MAP:     backbone.Map,
+}
+
+func (p *pass) output(f *pb.Feature) (*core.Node, error) {
+	if f.GetOutput() == pb.Output_OUTPUT_TAP {
+		return p.out.Tap(int(f.GetTap()))
 	}
-	return nil, fmt.Errorf("output %v is not known to this version of vittool", f.GetOutput())
+	name, ok := outputs[f.GetOutput()]
+	if !ok {
+		return nil, fmt.Errorf("output %v is not known to this version of vittool", f.GetOutput())
+	}
+	return p.out.Output(name)
 }
 
 func (m *Model) buildPass(p *pass) error {
@@ -77,7 +69,7 @@ func (m *Model) buildPass(p *pass) error {
 	if err != nil {
 		return err
 	}
-	var o vit.Options
+	var o backbone.Options
 	switch p.spec.GetMaskUse() {
 	case pb.PassSpec_MASK_USE_DROP:
 		o.Keep, err = m.passMask(p.spec, pb.MaskSpec_KIND_KEEP)
@@ -93,8 +85,9 @@ func (m *Model) buildPass(p *pass) error {
 	if p.spec.GetNetwork() == pb.Network_NETWORK_TEACHER {
 		network = m.Teacher
 	}
-	if m.Train && p.spec.GetMode() == pb.PassSpec_MODE_TRAIN && !p.spec.GetNoDropPath() {
-		p.dropPath = vit.NewDropPath(m.g, "pass."+p.spec.GetName(), network.Config, images.Shape()[0])
+	o.Train = m.Train && p.spec.GetMode() == pb.PassSpec_MODE_TRAIN
+	if o.Train && !p.spec.GetNoDropPath() {
+		p.dropPath = network.DropPath(m.g, "pass."+p.spec.GetName(), images.Shape()[0])
 		o.DropPath = p.dropPath
 	}
 	p.out, err = network.Forward(m.g, images, o)
@@ -146,7 +139,7 @@ func (m *Model) passImages(spec *pb.PassSpec) (*core.Node, error) {
 	if len(views) == 1 {
 		return views[0], nil
 	}
-	return m.g.Concat(views...), nil
+	return ops.Concat(m.g, views...), nil
 }
 
 // passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With several views it is
@@ -176,7 +169,8 @@ func (m *Model) passMask(spec *pb.PassSpec, kind pb.MaskSpec_Kind) (*core.Node, 
 		masks = append(masks, k)
 	}
 	v := m.views[spec.GetViews()[0]].Shape()
-	rows, cols := v[2]/m.Student.Config.Patch, v[3]/m.Student.Config.Patch
+	patch := m.Config.Info().Patch
+	rows, cols := v[2]/patch, v[3]/patch
 	for _, k := range masks {
 		if k.rows != rows || k.cols != cols {
 			return nil, fmt.Errorf("its mask %s has %d×%d cells; the view has %d×%d patches", k.spec.GetName(), k.rows, k.cols, rows, cols)
@@ -191,14 +185,14 @@ func (m *Model) passMask(spec *pb.PassSpec, kind pb.MaskSpec_Kind) (*core.Node, 
 	name := "pass." + spec.GetName() + ".mask"
 	if form == pb.MaskRef_FORM_REMOVED {
 		cells := rows * cols
-		n := m.g.Input(name, core.Shape{len(masks) * m.Batch, cells})
+		n := m.g.Input(name, tensor.Shape{len(masks) * m.Batch, cells})
 		for i, k := range masks {
 			k.removed = append(k.removed, &mapped{node: n, offset: i * m.Batch * cells})
 		}
 		return n, nil
 	}
 	length := int(masks[0].spec.GetLength())
-	n := m.g.InputInt(name, core.Shape{len(masks) * m.Batch, length})
+	n := m.g.InputInt(name, tensor.Shape{len(masks) * m.Batch, length})
 	for i, k := range masks {
 		k.values = append(k.values, &mapped{node: n, offset: i * m.Batch * length})
 	}

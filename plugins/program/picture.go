@@ -64,7 +64,7 @@ func (m *Model) render(p picture) Picture {
 		pic.Prediction = append([]float32(nil), p.prediction.Value()...)
 	default:
 		hwc := p.spec.GetLayout() == pb.Picture_LAYOUT_PATCHES_HWC
-		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Student.Config.Patch, hwc, pic.PatchNormalised)
+		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Config.Info().Patch, hwc, pic.PatchNormalised)
 	}
 	pic.Masked = append([]float32(nil), pic.Original...)
 	pic.Reconstruction = append([]float32(nil), pic.Original...)

@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // objective is a plan as a function, for tests.
@@ -54,19 +55,19 @@ func tinyMAE(t testing.TB) *pb.Plan {
 }
 
 // compiled builds the plan of a function, with its views filled.
-func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Model, *core.Store) {
+func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Model, *param.Store) {
 	t.Helper()
 	c, o := tiny(), program.Options{Plugin: "test", Train: true, TotalSteps: 10}
 	if change != nil {
 		change(&c, &o)
 	}
-	store := core.NewStore()
+	store := param.NewStore()
 	m, err := program.Build(newEngine(t), store, planOf(t, &objective{plan}, "{}"), c, tinyBatch, 1, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range m.Plan.GetViews() {
-		r := core.NewRNG(9, v.GetName())
+		r := prng.New(9, v.GetName())
 		for i := range m.View(v.GetName()) {
 			m.View(v.GetName())[i] = float32(r.NormFloat64())
 		}
@@ -196,7 +197,7 @@ func TestBuildRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			plan := proto.CloneOf(sound)
 			tc.change(plan)
-			m, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
+			m, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
 			if err == nil {
 				t.Fatalf("no error, model of batch %d", m.Batch)
 			}
@@ -210,7 +211,7 @@ func TestBuildRefuses(t *testing.T) {
 }
 
 func TestMasksAreChecked(t *testing.T) {
-	m, err := program.Build(newEngine(t), core.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
+	m, err := program.Build(newEngine(t), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ func TestMasksAreChecked(t *testing.T) {
 
 // A model of another batch size shares the weights, and evaluation computes the same loss as training.
 func TestModelsShareOneStore(t *testing.T) {
-	e, store := newEngine(t), core.NewStore()
+	e, store := newEngine(t), param.NewStore()
 	var losses []float64
 	for i, o := range []program.Options{{Train: true}, {Train: false}, {Train: true}} {
 		m, err := program.Build(e, store, tinyMAE(t), tiny(), 2, uint64(i), o)
@@ -284,12 +285,12 @@ func TestThreadsDoNotMatter(t *testing.T) {
 	var losses []float64
 	var gradients [][]float32
 	for _, threads := range []int{1, 2, 3} {
-		e, err := core.NewEngine(threads)
+		e, err := device.NewCPU(threads)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		m, err := program.Build(e, core.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Train: true})
+		m, err := program.Build(e, param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Train: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +335,7 @@ func FuzzBuild(f *testing.F) {
 		if len(data) > 1<<14 || proto.Unmarshal(data, plan) != nil || tooLarge(plan) {
 			return
 		}
-		_, _ = program.Build(e, core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+		_, _ = program.Build(e, param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
 	})
 }
 

@@ -12,12 +12,17 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/beit"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -61,31 +66,31 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 			book[id*channels+ch] = float32(id / int(math.Pow(float64(c.digits(channels)), float64(ch))) % c.digits(channels))
 		}
 	}
-	tensors := []core.Tensor{
-		core.NewF32("encoder.stem.weight", core.Shape{width, channels, 3, 3}, stem),
-		core.NewF32("encoder.out.weight", core.Shape{channels, width, 1, 1}, out),
-		core.NewF32("codebook", core.Shape{c.Vocabulary, channels}, book),
+	tensors := []tensor.Tensor{
+		tensor.NewF32("encoder.stem.weight", tensor.Shape{width, channels, 3, 3}, stem),
+		tensor.NewF32("encoder.out.weight", tensor.Shape{channels, width, 1, 1}, out),
+		tensor.NewF32("codebook", tensor.Shape{c.Vocabulary, channels}, book),
 	}
-	for name, shape := range map[string]core.Shape{
+	for name, shape := range map[string]tensor.Shape{
 		"encoder.stem.bias": {width}, "encoder.out.bias": {channels},
 		"decoder.in.weight": {width, channels, 3, 3}, "decoder.in.bias": {width},
 		"decoder.out.weight": {channels, width, 1, 1}, "decoder.out.bias": {channels},
 	} {
-		tensors = append(tensors, core.NewF32(name, shape, make([]float32, shape.Size())))
+		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, shape.Size())))
 	}
 	return writeTokenizer(t, tensors, tokenizer.Config{
 		Kind: tokenizer.VQ, Vocabulary: c.Vocabulary, Patch: 1, Channels: channels, Width: width, CodeDim: channels,
 	}, make([]float64, channels), slices.Repeat([]float64{1}, channels))
 }
 
-func writeTokenizer(t *testing.T, tensors []core.Tensor, c tokenizer.Config, mean, std []float64) string {
+func writeTokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
 	t.Helper()
 	meta, err := c.FileMetadata(mean, std)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
-	if err := core.WriteSafetensors(path, tensors, meta); err != nil {
+	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -94,7 +99,7 @@ func writeTokenizer(t *testing.T, tensors []core.Tensor, c tokenizer.Config, mea
 // beitModel is the real objective's plan, compiled.
 type beitModel struct {
 	*program.Model
-	store    *core.Store
+	store    *param.Store
 	channels int
 	digits   int
 	out      map[string]*core.Node
@@ -128,7 +133,7 @@ func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel
 		network.HeadDim = *cfg.HeadDim
 	}
 	plan := openPlan(t, beit.New(), options, network, cfg.Batch)
-	m := &beitModel{store: core.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
+	m := &beitModel{store: param.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
 	var err error
 	m.Model, err = program.Build(newEngine(t), m.store, plan, network, cfg.Batch, seed, program.Options{
 		Plugin: "beit", Train: true,
@@ -165,22 +170,22 @@ func openPlan(t *testing.T, o sdk.Objective, options map[string]any, network vit
 // extra names the nodes that the reference has values of.
 func (m *beitModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error) {
 	g := p.Graph()
-	encoder, err := p.Pass(plan.GetPasses()[0].GetName())
+	encoder, err := vitPass(p, plan.GetPasses()[0].GetName())
 	if err != nil {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = p.Student.EmbedPatches(g, p.Student.Patches(g, p.ViewNode("image")))
+	m.out["out.patch_embed"] = student(p).EmbedPatches(g, student(p).Patches(g, p.ViewNode("image")))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.block.%d", i)] = b
-		m.out[fmt.Sprintf("out.attn.%d", i)] = encoder.Attention(i)
+		m.out[fmt.Sprintf("out.attn.%d", i)] = attention(encoder, i)
 	}
 	if table := p.Student.Weight("rel_pos_bias.relative_position_bias_table"); table != nil {
-		rows, cols := p.Student.Config.Grid()
+		rows, cols := p.Config.(vit.Config).Grid()
 		index, _ := vit.RelativePositions(rows, cols)
-		m.out["out.shared_rel_pos_bias"] = g.RelativeBias(g.Param(table), index)
+		m.out["out.shared_rel_pos_bias"] = ops.RelativeBias(g, g.Param(table), index)
 	}
-	m.out["out.logits_all"] = g.Linear(encoder.PatchTokens(), g.Param(m.parameter("lm_head.weight")), g.Param(m.parameter("lm_head.bias")))
+	m.out["out.logits_all"] = ops.Linear(g, encoder.PatchTokens(), g.Param(m.parameter("lm_head.weight")), g.Param(m.parameter("lm_head.bias")))
 	for _, n := range plan.GetNodes() {
 		nodes, err := p.Outputs(n.GetName())
 		if err != nil {
@@ -201,16 +206,16 @@ func (m *beitModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error)
 }
 
 // parameter finds a parameter by the official name.
-func (m *beitModel) parameter(name string) *core.Parameter {
-	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+func (m *beitModel) parameter(name string) *param.Parameter {
+	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
 		return p
 	}
-	return m.store.Get(program.HeadPrefix + name)
+	return m.store.Get(runs.HeadPrefix + name)
 }
 
 // own lists the parameters but those of the tokenizer.
-func (m *beitModel) own() []*core.Parameter {
-	return slices.DeleteFunc(m.StudentParameters(), func(p *core.Parameter) bool { return p.Given })
+func (m *beitModel) own() []*param.Parameter {
+	return slices.DeleteFunc(m.StudentParameters(), func(p *param.Parameter) bool { return p.Given })
 }
 
 func (m *beitModel) names() []string {
@@ -277,7 +282,7 @@ func beitCase(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
 	}
 	m := newBEiT(t, cfg, images.Shape[1], 1)
-	rows, cols := m.Student.Config.Grid()
+	rows, cols := m.Config.(vit.Config).Grid()
 	c.Fixed(t, map[string]any{"grid": []int{rows, cols}})
 	readsAll(t, c, "param.", "buffer.", "input.images", "input.mask", "input.token_ids", "out.", "loss", "f64.mlm_acc", "grad.",
 		"traj.input.images.", "traj.input.mask.", "traj.input.token_ids.", "traj.param.", "traj.losses", "traj.lr", "traj.wd", "traj.grad_norm")
@@ -340,9 +345,9 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	sameNames(t, c, "no_decay", plain, r.NoDecay)
 
 	total := int(r.Epochs * float64(r.ItersPerEpoch))
-	rate := core.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * float64(r.ItersPerEpoch)), Total: total}
-	decay := core.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := core.NewAdamW(newEngine(t), core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * float64(r.ItersPerEpoch)), Total: total}
+	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
+	optimizer := optim.NewAdamW(newEngine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	engine := newEngine(t)
 	var losses, rates, decays, norms []float64
 	for s := range r.Steps {
@@ -351,7 +356,7 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 		losses = append(losses, m.Loss())
 		lr, wd := rate.At(r.FirstIteration+s), decay.At(r.FirstIteration+s)
 		rates, decays = append(rates, lr), append(decays, wd)
-		norms = append(norms, core.ClipGlobalNorm(engine, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
+		norms = append(norms, optim.ClipGlobalNorm(engine, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
 		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, lr, wd)
 	}
 	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
@@ -368,7 +373,7 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	}
 }
 
-func beitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func beitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg beitConfig
 	stats.decode(t, &cfg)
 	cfg.Batch = 1
@@ -573,7 +578,7 @@ type probe struct {
 func (p *probe) Info() sdk.Info { return sdk.Info{Name: "probe", Version: "1.0.0"} }
 
 func (p *probe) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{Unused: true})
+	b.Require(sdk.Requirements{Unused: true})
 	file, err := tokenizer.Open(p.Tokenizer)
 	if err != nil {
 		return err
@@ -588,9 +593,9 @@ func (p *probe) Plan(b *sdk.Builder) error {
 func dalleFile(t *testing.T, width, blocks, vocabulary int) string {
 	t.Helper()
 	c := tokenizer.Config{Kind: tokenizer.DALLE, Patch: 8, Channels: 3, Width: width, Blocks: blocks, Vocabulary: vocabulary}
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	for name, shape := range c.DALLEShapes() {
-		tensors = append(tensors, core.NewF32(name, shape, make([]float32, core.Shape(shape).Size())))
+		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, tensor.Shape(shape).Size())))
 	}
 	return writeTokenizer(t, tensors, c, tokenizer.DALLEMean, tokenizer.DALLEStd)
 }
@@ -607,17 +612,17 @@ func dalleEncoder(t *testing.T, c *golden.Case) {
 	c.ConfigInto(t, &cfg)
 	c.Describes("min_top2_margin")
 	c.Fixed(t, map[string]any{"group_count": 4, "logit_laplace_eps": .1})
-	if s := c.Tensor(t, "input.images").Shape; !s.Equal(core.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W}) {
+	if s := c.Tensor(t, "input.images").Shape; !s.Equal(tensor.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W}) {
 		t.Fatalf("%s: input.images is %v, the config says %d of %d×%d", c, s, cfg.Batch, cfg.Size.H, cfg.Size.W)
 	}
 	readsAll(t, c, "param.", "input.images", "out.")
-	var tensors []core.Tensor
+	var tensors []tensor.Tensor
 	shapes := map[string][]int{}
 	for _, name := range c.Names("param.") {
 		x := c.Tensor(t, name)
 		short := strings.TrimPrefix(name, "param.")
 		shapes[short] = x.Shape
-		tensors = append(tensors, core.NewF32(short, x.Shape, c.F32(t, name)))
+		tensors = append(tensors, tensor.NewF32(short, x.Shape, c.F32(t, name)))
 	}
 	description, err := tokenizer.DescribeDALLE(shapes)
 	if err != nil {
@@ -631,7 +636,7 @@ func dalleEncoder(t *testing.T, c *golden.Case) {
 	plan := openPlan(t, &probe{}, map[string]any{"tokenizer": path}, network, cfg.Batch)
 	out := map[string]*core.Node{}
 	var tokens *core.Node
-	m, err := program.Build(newEngine(t), core.NewStore(), plan, network, cfg.Batch, 1, program.Options{
+	m, err := program.Build(newEngine(t), param.NewStore(), plan, network, cfg.Batch, 1, program.Options{
 		Plugin: "probe",
 		Extra: func(p *program.Model) ([]*core.Node, error) {
 			var all []*core.Node

@@ -9,15 +9,19 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // dinoConfig is what the reference says of a case of DINO beyond the network.
@@ -76,8 +80,8 @@ func (c dinoConfig) options(r *dinoTrajectory) map[string]any {
 // dinoModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
 type dinoModel struct {
 	*program.Model
-	engine *core.Engine
-	store  *core.Store
+	engine *device.CPU
+	store  *param.Store
 	out    map[string]*core.Node
 	pairs  *core.Node
 }
@@ -103,7 +107,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &dinoModel{engine: newEngine(t), store: core.NewStore(), out: map[string]*core.Node{}}
+	m := &dinoModel{engine: newEngine(t), store: param.NewStore(), out: map[string]*core.Node{}}
 	m.Model, err = program.Build(m.engine, m.store, plan, network, c.Batch, seed, program.Options{
 		Plugin: "dino", Train: true, TotalSteps: request.TotalSteps, Extra: m.extra,
 	})
@@ -116,7 +120,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 // extra names the nodes that the reference has values of.
 func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 	for _, spec := range p.Plan.GetPasses() {
-		pass, err := p.Pass(spec.GetName())
+		pass, err := vitPass(p, spec.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +139,7 @@ func (m *dinoModel) extra(p *program.Model) ([]*core.Node, error) {
 		}
 		for i, block := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block_%s.%d", kind, i)] = block
-			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn_%s.%d", kind, i)] = attention(pass, i)
 		}
 	}
 	who := []string{"student", "teacher"} // the student's head comes first
@@ -181,11 +185,11 @@ func stateName(name string) string {
 	running := slices.ContainsFunc([]string{".running_mean", ".running_var", ".num_batches_tracked"}, func(s string) bool { return strings.HasSuffix(name, s) })
 	switch {
 	case name == "center":
-		return program.BufferPrefix + name
+		return runs.BufferPrefix + name
 	case running && strings.HasPrefix(name, "teacher."):
-		return program.BufferPrefix + "teacher." + strings.TrimPrefix(name, "teacher.head.")
+		return runs.BufferPrefix + "teacher." + strings.TrimPrefix(name, "teacher.head.")
 	case running:
-		return program.BufferPrefix + strings.TrimPrefix(name, "buffer.head.")
+		return runs.BufferPrefix + strings.TrimPrefix(name, "buffer.head.")
 	}
 	return name
 }
@@ -217,7 +221,7 @@ func (m *dinoModel) load(t *testing.T, c *golden.Case) {
 // numbers reads floats, or a count of batches as one.
 func numbers(t *testing.T, c *golden.Case, name string) []float32 {
 	t.Helper()
-	if c.Tensor(t, name).DType != core.I64 {
+	if c.Tensor(t, name).DType != tensor.I64 {
 		return c.F32(t, name)
 	}
 	var out []float32
@@ -229,7 +233,7 @@ func numbers(t *testing.T, c *golden.Case, name string) []float32 {
 
 // compareState holds state of the store against "<prefix><name>". Everything that the step changes must be there:
 // all buffers, all copies of the teacher, and what else is named in changed.
-func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, changed ...*core.Parameter) {
+func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, changed ...*param.Parameter) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, kind := range []string{"param.", "teacher.", "buffer.", "center"} {
@@ -240,7 +244,7 @@ func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, ch
 				continue
 			}
 			seen[p.Name] = true
-			if c.Tensor(t, name).DType == core.I64 {
+			if c.Tensor(t, name).DType == tensor.I64 {
 				compareInts(t, c, name, wide(p.Data))
 			} else {
 				c.Compare(t, golden.ViT, name, p.Data)
@@ -249,7 +253,7 @@ func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, ch
 	}
 	changed = append(changed, m.store.Buffers()...)
 	for _, p := range append(changed, m.store.Parameters()...) {
-		if !seen[p.Name] && (!strings.HasPrefix(p.Name, program.BackbonePrefix) && !strings.HasPrefix(p.Name, program.HeadPrefix) || slices.Contains(changed, p)) {
+		if !seen[p.Name] && (!strings.HasPrefix(p.Name, runs.BackbonePrefix) && !strings.HasPrefix(p.Name, runs.HeadPrefix) || slices.Contains(changed, p)) {
 			t.Errorf("%s: the file has no %s of %s", c, prefix, p.Name)
 		}
 	}
@@ -395,9 +399,9 @@ func dinoTrain(t *testing.T, c *golden.Case, cfg dinoConfig, channels int) {
 
 	perEpoch := float64(r.ItersPerEpoch)
 	total := int(r.Epochs * perEpoch)
-	rate := core.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
-	decay := core.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
+	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
+	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	got := map[string][]float64{}
 	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
 	for s := range r.Steps {
@@ -410,10 +414,10 @@ func dinoTrain(t *testing.T, c *golden.Case, cfg dinoConfig, channels int) {
 		add("teacher_temp", 1/sharpness)
 		momentum, _ := m.Scalar("teacher_momentum")
 		add("momentum", momentum)
-		norm, clipped := core.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
+		norm, clipped := optim.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
 		add("clipped_count", float64(clipped))
 		add("grad_norm", norm)
-		optimizer.Step(params, core.Active(m.Exec().Grad, it), rate.At(it), decay.At(it))
+		optimizer.Step(params, optim.Active(m.Exec().Grad, it), rate.At(it), decay.At(it))
 		if err := m.Commit(); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/vit"
 )
@@ -42,23 +43,23 @@ func (s initStats) decode(t *testing.T, config any) {
 }
 
 // initialWeights gives the weights of a model with the given number of image channels, initialised from a seed.
-type initialWeights func(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter
+type initialWeights func(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter
 
-func vitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
-	b, err := vit.New(core.NewStore(), "", stats.caseConfig(t).vit(channels, vit.PosLearned), vit.SchemeDINO, seed)
+func vitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
+	b, err := vit.New(param.NewStore(), "", stats.caseConfig(t).vit(channels, vit.PosLearned), vit.SchemeDINO, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b.Weight
 }
 
-func maeWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func maeWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	cfg := stats.caseConfig(t)
 	cfg.Batch = 1
 	return newMAE(t, cfg, channels, seed).parameter
 }
 
-func dinoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func dinoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg dinoConfig
 	stats.decode(t, &cfg)
 	// The statistics are of the weights, whatever these are trained with.
@@ -162,7 +163,7 @@ func compareMoments(t *testing.T, name string, sample []float64, want moments) {
 func TestSchemes(t *testing.T) {
 	for _, tc := range []struct {
 		folder, prefix string
-		scheme         vit.Scheme
+		scheme         backbone.Scheme
 		change         func(*vit.Config)
 	}{
 		{"dino", "backbone.", vit.SchemeDINO, func(*vit.Config) {}},
@@ -182,7 +183,7 @@ func TestSchemes(t *testing.T) {
 			tc.change(&c)
 			pooled, compared := map[string][]float64{}, 0
 			for seed := range stats.Seeds {
-				b, err := vit.New(core.NewStore(), "", c, tc.scheme, uint64(seed))
+				b, err := vit.New(param.NewStore(), "", c, tc.scheme, uint64(seed))
 				if err != nil {
 					t.Fatal(err)
 				}

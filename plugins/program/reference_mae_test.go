@@ -10,18 +10,21 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
 
 // maeModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
 type maeModel struct {
 	*program.Model
-	store *core.Store
+	store *param.Store
 	keep  int
 	out   map[string]*core.Node
 	enc   []*core.Node // encoder blocks
@@ -52,7 +55,7 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &maeModel{store: core.NewStore(), out: map[string]*core.Node{}}
+	m := &maeModel{store: param.NewStore(), out: map[string]*core.Node{}}
 	m.Model, err = program.Build(newEngine(t), m.store, plan, network, cfg.Batch, seed, program.Options{
 		Plugin: "mae", Train: true,
 		Extra: func(p *program.Model) ([]*core.Node, error) { return m.extra(p, plan) },
@@ -67,15 +70,15 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 // extra names the nodes that the reference has values of.
 func (m *maeModel) extra(p *program.Model, plan *pb.Plan) ([]*core.Node, error) {
 	g := p.Graph()
-	encoder, err := p.Pass(plan.GetPasses()[0].GetName())
+	encoder, err := vitPass(p, plan.GetPasses()[0].GetName())
 	if err != nil {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = p.Student.EmbedPatches(g, p.Student.Patches(g, p.ViewNode(plan.GetViews()[0].GetName())))
+	m.out["out.patch_embed"] = student(p).EmbedPatches(g, student(p).Patches(g, p.ViewNode(plan.GetViews()[0].GetName())))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.enc.block.%d", i)] = b
-		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = encoder.Attention(i)
+		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = attention(encoder, i)
 		m.enc = append(m.enc, b)
 	}
 	for _, n := range plan.GetNodes() {
@@ -113,16 +116,16 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // parameter finds a parameter by the official name.
-func (m *maeModel) parameter(name string) *core.Parameter {
-	if p := m.store.Get(program.BackbonePrefix + name); p != nil {
+func (m *maeModel) parameter(name string) *param.Parameter {
+	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
 		return p
 	}
-	return m.store.Get(program.HeadPrefix + name)
+	return m.store.Get(runs.HeadPrefix + name)
 }
 
 // officialName is the inverse of parameter.
-func officialName(p *core.Parameter) string {
-	return strings.TrimPrefix(strings.TrimPrefix(p.Name, program.BackbonePrefix), program.HeadPrefix)
+func officialName(p *param.Parameter) string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.Name, runs.BackbonePrefix), runs.HeadPrefix)
 }
 
 // load sets all parameters to "param.<name>"; both sides must have the same names and shapes.
@@ -145,7 +148,7 @@ func (m *maeModel) load(t *testing.T, c *golden.Case) {
 func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 	t.Helper()
 	fillView(t, m.View(m.Plan.GetViews()[0].GetName()), images)
-	patches := m.Student.Config.Patches()
+	patches := m.Config.(vit.Config).Patches()
 	if len(noise) != m.Batch*patches {
 		t.Fatalf("the case has noise for %d patches and the network %d images of %d", len(noise), m.Batch, patches)
 	}
@@ -303,8 +306,8 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *trajectory) {
 	}
 	sameNames(t, c, "no_decay", plain, r.NoDecay)
 
-	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := core.NewAdamW(newEngine(t), core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := optim.NewAdamW(newEngine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, decays []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))
@@ -347,7 +350,7 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	cfg.load(t, m.parameter)
 	images := make([]float32, len(m.View(m.Plan.GetViews()[0].GetName())))
 	cfg.images(t, images)
-	noise := make([]float32, cfg.Batch*m.Student.Config.Patches())
+	noise := make([]float32, cfg.Batch*m.Config.(vit.Config).Patches())
 	cfg.fill(noise, noiseTensor, func(x uint64) float32 { return float32(float64(x) / (1 << 20)) })
 	for i, v := range cfg.NoiseCheck {
 		if float64(noise[i]) != v {

@@ -6,10 +6,13 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -36,15 +39,15 @@ type mocoTrajectory struct {
 func mocoPlace(name string) string {
 	teacher, rest := "", name
 	if s, ok := strings.CutPrefix(name, "momentum_encoder."); ok {
-		teacher, rest = program.TeacherPrefix, "base_encoder."+s
+		teacher, rest = runs.TeacherPrefix, "base_encoder."+s
 	}
 	switch s, base := strings.CutPrefix(rest, "base_encoder."); {
 	case isStatistic(rest):
-		return program.BufferPrefix + teacher + rest
+		return runs.BufferPrefix + teacher + rest
 	case base && !strings.HasPrefix(s, "head."):
-		return teacher + program.BackbonePrefix + s
+		return teacher + runs.BackbonePrefix + s
 	}
-	return teacher + program.HeadPrefix + rest
+	return teacher + runs.HeadPrefix + rest
 }
 
 func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, seed uint64) *opened {
@@ -66,7 +69,7 @@ func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, see
 
 // mocoResults names the nodes that the reference has values of.
 func mocoResults(m *opened, p *program.Model) error {
-	base, err := p.Pass("base_encoder")
+	base, err := vitPass(p, "base_encoder")
 	if err != nil {
 		return err
 	}
@@ -78,7 +81,7 @@ func mocoResults(m *opened, p *program.Model) error {
 		part("tokens", base.Tokens)
 		for i, b := range base.Blocks {
 			part(fmt.Sprintf("block.%d", i), b)
-			part(fmt.Sprintf("attn.%d", i), base.Attention(i))
+			part(fmt.Sprintf("attn.%d", i), attention(base, i))
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
@@ -148,8 +151,8 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m = openMoCo(t, cfg, images.Shape[1], r, 1)
 	m.load(t, c)
 	m.comparePlain(t, c, r.trajectory)
-	schedule := core.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
+	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, momenta []float64
 	for s := range r.Steps {
 		it := r.FirstIteration + s
@@ -165,10 +168,10 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m.compareState(t, c, "traj.", []string{"param.", "buffer."}, append(m.copies(), m.Exec().Parameters()...))
 }
 
-func mocoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func mocoWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg mocoConfig
 	stats.decode(t, &cfg)
 	cfg.Batch = 2
 	m := openMoCo(t, cfg, channels, nil, seed)
-	return func(name string) *core.Parameter { return m.store.Get(mocoPlace(name)) }
+	return func(name string) *param.Parameter { return m.store.Get(mocoPlace(name)) }
 }

@@ -6,8 +6,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -79,7 +83,7 @@ func affine(a, offset float64) func(uint64) float32 {
 }
 
 // load computes all weights and holds them against the checks of the config.
-func (p procedural) load(t *testing.T, find func(name string) *core.Parameter) {
+func (p procedural) load(t *testing.T, find func(name string) *param.Parameter) {
 	t.Helper()
 	if len(p.Tensors) == 0 {
 		t.Fatal("the config lists no tensors")
@@ -153,7 +157,7 @@ func (p procedural) blockSummary(blocks []*core.Node, sample, token int) map[str
 }
 
 // compareGradients compares norm and first four values of the gradients named.
-func compareGradients(t *testing.T, c *golden.Case, exe *core.Executable, rows []string, find func(string) *core.Parameter) {
+func compareGradients(t *testing.T, c *golden.Case, exe *core.Executable, rows []string, find func(string) *param.Parameter) {
 	t.Helper()
 	var norms, firsts []float64
 	for _, name := range rows {
@@ -193,7 +197,7 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	if cfg.Sample == nil || cfg.Token == nil {
 		t.Fatalf("%s: the config does not say which token to sample", c)
 	}
-	store := core.NewStore()
+	store := param.NewStore()
 	b, err := vit.New(store, "", cfg.vit(3, vit.PosLearned), vit.SchemeNone, cfg.Seed)
 	if err != nil {
 		t.Fatal(err)
@@ -201,19 +205,20 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	cfg.load(t, b.Weight)
 
 	g := core.NewGraph(newEngine(t))
-	x := g.Input("images", core.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W})
+	x := g.Input("images", tensor.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W})
 	cfg.images(t, x.Value())
-	w := g.Input("w", core.Shape{cfg.Batch, cfg.Dim})
+	w := g.Input("w", tensor.Shape{cfg.Batch, cfg.Dim})
 	cfg.fill(w.Value(), wTensor, affine(1, 0))
-	out, err := b.Forward(g, x, vit.Options{})
+	outputs, err := b.Forward(g, x, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := outputs.(*vit.Outputs)
 	class, err := out.Class()
 	if err != nil {
 		t.Fatal(err)
 	}
-	loss := g.Dot(class, w)
+	loss := ops.Dot(g, class, w)
 	exe, err := g.Compile(loss, append(out.Blocks, class)...)
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/tensor"
 )
 
 // TestReferenceRefusals changes case files into some that cannot be interpreted, or contradict themselves. The test of
@@ -23,12 +23,12 @@ func TestReferenceRefusals(t *testing.T) {
 	}
 	drop := func(name string) func(c *editedCase) {
 		return func(c *editedCase) {
-			c.tensors = slices.DeleteFunc(c.tensors, func(x core.Tensor) bool { return x.Name == name })
+			c.tensors = slices.DeleteFunc(c.tensors, func(x tensor.Tensor) bool { return x.Name == name })
 			delete(c.deviation, name)
 		}
 	}
 	bogus := func(c *editedCase) {
-		c.tensors = append(c.tensors, core.NewF32("bogus.thing", core.Shape{1}, []float32{1}))
+		c.tensors = append(c.tensors, tensor.NewF32("bogus.thing", tensor.Shape{1}, []float32{1}))
 	}
 	for _, tc := range []struct {
 		name, folder, file string
@@ -79,12 +79,12 @@ func TestReferenceRefusals(t *testing.T) {
 // editedCase is a case file that is about to be written again.
 type editedCase struct {
 	config, deviation map[string]any
-	tensors           []core.Tensor
+	tensors           []tensor.Tensor
 }
 
 func editCase(t *testing.T, from, to string, edit func(c *editedCase)) {
 	t.Helper()
-	file, err := core.ReadSafetensors(from)
+	file, err := tensor.ReadSafetensors(from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func editCase(t *testing.T, from, to string, edit func(c *editedCase)) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := core.WriteSafetensors(to, c.tensors, file.Meta); err != nil {
+	if err := tensor.WriteSafetensors(to, c.tensors, file.Meta); err != nil {
 		t.Fatal(err)
 	}
 }

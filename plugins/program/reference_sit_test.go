@@ -9,15 +9,17 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // sitConfig is what the reference says of a case of SiT beyond the network.
@@ -46,18 +48,18 @@ type sitTrajectory struct {
 
 // sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
 func sitPlace(name string) string {
-	rest, teacher := strings.CutPrefix(name, program.TeacherPrefix)
+	rest, teacher := strings.CutPrefix(name, runs.TeacherPrefix)
 	prefix := ""
 	if teacher {
-		prefix = program.TeacherPrefix
+		prefix = runs.TeacherPrefix
 	}
 	switch {
 	case isStatistic(rest):
-		return program.BufferPrefix + prefix + rest
-	case strings.HasPrefix(rest, program.BackbonePrefix):
+		return runs.BufferPrefix + prefix + rest
+	case strings.HasPrefix(rest, runs.BackbonePrefix):
 		return prefix + rest
 	}
-	return prefix + program.HeadPrefix + rest
+	return prefix + runs.HeadPrefix + rest
 }
 
 // paintedView is the view that stands in for the crops of the reference as they were corrupted.
@@ -108,7 +110,7 @@ func sitInputs(plan *pb.Plan, rectangles int) {
 // sitResults names the nodes that the reference has values of.
 func sitResults(m *opened, p *program.Model) error {
 	for _, who := range []string{"student", "teacher"} {
-		pass, err := p.Pass(who)
+		pass, err := vitPass(p, who)
 		if err != nil {
 			return err
 		}
@@ -118,7 +120,7 @@ func sitResults(m *opened, p *program.Model) error {
 		}
 		for i, b := range pass.Blocks {
 			m.out[fmt.Sprintf("out.student_block.%d", i)] = b
-			m.out[fmt.Sprintf("out.student_attn.%d", i)] = pass.Attention(i)
+			m.out[fmt.Sprintf("out.student_attn.%d", i)] = attention(pass, i)
 		}
 	}
 	normalised, _, err := nodesOf(p, pb.OpL2Normalize)
@@ -317,9 +319,9 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	params := m.Exec().Parameters()
 	perEpoch := float64(r.ItersPerEpoch)
 	total := int(r.Epochs * perEpoch)
-	rate := core.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
-	decay := core.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := core.NewAdamW(m.engine, core.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
+	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
+	optimizer := optim.NewAdamW(m.engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	got := map[string][]float64{}
 	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
 	for s := range r.Steps {
@@ -332,7 +334,7 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 		add("wd", decay.At(it))
 		momentum, _ := m.Scalar("teacher_momentum")
 		add("momentum", momentum)
-		norm, clipped := core.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
+		norm, clipped := optim.ClipPerTensor(m.engine, params, m.Exec().Grad, r.Clip)
 		add("clipped_count", float64(clipped))
 		add("grad_norm", norm)
 		optimizer.Step(params, m.Exec().Grad, rate.At(it), decay.At(it))
@@ -346,13 +348,13 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	m.compareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.copies(), params...))
 }
 
-func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *core.Parameter {
+func sitWeights(t *testing.T, stats initStats, channels int, seed uint64) func(name string) *param.Parameter {
 	var cfg sitConfig
 	stats.decode(t, &cfg)
 	cfg.Batch = 2
 	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the statistics are of the weights, whatever these are trained with
 	m := openSiT(t, cfg, channels, nil, seed)
-	return func(name string) *core.Parameter { return m.store.Get(sitPlace(name)) }
+	return func(name string) *param.Parameter { return m.store.Get(sitPlace(name)) }
 }
 
 // sitAugmentations compares the crops, and the options that say how they are corrupted.
@@ -406,7 +408,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := m.Student.Config
+	network := m.Config.(vit.Config)
 	if _, err := server.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 4, WorldSize: 1,
 		Backbone: program.BackboneInfo(network, []float64{0, 0, 0}, []float64{1, 1, 1})}); err != nil {
 		t.Fatal(err)
@@ -417,7 +419,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range m.Plan.GetViews() {
-		r := core.NewRNG(2, v.GetName())
+		r := prng.New(2, v.GetName())
 		for i := range m.View(v.GetName()) {
 			m.View(v.GetName())[i] = float32(r.NormFloat64())
 		}

@@ -9,10 +9,14 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -20,8 +24,8 @@ import (
 // objectives with a teacher and running statistics.
 type opened struct {
 	*program.Model
-	engine *core.Engine
-	store  *core.Store
+	engine *device.CPU
+	store  *param.Store
 	// place is where the store keeps what the reference calls so, without "param." and "buffer.".
 	place func(name string) string
 	out   map[string]*core.Node
@@ -65,7 +69,7 @@ func (o opening) open(t *testing.T) *opened {
 	if o.change != nil {
 		o.change(plan)
 	}
-	m := &opened{engine: newEngine(t), store: core.NewStore(), place: o.place, out: map[string]*core.Node{}, rows: map[string][2]int{}}
+	m := &opened{engine: newEngine(t), store: param.NewStore(), place: o.place, out: map[string]*core.Node{}, rows: map[string][2]int{}}
 	m.Model, err = program.Build(m.engine, m.store, plan, o.network, o.batch, o.seed, program.Options{
 		Plugin: o.objective.Info().Name, Train: true, TotalSteps: uint64(o.total),
 		Extra: func(p *program.Model) ([]*core.Node, error) {
@@ -120,7 +124,7 @@ func (m *opened) load(t *testing.T, c *golden.Case) {
 }
 
 // compareState holds the store against every tensor "<prefix><kind>…". All that must be named is.
-func (m *opened) compareState(t *testing.T, c *golden.Case, prefix string, kinds []string, all []*core.Parameter) {
+func (m *opened) compareState(t *testing.T, c *golden.Case, prefix string, kinds []string, all []*param.Parameter) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, kind := range kinds {
@@ -131,7 +135,7 @@ func (m *opened) compareState(t *testing.T, c *golden.Case, prefix string, kinds
 				continue
 			}
 			seen[p.Name] = true
-			if c.Tensor(t, name).DType == core.I64 {
+			if c.Tensor(t, name).DType == tensor.I64 {
 				compareInts(t, c, name, wide(p.Data))
 			} else {
 				c.Compare(t, golden.ViT, name, p.Data)
@@ -146,10 +150,10 @@ func (m *opened) compareState(t *testing.T, c *golden.Case, prefix string, kinds
 }
 
 // copies lists the teacher's parameters, and buffers.
-func (m *opened) copies() []*core.Parameter {
+func (m *opened) copies() []*param.Parameter {
 	out := m.store.Buffers()
 	for _, p := range m.store.Parameters() {
-		if strings.HasPrefix(p.Name, program.TeacherPrefix) {
+		if strings.HasPrefix(p.Name, runs.TeacherPrefix) {
 			out = append(out, p)
 		}
 	}
@@ -186,7 +190,7 @@ func (m *opened) compareResults(t *testing.T, c *golden.Case, cfg networkConfig)
 		switch {
 		case !p.Frozen:
 			trained = append(trained, p.Name)
-		case !strings.HasPrefix(p.Name, program.TeacherPrefix) || slices.ContainsFunc(cfg.Frozen, func(n string) bool { return m.place(n) == p.Name }):
+		case !strings.HasPrefix(p.Name, runs.TeacherPrefix) || slices.ContainsFunc(cfg.Frozen, func(n string) bool { return m.place(n) == p.Name }):
 			frozen = append(frozen, p.Name) // some files list the teacher among the frozen ones
 		}
 	}

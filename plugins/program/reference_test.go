@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -164,9 +166,9 @@ func (c networkConfig) vit(channels int, positions vit.PosEmbed) vit.Config {
 	}
 }
 
-func newEngine(t testing.TB) *core.Engine {
+func newEngine(t testing.TB) *device.CPU {
 	t.Helper()
-	e, err := core.NewEngine(0)
+	e, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,11 +176,32 @@ func newEngine(t testing.TB) *core.Engine {
 	return e
 }
 
+// vitPass returns the nodes of a pass of a ViT.
+func vitPass(m *program.Model, name string) (*vit.Outputs, error) {
+	out, err := m.Pass(name)
+	if err != nil {
+		return nil, err
+	}
+	return out.(*vit.Outputs), nil
+}
+
+// attention is the softmax weights of a block that the network has.
+func attention(o *vit.Outputs, block int) *core.Node {
+	n, err := o.Attention(block)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// student is the student of a model with a ViT.
+func student(m *program.Model) *vit.Backbone { return m.Student.(*vit.Backbone) }
+
 // loadBackbone fills a backbone from "param.<name>"; each of its weights must be there.
 func loadBackbone(t testing.TB, c *golden.Case, b *vit.Backbone) {
 	t.Helper()
 	for _, p := range b.Weights() {
-		name := "param." + p.Name[len(b.Prefix):]
+		name := "param." + p.Name
 		if s := c.Tensor(t, name).Shape; !s.Equal(p.Shape) {
 			t.Fatalf("%s: %s is %v, the network has %v", c, name, s, p.Shape)
 		}

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -165,7 +165,7 @@ type cropSummary struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 
 func (k cropStatistics) compare(t *testing.T) {
 	t.Helper()
-	rng := core.NewRNG(1, "augmentation", k.Width, k.Height)
+	rng := prng.New(1, "augmentation", k.Width, k.Height)
 	values := map[string][]float64{}
 	for range k.Draws {
 		r := pixels.RandomResizedCrop(rng, k.Width, k.Height, 10, k.Scale, k.Ratio)

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/vit"
 )
@@ -24,7 +28,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	if len(images.Shape) != 4 || cfg.Batch != images.Shape[0] || size.H != images.Shape[2] || size.W != images.Shape[3] {
 		t.Fatalf("%s: the config says %d images of %d×%d, input.images is %v", c, cfg.Batch, size.H, size.W, images.Shape)
 	}
-	store := core.NewStore()
+	store := param.NewStore()
 	model := cfg.vit(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
 	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
@@ -46,10 +50,11 @@ func vitForward(t *testing.T, c *golden.Case) {
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
 	copy(w.Value(), c.F32(t, "input.w"))
-	out, err := b.Forward(g, x, vit.Options{})
+	outputs, err := b.Forward(g, x, backbone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := outputs.(*vit.Outputs)
 	class, err := out.Class()
 	if err != nil {
 		t.Fatal(err)
@@ -62,10 +67,10 @@ func vitForward(t *testing.T, c *golden.Case) {
 	}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
-		want[fmt.Sprintf("out.attn.%d", i)] = out.Attention(i)
+		want[fmt.Sprintf("out.attn.%d", i)] = attention(out, i)
 	}
 	requireOutputs(t, c, want, "grad_input.images")
-	loss := g.Dot(out.Tokens, w)
+	loss := ops.Dot(g, out.Tokens, w)
 	var extra []*core.Node
 	for _, name := range c.Names("out.") {
 		if want[name] == nil {
@@ -88,7 +93,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	c.Compare(t, golden.ViT, "grad_input.images", exe.GradOf(x))
 }
 
-func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *core.Parameter) {
+func compareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name string, p *param.Parameter) {
 	t.Helper()
 	if p == nil {
 		t.Errorf("%s: the network has no parameter %s", c, name)
@@ -117,7 +122,7 @@ func sinCosTables(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: %d cases and %d tables", c, len(cfg.Cases), len(c.Names("case.")))
 	}
 	for _, k := range cfg.Cases {
-		kind, ok := map[string]vit.PosEmbed{"mae": vit.PosSinCos, "mocov3": vit.PosSinCosRow}[k.Method]
+		rowFirst, ok := map[string]bool{"mae": false, "mocov3": true}[k.Method]
 		if !ok {
 			t.Fatalf("%s: unknown method %q", c, k.Method)
 		}
@@ -125,7 +130,7 @@ func sinCosTables(t *testing.T, c *golden.Case) {
 		if k.Class {
 			prefix = 1
 		}
-		table := vit.SinCosTable(kind, k.Dim, k.Grid[0], k.Grid[1], prefix)
+		table := transformer.SinCosTable(rowFirst, k.Dim, k.Grid[0], k.Grid[1], prefix)
 		c.Compare(t, golden.ViT, fmt.Sprintf("case.%d.out", k.Index), table)
 	}
 }
@@ -156,9 +161,9 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 		g := core.NewGraph(e)
 		table := g.Input("table", in.Shape)
 		copy(table.Value(), c.F32(t, in.Name))
-		out := g.InterpolatePositions(table, k.In[0], k.In[1], k.Out[0], k.Out[1], k.Method)
+		out := ops.InterpolatePositions(g, table, k.In[0], k.In[1], k.Out[0], k.Out[1], k.Method)
 		if k.In == k.Out {
-			out = g.Scale(out, 1)
+			out = ops.Scale(g, out, 1)
 		}
 		exe, err := g.Compile(nil, out)
 		if err != nil {

@@ -10,11 +10,10 @@ import (
 	"math"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"google.golang.org/protobuf/proto"
 )
 
 // Memory keeps what follows from the content of a view alone. Values are integers, or the bits of floats.
@@ -40,7 +39,7 @@ type remembered struct {
 }
 
 // addRemembered compiles the remembered targets of a model that trains; others compute them in place.
-func (m *Model) addRemembered(vit.Config) error {
+func (m *Model) addRemembered() error {
 	for _, spec := range m.Plan.GetTargets() {
 		if spec.GetSource() != pb.TargetSpec_SOURCE_REMEMBERED || !m.Train {
 			continue
@@ -58,9 +57,9 @@ func (m *Model) addRemembered(vit.Config) error {
 func (m *Model) newRemembered(spec *pb.TargetSpec) (*remembered, error) {
 	// The same program, in which nothing else exists.
 	part := &Model{
-		Plan: m.Plan, Batch: m.Batch, Student: m.Student,
+		Plan: m.Plan, Batch: m.Batch, Config: m.Config, Student: m.Student,
 		plugin: m.plugin, seed: m.seed, total: m.total, engine: m.engine, g: core.NewGraph(m.engine), store: m.store,
-		views: map[string]*core.Node{}, params: map[string]*core.Parameter{}, specs: m.specs, nodes: map[string][]*core.Node{},
+		views: map[string]*core.Node{}, params: map[string]*param.Parameter{}, specs: m.specs, nodes: map[string][]*core.Node{},
 	}
 	whole := m.views[spec.GetView()]
 	if whole == nil {

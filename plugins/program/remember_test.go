@@ -6,8 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
@@ -44,9 +43,9 @@ func remembering(path string) func(b *sdk.Builder) error {
 		frozen := b.Param("frozen", w.Shape("w"), w.Init("w"), sdk.Frozen()).Tensor() // [3,8]
 		image := b.View("image")
 		seen := b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 8), frozen, false, true) // [B*S,3]
-		length := int(b.Backbone().GetImageH()*b.Backbone().GetImageW()*b.Backbone().GetChannels()) / 8
-		floats := b.Remember("floats", image, b.Reshape(seen, -1, length, 3), pb.DType_DTYPE_F32, length, 3)
-		numbers := b.Remember("numbers", image, b.Reshape(b.ArgMax(seen), -1, length), pb.DType_DTYPE_I32, length)
+		length := b.Backbone().Height * b.Backbone().Width * b.Backbone().Channels / 8
+		floats := b.CacheTarget("floats", image, b.Reshape(seen, -1, length, 3), sdk.F32, length, 3)
+		numbers := b.CacheTarget("numbers", image, b.Reshape(b.ArgMax(seen), -1, length), sdk.I32, length)
 		x := b.Student("pass", image).Class()
 		table := b.Param("table", []int{3, x.Dim()}, sdk.InitNormal(1)).Tensor()
 		return b.Minimize(b.Add(b.Mean(b.MatMul(b.GatherRows(table, b.Reshape(numbers, -1)), x, false, true)), b.Mean(b.Mul(floats, floats))))
@@ -117,20 +116,20 @@ func TestRememberRefuses(t *testing.T) {
 		plan       func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor
 	}{
 		{"features", "no pass", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.Remember("t", image, b.ArgMax(x), pb.DType_DTYPE_I32)
+			return b.CacheTarget("t", image, b.ArgMax(x), sdk.I32)
 		}},
 		{"a trained parameter", `no parameter "w"`, func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
 			w := b.Param("w", []int{48, 3}, sdk.InitNormal(1)).Tensor()
-			return b.Remember("t", image, b.Reshape(b.ArgMax(b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 48), w, false, false)), -1, 4), pb.DType_DTYPE_I32, 4)
+			return b.CacheTarget("t", image, b.Reshape(b.ArgMax(b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 48), w, false, false)), -1, 4), sdk.I32, 4)
 		}},
 		{"random numbers", "random", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.Remember("t", image, b.ArgMax(b.Random(sdk.Normal, 3)), pb.DType_DTYPE_I32)
+			return b.CacheTarget("t", image, b.ArgMax(b.Random(sdk.Normal, 3)), sdk.I32)
 		}},
 		{"another shape", "declared is", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.Remember("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), pb.DType_DTYPE_I32, 5)
+			return b.CacheTarget("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), sdk.I32, 5)
 		}},
 		{"another type", "declared is", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.Remember("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), pb.DType_DTYPE_F32, 4)
+			return b.CacheTarget("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), sdk.F32, 4)
 		}},
 	} {
 		plan := planOf(t, &objective{func(b *sdk.Builder) error {
@@ -144,7 +143,7 @@ func TestRememberRefuses(t *testing.T) {
 			tc.plan(b, image, x)
 			return b.Minimize(b.Mean(x))
 		}}, "{}")
-		_, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		if err == nil || !strings.Contains(err.Error(), "target t is remembered") || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
 		}

@@ -5,21 +5,24 @@ import (
 	"fmt"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // buffer is state of the objective that lies in the store.
 type buffer struct {
 	spec     *pb.BufferSpec
-	value    *core.Parameter
-	position *core.Parameter // of a ring: the row that is written next
-	keeper   string          // node whose operator changes it, empty when results.updates may
+	value    *param.Parameter
+	position *param.Parameter // of a ring: the row that is written next
+	keeper   string           // node whose operator changes it, empty when results.updates may
 }
 
 // newBuffer creates a buffer, or takes the one that the store has.
 func (m *Model) newBuffer(spec *pb.BufferSpec) (*buffer, error) {
 	store, seed := m.store, m.seed
-	name := BufferPrefix + spec.GetName()
+	name := runs.BufferPrefix + spec.GetName()
 	fail := func(err error) (*buffer, error) { return nil, fmt.Errorf("buffer %s: %w", spec.GetName(), err) }
 	if spec.GetDtype() != pb.DType_DTYPE_F32 {
 		return fail(fmt.Errorf("its type is %v: buffers hold 32-bit floats", spec.GetDtype()))
@@ -42,7 +45,7 @@ func (m *Model) newBuffer(spec *pb.BufferSpec) (*buffer, error) {
 		}
 		if spec.GetUnitNormRows() {
 			b.value.UnitNormRows = true
-			core.NormalizeRows(m.engine, []*core.Parameter{b.value})
+			param.NormalizeRows(m.engine, []*param.Parameter{b.value})
 		}
 	}
 	if !b.value.Shape.Equal(shape) {
@@ -63,7 +66,7 @@ func (m *Model) newBuffer(spec *pb.BufferSpec) (*buffer, error) {
 		}
 		position := name + ".position"
 		if b.position = store.Get(position); b.position == nil {
-			if b.position, err = store.AddBuffer(position, core.Shape{1}, core.Init{Kind: "zeros"}, seed); err != nil {
+			if b.position, err = store.AddBuffer(position, tensor.Shape{1}, param.Init{Kind: "zeros"}, seed); err != nil {
 				return fail(err)
 			}
 		}
@@ -110,11 +113,11 @@ func (m *Model) addUpdate(r *pb.BufferResult) error {
 		if u.rows, err = m.resolve(r.GetRows()); err != nil {
 			return err
 		}
-		if !isInt(u.rows) || len(have) == 0 || u.rows.Shape().Size() != have[0] || !core.Shape(have[1:]).Equal(want[1:]) {
+		if !isInt(u.rows) || len(have) == 0 || u.rows.Shape().Size() != have[0] || !tensor.Shape(have[1:]).Equal(want[1:]) {
 			return fmt.Errorf("%v rows of %v do not fit a buffer of %v", u.rows.Shape(), have, want)
 		}
 	case pb.BufferSpec_UPDATE_RING:
-		if len(have) == 0 || have[0] > want[0] || !core.Shape(have[1:]).Equal(want[1:]) {
+		if len(have) == 0 || have[0] > want[0] || !tensor.Shape(have[1:]).Equal(want[1:]) {
 			return fmt.Errorf("rows of %v do not fit a ring of %v", have, want)
 		}
 	}
@@ -166,7 +169,7 @@ type scalar struct {
 
 func (s *scalar) input(g *core.Graph) *core.Node {
 	if s.node == nil {
-		s.node = g.Input("scalar."+s.spec.GetName(), core.Shape{})
+		s.node = g.Input("scalar."+s.spec.GetName(), tensor.Shape{})
 	}
 	return s.node
 }
@@ -181,9 +184,9 @@ func newTarget(g *core.Graph, spec *pb.TargetSpec, batch int, train bool) (*targ
 	t, name := &target{spec: spec}, "target."+spec.GetName()
 	switch spec.GetSource() {
 	case pb.TargetSpec_SOURCE_SAMPLE_ID, pb.TargetSpec_SOURCE_LABEL:
-		t.node = g.InputInt(name, core.Shape{batch})
+		t.node = g.InputInt(name, tensor.Shape{batch})
 	case pb.TargetSpec_SOURCE_GEOMETRY:
-		t.node = g.Input(name, core.Shape{batch, geometryFields})
+		t.node = g.Input(name, tensor.Shape{batch, geometryFields})
 	case pb.TargetSpec_SOURCE_PLUGIN, pb.TargetSpec_SOURCE_REMEMBERED:
 		if spec.GetSource() == pb.TargetSpec_SOURCE_REMEMBERED && !train {
 			return t, nil // read right from the program

@@ -3,11 +3,12 @@ package program_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -27,9 +28,9 @@ func lossOf(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
 }
 
 func TestTeacherFollowsTheStudent(t *testing.T) {
-	plan := func(when pb.Teacher_When) func(b *sdk.Builder) error {
+	plan := func(when sdk.When) func(b *sdk.Builder) error {
 		return func(b *sdk.Builder) error {
-			momentum := b.Schedule(&pb.Schedule{Name: "momentum", Kind: pb.Schedule_KIND_CONSTANT, From: .75})
+			momentum := b.Schedule("momentum", sdk.ConstantSchedule(.75))
 			b.Teacher(momentum, when)
 			v := b.View("a")
 			s := b.Linear("head", b.Student("s", v).Class(), 4)
@@ -38,7 +39,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 			return b.Minimize(b.Add(b.Mean(b.Mul(s, k)), b.Mean(s)))
 		}
 	}
-	for _, when := range []pb.Teacher_When{pb.Teacher_WHEN_AFTER_STEP, pb.Teacher_WHEN_BEFORE_FORWARD} {
+	for _, when := range []sdk.When{sdk.AfterStep, sdk.BeforeForward} {
 		m, store := compiled(t, plan(when), nil)
 		for _, name := range []string{"backbone.norm.weight", "head.head.weight"} {
 			s, k := store.Get(name), store.Get("teacher."+name)
@@ -59,7 +60,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if k.Data[0] != start {
 			t.Errorf("%v: the teacher has moved in the store before the step was known to be good", when)
 		}
-		if moved := when == pb.Teacher_WHEN_BEFORE_FORWARD; (seen[0] != still) != moved || seen[0] != seen[1] {
+		if moved := when == sdk.BeforeForward; (seen[0] != still) != moved || seen[0] != seen[1] {
 			t.Errorf("%v: the forward passes see teachers of %v, before the student moved %v", when, seen, still)
 		}
 		if err := m.AfterStep(); err != nil {
@@ -78,9 +79,9 @@ func TestBuffers(t *testing.T) {
 	m, store := compiled(t, func(b *sdk.Builder) error {
 		v := b.View("a")
 		x := b.Student("s", v).Class() // [4,8]
-		center := b.Buffer(&pb.BufferSpec{Name: "center", Shape: []uint64{4, 8}, Init: sdk.InitZeros()})
-		queue := b.Buffer(&pb.BufferSpec{Name: "queue", Shape: []uint64{6, 8}, Init: sdk.InitNormal(1), Update: pb.BufferSpec_UPDATE_RING, UnitNormRows: true})
-		bank := b.Buffer(&pb.BufferSpec{Name: "bank", Shape: []uint64{16, 8}, Init: sdk.InitZeros(), Update: pb.BufferSpec_UPDATE_ROWS})
+		center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{4, 8}, Init: sdk.InitZeros()})
+		queue := b.Buffer(sdk.BufferSpec{Name: "queue", Shape: []int{6, 8}, Init: sdk.InitNormal(1), Update: sdk.UpdateRing, UnitNormRows: true})
+		bank := b.Buffer(sdk.BufferSpec{Name: "bank", Shape: []int{16, 8}, Init: sdk.InitZeros(), Update: sdk.UpdateRows})
 		b.Update(center, x)
 		b.Update(queue, x)
 		b.Update(bank, x, b.SampleIDs())
@@ -203,7 +204,7 @@ func TestCorruptedPass(t *testing.T) {
 	blocks := &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: "c", Form: pb.MaskRef_FORM_REMOVED_BLOCKS}}}
 	plan.Nodes = append(plan.Nodes, &pb.Node{Name: "changed", Op: "sum", Inputs: []*pb.Argument{{Name: "x", Ref: blocks}}})
 	plan.Results.Metrics = append(plan.Results.Metrics, &pb.Metric{Name: "changed", Value: &pb.Ref{Of: &pb.Ref_Node{Node: "changed"}}})
-	m, err := program.Build(newEngine(t), core.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
+	m, err := program.Build(newEngine(t), param.NewStore(), plan, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func TestCorruptedPass(t *testing.T) {
 
 func TestSchedulesReachTheProgram(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
-		s := b.Schedule(&pb.Schedule{Name: "k", Kind: pb.Schedule_KIND_LINEAR, From: 1, To: 3, Steps: 4})
+		s := b.Schedule("k", sdk.Schedule{Kind: sdk.ScheduleLinear, From: 1, To: 3, Steps: 4})
 		x := lossOf(b, b.Student("s", b.View("a")).Pooled())
 		b.Metric("plain", x)
 		return b.Minimize(b.ScaleBy(x, s))
@@ -344,7 +345,7 @@ func TestEvaluateInThePlugin(t *testing.T) {
 		return b.Minimize(b.Scale(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: head(b), Gradient: true}}), 2))
 	}, func(_ *vit.Config, o *program.Options) { o.Evaluator = e })
 	local, _ := compiled(t, func(b *sdk.Builder) error {
-		ones := b.Buffer(&pb.BufferSpec{Name: "ones", Shape: []uint64{4, 3}, Init: sdk.InitOnes()})
+		ones := b.Buffer(sdk.BufferSpec{Name: "ones", Shape: []int{4, 3}, Init: sdk.InitOnes()})
 		d := b.Add(head(b), b.Scale(ones.Tensor(), -1))
 		return b.Minimize(b.Mean(b.Mul(d, d)))
 	}, nil)
@@ -375,9 +376,9 @@ func TestPictures(t *testing.T) {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 1, nil)
 		exact := b.Patches(v, sdk.ChannelLast)
-		b.Picture("exact", b.NormalizePatches(exact), pb.Picture_LAYOUT_PATCHES_HWC, true, v, mask)
-		b.Picture("first", b.Patches(v, sdk.ChannelFirst), pb.Picture_LAYOUT_PATCHES_CHW, false, v, mask)
-		b.Picture("twice", b.Scale(v.Pixels(), 2), pb.Picture_LAYOUT_IMAGE, false, v, mask)
+		b.Picture(sdk.Picture{Name: "exact", Prediction: b.NormalizePatches(exact), PatchNormalized: true, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "first", Prediction: b.Patches(v, sdk.ChannelFirst), Layout: sdk.PatchesChannelFirst, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
 	}
 	if m, _ := compiled(t, plan, nil); len(m.Pictures()) != 0 {
@@ -419,27 +420,28 @@ func TestPictures(t *testing.T) {
 
 // Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
 func TestBackboneRequirements(t *testing.T) {
-	c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
+	network, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{
 		PosEmbed: pb.BackboneRequirements_POS_EMBED_NONE, RelPos: pb.BackboneRequirements_REL_POS_SHARED,
 		LayerScale: .1, DropPath: .2, SplitQkvBias: true, Init: "beit",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || scheme != vit.SchemeBEiT {
-		t.Errorf("got %+v, %s", c, scheme)
+	c := network.(vit.Config)
+	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || !reflect.DeepEqual(scheme, vit.SchemeBEiT) {
+		t.Errorf("got %+v, %v", c, scheme)
 	}
 	own := tiny()
 	own.DropPath = .3
-	if c, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || c.DropPath != .3 {
-		t.Errorf("stochastic depth %g, error %v: the user's is .3", c.DropPath, err)
+	if network, _, err = program.Backbone(own, &pb.BackboneRequirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
+		t.Errorf("network %+v, error %v: the user's stochastic depth is .3", network, err)
 	}
-	if _, scheme, _ = program.Backbone(own, nil); scheme != vit.SchemeTimm {
-		t.Errorf("without a wish the initialisation is %s", scheme)
+	if _, scheme, _ = program.Backbone(own, nil); !reflect.DeepEqual(scheme, vit.SchemeTimm) {
+		t.Errorf("without a wish the initialisation is %v", scheme)
 	}
 
 	m, store := compiled(t, func(b *sdk.Builder) error {
-		b.Require(&pb.BackboneRequirements{DecayRule: pb.BackboneRequirements_DECAY_ALL, NoDecay: []string{"cls_token", "*.norm1.*"}, Frozen: []string{"patch_embed.proj.*"}})
+		b.Require(sdk.Requirements{Decay: sdk.DecayAll, NoDecay: []string{"cls_token", "*.norm1.*"}, Frozen: []string{"patch_embed.proj.*"}})
 		return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class()))
 	}, nil)
 	for name, want := range map[string][2]bool{ // decay, frozen
@@ -455,5 +457,62 @@ func TestBackboneRequirements(t *testing.T) {
 	mustRun(t, m)
 	if m.Exec().Grad(store.Get("backbone.patch_embed.proj.weight")) != nil {
 		t.Error("a frozen weight has a gradient")
+	}
+}
+
+// A plan may carry its initialisation as rules; those of MoCo v3 and BEiT give the bits of the schemes of their names.
+func TestInitRules(t *testing.T) {
+	xavier := &pb.Init{Kind: pb.Init_KIND_XAVIER_UNIFORM}
+	cut := &pb.Init{Kind: pb.Init_KIND_TRUNC_NORMAL, A: .02, B: .02}
+	zeros := &pb.Init{Kind: pb.Init_KIND_ZEROS}
+	for name, rules := range map[string][]*pb.InitRule{
+		"mocov3": {
+			{Weights: "blocks.*.attn.qkv.weight", Init: xavier, Stacked: 3}, {Weights: "blocks.*.attn.*.weight", Init: xavier},
+			{Weights: "blocks.*.mlp.*.weight", Init: xavier}, {Weights: "patch_embed.proj.weight", Init: xavier},
+			{Weights: "patch_embed.proj.bias", Init: zeros},
+		},
+		"beit": {
+			{Weights: "blocks.*.attn.proj.weight", Init: cut, ByDepth: true}, {Weights: "blocks.*.mlp.fc2.weight", Init: cut, ByDepth: true},
+			{Weights: "blocks.*.attn.*.weight", Init: cut}, {Weights: "blocks.*.mlp.*.weight", Init: cut},
+			{Weights: "patch_embed.proj.weight", Init: cut}, {Weights: "patch_embed.proj.bias", Init: zeros},
+			{Weights: "*_token", Init: cut}, {Weights: "pos_embed", Init: cut},
+		},
+	} {
+		weights := func(r *pb.BackboneRequirements) []*param.Parameter {
+			c, scheme, err := program.Backbone(tiny(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			network, err := c.New(param.NewStore(), "", scheme, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return network.Weights()
+		}
+		ruled := weights(&pb.BackboneRequirements{InitRules: rules})
+		for i, p := range weights(&pb.BackboneRequirements{Init: name}) {
+			if !slices.Equal(p.Data, ruled[i].Data) {
+				t.Errorf("%s: %s differs", name, p.Name)
+			}
+		}
+	}
+	for _, tc := range []struct {
+		want  string
+		named string
+		rule  *pb.InitRule
+	}{
+		{want: "want one of them", named: "mae", rule: &pb.InitRule{Weights: "*", Init: zeros}},
+		{want: "KIND_FILE is no initialization", rule: &pb.InitRule{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}},
+		{want: "syntax error in pattern", rule: &pb.InitRule{Weights: "[", Init: zeros}},
+		{want: "in no block", rule: &pb.InitRule{Weights: "cls_token", Init: cut, ByDepth: true}},
+		{want: "no stack of 3 matrices", rule: &pb.InitRule{Weights: "blocks.*.attn.proj.weight", Init: xavier, Stacked: 3}},
+	} {
+		c, scheme, err := program.Backbone(tiny(), &pb.BackboneRequirements{Init: tc.named, InitRules: []*pb.InitRule{tc.rule}})
+		if err == nil {
+			_, err = c.New(param.NewStore(), "", scheme, 3)
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("error %v: want one with %q", err, tc.want)
+		}
 	}
 }

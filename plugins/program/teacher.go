@@ -3,9 +3,12 @@ package program
 import (
 	"fmt"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/vit"
+	"github.com/vittool/vittool/runs"
 )
 
 // teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
@@ -18,36 +21,39 @@ import (
 type teacher struct {
 	when     pb.Teacher_When
 	momentum *scalar
-	of       *core.Store       // whose parameters the graph reads: the run's, or one of ahead's own
-	stored   []*core.Parameter // in the run's store
-	student  []*core.Parameter // what they follow
-	ahead    []*core.Parameter // where they move to in the step in progress; nil when they are read as stored
+	of       *param.Store       // whose parameters the graph reads: the run's, or one of ahead's own
+	stored   []*param.Parameter // in the run's store
+	student  []*param.Parameter // what they follow
+	ahead    []*param.Parameter // where they move to in the step in progress; nil when they are read as stored
 }
 
 // addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
-func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
+func (m *Model) addTeacher(scheme backbone.Scheme) error {
 	t := &teacher{when: m.Plan.GetTeacher().GetWhen(), of: m.store}
 	if t.when != pb.Teacher_WHEN_AFTER_STEP && t.when != pb.Teacher_WHEN_BEFORE_FORWARD {
 		return fmt.Errorf("the teacher moves %v, which is not known to this version of vittool", t.when)
 	}
-	fresh := m.store.Get(TeacherPrefix+m.Student.Weights()[0].Name) == nil
-	network, err := vit.New(m.store, TeacherPrefix+BackbonePrefix, c, scheme, m.seed)
+	fresh := m.store.Get(runs.TeacherPrefix+m.Student.Weights()[0].Name) == nil
+	network, err := m.Config.New(m.store, runs.TeacherPrefix+runs.BackbonePrefix, scheme, m.seed)
 	if err != nil {
 		return err
 	}
-	network.Freeze()
+	backbone.Freeze(network)
 	if fresh {
-		if err := network.CopyFrom(m.Student); err != nil {
+		if err := backbone.Copy(network, m.Student); err != nil {
 			return err
 		}
 	}
 	t.stored, t.student = network.Weights(), m.Student.Weights()
 	if m.Train && t.when == pb.Teacher_WHEN_BEFORE_FORWARD {
-		t.of = core.NewStore()
-		if network, err = vit.New(t.of, TeacherPrefix+BackbonePrefix, c, vit.SchemeNone, m.seed); err != nil {
+		if len(network.Buffers()) > 0 {
+			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", m.Config.Info().Name)
+		}
+		t.of = param.NewStore()
+		if network, err = m.Config.New(t.of, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, m.seed); err != nil {
 			return err
 		}
-		network.Freeze()
+		backbone.Freeze(network)
 		t.ahead = network.Weights()
 	}
 	m.teacher, m.Teacher = t, network
@@ -55,12 +61,12 @@ func (m *Model) addTeacher(c vit.Config, scheme vit.Scheme) error {
 }
 
 // add gives the teacher a copy of one of the objective's parameters and returns the one that the graph reads.
-func (t *teacher) add(store *core.Store, p *core.Parameter, seed uint64) (*core.Parameter, error) {
-	name := TeacherPrefix + p.Name
+func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*param.Parameter, error) {
+	name := runs.TeacherPrefix + p.Name
 	stored := store.Get(name)
 	if stored == nil {
 		var err error
-		if stored, err = store.Add(name, p.Shape, core.Init{Kind: "zeros"}, seed); err != nil {
+		if stored, err = store.Add(name, p.Shape, param.Init{Kind: "zeros"}, seed); err != nil {
 			return nil, err
 		}
 		copy(stored.Data, p.Data)
@@ -70,7 +76,7 @@ func (t *teacher) add(store *core.Store, p *core.Parameter, seed uint64) (*core.
 	if t.ahead == nil {
 		return stored, nil
 	}
-	read, err := t.of.Add(name, p.Shape, core.Init{Kind: "zeros"}, seed)
+	read, err := t.of.Add(name, p.Shape, param.Init{Kind: "zeros"}, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -80,23 +86,23 @@ func (t *teacher) add(store *core.Store, p *core.Parameter, seed uint64) (*core.
 }
 
 // lead moves what the graph reads to where a teacher that moves before the forward pass is going.
-func (t *teacher) lead(e *core.Engine) error {
+func (t *teacher) lead(e *device.CPU) error {
 	if t == nil || t.ahead == nil {
 		return nil
 	}
 	for i, p := range t.ahead {
 		copy(p.Data, t.stored[i].Data)
 	}
-	return core.EMA(e, t.ahead, t.student, t.momentum.now)
+	return optim.EMA(e, t.ahead, t.student, t.momentum.now)
 }
 
 // follow ends a step: the teacher takes the place it was led to, or moves now.
-func (t *teacher) follow(e *core.Engine) error {
+func (t *teacher) follow(e *device.CPU) error {
 	if t == nil {
 		return nil
 	}
 	if t.when == pb.Teacher_WHEN_AFTER_STEP {
-		return core.EMA(e, t.stored, t.student, t.momentum.now)
+		return optim.EMA(e, t.stored, t.student, t.momentum.now)
 	}
 	for i, p := range t.ahead {
 		copy(t.stored[i].Data, p.Data)

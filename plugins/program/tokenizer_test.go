@@ -6,12 +6,16 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -23,7 +27,7 @@ type roundTrip struct {
 func (r *roundTrip) Info() sdk.Info { return sdk.Info{Name: "roundtrip", Version: "1.0.0"} }
 
 func (r *roundTrip) Plan(b *sdk.Builder) error {
-	b.Require(&pb.BackboneRequirements{Unused: true})
+	b.Require(sdk.Requirements{Unused: true})
 	file, err := tokenizer.Open(r.Tokenizer)
 	if err != nil {
 		return err
@@ -63,13 +67,13 @@ func TestTokenizersLearn(t *testing.T) {
 			for _, s := range plan.GetSchedules() { // the plan was opened for a run of ten steps
 				s.StepsPerValue = max(1, steps/256)
 			}
-			e, store := newEngine(t), core.NewStore()
+			e, store := newEngine(t), param.NewStore()
 			m, err := program.Build(e, store, plan, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
 			if err != nil {
 				t.Fatal(err)
 			}
 			stripes(m.View("image"))
-			optimizer := core.NewAdamW(e, core.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
+			optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
 			ids := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
 			var first, last float64
 			for step := range steps {
@@ -100,11 +104,11 @@ func TestTokenizersLearn(t *testing.T) {
 
 			// As the host exports it.
 			x := plan.GetExports()[0]
-			var tensors []core.Tensor
-			for prefix, names := range map[string][]string{program.HeadPrefix: x.GetParams(), program.BufferPrefix: x.GetBuffers()} {
+			var tensors []tensor.Tensor
+			for prefix, names := range map[string][]string{runs.HeadPrefix: x.GetParams(), runs.BufferPrefix: x.GetBuffers()} {
 				for _, n := range names {
 					p := store.Get(prefix + n)
-					tensors = append(tensors, core.NewF32(n, p.Shape, p.Data))
+					tensors = append(tensors, tensor.NewF32(n, p.Shape, p.Data))
 				}
 			}
 			var c tokenizer.Config
@@ -114,7 +118,7 @@ func TestTokenizersLearn(t *testing.T) {
 			path := writeTokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
 			var tokens *core.Node
 			again := openPlan(t, &roundTrip{}, map[string]any{"tokenizer": path}, network, batch)
-			r, err := program.Build(e, core.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Model) ([]*core.Node, error) {
+			r, err := program.Build(e, param.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Model) ([]*core.Node, error) {
 				for _, n := range again.GetNodes() {
 					if n.GetOp() == pb.OpNearestRow || n.GetOp() == pb.OpArgMax {
 						made, err := m.Outputs(n.GetName())

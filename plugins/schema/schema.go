@@ -1,5 +1,5 @@
-// Package schema checks the options of an objective against what the objective
-// declares (pb.Option). The host uses it before a plugin is opened, so that a wrong
+// Package schema describes the options of an objective and checks values against the
+// description. The host uses it before a plugin is opened, so that a wrong
 // key or value is reported with the valid ones and nothing has started yet; the SDK
 // uses it again inside the plugin, for hosts that do not check.
 package schema
@@ -12,11 +12,44 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/vittool/vittool/plugins/pb"
 )
 
-// Error is a configuration error of one option: what is wrong and what is valid.
+// Option describes one option of an objective.
+type Option struct {
+	Key          string // lower-case with underscores
+	Type         Type
+	Default      string   // as JSON, such as 0.75 or "random"
+	Min, Max     *float64 // of a number, or of each element of a list; nil: no limit
+	ExclusiveMin bool     // Min itself is not valid
+	ExclusiveMax bool     // Max itself is not valid
+	Choices      []string // valid strings; empty: any
+	Help         string   // one line
+}
+
+// Type is the type of an option's value, numbered as in the protocol.
+type Type int
+
+// Types of options.
+const (
+	_ Type = iota
+	Bool
+	Int
+	Float
+	String
+	Ints
+	Floats
+	Strings
+)
+
+// String is the name of the type as people read it.
+func (t Type) String() string {
+	if t < Bool || t > Strings {
+		return strconv.Itoa(int(t))
+	}
+	return [...]string{"bool", "int", "float", "string", "ints", "floats", "strings"}[t-Bool]
+}
+
+// Error is a wrong value of one option, with the valid ones.
 type Error struct {
 	Key  string // option, without the prefix objective.options
 	Text string
@@ -28,10 +61,10 @@ func (e *Error) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Te
 // canonical JSON object (keys sorted) that OpenRequest.config_json carries. Numbers
 // may arrive as any Go number, as json.Number or as text such as "0.75".
 // The error is an *Error that names the option.
-func Complete(options []*pb.Option, values map[string]any) ([]byte, error) {
-	known := make(map[string]*pb.Option, len(options))
-	for _, o := range options {
-		known[o.Key] = o
+func Complete(options []Option, values map[string]any) ([]byte, error) {
+	known := make(map[string]*Option, len(options))
+	for i := range options {
+		known[options[i].Key] = &options[i]
 	}
 	out := make(map[string]any, len(options))
 	keys := make([]string, 0, len(values))
@@ -44,17 +77,18 @@ func Complete(options []*pb.Option, values map[string]any) ([]byte, error) {
 		if !ok {
 			return nil, &Error{k, unknown(k, options)}
 		}
-		v, err := Convert(o, values[k])
+		v, err := o.Convert(values[k])
 		if err != nil {
 			return nil, &Error{k, err.Error()}
 		}
 		out[k] = v
 	}
-	for _, o := range options {
+	for i := range options {
+		o := &options[i]
 		if _, ok := out[o.Key]; ok {
 			continue
 		}
-		v, err := Default(o)
+		v, err := o.Value()
 		if err != nil {
 			return nil, &Error{o.Key, err.Error()}
 		}
@@ -64,7 +98,7 @@ func Complete(options []*pb.Option, values map[string]any) ([]byte, error) {
 }
 
 // Parse is Complete for a JSON object; empty input means no values.
-func Parse(options []*pb.Option, config []byte) ([]byte, error) {
+func Parse(options []Option, config []byte) ([]byte, error) {
 	values := map[string]any{}
 	if len(bytes.TrimSpace(config)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(config))
@@ -79,15 +113,15 @@ func Parse(options []*pb.Option, config []byte) ([]byte, error) {
 	return Complete(options, values)
 }
 
-// Default is the checked default value of an option.
-func Default(o *pb.Option) (any, error) {
-	d := json.NewDecoder(strings.NewReader(o.DefaultJson))
+// Value is the checked default value.
+func (o *Option) Value() (any, error) {
+	d := json.NewDecoder(strings.NewReader(o.Default))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, fmt.Errorf("the objective's default %q is not JSON: %v", o.DefaultJson, err)
+		return nil, fmt.Errorf("the objective's default %q is not JSON: %v", o.Default, err)
 	}
-	v, err := Convert(o, v)
+	v, err := o.Convert(v)
 	if err != nil {
 		return nil, fmt.Errorf("the objective's default: %w", err)
 	}
@@ -95,7 +129,7 @@ func Default(o *pb.Option) (any, error) {
 }
 
 // Check reports declarations that no value can satisfy: bad keys, duplicates, unusable defaults.
-func Check(options []*pb.Option) error {
+func Check(options []Option) error {
 	seen := map[string]bool{}
 	for _, o := range options {
 		if !validKey(o.Key) {
@@ -105,7 +139,7 @@ func Check(options []*pb.Option) error {
 			return &Error{o.Key, "declared twice"}
 		}
 		seen[o.Key] = true
-		if _, err := Default(o); err != nil {
+		if _, err := o.Value(); err != nil {
 			return &Error{o.Key, err.Error()}
 		}
 		if o.Help == "" {
@@ -127,9 +161,9 @@ func validKey(k string) bool {
 
 // Convert turns v into the Go value of the option's type: bool, int64, float64, string,
 // []int64, []float64 or []string, within the declared range and choices.
-func Convert(o *pb.Option, v any) (any, error) {
+func (o *Option) Convert(v any) (any, error) {
 	switch o.Type {
-	case pb.Option_TYPE_BOOL:
+	case Bool:
 		switch b := v.(type) {
 		case bool:
 			return b, nil
@@ -139,23 +173,23 @@ func Convert(o *pb.Option, v any) (any, error) {
 			}
 		}
 		return nil, fmt.Errorf("%s is not true or false", show(v))
-	case pb.Option_TYPE_INT:
+	case Int:
 		return integer(o, v)
-	case pb.Option_TYPE_FLOAT:
+	case Float:
 		return number(o, v)
-	case pb.Option_TYPE_STRING:
+	case String:
 		return text(o, v)
-	case pb.Option_TYPE_INTS:
+	case Ints:
 		return list(o, v, integer)
-	case pb.Option_TYPE_FLOATS:
+	case Floats:
 		return list(o, v, number)
-	case pb.Option_TYPE_STRINGS:
+	case Strings:
 		return list(o, v, text)
 	}
 	return nil, fmt.Errorf("the objective declares an unknown type %v", o.Type)
 }
 
-func list[T any](o *pb.Option, v any, one func(*pb.Option, any) (T, error)) ([]T, error) {
+func list[T any](o *Option, v any, one func(*Option, any) (T, error)) ([]T, error) {
 	var items []any
 	switch l := v.(type) {
 	case []any:
@@ -214,7 +248,7 @@ func asFloat(v any) (float64, bool) {
 	return 0, false
 }
 
-func integer(o *pb.Option, v any) (int64, error) {
+func integer(o *Option, v any) (int64, error) {
 	f, ok := asFloat(v)
 	if !ok || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 		return 0, fmt.Errorf("%s is not a whole number", show(v))
@@ -222,7 +256,7 @@ func integer(o *pb.Option, v any) (int64, error) {
 	return int64(f), within(o, f)
 }
 
-func number(o *pb.Option, v any) (float64, error) {
+func number(o *Option, v any) (float64, error) {
 	f, ok := asFloat(v)
 	if !ok || math.IsNaN(f) || math.IsInf(f, 0) {
 		return 0, fmt.Errorf("%s is not a number", show(v))
@@ -230,7 +264,7 @@ func number(o *pb.Option, v any) (float64, error) {
 	return f, within(o, f)
 }
 
-func text(o *pb.Option, v any) (string, error) {
+func text(o *Option, v any) (string, error) {
 	s, ok := v.(string)
 	if !ok {
 		return "", fmt.Errorf("%s is not text", show(v))
@@ -246,17 +280,17 @@ func text(o *pb.Option, v any) (string, error) {
 	return "", fmt.Errorf("%q is not one of %s", s, strings.Join(o.Choices, ", "))
 }
 
-func within(o *pb.Option, f float64) error {
+func within(o *Option, f float64) error {
 	low := o.Min != nil && (f < *o.Min || o.ExclusiveMin && f == *o.Min)
 	high := o.Max != nil && (f > *o.Max || o.ExclusiveMax && f == *o.Max)
 	if low || high {
-		return fmt.Errorf("%v is out of range, valid is %s", f, Range(o))
+		return fmt.Errorf("%v is out of range, valid is %s", f, o.Range())
 	}
 	return nil
 }
 
-// Range writes the valid range of an option for people, e.g. "0 < x <= 1"; "" when there is none.
-func Range(o *pb.Option) string {
+// Range writes the valid range for people, e.g. "0 < x <= 1"; "" when there is none.
+func (o *Option) Range() string {
 	s := "x"
 	if o.Min != nil {
 		sign := " <= "
@@ -285,7 +319,7 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
-func unknown(key string, options []*pb.Option) string {
+func unknown(key string, options []Option) string {
 	names := make([]string, 0, len(options))
 	best, dist := "", 4 // a name further away than three edits is no help
 	for _, o := range options {

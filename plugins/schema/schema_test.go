@@ -3,21 +3,19 @@ package schema
 import (
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/proto"
-
-	"github.com/vittool/vittool/plugins/pb"
 )
 
-func options() []*pb.Option {
-	return []*pb.Option{
-		{Key: "mask_ratio", Type: pb.Option_TYPE_FLOAT, DefaultJson: "0.75", Min: proto.Float64(0), Max: proto.Float64(1), ExclusiveMin: true, ExclusiveMax: true, Help: "h"},
-		{Key: "depth", Type: pb.Option_TYPE_INT, DefaultJson: "8", Min: proto.Float64(0), Help: "h"},
-		{Key: "norm", Type: pb.Option_TYPE_BOOL, DefaultJson: "true", Help: "h"},
-		{Key: "kind", Type: pb.Option_TYPE_STRING, DefaultJson: `"block"`, Choices: []string{"block", "random"}, Help: "h"},
-		{Key: "layers", Type: pb.Option_TYPE_INTS, DefaultJson: "[1,2]", Min: proto.Float64(0), Help: "h"},
-		{Key: "weights", Type: pb.Option_TYPE_FLOATS, DefaultJson: "[]", Help: "h"},
-		{Key: "names", Type: pb.Option_TYPE_STRINGS, DefaultJson: "[]", Help: "h"},
+func limit(x float64) *float64 { return &x }
+
+func options() []Option {
+	return []Option{
+		{Key: "mask_ratio", Type: Float, Default: "0.75", Min: limit(0), Max: limit(1), ExclusiveMin: true, ExclusiveMax: true, Help: "h"},
+		{Key: "depth", Type: Int, Default: "8", Min: limit(0), Help: "h"},
+		{Key: "norm", Type: Bool, Default: "true", Help: "h"},
+		{Key: "kind", Type: String, Default: `"block"`, Choices: []string{"block", "random"}, Help: "h"},
+		{Key: "layers", Type: Ints, Default: "[1,2]", Min: limit(0), Help: "h"},
+		{Key: "weights", Type: Floats, Default: "[]", Help: "h"},
+		{Key: "names", Type: Strings, Default: "[]", Help: "h"},
 	}
 }
 
@@ -61,13 +59,13 @@ func TestCheck(t *testing.T) {
 	if err := Check(options()); err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(o []*pb.Option){
-		"twice":   func(o []*pb.Option) { o[1].Key = o[0].Key },
-		"key":     func(o []*pb.Option) { o[0].Key = "Mask Ratio" },
-		"default": func(o []*pb.Option) { o[0].DefaultJson = "2" },
-		"json":    func(o []*pb.Option) { o[0].DefaultJson = "" },
-		"help":    func(o []*pb.Option) { o[0].Help = "" },
-		"type":    func(o []*pb.Option) { o[0].Type = 99 },
+	for name, change := range map[string]func(o []Option){
+		"twice":   func(o []Option) { o[1].Key = o[0].Key },
+		"key":     func(o []Option) { o[0].Key = "Mask Ratio" },
+		"default": func(o []Option) { o[0].Default = "2" },
+		"json":    func(o []Option) { o[0].Default = "" },
+		"help":    func(o []Option) { o[0].Help = "" },
+		"type":    func(o []Option) { o[0].Type = 99 },
 	} {
 		o := options()
 		change(o)
@@ -86,7 +84,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Parse(options(), out) // what Parse accepts it must give back unchanged
+		again, err := Parse(options(), out) // accepted options come back unchanged
 		if err != nil || string(again) != string(out) {
 			t.Fatalf("%s -> %s -> %s, %v", config, out, again, err)
 		}

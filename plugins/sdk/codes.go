@@ -48,7 +48,7 @@ func (b *Builder) CodebookUpdate(x, codes, fresh Tensor, codebook, count, sum Bu
 	n := b.Node(pb.OpCodebookUpdate, 0, []Input{
 		{Name: "x", Value: x}, {Name: "codes", Value: codes}, {Name: "fresh", Value: fresh},
 		{Name: "codebook", Value: codebook.Tensor()}, {Name: "count", Value: count.Tensor()}, {Name: "sum", Value: sum.Tensor()},
-	}, attrFloat("decay", decay), attrFloat("alive", alive))
+	}, Attr("decay", decay), Attr("alive", alive))
 	b.Update(codebook, n)
 	b.Update(count, n.Output(1, 0))
 	b.Update(sum, n.Output(2, 0))
@@ -66,5 +66,5 @@ const (
 
 // Random is random numbers [B]+shape, a function of seed, step and sample id.
 func (b *Builder) Random(d Distribution, shape ...int) Tensor {
-	return b.Node(pb.OpRandom, shape[len(shape)-1], nil, attrInts("shape", shape), attrString("distribution", string(d)))
+	return b.Node(pb.OpRandom, shape[len(shape)-1], nil, Attr("shape", shape), Attr("distribution", string(d)))
 }

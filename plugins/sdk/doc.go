@@ -1,7 +1,7 @@
-// Package sdk is what the author of an objective writes against.
+// Package sdk is the kit that an objective is written with.
 //
 // An objective is a struct whose fields are its options and whose Plan method says
-// which images it wants, what the backbone computes from them, which parameters it
+// which images it wants, which features the backbone computes from them, which parameters it
 // adds and how the loss follows. The host compiles that plan into its own graph,
 // differentiates it and runs it at the speed of a built-in; there is no backward
 // pass to write, no memory to manage and no remote call to see:

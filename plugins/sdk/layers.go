@@ -1,7 +1,7 @@
 package sdk
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/vittool/vittool/plugins/pb"
 )
@@ -10,7 +10,7 @@ import (
 type LayerOption func(*layer)
 
 type layer struct {
-	weight, bias *pb.Init
+	weight, bias *Init
 	noBias       bool
 	noAffine     bool
 	eps          float64 // of a batch norm
@@ -21,7 +21,7 @@ type layer struct {
 }
 
 // WithInit sets the initial weight and bias; nil keeps the default (Xavier, zeros).
-func WithInit(weight, bias *pb.Init) LayerOption {
+func WithInit(weight, bias *Init) LayerOption {
 	return func(l *layer) {
 		if weight != nil {
 			l.weight = weight
@@ -47,16 +47,17 @@ func WithParams(options ...ParamOption) LayerOption {
 // WithoutAffine leaves weight and bias of a batch norm out.
 func WithoutAffine() LayerOption { return func(l *layer) { l.noAffine = true } }
 
-// WithStatistics sets what a batch norm adds to the variance and the share of the batch in
-// its new running statistics, instead of 1e-5 and 0.1.
+// WithStatistics sets a batch norm's eps, which is added to the variance, and momentum, the share
+// of the batch in the new running statistics, instead of 1e-5 and 0.1.
 func WithStatistics(eps, momentum float64) LayerOption {
 	return func(l *layer) { l.eps, l.momentum = eps, momentum }
 }
 
-// WithRunningStatistics makes a batch norm use its running statistics always and leave them as they are.
+// WithRunningStatistics makes a batch norm use its running statistics always and leave them as
+// they are.
 func WithRunningStatistics() LayerOption { return func(l *layer) { l.eval = true } }
 
-func newLayer(weight *pb.Init, options []LayerOption) *layer {
+func newLayer(weight *Init, options []LayerOption) *layer {
 	l := &layer{weight: weight, bias: InitZeros(), eps: 1e-5, momentum: .1}
 	for _, o := range options {
 		o(l)
@@ -66,16 +67,12 @@ func newLayer(weight *pb.Init, options []LayerOption) *layer {
 
 // param declares a parameter of a layer, or finds it when another view of the same layer
 // has declared it already: calling a layer twice shares its weights.
-func (b *Builder) param(l *layer, name string, shape []int, init *pb.Init) Tensor {
+func (b *Builder) param(l *layer, name string, shape []int, init *Init) Tensor {
 	var p Param
-	if b.names["param "+name] {
-		for _, spec := range b.plan.Params {
-			if spec.Name == name {
-				p = Param{spec}
-			}
-		}
-		if fmt.Sprint(p.spec.GetShape()) != fmt.Sprint(b.shape(name, shape)) {
-			b.Failf("param %q is used with the shapes %v and %v", name, p.spec.GetShape(), shape)
+	if spec := b.plan.Param(name); spec != nil {
+		p = Param{spec}
+		if want := b.shape("param "+name, shape); !slices.Equal(spec.Shape, want) {
+			b.Failf("param %q is used with the shapes %v and %v", name, spec.Shape, want)
 		}
 	} else {
 		if l.teacher {
@@ -123,16 +120,17 @@ func (b *Builder) WeightNormLinear(name string, x Tensor, out int, fixedGain boo
 	return b.Node(pb.OpLinear, out, []Input{{Name: "x", Value: x}, {Name: "weight", Value: weight}})
 }
 
-// LayerNorm normalises the last axis, with parameters name.weight and name.bias; eps is the backbone's.
+// LayerNorm normalizes the last axis, with parameters name.weight and name.bias; eps is the
+// backbone's.
 func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tensor {
 	l := newLayer(InitOnes(), options)
 	return b.Node(pb.OpLayerNorm, x.dim, []Input{{Name: "x", Value: x},
 		{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
 		{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)},
-	}, attrFloat("eps", b.normEps()))
+	}, Attr("eps", b.normEps()))
 }
 
-// BatchNorm normalises the last axis over all rows of x, a pass of several views as one batch.
+// BatchNorm normalizes the last axis over all rows of x, a pass of several views as one batch.
 // Its parameters are name.weight and name.bias [C], its state the buffers name.running_mean,
 // name.running_var [C] and name.num_batches_tracked, which move once a step is good; with
 // OfTeacher it has buffers of its own under "teacher.". Calling it twice shares all of them,
@@ -155,23 +153,19 @@ func (b *Builder) BatchNorm(name string, x Tensor, options ...LayerOption) Tenso
 	in = append(in, Input{Name: "running_mean", Value: b.state(state+".running_mean", []int{x.dim}, InitZeros())},
 		Input{Name: "running_var", Value: b.state(state+".running_var", []int{x.dim}, InitOnes())},
 		Input{Name: "count", Value: b.state(state+".num_batches_tracked", nil, InitZeros())})
-	return b.Node(pb.OpBatchNorm, x.dim, in, attrFloat("eps", l.eps), attrFloat("momentum", l.momentum), attrBool("eval", l.eval))
+	return b.Node(pb.OpBatchNorm, x.dim, in, Attr("eps", l.eps), Attr("momentum", l.momentum), Attr("eval", l.eval))
 }
 
-// state declares a buffer of a layer, or finds it when another call of the layer has declared it already.
-func (b *Builder) state(name string, shape []int, init *pb.Init) Tensor {
-	if b.names["buffer "+name] {
-		for _, spec := range b.plan.Buffers {
-			if spec.Name == name {
-				return Buffer{spec}.Tensor()
-			}
-		}
+// state declares a buffer of a layer, or finds it when another call of the layer has declared it.
+func (b *Builder) state(name string, shape []int, init *Init) Tensor {
+	if spec := b.plan.Buffer(name); spec != nil {
+		return Buffer{spec}.Tensor()
 	}
-	return b.Buffer(&pb.BufferSpec{Name: name, Shape: b.shape("buffer "+name, shape), Init: init}).Tensor()
+	return b.Buffer(BufferSpec{Name: name, Shape: shape, Init: init}).Tensor()
 }
 
 func (b *Builder) normEps() float64 {
-	if e := b.Backbone().GetLayerNormEps(); e > 0 {
+	if e := b.Backbone().LayerNormEps; e > 0 {
 		return e
 	}
 	return 1e-6
@@ -187,7 +181,7 @@ func (b *Builder) Block(name string, x Tensor, heads, hidden int, options ...Lay
 	}
 	l := newLayer(InitXavier(), options)
 	in := []Input{{Name: "x", Value: x}}
-	add := func(key string, shape []int, init *pb.Init) {
+	add := func(key string, shape []int, init *Init) {
 		in = append(in, Input{Name: key, Value: b.param(l, name+"."+key, shape, init)})
 	}
 	add("norm1.weight", []int{d}, InitOnes())
@@ -204,7 +198,7 @@ func (b *Builder) Block(name string, x Tensor, heads, hidden int, options ...Lay
 	add("mlp.fc1.bias", []int{hidden}, l.bias)
 	add("mlp.fc2.weight", []int{d, hidden}, l.weight)
 	add("mlp.fc2.bias", []int{d}, l.bias)
-	return b.Node(pb.OpViTBlock, d, in, attrInt("heads", heads), attrFloat("eps", b.normEps()))
+	return b.Node(pb.OpViTBlock, d, in, Attr("heads", heads), Attr("eps", b.normEps()))
 }
 
 // GELU is x/2 (1+erf(x/sqrt 2)).
@@ -224,7 +218,7 @@ func (b *Builder) StopGradient(x Tensor) Tensor { return b.unary(pb.OpStopGradie
 
 // L2Normalize divides each row of the last axis by max(norm, 1e-12).
 func (b *Builder) L2Normalize(x Tensor) Tensor {
-	return b.Node(pb.OpL2Normalize, x.dim, []Input{{Name: "x", Value: x}}, attrFloat("eps", 1e-12))
+	return b.Node(pb.OpL2Normalize, x.dim, []Input{{Name: "x", Value: x}}, Attr("eps", 1e-12))
 }
 
 func (b *Builder) unary(op string, x Tensor) Tensor {
@@ -248,7 +242,7 @@ func (b *Builder) Mul(x, y Tensor) Tensor {
 
 // Scale is x * factor.
 func (b *Builder) Scale(x Tensor, factor float64) Tensor {
-	return b.Node(pb.OpScale, x.dim, []Input{{Name: "x", Value: x}}, attrFloat("factor", factor))
+	return b.Node(pb.OpScale, x.dim, []Input{{Name: "x", Value: x}}, Attr("factor", factor))
 }
 
 // ScaleBy is x times a scheduled number.
@@ -280,7 +274,7 @@ func (b *Builder) MatMul(x, y Tensor, transposeX, transposeY bool) Tensor {
 		dim = 0
 	}
 	return b.Node(pb.OpMatMul, dim, []Input{{Name: "a", Value: x}, {Name: "b", Value: y}},
-		attrBool("transpose_a", transposeX), attrBool("transpose_b", transposeY))
+		Attr("transpose_a", transposeX), Attr("transpose_b", transposeY))
 }
 
 // Reshape changes the shape: 0 keeps an axis of x, -1 is inferred.
@@ -289,12 +283,12 @@ func (b *Builder) Reshape(x Tensor, shape ...int) Tensor {
 	if dim < 1 {
 		dim = 0
 	}
-	return b.Node(pb.OpReshape, dim, []Input{{Name: "x", Value: x}}, attrInts("shape", shape))
+	return b.Node(pb.OpReshape, dim, []Input{{Name: "x", Value: x}}, Attr("shape", shape))
 }
 
 // ViewRows are the rows of one view of a pass over several: [views*B,..] -> [B,..].
 func (b *Builder) ViewRows(x Tensor, view, views int) Tensor {
-	return b.Node(pb.OpViewRows, x.dim, []Input{{Name: "x", Value: x}}, attrInt("view", view), attrInt("views", views))
+	return b.Node(pb.OpViewRows, x.dim, []Input{{Name: "x", Value: x}}, Attr("view", view), Attr("views", views))
 }
 
 // RowNumbers are 0, 1, .. for the rows of x, int [R]: labels for CrossEntropy when the positive
@@ -312,5 +306,5 @@ func (b *Builder) Concat(axis int, xs ...Tensor) Tensor {
 	for _, x := range xs {
 		in, dim = append(in, Input{Name: "x", Value: x}), x.dim
 	}
-	return b.Node(pb.OpConcat, dim, in, attrInt("axis", axis))
+	return b.Node(pb.OpConcat, dim, in, Attr("axis", axis))
 }

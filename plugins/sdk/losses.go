@@ -15,10 +15,10 @@ func (b *Builder) PatchL1(prediction, target Tensor, mask Mask) Tensor {
 
 // PatchSmoothL1 is the same with d^2/(2 beta) below beta and |d|-beta/2 above.
 func (b *Builder) PatchSmoothL1(prediction, target Tensor, mask Mask, beta float64) Tensor {
-	return b.patchLoss(pb.OpPatchSmoothL1, prediction, target, mask, attrFloat("beta", beta))
+	return b.patchLoss(pb.OpPatchSmoothL1, prediction, target, mask, Attr("beta", beta))
 }
 
-func (b *Builder) patchLoss(op string, prediction, target Tensor, mask Mask, attributes ...*pb.Attribute) Tensor {
+func (b *Builder) patchLoss(op string, prediction, target Tensor, mask Mask, attributes ...Attribute) Tensor {
 	if prediction.dim != target.dim {
 		b.Failf("%s: prediction and target have %d and %d values per patch", op, prediction.dim, target.dim)
 	}
@@ -44,33 +44,42 @@ func (b *Builder) WeightedCrossEntropy(logits, labels, weights Tensor) Tensor {
 // Output 1 holds the mean of each pair, [T,S].
 func (b *Builder) ViewCrossEntropy(logits, targets Tensor, views int, temperature float64) Tensor {
 	return b.Node(pb.OpViewCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "targets", Value: targets}},
-		attrInt("views", views), attrFloat("temperature", temperature))
+		Attr("views", views), Attr("temperature", temperature))
 }
 
-// EvaluateOption says what Evaluate reads besides its inputs.
-type EvaluateOption func(*pb.EvaluateSpec)
+// EvaluateSpec names the parts of the plan that Evaluate reads and writes.
+type EvaluateSpec struct {
+	Inputs                    []EvaluateInput
+	Params, Buffers           []string
+	Updates                   []string // buffers that it replaces
+	Targets, Masks, Schedules []string
+	ScratchBytes              int
+}
+
+// EvaluateOption adds parts of the plan that Evaluate reads besides its inputs.
+type EvaluateOption func(*EvaluateSpec)
 
 // Reading hands targets over to Evaluate.
 func Reading(targets ...Tensor) EvaluateOption {
-	return func(e *pb.EvaluateSpec) {
+	return func(e *EvaluateSpec) {
 		for _, t := range targets {
-			e.Targets = append(e.Targets, t.ref.GetTarget())
+			e.Targets = append(e.Targets, t.ref.name)
 		}
 	}
 }
 
 // ReadingMasks hands masks over to Evaluate.
 func ReadingMasks(masks ...Mask) EvaluateOption {
-	return func(e *pb.EvaluateSpec) {
+	return func(e *EvaluateSpec) {
 		for _, m := range masks {
-			e.Masks = append(e.Masks, m.spec.GetName())
+			e.Masks = append(e.Masks, m.name())
 		}
 	}
 }
 
 // ReadingScalars hands scheduled numbers over to Evaluate.
 func ReadingScalars(scalars ...Scalar) EvaluateOption {
-	return func(e *pb.EvaluateSpec) {
+	return func(e *EvaluateSpec) {
 		for _, s := range scalars {
 			e.Schedules = append(e.Schedules, s.name)
 		}
@@ -79,26 +88,26 @@ func ReadingScalars(scalars ...Scalar) EvaluateOption {
 
 // Training lets Evaluate read parameters and write their gradients.
 func Training(params ...Param) EvaluateOption {
-	return func(e *pb.EvaluateSpec) {
+	return func(e *EvaluateSpec) {
 		for _, p := range params {
-			e.Params = append(e.Params, p.spec.GetName())
+			e.Params = append(e.Params, p.name())
 		}
 	}
 }
 
 // Keeping lets Evaluate read buffers and, when update is set, replace them.
 func Keeping(buffer Buffer, update bool) EvaluateOption {
-	return func(e *pb.EvaluateSpec) {
-		e.Buffers = append(e.Buffers, buffer.spec.GetName())
+	return func(e *EvaluateSpec) {
+		e.Buffers = append(e.Buffers, buffer.name())
 		if update {
-			e.Updates = append(e.Updates, buffer.spec.GetName())
+			e.Updates = append(e.Updates, buffer.name())
 		}
 	}
 }
 
 // Scratch asks for shared memory that the objective may use as it likes.
-func Scratch(bytes uint64) EvaluateOption {
-	return func(e *pb.EvaluateSpec) { e.ScratchBytes = bytes }
+func Scratch(bytes int) EvaluateOption {
+	return func(e *EvaluateSpec) { e.ScratchBytes = bytes }
 }
 
 // Evaluate is a loss that the objective computes itself (see Evaluator): a scalar.
@@ -107,10 +116,9 @@ func (b *Builder) Evaluate(inputs []EvaluateInput, options ...EvaluateOption) Te
 	if b.plan.Evaluate != nil {
 		b.Failf("a plan has at most one Evaluate")
 	}
-	spec := &pb.EvaluateSpec{}
+	spec := &EvaluateSpec{Inputs: inputs}
 	var in []Input
 	for _, x := range inputs {
-		spec.Inputs = append(spec.Inputs, &pb.EvaluateInput{Name: x.Name, Gradient: x.Gradient})
 		in = append(in, Input{Name: x.Name, Value: x.Value})
 	}
 	for _, o := range options {

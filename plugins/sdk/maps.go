@@ -7,17 +7,17 @@ import "github.com/vittool/vittool/plugins/pb"
 func (b *Builder) Conv2D(x, weight, bias Tensor, stride, padding int) Tensor {
 	return b.Node(pb.OpConv2D, 0, []Input{
 		{Name: "x", Value: x}, {Name: "weight", Value: weight}, {Name: "bias", Value: bias, Optional: true},
-	}, attrInt("stride", stride), attrInt("padding", padding))
+	}, Attr("stride", stride), Attr("padding", padding))
 }
 
 // MaxPool2D is the largest value of each window of size x size pixels of maps [B,C,H,W].
 func (b *Builder) MaxPool2D(x Tensor, size, stride int) Tensor {
-	return b.Node(pb.OpMaxPool2D, 0, []Input{{Name: "x", Value: x}}, attrInt("size", size), attrInt("stride", stride))
+	return b.Node(pb.OpMaxPool2D, 0, []Input{{Name: "x", Value: x}}, Attr("size", size), Attr("stride", stride))
 }
 
 // UpsampleNearest repeats every pixel of maps [B,C,H,W] factor times in both directions.
 func (b *Builder) UpsampleNearest(x Tensor, factor int) Tensor {
-	return b.Node(pb.OpUpsampleNearest, 0, []Input{{Name: "x", Value: x}}, attrInt("factor", factor))
+	return b.Node(pb.OpUpsampleNearest, 0, []Input{{Name: "x", Value: x}}, Attr("factor", factor))
 }
 
 // MapTokens turns a map [B,C,H,W] into its pixels as tokens, [B,H*W,C].
@@ -39,5 +39,5 @@ func (b *Builder) TokenMap(x Tensor, rows, cols int) Tensor {
 // Unpatchify lays patches [B,rows*cols,P] out as images [B,C,rows*patch,cols*patch].
 func (b *Builder) Unpatchify(x Tensor, patch, rows, cols int, order Order) Tensor {
 	return b.Node(pb.OpUnpatchify, cols*patch, []Input{{Name: "x", Value: x}},
-		attrInt("patch", patch), attrInt("rows", rows), attrInt("cols", cols), attrString("order", string(order)))
+		Attr("patch", patch), Attr("rows", rows), Attr("cols", cols), Attr("order", string(order)))
 }

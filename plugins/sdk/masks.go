@@ -1,13 +1,50 @@
 package sdk
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
 	"sync"
-
-	"github.com/vittool/vittool/plugins/pb"
 )
+
+// MaskSpec is a decision that is made anew for each batch.
+type MaskSpec struct {
+	Name       string
+	View       string
+	Kind       MaskKind
+	Length     int // numbers, rectangles or, where it is set, removed cells of a sample, at most
+	Rows, Cols int // of a bitmap
+	Limit      int // of indices, which lie in 0..Limit-1
+}
+
+// MaskKind is a kind of masks.
+type MaskKind int
+
+// Kinds of masks, each with the method of Builder that declares it.
+const (
+	_              MaskKind = iota
+	KeepMask                // KeepMask
+	BitMask                 // BitMask
+	IndexMask               // Indices
+	CorruptionMask          // Corruption
+)
+
+// MaskValues is a mask drawn for a batch, sample after sample: the numbers of a keep list or of
+// indices, CorruptionStride numbers for each rectangle of a corruption, or the bytes (0 or 1) of
+// a bitmap.
+type MaskValues struct {
+	Name   string
+	Values []int32
+	Bitmap []byte
+}
+
+// Box is the part of an image that a view shows, in pixels of the image.
+type Box struct {
+	Top, Left, Height, Width  float64
+	Flip                      bool // mirrored
+	SourceHeight, SourceWidth int
+}
 
 // MaskCall is one batch that masks are wanted for.
 type MaskCall struct {
@@ -15,7 +52,7 @@ type MaskCall struct {
 	Seed    uint64
 	Samples []uint64 // sample ids, one per row of the batch
 	name    string
-	boxes   map[string][]*pb.Box
+	boxes   func(view string, i int) (Box, bool) // nil: the host gave none
 }
 
 // RNG returns the generator of row i, a function of the mask's name, the run's seed, the
@@ -26,30 +63,37 @@ func (c *MaskCall) RNG(i int) *RNG {
 	return NewRNG(c.Seed, h.Sum64(), c.Step, c.Samples[i])
 }
 
-// Box returns where view was cut out of the image of row i; nil when the host did not say.
-func (c *MaskCall) Box(view View, i int) *pb.Box {
-	if boxes := c.boxes[view.spec.GetName()]; i < len(boxes) {
-		return boxes[i]
+// Box returns where view was cut out of the image of row i; false when the host did not say.
+func (c *MaskCall) Box(view View, i int) (Box, bool) {
+	if c.boxes == nil {
+		return Box{}, false
 	}
-	return nil
+	return c.boxes(view.name(), i)
 }
 
 // Mask is a per-step decision of the plan.
 type Mask struct {
-	spec  *pb.MaskSpec
+	spec  *MaskSpec
 	view  View
 	cells int // of a bitmap, or patches of a keep list
 }
 
+func (m Mask) name() string {
+	if m.spec == nil {
+		return ""
+	}
+	return m.spec.Name
+}
+
 // Values are the numbers of a keep list or of indices, int [B,length].
-func (m Mask) Values() Tensor { return m.ref(pb.MaskRef_FORM_VALUES) }
+func (m Mask) Values() Tensor { return m.ref(formValues) }
 
 // Removed is 1 where a patch is hidden and 0 elsewhere, float [B,L].
-func (m Mask) Removed() Tensor { return m.ref(pb.MaskRef_FORM_REMOVED) }
+func (m Mask) Removed() Tensor { return m.ref(formRemoved) }
 
 // Changed is 1 at the pixels that the rectangles of a corruption cover, float [B,H,W].
 func (m Mask) Changed() Tensor {
-	t := m.ref(pb.MaskRef_FORM_REMOVED_BLOCKS)
+	t := m.ref(formRemovedBlocks)
 	t.dim = m.view.Width()
 	return t
 }
@@ -57,27 +101,76 @@ func (m Mask) Changed() Tensor {
 // AtMost promises that a bitmap removes no more than n cells of a sample, which lets
 // RemovedCells list them.
 func (m Mask) AtMost(n int) Mask {
-	m.spec.Length = uint32(max(n, 0))
+	m.spec.Length = max(n, 0)
 	return m
 }
 
 // RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then
 // zeros, int [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
 func (m Mask) RemovedCells() Tensor {
-	t := m.ref(pb.MaskRef_FORM_REMOVED_CELLS)
-	t.dim = int(m.spec.GetLength())
+	t := m.ref(formRemovedCells)
+	t.dim = m.spec.Length
 	return t
 }
 
 // Counted tells the removed cells of RemovedCells from the zeros behind them.
 func (m Mask) Counted() Tensor {
-	t := m.ref(pb.MaskRef_FORM_REMOVED_COUNTED)
-	t.dim = int(m.spec.GetLength())
+	t := m.ref(formRemovedCounted)
+	t.dim = m.spec.Length
 	return t
 }
 
-func (m Mask) ref(form pb.MaskRef_Form) Tensor {
-	return Tensor{ref: &pb.Ref{Of: &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: m.spec.GetName(), Form: form}}}}
+func (m Mask) ref(form maskForm) Tensor {
+	return Tensor{ref: ref{kind: refMask, name: m.name(), form: form}}
+}
+
+// KeepMask declares a keep list: sample writes which length patches of row i stay, in the
+// order in which they enter the network.
+func (b *Builder) KeepMask(name string, view View, length int, sample func(c *MaskCall, i int, keep []int32)) Mask {
+	if length < 1 || length > view.Patches() {
+		b.Failf("mask %q keeps %d of %d patches; at least one must stay and no more than there are", name, length, view.Patches())
+	}
+	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: KeepMask, Length: max(length, 0)},
+		&sampler{ints: sample})
+	m.view, m.cells = view, view.Patches()
+	return m
+}
+
+// BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1
+// where the patch of row i is hidden. removed arrives zeroed.
+func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, removed []byte)) Mask {
+	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: BitMask,
+		Rows: view.Rows(), Cols: view.Cols()}, &sampler{bits: sample})
+	m.view, m.cells = view, view.Patches()
+	return m
+}
+
+// Indices declares length integers in 0..limit-1 per sample, e.g. the negatives drawn from a bank.
+func (b *Builder) Indices(name string, view View, length int, limit int, sample func(c *MaskCall, i int, out []int32)) Mask {
+	return b.mask(MaskSpec{Name: name, View: view.name(), Kind: IndexMask,
+		Length: max(length, 0), Limit: limit}, &sampler{ints: sample})
+}
+
+// Corruption declares up to length rectangles per sample that are painted over.
+func (b *Builder) Corruption(name string, view View, length int, sample func(c *MaskCall, i int) []Rect) Mask {
+	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: CorruptionMask, Length: max(length, 0)},
+		&sampler{ints: func(c *MaskCall, i int, out []int32) {
+			rects := sample(c, i)
+			if len(rects) > length {
+				panic(fmt.Sprintf("%d rectangles for a mask declared with at most %d", len(rects), length))
+			}
+			packRects(rects, out)
+		}})
+	m.view = view
+	return m
+}
+
+func (b *Builder) mask(spec MaskSpec, s *sampler) Mask {
+	spec.Name = b.take("mask", spec.Name)
+	s.spec = &spec
+	b.plan.Masks = append(b.plan.Masks, &spec)
+	b.samplers = append(b.samplers, s)
+	return Mask{spec: &spec}
 }
 
 // Rect is one rectangle of a corruption, in pixels of the view.
@@ -89,7 +182,7 @@ type Rect struct {
 	Clean                    bool // copy from the image as it was before any corruption; always so from another sample
 }
 
-// Fill says what a rectangle of a corruption is filled with.
+// Fill is the content of a rectangle of a corruption.
 type Fill int
 
 // Zeros, Noise (standard normal) or Copy (pixels from elsewhere).
@@ -100,26 +193,26 @@ const (
 )
 
 type sampler struct {
-	spec *pb.MaskSpec
+	spec *MaskSpec
 	ints func(c *MaskCall, i int, out []int32)
 	bits func(c *MaskCall, i int, out []byte)
 }
 
 // run draws the mask for all rows of the call.
-func (s *sampler) run(c *MaskCall) *pb.MaskSet {
+func (s *sampler) run(c *MaskCall) MaskValues {
 	call := *c
 	call.name = s.spec.Name
-	set := &pb.MaskSet{Name: s.spec.Name}
+	set := MaskValues{Name: s.spec.Name}
 	if s.bits != nil {
-		n := int(s.spec.Rows * s.spec.Cols)
+		n := s.spec.Rows * s.spec.Cols
 		set.Bitmap = make([]byte, n*len(c.Samples))
 		for i := range c.Samples {
 			s.bits(&call, i, set.Bitmap[i*n:(i+1)*n:(i+1)*n])
 		}
 		return set
 	}
-	n := int(s.spec.Length)
-	if s.spec.Kind == pb.MaskSpec_KIND_CORRUPTION {
+	n := s.spec.Length
+	if s.spec.Kind == CorruptionMask {
 		n *= CorruptionStride
 	}
 	set.Values = make([]int32, n*len(c.Samples))
@@ -129,7 +222,7 @@ func (s *sampler) run(c *MaskCall) *pb.MaskSet {
 	return set
 }
 
-// CorruptionStride is the number of integers per rectangle in MaskSet.values.
+// CorruptionStride is the number of integers per rectangle in MaskValues.
 const CorruptionStride = 9
 
 func packRects(rects []Rect, out []int32) {

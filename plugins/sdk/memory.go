@@ -128,7 +128,7 @@ type TargetsCall struct {
 	memory  *memory
 }
 
-// View is the normalised pixels of a view, [B,C,H,W].
+// View is the normalized pixels of a view, [B,C,H,W].
 func (c *TargetsCall) View(name string) (*Array, error) {
 	return c.memory.get(pb.Region_ROLE_VIEW, name, len(c.Samples))
 }
@@ -209,11 +209,11 @@ func (c *EvaluateCall) Scalar(name string) (float64, error) {
 }
 
 // Mask is a mask of this step.
-func (c *EvaluateCall) Mask(name string) (*pb.MaskSet, error) {
+func (c *EvaluateCall) Mask(name string) (MaskValues, error) {
 	for _, m := range c.request.Masks {
 		if m.Name == name {
-			return m, nil
+			return MaskValues{Name: m.Name, Values: m.Values, Bitmap: m.Bitmap}, nil
 		}
 	}
-	return nil, fmt.Errorf("the host gave no mask %q; is it in the plan?", name)
+	return MaskValues{}, fmt.Errorf("the host gave no mask %q; is it in the plan?", name)
 }

@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/schema"
 )
 
 // optionsOf reads the schema from the struct tags of prototype:
@@ -19,76 +18,111 @@ import (
 //	min, max      smallest and largest valid number
 //	above, below  the same, exclusive
 //	choices       valid strings, separated by commas
+//	length        number of values of a list
+//	order         "rising": no value of a list is smaller than the one before it
 //
-// Field types are bool, int, float64, string and slices of the last three.
-func optionsOf(prototype reflect.Value) ([]*pb.Option, error) {
-	t := prototype.Type()
-	var out []*pb.Option
-	for i := range t.NumField() {
-		f := t.Field(i)
-		key, ok := f.Tag.Lookup("option")
-		if !ok {
-			continue
-		}
-		if !f.IsExported() {
-			return nil, fmt.Errorf("option %q: field %s.%s must be exported", key, t, f.Name)
-		}
-		o := &pb.Option{Key: key, Help: f.Tag.Get("help")}
-		value := prototype.Field(i)
-		switch value.Interface().(type) {
-		case bool:
-			o.Type = pb.Option_TYPE_BOOL
-		case int:
-			o.Type = pb.Option_TYPE_INT
-		case float64:
-			o.Type = pb.Option_TYPE_FLOAT
-		case string:
-			o.Type = pb.Option_TYPE_STRING
-		case []int:
-			o.Type = pb.Option_TYPE_INTS
-		case []float64:
-			o.Type = pb.Option_TYPE_FLOATS
-		case []string:
-			o.Type = pb.Option_TYPE_STRINGS
-		default:
-			return nil, fmt.Errorf("option %q: field %s.%s has type %s; use bool, int, float64, string or a slice of the last three", key, t, f.Name, f.Type)
+// Field types are bool, int, float64, string and slices of the last three. Options of an
+// embedded struct stand in its place; a tag of the embedding field with the key of one of them,
+// e.g. blur:"...", is its help there.
+func optionsOf(prototype reflect.Value) ([]schema.Option, error) {
+	var out []schema.Option
+	err := eachOption(prototype, func(key string, f reflect.StructField, value reflect.Value) error {
+		o := schema.Option{Key: key, Help: f.Tag.Get("help"), Type: typeOf(value)}
+		if o.Type == 0 {
+			return fmt.Errorf("option %q: field %s has type %s; use bool, int, float64, string or a slice of the last three", key, f.Name, f.Type)
 		}
 		js, err := json.Marshal(value.Interface())
 		if err != nil {
-			return nil, fmt.Errorf("option %q: default: %w", key, err)
+			return fmt.Errorf("option %q: default: %w", key, err)
 		}
-		if o.DefaultJson = string(js); o.DefaultJson == "null" {
-			o.DefaultJson = "[]" // a nil slice
+		if o.Default = string(js); o.Default == "null" {
+			o.Default = "[]" // a nil slice
 		}
-		for _, limit := range []struct {
-			tag       string
-			value     **float64
-			exclusive *bool
-		}{
-			{"min", &o.Min, nil}, {"max", &o.Max, nil}, {"above", &o.Min, &o.ExclusiveMin}, {"below", &o.Max, &o.ExclusiveMax},
-		} {
-			s, ok := f.Tag.Lookup(limit.tag)
-			if !ok {
-				continue
-			}
-			x, err := strconv.ParseFloat(s, 64)
-			if err != nil {
-				return nil, fmt.Errorf("option %q: tag %s:%q is not a number", key, limit.tag, s)
-			}
-			if *limit.value != nil {
-				return nil, fmt.Errorf("option %q: two limits on the same side", key)
-			}
-			*limit.value = proto.Float64(x)
-			if limit.exclusive != nil {
-				*limit.exclusive = true
-			}
+		if err := setLimits(&o, f.Tag); err != nil {
+			return err
 		}
 		if s := f.Tag.Get("choices"); s != "" {
 			o.Choices = strings.Split(s, ",")
 		}
 		out = append(out, o)
+		return nil
+	})
+	return out, err
+}
+
+// eachOption calls f with every field of the struct v that is an option, and with those of the
+// structs embedded in it.
+func eachOption(v reflect.Value, f func(key string, field reflect.StructField, value reflect.Value) error) error {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		key, ok := field.Tag.Lookup("option")
+		var err error
+		switch {
+		case !ok && field.Anonymous && field.Type.Kind() == reflect.Struct:
+			err = eachOption(v.Field(i), func(key string, inner reflect.StructField, value reflect.Value) error {
+				if help, ok := field.Tag.Lookup(key); ok { // the first of two equal keys counts
+					inner.Tag = reflect.StructTag("help:"+strconv.Quote(help)+" ") + inner.Tag
+				}
+				return f(key, inner, value)
+			})
+		case !ok:
+		case !field.IsExported():
+			err = fmt.Errorf("option %q: field %s.%s must be exported", key, v.Type(), field.Name)
+		default:
+			err = f(key, field, v.Field(i))
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return out, nil
+	return nil
+}
+
+func typeOf(v reflect.Value) schema.Type {
+	switch v.Interface().(type) {
+	case bool:
+		return schema.Bool
+	case int:
+		return schema.Int
+	case float64:
+		return schema.Float
+	case string:
+		return schema.String
+	case []int:
+		return schema.Ints
+	case []float64:
+		return schema.Floats
+	case []string:
+		return schema.Strings
+	}
+	return 0
+}
+
+func setLimits(o *schema.Option, tag reflect.StructTag) error {
+	for _, limit := range []struct {
+		tag       string
+		value     **float64
+		exclusive *bool
+	}{
+		{"min", &o.Min, nil}, {"max", &o.Max, nil}, {"above", &o.Min, &o.ExclusiveMin}, {"below", &o.Max, &o.ExclusiveMax},
+	} {
+		s, ok := tag.Lookup(limit.tag)
+		if !ok {
+			continue
+		}
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return fmt.Errorf("option %q: tag %s:%q is not a number", o.Key, limit.tag, s)
+		}
+		if *limit.value != nil {
+			return fmt.Errorf("option %q: two limits on the same side", o.Key)
+		}
+		*limit.value = &x
+		if limit.exclusive != nil {
+			*limit.exclusive = true
+		}
+	}
+	return nil
 }
 
 // setOptions fills the option fields of target from a checked JSON object.
@@ -97,17 +131,57 @@ func setOptions(target reflect.Value, config []byte) error {
 	if err := json.Unmarshal(config, &values); err != nil {
 		return fmt.Errorf("options: %w", err)
 	}
-	t := target.Type()
-	for i := range t.NumField() {
-		key, ok := t.Field(i).Tag.Lookup("option")
-		if !ok {
-			continue
-		}
-		field := target.Field(i)
+	return eachOption(target, func(key string, _ reflect.StructField, field reflect.Value) error {
 		field.SetZero() // a slice default must not be written through
 		if err := json.Unmarshal(values[key], field.Addr().Interface()); err != nil {
 			return fmt.Errorf("option %q: %w", key, err)
 		}
+		return nil
+	})
+}
+
+// validate checks the limits that the schema does not know: the lengths and orders of lists, and
+// those of a Validator, embedded structs first.
+func validate(v reflect.Value) error {
+	if err := eachOption(v, func(key string, f reflect.StructField, value reflect.Value) error {
+		if err := checkLength(key, f.Tag.Get("length"), value); err != nil {
+			return err
+		}
+		if list, ok := value.Interface().([]float64); ok && f.Tag.Get("order") == "rising" && !slices.IsSorted(list) {
+			return fmt.Errorf("%s is [%v, %v]; the smaller share comes first", key, list[0], list[len(list)-1])
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return validateStructs(v)
+}
+
+func checkLength(key, length string, value reflect.Value) error {
+	if length == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(length)
+	if err != nil || value.Kind() != reflect.Slice {
+		return fmt.Errorf("option %q: tag length:%q is not for a list, or no number", key, length)
+	}
+	if value.Len() != n {
+		return fmt.Errorf("%s has %d values; it takes %d", key, value.Len(), n)
+	}
+	return nil
+}
+
+// validateStructs calls the Validators among v and the structs embedded in it.
+func validateStructs(v reflect.Value) error {
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); f.Anonymous && f.IsExported() && f.Type.Kind() == reflect.Struct {
+			if err := validateStructs(v.Field(i)); err != nil {
+				return err
+			}
+		}
+	}
+	if c, ok := v.Addr().Interface().(Validator); ok {
+		return c.Validate()
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import "github.com/vittool/vittool/plugins/pb"
 // Corrupt paints the rectangles of a corruption of this view over its pixels: [B,C,H,W], for
 // Images of a pass with Corrupted.
 func (b *Builder) Corrupt(view View, m Mask) Tensor {
-	if m.spec.GetKind() != pb.MaskSpec_KIND_CORRUPTION || m.spec.GetView() != view.spec.GetName() {
-		b.Failf("corrupt: mask %q is not a corruption of view %q", m.spec.GetName(), view.spec.GetName())
+	if m.spec == nil || m.spec.Kind != CorruptionMask || m.spec.View != view.name() {
+		b.Failf("corrupt: mask %q is not a corruption of view %q", m.name(), view.name())
 	}
 	return b.Node(pb.OpCorrupt, view.Width(), []Input{{Name: "images", Value: view.Pixels()}, {Name: "mask", Value: m.Values()}})
 }
@@ -15,13 +15,13 @@ func (b *Builder) Corrupt(view View, m Mask) Tensor {
 // convolution whose stride is its kernel, with parameters name.weight [D,C,p,p] and name.bias [C].
 func (b *Builder) PatchConvTranspose(name string, x Tensor, view View, options ...LayerOption) Tensor {
 	i := b.Backbone()
-	patch, channels := int(i.GetPatch()), int(i.GetChannels())
+	patch, channels := i.Patch, i.Channels
 	l := newLayer(InitFanIn(), options) // fan-in C*p*p, torch's default for this shape
 	in := []Input{{Name: "x", Value: x}, {Name: "weight", Value: b.param(l, name+".weight", []int{max(x.dim, 1), channels, patch, patch}, l.weight)}}
 	if !l.noBias {
 		in = append(in, Input{Name: "bias", Value: b.param(l, name+".bias", []int{channels}, l.bias)})
 	}
-	return b.Node(pb.OpPatchConvTranspose, view.Width(), in, attrInt("rows", view.Rows()), attrInt("cols", view.Cols()))
+	return b.Node(pb.OpPatchConvTranspose, view.Width(), in, Attr("rows", view.Rows()), Attr("cols", view.Cols()))
 }
 
 // EntryL1 is the mean absolute difference over the entries where mask is 1, of all tensors of

@@ -16,7 +16,7 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// Handshake is what host and plugin say to each other first. A different protocol version
+// Handshake is the first message between host and plugin. A different protocol version
 // is refused by the host with both numbers.
 var Handshake = plugin.HandshakeConfig{
 	ProtocolVersion:  1,

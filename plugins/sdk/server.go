@@ -27,6 +27,7 @@ type Server struct {
 	pb.UnimplementedObjectiveServer
 	prototype Objective
 	describe  *pb.Description
+	options   []schema.Option
 	// mapSegment maps shared memory; in process it hands out the host's own memory.
 	mapSegment func(*pb.Segment) ([]byte, error)
 
@@ -36,7 +37,7 @@ type Server struct {
 
 type session struct {
 	objective Objective
-	plan      *pb.Plan
+	plan      *Plan
 	samplers  []*sampler
 	memory    *memory
 }
@@ -64,11 +65,11 @@ func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Serv
 	}
 	d := &pb.Description{
 		Name: info.Name, Version: info.Version, ProtocolMinor: ProtocolMinor, Summary: info.Summary,
-		Paper: info.Paper, License: info.License, Options: options,
+		Paper: info.Paper, License: info.License, Options: optionMessages(options),
 	}
 	_, d.Targets = o.(Targeter)
 	_, d.Evaluates = o.(Evaluator)
-	return &Server{prototype: o, describe: d, mapSegment: mapSegment}, nil
+	return &Server{prototype: o, describe: d, options: options, mapSegment: mapSegment}, nil
 }
 
 // guard turns a panic of the author's code into an error with its stack on standard error,
@@ -92,29 +93,41 @@ func (s *Server) Describe(context.Context, *pb.DescribeRequest) (*pb.Description
 // Open implements the protocol.
 func (s *Server) Open(_ context.Context, r *pb.OpenRequest) (plan *pb.Plan, err error) {
 	defer s.guard("Plan", &err)
-	config, err := schema.Parse(s.describe.Options, r.ConfigJson)
+	ses, err := newSession(s.prototype, s.options, runOf(r), r.ConfigJson)
 	if err != nil {
 		return nil, err
 	}
-	o, v, err := fresh(s.prototype)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
+	s.session = ses
+	return planMessage(ses.plan), nil
+}
+
+// newSession plans an objective with the options of a JSON object.
+func newSession(prototype Objective, options []schema.Option, run Run, config []byte) (*session, error) {
+	config, err := schema.Parse(options, config)
+	if err != nil {
+		return nil, err
+	}
+	o, v, err := fresh(prototype)
 	if err != nil {
 		return nil, err
 	}
 	if err := setOptions(v, config); err != nil {
 		return nil, err
 	}
-	b := newBuilder(proto.CloneOf(r))
+	if err := validate(v); err != nil {
+		return nil, err
+	}
+	b := newBuilder(run)
 	if err := o.Plan(b); err != nil {
 		return nil, err
 	}
 	if b.err != nil { // a plan that did not return the result of Minimize
 		return nil, b.err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.release()
-	s.session = &session{objective: o, plan: b.plan, samplers: b.samplers}
-	return proto.CloneOf(b.plan), nil
+	return &session{objective: o, plan: b.plan, samplers: b.samplers}, nil
 }
 
 func (s *Server) current(call string) (*session, error) {
@@ -133,13 +146,20 @@ func (s *Server) Mask(_ context.Context, r *pb.MaskRequest) (reply *pb.MaskReply
 	if err != nil {
 		return nil, err
 	}
-	c := &MaskCall{Step: r.Step, Seed: r.Seed, Samples: r.SampleIds, boxes: map[string][]*pb.Box{}}
+	geometry := map[string][]*pb.Box{}
 	for _, g := range r.Geometry {
-		c.boxes[g.View] = g.Boxes
+		geometry[g.View] = g.Boxes
 	}
+	c := &MaskCall{Step: r.Step, Seed: r.Seed, Samples: r.SampleIds, boxes: func(view string, i int) (Box, bool) {
+		if boxes := geometry[view]; i < len(boxes) {
+			return boxOf(boxes[i]), true
+		}
+		return Box{}, false
+	}}
 	reply = &pb.MaskReply{Step: r.Step}
 	for _, m := range ses.samplers {
-		reply.Sets = append(reply.Sets, m.run(c))
+		v := m.run(c)
+		reply.Sets = append(reply.Sets, &pb.MaskSet{Name: v.Name, Values: v.Values, Bitmap: v.Bitmap})
 	}
 	return reply, nil
 }

@@ -170,7 +170,7 @@ func TestBuilderMistakes(t *testing.T) {
 			return b.Minimize(b.Mean(b.Linear("head", b.Student("e", b.View("image")).Tokens(), 4, OfTeacher())))
 		},
 		"works with [cnn]": func(b *Builder) error {
-			b.Require(&pb.BackboneRequirements{Families: []string{"cnn"}})
+			b.Require(Requirements{Families: []string{"cnn"}})
 			return b.Minimize(b.Mean(b.Student("e", b.View("image")).Tokens()))
 		},
 		"at most one Evaluate": func(b *Builder) error {
@@ -199,8 +199,8 @@ func TestBuilderMistakes(t *testing.T) {
 func TestSharedLayers(t *testing.T) {
 	s := server(t, sample{Ratio: .5, Kind: "a", plan: func(_ sample, b *Builder) error {
 		v := b.View("image")
-		m := b.Schedule(&pb.Schedule{Name: "m", From: .99})
-		b.Teacher(m, pb.Teacher_WHEN_AFTER_STEP)
+		m := b.Schedule("m", ConstantSchedule(.99))
+		b.Teacher(m, AfterStep)
 		x := b.Linear("head", b.Student("s", v).Class(), 4)
 		y := b.Linear("head", b.TeacherPass("t", v).Class(), 4, OfTeacher())
 		return b.Minimize(b.Mean(b.Add(x, y)))
@@ -242,7 +242,8 @@ func TestCorruptionAndIndices(t *testing.T) {
 	s := server(t, sample{Ratio: .5, Kind: "a", plan: func(_ sample, b *Builder) error {
 		view = b.View("image")
 		b.Corruption("holes", view, 2, func(c *MaskCall, i int) []Rect {
-			return []Rect{{Top: 1, Left: 2, Height: 3, Width: int(c.Box(view, i).Width), Fill: Copy, Source: -1, SourceTop: 5, SourceLeft: 6, Clean: true}}
+			box, _ := c.Box(view, i)
+			return []Rect{{Top: 1, Left: 2, Height: 3, Width: int(box.Width), Fill: Copy, Source: -1, SourceTop: 5, SourceLeft: 6, Clean: true}}
 		})
 		b.Indices("negatives", view, 3, 100, func(c *MaskCall, i int, out []int32) {
 			for j := range out {

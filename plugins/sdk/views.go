@@ -1,24 +1,97 @@
 package sdk
 
-import (
-	"fmt"
+import "cmp"
 
-	"github.com/vittool/vittool/plugins/pb"
+// ViewSpec is an image tensor [B,C,H,W] that is made from each sample.
+type ViewSpec struct {
+	Name           string
+	Height, Width  int // in pixels; 0: image size of the model
+	Crop           Crop
+	ScaleMin       float64 // share of the area; both 0: as the user's data settings say
+	ScaleMax       float64
+	RatioMin       float64 // width over height; both 0: 3/4 .. 4/3
+	RatioMax       float64
+	Interpolation  Interpolation
+	Augmentations  []Augmentation // in order
+	SameGeometryAs string         // view whose box and flip are taken
+	SameColors     bool           // and its augmentations
+	Mean, Std      []float64      // per channel; empty: of the run
+	ResizeFactor   float64        // of CropCenter; 0: 256/224
+	Attempts       int            // of CropRandomResized before the largest central box; 0: 10
+	ColorsFirst    bool
+}
+
+// Crop is the way in which a view is cut out of an image.
+type Crop int
+
+// Crops: a random box, resized; the center of the resized image; the whole image, resized.
+const (
+	CropRandomResized Crop = iota
+	CropCenter
+	CropSquash
+)
+
+// Interpolation is a filter that images are resized with.
+type Interpolation int
+
+// Filters, those of Pillow.
+const (
+	Bicubic Interpolation = iota
+	Bilinear
+	Lanczos
+	BoxFilter
+	Nearest
+)
+
+// Augmentation is a random change of a view. Flip, ColorJitter, Grayscale, GaussianBlur and
+// Solarize make the usual ones; fields that they leave at zero are set with Augment.
+type Augmentation struct {
+	Kind        AugmentationKind
+	Probability float64
+
+	Brightness, Contrast, Saturation, Hue float64 // strengths of a color jitter
+	FixedOrder                            bool    // the four operations of a color jitter come in this order
+
+	SigmaMin, SigmaMax float64 // of a blur
+	Kernel             int     // taps of a blur, an odd number; 0: Pillow's three box blurs
+	SigmaPerBatch      bool    // one sigma for all samples of the view
+
+	Threshold int // of solarizing, of 0..255; 0: 128
+}
+
+// AugmentationKind is a kind of augmentations.
+type AugmentationKind int
+
+// Kinds of augmentations, each with the function that makes it.
+const (
+	_                 AugmentationKind = iota
+	FlipAugmentation                   // Flip
+	ColorAugmentation                  // ColorJitter
+	GrayAugmentation                   // Grayscale
+	BlurAugmentation                   // GaussianBlur
+	SolarAugmentation                  // Solarize
 )
 
 // View is an image tensor made from each sample.
 type View struct {
-	spec *pb.ViewSpec
+	spec *ViewSpec
 	b    *Builder
 }
 
+func (v View) name() string {
+	if v.spec == nil {
+		return ""
+	}
+	return v.spec.Name
+}
+
 // ViewOption changes a view.
-type ViewOption func(*pb.ViewSpec)
+type ViewOption func(*ViewSpec)
 
 // View declares a view. Without options it is the user's crop (data settings), bicubic, at
 // the model's image size.
 func (b *Builder) View(name string, options ...ViewOption) View {
-	v := &pb.ViewSpec{Name: b.take("view", name)}
+	v := &ViewSpec{Name: b.take("view", name)}
 	for _, o := range options {
 		o(v)
 	}
@@ -26,150 +99,97 @@ func (b *Builder) View(name string, options ...ViewOption) View {
 	return View{v, b}
 }
 
-// RandomResizedCrop cuts a random box that covers low..high of the area, ratio 3/4..4/3.
-func RandomResizedCrop(low, high float64) ViewOption {
-	return func(v *pb.ViewSpec) {
-		v.Crop, v.ScaleMin, v.ScaleMax = pb.ViewSpec_CROP_RANDOM_RESIZED, low, high
+// ViewOptions joins several options into one.
+func ViewOptions(options ...ViewOption) ViewOption {
+	return func(v *ViewSpec) {
+		for _, o := range options {
+			o(v)
+		}
 	}
 }
 
-// CenterCrop resizes the short side to factor times the height and cuts the centre out.
+// RandomResizedCrop cuts a random box that covers low..high of the area, ratio 3/4..4/3.
+func RandomResizedCrop(low, high float64) ViewOption {
+	return func(v *ViewSpec) { v.Crop, v.ScaleMin, v.ScaleMax = CropRandomResized, low, high }
+}
+
+// CenterCrop resizes the short side to factor times the height and cuts the center out.
 func CenterCrop(factor float64) ViewOption {
-	return func(v *pb.ViewSpec) { v.Crop, v.ResizeFactor = pb.ViewSpec_CROP_CENTER, factor }
+	return func(v *ViewSpec) { v.Crop, v.ResizeFactor = CropCenter, factor }
 }
 
 // Size sets height and width in pixels instead of the model's image size.
 func Size(height, width int) ViewOption {
-	return func(v *pb.ViewSpec) { v.Height, v.Width = uint32(height), uint32(width) }
+	return func(v *ViewSpec) { v.Height, v.Width = height, width }
 }
 
 // Resample sets the interpolation.
-func Resample(i pb.ViewSpec_Interpolation) ViewOption {
-	return func(v *pb.ViewSpec) { v.Interpolation = i }
-}
+func Resample(i Interpolation) ViewOption { return func(v *ViewSpec) { v.Interpolation = i } }
 
 // SameGeometry takes box and flip of another view.
 func SameGeometry(other View) ViewOption {
-	return func(v *pb.ViewSpec) { v.SameGeometryAs = other.spec.GetName() }
+	return func(v *ViewSpec) { v.SameGeometryAs = other.name() }
 }
 
-// SameColors takes the colour augmentations of the view given to SameGeometry.
-func SameColors() ViewOption { return func(v *pb.ViewSpec) { v.SameColors = true } }
+// SameColors takes the color augmentations of the view given to SameGeometry.
+func SameColors() ViewOption { return func(v *ViewSpec) { v.SameColors = true } }
+
+// ColorsFirst applies all augmentations but the flip to the whole image, before the crop.
+func ColorsFirst() ViewOption { return func(v *ViewSpec) { v.ColorsFirst = true } }
 
 // Normalize sets mean and standard deviation per channel instead of the run's.
 func Normalize(mean, std []float64) ViewOption {
-	return func(v *pb.ViewSpec) { v.Mean, v.Std = mean, std }
+	return func(v *ViewSpec) { v.Mean, v.Std = mean, std }
 }
 
 // Augment appends any augmentation.
-func Augment(a *pb.Augmentation) ViewOption {
-	return func(v *pb.ViewSpec) { v.Augmentations = append(v.Augmentations, a) }
+func Augment(a Augmentation) ViewOption {
+	return func(v *ViewSpec) { v.Augmentations = append(v.Augmentations, a) }
 }
 
 // Flip mirrors horizontally with the given probability.
 func Flip(probability float64) ViewOption {
-	return Augment(&pb.Augmentation{Kind: &pb.Augmentation_Flip_{Flip: &pb.Augmentation_Flip{Probability: probability}}})
+	return Augment(Augmentation{Kind: FlipAugmentation, Probability: probability})
 }
 
-// ColorJitter changes brightness, contrast, saturation and hue in random order.
+// ColorJitter changes brightness, contrast, saturation and hue in random order: factors uniform
+// in max(0,1-x)..1+x, the hue shifted by -x..x of the circle, x <= 0.5.
 func ColorJitter(probability, brightness, contrast, saturation, hue float64) ViewOption {
-	return Augment(&pb.Augmentation{Kind: &pb.Augmentation_ColorJitter_{ColorJitter: &pb.Augmentation_ColorJitter{
-		Probability: probability, Brightness: brightness, Contrast: contrast, Saturation: saturation, Hue: hue,
-	}}})
+	return Augment(Augmentation{Kind: ColorAugmentation, Probability: probability,
+		Brightness: brightness, Contrast: contrast, Saturation: saturation, Hue: hue})
 }
 
-// Grayscale drops the colour.
+// Grayscale drops the color.
 func Grayscale(probability float64) ViewOption {
-	return Augment(&pb.Augmentation{Kind: &pb.Augmentation_Grayscale_{Grayscale: &pb.Augmentation_Grayscale{Probability: probability}}})
+	return Augment(Augmentation{Kind: GrayAugmentation, Probability: probability})
 }
 
 // GaussianBlur blurs as Pillow does, sigma uniform in low..high.
 func GaussianBlur(probability, low, high float64) ViewOption {
-	return Augment(&pb.Augmentation{Kind: &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{
-		Probability: probability, SigmaMin: low, SigmaMax: high,
-	}}})
+	return Augment(Augmentation{Kind: BlurAugmentation, Probability: probability, SigmaMin: low, SigmaMax: high})
 }
 
 // Solarize inverts pixels from 128 on.
 func Solarize(probability float64) ViewOption {
-	return Augment(&pb.Augmentation{Kind: &pb.Augmentation_Solarize_{Solarize: &pb.Augmentation_Solarize{Probability: probability}}})
+	return Augment(Augmentation{Kind: SolarAugmentation, Probability: probability})
 }
 
 // Height in pixels.
-func (v View) Height() int { return orDefault(v.spec.GetHeight(), v.b.Backbone().GetImageH()) }
+func (v View) Height() int { return cmp.Or(v.spec.Height, v.b.Backbone().Height) }
 
 // Width in pixels.
-func (v View) Width() int { return orDefault(v.spec.GetWidth(), v.b.Backbone().GetImageW()) }
+func (v View) Width() int { return cmp.Or(v.spec.Width, v.b.Backbone().Width) }
 
-// Rows and Cols are the grid of patches.
-func (v View) Rows() int { return v.Height() / max(1, int(v.b.Backbone().GetPatch())) }
+// Rows is the number of patches from top to bottom.
+func (v View) Rows() int { return v.Height() / max(1, v.b.Backbone().Patch) }
 
-// Cols of the grid of patches.
-func (v View) Cols() int { return v.Width() / max(1, int(v.b.Backbone().GetPatch())) }
+// Cols is the number of patches from left to right.
+func (v View) Cols() int { return v.Width() / max(1, v.b.Backbone().Patch) }
 
 // Patches is the number of patches, L.
 func (v View) Patches() int { return v.Rows() * v.Cols() }
 
-// Pixels are the normalised pixels, [B,C,H,W].
+// Pixels are the normalized pixels, [B,C,H,W].
 func (v View) Pixels() Tensor {
-	return Tensor{ref: &pb.Ref{Of: &pb.Ref_View{View: v.spec.GetName()}}, dim: v.Width()}
+	return Tensor{ref: ref{kind: refView, name: v.name()}, dim: v.Width()}
 }
-
-func orDefault(a, b uint32) int {
-	if a != 0 {
-		return int(a)
-	}
-	return int(b)
-}
-
-// KeepMask declares a keep list: sample writes which length patches of row i stay, in the
-// order in which they enter the network.
-func (b *Builder) KeepMask(name string, view View, length int, sample func(c *MaskCall, i int, keep []int32)) Mask {
-	if length < 1 || length > view.Patches() {
-		b.Failf("mask %q keeps %d of %d patches; at least one must stay and no more than there are", name, length, view.Patches())
-	}
-	m := b.mask(&pb.MaskSpec{Name: name, View: view.spec.GetName(), Kind: pb.MaskSpec_KIND_KEEP, Length: uint32(max(length, 0))},
-		&sampler{ints: sample})
-	m.view, m.cells = view, view.Patches()
-	return m
-}
-
-// BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1
-// where the patch of row i is hidden. removed arrives zeroed.
-func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, removed []byte)) Mask {
-	m := b.mask(&pb.MaskSpec{Name: name, View: view.spec.GetName(), Kind: pb.MaskSpec_KIND_BITMAP,
-		Rows: uint32(view.Rows()), Cols: uint32(view.Cols())}, &sampler{bits: sample})
-	m.view, m.cells = view, view.Patches()
-	return m
-}
-
-// Indices declares length integers in 0..limit-1 per sample, e.g. the negatives drawn from a bank.
-func (b *Builder) Indices(name string, view View, length int, limit uint64, sample func(c *MaskCall, i int, out []int32)) Mask {
-	return b.mask(&pb.MaskSpec{Name: name, View: view.spec.GetName(), Kind: pb.MaskSpec_KIND_INDICES,
-		Length: uint32(max(length, 0)), Limit: limit}, &sampler{ints: sample})
-}
-
-// Corruption declares up to length rectangles per sample that are painted over.
-func (b *Builder) Corruption(name string, view View, length int, sample func(c *MaskCall, i int) []Rect) Mask {
-	m := b.mask(&pb.MaskSpec{Name: name, View: view.spec.GetName(), Kind: pb.MaskSpec_KIND_CORRUPTION, Length: uint32(max(length, 0))},
-		&sampler{ints: func(c *MaskCall, i int, out []int32) {
-			rects := sample(c, i)
-			if len(rects) > length {
-				panic(fmt.Sprintf("%d rectangles for a mask declared with at most %d", len(rects), length))
-			}
-			packRects(rects, out)
-		}})
-	m.view = view
-	return m
-}
-
-func (b *Builder) mask(spec *pb.MaskSpec, s *sampler) Mask {
-	spec.Name = b.take("mask", spec.Name)
-	s.spec = spec
-	b.plan.Masks = append(b.plan.Masks, spec)
-	b.samplers = append(b.samplers, s)
-	return Mask{spec: spec}
-}
-
-// ColorsFirst applies all augmentations but the flip to the whole image, before the crop.
-func ColorsFirst() ViewOption { return func(v *pb.ViewSpec) { v.ColorsFirst = true } }

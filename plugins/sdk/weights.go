@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/vittool/vittool/plugins/pb"
 )
 
 // Weights is a safetensors file whose tensors parameters can start from: a network that
@@ -73,19 +71,19 @@ func OpenWeights(path string) (*Weights, error) {
 func (w *Weights) Shape(tensor string) []int { return w.shapes[tensor] }
 
 // Init takes the initial values of a parameter or buffer from a tensor of the file.
-func (w *Weights) Init(tensor string) *pb.Init {
-	return &pb.Init{Kind: pb.Init_KIND_FILE, Path: w.Path, Tensor: tensor, Digest: w.Meta["digest"]}
+func (w *Weights) Init(tensor string) *Init {
+	return &Init{Kind: FileInit, Path: w.Path, Tensor: tensor, Digest: w.Meta["digest"]}
 }
 
-// Export says what a run yields besides a backbone: params and buffers go into a
-// safetensors file under their names, with metadata that tells a reader what they are.
+// Export declares a result of the run besides the backbone: params and buffers go into a
+// safetensors file under their names, with metadata that describes them to a reader.
 func (b *Builder) Export(name string, params []Param, buffers []Buffer, metadata map[string]string) {
-	e := &pb.Export{Name: b.take("export", name), Metadata: metadata}
+	e := Export{Name: b.take("export", name), Metadata: metadata}
 	for _, p := range params {
-		e.Params = append(e.Params, p.spec.GetName())
+		e.Params = append(e.Params, p.name())
 	}
 	for _, f := range buffers {
-		e.Buffers = append(e.Buffers, f.spec.GetName())
+		e.Buffers = append(e.Buffers, f.name())
 	}
 	b.plan.Exports = append(b.plan.Exports, e)
 }

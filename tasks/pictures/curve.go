@@ -1,9 +1,6 @@
 package pictures
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -16,6 +13,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/vittool/vittool/runs"
 )
 
 // Curve is a run's history, read from its metrics.jsonl.
@@ -38,52 +37,21 @@ const mostPoints = 700
 // fewEpochs are too few for a line of their means beside that of the steps.
 const fewEpochs = 3
 
-// maxLine bounds one line of metrics.jsonl.
-const maxLine = 1 << 20
-
-// ReadCurve reads metrics.jsonl. Lines of other kinds are passed over; a line
-// that is not JSON or whose loss is no number is an error that names it, but
-// for a last line without its end, which a killed run may leave.
+// ReadCurve reads metrics.jsonl, with the errors of runs.ReadMetrics.
 func ReadCurve(r io.Reader) (*Curve, error) {
 	curve := &Curve{}
-	b := bufio.NewReaderSize(r, maxLine)
-	for n := 1; ; n++ {
-		line, err := b.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
-			return curve, nil
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return nil, fmt.Errorf("metrics: line %d is longer than %d bytes", n, maxLine)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("metrics: line %d: %w", n, err)
-		}
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		var m struct {
-			Kind  string   `json:"kind"`
-			Step  int      `json:"step"`
-			Epoch float64  `json:"epoch"` // of a step it is fractional
-			Loss  *float64 `json:"loss"`
-			LR    float64  `json:"lr"`
-		}
-		if err := json.Unmarshal(line, &m); err != nil {
-			return nil, fmt.Errorf("metrics: line %d: %w", n, err)
-		}
-		if m.Kind != "step" && m.Kind != "epoch" {
-			continue
-		}
-		if m.Loss == nil || m.Step < 0 {
-			return nil, fmt.Errorf("metrics: line %d: a line of kind %q needs a loss and a step from 0 on", n, m.Kind)
-		}
-		p := CurvePoint{m.Step, int(m.Epoch), *m.Loss, m.LR}
-		if m.Kind == "step" {
+	err := runs.ReadMetrics(r, func(m runs.Point) {
+		p := CurvePoint{m.Step, int(m.Epoch), m.Loss, m.LR}
+		if m.Kind == runs.KindStep {
 			curve.Steps = append(curve.Steps, p)
 		} else {
 			curve.Epochs = append(curve.Epochs, p)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
+	return curve, nil
 }
 
 // Draw plots the loss over the steps, with the epochs' means on top, and the

@@ -75,7 +75,7 @@ func TestReadCurveRefuses(t *testing.T) {
 		"not JSON": {good + "loss 0.7\n", "line 2"},
 		"no loss":  {good + good + `{"kind":"step","step":3}` + "\n", "line 3: a line of kind"},
 		"a step":   {good + `{"kind":"step","step":-3,"loss":1}` + "\n", "line 2: a line of kind"},
-		"endless":  {strings.Repeat("x", maxLine+1), "longer than"},
+		"endless":  {strings.Repeat("x", 1<<20+1), "longer than"},
 	} {
 		if _, err := ReadCurve(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)

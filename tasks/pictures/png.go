@@ -6,12 +6,12 @@ import (
 	"image/png"
 	"io"
 
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/atomicfile"
 )
 
 // WritePNG stores img at path; the file appears whole or not at all.
 func WritePNG(path string, img image.Image) error {
-	if err := core.WriteFileAtomic(path, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
+	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
 		return fmt.Errorf("write picture: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
 
@@ -26,7 +27,7 @@ func WithLog(p train.Progress) *Log { return &Log{Progress: p} }
 // what the run itself can't write, it stops for.
 func (l *Log) Start(p train.Plan) {
 	l.Progress.Start(p)
-	f, err := os.OpenFile(filepath.Join(p.RunDir, train.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(filepath.Join(p.RunDir, runs.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		l.Progress.Warning(fmt.Sprintf("no log is kept: %v", err))
 		return

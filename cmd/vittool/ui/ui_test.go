@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
 
@@ -21,7 +22,7 @@ func play(p train.Progress, clock *time.Time) {
 	p.Start(testPlan)
 	for step := 1; step <= testPlan.TotalSteps; step++ {
 		*clock = clock.Add(time.Second)
-		p.Step(train.Step{Step: step, Epoch: float64(step) / 40, Loss: 1 / float64(step), LearningRate: 1e-3, ImagesPerS: 50})
+		p.Step(train.Step{StepLine: runs.StepLine{Step: step, Epoch: float64(step) / 40, Loss: 1 / float64(step), LearningRate: 1e-3, ImagesPerS: 50}})
 	}
 	p.Event("checkpoint written")
 	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, Loss: 0.01, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
@@ -100,7 +101,7 @@ func TestWarnings(t *testing.T) {
 			if !strings.Contains(b.String(), "warning: early and bad") {
 				t.Errorf("level %d shows %q", level, b.String())
 			}
-			if content, err := os.ReadFile(filepath.Join(plan.RunDir, train.LogFile)); err != nil || !bytes.Contains(content, []byte("early and bad")) {
+			if content, err := os.ReadFile(filepath.Join(plan.RunDir, runs.LogFile)); err != nil || !bytes.Contains(content, []byte("early and bad")) {
 				t.Errorf("log %q, %v", content, err)
 			}
 		}
@@ -118,7 +119,7 @@ func TestLog(t *testing.T) {
 	log.Event("late")
 	log.Done(&train.Result{Digest: "abc"})
 	log.Close(os.ErrClosed)
-	content, err := os.ReadFile(filepath.Join(dir, train.LogFile))
+	content, err := os.ReadFile(filepath.Join(dir, runs.LogFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,10 +15,7 @@ func Alloc(n int) []float32 {
 	return buf[skip : skip+n : skip+n]
 }
 
-// offset returns the address n floats behind p.
-func offset(p *float32, n int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), n*4)) }
-
-// grow returns buf with room for n floats; the contents are lost when it moves.
+// grow returns buf resized to n floats; the contents are lost when it moves.
 func grow(buf []float32, n int) []float32 {
 	if cap(buf) < n {
 		return Alloc(n + n/8)
@@ -26,10 +23,8 @@ func grow(buf []float32, n int) []float32 {
 	return buf[:n]
 }
 
-func need(what string, have, want int) {
-	if have < want {
-		panicShort(what, have, want)
-	}
-}
+// offset returns the address n floats behind p.
+func offset(p *float32, n int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), n*4)) }
 
+// sliceAt returns the n floats from p on.
 func sliceAt(p *float32, n int) []float32 { return unsafe.Slice(p, n) }

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// attentionTrue is AttentionForward in float64 on one batch; scale*score+bias
-// under the softmax. loss is Σ out·dout.
+// attentionTrue is AttentionForward in float64.
 func attentionTrue(b, n, heads, dh int, scale float64, qkv, bias []float64, causal bool) (out, probs []float64) {
 	d := heads * dh
 	out, probs = make([]float64, b*n*d), make([]float64, b*heads*n*n)
@@ -119,9 +118,10 @@ func TestAttention(t *testing.T) {
 					if variant&2 == 0 {
 						bx, dbx = nil, nil
 					}
-					AttentionForward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, causal)
-					AttentionProbabilities(p, b, n, heads, dh, scale, qkv.x, bx, probs.x, causal)
-					AttentionBackward(p, b, n, heads, dh, scale, qkv.x, bx, out.x, stats.x, dout.x, dqkv.x, dbx, causal)
+					a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: scale, Causal: causal, QKV: qkv.x, Bias: bx, Out: out.x, Stats: stats.x}
+					AttentionForward(p, a)
+					AttentionProbabilities(p, a, probs.x)
+					AttentionBackward(p, a, dout.x, dqkv.x, dbx)
 					for _, g := range []*guarded{qkv, dout, out, stats, dqkv, probs, bias, dbias} {
 						g.check(t)
 					}
@@ -143,8 +143,8 @@ func TestAttention(t *testing.T) {
 	})
 }
 
-// Scores far apart overflow nothing, in one block of keys or in several, and what
-// is not finite in a key reaches every query that sees it, and no other head.
+// Scores far from each other overflow nothing, in one block of keys or in several. A key that is
+// not finite reaches every query that sees it, and no other head.
 func TestAttentionExtremes(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
@@ -155,8 +155,9 @@ func TestAttentionExtremes(t *testing.T) {
 			qkv, dout := newGuarded("qkv", b*n*3*d).random(r, 30), newGuarded("dout", b*n*d).random(r, 1)
 			out, stats, dqkv := newGuarded("out", b*n*d), newGuarded("stats", AttentionStats(b, n, heads)), newGuarded("dqkv", b*n*3*d)
 			run := func() {
-				AttentionForward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, true)
-				AttentionBackward(p, b, n, heads, dh, 0.25, qkv.x, nil, out.x, stats.x, dout.x, dqkv.x, nil, true)
+				a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, Causal: true, QKV: qkv.x, Out: out.x, Stats: stats.x}
+				AttentionForward(p, a)
+				AttentionBackward(p, a, dout.x, dqkv.x, nil)
 			}
 			run()
 			want, probs := attentionTrue(b, n, heads, dh, 0.25, widen(qkv.x), nil, true)
@@ -182,16 +183,17 @@ func TestAttentionExtremes(t *testing.T) {
 	})
 }
 
-// What attention needs besides its operands grows with the tokens, not with their
-// square: one number per token, for the dot products of the backward pass.
+// The scratch of attention grows with the tokens, not with their square: one number per token, for
+// the dot products of the backward pass.
 func TestAttentionMemory(t *testing.T) {
 	scratch := func(n int) int {
 		const heads, dh = 1, 16
 		p := newPool(t, 1)
 		qkv, out, dqkv := Alloc(n*3*dh), Alloc(n*dh), Alloc(n*3*dh)
 		stats := Alloc(AttentionStats(1, n, heads))
-		AttentionForward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, false)
-		AttentionBackward(p, 1, n, heads, dh, 0.25, qkv, nil, out, stats, out, dqkv, nil, false)
+		a := Attention{Batch: 1, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, QKV: qkv, Out: out, Stats: stats}
+		AttentionForward(p, a)
+		AttentionBackward(p, a, out, dqkv, nil)
 		return cap(p.workers[0].arena) + cap(p.packA) + cap(p.packB) + cap(p.partial)
 	}
 	small, large := scratch(832), scratch(3328)
@@ -201,8 +203,8 @@ func TestAttentionMemory(t *testing.T) {
 	}
 }
 
-// The float64 gradient that the kernels are compared with, against finite
-// differences of the float64 forward pass.
+// The float64 gradient that the kernels are compared with, against finite differences of the
+// float64 forward pass.
 func TestAttentionReference(t *testing.T) {
 	const b, n, heads, dh = 1, 5, 2, 3
 	r := newRand(1)
@@ -232,8 +234,8 @@ func TestAttentionReference(t *testing.T) {
 	}
 }
 
-// Blocks of whole strips end where their tensors end: no pointer may lie beyond while the
-// garbage collector looks.
+// Blocks of whole strips end where their tensors end: no pointer may lie beyond during a garbage
+// collection.
 func TestAttentionAtTheEndOfMemory(t *testing.T) {
 	const b, n, heads, dh = 2, 24, 4, 16
 	p := newPool(t, 2)
@@ -259,8 +261,9 @@ func TestAttentionAtTheEndOfMemory(t *testing.T) {
 			dqkv, out, dout := make([]float32, len(qkv)), make([]float32, b*n*heads*dh), make([]float32, b*n*heads*dh)
 			stats := make([]float32, AttentionStats(b, n, heads))
 			copy(dout, qkv)
-			AttentionForward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, false)
-			AttentionBackward(p, b, n, heads, dh, 0.25, qkv, nil, out, stats, dout, dqkv, nil, false)
+			a := Attention{Batch: b, Tokens: n, Heads: heads, HeadDim: dh, Scale: 0.25, QKV: qkv, Out: out, Stats: stats}
+			AttentionForward(p, a)
+			AttentionBackward(p, a, dout, dqkv, nil)
 		}
 	})
 	close(done)

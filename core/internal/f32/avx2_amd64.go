@@ -2,307 +2,325 @@
 
 package f32
 
-// tileRows1xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows1xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 1, j < 16 and l < k.
 //
 //go:noescape
 func tileRows1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked1xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked1xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 1, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked1xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows2xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 2, j < 16 and l < k.
 //
 //go:noescape
 func tileRows2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked2xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked2xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 2, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked2xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows3xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 3, j < 16 and l < k.
 //
 //go:noescape
 func tileRows3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked3xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked3xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 3, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked3xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows4xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 4, j < 16 and l < k.
 //
 //go:noescape
 func tileRows4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked4xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked4xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 4, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked4xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows5xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 5, j < 16 and l < k.
 //
 //go:noescape
 func tileRows5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked5xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked5xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 5, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked5xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// tileRows6xAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < 6, j < 16 and l < k.
 //
 //go:noescape
 func tileRows6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked6xAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 16 columns; a is a panel [k][6], b a panel [k][16].
+// tilePacked6xAVX2 is c[i*ldc+j] (+)= Σ_l a[l*6+i]*b[l*16+j] for i < 6, j < 16 and l < k.
 //
 //go:noescape
 func tilePacked6xAVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runRowsAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is rows of a matrix with leading dimension lda, b a panel [k][16].
+// runRowsAVX2 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*16+j] for i < strips*6, j < 16 and l < k.
 //
 //go:noescape
 func runRowsAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runPackedAVX2 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 6 rows and 16 columns; a is a panel [k][6], lda floats behind each other, b a panel [k][16].
+// runPackedAVX2 is c[i*ldc+j] (+)= Σ_l a[i/6*lda+l*6+i%6]*b[l*16+j] for i < strips*6, j < 16 and l
+// < k.
 //
 //go:noescape
 func runPackedAVX2(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// packCopy6xAVX2 copies k rows of n ≤ 6 floats with leading dimension ld to dst [k][6], padding with zeros.
+// packCopy6xAVX2 is dst[l*6+r] = src[l*ld+r] for l < k and r < n, 0 for n ≤ r < 6.
 //
 //go:noescape
 func packCopy6xAVX2(k int, n int, src *float32, ld int, dst *float32)
 
-// packCopy16xAVX2 copies k rows of n ≤ 16 floats with leading dimension ld to dst [k][16], padding with zeros.
+// packCopy16xAVX2 is dst[l*16+r] = src[l*ld+r] for l < k and r < n, 0 for n ≤ r < 16.
 //
 //go:noescape
 func packCopy16xAVX2(k int, n int, src *float32, ld int, dst *float32)
 
-// packRows6xAVX2 copies rows of panels·6 floats with leading dimension ld to panels [rows][6] that lie apart floats behind each other.
+// packRows6xAVX2 is dst[p*panelStride+l*6+r] = src[l*ld+p*6+r] for l < rows, p < panels and r < 6.
 //
 //go:noescape
-func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 
-// packRows16xAVX2 copies rows of panels·16 floats with leading dimension ld to panels [rows][16] that lie apart floats behind each other.
+// packRows16xAVX2 is dst[p*panelStride+l*16+r] = src[l*ld+p*16+r] for l < rows, p < panels and r <
+// 16.
 //
 //go:noescape
-func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 
-// transpose6xAVX2 writes 6 rows of 8·blocks floats with leading dimension ld as columns: dst[6·l+r] = src[r·ld+l].
+// transpose6xAVX2 is dst[l*6+r] = src[r*ld+l] for r < 6 and l < 8*blocks.
 //
 //go:noescape
 func transpose6xAVX2(blocks int, src *float32, ld int, dst *float32)
 
-// tilePrefetchAVX2 reads ahead rows of 16 floats with leading dimension ld.
+// tilePrefetchAVX2 reads ahead p[i*ld+j] for i < rows and j < 16.
 //
 //go:noescape
 func tilePrefetchAVX2(rows int, p *float32, ld int)
 
-// transpose8xAVX2 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
+// transpose8xAVX2 is dst[l*width+r] = src[r*ld+l] for r < 8 and l < 8*blocks.
 //
 //go:noescape
 func transpose8xAVX2(blocks int, src *float32, ld int, dst *float32, width int)
 
-// tileAddAVX2 is c += acc.
+// tileAddAVX2 is c[i*ldc+j] += acc[i*ldacc+j] for i < rows and j < n.
 //
 //go:noescape
 func tileAddAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int)
 
-// tileBiasAVX2 is c = acc + bias.
+// tileBiasAVX2 is c[i*ldc+j] = acc[i*ldacc+j] + bias[j] for i < rows and j < n.
 //
 //go:noescape
 func tileBiasAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX2 is c = gelu(acc + bias), slope = gelu'(acc + bias).
+// tileGeluAVX2 is, with x = acc[i*ldacc+j] + bias[j], c[i*ldc+j] = gelu(x), slope[i*ldslope+j] =
+// gelu'(x) for i < rows and j < n.
 //
 //go:noescape
 func tileGeluAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileTimesAVX2 is c = acc * factor.
+// tileTimesAVX2 is c[i*ldc+j] = acc[i*ldacc+j] * factor[i*ldfactor+j] for i < rows and j < n.
 //
 //go:noescape
 func tileTimesAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
-// tileResidualAVX2 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
+// tileResidualAVX2 is c[i*ldc+j] = residual[i*ldres+j] +
+// rowScale[i]*gamma[j]*(acc[i*ldacc+j]+bias[j]) for i < rows and j < n.
 //
 //go:noescape
 func tileResidualAVX2(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, gamma *float32, rowScale *float32, residual *float32, ldres int)
 
-// addAVX2 is dst = a + b.
+// addAVX2 is dst[i] = a[i] + b[i] for every i.
 //
 //go:noescape
 func addAVX2(dst []float32, a []float32, b []float32)
 
-// subAVX2 is dst = a - b.
+// subAVX2 is dst[i] = a[i] - b[i] for every i.
 //
 //go:noescape
 func subAVX2(dst []float32, a []float32, b []float32)
 
-// mulAVX2 is dst = a * b.
+// mulAVX2 is dst[i] = a[i] * b[i] for every i.
 //
 //go:noescape
 func mulAVX2(dst []float32, a []float32, b []float32)
 
-// mulAddAVX2 is dst += a * b.
+// mulAddAVX2 is dst[i] += a[i] * b[i] for every i.
 //
 //go:noescape
 func mulAddAVX2(dst []float32, a []float32, b []float32)
 
-// axpyAVX2 is dst += alpha * x.
+// axpyAVX2 is dst[i] += alpha * x[i] for every i.
 //
 //go:noescape
 func axpyAVX2(dst []float32, alpha float32, x []float32)
 
-// scaleAVX2 is dst = alpha * x.
+// scaleAVX2 is dst[i] = alpha * x[i] for every i.
 //
 //go:noescape
 func scaleAVX2(dst []float32, alpha float32, x []float32)
 
-// lerpAVX2 is dst = keep*dst + take*src.
+// lerpAVX2 is dst[i] = keep*dst[i] + take*src[i] for every i.
 //
 //go:noescape
 func lerpAVX2(dst []float32, src []float32, keep float32, take float32)
 
-// reluAVX2 is y = max(x, 0).
+// reluAVX2 is y[i] = max(x[i], 0) for every i.
 //
 //go:noescape
 func reluAVX2(y []float32, x []float32)
 
-// reluGradAVX2 is dx = dy where x > 0, else 0.
+// reluGradAVX2 is dx[i] = dy[i] if x[i] > 0, else 0, for every i.
 //
 //go:noescape
 func reluGradAVX2(dx []float32, x []float32, dy []float32)
 
-// geluAVX2 is y = x·Φ(x).
+// geluAVX2 is y[i] = x[i]·Φ(x[i]) for every i.
 //
 //go:noescape
 func geluAVX2(y []float32, x []float32)
 
-// geluGradAVX2 is dx = dy·(Φ(x) + x·φ(x)).
+// geluGradAVX2 is dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])) for every i.
 //
 //go:noescape
 func geluGradAVX2(dx []float32, x []float32, dy []float32)
 
-// quickGeluAVX2 is y = x·sigmoid(1.702·x).
+// quickGeluAVX2 is y[i] = x[i]·sigmoid(1.702·x[i]) for every i.
 //
 //go:noescape
 func quickGeluAVX2(y []float32, x []float32)
 
-// quickGeluGradAVX2 is the gradient of quickGelu.
+// quickGeluGradAVX2 is dx[i] = dy[i]·s·(1 + z·(1-s)) with z = 1.702·x[i] and s = sigmoid(z), for
+// every i.
 //
 //go:noescape
 func quickGeluGradAVX2(dx []float32, x []float32, dy []float32)
 
-// adamWAVX2 updates a parameter and its moments.
+// adamWAVX2 is, for every i and c = {β₁, 1-β₁, β₂, 1-β₂, decay, step, rootScale, eps}, m[i] =
+// β₁*m[i] + (1-β₁)*grad[i]; v[i] = β₂*v[i] + (1-β₂)*grad[i]²; param[i] = decay*param[i] -
+// step*m[i]/(rootScale*√v[i] + eps).
 //
 //go:noescape
 func adamWAVX2(param []float32, grad []float32, m []float32, v []float32, c *[8]float32)
 
-// momentumAVX2 updates a parameter and its momentum buffer.
+// momentumAVX2 is, for every i and c = {decay, gradScale, momentum, dampen, lr, ofGrad, ofBuf}, g =
+// gradScale*(grad[i] + decay*param[i]); buf[i] = momentum*buf[i] + dampen*g; param[i] -=
+// lr*(ofGrad*g + ofBuf*buf[i]).
 //
 //go:noescape
 func momentumAVX2(param []float32, grad []float32, buf []float32, c *[8]float32)
 
-// sumAVX2 adds x in float64.
+// sumAVX2 returns Σ x[i], in float64.
 //
 //go:noescape
 func sumAVX2(x []float32) float64
 
-// dotAVX2 adds x*y in float64.
+// dotAVX2 returns Σ x[i]*y[i], in float64.
 //
 //go:noescape
 func dotAVX2(x []float32, y []float32) float64
 
-// dot32AVX2 adds x*y in float32, for short rows.
+// dot32AVX2 returns Σ x[i]*y[i], in float32: for short rows.
 //
 //go:noescape
 func dot32AVX2(x []float32, y []float32) float32
 
-// maxAVX2 returns the largest value, -Inf for none.
+// maxAVX2 returns max x[i], -Inf for an empty x.
 //
 //go:noescape
 func maxAVX2(x []float32) float32
 
-// finiteAVX2 tells whether no value is an infinity or NaN.
+// finiteAVX2 reports that no x[i] is an infinity or NaN.
 //
 //go:noescape
 func finiteAVX2(x []float32) bool
 
-// addRowsAVX2 is acc[j] += Σ_i x[i][j].
+// addRowsAVX2 is acc[j] += Σ_i x[i*ld+j] for i < rows and j < n.
 //
 //go:noescape
 func addRowsAVX2(rows int, n int, x *float32, ld int, acc *float32)
 
-// addRowsMulAVX2 is acc[j] += Σ_i x[i][j]·y[i][j].
+// addRowsMulAVX2 is acc[j] += Σ_i x[i*ldx+j]*y[i*ldy+j] for i < rows and j < n.
 //
 //go:noescape
 func addRowsMulAVX2(rows int, n int, x *float32, ldx int, y *float32, ldy int, acc *float32)
 
-// expSumAVX2 is y = exp(scale·x - shift); it returns the sum of y.
+// expSumAVX2 is y[i] = exp(scale*x[i] - shift) for every i; it returns Σ y[i].
 //
 //go:noescape
 func expSumAVX2(y []float32, x []float32, scale float32, shift float32) float32
 
-// expSumOnlyAVX2 returns Σ exp(scale·x - shift).
+// expSumOnlyAVX2 returns Σ exp(scale*x[i] - shift).
 //
 //go:noescape
 func expSumOnlyAVX2(x []float32, scale float32, shift float32) float32
 
-// softmaxGradAVX2 is ds = p·(dp - delta)·scale.
+// softmaxGradAVX2 is ds[i] = p[i]*(dp[i] - delta)*scale for every i.
 //
 //go:noescape
 func softmaxGradAVX2(ds []float32, p []float32, dp []float32, delta float32, scale float32)
 
-// normAVX2 is y = (x - mean)·rstd·gamma + beta, mean and variance in two passes.
+// normAVX2 is y[i] = (x[i] - mean)*rstd*gamma[i] + beta[i] for every i, with rstd = 1/√(variance +
+// eps), mean and variance in two passes.
 //
 //go:noescape
 func normAVX2(y []float32, x []float32, gamma []float32, beta []float32, eps float32) (mean float32, rstd float32)
 
-// normGradAVX2 is dx (+)= rstd·(g - mean(g) - x̂·mean(g·x̂)) with g = dy·gamma.
+// normGradAVX2 is dx[i] (+)= rstd*(g[i] - mean(g) - x̂[i]*mean(g*x̂)) for every i, with g[i] =
+// dy[i]*gamma[i] and x̂[i] = (x[i] - mean)*rstd.
 //
 //go:noescape
 func normGradAVX2(dx []float32, x []float32, gamma []float32, dy []float32, mean float32, rstd float32, add bool)
 
-// normGradGainAVX2 is dgamma += dy·x̂, dbeta += dy.
+// normGradGainAVX2 is dgamma[i] += dy[i]*(x[i] - mean)*rstd, dbeta[i] += dy[i] for every i.
 //
 //go:noescape
 func normGradGainAVX2(dgamma []float32, dbeta []float32, x []float32, dy []float32, mean float32, rstd float32)
 
-// stridedAVX2 is c[i][j] (+)= Σ_l a[i·rowA+l·colA]·b[j/16·panelB+l·rowB+j%16]; m, n and k are at least 1.
+// stridedAVX2 is c[i*ldc+j] (+)= Σ_l a[i*rowA+l*colA]*b[j/16*panelB+l*rowB+j%16] for i < m, j < n
+// and l < k; m, n and k are at least 1.
 //
 //go:noescape
 func stridedAVX2(m int, n int, k int, a *float32, rowA int, colA int, b *float32, rowB int, panelB int, c *float32, ldc int, accumulate int)
 
-// transposeRowsAVX2 packs n rows of k ≥ 8 floats as columns of panels [n/16][k][16]; what the last panel has beyond n is undefined.
+// transposeRowsAVX2 is dst[i/16*k*16+l*16+i%16] = src[i*ld+l] for i < n and l < k; k is at least 8,
+// columns of the last panel beyond n are undefined.
 //
 //go:noescape
 func transposeRowsAVX2(n int, k int, src *float32, ld int, dst *float32)
 
-// attentionSoftmaxAVX2 is s = exp(x - peak) row by row with x = scale·s + bias (nil: none), 0 for keys that a row does not see. peak and sum are those of x and its exponentials over all blocks of keys so far, of which this is the first or a later one; keep is what sums of earlier blocks are to be multiplied by.
+// attentionSoftmaxAVX2 is the online softmax of a block of scores, for i < rows and j < n: with
+// x[j] = scale*s[i*ld+j] + bias[i*ldbias+j] (bias nil: 0) and top = max over the first
+// seen+i*seenStep x[j], and peak[i] unless first, it is keep[i] = exp(peak[i] - top); s[i*ld+j] =
+// exp(x[j] - top), 0 beyond the keys seen; sum[i] = keep[i]*sum[i] + Σ_j s[i*ld+j]; peak[i] = top.
 //
 //go:noescape
 func attentionSoftmaxAVX2(rows int, n int, s *float32, ld int, scale float32, bias *float32, ldbias int, seen int, seenStep int, peak *float32, sum *float32, keep *float32, first int)
 
-// attentionGradAVX2 is, row by row, s = p = exp(scale·s + bias - peak)·inverse and dp = scale·p·(dp - delta), both 0 for keys that a row does not see. bias may be nil; so may dbias, to which p·(dp - delta) is added.
+// attentionGradAVX2 is, for i < rows and j < n, s[i*ld+j] = exp(scale*s[i*ld+j] + bias[i*ldbias+j]
+// - peak[i])*inverse[i]; g = s[i*ld+j]*(dp[i*ld+j] - delta[i]); dbias[i*lddbias+j] += g; dp[i*ld+j]
+// = scale*g. s and dp become 0 beyond the first seen+i*seenStep keys; bias and dbias may be nil.
 //
 //go:noescape
 func attentionGradAVX2(rows int, n int, s *float32, dp *float32, ld int, scale float32, bias *float32, ldbias int, dbias *float32, lddbias int, seen int, seenStep int, peak *float32, inverse *float32, delta *float32)
 
-// rowDotsAVX2 is out[i] = Σ_j x[i][j]·y[i][j].
+// rowDotsAVX2 is out[i] = Σ_j x[i*ldx+j]*y[i*ldy+j] for i < rows and j < n.
 //
 //go:noescape
 func rowDotsAVX2(rows int, n int, x *float32, ldx int, y *float32, ldy int, out *float32)
 
-// scaleRowsAVX2 is c[i][j] *= factor[i].
+// scaleRowsAVX2 is c[i*ldc+j] *= factor[i] for i < rows and j < n.
 //
 //go:noescape
 func scaleRowsAVX2(rows int, n int, c *float32, ldc int, factor *float32)
 
-// peakAVX2 does n rounds of 24 vector multiply-adds.
+// peakAVX2 does n rounds of 24 independent vector multiply-adds.
 //
 //go:noescape
 func peakAVX2(n int)

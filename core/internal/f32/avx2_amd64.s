@@ -2244,7 +2244,7 @@ loop86:
 	VZEROUPPER
 	RET
 
-// func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// func packRows6xAVX2(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 // Requires: AVX, MMX+
 TEXT ·packRows6xAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), AX
@@ -2253,7 +2253,7 @@ TEXT ·packRows6xAVX2(SB), NOSPLIT, $0-48
 	MOVQ ld+24(FP), BX
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
-	MOVQ apart+40(FP), DI
+	MOVQ panelStride+40(FP), DI
 	SHLQ $0x02, DI
 	MOVQ BX, R11
 	SHLQ $0x02, R11
@@ -2280,7 +2280,7 @@ panel88:
 	VZEROUPPER
 	RET
 
-// func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// func packRows16xAVX2(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 // Requires: AVX, MMX+
 TEXT ·packRows16xAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), AX
@@ -2289,7 +2289,7 @@ TEXT ·packRows16xAVX2(SB), NOSPLIT, $0-48
 	MOVQ ld+24(FP), BX
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
-	MOVQ apart+40(FP), DI
+	MOVQ panelStride+40(FP), DI
 	SHLQ $0x02, DI
 	MOVQ BX, R11
 	SHLQ $0x02, R11

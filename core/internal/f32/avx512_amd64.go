@@ -2,382 +2,402 @@
 
 package f32
 
-// tileRows1xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows1xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 1, j < 32 and l < k.
 //
 //go:noescape
 func tileRows1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked1xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 1 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked1xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 1, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked1xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows2xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 2, j < 32 and l < k.
 //
 //go:noescape
 func tileRows2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked2xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 2 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked2xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 2, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked2xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows3xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 3, j < 32 and l < k.
 //
 //go:noescape
 func tileRows3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked3xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 3 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked3xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 3, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked3xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows4xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 4, j < 32 and l < k.
 //
 //go:noescape
 func tileRows4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked4xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 4 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked4xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 4, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked4xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows5xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 5, j < 32 and l < k.
 //
 //go:noescape
 func tileRows5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked5xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 5 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked5xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 5, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked5xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows6xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 6, j < 32 and l < k.
 //
 //go:noescape
 func tileRows6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked6xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 6 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked6xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 6, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked6xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows7xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 7, j < 32 and l < k.
 //
 //go:noescape
 func tileRows7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked7xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 7 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked7xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 7, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked7xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows8xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 8, j < 32 and l < k.
 //
 //go:noescape
 func tileRows8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked8xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 8 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked8xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 8, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked8xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows9xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 9, j < 32 and l < k.
 //
 //go:noescape
 func tileRows9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked9xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 9 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked9xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 9, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked9xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows10xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 10, j < 32 and l < k.
 //
 //go:noescape
 func tileRows10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked10xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 10 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked10xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 10, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked10xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows11xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 11, j < 32 and l < k.
 //
 //go:noescape
 func tileRows11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked11xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 11 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked11xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 11, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked11xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows12xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 12, j < 32 and l < k.
 //
 //go:noescape
 func tileRows12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked12xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 12 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked12xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 12, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked12xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows13xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 13, j < 32 and l < k.
 //
 //go:noescape
 func tileRows13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked13xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 13 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked13xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 13, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked13xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tileRows14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// tileRows14xAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < 14, j < 32 and l < k.
 //
 //go:noescape
 func tileRows14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// tilePacked14xAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for 14 rows and 32 columns; a is a panel [k][14], b a panel [k][32].
+// tilePacked14xAVX512 is c[i*ldc+j] (+)= Σ_l a[l*14+i]*b[l*32+j] for i < 14, j < 32 and l < k.
 //
 //go:noescape
 func tilePacked14xAVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runRowsAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is rows of a matrix with leading dimension lda, b a panel [k][32].
+// runRowsAVX512 is c[i*ldc+j] (+)= Σ_l a[i*lda+l]*b[l*32+j] for i < strips*14, j < 32 and l < k.
 //
 //go:noescape
 func runRowsAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// runPackedAVX512 is c[i][j] (+)= Σ_l a[i][l]·b[l][j] for strips of 14 rows and 32 columns; a is a panel [k][14], lda floats behind each other, b a panel [k][32].
+// runPackedAVX512 is c[i*ldc+j] (+)= Σ_l a[i/14*lda+l*14+i%14]*b[l*32+j] for i < strips*14, j < 32
+// and l < k.
 //
 //go:noescape
 func runPackedAVX512(strips int, k int, a *float32, lda int, b *float32, c *float32, ldc int, accumulate int, next *float32)
 
-// packCopy14xAVX512 copies k rows of n ≤ 14 floats with leading dimension ld to dst [k][14], padding with zeros.
+// packCopy14xAVX512 is dst[l*14+r] = src[l*ld+r] for l < k and r < n, 0 for n ≤ r < 14.
 //
 //go:noescape
 func packCopy14xAVX512(k int, n int, src *float32, ld int, dst *float32)
 
-// packCopy32xAVX512 copies k rows of n ≤ 32 floats with leading dimension ld to dst [k][32], padding with zeros.
+// packCopy32xAVX512 is dst[l*32+r] = src[l*ld+r] for l < k and r < n, 0 for n ≤ r < 32.
 //
 //go:noescape
 func packCopy32xAVX512(k int, n int, src *float32, ld int, dst *float32)
 
-// packRows14xAVX512 copies rows of panels·14 floats with leading dimension ld to panels [rows][14] that lie apart floats behind each other.
+// packRows14xAVX512 is dst[p*panelStride+l*14+r] = src[l*ld+p*14+r] for l < rows, p < panels and r
+// < 14.
 //
 //go:noescape
-func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 
-// packRows32xAVX512 copies rows of panels·32 floats with leading dimension ld to panels [rows][32] that lie apart floats behind each other.
+// packRows32xAVX512 is dst[p*panelStride+l*32+r] = src[l*ld+p*32+r] for l < rows, p < panels and r
+// < 32.
 //
 //go:noescape
-func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 
-// tilePrefetchAVX512 reads ahead rows of 32 floats with leading dimension ld.
+// tilePrefetchAVX512 reads ahead p[i*ld+j] for i < rows and j < 32.
 //
 //go:noescape
 func tilePrefetchAVX512(rows int, p *float32, ld int)
 
-// transpose8xAVX512 writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].
+// transpose8xAVX512 is dst[l*width+r] = src[r*ld+l] for r < 8 and l < 8*blocks.
 //
 //go:noescape
 func transpose8xAVX512(blocks int, src *float32, ld int, dst *float32, width int)
 
-// tileAddAVX512 is c += acc.
+// tileAddAVX512 is c[i*ldc+j] += acc[i*ldacc+j] for i < rows and j < n.
 //
 //go:noescape
 func tileAddAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int)
 
-// tileBiasAVX512 is c = acc + bias.
+// tileBiasAVX512 is c[i*ldc+j] = acc[i*ldacc+j] + bias[j] for i < rows and j < n.
 //
 //go:noescape
 func tileBiasAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)
 
-// tileGeluAVX512 is c = gelu(acc + bias), slope = gelu'(acc + bias).
+// tileGeluAVX512 is, with x = acc[i*ldacc+j] + bias[j], c[i*ldc+j] = gelu(x), slope[i*ldslope+j] =
+// gelu'(x) for i < rows and j < n.
 //
 //go:noescape
 func tileGeluAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, slope *float32, ldslope int)
 
-// tileTimesAVX512 is c = acc * factor.
+// tileTimesAVX512 is c[i*ldc+j] = acc[i*ldacc+j] * factor[i*ldfactor+j] for i < rows and j < n.
 //
 //go:noescape
 func tileTimesAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)
 
-// tileResidualAVX512 is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).
+// tileResidualAVX512 is c[i*ldc+j] = residual[i*ldres+j] +
+// rowScale[i]*gamma[j]*(acc[i*ldacc+j]+bias[j]) for i < rows and j < n.
 //
 //go:noescape
 func tileResidualAVX512(rows int, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32, gamma *float32, rowScale *float32, residual *float32, ldres int)
 
-// addAVX512 is dst = a + b.
+// addAVX512 is dst[i] = a[i] + b[i] for every i.
 //
 //go:noescape
 func addAVX512(dst []float32, a []float32, b []float32)
 
-// subAVX512 is dst = a - b.
+// subAVX512 is dst[i] = a[i] - b[i] for every i.
 //
 //go:noescape
 func subAVX512(dst []float32, a []float32, b []float32)
 
-// mulAVX512 is dst = a * b.
+// mulAVX512 is dst[i] = a[i] * b[i] for every i.
 //
 //go:noescape
 func mulAVX512(dst []float32, a []float32, b []float32)
 
-// mulAddAVX512 is dst += a * b.
+// mulAddAVX512 is dst[i] += a[i] * b[i] for every i.
 //
 //go:noescape
 func mulAddAVX512(dst []float32, a []float32, b []float32)
 
-// axpyAVX512 is dst += alpha * x.
+// axpyAVX512 is dst[i] += alpha * x[i] for every i.
 //
 //go:noescape
 func axpyAVX512(dst []float32, alpha float32, x []float32)
 
-// scaleAVX512 is dst = alpha * x.
+// scaleAVX512 is dst[i] = alpha * x[i] for every i.
 //
 //go:noescape
 func scaleAVX512(dst []float32, alpha float32, x []float32)
 
-// lerpAVX512 is dst = keep*dst + take*src.
+// lerpAVX512 is dst[i] = keep*dst[i] + take*src[i] for every i.
 //
 //go:noescape
 func lerpAVX512(dst []float32, src []float32, keep float32, take float32)
 
-// reluAVX512 is y = max(x, 0).
+// reluAVX512 is y[i] = max(x[i], 0) for every i.
 //
 //go:noescape
 func reluAVX512(y []float32, x []float32)
 
-// reluGradAVX512 is dx = dy where x > 0, else 0.
+// reluGradAVX512 is dx[i] = dy[i] if x[i] > 0, else 0, for every i.
 //
 //go:noescape
 func reluGradAVX512(dx []float32, x []float32, dy []float32)
 
-// geluAVX512 is y = x·Φ(x).
+// geluAVX512 is y[i] = x[i]·Φ(x[i]) for every i.
 //
 //go:noescape
 func geluAVX512(y []float32, x []float32)
 
-// geluGradAVX512 is dx = dy·(Φ(x) + x·φ(x)).
+// geluGradAVX512 is dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])) for every i.
 //
 //go:noescape
 func geluGradAVX512(dx []float32, x []float32, dy []float32)
 
-// quickGeluAVX512 is y = x·sigmoid(1.702·x).
+// quickGeluAVX512 is y[i] = x[i]·sigmoid(1.702·x[i]) for every i.
 //
 //go:noescape
 func quickGeluAVX512(y []float32, x []float32)
 
-// quickGeluGradAVX512 is the gradient of quickGelu.
+// quickGeluGradAVX512 is dx[i] = dy[i]·s·(1 + z·(1-s)) with z = 1.702·x[i] and s = sigmoid(z), for
+// every i.
 //
 //go:noescape
 func quickGeluGradAVX512(dx []float32, x []float32, dy []float32)
 
-// adamWAVX512 updates a parameter and its moments.
+// adamWAVX512 is, for every i and c = {β₁, 1-β₁, β₂, 1-β₂, decay, step, rootScale, eps}, m[i] =
+// β₁*m[i] + (1-β₁)*grad[i]; v[i] = β₂*v[i] + (1-β₂)*grad[i]²; param[i] = decay*param[i] -
+// step*m[i]/(rootScale*√v[i] + eps).
 //
 //go:noescape
 func adamWAVX512(param []float32, grad []float32, m []float32, v []float32, c *[8]float32)
 
-// momentumAVX512 updates a parameter and its momentum buffer.
+// momentumAVX512 is, for every i and c = {decay, gradScale, momentum, dampen, lr, ofGrad, ofBuf}, g
+// = gradScale*(grad[i] + decay*param[i]); buf[i] = momentum*buf[i] + dampen*g; param[i] -=
+// lr*(ofGrad*g + ofBuf*buf[i]).
 //
 //go:noescape
 func momentumAVX512(param []float32, grad []float32, buf []float32, c *[8]float32)
 
-// sumAVX512 adds x in float64.
+// sumAVX512 returns Σ x[i], in float64.
 //
 //go:noescape
 func sumAVX512(x []float32) float64
 
-// dotAVX512 adds x*y in float64.
+// dotAVX512 returns Σ x[i]*y[i], in float64.
 //
 //go:noescape
 func dotAVX512(x []float32, y []float32) float64
 
-// dot32AVX512 adds x*y in float32, for short rows.
+// dot32AVX512 returns Σ x[i]*y[i], in float32: for short rows.
 //
 //go:noescape
 func dot32AVX512(x []float32, y []float32) float32
 
-// maxAVX512 returns the largest value, -Inf for none.
+// maxAVX512 returns max x[i], -Inf for an empty x.
 //
 //go:noescape
 func maxAVX512(x []float32) float32
 
-// finiteAVX512 tells whether no value is an infinity or NaN.
+// finiteAVX512 reports that no x[i] is an infinity or NaN.
 //
 //go:noescape
 func finiteAVX512(x []float32) bool
 
-// addRowsAVX512 is acc[j] += Σ_i x[i][j].
+// addRowsAVX512 is acc[j] += Σ_i x[i*ld+j] for i < rows and j < n.
 //
 //go:noescape
 func addRowsAVX512(rows int, n int, x *float32, ld int, acc *float32)
 
-// addRowsMulAVX512 is acc[j] += Σ_i x[i][j]·y[i][j].
+// addRowsMulAVX512 is acc[j] += Σ_i x[i*ldx+j]*y[i*ldy+j] for i < rows and j < n.
 //
 //go:noescape
 func addRowsMulAVX512(rows int, n int, x *float32, ldx int, y *float32, ldy int, acc *float32)
 
-// expSumAVX512 is y = exp(scale·x - shift); it returns the sum of y.
+// expSumAVX512 is y[i] = exp(scale*x[i] - shift) for every i; it returns Σ y[i].
 //
 //go:noescape
 func expSumAVX512(y []float32, x []float32, scale float32, shift float32) float32
 
-// expSumOnlyAVX512 returns Σ exp(scale·x - shift).
+// expSumOnlyAVX512 returns Σ exp(scale*x[i] - shift).
 //
 //go:noescape
 func expSumOnlyAVX512(x []float32, scale float32, shift float32) float32
 
-// softmaxGradAVX512 is ds = p·(dp - delta)·scale.
+// softmaxGradAVX512 is ds[i] = p[i]*(dp[i] - delta)*scale for every i.
 //
 //go:noescape
 func softmaxGradAVX512(ds []float32, p []float32, dp []float32, delta float32, scale float32)
 
-// normAVX512 is y = (x - mean)·rstd·gamma + beta, mean and variance in two passes.
+// normAVX512 is y[i] = (x[i] - mean)*rstd*gamma[i] + beta[i] for every i, with rstd = 1/√(variance
+// + eps), mean and variance in two passes.
 //
 //go:noescape
 func normAVX512(y []float32, x []float32, gamma []float32, beta []float32, eps float32) (mean float32, rstd float32)
 
-// normGradAVX512 is dx (+)= rstd·(g - mean(g) - x̂·mean(g·x̂)) with g = dy·gamma.
+// normGradAVX512 is dx[i] (+)= rstd*(g[i] - mean(g) - x̂[i]*mean(g*x̂)) for every i, with g[i] =
+// dy[i]*gamma[i] and x̂[i] = (x[i] - mean)*rstd.
 //
 //go:noescape
 func normGradAVX512(dx []float32, x []float32, gamma []float32, dy []float32, mean float32, rstd float32, add bool)
 
-// normGradGainAVX512 is dgamma += dy·x̂, dbeta += dy.
+// normGradGainAVX512 is dgamma[i] += dy[i]*(x[i] - mean)*rstd, dbeta[i] += dy[i] for every i.
 //
 //go:noescape
 func normGradGainAVX512(dgamma []float32, dbeta []float32, x []float32, dy []float32, mean float32, rstd float32)
 
-// stridedAVX512 is c[i][j] (+)= Σ_l a[i·rowA+l·colA]·b[j/32·panelB+l·rowB+j%32]; m, n and k are at least 1.
+// stridedAVX512 is c[i*ldc+j] (+)= Σ_l a[i*rowA+l*colA]*b[j/32*panelB+l*rowB+j%32] for i < m, j < n
+// and l < k; m, n and k are at least 1.
 //
 //go:noescape
 func stridedAVX512(m int, n int, k int, a *float32, rowA int, colA int, b *float32, rowB int, panelB int, c *float32, ldc int, accumulate int)
 
-// transposeRowsAVX512 packs n rows of k ≥ 8 floats as columns of panels [n/32][k][32]; what the last panel has beyond n is undefined.
+// transposeRowsAVX512 is dst[i/32*k*32+l*32+i%32] = src[i*ld+l] for i < n and l < k; k is at least
+// 8, columns of the last panel beyond n are undefined.
 //
 //go:noescape
 func transposeRowsAVX512(n int, k int, src *float32, ld int, dst *float32)
 
-// attentionSoftmaxAVX512 is s = exp(x - peak) row by row with x = scale·s + bias (nil: none), 0 for keys that a row does not see. peak and sum are those of x and its exponentials over all blocks of keys so far, of which this is the first or a later one; keep is what sums of earlier blocks are to be multiplied by.
+// attentionSoftmaxAVX512 is the online softmax of a block of scores, for i < rows and j < n: with
+// x[j] = scale*s[i*ld+j] + bias[i*ldbias+j] (bias nil: 0) and top = max over the first
+// seen+i*seenStep x[j], and peak[i] unless first, it is keep[i] = exp(peak[i] - top); s[i*ld+j] =
+// exp(x[j] - top), 0 beyond the keys seen; sum[i] = keep[i]*sum[i] + Σ_j s[i*ld+j]; peak[i] = top.
 //
 //go:noescape
 func attentionSoftmaxAVX512(rows int, n int, s *float32, ld int, scale float32, bias *float32, ldbias int, seen int, seenStep int, peak *float32, sum *float32, keep *float32, first int)
 
-// attentionGradAVX512 is, row by row, s = p = exp(scale·s + bias - peak)·inverse and dp = scale·p·(dp - delta), both 0 for keys that a row does not see. bias may be nil; so may dbias, to which p·(dp - delta) is added.
+// attentionGradAVX512 is, for i < rows and j < n, s[i*ld+j] = exp(scale*s[i*ld+j] +
+// bias[i*ldbias+j] - peak[i])*inverse[i]; g = s[i*ld+j]*(dp[i*ld+j] - delta[i]); dbias[i*lddbias+j]
+// += g; dp[i*ld+j] = scale*g. s and dp become 0 beyond the first seen+i*seenStep keys; bias and
+// dbias may be nil.
 //
 //go:noescape
 func attentionGradAVX512(rows int, n int, s *float32, dp *float32, ld int, scale float32, bias *float32, ldbias int, dbias *float32, lddbias int, seen int, seenStep int, peak *float32, inverse *float32, delta *float32)
 
-// rowDotsAVX512 is out[i] = Σ_j x[i][j]·y[i][j].
+// rowDotsAVX512 is out[i] = Σ_j x[i*ldx+j]*y[i*ldy+j] for i < rows and j < n.
 //
 //go:noescape
 func rowDotsAVX512(rows int, n int, x *float32, ldx int, y *float32, ldy int, out *float32)
 
-// scaleRowsAVX512 is c[i][j] *= factor[i].
+// scaleRowsAVX512 is c[i*ldc+j] *= factor[i] for i < rows and j < n.
 //
 //go:noescape
 func scaleRowsAVX512(rows int, n int, c *float32, ldc int, factor *float32)
 
-// peakAVX512 does n rounds of 48 vector multiply-adds.
+// peakAVX512 does n rounds of 48 independent vector multiply-adds.
 //
 //go:noescape
 func peakAVX512(n int)

@@ -8170,7 +8170,7 @@ loop182:
 	VZEROUPPER
 	RET
 
-// func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// func packRows14xAVX512(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 // Requires: AVX, MMX+
 TEXT ·packRows14xAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), AX
@@ -8179,7 +8179,7 @@ TEXT ·packRows14xAVX512(SB), NOSPLIT, $0-48
 	MOVQ ld+24(FP), BX
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
-	MOVQ apart+40(FP), DI
+	MOVQ panelStride+40(FP), DI
 	SHLQ $0x02, DI
 	MOVQ BX, R11
 	SHLQ $0x02, R11
@@ -8206,7 +8206,7 @@ panel184:
 	VZEROUPPER
 	RET
 
-// func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, apart int)
+// func packRows32xAVX512(rows int, panels int, src *float32, ld int, dst *float32, panelStride int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·packRows32xAVX512(SB), NOSPLIT, $0-48
 	MOVQ rows+0(FP), AX
@@ -8215,7 +8215,7 @@ TEXT ·packRows32xAVX512(SB), NOSPLIT, $0-48
 	MOVQ ld+24(FP), BX
 	SHLQ $0x02, BX
 	MOVQ dst+32(FP), SI
-	MOVQ apart+40(FP), DI
+	MOVQ panelStride+40(FP), DI
 	SHLQ $0x02, DI
 	MOVQ BX, R11
 	SHLQ $0x02, R11

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// benchLevels runs f at every level with the given threads, reporting GFLOP/s
-// and the fraction of the measured peak for the given operations per round.
+// benchLevels runs f at every level with the given threads, reporting GFLOP/s and the fraction of
+// the measured peak for the given operations per round.
 func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	before := Current()
 	defer func() {
@@ -33,8 +33,8 @@ func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	}
 }
 
-// Products of one block: tokens×out×in forward, tokens×in×out for the gradient
-// of the input, out×in×tokens for that of the weight.
+// Products of one block: tokens×out×in forward, tokens×in×out for the gradient of the input,
+// out×in×tokens for that of the weight.
 func BenchmarkGemm(b *testing.B) {
 	type product struct {
 		name           string
@@ -70,7 +70,7 @@ func BenchmarkGemm(b *testing.B) {
 			}
 			benchLevels(b, 2*float64(c.m)*float64(c.n)*float64(c.k), func(b *testing.B, p *Pool) {
 				for b.Loop() {
-					Gemm(p, c.transA, c.transB, c.m, c.n, c.k, x, pick(c.transA, c.m, c.k), w, pick(c.transB, c.k, c.n), y, c.n, false, nil)
+					Gemm(p, Matrix{x, c.m, c.k, pick(c.transA, c.m, c.k), c.transA}, Matrix{w, c.k, c.n, pick(c.transB, c.k, c.n), c.transB}, Dense(c.m, c.n, y), false, nil)
 				}
 			})
 		})
@@ -98,18 +98,19 @@ func BenchmarkAttention(b *testing.B) {
 				x[i] = float32(r.NormFloat64())
 			}
 		}
+		a := Attention{Batch: s.b, Tokens: s.n, Heads: s.heads, HeadDim: s.dh, Scale: 0.125, QKV: qkv, Out: out, Stats: stats}
 		product := 2 * float64(s.b*s.heads*s.n*s.n*s.dh)
 		b.Run(fmt.Sprintf("%dx%dx%d/forward", s.b, s.n, s.heads), func(b *testing.B) {
 			benchLevels(b, 2*product, func(b *testing.B, p *Pool) {
 				for b.Loop() {
-					AttentionForward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, stats, false)
+					AttentionForward(p, a)
 				}
 			})
 		})
 		b.Run(fmt.Sprintf("%dx%dx%d/backward", s.b, s.n, s.heads), func(b *testing.B) {
 			benchLevels(b, 5*product, func(b *testing.B, p *Pool) {
 				for b.Loop() {
-					AttentionBackward(p, s.b, s.n, s.heads, s.dh, 0.125, qkv, nil, out, stats, dout, dqkv, nil, false)
+					AttentionBackward(p, a, dout, dqkv, nil)
 				}
 			})
 		})
@@ -119,6 +120,7 @@ func BenchmarkAttention(b *testing.B) {
 func BenchmarkRowKernels(b *testing.B) {
 	const rows, n = 128 * 17, 192
 	x, y, z, stats, row := Alloc(rows*n), Alloc(rows*n), Alloc(rows*n), Alloc(rows*2), Alloc(n)
+	norm := LayerNorm{Rows: rows, N: n, X: x, Gamma: row, Beta: row, Eps: 1e-6, Stats: stats}
 	r := newRand(1)
 	for i := range x {
 		x[i] = float32(r.NormFloat64())
@@ -128,8 +130,8 @@ func BenchmarkRowKernels(b *testing.B) {
 		passes int
 		f      func(p *Pool)
 	}{
-		{"LayerNormForward", 2, func(p *Pool) { LayerNormForward(p, rows, n, x, row, row, y, stats, 1e-6) }},
-		{"LayerNormBackward", 3, func(p *Pool) { LayerNormBackward(p, rows, n, x, row, y, stats, z, row, row, false) }},
+		{"LayerNormForward", 2, func(p *Pool) { LayerNormForward(p, norm, y) }},
+		{"LayerNormBackward", 3, func(p *Pool) { LayerNormBackward(p, norm, y, z, row, row, false) }},
 		{"GeluForward", 2, func(p *Pool) { GeluForward(p, x, y) }},
 		{"GeluBackward", 3, func(p *Pool) { GeluBackward(p, x, y, z) }},
 		{"Add", 3, func(p *Pool) { Add(p, z, x, y) }},

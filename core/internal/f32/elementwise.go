@@ -1,12 +1,9 @@
 package f32
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
-// elementChunk is the number of values in one chunk of an elementwise kernel:
-// four such operands stay in the second-level cache.
+// elementChunk is the number of values in one chunk of an elementwise kernel: four such operands
+// stay in the second-level cache.
 const elementChunk = 16384
 
 // elementJob applies op to chunks of up to four slices of equal length.
@@ -48,64 +45,64 @@ func operand(x []float32) []float32 {
 	return x
 }
 
-// Add is dst = a + b. In all elementwise kernels the operands have equal length
-// and dst may be one of the sources.
+// Add is dst[i] = a[i] + b[i] for every i. In all elementwise kernels the operands have equal
+// length and the destination may be one of the sources.
 func Add(p *Pool, dst, a, b []float32) {
 	p.element("Add", elementJob{op: addRange, n: len(dst), a: dst, b: operand(a), c: operand(b)})
 }
 
 func addRange(j *elementJob, lo, hi int) { j.t.add(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// Sub is dst = a - b.
+// Sub is dst[i] = a[i] - b[i].
 func Sub(p *Pool, dst, a, b []float32) {
 	p.element("Sub", elementJob{op: subRange, n: len(dst), a: dst, b: operand(a), c: operand(b)})
 }
 
 func subRange(j *elementJob, lo, hi int) { j.t.sub(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// Mul is dst = a * b.
+// Mul is dst[i] = a[i] * b[i].
 func Mul(p *Pool, dst, a, b []float32) {
 	p.element("Mul", elementJob{op: mulRange, n: len(dst), a: dst, b: operand(a), c: operand(b)})
 }
 
 func mulRange(j *elementJob, lo, hi int) { j.t.mul(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// MulAdd is dst += a * b.
+// MulAdd is dst[i] += a[i] * b[i].
 func MulAdd(p *Pool, dst, a, b []float32) {
 	p.element("MulAdd", elementJob{op: mulAddRange, n: len(dst), a: dst, b: operand(a), c: operand(b)})
 }
 
 func mulAddRange(j *elementJob, lo, hi int) { j.t.mulAdd(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// Axpy is dst += alpha * x.
+// Axpy is dst[i] += alpha * x[i].
 func Axpy(p *Pool, dst []float32, alpha float32, x []float32) {
 	p.element("Axpy", elementJob{op: axpyRange, n: len(dst), a: dst, b: operand(x), s: alpha})
 }
 
 func axpyRange(j *elementJob, lo, hi int) { j.t.axpy(j.a[lo:hi], j.s, j.b[lo:hi]) }
 
-// Scale is dst = alpha * x.
+// Scale is dst[i] = alpha * x[i].
 func Scale(p *Pool, dst []float32, alpha float32, x []float32) {
 	p.element("Scale", elementJob{op: scaleRange, n: len(dst), a: dst, b: operand(x), s: alpha})
 }
 
 func scaleRange(j *elementJob, lo, hi int) { j.t.scale(j.a[lo:hi], j.s, j.b[lo:hi]) }
 
-// Lerp is dst = m*dst + (1-m)*src, the update of a moving average.
+// Lerp is dst[i] = m*dst[i] + (1-m)*src[i], the update of a moving average.
 func Lerp(p *Pool, dst, src []float32, m float64) {
 	p.element("Lerp", elementJob{op: lerpRange, n: len(dst), a: dst, b: operand(src), s: float32(m), r: float32(1 - m)})
 }
 
 func lerpRange(j *elementJob, lo, hi int) { j.t.lerp(j.a[lo:hi], j.b[lo:hi], j.s, j.r) }
 
-// Copy is dst = src.
+// Copy is dst[i] = src[i].
 func Copy(p *Pool, dst, src []float32) {
 	p.element("Copy", elementJob{op: copyRange, n: len(dst), a: dst, b: operand(src)})
 }
 
 func copyRange(j *elementJob, lo, hi int) { copy(j.a[lo:hi], j.b[lo:hi]) }
 
-// Fill is dst = value.
+// Fill is dst[i] = value.
 func Fill(p *Pool, dst []float32, value float32) {
 	p.element("Fill", elementJob{op: fillRange, n: len(dst), a: dst, s: value})
 }
@@ -121,109 +118,47 @@ func fillRange(j *elementJob, lo, hi int) {
 	}
 }
 
-// ReluForward is y = max(x, 0).
+// ReluForward is y[i] = max(x[i], 0).
 func ReluForward(p *Pool, x, y []float32) {
 	p.element("ReluForward", elementJob{op: reluRange, n: len(y), a: y, b: operand(x)})
 }
 
 func reluRange(j *elementJob, lo, hi int) { j.t.relu(j.a[lo:hi], j.b[lo:hi]) }
 
-// ReluBackward is dx = dy where x > 0, else 0.
+// ReluBackward is dx[i] = dy[i] if x[i] > 0, else 0.
 func ReluBackward(p *Pool, x, dy, dx []float32) {
 	p.element("ReluBackward", elementJob{op: reluGradRange, n: len(dx), a: dx, b: operand(x), c: operand(dy)})
 }
 
 func reluGradRange(j *elementJob, lo, hi int) { j.t.reluGrad(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// GeluForward is y = x·Φ(x) with the exact Gaussian integral (Hendrycks &
-// Gimpel, arXiv:1606.08415), not the tanh approximation.
+// GeluForward is y[i] = x[i]·Φ(x[i]) with the exact Gaussian integral (Hendrycks & Gimpel,
+// arXiv:1606.08415), not the tanh approximation.
 func GeluForward(p *Pool, x, y []float32) {
 	p.element("GeluForward", elementJob{op: geluRange, n: len(y), a: y, b: operand(x)})
 }
 
 func geluRange(j *elementJob, lo, hi int) { j.t.gelu(j.a[lo:hi], j.b[lo:hi]) }
 
-// GeluBackward is dx = dy · (Φ(x) + x·φ(x)).
+// GeluBackward is dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])).
 func GeluBackward(p *Pool, x, dy, dx []float32) {
 	p.element("GeluBackward", elementJob{op: geluGradRange, n: len(dx), a: dx, b: operand(x), c: operand(dy)})
 }
 
 func geluGradRange(j *elementJob, lo, hi int) { j.t.geluGrad(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi]) }
 
-// QuickGeluForward is y = x·sigmoid(1.702·x).
+// QuickGeluForward is y[i] = x[i]·sigmoid(1.702·x[i]).
 func QuickGeluForward(p *Pool, x, y []float32) {
 	p.element("QuickGeluForward", elementJob{op: quickGeluRange, n: len(y), a: y, b: operand(x)})
 }
 
 func quickGeluRange(j *elementJob, lo, hi int) { j.t.quickGelu(j.a[lo:hi], j.b[lo:hi]) }
 
-// QuickGeluBackward is the gradient of QuickGeluForward.
+// QuickGeluBackward is dx[i] = dy[i]·s·(1 + z·(1-s)) with z = 1.702·x[i] and s = sigmoid(z).
 func QuickGeluBackward(p *Pool, x, dy, dx []float32) {
 	p.element("QuickGeluBackward", elementJob{op: quickGeluGradRange, n: len(dx), a: dx, b: operand(x), c: operand(dy)})
 }
 
 func quickGeluGradRange(j *elementJob, lo, hi int) {
 	j.t.quickGeluGrad(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi])
-}
-
-// AdamWStep holds the settings of one AdamW update (Loshchilov & Hutter,
-// arXiv:1711.05101), as in torch.optim.AdamW.
-type AdamWStep struct {
-	LR, Beta1, Beta2, Eps, WeightDecay float64
-	Step                               int // 1 for the first update of this parameter
-}
-
-// AdamW updates a parameter and its first and second moments.
-func AdamW(p *Pool, param, grad, m, v []float32, a AdamWStep) {
-	if a.Step < 1 {
-		panic(fmt.Sprintf("f32.AdamW: step %d, the first is 1", a.Step))
-	}
-	t := float64(a.Step)
-	p.element("AdamW", elementJob{op: adamWRange, n: len(param), a: param, b: operand(grad), c: operand(m), d: operand(v), consts: [8]float32{
-		float32(a.Beta1), float32(1 - a.Beta1),
-		float32(a.Beta2), float32(1 - a.Beta2),
-		float32(1 - a.LR*a.WeightDecay),
-		float32(a.LR / (1 - math.Pow(a.Beta1, t))),
-		float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
-		float32(a.Eps),
-	}})
-}
-
-func adamWRange(j *elementJob, lo, hi int) {
-	j.t.adamW(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], j.d[lo:hi], &j.consts)
-}
-
-// MomentumUpdate holds the settings of one SGD or LARS update:
-//
-//	g = GradScale·(grad + WeightDecay·param)
-//	buf = Momentum·buf + (1-Dampening)·g   (First: buf = g)
-//	param -= LR·buf                        (Nesterov: LR·(g + Momentum·buf))
-type MomentumUpdate struct {
-	LR, Momentum, Dampening, WeightDecay float64
-	GradScale                            float64 // 0 means 1
-	Nesterov, First                      bool
-}
-
-// MomentumStep updates a parameter and its momentum buffer.
-func MomentumStep(p *Pool, param, grad, buf []float32, u MomentumUpdate) {
-	gradScale, ofGrad, ofBuf := 1.0, 0.0, 1.0
-	if u.GradScale != 0 {
-		gradScale = u.GradScale
-	}
-	if u.Nesterov {
-		ofGrad, ofBuf = 1, u.Momentum
-	}
-	momentum, dampen := u.Momentum, 1-u.Dampening
-	if u.First {
-		// The buffer is taken as empty, whatever it holds.
-		Fill(p, buf, 0)
-		dampen = 1
-	}
-	p.element("MomentumStep", elementJob{op: momentumRange, n: len(param), a: param, b: operand(grad), c: operand(buf), consts: [8]float32{
-		float32(u.WeightDecay), float32(gradScale), float32(momentum), float32(dampen), float32(u.LR), float32(ofGrad), float32(ofBuf),
-	}})
-}
-
-func momentumRange(j *elementJob, lo, hi int) {
-	j.t.momentum(j.a[lo:hi], j.b[lo:hi], j.c[lo:hi], &j.consts)
 }

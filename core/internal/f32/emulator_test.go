@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"strconv"
@@ -11,9 +12,9 @@ import (
 	"testing"
 )
 
-// emulator runs generated assembly, instruction by instruction, so that a level
-// is tested on machines that lack it. It knows the instructions that the kernels
-// it is asked for use, and panics on any other.
+// emulator runs generated assembly, instruction by instruction, so that a level is tested on
+// machines that lack it. It knows the instructions of the kernels under test and panics on any
+// other.
 type emulator struct {
 	code    []instruction
 	starts  map[string]int // functions
@@ -47,7 +48,7 @@ const (
 	emulatedHeap      = 1 << 17
 	frame             = 16
 	noRegister        = -1
-	unknownRegister   = 15 // parts of registers: what uses them is not known either
+	unknownRegister   = 15 // parts of registers: their instructions are unknown, too
 )
 
 var (
@@ -184,8 +185,8 @@ func (b floats) values() []float32 {
 // reset frees all floats.
 func (e *emulator) reset() { e.free = emulatedHeap }
 
-// call runs a function on ints, float32s and floats (nil: a nil pointer).
-// Registers hold rubbish at first.
+// call runs a function on ints, float32s and floats (nil: a nil pointer). Registers hold garbage at
+// first.
 func (e *emulator) call(name string, arguments ...any) {
 	at := int64(emulatedArguments)
 	word := func(v int64) {
@@ -304,214 +305,25 @@ func (e *emulator) setInteger(o emulatedOperand, v int64) {
 	}
 }
 
-// scalar runs an instruction on general registers, or tells that it is none.
-func (e *emulator) scalar(in *instruction) bool {
-	o := in.operands
-	if len(o) == 0 || strings.HasPrefix(in.op, "PREFETCH") {
-		return len(o) == 0 || in.op[0] == 'P' // VZEROUPPER
+// emulatedLevels are the levels with assembly: w is the number of floats in a vector, mr the rows
+// of a tile.
+var emulatedLevels = []struct {
+	file, suffix string
+	w, mr        int
+}{{"avx2_amd64.s", "AVX2", 8, 6}, {"avx512_amd64.s", "AVX512", 16, 14}}
+
+func (b floats) random(r *rand.Rand) floats {
+	for i := range b.n {
+		b.set(i, float32(r.NormFloat64()))
 	}
-	last := o[len(o)-1]
-	switch in.op {
-	case "MOVQ":
-		e.setInteger(last, e.integer(o[0]))
-	case "LEAQ":
-		e.gp[last.n] = e.address(o[0])
-	case "IMUL3Q":
-		e.gp[last.n] = e.integer(o[0]) * e.integer(o[1])
-	case "CMPQ":
-		e.sign = e.integer(o[0]) - e.integer(o[1])
-	case "TESTQ":
-		e.sign = e.integer(o[0]) & e.integer(o[1])
-	case "CMOVQGT", "CMOVQGE":
-		if e.sign > 0 || e.sign == 0 && in.op == "CMOVQGE" {
-			e.gp[last.n] = e.integer(o[0])
-		}
-	case "BZHIQ":
-		e.gp[last.n] = e.integer(o[1]) & (1<<min(63, e.integer(o[0])) - 1)
-	case "KMOVW":
-		e.masks[last.n] = uint64(e.integer(o[0])) & 0xffff
-	case "ADDQ", "SUBQ", "ANDQ", "XORQ", "IMULQ", "SHLQ", "SHRQ", "DECQ":
-		v, x := e.integer(last), e.integer(o[0])
-		switch in.op {
-		case "ADDQ":
-			v += x
-		case "SUBQ":
-			v -= x
-		case "ANDQ":
-			v &= x
-		case "XORQ":
-			v ^= x
-		case "IMULQ":
-			v *= x
-		case "SHLQ":
-			v <<= uint(x)
-		case "SHRQ":
-			v = int64(uint64(v) >> uint(x))
-		case "DECQ":
-			v--
-		}
-		e.setInteger(last, v)
-		e.sign = v
-	default:
-		return false
-	}
-	return true
+	return b
 }
 
-func lanesOf(o emulatedOperand) int { return map[byte]int{'X': 4, 'Y': 8, 'Z': 16, 'k': 16}[o.kind] }
-
-func (e *emulator) lane(o emulatedOperand, i int) uint32 {
-	if o.kind == 'm' {
-		return binary.LittleEndian.Uint32(e.memory[e.address(o)+int64(4*i):])
-	}
-	return e.vectors[o.n][i]
-}
-
-// vector runs an instruction on vector registers.
-func (e *emulator) vector(in *instruction) {
-	o := in.operands
-	last := o[len(o)-1]
-	op, zeroing := strings.CutSuffix(in.op, ".Z")
-	n := max(lanesOf(last), lanesOf(o[0]))
-	if last.kind != 'm' && last.kind != 'k' {
-		n = lanesOf(last)
-	}
-	mask := uint64(math.MaxUint64)
-	for i := 1; i < len(o)-1; i++ {
-		if o[i].kind == 'k' { // the operand before the destination
-			mask = e.masks[o[i].n]
-			o = append(append([]emulatedOperand{}, o[:i]...), o[i+1:]...)
-			break
+func close32(t *testing.T, name string, got, want []float32) {
+	t.Helper()
+	for i, w := range want {
+		if d := math.Abs(float64(got[i] - w)); w == w && !(d <= 1e-5*(1+math.Abs(float64(w)))) {
+			t.Fatalf("%s[%d] = %v, want %v", name, i, got[i], w)
 		}
 	}
-	if op == "VMASKMOVPS" {
-		mask = 0
-		for i := range n {
-			mask |= uint64(e.vectors[o[1].n][i]>>31) << i
-		}
-		op, zeroing = "VMOVUPS", last.kind != 'm'
-	}
-	var result [16]uint32
-	switch {
-	case op == "VMOVSS" && last.kind == 'm':
-		n = 1
-	case op == "VMOVSS" && o[0].kind == 'm':
-		result[0] = e.lane(o[0], 0)
-		e.vectors[last.n] = result
-		return
-	}
-	for i := range n {
-		if op == "VBLENDMPS" {
-			result[i] = e.lane(o[1-mask>>i&1], i)
-		} else if mask>>i&1 != 0 {
-			result[i] = e.laneResult(op, in, o, last, i)
-		} else if last.kind != 'm' && !zeroing {
-			result[i] = e.vectors[last.n][i]
-		}
-	}
-	switch last.kind {
-	case 'm':
-		for i := range n {
-			if mask>>i&1 != 0 {
-				binary.LittleEndian.PutUint32(e.memory[e.address(last)+int64(4*i):], result[i])
-			}
-		}
-	case 'k':
-		e.masks[last.n] = 0
-		for i := range lanesOf(o[len(o)-2]) {
-			e.masks[last.n] |= uint64(result[i]&1) << i
-		}
-	default:
-		e.vectors[last.n] = result
-	}
-}
-
-// laneResult is lane i of what an instruction computes; o has no mask.
-func (e *emulator) laneResult(op string, in *instruction, o []emulatedOperand, last emulatedOperand, i int) uint32 {
-	bits, float := math.Float32bits, math.Float32frombits
-	base, j := i&^3, i&3
-	switch op {
-	case "VMOVUPS", "VMOVAPS", "VMOVSS":
-		return e.lane(o[0], i)
-	case "VBROADCASTSS":
-		return e.lane(o[0], 0)
-	case "VPMOVD2M":
-		return e.lane(o[0], i) >> 31
-	case "VPSLLD":
-		return e.lane(o[1], i) << uint(o[0].value)
-	case "VCVTPS2DQ":
-		return uint32(int32(math.RoundToEven(float64(float(e.lane(o[0], i))))))
-	case "VCVTDQ2PS":
-		return bits(float32(int32(e.lane(o[0], i))))
-	case "VPERMILPS":
-		return e.lane(o[1], base+int(o[0].value>>(2*j)&3))
-	case "VEXTRACTF128":
-		return e.lane(o[1], 4*int(o[0].value)+i)
-	case "VEXTRACTF64X4":
-		return e.lane(o[1], 8*int(o[0].value)+i)
-	case "VINSERTF128":
-		if i>>2 == int(o[0].value) {
-			return e.lane(o[1], j)
-		}
-		return e.lane(o[2], i)
-	case "VUNPCKLPS":
-		return e.lane(o[1-j&1], base+j/2)
-	case "VUNPCKHPS":
-		return e.lane(o[1-j&1], base+2+j/2)
-	case "VUNPCKLPD":
-		return e.lane(o[1-j/2], base+j&1)
-	case "VUNPCKHPD":
-		return e.lane(o[1-j/2], base+2+j&1)
-	case "VBLENDVPS":
-		if e.lane(o[0], i)>>31 != 0 {
-			return e.lane(o[1], i)
-		}
-		return e.lane(o[2], i)
-	case "VCMPPS":
-		if o[0].value == 5 && !(float(e.lane(o[2], i)) < float(e.lane(o[1], i))) {
-			return math.MaxUint32
-		} else if o[0].value == 5 {
-			return 0
-		}
-	case "VPADDD":
-		return e.lane(o[0], i) + e.lane(o[1], i)
-	case "VPXORD", "VXORPS":
-		return e.lane(o[0], i) ^ e.lane(o[1], i)
-	case "VANDPS":
-		return e.lane(o[0], i) & e.lane(o[1], i)
-	case "VADDSS", "VMULSS":
-		if i > 0 {
-			return e.lane(o[1], i)
-		}
-		op = op[:4] + "PS"
-	}
-	a, b := float(e.lane(o[1], i)), float(e.lane(o[0], i))
-	switch op {
-	case "VADDPS":
-		return bits(a + b)
-	case "VSUBPS":
-		return bits(a - b)
-	case "VMULPS":
-		return bits(a * b)
-	case "VDIVPS":
-		return bits(a / b)
-	case "VMAXPS":
-		if a > b {
-			return bits(a)
-		}
-		return bits(b)
-	}
-	c := float(e.lane(last, i))
-	fma := func(x, y, z float32) uint32 { return bits(float32(math.FMA(float64(x), float64(y), float64(z)))) }
-	switch op {
-	case "VFMADD231PS":
-		return fma(a, b, c)
-	case "VFNMADD231PS":
-		return fma(-a, b, c)
-	case "VFMADD213PS":
-		return fma(a, c, b)
-	case "VFMSUB213PS":
-		return fma(a, c, -b)
-	}
-	panic("emulator: " + in.text)
 }

@@ -70,6 +70,13 @@ func (c gemmCase) reference(o gemmOperands) []float64 {
 	return out
 }
 
+// matrices are the operands as Gemm takes them.
+func (c gemmCase) matrices(o gemmOperands) (a, b, out Matrix) {
+	return Matrix{Data: o.a.x, Rows: c.m, Cols: c.k, Stride: o.lda, Trans: c.transA},
+		Matrix{Data: o.b.x, Rows: c.k, Cols: c.n, Stride: o.ldb, Trans: c.transB},
+		Matrix{Data: o.c.x, Rows: c.m, Cols: c.n, Stride: o.ldc}
+}
+
 func (c gemmCase) dense(o gemmOperands) []float32 {
 	out := make([]float32, 0, c.m*c.n)
 	for i := range c.m {
@@ -111,8 +118,8 @@ func TestGemm(t *testing.T) {
 			cases = append(cases, flags)
 		}
 	}
-	// More rows than a worker keeps in cache, several blocks of summands, edges on all
-	// sides; and gradients of weights that are too large for partial results.
+	// More rows than a worker keeps in cache, several blocks of summands, edges on all sides; and
+	// gradients of weights that are too large for partial results.
 	cases = append(cases, gemmCase{m: 233, n: 333, k: 841, padA: 3}, gemmCase{m: 233, n: 333, k: 841, transB: true, accumulate: true},
 		gemmCase{m: 701, n: 401, k: 431, transA: true, accumulate: true}, gemmCase{m: 401, n: 701, k: 431, transA: true, transB: true, padB: 1})
 	// So many columns that the rows of A are made panels first.
@@ -122,9 +129,10 @@ func TestGemm(t *testing.T) {
 		for i, c := range some(cases) {
 			var first []float32
 			o := c.operands(newRand(uint64(i)))
+			a, b, out := c.matrices(o)
 			for _, p := range pools {
 				copy(o.c.x, o.before)
-				Gemm(p, c.transA, c.transB, c.m, c.n, c.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, c.accumulate, nil)
+				Gemm(p, a, b, out, c.accumulate, nil)
 				c.checkRest(t, o)
 				if first == nil {
 					first = c.dense(o)
@@ -133,9 +141,9 @@ func TestGemm(t *testing.T) {
 				sameBits(t, c.String(), c.dense(o), first)
 
 				copy(o.c.x, o.before)
-				var b Packed
-				PackB(p, c.transB, c.n, c.k, o.b.x, o.ldb, &b)
-				GemmPacked(p, c.transA, c.m, c.n, c.k, o.a.x, o.lda, &b, o.c.x, o.ldc, c.accumulate, nil)
+				var packed Packed
+				PackB(p, b, &packed)
+				GemmPacked(p, a, &packed, out, c.accumulate, nil)
 				if c.transA {
 					near(t, c.String()+" packed", c.dense(o), widen(first), 3e-6, 1)
 				} else {
@@ -146,16 +154,17 @@ func TestGemm(t *testing.T) {
 	})
 }
 
-// A row of C has the same bits whatever rows and columns are computed with it.
+// The bits of a row of C do not depend on the rows and columns computed with it.
 func TestGemmSplit(t *testing.T) {
 	p := newPool(t, 2)
 	eachLevel(t, func(t *testing.T) {
 		c := gemmCase{m: 61, n: 83, k: 1111}
 		o := c.operands(newRand(3))
-		Gemm(p, false, false, c.m, c.n, c.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, false, nil)
+		a, b, out := c.matrices(o)
+		Gemm(p, a, b, out, false, nil)
 		for _, s := range [][4]int{{5, 6, 0, 83}, {0, 61, 7, 8}, {17, 40, 31, 77}} {
 			part := make([]float32, (s[1]-s[0])*(s[3]-s[2]))
-			Gemm(p, false, false, s[1]-s[0], s[3]-s[2], c.k, o.a.x[s[0]*o.lda:], o.lda, o.b.x[s[2]:], o.ldb, part, s[3]-s[2], false, nil)
+			Gemm(p, a.block(s[0], s[1], 0, c.k), b.block(0, c.k, s[2], s[3]), Dense(s[1]-s[0], s[3]-s[2], part), false, nil)
 			for i := s[0]; i < s[1]; i++ {
 				sameBits(t, fmt.Sprint(s, i), part[(i-s[0])*(s[3]-s[2]):], o.c.x[i*o.ldc+s[2]:i*o.ldc+s[3]])
 			}
@@ -217,7 +226,8 @@ func TestGemmEpilogue(t *testing.T) {
 								want[i] *= float64(gamma.x[col])
 							}
 						}
-						Gemm(p, false, true, s.m, s.n, s.k, o.a.x, o.lda, o.b.x, o.ldb, o.c.x, o.ldc, accumulate, &ep)
+						a, b, out := c.matrices(o)
+						Gemm(p, a, b, out, accumulate, &ep)
 						c.checkRest(t, o)
 						for _, g := range []*guarded{bias, gamma, other, drop} {
 							g.check(t)
@@ -239,8 +249,7 @@ func TestGemmEpilogue(t *testing.T) {
 	})
 }
 
-// TestGemmSlopeAlignment: an aligned slope takes another way to memory and has
-// the same bits.
+// TestGemmSlopeAlignment: the bits of the slope do not depend on its alignment.
 func TestGemmSlopeAlignment(t *testing.T) {
 	p := newPool(t, 3)
 	const m, n, k = 41, 128, 19
@@ -254,7 +263,7 @@ func TestGemmSlopeAlignment(t *testing.T) {
 			for i := range slope {
 				slope[i] = float32(math.NaN())
 			}
-			Gemm(p, false, true, m, n, k, a.x, k, b.x, k, y, n, false, &Epilogue{Slope: slope})
+			Gemm(p, Dense(m, k, a.x), Dense(n, k, b.x).T(), Dense(m, n, y), false, &Epilogue{Slope: slope})
 			if shift == 0 {
 				first = [2][]float32{y, slope}
 			}
@@ -289,7 +298,8 @@ func TestGemmBatch(t *testing.T) {
 						o := gemmOperands{a: &guarded{x: a.x[q*c.m*c.k:]}, b: &guarded{x: b.x[q*c.n*c.k:]}, lda: lda, ldb: ldb, ldc: c.n, before: out.x[q*c.m*c.n:]}
 						want = append(want, c.reference(o)...)
 					}
-					GemmBatch(p, batch, c.transA, c.transB, c.m, c.n, c.k, a.x, c.m*c.k, lda, b.x, c.n*c.k, ldb, out.x, c.m*c.n, c.n, c.accumulate)
+					ma, mb, mc := c.matrices(gemmOperands{a: a, b: b, c: out, lda: lda, ldb: ldb, ldc: c.n})
+					GemmBatch(p, batch, Batch{ma, c.m * c.k}, Batch{mb, c.n * c.k}, Batch{mc, c.m * c.n}, c.accumulate)
 					out.check(t)
 					near(t, fmt.Sprint(c, batch), out.x, want, 1e-6, 1)
 					if first == nil {
@@ -304,22 +314,25 @@ func TestGemmBatch(t *testing.T) {
 
 func TestGemmRefusesWrongShapes(t *testing.T) {
 	p := newPool(t, 1)
-	x := make([]float32, 100)
+	x, y := make([]float32, 100), make([]float32, 40)
+	square := Dense(4, 4, x)
+	gemm := func(a, b, c Matrix, ep *Epilogue) { Gemm(p, a, b, c, false, ep) }
 	for name, f := range map[string]func(){
-		"short a":           func() { Gemm(p, false, false, 10, 4, 11, x, 11, x, 4, make([]float32, 40), 4, false, nil) },
-		"short b":           func() { Gemm(p, false, false, 4, 10, 11, x, 11, x, 10, make([]float32, 40), 10, false, nil) },
-		"short c":           func() { Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, x[:15], 4, false, nil) },
-		"leading dimension": func() { Gemm(p, false, false, 4, 4, 4, x, 3, x, 4, x, 4, false, nil) },
-		"short bias": func() {
-			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Bias: x[:3]})
+		"short a": func() { gemm(Dense(10, 11, x), Dense(11, 4, x), Dense(10, 4, y), nil) },
+		"short b": func() { gemm(Dense(4, 11, x), Dense(11, 10, x), Dense(4, 10, y), nil) },
+		"short c": func() { gemm(square, square, Dense(4, 4, y[:15]), nil) },
+		"stride below the columns": func() {
+			gemm(Matrix{Data: x, Rows: 4, Cols: 4, Stride: 3}, square, Dense(4, 4, y), nil)
 		},
-		"two epilogues": func() {
-			Gemm(p, false, false, 4, 4, 4, x, 4, x, 4, make([]float32, 16), 4, false, &Epilogue{Slope: x, Residual: x})
-		},
+		"short bias":    func() { gemm(square, square, Dense(4, 4, y), &Epilogue{Bias: x[:3]}) },
+		"two epilogues": func() { gemm(square, square, Dense(4, 4, y), &Epilogue{Slope: x, Residual: x}) },
+		"inner sizes":   func() { gemm(Dense(4, 5, x), square, Dense(4, 4, y), nil) },
+		"outer sizes":   func() { gemm(square, square, Dense(4, 5, y), nil) },
+		"transposed c":  func() { gemm(square, square, Dense(4, 4, y).T(), nil) },
 		"packed of two sizes": func() {
 			var b Packed
-			PackB(p, false, 4, 4, x, 4, &b)
-			GemmPacked(p, false, 4, 4, 5, x, 5, &b, make([]float32, 16), 4, false, nil)
+			PackB(p, square, &b)
+			GemmPacked(p, Dense(4, 5, x), &b, Dense(4, 4, y), false, nil)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -332,4 +345,11 @@ func TestGemmRefusesWrongShapes(t *testing.T) {
 		})
 	}
 	Add(p, x, x, x) // the pool still works
+}
+
+func pick(cond bool, yes, no int) int {
+	if cond {
+		return yes
+	}
+	return no
 }

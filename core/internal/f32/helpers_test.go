@@ -44,8 +44,8 @@ func newPool(t testing.TB, threads int) *Pool {
 	return p
 }
 
-// guard is what surrounds the operands of a test; any other value there
-// afterwards is a write out of bounds.
+// guard surrounds the operands of a test; any other value there afterwards is a write out of
+// bounds.
 const guard = float32(-7.25e11)
 
 // guarded is a slice with guard values on both sides, off alignment.
@@ -96,8 +96,8 @@ func maxAbs(x []float64) float64 {
 	return m
 }
 
-// near fails unless every value is within tolerance times the largest
-// reference value (or scale, if that is larger).
+// near fails unless every value is within tolerance times the largest reference value (or scale, if
+// that is larger).
 func near(t testing.TB, name string, got []float32, want []float64, tolerance, scale float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -126,8 +126,8 @@ func geluSlope(x float64) float64 {
 	return 0.5*math.Erfc(-x/math.Sqrt2) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
 
-// some returns every case, or a part of them under the race detector, which
-// makes the plain reference loops ten times slower.
+// some returns every case, or a part of them under the race detector, which makes the plain
+// reference loops ten times slower.
 func some[T any](cases []T) []T {
 	if !raceEnabled {
 		return cases

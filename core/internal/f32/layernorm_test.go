@@ -74,11 +74,12 @@ func TestLayerNorm(t *testing.T) {
 							want.dx[i] += float64(dx.x[i])
 						}
 					}
-					LayerNormForward(p, rows, n, x.x, g, b, y.x, stats.x, eps)
+					norm := LayerNorm{Rows: rows, N: n, X: x.x, Gamma: g, Beta: b, Eps: eps, Stats: stats.x}
+					LayerNormForward(p, norm, y.x)
 					if affine {
-						LayerNormBackward(p, rows, n, x.x, g, dy.x, stats.x, dx.x, dgamma.x, dbeta.x, addDX)
+						LayerNormBackward(p, norm, dy.x, dx.x, dgamma.x, dbeta.x, addDX)
 					} else {
-						LayerNormBackward(p, rows, n, x.x, g, dy.x, stats.x, dx.x, nil, nil, addDX)
+						LayerNormBackward(p, norm, dy.x, dx.x, nil, nil, addDX)
 					}
 					label := fmt.Sprintf("%v affine=%v add=%v", s, affine, addDX)
 					if n > 3 { // fewer values may nearly coincide, where the result is ill-conditioned

@@ -4,6 +4,6 @@ package f32
 
 import "runtime"
 
-// pause lets other goroutines run: without a PAUSE instruction, spinning on a
-// shared core would only delay the one that is waited for.
+// pause lets other goroutines run: without a PAUSE instruction, spinning on a shared core would
+// only delay the worker in question.
 func pause() { runtime.Gosched() }

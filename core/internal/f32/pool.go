@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// spins is how many PAUSEs an idle worker waits before it parks: about a
-// millisecond, longer than the gaps between the kernels of one step and short
-// enough that an idle process uses no processor.
+// spins is the number of PAUSEs that an idle worker waits before it parks: about a millisecond,
+// longer than the gaps between the kernels of one step and short enough that an idle process uses
+// no processor.
 const spins = 20000
 
-// Pool runs kernels on a fixed number of threads. The calling goroutine is one
-// of them, so NewPool(1) starts none.
+// Pool runs kernels on a fixed number of threads. The calling goroutine is one of them, so
+// NewPool(1) starts none.
 //
-// A region hands out chunks from a shared counter. A worker that the operating
-// system keeps from running never joins, and the others do its share; which
-// worker ran which chunk never shows in a result.
+// A region hands out chunks from a shared counter. A worker that the operating system does not
+// schedule never joins, and the others do its share; the assignment of chunks to workers never
+// changes a result.
 type Pool struct {
 	mu      sync.Mutex // one region at a time
 	workers []*worker
@@ -63,8 +63,7 @@ type failure struct {
 	stack []byte
 }
 
-// jobs keeps the arguments of the region in progress, so that a call allocates
-// nothing.
+// jobs holds the arguments of the region in progress, so that a call allocates nothing.
 type jobs struct {
 	call      callJob
 	element   elementJob
@@ -78,8 +77,8 @@ type jobs struct {
 	columns   columnJob
 }
 
-// NewPool starts a pool of the given number of threads, the caller included.
-// Zero or less means runtime.GOMAXPROCS.
+// NewPool starts a pool of the given number of threads, the caller included. Zero or less means
+// runtime.GOMAXPROCS.
 func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -98,8 +97,8 @@ func NewPool(threads int) *Pool {
 // Threads returns the number of threads, the caller included.
 func (p *Pool) Threads() int { return len(p.workers) }
 
-// Close ends the workers and waits for them. Later regions run on the caller
-// alone. Closing twice is allowed.
+// Close ends the workers and waits for them. Later regions run on the caller alone. Closing twice
+// is allowed.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,9 +111,9 @@ func (p *Pool) Close() {
 	p.workers = p.workers[:1]
 }
 
-// Do runs f(worker, i) for every i in [0, n), each once, and returns when all
-// are done. worker is in [0, Threads()). Calls from several goroutines take
-// turns; f must not call the pool again. A panic in f is raised in the caller.
+// Do runs f(worker, i) for every i in [0, n), each once, and returns when all are done. worker is
+// in [0, Threads()). Calls from several goroutines take turns; f must not call the pool again. A
+// panic in f is raised in the caller.
 func (p *Pool) Do(n int, f func(worker, i int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,12 +149,12 @@ func (p *Pool) run(n int, t task) {
 	p.state.Store((p.state.Load()>>32+1)<<32 | openBit)
 	p.wakeSleepers()
 	p.work(self)
-	// No one may join any more; those who did are finishing their last chunk.
+	// No worker may join any more; those that did are finishing their last chunk.
 	p.state.And(^uint64(openBit))
 	for i := 1; p.state.Load()&joinedMask != 0; i++ {
 		switch {
 		case i > spins:
-			// The worker has lost its processor: leave it ours.
+			// The worker has lost its processor: yield ours.
 			time.Sleep(50 * time.Microsecond)
 		case i%1024 == 0:
 			runtime.Gosched()
@@ -218,7 +217,7 @@ func (w *worker) loop() {
 		}
 		if idle++; idle < spins {
 			if idle%1024 == 0 {
-				runtime.Gosched() // whatever else the process has to do goes first
+				runtime.Gosched() // other goroutines of the process go first
 			} else {
 				pause()
 			}

@@ -136,21 +136,31 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	x, w, y, stats := Alloc(rows*3*n), Alloc(3*n*n), Alloc(rows*3*n), Alloc(rows*6)
 	var packed Packed
 	ep := Epilogue{Bias: w[:n], Residual: x[:rows*n]}
+	norm := LayerNorm{Rows: rows, N: n, X: x, Eps: 1e-6, Stats: stats}
+	attention := Attention{Batch: 5, Tokens: 20, Heads: 3, HeadDim: 64, Scale: 0.125, QKV: x, Out: y, Stats: stats}
+	labels := make([]int32, rows)
 	for name, f := range map[string]func(){
-		"Gemm":     func() { Gemm(p, true, true, n, n, rows, x, n, w, rows, y, n, false, nil) },
-		"epilogue": func() { Gemm(p, false, true, rows, n, n, x, n, w, n, y, n, false, &ep) },
+		"Gemm":     func() { Gemm(p, Dense(rows, n, x).T(), Dense(n, rows, w).T(), Dense(n, n, y), false, nil) },
+		"epilogue": func() { Gemm(p, Dense(rows, n, x), Dense(n, n, w).T(), Dense(rows, n, y), false, &ep) },
 		"packed": func() {
-			PackB(p, true, n, n, w, n, &packed)
-			GemmPacked(p, false, rows, n, n, x, n, &packed, y, n, false, nil)
+			PackB(p, Dense(n, n, w).T(), &packed)
+			GemmPacked(p, Dense(rows, n, x), &packed, Dense(rows, n, y), false, nil)
 		},
-		"batch":         func() { GemmBatch(p, 4, false, false, 20, 20, 20, x, 400, 20, w, 400, 20, y, 400, 20, false) },
-		"norm":          func() { LayerNormForward(p, rows, n, x, nil, nil, y, stats, 1e-6) },
-		"norm gradient": func() { LayerNormBackward(p, rows, n, x, nil, x, stats, y, w[:n], w[n:2*n], false) },
-		"attention":     func() { AttentionForward(p, 5, 20, 3, 64, 0.125, x, nil, y, stats, false) },
-		"elementwise":   func() { Add(p, x, x, x) },
-		"sum":           func() { Sum(p, x) },
-		"columns":       func() { ColumnSum(p, rows, n, x, w[:n]) },
-		"optimizer":     func() { AdamW(p, x[:n], x[n:2*n], w[:n], w[n:2*n], AdamWStep{Step: 1}) },
+		"batch": func() {
+			GemmBatch(p, 4, Batch{Dense(20, 20, x), 400}, Batch{Dense(20, 20, w), 400}, Batch{Dense(20, 20, y), 400}, false)
+		},
+		"norm":          func() { LayerNormForward(p, norm, y) },
+		"norm gradient": func() { LayerNormBackward(p, norm, x, y, w[:n], w[n:2*n], false) },
+		"attention":     func() { AttentionForward(p, attention) },
+		"softmax":       func() { SoftmaxRows(p, rows, n, x, y, 1) },
+		"cross entropy": func() {
+			CrossEntropyForward(p, CrossEntropy{Rows: rows, N: n, X: x, Scale: 1, Labels: labels, LSE: stats}, y)
+		},
+		"weight norm": func() { WeightNormForward(p, WeightNorm{Rows: rows, N: n, V: x, Norms: stats}, y) },
+		"elementwise": func() { Add(p, x, x, x) },
+		"sum":         func() { Sum(p, x) },
+		"columns":     func() { ColumnSum(p, rows, n, x, w[:n]) },
+		"optimizer":   func() { AdamW(p, x[:n], x[n:2*n], w[:n], w[n:2*n], AdamWStep{Step: 1}) },
 	} {
 		f()
 		if a := testing.AllocsPerRun(10, f); a != 0 && !raceEnabled {

@@ -1,7 +1,7 @@
 package f32
 
-// reduceChunk is the number of values whose sum is one partial result; the
-// partial results are added in order, so the tree never depends on the threads.
+// reduceChunk is the number of values whose sum is one partial result; the partial results are
+// added in order, so the tree never depends on the threads.
 const reduceChunk = 16384
 
 type reduceJob struct {
@@ -33,24 +33,23 @@ func (p *Pool) reduce(x, y []float32, op func(j *reduceJob, lo, hi int) float64)
 	return s
 }
 
-// Sum returns the sum of x, added in float64.
+// Sum returns Σ x[i], added in float64.
 func Sum(p *Pool, x []float32) float64 { return p.reduce(x, nil, sumRange) }
 
 func sumRange(j *reduceJob, lo, hi int) float64 { return j.t.sum(j.x[lo:hi]) }
 
-// SumSquares returns Σ x², added in float64.
+// SumSquares returns Σ x[i]², added in float64.
 func SumSquares(p *Pool, x []float32) float64 { return p.reduce(x, x, dotRange) }
 
-// Dot returns Σ x·y, added in float64.
+// Dot returns Σ x[i]*y[i], added in float64.
 func Dot(p *Pool, x, y []float32) float64 {
-	need("Dot: y", len(y), len(x))
+	need("Dot", "y", len(y), len(x))
 	return p.reduce(x, y, dotRange)
 }
 
 func dotRange(j *reduceJob, lo, hi int) float64 { return j.t.dot(j.x[lo:hi], j.y[lo:hi]) }
 
-// FirstNonFinite returns the index of the first infinity or NaN in x, -1 if
-// there is none.
+// FirstNonFinite returns the index of the first infinity or NaN in x, -1 if there is none.
 func FirstNonFinite(p *Pool, x []float32) int {
 	bad := p.reduce(x, nil, nonFiniteRange)
 	if bad == 0 {
@@ -71,15 +70,15 @@ func nonFiniteRange(j *reduceJob, lo, hi int) float64 {
 	return 1
 }
 
-// columnRows is the number of rows summed into one partial row; columnWidth the
-// columns that one chunk of the second stage adds up.
+// columnRows is the number of rows summed into one partial row; columnWidth the columns that one
+// chunk of the second stage adds up.
 const (
 	columnRows  = 64
 	columnWidth = 256
 )
 
-// columnJob sums over rows in two stages: chunks of columnRows rows into
-// partial rows, then those in pairs, quadruples and so on.
+// columnJob sums over rows in two stages: chunks of columnRows rows into partial rows, then those
+// in pairs, quadruples and so on.
 type columnJob struct {
 	t       *table
 	rows, n int
@@ -107,8 +106,8 @@ func (j *columnJob) run(_ *worker, i int) {
 	}
 }
 
-// sumTree adds columns [lo,hi) of the first `rows` rows of part (n wide) in a
-// balanced binary tree that depends only on rows; the result is left in row 0.
+// sumTree adds the columns [lo,hi) of part [rows, n] in a balanced binary tree that depends only on
+// rows; the result is left in row 0.
 func sumTree(t *table, part []float32, rows, n, lo, hi int) {
 	for step := 1; step < rows; step *= 2 {
 		for r := 0; r+step < rows; r += 2 * step {
@@ -118,12 +117,12 @@ func sumTree(t *table, part []float32, rows, n, lo, hi int) {
 	}
 }
 
-// ColumnSum is out[j] = Σ_i x[i,j] for x of shape [rows, n].
+// ColumnSum is out[j] = Σ_i x[i][j] for x [rows, n] and out [n].
 func ColumnSum(p *Pool, rows, n int, x, out []float32) { p.columns("ColumnSum", rows, n, x, nil, out) }
 
-// ColumnDot is out[j] = Σ_i x[i,j]·y[i,j] for x and y of shape [rows, n].
+// ColumnDot is out[j] = Σ_i x[i][j]*y[i][j] for x and y [rows, n] and out [n].
 func ColumnDot(p *Pool, rows, n int, x, y, out []float32) {
-	need("ColumnDot: y", len(y), rows*n)
+	need("ColumnDot", "y", len(y), rows*n)
 	p.columns("ColumnDot", rows, n, x, y, out)
 }
 

@@ -2,34 +2,37 @@
 
 package vec
 
-// inverseAVX2 is the inverse cosine transform of coef (8, 8) into eight rows.
+// inverseAVX2 is the inverse cosine transform of coef [8, 8] into dst[y*stride+x], y < 8 and x < 8.
 //
 //go:noescape
 func inverseAVX2(dst *uint8, stride int, coef *[64]int16)
 
-// rgbAVX2 converts n pixels, a multiple of 16.
+// rgbAVX2 is RGB for n pixels, a multiple of 16.
 //
 //go:noescape
 func rgbAVX2(out *uint8, luma *uint8, cb *uint8, cr *uint8, n int)
 
-// interpolateHAVX2 doubles n samples, a multiple of 16, whose neighbours can be read.
+// interpolateHAVX2 is dst[2*i] = (3*s[i]+s[i-1]+1)/4, dst[2*i+1] = (3*s[i]+s[i+1]+2)/4, s = near,
+// for i < n, a multiple of 16; s[-1] and s[n] must be readable.
 //
 //go:noescape
 func interpolateHAVX2(dst *uint8, near *uint8, far *uint8, n int)
 
-// interpolateHVAVX2 doubles n samples, a multiple of 16, whose neighbours can be read.
+// interpolateHVAVX2 is dst[2*i] = (3*s[i]+s[i-1]+8)/16, dst[2*i+1] = (3*s[i]+s[i+1]+7)/16, s = 3*near+far,
+// for i < n, a multiple of 16; s[-1] and s[n] must be readable.
 //
 //go:noescape
 func interpolateHVAVX2(dst *uint8, near *uint8, far *uint8, n int)
 
-// verticalAVX2 sums taps >= 1 weighted rows, stride bytes apart, into n bytes, a multiple of 32.
+// verticalAVX2 is out[x] = Σ_i weights[i]*rows[i*stride+x] / 2^22 for x < n, a multiple of 32, and
+// i < taps, at least 1; rounded and limited to 0..255.
 //
 //go:noescape
 func verticalAVX2(out *uint8, rows *uint8, stride int, weights *int32, taps int, n int)
 
-// horizontalAVX2 filters two rows into n pixels of 3 bytes and writes one byte
-// more. first holds the byte at which each pixel's taps begin; low and high
-// their weights, 4*groups for each.
+// horizontalAVX2 is outA[3*o+c] = Σ_i weight[o][i]*a[first[o]+3*i+c] / 2^22 for o < n, c < 3 and
+// i < 4*groups, outB from b alike; rounded and limited to 0..255. weight is
+// high[o*4*groups+i]<<15 + low[o*4*groups+i]. One byte beyond the result is written.
 //
 //go:noescape
 func horizontalAVX2(outA *uint8, outB *uint8, a *uint8, b *uint8, first *int32, low *int16, high *int16, groups int, n int)

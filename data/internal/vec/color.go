@@ -16,8 +16,14 @@ func init() {
 	}
 }
 
-// RGB converts a row of len(luma) pixels to interleaved colours as libjpeg
-// does. out must not overlap the others.
+// RGB converts a row of n = len(luma) pixels to interleaved colors, as libjpeg does: with r =
+// cr[i]-128, b = cb[i]-128, divisions rounded to the nearest and results limited to 0..255,
+//
+//	out[3*i] = luma[i] + 91881*r/65536
+//	out[3*i+1] = luma[i] - (22554*b + 46802*r)/65536
+//	out[3*i+2] = luma[i] + 116130*b/65536
+//
+// luma, cb and cr are [n], out is [n, 3] and must not overlap the others.
 func RGB(out, luma, cb, cr []uint8) {
 	n := len(luma)
 	cb, cr, out = cb[:n], cr[:n], out[:3*n]
@@ -26,7 +32,7 @@ func RGB(out, luma, cb, cr []uint8) {
 		return
 	}
 	rgbAVX2(&out[0], &luma[0], &cb[0], &cr[0], n&^15)
-	if n&15 != 0 { // the last 16, some of them again
+	if n&15 != 0 { // the last 16, some of them twice
 		i := n - 16
 		rgbAVX2(&out[3*i], &luma[i], &cb[i], &cr[i], 16)
 	}
@@ -42,14 +48,18 @@ func rgb(out, luma, cb, cr []uint8) {
 	}
 }
 
-// InterpolateH doubles a row of at least two samples: 3/4 of the near sample,
-// 1/4 of the far one, rounding alternately down and up.
+// InterpolateH doubles a row of n ≥ 2 samples, 3/4 of the near sample and 1/4 of the far one:
+//
+//	dst[2*i] = (3*in[i] + in[i-1] + 1) / 4
+//	dst[2*i+1] = (3*in[i] + in[i+1] + 2) / 4
+//
+// in is [n], dst [2*n]; the first and the last sample are copied.
 func InterpolateH(dst, in []uint8) {
 	n := len(in)
 	dst = dst[:2*n]
 	dst[0] = in[0]
 	dst[1] = uint8((3*int(in[0]) + int(in[1]) + 2) >> 2)
-	inner := n - 2 // samples with two neighbours
+	inner := n - 2 // samples with two neighbors
 	if assembly && inner >= 16 {
 		interpolateHAVX2(&dst[2], &in[1], &in[1], inner&^15)
 		if inner&15 != 0 {
@@ -71,8 +81,13 @@ func interpolateH(dst, in []uint8) {
 	}
 }
 
-// InterpolateHV doubles the row between near and far, of at least two samples,
-// in both directions.
+// InterpolateHV doubles the row between near and far, of n ≥ 2 samples, in both directions: with
+// s[i] = 3*near[i] + far[i],
+//
+//	dst[2*i] = (3*s[i] + s[i-1] + 8) / 16
+//	dst[2*i+1] = (3*s[i] + s[i+1] + 7) / 16
+//
+// near and far are [n], dst is [2*n]; at the ends s[i] stands for its missing neighbor.
 func InterpolateHV(dst, near, far []uint8) {
 	n := len(near)
 	far, dst = far[:n], dst[:2*n]

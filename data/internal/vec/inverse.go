@@ -1,9 +1,8 @@
 package vec
 
-// Constants of the inverse cosine transform by Loeffler, Ligtenberg and
-// Moschytz ("Practical fast 1-D DCT algorithms with 11 multiplications", 1989)
-// in fixed point, as libjpeg's accurate integer method has them: 13 fraction
-// bits, and 2 that the first pass leaves for the second.
+// Constants of the inverse cosine transform by Loeffler, Ligtenberg and Moschytz ("Practical fast
+// 1-D DCT algorithms with 11 multiplications", 1989) in fixed point, as in libjpeg's accurate
+// integer method: 13 fraction bits, and 2 that the first pass leaves for the second.
 const (
 	constBits = 13
 	passBits  = 2
@@ -22,8 +21,8 @@ const (
 	fix3072 = 25172
 )
 
-// Inverse transforms the dequantized coefficients coef (8, 8), row by row, and
-// writes them as eight rows of samples, stride >= 8 bytes apart.
+// Inverse is the inverse cosine transform of the dequantized coefficients coef [8, 8] into samples
+// 0..255, dst[y*stride+x] for y < 8, x < 8 and stride ≥ 8.
 func Inverse(dst []uint8, stride int, coef *[64]int16) {
 	_ = dst[7*stride+7]
 	if assembly {
@@ -33,8 +32,7 @@ func Inverse(dst []uint8, stride int, coef *[64]int16) {
 	inverse(dst, stride, coef)
 }
 
-// butterfly is one pass over eight values; its results have constBits more
-// fraction bits than they.
+// butterfly is one pass over eight values; its results have constBits more fraction bits.
 func butterfly(i0, i1, i2, i3, i4, i5, i6, i7 int32) (o0, o1, o2, o3, o4, o5, o6, o7 int32) {
 	z1 := (i2 + i6) * fix0541
 	t2 := z1 - i6*fix1847

@@ -1,14 +1,17 @@
 package vec
 
-// Resizing in Pillow's fixed point: a weight has Precision fraction bits, sums
-// are 32 bits wide and start at one half.
+// Precision is the number of fraction bits of a weight, as in Pillow's resizing. Sums are 32 bits
+// wide and start at one half.
 const Precision = 22
 
-// lowBits is where a weight is split for the horizontal pass.
+// lowBits is the number of bits in the low part of a weight, for the horizontal pass.
 const lowBits = 15
 
-// Vertical writes the weighted sum of len(weights) >= 1 rows, stride bytes
-// apart, to out, whose length is that of a row.
+// Vertical is the vertical pass of a resize,
+//
+//	out[x] = Σ_i weights[i] * rows[i*stride+x] / 2^Precision
+//
+// for x < len(out) and i < len(weights), which is at least 1; rounded and limited to 0..255.
 func Vertical(out, rows []uint8, stride int, weights []int32) {
 	n := len(out)
 	_ = rows[(len(weights)-1)*stride+n-1]
@@ -17,7 +20,7 @@ func Vertical(out, rows []uint8, stride int, weights []int32) {
 		return
 	}
 	verticalAVX2(&out[0], &rows[0], stride, &weights[0], len(weights), n&^31)
-	if n&31 != 0 { // the last 32, some of them again
+	if n&31 != 0 { // the last 32, some of them twice
 		i := n - 32
 		verticalAVX2(&out[i], &rows[i], stride, &weights[0], len(weights), 32)
 	}
@@ -33,16 +36,15 @@ func vertical(out, rows []uint8, stride int, weights []int32) {
 	}
 }
 
-// Taps is the horizontal pass over rows of RGB: output pixel o is the sum of
-// 4*Groups input pixels from byte First[o] on, weights beyond what is meant
-// being zero.
+// Taps are the weights of the horizontal pass over rows of RGB: output pixel o is the weighted sum
+// of 4*Groups input pixels from byte First[o] on. Unused weights are zero.
 type Taps struct {
 	Groups    int
-	First     []int32 // (outputs)
-	Low, High []int16 // (outputs, 4*Groups) the lowest 15 bits of the weights, and the rest
+	First     []int32 // [outputs]
+	Low, High []int16 // [outputs, 4*Groups], the lowest 15 bits of the weights, and the rest
 }
 
-// Reset makes room for outputs pixels of at most width weights each.
+// Reset prepares t for outputs pixels of at most width weights each.
 func (t *Taps) Reset(outputs, width int) {
 	t.Groups = (width + 3) / 4
 	n := 4 * t.Groups * outputs
@@ -66,12 +68,15 @@ func (t *Taps) Set(o, first int, weights []int64) {
 	}
 }
 
-// Reach is how many bytes past the first one of an output's input may be read.
+// Reach is the number of bytes from First on that are read for an output.
 func (t *Taps) Reach() int { return 12*t.Groups + 4 }
 
-// Horizontal filters the rows a and b, which must be readable for Reach bytes
-// from every First on, into outA and outB, which have a byte more than they
-// need. The bytes of a row that weigh nothing may be anything.
+// Horizontal is the horizontal pass over two rows a and b of RGB: for o < len(t.First) and c < 3,
+//
+//	outA[3*o+c] = Σ_i weight[o][i] * a[t.First[o]+3*i+c] / 2^Precision
+//
+// rounded and limited to 0..255, outB from b alike. a and b must be readable for Reach bytes from
+// every First on; outA and outB are a byte longer than the result.
 func Horizontal(outA, outB, a, b []uint8, t *Taps) {
 	n := len(t.First)
 	if n == 0 {

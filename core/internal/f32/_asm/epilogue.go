@@ -11,8 +11,7 @@ type matrix struct{ p, ld Register }
 
 func argMatrix(name string) matrix { return matrix{arg(name), stride("ld" + name)} }
 
-// tileLoop runs body over a tile of n ≤ nv·w columns, row by row; before each
-// row it runs start.
+// tileLoop runs body over a tile of n ≤ nv·w columns, row by row; before each row it runs start.
 func tileLoop(nv int, matrices []matrix, start func(), body func(a at)) {
 	tileLoops(nv, matrices, start, func(as []at) {
 		for _, a := range as {
@@ -21,7 +20,7 @@ func tileLoop(nv int, matrices []matrix, start func(), body func(a at)) {
 	})
 }
 
-// tileLoops is tileLoop for a body that is given all whole vectors of a row at once.
+// tileLoops is tileLoop for a body that takes all whole vectors of a row at once.
 func tileLoops(nv int, matrices []matrix, start func(), body func(as []at)) {
 	rows, n := arg("rows"), arg("n")
 	partial := label("partial")
@@ -50,15 +49,18 @@ func tileLoops(nv int, matrices []matrix, start func(), body func(as []at)) {
 
 func nothing() {}
 
-// genEpilogues writes what happens to a finished tile of C.
+// tileRange ends the formula of an epilogue.
+const tileRange = " for i < rows and j < n."
+
+// genEpilogues writes the epilogues of a tile of C.
 func genEpilogues(nv int) {
-	function("tileAdd", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int)", "is c += acc.")
+	function("tileAdd", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int)", "is c[i*ldc+j] += acc[i*ldacc+j]"+tileRange)
 	acc, c := argMatrix("acc"), argMatrix("c")
 	tileLoop(nv, []matrix{acc, c}, nothing, func(a at) {
 		a.store(add(a.load(c.p), a.load(acc.p)), c.p)
 	})
 
-	function("tileBias", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)", "is c = acc + bias.")
+	function("tileBias", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias *float32)", "is c[i*ldc+j] = acc[i*ldacc+j] + bias[j]"+tileRange)
 	acc, c = argMatrix("acc"), argMatrix("c")
 	bias := arg("bias")
 	tileLoop(nv, []matrix{acc, c}, nothing, func(a at) {
@@ -66,7 +68,7 @@ func genEpilogues(nv int) {
 	})
 
 	function("tileGelu", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, slope *float32, ldslope int)",
-		"is c = gelu(acc + bias), slope = gelu'(acc + bias).")
+		"is, with x = acc[i*ldacc+j] + bias[j], c[i*ldc+j] = gelu(x), slope[i*ldslope+j] = gelu'(x)"+tileRange)
 	acc, c = argMatrix("acc"), argMatrix("c")
 	bias = arg("bias")
 	slope := argMatrix("slope")
@@ -83,7 +85,7 @@ func genEpilogues(nv int) {
 	})
 
 	function("tileTimes", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, factor *float32, ldfactor int)",
-		"is c = acc * factor.")
+		"is c[i*ldc+j] = acc[i*ldacc+j] * factor[i*ldfactor+j]"+tileRange)
 	acc, c = argMatrix("acc"), argMatrix("c")
 	factor := argMatrix("factor")
 	tileLoop(nv, []matrix{acc, c, factor}, nothing, func(a at) {
@@ -91,7 +93,7 @@ func genEpilogues(nv int) {
 	})
 
 	function("tileResidual", "func(rows, n int, acc *float32, ldacc int, c *float32, ldc int, bias, gamma, rowScale, residual *float32, ldres int)",
-		"is c[i] = residual[i] + rowScale[i]*gamma*(acc[i]+bias).")
+		"is c[i*ldc+j] = residual[i*ldres+j] + rowScale[i]*gamma[j]*(acc[i*ldacc+j]+bias[j])"+tileRange)
 	acc, c = argMatrix("acc"), argMatrix("c")
 	bias = arg("bias")
 	gamma, rowScale := arg("gamma"), arg("rowScale")

@@ -12,8 +12,7 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 )
 
-// w is the number of floats in a vector register, suffix the end of every
-// function's name.
+// w is the number of floats in a vector register, suffix the end of every function's name.
 var (
 	w      int
 	suffix string

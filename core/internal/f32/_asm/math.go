@@ -7,13 +7,13 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// smallest is where exp ends: below, the result is exactly 0. exp(-64) is far
-// below anything that a float32 sum with terms near 1 can see, and far above
-// the denormal numbers that would slow down whatever multiplies the result.
+// smallest is the least argument of exp: below it the result is exactly 0. exp(-64) is far below
+// the last bit of a float32 sum with terms near 1, and far above the denormal numbers, which would
+// slow down later multiplications.
 const smallest = -64
 
-// exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction
-// by ln 2 in two parts, then the polynomial of Cephes' expf (error ≤ 1 ulp).
+// exp returns e^x for x ≤ 88, 0 below smallest; NaN stays NaN. Range reduction by ln 2 in two
+// parts, then the polynomial of Cephes' expf (error ≤ 1 ulp).
 func exp(x vec) vec { return exps([]vec{x})[0] }
 
 // exps is exp of several vectors side by side.
@@ -27,11 +27,11 @@ func exps(xs []vec) []vec {
 	return d
 }
 
-// A chain is a computation, one instruction after the other, each waiting for the last.
+// A chain is a sequence of instructions, each of which waits for the one before.
 type chain []func()
 
 // interleave writes independent chains side by side. A processor looks a limited number of
-// instructions ahead, half as many when its core is shared, and one polynomial is longer.
+// instructions ahead, half as many when its core is shared; one polynomial is longer.
 func interleave(chains ...chain) {
 	for i, more := 0, true; more; i++ {
 		more = false
@@ -93,10 +93,9 @@ func choose(x, a, b vec) vec {
 	return d
 }
 
-// gauss returns Φ(x), the Gaussian integral, and exp(-x²/2). With t = |x|,
-// Φ(-t) = exp(-t²/2)·q(t), where q is smooth: a polynomial of degree 9 in
-// (t-4)/(t+4), fitted by Chebyshev interpolation on [0, 11.5] to 1e-9 (beyond,
-// the exponential is 0).
+// gauss returns Φ(x), the Gaussian integral, and exp(-x²/2). With t = |x|, Φ(-t) = exp(-t²/2)·q(t),
+// where q is smooth: a polynomial of degree 9 in (t-4)/(t+4), fitted by Chebyshev interpolation on
+// [0, 11.5] to 1e-9 (beyond, the exponential is 0).
 func gauss(x vec) (phi, e vec) {
 	ps, es := gausses([]vec{x})
 	return ps[0], es[0]
@@ -135,8 +134,8 @@ func geluSlope(x vec) vec {
 	return phi
 }
 
-// gelusAndSlopes are gelu and geluSlope of several vectors side by side; both share the
-// Gaussian integral.
+// gelusAndSlopes are gelu and geluSlope of several vectors side by side; both share the Gaussian
+// integral.
 func gelusAndSlopes(xs []vec) (y, slope []vec) {
 	phi, e := gausses(xs)
 	y = make([]vec, len(xs))

@@ -8,14 +8,14 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const packAhead = 16 // rows
-
+// packFunction starts a kernel that packs n ≤ width columns.
 func packFunction(width int) (k, n, src, ld, dst Register) {
 	function(fmt.Sprintf("packCopy%dx", width), "func(k, n int, src *float32, ld int, dst *float32)",
-		fmt.Sprintf("copies k rows of n ≤ %d floats with leading dimension ld to dst [k][%d], padding with zeros.", width, width))
+		fmt.Sprintf("is dst[l*%[1]d+r] = src[l*ld+r] for l < k and r < n, 0 for n ≤ r < %[1]d.", width))
 	return arg("k"), arg("n"), arg("src"), stride("ld"), arg("dst")
 }
 
+// packLoop runs body for each of the k rows and prefetches the row sixteen rows ahead.
 func packLoop(k, src, ld, dst Register, width int, body func()) {
 	ahead := GP64()
 	MOVQ(ld, ahead)
@@ -101,16 +101,16 @@ func genPackCopy8(narrow, wide int) {
 	end()
 }
 
-// genPackRows writes the copies of rows into several whole panels of width columns. Rows
-// are outside and panels inside, so that memory is read in the order in which it lies: rows
-// a power of two apart share one set of the first cache, and would have left it before the
-// next panel came to the same line.
+// genPackRows writes the copies of rows into several whole panels of width columns. The loop over
+// rows is outside, that over panels inside, so that memory is read in order: rows at a distance of
+// a power of two share one set of the first-level cache, and would leave it before the next panel
+// reaches the same line.
 func genPackRows(width int, body func(src, dst Register)) {
-	function(fmt.Sprintf("packRows%dx", width), "func(rows, panels int, src *float32, ld int, dst *float32, apart int)",
-		fmt.Sprintf("copies rows of panels·%d floats with leading dimension ld to panels [rows][%d] that lie apart floats behind each other.", width, width))
-	rows, panels, src, ld, dst, apart := arg("rows"), arg("panels"), arg("src"), stride("ld"), arg("dst"), stride("apart")
+	function(fmt.Sprintf("packRows%dx", width), "func(rows, panels int, src *float32, ld int, dst *float32, panelStride int)",
+		fmt.Sprintf("is dst[p*panelStride+l*%[1]d+r] = src[l*ld+p*%[1]d+r] for l < rows, p < panels and r < %[1]d.", width))
+	rows, panels, src, ld, dst, panelStride := arg("rows"), arg("panels"), arg("src"), stride("ld"), arg("dst"), stride("panelStride")
 	// Four rows ahead: in the worst case the lines of all rows in between share a set of the
-	// first cache, which holds eight.
+	// first-level cache, which holds eight.
 	from, to, left, ahead := GP64(), GP64(), GP64(), GP64()
 	MOVQ(ld, ahead)
 	SHLQ(Imm(2), ahead)
@@ -125,7 +125,7 @@ func genPackRows(width int, body func(src, dst Register)) {
 	}
 	body(from, to)
 	ADDQ(Imm(uint64(width*4)), from)
-	ADDQ(apart, to)
+	ADDQ(panelStride, to)
 	DECQ(left)
 	JNZ(LabelRef(panel))
 	ADDQ(ld, src)
@@ -166,10 +166,43 @@ func genPackRows8(narrow, wide int) {
 	})
 }
 
+// block8x8 is a block of 8×8 floats: [h][i] holds columns 4h..4h+3 of rows i and i+4.
+type block8x8 [2][4]VecVirtual
+
+// load8x8 loads a block; from is the address of row i at a displacement.
+func load8x8(from func(i, disp int) Mem) (r block8x8) {
+	for h := range r {
+		for i := range r[h] {
+			r[h][i] = YMM()
+			VMOVUPS(from(i, h*16), r[h][i].AsX())
+			VINSERTF128(Imm(1), from(i+4, h*16), r[h][i], r[h][i])
+		}
+	}
+	return r
+}
+
+// storeColumns writes column l of the block to the address to(l).
+func (r block8x8) storeColumns(to func(l int) Mem) {
+	for h := range r {
+		t, o := [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}, [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}
+		VUNPCKLPS(r[h][1], r[h][0], t[0])
+		VUNPCKHPS(r[h][1], r[h][0], t[1])
+		VUNPCKLPS(r[h][3], r[h][2], t[2])
+		VUNPCKHPS(r[h][3], r[h][2], t[3])
+		VUNPCKLPD(t[2], t[0], o[0])
+		VUNPCKHPD(t[2], t[0], o[1])
+		VUNPCKLPD(t[3], t[1], o[2])
+		VUNPCKHPD(t[3], t[1], o[3])
+		for i := range o {
+			VMOVUPS(o[i], to(h*4+i))
+		}
+	}
+}
+
 // genTranspose writes the 8×8 transpose of the packing routines.
 func genTranspose() {
 	function("transpose8x", "func(blocks int, src *float32, ld int, dst *float32, width int)",
-		"writes 8 rows of 8·blocks floats with leading dimension ld as columns: dst[l·width+r] = src[r·ld+l].")
+		"is dst[l*width+r] = src[r*ld+l] for r < 8 and l < 8*blocks.")
 	blocks, src, ld, dst, width := arg("blocks"), arg("src"), stride("ld"), arg("dst"), stride("width")
 	src4, ld3, dst4, width3 := GP64(), GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: src, Index: ld, Scale: 4}, src4)
@@ -190,30 +223,9 @@ func genTranspose() {
 	}
 	loop := label("loop")
 	Label(loop)
-	// r[h][i] holds columns 4h..4h+3 of rows i and i+4.
-	var r [2][4]VecVirtual
-	for h := range r {
-		for i := range r[h] {
-			r[h][i] = YMM()
-			VMOVUPS(row(src, src4, ld, ld3, i, h*16), r[h][i].AsX())
-			VINSERTF128(Imm(1), row(src, src4, ld, ld3, i+4, h*16), r[h][i], r[h][i])
-		}
-	}
+	r := load8x8(func(i, disp int) Mem { return row(src, src4, ld, ld3, i, disp) })
 	LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst4)
-	for h := range r {
-		t, o := [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}, [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}
-		VUNPCKLPS(r[h][1], r[h][0], t[0])
-		VUNPCKHPS(r[h][1], r[h][0], t[1])
-		VUNPCKLPS(r[h][3], r[h][2], t[2])
-		VUNPCKHPS(r[h][3], r[h][2], t[3])
-		VUNPCKLPD(t[2], t[0], o[0])
-		VUNPCKHPD(t[2], t[0], o[1])
-		VUNPCKLPD(t[3], t[1], o[2])
-		VUNPCKHPD(t[3], t[1], o[3])
-		for i := range o {
-			VMOVUPS(o[i], row(dst, dst4, width, width3, h*4+i, 0))
-		}
-	}
+	r.storeColumns(func(l int) Mem { return row(dst, dst4, width, width3, l, 0) })
 	ADDQ(Imm(32), src)
 	ADDQ(Imm(32), src4)
 	LEAQ(Mem{Base: dst, Index: width, Scale: 8}, dst)
@@ -225,7 +237,7 @@ func genTranspose() {
 // genTranspose6 writes the transpose that makes panels of 6 rows.
 func genTranspose6() {
 	function("transpose6x", "func(blocks int, src *float32, ld int, dst *float32)",
-		"writes 6 rows of 8·blocks floats with leading dimension ld as columns: dst[6·l+r] = src[r·ld+l].")
+		"is dst[l*6+r] = src[r*ld+l] for r < 6 and l < 8*blocks.")
 	blocks, src, ld, dst := arg("blocks"), arg("src"), stride("ld"), arg("dst")
 	src3 := GP64()
 	LEAQ(Mem{Base: src, Index: ld, Scale: 2}, src3)

@@ -55,7 +55,7 @@ func returnDoubles(acc []vec) {
 }
 
 func genReductions() {
-	function("sum", "func(x []float32) float64", "adds x in float64.")
+	function("sum", "func(x []float32) float64", "returns Σ x[i], in float64.")
 	x := slice("x")
 	acc := zeros(4)
 	each(length("x"), 2, func(i at) {
@@ -65,7 +65,7 @@ func genReductions() {
 	})
 	returnDoubles(acc)
 
-	function("dot", "func(x, y []float32) float64", "adds x*y in float64.")
+	function("dot", "func(x, y []float32) float64", "returns Σ x[i]*y[i], in float64.")
 	x = slice("x")
 	y := slice("y")
 	acc = zeros(4)
@@ -77,7 +77,7 @@ func genReductions() {
 	})
 	returnDoubles(acc)
 
-	function("dot32", "func(x, y []float32) float32", "adds x*y in float32, for short rows.")
+	function("dot32", "func(x, y []float32) float32", "returns Σ x[i]*y[i], in float32: for short rows.")
 	x = slice("x")
 	y = slice("y")
 	acc = zeros(4)
@@ -85,7 +85,7 @@ func genReductions() {
 	Store(sumLanes(sumVecs(acc)).(VecVirtual).AsX(), ReturnIndex(0))
 	end()
 
-	function("max", "func(x []float32) float32", "returns the largest value, -Inf for none.")
+	function("max", "func(x []float32) float32", "returns max x[i], -Inf for an empty x.")
 	x = slice("x")
 	most := []vec{load(constant(math.Inf(-1))), load(constant(math.Inf(-1)))}
 	each(length("x"), 2, func(i at) { i.maximum(i.load(x), most[i.lane]) })
@@ -93,7 +93,7 @@ func genReductions() {
 	Store(reduce(most[0], func(a, b, d Op) { VMAXPS(a, b, d) }).(VecVirtual).AsX(), ReturnIndex(0))
 	end()
 
-	function("finite", "func(x []float32) bool", "tells whether no value is an infinity or NaN.")
+	function("finite", "func(x []float32) bool", "reports that no x[i] is an infinity or NaN.")
 	x = slice("x")
 	acc = zeros(4)
 	each(length("x"), 4, func(i at) {
@@ -114,10 +114,10 @@ func genReductions() {
 	genAddRows()
 }
 
-// genAddRows writes column sums over a few rows: four (or two products) at a
-// time, so that the accumulator is read and written less often.
+// genAddRows writes column sums over a few rows: four (or two products) at a time, so that the
+// accumulator is read and written less often.
 func genAddRows() {
-	function("addRows", "func(rows, n int, x *float32, ld int, acc *float32)", "is acc[j] += Σ_i x[i][j].")
+	function("addRows", "func(rows, n int, x *float32, ld int, acc *float32)", "is acc[j] += Σ_i x[i*ld+j] for i < rows and j < n.")
 	rows, n, x, ld, acc := arg("rows"), arg("n"), arg("x"), stride("ld"), arg("acc")
 	four, one, done := label("four"), label("one"), label("done")
 	Label(four)
@@ -144,7 +144,7 @@ func genAddRows() {
 	Label(done)
 	end()
 
-	function("addRowsMul", "func(rows, n int, x *float32, ldx int, y *float32, ldy int, acc *float32)", "is acc[j] += Σ_i x[i][j]·y[i][j].")
+	function("addRowsMul", "func(rows, n int, x *float32, ldx int, y *float32, ldy int, acc *float32)", "is acc[j] += Σ_i x[i*ldx+j]*y[i*ldy+j] for i < rows and j < n.")
 	rows, n = arg("rows"), arg("n")
 	x = arg("x")
 	ldx := stride("ldx")

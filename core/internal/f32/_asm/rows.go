@@ -6,11 +6,19 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// lane0 is the lowest lane of r.
 func lane0(r Register) Register { return r.(VecVirtual).AsX() }
 
-// genRows writes the kernels of softmax and layer normalisation, one row each.
+// genRows writes the kernels of softmax and layer normalization, one row each.
 func genRows() {
-	function("expSum", "func(y, x []float32, scale, shift float32) float32", "is y = exp(scale·x - shift); it returns the sum of y.")
+	genSoftmaxRow()
+	genNorm()
+	genNormGrad()
+	genNormGradGain()
+}
+
+func genSoftmaxRow() {
+	function("expSum", "func(y, x []float32, scale, shift float32) float32", "is y[i] = exp(scale*x[i] - shift) for every i; it returns Σ y[i].")
 	y, x := slice("y"), slice("x")
 	scale, shift := scalar("scale"), scalar("shift")
 	acc := zeros(2)
@@ -24,7 +32,7 @@ func genRows() {
 	Store(lane0(sumLanes(sumVecs(acc))), ReturnIndex(0))
 	end()
 
-	function("expSumOnly", "func(x []float32, scale, shift float32) float32", "returns Σ exp(scale·x - shift).")
+	function("expSumOnly", "func(x []float32, scale, shift float32) float32", "returns Σ exp(scale*x[i] - shift).")
 	x = slice("x")
 	scale, shift = scalar("scale"), scalar("shift")
 	acc = zeros(2)
@@ -37,23 +45,24 @@ func genRows() {
 	Store(lane0(sumLanes(sumVecs(acc))), ReturnIndex(0))
 	end()
 
-	function("softmaxGrad", "func(ds, p, dp []float32, delta, scale float32)", "is ds = p·(dp - delta)·scale.")
+	function("softmaxGrad", "func(ds, p, dp []float32, delta, scale float32)", "is ds[i] = p[i]*(dp[i] - delta)*scale for every i.")
 	ds, p, dp := slice("ds"), slice("p"), slice("dp")
 	delta, factor := scalar("delta"), scalar("scale")
 	each(length("ds"), 2, func(i at) {
 		i.store(mul(mul(i.load(p), sub(i.load(dp), delta)), factor), ds)
 	})
 	end()
+}
 
+func genNorm() {
 	function("norm", "func(y, x, gamma, beta []float32, eps float32) (mean, rstd float32)",
-		"is y = (x - mean)·rstd·gamma + beta, mean and variance in two passes.")
-	y = slice("y")
-	x = slice("x")
+		"is y[i] = (x[i] - mean)*rstd*gamma[i] + beta[i] for every i, with rstd = 1/√(variance + eps), mean and variance in two passes.")
+	y, x := slice("y"), slice("x")
 	n := length("x")
 	count := XMM()
 	VXORPS(count, count, count)
 	VCVTSI2SSQ(n, count, count)
-	acc = zeros(4)
+	acc := zeros(4)
 	each(n, 4, func(i at) { VADDPS(i.load(x), acc[i.lane], acc[i.lane]) })
 	mx := XMM()
 	VDIVSS(count, lane0(sumLanes(sumVecs(acc))), mx)
@@ -65,11 +74,7 @@ func genRows() {
 	})
 	vx, one := XMM(), XMM()
 	VDIVSS(count, lane0(sumLanes(sumVecs(acc))), vx)
-	eps, err := Param("eps").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VADDSS(eps.Addr, vx, vx)
+	VADDSS(param("eps"), vx, vx)
 	VSQRTSS(vx, vx, vx)
 	VMOVSS(constant(1), one)
 	VDIVSS(vx, one, vx)
@@ -84,15 +89,14 @@ func genRows() {
 		i.store(b, y)
 	})
 	end()
+}
 
+func genNormGrad() {
 	function("normGrad", "func(dx, x, gamma, dy []float32, mean, rstd float32, add bool)",
-		"is dx (+)= rstd·(g - mean(g) - x̂·mean(g·x̂)) with g = dy·gamma.")
-	dx := slice("dx")
-	x = slice("x")
-	gamma = slice("gamma")
-	dy := slice("dy")
-	n = length("x")
-	mean, rstd = scalar("mean"), scalar("rstd")
+		"is dx[i] (+)= rstd*(g[i] - mean(g) - x̂[i]*mean(g*x̂)) for every i, with g[i] = dy[i]*gamma[i] and x̂[i] = (x[i] - mean)*rstd.")
+	dx, x, gamma, dy := slice("dx"), slice("x"), slice("gamma"), slice("dy")
+	n := length("x")
+	mean, rstd := scalar("mean"), scalar("rstd")
 	s1, s2 := zeros(2), zeros(2)
 	each(n, 2, func(i at) {
 		g := mul(i.load(dy), i.load(gamma))
@@ -100,7 +104,7 @@ func genRows() {
 		VADDPS(g, s1[i.lane], s1[i.lane])
 		fma(g, xh, s2[i.lane])
 	})
-	count = XMM()
+	count := XMM()
 	VXORPS(count, count, count)
 	VCVTSI2SSQ(n, count, count)
 	m1, m2 := XMM(), XMM()
@@ -123,12 +127,12 @@ func genRows() {
 	Label(fresh)
 	each(n, 2, func(i at) { i.store(grad(i), dx) })
 	end()
+}
 
-	function("normGradGain", "func(dgamma, dbeta, x, dy []float32, mean, rstd float32)", "is dgamma += dy·x̂, dbeta += dy.")
-	dgamma, dbeta := slice("dgamma"), slice("dbeta")
-	x = slice("x")
-	dy = slice("dy")
-	mean, rstd = scalar("mean"), scalar("rstd")
+func genNormGradGain() {
+	function("normGradGain", "func(dgamma, dbeta, x, dy []float32, mean, rstd float32)", "is dgamma[i] += dy[i]*(x[i] - mean)*rstd, dbeta[i] += dy[i] for every i.")
+	dgamma, dbeta, x, dy := slice("dgamma"), slice("dbeta"), slice("x"), slice("dy")
+	mean, rstd := scalar("mean"), scalar("rstd")
 	each(length("x"), 2, func(i at) {
 		d := i.load(dy)
 		xh := mul(sub(i.load(x), mean), rstd)

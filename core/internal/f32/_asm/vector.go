@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
+	"unicode/utf8"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -58,19 +60,14 @@ func move(a vec) vec { d := newVec(); VMOVAPS(a, d); return d }
 
 func and(a vec, b Op) vec {
 	d := newVec()
-	if w == 16 {
-		VANDPS(b, a, d)
-	} else {
-		VANDPS(b, a, d)
-	}
+	VANDPS(b, a, d)
 	return d
 }
 
 // broadcast fills a register with the float at m.
 func broadcast(m Op) vec { d := newVec(); VBROADCASTSS(m, d); return d }
 
-// The table of constants: each fills a whole register, so that it can be a
-// memory operand.
+// The table of constants: each fills a whole register, so that it can be a memory operand.
 var (
 	constants     Mem
 	constantIndex = map[uint32]int{}
@@ -97,8 +94,7 @@ func constant(f float64) Mem { return bits(math.Float32bits(float32(f))) }
 
 func load(m Op) vec { d := newVec(); VMOVUPS(m, d); return d }
 
-// reduce folds the lanes of v with op in a fixed tree; lane 0 of the result
-// holds the value.
+// reduce folds the lanes of v with op in a fixed tree; lane 0 of the result holds the value.
 func reduce(v vec, op func(a, b, d Op)) Register {
 	y := v
 	if w == 16 {
@@ -135,12 +131,11 @@ func label(name string) string {
 	return fmt.Sprintf("%s%d", name, labels)
 }
 
-// at is one step of a loop over floats: whole vectors, or the tail of fewer
-// than w.
+// at is one step of a loop over floats: a whole vector, or the tail of fewer than w.
 type at struct {
 	index Register // byte index, nil for none
 	disp  int
-	lane  int // which of the unrolled copies this is
+	lane  int // number of the unrolled copy
 	tail  bool
 	mask  Register // K register or vector mask of the tail
 }
@@ -153,7 +148,7 @@ func (a at) mem(p Register) Mem {
 	return m
 }
 
-// load reads p at this step; the lanes past the end are zero.
+// load reads p at this step; the lanes beyond the end are zero.
 func (a at) load(p Register) vec {
 	d := newVec()
 	switch {
@@ -178,7 +173,7 @@ func (a at) store(v vec, p Register) {
 	}
 }
 
-// keep clears the lanes past the end.
+// keep clears the lanes beyond the end.
 func (a at) keep(v vec) vec {
 	if !a.tail {
 		return v
@@ -214,7 +209,7 @@ func each(n Register, unroll int, body func(a at)) {
 	})
 }
 
-// eachTogether is each for a body that is given the unrolled steps all at once.
+// eachTogether is each for a body that takes all unrolled steps at once.
 func eachTogether(n Register, unroll int, body func(as []at)) {
 	i, limit := GP64(), GP64()
 	end := GP64()
@@ -285,10 +280,19 @@ func tailMask(bytes Register) Register {
 	return m
 }
 
-// function starts a kernel; its Go signature and doc comment follow.
+// function starts a kernel. Its doc comment is the name and doc, wrapped.
 func function(name, signature, doc string) {
 	TEXT(name+suffix, NOSPLIT, signature)
-	Doc(name+suffix+" "+doc, "")
+	const width = 97 // without the comment mark
+	line, lines := name+suffix, []string{}
+	for _, word := range strings.Fields(doc) {
+		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines, line = append(lines, line), word
+		} else {
+			line += " " + word
+		}
+	}
+	Doc(append(lines, line, "")...)
 	Pragma("noescape")
 }
 
@@ -299,12 +303,18 @@ func arg(name string) Register    { return Load(Param(name), GP64()) }
 // stride loads a leading dimension in bytes.
 func stride(name string) Register { r := arg(name); SHLQ(Imm(2), r); return r }
 
-func scalar(name string) vec {
+// param is the place of an argument.
+func param(name string) Mem {
 	m, err := Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	return broadcast(m.Addr)
+	return m.Addr
+}
+
+// scalar broadcasts an argument.
+func scalar(name string) vec {
+	return broadcast(param(name))
 }
 
 func end() {

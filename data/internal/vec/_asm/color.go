@@ -16,27 +16,8 @@ func fraction(x VecVirtual, c Mem) VecVirtual {
 	return hi
 }
 
-// genRGB writes the conversion of 16 pixels at a time. Products are kept to 16
-// bits by taking whole multiples out of the factors:
-//
-//	R = Y + Cr + 26345/65536 Cr
-//	G = Y - Cr + (18734 Cr - 22554 Cb)/65536
-//	B = Y + 2 Cb - 14942/65536 Cb
-func genRGB() {
-	TEXT("rgbAVX2", NOSPLIT, "func(out, luma, cb, cr *uint8, n int)")
-	Pragma("noescape")
-	Doc("rgbAVX2 converts n pixels, a multiple of 16.")
-	out := Load(Param("out"), GP64())
-	luma := Load(Param("luma"), GP64())
-	cb := Load(Param("cb"), GP64())
-	cr := Load(Param("cr"), GP64())
-	n := Load(Param("n"), GP64())
-
-	red, blue := pair("redOfCr", 26345, 26345), pair("blueOfCb", -14942, -14942)
-	green := pair("greenOfCbCr", -22554, 18734)
-	centre, half := pair("centre", 128, 128), all("halfColor", 1<<15)
-	// The three colours of 16 pixels, spread over three registers.
-	var spread [3][3]Mem
+// spreads returns the shuffles that spread color c of 16 pixels over three registers of RGB.
+func spreads() (spread [3][3]Mem) {
 	for c := range 3 {
 		for part := range 3 {
 			values := make([]int, 16)
@@ -49,6 +30,46 @@ func genRGB() {
 			spread[c][part] = bytesOf("spread"+string(rune('0'+c))+string(rune('0'+part)), values...)
 		}
 	}
+	return spread
+}
+
+// storeColors interleaves the colors of 16 pixels and writes them.
+func storeColors(color [3]VecVirtual, spread [3][3]Mem, out Register) {
+	for part := range 3 {
+		var sum VecVirtual
+		for c := range 3 {
+			x := XMM()
+			VPSHUFB(spread[c][part], color[c], x)
+			if c == 0 {
+				sum = x
+			} else {
+				VPOR(x, sum, sum)
+			}
+		}
+		VMOVDQU(sum, Mem{Base: out, Disp: 16 * part})
+	}
+}
+
+// genRGB writes the conversion of 16 pixels at a time. Whole multiples are taken out of the
+// factors, so that products stay within 16 bits:
+//
+//	R = Y + Cr + 26345/65536 Cr
+//	G = Y - Cr + (18734 Cr - 22554 Cb)/65536
+//	B = Y + 2 Cb - 14942/65536 Cb
+func genRGB() {
+	TEXT("rgbAVX2", NOSPLIT, "func(out, luma, cb, cr *uint8, n int)")
+	Pragma("noescape")
+	Doc("rgbAVX2 is RGB for n pixels, a multiple of 16.")
+	out := Load(Param("out"), GP64())
+	luma := Load(Param("luma"), GP64())
+	cb := Load(Param("cb"), GP64())
+	cr := Load(Param("cr"), GP64())
+	n := Load(Param("n"), GP64())
+
+	red, blue := pair("redOfCr", 26345, 26345), pair("blueOfCb", -14942, -14942)
+	green := pair("greenOfCbCr", -22554, 18734)
+	centre, half := pair("centre", 128, 128), all("halfColor", 1<<15)
+	spread := spreads()
 
 	Label("pixels")
 	y, b, r := YMM(), YMM(), YMM()
@@ -76,26 +97,14 @@ func genRGB() {
 	VPADDW(b, bb, bb)
 	VPADDW(b, bb, bb)
 
-	var colour [3]VecVirtual
+	var color [3]VecVirtual
 	for i, v := range []VecVirtual{rr, g, bb} {
 		x := XMM()
 		VEXTRACTI128(U8(1), v, x)
-		colour[i] = XMM()
-		VPACKUSWB(x, v.AsX(), colour[i])
+		color[i] = XMM()
+		VPACKUSWB(x, v.AsX(), color[i])
 	}
-	for part := range 3 {
-		var sum VecVirtual
-		for c := range 3 {
-			x := XMM()
-			VPSHUFB(spread[c][part], colour[c], x)
-			if c == 0 {
-				sum = x
-			} else {
-				VPOR(x, sum, sum)
-			}
-		}
-		VMOVDQU(sum, Mem{Base: out, Disp: 16 * part})
-	}
+	storeColors(color, spread, out)
 	ADDQ(U8(16), luma)
 	ADDQ(U8(16), cb)
 	ADDQ(U8(16), cr)
@@ -106,12 +115,16 @@ func genRGB() {
 	RET()
 }
 
-// genInterpolate writes the inner part of a doubled row, 16 samples at a time;
-// near and far point at the first sample that has both neighbours.
+// genInterpolate writes the inner part of a doubled row, 16 samples at a time; near and far point
+// at the first sample with both neighbors.
 func genInterpolate(name string, vertical bool) {
+	doc := "dst[2*i] = (3*s[i]+s[i-1]+1)/4, dst[2*i+1] = (3*s[i]+s[i+1]+2)/4, s = near,"
+	if vertical {
+		doc = "dst[2*i] = (3*s[i]+s[i-1]+8)/16, dst[2*i+1] = (3*s[i]+s[i+1]+7)/16, s = 3*near+far,"
+	}
 	TEXT(name, NOSPLIT, "func(dst, near, far *uint8, n int)")
 	Pragma("noescape")
-	Doc(name + " doubles n samples, a multiple of 16, whose neighbours can be read.")
+	Doc(name+" is "+doc, "for i < n, a multiple of 16; s[-1] and s[n] must be readable.")
 	dst := Load(Param("dst"), GP64())
 	near := Load(Param("near"), GP64())
 	far := Load(Param("far"), GP64())

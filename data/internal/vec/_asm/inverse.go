@@ -6,10 +6,12 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// idct holds the constants of the inverse transform.
 type idct struct {
 	fix map[int32]Mem
 }
 
+// mul is a*c.
 func (k *idct) mul(a VecVirtual, c int32, name string) VecVirtual {
 	m, ok := k.fix[c]
 	if !ok {
@@ -77,10 +79,11 @@ func transpose8(a [8]VecVirtual) (out [8]VecVirtual) {
 	return out
 }
 
+// genInverse writes the inverse transform: two passes of columns with a transpose between.
 func genInverse() {
 	TEXT("inverseAVX2", NOSPLIT, "func(dst *uint8, stride int, coef *[64]int16)")
 	Pragma("noescape")
-	Doc("inverseAVX2 is the inverse cosine transform of coef (8, 8) into eight rows.")
+	Doc("inverseAVX2 is the inverse cosine transform of coef [8, 8] into dst[y*stride+x], y < 8 and x < 8.")
 	dst := Load(Param("dst"), GP64())
 	stride := Load(Param("stride"), GP64())
 	coef := Load(Param("coef"), GP64())
@@ -96,8 +99,8 @@ func genInverse() {
 	v = transpose8(k.pass(v, half1, 11))
 	v = k.pass(v, half2, 18)
 
-	// v[x] holds column x. Pack to bytes: in each half, four columns of four
-	// rows, which a shuffle turns into four rows of four columns.
+	// v[x] holds column x. Pack to bytes: in each half, four columns of four rows, which a shuffle
+	// turns into four rows of four columns.
 	shuffle := bytesOf("rowsOfColumns",
 		0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
 		0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)

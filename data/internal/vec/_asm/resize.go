@@ -10,7 +10,8 @@ import (
 func genVertical() {
 	TEXT("verticalAVX2", NOSPLIT, "func(out, rows *uint8, stride int, weights *int32, taps, n int)")
 	Pragma("noescape")
-	Doc("verticalAVX2 sums taps >= 1 weighted rows, stride bytes apart, into n bytes, a multiple of 32.")
+	Doc("verticalAVX2 is out[x] = Σ_i weights[i]*rows[i*stride+x] / 2^22 for x < n, a multiple of 32, and",
+		"i < taps, at least 1; rounded and limited to 0..255.")
 	out := Load(Param("out"), GP64())
 	rows := Load(Param("rows"), GP64())
 	stride := Load(Param("stride"), GP64())
@@ -62,15 +63,15 @@ func genVertical() {
 	RET()
 }
 
-// genHorizontal writes the horizontal pass over two rows of RGB, four taps at a
-// time. A weight of 23 bits is split into its low 15 bits and the rest, so that
-// the 16-bit multiply-add serves; the sums are joined at the end.
+// genHorizontal writes the horizontal pass over two rows of RGB, four taps at a time. A weight of
+// 23 bits is split into its low 15 bits and the rest, for the 16-bit multiply-add; the sums are
+// joined at the end.
 func genHorizontal() {
 	TEXT("horizontalAVX2", NOSPLIT, "func(outA, outB, a, b *uint8, first *int32, low, high *int16, groups, n int)")
 	Pragma("noescape")
-	Doc("horizontalAVX2 filters two rows into n pixels of 3 bytes and writes one byte",
-		"more. first holds the byte at which each pixel's taps begin; low and high",
-		"their weights, 4*groups for each.")
+	Doc("horizontalAVX2 is outA[3*o+c] = Σ_i weight[o][i]*a[first[o]+3*i+c] / 2^22 for o < n, c < 3 and",
+		"i < 4*groups, outB from b alike; rounded and limited to 0..255. weight is",
+		"high[o*4*groups+i]<<15 + low[o*4*groups+i]. One byte beyond the result is written.")
 	outA := Load(Param("outA"), GP64())
 	outB := Load(Param("outB"), GP64())
 	a := Load(Param("a"), GP64())
@@ -80,8 +81,8 @@ func genHorizontal() {
 	high := Load(Param("high"), GP64())
 	groups := Load(Param("groups"), GP64())
 	n := Load(Param("n"), GP64())
-	// Bytes of four pixels as 16-bit pairs: red 0 1, red 2 3, green 0 1,
-	// green 2 3 in the low half, blue 0 1, blue 2 3 in the high one.
+	// Bytes of four pixels as 16-bit pairs: red 0 1, red 2 3, green 0 1, green 2 3 in the low half,
+	// blue 0 1, blue 2 3 in the high one.
 	z := -1
 	spread := bytesOf("fourPixels",
 		0, z, 3, z, 6, z, 9, z, 1, z, 4, z, 7, z, 10, z,

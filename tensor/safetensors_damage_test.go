@@ -1,0 +1,33 @@
+package tensor
+
+import (
+	"bytes"
+	"testing"
+)
+
+// TestOneFlippedBit flips every bit of a file in turn, metadata included: each is
+// noticed when the file is read or its digests are verified.
+func TestOneFlippedBit(t *testing.T) {
+	var b bytes.Buffer
+	tensors := []Tensor{
+		NewF32("a.weight", Shape{2, 3}, []float32{1, 2, 3, 4, 5, 6}),
+		NewI64("b", Shape{}, []int64{7}),
+	}
+	if err := EncodeSafetensors(&b, tensors, map[string]string{"step": "12", "config": "seed: 1\n"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b.Len() * 8 {
+		data := bytes.Clone(b.Bytes())
+		data[i/8] ^= 1 << (i % 8)
+		if f, err := DecodeSafetensors(data); err == nil && f.VerifyDigest() == nil {
+			t.Errorf("bit %d of byte %d was flipped, and nobody noticed", i%8, i/8)
+		}
+	}
+	f, err := DecodeSafetensors(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.VerifyDigest(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,160 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/program"
+)
+
+// graphs are the compiled plan over the one store, one for each size of batch: the last
+// batch of an epoch may be smaller.
+type graphs struct {
+	setup     *setup
+	store     *param.Store
+	models    map[int]*program.Model // by batch size
+	current   *program.Model         // of the micro-batch in progress
+	evaluator *evaluator             // nil unless the plan leaves something to the plugin
+	targets   *targetCache
+	bound     string // what bounds the memory
+}
+
+// newGraphs makes the parameters and compiles the graph of a full batch. A run that needs
+// more memory than there is is refused.
+func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
+	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
+	g := &graphs{setup: s, store: store, models: map[int]*program.Model{}}
+	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
+	if needsBinding(plan) {
+		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
+	}
+	g.boundMemory()
+	model, err := g.forBatch(batch)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.checkMemory(true); err != nil {
+		return nil, err
+	}
+	if g.evaluator != nil {
+		if err := g.evaluator.bind(ctx, plan, s.network.Info(), batch, model.EvaluateInputs()); err != nil {
+			return nil, err
+		}
+	}
+	s.network = model.Config // with the plan's requirements
+	return g, nil
+}
+
+// forBatch returns the graph for a number of images, compiled at first use.
+func (g *graphs) forBatch(images int) (*program.Model, error) {
+	if m := g.models[images]; m != nil {
+		g.current = m
+		return m, nil
+	}
+	cfg := g.setup.cfg
+	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total)}
+	if g.evaluator != nil {
+		options.Evaluator = g.evaluator
+	}
+	m, err := program.Build(g.setup.engine, g.store, g.setup.objective.Plan(), g.setup.network, images, uint64(cfg.Run.Seed), options)
+	if err != nil {
+		if e := g.checkMemory(false); e != nil {
+			err = e
+		}
+		return nil, err
+	}
+	g.models[images], g.current = m, m
+	return m, nil
+}
+
+// compute fills the inputs of a graph with a batch and computes loss and gradients.
+func (g *graphs) compute(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
+	err := g.fill(ctx, model, step, batch)
+	if err == nil {
+		err = model.Run()
+	}
+	return g.objectiveError(err)
+}
+
+// fill puts a batch, its masks and its targets into the graph's inputs. Masks follow from
+// the number of the batch; schedules, stochastic depth and random nodes from the
+// optimizer's step and the samples.
+func (g *graphs) fill(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
+	plan := g.setup.objective.Plan()
+	model.SetStep(uint64(step), batch.IDs)
+	model.SetLabels(batch.Labels)
+	for i, v := range plan.GetViews() {
+		copy(model.View(v.GetName()), batch.Views[i])
+		if err := model.SetGeometry(v.GetName(), batch.boxes(i)); err != nil {
+			return err
+		}
+	}
+	if batch.masks != nil {
+		if err := model.SetMasks(batch.masks); err != nil {
+			return err
+		}
+	}
+	if err := model.Remember(g.targets); err != nil {
+		return err
+	}
+	if g.evaluator != nil {
+		g.evaluator.masks = batch.masks
+		return g.evaluator.targets(ctx, plan, model, uint64(step), batch.IDs)
+	}
+	return nil
+}
+
+// objectiveError makes an error about values in the graph one of the objective, which
+// decided them: masks, indices and targets can be of the right form and still mean
+// nothing.
+func (g *graphs) objectiveError(err error) error {
+	var operand *core.OperandError
+	var known *host.PluginError
+	if !errors.As(err, &operand) || errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: "what it decided for this step can't be computed with: " + operand.Error(), Err: err}
+}
+
+// NotFiniteError says that a step computed NaN or infinity. Nothing was changed
+// by the step.
+type NotFiniteError struct {
+	Step   int // the first is 1
+	Tensor string
+	Index  int
+	Value  float32
+	Rate   string // key of the learning rate that is in force
+}
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("step %d: %s is not finite (element %d is %v); no parameter was changed and the last checkpoint is good: "+
+		"lower %s, lengthen train.warmup_epochs or set train.clip_norm, and start again, or look at the images of this step",
+		e.Step, e.Tensor, e.Index, e.Value, e.Rate)
+}
+
+// checkFinite looks for NaN and infinity in the loss and all gradients.
+func (g *graphs) checkFinite(model *program.Model, step int) error {
+	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
+		rate := "train.base_lr"
+		if g.setup.cfg.Train.LR > 0 {
+			rate = "train.lr"
+		}
+		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
+	}
+	return nil
+}
+
+// commit writes the buffer updates of a micro-batch.
+func (g *graphs) commit(model *program.Model) error {
+	if err := model.Commit(); err != nil {
+		return err
+	}
+	if g.evaluator != nil {
+		g.evaluator.commit()
+	}
+	return nil
+}

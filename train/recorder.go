@@ -1,0 +1,176 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
+)
+
+// recorder writes the run folder, for people and for later processes: run.json, metrics,
+// log, pictures, checkpoints.
+type recorder struct {
+	setup           *setup
+	afterCheckpoint func(runDir string, step int) error // draws pictures; may be nil
+
+	unnamed bool // the folder gets the first free name
+	folder  *runs.Folder
+	info    *runs.Info
+	metrics *runs.Metrics
+	events  *eventFile
+	skipped *os.File
+
+	started      time.Time
+	process      epochMeans     // of this process
+	lastEpoch    runs.EpochLine // newest whole epoch of this process
+	newest       runs.Checkpoint
+	digest       string       // of the newest checkpoint
+	skippedFiles atomic.Int64 // counted while coming batches are read
+}
+
+// init ties the recorder to a run that starts now.
+func (c *recorder) init(s *setup, afterCheckpoint func(string, int) error) {
+	c.setup, c.afterCheckpoint, c.started = s, afterCheckpoint, time.Now()
+}
+
+// open creates the folder of a new run and opens the files that grow. step is the number
+// of steps done.
+func (c *recorder) open(step int) (err error) {
+	cfg := c.setup.cfg
+	if c.folder == nil {
+		if c.unnamed { // another run may have taken the name meanwhile
+			if cfg.Run.Out, err = runs.ClaimName(cfg.Objective.Name, cfg.Model.Name); err != nil {
+				return err
+			}
+		}
+		if c.folder, err = runs.Create(cfg.Run.Out); err != nil {
+			return outError(err)
+		}
+		c.info = runs.NewInfo()
+		if err := c.folder.WriteSettings(cfg.YAML()); err != nil {
+			return err
+		}
+	}
+	c.describe()
+	c.info.Status, c.info.Error, c.info.Step = runs.StatusRunning, "", step
+	if err := c.folder.WriteInfo(c.info); err != nil {
+		return err
+	}
+	logFile, err := c.folder.Append(runs.LogFile)
+	if err != nil {
+		return err
+	}
+	if err := c.setup.log.open(logFile); err != nil {
+		return err
+	}
+	if c.metrics, err = runs.OpenMetrics(c.folder.Dir, step); err != nil {
+		return err
+	}
+	if c.events, err = newEventFile(c.folder.Dir, step); err != nil {
+		return err
+	}
+	c.skipped, err = c.folder.Append(runs.SkippedFile)
+	return err
+}
+
+// describe tells run.json of the run and of this process.
+func (c *recorder) describe() {
+	s := c.setup
+	c.info.TotalSteps, c.info.Seed, c.info.Model = s.total, uint64(s.cfg.Run.Seed), s.cfg.Model.Name
+	d := s.objective.Description()
+	c.info.Objective = runs.ObjectiveInfo{Name: d.Name, Version: d.Version, SHA256: s.objective.SHA256(), Mode: s.cfg.Objective.Mode}
+	c.info.Data = runs.DataInfo{Path: s.cfg.Data.Path, Images: s.source.Len(), Fingerprint: s.source.Fingerprint()}
+	c.info.Vittool, c.info.Machine = runs.Build(), runs.Machine(s.engine.Threads(), s.engine.Level())
+	c.info.Processes++
+}
+
+// oneLine keeps a file to its line and field, whatever its name.
+var oneLine = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
+
+// skip lists a file that can't be read. It is called from the feed.
+func (c *recorder) skip(_ int, path string, err error) {
+	c.skippedFiles.Add(1)
+	fmt.Fprintf(c.skipped, "%s\t%s\n", oneLine.Replace(path), oneLine.Replace(err.Error()))
+}
+
+// step logs a step that is done, and the epoch that ends with it.
+func (c *recorder) step(s Step, images int, epoch *epochMeans) error {
+	epoch.add(s, images)
+	c.process.add(s, images)
+	c.setup.progress.Step(s)
+	if s.Step%c.setup.cfg.Run.LogEvery == 0 || s.Step == c.setup.total {
+		if err := c.metrics.Step(s.StepLine); err != nil {
+			return err
+		}
+		scalars := map[string]float64{"train/loss": s.Loss, "train/lr": s.LearningRate, "train/weight_decay": s.WeightDecay,
+			"train/grad_norm": s.GradientNorm, "speed/images_per_s": s.ImagesPerS, "speed/data_wait": s.DataWait}
+		for name, v := range s.Metrics {
+			scalars["train/"+name] = v
+		}
+		if err := c.scalars(s.Step, scalars); err != nil {
+			return err
+		}
+	}
+	if s.Step%c.setup.stepsPerEpoch > 0 {
+		return nil
+	}
+	c.lastEpoch = epoch.line(s.Step, s.Step/c.setup.stepsPerEpoch)
+	*epoch = epochMeans{}
+	if err := c.metrics.Epoch(c.lastEpoch); err != nil {
+		return err
+	}
+	return c.scalars(s.Step, map[string]float64{"epoch/loss": c.lastEpoch.Loss})
+}
+
+func (c *recorder) scalars(step int, values map[string]float64) error {
+	if err := c.events.scalars(step, values); err != nil {
+		return fmt.Errorf("write TensorBoard file: %w", atomicfile.Explain(err, c.folder.Dir))
+	}
+	return nil
+}
+
+// save writes a checkpoint and tells run.json of it.
+func (c *recorder) save(meta runs.Meta, tensors []tensor.Tensor) error {
+	checkpoint, digest, err := c.folder.Save(meta, tensors, c.setup.cfg.Run.Keep)
+	if checkpoint.Path != "" { // written, even if something after it failed
+		c.newest, c.digest, c.info.Step = checkpoint, digest, meta.Step
+	}
+	if err != nil {
+		return err
+	}
+	return c.folder.WriteInfo(c.info)
+}
+
+// draw lets pictures be drawn of the newest checkpoint.
+func (c *recorder) draw(step int) {
+	if c.afterCheckpoint == nil {
+		return
+	}
+	err := c.afterCheckpoint(c.folder.Dir, step)
+	if err != nil && !errors.Is(err, context.Canceled) { // an interrupt was answered when it came
+		c.setup.progress.Warning("pictures: " + err.Error())
+	}
+}
+
+// fail writes the error of a run that never came to its first step to run.json.
+func (c *recorder) fail(err error) {
+	if c.folder != nil && c.info != nil && c.info.Status == runs.StatusRunning {
+		c.info.Status, c.info.Error = runs.StatusFailed, err.Error()
+		_ = c.folder.WriteInfo(c.info) // err tells of a folder that can't be written
+	}
+}
+
+func (c *recorder) close() {
+	c.metrics.Close()
+	c.events.Close()
+	c.skipped.Close()
+	c.setup.log.Close()
+	c.folder.Close()
+}

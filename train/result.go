@@ -1,0 +1,94 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vittool/vittool/runs"
+)
+
+// result sums up the run so far.
+func (r *run) result() *Result {
+	c, elapsed := &r.recorder, time.Since(r.recorder.started)
+	res := &Result{
+		RunDir: c.folder.Dir, Step: r.state.step, TotalSteps: r.setup.total, Checkpoint: c.newest.Path, Digest: c.digest,
+		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: int(c.skippedFiles.Load()),
+	}
+	if c.process.steps > 0 {
+		line := c.process.line(0, 0)
+		res.Loss, res.ImagesPerS, res.DataWait = line.Loss, line.ImagesPerS, line.DataWait
+	}
+	if c.lastEpoch.Epoch > 0 {
+		res.Loss = c.lastEpoch.Loss
+	}
+	return res
+}
+
+// alreadyDone answers a resume of a run that has reached its last step. The process that
+// reached it may have been killed before the run was closed, which is done here; the
+// folder of a run that came to its end stays as it is.
+func (r *run) alreadyDone() (*Result, error) {
+	defer r.close()
+	c := &r.recorder
+	if r.resumed.status != runs.StatusDone {
+		if err := c.folder.Settle(c.newest, r.setup.cfg.Run.Keep); err != nil {
+			return nil, err
+		}
+		loss, err := r.lastLoss()
+		if err != nil {
+			return nil, err
+		}
+		c.describe()
+		c.info.Status, c.info.Error, c.info.Step, c.info.Loss = runs.StatusDone, "", r.state.step, loss
+		c.draw(r.state.step)
+		if err := c.folder.WriteInfo(c.info); err != nil {
+			return nil, err
+		}
+	}
+	result := r.result()
+	result.Loss = c.info.Loss
+	r.setup.progress.Event(fmt.Sprintf("the run is finished: all %d steps are done, %s is its result", r.setup.total, c.newest.Path))
+	r.setup.progress.Done(result)
+	return result, nil
+}
+
+// lastLoss is the loss that a run ends with, from the files of an earlier process: that
+// of the newest whole epoch, or of the part of one that there is.
+func (r *run) lastLoss() (float64, error) {
+	line, err := runs.LastEpoch(r.recorder.folder.Dir)
+	if err != nil || line.Epoch > 0 || r.state.epoch.steps == 0 {
+		return line.Loss, err
+	}
+	return r.state.epoch.loss / float64(r.state.epoch.steps), nil
+}
+
+// finish records how the run ended and releases everything.
+func (r *run) finish(result *Result, err error) (*Result, error) {
+	c := &r.recorder
+	c.info.Step, c.info.Error = c.newest.Step, "" // steps after the newest checkpoint are lost
+	if result != nil {
+		c.info.Loss = result.Loss
+	}
+	switch {
+	case err == nil:
+		c.info.Status = runs.StatusDone
+	case errors.Is(err, context.Canceled):
+		c.info.Status = runs.StatusInterrupted
+	default:
+		c.info.Status, c.info.Error = runs.StatusFailed, err.Error()
+	}
+	e := c.folder.WriteInfo(c.info)
+	if e != nil && err != nil {
+		e = c.folder.OverwriteInfo(c.info)
+	}
+	if err == nil {
+		err = e
+	}
+	r.close()
+	if result != nil {
+		r.setup.progress.Done(result)
+	}
+	return result, err
+}

@@ -1,0 +1,81 @@
+package train
+
+import (
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/optim"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/tensor"
+)
+
+// state is everything that a checkpoint holds: a run goes on from it as if nothing had
+// happened.
+type state struct {
+	step      int          // optimizer steps done
+	store     *param.Store // parameters, teachers and buffers
+	optimizer optim.Optimizer
+	epoch     epochMeans // sums of the epoch so far
+
+	before  map[*param.Parameter][]float32 // buffers before a step of several micro-batches
+	midstep bool                           // some of them have changed the buffers since
+}
+
+// tensors are the tensors of a checkpoint, in any order.
+func (s *state) tensors() []tensor.Tensor {
+	tensors := append(s.store.Tensors(), s.optimizer.State()...)
+	return append(tensors, s.epoch.tensors()...)
+}
+
+// load takes the tensors from a checkpoint.
+func (s *state) load(file *tensor.File) error {
+	if err := param.LoadInto(s.store, file, nil, false); err != nil {
+		return err
+	}
+	if err := s.optimizer.Load(file, s.store.Parameters()); err != nil {
+		return err
+	}
+	return s.epoch.load(file)
+}
+
+// keepBuffers copies the buffers before the first of several micro-batches, into memory
+// that every step uses again.
+func (s *state) keepBuffers() {
+	if s.before == nil {
+		s.before = map[*param.Parameter][]float32{}
+	}
+	for _, b := range s.store.Buffers() {
+		s.before[b] = append(s.before[b][:0], b.Data...)
+	}
+	s.midstep = true
+}
+
+// rewind undoes the micro-batches of a step that does not come to its end, so that a
+// checkpoint holds the state between two steps.
+func (s *state) rewind() {
+	if !s.midstep {
+		return
+	}
+	for b, data := range s.before {
+		copy(b.Data, data)
+	}
+	s.midstep = false
+}
+
+// stepDone counts an optimizer step.
+func (s *state) stepDone() { s.step, s.midstep = s.step+1, false }
+
+// newOptimizer makes the optimizer that train.optimizer names.
+func newOptimizer(e *device.CPU, t configs.Train) (optim.Optimizer, error) {
+	switch t.Optimizer {
+	case "adamw":
+		return optim.NewAdamW(e, optim.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}), nil
+	case "sgd":
+		return optim.NewSGD(e, optim.SGDOptions{Momentum: t.Momentum}), nil
+	case "lars":
+		return optim.NewLARS(e, optim.LARSOptions{
+			Momentum: t.Momentum, Trust: t.LARS.Trust, Eps: t.LARS.Eps, RawRatio: t.LARS.Ratio == "raw",
+			StepMomentum: t.LARS.Accumulate == "step", All: t.LARS.All, Nesterov: t.LARS.Nesterov, ClipLR: t.LARS.Clip,
+		}), nil
+	}
+	return nil, &configs.Error{Key: "train.optimizer", Value: t.Optimizer, Problem: "unknown optimizer", Hint: "use adamw, sgd or lars"}
+}

@@ -1,0 +1,131 @@
+package vit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/tensor"
+)
+
+// Family is the family of vision transformers; see [backbone.Family].
+type Family struct{}
+
+// Name is vit.
+func (Family) Name() string { return "vit" }
+
+// Variants lists all full names; see [Variants].
+func (Family) Variants() []string { return Variants() }
+
+// Variant returns a model by its name; see [Variant].
+func (Family) Variant(name string) (backbone.Config, error) { return Variant(name) }
+
+// Decode reads a [Config] from JSON and checks it.
+func (Family) Decode(text []byte) (backbone.Config, error) {
+	var c Config
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return nil, err
+	}
+	c = c.Normalized()
+	return c, c.Validate()
+}
+
+// Landmark is the projection of patches.
+func (Family) Landmark() string { return "patch_embed.proj.weight" }
+
+// Recognize names the variants of which a file has every tensor in its shape, and no more blocks.
+func (Family) Recognize(shape func(name string) (tensor.Shape, bool)) []string {
+	matches := func(name string) bool {
+		c, err := Variant(name)
+		if _, deeper := shape(fmt.Sprintf("blocks.%d.norm1.weight", c.Depth)); err != nil || deeper {
+			return false
+		}
+		return !slices.ContainsFunc(c.Weights(), func(w backbone.Weight) bool {
+			s, ok := shape(w.Name)
+			return !ok || !s.Equal(w.Shape)
+		})
+	}
+	return slices.DeleteFunc(Variants(), func(name string) bool { return !matches(name) })
+}
+
+// Samples are a small network and a common one, one for images that are not square, and one for
+// gray images.
+func (Family) Samples() []backbone.Config {
+	sample := func(name string, dim, depth, heads, patch, h, w, channels int) backbone.Config {
+		return Config{Name: name, ImageH: h, ImageW: w, Patch: patch, Channels: channels, Dim: dim, Depth: depth, Heads: heads,
+			QKVBias: true, ClassToken: true}.Normalized()
+	}
+	return []backbone.Config{
+		sample("vit_micro_patch4_32", 128, 6, 4, 4, 32, 32, 3),
+		sample("vit_base_patch16_224", 768, 12, 12, 16, 224, 224, 3),
+		sample("vit_wide_patch16", 64, 2, 2, 16, 160, 224, 3),
+		sample("vit_gray_patch8", 64, 2, 4, 8, 64, 64, 1),
+	}
+}
+
+// Info returns name and sizes; see [backbone.Info].
+func (c Config) Info() backbone.Info {
+	c = c.Normalized()
+	return backbone.Info{
+		Name: c.Name, Family: Family{}.Name(), ImageH: c.ImageH, ImageW: c.ImageW, Channels: c.Channels, Patch: c.Patch,
+		Dim: c.Dim, Depth: c.Depth, Heads: c.Heads, PrefixTokens: c.Prefix(), NormEps: c.LNEps,
+	}
+}
+
+// With returns the config with a user's settings; see [backbone.Config].
+func (c Config) With(s backbone.Settings) (backbone.Config, error) {
+	if s.Height != 0 {
+		c.ImageH = s.Height
+	}
+	if s.Width != 0 {
+		c.ImageW = s.Width
+	}
+	if s.Channels != 0 {
+		c.Channels = s.Channels
+	}
+	if s.DropPath != 0 {
+		c.DropPath = s.DropPath
+	}
+	if s.LayerScale != 0 {
+		c.LayerScale = s.LayerScale
+	}
+	return c, c.Validate()
+}
+
+// Require returns the config with a plan's requirements; see [backbone.Config].
+func (c Config) Require(r backbone.Requirements) (backbone.Config, error) {
+	c = c.Normalized()
+	if r.Positions != "" {
+		c.PosEmbed = PosEmbed(r.Positions)
+	}
+	if r.Positions == backbone.SinCosColumn {
+		c.PosInterp = InterpolateMAE
+	}
+	if r.ClassToken != "" {
+		c.ClassToken = r.ClassToken == backbone.Required
+	}
+	if r.Relative != "" {
+		c.RelPos = RelPos(r.Relative)
+	}
+	if r.LayerScale != 0 {
+		c.LayerScale = r.LayerScale
+	}
+	c.SplitQVBias = c.SplitQVBias || r.SplitQVBias
+	if c.DropPath == 0 {
+		c.DropPath = r.DropPath
+	}
+	return c, c.Validate()
+}
+
+// Beside reports whether a tensor stands next to the network in files of other tools: a classifier,
+// the decoder and mask token of MAE.
+func (c Config) Beside(name string) bool {
+	return slices.ContainsFunc([]string{"head.", "head_dist.", "fc_norm.", "decoder_", "decoder.", "mask_token"}, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
+}
