@@ -243,7 +243,7 @@ func newReading(set fileSet, work string) (_ reading, stop func(), err error) {
 		}}, func() {}, nil
 	}
 	mean, std := []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
-	view := data.EvalView("view", set.size, set.size, float64(set.cover())/float64(set.size), mean, std)
+	view := data.EvalView("view", set.size, set.size, data.Fitting{Crop: data.CropCentre, ShortSide: set.cover(), Interpolation: pixels.Bicubic}, mean, std)
 	if work == "crop" {
 		view = data.ViewSpec{Name: "view", Height: set.size, Width: set.size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
 			Augmentations: []data.Augmentation{{Kind: data.Flip, P: 0.5}}, Mean: mean, Std: std}

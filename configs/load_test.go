@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -352,6 +353,25 @@ func FuzzOverride(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSizes: a size may be written as people write it.
+func TestSizes(t *testing.T) {
+	for text, want := range map[string][]int{"160x224": {160, 224}, "160X224": {160, 224}, "[160, 224]": {160, 224}, "224": {224}} {
+		r, err := Load(Request{Overrides: []string{"model.name=vit_tiny_patch16_224", "model.image_size=" + text}})
+		if err != nil || !slices.Equal(r.Config.Model.ImageSize, want) {
+			t.Errorf("argument %s: %v", text, err)
+		}
+		r, err = Load(Request{Configs: []string{write(t, "model:\n  name: vit_tiny_patch16_224\n  image_size: "+text+"\n")}})
+		if err != nil || !slices.Equal(r.Config.Model.ImageSize, want) {
+			t.Errorf("file %s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"160x", "x224", "1x2x3", "160y224"} {
+		if _, err := Load(Request{Overrides: []string{"model.image_size=" + text}}); err == nil {
+			t.Errorf("%s is a size", text)
+		}
+	}
 }
 
 // TestGroups: settings of a group inside a section are set from every source, written where

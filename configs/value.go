@@ -4,16 +4,23 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
+// crossed is a height and a width as people write them.
+var crossed = regexp.MustCompile(`^\s*(\d+)\s*[xX×]\s*(\d+)\s*$`)
+
 // fromNode reads the value of a setting from a YAML file. Types are strict: a
 // text where a number belongs is an error, not a conversion.
 func (k Key) fromNode(n *yaml.Node) (any, error) {
 	if k.typ.Kind() == reflect.Slice {
+		if n.Kind == yaml.ScalarNode && crossed.MatchString(n.Value) {
+			return k.fromText(n.Value)
+		}
 		items := []*yaml.Node{n}
 		if n.Kind == yaml.SequenceNode {
 			items = n.Content
@@ -59,7 +66,7 @@ func scalarFromNode(t reflect.Type, n *yaml.Node) (any, error) {
 }
 
 // fromText reads the value of a setting from the command line or the
-// environment. A list is written 0.2,1 or [0.2, 1].
+// environment. A list is written 0.2,1 or [0.2, 1], one of sizes also 160x224.
 func (k Key) fromText(s string) (any, error) {
 	if k.typ.Kind() == reflect.Slice {
 		inner := strings.TrimSpace(s)
@@ -69,6 +76,9 @@ func (k Key) fromText(s string) (any, error) {
 		out := reflect.MakeSlice(k.typ, 0, 2)
 		if strings.TrimSpace(inner) == "" {
 			return out.Interface(), nil
+		}
+		if k.typ.Elem().Kind() == reflect.Int {
+			inner = crossed.ReplaceAllString(inner, "$1,$2")
 		}
 		for item := range strings.SplitSeq(inner, ",") {
 			v, err := scalarFromText(k.typ.Elem(), strings.TrimSpace(item))

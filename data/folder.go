@@ -25,10 +25,10 @@ func HasImageExtension(name string) bool {
 
 // openFolder lists a folder and everything below it, in the byte order of
 // the relative paths. A subfolder directly below the root is a class. Hidden
-// names are left out; symbolic links are followed, to a folder only where it
-// is not one that contains the link. Files without extension are looked into.
-// Run folders (see runs.IsRun) below the root are left out: their pictures are
-// made by training and grow while it goes on.
+// names and folders of systems are left out; symbolic links are followed, to a
+// folder only where it is not one that contains the link. Files without extension
+// are looked into. Run folders (see runs.IsRun) below the root are left out: their
+// pictures are made by training and grow while it goes on.
 func openFolder(o Options) (Source, error) {
 	w := folderWalk{root: o.Path}
 	if err := w.visit("", nil); err != nil {
@@ -36,6 +36,9 @@ func openFolder(o Options) (Source, error) {
 	}
 	if n := len(w.runs); n > 0 && o.Note != nil {
 		o.Note(fmt.Sprintf("%s: the pictures of runs in it are left out (run folders: %d, such as %s)", o.Path, n, w.runs[0]))
+	}
+	if n := len(w.system); n > 0 && o.Note != nil {
+		o.Note(fmt.Sprintf("%s: thumbnails and files of the system are left out (folders: %d, such as %s)", o.Path, n, w.system[0]))
 	}
 	if len(w.files) == 0 {
 		return nil, w.empty()
@@ -76,6 +79,7 @@ type folderWalk struct {
 	folders int
 	loops   []string // links back to a folder that contains them
 	runs    []string // run folders, which are left out
+	system  []string // folders of the system, which are left out
 }
 
 // visit lists the folder rel; above holds the folders that lead to it.
@@ -121,6 +125,8 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 			}
 		}
 		switch {
+		case isDir && isSystemFolder(name):
+			w.system = append(w.system, child)
 		case isDir:
 			if err := w.visit(child, above); err != nil {
 				return err
@@ -163,6 +169,8 @@ func (w *folderWalk) empty() error {
 			"contains %d tar shards and no image files", w.shards)
 	case len(w.runs) > 0:
 		return problem(w.root, want, "contains no images; those of runs in it (such as %s) are left out", w.runs[0])
+	case len(w.system) > 0:
+		return problem(w.root, want, "contains no images but thumbnails or files of the system, which are left out (%s)", w.system[0])
 	case w.others > 0:
 		return problem(w.root, want, "contains %d files (such as %s) but no images", w.others, w.example)
 	case w.folders > 1:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,17 +13,22 @@ import (
 	"strings"
 )
 
-// tarEntry is an image inside a shard: its bytes lie at offset in the file.
+// tarFile is where the bytes of a file lie in an archive; offset is -1 for a link to
+// nothing.
+type tarFile struct{ offset, size int64 }
+
+// tarEntry is an image inside a shard, under one of its names.
 type tarEntry struct {
-	name         string
-	offset, size int64
-	label        string
+	name string
+	tarFile
+	label string
 }
 
 // openTar indexes tar shards without unpacking them; images are read in
-// place. The order is that of the shard names, then of the entries inside. A
-// label is the text of the entry with the same name and the extension .cls,
-// as WebDataset writes it, or else the first folder of the entry's name.
+// place. The order is that of the shard names, then of the entries inside; links are
+// followed to what the archive holds. A label is the text of the sample's entry with
+// the extension .cls, as WebDataset writes it, or else the first folder of the
+// entry's name.
 func openTar(o Options, shards []string) (Source, error) {
 	slices.Sort(shards)
 	s := &fileSet{options: o}
@@ -46,12 +52,15 @@ func openTar(o Options, shards []string) (Source, error) {
 			return nil, pathError(shard, err)
 		}
 		files = append(files, f)
-		entries, err := indexTar(f)
+		index, err := indexTar(f)
 		if err != nil {
 			s.close()
 			return nil, &Error{Path: shard, Problem: "cannot be indexed", Err: err, Hint: "test it with tar -tf"}
 		}
-		for _, e := range entries {
+		if n := len(index.lost); n > 0 && o.Note != nil {
+			o.Note(fmt.Sprintf("%s: links that lead to nothing in it: %d, such as %s", shard, n, index.lost[0]))
+		}
+		for _, e := range index.entries {
 			name := e.name
 			if len(shards) > 1 {
 				name = filepath.Base(shard) + ":" + name
@@ -60,7 +69,7 @@ func openTar(o Options, shards []string) (Source, error) {
 			where = append(where, len(files)-1)
 			labels = append(labels, e.label)
 		}
-		all = append(all, entries...)
+		all = append(all, index.entries...)
 	}
 	if len(all) == 0 {
 		s.close()
@@ -69,6 +78,9 @@ func openTar(o Options, shards []string) (Source, error) {
 	s.labelNumeric(labels)
 	s.read = func(id int, buf []byte) ([]byte, error) {
 		e := all[id]
+		if e.offset < 0 {
+			return nil, errors.New("it is a link to nothing in the archive")
+		}
 		if cap(buf) < int(e.size) {
 			buf = make([]byte, e.size)
 		}
@@ -84,8 +96,9 @@ func openTar(o Options, shards []string) (Source, error) {
 	return s, nil
 }
 
-// indexTar walks the headers of a shard.
-func indexTar(r io.ReadSeeker) ([]tarEntry, error) {
+// indexTar lists the images of a shard, those behind links too. It reads headers and
+// labels only.
+func indexTar(r io.ReadSeeker) (*tarIndex, error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
@@ -93,57 +106,202 @@ func indexTar(r io.ReadSeeker) ([]tarEntry, error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	var entries []tarEntry
-	classes := map[string]string{} // name without extension -> label
+	records, links, err := readHeaders(r, size)
+	if err != nil {
+		return nil, err
+	}
+	x := &tarIndex{}
+	var tree *tarTree
+	if links {
+		tree = newTarTree(records)
+	}
+	for i := range records {
+		rec := &records[i]
+		if inSystem(rec.name) {
+			continue
+		}
+		if rec.link == linkNone {
+			x.add(rec.name, rec.tarFile)
+		} else if err := x.follow(tree, rec.name); err != nil {
+			return nil, err
+		}
+	}
+	return x, x.label(r)
+}
+
+// readHeaders lists the files and links of an archive of size bytes; the second result
+// reports whether there are links.
+func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, err error) {
 	t := tar.NewReader(r)
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
-			break
+			return records, links, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		// Next leaves the file at the first byte of the entry's content.
 		offset, err := r.Seek(0, io.SeekCurrent)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		name := path.Clean(h.Name)
-		if h.Typeflag != tar.TypeReg || strings.HasPrefix(path.Base(name), ".") {
+		rec := tarRecord{name: path.Clean(h.Name), tarFile: tarFile{offset, h.Size}}
+		used := HasImageExtension(rec.name) || isLabel(rec.name)
+		switch {
+		case isSparse(h) && used:
+			return nil, false, fmt.Errorf("entry %q is stored sparse; repack without --sparse", h.Name)
+		case h.Typeflag == tar.TypeLink:
+			rec.link, rec.target, links = linkHard, h.Linkname, true
+		case h.Typeflag == tar.TypeSymlink:
+			rec.link, rec.target, links = linkSymbolic, h.Linkname, true
+		case h.Typeflag != tar.TypeReg || isSparse(h):
+			continue
+		case h.Size < 0 || h.Size > size-offset:
+			return nil, false, fmt.Errorf("entry %q claims %d bytes at offset %d, but the file ends at %d: the shard is cut short", h.Name, h.Size, offset, size)
+		}
+		records = append(records, rec)
+	}
+}
+
+// tarIndex is what a shard holds.
+type tarIndex struct {
+	entries []tarEntry
+	labels  []tarEntry // files with the label of a sample
+	lost    []string   // links to nothing in the archive
+	linked  int        // entries that folders behind links have
+}
+
+// add takes a file under a name.
+func (x *tarIndex) add(name string, f tarFile) {
+	switch {
+	case isLabel(name):
+		x.labels = append(x.labels, tarEntry{name: name, tarFile: f})
+	case HasImageExtension(name):
+		label, _, inFolder := strings.Cut(name, "/")
+		if !inFolder {
+			label = ""
+		}
+		x.entries = append(x.entries, tarEntry{name: name, tarFile: f, label: label})
+	}
+}
+
+// follow takes what stands behind the link of a name.
+func (x *tarIndex) follow(tree *tarTree, name string) error {
+	found := tree.resolve(name)
+	switch {
+	case len(found) == 0:
+		x.lost = append(x.lost, name)
+		x.add(name, tarFile{offset: -1})
+	case found[len(found)-1].children == nil:
+		x.add(name, found[len(found)-1].tarFile)
+	case slices.Contains(tree.resolve(path.Dir(name)), found[len(found)-1]):
+		// a link back to a folder that contains it
+	default:
+		return x.folder(tree, name, found)
+	}
+	return nil
+}
+
+// maxLinked bounds the names behind links to folders, which may multiply each other.
+const maxLinked = 1 << 18
+
+// folder takes the files of a folder, which the last of the nodes is, under another
+// name. Links back to one of the folders that lead to it are left out.
+func (x *tarIndex) folder(tree *tarTree, name string, at []*tarNode) error {
+	children := at[len(at)-1].children
+	for _, base := range slices.Sorted(maps.Keys(children)) {
+		if isSystem(base) {
 			continue
 		}
-		if isSparse(h) {
-			return nil, fmt.Errorf("entry %q is stored sparse; repack without --sparse", h.Name)
+		if x.linked++; x.linked > maxLinked || len(at) > maxDepth {
+			return fmt.Errorf("links to folders make more than %d names or %d levels; repack with --dereference", maxLinked, maxDepth)
 		}
-		if h.Size < 0 || h.Size > size-offset {
-			return nil, fmt.Errorf("entry %q claims %d bytes at offset %d, but the file ends at %d: the shard is cut short", h.Name, h.Size, offset, size)
+		inside := append(at[:len(at):len(at)], children[base])
+		if child := children[base]; child.link != linkNone {
+			target := tree.walk(at, base)
+			if len(target) == 0 || slices.Contains(at, target[len(target)-1]) {
+				continue
+			}
+			inside = append(at[:len(at):len(at)], target[len(target)-1])
 		}
-		key := strings.TrimSuffix(name, path.Ext(name))
-		switch {
-		case HasImageExtension(name):
-			if h.Size > maxFileBytes {
-				return nil, fmt.Errorf("entry %q has %d bytes, more than any image", h.Name, h.Size)
-			}
-			label, _, inFolder := strings.Cut(name, "/")
-			if !inFolder {
-				label = ""
-			}
-			entries = append(entries, tarEntry{name: name, offset: offset, size: h.Size, label: label})
-		case path.Ext(name) == ".cls" && h.Size <= 4096:
-			text, err := io.ReadAll(t)
-			if err != nil {
-				return nil, fmt.Errorf("entry %q: %w", h.Name, err)
-			}
-			classes[key] = strings.TrimSpace(string(text))
+		last := inside[len(inside)-1]
+		if last.children == nil {
+			x.add(name+"/"+base, last.tarFile)
+		} else if err := x.folder(tree, name+"/"+base, inside); err != nil {
+			return err
 		}
 	}
-	if len(classes) > 0 {
-		for i, e := range entries {
-			entries[i].label = classes[strings.TrimSuffix(e.name, path.Ext(e.name))]
+	return nil
+}
+
+// label reads the labels of the samples, where there are any, and gives them to the
+// images. As in WebDataset a sample is what has the same path up to the first dot of
+// the file's name: s.input.png and s.cls. Names that go on with the same words are
+// nearer to each other: v1.2.png belongs to v1.2.cls, not to v1.3.cls.
+func (x *tarIndex) label(r io.ReadSeeker) error {
+	for _, e := range x.entries {
+		if e.size > maxFileBytes {
+			return fmt.Errorf("entry %q has %d bytes, more than any image", e.name, e.size)
 		}
 	}
-	return entries, nil
+	if len(x.labels) == 0 {
+		return nil
+	}
+	byStem, byKey := map[string]string{}, map[string]string{}
+	several := map[string]bool{} // keys of more than one label
+	for _, l := range x.labels {
+		text, err := readLabel(r, l)
+		if err != nil {
+			return err
+		}
+		stem, key := strings.TrimSuffix(l.name, path.Ext(l.name)), sampleKey(l.name)
+		byStem[stem] = text
+		if other, ok := byKey[key]; ok && other != text {
+			several[key] = true
+		}
+		byKey[key] = text
+	}
+	for i := range x.entries {
+		e := &x.entries[i]
+		e.label = ""
+		key := sampleKey(e.name)
+		for stem := e.name; len(stem) > len(key) && e.label == ""; {
+			stem = strings.TrimSuffix(stem, path.Ext(stem))
+			e.label = byStem[stem]
+		}
+		if e.label == "" && !several[key] {
+			e.label = byKey[key]
+		}
+	}
+	return nil
+}
+
+// sampleKey is WebDataset's: the path up to the first dot of the file's name.
+func sampleKey(name string) string {
+	dir, base := path.Split(name)
+	key, _, _ := strings.Cut(base, ".")
+	return dir + key
+}
+
+func isLabel(name string) bool { return strings.EqualFold(path.Ext(name), ".cls") }
+
+func readLabel(r io.ReadSeeker, l tarEntry) (string, error) {
+	const most = 4096
+	switch {
+	case l.offset < 0:
+		return "", fmt.Errorf("entry %q is a link to nothing in the archive", l.name)
+	case l.size > most:
+		return "", fmt.Errorf("entry %q has %d bytes, more than any label", l.name, l.size)
+	}
+	if _, err := r.Seek(l.offset, io.SeekStart); err != nil {
+		return "", err
+	}
+	text := make([]byte, l.size)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return "", fmt.Errorf("entry %q: %w", l.name, err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // isSparse recognises entries whose bytes in the archive are not the file's.

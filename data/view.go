@@ -13,16 +13,17 @@ type Crop uint8
 
 const (
 	CropRandomResized Crop = iota // a random box by scale and ratio, resized to the view
-	CropCentre                    // the image resized to cover ResizeFactor times the view, its centre cut out
-	CropSquash                    // the whole image resized to the view, its aspect lost
+	CropCentre                    // the image resized to cover the view and a margin, its centre cut out
+	CropSquash                    // the same without regard to the image's aspect
 )
 
 // Resampler names the code that scales training images.
 type Resampler string
 
 const (
-	Pillow Resampler = "pillow" // bit for bit what Pillow computes
-	NFNT   Resampler = "nfnt"   // github.com/nfnt/resize
+	Pillow   Resampler = "pillow"    // bit for bit what Pillow 9.4 computes
+	Pillow13 Resampler = "pillow-13" // and Pillow 13, which evaluation uses
+	NFNT     Resampler = "nfnt"      // github.com/nfnt/resize
 )
 
 // ViewSpec says how a view of an image is made.
@@ -37,9 +38,13 @@ type ViewSpec struct {
 	ScaleMin, ScaleMax float64
 	RatioMin, RatioMax float64
 	Attempts           int
-	// ResizeFactor belongs to CropCentre; 0 means 256/224, 1 cuts nothing
-	// off a square image.
-	ResizeFactor  float64
+	// CropPct is timm's crop_pct, the side of the view over that of the resized
+	// image, of CropCentre and CropSquash; 0 means 0.875 and 1. With ShortSide, of
+	// CropCentre, the image's short side gets so many pixels instead, as in
+	// torchvision's Resize. AsIs shows an image of the view's size as it is.
+	CropPct       float64
+	ShortSide     int
+	AsIs          bool
 	Interpolation pixels.Filter
 	Resampler     Resampler // "" means Pillow
 	// Augmentations are applied in order after the crop; with ColorsFirst
@@ -101,10 +106,21 @@ type Box struct {
 	SourceH, SourceW         int
 }
 
-// EvalView is the view that evaluation uses: no randomness. factor is the
-// ResizeFactor; 1 takes the whole image where it is as wide as high.
-func EvalView(name string, h, w int, factor float64, mean, std []float32) ViewSpec {
-	return ViewSpec{Name: name, Height: h, Width: w, Crop: CropCentre, ResizeFactor: factor, Interpolation: pixels.Bicubic, Mean: mean, Std: std}
+// Fitting says how evaluation brings images to the size of a view. The fields are
+// those of ViewSpec.
+type Fitting struct {
+	Crop          Crop // CropCentre or CropSquash
+	CropPct       float64
+	ShortSide     int
+	AsIs          bool
+	Interpolation pixels.Filter
+}
+
+// EvalView is the view that evaluation uses: no randomness. It depends on the image
+// alone, and equals timm's evaluation transform unless AsIs or ShortSide are set.
+func EvalView(name string, h, w int, f Fitting, mean, std []float32) ViewSpec {
+	return ViewSpec{Name: name, Height: h, Width: w, Crop: f.Crop, CropPct: f.CropPct, ShortSide: f.ShortSide, AsIs: f.AsIs,
+		Interpolation: f.Interpolation, Resampler: Pillow13, Mean: mean, Std: std}
 }
 
 func (v *ViewSpec) check(channels int) error {
@@ -123,18 +139,20 @@ func (v *ViewSpec) check(channels int) error {
 		if !(v.RatioMin > 0 && v.RatioMin <= v.RatioMax && v.RatioMax <= 1e3) {
 			return bad("crop ratio %g..%g is not a range above 0", v.RatioMin, v.RatioMax)
 		}
-	case CropCentre:
-		if !(v.ResizeFactor >= 1 && v.ResizeFactor <= 16) {
-			return bad("resize factor %g is not within 1..16", v.ResizeFactor)
+	case CropCentre, CropSquash:
+		if !(v.CropPct >= 1.0/16 && v.CropPct <= 1) {
+			return bad("crop_pct %g is not within 1/16..1", v.CropPct)
 		}
-	case CropSquash:
+		if v.ShortSide != 0 && (v.Crop == CropSquash || v.ShortSide < max(v.Height, v.Width) || v.ShortSide > maxSide) {
+			return bad("a short side of %d pixels does not cover a centre of %dx%d", v.ShortSide, v.Width, v.Height)
+		}
 	default:
 		return bad("unknown crop %d", v.Crop)
 	}
 	if v.Interpolation > pixels.Lanczos {
 		return bad("unknown interpolation %v", v.Interpolation)
 	}
-	if v.Resampler != Pillow && v.Resampler != NFNT {
+	if v.Resampler != Pillow && v.Resampler != Pillow13 && v.Resampler != NFNT {
 		return bad("unknown resampler %q; valid are %q and %q", v.Resampler, Pillow, NFNT)
 	}
 	if len(v.Mean) != channels || len(v.Std) != channels {
@@ -187,8 +205,11 @@ func (v ViewSpec) withDefaults() ViewSpec {
 	if v.Attempts == 0 {
 		v.Attempts = 10
 	}
-	if v.ResizeFactor == 0 {
-		v.ResizeFactor = 256.0 / 224
+	if v.CropPct == 0 {
+		v.CropPct = 1
+		if v.Crop == CropCentre {
+			v.CropPct = 0.875
+		}
 	}
 	if v.Resampler == "" {
 		v.Resampler = Pillow
@@ -384,11 +405,14 @@ func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceH: p.h, SourceW: p.w}
 	part := shown
 	part.Left, part.Top = part.Left-p.left, part.Top-p.top
-	if v.geometry.Crop != CropCentre {
-		r.resize(&r.out, &p.Image, part, v.Width, v.Height, v)
+	w, h := v.Width, v.Height
+	if v.geometry.Crop != CropRandomResized {
+		w, h = v.geometry.fitted(p.w, p.h, v.Width, v.Height)
+	}
+	if w == v.Width && h == v.Height {
+		r.resize(&r.out, &p.Image, part, w, h, v)
 		return box
 	}
-	w, h := cover(p.w, p.h, v.Width, v.Height, v.geometry.ResizeFactor)
 	r.resize(&r.scaled, &p.Image, part, w, h, v)
 	c := pixels.CentreCrop(w, h, v.Width, v.Height)
 	pixels.Crop(&r.out, &r.scaled, c)
@@ -397,15 +421,24 @@ func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	return box
 }
 
-// cover returns the size to which a w x h image is scaled so that it covers
-// factor times vw x vh. For a square view this is torchvision's Resize of
-// the short side.
-func cover(w, h, vw, vh int, factor float64) (ow, oh int) {
-	if vw == vh {
-		return pixels.ShortSide(w, h, int(math.RoundToEven(factor*float64(vh))))
+// fitted returns the size to which a w x h image is scaled before the centre of
+// vw x vh is cut out: torchvision's where ShortSide is set, and otherwise timm's.
+func (v *ViewSpec) fitted(w, h, vw, vh int) (ow, oh int) {
+	if v.AsIs && w == vw && h == vh {
+		return w, h
 	}
-	s := max(factor*float64(vw)/float64(w), factor*float64(vh)/float64(h))
-	return max(int(s*float64(w)), vw), max(int(s*float64(h)), vh)
+	if v.ShortSide > 0 {
+		return pixels.ShortSide(w, h, v.ShortSide)
+	}
+	tw, th := int(float64(vw)/v.CropPct), int(float64(vh)/v.CropPct)
+	switch {
+	case v.Crop == CropSquash:
+		return tw, th
+	case tw == th:
+		return pixels.ShortSide(w, h, tw)
+	}
+	ratio := min(float64(w)/float64(tw), float64(h)/float64(th))
+	return int(math.RoundToEven(float64(w) / ratio)), int(math.RoundToEven(float64(h) / ratio))
 }
 
 func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *view) {
@@ -413,6 +446,7 @@ func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *
 		resizeNFNT(dst, src, box, w, h, v.Interpolation)
 		return
 	}
+	r.resizer.ShorterFirst = v.Resampler == Pillow13
 	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
 }
 

@@ -25,8 +25,9 @@ type AttentionOptions struct {
 	// Height and Width that images are brought to, in pixels; 0 means the
 	// model's. A larger size gives finer maps.
 	Height, Width int
-	Block         int     // from 0; negative counts from the end: -1 is the last
-	Mass          float64 // share of the attention that is cut out instead of coloured maps; 0 draws maps
+	Fitting       *data.Fitting // how images are brought to that size; nil means as the model wants it
+	Block         int           // from 0; negative counts from the end: -1 is the last
+	Mass          float64       // share of the attention that is cut out instead of coloured maps; 0 draws maps
 }
 
 // AttentionMaps are what the heads of one block look at.
@@ -35,6 +36,7 @@ type AttentionMaps struct {
 	Heads      int
 	Rows, Cols int       // grid of the patches
 	Weights    []float32 // [images, heads, Rows·Cols]
+	Fitting    data.Fitting
 	Grid       *image.RGBA
 }
 
@@ -48,8 +50,8 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 		return nil, err
 	}
 	normalisation := pictures.Normalisation{Mean: m.Mean, Std: m.Std}
-	source := &subset{Source: o.Images, ids: o.IDs}
-	view := data.EvalView("images", o.Height, o.Width, resizeFactor(o.Images, o.Height, o.Width), float32s(m.Mean), float32s(m.Std))
+	source := data.Subset(o.Images, o.IDs)
+	view := data.EvalView("images", o.Height, o.Width, *o.Fitting, float32s(m.Mean), float32s(m.Std))
 	loader, err := data.NewLoader(source, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Epochs: 1, OnError: data.Skip, MaxFailed: 1})
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 	if err != nil {
 		return nil, err
 	}
-	maps := &AttentionMaps{Heads: m.Info.Heads, Rows: o.Height / m.Info.Patch, Cols: o.Width / m.Info.Patch}
+	maps := &AttentionMaps{Heads: m.Info.Heads, Fitting: *o.Fitting, Rows: o.Height / m.Info.Patch, Cols: o.Width / m.Info.Patch}
 	table := pictures.Grid{
 		Title:   fmt.Sprintf("%s, block %d of %d: what %s attends to", m.Info.Name, o.Block+1, m.Info.Depth, m.query()),
 		Columns: []string{"input", "mean"},
@@ -97,7 +99,11 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
 		return err
 	}
-	var err error
+	fitting, err := m.Input.fitting(o.Fitting)
+	if err != nil {
+		return err
+	}
+	o.Fitting = &fitting
 	if o.Block, err = m.ResolveBlock(o.Block); err != nil {
 		return fmt.Errorf("attention: %w", err)
 	}

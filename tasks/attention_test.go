@@ -104,8 +104,8 @@ func TestAttention(t *testing.T) {
 // plainAttentionMaps takes the maps from a pass over all images at once.
 func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w, block int) []float64 {
 	t.Helper()
-	view := data.EvalView("x", h, w, 256.0/224, float32s(m.Mean), float32s(m.Std))
-	loader, err := data.NewLoader(&subset{src, ids}, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: len(ids), Epochs: 1})
+	view := data.EvalView("x", h, w, ownFitting, float32s(m.Mean), float32s(m.Std))
+	loader, err := data.NewLoader(data.Subset(src, ids), data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: len(ids), Epochs: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,12 +44,11 @@ type ExtractOptions struct {
 	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
 	Height, Width int
-	// ResizeFactor: an image is resized (Pillow's bicubic) to cover that many
-	// times the view, of which the centre is cut out. 0 means the usual
-	// 256/224, or 1 where the images have the view's size already.
-	ResizeFactor float64
-	BatchSize    int // images at a time; 0 means 64. It does not change the features
-	Workers      int // goroutines that decode; 0 means GOMAXPROCS
+	// Fitting says how images are brought to that size; nil means as the model wants
+	// it. It is the same for every image, whatever the others are.
+	Fitting   *data.Fitting
+	BatchSize int // images at a time; 0 means 64. It does not change the features
+	Workers   int // goroutines that decode; 0 means GOMAXPROCS
 	// OnError says what an unreadable image does: data.Skip (the default)
 	// leaves it out and lists it, up to the share MaxFailed of all images;
 	// data.Fail stops.
@@ -67,7 +66,7 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 		return nil, err
 	}
 	loader, err := data.NewLoader(src, data.LoaderOptions{
-		Views:     []data.ViewSpec{data.EvalView("images", o.Height, o.Width, o.ResizeFactor, float32s(m.Mean), float32s(m.Std))},
+		Views:     []data.ViewSpec{data.EvalView("images", o.Height, o.Width, *o.Fitting, float32s(m.Mean), float32s(m.Std))},
 		BatchSize: min(o.BatchSize, max(src.Len(), 1)), Epochs: 1, Workers: o.Workers,
 		OnError: o.OnError, MaxFailed: o.MaxFailed,
 		OnSkip: func(_ int, path string, err error) {
@@ -81,7 +80,7 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 	}
 	defer loader.Close()
 
-	features := &Features{Classes: src.Classes(), Pool: o.Pool, Blocks: o.Blocks}
+	features := &Features{Classes: src.Classes(), Pool: o.Pool, Blocks: o.Blocks, Height: o.Height, Width: o.Width, Fitting: *o.Fitting}
 	graphs := map[int]*featureGraph{}
 	for done := 0; ; {
 		batch, err := loader.Next(ctx)
@@ -173,10 +172,9 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	if o.OnError == "" && o.MaxFailed == 0 {
 		o.MaxFailed = 0.01
 	}
-	if o.ResizeFactor == 0 {
-		o.ResizeFactor = resizeFactor(src, o.Height, o.Width)
-	}
-	return nil
+	fitting, err := m.Input.fitting(o.Fitting)
+	o.Fitting = &fitting
+	return err
 }
 
 // RecommendedLinearBlocks are the blocks, negative, that a linear classifier reads.
@@ -214,20 +212,6 @@ func (m *Model) ResolveBlocks(blocks []int) ([]int, error) {
 		out = append(out, block)
 	}
 	return out, nil
-}
-
-// resizeFactor is 1 where the first readable image has the view's size, and the
-// usual 256/224 otherwise.
-func resizeFactor(src data.Source, h, w int) float64 {
-	for id := range min(src.Len(), 16) {
-		if m, err := src.Image(id); err == nil {
-			if m.H == h && m.W == w {
-				return 1
-			}
-			break
-		}
-	}
-	return 256.0 / 224
 }
 
 // featureGraph is the forward pass for one batch size.

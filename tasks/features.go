@@ -7,6 +7,8 @@ package tasks
 import (
 	"fmt"
 	"math"
+
+	"github.com/vittool/vittool/data"
 )
 
 // Features is a table of one feature vector per image.
@@ -18,7 +20,11 @@ type Features struct {
 	Names     []string  // [Rows] where each row comes from, or nil
 	Pool      Pool      // what the rows are made of; empty when it is not known
 	Blocks    []int     // and of which blocks, counted from 0
-	IDs       []int     // [Rows] place of each row's image in its source, or nil for 0, 1, …
+	// Height and Width of the view in pixels, and how images were brought to it.
+	Height, Width int
+	Fitting       data.Fitting
+
+	IDs []int // [Rows] place of each row's image in its source, or nil for 0, 1, …
 }
 
 // ClassCount is the number of named classes, or one more than the largest

@@ -70,17 +70,6 @@ func (s *oneImage) Fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// subset shows some images of a source in an order of its own.
-type subset struct {
-	data.Source
-	ids []int // of the source
-}
-
-func (s *subset) Len() int                           { return len(s.ids) }
-func (s *subset) Name(i int) string                  { return s.Source.Name(s.ids[i]) }
-func (s *subset) Class(i int) int                    { return s.Source.Class(s.ids[i]) }
-func (s *subset) Image(i int) (*pixels.Image, error) { return s.Source.Image(s.ids[i]) }
-
 // spreadIDs picks n of total sample ids, evenly spread from the first on.
 func spreadIDs(total, n int) []int {
 	n = min(n, total)

@@ -27,6 +27,7 @@ type Model struct {
 	Store     *param.Store
 	Backbone  backbone.Network
 	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
+	Input     Input     // how it wants its images
 
 	// Pool is what the run's objective recommends as its feature; empty where
 	// the file does not say.
@@ -121,7 +122,7 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 		return nil, err
 	}
 	m.Info = m.Config.Info()
-	if m.Mean, m.Std, err = fileNormalisation(file, m.Info.Channels, o); err != nil {
+	if err = m.readInput(file, o); err != nil {
 		return nil, err
 	}
 	if s, err := strconv.Atoi(file.Meta[runs.MetaStep]); err == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/plan"
@@ -179,15 +180,19 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int)
 	})
 }
 
+// wholeFitting shows as much of an image as its aspect lets a view show, the same in
+// views of every size.
+var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation: pixels.Bicubic}
+
 // inputs reads the images and asks the objective what to hide. It returns the images' names: an unreadable one is replaced.
 func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) (in program.Inputs, names []string, err error) {
 	var specs []data.ViewSpec
 	for _, v := range objective.Plan().Views {
 		shape := model.ViewShape(v.Name)
 		mean, std := viewNormalisation(v, r.Mean, r.Std)
-		specs = append(specs, data.EvalView(v.Name, shape[2], shape[3], resizeFactor(o.Images, shape[2], shape[3]), float32s(mean), float32s(std)))
+		specs = append(specs, data.EvalView(v.Name, shape[2], shape[3], wholeFitting, float32s(mean), float32s(std)))
 	}
-	source := &subset{Source: o.Images, ids: ids}
+	source := data.Subset(o.Images, ids)
 	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1})
 	if err != nil {
 		return in, nil, err

@@ -16,10 +16,13 @@ func viewSpecs(p *plan.Plan, cfg *configs.Config) []data.ViewSpec {
 		spec := data.ViewSpec{
 			Name: v.Name, Height: v.Height, Width: v.Width,
 			ScaleMin: v.ScaleMin, ScaleMax: v.ScaleMax, RatioMin: v.RatioMin, RatioMax: v.RatioMax,
-			Attempts: v.Attempts, ResizeFactor: v.ResizeFactor, Resampler: data.Resampler(cfg.Data.Resampler),
+			Attempts: v.Attempts, Resampler: data.Resampler(cfg.Data.Resampler),
 			SameGeometryAs: v.SameGeometryAs, SameColors: v.SameColors,
 			ColorsFirst: v.ColorsFirst,
 			Mean:        singles(mean), Std: singles(std),
+		}
+		if f := v.ResizeFactor; f != 0 {
+			spec.CropPct = 1 / f
 		}
 		if len(v.Mean) > 0 {
 			spec.Mean = singles(v.Mean)

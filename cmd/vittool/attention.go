@@ -12,15 +12,15 @@ import (
 )
 
 type attentionOptions struct {
-	from      fromOptions
-	data      string
-	to        string
-	count     int
-	block     int
-	imageSize int
-	mass      float64
-	threads   int
-	json      bool
+	from    fromOptions
+	data    string
+	to      string
+	count   int
+	block   int
+	view    viewOptions
+	mass    float64
+	threads int
+	json    bool
 }
 
 func newAttentionCommand() *cobra.Command {
@@ -42,7 +42,7 @@ attention on the patches or, in a network without one, the mean of all patches'.
 	flags.StringVar(&o.to, "to", "", "PNG file to write")
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
 	flags.IntVar(&o.block, "block", -1, "transformer block, from 0; negative ones count from the end")
-	flags.IntVar(&o.imageSize, "image-size", 0, "height and width that images are brought to; 0 takes the model's, more gives finer maps")
+	o.view.addFlags(cmd)
 	flags.Float64Var(&o.mass, "mass", 0, "cut out the patches with this share of the attention instead of colouring all; 0 colours")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
 	jsonFlag(cmd, &o.json)
@@ -55,10 +55,13 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 		return required(cmd, "from", "runs/pictures")
 	case o.data == "":
 		return required(cmd, "data", "pictures/")
-	case o.count < 1 || o.count > 1000 || o.imageSize < 0 || o.threads < 0:
-		return &usageError{"--count must be 1 to 1000, --image-size and --threads at least 0", ""}
+	case o.count < 1 || o.count > 1000 || o.threads < 0:
+		return &usageError{"--count must be 1 to 1000, --threads at least 0", ""}
 	case !(o.mass >= 0 && o.mass < 1):
 		return &usageError{fmt.Sprintf("--mass %g is out of range", o.mass), "valid is 0 to below 1, for instance 0.6"}
+	}
+	if err := o.view.check(); err != nil {
+		return err
 	}
 	if err := checkTarget(cmd, o.to, []string{o.from.from, o.data}, ".png", "attention.png"); err != nil {
 		return err
@@ -70,7 +73,8 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if _, err := m.ResolveBlock(o.block); err != nil {
 		return &usageError{"--block: " + err.Error(), ""}
 	}
-	if err := checkImageSize(m, o.imageSize); err != nil {
+	fitting, err := o.view.fitting(m)
+	if err != nil {
 		return err
 	}
 	engine, err := newEngine(o.threads)
@@ -84,7 +88,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	}
 	defer src.Close()
 	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
-		Images: src, Count: o.count, Height: o.imageSize, Width: o.imageSize, Block: o.block, Mass: o.mass,
+		Images: src, Count: o.count, Height: o.view.size.height, Width: o.view.size.width, Fitting: fitting, Block: o.block, Mass: o.mass,
 	})
 	if err != nil {
 		return err
@@ -92,9 +96,11 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err := pictures.WritePNG(o.to, maps.Grid); err != nil {
 		return err
 	}
+	input := newInputResult(m, maps.Rows*m.Info.Patch, maps.Cols*m.Info.Patch, maps.Fitting)
 	if o.json {
-		return ui.JSON(cmd.OutOrStdout(), map[string]any{"file": o.to, "images": len(maps.Names), "heads": maps.Heads, "rows": maps.Rows, "cols": maps.Cols})
+		return ui.JSON(cmd.OutOrStdout(), map[string]any{"file": o.to, "images": len(maps.Names), "heads": maps.Heads, "rows": maps.Rows, "cols": maps.Cols, "input": input})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images, %d heads on %d×%d patches, of %s\n", o.to, len(maps.Names), maps.Heads, maps.Rows, maps.Cols, m.Path)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images, %d heads on %d×%d patches, of %s\nimages %s; %s\n",
+		o.to, len(maps.Names), maps.Heads, maps.Rows, maps.Cols, m.Path, input.view(), input.norm())
 	return err
 }

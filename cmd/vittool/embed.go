@@ -60,9 +60,11 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	if err != nil {
 		return err
 	}
+	input := newInputResult(x.model, f.Height, f.Width, f.Fitting)
 	if o.features.output.json {
-		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "from": x.model.Path, "files": files})
+		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "from": x.model.Path, "files": files, "input": input})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images × %d numbers, with %s\n", files[0], f.Rows, f.Dim, strings.Join(files[1:], ", "))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images × %d numbers, with %s\nimages %s; %s\n",
+		files[0], f.Rows, f.Dim, strings.Join(files[1:], ", "), input.view(), input.norm())
 	return err
 }

@@ -49,14 +49,21 @@ type evalResult struct {
 	Network tasks.Network `json:"network"`
 	Pool    tasks.Pool    `json:"pool"`
 	Blocks  []int         `json:"blocks"`
+	Input   inputResult   `json:"input"`
 
-	Train     string  `json:"train"`
-	Test      string  `json:"test"`
-	TrainRows int     `json:"train_images"`
-	TestRows  int     `json:"test_images"`
-	Classes   int     `json:"classes"`
-	Scores    []score `json:"scores"`
-	ElapsedS  float64 `json:"elapsed_s"`
+	Train     string `json:"train"`
+	Test      string `json:"test"`
+	TrainRows int    `json:"train_images"`
+	TestRows  int    `json:"test_images"`
+	Classes   int    `json:"classes"`
+	// Untested classes have no test images, Unknown ones no training images. LeftOut
+	// counts the images without a class, or with an unknown one.
+	Untested []string `json:"classes_without_test_images,omitempty"`
+	Unknown  []string `json:"classes_without_training_images,omitempty"`
+	LeftOut  int      `json:"left_out,omitempty"`
+
+	Scores   []score `json:"scores"`
+	ElapsedS float64 `json:"elapsed_s"`
 }
 
 // score is one figure: shares of the test images.
@@ -97,7 +104,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	if p.linear && len(x.blocks) == 0 {
 		x.blocks = x.model.RecommendedLinearBlocks()
 	}
-	train, test, err := labelled(ctx, x, trainPath, testPath, p.check)
+	train, test, match, err := labelled(ctx, x, trainPath, testPath, p.check)
 	if err != nil {
 		return err
 	}
@@ -108,8 +115,10 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	r := evalResult{
 		Probe: p.name, From: x.model.Path, Model: x.model.Info.Name, Step: x.model.Step,
 		Network: x.model.Network, Pool: train.Pool, Blocks: train.Blocks,
+		Input: newInputResult(x.model, train.Height, train.Width, train.Fitting),
 		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,
-		Classes: train.ClassCount(), Scores: scores, ElapsedS: time.Since(start).Seconds(),
+		Classes: len(match.Classes), Untested: match.Untested, Unknown: match.Unknown, LeftOut: match.Unlabelled + match.OfUnknown,
+		Scores: scores, ElapsedS: time.Since(start).Seconds(),
 	}
 	if o.features.output.json {
 		return ui.JSON(stdout, r)
@@ -117,54 +126,63 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	return r.write(stdout)
 }
 
-// labelled computes the features of both sets, after it has checked that they
-// speak of the same classes, of more than one, and that check is content.
-func labelled(ctx context.Context, x *extractor, trainPath, testPath string, check func(train, test data.Source) error) (train, test *tasks.Features, err error) {
+// labelled computes the features of both sets, after it has checked that they have
+// classes in common, more than one to tell apart, and that check is content. Images of
+// no common class are left out.
+func labelled(ctx context.Context, x *extractor, trainPath, testPath string, check func(train, test data.Source) error) (train, test *tasks.Features, match *tasks.ClassMatch, err error) {
 	bank, err := x.images(trainPath)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer bank.Close()
 	probed, err := x.images(testPath)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer probed.Close()
+	match = tasks.MatchClasses(bank, probed)
+	if err := checkClasses(match, bank, probed, trainPath, testPath); err != nil {
+		return nil, nil, nil, err
+	}
+	for _, n := range match.Notes() {
+		x.note(n)
+	}
+	if check != nil {
+		if err := check(match.Train, match.Test); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if train, err = x.features(ctx, "train", match.Train); err != nil {
+		return nil, nil, nil, err
+	}
+	if test, err = x.features(ctx, "test", match.Test); err != nil {
+		return nil, nil, nil, err
+	}
+	match.Relabel(train)
+	match.Relabel(test)
+	return train, test, match, nil
+}
+
+// checkClasses refuses sets of images that there is nothing to learn or to test with.
+func checkClasses(m *tasks.ClassMatch, train, test data.Source, trainPath, testPath string) error {
 	for _, set := range []struct {
 		path    string
 		classes []string
-	}{{trainPath, bank.Classes()}, {testPath, probed.Classes()}} {
+	}{{trainPath, train.Classes()}, {testPath, test.Classes()}} {
 		if len(set.classes) == 0 {
-			return nil, nil, &data.Error{Path: set.path, Problem: "its images have no labels",
+			return &data.Error{Path: set.path, Problem: "its images have no labels",
 				Hint: "put the images of each class into a subfolder of its own"}
 		}
 	}
-	if !slices.Equal(bank.Classes(), probed.Classes()) {
-		return nil, nil, &data.Error{Path: testPath, Problem: fmt.Sprintf("has other classes (%s) than %s (%s)", some(probed.Classes()), trainPath, some(bank.Classes())),
-			Hint: "name the subfolders of both alike"}
-	}
-	if len(bank.Classes()) < 2 {
-		return nil, nil, &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to tell apart", bank.Classes()[0]),
+	if len(m.Classes) < 2 {
+		return &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to tell apart", tasks.NameList(m.Classes)),
 			Hint: "put the images of each of two or more classes into a subfolder of its own"}
 	}
-	if check != nil {
-		if err := check(bank, probed); err != nil {
-			return nil, nil, err
-		}
+	if m.Test.Len() == 0 {
+		return &data.Error{Path: testPath, Problem: fmt.Sprintf("has no class (%s) in common with %s (%s)", tasks.NameList(m.Unknown), trainPath, tasks.NameList(m.Classes)),
+			Hint: "name the subfolders of both alike"}
 	}
-	if train, err = x.features(ctx, "train", bank); err != nil {
-		return nil, nil, err
-	}
-	test, err = x.features(ctx, "test", probed)
-	return train, test, err
-}
-
-// some shows the first of many names.
-func some(names []string) string {
-	if len(names) > 4 {
-		return fmt.Sprintf("%d: %v …", len(names), names[:4])
-	}
-	return fmt.Sprintf("%d: %v", len(names), names)
+	return nil
 }
 
 func (r *evalResult) write(w io.Writer) error {
@@ -172,6 +190,8 @@ func (r *evalResult) write(w io.Writer) error {
 	t.Row("from", r.From)
 	t.Row("model", r.Model)
 	t.Row("features", fmt.Sprintf("%s of block %s, %s network", poolTexts[r.Pool], numbers(r.Blocks), networkTexts[r.Network]))
+	t.Row("images", r.Input.view())
+	t.Row("colours", r.Input.norm())
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
 	for _, s := range r.Scores {
 		t.Row(s.Name, fmt.Sprintf("top-1 %.2f %% (± %.2f)  top-5 %.2f %%", 100*s.Top1, 100*s.StdErr, 100*s.Top5))

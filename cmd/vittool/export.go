@@ -64,6 +64,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if o.json {
 		return ui.JSON(stdout, map[string]any{
 			"from": m.Path, "to": o.to, "model": m.Info.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
+			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalisation,
 		})
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
@@ -75,12 +76,14 @@ type fromOptions struct {
 	from    string
 	model   string
 	teacher bool
+	norm    normOptions
 }
 
 func (o *fromOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.from, "from", "", "run folder, checkpoint, or safetensors file with timm's names")
 	cmd.Flags().StringVar(&o.model, "model", "", "architecture of a file that does not say it, for instance vit_base_patch16_224")
 	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher, or with --teacher=false the trained network, whatever the run's objective recommends")
+	o.norm.addFlags(cmd)
 }
 
 func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, error) {
@@ -94,9 +97,12 @@ func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, 
 			network = tasks.NetworkTeacher
 		}
 	}
+	mean, std, err := o.norm.values()
+	if err != nil {
+		return nil, err
+	}
 	return tasks.LoadModel(o.from, tasks.LoadOptions{
-		Model:   o.model,
-		Network: network,
+		Model: o.model, Network: network, Mean: mean, Std: std,
 		Report: func(path string, err error) {
 			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
 		},

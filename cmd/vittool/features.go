@@ -25,8 +25,7 @@ type featureOptions struct {
 	batchSize   int
 	workers     int
 	threads     int
-	imageSize   int
-	resize      float64
+	view        viewOptions
 	failOnError bool
 	output      outputOptions
 }
@@ -39,8 +38,7 @@ func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
-	flags.IntVar(&o.imageSize, "image-size", 0, "height and width that images are brought to; 0 takes the model's")
-	flags.Float64Var(&o.resize, "resize-factor", 0, "resize images to this many times --image-size before the centre is cut out; 0 takes 256/224, or 1 for images of that size")
+	o.view.addFlags(cmd)
 	flags.BoolVar(&o.failOnError, "fail-on-error", false, "stop at the first image that can't be read instead of leaving it out")
 	o.output.addFlags(cmd)
 }
@@ -58,19 +56,18 @@ func (o *featureOptions) check() error {
 	switch {
 	case o.pool != "" && !slices.Contains(tasks.Pools(), tasks.Pool(o.pool)):
 		return &usageError{fmt.Sprintf("--pool %s is not one of its values", o.pool), "valid are: " + poolNames()}
-	case o.batchSize < 1 || o.workers < 0 || o.threads < 0 || o.imageSize < 0:
-		return &usageError{"--batch-size must be at least 1; --workers, --threads and --image-size at least 0", ""}
-	case o.resize != 0 && !(o.resize >= 1 && o.resize <= 16):
-		return &usageError{fmt.Sprintf("--resize-factor %g is out of range", o.resize), "valid is 1 to 16, or 0"}
+	case o.batchSize < 1 || o.workers < 0 || o.threads < 0:
+		return &usageError{"--batch-size must be at least 1; --workers and --threads at least 0", ""}
 	}
-	return nil
+	return o.view.check()
 }
 
 // extractor computes features of folders with one model.
 type extractor struct {
 	model   *tasks.Model
 	data    configs.Data
-	blocks  []int // counted from either end; none: the last
+	blocks  []int         // counted from either end; none: the last
+	fitting *data.Fitting // nil: as the model wants it
 	engine  *device.CPU
 	options *featureOptions
 	stderr  io.Writer
@@ -95,7 +92,8 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if err != nil {
 		return nil, err
 	}
-	if err := checkImageSize(m, o.imageSize); err != nil {
+	fitting, err := o.view.fitting(m)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := m.ResolveBlocks(o.blocks); err != nil {
@@ -105,18 +103,7 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if err != nil {
 		return nil, err
 	}
-	return &extractor{m, d, o.blocks, engine, o, stderr}, nil
-}
-
-// checkImageSize refuses an --image-size (0: the model's own) that the model can't be run at.
-func checkImageSize(m *tasks.Model, size int) error {
-	if size == 0 {
-		return nil
-	}
-	if err := m.Config.CheckImage(size, size); err != nil {
-		return &usageError{err.Error(), "choose another --image-size, or leave it out"}
-	}
-	return nil
+	return &extractor{m, d, o.blocks, fitting, engine, o, stderr}, nil
 }
 
 func (x *extractor) close() { x.engine.Close() }
@@ -133,7 +120,14 @@ func newEngine(threads int) (*device.CPU, error) {
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels)})
+	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
+}
+
+// note tells what is left out on purpose.
+func (x *extractor) note(message string) {
+	if !x.options.output.quiet {
+		fmt.Fprintln(x.stderr, message)
+	}
 }
 
 // features computes those of images; what names them on screen.
@@ -142,7 +136,7 @@ func (x *extractor) features(ctx context.Context, what string, src data.Source) 
 	defer counter.Close()
 	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
 		Pool: tasks.Pool(x.options.pool), Blocks: x.blocks,
-		Height: x.options.imageSize, Width: x.options.imageSize, ResizeFactor: x.options.resize,
+		Height: x.options.view.size.height, Width: x.options.view.size.width, Fitting: x.fitting,
 		BatchSize: x.options.batchSize,
 		Workers:   x.data.Workers,
 		OnError:   data.OnError(x.data.OnError), MaxFailed: x.data.MaxFailed,
