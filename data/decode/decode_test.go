@@ -375,8 +375,8 @@ func FuzzOrientation(f *testing.F) {
 	f.Add(b)
 	f.Add(b[12:])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, block := range [][]byte{b, jpegEXIF(b), pngEXIF(b), webpEXIF(b)} {
-			if o := Orientation(block); o < 1 || o > 8 {
+		for _, m := range []metadata{{exif: b}, {xmp: b}, pngMetadata(b), webpMetadata(b)} {
+			if o := m.orientation(); o < 1 || o > 8 {
 				t.Fatalf("orientation %d", o)
 			}
 		}
