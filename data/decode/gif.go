@@ -185,19 +185,16 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 }
 
 // indexed looks the pixels up in a palette of entries of step bytes, red, green
-// and blue at the places given. Without a palette, and beyond its end, an index
-// is its own gray value, as in Pillow.
+// and blue at the places given. As in Pillow, an index beyond its end is black,
+// and without a palette each is its own gray value.
 func indexed(m *pixels.Image, palette []byte, step int, places [3]int) *raster {
 	if palette == nil {
 		return &raster{image: m, model: modelGray}
 	}
 	var table [256][3]uint8
-	for i := range table {
-		table[i] = [3]uint8{uint8(i), uint8(i), uint8(i)}
-		if (i+1)*step <= len(palette) {
-			for k, p := range places {
-				table[i][k] = palette[i*step+p]
-			}
+	for i := range min(len(table), len(palette)/step) {
+		for k, p := range places {
+			table[i][k] = palette[i*step+p]
 		}
 	}
 	out := pixels.New(m.W, m.H, 3)
