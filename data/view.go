@@ -299,7 +299,6 @@ type renderer struct {
 	resizer pixels.Resizer
 	blur    pixels.Blur
 	out     pixels.Image
-	scaled  pixels.Image
 	whole   picture    // coloured before the crop
 	last    wholeImage // what whole shows
 	order   [4]pixels.JitterOp
@@ -320,10 +319,21 @@ func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
 // read returns the box of a w x h image that a view needs: all of it where
 // colours come first, for some of them depend on the mean of the image.
 func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
-	if v.coloursFirst() {
+	switch {
+	case v.coloursFirst():
 		return pixels.Rect{W: w, H: h}
+	case v.geometry.Crop == CropCentre && v.Resampler == Pillow:
+		ow, oh, c := v.centre(w, h)
+		return pixels.Source(w, h, ow, oh, c, v.Interpolation)
 	}
 	return r.shown(v, d, w, h, id)
+}
+
+// centre returns the size to which a w x h image is scaled and the box of it
+// that a central view cuts out.
+func (v *view) centre(w, h int) (ow, oh int, c pixels.Rect) {
+	ow, oh = cover(w, h, v.Width, v.Height, v.geometry.ResizeFactor)
+	return ow, oh, pixels.CentreCrop(ow, oh, v.Width, v.Height)
 }
 
 // coloursFirst reports whether the image is coloured before the crop.
@@ -385,13 +395,11 @@ func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	part := shown
 	part.Left, part.Top = part.Left-p.left, part.Top-p.top
 	if v.geometry.Crop != CropCentre {
-		r.resize(&r.out, &p.Image, part, v.Width, v.Height, v)
+		r.resize(&p.Image, part, v.Width, v.Height, pixels.Rect{W: v.Width, H: v.Height}, v)
 		return box
 	}
-	w, h := cover(p.w, p.h, v.Width, v.Height, v.geometry.ResizeFactor)
-	r.resize(&r.scaled, &p.Image, part, w, h, v)
-	c := pixels.CentreCrop(w, h, v.Width, v.Height)
-	pixels.Crop(&r.out, &r.scaled, c)
+	w, h, c := v.centre(p.w, p.h)
+	r.resize(&p.Image, part, w, h, c, v)
 	sx, sy := float64(p.w)/float64(w), float64(p.h)/float64(h)
 	box.Top, box.Left, box.Height, box.Width = float64(c.Top)*sy, float64(c.Left)*sx, float64(c.H)*sy, float64(c.W)*sx
 	return box
@@ -408,12 +416,14 @@ func cover(w, h, vw, vh int, factor float64) (ow, oh int) {
 	return max(int(s*float64(w)), vw), max(int(s*float64(h)), vh)
 }
 
-func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *view) {
+// resize writes to r.out the box c of a box of src that is scaled to w x h. No
+// more is computed than is shown.
+func (r *renderer) resize(src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, v *view) {
 	if v.Resampler == NFNT {
-		resizeNFNT(dst, src, box, w, h, v.Interpolation)
+		resizeNFNT(&r.out, src, box, w, h, c, v.Interpolation)
 		return
 	}
-	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
+	r.resizer.Part(&r.out, src, box, w, h, c, v.Interpolation)
 }
 
 func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng core.RNG, batch *core.RNG, step int) {

@@ -26,8 +26,10 @@ func (m metadata) orientation() int {
 	for range 2 {
 		exif = bytes.TrimPrefix(exif, []byte("Exif\x00\x00"))
 	}
-	if v, ok := exifOrientation(exif); ok {
-		return v
+	if f, entries, err := tiffDirectory(exif); err == nil && !f.big {
+		if v, ok := f.orientation(entries); ok {
+			return v
+		}
 	}
 	if found := xmpOrientation.FindSubmatch(m.xmp); found != nil {
 		return validOrientation(float64(found[1][0] - '0'))
@@ -44,27 +46,15 @@ func validOrientation(v float64) int {
 	return upright
 }
 
-// Orientation reads tag 274 of the first directory of a TIFF block, the form
-// of EXIF: 1..8.
-func Orientation(b []byte) int {
-	v, _ := exifOrientation(b)
-	return v
-}
-
-// exifOrientation tells also whether the tag is there.
-func exifOrientation(b []byte) (v int, ok bool) {
+// orientation reads tag 274, the first that holds something; ok tells whether
+// there is one.
+func (f *tiffFile) orientation(entries []byte) (v int, ok bool) {
 	const tagOrientation = 274
-	f, entries, err := tiffDirectory(b)
-	if err != nil {
-		return upright, false
-	}
-	for len(entries) >= f.entrySize() {
-		e := entries[:f.entrySize()]
-		entries = entries[len(e):]
-		if f.order.Uint16(e) != tagOrientation {
+	for ; len(entries) > 0; entries = entries[f.entrySize():] {
+		if f.order.Uint16(entries) != tagOrientation {
 			continue
 		}
-		if raw, kind, count := f.raw(e); count > 0 {
+		if raw, kind, count := f.raw(entries); count > 0 {
 			return validOrientation(f.number(raw, kind)), true
 		}
 	}

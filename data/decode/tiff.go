@@ -86,6 +86,7 @@ type tiffFile struct {
 	order  binary.ByteOrder
 	big    bool
 	fields map[uint16][]uint64
+	turned int // as in EXIF
 }
 
 // maxTIFFValues bounds the values of one field: as many as the strips of the
@@ -174,6 +175,7 @@ func parseTIFF(b []byte) (*tiffFile, error) {
 		return nil, err
 	}
 	f.fields = map[uint16][]uint64{}
+	f.turned, _ = f.orientation(entries)
 	for ; len(entries) > 0; entries = entries[f.entrySize():] {
 		tag := f.order.Uint16(entries)
 		if _, double := f.fields[tag]; double {
@@ -259,7 +261,7 @@ func decodeTIFF(b []byte, o Options) (*raster, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.orientation = Orientation(b)
+	r.orientation = f.turned
 	return r, nil
 }
 

@@ -257,7 +257,7 @@ func (l *tiffLayout) jpegBlock(dst, raw []byte, rows, perBlock int) error {
 	if err := d.Decode(&m, pixels.Rect{W: l.blockW, H: rows}, true); err != nil {
 		return err
 	}
-	if l.photo == photoCMYK && perBlock == 4 { // not turned over, as Adobe's are
+	if perBlock == 4 { // not turned over, as Adobe's are
 		for i, v := range m.Pix {
 			m.Pix[i] = 255 - v
 		}
