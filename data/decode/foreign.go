@@ -130,10 +130,21 @@ func identify(b []byte) (name, do string) {
 		}
 	}
 	if bytes.HasPrefix(b, []byte("PK\x03\x04")) {
-		if len(b) > 34 && bytes.Contains(b[30:min(len(b), 200)], []byte(".npy")) {
+		switch first := b[:min(len(b), 200)]; {
+		case bytes.Contains(first, []byte(".npy")):
 			return "a NumPy archive (npz)", arrayOf
+		case bytes.Contains(first, []byte("data.pkl")), bytes.Contains(first, []byte("/.format_version")):
+			return "a file of PyTorch weights", notImage
+		case bytes.Contains(first, []byte("[Content_Types].xml")), bytes.Contains(first, []byte("mimetype")):
+			return "an Office document", "save its pictures as PNG files"
 		}
 		return "a zip archive", unpackIt
+	}
+	if len(b) > 16 && string(b[4:8]) == "\x00\x00\x00\x00" && b[8] == '{' && b[9] == '"' {
+		return "a safetensors file", notImage
+	}
+	if len(b) > 376 && b[0] == 0x47 && b[188] == 0x47 && b[376] == 0x47 {
+		return "a video (MPEG transport stream)", framesOf
 	}
 	for _, f := range foreign {
 		if len(b) >= f.at+len(f.magic) && string(b[f.at:f.at+len(f.magic)]) == f.magic {

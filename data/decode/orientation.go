@@ -26,7 +26,7 @@ func (m metadata) orientation() int {
 	for range 2 {
 		exif = bytes.TrimPrefix(exif, []byte("Exif\x00\x00"))
 	}
-	if f, entries, err := tiffDirectory(exif); err == nil && !f.big {
+	if f, entries, _, err := tiffDirectory(exif); err == nil && !f.big {
 		if v, ok := f.orientation(entries); ok {
 			return v
 		}

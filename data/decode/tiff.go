@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // TIFF tags that decide how pixels are stored, and some of their values.
@@ -72,6 +73,11 @@ const (
 var (
 	tiffSizes = [...]uint64{tiffByte: 1, 2: 1, tiffShort: 2, tiffLong: 4, 5: 8, 6: 1, tiffUndefined: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, tiffLong8: 8, 17: 8, 18: 8}
 
+	// tiffTags are those that a picture can't be read without where they stand.
+	tiffTags = []uint16{tagWidth, tagHeight, tagBitsPerSample, tagCompression, tagPhotometric, tagFillOrder, tagStripOffsets,
+		tagSamplesPerPixel, tagRowsPerStrip, tagStripBytes, tagPlanar, tagFaxOptions, tagPredictor, tagColorMap, tagTileWidth,
+		tagTileHeight, tagTileOffsets, tagTileBytes, tagExtraSamples, tagSampleFormat, tagJPEGTables, tagSubsampling}
+
 	// Compressions and colours that are named and not read.
 	tiffCompressions = map[int]string{2: "fax code without ends of lines (CCITT RLE)", 6: "old-style JPEG", 32771: "CCITT RLE with padding",
 		32809: "ThunderScan", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI LogLuv", 34677: "SGI LogLuv",
@@ -93,11 +99,11 @@ type tiffFile struct {
 // highest image.
 const maxTIFFValues = 1 << 20
 
-// tiffDirectory finds the entries of the first directory. Those that are cut
-// off are missing.
-func tiffDirectory(b []byte) (f *tiffFile, entries []byte, err error) {
+// tiffDirectory finds the entries of the first directory; cut says that some of
+// them are not in the file.
+func tiffDirectory(b []byte) (f *tiffFile, entries []byte, cut bool, err error) {
 	if len(b) < 8 {
-		return nil, nil, io.ErrUnexpectedEOF
+		return nil, nil, false, io.ErrUnexpectedEOF
 	}
 	f = &tiffFile{data: b, order: binary.LittleEndian}
 	switch string(b[:2]) {
@@ -105,31 +111,33 @@ func tiffDirectory(b []byte) (f *tiffFile, entries []byte, err error) {
 	case "MM":
 		f.order = binary.BigEndian
 	default:
-		return nil, nil, errors.New("neither II nor MM begins it")
+		return nil, nil, false, errors.New("neither II nor MM begins it")
 	}
 	var at, n uint64
 	size := uint64(len(b))
 	switch f.order.Uint16(b[2:]) {
 	case 42:
 		if at = uint64(f.order.Uint32(b[4:])); at+2 > size {
-			return nil, nil, io.ErrUnexpectedEOF
+			return nil, nil, false, io.ErrUnexpectedEOF
 		}
 		n = uint64(f.order.Uint16(b[at:]))
 		at += 2
 	case 43:
 		f.big = true
 		if len(b) < 16 {
-			return nil, nil, io.ErrUnexpectedEOF
+			return nil, nil, false, io.ErrUnexpectedEOF
 		}
 		if at = f.order.Uint64(b[8:]); at > size-8 {
-			return nil, nil, io.ErrUnexpectedEOF
+			return nil, nil, false, io.ErrUnexpectedEOF
 		}
 		n = f.order.Uint64(b[at:])
 		at += 8
 	default:
-		return nil, nil, errors.New("its version is neither 42 nor 43")
+		return nil, nil, false, errors.New("its version is neither 42 nor 43")
 	}
-	return f, b[at : at+min(n, (size-at)/uint64(f.entrySize()))*uint64(f.entrySize())], nil
+	each := uint64(f.entrySize())
+	whole := min(n, (size-at)/each)
+	return f, b[at : at+whole*each], whole < n, nil
 }
 
 func (f *tiffFile) entrySize() int {
@@ -170,9 +178,12 @@ func (f *tiffFile) raw(e []byte) (raw []byte, kind uint16, count uint64) {
 }
 
 func parseTIFF(b []byte) (*tiffFile, error) {
-	f, entries, err := tiffDirectory(b)
+	f, entries, cut, err := tiffDirectory(b)
 	if err != nil {
 		return nil, err
+	}
+	if cut {
+		return nil, io.ErrUnexpectedEOF
 	}
 	f.fields = map[uint16][]uint64{}
 	f.turned, _ = f.orientation(entries)
@@ -181,8 +192,11 @@ func parseTIFF(b []byte) (*tiffFile, error) {
 		if _, double := f.fields[tag]; double {
 			continue
 		}
-		if values := f.values(entries); values != nil {
+		values := f.values(entries)
+		if values != nil {
 			f.fields[tag] = values
+		} else if slices.Contains(tiffTags, tag) {
+			return nil, fmt.Errorf("%w: the values of tag %d are not in the file, or are none", io.ErrUnexpectedEOF, tag)
 		}
 	}
 	return f, nil

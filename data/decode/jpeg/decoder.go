@@ -1,6 +1,7 @@
 package jpeg
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -207,13 +208,14 @@ func (d *Decoder) mcu(r *interval, mx, my int, coef *[64]int16) error {
 		p := u.plane
 		dst := p.block(mx*u.h+u.dx, my*u.v+u.dy)
 		if dst == nil {
-			if err := r.skip(u.ac); err != nil {
+			if err := r.skip(u.ac); err != nil && !(r.missing && errors.Is(err, errPast)) {
 				return err
 			}
 			continue
 		}
 		k, err := r.block(u.ac, u.quant, coef)
-		if err != nil {
+		if err != nil && !(r.missing && errors.Is(err, errPast)) { // zero bits may go past the end
+			*coef = [64]int16{}
 			return err
 		}
 		dc := int16(*u.last * int32(u.quant[0]))

@@ -141,7 +141,7 @@ func (d *Decoder) readPart(s *scan) error {
 			}
 		}
 	}
-	if w.empty > 0 {
+	if w.empty > 0 && !w.missing {
 		return errTooMany
 	}
 	return nil
@@ -216,9 +216,10 @@ type partReader struct {
 
 // restart begins another restart interval.
 func (w *partReader) restart(mcus int) error {
-	if w.empty > 0 {
+	if w.empty > 0 && !w.missing {
 		return errTooMany
 	}
+	w.empty = 0
 	if err := w.d.next(&w.interval, mcus); err != nil {
 		return err
 	}
@@ -299,13 +300,13 @@ func (w *partReader) coefficients(t *huffman, b *[64]int16) error {
 		if size == 0 {
 			continue
 		}
-		if k > s.to {
+		if k > s.to && !w.missing {
 			return errPast
 		}
 		if w.n < 32 {
 			w.fill()
 		}
-		b[k] = int16(w.take(size) << s.low)
+		b[min(k, 63)] = int16(w.take(size) << s.low)
 	}
 	return nil
 }
@@ -336,10 +337,10 @@ func (w *partReader) refine(t *huffman, b *[64]int16) error {
 			}
 			k = w.pass(b, k, run, bit)
 			if value != 0 {
-				if k > s.to {
+				if k > s.to && !w.missing {
 					return errPast
 				}
-				b[k] = value
+				b[min(k, 63)] = value
 			}
 		}
 	}

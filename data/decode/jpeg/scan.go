@@ -70,30 +70,28 @@ func (d *Decoder) unstuff(p int) (end int, err error) {
 // restart intervals: in order where the markers are. Otherwise it follows
 // libjpeg (jpeg_resync_to_restart), by which a marker one or two numbers ahead
 // says that an interval is missing, one or two behind is passed over, and any
-// other counts as the one that belongs there. A scan whose last intervals are
-// missing is cut short.
+// other counts as the one that belongs there. Behind the last marker all
+// intervals are missing. A scan that misses half of them is cut short; one that
+// was cut anywhere else has an interval that is too short, and is found out so.
 func (d *Decoder) arrange(intervals int) error {
 	d.order = d.order[:0]
-	for i, m := range d.marks {
-		if i < intervals-1 && int(m) != i&7 {
-			return d.resync(intervals)
-		}
+	n := len(d.ends)
+	right := n >= intervals
+	for i, m := range d.marks[:min(len(d.marks), intervals-1)] {
+		right = right && int(m) == i&7
 	}
-	if n := len(d.ends); n < intervals {
-		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, n, intervals)
+	if right {
+		return nil
 	}
-	return nil
-}
-
-func (d *Decoder) resync(intervals int) error {
-	d.order = append(d.order, 0)
-	at := 0 // stretch whose marker is the next
-	for len(d.order) < intervals {
-		if at == len(d.marks) {
-			return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, len(d.order), intervals)
+	gone, at := 0, 0 // stretch whose marker is the next
+	for d.order = append(d.order, 0); len(d.order) < intervals; {
+		ahead := 1
+		if at < len(d.marks) {
+			ahead = (int(d.marks[at]) - (len(d.order) - 1)) & 7
 		}
-		switch ahead := (int(d.marks[at]) - (len(d.order) - 1)) & 7; ahead {
+		switch ahead {
 		case 1, 2:
+			gone++
 			d.order = append(d.order, missing)
 		case 6, 7:
 			at++
@@ -101,6 +99,9 @@ func (d *Decoder) resync(intervals int) error {
 			at++
 			d.order = append(d.order, at)
 		}
+	}
+	if 2*gone > intervals {
+		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, intervals-gone, intervals)
 	}
 	return nil
 }
@@ -134,15 +135,15 @@ func (d *Decoder) next(v *interval, mcus int) error {
 	// libjpeg reads zero bits for the first MCU of what is missing, and leaves
 	// all that follow it empty.
 	v.starved = at == missing && v.missing
-	v.missing = at == missing
 	from := 0
-	switch {
-	case v.missing:
+	if v.end = len(d.bits); at >= 0 {
+		v.end = d.ends[at]
+	}
+	if at > 0 {
+		from = d.ends[at-1]
+	}
+	if v.missing = at == missing || from == v.end && at < len(d.ends)-1; v.missing {
 		from, v.end = len(d.bits)-padding, len(d.bits)
-	case at > 0:
-		from, v.end = d.ends[at-1], d.ends[at]
-	default:
-		v.end = d.ends[0]
 	}
 	v.start(d.bits, from)
 	return nil
