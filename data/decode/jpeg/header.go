@@ -352,7 +352,7 @@ func (d *Decoder) readScan(b []byte) error {
 func (d *Decoder) checkTables(s *scan, at int) error {
 	c := &d.components[at]
 	dc, ac := s.from == 0 && s.high == 0, s.to > 0
-	if c.dc > 3 || c.ac > 3 || dc && !d.tablesDefined[0][c.dc] || ac && !d.tablesDefined[1][c.ac] {
+	if c.dc > 3 || c.ac > 3 || dc && !d.hasTable(0, c.dc) || ac && !d.hasTable(1, c.ac) {
 		return fmt.Errorf("%w: Huffman table %d or %d of component %d", errMissing, c.dc, c.ac, at)
 	}
 	if !d.quantDefined[c.quantIndex] {
