@@ -20,8 +20,26 @@ var nfntFilters = map[pixels.Filter]resize.InterpolationFunction{
 	pixels.Lanczos:  resize.Lanczos3,
 }
 
-// resizeNFNT scales a box with nfnt/resize.
-func resizeNFNT(dst, src *pixels.Image, box pixels.Rect, w, h int, f pixels.Filter) {
+// maxScaled bounds the pixels that nfnt/resize, which scales whole images, makes
+// for a part of them.
+const maxScaled = 1 << 26
+
+// resizeNFNT scales a box with nfnt/resize and keeps the box c of the result.
+// Where the whole result would be huge, as that of a thin picture, the source of
+// c is scaled alone, and its outermost pixels know nothing of their neighbours.
+func resizeNFNT(dst, src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, f pixels.Filter) {
+	whole := pixels.Rect{W: w, H: h}
+	if c != whole && w <= maxScaled/h {
+		var scaled pixels.Image
+		resizeNFNT(&scaled, src, box, w, h, whole, f)
+		pixels.Crop(dst, &scaled, c)
+		return
+	}
+	if c != whole {
+		part := pixels.Source(box.W, box.H, w, h, c, pixels.Box)
+		box = pixels.Rect{Top: box.Top + part.Top, Left: box.Left + part.Left, W: part.W, H: part.H}
+		w, h = c.W, c.H
+	}
 	if box.W == w && box.H == h {
 		pixels.Crop(dst, src, box)
 		return

@@ -320,7 +320,6 @@ type renderer struct {
 	resizer pixels.Resizer
 	blur    pixels.Blur
 	out     pixels.Image
-	scaled  pixels.Image
 	whole   picture    // coloured before the crop
 	last    wholeImage // what whole shows
 	order   [4]pixels.JitterOp
@@ -341,10 +340,24 @@ func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
 // read returns the box of a w x h image that a view needs: all of it where
 // colours come first, for some of them depend on the mean of the image.
 func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
-	if v.coloursFirst() {
+	switch {
+	case v.coloursFirst():
 		return pixels.Rect{W: w, H: h}
+	case v.geometry.Crop != CropRandomResized && v.Resampler != NFNT:
+		ow, oh, c := v.scaled(w, h)
+		return pixels.Source(w, h, ow, oh, c, v.Interpolation)
 	}
 	return r.shown(v, d, w, h, id)
+}
+
+// scaled returns the size to which what a view shows of a w x h image is scaled, and
+// the box of it that the view cuts out.
+func (v *view) scaled(w, h int) (ow, oh int, c pixels.Rect) {
+	ow, oh = v.Width, v.Height
+	if v.geometry.Crop != CropRandomResized {
+		ow, oh = v.geometry.fitted(w, h, v.Width, v.Height)
+	}
+	return ow, oh, pixels.CentreCrop(ow, oh, v.Width, v.Height)
 }
 
 // coloursFirst reports whether the image is coloured before the crop.
@@ -405,17 +418,11 @@ func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceH: p.h, SourceW: p.w}
 	part := shown
 	part.Left, part.Top = part.Left-p.left, part.Top-p.top
-	w, h := v.Width, v.Height
-	if v.geometry.Crop != CropRandomResized {
-		w, h = v.geometry.fitted(p.w, p.h, v.Width, v.Height)
-	}
-	if w == v.Width && h == v.Height {
-		r.resize(&r.out, &p.Image, part, w, h, v)
+	w, h, c := v.scaled(p.w, p.h)
+	r.resize(&p.Image, part, w, h, c, v)
+	if c.W == w && c.H == h {
 		return box
 	}
-	r.resize(&r.scaled, &p.Image, part, w, h, v)
-	c := pixels.CentreCrop(w, h, v.Width, v.Height)
-	pixels.Crop(&r.out, &r.scaled, c)
 	sx, sy := float64(p.w)/float64(w), float64(p.h)/float64(h)
 	box.Top, box.Left, box.Height, box.Width = float64(c.Top)*sy, float64(c.Left)*sx, float64(c.H)*sy, float64(c.W)*sx
 	return box
@@ -441,13 +448,15 @@ func (v *ViewSpec) fitted(w, h, vw, vh int) (ow, oh int) {
 	return int(math.RoundToEven(float64(w) / ratio)), int(math.RoundToEven(float64(h) / ratio))
 }
 
-func (r *renderer) resize(dst, src *pixels.Image, box pixels.Rect, w, h int, v *view) {
+// resize writes to r.out the box c of a box of src that is scaled to w x h. No
+// more is computed than is shown.
+func (r *renderer) resize(src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, v *view) {
 	if v.Resampler == NFNT {
-		resizeNFNT(dst, src, box, w, h, v.Interpolation)
+		resizeNFNT(&r.out, src, box, w, h, c, v.Interpolation)
 		return
 	}
 	r.resizer.ShorterFirst = v.Resampler == Pillow13
-	r.resizer.Resize(dst, src, box, w, h, v.Interpolation)
+	r.resizer.Part(&r.out, src, box, w, h, c, v.Interpolation)
 }
 
 func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng prng.Generator, batch *prng.Generator, step int) {

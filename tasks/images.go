@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/decode"
@@ -20,12 +19,12 @@ func OpenImages(o data.Options) (data.Source, error) {
 		return data.Open(o) // a pattern, demo:, or its own error
 	}
 	defer file.Close()
-	head := make([]byte, 32)
+	head := make([]byte, 1024)
 	n, err := file.Read(head)
 	if err != nil || decode.Sniff(head[:n]) == "" {
 		if data.HasImageExtension(o.Path) && !isFolder(o.Path) {
-			return nil, &data.Error{Path: o.Path, Problem: fmt.Sprintf("can't be decoded: it is called %s and does not begin like any image", strings.ToLower(filepath.Ext(o.Path))),
-				Hint: "open it with another program to see what it is, or choose another file"}
+			_, err := decode.Decode(head[:n], decode.Options{}) // names what it is
+			return nil, &data.Error{Path: o.Path, Problem: "can't be decoded", Err: err}
 		}
 		return data.Open(o)
 	}

@@ -1,7 +1,8 @@
 // Package decode turns the bytes of an image file into 8-bit pixels, with
 // the semantics of Pillow's open().convert(): the format is recognised by
-// content, EXIF orientation is applied, alpha is dropped, 16-bit samples keep
-// their high byte, CMYK is printed on white.
+// content, EXIF and XMP orientation is applied, alpha is dropped, 16-bit samples
+// keep their high byte, CMYK is printed on white. Of several pictures in a file
+// the first is read.
 //
 // Its input comes from anywhere: sizes are checked in the header before
 // anything is allocated, a file that is cut short is an error and never a
@@ -12,18 +13,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
-	"image/gif"
-	stdjpeg "image/jpeg"
-	"image/png"
 	"io"
+	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
-
+	"github.com/vittool/vittool/data/decode/jpeg"
 	"github.com/vittool/vittool/data/pixels"
 )
 
@@ -40,32 +35,36 @@ type Options struct {
 	MaxPixels int64
 }
 
-// format is one readable file format.
+// format is one readable file format. JPEG, the first, has a decoder of its own
+// and no functions.
 type format struct {
 	name   string
 	match  func(b []byte) bool
-	config func(r io.Reader) (image.Config, error)
-	// decode returns the picture and its EXIF orientation.
+	config func(b []byte) (w, h int, err error)
+	// decode returns the picture and its orientation.
 	decode func(b []byte, o Options) (*raster, error)
 }
 
-func prefix(magic string) func([]byte) bool {
-	return func(b []byte) bool { return bytes.HasPrefix(b, []byte(magic)) }
+func prefix(magic ...string) func([]byte) bool {
+	return func(b []byte) bool {
+		return slices.ContainsFunc(magic, func(m string) bool { return bytes.HasPrefix(b, []byte(m)) })
+	}
 }
 
 var formats = sync.OnceValue(func() []format {
 	return []format{
-		{"JPEG", prefix("\xff\xd8\xff"), stdjpeg.DecodeConfig, decodeJPEG},
-		{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG},
-		{"GIF", func(b []byte) bool { return prefix("GIF87a")(b) || prefix("GIF89a")(b) }, gif.DecodeConfig, decodeGIF},
-		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP},
-		{"TIFF", func(b []byte) bool { return prefix("II*\x00")(b) || prefix("MM\x00*")(b) }, tiffConfig, decodeTIFF},
-		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, bmp.DecodeConfig, decodeBMP},
+		{"JPEG", prefix("\xff\xd8\xff"), nil, nil},
+		{"PNG", prefix(pngMagic), pngConfig, decodePNG},
+		{"GIF", prefix("GIF87a", "GIF89a"), gifConfig, decodeGIF},
+		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, webpConfig, decodeWebP},
+		{"TIFF", prefix("II*\x00", "MM\x00*", "II+\x00", "MM\x00+"), tiffConfig, decodeTIFF},
+		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, bmpConfig, decodeBMP},
+		{"PNM", isNetpbm, netpbmConfig, decodeNetpbm},
 	}
 })
 
 // Sniff names the format of a file by its first bytes, "" when it is none
-// that Decode reads. 18 bytes suffice.
+// that Decode reads. 32 bytes suffice.
 func Sniff(head []byte) string {
 	for _, f := range formats() {
 		if f.match(head) {
@@ -88,11 +87,17 @@ func Decode(b []byte, o Options) (*pixels.Image, error) {
 	return m, nil
 }
 
+// maxSide bounds width and height alone: scaling costs memory for each row and
+// column.
+const maxSide = 1 << 20
+
 func checkSize(w, h int, limit int64) error {
-	if w <= 0 || h <= 0 {
+	switch {
+	case w <= 0 || h <= 0:
 		return fmt.Errorf("header claims an empty image of %dx%d pixels", w, h)
-	}
-	if int64(w) > limit/int64(h) {
+	case w > maxSide || h > maxSide:
+		return fmt.Errorf("header claims %dx%d pixels, and a side may have %d; cut the picture into pieces", w, h, maxSide)
+	case int64(w) > limit/int64(h):
 		return fmt.Errorf("header claims %dx%d pixels, more than data.max_pixels = %d allows", w, h, limit)
 	}
 	return nil
@@ -105,59 +110,8 @@ func describe(name, part string, err error) error {
 	if short {
 		return fmt.Errorf("the %s file is cut short: its %s ends too early", name, part)
 	}
+	if errors.Is(err, jpeg.ErrUnsupported) {
+		return fmt.Errorf("%w; convert it to PNG, or save it as an ordinary JPEG", err)
+	}
 	return fmt.Errorf("damaged or unsupported %s: %w", name, err)
-}
-
-func notAnImage(b []byte) error {
-	const readable = "readable are JPEG, PNG, GIF, WebP, TIFF and BMP"
-	head := b[:min(len(b), 512)]
-	switch {
-	case len(b) == 0:
-		return errors.New("the file is empty (0 bytes)")
-	case len(b) >= 12 && string(b[4:8]) == "ftyp":
-		return fmt.Errorf("this is a %q container (HEIC, AVIF or video); convert it, %s", b[8:12], readable)
-	case isText(head):
-		return fmt.Errorf("not an image but text, starting %q; %s", head[:min(len(head), 24)], readable)
-	}
-	return fmt.Errorf("not an image: it starts with the bytes % x; %s", head[:min(len(head), 8)], readable)
-}
-
-func isText(head []byte) bool {
-	// The last rune may be cut by the limit of the sample.
-	for cut := 0; cut < utf8.UTFMax && len(head) > 0; cut++ {
-		if utf8.Valid(head) {
-			return bytes.IndexFunc(head, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) < 0
-		}
-		head = head[:len(head)-1]
-	}
-	return false
-}
-
-// decodeJPEG reads what package jpeg leaves to others: progressive files, CMYK.
-func decodeJPEG(b []byte, _ Options) (*raster, error) {
-	m, err := stdjpeg.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	r := rasterOf(m)
-	r.orientation = Orientation(jpegEXIF(b))
-	return r, nil
-}
-
-func decodePNG(b []byte, _ Options) (*raster, error) {
-	m, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	r := rasterOf(m)
-	r.orientation = Orientation(pngEXIF(b))
-	return r, nil
-}
-
-func decodeBMP(b []byte, _ Options) (*raster, error) {
-	m, err := bmp.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	return rasterOf(m), nil
 }

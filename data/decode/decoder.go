@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -42,27 +41,29 @@ func (d *Decoder) Open(b []byte, o Options) (err error) {
 		if !f.match(b) {
 			continue
 		}
-		if i == 0 && (o.Channels == 1 || o.Channels == 3) {
-			err := d.jpeg.Open(b)
-			if err == nil {
-				return d.openFast(b)
-			}
-			if !errors.Is(err, jpeg.ErrUnsupported) {
-				return describe(f.name, "header", err)
-			}
+		if i == 0 {
+			return d.openJPEG(b)
 		}
 		return d.openWhole(f, b)
 	}
 	return notAnImage(b)
 }
 
-// openFast goes on with a file that package jpeg reads.
-func (d *Decoder) openFast(b []byte) error {
+// openJPEG reads the header of a JPEG.
+func (d *Decoder) openJPEG(b []byte) error {
+	if err := d.jpeg.Open(b); err != nil {
+		return describe("JPEG", "header", err)
+	}
 	w, h := d.jpeg.Size()
 	if err := checkSize(w, h, d.options.MaxPixels); err != nil {
 		return fmt.Errorf("JPEG %w", err)
 	}
-	d.fast, d.orientation = true, Orientation(jpegEXIF(b))
+	if c := d.jpeg.Channels(); d.options.Channels != 1 && d.options.Channels != 3 && d.options.Channels != c {
+		return fmt.Errorf("JPEG: %w", wrongChannels(c, d.options.Channels))
+	}
+	var m metadata
+	m.exif, m.xmp = d.jpeg.Metadata()
+	d.fast, d.orientation = true, m.orientation()
 	d.w, d.h = w, h
 	if d.orientation >= 5 {
 		d.w, d.h = h, w
@@ -71,11 +72,11 @@ func (d *Decoder) openFast(b []byte) error {
 }
 
 func (d *Decoder) openWhole(f *format, b []byte) error {
-	cfg, err := f.config(bytes.NewReader(b))
+	w, h, err := f.config(b)
 	if err != nil {
 		return describe(f.name, "header", err)
 	}
-	if err := checkSize(cfg.Width, cfg.Height, d.options.MaxPixels); err != nil {
+	if err := checkSize(w, h, d.options.MaxPixels); err != nil {
 		return fmt.Errorf("%s %w", f.name, err)
 	}
 	r, err := f.decode(b, d.options)
@@ -129,16 +130,28 @@ func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, check bool) (err er
 		if turn {
 			colored = &d.colored
 		}
-		if d.options.Channels == 1 {
-			pixels.Luma(colored, stored)
-		} else {
-			spread(colored, stored)
-		}
+		recolored(colored, stored, d.options.Channels)
 	}
 	if turn {
 		orient(dst, colored, d.orientation)
 	}
 	return nil
+}
+
+// recolored writes the gray, RGB or CMYK picture m to dst in 1 or 3 channels.
+func recolored(dst, m *pixels.Image, channels int) {
+	switch {
+	case m.C == 1:
+		spread(dst, m)
+	case m.C == 3:
+		pixels.Luma(dst, m)
+	case channels == 3:
+		printed(dst, m)
+	default:
+		var rgb pixels.Image
+		printed(&rgb, m)
+		pixels.Luma(dst, &rgb)
+	}
 }
 
 func recovered(err *error) {

@@ -2,64 +2,204 @@ package decode
 
 import (
 	"bytes"
-	"image"
-	"image/color"
-	"image/gif"
+	"compress/lzw"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/vittool/vittool/data/pixels"
 )
 
-// decodeGIF reads the first frame, placed on its canvas.
-func decodeGIF(b []byte, _ Options) (*raster, error) {
-	m, err := gif.Decode(bytes.NewReader(opaqueGIF(b)))
-	if err != nil {
-		return nil, err
-	}
-	frame, ok := m.(*image.Paletted)
-	cfg, err := gif.DecodeConfig(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	canvas := image.Rect(0, 0, cfg.Width, cfg.Height)
-	if !ok || frame.Rect == canvas {
-		return rasterOf(m), nil
-	}
-	// A first frame smaller than the canvas lies on palette entry 0, which
-	// is what Pillow fills with.
-	whole := image.NewPaletted(canvas, frame.Palette)
-	if global, ok := cfg.ColorModel.(color.Palette); ok && len(global) > 0 {
-		whole.Palette = frame.Palette
-	}
-	in := frame.Rect.Intersect(canvas)
-	for y := in.Min.Y; y < in.Max.Y; y++ {
-		copy(whole.Pix[whole.PixOffset(in.Min.X, y):][:in.Dx()], frame.Pix[frame.PixOffset(in.Min.X, y):])
-	}
-	return rasterOf(whole), nil
+// gifFrame is the first frame of a file.
+type gifFrame struct {
+	w, h       int    // of the canvas, made larger where the frame leaves it
+	x, y       int    // of the frame on the canvas
+	fw, fh     int    // of the frame
+	palette    []byte // RGB; nil where an index is its gray value
+	background byte   // index of the canvas around the frame
+	interlaced bool
+	codeSize   int
+	data       []byte // from the first block on
 }
 
-// opaqueGIF returns the file with the transparency of its first frame
-// switched off: the standard decoder would replace the palette entry by
-// black, and dropping alpha must keep the colour that is there.
-func opaqueGIF(b []byte) []byte {
-	if len(b) < 13 {
-		return b
+// gifReader reads from the front of a file.
+type gifReader struct{ rest []byte }
+
+func (r *gifReader) next(n int) ([]byte, error) {
+	if n > len(r.rest) {
+		return nil, io.ErrUnexpectedEOF
 	}
-	p := 13
-	if b[10]&0x80 != 0 {
-		p += 3 << (b[10]&7 + 1)
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b, nil
+}
+
+// block reads a block of data; nil is the end.
+func (r *gifReader) block() ([]byte, error) {
+	n, err := r.next(1)
+	if err != nil || n[0] == 0 {
+		return nil, err
 	}
-	for p+8 <= len(b) && b[p] == 0x21 { // extensions before the first frame
-		if b[p+1] == 0xf9 && b[p+2] == 4 {
-			if b[p+3]&1 == 0 {
-				return b
+	return r.next(int(n[0]))
+}
+
+// table reads a colour table where a descriptor announces one.
+func (r *gifReader) table(flags byte) ([]byte, error) {
+	if flags&0x80 == 0 {
+		return nil, nil
+	}
+	return r.next(3 << (flags&7 + 1))
+}
+
+// parseGIF reads as Pillow does: anything between blocks is passed over, and
+// the canvas grows with the frame.
+func parseGIF(b []byte) (*gifFrame, error) {
+	r := &gifReader{b}
+	screen, err := r.next(13)
+	if err != nil {
+		return nil, err
+	}
+	f := &gifFrame{w: int(binary.LittleEndian.Uint16(screen[6:])), h: int(binary.LittleEndian.Uint16(screen[8:]))}
+	if f.palette, err = r.table(screen[10]); err != nil {
+		return nil, err
+	}
+	for {
+		kind, err := r.next(1)
+		if err != nil {
+			return nil, err
+		}
+		switch kind[0] {
+		case ';':
+			return nil, errors.New("it has no frame")
+		case '!':
+			if err := f.extension(r); err != nil {
+				return nil, err
 			}
-			out := bytes.Clone(b)
-			out[p+3] &^= 1
-			return out
+		case ',':
+			return f, f.descriptor(r)
 		}
-		p += 2
-		for p < len(b) && b[p] != 0 {
-			p += int(b[p]) + 1
-		}
-		p++
 	}
-	return b
+}
+
+// extension passes over an extension, but for the transparent index.
+func (f *gifFrame) extension(r *gifReader) error {
+	const control = 0xf9
+	label, err := r.next(1)
+	if err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		block, err := r.block()
+		if err != nil || block == nil {
+			return err
+		}
+		if first && label[0] == control && len(block) >= 4 && block[0]&1 != 0 {
+			f.background = block[3]
+		}
+	}
+}
+
+func (f *gifFrame) descriptor(r *gifReader) error {
+	d, err := r.next(9)
+	if err != nil {
+		return err
+	}
+	at := func(i int) int { return int(binary.LittleEndian.Uint16(d[i:])) }
+	f.x, f.y, f.fw, f.fh = at(0), at(2), at(4), at(6)
+	if f.fw == 0 || f.fh == 0 {
+		return fmt.Errorf("its first frame has %dx%d pixels", f.fw, f.fh)
+	}
+	f.w, f.h = max(f.w, f.x+f.fw), max(f.h, f.y+f.fh)
+	f.interlaced = d[8]&0x40 != 0
+	if local, err := r.table(d[8]); err != nil {
+		return err
+	} else if local != nil {
+		f.palette = local
+	}
+	size, err := r.next(1)
+	if err != nil {
+		return err
+	}
+	if f.codeSize = int(size[0]); f.codeSize < 2 || f.codeSize > 8 {
+		return fmt.Errorf("its codes begin with %d bits; 2 to 8 are possible", f.codeSize)
+	}
+	f.data = r.rest
+	return nil
+}
+
+func gifConfig(b []byte) (w, h int, err error) {
+	f, err := parseGIF(b)
+	if err != nil {
+		return 0, 0, err
+	}
+	return f.w, f.h, nil
+}
+
+// decodeGIF reads the first frame, placed on its canvas. Data behind its last
+// pixel is not looked at. Alpha is dropped: a transparent pixel has the colour
+// that the palette gives it.
+func decodeGIF(b []byte, _ Options) (*raster, error) {
+	f, err := parseGIF(b)
+	if err != nil {
+		return nil, err
+	}
+	var packed []byte
+	for r := (gifReader{f.data}); ; {
+		block, err := r.block()
+		if err != nil { // what is there may be enough
+			packed = append(packed, r.rest...)
+			break
+		}
+		if block == nil {
+			break
+		}
+		packed = append(packed, block...)
+	}
+	// A code of 12 bits gives 4095 pixels at most: a small file that claims to
+	// be large is refused before there is memory for it.
+	if int64(f.fw)*int64(f.fh) > 4096*int64(len(packed)) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	index := make([]byte, f.fw*f.fh)
+	codes := lzw.NewReader(bytes.NewReader(packed), lzw.LSB, f.codeSize)
+	defer codes.Close()
+	if _, err := io.ReadFull(codes, index); err != nil {
+		return nil, err
+	}
+	canvas := pixels.New(f.w, f.h, 1)
+	for i := range canvas.Pix {
+		canvas.Pix[i] = f.background
+	}
+	rows := [][2]int{{0, 1}}
+	if f.interlaced {
+		rows = [][2]int{{0, 8}, {4, 8}, {2, 4}, {1, 2}}
+	}
+	for _, pass := range rows {
+		for y := pass[0]; y < f.fh; y += pass[1] {
+			copy(canvas.Row(f.y + y)[f.x:], index[:f.fw])
+			index = index[f.fw:]
+		}
+	}
+	return indexed(canvas, f.palette, 3, [3]int{0, 1, 2}), nil
+}
+
+// indexed looks the pixels up in a palette of entries of step bytes, red, green
+// and blue at the places given. As in Pillow, an index beyond its end is black,
+// and without a palette each is its own gray value.
+func indexed(m *pixels.Image, palette []byte, step int, places [3]int) *raster {
+	if palette == nil {
+		return &raster{image: m, model: modelGray}
+	}
+	var table [256][3]uint8
+	for i := range min(len(table), len(palette)/step) {
+		for k, p := range places {
+			table[i][k] = palette[i*step+p]
+		}
+	}
+	out := pixels.New(m.W, m.H, 3)
+	for i, v := range m.Pix {
+		copy(out.Pix[3*i:3*i+3], table[v][:])
+	}
+	return &raster{image: out, model: modelRGB}
 }

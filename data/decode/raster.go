@@ -8,13 +8,13 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// model says what the bands of a raster mean.
+// model says what the first bands of a raster mean. Those behind are alpha and
+// other extra samples.
 type model uint8
 
 const (
 	modelGray  model = iota // 1 band
 	modelRGB                // 3 bands
-	modelRGBA               // 4 bands, alpha not multiplied in where the file says so
 	modelCMYK               // 4 bands, 255 is full ink
 	modelBands              // any number of bands without a meaning of ours
 )
@@ -23,7 +23,7 @@ const (
 type raster struct {
 	image       *pixels.Image
 	model       model
-	orientation int // EXIF, 0 when unknown
+	orientation int // as in EXIF, 0 when unknown
 }
 
 // rasterOf copies what the standard decoders return into packed bands. The
@@ -39,17 +39,13 @@ func rasterOf(m image.Image) *raster {
 	case *image.RGBA: // also what decoders return for opaque RGB
 		return packed(modelRGB, w, h, 3, m.Pix, m.Stride, 4, 1)
 	case *image.NRGBA:
-		return packed(modelRGBA, w, h, 4, m.Pix, m.Stride, 4, 1)
+		return packed(modelRGB, w, h, 4, m.Pix, m.Stride, 4, 1)
 	case *image.RGBA64:
 		return packed(modelRGB, w, h, 3, m.Pix, m.Stride, 8, 2)
 	case *image.NRGBA64:
-		return packed(modelRGBA, w, h, 4, m.Pix, m.Stride, 8, 2)
-	case *image.CMYK:
-		return packed(modelCMYK, w, h, 4, m.Pix, m.Stride, 4, 1)
+		return packed(modelRGB, w, h, 4, m.Pix, m.Stride, 8, 2)
 	case *image.Paletted:
 		return paletted(m)
-	case *image.YCbCr:
-		return &raster{image: fromYCbCr(m), model: modelRGB}
 	}
 	out := pixels.New(w, h, 4)
 	for y := range h {
@@ -58,7 +54,7 @@ func rasterOf(m image.Image) *raster {
 			copy(out.Pix[4*(y*w+x):], []uint8{c.R, c.G, c.B, c.A})
 		}
 	}
-	return &raster{image: out, model: modelRGBA}
+	return &raster{image: out, model: modelRGB}
 }
 
 // packed copies c samples out of every pixel of step bytes; a sample's first
@@ -103,40 +99,37 @@ func paletted(m *image.Paletted) *raster {
 	return &raster{image: out, model: modelRGB}
 }
 
-// to converts to the number of channels that was asked for.
+// to converts to the number of channels that was asked for. Alpha is dropped.
 func (r *raster) to(channels int) (*pixels.Image, error) {
 	m := r.image
-	switch channels {
-	case 1:
-		if r.model == modelGray || m.C == 1 {
-			return m, nil
-		}
-		rgb, err := r.to(3)
-		if err != nil {
-			return nil, err
-		}
-		out := &pixels.Image{}
-		pixels.Luma(out, rgb)
-		return out, nil
-	case 3:
-		switch {
-		case r.model == modelRGB || m.C == 3:
-			return m, nil
-		case r.model == modelGray || m.C == 1:
-			out := &pixels.Image{}
-			spread(out, m)
-			return out, nil
-		case r.model == modelRGBA:
-			return first(m, 3), nil
-		case r.model == modelCMYK:
-			return printed(m), nil
-		}
-	default:
-		if m.C == channels {
-			return m, nil
-		}
+	if m.C == channels && (r.model == modelBands || channels != 1 && channels != 3) {
+		return m, nil
 	}
-	return nil, fmt.Errorf("the image has %d channels and data.channels is %d", m.C, channels)
+	colors := m.C
+	switch r.model {
+	case modelGray:
+		colors = 1
+	case modelRGB:
+		colors = 3
+	case modelCMYK:
+		colors = 4
+	}
+	if channels != 1 && channels != 3 || r.model == modelBands && colors != 1 && colors != 3 {
+		return nil, wrongChannels(m.C, channels)
+	}
+	if m.C > colors {
+		m = first(m, colors)
+	}
+	if m.C == channels {
+		return m, nil
+	}
+	out := &pixels.Image{}
+	recolored(out, m, channels)
+	return out, nil
+}
+
+func wrongChannels(has, want int) error {
+	return fmt.Errorf("the image has %d channels and data.channels is %d", has, want)
 }
 
 // spread makes three equal channels of one.
@@ -158,8 +151,8 @@ func first(m *pixels.Image, c int) *pixels.Image {
 }
 
 // printed is Pillow's CMYK to RGB: (255-k) - c*(255-k)/255, rounded.
-func printed(m *pixels.Image) *pixels.Image {
-	out := pixels.New(m.W, m.H, 3)
+func printed(out, m *pixels.Image) {
+	out.Reset(m.W, m.H, 3)
 	for i := range m.W * m.H {
 		p, q := m.Pix[4*i:4*i+4], out.Pix[3*i:3*i+3]
 		nk := 255 - int(p[3])
@@ -168,5 +161,4 @@ func printed(m *pixels.Image) *pixels.Image {
 			q[c] = uint8(max(nk-((t>>8)+t)>>8, 0))
 		}
 	}
-	return out
 }

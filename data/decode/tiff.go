@@ -1,18 +1,12 @@
 package decode
 
 import (
-	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
-
-	"golang.org/x/image/tiff"
-	"golang.org/x/image/tiff/lzw"
-
-	"github.com/vittool/vittool/data/pixels"
+	"math"
+	"slices"
 )
 
 // TIFF tags that decide how pixels are stored, and some of their values.
@@ -22,152 +16,266 @@ const (
 	tagBitsPerSample   = 258
 	tagCompression     = 259
 	tagPhotometric     = 262
+	tagFillOrder       = 266
 	tagStripOffsets    = 273
 	tagSamplesPerPixel = 277
 	tagRowsPerStrip    = 278
 	tagStripBytes      = 279
 	tagPlanar          = 284
+	tagFaxOptions      = 292
 	tagPredictor       = 317
+	tagColorMap        = 320
 	tagTileWidth       = 322
 	tagTileHeight      = 323
 	tagTileOffsets     = 324
 	tagTileBytes       = 325
+	tagExtraSamples    = 338
 	tagSampleFormat    = 339
+	tagJPEGTables      = 347
+	tagSubsampling     = 530
 
 	photoWhiteIsZero = 0
 	photoBlackIsZero = 1
 	photoRGB         = 2
+	photoPalette     = 3
 	photoCMYK        = 5
+	photoYCbCr       = 6
+
+	extraUnspecified = 0
+	extraAssociated  = 1
+	extraCorel       = 999 // Corel Draw's alpha
+
+	formatUint  = 1
+	formatInt   = 2
+	formatFloat = 3
 
 	compressNone     = 1
+	compressFax3     = 3
+	compressFax4     = 4
 	compressLZW      = 5
+	compressJPEG     = 7
 	compressDeflate  = 8
 	compressPackBits = 32773
 	compressZip      = 32946 // deflate's older number
+	compressLZMA     = 34925
+	compressZstd     = 50000
 )
 
-// tiffFile is the first directory of a file.
+// Types of values of a directory.
+const (
+	tiffByte      = 1
+	tiffShort     = 3
+	tiffLong      = 4
+	tiffUndefined = 7
+	tiffLong8     = 16
+)
+
+var (
+	tiffSizes = [...]uint64{tiffByte: 1, 2: 1, tiffShort: 2, tiffLong: 4, 5: 8, 6: 1, tiffUndefined: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, tiffLong8: 8, 17: 8, 18: 8}
+
+	// tiffTags are those that a picture can't be read without where they stand.
+	tiffTags = []uint16{tagWidth, tagHeight, tagBitsPerSample, tagCompression, tagPhotometric, tagFillOrder, tagStripOffsets,
+		tagSamplesPerPixel, tagRowsPerStrip, tagStripBytes, tagPlanar, tagFaxOptions, tagPredictor, tagColorMap, tagTileWidth,
+		tagTileHeight, tagTileOffsets, tagTileBytes, tagExtraSamples, tagSampleFormat, tagJPEGTables, tagSubsampling}
+
+	// Compressions and colours that are named and not read.
+	tiffCompressions = map[int]string{2: "fax code without ends of lines (CCITT RLE)", 6: "old-style JPEG", 32771: "CCITT RLE with padding",
+		32809: "ThunderScan", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI LogLuv", 34677: "SGI LogLuv",
+		34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL", 34892: "lossy JPEG (DNG)", 22610: "JPEG XR", 34934: "JPEG XR"}
+	tiffPhotometrics = map[int]string{4: "a transparency mask", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a camera's raw mosaic",
+		32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
+)
+
+// tiffFile is the first directory of a file, of the classic form or of BigTIFF.
 type tiffFile struct {
 	data   []byte
 	order  binary.ByteOrder
-	fields map[uint16][]uint32
+	big    bool
+	fields map[uint16][]uint64
+	turned int // as in EXIF
 }
 
 // maxTIFFValues bounds the values of one field: as many as the strips of the
 // highest image.
 const maxTIFFValues = 1 << 20
 
-func parseTIFF(b []byte) (*tiffFile, error) {
+// tiffDirectory finds the entries of the first directory; cut says that some of
+// them are not in the file.
+func tiffDirectory(b []byte) (f *tiffFile, entries []byte, cut bool, err error) {
 	if len(b) < 8 {
-		return nil, io.ErrUnexpectedEOF
+		return nil, nil, false, io.ErrUnexpectedEOF
 	}
-	f := &tiffFile{data: b, order: binary.LittleEndian, fields: map[uint16][]uint32{}}
-	if b[0] == 'M' {
+	f = &tiffFile{data: b, order: binary.LittleEndian}
+	switch string(b[:2]) {
+	case "II":
+	case "MM":
 		f.order = binary.BigEndian
+	default:
+		return nil, nil, false, errors.New("neither II nor MM begins it")
 	}
-	dir := uint64(f.order.Uint32(b[4:]))
-	if dir+2 > uint64(len(b)) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	n := uint64(f.order.Uint16(b[dir:]))
-	if dir+2+12*n > uint64(len(b)) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	for i := range n {
-		e := b[dir+2+12*i:][:12]
-		values, err := f.values(e)
-		if err != nil {
-			return nil, err
+	var at, n uint64
+	size := uint64(len(b))
+	switch f.order.Uint16(b[2:]) {
+	case 42:
+		if at = uint64(f.order.Uint32(b[4:])); at+2 > size {
+			return nil, nil, false, io.ErrUnexpectedEOF
 		}
+		n = uint64(f.order.Uint16(b[at:]))
+		at += 2
+	case 43:
+		f.big = true
+		if len(b) < 16 {
+			return nil, nil, false, io.ErrUnexpectedEOF
+		}
+		if at = f.order.Uint64(b[8:]); at > size-8 {
+			return nil, nil, false, io.ErrUnexpectedEOF
+		}
+		n = f.order.Uint64(b[at:])
+		at += 8
+	default:
+		return nil, nil, false, errors.New("its version is neither 42 nor 43")
+	}
+	each := uint64(f.entrySize())
+	whole := min(n, (size-at)/each)
+	return f, b[at : at+whole*each], whole < n, nil
+}
+
+func (f *tiffFile) entrySize() int {
+	if f.big {
+		return 20
+	}
+	return 12
+}
+
+// raw returns the bytes of the values of an entry; count is 0 where its type is
+// unknown or they leave the file.
+func (f *tiffFile) raw(e []byte) (raw []byte, kind uint16, count uint64) {
+	kind = f.order.Uint16(e[2:])
+	if int(kind) >= len(tiffSizes) || tiffSizes[kind] == 0 {
+		return nil, kind, 0
+	}
+	var inline []byte
+	if f.big {
+		count, inline = f.order.Uint64(e[4:]), e[12:20]
+	} else {
+		count, inline = uint64(f.order.Uint32(e[4:])), e[8:12]
+	}
+	size := tiffSizes[kind]
+	if count > uint64(len(f.data)) {
+		return nil, kind, 0
+	}
+	if n := size * count; n > uint64(len(inline)) {
+		at := uint64(f.order.Uint32(inline))
+		if f.big {
+			at = f.order.Uint64(inline)
+		}
+		if at > uint64(len(f.data)) || n > uint64(len(f.data))-at {
+			return nil, kind, 0
+		}
+		inline = f.data[at:]
+	}
+	return inline[:size*count], kind, count
+}
+
+func parseTIFF(b []byte) (*tiffFile, error) {
+	f, entries, cut, err := tiffDirectory(b)
+	if err != nil {
+		return nil, err
+	}
+	if cut {
+		return nil, io.ErrUnexpectedEOF
+	}
+	f.fields = map[uint16][]uint64{}
+	f.turned, _ = f.orientation(entries)
+	for ; len(entries) > 0; entries = entries[f.entrySize():] {
+		tag := f.order.Uint16(entries)
+		if _, double := f.fields[tag]; double {
+			continue
+		}
+		values := f.values(entries)
 		if values != nil {
-			f.fields[f.order.Uint16(e)] = values
+			f.fields[tag] = values
+		} else if slices.Contains(tiffTags, tag) {
+			return nil, fmt.Errorf("%w: the values of tag %d are not in the file, or are none", io.ErrUnexpectedEOF, tag)
 		}
 	}
 	return f, nil
 }
 
-// values reads the bytes, shorts or longs of an entry; other types are nil.
-func (f *tiffFile) values(e []byte) ([]uint32, error) {
-	size := map[uint16]uint64{1: 1, 3: 2, 4: 4}[f.order.Uint16(e[2:])]
-	count := uint64(f.order.Uint32(e[4:]))
-	if size == 0 || count == 0 || count > maxTIFFValues {
-		return nil, nil
+// values reads the whole numbers of an entry; other types are nil.
+func (f *tiffFile) values(e []byte) []uint64 {
+	raw, kind, count := f.raw(e)
+	if count == 0 || count > maxTIFFValues {
+		return nil
 	}
-	raw := e[8:12]
-	if size*count > 4 {
-		at := uint64(f.order.Uint32(e[8:]))
-		if at+size*count > uint64(len(f.data)) {
-			return nil, io.ErrUnexpectedEOF
-		}
-		raw = f.data[at:]
+	switch kind {
+	case tiffByte, tiffUndefined, tiffShort, tiffLong, tiffLong8:
+	default:
+		return nil
 	}
-	out := make([]uint32, count)
+	out := make([]uint64, count)
 	for i := range out {
-		switch size {
+		switch tiffSizes[kind] {
 		case 1:
-			out[i] = uint32(raw[i])
+			out[i] = uint64(raw[i])
 		case 2:
-			out[i] = uint32(f.order.Uint16(raw[2*i:]))
+			out[i] = uint64(f.order.Uint16(raw[2*i:]))
+		case 4:
+			out[i] = uint64(f.order.Uint32(raw[4*i:]))
 		default:
-			out[i] = f.order.Uint32(raw[4*i:])
+			out[i] = f.order.Uint64(raw[8*i:])
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (f *tiffFile) first(tag uint16, otherwise int) int {
 	if v := f.fields[tag]; len(v) > 0 {
-		return int(v[0])
+		return int(min(v[0], math.MaxInt32))
 	}
 	return otherwise
 }
 
-func tiffConfig(r io.Reader) (image.Config, error) {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return image.Config{}, err
+// same is the value of a field that has one or, for each band, an equal one.
+func (f *tiffFile) same(tag uint16, otherwise int) (int, error) {
+	v := f.fields[tag]
+	for _, n := range v {
+		if n != v[0] {
+			return 0, fmt.Errorf("its bands differ: tag %d is %v", tag, v)
+		}
 	}
-	f, err := parseTIFF(b)
-	if err != nil {
-		return image.Config{}, err
-	}
-	return image.Config{Width: f.first(tagWidth, 0), Height: f.first(tagHeight, 0)}, nil
+	return f.first(tag, otherwise), nil
 }
 
-// decodeTIFF reads 8 and 16-bit samples in any number of bands itself,
-// because x/image/tiff knows gray, RGB and RGBA only; what remains (palettes,
-// bilevel and fax pictures) it leaves to x/image/tiff.
+func tiffConfig(b []byte) (w, h int, err error) {
+	f, err := parseTIFF(b)
+	if err != nil {
+		return 0, 0, err
+	}
+	if f.fields[tagWidth] == nil || f.fields[tagHeight] == nil {
+		return 0, 0, io.ErrUnexpectedEOF
+	}
+	return f.first(tagWidth, 0), f.first(tagHeight, 0), nil
+}
+
 func decodeTIFF(b []byte, o Options) (*raster, error) {
 	f, err := parseTIFF(b)
 	if err != nil {
 		return nil, err
 	}
-	var r *raster
-	if l, ok := f.layout(); ok {
-		r, err = l.read(o.MaxPixels)
-	} else {
-		r, err = f.viaImage()
-	}
+	l, err := f.layout()
 	if err != nil {
 		return nil, err
 	}
-	r.orientation = Orientation(b)
-	return r, nil
-}
-
-func (f *tiffFile) viaImage() (*raster, error) {
-	m, err := tiff.Decode(bytes.NewReader(f.data))
+	m, err := l.read(o.MaxPixels)
 	if err != nil {
 		return nil, err
 	}
-	r := rasterOf(m)
-	// Fax codes know white and black runs, and x/image takes them at their
-	// word; libtiff reads them as zeros and ones that Photometric explains.
-	if c := f.first(tagCompression, compressNone); c >= 2 && c <= 4 && f.first(tagPhotometric, 0) == photoBlackIsZero {
-		for i, v := range r.image.Pix {
-			r.image.Pix[i] = 255 - v
-		}
+	r, err := l.finish(m)
+	if err != nil {
+		return nil, err
 	}
+	r.orientation = f.turned
 	return r, nil
 }
 
@@ -175,211 +283,158 @@ func (f *tiffFile) viaImage() (*raster, error) {
 type tiffLayout struct {
 	*tiffFile
 	w, h, bands     int
-	bytes           int // per sample
+	bits, format    int // per sample
+	photo           int
+	extras          []uint64 // kinds of the bands behind the colours
 	compression     int
-	predictor       bool
+	predictor       int
 	planar          bool // bands in planes of their own
+	tiled           bool
 	blockW, blockH  int
-	offsets, counts []uint32
-	model           model
-	inverted        bool
+	offsets, counts []uint64
+	subX, subY      int // pixels of a chroma sample
 }
 
-// layout describes the file if this reader can read it.
-func (f *tiffFile) layout() (*tiffLayout, bool) {
+// layout describes the file, or says why this reader can't read it.
+func (f *tiffFile) layout() (*tiffLayout, error) {
 	l := &tiffLayout{
-		tiffFile: f, w: f.first(tagWidth, 0), h: f.first(tagHeight, 0), bands: f.first(tagSamplesPerPixel, 1),
-		compression: f.first(tagCompression, compressNone), predictor: f.first(tagPredictor, 1) == 2,
+		tiffFile: f, w: f.first(tagWidth, 0), h: f.first(tagHeight, 0),
+		photo: f.first(tagPhotometric, photoWhiteIsZero), extras: f.fields[tagExtraSamples],
+		compression: f.first(tagCompression, compressNone), predictor: f.first(tagPredictor, 1),
 		planar: f.first(tagPlanar, 1) == 2, blockW: f.first(tagTileWidth, 0), blockH: f.first(tagTileHeight, 0),
+		subX: 1, subY: 1,
 	}
-	bits := f.fields[tagBitsPerSample]
-	if len(bits) == 0 || l.bands < 1 || l.bands > 64 || f.first(tagPredictor, 1) > 2 {
-		return nil, false
+	l.bands = f.first(tagSamplesPerPixel, 1)
+	if f.fields[tagSamplesPerPixel] == nil && l.compression == compressJPEG && (l.photo == photoRGB || l.photo == photoYCbCr) {
+		l.bands = 3
 	}
-	for _, n := range bits {
-		if n != bits[0] || n != 8 && n != 16 {
-			return nil, false
-		}
+	if l.bands < 1 || l.bands > 64 {
+		return nil, fmt.Errorf("%d samples a pixel; 1 to 64 are read", l.bands)
 	}
-	l.bytes = int(bits[0]) / 8
-	for _, format := range f.fields[tagSampleFormat] {
-		if format != 1 { // not unsigned integers
-			return nil, false
-		}
+	l.planar = l.planar && l.bands > 1
+	var err error
+	if l.bits, err = f.same(tagBitsPerSample, 1); err != nil {
+		return nil, err
 	}
-	switch l.compression {
-	case compressNone, compressLZW, compressDeflate, compressZip, compressPackBits:
-	default:
-		return nil, false
+	if l.format, err = f.same(tagSampleFormat, formatUint); err != nil {
+		return nil, err
 	}
-	switch photo := f.first(tagPhotometric, -1); {
-	case photo == photoWhiteIsZero && l.bands == 1:
-		l.model, l.inverted = modelGray, true
-	case photo == photoBlackIsZero && l.bands == 1:
-		l.model = modelGray
-	case photo == photoRGB && l.bands == 3:
-		l.model = modelRGB
-	case photo == photoRGB && l.bands == 4:
-		l.model = modelRGBA
-	case photo == photoCMYK && l.bands == 4:
-		l.model = modelCMYK
-	case photo == photoBlackIsZero || photo == photoRGB:
-		l.model = modelBands
-	default:
-		return nil, false
+	if l.format == 4 { // undefined: libtiff takes it for whole numbers
+		l.format = formatUint
 	}
-	if l.blockW > 0 {
+	if err := l.checkSamples(); err != nil {
+		return nil, err
+	}
+	if err := l.checkCompression(); err != nil {
+		return nil, err
+	}
+	if l.tiled = l.blockW > 0; l.tiled {
 		l.offsets, l.counts = f.fields[tagTileOffsets], f.fields[tagTileBytes]
 	} else {
 		l.blockW, l.blockH = l.w, min(f.first(tagRowsPerStrip, l.h), l.h)
 		l.offsets, l.counts = f.fields[tagStripOffsets], f.fields[tagStripBytes]
 	}
-	return l, true
+	return l, nil
 }
 
-// read decodes all strips or tiles.
-func (l *tiffLayout) read(maxPixels int64) (*raster, error) {
-	if l.blockW < 1 || l.blockH < 1 {
-		return nil, errors.New("it has no strips or tiles")
+// colors is the number of bands that are no extra samples.
+func (l *tiffLayout) colors() int {
+	switch l.photo {
+	case photoRGB, photoYCbCr:
+		return 3
+	case photoCMYK:
+		return 4
 	}
-	// Four bands are what the limit on pixels reckons with.
-	if err := checkSize(l.w*((l.bands+3)/4), l.h, maxPixels); err != nil {
-		return nil, err
-	}
-	if err := checkSize(l.blockW*((l.bands+3)/4), l.blockH, maxPixels); err != nil {
-		return nil, err
-	}
-	across, down := (l.w+l.blockW-1)/l.blockW, (l.h+l.blockH-1)/l.blockH
-	planes, perBlock := 1, l.bands
-	if l.planar {
-		planes, perBlock = l.bands, 1
-	}
-	if need := across * down * planes; len(l.offsets) < need || len(l.counts) < need {
-		return nil, fmt.Errorf("it lists %d blocks of pixels and needs %d", len(l.offsets), need)
-	}
-	out := pixels.New(l.w, l.h, l.bands)
-	buf := make([]byte, l.blockW*l.blockH*perBlock*l.bytes)
-	for i := range across * down * planes {
-		x, y, plane := i%across*l.blockW, i/across%down*l.blockH, i/(across*down)
-		rows := l.blockH
-		if l.fields[tagTileWidth] == nil {
-			rows = min(rows, l.h-y) // the last strip ends with the image
-		}
-		block := buf[:l.blockW*rows*perBlock*l.bytes]
-		if err := l.block(block, i, perBlock); err != nil {
-			return nil, err
-		}
-		for r := range min(rows, l.h-y) {
-			from := block[r*l.blockW*perBlock*l.bytes:]
-			to := out.Pix[((y+r)*l.w+x)*l.bands:]
-			l.copyRow(to, from, min(l.blockW, l.w-x), plane, perBlock)
-		}
-	}
-	if l.inverted {
-		for i, v := range out.Pix {
-			out.Pix[i] = 255 - v
-		}
-	}
-	return &raster{image: out, model: l.model}, nil
+	return 1
 }
 
-// copyRow takes the high byte of each sample.
-func (l *tiffLayout) copyRow(to, from []byte, n, plane, perBlock int) {
-	high := 0
-	if l.bytes == 2 && l.order == binary.LittleEndian {
-		high = 1
-	}
-	for x := range n {
-		for c := range perBlock {
-			to[x*l.bands+plane+c] = from[(x*perBlock+c)*l.bytes+high]
-		}
-	}
+// plain reports whether the bands are colours and the extra samples that the
+// file lists, or the alpha that an old RGB file does not list.
+func (l *tiffLayout) plain() bool {
+	return l.bands == l.colors()+len(l.extras) || l.photo == photoRGB && l.bands == 4 && len(l.extras) == 0
 }
 
-// block decompresses strip or tile i into dst, which it fills exactly.
-func (l *tiffLayout) block(dst []byte, i, perBlock int) error {
-	at, n := uint64(l.offsets[i]), uint64(l.counts[i])
-	if at+n > uint64(len(l.data)) {
-		return io.ErrUnexpectedEOF
+// checkSamples knows the kinds of samples that are read: those of Pillow, and
+// any number of bands of 8 and 16 bits.
+func (l *tiffLayout) checkSamples() error {
+	if name := tiffPhotometrics[l.photo]; name != "" {
+		return fmt.Errorf("its pixels are %s, which is not read; convert it to RGB", name)
 	}
-	raw := l.data[at : at+n]
-	switch l.compression {
-	case compressNone:
-		if len(raw) < len(dst) {
-			return io.ErrUnexpectedEOF
-		}
-		copy(dst, raw)
-	case compressPackBits:
-		if err := unpackBits(dst, raw); err != nil {
-			return err
+	ok := false
+	kinds := [...]string{formatUint: "unsigned", formatInt: "signed", formatFloat: "floating-point"}
+	if l.format < 1 || l.format >= len(kinds) {
+		return fmt.Errorf("complex samples (format %d) are not read; convert it to 8 or 16 bits", l.format)
+	}
+	gray := l.bands == 1 && (l.photo == photoBlackIsZero || l.photo == photoWhiteIsZero)
+	switch l.bits {
+	case 1, 2, 4:
+		ok = l.format == formatUint && (gray || l.bands == 1 && l.photo == photoPalette)
+	case 8:
+		ok = l.format == formatUint || l.format == formatInt && gray
+	case 16:
+		ok = l.format == formatUint && l.photo != photoPalette && l.photo != photoYCbCr || l.format == formatInt && gray
+	case 32:
+		ok = gray
+	}
+	if !ok {
+		return fmt.Errorf("%s samples of %d bits in %d bands of photometric kind %d are not read; convert it to 8 or 16 bits", kinds[l.format], l.bits, l.bands, l.photo)
+	}
+	switch l.photo {
+	case photoWhiteIsZero, photoBlackIsZero, photoRGB:
+	case photoPalette, photoCMYK, photoYCbCr:
+		if !l.plain() {
+			return fmt.Errorf("%d bands of photometric kind %d with %d extra samples are not read", l.bands, l.photo, len(l.extras))
 		}
 	default:
-		var r io.ReadCloser
-		if l.compression == compressLZW {
-			r = lzw.NewReader(bytes.NewReader(raw), lzw.MSB, 8)
-		} else {
-			z, err := zlib.NewReader(bytes.NewReader(raw))
-			if err != nil {
-				return err
-			}
-			r = z
-		}
-		defer r.Close()
-		if _, err := io.ReadFull(r, dst); err != nil {
-			return err
-		}
+		return fmt.Errorf("photometric kind %d is not read; convert it to RGB", l.photo)
 	}
-	if l.predictor {
-		l.undoPredictor(dst, perBlock)
+	for i, e := range l.extras {
+		if i > 0 && e == extraAssociated && l.plain() {
+			return errors.New("associated alpha that isn't the first extra sample is not read")
+		}
 	}
 	return nil
 }
 
-// undoPredictor turns horizontal differences back into samples.
-func (l *tiffLayout) undoPredictor(block []byte, perBlock int) {
-	row := l.blockW * perBlock * l.bytes
-	for ; len(block) >= row && row > 0; block = block[row:] {
-		if l.bytes == 1 {
-			for i := perBlock; i < row; i++ {
-				block[i] += block[i-perBlock]
-			}
-			continue
+func (l *tiffLayout) checkCompression() error {
+	switch l.compression {
+	case compressNone, compressPackBits, compressLZW, compressDeflate, compressZip, compressLZMA, compressZstd:
+	case compressFax3:
+		if l.first(tagFaxOptions, 0)&1 != 0 {
+			return errors.New("two-dimensional fax code of Group 3 is not read; convert it to Group 4 or PNG")
 		}
-		for i := 2 * perBlock; i < row; i += 2 {
-			l.order.PutUint16(block[i:], l.order.Uint16(block[i:])+l.order.Uint16(block[i-2*perBlock:]))
+		fallthrough
+	case compressFax4:
+		if l.bits != 1 {
+			return fmt.Errorf("fax code of %d bits a sample", l.bits)
 		}
+	case compressJPEG:
+		if l.bits != 8 || l.planar && l.photo == photoYCbCr {
+			return errors.New("JPEG compression of this kind is not read; convert it to PNG")
+		}
+		return nil // its chroma is its own business
+	default:
+		name := tiffCompressions[l.compression]
+		if name == "" {
+			name = "unknown"
+		}
+		return fmt.Errorf("compression %d (%s) is not read; convert it to LZW or deflate", l.compression, name)
 	}
-}
-
-// unpackBits undoes Apple's run-length code.
-func unpackBits(dst, src []byte) error {
-	for len(dst) > 0 {
-		if len(src) < 2 {
-			return io.ErrUnexpectedEOF
+	switch l.compression {
+	case compressNone, compressPackBits, compressFax3, compressFax4:
+		l.predictor = 1 // libtiff looks at it in the others alone
+	}
+	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || (l.predictor == 3) != (l.format == formatFloat)) {
+		return fmt.Errorf("predictor %d of samples of %d bits is not read", l.predictor, l.bits)
+	}
+	if l.photo == photoYCbCr {
+		l.subX, l.subY = 2, 2
+		if s := l.fields[tagSubsampling]; len(s) == 2 {
+			l.subX, l.subY = int(s[0]), int(s[1])
 		}
-		code := int(int8(src[0]))
-		switch {
-		case code >= 0: // code+1 bytes as they are
-			n := code + 1
-			if len(src) < 1+n {
-				return io.ErrUnexpectedEOF
-			}
-			if n > len(dst) {
-				return errors.New("a run goes past the end of the strip")
-			}
-			copy(dst, src[1:1+n])
-			dst, src = dst[n:], src[1+n:]
-		case code == -128:
-			src = src[1:]
-		default: // one byte 1-code times
-			n := 1 - code
-			if n > len(dst) {
-				return errors.New("a run goes past the end of the strip")
-			}
-			for i := range n {
-				dst[i] = src[1]
-			}
-			dst, src = dst[n:], src[2:]
+		valid := func(n int) bool { return n == 1 || n == 2 || n == 4 }
+		if sub := l.subX*l.subY > 1; !valid(l.subX) || !valid(l.subY) || sub && (l.planar || l.predictor > 1 || l.bands != 3) {
+			return fmt.Errorf("chroma of %dx%d pixels a sample is not read in this file; convert it to RGB", l.subX, l.subY)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -12,16 +13,82 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-func decodeWebP(b []byte, o Options) (*raster, error) {
-	// x/image/webp stops reading at the last pixel; what follows may turn
-	// the picture.
-	if uint64(binary.LittleEndian.Uint32(b[4:]))+8 > uint64(len(b)) {
+// webpFrame is the picture of a file, or the first one of an animated file.
+type webpFrame struct {
+	w, h   int // of the canvas
+	x, y   int // of the frame on it
+	alone  bool
+	chunks []byte // of a frame of an animation
+	fw, fh int
+}
+
+// parseWebP finds the picture that a file shows first.
+func parseWebP(b []byte) (*webpFrame, error) {
+	if len(b) < 30 || uint64(binary.LittleEndian.Uint32(b[4:]))+8 > uint64(len(b)) {
 		return nil, io.ErrUnexpectedEOF
 	}
-	if err := checkFrames(b, o.MaxPixels); err != nil {
+	const animation = 2
+	if string(b[12:16]) != "VP8X" || b[20]&animation == 0 {
+		cfg, err := webp.DecodeConfig(bytes.NewReader(b))
+		return &webpFrame{w: cfg.Width, h: cfg.Height, alone: true}, err
+	}
+	three := func(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+	f := &webpFrame{w: three(b[24:]) + 1, h: three(b[27:]) + 1}
+	for p := 12; p+8 <= len(b); {
+		n := int(binary.LittleEndian.Uint32(b[p+4:]))
+		if n > len(b)-p-8 {
+			break
+		}
+		if body := b[p+8 : p+8+n]; string(b[p:p+4]) == "ANMF" && n >= 16 {
+			f.x, f.y, f.fw, f.fh = 2*three(body), 2*three(body[3:]), three(body[6:])+1, three(body[9:])+1
+			if f.x+f.fw > f.w || f.y+f.fh > f.h {
+				return nil, errors.New("its first frame leaves the canvas")
+			}
+			f.chunks = body[16:]
+			return f, nil
+		}
+		p += 8 + n + n&1
+	}
+	return nil, errors.New("an animation without a frame")
+}
+
+func webpConfig(b []byte) (w, h int, err error) {
+	f, err := parseWebP(b)
+	if err != nil {
+		return 0, 0, err
+	}
+	return f.w, f.h, nil
+}
+
+// file returns a file that holds the frame alone.
+func (f *webpFrame) file() []byte {
+	out := []byte("RIFF\x00\x00\x00\x00WEBP")
+	if bytes.HasPrefix(f.chunks, []byte("ALPH")) { // needs an extended header
+		const alpha = 16
+		out = append(out, "VP8X\x0a\x00\x00\x00"...)
+		out = append(out, alpha, 0, 0, 0)
+		for _, side := range []int{f.fw - 1, f.fh - 1} {
+			out = append(out, byte(side), byte(side>>8), byte(side>>16))
+		}
+	}
+	out = append(out, f.chunks...)
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
+	return out
+}
+
+func decodeWebP(b []byte, o Options) (*raster, error) {
+	f, err := parseWebP(b)
+	if err != nil {
 		return nil, err
 	}
-	m, err := webp.Decode(bytes.NewReader(b))
+	file := b
+	if !f.alone {
+		file = f.file()
+	}
+	if err := checkFrames(file, o.MaxPixels); err != nil {
+		return nil, err
+	}
+	m, err := webp.Decode(bytes.NewReader(file))
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +97,30 @@ func decodeWebP(b []byte, o Options) (*raster, error) {
 	case *image.YCbCr:
 		r = &raster{image: fromStudioYUV(m), model: modelRGB}
 	case *image.NYCbCrA:
-		r = &raster{image: withAlpha(fromStudioYUV(&m.YCbCr), m.A, m.AStride), model: modelRGBA}
+		r = &raster{image: withAlpha(fromStudioYUV(&m.YCbCr), m.A, m.AStride), model: modelRGB}
 	default:
 		r = rasterOf(m)
 	}
-	r.orientation = Orientation(webpEXIF(b))
+	if !f.alone {
+		if r.image.W != f.fw || r.image.H != f.fh {
+			return nil, fmt.Errorf("its first frame has %dx%d pixels and claims %dx%d", r.image.W, r.image.H, f.fw, f.fh)
+		}
+		r.image = f.onCanvas(r.image)
+	}
+	r.orientation = webpMetadata(b).orientation()
 	return r, nil
+}
+
+// onCanvas lays the frame on a canvas of transparent black.
+func (f *webpFrame) onCanvas(m *pixels.Image) *pixels.Image {
+	if m.W == f.w && m.H == f.h {
+		return m
+	}
+	out := pixels.New(f.w, f.h, m.C)
+	for y := range m.H {
+		copy(out.Row(f.y + y)[f.x*m.C:], m.Row(y))
+	}
+	return out
 }
 
 // checkFrames looks at the size that the picture data itself claims: the
@@ -52,8 +137,6 @@ func checkFrames(b []byte, limit int64) error {
 		case "VP8L":
 			v := binary.LittleEndian.Uint32(body[1:])
 			return checkSize(int(v&0x3fff)+1, int(v>>14&0x3fff)+1, limit)
-		case "ANMF":
-			return fmt.Errorf("animated WebP is not supported; extract a frame")
 		}
 		if n > int64(len(b)-p-8) {
 			return nil // the decoder reports it

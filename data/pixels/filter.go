@@ -2,6 +2,7 @@ package pixels
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -106,27 +107,81 @@ type taps struct {
 	float   []float64 // (width)
 }
 
+// span is a row or a column of a resize: in pixels become out, of which those
+// from the place from on are made, n in number.
+type span struct{ in, out, from, n int }
+
+// reach returns the inputs lo <= i < hi that output o is made of, and the
+// middle of them.
+func (s span) reach(o int, f Filter) (c float64, lo, hi int) {
+	scale := float64(s.in) / float64(s.out)
+	support := f.radius() * math.Max(scale, 1)
+	c = float64((float64(o) + 0.5) * scale)
+	return c, max(int(c-support+0.5), 0), min(int(c+support+0.5), s.in)
+}
+
+// source returns the first input and the number of inputs that a span needs.
+func (s span) source(f Filter) (first, n int) {
+	last := s.from + s.n - 1
+	switch {
+	case s.in == s.out:
+		return s.from, s.n
+	case f == Nearest:
+		for o, at := range s.walk() {
+			if o == 0 {
+				first = at
+			}
+			n = at - first + 1
+		}
+		return first, n
+	}
+	_, lo, _ := s.reach(s.from, f)
+	_, _, hi := s.reach(last, f)
+	return lo, hi - lo
+}
+
+// walk yields the outputs of the span, counted from its first, and the inputs
+// that Nearest takes for them. Pillow accumulates the step instead of
+// multiplying, and the rounding of the sum decides ties. Far out in sizes that no
+// picture has, which would take for ever, a product stands in for the sum.
+func (s span) walk() iter.Seq2[int, int] {
+	return func(yield func(o, at int) bool) {
+		step := float64(s.in) / float64(s.out)
+		x := 0.5 * step
+		if s.from > 1<<26 {
+			x += float64(s.from) * step
+		} else {
+			for range s.from {
+				x += step
+			}
+		}
+		for o := range s.n {
+			if !yield(o, min(int(x), s.in-1)) {
+				return
+			}
+			x += step
+		}
+	}
+}
+
 // makeTaps computes Pillow's coefficients for in pixels becoming out.
 func makeTaps(in, out int, f Filter) *taps {
 	t := &taps{}
-	t.set(in, out, f)
+	t.set(span{in, out, 0, out}, f)
 	return t
 }
 
-// set is makeTaps in memory that is used again.
-func (t *taps) set(in, out int, f Filter) {
-	scale := float64(in) / float64(out)
-	fs := math.Max(scale, 1)
-	support := f.radius() * fs
-	inv := 1 / fs
+// set is makeTaps in memory that is used again, for a part of the outputs. The
+// inputs count from the first that they need.
+func (t *taps) set(s span, f Filter) {
+	scale := float64(s.in) / float64(s.out)
+	inv := 1 / math.Max(scale, 1)
+	out := s.n
+	first, _ := s.source(f)
 	t.lo, t.n, t.width = grow(t.lo, out), grow(t.n, out), 0
-	bound := func(o int) (c float64, lo, hi int) {
-		c = float64((float64(o) + 0.5) * scale)
-		return c, max(int(c-support+0.5), 0), min(int(c+support+0.5), in)
-	}
 	for o := range out {
-		_, lo, hi := bound(o)
-		t.lo[o], t.n[o] = int32(lo), int32(hi-lo)
+		_, lo, hi := s.reach(s.from+o, f)
+		t.lo[o], t.n[o] = int32(lo-first), int32(hi-lo)
 		t.width = max(t.width, hi-lo)
 	}
 	t.weight = grow(t.weight, out*t.width)
@@ -134,7 +189,7 @@ func (t *taps) set(in, out int, f Filter) {
 	t.float = grow(t.float, t.width)
 	w := t.float
 	for o := range out {
-		c, lo, hi := bound(o)
+		c, lo, hi := s.reach(s.from+o, f)
 		var sum float64
 		for i := lo; i < hi; i++ {
 			w[i-lo] = f.at((float64(i) - c + 0.5) * inv)
@@ -170,8 +225,8 @@ func (t *taps) set(in, out int, f Filter) {
 const tapCacheWeights = 4 << 20
 
 type tapKey struct {
-	in, out int
-	f       Filter
+	span
+	f Filter
 }
 
 var (
@@ -180,19 +235,20 @@ var (
 )
 
 // tapsFor returns the coefficients from the cache or else, computed, in own.
-func tapsFor(in, out int, f Filter, own *taps) *taps {
-	key := tapKey{in, out, f}
+func tapsFor(s span, f Filter, own *taps) *taps {
+	key := tapKey{s, f}
 	if tapCacheUsed.Load() >= tapCacheWeights { // full: what is not there will not be
 		if t, ok := tapCache.Load(key); ok {
 			return t.(*taps)
 		}
-		own.set(in, out, f)
+		own.set(s, f)
 		return own
 	}
 	if t, ok := tapCache.Load(key); ok {
 		return t.(*taps)
 	}
-	t := makeTaps(in, out, f)
+	t := &taps{}
+	t.set(s, f)
 	tapCache.Store(key, t)
 	tapCacheUsed.Add(int64(len(t.weight)))
 	return t

@@ -37,107 +37,161 @@ const bias = 1<<(precision-1) | 1<<(precision-1+32)
 // whose memory is reused. Pixels outside the box never enter: the box is
 // cropped first. dst must not be src.
 func (r *Resizer) Resize(dst, src *Image, box Rect, ow, oh int, f Filter) {
-	mustContain(src, box)
-	if ow <= 0 || oh <= 0 {
+	r.Part(dst, src, box, ow, oh, Rect{W: ow, H: oh}, f)
+}
+
+// Source returns the part of a w x h image that the box out of it, scaled to
+// ow x oh pixels, is made of.
+func Source(w, h, ow, oh int, out Rect, f Filter) Rect {
+	var s Rect
+	s.Left, s.W = span{w, ow, out.Left, out.W}.source(f)
+	s.Top, s.H = span{h, oh, out.Top, out.H}.source(f)
+	return s
+}
+
+// maxScratch bounds the samples between the two passes, where that is more than
+// the image has: a high and narrow one is scaled a few columns at a time.
+const maxScratch = 32 << 20
+
+// Part is Resize for the box out of its result alone. Time and memory are those
+// of the box and of the pixels that it is made of, however large the whole
+// would be; box may leave src where out doesn't need it (see Source).
+func (r *Resizer) Part(dst, src *Image, box Rect, ow, oh int, out Rect, f Filter) {
+	if ow <= 0 || oh <= 0 || !out.In(ow, oh) {
 		panic("pixels: resize to an empty image")
 	}
-	switch {
-	case box.W == ow && box.H == oh:
-		Crop(dst, src, box)
-	case f == Nearest:
-		dst.Reset(ow, oh, src.C)
-		r.nearest(dst, src, box)
-	case r.ShorterFirst && box.H > oh && box.H-oh > 2*(box.W-ow) && box.W != ow:
-		r.Resize(&r.short, src, box, box.W, oh, f)
-		r.Resize(dst, &r.short, r.short.Bounds(), ow, oh, f)
-	case src.C == 3 && vec.Assembly():
-		dst.Reset(ow, oh, src.C)
-		r.convolveRGB(dst, src, box, f)
-	default:
-		dst.Reset(ow, oh, src.C)
-		r.convolve(dst, src, box, f)
+	part := Source(box.W, box.H, ow, oh, out, f)
+	part.Left, part.Top = part.Left+box.Left, part.Top+box.Top
+	mustContain(src, part)
+	if box.W == ow && box.H == oh {
+		Crop(dst, src, part)
+		return
+	}
+	dst.Reset(out.W, out.H, src.C)
+	across, down := span{box.W, ow, out.Left, out.W}, span{box.H, oh, out.Top, out.H}
+	if f == Nearest {
+		r.nearest(dst, src, box, across, down)
+		return
+	}
+	if r.ShorterFirst && box.H > oh && box.H-oh > 2*(box.W-ow) && box.W != ow {
+		r.downFirst(dst, src, box, ow, oh, out, f)
+		return
+	}
+	if across.in != across.out && out.W > 1 && part.H > maxScratch/(out.W*src.C) {
+		r.strips(dst, src, box, ow, oh, out, max(maxScratch/(part.H*src.C), 1), f)
+		return
+	}
+	var tx, ty *taps // nil where a size stays
+	if across.in != across.out {
+		tx = tapsFor(across, f, &r.across)
+	}
+	if down.in != down.out {
+		ty = tapsFor(down, f, &r.down)
+	}
+	if src.C == 3 && vec.Assembly() {
+		r.convolveRGB(dst, src, part, tx, ty)
+	} else {
+		r.convolve(dst, src, part, tx, ty)
 	}
 }
 
-func (r *Resizer) nearest(dst, src *Image, box Rect) {
+// downFirst is Part with the vertical pass in front of the horizontal one.
+func (r *Resizer) downFirst(dst, src *Image, box Rect, ow, oh int, out Rect, f Filter) {
+	columns := Source(box.W, box.H, ow, oh, out, f)
+	r.Part(&r.short, src, box, box.W, oh, Rect{Top: out.Top, Left: columns.Left, W: columns.W, H: out.H}, f)
+	r.Part(dst, &r.short, Rect{Left: -columns.Left, W: box.W, H: out.H}, ow, out.H, Rect{Left: out.Left, W: out.W, H: out.H}, f)
+}
+
+// strips makes columns of the result, n at a time.
+func (r *Resizer) strips(dst, src *Image, box Rect, ow, oh int, out Rect, n int, f Filter) {
+	var strip Image
+	for left := 0; left < out.W; left += n {
+		part := Rect{Top: out.Top, Left: out.Left + left, W: min(n, out.W-left), H: out.H}
+		r.Part(&strip, src, box, ow, oh, part, f)
+		for y := range out.H {
+			copy(dst.Row(y)[left*src.C:], strip.Row(y))
+		}
+	}
+}
+
+// nearest copies pixels of the box.
+func (r *Resizer) nearest(dst, src *Image, box Rect, across, down span) {
 	if cap(r.index) < dst.W {
 		r.index = make([]int, dst.W)
 	}
 	index := r.index[:dst.W]
-	// Pillow accumulates the step instead of multiplying, and the rounding
-	// of the sum decides ties.
-	step := float64(box.W) / float64(dst.W)
-	x := 0.5 * step
-	for o := range index {
-		index[o] = (box.Left + min(int(x), box.W-1)) * src.C
-		x += step
+	for o, x := range across.walk() {
+		index[o] = (box.Left + x) * src.C
 	}
-	step = float64(box.H) / float64(dst.H)
-	y := 0.5 * step
-	for o := range dst.H {
-		from := src.Row(box.Top + min(int(y), box.H-1))
+	for o, y := range down.walk() {
+		from := src.Row(box.Top + y)
 		to := dst.Row(o)
 		for x, i := range index {
 			copy(to[x*src.C:(x+1)*src.C], from[i:])
 		}
-		y += step
 	}
 }
 
-func (r *Resizer) convolve(dst, src *Image, box Rect, f Filter) {
+// convolve filters the rows of part with tx, then the columns with ty.
+func (r *Resizer) convolve(dst, src *Image, part Rect, tx, ty *taps) {
 	n := dst.W * dst.C // bytes of an output row
 	half := (n + 1) / 2
-	vertical := box.H != dst.H
-	if vertical {
-		r.lanes = grow(r.lanes, box.H*half)
+	if ty != nil {
+		r.lanes = grow(r.lanes, part.H*half)
 	}
-	if box.W == dst.W {
-		for y := range box.H {
-			from := ((box.Top+y)*src.W + box.Left) * src.C
+	if tx == nil {
+		for y := range part.H {
+			from := ((part.Top+y)*src.W + part.Left) * src.C
 			pairHalves(r.lanes[y*half:(y+1)*half], src.Pix[from:from+n])
 		}
 	} else {
-		tx := tapsFor(box.W, dst.W, f, &r.across)
-		width := box.W * src.C
-		r.pair = grow(r.pair, width)
-		r.row = grow(r.row, 2*n)
-		for y := 0; y < box.H; y += 2 {
-			from := ((box.Top+y)*src.W + box.Left) * src.C
-			a := src.Pix[from : from+width]
-			b := a
-			if y+1 < box.H {
-				from += src.W * src.C
-				b = src.Pix[from : from+width]
-			}
-			pairRows(r.pair, a, b)
-			outA, outB := r.row[:n], r.row[n:2*n]
-			if !vertical {
-				outA = dst.Row(y)
-				if y+1 < box.H {
-					outB = dst.Row(y + 1)
-				}
-			}
-			if src.C == 3 {
-				horizontal3(outA, outB, r.pair, tx)
-			} else {
-				horizontalN(outA, outB, r.pair, tx, src.C)
-			}
-			if vertical {
-				pairHalves(r.lanes[y*half:(y+1)*half], outA)
-				if y+1 < box.H {
-					pairHalves(r.lanes[(y+1)*half:(y+2)*half], outB)
-				}
-			}
-		}
+		r.across2(dst, src, part, tx, ty != nil)
 	}
-	if !vertical {
+	if ty == nil {
 		return
 	}
-	ty := tapsFor(box.H, dst.H, f, &r.down)
 	r.acc = grow(r.acc, half)
 	for o := range dst.H {
 		w := ty.weight[o*ty.width : o*ty.width+int(ty.n[o])]
 		verticalRow(dst.Row(o), r.acc, r.lanes[int(ty.lo[o])*half:], w)
+	}
+}
+
+// across2 filters the rows of part, two at a time, into r.lanes, or into dst
+// where no vertical pass follows.
+func (r *Resizer) across2(dst, src *Image, part Rect, tx *taps, vertical bool) {
+	n := dst.W * dst.C
+	half := (n + 1) / 2
+	width := part.W * src.C
+	r.pair = grow(r.pair, width)
+	r.row = grow(r.row, 2*n)
+	for y := 0; y < part.H; y += 2 {
+		from := ((part.Top+y)*src.W + part.Left) * src.C
+		a := src.Pix[from : from+width]
+		b := a
+		if y+1 < part.H {
+			from += src.W * src.C
+			b = src.Pix[from : from+width]
+		}
+		pairRows(r.pair, a, b)
+		outA, outB := r.row[:n], r.row[n:2*n]
+		if !vertical {
+			outA = dst.Row(y)
+			if y+1 < part.H {
+				outB = dst.Row(y + 1)
+			}
+		}
+		if src.C == 3 {
+			horizontal3(outA, outB, r.pair, tx)
+		} else {
+			horizontalN(outA, outB, r.pair, tx, src.C)
+		}
+		if vertical {
+			pairHalves(r.lanes[y*half:(y+1)*half], outA)
+			if y+1 < part.H {
+				pairHalves(r.lanes[(y+1)*half:(y+2)*half], outB)
+			}
+		}
 	}
 }
 

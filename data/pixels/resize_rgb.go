@@ -3,38 +3,36 @@ package pixels
 import "github.com/vittool/vittool/data/internal/vec"
 
 // convolveRGB is convolve for three channels, by way of vec.
-func (r *Resizer) convolveRGB(dst, src *Image, box Rect, f Filter) {
+func (r *Resizer) convolveRGB(dst, src *Image, part Rect, tx, ty *taps) {
 	n := 3 * dst.W
-	rows, stride := src.Pix[3*(box.Top*src.W+box.Left):], 3*src.W
-	if box.W != dst.W {
-		tx := tapsFor(box.W, dst.W, f, &r.across)
-		r.mid = grow(r.mid, box.H*(n+1))
-		r.horizontal(rows, stride, box, n, tx.rgb)
+	rows, stride := src.Pix[3*(part.Top*src.W+part.Left):], 3*src.W
+	if tx != nil {
+		r.mid = grow(r.mid, part.H*(n+1))
+		r.horizontal(rows, stride, part, n, tx.rgb)
 		rows, stride = r.mid, n+1
 	}
-	if box.H == dst.H {
+	if ty == nil {
 		for y := range dst.H {
 			copy(dst.Row(y), rows[y*stride:])
 		}
 		return
 	}
-	ty := tapsFor(box.H, dst.H, f, &r.down)
 	for o := range dst.H {
 		vec.Vertical(dst.Row(o), rows[int(ty.lo[o])*stride:], stride, ty.weight4[o*ty.width:][:ty.n[o]])
 	}
 }
 
-// horizontal filters the rows of the box, two at a time, into r.mid. vec reads
+// horizontal filters the rows of part, two at a time, into r.mid. vec reads
 // past what it needs, so rows that end with the source's memory are copied.
-func (r *Resizer) horizontal(rows []uint8, stride int, box Rect, n int, t *vec.Taps) {
-	need := max(int(t.First[len(t.First)-1])+t.Reach(), 3*box.W)
+func (r *Resizer) horizontal(rows []uint8, stride int, part Rect, n int, t *vec.Taps) {
+	need := max(int(t.First[len(t.First)-1])+t.Reach(), 3*part.W)
 	r.pad = grow(r.pad, 2*need)
-	for y := 0; y < box.H; y += 2 {
-		z := min(y+1, box.H-1)
+	for y := 0; y < part.H; y += 2 {
+		z := min(y+1, part.H-1)
 		a, b := rows[y*stride:], rows[z*stride:]
 		if len(b) < need {
 			for i, row := range [][]uint8{a, b} {
-				copy(r.pad[i*need:(i+1)*need], row[:3*box.W])
+				copy(r.pad[i*need:(i+1)*need], row[:3*part.W])
 			}
 			a, b = r.pad[:need], r.pad[need:]
 		}

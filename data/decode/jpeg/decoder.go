@@ -1,6 +1,7 @@
 package jpeg
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,7 +19,9 @@ type Decoder struct {
 
 	bits   []byte // the scan without stuffing, then padding
 	ends   []int  // of the stretches between restart markers, in bits
-	planes [3]plane
+	marks  []byte // numbers of these markers
+	order  []int  // stretch of each restart interval; empty: in order
+	planes [4]plane
 	color  Colors
 	units  []unit
 }
@@ -52,54 +55,79 @@ func (d *Decoder) Open(file []byte) error {
 // Size of the picture whose header was read.
 func (d *Decoder) Size() (w, h int) { return d.w, d.h }
 
-// Channels is 1 for a gray picture and 3 for one in colour.
+// Channels is 1 for a gray picture, 3 for one in colour and 4 for one in inks.
 func (d *Decoder) Channels() int { return len(d.components) }
 
-// Decode writes the box of the picture to dst, 1 channel or RGB. Entropy-coded
-// data below the box is not looked at, unless whole asks for its errors too.
+// Metadata returns the EXIF block and the XMP packet that stand before the first
+// scan, nil where there is none.
+func (d *Decoder) Metadata() (exif, xmp []byte) { return d.exif, d.xmp }
+
+// Decode writes the box of the picture to dst: 1 channel, RGB, or CMYK where 255
+// is full ink. Entropy-coded data below the box is not looked at, unless whole
+// asks for its errors too.
 func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, whole bool) error {
 	if !box.In(d.w, d.h) {
 		return fmt.Errorf("the box %v leaves the picture of %dx%d pixels", box, d.w, d.h)
 	}
-	if err := d.unstuff(d.file[d.scan:]); err != nil {
+	var err error
+	if d.parts {
+		err = d.decodeParts(box)
+	} else {
+		err = d.decodeScan(box, whole)
+	}
+	if err != nil {
 		return err
 	}
-	if need := d.stretches(); len(d.ends) < need {
-		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, len(d.ends), need)
+	n := len(d.components)
+	dst.Reset(box.W, box.H, n)
+	if n == 1 {
+		d.planes[0].cut(dst, box)
+		return nil
+	}
+	d.color.rgb, d.color.ycck = d.rgb, d.ycck
+	d.color.Convert(dst, box, &d.planes[0].Plane, &d.planes[1].Plane, &d.planes[2].Plane, &d.planes[3].Plane)
+	return nil
+}
+
+// decodeScan reconstructs the planes of a file of one scan.
+func (d *Decoder) decodeScan(box pixels.Rect, whole bool) error {
+	if _, err := d.unstuff(d.scan); err != nil {
+		return err
+	}
+	mcus := d.mcusX * d.mcusY
+	if err := d.arrange(d.intervals(mcus)); err != nil {
+		return err
 	}
 	// A block takes two bits at least: a small file that claims to be large
 	// is refused before there is memory for it.
 	blocks := 0
 	for i := range d.components {
-		blocks += d.mcusX * d.mcusY * d.components[i].h * d.components[i].v
+		blocks += mcus * d.components[i].h * d.components[i].v
 	}
-	if data := d.ends[len(d.ends)-1]; 8*data < 2*blocks {
-		return fmt.Errorf("%w: %d bytes for %d blocks", io.ErrUnexpectedEOF, data, blocks)
+	if err := d.enough(2 * blocks); err != nil {
+		return err
 	}
 	rows := d.plan(box)
 	if whole {
 		rows = d.mcusY
 	}
-	if err := d.entropy(rows); err != nil {
-		return err
-	}
-	n := len(d.components)
-	dst.Reset(box.W, box.H, n)
-	d.color.rgb = d.rgb
-	if n == 1 {
-		d.planes[0].cut(dst, box)
-		return nil
-	}
-	d.color.Convert(dst, box, &d.planes[0].Plane, &d.planes[1].Plane, &d.planes[2].Plane)
-	return nil
+	return d.entropy(rows)
 }
 
-// stretches is the number of restart intervals.
-func (d *Decoder) stretches() int {
+// intervals is the number of restart intervals of a scan of so many MCUs.
+func (d *Decoder) intervals(mcus int) int {
 	if d.interval == 0 {
 		return 1
 	}
-	return (d.mcusX*d.mcusY + d.interval - 1) / d.interval
+	return (mcus + d.interval - 1) / d.interval
+}
+
+// enough is an error where the scan has fewer bits.
+func (d *Decoder) enough(bits int) error {
+	if data := d.ends[len(d.ends)-1]; len(d.order) == 0 && 8*data < bits {
+		return fmt.Errorf("%w: %d bytes for %d blocks", io.ErrUnexpectedEOF, data, bits/2)
+	}
+	return nil
 }
 
 // plan decides which blocks the box needs and returns the number of rows of
@@ -139,61 +167,28 @@ func (d *Decoder) plan(box pixels.Rect) (rows int) {
 
 // entropy decodes rows of MCUs and transforms the blocks of the plan.
 func (d *Decoder) entropy(rows int) error {
-	var (
-		r    bitReader
-		coef [64]int16
-	)
-	left, stretch := 0, -1 // MCUs until the next restart
+	v := interval{number: -1}
+	var coef [64]int16
 	for my := range rows {
 		for mx := range d.mcusX {
-			if left == 0 {
-				if stretch >= 0 && r.past(d.ends[stretch]) {
-					return io.ErrUnexpectedEOF
+			if v.left == 0 {
+				if err := d.next(&v, d.mcusX*d.mcusY); err != nil {
+					return err
 				}
-				stretch++
-				from := 0
-				if stretch > 0 {
-					from = d.ends[stretch-1]
-				}
-				r.start(d.bits, from)
 				for i := range d.components {
 					d.planes[i].last = 0
 				}
-				if left = d.interval; left == 0 {
-					left = d.mcusX * d.mcusY
-				}
 			}
-			left--
-			for i := range d.units {
-				u := &d.units[i]
-				diff, ok := r.dc(u.dc)
-				if !ok {
-					return d.blame(&r, stretch, errCode)
-				}
-				*u.last += diff
-				p := u.plane
-				bx, by := mx*u.h+u.dx, my*u.v+u.dy
-				if by < p.by0 || by >= p.by1 || bx < p.bx0 || bx >= p.bx1 {
-					if err := r.skip(u.ac); err != nil {
-						return d.blame(&r, stretch, err)
-					}
-					continue
-				}
-				k, err := r.block(u.ac, u.quant, &coef)
-				if err != nil {
-					return d.blame(&r, stretch, err)
-				}
-				dst := p.Pix[8*((by-p.by0)*p.Stride+bx-p.bx0):]
-				dc := int16(*u.last * int32(u.quant[0]))
-				if k == 1 {
-					vec.Flat(dst, p.Stride, dc)
-					continue
-				}
-				coef[0] = dc
-				vec.Inverse(dst, p.Stride, &coef)
-				coef = [64]int16{}
+			v.left--
+			if v.starved {
+				d.leave(mx, my)
+				continue
 			}
-			if r.past(d.ends[stretch]) {
+			if err := d.mcu(&v, mx, my, &coef); err != nil {
+				return v.fault(err)
+			}
+			v.starved = v.missing
+			if v.past(v.end) {
 				return io.ErrUnexpectedEOF
 			}
 		}
@@ -201,10 +196,55 @@ func (d *Decoder) entropy(rows int) error {
 	return nil
 }
 
-// blame says that data is missing where an error came from reading past it.
-func (d *Decoder) blame(r *bitReader, stretch int, err error) error {
-	if r.past(d.ends[stretch]) {
-		return fmt.Errorf("%w (%w)", io.ErrUnexpectedEOF, err)
+// mcu decodes the blocks of an MCU. coef is zero before and after.
+func (d *Decoder) mcu(r *interval, mx, my int, coef *[64]int16) error {
+	for i := range d.units {
+		u := &d.units[i]
+		diff, ok := r.dc(u.dc)
+		if !ok {
+			return errCode
+		}
+		*u.last += diff
+		p := u.plane
+		dst := p.block(mx*u.h+u.dx, my*u.v+u.dy)
+		if dst == nil {
+			if err := r.skip(u.ac); err != nil && !(r.missing && errors.Is(err, errPast)) {
+				return err
+			}
+			continue
+		}
+		k, err := r.block(u.ac, u.quant, coef)
+		if err != nil && !(r.missing && errors.Is(err, errPast)) { // zero bits may go past the end
+			*coef = [64]int16{}
+			return err
+		}
+		dc := int16(*u.last * int32(u.quant[0]))
+		if k == 1 {
+			vec.Flat(dst, p.Stride, dc)
+			continue
+		}
+		coef[0] = dc
+		vec.Inverse(dst, p.Stride, coef)
+		*coef = [64]int16{}
 	}
-	return err
+	return nil
+}
+
+// block returns the samples of a block and what follows them, nil where it is
+// not to be reconstructed.
+func (p *plane) block(bx, by int) []uint8 {
+	if by < p.by0 || by >= p.by1 || bx < p.bx0 || bx >= p.bx1 {
+		return nil
+	}
+	return p.Pix[8*((by-p.by0)*p.Stride+bx-p.bx0):]
+}
+
+// leave makes the blocks of an MCU gray.
+func (d *Decoder) leave(mx, my int) {
+	for i := range d.units {
+		u := &d.units[i]
+		if dst := u.plane.block(mx*u.h+u.dx, my*u.v+u.dy); dst != nil {
+			vec.Flat(dst, u.plane.Stride, 0)
+		}
+	}
 }

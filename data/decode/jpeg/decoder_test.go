@@ -125,7 +125,7 @@ func TestUnsupported(t *testing.T) {
 	}
 	var d Decoder
 	for what, b := range map[string][]byte{
-		"progressive": change(1, 0xc2), "arithmetic": change(1, 0xc9), "12 bits": change(4, 12), "height later": change(6, 0),
+		"lossless": change(1, 0xc3), "arithmetic": change(1, 0xc9), "arithmetic progressive": change(1, 0xca), "12 bits": change(4, 12), "height later": change(6, 0),
 	} {
 		if err := d.Open(b); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s: %v", what, err)
@@ -236,6 +236,9 @@ func FuzzDecoder(f *testing.F) {
 			f.Add(file, uint16(i), uint16(3*i))
 		}
 	}
+	for _, file := range inParts(f) {
+		f.Add(file, uint16(3), uint16(5))
+	}
 	f.Add(scanOf(0b0_110_1111), uint16(0), uint16(0))
 	f.Add(scanOf(0, 0, 0), uint16(0), uint16(0))
 	f.Fuzz(func(t *testing.T, b []byte, x, y uint16) {
@@ -252,7 +255,7 @@ func FuzzDecoder(f *testing.F) {
 			err = d.Decode(&m, pixels.Rect{W: w, H: h}, true)
 		}
 		if err != nil {
-			for _, known := range []error{ErrUnsupported, errPast, errTable, errMissing} {
+			for _, known := range []error{ErrUnsupported, errPast, errTable, errMissing, errScript, errMissed, errTooMany, errScans} {
 				if errors.Is(err, known) {
 					return
 				}

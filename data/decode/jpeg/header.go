@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // ErrUnsupported is wrapped by errors about files that are, as far as was
 // looked, in order, but of a kind that this package does not read.
-var ErrUnsupported = errors.New("not a baseline JPEG of gray or colour")
+var ErrUnsupported = errors.New("a kind of JPEG that is not read")
 
 // errMissing is about a table that libjpeg misses as well.
 var errMissing = errors.New("a table is missing")
@@ -23,6 +24,7 @@ func unsupported(format string, args ...any) error {
 const (
 	markerSOF0 = 0xc0 // baseline
 	markerSOF1 = 0xc1 // extended sequential
+	markerSOF2 = 0xc2 // progressive
 	markerDHT  = 0xc4
 	markerDAC  = 0xcc
 	markerRST0 = 0xd0
@@ -33,6 +35,7 @@ const (
 	markerDNL  = 0xdc
 	markerDRI  = 0xdd
 	markerAPP0 = 0xe0
+	markerAPP1 = 0xe1
 	markerAPPE = 0xee
 	markerTEM  = 0x01
 )
@@ -46,6 +49,7 @@ type component struct {
 	dc, ac     byte // Huffman tables
 	w, ht      int  // size in samples, without the padding of the last blocks
 	quant      *[64]uint16
+	coefs      coefficients
 }
 
 // header is what stands before the scan.
@@ -54,38 +58,54 @@ type header struct {
 	components    []component
 	hMax, vMax    int
 	interval      int // MCUs between restart markers; 0: none
-	rgb           bool
-	scan          int // place of the first byte of entropy-coded data
-	mcuW, mcuH    int // pixels of an MCU
+	rgb, ycck     bool
+	progressive   bool
+	parts         bool // several scans, or one in an order of its own
+	first         scan // the last one that was read, at first the first
+	exif, xmp     []byte
+	used          bool // scans after the first were read
+	scan          int  // place of the first byte of entropy-coded data
+	mcuW, mcuH    int  // pixels of an MCU
 	mcusX, mcusY  int
 	frame, jfif   bool
 	adobe         bool
 	transform     byte
 	quantDefined  [4]bool
-	store         [3]component // room of components
+	store         [4]component // memory of components
 	tablesDefined [2][4]bool
 }
 
-// readHeader reads all up to the scan. Tables go to d.
+// readHeader reads all up to the first scan. Tables go to d.
 func (d *Decoder) readHeader(b []byte) error {
-	d.header = header{}
+	store := d.store
+	d.header = header{store: store}
 	if len(b) < 2 || b[0] != 0xff || b[1] != markerSOI {
 		return errors.New("it does not begin with a start marker")
 	}
-	p := 2
+	p, end, err := d.readSegments(b, 2)
+	if err == nil && end {
+		err = errors.New("it ends before its scan begins")
+	}
+	d.scan = p
+	return err
+}
+
+// readSegments reads from the place p up to the next scan, whose header goes to
+// d.first, or to the end marker. It returns the place behind it.
+func (d *Decoder) readSegments(b []byte, p int) (next int, end bool, err error) {
 	for {
 		// Fill bytes may stand before any marker; other bytes between
 		// segments are passed over, as libjpeg does.
 		i := bytes.IndexByte(b[p:], 0xff)
 		if i < 0 {
-			return io.ErrUnexpectedEOF
+			return 0, false, io.ErrUnexpectedEOF
 		}
 		p += i
 		for p < len(b) && b[p] == 0xff {
 			p++
 		}
 		if p == len(b) {
-			return io.ErrUnexpectedEOF
+			return 0, false, io.ErrUnexpectedEOF
 		}
 		marker := b[p]
 		p++
@@ -93,57 +113,80 @@ func (d *Decoder) readHeader(b []byte) error {
 		case marker == 0 || marker == markerTEM || marker >= markerRST0 && marker < markerSOI:
 			continue // no segment follows
 		case marker == markerSOI:
-			return errors.New("a second start marker")
+			return 0, false, errors.New("a second start marker")
 		case marker == markerEOI:
-			return errors.New("it ends before its scan begins")
+			return p, true, nil
 		}
 		if p+2 > len(b) {
-			return io.ErrUnexpectedEOF
+			return 0, false, io.ErrUnexpectedEOF
 		}
 		n := int(binary.BigEndian.Uint16(b[p:]))
 		if n < 2 {
-			return fmt.Errorf("segment %#02x has length %d", marker, n)
+			return 0, false, fmt.Errorf("segment %#02x has length %d", marker, n)
 		}
 		if p+n > len(b) {
-			return io.ErrUnexpectedEOF
+			return 0, false, io.ErrUnexpectedEOF
 		}
 		body := b[p+2 : p+n]
 		p += n
-		var err error
-		switch marker {
-		case markerSOF0, markerSOF1:
-			err = d.readFrame(body)
-		case markerDQT:
-			err = d.readQuant(body)
-		case markerDHT:
-			err = d.readHuffman(body)
-		case markerDRI:
-			if len(body) != 2 {
-				return fmt.Errorf("restart interval segment of %d bytes", len(body))
-			}
-			d.interval = int(binary.BigEndian.Uint16(body))
-		case markerAPP0:
-			d.jfif = d.jfif || len(body) >= 5 && string(body[:5]) == "JFIF\x00"
-		case markerAPPE:
-			if len(body) >= 12 && string(body[:5]) == "Adobe" {
-				d.adobe, d.transform = true, body[11]
-			}
-		case markerSOS:
-			if err := d.readScan(body); err != nil {
-				return err
-			}
-			d.scan = p
-			return nil
-		case markerDNL, markerDAC:
-			err = unsupported("marker %#02x", marker)
-		default:
-			if marker > markerSOF1 && marker < 0xd0 {
-				err = unsupported("coding process %d", marker-markerSOF0)
-			}
+		if marker == markerSOS {
+			return p, false, d.readScan(body)
 		}
-		if err != nil {
-			return err
+		if err := d.readSegment(marker, body); err != nil {
+			return 0, false, err
 		}
+	}
+}
+
+// readSegment reads a segment that isn't the header of a scan.
+func (d *Decoder) readSegment(marker byte, body []byte) error {
+	switch marker {
+	case markerSOF0, markerSOF1, markerSOF2:
+		d.progressive = marker == markerSOF2
+		return d.readFrame(body)
+	case markerDQT:
+		return d.readQuant(body)
+	case markerDHT:
+		return d.readHuffman(body)
+	case markerDRI:
+		if len(body) != 2 {
+			return fmt.Errorf("restart interval segment of %d bytes", len(body))
+		}
+		d.interval = int(binary.BigEndian.Uint16(body))
+	case markerAPP0:
+		d.jfif = d.jfif || len(body) >= 5 && string(body[:5]) == "JFIF\x00"
+	case markerAPP1:
+		d.readMetadata(body)
+	case markerAPPE:
+		if len(body) >= 12 && string(body[:5]) == "Adobe" {
+			d.adobe, d.transform = true, body[11]
+		}
+	case markerDNL:
+		return unsupported("its height stands after its scan")
+	case 0xc3:
+		return unsupported("lossless coding")
+	case 0xc9, 0xca, markerDAC:
+		return unsupported("arithmetic coding")
+	default:
+		if marker > markerSOF1 && marker < 0xd0 {
+			return unsupported("coding process %d", marker-markerSOF0)
+		}
+	}
+	return nil
+}
+
+// readMetadata reads EXIF, whose parts follow each other in several segments,
+// and XMP.
+func (d *Decoder) readMetadata(body []byte) {
+	if exif, ok := bytes.CutPrefix(body, []byte("Exif\x00\x00")); ok {
+		if d.exif == nil {
+			d.exif = exif[:len(exif):len(exif)] // what is appended goes elsewhere
+		} else {
+			d.exif = append(d.exif, exif...)
+		}
+	}
+	if xmp, ok := bytes.CutPrefix(body, []byte("http://ns.adobe.com/xap/1.0/\x00")); ok {
+		d.xmp = xmp
 	}
 }
 
@@ -162,12 +205,12 @@ func (d *Decoder) readFrame(b []byte) error {
 	n := int(b[5])
 	switch {
 	case d.h == 0:
-		return unsupported("the height stands after the scan")
+		return unsupported("its height stands after its scan")
 	case d.w == 0:
 		return errors.New("the frame is empty")
 	case len(b) != 6+3*n:
 		return fmt.Errorf("a frame header of %d bytes for %d components", len(b), n)
-	case n != 1 && n != 3:
+	case n != 1 && n != 3 && n != 4:
 		return unsupported("%d components", n)
 	}
 	d.frame = true
@@ -175,7 +218,7 @@ func (d *Decoder) readFrame(b []byte) error {
 	blocks := 0
 	for i := range d.components {
 		c := &d.components[i]
-		*c = component{id: b[6+3*i], h: int(b[7+3*i] >> 4), v: int(b[7+3*i] & 15), quantIndex: b[8+3*i]}
+		*c = component{coefs: coefficients{values: c.coefs.values[:0]}, id: b[6+3*i], h: int(b[7+3*i] >> 4), v: int(b[7+3*i] & 15), quantIndex: b[8+3*i]}
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantIndex > 3 {
 			return fmt.Errorf("component %d has sampling factors %dx%d and quantization table %d", i, c.h, c.v, c.quantIndex)
 		}
@@ -261,33 +304,60 @@ func (d *Decoder) readHuffman(b []byte) error {
 	return nil
 }
 
-// readScan reads the header of the only scan, B.2.3.
+// scan is the header of a scan, B.2.3.
+type scan struct {
+	components [4]int // indices, in the order of the scan
+	n          int
+	// Of a progressive file: the first and last coefficient, and the bit of
+	// the scan before and of this one (successive approximation).
+	from, to  int
+	high, low int
+}
+
+// readScan reads the header of a scan into d.first.
 func (d *Decoder) readScan(b []byte) error {
 	if !d.frame {
 		return errors.New("a scan without a frame")
 	}
-	n := len(d.components)
-	if len(b) < 1 || len(b) != 4+2*int(b[0]) {
+	if len(b) < 1 || b[0] < 1 || b[0] > 4 || len(b) != 4+2*int(b[0]) {
 		return errors.New("the scan header has the wrong length")
 	}
-	if int(b[0]) != n {
-		return unsupported("a scan of %d of %d components", b[0], n)
+	s := scan{n: int(b[0])}
+	tail := b[1+2*s.n:]
+	s.from, s.to, s.high, s.low = int(tail[0]), int(tail[1]), int(tail[2]>>4), int(tail[2]&15)
+	if !d.progressive {
+		s.from, s.to, s.high, s.low = 0, 63, 0, 0
 	}
-	for i := range d.components {
-		c := &d.components[i]
-		if b[1+2*i] != c.id {
-			return unsupported("the scan has the components in another order")
+	for i := range s.n {
+		at := slices.IndexFunc(d.components, func(c component) bool { return c.id == b[1+2*i] })
+		if at < 0 || slices.Contains(s.components[:i], at) {
+			return fmt.Errorf("a scan of component %d, which the frame has not, or twice", b[1+2*i])
 		}
+		s.components[i] = at
+		d.parts = d.parts || at != i
+		c := &d.components[at]
 		c.dc, c.ac = b[2+2*i]>>4, b[2+2*i]&15
-		if c.dc > 3 || c.ac > 3 || !d.tablesDefined[0][c.dc] || !d.tablesDefined[1][c.ac] {
-			return fmt.Errorf("%w: Huffman table %d or %d of component %d", errMissing, c.dc, c.ac, i)
-		}
-		if !d.quantDefined[c.quantIndex] {
-			return fmt.Errorf("%w: quantization table %d of component %d", errMissing, c.quantIndex, i)
+		if err := d.checkTables(&s, at); err != nil {
+			return err
 		}
 		c.quant = &d.quant[c.quantIndex]
 	}
-	d.rgb = d.isRGB()
+	d.parts = d.parts || d.progressive || s.n != len(d.components)
+	d.first = s
+	d.rgb, d.ycck = d.isRGB(), len(d.components) == 4 && d.adobe && d.transform != 0
+	return nil
+}
+
+// checkTables makes sure of the tables that a scan needs for a component.
+func (d *Decoder) checkTables(s *scan, at int) error {
+	c := &d.components[at]
+	dc, ac := s.from == 0 && s.high == 0, s.to > 0
+	if c.dc > 3 || c.ac > 3 || dc && !d.hasTable(0, c.dc) || ac && !d.hasTable(1, c.ac) {
+		return fmt.Errorf("%w: Huffman table %d or %d of component %d", errMissing, c.dc, c.ac, at)
+	}
+	if !d.quantDefined[c.quantIndex] {
+		return fmt.Errorf("%w: quantization table %d of component %d", errMissing, c.quantIndex, at)
+	}
 	return nil
 }
 

@@ -29,6 +29,11 @@ type huffman struct {
 	maxCode [18]int32 // the largest code of a length, left-aligned to 16 bits, exclusive
 	first   [17]int32 // symbol index minus code
 	symbols [256]byte
+
+	// For reading symbols alone, made by plain: 0..7 the bits of the code, 8..15
+	// the symbol; 0 where the code is longer than the lookup or is none.
+	codes   [1 << lookupBits]uint16
+	codesOf []byte // source that they were made of
 }
 
 const (
@@ -98,6 +103,27 @@ func (t *huffman) fill(code uint32, n int, symbol byte, dc bool) {
 		}
 		t.entries[code<<free|rest] = e
 	}
+}
+
+// plain makes codes ready.
+func (t *huffman) plain() {
+	if bytes.Equal(t.codesOf, t.source) {
+		return
+	}
+	clear(t.codes[:])
+	code, k := 0, 0
+	for n := 1; n <= lookupBits; n++ {
+		for range t.source[n-1] {
+			free := lookupBits - n
+			for rest := range 1 << free {
+				t.codes[code<<free|rest] = uint16(t.symbols[k])<<8 | uint16(n)
+			}
+			code++
+			k++
+		}
+		code <<= 1
+	}
+	t.codesOf = append(t.codesOf[:0], t.source...)
 }
 
 // long finds the symbol whose code is too long for the lookup. bits are the

@@ -27,25 +27,53 @@ func (p *Plane) cut(dst *pixels.Image, box pixels.Rect) {
 	}
 }
 
-// Colors turns three planes into RGB, with memory that it keeps.
+// Colors turns three planes into RGB, or four into CMYK, with memory that it
+// keeps.
 type Colors struct {
 	rgb  bool       // the planes are red, green and blue
-	wide [3][]uint8 // a row of each at full width
+	ycck bool       // the first three of four are luma and chroma
+	wide [4][]uint8 // a row of each at full width
+	ink  []uint8    // a row of the colours of YCCK
 }
 
 // Convert writes the box of the picture, whose samples and their neighbours
-// must be in the planes, to dst.
+// must be in the planes, to dst, which has its size and as many channels as
+// there are planes to read. As Pillow does, it takes the values of four planes
+// for those of an Adobe file, where 0 is full ink.
 func (c *Colors) Convert(dst *pixels.Image, box pixels.Rect, planes ...*Plane) {
-	dst.Reset(box.W, box.H, 3)
-	var rows [3][]uint8
+	var rows [4][]uint8
 	for y := range box.H {
-		for i, p := range planes {
+		for i, p := range planes[:dst.C] {
 			rows[i] = c.row(i, p, box, box.Top+y)
 		}
-		if c.rgb {
-			mergeRow(dst.Row(y), rows[0], rows[1], rows[2])
-		} else {
-			vec.RGB(dst.Row(y), rows[0], rows[1], rows[2])
+		switch to := dst.Row(y); {
+		case dst.C == 4:
+			c.inks(to, &rows)
+		case c.rgb:
+			mergeRow(to, rows[0], rows[1], rows[2])
+		default:
+			vec.RGB(to, rows[0], rows[1], rows[2])
+		}
+	}
+}
+
+// inks writes a row of four inks.
+func (c *Colors) inks(out []uint8, rows *[4][]uint8) {
+	n := len(rows[3])
+	if cap(c.ink) < 3*n {
+		c.ink = make([]uint8, 3*n)
+	}
+	ink := c.ink[:3*n]
+	if c.ycck {
+		vec.RGB(ink, rows[0], rows[1], rows[2])
+	} else {
+		mergeRow(ink, rows[0], rows[1], rows[2])
+	}
+	for i, k := range rows[3] {
+		p, q := out[4*i:4*i+4:4*i+4], ink[3*i:3*i+3:3*i+3]
+		p[0], p[1], p[2], p[3] = 255-q[0], 255-q[1], 255-q[2], 255-k
+		if c.ycck {
+			p[0], p[1], p[2] = q[0], q[1], q[2]
 		}
 	}
 }

@@ -34,15 +34,16 @@ var natural = func() (t [128]uint8) {
 // looks: an MCU of the longest codes.
 const padding = maxBlocks*64*32/8 + 64
 
-// unstuff copies the entropy-coded data without the zero bytes that follow
-// 0xff, and notes where restart markers cut it. That the scan has an end is
-// found out here, before anything is decoded.
-func (d *Decoder) unstuff(b []byte) error {
-	d.bits, d.ends = d.bits[:0], d.ends[:0]
-	for {
+// unstuff copies the entropy-coded data from the place p of the file without the
+// zero bytes that follow 0xff, and notes where restart markers cut it. That the
+// scan has an end is found out here, before anything is decoded. It returns the
+// place of the marker that ends it.
+func (d *Decoder) unstuff(p int) (end int, err error) {
+	d.bits, d.ends, d.marks = d.bits[:0], d.ends[:0], d.marks[:0]
+	for b := d.file[p:]; ; {
 		i := bytes.IndexByte(b, 0xff)
 		if i < 0 || i+1 == len(b) {
-			return io.ErrUnexpectedEOF
+			return 0, io.ErrUnexpectedEOF
 		}
 		d.bits = append(d.bits, b[:i]...)
 		m := b[i+1]
@@ -52,18 +53,108 @@ func (d *Decoder) unstuff(b []byte) error {
 		case m == 0xff: // a fill byte: the marker is still to come
 			b = b[i+1:]
 			continue
-		case m&^7 == markerRST0 && d.interval > 0:
-			if int(m&7) != len(d.ends)&7 {
-				return fmt.Errorf("restart marker %d where number %d belongs", m&7, len(d.ends)&7)
-			}
-			d.ends = append(d.ends, len(d.bits))
 		default:
 			d.ends = append(d.ends, len(d.bits))
+			if m&^7 == markerRST0 && d.interval > 0 {
+				d.marks = append(d.marks, m&7)
+				break
+			}
 			d.bits = append(d.bits, make([]byte, padding)...)
-			return nil
+			return len(d.file) - len(b) + i, nil
 		}
 		b = b[i+2:]
 	}
+}
+
+// arrange decides which stretch between markers is the data of each of the
+// restart intervals: in order where the markers are. Otherwise it follows
+// libjpeg (jpeg_resync_to_restart), by which a marker one or two numbers ahead
+// says that an interval is missing, one or two behind is passed over, and any
+// other counts as the one that belongs there. Behind the last marker all
+// intervals are missing. A scan that misses half of them is cut short; one that
+// was cut anywhere else has an interval that is too short, and is found out so.
+func (d *Decoder) arrange(intervals int) error {
+	d.order = d.order[:0]
+	n := len(d.ends)
+	right := n >= intervals
+	for i, m := range d.marks[:min(len(d.marks), intervals-1)] {
+		right = right && int(m) == i&7
+	}
+	if right {
+		return nil
+	}
+	gone, at := 0, 0 // stretch whose marker is the next
+	for d.order = append(d.order, 0); len(d.order) < intervals; {
+		ahead := 1
+		if at < len(d.marks) {
+			ahead = (int(d.marks[at]) - (len(d.order) - 1)) & 7
+		}
+		switch ahead {
+		case 1, 2:
+			gone++
+			d.order = append(d.order, missing)
+		case 6, 7:
+			at++
+		default:
+			at++
+			d.order = append(d.order, at)
+		}
+	}
+	if 2*gone > intervals {
+		return fmt.Errorf("%w: %d of %d restart intervals", io.ErrUnexpectedEOF, intervals-gone, intervals)
+	}
+	return nil
+}
+
+// missing is the stretch of an interval that is not there.
+const missing = -1
+
+// interval is a walk through the restart intervals of a scan.
+type interval struct {
+	bitReader
+	number  int // of the interval, -1 before the first
+	end     int // of its data, in bytes of bits
+	left    int // MCUs until the next one
+	missing bool
+	starved bool // no MCU of it is there, nor is it made up from zero bits
+}
+
+// next begins another interval.
+func (d *Decoder) next(v *interval, mcus int) error {
+	if v.number >= 0 && v.past(v.end) {
+		return io.ErrUnexpectedEOF
+	}
+	v.number++
+	if v.left = d.interval; v.left == 0 {
+		v.left = mcus
+	}
+	at := v.number
+	if len(d.order) > 0 {
+		at = d.order[at]
+	}
+	// libjpeg reads zero bits for the first MCU of what is missing, and leaves
+	// all that follow it empty.
+	v.starved = at == missing && v.missing
+	from := 0
+	if v.end = len(d.bits); at >= 0 {
+		v.end = d.ends[at]
+	}
+	if at > 0 {
+		from = d.ends[at-1]
+	}
+	if v.missing = at == missing || from == v.end && at < len(d.ends)-1; v.missing {
+		from, v.end = len(d.bits)-padding, len(d.bits)
+	}
+	v.start(d.bits, from)
+	return nil
+}
+
+// fault says that data is missing where an error came from reading past it.
+func (v *interval) fault(err error) error {
+	if v.past(v.end) {
+		return fmt.Errorf("%w (%w)", io.ErrUnexpectedEOF, err)
+	}
+	return err
 }
 
 // bitReader is a place in the unstuffed data. The upper n bits of acc are the
