@@ -107,10 +107,7 @@ func (f *bmpFile) readPalette(size, end, colors int) error {
 	if f.at == 0 || f.at == 14+size {
 		f.at = end + n
 	}
-	if end+n > len(f.file) {
-		return io.ErrUnexpectedEOF
-	}
-	f.palette = f.file[end : end+n]
+	f.palette = f.file[end:min(end+n, len(f.file))] // as in Pillow, it may be too short
 	return nil
 }
 
