@@ -9,7 +9,7 @@ import (
 
 const readable = "readable are JPEG, PNG, GIF, WebP, TIFF, BMP and PNM (PBM, PGM, PPM)"
 
-// What to do with a file that is not read.
+// Advice on files that are not read.
 const (
 	convertIt = "convert it to PNG or JPEG"
 	framesOf  = "extract its frames as JPEG or PNG, with ffmpeg for example"
@@ -112,8 +112,7 @@ var brands = map[string]struct{ name, do string }{
 	"qt  ": {"a video (QuickTime)", framesOf},
 }
 
-// identify names a well-known format that Decode doesn't read, and says what to
-// do with it; both are "" where it is none.
+// identify names a well-known format that Decode doesn't read, with advice on it; both are "" where it is none.
 func identify(b []byte) (name, do string) {
 	if name, do = identifyContainer(b); name != "" {
 		return name, do

@@ -77,7 +77,7 @@ func (l *tiffLayout) checkBlocks(need int, maxPixels int64) error {
 	if need == 0 {
 		return errors.New("it has no strips or tiles")
 	}
-	// Four bands are what the limit on pixels reckons with.
+	// The limit on pixels reckons with four bands.
 	for _, size := range [][2]int{{l.w, l.h}, {l.blockW, l.blockH}} {
 		if w, h := int64(size[0])*int64((l.bands+3)/4), int64(size[1]); w > maxPixels/h {
 			return fmt.Errorf("%dx%d pixels of %d bands are more than data.max_pixels = %d allows", size[0], h, l.bands, maxPixels)
@@ -102,7 +102,7 @@ func (l *tiffLayout) blockBytes(rows, perBlock int) int {
 }
 
 // rawBlock returns the bytes of strip or tile i as they stand in the file. size
-// is what it has without compression.
+// is that without compression.
 func (l *tiffLayout) rawBlock(i, size int) ([]byte, error) {
 	at, n := l.offsets[i], uint64(size)
 	if l.counts != nil {
@@ -167,7 +167,7 @@ func (l *tiffLayout) reader(raw []byte, rows, size int) (io.ReadCloser, error) {
 		if l.compression == compressFax4 {
 			mode = ccitt.Group4
 		}
-		// Black is 1 in fax code; what that means, Photometric says.
+		// Black is 1 in fax code; Photometric gives it its colour.
 		return io.NopCloser(ccitt.NewReader(in, ccitt.MSB, mode, l.blockW, rows, &ccitt.Options{Invert: true})), nil
 	case compressLZMA:
 		return lzmaReader(raw, size)
@@ -185,8 +185,8 @@ func (l *tiffLayout) reader(raw []byte, rows, size int) (io.ReadCloser, error) {
 }
 
 // lzmaReader reads the first block of an xz stream, of filters Delta and LZMA2,
-// which are those of libtiff. No more than size bytes of it are wanted, so that
-// is all that it needs to look back to, whatever dictionary the stream asks for.
+// which are those of libtiff. No more than size bytes of it are wanted, so its
+// dictionary is no larger, for all that the stream asks for.
 func lzmaReader(raw []byte, size int) (io.ReadCloser, error) {
 	const streamHeader, delta, lzma2 = 12, 3, 0x21
 	if len(raw) < streamHeader+1 || string(raw[:6]) != "\xfd7zXZ\x00" {
@@ -256,8 +256,8 @@ func (l *tiffLayout) jpegBlock(dst, raw []byte, rows, perBlock int) error {
 		tables = append(tables, byte(v))
 	}
 	tables = bytes.TrimSuffix(bytes.TrimPrefix(tables, []byte("\xff\xd8")), []byte("\xff\xd9"))
-	// Photometric says what the components mean, and an Adobe segment says it
-	// to the decoder.
+	// An Adobe segment hands the meaning of the components, which Photometric
+	// gives, to the decoder.
 	file := []byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 	if l.photo == photoYCbCr {
 		file[len(file)-1] = 1

@@ -180,7 +180,7 @@ func (d *Decoder) readSegment(marker byte, body []byte) error {
 func (d *Decoder) readMetadata(body []byte) {
 	if exif, ok := bytes.CutPrefix(body, []byte("Exif\x00\x00")); ok {
 		if d.exif == nil {
-			d.exif = exif[:len(exif):len(exif)] // what is appended goes elsewhere
+			d.exif = exif[:len(exif):len(exif)] // an append makes a copy
 		} else {
 			d.exif = append(d.exif, exif...)
 		}
@@ -238,7 +238,7 @@ func (d *Decoder) readFrame(b []byte) error {
 	return nil
 }
 
-// readComponent reads what a frame header has for a component.
+// readComponent reads the entry of a component in a frame header.
 func (d *Decoder) readComponent(i int, b []byte) error {
 	c := &d.components[i]
 	*c = component{coefs: coefficients{values: c.coefs.values[:0]}, id: b[0], h: int(b[1] >> 4), v: int(b[1] & 15), quantIndex: b[2]}
