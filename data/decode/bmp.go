@@ -107,10 +107,7 @@ func (f *bmpFile) readPalette(size, end, colors int) error {
 	if f.at == 0 || f.at == 14+size {
 		f.at = end + n
 	}
-	if end+n > len(f.file) {
-		return io.ErrUnexpectedEOF
-	}
-	f.palette = f.file[end : end+n]
+	f.palette = f.file[end:min(end+n, len(f.file))] // as in Pillow, it may be too short
 	return nil
 }
 
@@ -273,8 +270,7 @@ func short(p []uint8, v, green uint16) {
 	p[2] = uint8(uint32(v&31) * 255 / 31)
 }
 
-// runs reads run-length code. What it does at the ends of rows is what Pillow
-// does.
+// runs reads run-length code, with the ends of rows as in Pillow.
 func (f *bmpFile) runs() (*raster, error) {
 	b, p, total := f.file, f.at, f.w*f.h
 	// Two bytes give 255 pixels, four move by 255 rows.

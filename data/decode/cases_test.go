@@ -29,7 +29,8 @@ var refusedKinds = []string{
 // the height and the digest of their pixels in Pillow: those of testdata (the
 // archive holds the script that made its own), those of the shared data, and
 // those of the folder that VITTOOL_CASES names. Each has Pillow's pixels, or is
-// refused by the name of its kind. What Pillow refuses may be refused or read.
+// refused by the name of its kind. Files that Pillow refuses may be refused or
+// read.
 func TestCases(t *testing.T) {
 	t.Run("own", func(t *testing.T) { testCases(t, os.DirFS("testdata/cases")) })
 	t.Run("generated", func(t *testing.T) { testCases(t, generated(t)) })

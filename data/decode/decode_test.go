@@ -252,8 +252,8 @@ func TestCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What Pillow refuses is no picture, and a PNG without its end has lost
-		// the metadata that stood there.
+		// Refused files are no pictures, and a PNG without its end has lost the
+		// metadata that stood there.
 		if _, err := Decode(b, Options{}); err == nil && !strings.Contains(path, "after_idat") {
 			all[path] = b
 		}

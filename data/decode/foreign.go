@@ -9,7 +9,7 @@ import (
 
 const readable = "readable are JPEG, PNG, GIF, WebP, TIFF, BMP and PNM (PBM, PGM, PPM)"
 
-// What to do with a file that is not read.
+// Advice on files that are not read.
 const (
 	convertIt = "convert it to PNG or JPEG"
 	framesOf  = "extract its frames as JPEG or PNG, with ffmpeg for example"
@@ -112,9 +112,32 @@ var brands = map[string]struct{ name, do string }{
 	"qt  ": {"a video (QuickTime)", framesOf},
 }
 
-// identify names a well-known format that Decode doesn't read, and says what to
-// do with it; both are "" where it is none.
+// identify names a well-known format that Decode doesn't read, with advice on it; both are "" where it is none.
 func identify(b []byte) (name, do string) {
+	if name, do = identifyContainer(b); name != "" {
+		return name, do
+	}
+	if len(b) > 16 && string(b[4:8]) == "\x00\x00\x00\x00" && b[8] == '{' && b[9] == '"' {
+		return "a safetensors file", notImage
+	}
+	if len(b) > 376 && b[0] == 0x47 && b[188] == 0x47 && b[376] == 0x47 {
+		return "a video (MPEG transport stream)", framesOf
+	}
+	for _, f := range foreign {
+		if len(b) >= f.at+len(f.magic) && string(b[f.at:f.at+len(f.magic)]) == f.magic {
+			return f.name, f.do
+		}
+	}
+	head := bytes.ToLower(b[:min(len(b), 1024)])
+	if i := bytes.Index(head, []byte("<svg")); i >= 0 && isText(head) {
+		return "an SVG drawing", "render it as PNG, with rsvg-convert for example"
+	}
+	return "", ""
+}
+
+// identifyContainer looks into files of parts: ISO media (HEIC, AVIF, video), RIFF
+// and zip.
+func identifyContainer(b []byte) (name, do string) {
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		if k, ok := brands[string(b[8:12])]; ok {
 			return fmt.Sprintf("%s (%q container)", k.name, b[8:12]), k.do
@@ -139,21 +162,6 @@ func identify(b []byte) (name, do string) {
 			return "an Office document", "save its pictures as PNG files"
 		}
 		return "a zip archive", unpackIt
-	}
-	if len(b) > 16 && string(b[4:8]) == "\x00\x00\x00\x00" && b[8] == '{' && b[9] == '"' {
-		return "a safetensors file", notImage
-	}
-	if len(b) > 376 && b[0] == 0x47 && b[188] == 0x47 && b[376] == 0x47 {
-		return "a video (MPEG transport stream)", framesOf
-	}
-	for _, f := range foreign {
-		if len(b) >= f.at+len(f.magic) && string(b[f.at:f.at+len(f.magic)]) == f.magic {
-			return f.name, f.do
-		}
-	}
-	head := bytes.ToLower(b[:min(len(b), 1024)])
-	if i := bytes.Index(head, []byte("<svg")); i >= 0 && isText(head) {
-		return "an SVG drawing", "render it as PNG, with rsvg-convert for example"
 	}
 	return "", ""
 }

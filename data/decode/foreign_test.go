@@ -12,7 +12,7 @@ import (
 )
 
 // TestForeign: a well-known format that is not read is called by its name, with
-// what to do.
+// advice.
 func TestForeign(t *testing.T) {
 	zeros := strings.Repeat("\x00", 300)
 	for _, c := range []struct{ content, name, do string }{

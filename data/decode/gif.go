@@ -147,7 +147,7 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 	var packed []byte
 	for r := (gifReader{f.data}); ; {
 		block, err := r.block()
-		if err != nil { // what is there may be enough
+		if err != nil { // the data so far may be enough
 			packed = append(packed, r.rest...)
 			break
 		}

@@ -148,27 +148,36 @@ func decodeNetpbm(b []byte, _ Options) (*raster, error) {
 			}
 		}
 	case 'f':
-		order := binary.ByteOrder(binary.BigEndian)
-		if f.scale < 0 {
-			order = binary.LittleEndian
-		}
-		for y := range f.h { // from the bottom up
-			for x := range r.image.Row(f.h - 1 - y) {
-				r.image.Row(f.h - 1 - y)[x] = clip(float64(math.Float32frombits(order.Uint32(f.data[y*row+4*x:]))))
-			}
-		}
+		f.floats(r.image)
 	default:
-		for i := range r.image.Pix {
-			v := 0
-			if f.most > 255 {
-				v = int(binary.BigEndian.Uint16(f.data[2*i:]))
-			} else {
-				v = int(f.data[i])
-			}
-			r.image.Pix[i] = f.sample(v, channels)
-		}
+		f.samples(r.image)
 	}
 	return r, nil
+}
+
+// floats reads the rows of a PFM, from the bottom up.
+func (f *netpbm) floats(m *pixels.Image) {
+	order := binary.ByteOrder(binary.BigEndian)
+	if f.scale < 0 {
+		order = binary.LittleEndian
+	}
+	for y := range f.h {
+		to := m.Row(f.h - 1 - y)
+		for x := range to {
+			to[x] = clip(float64(math.Float32frombits(order.Uint32(f.data[4*(y*f.w+x):]))))
+		}
+	}
+}
+
+// samples reads the bytes or pairs of bytes of a raw PGM or PPM.
+func (f *netpbm) samples(m *pixels.Image) {
+	for i := range m.Pix {
+		v := int(f.data[i])
+		if f.most > 255 {
+			v = int(binary.BigEndian.Uint16(f.data[2*i:]))
+		}
+		m.Pix[i] = f.sample(v, m.C)
+	}
 }
 
 // sample scales a value to 0..255. Of a gray one of 16 bits it is the high

@@ -8,7 +8,7 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// model says what the first bands of a raster mean. Those behind are alpha and
+// model is the meaning of the first bands of a raster. Those behind are alpha and
 // other extra samples.
 type model uint8
 

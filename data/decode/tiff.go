@@ -7,6 +7,10 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/vittool/vittool/data/decode/jpeg"
 )
 
 // TIFF tags that decide how pixels are stored, and some of their values.
@@ -293,6 +297,10 @@ type tiffLayout struct {
 	blockW, blockH  int
 	offsets, counts []uint64
 	subX, subY      int // pixels of a chroma sample
+
+	// Decoders of blocks, used again.
+	jpeg jpeg.Decoder
+	zstd *zstd.Decoder
 }
 
 // layout describes the file, or says why this reader can't read it.
@@ -354,29 +362,32 @@ func (l *tiffLayout) plain() bool {
 	return l.bands == l.colors()+len(l.extras) || l.photo == photoRGB && l.bands == 4 && len(l.extras) == 0
 }
 
+// readableSamples tells by the size and the format of the samples whether they
+// are read.
+func (l *tiffLayout) readableSamples() bool {
+	gray := l.bands == 1 && (l.photo == photoBlackIsZero || l.photo == photoWhiteIsZero)
+	switch l.bits {
+	case 1, 2, 4:
+		return l.format == formatUint && (gray || l.bands == 1 && l.photo == photoPalette)
+	case 8:
+		return l.format == formatUint || l.format == formatInt && gray
+	case 16:
+		return l.format == formatUint && l.photo != photoPalette && l.photo != photoYCbCr || l.format == formatInt && gray
+	}
+	return l.bits == 32 && gray
+}
+
 // checkSamples knows the kinds of samples that are read: those of Pillow, and
 // any number of bands of 8 and 16 bits.
 func (l *tiffLayout) checkSamples() error {
 	if name := tiffPhotometrics[l.photo]; name != "" {
 		return fmt.Errorf("its pixels are %s, which is not read; convert it to RGB", name)
 	}
-	ok := false
 	kinds := [...]string{formatUint: "unsigned", formatInt: "signed", formatFloat: "floating-point"}
 	if l.format < 1 || l.format >= len(kinds) {
 		return fmt.Errorf("complex samples (format %d) are not read; convert it to 8 or 16 bits", l.format)
 	}
-	gray := l.bands == 1 && (l.photo == photoBlackIsZero || l.photo == photoWhiteIsZero)
-	switch l.bits {
-	case 1, 2, 4:
-		ok = l.format == formatUint && (gray || l.bands == 1 && l.photo == photoPalette)
-	case 8:
-		ok = l.format == formatUint || l.format == formatInt && gray
-	case 16:
-		ok = l.format == formatUint && l.photo != photoPalette && l.photo != photoYCbCr || l.format == formatInt && gray
-	case 32:
-		ok = gray
-	}
-	if !ok {
+	if !l.readableSamples() {
 		return fmt.Errorf("%s samples of %d bits in %d bands of photometric kind %d are not read; convert it to 8 or 16 bits", kinds[l.format], l.bits, l.bands, l.photo)
 	}
 	switch l.photo {
@@ -420,6 +431,13 @@ func (l *tiffLayout) checkCompression() error {
 		}
 		return fmt.Errorf("compression %d (%s) is not read; convert it to LZW or deflate", l.compression, name)
 	}
+	if err := l.checkPredictor(); err != nil || l.photo != photoYCbCr {
+		return err
+	}
+	return l.checkChroma()
+}
+
+func (l *tiffLayout) checkPredictor() error {
 	switch l.compression {
 	case compressNone, compressPackBits, compressFax3, compressFax4:
 		l.predictor = 1 // libtiff looks at it in the others alone
@@ -427,15 +445,17 @@ func (l *tiffLayout) checkCompression() error {
 	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || (l.predictor == 3) != (l.format == formatFloat)) {
 		return fmt.Errorf("predictor %d of samples of %d bits is not read", l.predictor, l.bits)
 	}
-	if l.photo == photoYCbCr {
-		l.subX, l.subY = 2, 2
-		if s := l.fields[tagSubsampling]; len(s) == 2 {
-			l.subX, l.subY = int(s[0]), int(s[1])
-		}
-		valid := func(n int) bool { return n == 1 || n == 2 || n == 4 }
-		if sub := l.subX*l.subY > 1; !valid(l.subX) || !valid(l.subY) || sub && (l.planar || l.predictor > 1 || l.bands != 3) {
-			return fmt.Errorf("chroma of %dx%d pixels a sample is not read in this file; convert it to RGB", l.subX, l.subY)
-		}
+	return nil
+}
+
+func (l *tiffLayout) checkChroma() error {
+	l.subX, l.subY = 2, 2
+	if s := l.fields[tagSubsampling]; len(s) == 2 {
+		l.subX, l.subY = int(s[0]), int(s[1])
+	}
+	valid := func(n int) bool { return n == 1 || n == 2 || n == 4 }
+	if sub := l.subX*l.subY > 1; !valid(l.subX) || !valid(l.subY) || sub && (l.planar || l.predictor > 1 || l.bands != 3) {
+		return fmt.Errorf("chroma of %dx%d pixels a sample is not read in this file; convert it to RGB", l.subX, l.subY)
 	}
 	return nil
 }

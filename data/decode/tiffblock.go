@@ -14,33 +14,28 @@ import (
 	"golang.org/x/image/ccitt"
 	"golang.org/x/image/tiff/lzw"
 
-	"github.com/vittool/vittool/data/decode/jpeg"
 	"github.com/vittool/vittool/data/pixels"
 )
 
 // read decodes all strips or tiles into samples of 8 bits.
 func (l *tiffLayout) read(maxPixels int64) (*pixels.Image, error) {
-	if l.blockW < 1 || l.blockH < 1 {
-		return nil, errors.New("it has no strips or tiles")
+	across, down := 0, 0
+	if l.blockW > 0 && l.blockH > 0 {
+		across, down = (l.w+l.blockW-1)/l.blockW, (l.h+l.blockH-1)/l.blockH
 	}
-	// Four bands are what the limit on pixels reckons with.
-	for _, size := range [][2]int{{l.w, l.h}, {l.blockW, l.blockH}} {
-		if w, h := int64(size[0])*int64((l.bands+3)/4), int64(size[1]); w > maxPixels/h {
-			return nil, fmt.Errorf("%dx%d pixels of %d bands are more than data.max_pixels = %d allows", size[0], h, l.bands, maxPixels)
-		}
-	}
-	across, down := (l.w+l.blockW-1)/l.blockW, (l.h+l.blockH-1)/l.blockH
 	planes, perBlock := 1, l.bands
 	if l.planar {
 		planes, perBlock = l.bands, 1
 	}
 	need := across * down * planes
-	if len(l.counts) < need && l.compression == compressNone {
-		l.counts = nil
+	if err := l.checkBlocks(need, maxPixels); err != nil {
+		return nil, err
 	}
-	if len(l.offsets) < need || l.counts != nil && len(l.counts) < need || l.counts == nil && l.compression != compressNone {
-		return nil, fmt.Errorf("it lists %d blocks of pixels and needs %d", len(l.offsets), need)
-	}
+	defer func() {
+		if l.zstd != nil {
+			l.zstd.Close()
+		}
+	}()
 	var out *pixels.Image
 	var buf []byte
 	for i := range need {
@@ -77,6 +72,26 @@ func (l *tiffLayout) read(maxPixels int64) (*pixels.Image, error) {
 	return out, nil
 }
 
+// checkBlocks makes sure of the places of all strips or tiles, and of their size.
+func (l *tiffLayout) checkBlocks(need int, maxPixels int64) error {
+	if need == 0 {
+		return errors.New("it has no strips or tiles")
+	}
+	// The limit on pixels reckons with four bands.
+	for _, size := range [][2]int{{l.w, l.h}, {l.blockW, l.blockH}} {
+		if w, h := int64(size[0])*int64((l.bands+3)/4), int64(size[1]); w > maxPixels/h {
+			return fmt.Errorf("%dx%d pixels of %d bands are more than data.max_pixels = %d allows", size[0], h, l.bands, maxPixels)
+		}
+	}
+	if len(l.counts) < need && l.compression == compressNone {
+		l.counts = nil // they are known without
+	}
+	if len(l.offsets) < need || len(l.counts) < need && l.compression != compressNone {
+		return fmt.Errorf("it lists %d blocks of pixels and needs %d", min(len(l.offsets), len(l.counts)), need)
+	}
+	return nil
+}
+
 func (l *tiffLayout) rowBytes(perBlock int) int { return (l.blockW*perBlock*l.bits + 7) / 8 }
 
 func (l *tiffLayout) blockBytes(rows, perBlock int) int {
@@ -87,7 +102,7 @@ func (l *tiffLayout) blockBytes(rows, perBlock int) int {
 }
 
 // rawBlock returns the bytes of strip or tile i as they stand in the file. size
-// is what it has without compression.
+// is that without compression.
 func (l *tiffLayout) rawBlock(i, size int) ([]byte, error) {
 	at, n := l.offsets[i], uint64(size)
 	if l.counts != nil {
@@ -152,23 +167,26 @@ func (l *tiffLayout) reader(raw []byte, rows, size int) (io.ReadCloser, error) {
 		if l.compression == compressFax4 {
 			mode = ccitt.Group4
 		}
-		// Black is 1 in fax code; what that means, Photometric says.
+		// Black is 1 in fax code; Photometric gives it its colour.
 		return io.NopCloser(ccitt.NewReader(in, ccitt.MSB, mode, l.blockW, rows, &ccitt.Options{Invert: true})), nil
 	case compressLZMA:
 		return lzmaReader(raw, size)
 	case compressZstd:
-		r, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err
+		if l.zstd == nil {
+			r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+			if err != nil {
+				return nil, err
+			}
+			l.zstd = r
 		}
-		return r.IOReadCloser(), nil
+		return io.NopCloser(l.zstd), l.zstd.Reset(in)
 	}
 	return zlib.NewReader(in)
 }
 
 // lzmaReader reads the first block of an xz stream, of filters Delta and LZMA2,
-// which are those of libtiff. No more than size bytes of it are wanted, so that
-// is all that it needs to look back to, whatever dictionary the stream asks for.
+// which are those of libtiff. No more than size bytes of it are wanted, so its
+// dictionary is no larger, for all that the stream asks for.
 func lzmaReader(raw []byte, size int) (io.ReadCloser, error) {
 	const streamHeader, delta, lzma2 = 12, 3, 0x21
 	if len(raw) < streamHeader+1 || string(raw[:6]) != "\xfd7zXZ\x00" {
@@ -238,14 +256,14 @@ func (l *tiffLayout) jpegBlock(dst, raw []byte, rows, perBlock int) error {
 		tables = append(tables, byte(v))
 	}
 	tables = bytes.TrimSuffix(bytes.TrimPrefix(tables, []byte("\xff\xd8")), []byte("\xff\xd9"))
-	// Photometric says what the components mean, and an Adobe segment says it
-	// to the decoder.
+	// An Adobe segment hands the meaning of the components, which Photometric
+	// gives, to the decoder.
 	file := []byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 	if l.photo == photoYCbCr {
 		file[len(file)-1] = 1
 	}
 	file = append(append(file, tables...), bytes.TrimPrefix(raw, []byte("\xff\xd8"))...)
-	var d jpeg.Decoder
+	d := &l.jpeg
 	if err := d.Open(file); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func clip(v float64) uint8 {
 	case v > 0:
 		return uint8(v)
 	}
-	return 0 // also what is no number
+	return 0 // also NaN
 }
 
 // finish gives the bands their meaning.

@@ -57,7 +57,7 @@ func TestPart(t *testing.T) {
 	}
 }
 
-// TestPartOfHuge: the part costs what it shows, not what the whole would.
+// TestPartOfHuge: the cost is that of the part.
 func TestPartOfHuge(t *testing.T) {
 	for _, size := range [][2]int{{1, 60000}, {60000, 1}, {2, 1 << 20}} {
 		for c := 1; c <= 3; c += 2 {

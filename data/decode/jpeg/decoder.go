@@ -230,7 +230,7 @@ func (d *Decoder) mcu(r *interval, mx, my int, coef *[64]int16) error {
 	return nil
 }
 
-// block returns the samples of a block and what follows them, nil where it is
+// block returns the samples from a block on, nil where it is
 // not to be reconstructed.
 func (p *plane) block(bx, by int) []uint8 {
 	if by < p.by0 || by >= p.by1 || bx < p.bx0 || bx >= p.bx1 {

@@ -180,7 +180,7 @@ func (d *Decoder) readSegment(marker byte, body []byte) error {
 func (d *Decoder) readMetadata(body []byte) {
 	if exif, ok := bytes.CutPrefix(body, []byte("Exif\x00\x00")); ok {
 		if d.exif == nil {
-			d.exif = exif[:len(exif):len(exif)] // what is appended goes elsewhere
+			d.exif = exif[:len(exif):len(exif)] // an append makes a copy
 		} else {
 			d.exif = append(d.exif, exif...)
 		}
@@ -217,21 +217,10 @@ func (d *Decoder) readFrame(b []byte) error {
 	d.components = d.store[:n]
 	blocks := 0
 	for i := range d.components {
-		c := &d.components[i]
-		*c = component{coefs: coefficients{values: c.coefs.values[:0]}, id: b[6+3*i], h: int(b[7+3*i] >> 4), v: int(b[7+3*i] & 15), quantIndex: b[8+3*i]}
-		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantIndex > 3 {
-			return fmt.Errorf("component %d has sampling factors %dx%d and quantization table %d", i, c.h, c.v, c.quantIndex)
+		if err := d.readComponent(i, b[6+3*i:]); err != nil {
+			return err
 		}
-		for _, other := range d.components[:i] {
-			if other.id == c.id {
-				return fmt.Errorf("two components are called %d", c.id)
-			}
-		}
-		if n == 1 {
-			c.h, c.v = 1, 1 // a scan of one component has blocks for MCUs, A.2.2
-		}
-		d.hMax, d.vMax = max(d.hMax, c.h), max(d.vMax, c.v)
-		blocks += c.h * c.v
+		blocks += d.components[i].h * d.components[i].v
 	}
 	if blocks > maxBlocks {
 		return fmt.Errorf("%d blocks in an MCU", blocks)
@@ -246,6 +235,25 @@ func (d *Decoder) readFrame(b []byte) error {
 		c.rx, c.ry = d.hMax/c.h, d.vMax/c.v
 		c.w, c.ht = (d.w+c.rx-1)/c.rx, (d.h+c.ry-1)/c.ry
 	}
+	return nil
+}
+
+// readComponent reads the entry of a component in a frame header.
+func (d *Decoder) readComponent(i int, b []byte) error {
+	c := &d.components[i]
+	*c = component{coefs: coefficients{values: c.coefs.values[:0]}, id: b[0], h: int(b[1] >> 4), v: int(b[1] & 15), quantIndex: b[2]}
+	if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantIndex > 3 {
+		return fmt.Errorf("component %d has sampling factors %dx%d and quantization table %d", i, c.h, c.v, c.quantIndex)
+	}
+	for _, other := range d.components[:i] {
+		if other.id == c.id {
+			return fmt.Errorf("two components are called %d", c.id)
+		}
+	}
+	if len(d.components) == 1 {
+		c.h, c.v = 1, 1 // a scan of one component has blocks for MCUs, A.2.2
+	}
+	d.hMax, d.vMax = max(d.hMax, c.h), max(d.vMax, c.v)
 	return nil
 }
 

@@ -62,7 +62,7 @@ func TestParts(t *testing.T) {
 }
 
 // TestMissingScans cuts progressive files between their scans, and ends them
-// there: what is left is no whole picture.
+// there: the rest is no whole picture.
 func TestMissingScans(t *testing.T) {
 	var d Decoder
 	var m pixels.Image

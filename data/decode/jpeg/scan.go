@@ -132,8 +132,8 @@ func (d *Decoder) next(v *interval, mcus int) error {
 	if len(d.order) > 0 {
 		at = d.order[at]
 	}
-	// libjpeg reads zero bits for the first MCU of what is missing, and leaves
-	// all that follow it empty.
+	// libjpeg reads zero bits for the first MCU of a missing interval, and leaves
+	// all others empty.
 	v.starved = at == missing && v.missing
 	from := 0
 	if v.end = len(d.bits); at >= 0 {
