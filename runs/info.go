@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// States of a run in run.json. A run whose process was killed still says
-// "running"; its folder is not locked then.
+// States of a run in run.json. A run whose process was killed still says "running"; its folder is
+// not locked then.
 const (
 	StatusRunning     = "running"
 	StatusDone        = "done"
@@ -21,7 +21,7 @@ const (
 	StatusFailed      = "failed"
 )
 
-// Info is run.json: what ran, on what, with what, and how far it came.
+// Info is run.json: identity, inputs, machine and progress of a run.
 type Info struct {
 	Format     int           `json:"format"` // 1
 	Status     string        `json:"status"`
@@ -75,8 +75,8 @@ type MachineInfo struct {
 // NewInfo is the run.json of a run that starts now.
 func NewInfo() *Info { return &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)} }
 
-// ReadInfo reads run.json of a run folder. The error wraps fs.ErrNotExist where
-// there is none, and a *json.SyntaxError where it is damaged.
+// ReadInfo reads run.json of a run folder. The error wraps fs.ErrNotExist where there is none, and
+// a *json.SyntaxError where it is damaged.
 func ReadInfo(dir string) (*Info, error) {
 	path := filepath.Join(dir, InfoFile)
 	b, err := os.ReadFile(path)
@@ -105,8 +105,8 @@ func (f *Folder) WriteInfo(info *Info) error {
 	return writeFile(f.Path(InfoFile), b)
 }
 
-// OverwriteInfo writes run.json in its place, which needs no space on a full disk. It
-// is for the end of a run that failed: a file cut short is written anew by a resume.
+// OverwriteInfo writes run.json in its place, which needs no space on a full disk. It is for the
+// end of a run that failed: a file cut short is written anew by a resume.
 func (f *Folder) OverwriteInfo(info *Info) error {
 	b, err := info.text()
 	if err != nil {

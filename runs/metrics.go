@@ -44,15 +44,15 @@ type EpochLine struct {
 	DataWait   float64            `json:"data_wait"`
 }
 
-// Metrics appends to metrics.jsonl. A line is written in one call, so that a
-// killed run leaves whole lines.
+// Metrics appends to metrics.jsonl. A line is written in one call, so that a killed run leaves
+// whole lines.
 type Metrics struct {
 	f    *os.File
 	size int64
 }
 
-// OpenMetrics opens metrics.jsonl for appending. Lines past step last are cut
-// off first: a run that goes on from an older checkpoint writes them anew.
+// OpenMetrics opens metrics.jsonl for appending. Lines past step last are cut off first: a run that
+// goes on from an older checkpoint writes them anew.
 func OpenMetrics(dir string, last int) (*Metrics, error) {
 	path := filepath.Join(dir, MetricsFile)
 	if err := cutMetrics(path, last); err != nil {
@@ -151,9 +151,9 @@ type Point struct {
 // maxLine bounds one line of metrics.jsonl, in bytes.
 const maxLine = 1 << 20
 
-// ReadMetrics calls f with every line of kind "step" or "epoch". Lines of other kinds
-// are passed over; a line that is not JSON or whose loss is no number is an error that
-// names it, but for a last line without its end, which a killed run may leave.
+// ReadMetrics calls f with every line of kind "step" or "epoch". Lines of other kinds are passed
+// over; a line that is not JSON or whose loss is no number is an error that names it, but for a
+// last line without its end, which a killed run may leave.
 func ReadMetrics(r io.Reader, f func(Point)) error {
 	b := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
@@ -190,8 +190,8 @@ func ReadMetrics(r io.Reader, f func(Point)) error {
 	}
 }
 
-// LastEpoch is the newest line of kind "epoch" of a run; its Epoch is 0 where there
-// is none. Damaged lines are passed over.
+// LastEpoch is the newest line of kind "epoch" of a run; its Epoch is 0 where there is none.
+// Damaged lines are passed over.
 func LastEpoch(dir string) (last EpochLine, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, MetricsFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -1,8 +1,8 @@
 // Package train holds the one training loop of vittool.
 //
-// [Pretrain] in pretrain.go is the place to start reading: it goes from the
-// loader to the checkpoint in the order in which things happen, and it is the
-// same for every objective. The loop stands on a run (run.go) of three parts:
+// [Pretrain] in pretrain.go is the place to start reading: it goes from the loader to the
+// checkpoint in the order in which things happen, and it is the same for every objective. The loop
+// stands on a run (run.go) of three parts:
 //
 //	setup.go       opened and checked before the first step: images, objective, network
 //	state.go       everything that a checkpoint holds: parameters, optimizer, step

@@ -65,15 +65,15 @@ func (s *stepSums) step(step, stepsPerEpoch int) Step {
 	}}
 }
 
-// Names under which a checkpoint in the middle of an epoch keeps the sums so
-// far, so that the epoch's line does not depend on where a run was resumed.
+// Names under which a checkpoint in the middle of an epoch keeps the sums so far, so that the
+// epoch's line does not depend on where a run was resumed.
 const (
 	epochSums    = "train.epoch" // steps, sum of the loss
 	epochMetrics = "train.epoch.metric."
 )
 
-// tensors are the sums to be stored; none at the start of an epoch. Speeds are
-// left out: they are those of the process that writes the line.
+// tensors are the sums to be stored; none at the start of an epoch. Speeds are left out: they are
+// those of the process that writes the line.
 func (e *epochMeans) tensors() []tensor.Tensor {
 	if e.steps == 0 {
 		return nil

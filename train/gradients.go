@@ -36,7 +36,7 @@ func (g *gradients) Add(exec *core.Executable, micro int) {
 	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.count))
 }
 
-// Parameters lists what has a gradient.
+// Parameters lists the parameters with a gradient.
 func (g *gradients) Parameters() []*param.Parameter { return g.exec.Parameters() }
 
 // Of returns the gradient of a parameter, nil when none reached it.
@@ -47,8 +47,8 @@ func (g *gradients) Of(p *param.Parameter) []float32 {
 	return g.exec.Grad(p)
 }
 
-// Clip scales the gradients down to a norm of at most train.clip_norm (0: leaves
-// them), all together or each by itself, and returns their global norm before.
+// Clip scales the gradients down to a norm of at most train.clip_norm (0: leaves them), all
+// together or each by itself, and returns their global norm before.
 func (g *gradients) Clip(t configs.Train) float64 {
 	if t.ClipMode == "tensor" {
 		norm, _ := optim.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)

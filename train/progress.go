@@ -6,24 +6,23 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// Progress is told what the loop does. Implementations draw a bar, print plain
-// lines or emit JSON; all calls come from the loop's goroutine.
+// Progress observes the loop. Implementations draw a bar, print plain lines or emit JSON; all calls
+// come from the loop's goroutine.
 type Progress interface {
 	// Start is called once, before the first step.
 	Start(Plan)
 	// Step is called after every optimizer step.
 	Step(Step)
-	// Event reports something a person may want to read, such as "checkpoint
-	// written".
+	// Event reports something a person may want to read, such as "checkpoint written".
 	Event(message string)
-	// Warning reports something a person must read, however little is shown
-	// otherwise: a damaged checkpoint, bits that will differ.
+	// Warning reports something a person must read, however little is shown otherwise: a damaged
+	// checkpoint, bits that will differ.
 	Warning(message string)
 	// Done is called once, after the last checkpoint.
 	Done(*Result)
 }
 
-// Plan says what a run is about to do.
+// Plan describes a run before its first step.
 type Plan struct {
 	RunDir        string
 	Objective     string

@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// recorder writes the run folder, for people and for later processes: run.json, metrics,
-// log, pictures, checkpoints.
+// recorder writes the run folder, for people and for later processes: run.json, metrics, log,
+// pictures, checkpoints.
 type recorder struct {
 	setup           *setup
 	afterCheckpoint func(runDir string, step int) error // draws pictures; may be nil
@@ -40,8 +40,8 @@ func (c *recorder) init(s *setup, afterCheckpoint func(string, int) error) {
 	c.setup, c.afterCheckpoint, c.started = s, afterCheckpoint, time.Now()
 }
 
-// open creates the folder of a new run and opens the files that grow. step is the number
-// of steps done.
+// open creates the folder of a new run and opens the files that grow. step is the number of steps
+// done.
 func (c *recorder) open(step int) (err error) {
 	cfg := c.setup.cfg
 	if c.folder == nil {
@@ -91,7 +91,7 @@ func (c *recorder) describe() {
 	c.info.Processes++
 }
 
-// oneLine keeps a file to its line and field, whatever its name.
+// oneLine escapes line breaks and tabs in the name of a file.
 var oneLine = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
 // skip lists a file that can't be read. It is called from the feed.

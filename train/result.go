@@ -26,9 +26,9 @@ func (r *run) result() *Result {
 	return res
 }
 
-// alreadyDone answers a resume of a run that has reached its last step. The process that
-// reached it may have been killed before the run was closed, which is done here; the
-// folder of a run that came to its end stays as it is.
+// alreadyDone answers a resume of a run that has reached its last step. The process that reached it
+// may have been killed before the run was closed, which is done here; the folder of a run that came
+// to its end stays as it is.
 func (r *run) alreadyDone() (*Result, error) {
 	defer r.close()
 	c := &r.recorder
@@ -54,8 +54,8 @@ func (r *run) alreadyDone() (*Result, error) {
 	return result, nil
 }
 
-// lastLoss is the loss that a run ends with, from the files of an earlier process: that
-// of the newest whole epoch, or of the part of one that there is.
+// lastLoss is the loss that a run ends with, from the files of an earlier process: that of the
+// newest whole epoch, or of the part of one that there is.
 func (r *run) lastLoss() (float64, error) {
 	line, err := runs.LastEpoch(r.recorder.folder.Dir)
 	if err != nil || line.Epoch > 0 || r.state.epoch.steps == 0 {

@@ -11,9 +11,8 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// run is everything the loop works with: the setup, which stays as it is, the state,
-// which a checkpoint holds, and the recorder, which writes the run folder. All else is
-// derived from them.
+// run is everything the loop works with: the setup, which stays as it is, the state, which a
+// checkpoint holds, and the recorder, which writes the run folder. All else is derived from them.
 type run struct {
 	setup    setup
 	state    state
@@ -26,9 +25,9 @@ type run struct {
 	feed      *feed
 }
 
-// open prepares a run: it checks everything that can be checked before the first step,
-// then creates or locks the folder and loads the newest checkpoint. A new run folder is
-// made last, so that a mistake leaves none behind.
+// open prepares a run: it checks everything that can be checked before the first step, then creates
+// or locks the folder and loads the newest checkpoint. A new run folder is made last, so that a
+// mistake leaves none behind.
 func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -85,8 +84,8 @@ func newRun(cfg *configs.Config, opts Options) *run {
 	return r
 }
 
-// findFolder names the run folder and reads the run in it that is to be resumed; a
-// folder for a new run is only looked at.
+// findFolder names the run folder and reads the run in it that is to be resumed; a folder for a new
+// run is only looked at.
 func (r *run) findFolder(resume bool) error {
 	cfg := r.setup.cfg
 	if r.recorder.unnamed = cfg.Run.Out == ""; r.recorder.unnamed {
@@ -143,8 +142,8 @@ func (r *run) announce() {
 	})
 }
 
-// commit writes the buffers and running statistics of a micro-batch that turned out
-// good. The next micro-batch reads them.
+// commit writes the buffers and running statistics of a micro-batch that turned out good. The next
+// micro-batch reads them.
 func (r *run) commit(model *program.Model, micro int) error {
 	if micro == 0 && r.setup.cfg.Train.Accumulate > 1 {
 		r.state.keepBuffers()

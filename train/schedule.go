@@ -7,8 +7,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 )
 
-// schedules returns the learning rate and the weight decay of every step of a
-// run of total steps.
+// schedules returns the learning rate and the weight decay of every step of a run of total steps.
 func schedules(t configs.Train, total, stepsPerEpoch int) (rate, decay optim.Schedule) {
 	epochs := float64(total) / float64(stepsPerEpoch)
 	warmup := min(t.WarmupEpochs, epochs)

@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// The forms of the official codes at their ends: MAE's warm-up never shows its
-// peak twice, DINO's table does, and its cosine stops short of the last value.
+// The forms of the official codes at their ends: MAE's warm-up never shows its peak twice, DINO's
+// table does, and its cosine stops short of the last value.
 func TestSchedules(t *testing.T) {
 	recipe := func(change func(*configs.Train)) configs.Train {
 		r := configs.Default().Train

@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/plugins/launch"
 )
 
-// setup is everything that is opened and checked before the first step and stays as it
-// is: configuration, engine, images, objective, network.
+// setup is everything that is opened and checked before the first step and stays as it is:
+// configuration, engine, images, objective, network.
 type setup struct {
 	cfg       *configs.Config
 	progress  Progress
@@ -29,8 +29,8 @@ type setup struct {
 	rate, decay          optim.Schedule // learning rate and weight decay
 }
 
-// open starts the engine, indexes the images and starts the objective. Another device
-// would be chosen here: graphs, gradients and optimizer all take the setup's engine.
+// open starts the engine, indexes the images and starts the objective. Another device would be
+// chosen here: graphs, gradients and optimizer all take the setup's engine.
 func (s *setup) open(ctx context.Context) (err error) {
 	if s.engine, err = device.NewCPU(s.cfg.Run.Threads); err != nil {
 		return &configs.Error{Source: "environment", Problem: err.Error()}

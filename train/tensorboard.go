@@ -13,10 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// eventFile appends scalars to a TensorBoard event file. The format is a
-// sequence of TFRecords (length, masked CRC-32C, payload, masked CRC-32C), each
-// payload a tensorflow.Event message; the field numbers below are those of
-// tensorflow/core/util/event.proto and framework/summary.proto.
+// eventFile appends scalars to a TensorBoard event file. The format is a sequence of TFRecords
+// (length, masked CRC-32C, payload, masked CRC-32C), each payload a tensorflow.Event message; the
+// field numbers below are those of tensorflow/core/util/event.proto and framework/summary.proto.
 type eventFile struct{ f *os.File }
 
 const (
@@ -31,9 +30,9 @@ const (
 	valueSimple      protowire.Number = 2 // float
 )
 
-// newEventFile starts a file of its own for this process, so that an earlier
-// process's file is never touched. Its session start tells TensorBoard to
-// forget what an earlier process logged at or after step firstStep.
+// newEventFile starts a file of its own for this process, so that an earlier process's file is
+// never touched. Its session start tells TensorBoard to drop the points of earlier processes at and
+// after step firstStep.
 func newEventFile(dir string, firstStep int) (*eventFile, error) {
 	now := time.Now()
 	for n := 0; ; n++ {
@@ -112,8 +111,8 @@ func record(payload []byte) []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedCRC is the rotated checksum of the TFRecord format, which keeps a
-// record that holds records from having trivial checksums.
+// maskedCRC is the rotated checksum of the TFRecord format, which keeps a record that holds records
+// from having trivial checksums.
 func maskedCRC(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8
