@@ -28,7 +28,7 @@ type Info struct {
 	Error      string        `json:"error,omitempty"`
 	Step       int           `json:"step"`
 	TotalSteps int           `json:"total_steps"`
-	Loss       float64       `json:"loss,omitempty"` // of the newest whole epoch, when the process ended
+	FinalLoss                // when the process ended
 	Seed       uint64        `json:"seed"`
 	Model      string        `json:"model"`
 	Objective  ObjectiveInfo `json:"objective"`
@@ -38,6 +38,15 @@ type Info struct {
 	Started    time.Time     `json:"started"`
 	Updated    time.Time     `json:"updated"`
 	Processes  int           `json:"processes"` // how often the run was started or resumed
+}
+
+// FinalLoss is the loss that a run has come to.
+type FinalLoss struct {
+	// Loss is the mean over the steps of LossOf: "epoch 3", the newest whole epoch, or "4 steps" where
+	// no epoch is over.
+	Loss     float64 `json:"loss,omitempty"`
+	LossOf   string  `json:"loss_of,omitempty"`
+	LastLoss float64 `json:"loss_last_step,omitempty"` // of the last step
 }
 
 // ObjectiveInfo identifies the plugin that a run trains with.

@@ -190,18 +190,26 @@ func ReadMetrics(r io.Reader, f func(Point)) error {
 	}
 }
 
-// LastEpoch is the newest line of kind "epoch" of a run; its Epoch is 0 where there is none.
+// LastLines are the newest line of each kind of a run; Step is 0 in the lines that there are not.
 // Damaged lines are passed over.
-func LastEpoch(dir string) (last EpochLine, err error) {
+func LastLines(dir string) (step StepLine, epoch EpochLine, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, MetricsFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return last, fmt.Errorf("read metrics: %w", err)
+		return step, epoch, fmt.Errorf("read metrics: %w", err)
 	}
 	for text := range bytes.Lines(content) {
-		var line EpochLine
-		if bytes.HasSuffix(text, []byte("\n")) && json.Unmarshal(text, &line) == nil && line.Kind == KindEpoch {
-			last = line
+		var line struct{ Kind string }
+		if !bytes.HasSuffix(text, []byte("\n")) || json.Unmarshal(text, &line) != nil {
+			continue
+		}
+		var s StepLine
+		var e EpochLine
+		switch {
+		case line.Kind == KindStep && json.Unmarshal(text, &s) == nil:
+			step = s
+		case line.Kind == KindEpoch && json.Unmarshal(text, &e) == nil:
+			epoch = e
 		}
 	}
-	return last, nil
+	return step, epoch, nil
 }

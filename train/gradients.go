@@ -12,20 +12,19 @@ import (
 type gradients struct {
 	engine *device.CPU
 	sum    *optim.Accumulator // nil for a single micro-batch
-	count  int                // micro-batches of a step
 	exec   *core.Executable
 }
 
 func newGradients(e *device.CPU, accumulate int) *gradients {
-	g := &gradients{engine: e, count: accumulate}
+	g := &gradients{engine: e}
 	if accumulate > 1 {
 		g.sum = optim.NewAccumulator(e)
 	}
 	return g
 }
 
-// Add takes the gradients of a micro-batch, counted from 0.
-func (g *gradients) Add(exec *core.Executable, micro int) {
+// Add takes the gradients of a micro-batch, counted from 0, of a step of count ones.
+func (g *gradients) Add(exec *core.Executable, micro, count int) {
 	g.exec = exec
 	if g.sum == nil {
 		return
@@ -33,7 +32,7 @@ func (g *gradients) Add(exec *core.Executable, micro int) {
 	if micro == 0 {
 		g.sum.Reset()
 	}
-	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.count))
+	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(count))
 }
 
 // Parameters lists the parameters with a gradient.

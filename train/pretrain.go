@@ -39,12 +39,13 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	defer func() { result, err = r.finish(result, err) }()
 
 	for step := r.state.step; step < r.setup.total; step++ {
-		sums := newStepSums(cfg.Train.Accumulate)
+		micros := r.setup.epochs.micro(step)
+		sums := newStepSums(micros)
 
 		// Gradients: the mean over micro-batches of images → views → masks → backbone → heads →
 		// loss → backward, each computed by a graph on the setup's engine. Another device would be
 		// another engine, chosen in setup.go.
-		for micro := range cfg.Train.Accumulate {
+		for micro := range micros {
 			batch, err := r.feed.next(ctx)
 			if err != nil {
 				return r.stop(step, err)
@@ -62,7 +63,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			if err := r.commit(model, micro); err != nil {
 				return nil, err
 			}
-			r.gradients.Add(model.Exec(), micro)
+			r.gradients.Add(model.Exec(), micro, micros)
 			sums.add(model, batch)
 			batch.Release()
 		}
@@ -83,7 +84,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		if err := r.log(sums, norm, lr, wd); err != nil {
 			return r.stop(r.state.step, err)
 		}
-		if r.checkpointDue(step) {
+		if r.checkpointDue() {
 			if err := r.checkpoint(); err != nil {
 				return nil, err
 			}

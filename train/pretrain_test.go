@@ -76,6 +76,68 @@ func TestNotFinite(t *testing.T) {
 	}
 }
 
+// A run of epochs ends with the last image of the last one, and all that counts epochs follows the
+// images: 37 images in micro-batches of 4 are 10 an epoch, 4 of them a step.
+func TestRunOfEpochs(t *testing.T) {
+	cfg := small(t)
+	cfg.Data.Path, cfg.Train.DropLast = "demo:?count=37&size=24", false
+	cfg.Train.BatchSize, cfg.Train.Accumulate, cfg.Train.Steps, cfg.Train.Epochs = 4, 4, 0, 3
+	cfg.Run.CheckpointEvery = configs.Interval{Epochs: 1}
+	result := pretrain(t, cfg, Options{})
+	list, err := runs.Checkpoints(cfg.Run.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []int
+	for _, c := range list {
+		steps = append(steps, c.Step)
+	}
+	if fmt.Sprint(steps) != "[0 3 5 8]" {
+		t.Errorf("checkpoints of steps %v", steps)
+	}
+	var ends, positions []float64
+	f, err := os.Open(filepath.Join(cfg.Run.Out, runs.MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := runs.ReadMetrics(f, func(p runs.Point) {
+		if p.Kind == runs.KindEpoch {
+			ends = append(ends, float64(p.Step))
+		} else {
+			positions = append(positions, p.Epoch)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprint([]float64{16. / 37, 32. / 37, 45. / 37, 61. / 37, 2, 90. / 37, 106. / 37, 3}); fmt.Sprint(positions) != want || fmt.Sprint(ends) != "[3 5 8]" {
+		t.Errorf("epochs %v, ends after steps %v; want %v, [3 5 8]", positions, ends, want)
+	}
+	step, epoch, err := runs.LastLines(cfg.Run.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (runs.FinalLoss{Loss: epoch.Loss, LossOf: "epoch 3", LastLoss: step.Loss}); result.FinalLoss != want || want.Loss == want.LastLoss {
+		t.Errorf("loss %+v, want %+v", result.FinalLoss, want)
+	}
+	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.FinalLoss != result.FinalLoss {
+		t.Errorf("run.json says %+v, %v", info, err)
+	}
+}
+
+// Dropped images are told.
+func TestDroppedImages(t *testing.T) {
+	cfg := small(t)
+	cfg.Data.Path, cfg.Train.Steps, cfg.Train.WarmupEpochs = "demo:?count=43&size=24", 1, 0
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Progress: p}); got.LossOf != "1 step" || got.Loss != got.LastLoss {
+		t.Errorf("loss %+v", got.FinalLoss)
+	}
+	if all := strings.Join(p.events, "\n"); strings.Count(all, "reads 40 of the 43 images") != 1 {
+		t.Errorf("events: %s", all)
+	}
+}
+
 // Pictures that cannot be drawn are told of and stop nothing.
 func TestAfterCheckpoint(t *testing.T) {
 	cfg := small(t)

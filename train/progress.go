@@ -27,11 +27,11 @@ type Plan struct {
 	RunDir        string
 	Objective     string
 	Model         string
-	Parameters    int64 // trainable and fixed numbers of backbone and heads
-	Images        int   // in the data set
-	BatchSize     int   // images per optimizer step, accumulation included
-	StepsPerEpoch int
-	FirstStep     int // number of steps already done; 0 for a new run
+	Parameters    int64   // trainable and fixed numbers of backbone and heads
+	Images        int     // in the data set
+	BatchSize     int     // images per optimizer step, accumulation included
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
+	FirstStep     int     // number of steps already done; 0 for a new run
 	TotalSteps    int
 	StepFLOPs     float64 // model FLOPs of one optimizer step
 	StepBytes     int64   // memory for activations and gradients, besides that of parameters and optimizer
@@ -45,10 +45,10 @@ type Step struct {
 
 // Result sums up a finished or interrupted run.
 type Result struct {
+	runs.FinalLoss
 	RunDir      string        `json:"run"`
 	Step        int           `json:"step"`
 	TotalSteps  int           `json:"total_steps"`
-	Loss        float64       `json:"loss"`       // mean over the last epoch or the steps of this process, whichever is shorter
 	Checkpoint  string        `json:"checkpoint"` // path of the newest one
 	Digest      string        `json:"digest"`     // SHA-256 over its tensors
 	Elapsed     time.Duration `json:"-"`

@@ -31,6 +31,10 @@ func TestResume(t *testing.T) {
 	}
 	variants := map[string]func(*configs.Config){
 		"accumulated": func(c *configs.Config) { c.Train.BatchSize, c.Train.Accumulate = 4, 2 },
+		"accumulated over the end of epochs, shorter last step": func(c *configs.Config) {
+			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
+			c.Train.BatchSize, c.Train.Accumulate, c.Train.Steps, c.Train.Epochs = 4, 4, 0, 3
+		},
 		"small last batch": func(c *configs.Config) {
 			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
 		},

@@ -121,7 +121,7 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.state.optimizer, err = newOptimizer(s.engine, s.cfg.Train); err != nil {
 		return err
 	}
-	s.rate, s.decay = schedules(s.cfg.Train, s.total, s.stepsPerEpoch)
+	s.rate, s.decay = schedules(s.cfg.Train, s.epochs)
 	return nil
 }
 
@@ -136,7 +136,7 @@ func (r *run) announce() {
 	s, exec := &r.setup, r.graphs.current.Exec()
 	s.progress.Start(Plan{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
-		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.stepsPerEpoch, FirstStep: r.state.step, TotalSteps: s.total,
+		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
 		StepBytes: int64(exec.Bytes()),
 		StepFLOPs: exec.FLOPs() * float64(s.cfg.Train.Accumulate),
 	})
@@ -153,7 +153,7 @@ func (r *run) commit(model *program.Model, micro int) error {
 
 // log records a step that is done.
 func (r *run) log(sums stepSums, norm, lr, wd float64) error {
-	s := sums.step(r.state.step, r.setup.stepsPerEpoch)
+	s := sums.step(r.state.step, r.setup.epochs)
 	s.GradientNorm, s.LearningRate, s.WeightDecay = norm, lr, wd
 	return r.recorder.step(s, sums.images, &r.state.epoch)
 }

@@ -32,8 +32,8 @@ const (
 
 // newEventFile starts a file of its own for this process, so that an earlier process's file is
 // never touched. Its session start tells TensorBoard to drop the points of earlier processes at and
-// after step firstStep.
-func newEventFile(dir string, firstStep int) (*eventFile, error) {
+// after first, the first step of this process.
+func newEventFile(dir string, first int) (*eventFile, error) {
 	now := time.Now()
 	for n := 0; ; n++ {
 		name := filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%010d.%d.vittool", now.Unix(), n))
@@ -49,7 +49,7 @@ func newEventFile(dir string, firstStep int) (*eventFile, error) {
 		version = protowire.AppendString(version, "brain.Event:2")
 		session := protowire.AppendTag(nil, sessionStatus, protowire.VarintType)
 		session = protowire.AppendVarint(session, 1)
-		start := protowire.AppendTag(event(now, firstStep), eventSessionLog, protowire.BytesType)
+		start := protowire.AppendTag(event(now, first), eventSessionLog, protowire.BytesType)
 		start = protowire.AppendBytes(start, session)
 		if err := e.append(record(version), record(start)); err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ type Options struct {
 	Seed          uint64
 	Batch         int
 	TotalSteps    int
-	StepsPerEpoch int
+	StepsPerEpoch float64 // mean
 	DatasetSize   int
 	Backbone      plan.Backbone
 	WorldSize     int // 0 is 1
@@ -252,7 +253,7 @@ func (h *Objective) begin(ctx context.Context) error {
 	}
 	h.open = &pb.OpenRequest{
 		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
-		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
+		StepsPerEpoch: max(1, uint64(math.Round(h.o.StepsPerEpoch))), EpochSteps: h.o.StepsPerEpoch, DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
 		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
 		FixedViews: h.o.FixedViews,
 	}

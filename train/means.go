@@ -43,8 +43,8 @@ type stepSums struct {
 	wait    time.Duration // for data and masks
 }
 
-func newStepSums(accumulate int) stepSums {
-	return stepSums{began: time.Now(), count: float64(accumulate), metrics: map[string]float64{}}
+func newStepSums(micro int) stepSums {
+	return stepSums{began: time.Now(), count: float64(micro), metrics: map[string]float64{}}
 }
 
 func (s *stepSums) add(model *program.Model, batch fedBatch) {
@@ -57,10 +57,10 @@ func (s *stepSums) add(model *program.Model, batch fedBatch) {
 }
 
 // step is the step as it is logged. step counts the steps done.
-func (s *stepSums) step(step, stepsPerEpoch int) Step {
+func (s *stepSums) step(step int, e epochs) Step {
 	took := time.Since(s.began)
 	return Step{Duration: took, StepLine: runs.StepLine{
-		Step: step, Epoch: float64(step) / float64(stepsPerEpoch), Loss: s.loss, Metrics: s.metrics,
+		Step: step, Epoch: e.at(step), Loss: s.loss, Metrics: s.metrics,
 		ImagesPerS: float64(s.images) / took.Seconds(), DataWait: s.wait.Seconds() / took.Seconds(),
 	}}
 }
