@@ -11,11 +11,11 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// Layout is what the tensors of Targets and Evaluate look like in this run; the host's
-// compiler knows the shapes. Names are those of the plan.
+// Layout gives names and shapes of the tensors that Targets and Evaluate share in a run, as the
+// compiler knows them. Names are those of the plan.
 type Layout struct {
-	Views   []Tensor // that Targets reads
-	Targets []Tensor // full shapes, with the batch
+	Views   []Tensor // that Targets reads, [B,C,H,W]
+	Targets []Tensor // [B]+shape
 	Inputs  []Tensor // of Evaluate
 	Params  []Tensor
 	Buffers []Tensor
@@ -31,7 +31,8 @@ type Tensor struct {
 // Role is the use of a piece of shared memory.
 type Role int
 
-// The roles. Targets, gradients and buffer updates are written by the plugin, the others by the host.
+// The roles. Targets, gradients and buffer updates are written by the plugin, the others by the
+// host.
 const (
 	RoleView          = Role(pb.Region_ROLE_VIEW)
 	RoleTarget        = Role(pb.Region_ROLE_TARGET)
@@ -46,9 +47,9 @@ const (
 
 func (r Role) String() string { return pb.Region_Role(r).String() }
 
-// Call names the samples that a call of Targets or Evaluate is about.
+// Call names step and samples of a call of Targets or Evaluate.
 type Call struct {
-	Step      uint64 // of the optimizer; several calls, with other samples, where gradients are accumulated
+	Step      uint64 // of the optimizer; one call for each micro-batch
 	Seed      uint64 // of the run
 	SampleIDs []uint64
 }
@@ -74,8 +75,8 @@ type Value struct {
 	Value float64
 }
 
-// Binding is the shared memory of an objective. The host fills views, inputs, parameters,
-// buffers and given targets before a call and reads the others after it.
+// Binding is the shared memory of an objective. The host fills views, inputs, parameters, buffers
+// and given targets before a call and reads the others after it.
 type Binding struct {
 	request *pb.BindRequest
 	regions map[Role]map[string][]byte
@@ -102,8 +103,8 @@ func (b *Binding) I32(role Role, name string) []int32 {
 // The places of the segments in Objective.segments.
 const constant, writable = 0, 1
 
-// Bind lays the shared memory out and hands it to the plugin. It can be done once per
-// Objective, for the largest batch; calls with fewer samples use the first rows.
+// Bind lays the shared memory out and hands it to the plugin. It can be done once per Objective,
+// for the largest batch; calls with fewer samples use the first rows.
 func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 	if h.binding != nil {
 		return nil, fmt.Errorf("host: objective %s is bound already", h.label)
@@ -131,7 +132,7 @@ func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 		b.request.Segments = append(b.request.Segments, s.spec([]int32{fdConstant, fdWritable}[i]))
 	}
 	for i, it := range h.items(l) {
-		_, n, _ := regionOf(it) // it was right above
+		_, n, _ := regionOf(it) // checked above
 		if b.regions[it.role] == nil {
 			b.regions[it.role] = map[string][]byte{}
 		}
@@ -264,7 +265,7 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	var reply *pb.EvaluateReply
 	err := h.call(ctx, "Evaluate", func(ctx context.Context, c pb.ObjectiveClient, attempt uint32) (err error) {
 		request.Attempt = attempt
-		if r.Gradients { // what is not written must not look like a gradient of an earlier step
+		if r.Gradients { // a gradient that is not written must not pass for one of an earlier step
 			for _, role := range roles {
 				for name := range h.binding.regions[role] {
 					poison(h.binding.F32(role, name))
@@ -287,8 +288,8 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	return out, nil
 }
 
-// checkEvaluation: a loss that is not finite is the objective's result and left to the
-// loop, which stops with the name of the tensor; with a finite loss everything else must be finite too.
+// checkEvaluation validates a reply. A non-finite loss is the objective's result: the training loop
+// stops at it. With a finite loss all gradients must be finite.
 func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateReply, roles []Role) error {
 	if reply.Step != r.Step {
 		return fmt.Errorf("field step is %d, asked for %d", reply.Step, r.Step)

@@ -164,9 +164,9 @@ func TestCancelledByCaller(t *testing.T) {
 	}
 }
 
-// An objective inside the host cannot be killed. When its caller gives a call up, neither the
-// caller's request nor the memory it was bound to may be pulled away from it: the race detector
-// sees the one, a fault the other.
+// An objective inside the host cannot be killed. After its caller has abandoned a call, it may
+// still use the caller's request (the race detector watches) and the bound memory (a fault would
+// show).
 func TestGivenUpInproc(t *testing.T) {
 	tidy(t)
 	o := probeOptions("slow-targets", "")
@@ -209,7 +209,7 @@ func layout(o *Objective) Layout {
 	}
 }
 
-// evaluated is everything one Targets and Evaluate give.
+// evaluated holds all results of one Targets and one Evaluate.
 type evaluated struct {
 	loss                 float64
 	target, dx, dw, next []float32
@@ -258,8 +258,8 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 	}, nil
 }
 
-// A loss computed in the plugin: in process, in a process, and in one that is killed in
-// the middle with half of the gradients written. The bits are the same.
+// A loss computed in the plugin: in process, in a process, and in one that is killed in the middle
+// with half of the gradients written. The bits are the same.
 func TestEvaluate(t *testing.T) {
 	tidy(t)
 	var first evaluated

@@ -18,8 +18,8 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// TestMain lets the test binary be the plugin: started with the arguments of a built-in it
-// serves one, and "misbehave HOW" is a third-party program with that fault.
+// TestMain lets the test binary be the plugin: started with the arguments of a built-in it serves
+// one, and "misbehave HOW" is a third-party program with that fault.
 func TestMain(m *testing.M) {
 	args := os.Args[1:]
 	switch {
@@ -88,9 +88,9 @@ func (o *probe) Plan(b *sdk.Builder) error {
 	return b.Minimize(loss)
 }
 
-// first reports whether this is the first time that what happens, over all processes.
-func (o *probe) first(what string) bool {
-	f, err := os.OpenFile(filepath.Join(o.Dir, what), os.O_CREATE|os.O_EXCL, 0o600)
+// first reports whether an event of this name happens for the first time, over all processes.
+func (o *probe) first(event string) bool {
+	f, err := os.OpenFile(filepath.Join(o.Dir, event), os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		f.Close()
 	}
@@ -153,8 +153,8 @@ func (o *probe) Targets(c *sdk.TargetsCall) error {
 	return nil
 }
 
-// Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new
-// center is the old one plus one. Half way it may die with garbage written.
+// Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new center is
+// the old one plus one. Half way it may die with garbage written.
 func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
 	var arrays [6]*sdk.Array
 	for i, get := range []func() (*sdk.Array, error){
@@ -220,7 +220,7 @@ func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, erro
 	return loss, map[string]float64{"offset": offset}, nil
 }
 
-// die is SIGKILL from within: no handler, no flush.
+// die kills its own process with SIGKILL: no handler, no flush.
 func die() {
 	p, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -275,7 +275,7 @@ func misbehave(how string) {
 	}
 }
 
-// huge answers Mask with more than a message may hold.
+// huge answers Mask with a message over the limit.
 type huge struct{}
 
 func (*huge) Info() sdk.Info { return sdk.Info{Name: "huge", Version: "1.0.0"} }
@@ -289,7 +289,7 @@ func (*huge) Plan(b *sdk.Builder) error {
 	return b.Minimize(b.Mean(b.Student("encoder", view).Tokens()))
 }
 
-// beAHost opens an objective, says so and waits to be killed.
+// beAHost opens an objective, prints the plugin's process id and waits to be killed.
 func beAHost() {
 	o, err := Open(context.Background(), probeOptions("slow-mask", os.Getenv("PROBE_DIR")))
 	if err != nil {
@@ -313,7 +313,7 @@ func backbone() plan.Backbone {
 func probeOptions(mode, dir string) Options {
 	return Options{
 		Name: "probe", Builtin: builtin, Config: map[string]any{"mode": mode, "dir": dir},
-		Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone(),
+		Run:          Run{Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
 		CallDeadline: 20 * time.Second,
 	}
 }
@@ -350,8 +350,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// tidy gives the test a temporary folder of its own for sockets and checks in the end that
-// nothing is left in it.
+// tidy gives the test a temporary folder of its own for sockets and checks in the end that nothing
+// is left in it.
 func tidy(t *testing.T) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "vt") // short: a unix socket's path has at most 108 bytes

@@ -85,8 +85,8 @@ type Array struct {
 	U8    []byte
 }
 
-// get returns a region; rows limits the first axis to the rows of this call (the last
-// batch may be smaller than the one that was bound), 0 leaves it.
+// get returns a region; rows limits the first axis to the rows of this call (the last batch may be
+// smaller than the one that was bound), 0 leaves it.
 func (m *memory) get(role pb.Region_Role, name string, rows int) (*Array, error) {
 	g := m.regions[role][name]
 	if g == nil {

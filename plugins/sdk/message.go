@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// This file alone turns the SDK's values into messages of the protocol and back. Enumerations
-// have the protocol's numbers (TestEnumerations).
+// This file alone turns the SDK's values into messages of the protocol and back. Enumerations have
+// the protocol's numbers (TestEnumerations).
 
 func runOf(r *pb.OpenRequest) Run {
 	n := r.GetBackbone()

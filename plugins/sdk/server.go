@@ -21,8 +21,8 @@ import (
 // ProtocolMinor is the minor version of protocol 1 that this package speaks.
 const ProtocolMinor = 0
 
-// Server implements the protocol around an Objective. Serve runs one in a plugin process;
-// the host runs one directly when it is asked to keep the objective in its own process.
+// Server implements the protocol around an Objective. Serve runs one in a plugin process; the host
+// runs one directly when it is asked to keep the objective in its own process.
 type Server struct {
 	pb.UnimplementedObjectiveServer
 	prototype Objective
@@ -42,8 +42,8 @@ type session struct {
 	memory    *memory
 }
 
-// NewServer checks the objective's declaration and returns its server. mapSegment may be
-// nil: then segments are mapped from inherited descriptors or paths.
+// NewServer checks the objective's declaration and returns its server. mapSegment may be nil: then
+// segments are mapped from inherited descriptors or paths.
 func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Server, error) {
 	_, v, err := fresh(o)
 	if err != nil {
@@ -72,8 +72,8 @@ func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Serv
 	return &Server{prototype: o, describe: d, options: options, mapSegment: mapSegment}, nil
 }
 
-// guard turns a panic of the author's code into an error with its stack on standard error,
-// and an error into a status that the host does not retry.
+// guard turns a panic of the author's code into an error with its stack on standard error, and an
+// error into a status that the host does not retry.
 func (s *Server) guard(call string, err *error) {
 	if r := recover(); r != nil {
 		fmt.Fprintf(os.Stderr, "panic in %s of objective %s: %v\n%s", call, s.describe.Name, r, debug.Stack())
