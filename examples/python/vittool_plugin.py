@@ -1,4 +1,4 @@
-"""What a Python program needs to be a plugin of vittool.
+"""The plugin side of vittool's protocol for Python programs.
 
     serve(objective)
 
@@ -34,7 +34,7 @@ def _handler(objective, request, method):
     def call(message, context):
         try:
             return getattr(objective, method)(message)
-        except Exception as error:  # what is returned is shown to the user and never retried
+        except Exception as error:  # shown to the user, never retried
             import traceback
 
             traceback.print_exc()

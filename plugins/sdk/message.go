@@ -184,7 +184,7 @@ func resultsMessage(p *Plan) *pb.Results {
 		}),
 		Pictures: each(p.Pictures, func(p Picture) *pb.Picture {
 			return &pb.Picture{Name: p.Name, Prediction: refMessage(p.Prediction), Layout: pb.Picture_Layout(p.Layout),
-				PatchNormalised: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
+				PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
 		}),
 	}
 }

@@ -56,7 +56,7 @@ var enumerations = []struct {
 	{pb.TargetSpec_Source(0), "SOURCE_LABEL", int(LabelTarget)},
 	{pb.TargetSpec_Source(0), "SOURCE_GEOMETRY", int(GeometryTarget)},
 	{pb.TargetSpec_Source(0), "SOURCE_PLUGIN", int(PluginTarget)},
-	{pb.TargetSpec_Source(0), "SOURCE_REMEMBERED", int(CachedTarget)},
+	{pb.TargetSpec_Source(0), "SOURCE_CACHED", int(CachedTarget)},
 	{pb.Init_Kind(0), "KIND_ONES", int(OnesInit)},
 	{pb.Init_Kind(0), "KIND_CONSTANT", int(ConstantInit)},
 	{pb.Init_Kind(0), "KIND_NORMAL", int(NormalInit)},
