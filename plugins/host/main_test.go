@@ -43,8 +43,11 @@ func TestMain(m *testing.M) {
 
 // builtin adds the test objectives to the real ones.
 func builtin(name string) (sdk.Objective, error) {
-	if name == "probe" {
+	switch name {
+	case "probe":
 		return &probe{Mode: "good"}, nil
+	case "square":
+		return &square{}, nil
 	}
 	return objectives.New(name)
 }
@@ -218,6 +221,35 @@ func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, erro
 		up.F32[i] = center[i] + 1
 	}
 	return loss, map[string]float64{"offset": offset}, nil
+}
+
+// square has the loss mean(x²) over the class tokens of two views.
+type square struct{}
+
+func (*square) Info() sdk.Info {
+	return sdk.Info{Name: "square", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*square) Plan(b *sdk.Builder) error {
+	x := b.Student("encoder", b.View("one"), sdk.With(b.View("two"))).Class()
+	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: x, Gradient: true}}))
+}
+
+func (*square) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
+	x, err := c.Input("x")
+	if err != nil {
+		return 0, nil, err
+	}
+	dx, err := c.InputGradient("x")
+	if err != nil {
+		return 0, nil, err
+	}
+	loss := 0.
+	for i, v := range x.F32 {
+		loss += float64(v) * float64(v) / float64(len(x.F32))
+		dx.F32[i] = 2 * v / float32(len(x.F32))
+	}
+	return loss, map[string]float64{"rows": float64(x.Shape[0]), "gradients": float64(dx.Shape[0])}, nil
 }
 
 // die kills its own process with SIGKILL: no handler, no flush.

@@ -1279,7 +1279,7 @@ type Description struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                         // lower-case identifier, e.g. "mae"
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                                   // of the objective, semantic versioning
-	ProtocolMinor uint32                 `protobuf:"varint,3,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // minor version of protocol 1 that the plugin needs
+	ProtocolMinor uint32                 `protobuf:"varint,3,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // minor version of protocol 1 that the plugin needs; 1 for one that evaluates, else 0
 	Summary       string                 `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`                                   // one line
 	Paper         string                 `protobuf:"bytes,5,opt,name=paper,proto3" json:"paper,omitempty"`                                       // title, authors, year, link
 	License       string                 `protobuf:"bytes,6,opt,name=license,proto3" json:"license,omitempty"`
@@ -4527,7 +4527,11 @@ func (x *Segment) GetReadOnly() bool {
 	return false
 }
 
-// Region is a row-major tensor inside a segment, 64-byte aligned.
+// Region is a row-major tensor inside a segment, 64-byte aligned. It is bound with the shape of a full batch; the last
+// batch of an epoch may be smaller. A tensor then fills the first bytes of its region, without gaps: an input and its
+// gradient in the shape of EvaluateRequest.inputs, a view or a target with one row for each sample id. An objective that
+// evaluates must say in Description.protocol_minor that it knows these shapes (1); of any other the host wants full
+// batches only.
 type Region struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5151,6 +5155,7 @@ type EvaluateRequest struct {
 	Scalars       []*Value               `protobuf:"bytes,5,rep,name=scalars,proto3" json:"scalars,omitempty"`      // of EvaluateSpec.schedules, at this step
 	Masks         []*MaskSet             `protobuf:"bytes,6,rep,name=masks,proto3" json:"masks,omitempty"`          // of EvaluateSpec.masks
 	Gradients     bool                   `protobuf:"varint,7,opt,name=gradients,proto3" json:"gradients,omitempty"` // false: only loss and metrics are wanted
+	Inputs        []*TensorShape         `protobuf:"bytes,8,rep,name=inputs,proto3" json:"inputs,omitempty"`        // shape in this call of every input and of its gradient (since 1.1)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5234,6 +5239,65 @@ func (x *EvaluateRequest) GetGradients() bool {
 	return false
 }
 
+func (x *EvaluateRequest) GetInputs() []*TensorShape {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+type TensorShape struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Shape         []uint64               `protobuf:"varint,2,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TensorShape) Reset() {
+	*x = TensorShape{}
+	mi := &file_objective_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TensorShape) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TensorShape) ProtoMessage() {}
+
+func (x *TensorShape) ProtoReflect() protoreflect.Message {
+	mi := &file_objective_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TensorShape.ProtoReflect.Descriptor instead.
+func (*TensorShape) Descriptor() ([]byte, []int) {
+	return file_objective_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *TensorShape) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TensorShape) GetShape() []uint64 {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
 type Value struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5244,7 +5308,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5256,7 +5320,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5269,7 +5333,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{45}
+	return file_objective_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Value) GetName() string {
@@ -5298,7 +5362,7 @@ type EvaluateReply struct {
 
 func (x *EvaluateReply) Reset() {
 	*x = EvaluateReply{}
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +5374,7 @@ func (x *EvaluateReply) String() string {
 func (*EvaluateReply) ProtoMessage() {}
 
 func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +5387,7 @@ func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateReply.ProtoReflect.Descriptor instead.
 func (*EvaluateReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{46}
+	return file_objective_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EvaluateReply) GetStep() uint64 {
@@ -5362,7 +5426,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5374,7 +5438,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5387,7 +5451,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{47}
+	return file_objective_proto_rawDescGZIP(), []int{48}
 }
 
 type CloseReply struct {
@@ -5398,7 +5462,7 @@ type CloseReply struct {
 
 func (x *CloseReply) Reset() {
 	*x = CloseReply{}
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5410,7 +5474,7 @@ func (x *CloseReply) String() string {
 func (*CloseReply) ProtoMessage() {}
 
 func (x *CloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5423,7 +5487,7 @@ func (x *CloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseReply.ProtoReflect.Descriptor instead.
 func (*CloseReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{48}
+	return file_objective_proto_rawDescGZIP(), []int{49}
 }
 
 type Augmentation_Flip struct {
@@ -5435,7 +5499,7 @@ type Augmentation_Flip struct {
 
 func (x *Augmentation_Flip) Reset() {
 	*x = Augmentation_Flip{}
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5447,7 +5511,7 @@ func (x *Augmentation_Flip) String() string {
 func (*Augmentation_Flip) ProtoMessage() {}
 
 func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5484,7 +5548,7 @@ type Augmentation_ColorJitter struct {
 
 func (x *Augmentation_ColorJitter) Reset() {
 	*x = Augmentation_ColorJitter{}
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +5560,7 @@ func (x *Augmentation_ColorJitter) String() string {
 func (*Augmentation_ColorJitter) ProtoMessage() {}
 
 func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5563,7 +5627,7 @@ type Augmentation_Grayscale struct {
 
 func (x *Augmentation_Grayscale) Reset() {
 	*x = Augmentation_Grayscale{}
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5575,7 +5639,7 @@ func (x *Augmentation_Grayscale) String() string {
 func (*Augmentation_Grayscale) ProtoMessage() {}
 
 func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5611,7 +5675,7 @@ type Augmentation_GaussianBlur struct {
 
 func (x *Augmentation_GaussianBlur) Reset() {
 	*x = Augmentation_GaussianBlur{}
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5623,7 +5687,7 @@ func (x *Augmentation_GaussianBlur) String() string {
 func (*Augmentation_GaussianBlur) ProtoMessage() {}
 
 func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5684,7 +5748,7 @@ type Augmentation_Solarize struct {
 
 func (x *Augmentation_Solarize) Reset() {
 	*x = Augmentation_Solarize{}
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5696,7 +5760,7 @@ func (x *Augmentation_Solarize) String() string {
 func (*Augmentation_Solarize) ProtoMessage() {}
 
 func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5735,7 +5799,7 @@ type Attribute_Ints struct {
 
 func (x *Attribute_Ints) Reset() {
 	*x = Attribute_Ints{}
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5747,7 +5811,7 @@ func (x *Attribute_Ints) String() string {
 func (*Attribute_Ints) ProtoMessage() {}
 
 func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5779,7 +5843,7 @@ type Attribute_Floats struct {
 
 func (x *Attribute_Floats) Reset() {
 	*x = Attribute_Floats{}
-	mi := &file_objective_proto_msgTypes[55]
+	mi := &file_objective_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5791,7 +5855,7 @@ func (x *Attribute_Floats) String() string {
 func (*Attribute_Floats) ProtoMessage() {}
 
 func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[55]
+	mi := &file_objective_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6311,7 +6375,7 @@ const file_objective_proto_rawDesc = "" +
 	"\n" +
 	"sample_ids\x18\x04 \x03(\x04R\tsampleIds\"\"\n" +
 	"\fTargetsReply\x12\x12\n" +
-	"\x04step\x18\x01 \x01(\x04R\x04step\"\xfc\x01\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\"\xb7\x02\n" +
 	"\x0fEvaluateRequest\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x12\n" +
@@ -6320,7 +6384,11 @@ const file_objective_proto_rawDesc = "" +
 	"sample_ids\x18\x04 \x03(\x04R\tsampleIds\x125\n" +
 	"\ascalars\x18\x05 \x03(\v2\x1b.vittool.objective.v1.ValueR\ascalars\x123\n" +
 	"\x05masks\x18\x06 \x03(\v2\x1d.vittool.objective.v1.MaskSetR\x05masks\x12\x1c\n" +
-	"\tgradients\x18\a \x01(\bR\tgradients\"1\n" +
+	"\tgradients\x18\a \x01(\bR\tgradients\x129\n" +
+	"\x06inputs\x18\b \x03(\v2!.vittool.objective.v1.TensorShapeR\x06inputs\"7\n" +
+	"\vTensorShape\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05shape\x18\x02 \x03(\x04R\x05shape\"1\n" +
 	"\x05Value\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\"\x88\x01\n" +
@@ -6371,7 +6439,7 @@ func file_objective_proto_rawDescGZIP() []byte {
 }
 
 var file_objective_proto_enumTypes = make([]protoimpl.EnumInfo, 22)
-var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_objective_proto_goTypes = []any{
 	(Network)(0),                         // 0: vittool.objective.v1.Network
 	(Output)(0),                          // 1: vittool.objective.v1.Output
@@ -6440,18 +6508,19 @@ var file_objective_proto_goTypes = []any{
 	(*TargetsRequest)(nil),               // 64: vittool.objective.v1.TargetsRequest
 	(*TargetsReply)(nil),                 // 65: vittool.objective.v1.TargetsReply
 	(*EvaluateRequest)(nil),              // 66: vittool.objective.v1.EvaluateRequest
-	(*Value)(nil),                        // 67: vittool.objective.v1.Value
-	(*EvaluateReply)(nil),                // 68: vittool.objective.v1.EvaluateReply
-	(*CloseRequest)(nil),                 // 69: vittool.objective.v1.CloseRequest
-	(*CloseReply)(nil),                   // 70: vittool.objective.v1.CloseReply
-	(*Augmentation_Flip)(nil),            // 71: vittool.objective.v1.Augmentation.Flip
-	(*Augmentation_ColorJitter)(nil),     // 72: vittool.objective.v1.Augmentation.ColorJitter
-	(*Augmentation_Grayscale)(nil),       // 73: vittool.objective.v1.Augmentation.Grayscale
-	(*Augmentation_GaussianBlur)(nil),    // 74: vittool.objective.v1.Augmentation.GaussianBlur
-	(*Augmentation_Solarize)(nil),        // 75: vittool.objective.v1.Augmentation.Solarize
-	(*Attribute_Ints)(nil),               // 76: vittool.objective.v1.Attribute.Ints
-	(*Attribute_Floats)(nil),             // 77: vittool.objective.v1.Attribute.Floats
-	nil,                                  // 78: vittool.objective.v1.Export.MetadataEntry
+	(*TensorShape)(nil),                  // 67: vittool.objective.v1.TensorShape
+	(*Value)(nil),                        // 68: vittool.objective.v1.Value
+	(*EvaluateReply)(nil),                // 69: vittool.objective.v1.EvaluateReply
+	(*CloseRequest)(nil),                 // 70: vittool.objective.v1.CloseRequest
+	(*CloseReply)(nil),                   // 71: vittool.objective.v1.CloseReply
+	(*Augmentation_Flip)(nil),            // 72: vittool.objective.v1.Augmentation.Flip
+	(*Augmentation_ColorJitter)(nil),     // 73: vittool.objective.v1.Augmentation.ColorJitter
+	(*Augmentation_Grayscale)(nil),       // 74: vittool.objective.v1.Augmentation.Grayscale
+	(*Augmentation_GaussianBlur)(nil),    // 75: vittool.objective.v1.Augmentation.GaussianBlur
+	(*Augmentation_Solarize)(nil),        // 76: vittool.objective.v1.Augmentation.Solarize
+	(*Attribute_Ints)(nil),               // 77: vittool.objective.v1.Attribute.Ints
+	(*Attribute_Floats)(nil),             // 78: vittool.objective.v1.Attribute.Floats
+	nil,                                  // 79: vittool.objective.v1.Export.MetadataEntry
 }
 var file_objective_proto_depIdxs = []int32{
 	24, // 0: vittool.objective.v1.Description.options:type_name -> vittool.objective.v1.Option
@@ -6482,11 +6551,11 @@ var file_objective_proto_depIdxs = []int32{
 	8,  // 25: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
 	9,  // 26: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
 	32, // 27: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
-	71, // 28: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
-	72, // 29: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
-	73, // 30: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
-	74, // 31: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
-	75, // 32: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
+	72, // 28: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
+	73, // 29: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
+	74, // 30: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
+	75, // 31: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
+	76, // 32: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
 	0,  // 33: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
 	10, // 34: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
 	1,  // 35: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
@@ -6510,8 +6579,8 @@ var file_objective_proto_depIdxs = []int32{
 	45, // 53: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
 	46, // 54: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
 	41, // 55: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	76, // 56: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	77, // 57: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	77, // 56: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	78, // 57: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
 	41, // 58: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
 	48, // 59: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
 	49, // 60: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
@@ -6523,7 +6592,7 @@ var file_objective_proto_depIdxs = []int32{
 	41, // 66: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
 	41, // 67: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
 	20, // 68: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	78, // 69: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	79, // 69: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
 	54, // 70: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
 	21, // 71: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
 	2,  // 72: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
@@ -6532,28 +6601,29 @@ var file_objective_proto_depIdxs = []int32{
 	59, // 75: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
 	60, // 76: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
 	63, // 77: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	67, // 78: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	68, // 78: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
 	63, // 79: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	67, // 80: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 81: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 82: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	57, // 83: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	61, // 84: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	64, // 85: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	66, // 86: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	69, // 87: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 88: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 89: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	58, // 90: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	62, // 91: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	65, // 92: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	68, // 93: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	70, // 94: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	88, // [88:95] is the sub-list for method output_type
-	81, // [81:88] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	67, // 80: vittool.objective.v1.EvaluateRequest.inputs:type_name -> vittool.objective.v1.TensorShape
+	68, // 81: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 82: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 83: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	57, // 84: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	61, // 85: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	64, // 86: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	66, // 87: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	70, // 88: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 89: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 90: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	58, // 91: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	62, // 92: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	65, // 93: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	69, // 94: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	71, // 95: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	89, // [89:96] is the sub-list for method output_type
+	82, // [82:89] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }
@@ -6594,7 +6664,7 @@ func file_objective_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_objective_proto_rawDesc), len(file_objective_proto_rawDesc)),
 			NumEnums:      22,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

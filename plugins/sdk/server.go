@@ -18,8 +18,9 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// ProtocolMinor is the minor version of protocol 1 that this package speaks.
-const ProtocolMinor = 0
+// ProtocolMinor is the minor version of protocol 1 that this package speaks: 1 since Evaluate is told
+// the shapes of its inputs in each call.
+const ProtocolMinor = 1
 
 // Server implements the protocol around an Objective. Serve runs one in a plugin process; the host
 // runs one directly when it is asked to keep the objective in its own process.
@@ -64,11 +65,13 @@ func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Serv
 		mapSegment = mapShared
 	}
 	d := &pb.Description{
-		Name: info.Name, Version: info.Version, ProtocolMinor: ProtocolMinor, Summary: info.Summary,
+		Name: info.Name, Version: info.Version, Summary: info.Summary,
 		Paper: info.Paper, License: info.License, Options: optionMessages(options),
 	}
 	_, d.Targets = o.(Targeter)
-	_, d.Evaluates = o.(Evaluator)
+	if _, d.Evaluates = o.(Evaluator); d.Evaluates {
+		d.ProtocolMinor = ProtocolMinor
+	}
 	return &Server{prototype: o, describe: d, options: options, mapSegment: mapSegment}, nil
 }
 
