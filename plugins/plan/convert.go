@@ -301,7 +301,7 @@ func results(m *pb.Results) Results {
 		}),
 		Images: each(m.GetImages(), func(x *pb.PassImages) *Images { return &Images{x.GetPass(), ref(x.GetImages())} }),
 		Pictures: each(m.GetPictures(), func(x *pb.Picture) *Picture {
-			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalised(), x.GetView(), x.GetMask()}
+			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalized(), x.GetView(), x.GetMask()}
 		}),
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// This file alone turns the SDK's values into messages of the protocol and back. Enumerations
-// have the protocol's numbers (TestEnumerations).
+// This file alone turns the SDK's values into messages of the protocol and back. Enumerations have
+// the protocol's numbers (TestEnumerations).
 
 func runOf(r *pb.OpenRequest) Run {
 	n := r.GetBackbone()
@@ -184,7 +184,7 @@ func resultsMessage(p *Plan) *pb.Results {
 		}),
 		Pictures: each(p.Pictures, func(p Picture) *pb.Picture {
 			return &pb.Picture{Name: p.Name, Prediction: refMessage(p.Prediction), Layout: pb.Picture_Layout(p.Layout),
-				PatchNormalised: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
+				PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
 		}),
 	}
 }

@@ -2,8 +2,8 @@ package sdk
 
 import "slices"
 
-// Requirements are settings of the network that belong to a recipe. Zero values leave the choice
-// to the model and the user.
+// Requirements are settings of the network that belong to a recipe. Zero values leave the choice to
+// the model and the user.
 type Requirements struct {
 	Families     []string // network families that the objective works with; empty: any
 	PosEmbed     PosEmbed
@@ -22,8 +22,8 @@ type Requirements struct {
 // PosEmbed is a kind of absolute position embedding.
 type PosEmbed int
 
-// Position embeddings: learned, fixed 2-D sine-cosine with the column part first (MAE) or the
-// row part first (MoCo v3), or none.
+// Position embeddings: learned, fixed 2-D sine-cosine with the column part first (MAE) or the row
+// part first (MoCo v3), or none.
 const (
 	PosEmbedDefault PosEmbed = iota
 	PosEmbedLearned

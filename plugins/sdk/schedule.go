@@ -55,8 +55,8 @@ func (b *Builder) Schedule(name string, s Schedule) Scalar {
 	return Scalar{s.Name}
 }
 
-// TeacherSpec is the averaged copy of the network and of parameters with an average:
-// teacher = m teacher + (1-m) student, from a copy of the student on.
+// TeacherSpec is the averaged copy of the network and of parameters with an average: teacher = m
+// teacher + (1-m) student, from a copy of the student on.
 type TeacherSpec struct {
 	Momentum string // schedule of m
 	When     When
