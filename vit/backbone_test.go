@@ -34,7 +34,7 @@ const rigBatch = 3
 func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b *vit.Backbone) backbone.Options) *rig {
 	t.Helper()
 	store := param.NewStore()
-	b, err := vit.New(store, "", c, vit.SchemeTimm, 1)
+	b, err := vit.New(store, "", c, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestDropPath(t *testing.T) {
 	g := core.NewGraph(newEngine(t))
 	const batch = 4000
 	dropPath := func(name string, c vit.Config, batch int) *backbone.DropPath {
-		b, err := vit.New(param.NewStore(), "", c, vit.SchemeNone, 1)
+		b, err := vit.New(param.NewStore(), "", c, backbone.Zeros, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +322,7 @@ func TestForwardRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := small()
 			tc.change(&c)
-			b, err := vit.New(param.NewStore(), "", c, vit.SchemeTimm, 1)
+			b, err := vit.New(param.NewStore(), "", c, nil, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,11 +344,11 @@ func TestForwardRefuses(t *testing.T) {
 // A second backbone on a store takes the weights that are there, and refuses those of another shape.
 func TestNewSharesWeights(t *testing.T) {
 	store := param.NewStore()
-	a, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 1)
+	a, err := vit.New(store, "backbone.", small(), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 2)
+	b, err := vit.New(store, "backbone.", small(), nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestNewSharesWeights(t *testing.T) {
 	}
 	other := small()
 	other.Dim = 16
-	if _, err := vit.New(store, "backbone.", other, vit.SchemeMAE, 1); err == nil || !strings.Contains(err.Error(), "[1, 1, 16]") {
+	if _, err := vit.New(store, "backbone.", other, nil, 1); err == nil || !strings.Contains(err.Error(), "[1, 1, 16]") {
 		t.Errorf("error %v: want one that names the shapes", err)
 	}
 }

@@ -66,7 +66,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		model.RelPos = vit.RelPosPerBlock
 	}
 	store := param.NewStore()
-	b, err := vit.New(store, "", model, vit.SchemeNone, 1)
+	b, err := vit.New(store, "", model, backbone.Zeros, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

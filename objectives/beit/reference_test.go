@@ -382,11 +382,12 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	}
 }
 
-func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg beitConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
-	return newBEiT(t, cfg, channels, seed).parameter
+	m := newBEiT(t, cfg, channels, seed)
+	return m.parameter, m.Student.Weights()
 }
 
 // beitAugmentation compares the objective's views with the official ones, and the crops that they lead to.

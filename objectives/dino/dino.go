@@ -77,7 +77,7 @@ const teacherViews = 2
 // Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of
 // features and scores come view after view.
 func (o *DINO) Plan(b *sdk.Builder) error {
-	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: "dino", DropPath: o.DropPath})
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: o.DropPath})
 	global, local := o.views(b)
 
 	student := b.Student("student", global[0], sdk.With(global[1:]...)).Class() // [2B,D]
@@ -172,4 +172,10 @@ func (o *DINO) sharpness(b *sdk.Builder) sdk.Scalar {
 		values = append(values, 1/t)
 	}
 	return b.Schedule("teacher_sharpness", sdk.TableSchedule(b.Run().StepsPerEpoch, append(values, 1/o.TeacherTemp)...))
+}
+
+// initial are the network's initial weights in the official code: the class token N(0, 0.02) cut at
+// ±2, all others as in timm.
+func initial() []sdk.InitRule {
+	return []sdk.InitRule{{Weights: "*_token", Init: sdk.InitTruncNormal(.02, 2)}}
 }

@@ -469,10 +469,11 @@ func dinoAugmentations(t *testing.T, path string) {
 	})
 }
 
-func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg dinoConfig
 	stats.Decode(t, &cfg)
-	// The statistics are of the weights, whatever these are trained with.
+	// The initial weights depend on none of these.
 	cfg.Batch, cfg.StudentTemp, cfg.TeacherTemp = 2, .1, .04
-	return newDINO(t, cfg, channels, nil, seed).store.Get
+	m := newDINO(t, cfg, channels, nil, seed)
+	return m.store.Get, m.Student.Weights()
 }

@@ -395,9 +395,10 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	programtest.CompareGradients(t, c, m.Exec(), cfg.GradRows, m.parameter)
 }
 
-func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg caseConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
-	return newMAE(t, cfg, channels, seed).parameter
+	m := newMAE(t, cfg, channels, seed)
+	return m.parameter, m.Student.Weights()
 }

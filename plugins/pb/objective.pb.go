@@ -2003,7 +2003,7 @@ type BackboneRequirements struct {
 	Families      []string                        `protobuf:"bytes,1,rep,name=families,proto3" json:"families,omitempty"` // that the objective works with; empty: any
 	PosEmbed      BackboneRequirements_PosEmbed   `protobuf:"varint,2,opt,name=pos_embed,json=posEmbed,proto3,enum=vittool.objective.v1.BackboneRequirements_PosEmbed" json:"pos_embed,omitempty"`
 	ClassToken    BackboneRequirements_ClassToken `protobuf:"varint,3,opt,name=class_token,json=classToken,proto3,enum=vittool.objective.v1.BackboneRequirements_ClassToken" json:"class_token,omitempty"`
-	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // scheme of the initial weights: mae | timm | beit | dino | mocov3 | "" (as the model says)
+	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // empty or "timm": initial weights as the model has them; see init_rules
 	RelPos        BackboneRequirements_RelPos     `protobuf:"varint,5,opt,name=rel_pos,json=relPos,proto3,enum=vittool.objective.v1.BackboneRequirements_RelPos" json:"rel_pos,omitempty"`
 	LayerScale    float64                         `protobuf:"fixed64,6,opt,name=layer_scale,json=layerScale,proto3" json:"layer_scale,omitempty"` // initial value of layer scale; 0: none
 	DropPath      float64                         `protobuf:"fixed64,7,opt,name=drop_path,json=dropPath,proto3" json:"drop_path,omitempty"`       // recommended rate of stochastic depth, used when the user sets none
@@ -2012,7 +2012,7 @@ type BackboneRequirements struct {
 	Frozen        []string                        `protobuf:"bytes,10,rep,name=frozen,proto3" json:"frozen,omitempty"`                                    // names (path patterns) that are not trained, e.g. patch_embed.proj.*
 	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT, where the network has biases there
 	Unused        bool                            `protobuf:"varint,12,opt,name=unused,proto3" json:"unused,omitempty"`                                   // the program reads no features: no backbone is built or stored (a tokenizer's training)
-	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // a scheme of the objective's own, instead of init
+	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // initial weights of the recipe, as differences from the model's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -91,9 +91,6 @@ func (c *checker) network() error {
 			}
 		}
 	}
-	if len(r.InitRules) > 0 && r.Init != "" {
-		return fmt.Errorf("field backbone.init names %q, and the plan has init_rules of its own; it needs one of the two", r.Init)
-	}
 	for i, rule := range r.InitRules {
 		if _, err := path.Match(rule.Weights, ""); err != nil {
 			return fmt.Errorf("field backbone.init_rules[%d]: pattern %q: %w", i, rule.Weights, err)

@@ -114,8 +114,8 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"[1, 5, a multiple of 4]", func(p *pb.Plan) {
 			p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_SINCOS_COLUMN, Rows: 2, Cols: 2, Prefix: 1}
 		}},
-		{"it needs one of the two", func(p *pb.Plan) {
-			p.Backbone = &pb.BackboneRequirements{Init: "mae", InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{}}}}
+		{`names "he": want "timm"`, func(p *pb.Plan) {
+			p.Backbone = &pb.BackboneRequirements{Init: "he"}
 		}},
 		{"is no initialization of a backbone's weights", func(p *pb.Plan) {
 			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}}}

@@ -89,7 +89,6 @@ func TestBuildRefuses(t *testing.T) {
 		{"loss of many", func(p *plan.Plan) { p.Results.Loss.Output = 1 }, []string{"loss", "[4, 4]", "one number"}},
 		{"view that the patch does not divide", func(p *plan.Plan) { p.Views[0].Height = 9 }, []string{"height 9", "patch size 4"}},
 		{"picture shape", func(p *plan.Plan) { p.Results.Pictures[0].Layout = plan.LayoutImage }, []string{"[4, 4, 48]", "[4, 3, 8, 8]"}},
-		{"unknown init scheme", func(p *plan.Plan) { p.Backbone.Init = "he" }, []string{`"he"`, "mae"}},
 		{"update of another shape", func(p *plan.Plan) {
 			p.Buffers = []*plan.Buffer{{Name: "b", Shape: []int{2}}}
 			p.Results.Updates = []*plan.BufferUpdate{{Buffer: "b", Value: p.Results.Loss}}

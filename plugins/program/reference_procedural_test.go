@@ -26,7 +26,7 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the config does not say which token to sample", c)
 	}
 	store := param.NewStore()
-	b, err := vit.New(store, "", cfg.ViT(3, vit.PosLearned), vit.SchemeNone, cfg.Seed)
+	b, err := vit.New(store, "", cfg.ViT(3, vit.PosLearned), backbone.Zeros, cfg.Seed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,6 +67,18 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
+// vitWeights are those of a network with the class token of DINO, N(0, 0.02) cut at ±2.
+func vitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
+	var c programtest.NetworkConfig
+	stats.Decode(t, &c)
+	token := backbone.Scheme{{Weights: "*_token", Init: param.Init{Kind: "trunc_normal", A: .02, B: 2}}}
+	b, err := vit.New(param.NewStore(), "", c.ViT(channels, vit.PosLearned), token, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Weight, b.Weights()
+}
+
 func addBogus(c *programtest.EditedCase) {
 	c.Tensors = append(c.Tensors, tensor.NewF32("bogus.thing", tensor.Shape{1}, []float32{1}))
 }
@@ -96,7 +108,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	store := param.NewStore()
 	model := cfg.ViT(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
-	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
+	b, err := vit.New(store, "", model, backbone.Zeros, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
