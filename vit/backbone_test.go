@@ -7,6 +7,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/prng"
@@ -46,7 +47,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 			}
 		}
 	}
-	x := &rig{b: b, g: core.NewGraph(newEngine(t))}
+	x := &rig{b: b, g: core.NewGraph(devicetest.New(t, 0))}
 	images := x.g.Input("images", tensor.Shape{rigBatch, c.Channels, h, w})
 	fill(images.Value(), "images")
 	o := backbone.Options{}
@@ -240,7 +241,7 @@ func TestSplitBiasEqualsPacked(t *testing.T) {
 func TestDropPath(t *testing.T) {
 	c := small()
 	c.Depth, c.DropPath = 3, .5
-	g := core.NewGraph(newEngine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	const batch = 4000
 	dropPath := func(name string, c vit.Config, batch int) *backbone.DropPath {
 		b, err := vit.New(param.NewStore(), "", c, backbone.Zeros, 1)
@@ -326,7 +327,7 @@ func TestForwardRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := core.NewGraph(newEngine(t))
+			g := core.NewGraph(devicetest.New(t, 0))
 			o := backbone.Options{}
 			if tc.keep {
 				o.Keep = g.InputInt("keep", tensor.Shape{1, 2})

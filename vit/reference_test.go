@@ -7,7 +7,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -79,7 +79,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		copy(p.Data, c.F32(t, "param."+p.Name))
 	}
 
-	g := core.NewGraph(newEngine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", images)
 	copy(x.Value(), c.F32(t, "input.images"))
 	removed := c.U8(t, "input.mask")
@@ -155,14 +155,4 @@ func checkIndex(t *testing.T, c *golden.Case, model vit.Config) {
 			}
 		}
 	}
-}
-
-func newEngine(t testing.TB) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
 }

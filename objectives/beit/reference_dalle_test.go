@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/objectives/tokenizer"
@@ -43,7 +44,7 @@ func dalleFile(t *testing.T, width, blocks, vocabulary int) string {
 	for name, shape := range c.DALLEShapes() {
 		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, tensor.Shape(shape).Size())))
 	}
-	return writeTokenizer(t, tensors, c, tokenizer.DALLEMean, tokenizer.DALLEStd)
+	return programtest.Tokenizer(t, tensors, c, tokenizer.DALLEMean, tokenizer.DALLEStd)
 }
 
 // dalleEncoder runs the published encoder, as it is imported, over the images of a case.
@@ -77,12 +78,12 @@ func dalleEncoder(t *testing.T, c *golden.Case) {
 	if description.Width != cfg.Width || description.Blocks != cfg.Blocks || description.Vocabulary != cfg.Vocabulary {
 		t.Fatalf("the weights are described as %+v, the case says %+v", description, cfg)
 	}
-	path := writeTokenizer(t, tensors, description, tokenizer.DALLEMean, tokenizer.DALLEStd)
+	path := programtest.Tokenizer(t, tensors, description, tokenizer.DALLEMean, tokenizer.DALLEStd)
 	network := vit.Config{Name: "none", ImageH: cfg.Size.H, ImageW: cfg.Size.W, Patch: 8, Dim: 8, Depth: 1, Heads: 1, ClassToken: true}.Normalized()
 	opened := programtest.Opening{Objective: &probe{}, Options: map[string]any{"tokenizer": path}, Network: network, Batch: cfg.Batch}.Plan(t)
 	out := map[string]*core.Node{}
 	var tokens *core.Node
-	m, err := program.Build(programtest.Engine(t), param.NewStore(), opened, network, cfg.Batch, 1, program.Options{
+	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), opened, network, cfg.Batch, 1, program.Options{
 		Plugin: "probe",
 		Extra: func(p *program.Compiler) ([]*core.Node, error) {
 			var all []*core.Node

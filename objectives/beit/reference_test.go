@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
@@ -115,22 +115,9 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	} {
 		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, shape.Size())))
 	}
-	return writeTokenizer(t, tensors, tokenizer.Config{
+	return programtest.Tokenizer(t, tensors, tokenizer.Config{
 		Kind: tokenizer.VQ, Vocabulary: c.Vocabulary, Patch: 1, Channels: channels, Width: width, CodeDim: channels,
 	}, make([]float64, channels), slices.Repeat([]float64{1}, channels))
-}
-
-func writeTokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
-	t.Helper()
-	meta, err := c.FileMetadata(mean, std)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
-	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // beitModel is the real objective's plan, compiled.
@@ -172,7 +159,7 @@ func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel
 	p := programtest.Opening{Objective: beit.New(), Options: options, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &beitModel{store: param.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(programtest.Engine(t), m.store, p, network, cfg.Batch, seed, program.Options{
+	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "beit", Train: true,
 		Extra: func(p *program.Compiler) ([]*core.Node, error) { return m.extra(p) },
 	})
@@ -356,8 +343,8 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	total := int(r.Epochs * float64(r.ItersPerEpoch))
 	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * float64(r.ItersPerEpoch)), Total: total}
 	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := optim.NewAdamW(programtest.Engine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	engine := programtest.Engine(t)
+	optimizer := optim.NewAdamW(devicetest.New(t, 0), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	engine := devicetest.New(t, 0)
 	var losses, rates, decays, norms []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.U8(t, fmt.Sprintf("traj.input.mask.%d", s)),

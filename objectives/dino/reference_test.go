@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -125,7 +126,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 	if r != nil {
 		o.PerEpoch, o.Total = r.ItersPerEpoch, r.ItersPerEpoch*int(r.Epochs)
 	}
-	m := &dinoModel{engine: programtest.Engine(t), store: param.NewStore(), out: map[string]*core.Node{}}
+	m := &dinoModel{engine: devicetest.New(t, 0), store: param.NewStore(), out: map[string]*core.Node{}}
 	var err error
 	m.Model, err = program.Build(m.engine, m.store, o.Plan(t), o.Network, c.Batch, seed, program.Options{
 		Plugin: "dino", Train: true, TotalSteps: uint64(o.Total), Extra: m.extra,

@@ -306,12 +306,12 @@ func (c *checker) targets() error {
 		case SourceSampleID, SourceLabel:
 			continue
 		case SourceGeometry:
-		case SourcePlugin, SourceRemembered:
+		case SourcePlugin, SourceCached:
 			if t.Dtype == U8 {
 				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.Dtype)
 			}
-			if t.Source == SourceRemembered && t.Value.Of == RefNone {
-				return fmt.Errorf("%s is remembered and has no value", owner)
+			if t.Source == SourceCached && t.Value.Of == RefNone {
+				return fmt.Errorf("%s is cached and has no value", owner)
 			}
 		default:
 			return fmt.Errorf("%s has no source", owner)

@@ -172,7 +172,7 @@ const (
 	SourceLabel             // -1 where there is none
 	SourceGeometry          // top, left, height, width, flip, source height, source width of a view's box
 	SourcePlugin            // written by Targets
-	SourceRemembered        // follows from the pixels of a view alone, computed once for each content
+	SourceCached            // follows from the pixels of a view alone, computed once for each content
 )
 
 // DType is the type of a tensor's elements.

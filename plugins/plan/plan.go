@@ -145,7 +145,7 @@ type Target struct {
 	View   string
 	Shape  []int
 	Dtype  DType
-	Value  Ref // of SourceRemembered
+	Value  Ref // of SourceCached
 }
 
 // Init is the rule for initial values.

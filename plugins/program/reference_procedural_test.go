@@ -6,6 +6,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -32,7 +33,7 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	}
 	cfg.Load(t, b.Weight)
 
-	g := core.NewGraph(programtest.Engine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", tensor.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W})
 	cfg.Images(t, x.Value())
 	w := g.Input("w", tensor.Shape{cfg.Batch, cfg.Dim})

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -122,7 +123,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
 
-	g := core.NewGraph(programtest.Engine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", images.Shape).RequireGrad()
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
@@ -214,7 +215,7 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 	if len(cfg.Cases) == 0 {
 		t.Fatalf("%s: no cases", c)
 	}
-	e := programtest.Engine(t)
+	e := devicetest.New(t, 0)
 	checked := 0
 	for _, k := range cfg.Cases {
 		if k.Patch > 0 && [2]int{k.Image[0] / k.Patch, k.Image[1] / k.Patch} != k.Out {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
@@ -195,7 +196,7 @@ func TestCorruptedPass(t *testing.T) {
 	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormRemovedBlocks}
 	p.Nodes = append(p.Nodes, &plan.Node{Name: "changed", Op: "sum", Inputs: []plan.Argument{{Name: "x", Ref: blocks}}})
 	p.Results.Metrics = append(p.Results.Metrics, &plan.Metric{Name: "changed", Value: plan.Ref{Of: plan.RefNode, Name: "changed"}})
-	m, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
+	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
