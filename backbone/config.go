@@ -71,8 +71,8 @@ const (
 	None     = "none"
 
 	Learned      = "learned"
-	SinCosColumn = "sincos2d"     // fixed 2-D sine-cosine, column part first (MAE)
-	SinCosRow    = "sincos2d_row" // row part first (MoCo v3)
+	SinCosColumn = "sincos2d"     // fixed 2-D sine-cosine, column part first
+	SinCosRow    = "sincos2d_row" // row part first
 
 	RelativeShared   = "shared"
 	RelativePerBlock = "per_block"

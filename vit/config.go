@@ -18,8 +18,8 @@ type PosEmbed string
 // The kinds of absolute position embedding.
 const (
 	PosLearned   PosEmbed = backbone.Learned      // a trainable table
-	PosSinCos    PosEmbed = backbone.SinCosColumn // MAE's fixed table: column first, then row
-	PosSinCosRow PosEmbed = backbone.SinCosRow    // MoCo v3's fixed table: row first, then column
+	PosSinCos    PosEmbed = backbone.SinCosColumn // a fixed table: column first, then row
+	PosSinCosRow PosEmbed = backbone.SinCosRow    // a fixed table: row first, then column
 	PosNone      PosEmbed = backbone.None         // no absolute positions (BEiT's default)
 )
 

@@ -265,8 +265,8 @@ type BackboneRequirements_PosEmbed int32
 const (
 	BackboneRequirements_POS_EMBED_DEFAULT       BackboneRequirements_PosEmbed = 0 // as the model says
 	BackboneRequirements_POS_EMBED_LEARNED       BackboneRequirements_PosEmbed = 1
-	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first (MAE)
-	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first (MoCo v3)
+	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first
+	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first
 	BackboneRequirements_POS_EMBED_NONE          BackboneRequirements_PosEmbed = 4
 )
 
@@ -1016,7 +1016,7 @@ type Teacher_When int32
 
 const (
 	Teacher_WHEN_AFTER_STEP     Teacher_When = 0 // after the optimizer step (DINO, BYOL)
-	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student (MoCo)
+	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student
 )
 
 // Enum value maps for Teacher_When.

@@ -32,8 +32,8 @@ type InitRule struct {
 // PosEmbed is a kind of absolute position embedding.
 type PosEmbed int
 
-// Position embeddings: learned, fixed 2-D sine-cosine with the column part first (MAE) or the
-// row part first (MoCo v3), or none.
+// Position embeddings: learned, fixed 2-D sine-cosine with the column part first or the
+// row part first, or none.
 const (
 	PosEmbedDefault PosEmbed = iota
 	PosEmbedLearned
