@@ -377,18 +377,21 @@ func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed u
 	return m.parameter, m.Student.Weights()
 }
 
+// viewStatistics describes one of the two views in the reference.
+type viewStatistics struct {
+	Use           string                         `json:"use"`
+	Size          int                            `json:"size"`
+	Interpolation string                         `json:"interpolation"`
+	Normalize     *struct{ Mean, Std []float64 } `json:"normalize"`
+	Map           string                         `json:"map"`
+}
+
 // beitAugmentation compares the objective's views with the official ones, and the crops that they lead to.
 func beitAugmentation(t *testing.T, path string) {
 	var want struct {
-		Order   []string `json:"order"`
-		Outputs []struct {
-			Use           string                         `json:"use"`
-			Size          int                            `json:"size"`
-			Interpolation string                         `json:"interpolation"`
-			Normalize     *struct{ Mean, Std []float64 } `json:"normalize"`
-			Map           string                         `json:"map"`
-		} `json:"outputs"`
-		Crops []programtest.CropStatistics `json:"crop_statistics"`
+		Order   []string                     `json:"order"`
+		Outputs []viewStatistics             `json:"outputs"`
+		Crops   []programtest.CropStatistics `json:"crop_statistics"`
 	}
 	golden.ReadJSON(t, path, &want)
 	if len(want.Outputs) != 2 || want.Outputs[0].Use != "patches" || want.Outputs[1].Use != "tokens" || len(want.Crops) == 0 {
@@ -406,12 +409,8 @@ func beitAugmentation(t *testing.T, path string) {
 	network = network.WithImage(patches.Size, patches.Size).Normalized()
 	opened := programtest.Opening{Objective: beit.New(), Options: map[string]any{"tokenizer": dalleFile(t, 4, 1, 32)}, Network: network, Batch: 1}.Plan(t)
 	image, small := opened.Views[0], opened.Views[1]
-	if image.Height != patches.Size || image.Width != patches.Size || image.Interpolation != plan.InterpolationBicubic || patches.Interpolation != "bicubic" {
-		t.Errorf("the network's view is %v, the reference's %+v", image, patches)
-	}
-	if small.Height != tokens.Size || small.Width != tokens.Size || small.Interpolation != plan.InterpolationLanczos || tokens.Interpolation != "lanczos" {
-		t.Errorf("the tokenizer's view is %v, the reference's %+v", small, tokens)
-	}
+	patches.compare(t, image, "bicubic", plan.InterpolationBicubic)
+	tokens.compare(t, small, "lanczos", plan.InterpolationLanczos)
 	if small.SameGeometryAs != image.Name || !small.SameColors || !image.ColorsFirst {
 		t.Errorf("the views do not share crop and colours, or change colours after the crop: %v, %v", image, small)
 	}
@@ -420,14 +419,20 @@ func beitAugmentation(t *testing.T, path string) {
 			t.Errorf("the tokenizer reads %g as %g; the reference maps by %s", x, got, tokens.Map)
 		}
 	}
-	a := image.Augmentations
-	if len(a) != 2 || a[1].Kind != plan.Flip || a[1].Probability != .5 {
-		t.Fatalf("the augmentations are %v", a)
-	}
-	if j := a[0]; j.Kind != plan.ColorJitter || j.Probability != 1 || j.Brightness != .4 || j.Contrast != .4 || j.Saturation != .4 || j.Hue != 0 || j.FixedOrder {
-		t.Errorf("the colours change by %v", j)
+	jitter := plan.Augmentation{Kind: plan.ColorJitter, Probability: 1, Brightness: .4, Contrast: .4, Saturation: .4}
+	flip := plan.Augmentation{Kind: plan.Flip, Probability: .5}
+	if a := image.Augmentations; len(a) != 2 || *a[0] != jitter || *a[1] != flip {
+		t.Errorf("the augmentations are %v, want %v and %v", a, jitter, flip)
 	}
 	for _, k := range want.Crops {
 		k.Compare(t)
+	}
+}
+
+// compare refuses a view of another size, or interpolated in another way than the reference, whose word for it is name.
+func (w viewStatistics) compare(t *testing.T, v *plan.View, name string, interpolation plan.Interpolation) {
+	t.Helper()
+	if v.Height != w.Size || v.Width != w.Size || v.Interpolation != interpolation || w.Interpolation != name {
+		t.Errorf("the view of the %s is %v, the reference's %+v", w.Use, v, w)
 	}
 }
