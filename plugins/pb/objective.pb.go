@@ -264,8 +264,8 @@ type BackboneRequirements_PosEmbed int32
 const (
 	BackboneRequirements_POS_EMBED_DEFAULT       BackboneRequirements_PosEmbed = 0 // as the model has it
 	BackboneRequirements_POS_EMBED_LEARNED       BackboneRequirements_PosEmbed = 1
-	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first (MAE)
-	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first (MoCo v3)
+	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first
+	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first
 	BackboneRequirements_POS_EMBED_NONE          BackboneRequirements_PosEmbed = 4
 )
 
@@ -1015,7 +1015,7 @@ type Teacher_When int32
 
 const (
 	Teacher_WHEN_AFTER_STEP     Teacher_When = 0 // after the optimizer step (DINO, BYOL)
-	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student (MoCo)
+	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student
 )
 
 // Enum value maps for Teacher_When.
@@ -2002,7 +2002,7 @@ type BackboneRequirements struct {
 	Families      []string                        `protobuf:"bytes,1,rep,name=families,proto3" json:"families,omitempty"` // that the objective works with; empty: any
 	PosEmbed      BackboneRequirements_PosEmbed   `protobuf:"varint,2,opt,name=pos_embed,json=posEmbed,proto3,enum=vittool.objective.v1.BackboneRequirements_PosEmbed" json:"pos_embed,omitempty"`
 	ClassToken    BackboneRequirements_ClassToken `protobuf:"varint,3,opt,name=class_token,json=classToken,proto3,enum=vittool.objective.v1.BackboneRequirements_ClassToken" json:"class_token,omitempty"`
-	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // scheme of the initial weights: mae | timm | beit | dino | mocov3 | "" (as the model has it)
+	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // empty or "timm": initial weights as the model has them; see init_rules
 	RelPos        BackboneRequirements_RelPos     `protobuf:"varint,5,opt,name=rel_pos,json=relPos,proto3,enum=vittool.objective.v1.BackboneRequirements_RelPos" json:"rel_pos,omitempty"`
 	LayerScale    float64                         `protobuf:"fixed64,6,opt,name=layer_scale,json=layerScale,proto3" json:"layer_scale,omitempty"` // initial value of layer scale; 0: none
 	DropPath      float64                         `protobuf:"fixed64,7,opt,name=drop_path,json=dropPath,proto3" json:"drop_path,omitempty"`       // recommended rate of stochastic depth, used when the user sets none
@@ -2011,7 +2011,7 @@ type BackboneRequirements struct {
 	Frozen        []string                        `protobuf:"bytes,10,rep,name=frozen,proto3" json:"frozen,omitempty"`                                    // names (path patterns) that are not trained, e.g. patch_embed.proj.*
 	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT, where the network has biases there
 	Unused        bool                            `protobuf:"varint,12,opt,name=unused,proto3" json:"unused,omitempty"`                                   // the program reads no features: no backbone is built or stored (a tokenizer's training)
-	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // a scheme of the objective's own, instead of init
+	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // initial weights of the recipe, as differences from the model's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -68,9 +68,12 @@ func planMessage(p *Plan) *pb.Plan {
 func requirementsMessage(r Requirements) *pb.BackboneRequirements {
 	return &pb.BackboneRequirements{
 		Families: r.Families, PosEmbed: pb.BackboneRequirements_PosEmbed(r.PosEmbed),
-		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), Init: r.Init, RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
+		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
 		LayerScale: r.LayerScale, DropPath: r.DropPath, DecayRule: pb.BackboneRequirements_DecayRule(r.Decay),
 		NoDecay: r.NoDecay, Frozen: r.Frozen, SplitQkvBias: r.SplitQKVBias, Unused: r.Unused,
+		InitRules: each(r.Init, func(i InitRule) *pb.InitRule {
+			return &pb.InitRule{Weights: i.Weights, Init: initMessage(i.Init), Stacked: uint32(i.Stacked), ByDepth: i.ByDepth}
+		}),
 	}
 }
 

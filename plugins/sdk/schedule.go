@@ -66,7 +66,7 @@ type TeacherSpec struct {
 type When int
 
 // AfterStep follows the optimizer (DINO, BYOL); BeforeForward comes before the teacher's forward
-// pass and reads the student that is not updated yet (MoCo).
+// pass and reads the student that is not updated yet.
 const (
 	AfterStep When = iota
 	BeforeForward

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plan"
@@ -17,17 +16,6 @@ import (
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
-
-// Engine returns an engine that is closed when the test ends.
-func Engine(t testing.TB) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
 
 // Opening are the circumstances in which an objective is opened. Pixels are not normalized.
 type Opening struct {
