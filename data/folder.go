@@ -57,7 +57,7 @@ func openFolder(o Options) (Source, error) {
 	}
 	s.label(classes)
 	s.where = func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
-	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(s.where(id), buf) }
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(s.where(id), buf, most) }
 	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }

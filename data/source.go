@@ -142,8 +142,9 @@ type fileSet struct {
 	options Options
 	entries []entry
 	classes []string
-	// read returns the bytes of a file, in buf where it is large enough.
-	read func(id int, buf []byte) ([]byte, error)
+	// read returns the first bytes of a file, all where it has no more than most, in
+	// buf where that is large enough.
+	read func(id int, buf []byte, most int64) ([]byte, error)
 	// size returns the length of a file without reading it.
 	size func(id int) (int64, error)
 	// where is the name by which the user finds a file; nil means name.
@@ -154,6 +155,7 @@ type fileSet struct {
 
 	print   sync.Once
 	printed string
+	largest int // id of the largest file, known with the fingerprint
 }
 
 func (s *fileSet) Len() int           { return len(s.entries) }
@@ -199,11 +201,15 @@ func (s *fileSet) Image(id int) (*pixels.Image, error) {
 func (s *fileSet) Fingerprint() string {
 	s.print.Do(func() {
 		h := sha256.New()
+		most := int64(0)
 		for id, e := range s.entries {
 			n, err := s.size(id)
 			if err != nil {
 				// A file that cannot be looked at is part of the data too.
 				n = -1
+			}
+			if n > most {
+				most, s.largest = n, id
 			}
 			fmt.Fprintf(h, "%q %d %d\n", e.name, n, e.class)
 		}
@@ -219,8 +225,9 @@ func (s *fileSet) Fingerprint() string {
 // it is no photograph.
 const maxFileBytes = 1 << 30
 
-// readFile reads a whole file, into buf where it is large enough.
-func readFile(path string, buf []byte) ([]byte, error) {
+// readFile reads a file, or the first bytes of one that has more than most, into buf
+// where it is large enough.
+func readFile(path string, buf []byte, most int64) ([]byte, error) {
 	// Looked at before it is opened: opening a pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -237,7 +244,7 @@ func readFile(path string, buf []byte) ([]byte, error) {
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("it has %d bytes, more than any image (%d)", info.Size(), maxFileBytes)
 	}
-	n := int(info.Size())
+	n := int(min(info.Size(), most))
 	if cap(buf) < n {
 		buf = make([]byte, n)
 	}

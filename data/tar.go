@@ -76,15 +76,16 @@ func openTar(o Options, shards []string) (Source, error) {
 		return nil, problem(o.Path, "put .jpg, .png, ... files into it", "contains no images")
 	}
 	s.labelNumeric(labels)
-	s.read = func(id int, buf []byte) ([]byte, error) {
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) {
 		e := all[id]
 		if e.offset < 0 {
 			return nil, errors.New("it is a link to nothing in the archive")
 		}
-		if cap(buf) < int(e.size) {
-			buf = make([]byte, e.size)
+		n := min(e.size, most)
+		if int64(cap(buf)) < n {
+			buf = make([]byte, n)
 		}
-		buf = buf[:e.size]
+		buf = buf[:n]
 		_, err := files[where[id]].ReadAt(buf, e.offset)
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

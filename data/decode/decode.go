@@ -35,6 +35,16 @@ type Options struct {
 	MaxPixels int64
 }
 
+func (o Options) withDefaults() Options {
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = DefaultMaxPixels
+	}
+	return o
+}
+
 // format is one readable file format. JPEG, the first, has a decoder of its own
 // and no functions.
 type format struct {
@@ -66,12 +76,21 @@ var formats = sync.OnceValue(func() []format {
 // Sniff names the format of a file by its first bytes, "" when it is none
 // that Decode reads. 32 bytes suffice.
 func Sniff(head []byte) string {
-	for _, f := range formats() {
-		if f.match(head) {
-			return f.name
-		}
+	if f := formatOf(head); f != nil {
+		return f.name
 	}
 	return ""
+}
+
+// formatOf returns the format of a file by its first bytes, nil for an unknown one.
+func formatOf(head []byte) *format {
+	list := formats()
+	for i := range list {
+		if list[i].match(head) {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 // Decode reads a whole file held in memory. b is not modified and not kept.

@@ -49,9 +49,9 @@ func Source(w, h, ow, oh int, out Rect, f Filter) Rect {
 	return s
 }
 
-// maxScratch bounds the samples between the two passes, where that is more than
+// MaxScratch bounds the samples, in bytes, between the two passes, where that is more than
 // the image has: a high and narrow one is scaled a few columns at a time.
-const maxScratch = 32 << 20
+const MaxScratch = 32 << 20
 
 // Part is Resize for the box out of its result alone. Time and memory are those
 // of the box and of the pixels that it is made of, however large the whole
@@ -77,8 +77,8 @@ func (r *Resizer) Part(dst, src *Image, box Rect, ow, oh int, out Rect, f Filter
 		r.downFirst(dst, src, box, ow, oh, out, f)
 		return
 	}
-	if across.in != across.out && out.W > 1 && part.H > maxScratch/(out.W*src.C) {
-		r.strips(dst, src, box, ow, oh, out, max(maxScratch/(part.H*src.C), 1), f)
+	if across.in != across.out && out.W > 1 && part.H > MaxScratch/(out.W*src.C) {
+		r.strips(dst, src, box, ow, oh, out, max(MaxScratch/(part.H*src.C), 1), f)
 		return
 	}
 	var tx, ty *taps // nil where a size stays
