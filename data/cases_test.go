@@ -16,7 +16,7 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 )
 
-// counts says how many images and how many of each class a source has.
+// counts lists the number of images of a source and of each of its classes.
 func counts(s data.Source) string {
 	n := make([]int, len(s.Classes()))
 	for id := range s.Len() {
@@ -219,8 +219,8 @@ func TestCasesOfUnsureLists(t *testing.T) {
 	}
 }
 
-// TestCasesOfSystemFolders leaves out what network storage and desktops put among
-// the images, in folders and in archives.
+// TestCasesOfSystemFolders leaves out the files of network storage and desktops among the images,
+// in folders and in archives.
 func TestCasesOfSystemFolders(t *testing.T) {
 	dir := folder(t, 4)
 	picture, err := os.ReadFile(filepath.Join(dir, "cat", "000.png"))

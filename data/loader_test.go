@@ -24,7 +24,7 @@ import (
 
 var half = []float32{.5, .5, .5}
 
-// maeViews is what MAE asks for.
+// maeViews are the views of MAE.
 func maeViews(size int) []data.ViewSpec {
 	return []data.ViewSpec{{
 		Name: "image", Height: size, Width: size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
@@ -184,8 +184,8 @@ func TestEpochsVisitEverySample(t *testing.T) {
 	}
 }
 
-// TestGeometry renders the reported box again with the operations of package
-// pixels and expects the view.
+// TestGeometry renders the reported box again with the operations of package pixels and expects the
+// view.
 func TestGeometry(t *testing.T) {
 	s := demo(t, "count=12&width=40&height=30")
 	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(16), BatchSize: 12, Shuffle: true, Seed: 3})
@@ -218,7 +218,7 @@ func TestGeometry(t *testing.T) {
 		want := make([]float32, 3*16*16)
 		norm.Planes(want, &out, false)
 		if !reflect.DeepEqual(want, b.Views[0][i*len(want):(i+1)*len(want)]) {
-			t.Errorf("sample %d: the view is not what its geometry says", id)
+			t.Errorf("sample %d: the view does not show its geometry", id)
 		}
 	}
 	if flips == 0 || flips == 12 {
@@ -248,8 +248,8 @@ func TestSharedGeometry(t *testing.T) {
 	}
 }
 
-// Colours that come first are those of the whole image: a view of all of it does not tell, a crop does, for contrast
-// goes by the mean of what it is applied to. Views that share colours share them then too.
+// Augmentations before the crop see the whole image. A crop shows the difference: contrast depends
+// on the mean of its input. Views that share colours share those too.
 func TestColorsFirst(t *testing.T) {
 	contrast := []data.Augmentation{{Kind: data.ColorJitter, P: 1, Contrast: .8}}
 	view := func(name string, crop data.Crop, first bool) data.ViewSpec {
@@ -532,7 +532,7 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 		step()
 	}
 	runtime.ReadMemStats(&after)
-	// Room for what the runtime allocates meanwhile, more under the race detector.
+	// The runtime allocates too, more under the race detector.
 	if per := (after.TotalAlloc - before.TotalAlloc) / steps; per > 16<<10 {
 		t.Errorf("a step allocates %d bytes; its views alone have %d", per, 32*3*32*32*4)
 	}

@@ -7,16 +7,16 @@ import (
 	"github.com/vittool/vittool/internal/prng"
 )
 
-// draws gives the random numbers of one epoch. Each purpose has a stream of
-// its own, and each sample a place of its own in the stream, so a number is
-// a function of (seed, epoch, view, purpose, sample id) alone.
+// draws gives the random numbers of one epoch. Each purpose has a stream of its own, and each
+// sample a place of its own in the stream, so a number is a function of (seed, epoch, view,
+// purpose, sample id) alone.
 type draws struct {
 	crop, flip *prng.Generator   // of the view that owns the geometry
 	augment    []*prng.Generator // of the view that owns the colours
-	batch      *prng.Generator   // for what a batch shares, by step
+	batch      *prng.Generator   // for draws that a batch shares, by step
 }
 
-// drawsPerSample is the room of a sample in a stream.
+// drawsPerSample is the number of draws of a sample in a stream.
 const drawsPerSample = 1 << 20
 
 func newDraws(v *view, seed uint64, epoch int) *draws {
@@ -41,14 +41,14 @@ func at(stream *prng.Generator, id int) prng.Generator {
 	return r
 }
 
-// picture is an image, or as much of it as its views show.
+// picture is an image, or the part of it that its views show.
 type picture struct {
 	pixels.Image
-	left, top int // of the part that there is
+	left, top int // of the part in memory
 	w, h      int // of the whole
 }
 
-// wholePicture is a picture of which all is there.
+// wholePicture is a picture that is wholly in memory.
 func wholePicture(m *pixels.Image) picture { return picture{Image: *m, w: m.W, h: m.H} }
 
 // renderer makes views. One per goroutine.
@@ -57,13 +57,12 @@ type renderer struct {
 	blur    pixels.Blur
 	out     pixels.Image
 	whole   picture    // coloured before the crop
-	last    wholeImage // what whole shows
+	last    wholeImage // the origin of whole
 	order   [4]pixels.JitterOp
 	rng     prng.Generator // here, not on the stack, because the sampler takes an interface
 }
 
-// shown returns the box of a w x h image that a view is made of. id chooses
-// the random numbers.
+// shown returns the box of a w x h image that a view is made of. id chooses the random numbers.
 func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
 	g := v.geometry
 	if g.Crop != CropRandomResized {
@@ -73,8 +72,8 @@ func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
 	return pixels.RandomResizedCrop(&r.rng, w, h, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
 }
 
-// read returns the box of a w x h image that a view needs: all of it where
-// colours come first, for some of them depend on the mean of the image.
+// read returns the box of a w x h image that a view needs: all of it where colours come first, for
+// some of them depend on the mean of the image.
 func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
 	switch {
 	case v.coloursFirst():
@@ -86,8 +85,8 @@ func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
 	return r.shown(v, d, w, h, id)
 }
 
-// scaled returns the size to which what a view shows of a w x h image is scaled, and
-// the box of it that the view cuts out.
+// scaled returns the size to which the shown part of a w x h image is scaled, and the box of the
+// result that the view cuts out.
 func (v *view) scaled(w, h int) (ow, oh int, c pixels.Rect) {
 	ow, oh = v.Width, v.Height
 	if v.geometry.Crop != CropRandomResized {
@@ -101,8 +100,8 @@ func (v *view) coloursFirst() bool {
 	return v.colours.ColorsFirst && len(v.colours.Augmentations) > 0
 }
 
-// render writes a view of p as dst (C, H, W) and returns the part of the image
-// that it shows. id chooses the random numbers, step those of the batch.
+// render writes a view of p as dst (C, H, W) and returns the part of the image that it shows. id
+// chooses the random numbers, step those of the batch.
 func (r *renderer) render(dst []float32, v *view, d *draws, p *picture, id, step int) Box {
 	if v.coloursFirst() {
 		p = r.coloured(v, d, p, id, step)
@@ -128,8 +127,8 @@ func (r *renderer) colour(m *pixels.Image, v *view, d *draws, id, step int) {
 	}
 }
 
-// coloured returns a copy of the whole image p with the augmentations of v.
-// Views that share colours follow each other, and share the copy.
+// coloured returns a copy of the whole image p with the augmentations of v. Views that share
+// colours follow each other, and share the copy.
 func (r *renderer) coloured(v *view, d *draws, p *picture, id, step int) *picture {
 	of := wholeImage{p, v.colours, id, step}
 	if r.last != of {
@@ -141,15 +140,15 @@ func (r *renderer) coloured(v *view, d *draws, p *picture, id, step int) *pictur
 	return &r.whole
 }
 
-// wholeImage says what a coloured copy was made of.
+// wholeImage is the origin of a coloured copy.
 type wholeImage struct {
 	image    *picture
 	colours  *ViewSpec
 	id, step int
 }
 
-// place scales the shown box of the image to r.out. Mirroring is left to the
-// last step, where it is free: every augmentation commutes with it.
+// place scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
+// free: every augmentation commutes with it.
 func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceH: p.h, SourceW: p.w}
 	part := shown
@@ -164,8 +163,8 @@ func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
 	return box
 }
 
-// fitted returns the size to which a w x h image is scaled before the centre of
-// vw x vh is cut out: torchvision's where ShortSide is set, and otherwise timm's.
+// fitted returns the size to which a w x h image is scaled before the centre of vw x vh is cut out:
+// torchvision's where ShortSide is set, and otherwise timm's.
 func (v *ViewSpec) fitted(w, h, vw, vh int) (ow, oh int) {
 	if v.AsIs && w == vw && h == vh {
 		return w, h
@@ -184,8 +183,8 @@ func (v *ViewSpec) fitted(w, h, vw, vh int) (ow, oh int) {
 	return int(math.RoundToEven(float64(w) / ratio)), int(math.RoundToEven(float64(h) / ratio))
 }
 
-// resize writes to r.out the box c of a box of src that is scaled to w x h. No
-// more is computed than is shown.
+// resize writes to r.out the box c of a box of src that is scaled to w x h. No more is computed
+// than is shown.
 func (r *renderer) resize(src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, v *view) {
 	if v.Resampler == NFNT {
 		resizeNFNT(&r.out, src, box, w, h, c, v.Interpolation)

@@ -6,7 +6,7 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Crop says which part of an image a view shows.
+// Crop is the rule for the part of an image that a view shows.
 type Crop uint8
 
 const (
@@ -19,38 +19,37 @@ const (
 type Resampler string
 
 const (
-	Pillow   Resampler = "pillow"    // bit for bit what Pillow 9.4 computes
-	Pillow13 Resampler = "pillow-13" // and Pillow 13, which evaluation uses
+	Pillow   Resampler = "pillow"    // the bits of Pillow 9.4
+	Pillow13 Resampler = "pillow-13" // the bits of Pillow 13, for evaluation
 	NFNT     Resampler = "nfnt"      // github.com/nfnt/resize
 )
 
-// ViewSpec says how a view of an image is made.
+// ViewSpec is the recipe of a view.
 type ViewSpec struct {
 	Name          string
 	Height, Width int
 	Crop          Crop
-	// ScaleMin and ScaleMax bound the share of the area that a random box
-	// covers; RatioMin and RatioMax its width over its height, both 0
-	// meaning 3/4 to 4/3. Attempts is how many boxes are tried before the
-	// largest central one is taken, 0 meaning 10.
+	// ScaleMin and ScaleMax bound the share of the area that a random box covers; RatioMin and
+	// RatioMax its width over its height, both 0 meaning 3/4 to 4/3. Attempts is how many boxes are
+	// tried before the largest central one is taken, 0 meaning 10.
 	ScaleMin, ScaleMax float64
 	RatioMin, RatioMax float64
 	Attempts           int
-	// CropPct is timm's crop_pct, the side of the view over that of the resized
-	// image, of CropCentre and CropSquash; 0 means 0.875 and 1. With ShortSide, of
-	// CropCentre, the image's short side gets so many pixels instead, as in
-	// torchvision's Resize. AsIs shows an image of the view's size as it is.
+	// CropPct is timm's crop_pct, the side of the view over that of the resized image, of
+	// CropCentre and CropSquash; 0 means 0.875 and 1. With ShortSide, of CropCentre, the image's
+	// short side gets so many pixels instead, as in torchvision's Resize. AsIs shows an image of
+	// the view's size as it is.
 	CropPct       float64
 	ShortSide     int
 	AsIs          bool
 	Interpolation pixels.Filter
 	Resampler     Resampler // "" means Pillow
-	// Augmentations are applied in order after the crop; with ColorsFirst
-	// all but the flip to the whole image before it.
+	// Augmentations are applied in order after the crop; with ColorsFirst all but the flip to the
+	// whole image before it.
 	Augmentations []Augmentation
 	ColorsFirst   bool
-	// SameGeometryAs names a view whose box and flip this one shares;
-	// SameColors shares the rest of its augmentations and draws too.
+	// SameGeometryAs names a view whose box and flip this one shares; SameColors shares the rest of
+	// its augmentations and draws too.
 	SameGeometryAs string
 	SameColors     bool
 	// Mean and Std normalise, one number per channel in units of [0,1].
@@ -81,14 +80,13 @@ func (k AugmentKind) String() string {
 type Augmentation struct {
 	Kind AugmentKind
 	P    float64
-	// Factors of a jitter are uniform in [max(0,1-x), 1+x], the hue shift
-	// in [-Hue, Hue]; an operation with x = 0 is left out. The order of the
-	// operations is random unless FixedOrder.
+	// Factors of a jitter are uniform in [max(0,1-x), 1+x], the hue shift in [-Hue, Hue]; an
+	// operation with x = 0 is left out. The order of the operations is random unless FixedOrder.
 	Brightness, Contrast, Saturation, Hue float64
 	FixedOrder                            bool
-	// Sigma of a blur is uniform in [SigmaMin, SigmaMax]. Kernel 0 is
-	// Pillow's blur with radius sigma, an odd number torchvision's with as
-	// many taps. SigmaPerBatch draws one sigma for a whole batch.
+	// Sigma of a blur is uniform in [SigmaMin, SigmaMax]. Kernel 0 is Pillow's blur with radius
+	// sigma, an odd number torchvision's with as many taps. SigmaPerBatch draws one sigma for a
+	// whole batch.
 	SigmaMin, SigmaMax float64
 	Kernel             int
 	SigmaPerBatch      bool
@@ -96,16 +94,16 @@ type Augmentation struct {
 	Threshold uint8
 }
 
-// Box is the part of the source image that a view shows, in pixels of the
-// upright source. Random boxes have whole numbers; a central one need not.
+// Box is the part of the source image that a view shows, in pixels of the upright source. Random
+// boxes have whole numbers; a central one need not.
 type Box struct {
 	Top, Left, Height, Width float64
 	Flip                     bool // the view is mirrored left to right
 	SourceH, SourceW         int
 }
 
-// Fitting says how evaluation brings images to the size of a view. The fields are
-// those of ViewSpec.
+// Fitting is the rule by which evaluation brings images to the size of a view. The fields are those
+// of ViewSpec.
 type Fitting struct {
 	Crop          Crop // CropCentre or CropSquash
 	CropPct       float64
@@ -114,8 +112,8 @@ type Fitting struct {
 	Interpolation pixels.Filter
 }
 
-// EvalView is the view that evaluation uses: no randomness. It depends on the image
-// alone, and equals timm's evaluation transform unless AsIs or ShortSide are set.
+// EvalView is the view that evaluation uses: no randomness. It depends on the image alone, and
+// equals timm's evaluation transform unless AsIs or ShortSide are set.
 func EvalView(name string, h, w int, f Fitting, mean, std []float32) ViewSpec {
 	return ViewSpec{Name: name, Height: h, Width: w, Crop: f.Crop, CropPct: f.CropPct, ShortSide: f.ShortSide, AsIs: f.AsIs,
 		Interpolation: f.Interpolation, Resampler: Pillow13, Mean: mean, Std: std}
@@ -204,7 +202,7 @@ func (a *Augmentation) check(channels int) error {
 	return nil
 }
 
-// withDefaults fills in what a zero value leaves open.
+// withDefaults replaces zero values by the defaults.
 func (v ViewSpec) withDefaults() ViewSpec {
 	if v.RatioMin == 0 && v.RatioMax == 0 {
 		v.RatioMin, v.RatioMax = 3.0/4, 4.0/3
@@ -224,9 +222,8 @@ func (v ViewSpec) withDefaults() ViewSpec {
 	return v
 }
 
-// view is a ViewSpec made ready: its own size and normalisation, and the
-// specs that its geometry and its colours come from (its own, or another
-// view's).
+// view is a ViewSpec made ready: its own size and normalisation, and the specs that its geometry
+// and its colours come from (its own, or another view's).
 type view struct {
 	ViewSpec
 	geometry  *ViewSpec

@@ -28,8 +28,7 @@ func gradient(w, h int) *image.RGBA {
 	return m
 }
 
-// files are one small picture in every format that Go can write, and WebP
-// files made by libwebp.
+// files are one small picture in every format that Go can write, and WebP files made by libwebp.
 func files(t testing.TB) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
@@ -110,8 +109,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestPillow compares with what Pillow 13 read from the same files; its
-// answers lie beside them as PNG.
+// TestPillow compares with the pixels of Pillow 13, which lie beside the files as PNG.
 func TestPillow(t *testing.T) {
 	truths, err := filepath.Glob("testdata/*.*.png")
 	if err != nil || len(truths) < 20 {
@@ -144,8 +142,8 @@ type byteOrder interface {
 	binary.AppendByteOrder
 }
 
-// bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being
-// 40x+20y+3k, high byte first in 16-bit files.
+// bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being 40x+20y+3k, high byte first in
+// 16-bit files.
 func bandsTIFF(order byteOrder, w, h, c, bits int, planar bool) []byte {
 	b := []byte("II*\x00")
 	if order == byteOrder(binary.BigEndian) {
@@ -231,9 +229,8 @@ func TestManyBands(t *testing.T) {
 	}
 }
 
-// TestCutShort cuts files of every format at every length: a cut file is
-// refused, or, where only a trailer is missing that holds no pixels, read
-// like the whole one. Nothing is ever filled in.
+// TestCutShort cuts files of every format at every length: a cut file is refused, or, where only a
+// trailer is missing that holds no pixels, read like the whole one. Nothing is ever filled in.
 func TestCutShort(t *testing.T) {
 	all := files(t)
 	samples, err := filepath.Glob("testdata/*")
@@ -252,8 +249,8 @@ func TestCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Refused files are no pictures, and a PNG without its end has lost the
-		// metadata that stood there.
+		// Refused files are no pictures, and a PNG without its end has lost the metadata that stood
+		// there.
 		if _, err := Decode(b, Options{}); err == nil && !strings.Contains(path, "after_idat") {
 			all[path] = b
 		}
@@ -307,8 +304,8 @@ func TestOrientation(t *testing.T) {
 	if err := jpeg.Encode(&buf, m.SubImage(image.Rect(0, 0, size, 24)), nil); err != nil {
 		t.Fatal(err)
 	}
-	// What the upright picture shows: top left, top right, bottom left,
-	// bottom right (EXIF 2.32, tag Orientation).
+	// Corners of the upright picture: top left, top right, bottom left, bottom right (EXIF 2.32,
+	// tag Orientation).
 	upright := []string{1: "0123", 2: "1032", 3: "3210", 4: "2301", 5: "0213", 6: "2031", 7: "3120", 8: "1302"}
 	for o := 1; o <= 8; o++ {
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Decoder reads one file after the other, with memory that it keeps: the way
-// to read many. One goroutine may use it at a time; the zero value is ready.
+// Decoder reads one file after the other, with memory that it keeps: the way to read many. One
+// goroutine may use it at a time; the zero value is ready.
 type Decoder struct {
 	options Options
 	jpeg    jpeg.Decoder
@@ -24,8 +24,8 @@ type Decoder struct {
 	colored     pixels.Image
 }
 
-// Open reads the header of a file held in memory, and all of it where its
-// format cannot be read in part. b must stay unchanged until it is decoded.
+// Open reads the header of a file held in memory, and all of it where its format cannot be read in
+// part. b must stay unchanged until it is decoded.
 func (d *Decoder) Open(b []byte, o Options) (err error) {
 	defer recovered(&err)
 	d.options, d.fast, d.whole, d.orientation = o.withDefaults(), false, nil, 1
@@ -94,14 +94,13 @@ func (d *Decoder) openWhole(f *format, b []byte) error {
 	return nil
 }
 
-// wholeBytes estimates the bytes that a pixel takes in a format that is decoded as a
-// whole: the image of the standard decoder and its bands.
+// wholeBytes estimates the bytes that a pixel takes in a format that is decoded as a whole: the
+// image of the standard decoder and its bands.
 const wholeBytes = 8
 
-// Measure returns the size of the upright picture of a file by its header, and an
-// estimate of the memory in bytes that a Decoder takes for it beside the file. b may be
-// the beginning of the file, as long as the header lies in it. What the decoder holds
-// of another file is lost.
+// Measure returns the size of the upright picture of a file by its header, and an estimate of the
+// memory in bytes that a Decoder takes for it beside the file. b may be the beginning of the file,
+// as long as the header lies in it. It closes the file that is open.
 func (d *Decoder) Measure(b []byte, o Options) (w, h int, bytes int64, err error) {
 	defer recovered(&err)
 	d.options, d.fast, d.whole, d.orientation = o.withDefaults(), false, nil, 1
@@ -130,9 +129,8 @@ func (d *Decoder) Measure(b []byte, o Options) (w, h int, bytes int64, err error
 // Bounds is the box of the whole upright picture.
 func (d *Decoder) Bounds() pixels.Rect { return pixels.Rect{W: d.w, H: d.h} }
 
-// Decode writes a box of the upright picture to dst, once for each Open.
-// Damage of a file outside of the box is only sure to be found where check
-// asks for it.
+// Decode writes a box of the upright picture to dst, once for each Open. Damage of a file outside
+// of the box is only sure to be found where check asks for it.
 func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, check bool) (err error) {
 	defer recovered(&err)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 )
 
-// testFile is a file that newFile makes of random coefficients, with sampling
-// factors, restarts and colour spaces as no encoder at hand writes them all.
+// testFile is a file that newFile makes of random coefficients, with sampling factors, restarts and
+// colour spaces as no encoder at hand writes them all.
 type testFile struct {
 	name     string
 	w, h     int
@@ -95,8 +95,8 @@ func (w *bitWriter) flush() {
 	}
 }
 
-// code is a Huffman code: short ones for what is frequent, and more of 11 to
-// 16 bits than real files have.
+// code is a Huffman code: short for frequent symbols, and with more codes of 11 to 16 bits than
+// real files have.
 type code struct {
 	counts  [16]byte
 	symbols []byte
