@@ -290,15 +290,7 @@ func (s *listSample) pathColumns(l *listLayout, names []string) []int {
 
 // findLabel sets the column of the labels.
 func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string, ...any) error) error {
-	var rest []int
-	for c := range l.width {
-		switch name := word(names[c]); {
-		case c == l.path:
-		case l.header != nil && (unnamed.MatchString(name) || c == 0 && (name == "" || slices.Contains(indexWords, name))):
-		default:
-			rest = append(rest, c)
-		}
-	}
+	rest := l.otherColumns(names)
 	if l.header == nil && l.path == 1 && s.running(0) {
 		if l.width == 2 && len(s.rows) < 3 {
 			return unsure("column 1 may be a label or count the lines")
@@ -327,6 +319,18 @@ func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string
 		}
 	}
 	return nil
+}
+
+// otherColumns are those that hold neither the path nor, by their header, an index.
+func (l *listLayout) otherColumns(names []string) (rest []int) {
+	for c := range l.width {
+		name := word(names[c])
+		index := l.header != nil && (unnamed.MatchString(name) || c == 0 && (name == "" || slices.Contains(indexWords, name)))
+		if c != l.path && !index {
+			rest = append(rest, c)
+		}
+	}
+	return rest
 }
 
 // running reports whether a column counts the records from 0 or 1 on.

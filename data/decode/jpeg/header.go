@@ -52,23 +52,28 @@ type component struct {
 	coefs      coefficients
 }
 
+// frame is the size of a picture and the layout of its blocks.
+type frame struct {
+	w, h         int
+	components   []component
+	hMax, vMax   int // largest sampling factors
+	mcuW, mcuH   int // pixels of an MCU
+	mcusX, mcusY int
+	progressive  bool
+}
+
 // header holds the segments before the first scan.
 type header struct {
-	w, h          int
-	components    []component
-	hMax, vMax    int
-	interval      int // MCUs between restart markers; 0: none
+	frame
+	framed        bool // frame was read
+	interval      int  // MCUs between restart markers; 0: none
 	rgb, ycck     bool
-	progressive   bool
 	parts         bool // several scans, or one in an order of its own
 	first         scan // the last one that was read, at first the first
 	exif, xmp     []byte
 	used          bool // scans after the first were read
 	scan          int  // place of the first byte of entropy-coded data
-	mcuW, mcuH    int  // pixels of an MCU
-	mcusX, mcusY  int
-	frame, jfif   bool
-	adobe         bool
+	jfif, adobe   bool
 	transform     byte
 	quantDefined  [4]bool
 	store         [4]component // memory of components
@@ -191,7 +196,7 @@ func (d *Decoder) readMetadata(body []byte) {
 
 // readFrame reads a frame header, B.2.2.
 func (d *Decoder) readFrame(b []byte) error {
-	if d.frame {
+	if d.framed {
 		return errors.New("two frames")
 	}
 	if len(b) < 6 {
@@ -212,7 +217,7 @@ func (d *Decoder) readFrame(b []byte) error {
 	case n != 1 && n != 3 && n != 4:
 		return unsupported("%d components", n)
 	}
-	d.frame = true
+	d.framed = true
 	d.components = d.store[:n]
 	blocks := 0
 	for i := range d.components {
@@ -323,7 +328,7 @@ type scan struct {
 
 // readScan reads the header of a scan into d.first.
 func (d *Decoder) readScan(b []byte) error {
-	if !d.frame {
+	if !d.framed {
 		return errors.New("a scan without a frame")
 	}
 	if len(b) < 1 || b[0] < 1 || b[0] > 4 || len(b) != 4+2*int(b[0]) {
