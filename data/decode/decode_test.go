@@ -68,7 +68,6 @@ func files(t testing.TB) map[string][]byte {
 }
 
 func TestFormats(t *testing.T) {
-	m := gradient(23, 17)
 	for name, b := range files(t) {
 		for _, channels := range []int{1, 3} {
 			got, err := Decode(b, Options{Channels: channels})
@@ -81,19 +80,8 @@ func TestFormats(t *testing.T) {
 				continue
 			}
 			exact := strings.HasPrefix(name, "png") || strings.HasPrefix(name, "bmp") || strings.HasPrefix(name, "tiff")
-			if !exact || strings.Contains(name, "gray") != (channels == 1) {
-				continue
-			}
-			for i := range 23 * 17 {
-				c := m.RGBAAt(i%23, i/23)
-				want := []uint8{c.R, c.G, c.B}
-				if channels == 1 {
-					want = []uint8{color.GrayModel.Convert(c).(color.Gray).Y}
-				}
-				if !bytes.Equal(got.Pix[i*channels:(i+1)*channels], want) {
-					t.Errorf("%s: pixel %d is %v, want %v", name, i, got.Pix[i*channels:(i+1)*channels], want)
-					break
-				}
+			if exact && strings.Contains(name, "gray") == (channels == 1) {
+				checkGradient(t, name, got)
 			}
 		}
 	}
@@ -106,6 +94,23 @@ func TestFormats(t *testing.T) {
 	}
 	if _, err := Decode(b["png"], Options{MaxPixels: 23*17 - 1}); err == nil || !strings.Contains(err.Error(), "data.max_pixels") {
 		t.Errorf("one pixel too many: %v", err)
+	}
+}
+
+// checkGradient wants the pixels of gradient.
+func checkGradient(t *testing.T, name string, got *pixels.Image) {
+	t.Helper()
+	m := gradient(got.W, got.H)
+	for i := range got.W * got.H {
+		c := m.RGBAAt(i%got.W, i/got.W)
+		want := []uint8{c.R, c.G, c.B}
+		if got.C == 1 {
+			want = []uint8{color.GrayModel.Convert(c).(color.Gray).Y}
+		}
+		if p := got.Pix[i*got.C : (i+1)*got.C]; !bytes.Equal(p, want) {
+			t.Errorf("%s: pixel %d is %v, want %v", name, i, p, want)
+			return
+		}
 	}
 }
 
@@ -292,6 +297,24 @@ func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
+// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white:
+// top left, top right, bottom left, bottom right.
+func corners(m *pixels.Image) (names string) {
+	for _, p := range [][2]int{{1, 1}, {m.W - 2, 1}, {1, m.H - 2}, {m.W - 2, m.H - 2}} {
+		switch q := m.Pix[3*(p[1]*m.W+p[0]):]; {
+		case q[0] > 128 && q[1] > 128:
+			names += "3"
+		case q[0] > 128:
+			names += "0"
+		case q[1] > 128:
+			names += "1"
+		default:
+			names += "2"
+		}
+	}
+	return names
+}
+
 func TestOrientation(t *testing.T) {
 	// Corners of the stored picture: 0 red, 1 green, 2 blue, 3 white.
 	const size = 32
@@ -316,22 +339,8 @@ func TestOrientation(t *testing.T) {
 			if w, h := 32, 24; o < 5 && (got.W != w || got.H != h) || o >= 5 && (got.W != h || got.H != w) {
 				t.Errorf("orientation %d: %dx%d", o, got.W, got.H)
 			}
-			corners := ""
-			for _, p := range [][2]int{{1, 1}, {got.W - 2, 1}, {1, got.H - 2}, {got.W - 2, got.H - 2}} {
-				q := got.Pix[3*(p[1]*got.W+p[0]):]
-				switch {
-				case q[0] > 128 && q[1] > 128:
-					corners += "3"
-				case q[0] > 128:
-					corners += "0"
-				case q[1] > 128:
-					corners += "1"
-				default:
-					corners += "2"
-				}
-			}
-			if corners != upright[o] {
-				t.Errorf("orientation %d: corners %s, want %s", o, corners, upright[o])
+			if c := corners(got); c != upright[o] {
+				t.Errorf("orientation %d: corners %s, want %s", o, c, upright[o])
 			}
 		}
 	}
