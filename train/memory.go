@@ -56,6 +56,16 @@ func (g *graphs) checkMemory(built bool) error {
 		Hint:    hint + ", or take a smaller model"}
 }
 
+// warnOfImages warns where reading images, which takes the given bytes at most, may need more memory
+// than a run leaves.
+func (g *graphs) warnOfImages(bytes int64) {
+	need, limit := g.setup.engine.Budget.Used+g.planned(), g.setup.engine.Budget.Limit
+	if need+bytes > limit {
+		g.setup.progress.Warning(fmt.Sprintf("memory may not suffice: a step needs %s, reading images up to %s, and %s %s; lower data.workers or data.cache, or take smaller images",
+			gib(need), gib(bytes), g.bound, gib(limit)))
+	}
+}
+
 // planned is the memory that a run still takes on its way: optimizer state, sums of gradients,
 // batches of images, and the graph of a smaller last batch.
 func (g *graphs) planned() int64 {

@@ -35,6 +35,7 @@ type Plan struct {
 	TotalSteps    int
 	StepFLOPs     float64 // model FLOPs of one optimizer step
 	StepBytes     int64   // memory for activations and gradients, besides that of parameters and optimizer
+	ImageBytes    int64   // estimate of the most memory that reading and keeping images takes
 }
 
 // Step is one optimizer step as it is logged.

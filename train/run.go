@@ -133,11 +133,12 @@ func (r *run) announce() {
 	for _, p := range r.state.store.Parameters() {
 		parameters += int64(p.Size())
 	}
-	s, exec := &r.setup, r.graphs.current.Exec()
+	s, exec, images := &r.setup, r.graphs.current.Exec(), r.loader.PeakBytes()
+	r.graphs.warnOfImages(images)
 	s.progress.Start(Plan{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
 		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
-		StepBytes: int64(exec.Bytes()),
+		StepBytes: int64(exec.Bytes()), ImageBytes: images,
 		StepFLOPs: exec.FLOPs() * float64(s.cfg.Train.Accumulate),
 	})
 }

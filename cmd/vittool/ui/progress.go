@@ -60,7 +60,7 @@ func (h *header) Start(p train.Plan) {
 		t.Row("cost", fmt.Sprintf("%s a step, %s in all", Count(p.StepFLOPs, "FLOP"), Count(p.StepFLOPs*float64(p.TotalSteps), "FLOP")))
 	}
 	if p.StepBytes > 0 {
-		t.Row("memory", Count(float64(p.StepBytes), "B")+" for activations and gradients")
+		t.Row("memory", fmt.Sprintf("%s for activations and gradients, up to %s for images", Count(float64(p.StepBytes), "B"), Count(float64(p.ImageBytes), "B")))
 	}
 	_ = t.Write(h.w) // a closed terminal must not stop a run
 }

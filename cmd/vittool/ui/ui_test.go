@@ -14,7 +14,7 @@ import (
 
 var testPlan = train.Plan{
 	RunDir: "runs/x", Objective: "some", Model: "vit_micro_patch4_32", Parameters: 1_320_000,
-	Images: 2000, BatchSize: 50, StepsPerEpoch: 40, TotalSteps: 100, StepFLOPs: 1.09e10, StepBytes: 1.5e9,
+	Images: 2000, BatchSize: 50, StepsPerEpoch: 40, TotalSteps: 100, StepFLOPs: 1.09e10, StepBytes: 1.5e9, ImageBytes: 2e8,
 }
 
 // play shows a run of 100 steps of one second each.
@@ -35,7 +35,7 @@ func TestLines(t *testing.T) {
 		want  []string
 	}{
 		{Quiet, 0, nil},
-		{Normal, 21, []string{"run        runs/x", "1.32 M parameters", "10.9 GFLOP a step, 1.09 TFLOP in all", "1.5 GB for activations", "step 1/100", "1m39s left", "step 100/100", "checkpoint written", "1m40s", "2 images that can't be read"}},
+		{Normal, 21, []string{"run        runs/x", "1.32 M parameters", "10.9 GFLOP a step, 1.09 TFLOP in all", "1.5 GB for activations", "up to 200 MB for images", "0.0090 in the last step, 0.0100 in the mean of epoch 2", "step 1/100", "1m39s left", "step 100/100", "checkpoint written", "1m40s", "2 images that can't be read"}},
 		{Verbose, 100, []string{"step 42/100"}},
 	}
 	for _, c := range cases {
