@@ -212,7 +212,7 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 		copy(model.View(spec.Name), batch.Views[i])
 		var boxes []plan.Box
 		for _, b := range batch.Geometry[i] {
-			boxes = append(boxes, plan.Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip, SourceHeight: b.SourceH, SourceWidth: b.SourceW})
+			boxes = append(boxes, plan.Box(b))
 		}
 		in.Boxes = append(in.Boxes, boxes)
 		request.Geometry = append(request.Geometry, plan.ViewGeometry{View: spec.Name, Boxes: boxes})
