@@ -12,6 +12,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
 	"github.com/vittool/vittool/tensor"
@@ -68,7 +69,7 @@ func TestAttention(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := m.Attention(context.Background(), testEngine(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			got, err := m.Attention(context.Background(), devicetest.New(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +94,7 @@ func TestAttention(t *testing.T) {
 			if names := []string{images.Name(7), images.Name(2)}; !slices.Equal(got.Names, names) {
 				t.Errorf("images %v, want %v", got.Names, names)
 			}
-			one, err := m.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			one, err := m.Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
 			if err != nil || !slices.Equal(one.Grid.Pix, got.Grid.Pix) {
 				t.Errorf("one thread draws another picture, %v", err)
 			}
@@ -114,7 +115,7 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := core.NewGraph(testEngine(t, 1))
+	g := core.NewGraph(devicetest.New(t, 1))
 	images := g.Input("images", tensor.Shape{len(ids), m.Info.Channels, h, w})
 	copy(images.Value(), batch.Views[0])
 	out, err := m.Backbone.Forward(g, images, backbone.Options{})
@@ -185,12 +186,12 @@ func TestAttentionRefuses(t *testing.T) {
 		"not a multiple":         {Height: 30, Width: 32},
 	} {
 		o.Images = src
-		if _, err := m.Attention(context.Background(), testEngine(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := m.Attention(context.Background(), devicetest.New(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 	relative := attentionModel(t, func(c *vit.Config) { c.RelPos = vit.RelPosShared })
-	if _, err := relative.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
+	if _, err := relative.Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
 		t.Errorf("another size with a relative position bias: %v", err)
 	}
 }

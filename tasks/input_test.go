@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 )
 
@@ -17,7 +18,7 @@ import (
 // the one that comes first.
 func TestFeaturesOfOneImage(t *testing.T) {
 	m := smallModel(t)
-	engine := testEngine(t, 1)
+	engine := devicetest.New(t, 1)
 	dir := t.TempDir()
 	write := func(name string, w, h int) {
 		img := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -6,20 +6,17 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/runs"
-	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -104,31 +101,6 @@ func sameWeights(t *testing.T, got, want *Model, scale float32) {
 	}
 }
 
-func TestExportAndLoad(t *testing.T) {
-	m := smallModel(t)
-	path := filepath.Join(t.TempDir(), "backbone.safetensors")
-	if err := m.Export(path); err != nil {
-		t.Fatal(err)
-	}
-	got, err := LoadModel(path, LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sameWeights(t, got, m, 1)
-	if got.Config != m.Config || !reflect.DeepEqual(got.Mean, m.Mean) || !reflect.DeepEqual(got.Std, m.Std) || got.Step != 42 || got.Meta["source_digest"] != "cafe" {
-		t.Errorf("read %+v, mean %v, std %v, step %d; wrote %+v", got.Config, got.Mean, got.Std, got.Step, m.Config)
-	}
-	again := filepath.Join(t.TempDir(), "again.safetensors")
-	got.Digest = "cafe"
-	if err := got.Export(again); err != nil {
-		t.Fatal(err)
-	}
-	a, _ := os.ReadFile(path)
-	if b, _ := os.ReadFile(again); string(a) != string(b) {
-		t.Error("exporting what was exported changes the file")
-	}
-}
-
 func TestLoadRun(t *testing.T) {
 	m := smallModel(t)
 	run := writeRun(t, m, 2, 3, 100)
@@ -210,7 +182,7 @@ func TestRecommended(t *testing.T) {
 		t.Fatal(err)
 	}
 	features := func(pool Pool) []float32 {
-		f, err := model.Extract(context.Background(), testEngine(t, 1), src, ExtractOptions{Pool: pool})
+		f, err := model.Extract(context.Background(), devicetest.New(t, 1), src, ExtractOptions{Pool: pool})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -359,223 +331,5 @@ func TestLoadForeign(t *testing.T) {
 	var e *configs.Error
 	if _, err := LoadModel(path, LoadOptions{Model: "vit_tiny_patch4_32"}); !errors.As(err, &e) || !strings.Contains(err.Error(), "those of vit_micro_patch4_32") {
 		t.Errorf("another name: %v", err)
-	}
-}
-
-func openData(t testing.TB, path string) data.Source {
-	t.Helper()
-	src, err := data.Open(data.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { src.Close() })
-	return src
-}
-
-// TestExtract: batch size, threads and workers change no bit; pooling is what
-// it says; unreadable images are left out and named.
-func TestExtract(t *testing.T) {
-	m := smallModel(t)
-	src := openData(t, "demo:?count=23&size=16")
-	extract := func(threads int, o ExtractOptions) *Features {
-		t.Helper()
-		f, err := m.Extract(context.Background(), testEngine(t, threads), src, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	first := extract(1, ExtractOptions{Pool: PoolBoth})
-	if first.Rows != 23 || first.Dim != 48 || len(first.Labels) != 23 || first.Names[22] != src.Name(22) {
-		t.Fatalf("%d rows of %d with %d labels", first.Rows, first.Dim, len(first.Labels))
-	}
-	if err := first.Check("demo", true); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range []ExtractOptions{{BatchSize: 1}, {BatchSize: 5, Workers: 3}, {BatchSize: 23, Workers: 1}} {
-		o.Pool = PoolBoth
-		if got := extract(2, o); !reflect.DeepEqual(got, first) {
-			t.Errorf("batches of %d by %d workers give other features", o.BatchSize, o.Workers)
-		}
-	}
-	class, mean := extract(2, ExtractOptions{Pool: PoolClass}), extract(2, ExtractOptions{})
-	for i := range 23 {
-		row := first.Data[i*48 : (i+1)*48]
-		if !reflect.DeepEqual(row[:24], class.Data[i*24:(i+1)*24]) || !reflect.DeepEqual(row[24:], mean.Data[i*24:(i+1)*24]) {
-			t.Fatalf("row %d of both is not class token, then mean", i)
-		}
-	}
-	// The last block is what there is without the option; others stand side by side.
-	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Info.Depth - 1}}); !reflect.DeepEqual(got, first) {
-		t.Error("the last block gives other features than none")
-	}
-	two, one := extract(2, ExtractOptions{Blocks: []int{0, -1}}), extract(2, ExtractOptions{Blocks: []int{0}})
-	for i := range 23 {
-		row := two.Data[i*48 : (i+1)*48]
-		if early := one.Data[i*24 : (i+1)*24]; !reflect.DeepEqual(row[:24], early) || !reflect.DeepEqual(row[24:], mean.Data[i*24:(i+1)*24]) || reflect.DeepEqual(early, row[24:]) {
-			t.Fatalf("row %d of two blocks is not the first, then the last", i)
-		}
-	}
-	// Another size than the model's: positions are resampled.
-	if f := extract(2, ExtractOptions{Height: 24, Width: 16}); f.Rows != 23 {
-		t.Errorf("24 × 16 pixels: %d rows", f.Rows)
-	}
-}
-
-func TestExtractSkipsUnreadable(t *testing.T) {
-	m := smallModel(t)
-	dir := t.TempDir()
-	for i := range 4 {
-		writeTestImage(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 20, 30, i)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "1a.png"), []byte("no image"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	src := openData(t, dir)
-	e := testEngine(t, 2)
-	var skipped []string
-	f, err := m.Extract(context.Background(), e, src, ExtractOptions{MaxFailed: 0.5, BatchSize: 2, OnSkip: func(name string, _ error) { skipped = append(skipped, name) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"0.png", "1.png", "2.png", "3.png"}; !reflect.DeepEqual(f.Names, want) || !reflect.DeepEqual(skipped, []string{"1a.png"}) || len(f.Data) != 4*24 {
-		t.Errorf("features of %v, skipped %v", f.Names, skipped)
-	}
-	for name, o := range map[string]ExtractOptions{
-		"too many": {},
-		"at once":  {OnError: data.Fail, MaxFailed: 1},
-	} {
-		var problem *data.Error
-		if _, err := m.Extract(context.Background(), e, src, o); !errors.As(err, &problem) || !strings.Contains(err.Error(), "1a.png") {
-			t.Errorf("%s: error %v, want a data error that names 1a.png", name, err)
-		}
-	}
-}
-
-func TestExtractRefuses(t *testing.T) {
-	m := smallModel(t)
-	e := testEngine(t, 1)
-	src := openData(t, "demo:?count=3&size=16")
-	for name, c := range map[string]struct {
-		o    ExtractOptions
-		want string
-	}{
-		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
-		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
-		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Info.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Info.Depth, m.Info.Name)},
-		"twice": {ExtractOptions{Blocks: []int{-1, m.Info.Depth - 1}}, "named twice"},
-	} {
-		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
-		}
-	}
-	gray, err := data.Open(data.Options{Path: "demo:?count=3&size=16", Channels: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer gray.Close()
-	if _, err := m.Extract(context.Background(), e, gray, ExtractOptions{}); err == nil || !strings.Contains(err.Error(), "3 channels") {
-		t.Errorf("channels: %v", err)
-	}
-}
-
-// TestTimmNames compares an exported file with the names and shapes of timm's
-// VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2,
-// num_heads=3, num_classes=0).
-func TestTimmNames(t *testing.T) {
-	want := map[string]string{
-		"cls_token": "[1 1 24]", "pos_embed": "[1 17 24]", "patch_embed.proj.weight": "[24 3 4 4]", "patch_embed.proj.bias": "[24]",
-		"norm.weight": "[24]", "norm.bias": "[24]",
-	}
-	for _, b := range []string{"blocks.0.", "blocks.1."} {
-		for name, shape := range map[string]string{
-			"norm1.weight": "[24]", "norm1.bias": "[24]", "attn.qkv.weight": "[72 24]", "attn.qkv.bias": "[72]",
-			"attn.proj.weight": "[24 24]", "attn.proj.bias": "[24]", "norm2.weight": "[24]", "norm2.bias": "[24]",
-			"mlp.fc1.weight": "[96 24]", "mlp.fc1.bias": "[96]", "mlp.fc2.weight": "[24 96]", "mlp.fc2.bias": "[24]",
-		} {
-			want[b+name] = shape
-		}
-	}
-	path := filepath.Join(t.TempDir(), "backbone.safetensors")
-	if err := smallModel(t).Export(path); err != nil {
-		t.Fatal(err)
-	}
-	file, err := tensor.ReadSafetensors(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, x := range file.Tensors {
-		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != tensor.F32 {
-			t.Errorf("%s is stored as %s", x.Name, x.DType)
-		}
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the file holds %v, timm wants %v", got, want)
-	}
-	for _, key := range []string{"model", "mean", "std", "digest", "architecture", "step", "source_digest"} {
-		if file.Meta[key] == "" {
-			t.Errorf("metadata lacks %q", key)
-		}
-	}
-}
-
-// TestTimm lets timm load an exported file, strictly, and compares its features
-// with ours. It needs a Python with timm, in VITTOOL_PYTHON.
-func TestTimm(t *testing.T) {
-	python := os.Getenv("VITTOOL_PYTHON")
-	if python == "" || exec.Command(python, "-c", "import timm, safetensors").Run() != nil {
-		t.Log("VITTOOL_PYTHON names no Python with timm: the names and shapes of timm are checked by TestTimmNames alone")
-		return
-	}
-	m := smallModel(t)
-	dir := t.TempDir()
-	if err := m.Export(filepath.Join(dir, "backbone.safetensors")); err != nil {
-		t.Fatal(err)
-	}
-	g := core.NewGraph(testEngine(t, 2))
-	images := g.Input("images", tensor.Shape{5, 3, 16, 16})
-	r := prng.New(1, "images")
-	for i := range images.Value() {
-		images.Value()[i] = float32(r.NormFloat64())
-	}
-	out, err := m.Backbone.Forward(g, images, backbone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := out.Output(backbone.Tokens)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := g.Compile(nil, tokens)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run.Run(); err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteNPY(filepath.Join(dir, "images.npy"), npy.Array{Shape: []int{5, 3, 16, 16}, Float32: images.Value()}); err != nil {
-		t.Fatal(err)
-	}
-	code := `
-import sys, numpy, torch, timm
-from safetensors.torch import load_file
-d = sys.argv[1]
-m = timm.models.VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=0)
-m.load_state_dict(load_file(d + "/backbone.safetensors"), strict=True)
-numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(d + "/images.npy"))).detach().numpy())
-`
-	if msg, err := exec.Command(python, "-c", code, dir).CombinedOutput(); err != nil {
-		t.Fatalf("timm: %s", msg)
-	}
-	want, err := ReadNPY(filepath.Join(dir, "tokens.npy"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range tokens.Value() {
-		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
-			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
-		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
@@ -38,7 +39,7 @@ func maeRun(t *testing.T) string {
 	}
 	defer objective.Close()
 	store := param.NewStore()
-	model, err := program.Build(testEngine(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
+	model, err := program.Build(devicetest.New(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestReconstruct(t *testing.T) {
 	draw := func(threads int, o ReconstructOptions) Reconstruction {
 		t.Helper()
 		o.Images, o.Mode = src, host.Inproc
-		r, err := run.Reconstruct(context.Background(), testEngine(t, threads), o)
+		r, err := run.Reconstruct(context.Background(), devicetest.New(t, threads), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +116,7 @@ func TestReconstructRefuses(t *testing.T) {
 		"unknown mode \"x\"": {Mode: "x"},
 	} {
 		o.Images = src
-		if _, err := run.Reconstruct(context.Background(), testEngine(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := run.Reconstruct(context.Background(), devicetest.New(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

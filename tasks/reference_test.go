@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/prng"
@@ -60,16 +60,6 @@ func labels(t *testing.T, c *golden.Case, name string) []int32 {
 	return out
 }
 
-func testEngine(t testing.TB, threads int) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
 func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 	var config struct {
 		Seed    int
@@ -87,7 +77,7 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 		}
 	}
 	bank, test := features("train"), features("test")
-	results, err := KNN{K: config.K, Temperature: config.T}.Run(testEngine(t, 2), bank, test)
+	results, err := KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +154,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	}
 	shape := c.Tensor(t, "input.features").Shape
 	weight := c.Tensor(t, "input.weight").Shape
-	h, err := newProbeHead(testEngine(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
+	h, err := newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
