@@ -19,8 +19,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// attentionModel is a network with random weights, sharp enough for its heads to
-// differ.
+// attentionModel is a network with random weights, so large that its heads differ.
 func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	t.Helper()
 	c := vit.Config{Name: "looking", ImageH: 32, ImageW: 32, Patch: 8, Channels: 3, Dim: 24, Depth: 3, Heads: 3, QKVBias: true, ClassToken: true}
@@ -41,8 +40,8 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	return m
 }
 
-// The maps are the softmax weights of the block that was asked for, from the class
-// token, or the mean of all queries where there is none.
+// TestAttention: the maps are the softmax weights of the given block, from the class token or,
+// without one, the mean of all queries.
 func TestAttention(t *testing.T) {
 	src := openData(t, "demo:?count=9&size=40")
 	for name, tc := range map[string]struct {
@@ -102,7 +101,7 @@ func TestAttention(t *testing.T) {
 	}
 }
 
-// plainAttentionMaps takes the maps from a pass over all images at once.
+// plainAttentionMaps computes the maps in one forward pass over all images.
 func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w, block int) []float64 {
 	t.Helper()
 	view := data.EvalView("x", h, w, ownFitting, float32s(m.Mean), float32s(m.Std))
@@ -151,7 +150,7 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 	return maps
 }
 
-// With a share of the attention, the fewest patches that have it stay visible.
+// A share of the attention keeps the fewest patches visible that have this share.
 func TestAttentionMass(t *testing.T) {
 	a := &AttentionMaps{Heads: 1, Rows: 2, Cols: 2}
 	input := image.NewRGBA(image.Rect(0, 0, 8, 8))
@@ -180,7 +179,7 @@ func TestAttentionRefuses(t *testing.T) {
 	for want, o := range map[string]AttentionOptions{
 		"block 3: looking has 3": {Block: 3},
 		"block -4":               {Block: -4},
-		"image 4 of 4":           {IDs: []int{4}},
+		"no image 4 among 4":           {IDs: []int{4}},
 		"-1 images":              {Count: -1},
 		"a share of 1":           {Mass: 1},
 		"not a multiple":         {Height: 30, Width: 32},

@@ -37,13 +37,12 @@ func TestExportAndLoad(t *testing.T) {
 	}
 	a, _ := os.ReadFile(path)
 	if b, _ := os.ReadFile(again); string(a) != string(b) {
-		t.Error("exporting what was exported changes the file")
+		t.Error("exporting an exported file changes it")
 	}
 }
 
 // TestTimmNames compares an exported file with the names and shapes of timm's
-// VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2,
-// num_heads=3, num_classes=0).
+// VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=0).
 func TestTimmNames(t *testing.T) {
 	want := map[string]string{
 		"cls_token": "[1 1 24]", "pos_embed": "[1 17 24]", "patch_embed.proj.weight": "[24 3 4 4]", "patch_embed.proj.bias": "[24]",
@@ -82,8 +81,8 @@ func TestTimmNames(t *testing.T) {
 	}
 }
 
-// TestTimm lets timm load an exported file, strictly, and compares its features
-// with ours. It needs a Python with timm, in VITTOOL_PYTHON.
+// TestTimm lets timm load an exported file, strictly, and compares its features with ours. It needs
+// a Python with timm, in VITTOOL_PYTHON.
 func TestTimm(t *testing.T) {
 	python := os.Getenv("VITTOOL_PYTHON")
 	if python == "" || exec.Command(python, "-c", "import timm, safetensors").Run() != nil {

@@ -24,8 +24,8 @@ func openData(t testing.TB, path string) data.Source {
 	return src
 }
 
-// TestExtract: batch size, threads and workers change no bit; pooling is what
-// it says; unreadable images are left out and named.
+// TestExtract: batch size, threads and workers change no bit; a feature is made of the tokens and
+// blocks that the options name.
 func TestExtract(t *testing.T) {
 	m := smallModel(t)
 	src := openData(t, "demo:?count=23&size=16")
@@ -57,7 +57,7 @@ func TestExtract(t *testing.T) {
 			t.Fatalf("row %d of both is not class token, then mean", i)
 		}
 	}
-	// The last block is what there is without the option; others stand side by side.
+	// The last block is the default; several blocks stand side by side.
 	if got := extract(2, ExtractOptions{Pool: PoolBoth, Blocks: []int{m.Info.Depth - 1}}); !reflect.DeepEqual(got, first) {
 		t.Error("the last block gives other features than none")
 	}
@@ -68,7 +68,7 @@ func TestExtract(t *testing.T) {
 			t.Fatalf("row %d of two blocks is not the first, then the last", i)
 		}
 	}
-	// Another size than the model's: positions are resampled.
+	// At another size than the model's, positions are resampled.
 	if f := extract(2, ExtractOptions{Height: 24, Width: 16}); f.Rows != 23 {
 		t.Errorf("24 × 16 pixels: %d rows", f.Rows)
 	}
@@ -115,8 +115,8 @@ func TestExtractRefuses(t *testing.T) {
 		"pool":  {ExtractOptions{Pool: "max"}, "[mean class both]"},
 		"size":  {ExtractOptions{Height: 18, Width: 16}, "not a multiple"},
 		"batch": {ExtractOptions{BatchSize: -1}, "batch size -1"},
-		"block": {ExtractOptions{Blocks: []int{m.Info.Depth}}, fmt.Sprintf("block %d: %s has %[1]d, numbered from 0", m.Info.Depth, m.Info.Name)},
-		"twice": {ExtractOptions{Blocks: []int{-1, m.Info.Depth - 1}}, "named twice"},
+		"block": {ExtractOptions{Blocks: []int{m.Info.Depth}}, fmt.Sprintf("block %d: %s has %[1]d blocks", m.Info.Depth, m.Info.Name)},
+		"twice": {ExtractOptions{Blocks: []int{-1, m.Info.Depth - 1}}, "stands twice"},
 	} {
 		if _, err := m.Extract(context.Background(), e, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)

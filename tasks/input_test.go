@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/data"
 )
 
-// TestFeaturesOfOneImage: a feature depends on its own image alone, not on the size of
-// the one that comes first.
+// TestFeaturesOfOneImage: a feature depends on its own image alone, not on the size of the first
+// one.
 func TestFeaturesOfOneImage(t *testing.T) {
 	m := smallModel(t)
 	engine := devicetest.New(t, 1)

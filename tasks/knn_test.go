@@ -15,8 +15,7 @@ import (
 	"github.com/vittool/vittool/tasks/pictures"
 )
 
-// TestKNNBruteForce compares with a full sort in float64, over sizes on both
-// sides of the blocks.
+// TestKNNBruteForce compares with a full sort in float64, for sizes below and above a block.
 func TestKNNBruteForce(t *testing.T) {
 	e := devicetest.New(t, 2)
 	for _, size := range []struct{ bank, test, dim, k int }{
@@ -47,8 +46,8 @@ func TestKNNBruteForce(t *testing.T) {
 	}
 }
 
-// TestKNNTies: equal similarities go to the lower index, equal votes to the
-// lower class, whatever the blocks and threads.
+// TestKNNTies: of equal similarities the lower index comes first, of equal votes the lower class,
+// for any blocks and threads.
 func TestKNNTies(t *testing.T) {
 	rows := bankBlock + 100
 	bank := &Features{Rows: rows, Dim: 2, Data: make([]float32, 2*rows), Labels: make([]int32, rows)}

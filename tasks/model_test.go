@@ -21,7 +21,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// smallModel is a network that runs in a moment.
+// smallModel is a network that is fast to run.
 func smallModel(t testing.TB) *Model {
 	t.Helper()
 	c := vit.Config{Name: "vit_test_patch4_16", ImageH: 16, ImageW: 16, Patch: 4, Dim: 24, Depth: 2, Heads: 3, QKVBias: true, ClassToken: true, PosEmbed: vit.PosSinCos}
@@ -30,7 +30,7 @@ func smallModel(t testing.TB) *Model {
 		t.Fatal(err)
 	}
 	m.Step, m.Digest = 42, "cafe"
-	// Initial biases are zero and norms one; other values show more.
+	// Initial biases are zero and norms one; with other values the test sees more faults.
 	r := prng.New(3, "weights")
 	for _, p := range m.Backbone.Weights() {
 		for i := range p.Data {
@@ -40,14 +40,14 @@ func smallModel(t testing.TB) *Model {
 	return m
 }
 
-// writeRun makes a run folder with a checkpoint of m at each step; weights are
-// those of m times the step.
+// writeRun makes a run folder with a checkpoint of m at each step; its weights are those of m times
+// the step.
 func writeRun(t *testing.T, m *Model, steps ...int) string {
 	t.Helper()
 	return writeRunWith(t, m, "", steps...)
 }
 
-// writeRunWith is the same with what the checkpoints recommend.
+// writeRunWith is writeRun with the recommendation of the objective.
 func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string {
 	t.Helper()
 	run := filepath.Join(t.TempDir(), "run [1]")
@@ -121,7 +121,7 @@ func TestLoadRun(t *testing.T) {
 	}
 	sameWeights(t, got, m, 0)
 
-	// The newest one loses its end, the one before it a bit.
+	// The newest checkpoint loses its end, the one before it has a flipped bit.
 	damage := func(step int, change func([]byte) []byte) {
 		path := filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step))
 		b, err := os.ReadFile(path)
@@ -149,8 +149,8 @@ func TestLoadRun(t *testing.T) {
 	}
 }
 
-// A run's recommendation holds unless the user says otherwise, and its pool goes
-// into exported files.
+// TestRecommended: the options override the recommendation of a run, and exported files contain its
+// pool.
 func TestRecommended(t *testing.T) {
 	m := smallModel(t)
 	run := writeRunWith(t, m, `{"network":"teacher","pool":"class","linear_blocks":100}`, 3)
@@ -189,7 +189,7 @@ func TestRecommended(t *testing.T) {
 		return f.Data
 	}
 	if !slices.Equal(features(""), features(PoolClass)) || slices.Equal(features(""), features(PoolMean)) {
-		t.Error("the recommended pool is not what features are made of")
+		t.Error("features do not use the recommended pool")
 	}
 	for _, bad := range []string{"{", `{"network":"tutor","pool":"class"}`, `{"network":"student","pool":"max"}`, `{"network":"student","pool":"mean","linear_blocks":-1}`} {
 		if _, err := LoadModel(writeRunWith(t, m, bad, 3), LoadOptions{}); err == nil || !strings.Contains(err.Error(), "features") {
@@ -246,20 +246,20 @@ func TestLoadRefuses(t *testing.T) {
 		"empty folder":   {t.TempDir(), LoadOptions{}, "holds no checkpoint"},
 		"text":           {text, LoadOptions{}, "not a valid safetensors file"},
 		"missing tensor": {write("a", func(x tensors, _ meta) { delete(x, "norm.bias") }), LoadOptions{}, "norm.bias [24] is missing"},
-		"extra tensor":   {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] belongs to no vit_test_patch4_16"},
+		"extra tensor":   {write("b", func(x tensors, _ meta) { x["blocks.2.norm1.bias"] = x["norm.bias"] }), LoadOptions{}, "blocks.2.norm1.bias [24] is no tensor of a vit_test_patch4_16"},
 		"shape":          {write("c", func(x tensors, _ meta) { x["norm.bias"] = x["blocks.0.mlp.fc1.bias"] }), LoadOptions{}, "norm.bias is [96], want [24]"},
 		"type":           {write("d", func(x tensors, _ meta) { x["norm.bias"] = tensor.NewI64("", tensor.Shape{24}, make([]int64, 24)) }), LoadOptions{}, "norm.bias is of type I64"},
 		"not a number": {write("e", func(x tensors, _ meta) {
 			x["norm.bias"] = tensor.NewF32("", tensor.Shape{24}, append(make([]float32, 23), nan...))
 		}), LoadOptions{}, "norm.bias[23] is NaN"},
-		"no configuration": {write("f", func(_ tensors, m meta) { delete(m, "model") }), LoadOptions{}, "says nothing of the model's configuration"},
-		"configuration":    {write("g", func(_ tensors, m meta) { m["model"] = `{"dimension":3}` }), LoadOptions{}, "not one that this version of vittool knows"},
+		"no configuration": {write("f", func(_ tensors, m meta) { delete(m, "model") }), LoadOptions{}, "does not state the configuration"},
+		"configuration":    {write("g", func(_ tensors, m meta) { m["model"] = `{"dimension":3}` }), LoadOptions{}, "does not know its model configuration"},
 		"no model at all":  {write("h", func(_ tensors, m meta) { m["model"] = `{}` }), LoadOptions{}, "patch size 0"},
-		"mean":             {write("i", func(_ tensors, m meta) { m["mean"] = `[1]` }), LoadOptions{}, "mean has 1 values for 3 channels"},
-		"std":              {write("j", func(_ tensors, m meta) { m["std"] = `[1,0,1]` }), LoadOptions{}, "std holds 0"},
+		"mean":             {write("i", func(_ tensors, m meta) { m["mean"] = `[1]` }), LoadOptions{}, "mean of the normalization has 1 values for 3 channels"},
+		"std":              {write("j", func(_ tensors, m meta) { m["std"] = `[1,0,1]` }), LoadOptions{}, "std of the normalization holds 0"},
 		"another model":    {good, LoadOptions{Model: "vit_base_patch16_224"}, "not a vit_base_patch16_224"},
 		"unknown model":    {good, LoadOptions{Model: "vit_bse_patch16_224"}, "vit_base_patch16_224"},
-		"no teacher":       {good, LoadOptions{Network: NetworkTeacher}, "holds no averaged teacher"},
+		"no teacher":       {good, LoadOptions{Network: NetworkTeacher}, "holds no teacher"},
 		"no ViT":           {write("k", func(x tensors, _ meta) { delete(x, vit.Family{}.Landmark()) }), LoadOptions{}, "the file begins with blocks.0.attn.proj.bias"},
 	} {
 		if _, err := LoadModel(c.path, c.options); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -279,8 +279,8 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestLoadForeign: files of other tools have no configuration, half precision,
-// a prefix, a classifier.
+// TestLoadForeign: files of other tools have another precision, a prefix and a classifier, but no
+// configuration.
 func TestLoadForeign(t *testing.T) {
 	c, err := vit.Variant("vit_micro_patch4_32")
 	if err != nil {
@@ -313,11 +313,11 @@ func TestLoadForeign(t *testing.T) {
 	if !reflect.DeepEqual(got.Ignored, []string{"model.head.weight"}) || got.Step != -1 || got.Mean[0] != 0.485 {
 		t.Errorf("ignored %v, step %d, mean %v", got.Ignored, got.Step, got.Mean)
 	}
-	// Of the right model and damaged: the file is at fault, and not the name.
+	// A damaged file of the right model: the error is about the file, not about the name.
 	last := tensors[len(tensors)-1]
 	for fault, list := range map[string][]tensor.Tensor{
-		"is NaN":        append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
-		"belongs to no": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
+		"is NaN":          append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
+		"is no tensor of": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
 	} {
 		if err := tensor.WriteSafetensors(path, list, nil); err != nil {
 			t.Fatal(err)

@@ -17,27 +17,25 @@ import (
 type ProbeKind string
 
 const (
-	// ProbeMAE (He et al. 2022): batch normalisation without scale and shift,
-	// eps 1e-6, then a linear layer; LARS of MoCo v3 with momentum 0.9, no
-	// decay, rate 0.1 · batch/256, 10 epochs of warm-up and a cosine to 0
-	// over 90.
+	// ProbeMAE (He et al. 2022): batch normalization without scale and shift, eps 1e-6, then a
+	// linear layer; LARS of MoCo v3 with momentum 0.9, no decay, rate 0.1 · batch/256, 10 epochs of
+	// warm-up and a cosine to 0 over 90.
 	ProbeMAE ProbeKind = "mae"
-	// ProbeDINO (Caron et al. 2021): a linear layer; SGD with momentum 0.9,
-	// no decay, rate 0.001 · batch/256 and a cosine to 0 over 100 epochs.
+	// ProbeDINO (Caron et al. 2021): a linear layer; SGD with momentum 0.9, no decay, rate 0.001 ·
+	// batch/256 and a cosine to 0 over 100 epochs.
 	ProbeDINO ProbeKind = "dino"
 )
 
 // ProbeKinds lists the recipes.
 func ProbeKinds() []ProbeKind { return []ProbeKind{ProbeMAE, ProbeDINO} }
 
-// Probe trains a linear classifier by SGD on features that were extracted
-// once. The papers draw a new random crop of each image every epoch; on fixed
-// features the result is somewhat lower than theirs and comparable among
-// models.
+// Probe trains a linear classifier by SGD on fixed features. The papers draw a new random crop of
+// each image every epoch; on fixed features the result is somewhat lower than theirs and comparable
+// among models.
 type Probe struct {
 	Kind         ProbeKind
 	Epochs       int      // 0 means the recipe's
-	BatchSize    int      // 0 means 1024, or all images if they are fewer
+	BatchSize    int      // 0 means 1024; at most the number of images
 	LR           float64  // 0 means the recipe's rule
 	WeightDecay  float64  // L2 penalty of the weights
 	WarmupEpochs *float64 // nil means the recipe's
@@ -96,8 +94,8 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 	return r, nil
 }
 
-// schedule returns the learning rate and the batch size of the recipe, or those that are set, for
-// a number of training rows. A smaller last batch is left out, as in the recipes.
+// schedule returns the learning rate and the batch size of the recipe, or those that are set, for a
+// number of training rows. A smaller last batch is left out, as in the recipes.
 func (p Probe) schedule(rows int) (s optim.EpochCosine, batch int, err error) {
 	batch = min(orInt(p.BatchSize, 1024), rows)
 	epochs, warmup, lr := 0, 0.0, 0.0
@@ -114,7 +112,7 @@ func (p Probe) schedule(rows int) (s optim.EpochCosine, batch int, err error) {
 		warmup = *p.WarmupEpochs
 	}
 	if epochs < 1 || batch < 2 || !(lr > 0) || warmup < 0 || warmup >= float64(epochs) || p.WeightDecay < 0 {
-		return s, 0, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the whole",
+		return s, 0, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the training",
 			epochs, batch, lr, warmup, p.WeightDecay)
 	}
 	return optim.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: rows / batch}, batch, nil
@@ -155,18 +153,18 @@ func orFloat(v, otherwise float64) float64 {
 	return v
 }
 
-// probeHead is the classifier: its weights and how they are trained.
+// probeHead is the classifier: its weights and their optimizer.
 type probeHead struct {
 	kind           ProbeKind
 	engine         *device.CPU
 	dim, classes   int
 	weight         *param.Parameter // [classes, dim]
 	bias           *param.Parameter // [classes]
-	mean, variance *param.Parameter // [dim] running statistics, nil without normalisation
+	mean, variance *param.Parameter // [dim] running statistics, nil without normalization
 	optimizer      optim.Optimizer
 }
 
-// probeMomentum is that of both recipes.
+// probeMomentum is the momentum of both recipes.
 const probeMomentum = 0.9
 
 func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
@@ -184,7 +182,7 @@ func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum floa
 		return nil, err
 	}
 	if kind == ProbeDINO {
-		h.bias.Decay = true // its optimizer knows no exceptions
+		h.bias.Decay = true // its optimizer decays every parameter
 		h.optimizer = optim.NewSGD(e, optim.SGDOptions{Momentum: momentum})
 		return h, nil
 	}
@@ -228,7 +226,7 @@ func (h *probeHead) trainer(batch int) (*probeStep, error) {
 	return s, nil
 }
 
-// run computes the loss of the batch, then moves the weights.
+// run computes the loss of the batch, then updates the weights.
 func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
 	if err := s.exec.Run(); err != nil {
 		return 0, err
@@ -241,7 +239,7 @@ func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
 	return float64(s.loss.Value()[0]), nil
 }
 
-// logits evaluates rows feature vectors, [rows, classes].
+// logits returns the logits of all rows, [rows, classes].
 func (h *probeHead) logits(features []float32, rows int) ([]float64, error) {
 	const block = 512
 	out := make([]float64, 0, rows*h.classes)

@@ -111,7 +111,7 @@ func TestReconstructRefuses(t *testing.T) {
 	}
 	src := openData(t, "demo:?count=4&size=32")
 	for want, o := range map[string]ReconstructOptions{
-		"image 4 of 4":       {IDs: []int{4}},
+		"no image 4 among 4": {IDs: []int{4}},
 		"-1 images":          {Count: -1},
 		"unknown mode \"x\"": {Mode: "x"},
 	} {

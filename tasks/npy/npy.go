@@ -1,6 +1,6 @@
-// Package npy reads and writes NumPy's .npy files (format 1.0 and 2.0) for
-// dense C-ordered arrays of the few element types that features and labels
-// need. The format is described in numpy/lib/format.py.
+// Package npy reads and writes NumPy's .npy files (format 1.0 and 2.0) for dense C-ordered arrays
+// of the few element types that features and labels need. The format is described in
+// numpy/lib/format.py.
 package npy
 
 import (
@@ -17,12 +17,11 @@ import (
 
 const magic = "\x93NUMPY"
 
-// maxHeader bounds the text header. NumPy's own headers are below 200 bytes;
-// anything near this limit is not an array file.
+// maxHeader bounds the text header. NumPy's own headers are below 200 bytes.
 const maxHeader = 1 << 16
 
-// Array is a dense array in C order. Exactly one of the slices is set and its
-// length is the product of Shape (1 for an empty shape, a scalar).
+// Array is a dense array in C order. Exactly one of the slices is set and its length is the product
+// of Shape (1 for an empty shape, a scalar).
 type Array struct {
 	Shape   []int
 	Float32 []float32
@@ -31,12 +30,12 @@ type Array struct {
 	Int32   []int32
 }
 
-// ErrFormat is wrapped by every error that says the bytes are not an array
-// file which this package can read.
+// ErrFormat is wrapped by every error about bytes that are no array file, or one of an element type
+// or order that this package does not read.
 var ErrFormat = errors.New("not a readable .npy array")
 
-// Write stores a in format 1.0, little endian. The header is padded so that
-// the data begins at a multiple of 64 bytes and can be memory-mapped.
+// Write stores a in format 1.0, little endian. The header is padded so that the data begins at a
+// multiple of 64 bytes and can be memory-mapped.
 func Write(w io.Writer, a Array) error {
 	descr, length, data, err := a.describe()
 	if err != nil {
@@ -89,13 +88,13 @@ func (a Array) describe() (descr string, length int, data any, err error) {
 		set++
 	}
 	if set != 1 {
-		return "", 0, nil, fmt.Errorf("npy: an array holds exactly one kind of element, this one %d", set)
+		return "", 0, nil, fmt.Errorf("npy: an array holds exactly one kind of element, this one holds %d", set)
 	}
 	return descr, length, data, nil
 }
 
-// elements multiplies the dimensions; ok is false for a negative dimension or
-// a product that does not fit an int.
+// elements multiplies the dimensions; ok is false for a negative dimension or a product beyond the
+// range of int.
 func elements(shape []int) (n int, ok bool) {
 	n = 1
 	for _, d := range shape {
@@ -113,8 +112,7 @@ var (
 	shapeRule   = regexp.MustCompile(`'shape'\s*:\s*\(([0-9,\s]*)\)`)
 )
 
-// Read reads one array. Memory grows with the bytes that are really there, so
-// a header that claims more than the file holds costs nothing.
+// Read reads one array. Memory grows with the bytes of the file, not with the claims of its header.
 func Read(r io.Reader) (Array, error) {
 	b := bufio.NewReaderSize(r, 1<<20)
 	header, err := readHeader(b)
@@ -153,8 +151,8 @@ func bad(format string, args ...any) error {
 	return fmt.Errorf("npy: %s: %w", fmt.Sprintf(format, args...), ErrFormat)
 }
 
-// readHeader checks the magic number and returns the text of the header. Its length is a field
-// of 2 bytes in format 1, of 4 bytes in formats 2 and 3.
+// readHeader checks the magic number and returns the text of the header. Its length is a field of 2
+// bytes in format 1, of 4 bytes in formats 2 and 3.
 func readHeader(r io.Reader) ([]byte, error) {
 	var lead [8]byte
 	if _, err := io.ReadFull(r, lead[:]); err != nil {
@@ -208,8 +206,7 @@ func parseHeader(header []byte) (descr string, shape []int, err error) {
 	return string(d[1]), shape, nil
 }
 
-// values reads n elements of size bytes in pieces and checks that the stream
-// ends after them.
+// values reads n elements of size bytes in pieces. The stream must end after them.
 func values[T any](r *bufio.Reader, n, size int, decode func([]byte) T) ([]T, error) {
 	const piece = 1 << 14
 	buf := make([]byte, piece*size)

@@ -14,12 +14,12 @@ type Grid struct {
 	Title   string
 	Columns []string // headings; may be empty
 	Rows    []Row
-	// CellSize is the longer side, in pixels, that cells are brought near to;
-	// 0 means 160. Enlargement is by whole factors, so cells may stay below.
+	// CellSize is the intended length of the longer side of a picture, in pixels; 0 means 160.
+	// Pictures are enlarged by whole factors, so they may be smaller.
 	CellSize int
 }
 
-// Row is one line of a Grid. Its caption stands below, from the left.
+// Row is one line of a Grid. Its caption stands below the pictures, at the left.
 type Row struct {
 	Caption string
 	Cells   []Cell
@@ -50,11 +50,10 @@ const (
 	frame  = 2
 )
 
-// maxPixels bounds a grid: beyond it a picture can no longer be looked at.
+// maxPixels is the largest area of a grid: no viewer shows more.
 const maxPixels = 100 << 20
 
-// Draw lays the grid out. It fails when there is nothing to draw or the result
-// would be too large to look at.
+// Draw returns the grid as one image. It fails without pictures and beyond maxPixels.
 func (g Grid) Draw() (*image.RGBA, error) {
 	l := g.layout()
 	if len(l.widths) == 0 || len(g.Rows) == 0 {
@@ -130,8 +129,8 @@ func (g Grid) layout() *gridLayout {
 	return l
 }
 
-// scaleCells brings the pictures to their size. A column is as wide as its widest picture, a row
-// as high as its highest.
+// scaleCells brings the pictures to their size. A column is as wide as its widest picture, a row as
+// high as its highest.
 func (l *gridLayout) scaleCells(g Grid, longest int) {
 	columns := len(g.Columns)
 	for _, r := range g.Rows {
@@ -186,8 +185,7 @@ func hasCaptions(r Row) bool {
 	return false
 }
 
-// drawFramed draws img into the middle of place, with a frame of the given
-// colour or a hairline around it.
+// drawFramed draws img inside place, with a frame of the given colour or a hairline around it.
 func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, frameColour color.Color) {
 	inner := place.Inset(frame)
 	if frameColour != nil {
@@ -200,9 +198,9 @@ func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, fram
 	draw.Draw(canvas, inner, img, img.Bounds().Min, draw.Over)
 }
 
-// Fit returns img with its longer side near the given number of pixels: small
-// images are enlarged by a whole factor with hard pixels, large ones shrunk
-// with Lanczos, both by nfnt/resize. Very long strips keep at least one pixel.
+// Fit returns img with its longer side near the given number of pixels. Small images are enlarged
+// by a whole factor with hard pixels, large ones shrunk with Lanczos, both by nfnt/resize. The
+// shorter side has at least one pixel.
 func Fit(img image.Image, longest int) image.Image {
 	w, h := img.Bounds().Dx(), img.Bounds().Dy()
 	long := max(w, h)
@@ -210,7 +208,7 @@ func Fit(img image.Image, longest int) image.Image {
 	case long*2 <= longest:
 		factor := longest / long
 		return resize.Resize(uint(w*factor), uint(h*factor), img, resize.NearestNeighbor)
-	case long*4 > longest*5: // within a quarter of the wish it stays as it is
+	case long*4 > longest*5: // up to a quarter more is left unscaled
 		return resize.Resize(uint(max(1, w*longest/long)), uint(max(1, h*longest/long)), img, resize.Lanczos3)
 	}
 	return img

@@ -21,7 +21,7 @@ func gradient(w, h int) *image.RGBA {
 	return m
 }
 
-// keep stores a picture where a person can look at it, when asked to.
+// keep stores a picture in the folder VITTOOL_KEEP_PICTURES, if that is set, to look at.
 func keep(t *testing.T, name string, img image.Image) {
 	t.Helper()
 	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
@@ -46,13 +46,12 @@ func TestGridLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	keep(t, "grid.png", img)
-	// 4 columns of 160 pixels with frames, gaps and margins; headings may
-	// widen their column a little.
+	// 4 columns of 160 pixels with frames, gaps and margins; headings may widen their column a
+	// little.
 	if w := img.Bounds().Dx(); w < 4*160 || w > 4*(224+20)+2*margin {
 		t.Errorf("the grid is %d pixels wide", w)
 	}
-	// The first picture stands below title and headings and is enlarged 5
-	// times with hard pixels.
+	// The first picture stands below title and headings and is enlarged 5 times with hard pixels.
 	x, y := margin+frame, margin+2*lineHeight+gap+4+frame
 	for _, d := range []int{0, 4} {
 		if got, want := img.RGBAAt(x+d, y+d), (color.RGBA{0, 0, 128, 255}); got != want {
@@ -104,12 +103,12 @@ func TestCut(t *testing.T) {
 		}
 	}
 	if got := cut("abcdef", 0); got != "" {
-		t.Errorf("no room leaves %q", got)
+		t.Errorf("a width of 0 leaves %q", got)
 	}
 }
 
-func TestNormalisation(t *testing.T) {
-	n := Normalisation{Mean: []float64{0.5, 0.4, 0.3}, Std: []float64{0.2, 0.25, 0.3}}
+func TestNormalization(t *testing.T) {
+	n := Normalization{Mean: []float64{0.5, 0.4, 0.3}, Std: []float64{0.2, 0.25, 0.3}}
 	want := []byte{0, 17, 255, 128, 250, 3}
 	x := make([]float32, 6)
 	for c := range 3 {
@@ -126,7 +125,7 @@ func TestNormalisation(t *testing.T) {
 			t.Errorf("pixel %d is %v, want %v", i, p, want[3*i:3*i+3])
 		}
 	}
-	for name, bad := range map[string]Normalisation{
+	for name, bad := range map[string]Normalization{
 		"no deviation": {Mean: []float64{0}, Std: []float64{0}},
 		"lengths":      {Mean: []float64{0, 0}, Std: []float64{1}},
 	} {
@@ -139,13 +138,13 @@ func TestNormalisation(t *testing.T) {
 	}
 	nan := float32(0)
 	nan /= nan
-	img, err = Normalisation{Mean: []float64{0}, Std: []float64{1}}.Image([]float32{nan}, 1, 1)
+	img, err = Normalization{Mean: []float64{0}, Std: []float64{1}}.Image([]float32{nan}, 1, 1)
 	if err != nil || img.RGBAAt(0, 0) != (color.RGBA{255, 0, 255, 255}) {
 		t.Errorf("not a number is drawn as %v (%v), want magenta", img.RGBAAt(0, 0), err)
 	}
 }
 
-// The scale of heat grows lighter from end to end.
+// TestHeat: the scale grows lighter from end to end.
 func TestHeat(t *testing.T) {
 	light := func(share float64) float64 {
 		c := Heat(share)
@@ -157,6 +156,6 @@ func TestHeat(t *testing.T) {
 		}
 	}
 	if Heat(-1) != Heat(0) || Heat(2) != Heat(1) || Heat(math.NaN()) != Heat(0) {
-		t.Error("what lies outside does not count as the end")
+		t.Error("values outside 0 to 1 do not have the colour of the nearer end")
 	}
 }
