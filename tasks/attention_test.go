@@ -179,7 +179,7 @@ func TestAttentionRefuses(t *testing.T) {
 	for want, o := range map[string]AttentionOptions{
 		"block 3: looking has 3": {Block: 3},
 		"block -4":               {Block: -4},
-		"no image 4 among 4":           {IDs: []int{4}},
+		"no image 4 among 4":     {IDs: []int{4}},
 		"-1 images":              {Count: -1},
 		"a share of 1":           {Mass: 1},
 		"not a multiple":         {Height: 30, Width: 32},

@@ -1,14 +1,11 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
 	"io"
-	"math"
-	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -81,27 +78,46 @@ type ReconstructOptions struct {
 	Images data.Source
 	IDs    []int  // samples that are drawn; nil means Count of them, spread evenly
 	Count  int    // 0 means 8
-	Seed   uint64 // of the masks
+	Seed   uint64 // of the masks, which do not depend on the step of the run
+	// Statistics undo the normalization of predicted patches; "" means program.VisibleStatistics.
+	Statistics program.PatchStatistics
 	// Mode is the place of the objective's code; "" means the setting of the run.
 	Mode      host.Mode
 	LogWriter io.Writer // receives the plugin's standard error
 }
 
-// Reconstruction is a drawn picture of an objective.
-type Reconstruction struct {
-	Name string // the objective's name of the picture
-	Grid *image.RGBA
-	// Error is the root mean square difference between prediction and original over the hidden
-	// pixels, in levels of 0 to 255; over all pixels where nothing is hidden.
-	Error float64
+// Reconstruct masks images as the objective of the run does in training, but without random crops,
+// and draws the predictions of the network. It serves every objective whose plan has pictures. Runs
+// and steps of one objective have the same images and masks, so their pictures compare.
+func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
+	shown, err := r.predict(ctx, e, o)
+	if err != nil {
+		return nil, err
+	}
+	var out []Reconstruction
+	for i, p := range shown.pictures {
+		drawn, err := r.draw(p, r.normalization(shown.plan, i), shown.names, o.statistics())
+		if err != nil {
+			return nil, fmt.Errorf("reconstruct: picture %s: %w", p.Name, err)
+		}
+		out = append(out, *drawn)
+	}
+	return out, nil
 }
 
-// Reconstruct masks images as the objective of the run does in training, but without random crops,
-// and draws the predictions of the network: a row per image with the input, its visible parts, the
-// prediction, and the prediction pasted into the visible parts. Predictions of normalized patches
-// get the mean and the deviation of the original patch. It serves every objective whose plan has
-// pictures.
-func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
+func (o *ReconstructOptions) statistics() program.PatchStatistics {
+	return cmp.Or(o.Statistics, program.VisibleStatistics)
+}
+
+// predictions are the pictures of a plan for some images.
+type predictions struct {
+	plan     *plan.Plan
+	pictures []program.Picture
+	names    []string // of the images
+}
+
+// predict runs the program of the objective on the images.
+func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) (*predictions, error) {
 	ids := o.IDs
 	if ids == nil {
 		if o.Count == 0 {
@@ -151,15 +167,7 @@ func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptio
 	if err := model.Step(inputs); err != nil {
 		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
-	var out []Reconstruction
-	for i, p := range model.Pictures() {
-		drawn, err := r.draw(p, r.normalization(plan, i), names)
-		if err != nil {
-			return nil, fmt.Errorf("reconstruct: picture %s: %w", p.Name, err)
-		}
-		out = append(out, *drawn)
-	}
-	return out, nil
+	return &predictions{plan, model.Pictures(o.statistics()), names}, nil
 }
 
 // noEvaluation replaces computations in the process of the objective: pictures come from the
@@ -203,7 +211,7 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 	for i, place := range batch.IDs {
 		in.IDs[i], names[i] = uint64(ids[place]), source.Name(int(place))
 	}
-	request := &plan.MaskRequest{Step: in.Step, Seed: o.Seed, SampleIDs: in.IDs}
+	request := &plan.MaskRequest{Seed: o.Seed, SampleIDs: in.IDs} // of step 0, so that pictures compare
 	for i, spec := range specs {
 		copy(model.View(spec.Name), batch.Views[i])
 		var boxes []plan.Box
@@ -238,85 +246,4 @@ func (r *Run) normalization(p *plan.Plan, i int) pictures.Normalization {
 		}
 	}
 	return n
-}
-
-// hiddenColour covers hidden pixels.
-var hiddenColour = color.RGBA{176, 178, 182, 255}
-
-// draw makes the grid of one picture result.
-func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string) (*Reconstruction, error) {
-	area := p.Height * p.Width
-	anything := false
-	hiddenShare := 0.0
-	for _, h := range p.Hidden {
-		if h {
-			anything = true
-			hiddenShare += 1 / float64(len(p.Hidden))
-		}
-	}
-	columns := []string{"input", "masked", "reconstruction", "with visible parts"}
-	if !anything {
-		columns = []string{"input", "prediction"}
-	}
-	grid := pictures.Grid{Columns: columns, Title: fmt.Sprintf("%s: %s with %s, step %d", p.Name, r.Config.Objective.Name, r.model.Info.Name, r.Step)}
-	if anything {
-		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*hiddenShare)
-	}
-	sum, count := 0.0, 0
-	for b := range p.Batch {
-		values := b * p.Channels * area
-		picture := func(from []float32) (*image.RGBA, error) {
-			return n.Image(from[values:values+p.Channels*area], p.Height, p.Width)
-		}
-		input, err := picture(p.Original)
-		if err != nil {
-			return nil, err
-		}
-		prediction, err := picture(p.Prediction)
-		if err != nil {
-			return nil, err
-		}
-		hidden := p.Hidden[b*area : (b+1)*area]
-		squares, m := squaredDifference(input, prediction, hidden, anything)
-		sum, count = sum+squares, count+m
-		row := pictures.Row{Caption: fmt.Sprintf("%s, error %.1f", filepath.ToSlash(names[b]), math.Sqrt(squares/float64(max(m, 1))))}
-		if !anything {
-			row.Cells = []pictures.Cell{{Image: input}, {Image: prediction}}
-			grid.Rows = append(grid.Rows, row)
-			continue
-		}
-		masked := image.NewRGBA(input.Rect)
-		together := image.NewRGBA(input.Rect)
-		copy(masked.Pix, input.Pix)
-		copy(together.Pix, input.Pix)
-		for i, h := range hidden {
-			if h {
-				masked.SetRGBA(i%p.Width, i/p.Width, hiddenColour)
-				copy(together.Pix[4*i:4*i+4], prediction.Pix[4*i:4*i+4])
-			}
-		}
-		row.Cells = []pictures.Cell{{Image: input}, {Image: masked}, {Image: prediction}, {Image: together}}
-		grid.Rows = append(grid.Rows, row)
-	}
-	drawn, err := grid.Draw()
-	if err != nil {
-		return nil, err
-	}
-	return &Reconstruction{Name: p.Name, Grid: drawn, Error: math.Sqrt(sum / float64(max(count, 1)))}, nil
-}
-
-// squaredDifference sums the squared differences of the drawn levels over the hidden or over all
-// pixels, and counts the values.
-func squaredDifference(a, b *image.RGBA, hidden []bool, onlyHidden bool) (sum float64, count int) {
-	for i, h := range hidden {
-		if onlyHidden && !h {
-			continue
-		}
-		for c := range 3 {
-			d := float64(a.Pix[4*i+c]) - float64(b.Pix[4*i+c])
-			sum += d * d
-		}
-		count += 3
-	}
-	return sum, count
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/nfnt/resize"
 )
 
-// Grid is a table of pictures: a title, a heading per column, rows of cells.
+// Grid is a table of pictures: a title, a heading per column, rows of cells, notes below.
 type Grid struct {
 	Title   string
 	Columns []string // headings; may be empty
 	Rows    []Row
+	Notes   []string // explanations below the pictures, wrapped to the width of the grid
 	// CellSize is the intended length of the longer side of a picture, in pixels; 0 means 160.
 	// Pictures are enlarged by whole factors, so they may be smaller.
 	CellSize int
@@ -77,6 +78,9 @@ func (g Grid) Draw() (*image.RGBA, error) {
 	for i, r := range g.Rows {
 		l.drawRow(canvas, i, r)
 	}
+	for i, line := range l.notes {
+		text(canvas, margin+frame, l.height-margin-(len(l.notes)-i)*lineHeight, line, ink)
+	}
 	return canvas, nil
 }
 
@@ -86,6 +90,7 @@ type gridLayout struct {
 	left, widths  []int           // of the columns; a width is that of the pictures inside their frames
 	top, heights  []int           // of the rows
 	width, height int             // of the canvas
+	notes         []string        // lines below the rows
 }
 
 func (g Grid) layout() *gridLayout {
@@ -108,6 +113,9 @@ func (g Grid) layout() *gridLayout {
 		l.width += w + 2*frame + gap
 	}
 	l.width = max(l.width+margin-gap, min(textWidth(g.Title), 1000)+2*margin)
+	if len(g.Notes) > 0 {
+		l.width = max(l.width, 500)
+	}
 	l.height = margin
 	if g.Title != "" {
 		l.height += lineHeight + gap
@@ -124,6 +132,12 @@ func (g Grid) layout() *gridLayout {
 		if r.Caption != "" {
 			l.height += lineHeight
 		}
+	}
+	for _, n := range g.Notes {
+		l.notes = append(l.notes, wrap(n, l.width-2*margin-frame)...)
+	}
+	if len(l.notes) > 0 {
+		l.height += len(l.notes)*lineHeight + gap
 	}
 	l.height += margin - gap
 	return l

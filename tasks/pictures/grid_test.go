@@ -75,6 +75,41 @@ func TestGridRefuses(t *testing.T) {
 	}
 }
 
+// TestGridNotes: notes are wrapped and make the grid higher, but no wider.
+func TestGridNotes(t *testing.T) {
+	g := Grid{Columns: []string{"a"}, Rows: []Row{{Cells: []Cell{{Image: gradient(32, 32)}}}}, Notes: []string{"short"}}
+	short, err := g.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Notes = append(g.Notes, strings.Repeat("many words ", 20))
+	long, err := g.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(t, "notes.png", long)
+	lines := len(wrap(g.Notes[1], short.Rect.Dx()-2*margin-frame))
+	if lines < 3 || long.Rect.Dx() != short.Rect.Dx() || long.Rect.Dy() != short.Rect.Dy()+lines*lineHeight {
+		t.Errorf("%v with a short note, %v with %d lines more", short.Rect, long.Rect, lines)
+	}
+	for y := long.Rect.Dy() - margin; y < long.Rect.Dy(); y++ {
+		for x := range long.Rect.Dx() {
+			if long.RGBAAt(x, y) != paper {
+				t.Fatalf("the lower margin is not empty at %d,%d", x, y)
+			}
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	if got := wrap("one two  three longerthanaline x", 9*face.Advance); !slices.Equal(got, []string{"one two", "three", "lon..line", "x"}) {
+		t.Errorf("%q", got)
+	}
+	if got := wrap("", 70); len(got) != 0 {
+		t.Errorf("nothing becomes %q", got)
+	}
+}
+
 func TestFit(t *testing.T) {
 	for _, c := range []struct{ w, h, wantW, wantH int }{
 		{32, 32, 160, 160},

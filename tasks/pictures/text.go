@@ -3,6 +3,7 @@ package pictures
 import (
 	"image"
 	"image/color"
+	"strings"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -31,6 +32,27 @@ func cut(s string, width int) string {
 	head := (most - 2) / 2
 	tail := most - 2 - head
 	return string(runes[:head]) + ".." + string(runes[len(runes)-tail:])
+}
+
+// wrap breaks s at spaces into lines of at most width pixels. A longer word is cut.
+func wrap(s string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		word = cut(word, width)
+		switch {
+		case line == "":
+			line = word
+		case textWidth(line+" "+word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // text draws s with the upper left corner of its line at x, y.
