@@ -68,8 +68,8 @@ func runPretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOption
 	})
 }
 
-// pretrain runs or resumes a run; then is called with the result of one that
-// came to its end, or printed a result although it did not.
+// pretrain runs or resumes a run; then is called with the result of one that came to its end, or
+// printed a result although it did not.
 func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string, then func(*train.Result) error) error {
 	r, err := o.resolve(overrides)
 	if err != nil {
@@ -140,9 +140,9 @@ func lastSetting(req configs.Request, key string) string {
 	return value
 }
 
-// loadForPretrain resolves the settings of a new run: those of the demo when
-// there is no --config and the images are the demo's. Whether the defaults would
-// fit what the command line says does not matter then.
+// loadForPretrain resolves the settings of a new run: those of the demo when there is no --config
+// and the images are the demo's. The command line is then checked against the demo's settings only,
+// not against the defaults.
 func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error) {
 	req := s.request(overrides)
 	if len(req.Configs) == 0 {

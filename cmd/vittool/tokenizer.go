@@ -83,7 +83,7 @@ func runTokenizerTrain(ctx context.Context, stdout, stderr io.Writer, o tokenize
 	return pretrain(ctx, stdout, stderr, o.pretrain, overrides, done)
 }
 
-// exportTokenizer writes the tokenizer of a run and says what it is.
+// exportTokenizer writes the tokenizer of a run and prints its description.
 func exportTokenizer(ctx context.Context, stdout, stderr io.Writer, from, to string, mode host.Mode, asJSON bool) error {
 	run, err := tasks.OpenRun(from, func(path string, err error) {
 		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)

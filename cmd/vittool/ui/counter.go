@@ -12,13 +12,13 @@ import (
 type Counter struct{ bar *progressbar.ProgressBar }
 
 // NewCounter starts a counter from 0 to total.
-func NewCounter(w io.Writer, terminal bool, what string, total int) *Counter {
+func NewCounter(w io.Writer, terminal bool, label string, total int) *Counter {
 	if !terminal {
 		return &Counter{}
 	}
 	return &Counter{progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription(strings.TrimSpace(what)),
+		progressbar.OptionSetDescription(strings.TrimSpace(label)),
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100*time.Millisecond),

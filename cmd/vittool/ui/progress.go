@@ -11,7 +11,7 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-// Level is how much is said about a run.
+// Level is the amount of output of a run.
 type Level int
 
 // The levels: errors and results only, a line now and then or a bar, every step.
@@ -34,7 +34,7 @@ func NewProgress(w io.Writer, terminal bool, level Level) train.Progress {
 	return l
 }
 
-// header prints what both ways have in common: how a run begins and ends.
+// header prints the start and the end of a run, the same for lines and bar.
 type header struct {
 	w     io.Writer
 	quiet bool
@@ -92,8 +92,7 @@ func (h *header) Done(r *train.Result) {
 	_ = t.Write(h.w)
 }
 
-// lines prints a line at the first step, at most every few seconds after it,
-// and at the last step.
+// lines prints a line at the first step, at most every few seconds after it, and at the last step.
 type lines struct {
 	header
 	now   func() time.Time
@@ -168,8 +167,8 @@ func (b *bar) Done(r *train.Result) {
 	b.header.Done(r)
 }
 
-// Count writes a large number with the letter of its thousands before a unit,
-// as in 5.7 M or 1.2 TFLOP.
+// Count writes a large number with the letter of its thousands before a unit, as in 5.7 M or 1.2
+// TFLOP.
 func Count(x float64, unit string) string {
 	letters := []string{"", "k", "M", "G", "T", "P", "E", "Z"}
 	i := 0
