@@ -99,13 +99,13 @@ func (d Data) FixedViews() bool {
 
 // Train is the optimisation.
 type Train struct {
-	// Passes over the data.
+	// Walks over the data set.
 	Epochs int `mapstructure:"epochs" range:"0 1000000"`
 	// Steps of the optimizer in all; when not 0 it takes the place of epochs.
 	Steps int `mapstructure:"steps" range:"0 1000000000"`
-	// Images in one forward and backward pass.
+	// Images of a micro-batch: one forward and backward pass.
 	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
-	// Passes whose gradients are averaged into one step of the optimizer.
+	// Micro-batches whose gradients are averaged into one step of the optimizer.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
