@@ -123,7 +123,7 @@ func TestCasesOfInput(t *testing.T) {
 	writeTo(t, dir, "border/config.json", fmt.Appendf(nil, card, "", "border"))
 	writeTo(t, dir, "torn/config.json", []byte(`{"mean": [0.5`))
 	embed := func(args ...string) outcome {
-		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--json"}, args...)...)
+		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--overwrite", "--json"}, args...)...)
 	}
 	foreign := func(sub string, args ...string) []string {
 		return append([]string{"--from", sub + "/model.safetensors", "--model", "vit_micro_patch4_32"}, args...)

@@ -71,13 +71,20 @@ type evalResult struct {
 type score struct {
 	Name string  `json:"name"`
 	Top1 float64 `json:"top1"`
-	Top5 float64 `json:"top5"`
+	// Top5 is nil where a prediction ranks five classes or fewer: few classes, or few neighbours.
+	Top5 *float64 `json:"top5,omitempty"`
 	// StdErr is the standard error of Top1 for that many test images.
 	StdErr float64 `json:"standard_error"`
 }
 
-func newScore(name string, top1, top5 float64, n int) score {
-	return score{name, top1, top5, math.Sqrt(top1 * (1 - top1) / float64(n))}
+// newScore is the figure of n test images. candidates is the greatest number of classes that a
+// prediction can rank; a top-5 says nothing where it is five or less.
+func newScore(name string, top1, top5 float64, n, candidates int) score {
+	s := score{Name: name, Top1: top1, StdErr: math.Sqrt(top1 * (1 - top1) / float64(n))}
+	if candidates > 5 {
+		s.Top5 = &top5
+	}
+	return s
 }
 
 // probe is one way to measure features.
@@ -194,7 +201,11 @@ func (r *evalResult) write(w io.Writer) error {
 	t.Row("colours", r.Input.norm())
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
 	for _, s := range r.Scores {
-		t.Row(s.Name, fmt.Sprintf("top-1 %.2f %% (± %.2f)  top-5 %.2f %%", 100*s.Top1, 100*s.StdErr, 100*s.Top5))
+		figures := fmt.Sprintf("top-1 %.2f %% (± %.2f)", 100*s.Top1, 100*s.StdErr)
+		if s.Top5 != nil {
+			figures += fmt.Sprintf("  top-5 %.2f %%", 100**s.Top5)
+		}
+		t.Row(s.Name, figures)
 	}
 	t.Row("time", ui.Duration(time.Duration(r.ElapsedS*float64(time.Second))))
 	return t.Write(w)
@@ -246,7 +257,7 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 				}
 				var scores []score
 				for _, r := range results {
-					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows))
+					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows, min(r.K, train.ClassCount())))
 				}
 				return scores, nil
 			}})
@@ -283,7 +294,7 @@ recommends for this; the result says which.`,
 				if err != nil {
 					return nil, err
 				}
-				return []score{newScore("linear", r.Top1, r.Top5, test.Rows)}, nil
+				return []score{newScore("linear", r.Top1, r.Top5, test.Rows, train.ClassCount())}, nil
 			}})
 		},
 	}

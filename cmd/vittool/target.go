@@ -48,6 +48,12 @@ func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, exampl
 	return nil
 }
 
+// fileExists reports whether there is anything under a name.
+func fileExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // checkNoCheckpoint refuses a file among the checkpoints of a run, to be written by the named flag.
 func checkNoCheckpoint(flag, file string) error {
 	if run := runs.OfCheckpoint(file); run != "" {

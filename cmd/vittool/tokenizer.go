@@ -74,7 +74,7 @@ func runTokenizerTrain(ctx context.Context, stdout, stderr io.Writer, o tokenize
 	if len(o.pretrain.settings.configs) == 0 && !o.pretrain.resume {
 		o.pretrain.settings.configs = []string{tokenizerPreset}
 	}
-	done := func(result *train.Result) error {
+	done := func(result *train.Result, _ string) error {
 		if o.to == "" {
 			o.to = filepath.Join(result.RunDir, tokenizerFile)
 		}
