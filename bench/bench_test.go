@@ -86,7 +86,7 @@ func TestTrainingFails(t *testing.T) {
 	run.Close()
 }
 
-// TestNoPython: a missing interpreter is told apart from a comparison that broke.
+// TestNoPython: a missing interpreter is distinguished from a comparison that broke.
 func TestNoPython(t *testing.T) {
 	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
 	r, err := Run(t.Context(), Options{Config: small(t), PyTorch: true})

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Interval is how often something happens, counted in optimizer steps or in
-// epochs. The zero Interval means never. As text it is "500 steps", "2 epochs"
-// or "never"; a bare number counts steps.
+// Interval is how often something happens, counted in optimizer steps or in epochs. The zero
+// Interval means never. As text it is "500 steps", "2 epochs" or "never"; a bare number counts
+// steps.
 type Interval struct {
 	Steps  int
 	Epochs int

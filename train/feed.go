@@ -48,7 +48,7 @@ func (s *slot) describe(batch *data.Batch, views []*plan.View, seed uint64) *pla
 	for i, v := range views {
 		s.boxes[i] = s.boxes[i][:0]
 		for _, g := range batch.Geometry[i] {
-			s.boxes[i] = append(s.boxes[i], boxOf(g))
+			s.boxes[i] = append(s.boxes[i], plan.Box(g))
 		}
 		r.Geometry = append(r.Geometry, plan.ViewGeometry{View: v.Name, Boxes: s.boxes[i]})
 	}

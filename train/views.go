@@ -71,11 +71,6 @@ func augmentationOf(a *plan.Augmentation) data.Augmentation {
 	}
 }
 
-// boxOf is the place that a sample was cut out of, as objectives are told.
-func boxOf(g data.Box) plan.Box {
-	return plan.Box{Top: g.Top, Left: g.Left, Height: g.Height, Width: g.Width, Flip: g.Flip, SourceHeight: g.SourceH, SourceWidth: g.SourceW}
-}
-
 func singles(v []float64) []float32 {
 	out := make([]float32, len(v))
 	for i, x := range v {

@@ -72,7 +72,7 @@ type Run struct {
 	Seed          uint64
 	Batch         int // samples of a micro-batch
 	TotalSteps    int
-	StepsPerEpoch float64 // mean
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
 	DatasetSize   int     // samples
 	Backbone      plan.Backbone
 	WorldSize     int // 0 is 1
