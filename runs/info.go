@@ -42,8 +42,8 @@ type Info struct {
 
 // FinalLoss is the loss that a run has come to.
 type FinalLoss struct {
-	// Loss is the mean over the steps of LossOf: "epoch 3", the newest whole epoch, or "4 steps" where
-	// no epoch is over.
+	// Loss is the mean over the micro-batches of LossOf: "epoch 3", the newest whole epoch, or "epoch 1
+	// so far".
 	Loss     float64 `json:"loss,omitempty"`
 	LossOf   string  `json:"loss_of,omitempty"`
 	LastLoss float64 `json:"loss_last_step,omitempty"` // of the last step

@@ -33,7 +33,7 @@ type StepLine struct {
 	DataWait     float64            `json:"data_wait"` // share of the step spent waiting for data and masks
 }
 
-// EpochLine is a line of kind "epoch": means over the epoch's steps.
+// EpochLine is a line of kind "epoch": means over the epoch's micro-batches.
 type EpochLine struct {
 	Kind       string             `json:"kind"` // set by Metrics
 	Step       int                `json:"step"`

@@ -61,14 +61,11 @@ func (e epochs) perEpoch() float64 { return float64(e.batches) / float64(e.accum
 
 // length is the length of the run for messages.
 func (e epochs) length() string {
-	return fmt.Sprintf("%s, %.4g epochs", plural(e.total(), "step"), e.at(e.total()))
-}
-
-func plural(n int, of string) string {
-	if n != 1 {
-		of += "s"
+	steps := "steps"
+	if e.total() == 1 {
+		steps = "step"
 	}
-	return fmt.Sprintf("%d %s", n, of)
+	return fmt.Sprintf("%d %s, %.4g epochs", e.total(), steps, e.at(e.total()))
 }
 
 // due reports whether an interval ends with the last of the first steps. An interval of epochs

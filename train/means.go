@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 	"time"
@@ -11,74 +12,80 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// epochMeans gathers the steps of one epoch.
-type epochMeans struct {
-	steps, images int
-	loss          float64
-	metrics       map[string]float64
-	seconds, wait float64
+// batchSums are the figures of one micro-batch.
+type batchSums struct {
+	images  int
+	loss    float64
+	metrics map[string]float64
 }
 
-func (e *epochMeans) add(s Step, images int) {
+// epochMeans gathers the micro-batches of one epoch.
+type epochMeans struct {
+	batches, images int
+	loss            float64
+	metrics         map[string]float64
+	seconds, wait   float64
+}
+
+// add counts a micro-batch of a step that took its share of the time.
+func (e *epochMeans) add(b batchSums, s Step, share float64) {
 	if e.metrics == nil {
 		e.metrics = map[string]float64{}
 	}
-	e.steps++
-	e.images += images
-	e.loss += s.Loss
-	for k, v := range s.Metrics {
+	e.batches++
+	e.images += b.images
+	e.loss += b.loss
+	for k, v := range b.metrics {
 		e.metrics[k] += v
 	}
-	e.seconds += s.Duration.Seconds()
-	e.wait += s.DataWait * s.Duration.Seconds()
+	seconds := s.Duration.Seconds() * share
+	e.seconds += seconds
+	e.wait += s.DataWait * seconds
 }
 
 // stepSums gathers the micro-batches of one step.
 type stepSums struct {
 	began   time.Time
-	count   float64 // micro-batches of a step
-	loss    float64
-	metrics map[string]float64
-	images  int
+	batches []batchSums
 	wait    time.Duration // for data and masks
 }
 
-func newStepSums(micro int) stepSums {
-	return stepSums{began: time.Now(), count: float64(micro), metrics: map[string]float64{}}
-}
+func newStepSums() stepSums { return stepSums{began: time.Now()} }
 
 func (s *stepSums) add(model *program.Model, batch fedBatch) {
-	s.loss += model.Loss() / s.count
-	for name, v := range model.Metrics() {
-		s.metrics[name] += v / s.count
-	}
-	s.images += len(batch.IDs)
+	s.batches = append(s.batches, batchSums{len(batch.IDs), model.Loss(), maps.Clone(model.Metrics())})
 	s.wait += batch.wait
 }
 
-// step is the step as it is logged. step counts the steps done.
+// step is the step as it is logged: means over its micro-batches. step counts the steps done.
 func (s *stepSums) step(step int, e epochs) Step {
-	took := time.Since(s.began)
-	return Step{Duration: took, StepLine: runs.StepLine{
-		Step: step, Epoch: e.at(step), Loss: s.loss, Metrics: s.metrics,
-		ImagesPerS: float64(s.images) / took.Seconds(), DataWait: s.wait.Seconds() / took.Seconds(),
-	}}
+	took, count, images := time.Since(s.began), float64(len(s.batches)), 0
+	line := runs.StepLine{Step: step, Epoch: e.at(step), Metrics: map[string]float64{}, DataWait: s.wait.Seconds() / took.Seconds()}
+	for _, b := range s.batches {
+		images += b.images
+		line.Loss += b.loss / count
+		for name, v := range b.metrics {
+			line.Metrics[name] += v / count
+		}
+	}
+	line.ImagesPerS = float64(images) / took.Seconds()
+	return Step{Duration: took, StepLine: line}
 }
 
 // Names under which a checkpoint in the middle of an epoch keeps the sums so far, so that the
 // epoch's line does not depend on where a run was resumed.
 const (
-	epochSums    = "train.epoch" // steps, sum of the loss
+	epochSums    = "train.epoch" // micro-batches, sum of the loss
 	epochMetrics = "train.epoch.metric."
 )
 
 // tensors are the sums to be stored; none at the start of an epoch. Speeds are left out: they are
 // those of the process that writes the line.
 func (e *epochMeans) tensors() []tensor.Tensor {
-	if e.steps == 0 {
+	if e.batches == 0 {
 		return nil
 	}
-	out := []tensor.Tensor{tensor.NewF64(epochSums, tensor.Shape{2}, []float64{float64(e.steps), e.loss})}
+	out := []tensor.Tensor{tensor.NewF64(epochSums, tensor.Shape{2}, []float64{float64(e.batches), e.loss})}
 	for name, v := range e.metrics {
 		out = append(out, tensor.NewF64(epochMetrics+name, tensor.Shape{}, []float64{v}))
 	}
@@ -102,7 +109,7 @@ func (e *epochMeans) load(file *tensor.File) error {
 		case ok && len(v) == 1:
 			e.metrics[metric] = v[0]
 		case !ok && len(v) == 2:
-			e.steps, e.loss = int(v[0]), v[1]
+			e.batches, e.loss = int(v[0]), v[1]
 		default:
 			return fmt.Errorf("%s: tensor %s has shape %v", file.Path, t.Name, t.Shape)
 		}
@@ -111,7 +118,7 @@ func (e *epochMeans) load(file *tensor.File) error {
 }
 
 func (e *epochMeans) line(step, epoch int) runs.EpochLine {
-	n := float64(e.steps)
+	n := float64(e.batches)
 	means := map[string]float64{}
 	for k, v := range e.metrics {
 		means[k] = v / n

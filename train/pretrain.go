@@ -40,7 +40,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 
 	for step := r.state.step; step < r.setup.total; step++ {
 		micros := r.setup.epochs.micro(step)
-		sums := newStepSums(micros)
+		sums := newStepSums()
 
 		// Gradients: the mean over micro-batches of images → views → masks → backbone → heads →
 		// loss → backward, each computed by a graph on the setup's engine. Another device would be

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,23 +96,19 @@ func TestRunOfEpochs(t *testing.T) {
 	if fmt.Sprint(steps) != "[0 3 5 8]" {
 		t.Errorf("checkpoints of steps %v", steps)
 	}
-	var ends, positions []float64
-	f, err := os.Open(filepath.Join(cfg.Run.Out, runs.MetricsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := runs.ReadMetrics(f, func(p runs.Point) {
-		if p.Kind == runs.KindEpoch {
-			ends = append(ends, float64(p.Step))
-		} else {
-			positions = append(positions, p.Epoch)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	positions, ends, stepLosses, epochLosses := curve(t, cfg.Run.Out)
 	if want := fmt.Sprint([]float64{16. / 37, 32. / 37, 45. / 37, 61. / 37, 2, 90. / 37, 106. / 37, 3}); fmt.Sprint(positions) != want || fmt.Sprint(ends) != "[3 5 8]" {
 		t.Errorf("epochs %v, ends after steps %v; want %v, [3 5 8]", positions, ends, want)
+	}
+	inSteps, inEpochs := 0.0, 0.0 // sums over all micro-batches
+	for i, loss := range stepLosses {
+		inSteps += loss * float64(min(4, 30-4*i))
+	}
+	for _, loss := range epochLosses {
+		inEpochs += loss * 10
+	}
+	if math.Abs(inSteps-inEpochs) > 1e-9 {
+		t.Errorf("the micro-batches of all steps have a loss of %v, those of all epochs of %v", inSteps, inEpochs)
 	}
 	step, epoch, err := runs.LastLines(cfg.Run.Out)
 	if err != nil {
@@ -125,12 +122,39 @@ func TestRunOfEpochs(t *testing.T) {
 	}
 }
 
+// curve reads the lines of metrics.jsonl: epochs and losses after each step, the steps in which
+// epochs end, and their losses.
+func curve(t *testing.T, dir string) (positions []float64, ends []int, steps, epochs []float64) {
+	t.Helper()
+	err := runs.ReadMetrics(bytes.NewReader(contents(t, filepath.Join(dir, runs.MetricsFile))), func(p runs.Point) {
+		if p.Kind == runs.KindEpoch {
+			ends, epochs = append(ends, p.Step), append(epochs, p.Loss)
+		} else {
+			positions, steps = append(positions, p.Epoch), append(steps, p.Loss)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return positions, ends, steps, epochs
+}
+
+// A step may read several epochs, each with a line of its own.
+func TestStepsLongerThanEpochs(t *testing.T) {
+	cfg := small(t)
+	cfg.Data.Path, cfg.Train.Accumulate, cfg.Train.Steps, cfg.Train.Epochs = "demo:?count=16&size=24", 5, 0, 3
+	pretrain(t, cfg, Options{})
+	if positions, ends, _, _ := curve(t, cfg.Run.Out); fmt.Sprint(positions, ends) != "[2.5 3] [1 1 2]" {
+		t.Errorf("epochs %v after each step, ends in steps %v", positions, ends)
+	}
+}
+
 // Dropped images are told.
 func TestDroppedImages(t *testing.T) {
 	cfg := small(t)
 	cfg.Data.Path, cfg.Train.Steps, cfg.Train.WarmupEpochs = "demo:?count=43&size=24", 1, 0
 	p := &stopper{at: -1}
-	if got := pretrain(t, cfg, Options{Progress: p}); got.LossOf != "1 step" || got.Loss != got.LastLoss {
+	if got := pretrain(t, cfg, Options{Progress: p}); got.LossOf != "epoch 1 so far" || got.Loss != got.LastLoss {
 		t.Errorf("loss %+v", got.FinalLoss)
 	}
 	if all := strings.Join(p.events, "\n"); strings.Count(all, "reads 40 of the 43 images") != 1 {

@@ -104,10 +104,8 @@ func (c *recorder) skip(_ int, path string, err error) {
 	fmt.Fprintf(c.skipped, "%s\t%s\n", oneLine.Replace(path), oneLine.Replace(err.Error()))
 }
 
-// step logs a step that is done, and the epoch that ends with it.
-func (c *recorder) step(s Step, images int, epoch *epochMeans) error {
-	epoch.add(s, images)
-	c.process.add(s, images)
+// step logs a step that is done, of the given micro-batches, and the epochs that end in it.
+func (c *recorder) step(s Step, batches []batchSums, epoch *epochMeans) error {
 	c.setup.progress.Step(s)
 	c.lastStep = s.StepLine
 	if s.Step%c.setup.cfg.Run.LogEvery == 0 || s.Step == c.setup.total {
@@ -123,16 +121,24 @@ func (c *recorder) step(s Step, images int, epoch *epochMeans) error {
 			return err
 		}
 	}
-	whole := c.setup.epochs.whole(s.Step)
-	if whole == c.setup.epochs.whole(s.Step-1) {
-		return nil
+	read := c.setup.epochs.read(s.Step - 1)
+	for _, b := range batches {
+		share := 1 / float64(len(batches))
+		epoch.add(b, s, share)
+		c.process.add(b, s, share)
+		if read++; read%c.setup.epochs.batches > 0 {
+			continue
+		}
+		c.lastEpoch = epoch.line(s.Step, read/c.setup.epochs.batches)
+		*epoch = epochMeans{}
+		if err := c.metrics.Epoch(c.lastEpoch); err != nil {
+			return err
+		}
+		if err := c.scalars(s.Step, map[string]float64{"epoch/loss": c.lastEpoch.Loss}); err != nil {
+			return err
+		}
 	}
-	c.lastEpoch = epoch.line(s.Step, whole)
-	*epoch = epochMeans{}
-	if err := c.metrics.Epoch(c.lastEpoch); err != nil {
-		return err
-	}
-	return c.scalars(s.Step, map[string]float64{"epoch/loss": c.lastEpoch.Loss})
+	return nil
 }
 
 func (c *recorder) scalars(step int, values map[string]float64) error {

@@ -16,7 +16,7 @@ func (r *run) result() *Result {
 		RunDir: c.folder.Dir, Step: r.state.step, TotalSteps: r.setup.total, Checkpoint: c.newest.Path, Digest: c.digest,
 		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: int(c.skippedFiles.Load()), FinalLoss: r.finalLoss(),
 	}
-	if c.process.steps > 0 {
+	if c.process.batches > 0 {
 		line := c.process.line(0, 0)
 		res.ImagesPerS, res.DataWait = line.ImagesPerS, line.DataWait
 	}
@@ -60,8 +60,8 @@ func (r *run) finalLoss() (f runs.FinalLoss) {
 	switch {
 	case c.lastEpoch.Epoch > 0:
 		f.Loss, f.LossOf = c.lastEpoch.Loss, fmt.Sprintf("epoch %d", c.lastEpoch.Epoch)
-	case part.steps > 0:
-		f.Loss, f.LossOf = part.loss/float64(part.steps), plural(part.steps, "step")
+	case part.batches > 0:
+		f.Loss, f.LossOf = part.loss/float64(part.batches), "epoch 1 so far"
 	}
 	return f
 }

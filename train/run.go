@@ -156,7 +156,7 @@ func (r *run) commit(model *program.Model, micro int) error {
 func (r *run) log(sums stepSums, norm, lr, wd float64) error {
 	s := sums.step(r.state.step, r.setup.epochs)
 	s.GradientNorm, s.LearningRate, s.WeightDecay = norm, lr, wd
-	return r.recorder.step(s, sums.images, &r.state.epoch)
+	return r.recorder.step(s, sums.batches, &r.state.epoch)
 }
 
 // close releases everything that open acquired, in the opposite order.
