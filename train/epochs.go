@@ -16,7 +16,7 @@ import (
 // last step takes the micro-batches that are left.
 type epochs struct {
 	images     int // of an epoch
-	dropped    int // images that an epoch leaves out, others in each
+	dropped    int // images that an epoch leaves out, different ones each time
 	batch      int // images of a micro-batch; the last one of an epoch may have fewer
 	batches    int // micro-batches of an epoch
 	accumulate int // micro-batches of a step
