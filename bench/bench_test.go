@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 )
 
@@ -32,7 +33,7 @@ func small(t *testing.T) configs.Config {
 	t.Helper()
 	overrides := append(Overrides(), "model.name=vit_micro_patch4_32", "train.batch_size=8",
 		"objective.options.decoder_dim=32", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2", "objective.mode=inproc")
-	r, err := configs.Load(configs.Request{Configs: []string{Preset}, Overrides: overrides})
+	r, err := configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{Preset}, Overrides: overrides})
 	if err != nil {
 		t.Fatal(err)
 	}

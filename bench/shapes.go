@@ -6,6 +6,7 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/objectives"
 )
 
 // measured are the steps whose matrix products are measured: a preset of MAE and the batch that
@@ -44,7 +45,7 @@ func stepShapes() ([]shape, error) {
 		}
 	}
 	for _, step := range measured {
-		r, err := configs.Load(configs.Request{Configs: []string{step.preset}})
+		r, err := configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{step.preset}})
 		if err != nil {
 			return nil, err
 		}

@@ -172,7 +172,7 @@ func (r *yamlReader) mapping(prefix string, n *yaml.Node) {
 		switch {
 		case path == "preset":
 			if value.Kind != yaml.ScalarNode {
-				r.fail(value, path, "must be the name of a preset", Suggest("", PresetNames()))
+				r.fail(value, path, "must be the name of a preset", "for instance preset: demo")
 				continue
 			}
 			r.preset = value.Value

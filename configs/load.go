@@ -28,6 +28,7 @@ type Request struct {
 	Flags     []Setting // shorthands on the command line
 	Overrides []string  // key=value
 
+	Presets  Presets           // that Configs and files name
 	Families backbone.Families // that know the model; nil means all of vittool's
 }
 
@@ -60,7 +61,7 @@ func Load(req Request) (*Resolved, error) {
 // Merge is [Load] without the checks of values and of their relations: its result is for inspection
 // and not for a run.
 func Merge(req Request) (*Resolved, error) {
-	m := newMerger()
+	m := newMerger(req.Presets)
 	for _, name := range req.Configs {
 		m.config(name)
 	}
@@ -87,6 +88,7 @@ func Merge(req Request) (*Resolved, error) {
 // merger stacks layers in viper, the objective's options beside it: viper lowercases the keys of
 // maps, and an option's name is the plugin's to choose.
 type merger struct {
+	presets Presets
 	viper   *viper.Viper
 	options map[string]any
 	sources map[string]string
@@ -94,8 +96,8 @@ type merger struct {
 	errs    Errors
 }
 
-func newMerger() *merger {
-	m := &merger{viper: viper.New(), options: map[string]any{}, sources: map[string]string{}}
+func newMerger(presets Presets) *merger {
+	m := &merger{presets: presets, viper: viper.New(), options: map[string]any{}, sources: map[string]string{}}
 	defaults := reflect.ValueOf(Default())
 	for _, k := range Keys() {
 		m.viper.SetDefault(k.Path, defaults.FieldByIndex(k.field).Interface())
@@ -167,7 +169,7 @@ func (m *merger) setOption(name string, value any) {
 
 // config adds a preset, a file, or the config.yaml of a run folder.
 func (m *merger) config(name string) {
-	if _, ok := presetSource(name); ok {
+	if _, ok := m.presets.read(name); ok {
 		m.addPreset(name, "")
 		return
 	}
@@ -177,9 +179,9 @@ func (m *merger) config(name string) {
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := Suggest(name, PresetNames())
+		hint := Suggest(name, m.presets.Names())
 		if strings.ContainsAny(name, `/\.`) {
-			hint = "check the path; presets are: " + strings.Join(PresetNames(), ", ")
+			hint = "check the path; presets are: " + strings.Join(m.presets.Names(), ", ")
 		}
 		m.errs = append(m.errs, &Error{Source: name, Problem: "is neither a preset nor a file", Hint: hint})
 		return
@@ -214,9 +216,9 @@ func readLimited(name string) ([]byte, error) {
 }
 
 func (m *merger) addPreset(name, source string) {
-	content, ok := presetSource(name)
+	content, ok := m.presets.read(name)
 	if !ok {
-		m.errs = append(m.errs, &Error{Source: source, Key: "preset", Value: name, Problem: "there is no such preset", Hint: Suggest(name, PresetNames())})
+		m.errs = append(m.errs, m.presets.unknown(name, source))
 		return
 	}
 	l, _, errs := readYAML("preset "+name, content)

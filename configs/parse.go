@@ -18,7 +18,7 @@ func Parse(name string, content []byte, families ...backbone.Family) (*Config, e
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	m := newMerger()
+	m := newMerger(nil)
 	m.add(l)
 	if len(m.errs) > 0 {
 		return nil, m.errs

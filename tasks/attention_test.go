@@ -26,7 +26,7 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	if change != nil {
 		change(&c)
 	}
-	m, err := NewModel(c, vit.SchemeDINO, nil, nil, 4)
+	m, err := NewModel(c, nil, nil, nil, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

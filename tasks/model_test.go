@@ -28,7 +28,7 @@ import (
 func smallModel(t testing.TB) *Model {
 	t.Helper()
 	c := vit.Config{Name: "vit_test_patch4_16", ImageH: 16, ImageW: 16, Patch: 4, Dim: 24, Depth: 2, Heads: 3, QKVBias: true, ClassToken: true, PosEmbed: vit.PosSinCos}
-	m, err := NewModel(c, vit.SchemeMAE, []float64{0.5, 0.4, 0.3}, []float64{0.2, 0.25, 0.3}, 7)
+	m, err := NewModel(c, nil, []float64{0.5, 0.4, 0.3}, []float64{0.2, 0.25, 0.3}, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestLoadForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewModel(c, vit.SchemeTimm, nil, nil, 1)
+	m, err := NewModel(c, nil, nil, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,9 @@ func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int,
 // Evaluate hands inputs, parameters and buffers over and takes loss and
 // gradients back.
 func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
+	var inputs []host.Tensor
 	for i, in := range v.Spec.Inputs {
+		inputs = append(inputs, host.Tensor{Name: in.Name, Shape: v.Shapes[i]})
 		copy(e.binding.F32(host.RoleInput, in.Name), v.Inputs[i])
 	}
 	for i, name := range v.Spec.Params {
@@ -73,7 +75,7 @@ func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 	for _, g := range append(append([][]float32(nil), v.InputGradients...), v.ParamGradients...) {
 		gradients = gradients || g != nil
 	}
-	request := host.EvaluateRequest{Call: host.Call{Step: v.Step, Seed: e.seed, SampleIDs: v.SampleIDs}, Gradients: gradients}
+	request := host.EvaluateRequest{Call: host.Call{Step: v.Step, Seed: e.seed, SampleIDs: v.SampleIDs}, Gradients: gradients, Inputs: inputs}
 	for _, name := range v.Spec.Schedules {
 		request.Scalars = append(request.Scalars, host.Value{Name: name, Value: v.Scalars[name]})
 	}

@@ -81,7 +81,7 @@ func (g *graphs) compute(ctx context.Context, model *program.Model, step int, ba
 // optimizer's step and the samples.
 func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.Inputs {
 	in := program.Inputs{
-		Step: uint64(step), IDs: batch.IDs, Views: batch.Views, Boxes: batch.boxes, Labels: batch.Labels, Masks: batch.masks, Memory: g.targets,
+		Step: uint64(step), IDs: batch.IDs, Views: batch.Views, Boxes: batch.boxes, Labels: batch.Labels, Masks: batch.masks, TargetCache: g.targets,
 	}
 	if g.evaluator != nil {
 		g.evaluator.masks = batch.masks

@@ -600,6 +600,18 @@ func TestEvaluatingPlugin(t *testing.T) {
 	}
 }
 
+// The last batch of an epoch is smaller where nothing is dropped, and evaluated alone.
+func TestEvaluatingShortBatch(t *testing.T) {
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", pluginFile(t, "vittool-pull-plugin"), "process", nil
+	cfg.Train.BatchSize, cfg.Train.DropLast, cfg.Train.Steps = 16, false, 3 // of 40 images
+	pretrain(t, cfg, Options{})
+	metrics := string(contents(t, filepath.Join(cfg.Run.Out, runs.MetricsFile)))
+	if full, short := strings.Count(metrics, `"rows":16`), strings.Count(metrics, `"rows":8`); full != 2 || short != 1 {
+		t.Errorf("%d full batches and %d short ones, want 2 and 1:\n%s", full, short, metrics)
+	}
+}
+
 // Pictures that cannot be drawn are told of and stop nothing.
 func TestAfterCheckpoint(t *testing.T) {
 	cfg := small(t)

@@ -12,7 +12,7 @@ import (
 )
 
 // targetCache keeps what follows from the pixels of a view alone, in memory and in
-// a folder, where later epochs and runs find it. It implements program.Memory.
+// a folder, where later epochs and runs find it. It implements program.TargetCache.
 //
 // The folder has one of its own for each kind, with safetensors files that are
 // written whole and never changed: "keys" [N, 32] are SHA-256 digests of pixels,
@@ -50,7 +50,7 @@ func newTargetCache(dir string, images int, warn func(string)) *targetCache {
 	return &targetCache{dir: dir, most: 4 * images, warn: warn, kinds: map[string]*keptTargets{}}
 }
 
-// Get implements program.Memory.
+// Get implements program.TargetCache.
 func (c *targetCache) Get(kind string, key [sha256.Size]byte, value []int32) bool {
 	k := c.kinds[kind]
 	if k == nil {
@@ -65,7 +65,7 @@ func (c *targetCache) Get(kind string, key [sha256.Size]byte, value []int32) boo
 	return ok
 }
 
-// Put implements program.Memory.
+// Put implements program.TargetCache.
 func (c *targetCache) Put(kind string, key [sha256.Size]byte, value []int32) {
 	if k := c.kinds[kind]; k != nil && len(k.rows)-k.loaded < c.most {
 		k.put(key, value)

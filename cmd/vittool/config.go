@@ -39,13 +39,13 @@ func newConfigPresetsCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				p, err := configs.PresetByName(args[0])
+				p, err := builtinPresets().Find(args[0])
 				if err != nil {
 					return err
 				}
 				return printPresets(cmd.OutOrStdout(), []configs.Preset{p}, asJSON, true)
 			}
-			return printPresets(cmd.OutOrStdout(), configs.Presets(), asJSON, false)
+			return printPresets(cmd.OutOrStdout(), builtinPresets().All(), asJSON, false)
 		},
 	}
 	jsonFlag(cmd, &asJSON)
@@ -131,7 +131,7 @@ func newConfigCheckCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := configs.Load(configs.Request{Configs: args[:1], Overrides: args[1:]})
+			r, err := configs.Load(configs.Request{Presets: builtinPresets(), Configs: args[:1], Overrides: args[1:]})
 			if err != nil {
 				return err
 			}

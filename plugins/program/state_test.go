@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
@@ -194,7 +196,7 @@ func TestCorruptedPass(t *testing.T) {
 	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormRemovedBlocks}
 	p.Nodes = append(p.Nodes, &plan.Node{Name: "changed", Op: "sum", Inputs: []plan.Argument{{Name: "x", Ref: blocks}}})
 	p.Results.Metrics = append(p.Results.Metrics, &plan.Metric{Name: "changed", Value: plan.Ref{Of: plan.RefNode, Name: "changed"}})
-	m, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
+	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,13 +377,15 @@ func TestPictures(t *testing.T) {
 func TestBackboneRequirements(t *testing.T) {
 	network, scheme, err := program.Backbone(tiny(), &plan.Requirements{
 		PosEmbed: plan.PosEmbedNone, RelPos: plan.RelPosShared,
-		LayerScale: .1, DropPath: .2, SplitQkvBias: true, Init: "beit",
+		LayerScale: .1, DropPath: .2, SplitQkvBias: true,
+		InitRules: []plan.InitRule{{Weights: "*.weight", Init: plan.Init{Kind: plan.InitNormal, A: 3}, Stacked: 3, ByDepth: true}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := network.(vit.Config)
-	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || !reflect.DeepEqual(scheme, vit.SchemeBEiT) {
+	want := backbone.Scheme{{Weights: "*.weight", Init: param.Init{Kind: "normal", A: 3}, Stacked: 3, ByDepth: true}}
+	if c.PosEmbed != vit.PosNone || c.RelPos != vit.RelPosShared || c.LayerScale != .1 || c.DropPath != .2 || !c.SplitQVBias || !reflect.DeepEqual(scheme, want) {
 		t.Errorf("got %+v, %v", c, scheme)
 	}
 	own := tiny()
@@ -389,7 +393,7 @@ func TestBackboneRequirements(t *testing.T) {
 	if network, _, err = program.Backbone(own, &plan.Requirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
 		t.Errorf("network %+v, error %v: the user's stochastic depth is .3", network, err)
 	}
-	if _, scheme, _ = program.Backbone(own, &plan.Requirements{}); !reflect.DeepEqual(scheme, vit.SchemeTimm) {
+	if _, scheme, _ = program.Backbone(own, &plan.Requirements{}); scheme != nil {
 		t.Errorf("without a wish the initialization is %v", scheme)
 	}
 

@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// This file alone turns the SDK's values into messages of the protocol and back. Enumerations
-// have the protocol's numbers (TestEnumerations).
+// This file alone turns the SDK's values into messages of the protocol and back. Enumerations have
+// the protocol's numbers (TestEnumerations).
 
 func runOf(r *pb.OpenRequest) Run {
 	n := r.GetBackbone()
@@ -68,9 +68,12 @@ func planMessage(p *Plan) *pb.Plan {
 func requirementsMessage(r Requirements) *pb.BackboneRequirements {
 	return &pb.BackboneRequirements{
 		Families: r.Families, PosEmbed: pb.BackboneRequirements_PosEmbed(r.PosEmbed),
-		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), Init: r.Init, RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
+		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
 		LayerScale: r.LayerScale, DropPath: r.DropPath, DecayRule: pb.BackboneRequirements_DecayRule(r.Decay),
 		NoDecay: r.NoDecay, Frozen: r.Frozen, SplitQkvBias: r.SplitQKVBias, Unused: r.Unused,
+		InitRules: each(r.Init, func(i InitRule) *pb.InitRule {
+			return &pb.InitRule{Weights: i.Weights, Init: initMessage(i.Init), Stacked: uint32(i.Stacked), ByDepth: i.ByDepth}
+		}),
 	}
 }
 
@@ -184,7 +187,7 @@ func resultsMessage(p *Plan) *pb.Results {
 		}),
 		Pictures: each(p.Pictures, func(p Picture) *pb.Picture {
 			return &pb.Picture{Name: p.Name, Prediction: refMessage(p.Prediction), Layout: pb.Picture_Layout(p.Layout),
-				PatchNormalised: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
+				PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
 		}),
 	}
 }

@@ -9,8 +9,8 @@ type Run struct {
 	DatasetSize   int // samples
 	WorldSize     int // processes that train together, at least 1
 	Rank          int // of this process, from 0
-	// FixedViews is set when a view whose crop the plan leaves open shows the same part of an
-	// image in every epoch and is never flipped, so that targets made of its pixels can be cached.
+	// FixedViews is set when a view whose crop the plan leaves open shows the same part of an image
+	// in every epoch and is never flipped, so that targets made of its pixels can be cached.
 	FixedViews bool
 	Backbone   Backbone
 }
