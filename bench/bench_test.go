@@ -86,7 +86,7 @@ func TestTrainingFails(t *testing.T) {
 	run.Close()
 }
 
-// TestNoPython: a missing interpreter is told apart from a comparison that broke.
+// TestNoPython: a missing interpreter is distinguished from a comparison that broke.
 func TestNoPython(t *testing.T) {
 	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
 	r, err := Run(t.Context(), Options{Config: small(t), PyTorch: true})
@@ -98,9 +98,9 @@ func TestNoPython(t *testing.T) {
 	}
 }
 
-// TestSteadyState trains with batches and networks of several sizes on images
-// that are kept, the objective in its own process: what a step allocates (messages,
-// metrics, log lines) must grow neither with the batch nor with the model.
+// TestSteadyState trains with batches and networks of several sizes on images that are kept, the
+// objective in its own process: the allocations of a step (messages, metrics, log lines) must grow
+// neither with the batch nor with the model.
 func TestSteadyState(t *testing.T) {
 	allocated := func(model string, batch int) float64 {
 		cfg := small(t)
