@@ -70,7 +70,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 		table.Columns = append(table.Columns, fmt.Sprintf("head %d", h+1))
 	}
 	if err := checkGridSize(table, len(o.IDs), o.Height, o.Width); err != nil {
-		return nil, fmt.Errorf("attention: %w", err)
+		return nil, err
 	}
 	for i := range o.IDs {
 		batch, err := loader.Next(ctx)

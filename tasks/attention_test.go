@@ -199,8 +199,8 @@ func TestAttentionRefuses(t *testing.T) {
 	}
 }
 
-// TestPicturesLeaveOutUnreadable: attention maps and reconstructions leave out an unreadable image and
-// report it.
+// TestPicturesLeaveOutUnreadable: attention maps and reconstructions leave out an unreadable image
+// and report it.
 func TestPicturesLeaveOutUnreadable(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {

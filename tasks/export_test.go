@@ -151,7 +151,7 @@ func TestExportKeepsInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewModel(variant, vit.SchemeTimm, nil, nil, 1)
+	m, err := NewModel(variant, nil, nil, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

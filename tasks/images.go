@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/decode"
 	"github.com/vittool/vittool/data/pixels"
@@ -73,8 +75,8 @@ func (s *oneImage) Fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// chosenIDs returns the samples that a picture shows: ids or, if that is nil, count of them (0 means
-// 8), spread evenly.
+// chosenIDs returns the samples that a picture shows: ids or, if that is nil, count of them (0
+// means 8), spread evenly.
 func chosenIDs(images data.Source, ids []int, count int) ([]int, error) {
 	if ids == nil {
 		if count < 0 {
@@ -104,7 +106,10 @@ func spreadIDs(total, n int) []int {
 func checkGridSize(table pictures.Grid, rows, height, width int) error {
 	cells := slices.Repeat([]pictures.Cell{{Image: image.Rect(0, 0, width, height)}}, len(table.Columns))
 	table.Rows = slices.Repeat([]pictures.Row{{Caption: "a name", Cells: cells}}, rows)
-	return table.Check()
+	if err := table.Check(); err != nil {
+		return &configs.Error{Key: "count", Value: strconv.Itoa(rows), Problem: err.Error()}
+	}
+	return nil
 }
 
 // skipReporter adapts a report of unreadable images to that of the loader.

@@ -73,14 +73,23 @@ func openRun(file *tensor.File) (*Run, error) {
 // ErrNoPicture is wrapped by the error of Reconstruct for an objective that predicts no pixels.
 var ErrNoPicture = errors.New("predicts no pixels: its plan has no picture to draw")
 
+// PatchStatistics are those of the program.
+type PatchStatistics = program.PatchStatistics
+
+// The statistics of normalized patches.
+const (
+	VisibleStatistics  = program.VisibleStatistics
+	OriginalStatistics = program.OriginalStatistics
+)
+
 // ReconstructOptions are the settings of Reconstruct.
 type ReconstructOptions struct {
 	Images data.Source
 	IDs    []int  // samples that are drawn; nil means Count of them, spread evenly
 	Count  int    // 0 means 8
 	Seed   uint64 // of the masks, which do not depend on the step of the run
-	// Statistics undo the normalization of predicted patches; "" means program.VisibleStatistics.
-	Statistics program.PatchStatistics
+	// Statistics undo the normalization of predicted patches; "" means VisibleStatistics.
+	Statistics PatchStatistics
 	// Mode is the place of the objective's code; "" means the setting of the run.
 	Mode      host.Mode
 	LogWriter io.Writer // receives the plugin's standard error
@@ -149,7 +158,7 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 	for _, p := range plan.Results.Pictures {
 		shape := model.ViewShape(p.View)
 		if err := checkGridSize(pictures.Grid{Columns: maskedColumns}, len(ids), shape[2], shape[3]); err != nil {
-			return nil, fmt.Errorf("reconstruct: %w", err)
+			return nil, err
 		}
 	}
 	if err := param.LoadInto(store, r.file, nil, false); err != nil {
@@ -235,11 +244,12 @@ func viewNormalization(v *plan.View, mean, std []float64) ([]float64, []float64)
 	return mean, std
 }
 
-// normalization is the one of the view in picture i of the plan.
-func (r *Run) normalization(p *plan.Plan, i int) pictures.Normalization {
-	n := pictures.Normalization{Mean: r.Mean, Std: r.Std}
+// normalization is the one of the view in picture i of the plan, under its source.
+func (r *Run) normalization(p *plan.Plan, i int) Normalization {
+	n := Normalization{r.model.Input.Normalization, r.Mean, r.Std}
 	for _, v := range p.Views {
-		if v.Name == p.Results.Pictures[i].View {
+		if v.Name == p.Results.Pictures[i].View && len(v.Mean)+len(v.Std) > 0 {
+			n.Name = "of the objective's view " + v.Name
 			n.Mean, n.Std = viewNormalization(v, r.Mean, r.Std)
 		}
 	}

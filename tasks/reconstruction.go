@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/tasks/pictures"
 )
@@ -25,8 +26,10 @@ type Reconstruction struct {
 	// the statistics alone. It is NaN for other predictions.
 	FlatError     float64
 	Statistics    program.PatchStatistics // of normalized patches
+	Masked        bool                    // parts of the images were hidden
 	Height, Width int                     // of the view
-	Normalization pictures.Normalization  // of the view
+	Fitting       data.Fitting            // of the images to the view
+	Normalization Normalization           // of the view, under its source
 }
 
 // maskedColumns are the headings of a picture with hidden parts.
@@ -47,7 +50,7 @@ func (d *difference) add(o difference) { d.sum, d.count = d.sum+o.sum, d.count+o
 func (d difference) rms() float64 { return math.Sqrt(d.sum / float64(max(d.count, 1))) }
 
 // draw makes the grid of one picture.
-func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string, statistics program.PatchStatistics) (*Reconstruction, error) {
+func (r *Run) draw(p program.Picture, n Normalization, names []string, statistics program.PatchStatistics) (*Reconstruction, error) {
 	masked, hidden, area := slices.Contains(p.Hidden, true), 0, p.Height*p.Width
 	grid := pictures.Grid{Columns: []string{"input", "prediction"}, Notes: readingNotes(p, masked, statistics)}
 	if masked {
@@ -58,7 +61,7 @@ func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string, 
 		if names[b] == "" {
 			continue
 		}
-		row, err := reconstructionRow(p, n, b, masked)
+		row, err := reconstructionRow(p, pictures.Normalization{Mean: n.Mean, Std: n.Std}, b, masked)
 		if err != nil {
 			return nil, err
 		}
@@ -79,8 +82,8 @@ func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string, 
 	if err != nil {
 		return nil, err
 	}
-	out := &Reconstruction{Name: p.Name, Grid: drawn, Error: all.rms(), FlatError: math.NaN(), Statistics: statistics,
-		Height: p.Height, Width: p.Width, Normalization: n}
+	out := &Reconstruction{Name: p.Name, Grid: drawn, Error: all.rms(), FlatError: math.NaN(), Statistics: statistics, Masked: masked,
+		Height: p.Height, Width: p.Width, Fitting: wholeFitting, Normalization: n}
 	if p.PatchNormalized {
 		out.FlatError = flat.rms()
 	}

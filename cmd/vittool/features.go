@@ -119,7 +119,7 @@ func newEngine(threads int) (*device.CPU, error) {
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
+	return tasks.OpenImages(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
 }
 
 // note reports images that are left out on purpose.
@@ -191,6 +191,14 @@ func (o *splitOptions) paths(cmd *cobra.Command) (train, test string, err error)
 	}
 	return "", "", &data.Error{Path: o.data, Problem: "has no subfolders train and test (or val)",
 		Hint: "name the two with --train and --test"}
+}
+
+// imageCount is a number of images in words.
+func imageCount(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
 }
 
 func isFolder(path string) bool {

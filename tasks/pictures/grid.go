@@ -63,7 +63,7 @@ func (g Grid) Check() error {
 	case len(l.widths) == 0 || len(g.Rows) == 0:
 		return fmt.Errorf("picture grid %q: no pictures to draw", g.Title)
 	case l.width > maxPixels/l.height:
-		return fmt.Errorf("a grid of %d rows has %d × %d pixels, too many to look at: draw fewer pictures", len(g.Rows), l.width, l.height)
+		return fmt.Errorf("a grid of %d rows has %d × %d pixels, too many to look at; draw fewer pictures", len(g.Rows), l.width, l.height)
 	}
 	return nil
 }
