@@ -159,7 +159,7 @@ func TestResults(t *testing.T) {
 		{"settings of the demo", []string{"config", "show"}, []string{"name: vit_micro_patch4_32"}},
 		{"settings of a shorter demo", []string{"config", "show", "--epochs", "2"}, []string{"name: vit_micro_patch4_32", "warmup_epochs: 1"}},
 		{"settings without the demo", []string{"config", "show", "--data", "x"}, []string{"name: vit_tiny_patch4_32"}},
-		{"settings explained", []string{"config", "show", "--explain", "train.epochs=7"}, []string{"# Walks over the data set.", "set by argument train.epochs=7"}},
+		{"settings explained", []string{"config", "show", "--explain", "train.epochs=7"}, []string{"# Epochs of the run.", "set by argument train.epochs=7"}},
 		{"settings as JSON", []string{"config", "show", "--json"}, []string{`"batch_size": 16`}},
 		{"check", []string{"config", "check", "mae-224"}, []string{"valid", "vit_base_patch16_224"}},
 		{"objectives", []string{"plugin", "list"}, []string{"mae", "built in"}},
