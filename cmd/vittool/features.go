@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/train"
 )
 
 // featureOptions are the flags of every command that computes features.
@@ -113,6 +114,9 @@ func newEngine(threads int) (*device.CPU, error) {
 	engine, err := device.NewCPU(threads)
 	if err != nil {
 		return nil, &usageError{err.Error(), ""}
+	}
+	if bytes := train.MemoryBound(); bytes > 0 { // Go ends a process without memory and gives no reason
+		engine.Budget = &device.Budget{Limit: bytes}
 	}
 	return engine, nil
 }

@@ -48,6 +48,7 @@ func TestOddImages(t *testing.T) {
 		{"attention on a bad image", []string{"attention", "--data", mixed, "--to", "b.png"}, exitDone, []string{"left out: bad.png", "b.png: 2 images"}},
 		{"attention on bad images alone", []string{"attention", "--data", "bad", "--to", "c.png"}, exitData, []string{"none of the", "bad.png"}},
 		{"too many maps", []string{"attention", "--data", "demo:", "--count", "1000", "--to", "d.png"}, exitUsage, []string{"count", "draw fewer pictures"}},
+		{"maps beyond memory", []string{"attention", "--data", "demo:", "--count", "1", "--image-size", "4096", "--to", "d.png"}, exitFailure, []string{"do not fit in memory"}},
 		{"reconstruct nothing", []string{"reconstruct", "--data", "empty", "--to", "e.png"}, exitData, []string{"empty folder"}},
 		{"reconstruct one image", []string{"reconstruct", "--data", "one/a.png", "--to", "f.png"}, exitDone, []string{"f.png: reconstruction"}},
 		{"reconstruct a bad image", []string{"reconstruct", "--data", mixed, "--to", "g.png"}, exitDone, []string{"left out: bad.png"}},
