@@ -27,6 +27,8 @@ type AttentionOptions struct {
 	Fitting       *data.Fitting // brings images to that size; nil means the model's
 	Block         int           // from 0; negative counts from the end: -1 is the last
 	Mass          float64       // share of the attention whose patches are cut out; 0 draws coloured maps
+	// OnSkip, if set, is called for each unreadable image, which is left out.
+	OnSkip func(name string, err error)
 }
 
 // AttentionMaps hold the attention of the heads of one block.
@@ -50,7 +52,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 	normalization := pictures.Normalization{Mean: m.Mean, Std: m.Std}
 	source := data.Subset(o.Images, o.IDs)
 	view := data.EvalView("images", o.Height, o.Width, *o.Fitting, float32s(m.Mean), float32s(m.Std))
-	loader, err := data.NewLoader(source, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Epochs: 1, OnError: data.Skip, MaxFailed: 1})
+	loader, err := data.NewLoader(source, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Epochs: 1, OnError: data.Skip, MaxFailed: 1, OnSkip: skipReporter(o.OnSkip)})
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +69,21 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 	for h := range maps.Heads {
 		table.Columns = append(table.Columns, fmt.Sprintf("head %d", h+1))
 	}
-	for range o.IDs {
+	if err := checkGridSize(table, len(o.IDs), o.Height, o.Width); err != nil {
+		return nil, err
+	}
+	for i := range o.IDs {
 		batch, err := loader.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
 		copy(graph.images.Value(), batch.Views[0])
-		name := source.Name(int(batch.IDs[0])) // an unreadable image was replaced
+		id := int(batch.IDs[0])
 		batch.Release()
+		if id != i { // an unreadable image was replaced by another one
+			continue
+		}
+		name := source.Name(id)
 		if err := graph.exec.Run(); err != nil {
 			return nil, fmt.Errorf("attention of %s: %w", m.Info.Name, err)
 		}
@@ -111,19 +120,8 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	if o.Images.Channels() != m.Info.Channels {
 		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, o.Images.Channels())
 	}
-	if o.IDs == nil {
-		if o.Count == 0 {
-			o.Count = 8
-		}
-		if o.Count < 0 {
-			return fmt.Errorf("attention: %d images: at least 1 is needed", o.Count)
-		}
-		o.IDs = spreadIDs(o.Images.Len(), o.Count)
-	}
-	for _, id := range o.IDs {
-		if id < 0 || id >= o.Images.Len() {
-			return fmt.Errorf("attention: no image %d among %d: they are numbered from 0", id, o.Images.Len())
-		}
+	if o.IDs, err = chosenIDs(o.Images, o.IDs, o.Count); err != nil {
+		return fmt.Errorf("attention: %w", err)
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package tasks
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/tasks/pictures"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -192,5 +196,49 @@ func TestAttentionRefuses(t *testing.T) {
 	relative := attentionModel(t, func(c *vit.Config) { c.RelPos = vit.RelPosShared })
 	if _, err := relative.Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
 		t.Errorf("another size with a relative position bias: %v", err)
+	}
+}
+
+// TestPicturesLeaveOutUnreadable: attention maps and reconstructions leave out an unreadable image
+// and report it.
+func TestPicturesLeaveOutUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		writeTestImage(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 32, 32, i)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "1.png"), []byte("no image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	images, want := openData(t, dir), []string{"0.png", "2.png"}
+	var skipped []string
+	report := func(name string, _ error) { skipped = append(skipped, name) }
+	maps, err := smallModel(t).Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: images, OnSkip: report})
+	if err != nil || !slices.Equal(maps.Names, want) || !slices.Equal(skipped, []string{"1.png"}) {
+		t.Errorf("attention of %v, skipped %v, %v", maps.Names, skipped, err)
+	}
+	run, err := OpenRun(maeRun(t, 7), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	skipped = nil
+	all, err := run.Reconstruct(context.Background(), devicetest.New(t, 1), ReconstructOptions{Images: images, Mode: host.Inproc, OnSkip: report})
+	if err != nil || !slices.Equal(skipped, []string{"1.png"}) {
+		t.Fatalf("reconstruction skipped %v, %v", skipped, err)
+	}
+	two, err := run.Reconstruct(context.Background(), devicetest.New(t, 1), ReconstructOptions{Images: images, Mode: host.Inproc, IDs: []int{0, 2}})
+	if err != nil || all[0].Error != two[0].Error || !slices.Equal(all[0].Grid.Pix, two[0].Grid.Pix) {
+		t.Errorf("the readable images alone have another picture: error %g and %g, %v", all[0].Error, two[0].Error, err)
+	}
+}
+
+// TestPicturesRefuseLargeGrids before they compute one.
+func TestPicturesRefuseLargeGrids(t *testing.T) {
+	images := openData(t, "demo:?count=4&size=32")
+	ids := make([]int, 2000)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // the first image would be an error
+	_, err := smallModel(t).Attention(ctx, devicetest.New(t, 1), AttentionOptions{Images: images, IDs: ids})
+	if err == nil || !strings.Contains(err.Error(), "draw fewer pictures") {
+		t.Errorf("attention: %v", err)
 	}
 }

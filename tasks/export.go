@@ -14,6 +14,13 @@ import (
 // Face ecosystem expect. vittool recognizes its own files by "model".
 const ExportFormat = "pt"
 
+// Metadata of exported files alone: the fitting of the images, and a mark of a mean and a deviation
+// that nobody stated.
+const (
+	metaFitting = "fitting"
+	metaAssumed = "normalization_assumed"
+)
+
 // Export writes the backbone alone to a safetensors file, in timm's names and order, so that
 //
 //	timm.create_model(name, num_classes=0).load_state_dict(safetensors.torch.load_file(path))
@@ -36,6 +43,12 @@ func (m *Model) Export(path string) error {
 	meta := map[string]string{
 		runs.MetaFormat: ExportFormat, "architecture": m.Info.Name, "producer": "vittool",
 		runs.MetaModel: string(config), runs.MetaMean: string(mean), runs.MetaStd: string(std),
+	}
+	if m.Input.Assumed {
+		meta[metaAssumed] = "true"
+	}
+	if meta[metaFitting], err = m.Input.fittingText(); err != nil {
+		return fmt.Errorf("export: fitting: %w", err)
 	}
 	if m.Step >= 0 {
 		meta[runs.MetaStep] = strconv.Itoa(m.Step)

@@ -6,14 +6,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
+	"github.com/vittool/vittool/vit"
 )
 
 func TestExportAndLoad(t *testing.T) {
@@ -136,6 +140,71 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 	for i, v := range tokens.Value() {
 		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
 			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
+		}
+	}
+}
+
+// TestExportKeepsInput: an exported file describes the images of its network as the source did: a
+// stated normalization as stated, an assumed one as assumed, and the fitting in full.
+func TestExportKeepsInput(t *testing.T) {
+	variant, err := vit.Variant("vit_micro_patch4_32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewModel(variant, nil, nil, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		card    string // config.json beside the source
+		options LoadOptions
+		want    Input
+		mean    float64
+		fault   bool
+	}{
+		"nothing stated": {"", LoadOptions{}, Input{Fitting: timmFitting, Assumed: true}, 0.485, false},
+		"options":        {"", LoadOptions{Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, Input{Fitting: timmFitting}, 0, false},
+		"description": {`{"mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5],"crop_pct":0.9,"crop_mode":"squash","interpolation":"bilinear"}`, LoadOptions{},
+			Input{Fitting: data.Fitting{Crop: data.CropSquash, CropPct: 0.9, Interpolation: pixels.Bilinear}}, 0.5, false},
+		"unknown fitting": {`{"mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5],"crop_pct":0.9,"crop_mode":"border"}`, LoadOptions{}, Input{}, 0.5, true},
+	} {
+		dir := t.TempDir()
+		source, exported := filepath.Join(dir, "source.safetensors"), filepath.Join(t.TempDir(), "exported.safetensors")
+		if err := tensor.WriteSafetensors(source, m.Store.Tensors(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if c.card != "" {
+			if err := os.WriteFile(filepath.Join(dir, cardName), []byte(c.card), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.options.Model = m.Info.Name
+		first, err := LoadModel(source, c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Export(exported); err != nil {
+			t.Fatal(err)
+		}
+		for which, path := range map[string]string{"source": source, "exported": exported} {
+			options := c.options
+			if path == exported {
+				options = LoadOptions{}
+			}
+			got, err := LoadModel(path, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fitting, err := got.Input.fitting(nil)
+			if c.fault {
+				if err == nil || !strings.Contains(err.Error(), "border") {
+					t.Errorf("%s, %s: error %v, want one about border", name, which, err)
+				}
+				continue
+			}
+			if err != nil || fitting != c.want.Fitting || got.Input.Assumed != c.want.Assumed || got.Mean[0] != c.mean {
+				t.Errorf("%s, %s: fitting %+v, assumed %v, mean %v, %v; want %+v", name, which, fitting, got.Input.Assumed, got.Mean, err, c.want)
+			}
 		}
 	}
 }

@@ -66,11 +66,7 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 		Views:     []data.ViewSpec{data.EvalView("images", o.Height, o.Width, *o.Fitting, float32s(m.Mean), float32s(m.Std))},
 		BatchSize: min(o.BatchSize, max(src.Len(), 1)), Epochs: 1, Workers: o.Workers,
 		OnError: o.OnError, MaxFailed: o.MaxFailed,
-		OnSkip: func(_ int, path string, err error) {
-			if o.OnSkip != nil {
-				o.OnSkip(path, err)
-			}
-		},
+		OnSkip: skipReporter(o.OnSkip),
 	})
 	if err != nil {
 		return nil, err
@@ -98,11 +94,15 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 		if err := graph.exec.Run(); err != nil {
 			return nil, fmt.Errorf("features of %s: %w", m.Info.Name, err)
 		}
+		firstRow := features.Rows
 		for i, id := range batch.IDs {
 			// The loader replaces an unreadable image by another one.
 			if int(id) == done+i {
 				features.add(src, int(id), batch.Labels[i], graph.row(i))
 			}
+		}
+		if err := features.checkFinite(firstRow); err != nil {
+			return nil, err
 		}
 		done += len(batch.IDs)
 		batch.Release()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -129,5 +130,18 @@ func TestExtractRefuses(t *testing.T) {
 	defer gray.Close()
 	if _, err := m.Extract(context.Background(), e, gray, ExtractOptions{}); err == nil || !strings.Contains(err.Error(), "3 channels") {
 		t.Errorf("channels: %v", err)
+	}
+}
+
+// TestExtractStopsAtNonFinite: features that no task can use end the command at the first batch.
+func TestExtractStopsAtNonFinite(t *testing.T) {
+	m := smallModel(t)
+	for _, p := range m.Backbone.Weights() {
+		p.Data[0] = float32(math.NaN())
+	}
+	batches := 0
+	_, err := m.Extract(context.Background(), devicetest.New(t, 1), openData(t, "demo:?count=9&size=16"), ExtractOptions{BatchSize: 2, Progress: func(_, _ int) { batches++ }})
+	if err == nil || !strings.Contains(err.Error(), "weights are not usable") || batches > 0 {
+		t.Errorf("error %v after %d batches", err, batches)
 	}
 }

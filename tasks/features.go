@@ -55,9 +55,17 @@ func (f *Features) Check(name string, labels bool) error {
 			return fmt.Errorf("%s: %s has no class (label %d)", name, f.rowName(i), l)
 		}
 	}
-	for i, v := range f.Data {
+	if err := f.checkFinite(0); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// checkFinite returns an error for the first non-finite value from a row on.
+func (f *Features) checkFinite(row int) error {
+	for i, v := range f.Data[row*f.Dim:] {
 		if v != v || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("%s: value %d of %s is %v; the backbone's weights are not usable", name, i%f.Dim, f.rowName(i/f.Dim), v)
+			return fmt.Errorf("value %d of %s is %v; the backbone's weights are not usable", i%f.Dim, f.rowName(row+i/f.Dim), v)
 		}
 	}
 	return nil

@@ -1,15 +1,21 @@
 package tasks
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/decode"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/tasks/pictures"
 )
 
 // OpenImages is data.Open, but the path may also be that of one image file.
@@ -69,6 +75,23 @@ func (s *oneImage) Fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// chosenIDs returns the samples that a picture shows: ids or, if that is nil, count of them (0
+// means 8), spread evenly.
+func chosenIDs(images data.Source, ids []int, count int) ([]int, error) {
+	if ids == nil {
+		if count < 0 {
+			return nil, fmt.Errorf("%d images: at least 1 is needed", count)
+		}
+		return spreadIDs(images.Len(), cmp.Or(count, 8)), nil
+	}
+	for _, id := range ids {
+		if id < 0 || id >= images.Len() {
+			return nil, fmt.Errorf("no image %d among %d: they are numbered from 0", id, images.Len())
+		}
+	}
+	return ids, nil
+}
+
 // spreadIDs returns n of total sample ids, evenly spread from the first one.
 func spreadIDs(total, n int) []int {
 	n = min(n, total)
@@ -77,4 +100,22 @@ func spreadIDs(total, n int) []int {
 		ids[i] = i * total / n
 	}
 	return ids
+}
+
+// checkGridSize refuses a grid of pictures that is too large, before they are computed.
+func checkGridSize(table pictures.Grid, rows, height, width int) error {
+	cells := slices.Repeat([]pictures.Cell{{Image: image.Rect(0, 0, width, height)}}, len(table.Columns))
+	table.Rows = slices.Repeat([]pictures.Row{{Caption: "a name", Cells: cells}}, rows)
+	if err := table.Check(); err != nil {
+		return &configs.Error{Key: "count", Value: strconv.Itoa(rows), Problem: err.Error()}
+	}
+	return nil
+}
+
+// skipReporter adapts a report of unreadable images to that of the loader.
+func skipReporter(report func(name string, err error)) func(id int, path string, err error) {
+	if report == nil {
+		return nil
+	}
+	return func(_ int, path string, err error) { report(path, err) }
 }

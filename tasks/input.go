@@ -20,8 +20,11 @@ import (
 type Input struct {
 	Normalization string // the source of mean and deviation
 	Fitting       data.Fitting
-	// fault is the error of a description that asks for an unknown fitting.
-	fault error
+	// Assumed: neither the file nor the options state mean and deviation.
+	Assumed bool
+	// described is the description that fault, an unknown fitting, is about.
+	described cardInput
+	fault     error
 }
 
 // timmFitting is timm's evaluation transform of models without a description.
@@ -38,8 +41,6 @@ func (in *Input) fitting(asked *data.Fitting) (data.Fitting, error) {
 		return *asked, nil
 	case in.fault != nil:
 		return data.Fitting{}, in.fault
-	case in.Fitting == data.Fitting{}:
-		return ownFitting, nil
 	}
 	return in.Fitting, nil
 }
@@ -104,10 +105,16 @@ func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
 	case m.Input.Normalization != "as the file says":
 	case len(o.Mean) > 0:
 		m.Input.Normalization = "as asked for"
-	case file.Meta[runs.MetaMean] == "" && m.Info.Channels == 3:
-		m.Input.Normalization = "ImageNet's: the file says nothing of its own"
-	case file.Meta[runs.MetaMean] == "":
-		m.Input.Normalization = "to -1..1: the file says nothing of its own"
+	case file.Meta[runs.MetaMean] == "" || file.Meta[metaAssumed] != "":
+		m.Input.Assumed = true
+		if m.Input.Normalization = "ImageNet's: the file says nothing of its own"; m.Info.Channels != 3 {
+			m.Input.Normalization = "to -1..1: the file says nothing of its own"
+		}
+	}
+	if text := file.Meta[metaFitting]; text != "" {
+		if err := m.Input.readFitting(text); err != nil {
+			return &data.Error{Path: file.Path, Problem: "its metadata \"fitting\" can't be read", Err: err}
+		}
 	}
 	var err error
 	m.Mean, m.Std, err = fileNormalization(file, m.Info.Channels, o)
@@ -146,8 +153,40 @@ func readCard(path, model string, given bool) (*cardInput, error) {
 		Hint: "name that one, move the weights away from it, or give their normalization with --norm or --mean and --std"}
 }
 
+// exportedFitting is the metadata "fitting" of an exported file.
+type exportedFitting struct {
+	Crop          string  `json:"crop"` // as cardInput.CropMode
+	CropPct       float64 `json:"crop_pct"`
+	AsIs          bool    `json:"same_size_as_is"`
+	Interpolation string  `json:"interpolation"`
+}
+
+// fittingText is the inverse of readFitting.
+func (in *Input) fittingText() (string, error) {
+	e := exportedFitting{"center", in.Fitting.CropPct, in.Fitting.AsIs, in.Fitting.Interpolation.String()}
+	if in.Fitting.Crop == data.CropSquash {
+		e.Crop = "squash"
+	}
+	if in.fault != nil { // kept as it was read, to be refused where images are read
+		e.Crop, e.CropPct, e.Interpolation = in.described.CropMode, in.described.CropPct, in.described.Interpolation
+	}
+	text, err := json.Marshal(e)
+	return string(text), err
+}
+
+func (in *Input) readFitting(text string) error {
+	var e exportedFitting
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return err
+	}
+	in.Fitting.AsIs = e.AsIs
+	in.fit(&cardInput{CropPct: e.CropPct, CropMode: e.Crop, Interpolation: e.Interpolation})
+	return nil
+}
+
 // fit sets the fitting of a description.
 func (in *Input) fit(c *cardInput) {
+	in.described = *c
 	if c.CropPct != 0 {
 		in.Fitting.CropPct = c.CropPct
 	}

@@ -141,7 +141,7 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 
 // NewModel returns a backbone with initial weights, the baseline of evaluations.
 func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Store: param.NewStore(), Step: 0, Meta: map[string]string{}}
+	m := &Model{Store: param.NewStore(), Meta: map[string]string{}, Input: Input{Fitting: ownFitting, Assumed: len(mean) == 0}}
 	var err error
 	if m.Backbone, err = c.New(m.Store, "", scheme, seed); err != nil {
 		return nil, err

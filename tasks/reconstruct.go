@@ -63,7 +63,7 @@ func openRun(file *tensor.File) (*Run, error) {
 		return nil, err
 	}
 	m.Info = m.Config.Info()
-	if m.Mean, m.Std, err = fileNormalization(file, m.Info.Channels, LoadOptions{}); err != nil {
+	if err := m.readInput(file, LoadOptions{}); err != nil {
 		return nil, err
 	}
 	r.model, r.Mean, r.Std = m, m.Mean, m.Std
@@ -73,17 +73,28 @@ func openRun(file *tensor.File) (*Run, error) {
 // ErrNoPicture is wrapped by the error of Reconstruct for an objective that predicts no pixels.
 var ErrNoPicture = errors.New("predicts no pixels: its plan has no picture to draw")
 
+// PatchStatistics are those of the program.
+type PatchStatistics = program.PatchStatistics
+
+// The statistics of normalized patches.
+const (
+	VisibleStatistics  = program.VisibleStatistics
+	OriginalStatistics = program.OriginalStatistics
+)
+
 // ReconstructOptions are the settings of Reconstruct.
 type ReconstructOptions struct {
 	Images data.Source
 	IDs    []int  // samples that are drawn; nil means Count of them, spread evenly
 	Count  int    // 0 means 8
 	Seed   uint64 // of the masks, which do not depend on the step of the run
-	// Statistics undo the normalization of predicted patches; "" means program.VisibleStatistics.
-	Statistics program.PatchStatistics
+	// Statistics undo the normalization of predicted patches; "" means VisibleStatistics.
+	Statistics PatchStatistics
 	// Mode is the place of the objective's code; "" means the setting of the run.
 	Mode      host.Mode
 	LogWriter io.Writer // receives the plugin's standard error
+	// OnSkip, if set, is called for each unreadable image, which is left out.
+	OnSkip func(name string, err error)
 }
 
 // Reconstruct masks images as the objective of the run does in training, but without random crops,
@@ -113,25 +124,14 @@ func (o *ReconstructOptions) statistics() program.PatchStatistics {
 type predictions struct {
 	plan     *plan.Plan
 	pictures []program.Picture
-	names    []string // of the images
+	names    []string // of the images, empty for an image that is not drawn
 }
 
 // predict runs the program of the objective on the images.
 func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) (*predictions, error) {
-	ids := o.IDs
-	if ids == nil {
-		if o.Count == 0 {
-			o.Count = 8
-		}
-		if o.Count < 0 {
-			return nil, fmt.Errorf("reconstruct: %d images: at least 1 is needed", o.Count)
-		}
-		ids = spreadIDs(o.Images.Len(), o.Count)
-	}
-	for _, id := range ids {
-		if id < 0 || id >= o.Images.Len() {
-			return nil, fmt.Errorf("reconstruct: no image %d among %d: they are numbered from 0", id, o.Images.Len())
-		}
+	ids, err := chosenIDs(o.Images, o.IDs, o.Count)
+	if err != nil {
+		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
 	if o.Images.Channels() != r.model.Info.Channels {
 		return nil, fmt.Errorf("reconstruct: %s reads images of %d channels, the data is opened with %d", r.model.Info.Name, r.model.Info.Channels, o.Images.Channels())
@@ -145,11 +145,9 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 	if len(plan.Results.Pictures) == 0 {
 		return nil, fmt.Errorf("objective %s %w", r.Config.Objective.Name, ErrNoPicture)
 	}
-
 	if err := plan.CheckFiles(r.file.Meta[runs.MetaFiles]); err != nil {
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
-
 	store := param.NewStore()
 	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
@@ -157,8 +155,14 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range plan.Results.Pictures {
+		shape := model.ViewShape(p.View)
+		if err := checkGridSize(pictures.Grid{Columns: maskedColumns}, len(ids), shape[2], shape[3]); err != nil {
+			return nil, err
+		}
+	}
 	if err := param.LoadInto(store, r.file, nil, false); err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
 	inputs, names, err := r.inputs(ctx, objective, model, o, ids)
 	if err != nil {
@@ -187,8 +191,8 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int)
 // wholeFitting shows the largest centred part of an image that has the aspect of the view.
 var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation: pixels.Bicubic}
 
-// inputs reads the images and asks the objective for its masks. It returns the names of the images:
-// the loader replaces unreadable ones.
+// inputs reads the images and asks the objective for its masks. It returns the names of the images,
+// empty where the loader replaced an unreadable one.
 func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) (in program.Inputs, names []string, err error) {
 	var specs []data.ViewSpec
 	for _, v := range objective.Plan().Views {
@@ -197,7 +201,7 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 		specs = append(specs, data.EvalView(v.Name, shape[2], shape[3], wholeFitting, float32s(mean), float32s(std)))
 	}
 	source := data.Subset(o.Images, ids)
-	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1})
+	loader, err := data.NewLoader(source, data.LoaderOptions{Views: specs, BatchSize: len(ids), Epochs: 1, OnError: data.Skip, MaxFailed: 1, OnSkip: skipReporter(o.OnSkip)})
 	if err != nil {
 		return in, nil, err
 	}
@@ -209,7 +213,10 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 	in = program.Inputs{Step: uint64(r.Step), IDs: make([]uint64, len(ids)), Labels: slices.Clone(batch.Labels)}
 	names = make([]string, len(ids))
 	for i, place := range batch.IDs {
-		in.IDs[i], names[i] = uint64(ids[place]), source.Name(int(place))
+		in.IDs[i] = uint64(ids[place])
+		if int(place) == i {
+			names[i] = source.Name(i)
+		}
 	}
 	request := &plan.MaskRequest{Seed: o.Seed, SampleIDs: in.IDs} // of step 0, so that pictures compare
 	for i, spec := range specs {
@@ -237,11 +244,12 @@ func viewNormalization(v *plan.View, mean, std []float64) ([]float64, []float64)
 	return mean, std
 }
 
-// normalization is the one of the view in picture i of the plan.
-func (r *Run) normalization(p *plan.Plan, i int) pictures.Normalization {
-	n := pictures.Normalization{Mean: r.Mean, Std: r.Std}
+// normalization is the one of the view in picture i of the plan, under its source.
+func (r *Run) normalization(p *plan.Plan, i int) Normalization {
+	n := Normalization{r.model.Input.Normalization, r.Mean, r.Std}
 	for _, v := range p.Views {
-		if v.Name == p.Results.Pictures[i].View {
+		if v.Name == p.Results.Pictures[i].View && len(v.Mean)+len(v.Std) > 0 {
+			n.Name = "of the objective's view " + v.Name
 			n.Mean, n.Std = viewNormalization(v, r.Mean, r.Std)
 		}
 	}

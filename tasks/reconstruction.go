@@ -6,7 +6,9 @@ import (
 	"image/color"
 	"math"
 	"path/filepath"
+	"slices"
 
+	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/tasks/pictures"
 )
@@ -24,9 +26,14 @@ type Reconstruction struct {
 	// the statistics alone. It is NaN for other predictions.
 	FlatError     float64
 	Statistics    program.PatchStatistics // of normalized patches
+	Masked        bool                    // parts of the images were hidden
 	Height, Width int                     // of the view
-	Normalization pictures.Normalization  // of the view
+	Fitting       data.Fitting            // of the images to the view
+	Normalization Normalization           // of the view, under its source
 }
+
+// maskedColumns are the headings of a picture with hidden parts.
+var maskedColumns = []string{"input", "visible", "predicted", "visible + predicted"}
 
 // hiddenColour covers the parts of an image that a column leaves out.
 var hiddenColour = color.RGBA{176, 178, 182, 255}
@@ -43,20 +50,18 @@ func (d *difference) add(o difference) { d.sum, d.count = d.sum+o.sum, d.count+o
 func (d difference) rms() float64 { return math.Sqrt(d.sum / float64(max(d.count, 1))) }
 
 // draw makes the grid of one picture.
-func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string, statistics program.PatchStatistics) (*Reconstruction, error) {
-	masked, hidden := false, 0
-	for _, h := range p.Hidden {
-		if h {
-			masked, hidden = true, hidden+1
-		}
-	}
+func (r *Run) draw(p program.Picture, n Normalization, names []string, statistics program.PatchStatistics) (*Reconstruction, error) {
+	masked, hidden, area := slices.Contains(p.Hidden, true), 0, p.Height*p.Width
 	grid := pictures.Grid{Columns: []string{"input", "prediction"}, Notes: readingNotes(p, masked, statistics)}
 	if masked {
-		grid.Columns = []string{"input", "visible", "predicted", "visible + predicted"}
+		grid.Columns = maskedColumns
 	}
 	var all, flat difference
 	for b := range p.Batch {
-		row, err := reconstructionRow(p, n, b, masked)
+		if names[b] == "" {
+			continue
+		}
+		row, err := reconstructionRow(p, pictures.Normalization{Mean: n.Mean, Std: n.Std}, b, masked)
 		if err != nil {
 			return nil, err
 		}
@@ -64,20 +69,21 @@ func (r *Run) draw(p program.Picture, n pictures.Normalization, names []string, 
 		if p.PatchNormalized {
 			caption += fmt.Sprintf(" (flat patches: %.1f)", row.flat.rms())
 		}
+		hidden += row.error.count / 3
 		all.add(row.error)
 		flat.add(row.flat)
 		grid.Rows = append(grid.Rows, pictures.Row{Caption: caption, Cells: row.cells})
 	}
 	grid.Title = fmt.Sprintf("%s: %s with %s, step %d, error %.1f levels", p.Name, r.Config.Objective.Name, r.model.Info.Name, r.Step, all.rms())
 	if masked {
-		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*float64(hidden)/float64(len(p.Hidden)))
+		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*float64(hidden)/float64(area*len(grid.Rows)))
 	}
 	drawn, err := grid.Draw()
 	if err != nil {
 		return nil, err
 	}
-	out := &Reconstruction{Name: p.Name, Grid: drawn, Error: all.rms(), FlatError: math.NaN(), Statistics: statistics,
-		Height: p.Height, Width: p.Width, Normalization: n}
+	out := &Reconstruction{Name: p.Name, Grid: drawn, Error: all.rms(), FlatError: math.NaN(), Statistics: statistics, Masked: masked,
+		Height: p.Height, Width: p.Width, Fitting: wholeFitting, Normalization: n}
 	if p.PatchNormalized {
 		out.FlatError = flat.rms()
 	}

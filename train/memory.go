@@ -13,6 +13,12 @@ import (
 // bound. 0 stands for no known bound.
 var memoryBound = func() (bytes int64, of string) { return systemMemory("/") }
 
+// MemoryBound is the most memory that this process may take, in bytes; 0 if it is unknown.
+func MemoryBound() int64 {
+	bytes, _ := memoryBound()
+	return bytes
+}
+
 // batchesAhead is how many batches of images may be in memory at a time: two that the loader has
 // ready, one that it fills, one that waits for its masks, those that have them, and the one of the
 // step.

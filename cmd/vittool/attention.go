@@ -89,6 +89,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	defer src.Close()
 	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
 		Images: src, Count: o.count, Height: o.view.size.height, Width: o.view.size.width, Fitting: fitting, Block: o.block, Mass: o.mass,
+		OnSkip: func(name string, err error) { fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %v\n", name, err) },
 	})
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if o.json {
 		return ui.JSON(cmd.OutOrStdout(), map[string]any{"file": o.to, "images": len(maps.Names), "heads": maps.Heads, "rows": maps.Rows, "cols": maps.Cols, "input": input})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images, %d heads on %d×%d patches, of %s\nimages %s; %s\n",
-		o.to, len(maps.Names), maps.Heads, maps.Rows, maps.Cols, m.Path, input.view(), input.norm())
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %d heads on %d×%d patches, of %s\nimages %s; %s\n",
+		o.to, imageCount(len(maps.Names)), maps.Heads, maps.Rows, maps.Cols, m.Path, input.view(), input.norm())
 	return err
 }

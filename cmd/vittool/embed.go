@@ -33,7 +33,7 @@ are replaced with --overwrite only.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runEmbed(cmd, &o, args) },
 	}
 	o.features.addFlags(cmd)
-	cmd.Flags().StringVar(&o.data, "data", "", "folder of images, list file, or demo:")
+	cmd.Flags().StringVar(&o.data, "data", "", "folder of images, a single image, list file, or demo:")
 	cmd.Flags().StringVar(&o.to, "to", "", "file to write, ending in .npy")
 	cmd.Flags().BoolVar(&o.overwrite, "overwrite", false, "replace files of an earlier call")
 	return cmd
@@ -75,7 +75,7 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	if o.features.output.json {
 		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "from": x.model.Path, "files": files, "input": input})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images × %d numbers, with %s\nimages %s; %s\n",
-		files[0], f.Rows, f.Dim, strings.Join(files[1:], ", "), input.view(), input.norm())
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s × %d numbers, with %s\nimages %s; %s\n",
+		files[0], imageCount(f.Rows), f.Dim, strings.Join(files[1:], ", "), input.view(), input.norm())
 	return err
 }

@@ -75,7 +75,9 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalization,
 		})
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
+	input := newInputResult(m, m.Info.ImageH, m.Info.ImageW, m.Input.Fitting)
+	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\nimages %s; %s\n",
+		o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path, input.view(), input.norm())
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/train"
 )
 
 // featureOptions are the flags of every command that computes features.
@@ -114,12 +115,15 @@ func newEngine(threads int) (*device.CPU, error) {
 	if err != nil {
 		return nil, &usageError{err.Error(), ""}
 	}
+	if bytes := train.MemoryBound(); bytes > 0 { // Go ends a process without memory and gives no reason
+		engine.Budget = &device.Budget{Limit: bytes}
+	}
 	return engine, nil
 }
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
+	return tasks.OpenImages(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
 }
 
 // note reports images that are left out on purpose.
@@ -191,6 +195,14 @@ func (o *splitOptions) paths(cmd *cobra.Command) (train, test string, err error)
 	}
 	return "", "", &data.Error{Path: o.data, Problem: "has no subfolders train and test (or val)",
 		Hint: "name the two with --train and --test"}
+}
+
+// imageCount is a number of images in words.
+func imageCount(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
 }
 
 func isFolder(path string) bool {

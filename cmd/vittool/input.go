@@ -119,8 +119,13 @@ type inputResult struct {
 }
 
 func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
+	return inputResultOf(tasks.Normalization{Name: m.Input.Normalization, Mean: m.Mean, Std: m.Std}, h, w, f)
+}
+
+// inputResultOf describes images of h×w pixels. The name of n is its source.
+func inputResultOf(n tasks.Normalization, h, w int, f data.Fitting) inputResult {
 	r := inputResult{Height: h, Width: w, Crop: "centre", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
-		Interpolation: f.Interpolation.String(), Mean: m.Mean, Std: m.Std, Normalisation: m.Input.Normalization}
+		Interpolation: f.Interpolation.String(), Mean: n.Mean, Std: n.Std, Normalisation: n.Name}
 	if f.Crop == data.CropSquash {
 		r.Crop = "squash"
 	}

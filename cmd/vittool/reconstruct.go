@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,9 @@ type reconstructOptions struct {
 	count   int
 	seed    int
 	threads int
-	json    bool
+	// statistics of normalized patches
+	statistics string
+	json       bool
 }
 
 func newReconstructCommand() *cobra.Command {
@@ -35,7 +39,12 @@ func newReconstructCommand() *cobra.Command {
 		Short: "Draw a network's predictions of hidden parts of images",
 		Long: `Draw images as the objective of a run shows them to its network: a row for each
 with the input, the visible part, the prediction, and both together. It needs a
-checkpoint of the run: an exported backbone has no decoder.`,
+checkpoint of the run: an exported backbone has no decoder.
+
+Some networks predict patches of normalized brightness and contrast. Those of a hidden
+patch are estimated from the visible patches near it. With --patch-statistics original
+they come from the hidden patch itself, as in MAE's own demo: even an untrained network
+then draws a likeness of the image.`,
 		Example: `  vittool reconstruct --from runs/pictures --to reconstruction.png
   vittool reconstruct --from runs/pictures --data holiday/ --count 16 --seed 3 --to holiday.png`,
 		Args: noArgs,
@@ -47,6 +56,7 @@ checkpoint of the run: an exported backbone has no decoder.`,
 	flags.StringVar(&o.to, "to", "", "PNG file to write")
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
 	flags.IntVar(&o.seed, "seed", 0, "seed of the choice of hidden parts")
+	flags.StringVar(&o.statistics, "patch-statistics", string(tasks.VisibleStatistics), "brightness and contrast of predicted patches: visible (estimated from visible patches) or original (taken from the hidden ones)")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
 	jsonFlag(cmd, &o.json)
 	return cmd
@@ -58,6 +68,9 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 		return required(cmd, "from", "runs/pictures")
 	case o.count < 1 || o.count > 1000 || o.seed < 0 || o.threads < 0:
 		return &usageError{"--count must be 1 to 1000, --seed and --threads at least 0", ""}
+	}
+	if !slices.Contains([]tasks.PatchStatistics{tasks.VisibleStatistics, tasks.OriginalStatistics}, tasks.PatchStatistics(o.statistics)) {
+		return &usageError{fmt.Sprintf("--patch-statistics %s is not one of its values", o.statistics), "valid are visible and original"}
 	}
 	if err := checkTarget(cmd, o.to, []string{o.from, o.data}, ".png", "reconstruction.png"); err != nil {
 		return err
@@ -77,16 +90,14 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 		return err
 	}
 	defer engine.Close()
-	results, err := reconstruct(cmd.Context(), run, engine, o.count, uint64(o.seed), "")
+	results, err := reconstruct(cmd.Context(), run, engine, tasks.ReconstructOptions{
+		Count: o.count, Seed: uint64(o.seed), Statistics: tasks.PatchStatistics(o.statistics),
+		OnSkip: func(name string, err error) { fmt.Fprintf(stderr, "left out: %s: %v\n", name, err) },
+	})
 	if err != nil {
 		return err
 	}
-	type picture struct {
-		Name  string  `json:"name"`
-		File  string  `json:"file"`
-		Error float64 `json:"error"` // root mean square over hidden pixels, levels of 0 to 255
-	}
-	var written []picture
+	var written []writtenPicture
 	for i, r := range results {
 		path := o.to
 		if i > 0 { // an objective may predict several
@@ -95,28 +106,62 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 		if err := pictures.WritePNG(path, r.Grid); err != nil {
 			return err
 		}
-		written = append(written, picture{r.Name, path, r.Error})
+		written = append(written, newWrittenPicture(path, r))
 	}
 	if o.json {
 		return ui.JSON(cmd.OutOrStdout(), written)
 	}
 	for _, w := range written {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s after step %d, error %.1f of 255 levels over hidden pixels\n", w.File, w.Name, run.Step, w.Error); err != nil {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s after step %d, %s\nimages %s; %s\n", w.File, w.Name, run.Step, w.errors(), w.Input.view(), w.Input.norm()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reconstruct draws count images of the run's data.
-func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, count int, seed uint64, mode host.Mode) ([]tasks.Reconstruction, error) {
+// writtenPicture is the result for one picture.
+type writtenPicture struct {
+	Name      string  `json:"name"`
+	File      string  `json:"file"`
+	Error     float64 `json:"error"`
+	ErrorUnit string  `json:"error_unit"`
+	// FlatError is the error of the statistics alone; it and Statistics are those of normalized
+	// patches.
+	FlatError  *float64    `json:"flat_error,omitempty"`
+	Statistics string      `json:"patch_statistics,omitempty"`
+	Input      inputResult `json:"input"`
+}
+
+func newWrittenPicture(path string, r tasks.Reconstruction) writtenPicture {
+	w := writtenPicture{Name: r.Name, File: path, Error: r.Error, ErrorUnit: "root mean square over all pixels, in levels of 0 to 255",
+		Input: inputResultOf(r.Normalization, r.Height, r.Width, r.Fitting)}
+	if r.Masked {
+		w.ErrorUnit = "root mean square over hidden pixels, in levels of 0 to 255"
+	}
+	if !math.IsNaN(r.FlatError) {
+		w.FlatError, w.Statistics = &r.FlatError, string(r.Statistics)
+	}
+	return w
+}
+
+func (w *writtenPicture) errors() string {
+	text := fmt.Sprintf("error %.1f (%s)", w.Error, w.ErrorUnit)
+	if w.FlatError != nil {
+		text += fmt.Sprintf("; flat patches with %s statistics: %.1f", w.Statistics, *w.FlatError)
+	}
+	return text
+}
+
+// reconstruct draws images of the run's data.
+func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, o tasks.ReconstructOptions) ([]tasks.Reconstruction, error) {
 	d := run.Config.Data
 	src, err := tasks.OpenImages(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	return run.Reconstruct(ctx, engine, tasks.ReconstructOptions{Images: src, Count: count, Seed: seed, Mode: mode})
+	o.Images = src
+	return run.Reconstruct(ctx, engine, o)
 }
 
 // pictureDrawer draws the pictures of a run in progress: the loss curve and, for objectives that
@@ -136,7 +181,7 @@ func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string,
 		}
 		defer engine.Close()
 		// A second process would only be started to be stopped again.
-		results, err := reconstruct(ctx, run, engine, 8, 0, host.Inproc)
+		results, err := reconstruct(ctx, run, engine, tasks.ReconstructOptions{Mode: host.Inproc})
 		if errors.Is(err, tasks.ErrNoPicture) {
 			return nil
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C, H, W] and
-// normalised as the views are.
+// Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C,
+// H, W] and normalised as the views are.
 type Picture struct {
 	Name            string
 	Batch, Channels int
@@ -21,8 +21,8 @@ type Picture struct {
 	Reconstruction  []float32 // the prediction where pixels were hidden, the original elsewhere
 	Hidden          []bool    // [B, H, W]
 	// PatchNormalized: the network predicts patches without their mean and variance. Prediction has
-	// those of the PatchStatistics, and Flat shows their means alone, a prediction of zeros. Without
-	// it Flat is nil.
+	// those of the PatchStatistics, and Flat shows their means alone, a prediction of zeros.
+	// Without it Flat is nil.
 	PatchNormalized bool
 	Flat            []float32
 }
@@ -69,8 +69,8 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	return p, nil
 }
 
-// Pictures renders all pictures of the plan from the last Step. A model that was
-// built for training computes none.
+// Pictures renders all pictures of the plan from the last Step. A model that was built for training
+// computes none.
 func (m *Model) Pictures(statistics PatchStatistics) []Picture {
 	if m.Train {
 		return nil

@@ -1,6 +1,7 @@
 package pictures
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -54,15 +55,25 @@ const (
 // maxPixels is the largest area of a grid: no viewer shows more.
 const maxPixels = 100 << 20
 
-// Draw returns the grid as one image. It fails without pictures and beyond maxPixels.
-func (g Grid) Draw() (*image.RGBA, error) {
+// Check returns the error of Draw: no pictures, or more than maxPixels. It looks at the sizes of
+// pictures alone, so an image.Rectangle may represent a picture that does not exist yet.
+func (g Grid) Check() error {
 	l := g.layout()
-	if len(l.widths) == 0 || len(g.Rows) == 0 {
-		return nil, fmt.Errorf("picture grid %q: no pictures to draw", g.Title)
+	switch {
+	case len(l.widths) == 0 || len(g.Rows) == 0:
+		return fmt.Errorf("picture grid %q: no pictures to draw", g.Title)
+	case l.width > maxPixels/l.height:
+		return fmt.Errorf("a grid of %d rows has %d × %d pixels, too many to look at; draw fewer pictures", len(g.Rows), l.width, l.height)
 	}
-	if l.width > maxPixels/l.height {
-		return nil, fmt.Errorf("picture grid %q: %d × %d pixels are too many to look at; draw fewer pictures", g.Title, l.width, l.height)
+	return nil
+}
+
+// Draw returns the grid as one image, or the error of Check.
+func (g Grid) Draw() (*image.RGBA, error) {
+	if err := g.Check(); err != nil {
+		return nil, err
 	}
+	l := g.layout()
 	canvas := image.NewRGBA(image.Rect(0, 0, l.width, l.height))
 	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
 	y := margin
@@ -86,20 +97,16 @@ func (g Grid) Draw() (*image.RGBA, error) {
 
 // gridLayout is the place of each part of a grid on its canvas, in pixels.
 type gridLayout struct {
-	cells         [][]image.Image // scaled, by row and column; nil for an empty place
-	left, widths  []int           // of the columns; a width is that of the pictures inside their frames
-	top, heights  []int           // of the rows
-	width, height int             // of the canvas
-	notes         []string        // lines below the rows
+	longest       int      // longer side of a picture
+	left, widths  []int    // of the columns; a width is that of the pictures inside their frames
+	top, heights  []int    // of the rows
+	width, height int      // of the canvas
+	notes         []string // lines below the rows
 }
 
 func (g Grid) layout() *gridLayout {
-	longest := g.CellSize
-	if longest == 0 {
-		longest = 160
-	}
-	l := &gridLayout{}
-	l.scaleCells(g, longest)
+	l := &gridLayout{longest: cmp.Or(g.CellSize, 160)}
+	l.measureCells(g)
 	l.width = margin
 	for j, w := range l.widths {
 		l.left = append(l.left, l.width)
@@ -107,7 +114,7 @@ func (g Grid) layout() *gridLayout {
 			w = gap // an empty column separates its neighbours
 		}
 		if j < len(g.Columns) {
-			w = max(w, min(textWidth(g.Columns[j]), longest+gap))
+			w = max(w, min(textWidth(g.Columns[j]), l.longest+gap))
 		}
 		l.widths[j] = w
 		l.width += w + 2*frame + gap
@@ -143,40 +150,39 @@ func (g Grid) layout() *gridLayout {
 	return l
 }
 
-// scaleCells brings the pictures to their size. A column is as wide as its widest picture, a row as
-// high as its highest.
-func (l *gridLayout) scaleCells(g Grid, longest int) {
+// measureCells sets the sizes of columns and rows: those of their largest pictures.
+func (l *gridLayout) measureCells(g Grid) {
 	columns := len(g.Columns)
 	for _, r := range g.Rows {
 		columns = max(columns, len(r.Cells))
 	}
-	l.widths, l.heights, l.cells = make([]int, columns), make([]int, len(g.Rows)), make([][]image.Image, len(g.Rows))
+	l.widths, l.heights = make([]int, columns), make([]int, len(g.Rows))
 	for i, r := range g.Rows {
-		l.cells[i] = make([]image.Image, len(r.Cells))
 		for j, c := range r.Cells {
-			if c.Image == nil || c.Image.Bounds().Empty() {
+			if c.empty() {
 				continue
 			}
-			scaled := Fit(c.Image, longest)
-			l.cells[i][j] = scaled
-			l.widths[j] = max(l.widths[j], scaled.Bounds().Dx())
-			l.heights[i] = max(l.heights[i], scaled.Bounds().Dy())
+			w, h := fitSize(c.Image.Bounds(), l.longest)
+			l.widths[j], l.heights[i] = max(l.widths[j], w), max(l.heights[i], h)
 		}
 	}
 }
+
+func (c Cell) empty() bool { return c.Image == nil || c.Image.Bounds().Empty() }
 
 // drawRow draws the pictures of row i with their captions. Pictures are centred in their columns
 // and aligned at the top.
 func (l *gridLayout) drawRow(canvas *image.RGBA, i int, r Row) {
 	below := l.top[i] + l.heights[i] + 2*frame
 	for j, c := range r.Cells {
-		if l.cells[i][j] == nil {
+		if c.empty() {
 			continue
 		}
-		b := l.cells[i][j].Bounds()
+		scaled := Fit(c.Image, l.longest)
+		b := scaled.Bounds()
 		x := l.left[j] + (l.widths[j]-b.Dx())/2
 		place := image.Rect(x, l.top[i], x+b.Dx()+2*frame, l.top[i]+b.Dy()+2*frame)
-		drawFramed(canvas, place, l.cells[i][j], c.Frame)
+		drawFramed(canvas, place, scaled, c.Frame)
 		if c.Caption != "" {
 			caption := cut(c.Caption, l.widths[j]+2*frame)
 			text(canvas, l.left[j]+(l.widths[j]+2*frame-textWidth(caption))/2, below+2, caption, faint)
@@ -216,14 +222,27 @@ func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, fram
 // by a whole factor with hard pixels, large ones shrunk with Lanczos, both by nfnt/resize. The
 // shorter side has at least one pixel.
 func Fit(img image.Image, longest int) image.Image {
-	w, h := img.Bounds().Dx(), img.Bounds().Dy()
+	b := img.Bounds()
+	w, h := fitSize(b, longest)
+	switch {
+	case w > b.Dx() || h > b.Dy():
+		return resize.Resize(uint(w), uint(h), img, resize.NearestNeighbor)
+	case w < b.Dx() || h < b.Dy():
+		return resize.Resize(uint(w), uint(h), img, resize.Lanczos3)
+	}
+	return img
+}
+
+// fitSize returns the size of Fit's result.
+func fitSize(b image.Rectangle, longest int) (w, h int) {
+	w, h = b.Dx(), b.Dy()
 	long := max(w, h)
 	switch {
 	case long*2 <= longest:
 		factor := longest / long
-		return resize.Resize(uint(w*factor), uint(h*factor), img, resize.NearestNeighbor)
+		return w * factor, h * factor
 	case long*4 > longest*5: // up to a quarter more is left unscaled
-		return resize.Resize(uint(max(1, w*longest/long)), uint(max(1, h*longest/long)), img, resize.Lanczos3)
+		return max(1, w*longest/long), max(1, h*longest/long)
 	}
-	return img
+	return w, h
 }
