@@ -8,12 +8,14 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/program"
 )
 
 // graphs are the compiled plan over the one store, one for each size of batch: the last
 // batch of an epoch may be smaller.
 type graphs struct {
+	ctx       context.Context // of the run
 	setup     *setup
 	store     *param.Store
 	models    map[int]*program.Model // by batch size
@@ -27,7 +29,7 @@ type graphs struct {
 // more memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
-	g := &graphs{setup: s, store: store, models: map[int]*program.Model{}}
+	g := &graphs{ctx: ctx, setup: s, store: store, models: map[int]*program.Model{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
 	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
@@ -56,7 +58,8 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 		return m, nil
 	}
 	cfg := g.setup.cfg
-	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total)}
+	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total),
+		Context: g.ctx, Deadline: launch.Program(cfg.Objective).CallDeadline}
 	if g.evaluator != nil {
 		options.Evaluator = g.evaluator
 	}
