@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
@@ -121,8 +124,17 @@ func (e *NotFiniteError) Error() string {
 		e.Step, e.Tensor, e.Index, e.Value, e.Rate)
 }
 
-// checkFinite looks for NaN and infinity in the loss and all gradients.
+// checkFinite looks for NaN and infinity in the loss, all gradients and the metrics. A metric alone
+// is a fault of the objective.
 func (g *graphs) checkFinite(model *program.Model, step int) error {
+	if metrics := model.Metrics(); finite(model.Loss()) {
+		for _, name := range slices.Sorted(maps.Keys(metrics)) {
+			if v := metrics[name]; !finite(v) {
+				return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: fmt.Sprintf(
+					"step %d: its metric %q is %v, with a finite loss; no parameter was changed and the last checkpoint is good", step+1, name, v)}
+			}
+		}
+	}
 	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
 		rate := "train.base_lr"
 		if g.setup.cfg.Train.LR > 0 {
@@ -132,6 +144,8 @@ func (g *graphs) checkFinite(model *program.Model, step int) error {
 	}
 	return nil
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // commit writes the buffer updates of a micro-batch.
 func (g *graphs) commit(model *program.Model) error {

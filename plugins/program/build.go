@@ -323,7 +323,11 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 		return nil, fmt.Errorf("%s: %w", owner, err)
 	}
 	if isInt(n) || n.Shape().Size() != 1 {
-		return nil, fmt.Errorf("%s has the shape %v: want one number", owner, n.Shape())
+		at := ""
+		if r.Of == plan.RefNode {
+			at = fmt.Sprintf(", %v,", c.specs[r.Name])
+		}
+		return nil, fmt.Errorf("%s%s has the shape %v: want one number", owner, at, n.Shape())
 	}
 	return n, nil
 }
