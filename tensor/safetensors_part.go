@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sort"
 
@@ -93,19 +92,22 @@ func readPart(ctx context.Context, path string, keep func(name string, shape Sha
 // readHeader reads the header of a file of the given size: its tensors, its metadata, and the place
 // at which the data begin.
 func readHeader(file *os.File, size int64) (entries []headerEntry, meta map[string]string, base int64, err error) {
-	start := make([]byte, min(size, 8))
-	if _, err := io.ReadFull(file, start); err != nil {
+	start := make([]byte, min(size, sniffed))
+	if _, err := file.ReadAt(start, 0); err != nil {
 		return nil, nil, 0, err
 	}
+	if other := otherFormat(start); other != nil {
+		return nil, nil, 0, other
+	}
 	n := uint64(0)
-	if len(start) == 8 {
+	if len(start) >= 8 {
 		n = binary.LittleEndian.Uint64(start)
 	}
 	if len(start) < 8 || n > maxHeader || int64(n) > size-8 {
 		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("a header of %d bytes does not fit a file of %d", n, size)}
 	}
 	header := make([]byte, n)
-	if _, err := io.ReadFull(file, header); err != nil {
+	if _, err := file.ReadAt(header, 8); err != nil {
 		return nil, nil, 0, err
 	}
 	if entries, meta, err = parseHeader(header); err != nil {

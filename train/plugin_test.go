@@ -3,8 +3,6 @@ package train
 import (
 	"context"
 	"errors"
-	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,211 +10,123 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
-	"github.com/vittool/vittool/tensor"
 )
 
-// variant is an objective whose author changes it: the text of a file beside the program names the
-// change, and further text changes nothing.
-type variant struct{}
+// pull is an objective that computes its loss itself: it pulls a learned vector towards the
+// features' mean, which it keeps in a buffer too.
+type pull struct{}
 
-func (*variant) Info() sdk.Info {
-	return sdk.Info{Name: "variant", Version: "0.1.0", Summary: "a test objective"}
+func (*pull) Info() sdk.Info {
+	return sdk.Info{Name: "pull", Version: "0.1.0", Summary: "a test objective"}
 }
 
-func (*variant) kind() string {
-	text, _ := os.ReadFile(os.Args[0] + ".variant") // without one it is the first version
-	kind, _, _ := strings.Cut(string(text), " ")
-	return kind
+func (*pull) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	tokens := b.Student("encoder", view).Class()
+	weight := b.Param("weight", []int{b.Backbone().Dim}, sdk.InitZeros())
+	mean := b.Buffer(sdk.BufferSpec{Name: "mean", Shape: []int{b.Backbone().Dim}})
+	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}}, sdk.Training(weight), sdk.Keeping(mean, true)))
 }
 
-func (o *variant) Plan(b *sdk.Builder) error {
-	x := b.Linear("head", b.Student("encoder", b.View("image")).Class(), 4)
-	loss := b.Mean(b.Mul(x, x))
-	switch o.kind() {
-	case "loss":
-		loss = b.Scale(loss, 2)
-	case "parameter":
-		b.Param("further", []int{3}, sdk.InitZeros())
-	case "unknown":
-		loss = b.Node("telepathy", 0, []sdk.Input{{Name: "x", Value: x}})
-	case "vector":
-		loss = b.L2Normalize(x)
-	case "metric":
-		huge := b.Exp(b.Scale(b.Mul(loss, loss), 1e30))
-		b.Metric("spread", b.Add(huge, b.Scale(huge, -1)))
-	case "evaluate", "evaluate-metric":
-		loss = b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: x, Gradient: true}})
+func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
+	var a [6]*sdk.Array
+	for i, get := range []func() (*sdk.Array, error){
+		func() (*sdk.Array, error) { return c.Input("x") },
+		func() (*sdk.Array, error) { return c.InputGradient("x") },
+		func() (*sdk.Array, error) { return c.Param("weight") },
+		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
+		func() (*sdk.Array, error) { return c.Buffer("mean") },
+		func() (*sdk.Array, error) { return c.Update("mean") },
+	} {
+		var err error
+		if a[i], err = get(); err != nil {
+			return 0, nil, err
+		}
 	}
-	return b.Minimize(loss)
+	x, dx, w, dw, mean, next := a[0].F32, a[1].F32, a[2].F32, a[3].F32, a[4].F32, a[5].F32
+	rows := len(x) / len(w)
+	copy(next, mean)
+	clear(dw)
+	loss := 0.0
+	for i, v := range x {
+		j := i % len(w)
+		d := float64(v) - float64(w[j]) - 0.1*float64(mean[j])
+		loss += d * d / float64(len(x))
+		dx[i] = float32(2 * d / float64(len(x)))
+		dw[j] -= dx[i]
+		next[j] += 0.1 * v / float32(rows)
+	}
+	return loss, map[string]float64{"rows": float64(rows)}, nil
 }
 
-func (o *variant) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	x, err := c.Input("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	dx, err := c.InputGradient("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	loss := 0.
-	for i, v := range x.F32 {
-		loss += float64(v * v)
-		dx.F32[i] = 2 * v
-	}
-	metrics := map[string]float64{"rows": 8}
-	if o.kind() == "evaluate-metric" {
-		metrics["spread"] = math.NaN()
-	}
-	return loss, metrics, nil
-}
-
-// variantRun is a run of the objective variant, and a function that changes its program.
-func variantRun(t *testing.T) (cfg *configs.Config, change func(kind string)) {
+// pluginFile makes the test binary the third-party plugin of a name.
+func pluginFile(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "vittool-variant-plugin")
-	self, err := os.Open(pluginFile(t, "program"))
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer self.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(to, self); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cfg = small(t)
-	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "variant", path, "process", nil
-	return cfg, func(kind string) {
-		t.Helper()
-		if err := os.WriteFile(path+".variant", []byte(kind), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0) // another checksum
-		if err == nil {
-			_, err = f.WriteString(kind)
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Link(self, path); err != nil {
+		if err := os.Symlink(self, path); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return path
 }
 
-// A run goes on with a plugin of the same plan, and with another one only where the user accepts it.
-func TestResumeRefusesAnotherPlan(t *testing.T) {
-	for _, c := range []struct{ first, second, refused string }{
-		{"", "same", ""}, // another program, the same plan
-		{"", "loss", "its plan"},
-		{"", "parameter", "its plan"},
-		{"evaluate", "evaluate", ""}, // changes the program again
-		{"evaluate", "loss", "its plan"},
-	} {
-		t.Run(c.first+" to "+c.second, func(t *testing.T) {
-			cfg, change := variantRun(t)
-			if c.first != "" {
-				change(c.first)
-			}
-			interrupt(t, cfg, 4)
-			change(c.second)
-			want := c.refused
-			if c.first == "evaluate" && want == "" {
-				want = "computes the loss or targets itself"
-			}
-			var seen stopper
-			_, err := Pretrain(context.Background(), cfg, Options{Resume: true, Progress: &seen})
-			var e *host.PluginError
-			if want != "" {
-				if !errors.As(err, &e) || e.Kind != host.Changed || !strings.Contains(err.Error(), want) ||
-					!strings.Contains(err.Error(), cfg.Objective.Plugin) || !strings.Contains(err.Error(), "--accept-plugin-change") {
-					t.Fatalf("%v, want a refusal with %q", err, want)
-				}
-				if c.second == "parameter" { // accepted, and then the checkpoint lacks it
-					if _, err := Pretrain(context.Background(), cfg, Options{Resume: true, AcceptPluginChange: true}); err == nil || !strings.Contains(err.Error(), "further") {
-						t.Errorf("a parameter that the checkpoint lacks: %v", err)
-					}
-					return
-				}
-				seen = stopper{}
-				_, err = Pretrain(context.Background(), cfg, Options{Resume: true, AcceptPluginChange: true, Progress: &seen})
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if events := strings.Join(seen.events, "\n"); !strings.Contains(events, "is not the program the run was started with") {
-				t.Errorf("no warning of another program: %s", events)
-			}
-		})
-	}
+// blank is an objective that is to predict hidden patches and hides none.
+type blank struct{}
+
+func (*blank) Info() sdk.Info {
+	return sdk.Info{Name: "blank", Version: "0.1.0", Summary: "a test objective"}
 }
 
-// A checkpoint that names no plan is one of an earlier vittool, and goes on with a warning.
-func TestResumeWithoutPlanDigest(t *testing.T) {
-	cfg, change := variantRun(t)
-	interrupt(t, cfg, 4)
-	file, step, err := runs.Latest(cfg.Run.Out, func(path string, err error) { t.Error(path, err) })
-	if err != nil || file.Meta[runs.MetaPlan] == "" {
-		t.Fatalf("step %d: plan %q, %v", step, file.Meta[runs.MetaPlan], err)
-	}
-	delete(file.Meta, runs.MetaPlan)
-	if err := tensor.WriteSafetensors(file.Path, file.Tensors, file.Meta); err != nil {
-		t.Fatal(err)
-	}
-	change("loss")
-	var seen stopper
-	pretrain(t, cfg, Options{Resume: true, Progress: &seen})
-	if events := strings.Join(seen.events, "\n"); !strings.Contains(events, "is not the program the run was started with") {
-		t.Errorf("no warning of another program: %s", events)
-	}
+func (*blank) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	hidden := b.BitMask("hidden", view, func(*sdk.MaskCall, int, []byte) {})
+	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
+	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
 }
 
-// A built-in objective's checkpoint names no plan: vittool itself is its program.
-func TestNoPlanDigestOfBuiltins(t *testing.T) {
+// Masks that are of the right form and can't be computed with are the plugin's fault.
+func TestUselessMask(t *testing.T) {
 	cfg := small(t)
-	cfg.Train.Steps = 1
-	pretrain(t, cfg, Options{})
-	if file, _, err := runs.Latest(cfg.Run.Out, func(path string, err error) { t.Error(path, err) }); err != nil || file.Meta[runs.MetaPlan] != "" {
-		t.Errorf("plan %q, %v", file.Meta[runs.MetaPlan], err)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "blank", pluginFile(t, "vittool-blank-plugin"), "process", nil
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var e *host.PluginError
+	if !errors.As(err, &e) || e.Kind != host.Reply || !strings.Contains(err.Error(), "the mask is zero everywhere") || strings.Count(err.Error(), "plugin blank") != 1 {
+		t.Errorf("error %v", err)
 	}
 }
 
-// Faults of a plugin's plan and of its numbers name the plugin and the node or metric. Both types of
-// error have the exit code of plugins.
-func TestPluginFaults(t *testing.T) {
-	for kind, parts := range map[string][]string{
-		"unknown":         {"telepathy_1", `no operator "telepathy"`},
-		"vector":          {"loss", "l2_normalize_1", "[8, 4]", "one number"},
-		"metric":          {"step 1", `metric "spread" is NaN`},
-		"evaluate-metric": {"step 1", `metric "spread" is NaN`},
-	} {
-		cfg, change := variantRun(t)
-		change(kind)
-		_, err := Pretrain(context.Background(), cfg, Options{})
-		var e *host.PluginError
-		var plan *program.Error
-		if !errors.As(err, &e) && !errors.As(err, &plan) {
-			t.Errorf("%s: %v", kind, err)
-			continue
-		}
-		for _, part := range append(parts, "plugin ", "variant") {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%s: %v, want %q", kind, err, part)
-			}
-		}
-		if e != nil && e.Kind == host.Refused {
-			t.Errorf("%s: %v is told as a wrong option", kind, err)
-		}
-		if strings.Contains(kind, "metric") {
-			if _, step, err := runs.Latest(cfg.Run.Out, func(path string, err error) { t.Error(path, err) }); err != nil || step != 0 {
-				t.Errorf("%s: a checkpoint of step %d, %v", kind, step, err)
-			}
-		}
+// An objective that computes its loss in a process of its own trains, resumes to the same bits, and
+// keeps its buffer in the checkpoint.
+func TestEvaluatingPlugin(t *testing.T) {
+	plugin := pluginFile(t, "vittool-pull-plugin")
+	config := func() *configs.Config {
+		cfg := small(t)
+		cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", plugin, "process", nil
+		return cfg
+	}
+	undisturbed := config()
+	want := pretrain(t, undisturbed, Options{})
+	file, _, err := runs.Latest(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, ok := file.Get("buffer.mean")
+	if !ok {
+		t.Fatalf("no buffer in the checkpoint: %v", file.Names())
+	}
+	if v, err := mean.Float32s(); err != nil || v[0] == 0 {
+		t.Errorf("the buffer was never updated: %v %v", v, err)
+	}
+	cfg := config()
+	interrupt(t, cfg, 4)
+	if got := pretrain(t, cfg, Options{Resume: true}); got.Digest != want.Digest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
 	}
 }

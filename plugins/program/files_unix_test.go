@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/program"
-	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/tensor"
 )
@@ -30,7 +30,7 @@ func TestFilesOfAnyKind(t *testing.T) {
 		for i := range p.Params {
 			p.Params[i].Init.Path = path
 		}
-		_, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1,
+		_, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1,
 			program.Options{Plugin: "test", Context: ctx, Deadline: deadline})
 		return err
 	}

@@ -25,7 +25,7 @@ func (b *Builder) SinCosColumn(name string, view View, dim, prefix int) Param {
 	return b.sincos(name, SinCosColumnInit, view, dim, prefix)
 }
 
-// SinCosRow is the same with the row part first (MoCo v3).
+// SinCosRow is the same with the row part first.
 func (b *Builder) SinCosRow(name string, view View, dim, prefix int) Param {
 	return b.sincos(name, SinCosRowInit, view, dim, prefix)
 }
