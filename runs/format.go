@@ -35,6 +35,7 @@ const (
 	MetaStd       = "std"       // JSON list
 	MetaKernels   = "kernels"   // kernel level that computed it
 	MetaFiles     = "files"     // JSON list: digests of the files that frozen parameters are taken from; absent for none
+	MetaPlan      = "plan"      // SHA-256 of a third-party plugin's plan; absent for built-in objectives
 	MetaDigest    = "digest"    // SHA-256 over the tensors, set by the writer of safetensors files
 )
 
@@ -50,6 +51,7 @@ type Meta struct {
 	Mean, Std []float64     // normalisation of each channel, scale 0 to 1
 	Kernels   string        // kernel level
 	Files     string        // JSON list of digests, "" for none
+	Plan      string        // SHA-256 of a third-party plugin's plan, else ""
 }
 
 // text is the metadata as a checkpoint stores it.
@@ -60,6 +62,9 @@ func (m Meta) text() (map[string]string, error) {
 	}
 	if m.Files != "" {
 		meta[MetaFiles] = m.Files
+	}
+	if m.Plan != "" {
+		meta[MetaPlan] = m.Plan
 	}
 	values := map[string]any{MetaModel: m.Model, MetaObjective: m.Objective, MetaData: m.Data, MetaMean: m.Mean, MetaStd: m.Std}
 	if m.Features != nil {

@@ -151,6 +151,7 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 	store := param.NewStore()
 	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
+		Context: ctx, Deadline: launch.Program(r.Config.Objective).CallDeadline,
 	})
 	if err != nil {
 		return nil, err

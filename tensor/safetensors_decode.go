@@ -28,27 +28,38 @@ func DecodeSafetensors(data []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	base := int64(8 + len(header))
+	body := data[base:]
+	if err := checkEntries(entries, base, int64(len(body))); err != nil {
+		return nil, err
+	}
+	tensors := make([]Tensor, 0, len(entries))
+	for _, e := range entries {
+		tensors = append(tensors, Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, data: body[e.begin:e.end:e.end]})
+	}
+	return NewFile("", tensors, meta), nil
+}
+
+// checkEntries sorts the entries by place. They must cover the data, body bytes from base, without
+// gap or overlap.
+func checkEntries(entries []headerEntry, base, body int64) error {
 	sort.SliceStable(entries, func(i, j int) bool {
 		if entries[i].begin != entries[j].begin {
 			return entries[i].begin < entries[j].begin
 		}
 		return entries[i].end < entries[j].end
 	})
-	base := int64(8 + len(header))
-	body := data[base:]
-	tensors := make([]Tensor, 0, len(entries))
 	var position int64
 	for _, e := range entries {
-		if reason := e.fault(position, int64(len(body))); reason != "" {
-			return nil, &FormatError{Tensor: e.name, Offset: base + e.begin, Reason: reason}
+		if reason := e.fault(position, body); reason != "" {
+			return &FormatError{Tensor: e.name, Offset: base + e.begin, Reason: reason}
 		}
 		position = e.end
-		tensors = append(tensors, Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, data: body[e.begin:e.end:e.end]})
 	}
-	if position != int64(len(body)) {
-		return nil, &FormatError{Offset: base + position, Reason: fmt.Sprintf("%d bytes after the last tensor belong to none", int64(len(body))-position)}
+	if position != body {
+		return &FormatError{Offset: base + position, Reason: fmt.Sprintf("%d bytes after the last tensor belong to none", body-position)}
 	}
-	return NewFile("", tensors, meta), nil
+	return nil
 }
 
 // headerOf returns the JSON header of a file.

@@ -46,6 +46,9 @@ func (r *run) metadata() (runs.Meta, error) {
 		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: json.RawMessage(network), Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
 		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: objective.FileDigests(),
 	}
+	if s.cfg.Objective.Plugin != "" {
+		meta.Plan = s.objective.PlanDigest()
+	}
 	if recommended := objective.Recommended; recommended != nil {
 		features := featuresOf(recommended)
 		meta.Features = &features

@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/program"
 )
 
 // graphs are the compiled plan over the one store, one for each size of batch: the last batch of an
 // epoch may be smaller.
 type graphs struct {
+	ctx       context.Context // of the run
 	setup     *setup
 	store     *param.Store
 	models    map[int]*program.Model // by batch size
@@ -27,7 +32,7 @@ type graphs struct {
 // memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
-	g := &graphs{setup: s, store: store, models: map[int]*program.Model{}}
+	g := &graphs{ctx: ctx, setup: s, store: store, models: map[int]*program.Model{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
 	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
@@ -56,7 +61,8 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 		return m, nil
 	}
 	cfg := g.setup.cfg
-	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total)}
+	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total),
+		Context: g.ctx, Deadline: launch.Program(cfg.Objective).CallDeadline}
 	if g.evaluator != nil {
 		options.Evaluator = g.evaluator
 	}
@@ -116,8 +122,17 @@ func (e *NotFiniteError) Error() string {
 		e.Step, e.Tensor, e.Index, e.Value, e.Rate)
 }
 
-// checkFinite looks for NaN and infinity in the loss and all gradients.
+// checkFinite looks for NaN and infinity in the loss, all gradients and the metrics. A metric alone
+// is a fault of the objective.
 func (g *graphs) checkFinite(model *program.Model, step int) error {
+	if metrics := model.Metrics(); finite(model.Loss()) {
+		for _, name := range slices.Sorted(maps.Keys(metrics)) {
+			if v := metrics[name]; !finite(v) {
+				return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: fmt.Sprintf(
+					"step %d: its metric %q is %v, with a finite loss; no parameter was changed and the last checkpoint is good", step+1, name, v)}
+			}
+		}
+	}
 	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
 		rate := "train.base_lr"
 		if g.setup.cfg.Train.LR > 0 {
@@ -127,6 +142,8 @@ func (g *graphs) checkFinite(model *program.Model, step int) error {
 	}
 	return nil
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // commit writes the buffer updates of a micro-batch.
 func (g *graphs) commit(model *program.Model) error {

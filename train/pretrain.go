@@ -15,6 +15,9 @@ import (
 type Options struct {
 	// Resume goes on with the run in run.out from its newest valid checkpoint.
 	Resume bool
+	// AcceptPluginChange resumes also with a third-party plugin whose plan, or whose own computation,
+	// is not that of the run so far.
+	AcceptPluginChange bool
 	// Progress sees every step; nil: nobody does.
 	Progress Progress
 	// AfterCheckpoint is called after a checkpoint was written at a step for which pictures are due

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -127,6 +128,31 @@ func (p *resumed) checkFiles(s *setup) error {
 		return &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file, or start a new run with another --out"}
 	}
 	return nil
+}
+
+// checkPlugin refuses a plugin with another plan than that of the run so far, and another program
+// where the plan leaves loss or targets to the plugin, unless the user accepts it. Checkpoints of
+// built-in objectives name no plan: vittool itself is their program.
+func (p *resumed) checkPlugin(s *setup, accept bool) error {
+	if p == nil || p.checkpoint == nil || p.checkpoint.Meta[runs.MetaPlan] == "" || accept {
+		return nil
+	}
+	var stored runs.ObjectiveInfo
+	if err := runs.Decode(p.checkpoint, runs.MetaObjective, &stored); err != nil {
+		return err
+	}
+	fault := ""
+	switch {
+	case p.checkpoint.Meta[runs.MetaPlan] != s.objective.PlanDigest():
+		fault = "its plan (views, parameters, loss) is not the one that the run was started with"
+	case s.objective.Plan().Computes() && stored.SHA256 != s.objective.SHA256():
+		fault = "it computes the loss or targets itself, and is not the program that the run was started with"
+	default:
+		return nil
+	}
+	return &host.PluginError{Plugin: s.cfg.Objective.Plugin, Kind: host.Changed, Text: fault + fmt.Sprintf(
+		" (version %s, SHA-256 %.12s…); restore that program, start a new run with another --out, or go on with --accept-plugin-change",
+		stored.Version, stored.SHA256)}
 }
 
 // restore takes the state from a checkpoint. Other images are an error; another plugin or kernel

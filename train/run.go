@@ -48,6 +48,9 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 	if err := r.resumed.checkFiles(&r.setup); err != nil {
 		return nil, err
 	}
+	if err := r.resumed.checkPlugin(&r.setup, opts.AcceptPluginChange); err != nil {
+		return nil, err
+	}
 	if err := r.build(ctx); err != nil {
 		return nil, err
 	}

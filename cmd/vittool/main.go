@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	compiler "github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
@@ -57,6 +58,7 @@ func exitCode(ctx context.Context, err error) int {
 		option *schema.Error
 		images *data.Error
 		plugin *host.PluginError
+		plan   *compiler.Error
 	)
 	switch {
 	case err == nil:
@@ -71,6 +73,8 @@ func exitCode(ctx context.Context, err error) int {
 		if plugin.Kind == host.Refused { // the options or the run don't suit it
 			return exitUsage
 		}
+		return exitPlugin
+	case errors.As(err, &plan):
 		return exitPlugin
 	}
 	return exitFailure

@@ -18,6 +18,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
+	compiler "github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
@@ -256,6 +257,7 @@ func TestExitCode(t *testing.T) {
 		{"images", background, fmt.Errorf("x: %w", &data.Error{}), exitData},
 		{"option of an objective", background, fmt.Errorf("x: %w", &schema.Error{}), exitUsage},
 		{"plugin", background, fmt.Errorf("x: %w", &host.PluginError{Kind: host.Crash}), exitPlugin},
+		{"plan that can't be compiled", background, fmt.Errorf("x: %w", &compiler.Error{Err: errors.New("y")}), exitPlugin},
 		{"plugin that refuses the options", background, &host.PluginError{Kind: host.Refused}, exitUsage},
 		{"cancelled by something else", cancelled, context.Canceled, exitFailure},
 	}

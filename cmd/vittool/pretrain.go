@@ -24,6 +24,7 @@ type pretrainOptions struct {
 	settings settings
 	output   outputOptions
 	resume   bool
+	accept   bool // another plugin than that of the run so far
 }
 
 func newPretrainCommand() *cobra.Command {
@@ -59,6 +60,7 @@ the folder, to the same weights as an undisturbed run.`,
 	o.settings.addFlags(cmd)
 	o.output.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "go on with the run in --out from its newest checkpoint")
+	cmd.Flags().BoolVar(&o.accept, "accept-plugin-change", false, "with --resume: go on although the plugin's plan or computation has changed")
 	return cmd
 }
 
@@ -108,9 +110,10 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 		progress.Event("settings of preset " + r.Preset)
 	}
 	result, err := train.Pretrain(ctx, r.Config, train.Options{
-		Resume:          o.resume,
-		Progress:        progress,
-		AfterCheckpoint: pictureDrawer(ctx, r.Config),
+		Resume:             o.resume,
+		AcceptPluginChange: o.accept,
+		Progress:           progress,
+		AfterCheckpoint:    pictureDrawer(ctx, r.Config),
 	})
 	progress.Close(err)
 	switch {
@@ -126,6 +129,9 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 
 // resolve loads the settings; a resumed run starts from those of its folder.
 func (o *pretrainOptions) resolve(overrides []string) (*configs.Resolved, error) {
+	if o.accept && !o.resume {
+		return nil, &usageError{"--accept-plugin-change is about a run that goes on", "add --resume, or leave it out"}
+	}
 	if !o.resume {
 		return loadForPretrain(&o.settings, overrides)
 	}

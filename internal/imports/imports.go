@@ -58,7 +58,8 @@ type rule struct {
 var below = []rule{
 	{pkg: "internal/prng", may: nil},
 	{pkg: "internal/atomicfile", may: nil},
-	{pkg: "tensor", may: []string{"internal/atomicfile"}},
+	{pkg: "internal/regularfile", may: nil},
+	{pkg: "tensor", may: []string{"internal/atomicfile", "internal/regularfile"}},
 	{pkg: "core/internal/f32", may: nil},
 	{pkg: "internal/edit", may: nil},
 	{pkg: "core/...", may: []string{"core/...", "tensor", "internal/prng"}},
@@ -70,7 +71,7 @@ var below = []rule{
 	{pkg: "configs", may: append([]string{"backbone/...", "internal/edit", "data/...", "runs"}, engine...), test: []string{"objectives"}},
 	{pkg: "plugins/pb", may: nil},
 	{pkg: "plugins/schema", may: nil},
-	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema"}},
+	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema", "internal/regularfile"}},
 	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/...", "vit"}, engine...)},
 	{pkg: "plugins/program/programtest", may: []string{"..."}}, // test support
 	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},

@@ -37,7 +37,7 @@ func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) 
 	const batch, seed, step = 2, 42, 3
 	store := param.NewStore()
 	m, err := program.Build(engine, store, p, network, batch, seed,
-		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000})
+		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000, Context: s.ctx, Deadline: s.o.CallDeadline})
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -46,6 +48,23 @@ func describe(d *pb.Description) (*Description, error) {
 		return nil, fmt.Errorf("field options: %w", err)
 	}
 	return out, nil
+}
+
+// planDigest sums a plan without the paths of the files in it, which it then has no more.
+func planDigest(p *pb.Plan) (string, error) {
+	for _, x := range p.Params {
+		if x.Init != nil {
+			x.Init.Path = ""
+		}
+	}
+	for _, x := range p.Buffers {
+		if x.Init != nil {
+			x.Init.Path = ""
+		}
+	}
+	w, err := wire(p)
+	sum := sha256.Sum256(w)
+	return hex.EncodeToString(sum[:]), err
 }
 
 // planDifference names the first field in which two plans differ.

@@ -82,17 +82,18 @@ type Run struct {
 
 // Objective is an opened objective. Its methods may be called from several goroutines.
 type Objective struct {
-	o        Options
-	label    string // in messages
-	command  command
-	sum      string // of the program
-	open     *pb.OpenRequest
-	desc     *Description
-	plan     *plan.Plan
-	planWire []byte // as the plugin sent it
-	log      *lineLog
-	segments []*segment // constant, writable
-	binding  *Binding   // nil before Bind
+	o          Options
+	label      string // in messages
+	command    command
+	sum        string // of the program
+	open       *pb.OpenRequest
+	desc       *Description
+	plan       *plan.Plan
+	planWire   []byte // as the plugin sent it
+	planDigest string
+	log        *lineLog
+	segments   []*segment // constant, writable
+	binding    *Binding   // nil before Bind
 
 	mu       sync.Mutex // guards the process
 	proc     *process   // nil while there is none
@@ -269,7 +270,10 @@ func (h *Objective) begin(ctx context.Context) error {
 	if h.plan, err = plan.FromProto(message, h.o.Backbone); err != nil {
 		return h.broken("Open", err.Error())
 	}
-	h.planWire, err = wire(message)
+	if h.planWire, err = wire(message); err != nil {
+		return err
+	}
+	h.planDigest, err = planDigest(message)
 	return err
 }
 
@@ -358,6 +362,10 @@ func wire(m proto.Message) ([]byte, error) {
 
 // Plan is the checked plan of the objective. It must not be changed.
 func (h *Objective) Plan() *plan.Plan { return h.plan }
+
+// PlanDigest is the SHA-256 of the plan in hexadecimal digits, without the places of the files that
+// it reads: their digests are part of it.
+func (h *Objective) PlanDigest() string { return h.planDigest }
 
 // PlanDifference names the first field in which the plans of two objectives differ, "" when they
 // are equal.

@@ -28,6 +28,24 @@ func (p *Plan) unique(text func(Init) string) []string {
 // Files lists the paths of the files that the plan takes initial values from.
 func (p *Plan) Files() []string { return p.unique(func(in Init) string { return in.Path }) }
 
+// FileTensors names the tensors that the plan takes from the file at path, with the shapes that it
+// gives them.
+func (p *Plan) FileTensors(path string) map[string][]int {
+	tensors := map[string][]int{}
+	add := func(in Init, shape []int) {
+		if in.Kind == InitFile && in.Path == path {
+			tensors[in.Tensor] = shape
+		}
+	}
+	for _, x := range p.Params {
+		add(x.Init, x.Shape)
+	}
+	for _, x := range p.Buffers {
+		add(x.Init, x.Shape)
+	}
+	return tensors
+}
+
 // FileDigests lists the digests of these files as JSON, sorted; "" if there are none. A run that goes on with other
 // files would not be the same run.
 func (p *Plan) FileDigests() string {

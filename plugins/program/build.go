@@ -1,7 +1,9 @@
 package program
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
@@ -24,6 +26,10 @@ type Options struct {
 	TotalSteps uint64
 	// Evaluator computes what the plan's Evaluate leaves to the plugin; needed only for plans that have one.
 	Evaluator Evaluator
+	// Context ends the reading of files that the plan names; nil: nothing does.
+	Context context.Context
+	// Deadline is the time that reading one of these files may take; 0: any.
+	Deadline time.Duration
 	// Extra may build further nodes, on Compiler.Graph, whose values can be read after each Step: for pictures and tests.
 	Extra func(c *Compiler) ([]*core.Node, error)
 }
@@ -45,6 +51,8 @@ type Compiler struct {
 	files         map[string]*tensor.File // that parameters are taken from, by path
 	teacher       *teacher                // nil without one
 	evaluation    *evaluation
+	context       context.Context
+	deadline      time.Duration // of reading a file
 }
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
@@ -55,10 +63,20 @@ func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	}
 	m, err := build(e, store, p, config, batch, seed, o)
 	if err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", o.Plugin, err)
+		return nil, &Error{o.Plugin, err}
 	}
 	return m, nil
 }
+
+// Error is a plan that can't be compiled or computed.
+type Error struct {
+	Plugin string
+	Err    error // names the node or parameter
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("plugin %s: %v", e.Plugin, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if batch < 1 {
@@ -69,7 +87,7 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 		g:       core.NewGraph(e), store: store, evaluator: o.Evaluator, inputs: newInputs(),
 		params: map[string]*param.Parameter{}, teacherParams: map[string]*param.Parameter{}, buffers: map[string]*buffer{},
 		passes: map[string]*pass{}, specs: map[string]*plan.Node{}, nodes: map[string][]*core.Node{},
-		files: map[string]*tensor.File{}, evaluation: &evaluation{},
+		files: map[string]*tensor.File{}, evaluation: &evaluation{}, context: o.Context, deadline: o.Deadline,
 	}
 	if o.Recompute {
 		c.g.RecomputeBlocks()
@@ -305,7 +323,11 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 		return nil, fmt.Errorf("%s: %w", owner, err)
 	}
 	if isInt(n) || n.Shape().Size() != 1 {
-		return nil, fmt.Errorf("%s has the shape %v: want one number", owner, n.Shape())
+		at := ""
+		if r.Of == plan.RefNode {
+			at = fmt.Sprintf(", %v,", c.specs[r.Name])
+		}
+		return nil, fmt.Errorf("%s%s has the shape %v: want one number", owner, at, n.Shape())
 	}
 	return n, nil
 }

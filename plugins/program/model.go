@@ -13,8 +13,6 @@
 package program
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
@@ -104,7 +102,7 @@ func (m *Model) Scalar(name string) (float64, bool) {
 // kept at unit length. Equal inputs give equal bits.
 func (m *Model) Step(in Inputs) error {
 	if err := m.fill(in); err != nil {
-		return fmt.Errorf("plugin %s: %w", m.plugin, err)
+		return &Error{m.plugin, err}
 	}
 	if in.Targets != nil {
 		if err := in.Targets(m); err != nil {
@@ -118,7 +116,7 @@ func (m *Model) Step(in Inputs) error {
 		}
 	}
 	if err := m.exec.Run(); err != nil {
-		return fmt.Errorf("plugin %s: %w", m.plugin, err)
+		return &Error{m.plugin, err}
 	}
 	return nil
 }

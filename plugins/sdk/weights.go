@@ -3,10 +3,10 @@ package sdk
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/vittool/vittool/internal/regularfile"
 )
 
 // Weights is a safetensors file whose tensors parameters can start from: a network that was trained
@@ -21,9 +21,10 @@ type Weights struct {
 // maxHeader is the longest header of a safetensors file that is read.
 const maxHeader = 100 << 20
 
-// OpenWeights reads the header of a file. It must carry a digest, as files that vittool writes do.
+// OpenWeights reads the header of a regular file. It must carry a digest, as files that vittool
+// writes do.
 func OpenWeights(path string) (*Weights, error) {
-	file, err := os.Open(path)
+	file, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -33,8 +34,8 @@ func OpenWeights(path string) (*Weights, error) {
 		return nil, fmt.Errorf("%s is no safetensors file: %w", path, err)
 	}
 	n := binary.LittleEndian.Uint64(length[:])
-	if info, err := file.Stat(); err != nil || n > maxHeader || int64(n) > info.Size()-8 {
-		return nil, errors.Join(fmt.Errorf("%s is no safetensors file: it claims a header of %d bytes", path, n), err)
+	if n > maxHeader || int64(n) > size-8 {
+		return nil, fmt.Errorf("%s is no safetensors file: it claims a header of %d bytes", path, n)
 	}
 	header := make([]byte, n)
 	if _, err := io.ReadFull(file, header); err != nil {
