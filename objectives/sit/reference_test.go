@@ -238,7 +238,30 @@ type pasting struct {
 	channels, height, width int
 }
 
-// rects reads off what was done to a sample and writes it as rectangles one pixel high.
+// fill finds with which kind of pixels the masked places of a crop were filled, and of which sample they are.
+func (p pasting) fill(mask []uint8, now []float32) (fill, source int32) {
+	is := func(value func(i int) float32) bool {
+		for i, v := range mask {
+			if v == 1 && now[i] != value(i) {
+				return false
+			}
+		}
+		return true
+	}
+	if is(func(int) float32 { return 0 }) {
+		return int32(sdk.Zeros), -1
+	}
+	fill, source = int32(sdk.Noise), -1
+	size := len(mask)
+	for other := range len(p.clean) / size {
+		if is(func(i int) float32 { return p.clean[other*size+i] }) {
+			fill, source = int32(sdk.Copy), int32(other)
+		}
+	}
+	return fill, source
+}
+
+// rects returns the corruption of sample b as rectangles one pixel high.
 func (p pasting) rects(b int) (values []int32, noise bool) {
 	area := p.height * p.width
 	size := p.channels * area
@@ -251,23 +274,7 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.what, b)
 		}
 	}
-	is := func(value func(i int) float32) bool {
-		for i, v := range mask {
-			if v == 1 && now[i] != value(i) {
-				return false
-			}
-		}
-		return true
-	}
-	fill, source := int32(sdk.Noise), int32(-1)
-	if is(func(int) float32 { return 0 }) {
-		fill = int32(sdk.Zeros)
-	}
-	for other := range len(p.clean) / size {
-		if fill != int32(sdk.Zeros) && is(func(i int) float32 { return p.clean[other*size+i] }) {
-			fill, source = int32(sdk.Copy), int32(other)
-		}
-	}
+	fill, source := p.fill(mask, now)
 	kinds := strings.Split(p.cfg.Fill, "-")
 	switch {
 	case fill == int32(sdk.Zeros) && !slices.Contains(kinds, "zeros"), fill == int32(sdk.Copy) && p.cfg.Replace == 0,
