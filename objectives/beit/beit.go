@@ -112,7 +112,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	counted := b.Reshape(mask.Counted(), -1)                                  // a mask may have fewer cells than M
 	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
-		// What the tokenizer's decoder makes of the predicted tokens in masked places and the right ones elsewhere.
+		// The tokenizer's decoder draws the predicted tokens in masked places and the right ones elsewhere.
 		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
 		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
 		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))

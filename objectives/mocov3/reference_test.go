@@ -17,8 +17,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a file
+// without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "mocov3", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -50,7 +50,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// mocoConfig is what the reference says of a case of MoCo v3 beyond the network.
+// mocoConfig describes a case of the reference.
 type mocoConfig struct {
 	programtest.NetworkConfig
 	Hidden     int             `json:"mlp_dim"`

@@ -81,7 +81,7 @@ func (p painting) side(r *sdk.RNG, length int) int {
 	return p.align + r.IntN(int(largest*float64(length))-p.align)
 }
 
-// fitted is a length rounded, half to even, and cut off at what is left of the side: where
+// fitted is a length rounded, half to even, and cut off at the end of the side: where
 // align does not divide the side, rounding up would lead past it.
 func (p painting) fitted(v, left int) int { return min(p.rounded(min(v, left)), left) }
 

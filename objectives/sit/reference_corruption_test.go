@@ -16,7 +16,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// corruptionStats are what the official code does to many images.
+// corruptionStats are statistics of many images that the official code corrupted.
 type corruptionStats struct {
 	Image    [2]int         `json:"image"` // height and width
 	Most     float64        `json:"max_replace"`
@@ -122,7 +122,7 @@ func readCorruption(t *testing.T, values []int32, height, width, batch int) corr
 	return x
 }
 
-// sitCorruptions compares what is painted over crops with the statistics of the official code. Tolerances are six
+// sitCorruptions compares the corruption of crops with the statistics of the official code. Tolerances are six
 // standard errors of the difference of two samples.
 func sitCorruptions(t *testing.T, path string) {
 	var file struct {

@@ -22,8 +22,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a file
+// without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "sit", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -58,7 +58,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// sitConfig is what the reference says of a case of SiT beyond the network.
+// sitConfig describes a case of the reference.
 type sitConfig struct {
 	programtest.NetworkConfig
 	OutDim     int            `json:"out_dim"`
@@ -199,7 +199,7 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 	return nil
 }
 
-// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares what our own operator paints.
+// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares the pixels that our own operator paints.
 func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfig, prefix, suffix string, step int) {
 	t.Helper()
 	var sets []plan.MaskSet
@@ -210,7 +210,7 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 		programtest.FillView(t, m.View(m.Plan.Views[v].Name), clean)
 		programtest.FillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
 		shape := c.Tensor(t, name("mask")).Shape
-		p := pasting{t: t, what: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
+		p := pasting{t: t, owner: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
 		set := plan.MaskSet{Name: m.Plan.Masks[v].Name}
 		length := m.Plan.Masks[v].Length * sdk.CorruptionStride
 		var noisy []bool
@@ -231,7 +231,7 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 // pasting is one crop of the batch before and after its corruption.
 type pasting struct {
 	t                       *testing.T
-	what                    string
+	owner                   string
 	cfg                     sitConfig
 	clean, corrupted        []float32 // [B,C,H,W]
 	mask                    []byte    // [B,C,H,W]
@@ -268,10 +268,10 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 	mask, now := p.mask[b*size:][:size], p.corrupted[b*size:][:size]
 	for i, v := range mask {
 		if v != mask[i%area] {
-			p.t.Fatalf("%s: the mask of sample %d differs between channels", p.what, b)
+			p.t.Fatalf("%s: the mask of sample %d differs between channels", p.owner, b)
 		}
 		if v == 0 && now[i] != p.clean[b*size+i] {
-			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.what, b)
+			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.owner, b)
 		}
 	}
 	fill, source := p.fill(mask, now)
@@ -279,7 +279,7 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 	switch {
 	case fill == int32(sdk.Zeros) && !slices.Contains(kinds, "zeros"), fill == int32(sdk.Copy) && p.cfg.Replace == 0,
 		fill == int32(sdk.Noise) && !slices.ContainsFunc(kinds, func(k string) bool { return k != "zeros" }):
-		p.t.Fatalf("%s: sample %d is filled by %d, which the config does not allow", p.what, b, fill)
+		p.t.Fatalf("%s: sample %d is filled by %d, which the config does not allow", p.owner, b, fill)
 	}
 	for y := range p.height {
 		for x := 0; x < p.width; x++ {
@@ -295,7 +295,7 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 	return values, fill == int32(sdk.Noise)
 }
 
-// compare holds what our operator painted against the reference. Noise must be noise, everywhere else bits are equal.
+// compare compares the pixels that our operator painted with the reference. Noise must be noise, everywhere else bits are equal.
 func (p pasting) compare(got []float32, noisy []bool) {
 	p.t.Helper()
 	size := len(got) / len(noisy)
@@ -303,10 +303,10 @@ func (p pasting) compare(got []float32, noisy []bool) {
 		b := i / size
 		if changed := p.mask[i] == 1; noisy[b] && changed {
 			if v == p.clean[i] {
-				p.t.Fatalf("%s: value %d of sample %d was not painted over", p.what, i%size, b)
+				p.t.Fatalf("%s: value %d of sample %d was not painted over", p.owner, i%size, b)
 			}
 		} else if v != p.corrupted[i] {
-			p.t.Fatalf("%s: value %d of sample %d is %v, the reference has %v", p.what, i%size, b, v, p.corrupted[i])
+			p.t.Fatalf("%s: value %d of sample %d is %v, the reference has %v", p.owner, i%size, b, v, p.corrupted[i])
 		}
 	}
 }

@@ -2,8 +2,8 @@
 //
 // FromProto makes a Plan of the message that a plugin sends (plugins/objective.proto explains every field). All that
 // can be decided without the shapes of the program's values is decided there, once: names, references, numbers,
-// sizes of views and parameters, and each node's row in the operator table. What is left out in the message is filled
-// in: sizes of views, grids of masks, default attributes. The compiler (plugins/program) adds the shapes.
+// sizes of views and parameters, and each node's row in the operator table. Fields that the message leaves
+// out are filled in: sizes of views, grids of masks, default attributes. The compiler (plugins/program) adds the shapes.
 //
 // A Plan must not be changed after it was checked.
 package plan
@@ -16,9 +16,9 @@ const MaxElements = 1 << 31
 // operators are only ever added.
 const OperatorVersion = 1
 
-// Backbone describes the network that an objective is opened for. Sizes of images and patches are in pixels, those of
+// BackboneInfo describes the network that an objective is opened for. Sizes of images and patches are in pixels, those of
 // the grid in patches.
-type Backbone struct {
+type BackboneInfo struct {
 	Name           string // such as vit_base_patch16_224
 	Family         string // kind of network, such as vit
 	Dim            int    // width of the tokens, or channels of the last map
@@ -36,20 +36,20 @@ type Backbone struct {
 
 // Plan says how an objective trains a network.
 type Plan struct {
-	Backbone    Requirements
-	Views       []*View
-	Passes      []*Pass
-	Masks       []*Mask
-	Targets     []*Target
-	Params      []*Param
-	Buffers     []*Buffer
-	Schedules   []*Schedule
-	Teacher     *Teacher // nil: no teacher network
-	Nodes       []*Node  // of the program; a node reads earlier ones only
-	Results     Results
-	Evaluate    *Evaluate // nil: the program computes everything
-	Exports     []*Export
-	Recommended *Recommended // nil: nothing is recommended
+	Requirements Requirements // of the network
+	Views        []*View
+	Passes       []*Pass
+	Masks        []*Mask
+	Targets      []*Target
+	Params       []*Param
+	Buffers      []*Buffer
+	Schedules    []*Schedule
+	Teacher      *Teacher // nil: no teacher network
+	Nodes        []*Node  // of the program; a node reads earlier ones only
+	Results      Results
+	Evaluate     *Evaluate // nil: the program computes everything
+	Exports      []*Export
+	Recommended  *Recommended // nil: nothing is recommended
 }
 
 // Requirements are the recipe's demands on the network itself.
@@ -246,7 +246,7 @@ type Picture struct {
 	Name            string
 	Prediction      Ref
 	Layout          Layout
-	PatchNormalised bool // of patches normalized by their own mean and variance
+	PatchNormalized bool // of patches normalized by their own mean and variance
 	View            string
 	Mask            string // that hid pixels; may be empty
 }

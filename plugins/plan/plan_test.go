@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
+var backbone = plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
 	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 
 // opened is the plan of an objective for the backbone, as its plugin sends it.
@@ -246,7 +246,7 @@ func TestBuffersOfOperators(t *testing.T) {
 }
 
 // Images of a pass may come late in the program, but not from the pass itself.
-func TestCirclesByWayOfImages(t *testing.T) {
+func TestCyclesByWayOfImages(t *testing.T) {
 	late := func(b *sdk.Builder) error {
 		v := b.View("a")
 		pass := b.Student("s", v, sdk.Corrupted())
@@ -255,7 +255,7 @@ func TestCirclesByWayOfImages(t *testing.T) {
 		return b.Minimize(loss)
 	}
 	refuse(t, opened(t, &objective{late}, nil), []fault{
-		{"is made of itself, by way of the images of a pass", func(p *pb.Plan) { p.Results.Images[0].Images = p.Results.Loss }},
+		{"depends on itself, by way of the images of a pass", func(p *pb.Plan) { p.Results.Images[0].Images = p.Results.Loss }},
 	})
 }
 

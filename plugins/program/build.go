@@ -22,7 +22,7 @@ type Options struct {
 	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.
 	TotalSteps uint64
-	// Evaluator computes what the plan's Evaluate leaves to the plugin; needed only for plans that have one.
+	// Evaluator is the plugin's part of a step; needed only for plans with Evaluate.
 	Evaluator Evaluator
 	// Extra may build further nodes, on Compiler.Graph, whose values can be read after each Step: for pictures and tests.
 	Extra func(c *Compiler) ([]*core.Node, error)
@@ -35,13 +35,14 @@ type Compiler struct {
 	store     *param.Store
 	evaluator Evaluator
 
+	// By the names of the plan.
 	inputs        *inputs
 	params        map[string]*param.Parameter
-	teacherParams map[string]*param.Parameter
+	teacherParams map[string]*param.Parameter // that the graph reads, by the name of the student's
 	buffers       map[string]*buffer
 	passes        map[string]*pass
 	specs         map[string]*plan.Node
-	nodes         map[string][]*core.Node
+	nodes         map[string][]*core.Node // outputs of the nodes built so far
 	files         map[string]*tensor.File // that parameters are taken from, by path
 	teacher       *teacher                // nil without one
 	evaluation    *evaluation
@@ -96,20 +97,20 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	return m, m.compile(c.g, extra)
 }
 
-// addNetworks makes the student's backbone and the teacher's.
+// addNetworks makes the backbones of student and teacher.
 func (c *Compiler) addNetworks(config backbone.Config) error {
-	config, scheme, err := Backbone(config, &c.Plan.Backbone)
+	config, scheme, err := Configure(config, &c.Plan.Requirements)
 	if err != nil {
 		return err
 	}
 	c.Config = config
-	if c.Plan.Backbone.Unused { // known for its sizes alone
+	if c.Plan.Requirements.Unused { // known for its sizes alone
 		return nil
 	}
 	if c.Student, err = config.New(c.store, runs.BackbonePrefix, scheme, c.seed); err != nil {
 		return err
 	}
-	flagBackbone(c.Student, &c.Plan.Backbone)
+	setDecayAndFreeze(c.Student, &c.Plan.Requirements)
 	if c.Plan.Teacher == nil {
 		return nil
 	}

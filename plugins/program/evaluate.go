@@ -8,7 +8,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Evaluator computes, in the plugin, what a program cannot say. The host implements it over shared memory.
+// Evaluator computes loss and gradients in the plugin, for objectives that the operators cannot express. The host
+// implements it over shared memory.
 type Evaluator interface {
 	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where the spec asks
 	// for a gradient and the graph wants it, Evaluate fills the slice in gradients (nil elsewhere) with the
@@ -32,10 +33,10 @@ type Evaluation struct {
 	Metrics map[string]float64
 }
 
-// evaluation keeps what the operator evaluate needs between forward and backward.
+// evaluation is the state of the operator evaluate.
 type evaluation struct {
-	metrics map[string]float64
-	inputs  map[string]tensor.Shape
+	metrics map[string]float64      // of the last step
+	inputs  map[string]tensor.Shape // by the names of the plan's Evaluate
 }
 
 // buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
@@ -43,7 +44,7 @@ type evaluation struct {
 func buildEvaluate(c *call) []*core.Node {
 	m, spec := c.c, c.c.Plan.Evaluate
 	if m.evaluator == nil {
-		c.fail("the plugin computes the loss itself, and the host was not asked to let it")
+		c.fail("the plan leaves the loss to the plugin, and this command runs no plugin")
 	}
 	e := &Evaluation{Spec: spec, Scalars: map[string]float64{}}
 	var nodes []*core.Node

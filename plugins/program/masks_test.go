@@ -41,7 +41,7 @@ func TestRemovedCells(t *testing.T) {
 	set := func(bitmap ...byte) error {
 		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: bitmap}}})
 	}
-	for range 2 { // the second time over what the first left
+	for range 2 { // the second time over the results of the first
 		if err := set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -38,8 +38,8 @@ type setting struct {
 	engine *device.CPU
 }
 
-// Model is a compiled plan for one batch size. Per step: Step; then Loss, Metrics and the gradients of Exec; once the
-// step is good, Commit, and AfterStep behind the optimizer.
+// Model is a compiled plan for one batch size. Per micro-batch: Step, then Loss, Metrics and the gradients of Exec, and
+// Commit once these are known to be finite. Per step of the optimizer, after it: MoveTeacher.
 type Model struct {
 	setting
 	inputs     *inputs
@@ -100,7 +100,8 @@ func (m *Model) Scalar(name string) (float64, bool) {
 	return s.now, true
 }
 
-// Step fills the inputs and computes loss, gradients and results. It changes nothing in the store but rows that are
+// Step is the forward and the backward pass of one micro-batch: it fills the inputs and computes loss, gradients and
+// results. It changes nothing in the store but rows that are
 // kept at unit length. Equal inputs give equal bits.
 func (m *Model) Step(in Inputs) error {
 	if err := m.fill(in); err != nil {
@@ -113,7 +114,7 @@ func (m *Model) Step(in Inputs) error {
 	}
 	if m.Train {
 		param.NormalizeRows(m.engine, m.unitRows)
-		if err := m.teacher.lead(m.engine); err != nil {
+		if err := m.teacher.beforeForward(m.engine); err != nil {
 			return err
 		}
 	}
@@ -144,6 +145,6 @@ func (m *Model) Exec() *core.Executable { return m.exec }
 // EvaluateInputs are the shapes of the inputs of the operator evaluate, by the names of the plan's Evaluate.
 func (m *Model) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
 
-// AfterStep follows the optimizer's step, once for all of its passes: the teacher moves, or stays where the last Step
-// saw it.
-func (m *Model) AfterStep() error { return m.teacher.follow(m.engine) }
+// MoveTeacher follows the optimizer's step, once for all of its micro-batches: it writes the teacher's next weights into
+// the store.
+func (m *Model) MoveTeacher() error { return m.teacher.afterStep(m.engine) }

@@ -124,7 +124,7 @@ func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	}
 	n := input(name, tensor.Shape{len(spec.Masks) * c.Batch, width})
 	for i, mask := range spec.Masks {
-		k, part := c.inputs.masks[mask], &mapped{node: n, offset: i * c.Batch * width}
+		k, part := c.inputs.masks[mask], &maskPart{node: n, offset: i * c.Batch * width}
 		if form == plan.FormRemoved {
 			k.removed = append(k.removed, part)
 		} else {

@@ -10,24 +10,24 @@ import (
 )
 
 // Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C, H, W] and
-// normalised as the views are.
+// normalized as the views are.
 type Picture struct {
 	Name            string
 	Batch, Channels int
 	Height, Width   int
 	Original        []float32
 	Masked          []float32 // the original with zeros where pixels were hidden; the original without a mask
-	Prediction      []float32 // what the network says, everywhere
+	Prediction      []float32 // of the network, everywhere
 	Reconstruction  []float32 // the prediction where pixels were hidden, the original elsewhere
 	Hidden          []bool    // [B, H, W]
-	PatchNormalised bool      // the prediction took mean and variance of each patch from the original
+	PatchNormalized bool      // the prediction took mean and variance of each patch from the original
 }
 
 // picture is a prediction to be shown.
 type picture struct {
 	spec       *plan.Picture
 	prediction *core.Node
-	hidden     *core.Node // what was hidden; nil without a mask
+	hidden     *core.Node // 1 at hidden cells or pixels; nil without a mask
 }
 
 // newPicture checks the shape of a prediction.
@@ -68,7 +68,7 @@ func (m *Model) render(p picture) Picture {
 	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
 	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
-		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalised: p.spec.PatchNormalised}
+		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalized}
 
 	if k := m.inputs.masks[p.spec.Mask]; k != nil {
 		removed := p.hidden.Value()
@@ -87,7 +87,7 @@ func (m *Model) render(p picture) Picture {
 		pic.Prediction = append([]float32(nil), p.prediction.Value()...)
 	default:
 		hwc := p.spec.Layout == plan.LayoutPatchesHWC
-		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Config.Info().Patch, hwc, pic.PatchNormalised)
+		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Config.Info().Patch, hwc, pic.PatchNormalized)
 	}
 	pic.Masked = append([]float32(nil), pic.Original...)
 	pic.Reconstruction = append([]float32(nil), pic.Original...)
@@ -106,9 +106,9 @@ func (m *Model) render(p picture) Picture {
 	return pic
 }
 
-// fromPatches lays patches [B, L, p·p·C] out as images. Predictions of normalised patches get back the mean and the
+// fromPatches lays patches [B, L, p·p·C] out as images. Predictions of normalized patches get back the mean and the
 // standard deviation that the original patch has.
-func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalised bool) []float32 {
+func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalized bool) []float32 {
 	out := make([]float32, len(patches))
 	c, h, w := pic.Channels, pic.Height, pic.Width
 	dim := p * p * c
@@ -118,7 +118,7 @@ func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalised bool) 
 	for b := range pic.Batch {
 		for n := range count {
 			mean, scale := 0.0, 1.0
-			if normalised {
+			if normalized {
 				mean, scale = pic.patchMoments(dim, func(i int) float64 {
 					return float64(pic.Original[pixel(b, n, i%c, i/c/p, i/c%p)])
 				})
@@ -136,7 +136,7 @@ func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalised bool) 
 	return out
 }
 
-// patchMoments is what MAE's normalised target divides out: the mean and sqrt(unbiased variance + 1e-6).
+// patchMoments are the mean of a patch and sqrt(unbiased variance + 1e-6), by which MAE's targets are normalized.
 func (pic *Picture) patchMoments(n int, at func(int) float64) (mean, scale float64) {
 	for i := range n {
 		mean += at(i)

@@ -101,7 +101,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"evaluate without an evaluator", func(p *plan.Plan) {
 			n := node(p, "layer_norm")
 			n.Op, n.Attributes, p.Evaluate = "evaluate", nil, &plan.Evaluate{}
-		}, []string{"evaluate", "the host was not asked"}},
+		}, []string{"evaluate", "this command runs no plugin"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := tinyMAE(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a file
+// without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "vit", func(t *testing.T, path string) {
 		switch golden.Name(path) {

@@ -23,7 +23,7 @@ type Compiled struct {
 	*program.Model
 	Engine *device.CPU
 	Store  *param.Store
-	// Place is where the store keeps what the reference calls so, without "param." and "buffer.".
+	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
 	Place func(name string) string
 	Out   map[string]*core.Node
 	// Rows holds results of the reference that are part of a node's: first and end row.
@@ -43,7 +43,7 @@ type Compilation struct {
 func (o Compilation) Compile(t *testing.T) *Compiled {
 	t.Helper()
 	p := o.Plan(t)
-	p.Backbone.DropPath = 0 // the reference has no stochastic depth
+	p.Requirements.DropPath = 0 // the reference has no stochastic depth
 	if o.Change != nil {
 		o.Change(p)
 	}
@@ -73,7 +73,7 @@ func IsStatistic(name string) bool {
 	return slices.ContainsFunc([]string{".running_mean", ".running_var", ".num_batches_tracked"}, func(s string) bool { return strings.HasSuffix(name, s) })
 }
 
-// Official cuts what the reference puts before the official name.
+// Official cuts the prefixes that the reference adds to official names.
 func Official(name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, "param."), "buffer.")
 }
@@ -192,7 +192,7 @@ func (m *Compiled) Outputs() map[string]*core.Node {
 	return out
 }
 
-// ComparePlain holds what does not decay against the recipe's list.
+// ComparePlain compares the undecayed parameters with the recipe's list.
 func (m *Compiled) ComparePlain(t *testing.T, c *golden.Case, r Trajectory) {
 	t.Helper()
 	if r.Optimizer != "adamw" {
@@ -216,7 +216,7 @@ func (m *Compiled) Finish(t *testing.T) {
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.AfterStep(); err != nil {
+	if err := m.MoveTeacher(); err != nil {
 		t.Fatal(err)
 	}
 }

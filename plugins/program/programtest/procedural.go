@@ -36,7 +36,7 @@ type Procedural struct {
 	DecoderToken *int      `json:"dec_tok16_token"`
 }
 
-// The tensor numbers of what is not a weight.
+// Numbers of the tensors that are no weights.
 const (
 	ImageTensor  = 16777215
 	NoiseTensor  = 16777214
