@@ -42,7 +42,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// checkParameters holds the plan to its parameters: the tokenizer's come from its file and are frozen.
+// checkParameters holds the plan to its parameters: the tokenizer's come from its file and are
+// frozen.
 func checkParameters(t *testing.T, plan *sdk.Plan) {
 	t.Helper()
 	for _, p := range plan.Params {
@@ -113,7 +114,8 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 	}
 }
 
-// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
+// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
+// in.
 func TestMaskFollowsSample(t *testing.T) {
 	trial, err := try(backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4})
 	if err != nil {

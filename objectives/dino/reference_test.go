@@ -23,8 +23,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. The config of a file selects its test; a file
-// without one fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "dino", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -110,7 +110,8 @@ func (c dinoConfig) options(r *dinoTrajectory) map[string]any {
 	return o
 }
 
-// dinoModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
+// dinoModel is the real objective's plan, compiled, with every intermediate result that a case may
+// hold.
 type dinoModel struct {
 	*program.Model
 	engine *device.CPU
@@ -238,8 +239,8 @@ func (m *dinoModel) load(t *testing.T, c *golden.Case) {
 	}
 }
 
-// compareState holds state of the store against "<prefix><name>". Everything that the step changes must be there:
-// all buffers, all copies of the teacher, and those named in changed.
+// compareState holds state of the store against "<prefix><name>". Everything that the step changes
+// must be there: all buffers, all copies of the teacher, and those named in changed.
 func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, changed ...*param.Parameter) {
 	t.Helper()
 	seen := map[string]bool{}

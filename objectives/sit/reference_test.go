@@ -22,8 +22,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. The config of a file selects its test; a file
-// without one fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "sit", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -82,7 +82,8 @@ type sitTrajectory struct {
 	Momentum       float64 `json:"momentum_teacher"`
 }
 
-// sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
+// sitPlace keeps the names of the official code: the backbone's as they are, those of the heads
+// behind our prefix.
 func sitPlace(name string) string {
 	rest, teacher := strings.CutPrefix(name, runs.TeacherPrefix)
 	prefix := ""
@@ -120,9 +121,9 @@ func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed u
 	return o.Compile(t)
 }
 
-// sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours, and keeps the
-// operator that would paint them for a comparison where it can be made. Masks get room for the given number of
-// rectangles, one per run of changed pixels.
+// sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours,
+// and keeps the operator that would paint them for a comparison where it can be made. Masks get
+// room for the given number of rectangles, one per run of changed pixels.
 func sitInputs(p *plan.Plan, rectangles int) {
 	k := 0
 	for _, n := range p.Nodes {
@@ -160,12 +161,12 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 			m.Out[fmt.Sprintf("out.student_attn.%d", i)] = programtest.Attention(pass, i)
 		}
 	}
-	normalised, _, err := programtest.NodesOf(p, "l2_normalize")
+	normalized, _, err := programtest.NodesOf(p, "l2_normalize")
 	if err != nil {
 		return err
 	}
 	for i, name := range []string{"out.student_head", "out.teacher_head"} {
-		if m.Out[name], err = programtest.ReadBy(p, normalised[i], "x"); err != nil {
+		if m.Out[name], err = programtest.ReadBy(p, normalized[i], "x"); err != nil {
 			return err
 		}
 	}
@@ -199,7 +200,8 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 	return nil
 }
 
-// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares the pixels that our own operator paints.
+// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares the pixels that our
+// own operator paints.
 func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfig, prefix, suffix string, step int) {
 	t.Helper()
 	var sets []plan.MaskSet
@@ -238,7 +240,8 @@ type pasting struct {
 	channels, height, width int
 }
 
-// fill finds with which kind of pixels the masked places of a crop were filled, and of which sample they are.
+// fill finds with which kind of pixels the masked places of a crop were filled, and of which sample
+// they are.
 func (p pasting) fill(mask []uint8, now []float32) (fill, source int32) {
 	is := func(value func(i int) float32) bool {
 		for i, v := range mask {
@@ -295,7 +298,8 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 	return values, fill == int32(sdk.Noise)
 }
 
-// compare compares the pixels that our operator painted with the reference. Noise must be noise, everywhere else bits are equal.
+// compare compares the pixels that our operator painted with the reference. Noise must be noise,
+// everywhere else bits are equal.
 func (p pasting) compare(got []float32, noisy []bool) {
 	p.t.Helper()
 	size := len(got) / len(noisy)
@@ -429,8 +433,9 @@ func sitAugmentations(t *testing.T, path string) {
 	}
 }
 
-// With learned weights the loss is exp(-s)·L + s/2 of the contrastive task and exp(-s)·L + s of the reconstruction,
-// and s moves by its derivative; at the start the reconstruction has the weight lmbda.
+// With learned weights the loss is exp(-s)·L + s/2 of the contrastive task and exp(-s)·L + s of the
+// reconstruction, and s moves by its derivative; at the start the reconstruction has the weight
+// lmbda.
 func TestSiTLearnsTaskWeights(t *testing.T) {
 	const lambda = 5
 	options := map[string]any{"out_dim": 8, "head_hidden": 8, "lmbda": lambda, "task_weights": "learned"}

@@ -1,10 +1,10 @@
 // Package sit is the Self-supervised vIsion Transformer of Atito, Awais and Kittler, "SiT:
-// Self-supervised vIsion Transformer" (2021), https://arxiv.org/abs/2104.03602, in the form
-// of its published code.
+// Self-supervised vIsion Transformer" (2021), https://arxiv.org/abs/2104.03602, in the form of its
+// published code.
 //
-// Two crops of an image are corrupted: many rectangles of them are painted over. A student
-// sees the corrupted crops and does two tasks: it paints the original pixels, and it finds the
-// other crop of its image among those of the batch as an averaged teacher sees them, clean.
+// Two crops of an image are corrupted: many rectangles of them are painted over. A student sees the
+// corrupted crops and does two tasks: it paints the original pixels, and it finds the other crop of
+// its image among those of the batch as an averaged teacher sees them, clean.
 package sit
 
 import (
@@ -107,8 +107,8 @@ func inAllChannels(b *sdk.Builder, m sdk.Mask) sdk.Tensor {
 // linear sets the initial weights of a linear layer; its bias starts at zero.
 func linear() sdk.LayerOption { return sdk.WithInit(sdk.InitTruncNormal(.02, 2), nil) }
 
-// head is the contrastive one: linear layers with batch norms, a ReLU after the first, GELUs
-// after the others, nothing after the last norm, which has no weights.
+// head is the contrastive one: linear layers with batch norms, a ReLU after the first, GELUs after
+// the others, nothing after the last norm, which has no weights.
 func (o *SiT) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	return b.MLP("head.mlp", x, sdk.MLP{
 		Widths: append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Dim), Norm: true, LastNorm: sdk.PlainNorm,
@@ -134,9 +134,9 @@ func (o *SiT) painter(b *sdk.Builder, x sdk.Tensor, crop sdk.View) sdk.Tensor {
 }
 
 // weigh adds up the tasks. Learned weights are those of Kendall, Gal and Cipolla, "Multi-Task
-// Learning Using Uncertainty to Weigh Losses" (2018), https://arxiv.org/abs/1705.07115, as in
-// the paper's first version: a softmax of variance exp(s) has the likelihood exp(-s) L + s/2,
-// a Laplace distribution of scale exp(s), whose loss is the absolute difference, exp(-s) L + s.
+// Learning Using Uncertainty to Weigh Losses" (2018), https://arxiv.org/abs/1705.07115, as in the
+// paper's first version: a softmax of variance exp(s) has the likelihood exp(-s) L + s/2, a Laplace
+// distribution of scale exp(s), whose loss is the absolute difference, exp(-s) L + s.
 func (o *SiT) weigh(b *sdk.Builder, contrastive, reconstruction sdk.Tensor) sdk.Tensor {
 	if o.Weights == "fixed" {
 		return b.Add(contrastive, b.Scale(reconstruction, o.Lambda))

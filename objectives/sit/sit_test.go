@@ -77,7 +77,8 @@ func TestOptionsReachThePlan(t *testing.T) {
 	}
 }
 
-// However unlikely the shape of an image, painting ends before its rectangles run out, with the share that was drawn.
+// However unlikely the shape of an image, painting ends before its rectangles run out, with the
+// share that was drawn.
 func TestRectanglesSuffice(t *testing.T) {
 	for _, tc := range []struct {
 		painting

@@ -121,7 +121,8 @@ func (c *checker) nodes() error {
 	return c.cachedTargets()
 }
 
-// input checks the value that an input of a node reads, and notes the buffers that operators change.
+// input checks the value that an input of a node reads, and notes the buffers that operators
+// change.
 func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 	user := fmt.Sprintf("%v, input %q", n, a.Name)
 	if err := c.ref(a.Ref, user); err != nil {
@@ -156,7 +157,8 @@ func (c *checker) cachedTargets() error {
 	return nil
 }
 
-// checkPixelsOnly refuses a value that depends on anything but the pixels of the target's view and files.
+// checkPixelsOnly refuses a value that depends on anything but the pixels of the target's view and
+// files.
 func (c *checker) checkPixelsOnly(t *Target, r Ref, seen map[string]bool) error {
 	switch r.Of {
 	case RefNode:
@@ -323,8 +325,8 @@ func (c *checker) updates() error {
 	return nil
 }
 
-// cycles refuses a pass over images that are made of its own features. Nodes alone cannot form a cycle: they read
-// earlier ones.
+// cycles refuses a pass over images that are made of its own features. Nodes alone cannot form a
+// cycle: they read earlier ones.
 func (c *checker) cycles() error {
 	const inProgress, done = 1, 2
 	state := map[Ref]int{}

@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// FromProto converts the plan that a plugin sent and checks it, for a run with the given backbone. An error names the
-// part of the plan and the fault.
+// FromProto converts the plan that a plugin sent and checks it, for a run with the given backbone.
+// An error names the part of the plan and the fault.
 func FromProto(m *pb.Plan, backbone BackboneInfo) (*Plan, error) {
 	if m == nil {
 		return nil, fmt.Errorf("no plan")

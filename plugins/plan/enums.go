@@ -10,7 +10,8 @@ func text[E ~int](e E, names ...string) string {
 	return strconv.Itoa(int(e))
 }
 
-// The values of all enumerations are those of the protocol, so that a number of the wire can be taken over.
+// The values of all enumerations are those of the protocol, so that a number of the wire can be
+// taken over.
 
 // PosEmbed is a network's position table.
 type PosEmbed int

@@ -28,8 +28,8 @@ func (p *Plan) fileTexts(text func(Init) string) []string {
 // Files lists the paths of the files that the plan takes initial values from.
 func (p *Plan) Files() []string { return p.fileTexts(func(in Init) string { return in.Path }) }
 
-// FileDigests lists the digests of these files as JSON, sorted; "" if there are none. A run that goes on with other
-// files would not be the same run.
+// FileDigests lists the digests of these files as JSON, sorted; "" if there are none. A run that
+// goes on with other files would not be the same run.
 func (p *Plan) FileDigests() string {
 	digests := p.fileTexts(func(in Init) string { return in.Digest })
 	if len(digests) == 0 {
@@ -42,8 +42,8 @@ func (p *Plan) FileDigests() string {
 	return string(text)
 }
 
-// CheckFiles refuses a plan that reads other files than those whose digests a checkpoint holds, as FileDigests gave
-// them.
+// CheckFiles refuses a plan that reads other files than those whose digests a checkpoint holds, as
+// FileDigests gave them.
 func (p *Plan) CheckFiles(trained string) error {
 	orNone := func(digests string) string {
 		if digests == "" {

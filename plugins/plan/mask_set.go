@@ -31,10 +31,10 @@ type Box struct {
 // MaskSet is one decision for a batch.
 type MaskSet struct {
 	Name string
-	// Values holds Length numbers per sample of a keep list or of indices, sample after sample, and Length rectangles
-	// of RectangleFields numbers of a corruption: top, left, height (0: unused), width, fill (0 zeros, 1 noise,
-	// 2 copy), and for a copy the place in the batch of the source sample (-1: itself), source top, source left, and 1
-	// to copy from a clean image.
+	// Values holds Length numbers per sample of a keep list or of indices, sample after sample, and
+	// Length rectangles of RectangleFields numbers of a corruption: top, left, height (0: unused),
+	// width, fill (0 zeros, 1 noise, 2 copy), and for a copy the place in the batch of the source
+	// sample (-1: itself), source top, source left, and 1 to copy from a clean image.
 	Values []int32
 	// Bitmap holds one byte, 0 or 1, per cell, sample after sample.
 	Bitmap []byte
@@ -66,8 +66,8 @@ func (m *Mask) Hidden() Form {
 	return FormRemoved
 }
 
-// CheckMasks checks the decisions for a batch of samples against the plan: each mask once, lengths, ranges, keep lists
-// without duplicates. Errors name field, mask and sample.
+// CheckMasks checks the decisions for a batch of samples against the plan: each mask once, lengths,
+// ranges, keep lists without duplicates. Errors name field, mask and sample.
 func (p *Plan) CheckMasks(sets []MaskSet, samples int) error {
 	find := func(name string) int {
 		return slices.IndexFunc(sets, func(s MaskSet) bool { return s.Name == name })

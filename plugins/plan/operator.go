@@ -10,7 +10,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// OpEvaluate is the operator that the plugin computes itself. Its inputs are those of the plan's Evaluate.
+// OpEvaluate is the operator that the plugin computes itself. Its inputs are those of the plan's
+// Evaluate.
 const OpEvaluate = pb.OpEvaluate
 
 // Operator is one row of the operator table: a kind of node that a program may have.

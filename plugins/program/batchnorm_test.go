@@ -16,8 +16,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// normHead is a plan whose student runs one batch norm over two views, one after the other, and whose teacher has the
-// same layer with statistics of its own.
+// normHead is a plan whose student runs one batch norm over two views, one after the other, and
+// whose teacher has the same layer with statistics of its own.
 func normHead(b *sdk.Builder) error {
 	one, two := b.View("a"), b.View("b")
 	b.Teacher(b.Schedule("m", sdk.ConstantSchedule(.5)), sdk.AfterStep)
@@ -41,7 +41,8 @@ func columnMoments(x []float32, n, j int) (mean, variance float64) {
 	return mean, variance
 }
 
-// A step moves the running statistics once it is committed; an evaluation reads them, and they stay.
+// A step moves the running statistics once it is committed; an evaluation reads them, and they
+// stay.
 func TestBatchNormKeepsStatistics(t *testing.T) {
 	read := map[string]*core.Node{} // tokens by pass
 	m, store := compiled(t, normHead, func(_ *vit.Config, o *program.Options) {
@@ -100,7 +101,8 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 	evaluateNorm(t, m.Plan, store)
 }
 
-// evaluateNorm compares the first batch norm of a model that does not train with its running statistics.
+// evaluateNorm compares the first batch norm of a model that does not train with its running
+// statistics.
 func evaluateNorm(t *testing.T, p *plan.Plan, store *param.Store) {
 	t.Helper()
 	state := func(name string) []float64 { return programtest.Wide(store.Get("buffer.bn." + name).Data) }

@@ -87,7 +87,8 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 	return u, nil
 }
 
-// Commit writes the buffer updates of the last Step. It is called once the step is known to be good.
+// Commit writes the buffer updates of the last Step. It is called once the step is known to be
+// good.
 func (m *Model) Commit() error {
 	for _, u := range m.updates {
 		if u.rows == nil {

@@ -16,15 +16,18 @@ import (
 type Options struct {
 	// Plugin names the objective in errors.
 	Plugin string
-	// Train builds gradients and stochastic depth; without it the loss and the pictures are computed only.
+	// Train builds gradients and stochastic depth; without it the loss and the pictures are
+	// computed only.
 	Train bool
-	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see [core.Graph.RecomputeBlocks].
+	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see
+	// [core.Graph.RecomputeBlocks].
 	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.
 	TotalSteps uint64
 	// Evaluator is the plugin's part of a step; needed only for plans with Evaluate.
 	Evaluator Evaluator
-	// Extra may build further nodes, on Compiler.Graph, whose values can be read after each Step: for pictures and tests.
+	// Extra may build further nodes, on Compiler.Graph, whose values can be read after each Step:
+	// for pictures and tests.
 	Extra func(c *Compiler) ([]*core.Node, error)
 }
 
@@ -48,8 +51,9 @@ type Compiler struct {
 	evaluation    *evaluation
 }
 
-// Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
-// the package's prefixes, or taken from it where they exist, so that models for several batch sizes share one store.
+// Build compiles a plan for batches of the given size. Weights, parameters and buffers are created
+// in the store under the package's prefixes, or taken from it where they exist, so that models for
+// several batch sizes share one store.
 func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
@@ -184,8 +188,8 @@ func (c *Compiler) addTargets(*Model) error {
 	return nil
 }
 
-// addPasses checks the passes; they are built when the program first reads them, because a corrupted pass reads
-// images that the program makes.
+// addPasses checks the passes; they are built when the program first reads them, because a
+// corrupted pass reads images that the program makes.
 func (c *Compiler) addPasses(*Model) error {
 	for _, spec := range c.Plan.Passes {
 		for _, v := range spec.Views {
@@ -211,7 +215,8 @@ func (c *Compiler) addNodes(*Model) error {
 	return nil
 }
 
-// node builds a node of the program, and before it those that it reads: images of a corrupted pass come late.
+// node builds a node of the program, and before it those that it reads: images of a corrupted pass
+// come late.
 func (c *Compiler) node(name string) ([]*core.Node, error) {
 	if out := c.nodes[name]; out != nil {
 		return out, nil

@@ -123,7 +123,8 @@ type argument struct {
 	buffer *buffer // that node shows, nil for everything else
 }
 
-// build checks and builds the node; a panic of the operator or the graph becomes an error with the inputs' shapes.
+// build checks and builds the node; a panic of the operator or the graph becomes an error with the
+// inputs' shapes.
 func (c *call) build(inputs []argument) (out []*core.Node, err error) {
 	defer func() {
 		switch r := recover().(type) {

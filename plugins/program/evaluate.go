@@ -8,12 +8,12 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Evaluator computes loss and gradients in the plugin, for objectives that the operators cannot express. The host
-// implements it over shared memory.
+// Evaluator computes loss and gradients in the plugin, for objectives that the operators cannot
+// express. The host implements it over shared memory.
 type Evaluator interface {
-	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where the spec asks
-	// for a gradient and the graph wants it, Evaluate fills the slice in gradients (nil elsewhere) with the
-	// gradient of the loss. ParamGradients is filled for Evaluate.Params.
+	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where
+	// the spec asks for a gradient and the graph wants it, Evaluate fills the slice in gradients
+	// (nil elsewhere) with the gradient of the loss. ParamGradients is filled for Evaluate.Params.
 	Evaluate(e *Evaluation) (loss float64, err error)
 }
 
@@ -25,8 +25,8 @@ type Evaluation struct {
 	Scalars   map[string]float64
 	Inputs    [][]float32
 	Params    []*param.Parameter
-	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no gradient is
-	// wanted.
+	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no
+	// gradient is wanted.
 	InputGradients [][]float32
 	ParamGradients [][]float32
 	// Metrics are named numbers to be logged; they are merged with the program's.
@@ -39,8 +39,8 @@ type evaluation struct {
 	inputs  map[string]tensor.Shape // by the names of the plan's Evaluate
 }
 
-// buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
-// gradients at once and whose backward pass hands the gradients out.
+// buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for
+// the loss and all gradients at once and whose backward pass hands the gradients out.
 func buildEvaluate(c *call) []*core.Node {
 	m, spec := c.c, c.c.Plan.Evaluate
 	if m.evaluator == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// fileTensor reads the values of a parameter from the safetensors file that the plan names. The file must be whole
-// and the one that the plan was made for.
+// fileTensor reads the values of a parameter from the safetensors file that the plan names. The
+// file must be whole and the one that the plan was made for.
 func (c *Compiler) fileTensor(in *plan.Init, shape tensor.Shape) ([]float32, error) {
 	f := c.files[in.Path]
 	if f == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Inputs are everything that a step reads besides the store. A nil slice, and a nil element of one, leaves the input
-// as it is: as the caller filled it in place, or as the last step had it.
+// Inputs are everything that a step reads besides the store. A nil slice, and a nil element of one,
+// leaves the input as it is: as the caller filled it in place, or as the last step had it.
 type Inputs struct {
 	Step        uint64         // of the optimizer, from 0: for schedules, stochastic depth and random nodes
 	IDs         []uint64       // of the samples
@@ -19,7 +19,8 @@ type Inputs struct {
 	Labels      []int32        // -1 where there is none
 	Masks       []plan.MaskSet // decisions of the objective, in any order
 	TargetCache TargetCache    // of cached targets; nil: they are computed
-	// Targets fills the targets that the plugin computes, once all other inputs are there; nil where there are none.
+	// Targets fills the targets that the plugin computes, once all other inputs are there; nil
+	// where there are none.
 	Targets func(m *Model) error
 }
 
@@ -74,8 +75,8 @@ func (m *Model) fill(in Inputs) error {
 	return nil
 }
 
-// setStep sets everything that is a function of the step and of the samples' ids: schedules, stochastic depth,
-// random nodes, sample-id targets.
+// setStep sets everything that is a function of the step and of the samples' ids: schedules,
+// stochastic depth, random nodes, sample-id targets.
 func (m *Model) setStep(step uint64, ids []uint64) {
 	in := m.inputs
 	in.step, in.ids = step, ids
@@ -134,7 +135,8 @@ func (m *Model) setMasks(sets []plan.MaskSet) error {
 	return nil
 }
 
-// geometryFields are top, left, height, width, flip, source height and source width of a view's box.
+// geometryFields are top, left, height, width, flip, source height and source width of a view's
+// box.
 const geometryFields = 7
 
 // scalar is a schedule as an input of the graph.

@@ -12,7 +12,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the bitmap.
+// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the
+// bitmap.
 func TestRemovedCells(t *testing.T) {
 	var cells, counted *core.Node
 	m, _ := compiled(t, func(b *sdk.Builder) error {

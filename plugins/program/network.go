@@ -24,8 +24,8 @@ func BackboneInfo(c backbone.Config, mean, std []float64) plan.BackboneInfo {
 	}
 }
 
-// Configure applies a plan's requirements of the network to a config, and returns the initialization
-// with it. The recommended stochastic depth is taken only where the config has none.
+// Configure applies a plan's requirements of the network to a config, and returns the
+// initialization with it. The recommended stochastic depth is taken only where the config has none.
 func Configure(c backbone.Config, r *plan.Requirements) (backbone.Config, backbone.Scheme, error) {
 	c, err := c.Require(backbone.Requirements{
 		Positions: positions[r.PosEmbed], ClassToken: classTokens[r.ClassToken], Relative: relatives[r.RelPos],

@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
-// file and stays as it is, is not stored with a run.
+// addParam creates a parameter of the objective, or returns the one that the store has. One that is
+// taken from a file and stays as it is, is not stored with a run.
 func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 	name, shape := runs.HeadPrefix+spec.Name, tensor.Shape(spec.Shape)
 	p := c.store.Get(name)

@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C, H, W] and
-// normalized as the views are.
+// Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C,
+// H, W] and normalized as the views are.
 type Picture struct {
 	Name            string
 	Batch, Channels int
@@ -51,8 +51,8 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	return p, nil
 }
 
-// Pictures renders all pictures of the plan from the last Step. A model that was
-// built for training computes none.
+// Pictures renders all pictures of the plan from the last Step. A model that was built for training
+// computes none.
 func (m *Model) Pictures() []Picture {
 	if m.Train {
 		return nil
@@ -106,8 +106,8 @@ func (m *Model) render(p picture) Picture {
 	return pic
 }
 
-// fromPatches lays patches [B, L, p·p·C] out as images. Predictions of normalized patches get back the mean and the
-// standard deviation that the original patch has.
+// fromPatches lays patches [B, L, p·p·C] out as images. Predictions of normalized patches get back
+// the mean and the standard deviation that the original patch has.
 func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalized bool) []float32 {
 	out := make([]float32, len(patches))
 	c, h, w := pic.Channels, pic.Height, pic.Width
@@ -136,7 +136,8 @@ func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalized bool) 
 	return out
 }
 
-// patchMoments are the mean of a patch and sqrt(unbiased variance + 1e-6), by which MAE's targets are normalized.
+// patchMoments are the mean of a patch and sqrt(unbiased variance + 1e-6), by which MAE's targets
+// are normalized.
 func (pic *Picture) patchMoments(n int, at func(int) float64) (mean, scale float64) {
 	for i := range n {
 		mean += at(i)

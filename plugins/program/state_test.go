@@ -129,7 +129,8 @@ func TestBuffers(t *testing.T) {
 	}
 }
 
-// Views of one size run as one batch; masks of each view reach their rows; teacher and student agree at the start.
+// Views of one size run as one batch; masks of each view reach their rows; teacher and student
+// agree at the start.
 func TestPassOverSeveralViews(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
 		a, c := b.View("a"), b.View("b")
@@ -178,7 +179,8 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 	}
 }
 
-// A corrupted pass reads images that the program made of the view, and rectangles become a map of changed pixels.
+// A corrupted pass reads images that the program made of the view, and rectangles become a map of
+// changed pixels.
 func TestCorruptedPass(t *testing.T) {
 	p := planOf(t, &objective{func(b *sdk.Builder) error {
 		v := b.View("a")
@@ -247,7 +249,8 @@ func TestSchedulesReachTheProgram(t *testing.T) {
 	}
 }
 
-// A network with stochastic depth draws anew each step, by sample and not by place, and not at all in evaluation.
+// A network with stochastic depth draws anew each step, by sample and not by place, and not at all
+// in evaluation.
 func TestStochasticDepthByStep(t *testing.T) {
 	depth := func(c *vit.Config, o *program.Options) { c.DropPath = .5 }
 	plan := func(b *sdk.Builder) error { return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class())) }
@@ -373,7 +376,8 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
+// Every recommendation of a plan for the network reaches it, and a setting of the user's is not
+// overruled.
 func TestBackboneRequirements(t *testing.T) {
 	network, scheme, err := program.Configure(tiny(), &plan.Requirements{
 		PosEmbed: plan.PosEmbedNone, RelPos: plan.RelPosShared,

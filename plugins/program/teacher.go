@@ -13,11 +13,12 @@ import (
 
 // teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
 //
-// A teacher that moves after the optimizer's step is moved in the store by MoveTeacher, and the graph reads the store.
-// One that moves before the forward pass would change the store in a step that is not yet known to be good, and once for
-// every micro-batch of accumulated gradients. So the graph reads a copy, next: each Step computes it anew from the
-// stored weights and the student's, and MoveTeacher stores it. Between two steps the store holds the teacher of the
-// last one, as the official code does.
+// A teacher that moves after the optimizer's step is moved in the store by MoveTeacher, and the
+// graph reads the store. One that moves before the forward pass would change the store in a step
+// that is not yet known to be good, and once for every micro-batch of accumulated gradients. So the
+// graph reads a copy, next: each Step computes it anew from the stored weights and the student's,
+// and MoveTeacher stores it. Between two steps the store holds the teacher of the last one, as the
+// official code does.
 type teacher struct {
 	when     plan.When
 	momentum *scalar
@@ -57,7 +58,8 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	return nil
 }
 
-// add gives the teacher a copy of one of the objective's parameters and returns the one that the graph reads.
+// add gives the teacher a copy of one of the objective's parameters and returns the one that the
+// graph reads.
 func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*param.Parameter, error) {
 	name := runs.TeacherPrefix + p.Name
 	stored := store.Get(name)
@@ -82,7 +84,8 @@ func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*par
 	return next, nil
 }
 
-// beforeForward computes the weights that the graph reads, for a teacher that moves before the forward pass.
+// beforeForward computes the weights that the graph reads, for a teacher that moves before the
+// forward pass.
 func (t *teacher) beforeForward(e *device.CPU) error {
 	if t == nil || t.next == nil {
 		return nil

@@ -125,8 +125,8 @@ func (l *learning) export(t *testing.T) string {
 	return programtest.Tokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
 }
 
-// decode returns the tokens of the images, and the mean squared error of the images decoded from them, by the file of a
-// tokenizer.
+// decode returns the tokens of the images, and the mean squared error of the images decoded from
+// them, by the file of a tokenizer.
 func (l *learning) decode(t *testing.T, path string) (tokens []int32, mse float64) {
 	t.Helper()
 	var node *core.Node
@@ -149,8 +149,8 @@ func (l *learning) decode(t *testing.T, path string) (tokens []int32, mse float6
 	return node.Ints(), m.Loss()
 }
 
-// A tokenizer learns a few images, uses several tokens for them, and has the same error after its training when it is
-// read from its file.
+// A tokenizer learns a few images, uses several tokens for them, and has the same error after its
+// training when it is read from its file.
 func TestTokenizersLearn(t *testing.T) {
 	const steps = 250
 	for name, o := range map[string]sdk.Objective{"vq": vq.New(), "dvae": dvae.New()} {

@@ -17,8 +17,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Compiled is a real objective's plan, compiled, with every intermediate result that a case may hold. It serves the
-// objectives with a teacher and running statistics.
+// Compiled is a real objective's plan, compiled, with every intermediate result that a case may
+// hold. It serves the objectives with a teacher and running statistics.
 type Compiled struct {
 	*program.Model
 	Engine *device.CPU
@@ -139,7 +139,8 @@ func (m *Compiled) Copies() []*param.Parameter {
 	return out
 }
 
-// CompareResults holds every output and gradient, and which parameters are trained, against the case.
+// CompareResults holds every output and gradient, and which parameters are trained, against the
+// case.
 func (m *Compiled) CompareResults(t *testing.T, c *golden.Case, cfg NetworkConfig) {
 	t.Helper()
 	RequireOutputs(t, c, m.Outputs())

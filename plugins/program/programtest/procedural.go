@@ -10,7 +10,8 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 )
 
-// Procedural is the part of a config that says how weights and images of a full-size case are computed.
+// Procedural is the part of a config that says how weights and images of a full-size case are
+// computed.
 type Procedural struct {
 	Seed    uint64 `json:"seed"`
 	Tensors []struct {
