@@ -1,6 +1,6 @@
 // Package vit is the Vision Transformer: its configuration, the table of named variants, its
-// weights under timm's names, their official initializations, and the forward pass as a graph of
-// core's operators.
+// weights under timm's names with timm's initial values, and the forward pass as a graph of core's
+// operators.
 //
 // The encoder is that of Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), with the
 // options that the self-supervised methods need: fixed or learned position tables, dropped or
@@ -14,10 +14,10 @@ import (
 	"github.com/vittool/vittool/backbone"
 )
 
-// PosEmbed says how patches learn where they are.
+// PosEmbed is a kind of absolute position embedding.
 type PosEmbed string
 
-// The kinds of absolute position embedding.
+// The position embeddings.
 const (
 	PosLearned   PosEmbed = backbone.Learned      // a trainable table
 	PosSinCos    PosEmbed = backbone.SinCosColumn // a fixed table: column first, then row
@@ -37,8 +37,7 @@ const (
 	InterpolateDINO PosInterpolation = "dino" // source = (i+0.5)*in/(out+0.1) - 0.5
 )
 
-// RelPos says whether attention scores carry a relative position bias (BEiT), and whether blocks
-// share it.
+// RelPos is a kind of relative position bias of attention scores (BEiT).
 type RelPos string
 
 // The kinds of relative position bias.

@@ -9,7 +9,7 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// ones is the initial value of norms. Initial values in timm.
+// Initial values in timm.
 var (
 	zeros  = param.Init{Kind: "zeros"}
 	ones   = param.Init{Kind: "ones"}

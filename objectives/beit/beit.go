@@ -160,17 +160,17 @@ type Blocks struct {
 // minAspect is the smallest height over width of a block, and the reciprocal of the largest.
 const minAspect = .3
 
-// attempts is how often a block is drawn before the sampling ends.
+// attempts is the number of draws of a block before the sampling ends.
 const attempts = 10
 
-// firstBlockChances is how often attempts are made for the first block.
+// firstBlockChances is the number of such series of attempts for the first block.
 const firstBlockChances = 100
 
 // Draw masks cells of removed, row by row, block after block until there are Masked of them. A
-// block has an area of Min to the rest, a random aspect and a random place; one that masks nothing
-// new or too much is drawn again. When ten in a row do, sampling ends with fewer cells. The first
-// block alone gets more chances than the official code gives it: where few shapes fit, an image
-// without a masked patch would teach nothing.
+// block has a random area, from Min to the number of cells left, a random aspect and a random place;
+// one that masks nothing new or too much is drawn again. After ten failures in a row, sampling ends
+// with fewer cells. The first block gets more chances than in the official code: where few shapes
+// are possible, an image without a masked patch would train nothing.
 func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
 	for count, chances := 0, firstBlockChances; count < k.Masked; {
 		n := k.Block(r, removed, min(k.Masked-count, k.Max))
@@ -183,7 +183,7 @@ func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
 	}
 }
 
-// possible tells whether any area and aspect make a block.
+// possible reports whether any area and aspect make a block.
 func (k Blocks) possible() bool {
 	const steps = 16 // of a side in patches
 	for y := steps / 2; y < (k.Rows-1)*steps+steps/2; y++ {

@@ -39,7 +39,7 @@ func (o *DVAE) Info() sdk.Info {
 	}
 }
 
-// temperatures is how many values the falling temperature takes.
+// temperatures is the number of values of the falling temperature.
 const temperatures = 256
 
 // Plan implements sdk.Objective.

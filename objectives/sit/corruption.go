@@ -6,7 +6,7 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// largest is the share of height and width that a rectangle stays below.
+// largest bounds height and width of a rectangle, as a share of those of the crop.
 const largest = 0.3
 
 // corruption declares the changes of a crop: rectangles at random places until they cover a random
@@ -88,8 +88,8 @@ func (p painting) rounded(v int) int {
 	return p.align * int(math.RoundToEven(float64(v)/float64(p.align)))
 }
 
-// bound is more rectangles than a corruption of the given share needs: four times as many as cover
-// it when they fall anywhere, and some.
+// bound is a number of rectangles that suffices for a corruption of the given share: 16 more than
+// four times the number that covers it on average.
 func (p painting) bound(share float64) int {
 	mean := func(length int) float64 {
 		sum, n := 0, 0

@@ -46,7 +46,7 @@ func (o *SiT) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "sit",
 		Version: "1.0.0",
-		Summary: "paint what corrupted crops showed, and find the other crop of the image",
+		Summary: "paint the original pixels of corrupted crops, and find the other crop of the image",
 		Paper:   "Atito et al., SiT: Self-supervised vIsion Transformer, 2021, https://arxiv.org/abs/2104.03602",
 		License: "Apache-2.0",
 	}
@@ -90,7 +90,7 @@ func (o *SiT) Plan(b *sdk.Builder) error {
 	b.Metric("reconstruction", reconstruction)
 	b.CollapseMetric(b.ViewRows(sought, 0, views))
 	b.Picture(sdk.Picture{Name: "reconstruction", Prediction: b.ViewRows(painted, 0, views), Layout: sdk.WholeImages, View: crops[0], Mask: masks[0]})
-	// One was trained on by the contrastive task, the other by the reconstruction.
+	// The contrastive task trains the class token, the reconstruction the patch tokens.
 	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
 	return b.Minimize(o.weigh(b, contrastive, reconstruction))
 }

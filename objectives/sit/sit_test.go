@@ -116,7 +116,7 @@ func TestRectanglesSuffice(t *testing.T) {
 	}
 }
 
-// What is painted depends on the crop, the sample, the step and the seed.
+// A corruption depends on the crop, the sample, the step and the seed.
 func TestCorruptionFollowsSample(t *testing.T) {
 	trial, err := try(4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}})
 	if err != nil {

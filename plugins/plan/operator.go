@@ -35,7 +35,7 @@ type Input struct {
 	Repeated bool // may be given several times; order counts
 	Int      bool // int32 values; no gradient flows into them
 	Either   bool // integers or numbers
-	Buffer   bool // a buffer of the plan, which the operator changes once the step is good
+	Buffer   bool // a buffer of the plan, which the operator changes once the step is known to be finite
 }
 
 // Attribute is one named constant of an operator.
