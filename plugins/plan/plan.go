@@ -36,7 +36,7 @@ type BackboneInfo struct {
 	StageDims      []int // channels per stage of a cnn
 }
 
-// Plan says how an objective trains a network.
+// Plan describes how an objective trains a network.
 type Plan struct {
 	Requirements Requirements // of the network
 	Views        []*View
@@ -129,7 +129,7 @@ type Pass struct {
 	NoDropPath   bool
 }
 
-// Mask is a decision of each step, which the objective makes.
+// Mask is a choice that the objective makes anew for each batch.
 type Mask struct {
 	Name       string
 	View       string

@@ -108,7 +108,7 @@ func (c *Compiler) addNetworks(config backbone.Config) error {
 		return err
 	}
 	c.Config = config
-	if c.Plan.Requirements.Unused { // known for its sizes alone
+	if c.Plan.Requirements.Unused { // the config gives the sizes of images alone
 		return nil
 	}
 	if c.Student, err = config.New(c.store, runs.BackbonePrefix, scheme, c.seed); err != nil {
@@ -316,7 +316,7 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 	return n, nil
 }
 
-// compile hands the graph to the engine; without training the loss is one of the extra results.
+// compile compiles the graph; without training the loss is one of the extra results.
 func (m *Model) compile(g *core.Graph, extra []*core.Node) error {
 	loss := m.loss
 	if !m.Train {

@@ -11,13 +11,12 @@ import (
 // Evaluator computes loss and gradients in the plugin, for objectives that the operators cannot
 // express. The host implements it over shared memory.
 type Evaluator interface {
-	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where
-	// the spec asks for a gradient and the graph wants it, Evaluate fills the slice in gradients
-	// (nil elsewhere) with the gradient of the loss. ParamGradients is filled for Evaluate.Params.
+	// Evaluate is called once per Step. It returns the loss, fills all slices of InputGradients
+	// and ParamGradients that are not nil with its gradients, and sets Metrics.
 	Evaluate(e *Evaluation) (loss float64, err error)
 }
 
-// Evaluation is one call of an Evaluator.
+// Evaluation is one call of an Evaluator. Inputs and parameters are in the order of Spec.
 type Evaluation struct {
 	Spec      *plan.Evaluate
 	Step      uint64

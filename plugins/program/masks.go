@@ -6,7 +6,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// mask is one per-step decision of the objective and the inputs of the graph that it fills.
+// mask is a mask of the plan with the inputs of the graph that it fills.
 type mask struct {
 	spec   *plan.Mask
 	height int // pixels of the view
@@ -58,7 +58,7 @@ func (k *mask) input(g *core.Graph, form plan.Form) *core.Node {
 	return n
 }
 
-// set fills the inputs from a decision that was checked.
+// set fills the inputs from values that were checked.
 func (k *mask) set(s *plan.MaskSet) {
 	if k.spec.Kind == plan.MaskBitmap {
 		if k.spec.Length > 0 {

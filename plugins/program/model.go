@@ -1,4 +1,4 @@
-// Package program compiles an objective's plan into a graph of the engine and runs it.
+// Package program compiles an objective's plan into a graph of package core and runs it.
 //
 // The plan (see plugins/plan) names views, passes of the backbone, parameters, buffers and a
 // program of operators; Build makes of them one graph that computes loss, gradients, metrics,

@@ -15,7 +15,7 @@ import (
 //
 // A teacher that moves after the optimizer's step is moved in the store by MoveTeacher, and the
 // graph reads the store. One that moves before the forward pass would change the store in a step
-// that is not yet known to be good, and once for every micro-batch of accumulated gradients. So the
+// that may still prove not finite, and once for every micro-batch of accumulated gradients. So the
 // graph reads a copy, next: each Step computes it anew from the stored weights and the student's,
 // and MoveTeacher stores it. Between two steps the store holds the teacher of the last one, as the
 // official code does.
