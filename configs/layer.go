@@ -115,8 +115,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// readYAML reads a file's settings into a layer, and the preset that it names
-// with its top-level key preset, if any. name is used in errors.
+// readYAML reads a file's settings into a layer, and the preset that it names with its top-level
+// key preset, if any. name is used in errors.
 func readYAML(name string, content []byte) (l *layer, preset string, errs Errors) {
 	l = newLayer()
 	decoder := yaml.NewDecoder(bytes.NewReader(content))

@@ -16,12 +16,12 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// EnvPrefix starts the name of every environment variable that sets a key:
-// VITTOOL_TRAIN_BATCH_SIZE sets train.batch_size.
+// EnvPrefix starts the name of every environment variable that sets a key: VITTOOL_TRAIN_BATCH_SIZE
+// sets train.batch_size.
 const EnvPrefix = "VITTOOL_"
 
-// Request is where the settings of a run are to come from, weakest first:
-// defaults, then Configs in order, then Environ, then Flags, then Overrides.
+// Request is where the settings of a run are to come from, weakest first: defaults, then Configs in
+// order, then Environ, then Flags, then Overrides.
 type Request struct {
 	Configs   []string  // names of presets, or paths of YAML files
 	Environ   []string  // NAME=value, as os.Environ gives them; nil leaves the environment out
@@ -37,16 +37,16 @@ type Setting struct {
 	Key, Value, Source string
 }
 
-// Resolved is a complete, valid configuration, and where each setting that is
-// not a default came from.
+// Resolved is a complete, valid configuration, and where each setting that is not a default came
+// from.
 type Resolved struct {
 	Config  *Config
 	Preset  string            // the last preset that took part; empty when none did
 	Sources map[string]string // key → "preset mae-32:12", "run.yaml:3", "flag --epochs" …
 }
 
-// Load merges and checks the settings of a run. The error is of type [Errors]
-// and holds every problem found.
+// Load merges and checks the settings of a run. The error is of type [Errors] and holds every
+// problem found.
 func Load(req Request) (*Resolved, error) {
 	r, err := Merge(req)
 	if err != nil {
@@ -58,8 +58,8 @@ func Load(req Request) (*Resolved, error) {
 	return r, nil
 }
 
-// Merge is [Load] without the checks of values and of what must fit together: what
-// it returns is to be looked at, and not to be run.
+// Merge is [Load] without the checks of values and of their relations: its result is for inspection
+// and not for a run.
 func Merge(req Request) (*Resolved, error) {
 	m := newMerger(req.Presets)
 	for _, name := range req.Configs {
@@ -85,8 +85,8 @@ func Merge(req Request) (*Resolved, error) {
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }
 
-// merger stacks layers in viper, the objective's options beside it: viper
-// lowercases the keys of maps, and an option's name is the plugin's to choose.
+// merger stacks layers in viper, the objective's options beside it: viper lowercases the keys of
+// maps, and an option's name is the plugin's to choose.
 type merger struct {
 	presets Presets
 	viper   *viper.Viper
@@ -144,8 +144,8 @@ func setNested(m map[string]any, path string, v any) {
 	}
 }
 
-// dropPresetOptions forgets the options that presets gave to another objective.
-// Options that the user wrote stay, and are refused if the objective lacks them.
+// dropPresetOptions forgets the options that presets gave to another objective. Options that the
+// user wrote stay, and are refused if the objective lacks them.
 func (m *merger) dropPresetOptions() {
 	for name := range m.options {
 		path := OptionsKey + "." + name
@@ -156,7 +156,7 @@ func (m *merger) dropPresetOptions() {
 	}
 }
 
-// setOption replaces an option whatever the case it was written in.
+// setOption replaces an option; letter case in names does not count.
 func (m *merger) setOption(name string, value any) {
 	for other := range m.options {
 		if other != name && strings.EqualFold(other, name) {
@@ -227,8 +227,8 @@ func (m *merger) addPreset(name, source string) {
 	m.add(l)
 }
 
-// environment adds the variables whose names start with VITTOOL_ and a section.
-// Others, such as VITTOOL_KERNELS, are no settings of a run.
+// environment adds the variables whose names start with VITTOOL_ and a section. Others, such as
+// VITTOOL_KERNELS, are no settings of a run.
 func (m *merger) environment(environ []string) {
 	l := newLayer()
 	for _, entry := range environ {
@@ -277,8 +277,8 @@ func overrideHint(arg string) string {
 	return "for instance train.epochs=20"
 }
 
-// merged reads the typed struct back from viper. The layers have been checked
-// key by key; UnmarshalExact holds viper to the same strictness.
+// merged reads the typed struct back from viper. The layers have been checked key by key;
+// UnmarshalExact holds viper to the same strictness.
 func (m *merger) merged() (*Config, error) {
 	cfg := new(Config)
 	if err := m.viper.UnmarshalExact(cfg); err != nil {

@@ -301,13 +301,10 @@ func TestInterval(t *testing.T) {
 			t.Errorf("%v is written %q and read back %v", got, got.String(), back)
 		}
 	}
-	if i := (Interval{Epochs: 2}); i.Due(18, 10) || !i.Due(19, 10) {
-		t.Error("2 epochs of 10 steps are not due exactly after step 19")
-	}
 }
 
-// FuzzReadYAML holds the loader to: never a panic; what it accepts is valid, and
-// survives being written and read.
+// FuzzReadYAML: the loader never panics; an accepted configuration is valid, and is the same after
+// being written and read.
 func FuzzReadYAML(f *testing.F) {
 	for _, p := range all.All() {
 		f.Add(p.YAML)
@@ -380,8 +377,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestGroups: settings of a group inside a section are set from every source, written where
-// they have a meaning, and read back.
+// TestGroups: settings of a group inside a section are set from every source, written where they
+// have a meaning, and read back.
 func TestGroups(t *testing.T) {
 	r, err := Load(Request{Environ: []string{"VITTOOL_TRAIN_LARS_EPS=1e-8"}, Overrides: []string{"train.optimizer=lars", "train.lars.ratio=raw", "train.lars.all=true"}})
 	if err != nil {

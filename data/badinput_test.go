@@ -28,8 +28,7 @@ func mustEncode(t testing.TB, f func(*bytes.Buffer) error) []byte {
 	return b.Bytes()
 }
 
-// gradient is a picture with some structure, so that its files are long
-// enough to be cut.
+// gradient is a picture with some structure, so that its files are long enough to be cut.
 func gradient(w, h int) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	for i := range w * h {
@@ -56,8 +55,8 @@ func withClaimedSize(b []byte, w, h uint32) []byte {
 	return b
 }
 
-// TestBadFiles reads one file of every kind that users have, through a
-// folder, and expects a picture or a message that says what and where.
+// TestBadFiles reads one file of every kind that users have, through a folder, and expects a
+// picture or a message with fault and place.
 func TestBadFiles(t *testing.T) {
 	photo := gradient(40, 30)
 	gray16 := image.NewGray16(image.Rect(0, 0, 2, 1))
@@ -125,7 +124,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// expectData wants a data error that names the path and says the words.
+// expectData wants a data error that contains the path and the words.
 func expectData(t *testing.T, err error, path, words string) {
 	t.Helper()
 	var e *data.Error
@@ -239,8 +238,8 @@ func TestUnreadable(t *testing.T) {
 	}
 	s := open(t, dir)
 	if _, err := os.ReadFile(path); err == nil {
-		// This user may read everything; a file that turned into a folder
-		// after the scan cannot be read by anybody.
+		// This user may read everything; a file that turned into a folder after the scan cannot be
+		// read by anybody.
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Batch is what one training step consumes. It stays valid until Release.
+// Batch holds the samples of one micro-batch. It stays valid until Release.
 type Batch struct {
 	Step  int // from 0 over the whole run
 	Epoch int // Step / steps per epoch
 	IDs   []uint64
-	// Views holds each view's pixels (B, C, H, W), in the order of the
-	// specs; Geometry what part of its source each sample shows.
+	// Views holds each view's pixels (B, C, H, W), in the order of the specs; Geometry the part of
+	// its source that each sample shows.
 	Views    [][]float32
 	Geometry [][]Box
 	Labels   []int32 // class of each sample, -1 without label
-	// Wait is how long Next waited for this batch.
+	// Wait is the time that Next waited for this batch.
 	Wait time.Duration
 
 	loader   *Loader
@@ -27,22 +27,21 @@ type Batch struct {
 	outcomes []outcome // (B)
 }
 
-// Release gives the batch's memory back to the loader, which will overwrite
-// it. A batch that is never released is left to the garbage collector.
+// Release gives the batch's memory back to the loader, which will overwrite it. A batch that is
+// never released is left to the garbage collector.
 func (b *Batch) Release() {
 	if b.released.CompareAndSwap(false, true) {
 		b.loader.recycle(b)
 	}
 }
 
-// outcome is what happened to one place of a batch.
+// outcome is the result of rendering one sample of a batch.
 type outcome struct {
 	failed []int // ids that could not be read, in the order they were tried
 	err    error // the sample could not be filled at all
 }
 
-// newBatch makes a batch of n samples, of recycled memory where there is
-// some.
+// newBatch makes a batch of n samples, of recycled memory where there is some.
 func (l *Loader) newBatch(step int, state *epochState, n int) *Batch {
 	l.mu.Lock()
 	var b *Batch

@@ -8,11 +8,11 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// cache remembers decoded images within a budget, which ids are unreadable, so
-// that neither is read again, and which files were found whole.
+// cache holds decoded images within a budget of bytes, the errors of unreadable files, so that
+// neither is read again, and a list of the files that were checked.
 //
-// Images lie packed, one behind the other, in a few large slabs: tens of
-// thousands of small ones are nothing that the garbage collector has to visit.
+// Images lie packed, one behind the other, in a few large slabs: tens of thousands of small ones
+// are nothing that the garbage collector has to visit.
 type cache struct {
 	channels int
 	budget   int64
@@ -22,7 +22,7 @@ type cache struct {
 
 	mu       sync.RWMutex
 	used     int64 // bytes of all slabs
-	free     int   // place in the last slab that is still empty
+	free     int   // first unused byte of the last slab
 	problems map[int]error
 }
 
@@ -31,8 +31,7 @@ const (
 	slabHeader = 8 // width and height, before the pixels
 )
 
-// newCache makes room for budget bytes of the source's images. A source that
-// has them in memory anyway needs none.
+// newCache makes a cache of budget bytes. A source whose images are in memory anyway needs none.
 func newCache(source Source, budget int64) *cache {
 	c := &cache{channels: source.Channels(), budget: budget, problems: map[int]error{}, sound: make([]atomic.Uint32, (source.Len()+31)/32)}
 	c.slabs.Store(&[][]byte{})
@@ -57,27 +56,27 @@ func (c *cache) image(id int) (pixels.Image, bool) {
 	return pixels.Image{Pix: b[slabHeader:n:n], W: w, H: h, C: c.channels}, true
 }
 
-// room reports whether an image of so many bytes would be kept.
-func (c *cache) room(bytes int) bool {
+// accepts reports whether an image of so many bytes would be kept.
+func (c *cache) accepts(bytes int) bool {
 	if c.places == nil {
 		return false
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.fits(slabHeader + bytes)
+	return c.within(slabHeader + bytes)
 }
 
-func (c *cache) fits(n int) bool {
+func (c *cache) within(n int) bool {
 	slabs := *c.slabs.Load()
 	return len(slabs) > 0 && c.free+n <= len(slabs[len(slabs)-1]) || c.used+int64(n) <= c.budget
 }
 
-// put keeps a copy of an image where there is room.
+// put keeps a copy of an image within the budget.
 func (c *cache) put(id int, m *pixels.Image) {
 	n := slabHeader + len(m.Pix)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.places[id].Load() != 0 || !c.fits(n) {
+	if c.places[id].Load() != 0 || !c.within(n) {
 		return // another worker was faster
 	}
 	slabs := *c.slabs.Load()
@@ -95,7 +94,7 @@ func (c *cache) put(id int, m *pixels.Image) {
 	c.free += n
 }
 
-// problem is what made an image unreadable, nil if nothing did so far.
+// problem is the error of an unreadable image, nil for any other.
 func (c *cache) problem(id int) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 )
 
-// counts says how many images and how many of each class a source has.
+// counts lists the number of images of a source and of each of its classes.
 func counts(s data.Source) string {
 	n := make([]int, len(s.Classes()))
 	for id := range s.Len() {
@@ -41,10 +41,7 @@ func TestCasesOfFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"nas-thumbnails": "12 a:6 b:6"}
-	if data.HasImageExtension("1.pgm") {
-		want["netpbm"] = "8 s1:4 s2:4"
-	}
+	want := map[string]string{"nas-thumbnails": "12 a:6 b:6", "netpbm": "8 s1:4 s2:4"}
 	for _, l := range lists {
 		switch {
 		case l.IsDir():
@@ -66,6 +63,32 @@ func TestCasesOfFolders(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCasesOfNetpbm opens folders of the formats of older face and digit collections.
+func TestCasesOfNetpbm(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"s1/1.pgm": "P5 2 1 255\n\x10\x20", "s1/2.PGM": "P2 2 1 255\n16 32\n", "s1/3.pnm": "P5 2 1 255\n\x10\x20",
+		"s2/1.ppm": "P6 1 1 255\n\x10\x20\x30", "s2/2.pbm": "P1 2 1\n1 0\n", "s2/3.pfm": "Pf 1 1\n-1.0\n\x00\x00\x80\x3f",
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	if got := counts(s); got != "6 s1:3 s2:3" {
+		t.Error(got)
+	}
+	for id := range s.Len() {
+		if _, err := s.Image(id); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -196,8 +219,8 @@ func TestCasesOfUnsureLists(t *testing.T) {
 	}
 }
 
-// TestCasesOfSystemFolders leaves out what network storage and desktops put among
-// the images, in folders and in archives.
+// TestCasesOfSystemFolders leaves out the files of network storage and desktops among the images,
+// in folders and in archives.
 func TestCasesOfSystemFolders(t *testing.T) {
 	dir := folder(t, 4)
 	picture, err := os.ReadFile(filepath.Join(dir, "cat", "000.png"))

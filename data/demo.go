@@ -26,8 +26,7 @@ const (
 	demoSize  = 64
 )
 
-// openDemo reads demo:?count=2000&size=64&seed=0; width and height may stand
-// in for size.
+// openDemo reads demo:?count=2000&size=64&seed=0; width and height may stand in for size.
 func openDemo(o Options) (Source, error) {
 	const usage = "as in demo:?count=2000&size=64&seed=0"
 	rest := strings.TrimPrefix(o.Path, "demo:")
@@ -105,7 +104,7 @@ func (d *demoSource) Scene(id int) *scenes.Scene {
 	return scenes.Draw(d.seed, uint64(id), d.w, d.h)
 }
 
-// SceneSource is what demo: gives beyond a Source: dense labels.
+// SceneSource is the source of demo:, which has dense labels too.
 type SceneSource interface {
 	Source
 	Scene(id int) *scenes.Scene

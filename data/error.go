@@ -2,13 +2,12 @@ package data
 
 import "fmt"
 
-// Error is a problem with the user's data: what is wrong, where, and what to
-// do about it. Commands that see one in an error chain exit with the code of
-// data errors.
+// Error is a problem with the user's data: fault, place and remedy. Commands that see one in an
+// error chain exit with the code of data errors.
 type Error struct {
 	Path    string // file or folder, as the user would name it
-	Problem string // what is wrong
-	Hint    string // what to do; may be empty
+	Problem string // the fault
+	Hint    string // the remedy; may be empty
 	Err     error  // cause; may be nil
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// TestCasesOfFitting compares the evaluation view with timm's transform and with
-// torchvision's, to the bit; testdata/fitting.py made the expected digests.
+// TestCasesOfFitting compares the evaluation view with timm's transform and with torchvision's, to
+// the bit; testdata/fitting.py made the expected digests.
 func TestCasesOfFitting(t *testing.T) {
 	f, err := os.Open(filepath.Join("testdata", "fitting.tsv"))
 	if err != nil {
@@ -68,8 +68,8 @@ func drawn(w, h int) *pixels.Image {
 	return m
 }
 
-// TestAsIs: an image of the view's size is shown as it is, another one beside it as
-// timm shows it, whatever the order.
+// TestAsIs: an image of the view's size is shown as it is, another one beside it as timm shows it,
+// in either order.
 func TestAsIs(t *testing.T) {
 	fit := Fitting{Crop: CropCentre, AsIs: true, Interpolation: pixels.Bicubic}
 	views, err := resolveViews([]ViewSpec{EvalView("v", 12, 16, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3)

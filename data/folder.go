@@ -2,7 +2,9 @@ package data
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,11 +13,12 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// imageExtensions are the names a folder scan takes for images; what a file
-// really is, its content decides when it is read.
+// imageExtensions are the endings of names that a folder scan takes for images. The
+// format follows from the content when a file is read.
 var imageExtensions = map[string]bool{
 	".jpg": true, ".jpeg": true, ".jpe": true, ".jfif": true, ".png": true, ".gif": true,
 	".webp": true, ".tif": true, ".tiff": true, ".bmp": true,
+	".pgm": true, ".ppm": true, ".pbm": true, ".pnm": true, ".pfm": true,
 }
 
 // HasImageExtension tells whether a file is called like an image.
@@ -54,7 +57,7 @@ func openFolder(o Options) (Source, error) {
 	}
 	s.label(classes)
 	s.where = func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
-	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(s.where(id), buf) }
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(s.where(id), buf, most) }
 	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }
@@ -109,48 +112,50 @@ func (w *folderWalk) visit(rel string, above []os.FileInfo) error {
 		return nil
 	}
 	for _, e := range list {
-		name := e.Name()
-		if strings.HasPrefix(name, ".") {
+		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		child := name
-		if rel != "" {
-			child = rel + "/" + name
-		}
-		isDir := e.IsDir()
-		if e.Type()&os.ModeSymlink != 0 {
-			// A link to nowhere stays a file: reading it will say so.
-			if target, err := os.Stat(filepath.Join(dir, name)); err == nil {
-				isDir = target.IsDir()
-			}
-		}
-		switch {
-		case isDir && isSystemFolder(name):
-			w.system = append(w.system, child)
-		case isDir:
-			if err := w.visit(child, above); err != nil {
-				return err
-			}
-		case HasImageExtension(name) || filepath.Ext(name) == "" && looksLikeImage(filepath.Join(dir, name)):
-			w.files = append(w.files, child)
-		default:
-			w.others++
-			w.example = child
-			if strings.EqualFold(filepath.Ext(name), ".tar") {
-				w.shards++
-			}
+		if err := w.entry(path.Join(rel, e.Name()), e, above); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// looksLikeImage sniffs a file whose name says nothing.
-func looksLikeImage(path string) bool {
-	info, err := os.Stat(path)
+// entry takes the entry rel of the last of the folders above.
+func (w *folderWalk) entry(rel string, e fs.DirEntry, above []os.FileInfo) error {
+	name, file := e.Name(), filepath.Join(w.root, filepath.FromSlash(rel))
+	isDir := e.IsDir()
+	if e.Type()&os.ModeSymlink != 0 {
+		// A link to nowhere stays a file: reading it gives the error.
+		if target, err := os.Stat(file); err == nil {
+			isDir = target.IsDir()
+		}
+	}
+	switch {
+	case isDir && isSystemFolder(name):
+		w.system = append(w.system, rel)
+	case isDir:
+		return w.visit(rel, above)
+	case HasImageExtension(name) || filepath.Ext(name) == "" && looksLikeImage(file):
+		w.files = append(w.files, rel)
+	default:
+		w.others++
+		w.example = rel
+		if strings.EqualFold(filepath.Ext(name), ".tar") {
+			w.shards++
+		}
+	}
+	return nil
+}
+
+// looksLikeImage sniffs a file without an extension.
+func looksLikeImage(file string) bool {
+	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {
 		return false // never open a pipe or a device: that may block
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
@@ -162,7 +167,7 @@ func looksLikeImage(path string) bool {
 
 // empty explains why no image was found.
 func (w *folderWalk) empty() error {
-	const want = "put .jpg, .png, .gif, .webp, .tif or .bmp files there, flat or one subfolder per class"
+	const want = "put .jpg, .png, .gif, .webp, .tif, .bmp or .ppm files there, flat or one subfolder per class"
 	switch {
 	case w.shards > 0:
 		return problem(w.root, fmt.Sprintf("name the shards themselves: %s", filepath.Join(w.root, "*.tar")),

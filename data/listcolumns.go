@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// listLayout says how the records of a list are read.
+// listLayout is the meaning of the columns of a list.
 type listLayout struct {
 	separator   rune // 0: lines with a path and an optional label behind it
 	before      int  // bytes in front of the first record, a directive of Excel
@@ -19,8 +19,8 @@ type listLayout struct {
 	width       int  // cells that a record has at most
 	header      []string
 	ignored     []string // names of the columns that are not used
-	// extensions reports that most paths are called like images, so that one that
-	// is not needs a second look.
+	// extensions reports that most paths are called like images, so that one that is not needs a
+	// second look.
 	extensions bool
 }
 
@@ -32,8 +32,8 @@ func (l *listLayout) reader(r io.Reader) listReader {
 	return newTableReader(r, l.separator, min(l.before, 1))
 }
 
-// findLayout decides by the first lines of a list what its columns are. ext is that
-// of the file, which decides only where the content does not.
+// findLayout finds the columns of a list by its first lines. ext, the extension of the file,
+// decides only where the content does not.
 func findLayout(sample []byte, ext string) (*listLayout, error) {
 	if m := separatorLine.FindSubmatch(sample); m != nil {
 		return tableLayout(sample, rune(m[1][0]), len(m[0]))
@@ -65,8 +65,7 @@ func findLayout(sample []byte, ext string) (*listLayout, error) {
 	return tableLayout(sample, found[0], 0)
 }
 
-// textLayout is that of a text file: a table where a header or tabs say so, and
-// otherwise lines.
+// textLayout is that of a text file: a table where there is a header or a tab, and otherwise lines.
 func textLayout(sample []byte) (*listLayout, error) {
 	for _, s := range separators {
 		rows := sampleRows(newTableReader(bytes.NewReader(sample), s, 0))
@@ -102,8 +101,7 @@ type listSample struct {
 // maxSample bounds the records that are looked at.
 const maxSample = 1000
 
-// sampleRows reads the first records. An error ends them: reading the whole list
-// finds it again.
+// sampleRows reads the first records. An error ends them: reading the whole list finds it again.
 func sampleRows(r listReader) *listSample {
 	s := &listSample{}
 	widths := map[int]int{}
@@ -204,9 +202,9 @@ func isOneOf(words []string) func(cell string) bool {
 	return func(cell string) bool { return slices.Contains(words, word(cell)) }
 }
 
-// headed reports whether the first record names the columns: nothing in it is
-// called like an image or lies in a folder, and one cell is a word for an image's path,
-// or for its label beside a column of images.
+// headed reports whether the first record names the columns: nothing in it is called like an image
+// or lies in a folder, and one cell is a word for an image's path, or for its label beside a column
+// of images.
 func (s *listSample) headed() bool {
 	if len(s.rows) == 0 {
 		return false
@@ -219,8 +217,8 @@ func (s *listSample) headed() bool {
 		len(cells) > 1 && len(s.imageColumns()) > 0 && slices.ContainsFunc(cells, isOneOf(labelWords))
 }
 
-// headerCells are those of the first record, or the words of its only cell where all
-// of them are those of headers.
+// headerCells are those of the first record, or the words of its only cell where all of them are
+// those of headers.
 func (s *listSample) headerCells() []string {
 	cells := s.rows[0].cells
 	if len(cells) > 1 {
@@ -235,7 +233,7 @@ func (s *listSample) headerCells() []string {
 	return words
 }
 
-// layout decides what the columns are, or says what makes that unsure.
+// layout finds the columns, or returns an error that names the reason for doubt.
 func (s *listSample) layout() (*listLayout, error) {
 	l := &listLayout{label: -1, width: max(s.width, 1)}
 	if len(s.rows) == 0 {
@@ -292,15 +290,7 @@ func (s *listSample) pathColumns(l *listLayout, names []string) []int {
 
 // findLabel sets the column of the labels.
 func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string, ...any) error) error {
-	var rest []int
-	for c := range l.width {
-		switch name := word(names[c]); {
-		case c == l.path:
-		case l.header != nil && (unnamed.MatchString(name) || c == 0 && (name == "" || slices.Contains(indexWords, name))):
-		default:
-			rest = append(rest, c)
-		}
-	}
+	rest := l.otherColumns(names)
 	if l.header == nil && l.path == 1 && s.running(0) {
 		if l.width == 2 && len(s.rows) < 3 {
 			return unsure("column 1 may be a label or count the lines")
@@ -331,6 +321,18 @@ func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string
 	return nil
 }
 
+// otherColumns are those that hold neither the path nor, by their header, an index.
+func (l *listLayout) otherColumns(names []string) (rest []int) {
+	for c := range l.width {
+		name := word(names[c])
+		index := l.header != nil && (unnamed.MatchString(name) || c == 0 && (name == "" || slices.Contains(indexWords, name)))
+		if c != l.path && !index {
+			rest = append(rest, c)
+		}
+	}
+	return rest
+}
+
 // running reports whether a column counts the records from 0 or 1 on.
 func (s *listSample) running(column int) bool {
 	first := -1
@@ -358,8 +360,7 @@ func columnNames(names []string, columns []int) string {
 	return strings.Join(parts, ", ")
 }
 
-// item reads a record; ok is false for one that holds nothing: empty cells, or the
-// header again.
+// item reads a record; ok is false for an empty one and for a repeated header.
 func (l *listLayout) item(row listRow) (it listItem, ok bool, err error) {
 	if emptyRow(row.cells) || l.header != nil && slices.Equal(row.cells, l.header) {
 		return it, false, nil

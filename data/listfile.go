@@ -18,9 +18,8 @@ type listItem struct {
 	doubtful    bool // not called like an image although most others are
 }
 
-// openList reads a list of image files: lines, or a table as spreadsheets and
-// pandas write it. Their order is the order of the lines; relative paths start at the
-// folder of the list.
+// openList reads a list of image files: lines, or a table as spreadsheets and pandas write it.
+// Their order is the order of the lines; relative paths start at the folder of the list.
 func openList(o Options) (Source, error) {
 	f, err := os.Open(o.Path)
 	if err != nil {
@@ -53,7 +52,7 @@ func openList(o Options) (Source, error) {
 	s.labelNumeric(labels)
 	s.where = func(id int) string { return listedFile(base, s.entries[id].name) }
 	s.listed = func(id int) string { return fmt.Sprintf("it stands in line %d of %s", lines[id], o.Path) }
-	s.read = func(id int, buf []byte) ([]byte, error) { return readFile(s.where(id), buf) }
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(s.where(id), buf, most) }
 	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }
@@ -67,9 +66,9 @@ func listedFile(base, path string) string {
 	return filepath.Join(base, p)
 }
 
-// settlePaths replaces the backslashes of Windows where no file has them in its
-// name, and refuses paths that are neither called like an image, as most others are,
-// nor lead to a file: headers of an unknown kind, sums below a table.
+// settlePaths replaces the backslashes of Windows where no file has them in its name, and refuses
+// paths that are neither called like an image, as most others are, nor lead to a file: headers of
+// an unknown kind, sums below a table.
 func settlePaths(base string, items []listItem) error {
 	exists := func(path string) bool {
 		_, err := os.Lstat(listedFile(base, path))
@@ -97,8 +96,7 @@ func settlePaths(base string, items []listItem) error {
 	return nil
 }
 
-// labelNumeric keeps integer labels as class indices; other labels are
-// numbered in sorted order.
+// labelNumeric keeps integer labels as class indices; other labels are numbered in sorted order.
 func (s *fileSet) labelNumeric(labels []string) {
 	const maxClasses = 1 << 20
 	largest := -1
@@ -125,9 +123,8 @@ func (s *fileSet) labelNumeric(labels []string) {
 	}
 }
 
-// parseList reads the records of a .txt, .csv or .tsv list. Empty lines and
-// lines that start with # are left out, and so is a header. The second result names
-// columns that are not used.
+// parseList reads the records of a .txt, .csv or .tsv list. Empty lines and lines that start with #
+// are left out, and so is a header. The second result names columns that are not used.
 func parseList(r io.Reader, ext string) (items []listItem, ignored []string, err error) {
 	text, err := openText(r)
 	if err != nil {
@@ -163,7 +160,7 @@ func parseList(r io.Reader, ext string) (items []listItem, ignored []string, err
 	}
 }
 
-// checkItem says what is wrong with a record, if anything is.
+// checkItem returns the fault of a record, "" for none.
 func checkItem(it listItem, utf16 bool) string {
 	switch {
 	case it.path == "":

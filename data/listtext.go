@@ -50,22 +50,13 @@ func openText(r io.Reader) (*listText, error) {
 		return nil, err
 	}
 	t := &listText{}
-	var plain transform.Transformer = transform.Nop
-	switch {
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
-		t.utf16 = true
-	case len(head) == 4 && head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
-		t.utf16, plain = true, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder()
-	case len(head) == 4 && head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
-		t.utf16, plain = true, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewDecoder()
-	}
-	t.Reader = bufio.NewReaderSize(transform.NewReader(raw, unicode.BOMOverride(plain)), sampleBytes)
-	if t.sample, err = t.Peek(sampleBytes); err != nil && err != io.EOF {
+	var decoder transform.Transformer
+	decoder, t.utf16 = textDecoder(head)
+	if err := t.open(transform.NewReader(raw, decoder)); err != nil {
 		return nil, err
 	}
 	if bytes.IndexByte(t.sample, '\n') < 0 && bytes.IndexByte(t.sample, '\r') >= 0 {
-		t.Reader = bufio.NewReaderSize(&carriageReturns{t.Reader}, sampleBytes)
-		if t.sample, err = t.Peek(sampleBytes); err != nil && err != io.EOF {
+		if err := t.open(&carriageReturns{t.Reader}); err != nil {
 			return nil, err
 		}
 	}
@@ -74,6 +65,30 @@ func openText(r io.Reader) (*listText, error) {
 	}
 	t.sample = bytes.Clone(t.sample)
 	return t, nil
+}
+
+// open reads the sample of r.
+func (t *listText) open(r io.Reader) (err error) {
+	t.Reader = bufio.NewReaderSize(r, sampleBytes)
+	if t.sample, err = t.Peek(sampleBytes); err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
+// textDecoder returns the decoder of a text by its first 4 bytes. Without a byte order
+// mark the zero bytes of two characters of ASCII tell UTF-16.
+func textDecoder(head []byte) (t transform.Transformer, utf16 bool) {
+	zero := func(i int) bool { return head[i] == 0 }
+	switch {
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		return unicode.BOMOverride(transform.Nop), true
+	case len(head) < 4 || zero(0) == zero(1) || zero(2) == zero(3) || zero(0) != zero(2):
+		return unicode.BOMOverride(transform.Nop), false
+	case zero(0):
+		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewDecoder(), true
+	}
+	return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder(), true
 }
 
 // carriageReturns turns \r, the line end of older Macintosh programs, into \n.

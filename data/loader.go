@@ -13,18 +13,18 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// OnError is what an unreadable file does.
+// OnError is the treatment of unreadable files.
 type OnError string
 
 const (
-	// Skip puts the next readable sample of the epoch's order in its place,
-	// with the random numbers of the unreadable one.
+	// Skip puts the next readable sample of the epoch's order in its place, with the random numbers
+	// of the unreadable one.
 	Skip OnError = "skip"
 	// Fail stops at the first.
 	Fail OnError = "fail"
 )
 
-// LoaderOptions say how a source is walked.
+// LoaderOptions are the settings of a Loader.
 type LoaderOptions struct {
 	Views     []ViewSpec
 	BatchSize int
@@ -36,20 +36,18 @@ type LoaderOptions struct {
 	Workers   int  // goroutines that decode; 0 means GOMAXPROCS
 	Prefetch  int  // batches made ahead; 0 means 2
 	OnError   OnError
-	// MaxFailed is the share of the source that may be unreadable under
-	// Skip before Next returns an error.
+	// MaxFailed is the share of the source that may be unreadable under Skip before Next returns an
+	// error.
 	MaxFailed float64
-	// OnSkip is told of each unreadable file once, in the order of the
-	// batches, from within Next.
+	// OnSkip is called once for each unreadable file, in the order of the batches, from within
+	// Next.
 	OnSkip func(id int, path string, err error)
-	// CacheBytes is how much memory decoded images may take from one epoch
-	// to the next; 0 keeps none.
+	// CacheBytes bounds the decoded images that are kept from one epoch to the next; 0 keeps none.
 	CacheBytes int64
 }
 
-// Loader makes batches ahead of their use and hands them out in order.
-// Batches do not depend on the number of workers, on what is cached, or on
-// where the loader started.
+// Loader makes batches ahead of their use and hands them out in order. Batches do not depend on the
+// number of workers, on the cache, or on the first step.
 type Loader struct {
 	source   Source
 	options  LoaderOptions
@@ -66,8 +64,8 @@ type Loader struct {
 
 	mu     sync.Mutex
 	free   []*Batch
-	failed map[int]bool // ids that OnSkip was told of
-	broken error        // what Next returned last, if it was an error
+	failed map[int]bool // ids that OnSkip was called with
+	broken error        // the last error of Next
 }
 
 // job is one sample to render.
@@ -76,7 +74,7 @@ type job struct {
 	index int
 }
 
-// epochState is what the batches of one epoch share.
+// epochState is shared by the batches of an epoch.
 type epochState struct {
 	order *epochOrder
 	draws []*draws // per view
@@ -141,9 +139,8 @@ func StepsPerEpoch(n, batch int, dropLast bool) int {
 // StepsPerEpoch is the number of batches of an epoch.
 func (l *Loader) StepsPerEpoch() int { return l.steps }
 
-// Next returns the batch of the next step, or io.EOF after the last one. An
-// error other than ctx's ends the loader: later calls return it again. Only one
-// goroutine may call it.
+// Next returns the batch of the next step, or io.EOF after the last one. An error other than ctx's
+// ends the loader: later calls return it again. Only one goroutine may call it.
 func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	start := time.Now()
 	if l.broken != nil {
@@ -189,8 +186,7 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 
 var errClosed = errors.New("the loader is closed")
 
-// account reports the unreadable files of a batch, in order, and decides
-// whether they are too many.
+// account reports the unreadable files of a batch, in order, and decides whether they are too many.
 func (l *Loader) account(b *Batch) error {
 	for i := range b.outcomes {
 		o := &b.outcomes[i]
@@ -226,7 +222,7 @@ func tooManyFailed(n, total int, limit float64, last error) error {
 	}
 }
 
-// maxFailed is how many unreadable files are borne.
+// maxFailed is the number of unreadable files that the options allow.
 func (l *Loader) maxFailed() int {
 	if l.options.OnError == Fail {
 		return 0
@@ -234,15 +230,14 @@ func (l *Loader) maxFailed() int {
 	return int(l.options.MaxFailed * float64(l.source.Len()))
 }
 
-// Close stops the workers and waits for them. Batches already handed out
-// stay valid.
+// Close stops the workers and waits for them. Batches in use stay valid.
 func (l *Loader) Close() error {
 	l.stop.Do(func() { close(l.quit) })
 	l.group.Wait()
 	return nil
 }
 
-// dispatch makes up the batches, in order, as fast as they are consumed.
+// dispatch begins the batches, in order, as fast as they are consumed.
 func (l *Loader) dispatch() {
 	defer l.group.Done()
 	defer close(l.jobs)
@@ -284,14 +279,14 @@ type worker struct {
 	loader  *Loader
 	reader  reader
 	partial bool         // it can read less than all
-	part    pixels.Image // what was decoded last
+	part    pixels.Image // the image decoded last
 }
 
 // work renders samples until there are no more.
 func (l *Loader) work() {
 	defer l.group.Done()
-	// The pixels of a pack are memory of the system's. Where a file shrinks or
-	// a disk fails, that is an error of the sample and not of the process.
+	// The pixels of a pack are memory of the system's. Where a file shrinks or a disk fails, that
+	// is an error of the sample and not of the process.
 	debug.SetPanicOnFault(true)
 	w := worker{loader: l, reader: newReader(l.source)}
 	_, w.partial = w.reader.(*fileReader)
@@ -313,9 +308,9 @@ func (l *Loader) work() {
 	}
 }
 
-// sample fills one place of a batch. The random numbers follow the id that
-// the order has for the place, even where another sample stands in for it:
-// a stand-in shows another crop than in its own place.
+// sample fills one place of a batch. The random numbers follow the id that the order has for the
+// place, even where another sample stands in for it: a stand-in shows another crop than in its own
+// place.
 func (w *worker) sample(b *Batch, index int) {
 	l, out := w.loader, &b.outcomes[index]
 	out.failed, out.err = out.failed[:0], nil
@@ -337,7 +332,7 @@ func (w *worker) sample(b *Batch, index int) {
 		}
 		out.failed = append(out.failed, id)
 		if len(out.failed) > l.maxFailed() {
-			return // account will find that these are too many
+			return // account returns the error
 		}
 		if try+1 == l.source.Len() {
 			out.err = &Error{Problem: fmt.Sprintf("none of the %d images can be read; the last one", try+1), Err: l.cache.problem(id)}
@@ -352,12 +347,11 @@ func (w *worker) sample(b *Batch, index int) {
 	}
 }
 
-// picture returns the image id, or the part that its views show with the
-// random numbers of own; false where it cannot be read.
+// picture returns the image id, or the part that its views show with the random numbers of own;
+// false where it cannot be read.
 //
-// What is wrong with a file has to be found at its first reading, whatever part
-// of it that needs: a run that is resumed must skip the same files as one that
-// never stopped.
+// Damage of a file is found at its first reading, outside of the part that is needed too: a resumed
+// run must skip the same files as one that never stopped.
 func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
 	c := w.loader.cache
 	if m, ok := c.image(id); ok {
@@ -372,7 +366,7 @@ func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
 		return picture{}, false
 	}
 	box := pixels.Rect{W: width, H: height}
-	keep := c.room(width * height * w.loader.channels)
+	keep := c.accepts(width * height * w.loader.channels)
 	if w.partial && !keep {
 		box = w.union(state, width, height, own)
 	}
@@ -387,7 +381,7 @@ func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
 	return picture{Image: w.part, left: box.Left, top: box.Top, w: width, h: height}, true
 }
 
-// union is the smallest box that holds what all views need.
+// union is the smallest box that holds the sources of all views.
 func (w *worker) union(state *epochState, width, height, id int) pixels.Rect {
 	var all pixels.Rect
 	for i := range w.loader.views {

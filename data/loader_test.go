@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +23,7 @@ import (
 
 var half = []float32{.5, .5, .5}
 
-// maeViews is what MAE asks for.
+// maeViews are the views of MAE.
 func maeViews(size int) []data.ViewSpec {
 	return []data.ViewSpec{{
 		Name: "image", Height: size, Width: size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
@@ -184,8 +183,8 @@ func TestEpochsVisitEverySample(t *testing.T) {
 	}
 }
 
-// TestGeometry renders the reported box again with the operations of package
-// pixels and expects the view.
+// TestGeometry renders the reported box again with the operations of package pixels and expects the
+// view.
 func TestGeometry(t *testing.T) {
 	s := demo(t, "count=12&width=40&height=30")
 	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(16), BatchSize: 12, Shuffle: true, Seed: 3})
@@ -207,8 +206,8 @@ func TestGeometry(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := b.Geometry[0][i]
-		if g.SourceW != 40 || g.SourceH != 30 {
-			t.Fatalf("source %dx%d", g.SourceW, g.SourceH)
+		if g.SourceWidth != 40 || g.SourceHeight != 30 {
+			t.Fatalf("source %dx%d", g.SourceWidth, g.SourceHeight)
 		}
 		r.Resize(&out, m, pixels.Rect{Top: int(g.Top), Left: int(g.Left), H: int(g.Height), W: int(g.Width)}, 16, 16, pixels.Bicubic)
 		if g.Flip {
@@ -218,7 +217,7 @@ func TestGeometry(t *testing.T) {
 		want := make([]float32, 3*16*16)
 		norm.Planes(want, &out, false)
 		if !reflect.DeepEqual(want, b.Views[0][i*len(want):(i+1)*len(want)]) {
-			t.Errorf("sample %d: the view is not what its geometry says", id)
+			t.Errorf("sample %d: the view does not show its geometry", id)
 		}
 	}
 	if flips == 0 || flips == 12 {
@@ -248,8 +247,8 @@ func TestSharedGeometry(t *testing.T) {
 	}
 }
 
-// Colours that come first are those of the whole image: a view of all of it does not tell, a crop does, for contrast
-// goes by the mean of what it is applied to. Views that share colours share them then too.
+// Augmentations before the crop see the whole image. A crop shows the difference: contrast depends
+// on the mean of its input. Views that share colours share those too.
 func TestColorsFirst(t *testing.T) {
 	contrast := []data.Augmentation{{Kind: data.ColorJitter, P: 1, Contrast: .8}}
 	view := func(name string, crop data.Crop, first bool) data.ViewSpec {
@@ -334,115 +333,6 @@ func open(t testing.TB, path string) data.Source {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
-}
-
-func TestBrokenFilesAreReplacedTheSameWay(t *testing.T) {
-	dir := folder(t, 40)
-	for _, name := range []string{"cat/004.png", "cat/006.png", "dog/013.png"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a picture"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := open(t, dir)
-	var want []uint64
-	for _, workers := range []int{1, 8} {
-		var skipped []string
-		o := data.LoaderOptions{Views: maeViews(8), BatchSize: 8, Shuffle: true, Seed: 1, Epochs: 3, Workers: workers, MaxFailed: 0.1,
-			OnSkip: func(id int, path string, err error) {
-				var e *data.Error
-				if !errors.As(err, &e) || !strings.Contains(err.Error(), "text") || path != s.Name(id) {
-					t.Errorf("skipped %s: %v", path, err)
-				}
-				skipped = append(skipped, path)
-			}}
-		got := run(t, s, o, 0)
-		if len(skipped) != 3 {
-			t.Errorf("%d workers: skipped %v, want each broken file once", workers, skipped)
-		}
-		if want == nil {
-			want = got
-		} else if !reflect.DeepEqual(got, want) {
-			t.Error("other batches with eight workers")
-		}
-		o.Start = 7
-		if resumed := run(t, s, o, 0); !reflect.DeepEqual(resumed, want[7:]) {
-			t.Error("other batches after a resume")
-		}
-	}
-}
-
-func TestTooManyBrokenFiles(t *testing.T) {
-	dir := folder(t, 40)
-	for _, name := range []string{"cat/004.png", "dog/013.png"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := open(t, dir)
-	var messages []string
-	for _, workers := range []int{1, 8} {
-		for _, o := range []data.LoaderOptions{
-			{OnError: data.Skip, MaxFailed: 0.03},
-			{OnError: data.Skip, MaxFailed: 0},
-			{OnError: data.Fail},
-		} {
-			o.Views, o.BatchSize, o.Shuffle, o.Workers = maeViews(8), 4, true, workers
-			l, err := data.NewLoader(s, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for err == nil {
-				_, err = l.Next(context.Background())
-			}
-			var e *data.Error
-			if !errors.As(err, &e) {
-				t.Errorf("%v: %v is no data error", o.OnError, err)
-			}
-			if _, again := l.Next(context.Background()); again != err {
-				t.Errorf("Next after an error gives %v", again)
-			}
-			messages = append(messages, err.Error())
-			l.Close()
-		}
-	}
-	if !reflect.DeepEqual(messages[:3], messages[3:]) {
-		t.Errorf("the messages depend on the workers: %q", messages)
-	}
-	if !strings.Contains(messages[0], "2 of 40") || !strings.Contains(messages[2], "empty (0 bytes)") {
-		t.Errorf("unclear messages: %q", messages)
-	}
-}
-
-func TestLoaderOptionsAreChecked(t *testing.T) {
-	s := demo(t, "count=10&size=8")
-	change := func(f func(*data.ViewSpec)) []data.ViewSpec { v := busyViews(); f(&v[0]); return v }
-	for want, o := range map[string]data.LoaderOptions{
-		"batch of 11 is larger than the data set of 10": {BatchSize: 11, DropLast: true, Views: maeViews(8)},
-		"batch size 0":               {Views: maeViews(8)},
-		"no views":                   {BatchSize: 1},
-		`on_error is "explode"`:      {BatchSize: 1, Views: maeViews(8), OnError: "explode"},
-		"start step -1":              {BatchSize: 1, Views: maeViews(8), Start: -1},
-		"max_failed is 2":            {BatchSize: 1, Views: maeViews(8), MaxFailed: 2},
-		"name of its own":            {BatchSize: 1, Views: append(maeViews(8), maeViews(8)...)},
-		"crop scale":                 {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.ScaleMax = 1.5 })},
-		"crop ratio":                 {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.RatioMax = -1 })},
-		"size 0x24":                  {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Width = 0 })},
-		"1 means and 3":              {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Mean = half[:1] })},
-		"is not positive":            {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Std = []float32{1, 0, 1} })},
-		"not a view with a geometry": {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.SameGeometryAs = "zebra" })},
-		"names no view to share":     {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.SameColors = true })},
-		"kernel of 4 taps":           {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[4].Kernel = 4 })},
-		"probability 2":              {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[0].P = 2 })},
-		"hue 0.7":                    {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.Augmentations[1].Hue = .7 })},
-	} {
-		l, err := data.NewLoader(s, o)
-		if err == nil {
-			l.Close()
-			t.Errorf("%s: accepted", want)
-		} else if !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q does not say %q", err, want)
-		}
-	}
 }
 
 func TestCancelAndClose(t *testing.T) {
@@ -532,7 +422,7 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 		step()
 	}
 	runtime.ReadMemStats(&after)
-	// Room for what the runtime allocates meanwhile, more under the race detector.
+	// The runtime allocates too, more under the race detector.
 	if per := (after.TotalAlloc - before.TotalAlloc) / steps; per > 16<<10 {
 		t.Errorf("a step allocates %d bytes; its views alone have %d", per, 32*3*32*32*4)
 	}

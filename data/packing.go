@@ -14,24 +14,24 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// PackOptions say how images are packed.
+// PackOptions are the settings of Pack.
 type PackOptions struct {
-	// ShortSide is the side to which images with larger ones are shortened,
-	// with bicubic interpolation as in Pillow; 0 leaves all as they are.
+	// ShortSide is the side to which images with larger ones are shortened, with bicubic
+	// interpolation as in Pillow; 0 leaves all as they are.
 	ShortSide int
 	Workers   int // goroutines that decode; 0 means GOMAXPROCS
 	OnError   OnError
-	// MaxFailed is the share of the images that may be unreadable under
-	// Skip. They keep their places, and readers of the pack skip them too.
+	// MaxFailed is the share of the images that may be unreadable under Skip. They keep their
+	// places, and readers of the pack skip them too.
 	MaxFailed float64
 	OnSkip    func(id int, path string, err error)
-	// Progress hears how many images are done; nil: nobody does.
+	// Progress is called with the number of images that are done; may be nil.
 	Progress func(done int)
-	// ShardBytes is when a shard is full; 0 means 256 MiB.
+	// ShardBytes is the size of a full shard; 0 means 256 MiB.
 	ShardBytes int64
 }
 
-// PackReport is what was packed.
+// PackReport counts the images of a pack.
 type PackReport struct {
 	Images    int   `json:"images"`
 	Resumed   int   `json:"resumed"` // of them, found in the shards of an earlier call
@@ -42,9 +42,8 @@ type PackReport struct {
 
 const defaultShardBytes = 256 << 20
 
-// Pack decodes all images of a source and writes them to the folder dir as a
-// pack. When ctx ends, finished shards stay, and the next call goes on there;
-// nothing else is left.
+// Pack decodes all images of a source and writes them to the folder dir as a pack. When ctx ends,
+// finished shards stay, and the next call goes on there; nothing else is left.
 func Pack(ctx context.Context, source Source, dir string, o PackOptions) (_ *PackReport, err error) {
 	if o.ShardBytes == 0 {
 		o.ShardBytes = defaultShardBytes
@@ -228,8 +227,8 @@ func (p *packing) skip(id int, cause error) error {
 	return nil
 }
 
-// reason is an error about a file without the file, whose place readers of the
-// pack have no use for.
+// reason is an error about a file without the file, whose place readers of the pack have no use
+// for.
 func reason(err error) string {
 	var e *Error
 	if !errors.As(err, &e) {

@@ -25,8 +25,7 @@ func packOf(t testing.TB, s data.Source, o data.PackOptions) (data.Source, *data
 	return open(t, dir), r
 }
 
-// TestPackSameBits: batches from a pack are those from the folder, unreadable
-// files and all.
+// TestPackSameBits: batches from a pack are those from the folder, unreadable files and all.
 func TestPackSameBits(t *testing.T) {
 	dir := jpegFolder(t, 24, 75, 50)
 	for _, name := range []string{"0003.jpg", "0011.jpg"} {
@@ -60,8 +59,8 @@ func TestPackSameBits(t *testing.T) {
 	}
 }
 
-// TestPackShortens: what is larger has the size and the pixels of Pillow's
-// bicubic resize, and the pack is other data than the folder.
+// TestPackShortens: a larger image has the size and the pixels of Pillow's bicubic resize, and the
+// pack is other data than the folder.
 func TestPackShortens(t *testing.T) {
 	s := open(t, jpegFolder(t, 8, 75, 50))
 	p, r := packOf(t, s, data.PackOptions{ShortSide: 32})
@@ -92,8 +91,7 @@ func TestPackShortens(t *testing.T) {
 	}
 }
 
-// TestPackStops: an interrupt leaves shards that the next call uses, or no
-// folder at all.
+// TestPackStops: an interrupt leaves shards that the next call uses, or no folder at all.
 func TestPackStops(t *testing.T) {
 	s := open(t, jpegFolder(t, 24, 75, 50))
 	whole := filepath.Join(t.TempDir(), "whole")

@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// packSource is a pack as a Source. Its sample ids are those of the images that
-// were packed, and unless some were shortened so are its pixels, to the bit.
+// packSource is a pack as a Source. Its sample ids are those of the images that were packed, and
+// unless some were shortened so are its pixels, to the bit.
 type packSource struct {
 	*pack.Pack
 	dir string
@@ -35,8 +35,8 @@ func (s *packSource) Class(id int) int   { return s.Entry(id).Class }
 func (s *packSource) Classes() []string  { return s.Header.Classes }
 func (s *packSource) Channels() int      { return s.Header.Channels }
 
-// Fingerprint is that of the images that were packed, so that a run may go from
-// a folder to its pack and back. Images that were shortened are others.
+// Fingerprint is that of the images that were packed, so that a run may go from a folder to its
+// pack and back. Images that were shortened are others.
 func (s *packSource) Fingerprint() string {
 	if s.Shortened() > 0 {
 		return s.Content()
@@ -52,5 +52,5 @@ func (s *packSource) Image(id int) (*pixels.Image, error) {
 	return m, nil
 }
 
-// resident says that nothing is gained by keeping images elsewhere.
+// resident marks a source whose images need no cache.
 func (s *packSource) resident() {}

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/data"
 )
 
-// jpegFolder writes n scenes as JPEG files, every third of them turned by its
-// EXIF data, and as PNG every seventh.
+// jpegFolder writes n scenes as JPEG files, every third of them turned by its EXIF data, and as PNG
+// every seventh.
 func jpegFolder(t testing.TB, n, w, h int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,8 +39,8 @@ func jpegFolder(t testing.TB, n, w, h int) string {
 	return dir
 }
 
-// TestPartsAreExact: what is decoded only in part makes the same batches as
-// what is decoded whole and kept.
+// TestPartsAreExact: images that are decoded in part make the same batches as whole ones from the
+// cache.
 func TestPartsAreExact(t *testing.T) {
 	s := open(t, jpegFolder(t, 24, 75, 50))
 	for _, views := range [][]data.ViewSpec{maeViews(32), busyViews()[:4]} {
@@ -57,9 +57,8 @@ func TestPartsAreExact(t *testing.T) {
 	}
 }
 
-// TestDamageBelowTheBox: a file whose lower half is missing is skipped from its
-// first use on, whatever part of it was wanted, so that a run that is resumed
-// sees what an undisturbed one sees.
+// TestDamageBelowTheBox: a file whose lower half is missing is skipped from its first use on, even
+// where only its upper half is needed. So a resumed run sees the same images as an undisturbed one.
 func TestDamageBelowTheBox(t *testing.T) {
 	dir := jpegFolder(t, 24, 75, 50)
 	for _, id := range []int{4, 9, 10} {
@@ -95,8 +94,8 @@ func TestDamageBelowTheBox(t *testing.T) {
 	}
 }
 
-// TestReadingAllocatesLittle: an epoch over files whose sizes are known costs
-// what opening files costs, and nothing that grows with the images.
+// TestReadingAllocatesLittle: an epoch over files whose sizes are known allocates only for the
+// opening of files, and nothing that grows with the images.
 func TestReadingAllocatesLittle(t *testing.T) {
 	s := open(t, jpegFolder(t, 6, 300, 200))
 	views := maeViews(64)

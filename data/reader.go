@@ -65,7 +65,7 @@ func (r *fileReader) open(id int) (w, h int, err error) {
 		r.file = nil
 	}
 	r.id = id
-	b, err := r.set.read(id, r.file)
+	b, err := r.set.read(id, r.file, maxFileBytes)
 	if cap(b) > cap(r.file) {
 		r.file = b[:0]
 	}

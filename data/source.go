@@ -18,13 +18,13 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Source is an ordered set of images. A sample id is a place in that order,
-// 0 <= id < Len(), and means the same image in every run over the same data.
-// Methods may be called from several goroutines.
+// Source is an ordered set of images. A sample id is a place in that order, 0 <= id < Len(), and
+// means the same image in every run over the same data. Methods may be called from several
+// goroutines.
 type Source interface {
 	Len() int
-	// Name says which image this is, in the user's terms: a path relative
-	// to the source, an entry of a shard, the number of a scene.
+	// Name is the name of an image for the user: a path relative to the source, an entry of a
+	// shard, the number of a scene.
 	Name(id int) string
 	// Class is an index into Classes, or -1 for an image without a label.
 	Class(id int) int
@@ -39,19 +39,16 @@ type Source interface {
 	Close() error
 }
 
-// Options says where images lie and how they are read.
+// Options are the place of images and the settings of their decoding.
 type Options struct {
-	// Path is a folder, a list file (.txt, .csv, .tsv), a tar shard (.tar)
-	// or a pattern of such, a folder that Pack has written, or demo: with
-	// options, as in demo:?count=2000&size=64.
+	// Path is a folder, a list file (.txt, .csv, .tsv), a tar shard (.tar) or a pattern of such, a
+	// folder that Pack has written, or demo: with options, as in demo:?count=2000&size=64.
 	Path string
-	// Channels of the decoded images: 1, 3 or the bands of multi-band
-	// files. 0 means 3.
+	// Channels of the decoded images: 1, 3 or the bands of multi-band files. 0 means 3.
 	Channels int
-	// MaxPixels bounds the size a header may claim; 0 means
-	// decode.DefaultMaxPixels.
+	// MaxPixels bounds the size a header may claim; 0 means decode.DefaultMaxPixels.
 	MaxPixels int64
-	// Note is told what of the data is left out on purpose; may be nil.
+	// Note receives a message about data that is left out on purpose; may be nil.
 	Note func(message string)
 }
 
@@ -66,8 +63,8 @@ func (o Options) channels() int {
 	return o.Channels
 }
 
-// Open finds out what Path is and indexes it. Errors about the data are of
-// type *Error.
+// Open recognises the kind of source that Path is and indexes it. Errors about the data are of type
+// *Error.
 func Open(o Options) (Source, error) {
 	if o.Path == "" {
 		return nil, problem("data.path", "name a folder of images, a list file, a .tar shard or demo:", "no data given")
@@ -108,7 +105,7 @@ func Open(o Options) (Source, error) {
 	return nil, problem(o.Path, "give a folder, a list file (.txt, .csv, .tsv) or a .tar shard", "is a file of a kind that is no data source")
 }
 
-// pathError words what the file system said about a path.
+// pathError makes an error of the file system about a path a data error.
 func pathError(path string, err error) *Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -142,18 +139,20 @@ type fileSet struct {
 	options Options
 	entries []entry
 	classes []string
-	// read returns the bytes of a file, in buf where it is large enough.
-	read func(id int, buf []byte) ([]byte, error)
+	// read returns the first bytes of a file, all where it has no more than most, in buf where that
+	// is large enough.
+	read func(id int, buf []byte, most int64) ([]byte, error)
 	// size returns the length of a file without reading it.
 	size func(id int) (int64, error)
 	// where is the name by which the user finds a file; nil means name.
 	where func(id int) string
-	// listed says where a file that is missing was asked for; may be nil.
+	// listed names the line of the list that a file stands in; may be nil.
 	listed func(id int) string
 	close  func() error
 
 	print   sync.Once
 	printed string
+	largest int // id of the largest file, known with the fingerprint
 }
 
 func (s *fileSet) Len() int           { return len(s.entries) }
@@ -176,7 +175,7 @@ func (s *fileSet) place(id int) string {
 	return s.where(id)
 }
 
-// readers recycles what Image reads with.
+// readers recycles the readers of Image.
 var readers = sync.Pool{New: func() any { return &fileReader{} }}
 
 func (s *fileSet) Image(id int) (*pixels.Image, error) {
@@ -194,16 +193,19 @@ func (s *fileSet) Image(id int) (*pixels.Image, error) {
 	return m, nil
 }
 
-// Fingerprint hashes names and sizes in order. It looks at every file once,
-// at the first call.
+// Fingerprint hashes names and sizes in order. It looks at every file once, at the first call.
 func (s *fileSet) Fingerprint() string {
 	s.print.Do(func() {
 		h := sha256.New()
+		most := int64(0)
 		for id, e := range s.entries {
 			n, err := s.size(id)
 			if err != nil {
-				// A file that cannot be looked at is part of the data too.
+				// A file that cannot be read is part of the data too.
 				n = -1
+			}
+			if n > most {
+				most, s.largest = n, id
 			}
 			fmt.Fprintf(h, "%q %d %d\n", e.name, n, e.class)
 		}
@@ -215,12 +217,12 @@ func (s *fileSet) Fingerprint() string {
 	return s.printed
 }
 
-// maxFileBytes bounds what is read into memory for one image; a file above
-// it is no photograph.
+// maxFileBytes bounds the file of one image, in bytes.
 const maxFileBytes = 1 << 30
 
-// readFile reads a whole file, into buf where it is large enough.
-func readFile(path string, buf []byte) ([]byte, error) {
+// readFile reads a file, or the first bytes of one that has more than most, into buf where it is
+// large enough.
+func readFile(path string, buf []byte, most int64) ([]byte, error) {
 	// Looked at before it is opened: opening a pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -237,7 +239,7 @@ func readFile(path string, buf []byte) ([]byte, error) {
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("it has %d bytes, more than any image (%d)", info.Size(), maxFileBytes)
 	}
-	n := int(info.Size())
+	n := int(min(info.Size(), most))
 	if cap(buf) < n {
 		buf = make([]byte, n)
 	}
@@ -248,8 +250,8 @@ func readFile(path string, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// label gives entries their class indices from class names, "" meaning none,
-// and sets the sorted list of classes.
+// label gives entries their class indices from class names, "" meaning none, and sets the sorted
+// list of classes.
 func (s *fileSet) label(names []string) {
 	set := map[string]int32{}
 	for _, n := range names {

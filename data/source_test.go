@@ -89,8 +89,8 @@ func TestListFile(t *testing.T) {
 	}
 }
 
-// TestRunFolders: what a run draws is no data, wherever its folder lies, and that
-// is said once. A run folder that is named itself is a folder of pictures.
+// TestRunFolders: the pictures of a run are no data, wherever its folder lies, and one note reports
+// them. A run folder that is named itself is a folder of pictures.
 func TestRunFolders(t *testing.T) {
 	dir := folder(t, 4)
 	before := open(t, dir)

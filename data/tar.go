@@ -13,8 +13,7 @@ import (
 	"strings"
 )
 
-// tarFile is where the bytes of a file lie in an archive; offset is -1 for a link to
-// nothing.
+// tarFile is where the bytes of a file lie in an archive; offset is -1 for a link to nothing.
 type tarFile struct{ offset, size int64 }
 
 // tarEntry is an image inside a shard, under one of its names.
@@ -24,11 +23,10 @@ type tarEntry struct {
 	label string
 }
 
-// openTar indexes tar shards without unpacking them; images are read in
-// place. The order is that of the shard names, then of the entries inside; links are
-// followed to what the archive holds. A label is the text of the sample's entry with
-// the extension .cls, as WebDataset writes it, or else the first folder of the
-// entry's name.
+// openTar indexes tar shards without unpacking them; images are read in place. The order is that of
+// the shard names, then of the entries inside; links are followed inside the archive. A label is
+// the text of the sample's entry with the extension .cls, as WebDataset writes it, or else the
+// first folder of the entry's name.
 func openTar(o Options, shards []string) (Source, error) {
 	slices.Sort(shards)
 	s := &fileSet{options: o}
@@ -76,15 +74,16 @@ func openTar(o Options, shards []string) (Source, error) {
 		return nil, problem(o.Path, "put .jpg, .png, ... files into it", "contains no images")
 	}
 	s.labelNumeric(labels)
-	s.read = func(id int, buf []byte) ([]byte, error) {
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) {
 		e := all[id]
 		if e.offset < 0 {
 			return nil, errors.New("it is a link to nothing in the archive")
 		}
-		if cap(buf) < int(e.size) {
-			buf = make([]byte, e.size)
+		n := min(e.size, most)
+		if int64(cap(buf)) < n {
+			buf = make([]byte, n)
 		}
-		buf = buf[:e.size]
+		buf = buf[:n]
 		_, err := files[where[id]].ReadAt(buf, e.offset)
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -96,8 +95,7 @@ func openTar(o Options, shards []string) (Source, error) {
 	return s, nil
 }
 
-// indexTar lists the images of a shard, those behind links too. It reads headers and
-// labels only.
+// indexTar lists the images of a shard, those behind links too. It reads headers and labels only.
 func indexTar(r io.ReadSeeker) (*tarIndex, error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -129,8 +127,8 @@ func indexTar(r io.ReadSeeker) (*tarIndex, error) {
 	return x, x.label(r)
 }
 
-// readHeaders lists the files and links of an archive of size bytes; the second result
-// reports whether there are links.
+// readHeaders lists the files and links of an archive of size bytes; the second result reports
+// whether there are links.
 func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, err error) {
 	t := tar.NewReader(r)
 	for {
@@ -164,7 +162,7 @@ func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, 
 	}
 }
 
-// tarIndex is what a shard holds.
+// tarIndex lists the content of a shard.
 type tarIndex struct {
 	entries []tarEntry
 	labels  []tarEntry // files with the label of a sample
@@ -172,7 +170,7 @@ type tarIndex struct {
 	linked  int        // entries that folders behind links have
 }
 
-// add takes a file under a name.
+// add adds a file under a name.
 func (x *tarIndex) add(name string, f tarFile) {
 	switch {
 	case isLabel(name):
@@ -186,7 +184,7 @@ func (x *tarIndex) add(name string, f tarFile) {
 	}
 }
 
-// follow takes what stands behind the link of a name.
+// follow adds the target of a link.
 func (x *tarIndex) follow(tree *tarTree, name string) error {
 	found := tree.resolve(name)
 	switch {
@@ -206,8 +204,8 @@ func (x *tarIndex) follow(tree *tarTree, name string) error {
 // maxLinked bounds the names behind links to folders, which may multiply each other.
 const maxLinked = 1 << 18
 
-// folder takes the files of a folder, which the last of the nodes is, under another
-// name. Links back to one of the folders that lead to it are left out.
+// folder adds the files of a folder, which the last of the nodes is, under another name. Links back
+// to one of the folders that lead to it are left out.
 func (x *tarIndex) folder(tree *tarTree, name string, at []*tarNode) error {
 	children := at[len(at)-1].children
 	for _, base := range slices.Sorted(maps.Keys(children)) {
@@ -235,10 +233,10 @@ func (x *tarIndex) folder(tree *tarTree, name string, at []*tarNode) error {
 	return nil
 }
 
-// label reads the labels of the samples, where there are any, and gives them to the
-// images. As in WebDataset a sample is what has the same path up to the first dot of
-// the file's name: s.input.png and s.cls. Names that go on with the same words are
-// nearer to each other: v1.2.png belongs to v1.2.cls, not to v1.3.cls.
+// label reads the labels of the samples, where there are any, and gives them to the images. As in
+// WebDataset the files of a sample have the same path up to the first dot of their name:
+// s.input.png and s.cls. Names that go on with the same words are nearer to each other: v1.2.png
+// belongs to v1.2.cls, not to v1.3.cls.
 func (x *tarIndex) label(r io.ReadSeeker) error {
 	for _, e := range x.entries {
 		if e.size > maxFileBytes {

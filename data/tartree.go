@@ -25,8 +25,8 @@ type tarNode struct {
 	target string
 }
 
-// tarTree finds what links lead to, as if the archive were unpacked into a folder
-// that is the root.
+// tarTree finds the targets of links, as if the archive were unpacked into a folder that is the
+// root.
 type tarTree struct{ root *tarNode }
 
 // newTarTree arranges the records; of several with the same name the last one counts.
@@ -55,8 +55,8 @@ func newTarTree(records []tarRecord) *tarTree {
 	return t
 }
 
-// resolve follows a name from the root. The result holds the folders that lead to
-// what it means, and that itself; it is empty where there is nothing.
+// resolve follows a name from the root. The result holds the folders that lead to its file or
+// folder, and that itself; it is empty where there is nothing.
 func (t *tarTree) resolve(name string) []*tarNode { return t.walk([]*tarNode{t.root}, name) }
 
 // maxLinks is how many links one name may lead through.

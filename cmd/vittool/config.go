@@ -69,7 +69,7 @@ func printPresets(w io.Writer, presets []configs.Preset, asJSON, whole bool) err
 		_, err := w.Write(presets[0].YAML)
 		return err
 	}
-	table := ui.NewTable("PRESET", "WHAT IT IS")
+	table := ui.NewTable("PRESET", "SUMMARY")
 	for _, p := range presets {
 		title, _, _ := strings.Cut(p.About, "\n")
 		table.Row(p.Name, title)
@@ -96,7 +96,7 @@ permitted values, default and origin.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runConfigShow(cmd.OutOrStdout(), o, args) },
 	}
 	o.settings.addFlags(cmd)
-	cmd.Flags().BoolVar(&o.explain, "explain", false, "add what each setting means and where it comes from")
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "add the meaning and the origin of each setting")
 	jsonFlag(cmd, &o.json)
 	return cmd
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/objectives"
 )
 
-// shorthands are the flags that stand for a key of the configuration. Every
-// other key is set by key=value.
+// shorthands are the flags that stand for a key of the configuration. Every other key is set by
+// key=value.
 var shorthands = []struct{ flag, key string }{
 	{"objective", "objective.name"},
 	{"plugin", "objective.plugin"},

@@ -32,8 +32,8 @@ type bmpFile struct {
 	file        []byte // all of it
 }
 
-// parseBMP reads the headers of Windows (40, 52, 56, 108 and 124 bytes) and of
-// OS/2 (12 and 64 bytes).
+// parseBMP reads the headers of Windows (40, 52, 56, 108 and 124 bytes) and of OS/2 (12 and 64
+// bytes).
 func parseBMP(b []byte) (*bmpFile, error) {
 	if len(b) < 18 {
 		return nil, io.ErrUnexpectedEOF
@@ -70,8 +70,8 @@ func parseBMP(b []byte) (*bmpFile, error) {
 	return f, f.readPalette(size, end, colors)
 }
 
-// readMasks reads the masks of the colours, which lie in the header or, where
-// that is too short, behind it. It returns the place behind them.
+// readMasks reads the masks of the colours, which lie in the header or, where that is too short,
+// behind it. It returns the place behind them.
 func (f *bmpFile) readMasks(size, end int) (int, error) {
 	const at = 14 + 40
 	n := 3
@@ -183,7 +183,7 @@ func (f *bmpFile) indices() (*raster, error) {
 	return indexed(m, f.palette, f.entry, [3]int{2, 1, 0}), nil
 }
 
-// unpack takes samples of 1, 2, 4 or 8 bits apart, the highest bits first.
+// unpack separates samples of 1, 2, 4 or 8 bits, the highest bits first.
 func unpack(out, in []byte, bits int) {
 	if bits == 8 {
 		copy(out, in)
@@ -195,8 +195,8 @@ func unpack(out, in []byte, bits int) {
 	}
 }
 
-// bmpLayouts are the masks that Pillow knows, with the bytes of a pixel that
-// are red, green, blue and alpha (-1: none).
+// bmpLayouts are the masks that Pillow knows, with the bytes of a pixel that are red, green, blue
+// and alpha (-1: none).
 var bmpLayouts = []struct {
 	bits   int
 	masks  [4]uint32

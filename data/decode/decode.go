@@ -1,12 +1,10 @@
-// Package decode turns the bytes of an image file into 8-bit pixels, with
-// the semantics of Pillow's open().convert(): the format is recognised by
-// content, EXIF and XMP orientation is applied, alpha is dropped, 16-bit samples
-// keep their high byte, CMYK is printed on white. Of several pictures in a file
-// the first is read.
+// Package decode turns the bytes of an image file into 8-bit pixels, with the semantics of Pillow's
+// open().convert(): the format is recognised by content, EXIF and XMP orientation is applied, alpha
+// is dropped, 16-bit samples keep their high byte, CMYK is printed on white. Of several pictures in
+// a file the first is read.
 //
-// Its input comes from anywhere: sizes are checked in the header before
-// anything is allocated, a file that is cut short is an error and never a
-// half-filled image, and no input makes it panic.
+// Its input comes from anywhere: sizes are checked in the header before anything is allocated, a
+// file that is cut short is an error and never a half-filled image, and no input makes it panic.
 package decode
 
 import (
@@ -22,21 +20,29 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// DefaultMaxPixels is the size above which a header is taken for a
-// decompression bomb.
+// DefaultMaxPixels is the size above which a header is taken for a decompression bomb.
 const DefaultMaxPixels = 100_000_000
 
-// Options says what the pixels shall look like.
+// Options are the form of the pixels and the bound of their number.
 type Options struct {
-	// Channels is 1 (luma), 3 (RGB) or the number of bands of a multi-band
-	// file (RGBA, CMYK, TIFF); 0 means 3.
+	// Channels is 1 (luma), 3 (RGB) or the number of bands of a multi-band file (RGBA, CMYK, TIFF);
+	// 0 means 3.
 	Channels int
 	// MaxPixels bounds width times height; 0 means DefaultMaxPixels.
 	MaxPixels int64
 }
 
-// format is one readable file format. JPEG, the first, has a decoder of its own
-// and no functions.
+func (o Options) withDefaults() Options {
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = DefaultMaxPixels
+	}
+	return o
+}
+
+// format is one readable file format. JPEG, the first, has a decoder of its own and no functions.
 type format struct {
 	name   string
 	match  func(b []byte) bool
@@ -63,15 +69,24 @@ var formats = sync.OnceValue(func() []format {
 	}
 })
 
-// Sniff names the format of a file by its first bytes, "" when it is none
-// that Decode reads. 32 bytes suffice.
+// Sniff names the format of a file by its first bytes, "" when it is none that Decode reads. 32
+// bytes suffice.
 func Sniff(head []byte) string {
-	for _, f := range formats() {
-		if f.match(head) {
-			return f.name
-		}
+	if f := formatOf(head); f != nil {
+		return f.name
 	}
 	return ""
+}
+
+// formatOf returns the format of a file by its first bytes, nil for an unknown one.
+func formatOf(head []byte) *format {
+	list := formats()
+	for i := range list {
+		if list[i].match(head) {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 // Decode reads a whole file held in memory. b is not modified and not kept.
@@ -87,8 +102,7 @@ func Decode(b []byte, o Options) (*pixels.Image, error) {
 	return m, nil
 }
 
-// maxSide bounds width and height alone: scaling costs memory for each row and
-// column.
+// maxSide bounds width and height alone: scaling costs memory for each row and column.
 const maxSide = 1 << 20
 
 func checkSize(w, h int, limit int64) error {

@@ -28,8 +28,7 @@ func gradient(w, h int) *image.RGBA {
 	return m
 }
 
-// files are one small picture in every format that Go can write, and WebP
-// files made by libwebp.
+// files are one small picture in every format that Go can write, and WebP files made by libwebp.
 func files(t testing.TB) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
@@ -69,7 +68,6 @@ func files(t testing.TB) map[string][]byte {
 }
 
 func TestFormats(t *testing.T) {
-	m := gradient(23, 17)
 	for name, b := range files(t) {
 		for _, channels := range []int{1, 3} {
 			got, err := Decode(b, Options{Channels: channels})
@@ -82,19 +80,8 @@ func TestFormats(t *testing.T) {
 				continue
 			}
 			exact := strings.HasPrefix(name, "png") || strings.HasPrefix(name, "bmp") || strings.HasPrefix(name, "tiff")
-			if !exact || strings.Contains(name, "gray") != (channels == 1) {
-				continue
-			}
-			for i := range 23 * 17 {
-				c := m.RGBAAt(i%23, i/23)
-				want := []uint8{c.R, c.G, c.B}
-				if channels == 1 {
-					want = []uint8{color.GrayModel.Convert(c).(color.Gray).Y}
-				}
-				if !bytes.Equal(got.Pix[i*channels:(i+1)*channels], want) {
-					t.Errorf("%s: pixel %d is %v, want %v", name, i, got.Pix[i*channels:(i+1)*channels], want)
-					break
-				}
+			if exact && strings.Contains(name, "gray") == (channels == 1) {
+				checkGradient(t, name, got)
 			}
 		}
 	}
@@ -110,8 +97,24 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestPillow compares with what Pillow 13 read from the same files; its
-// answers lie beside them as PNG.
+// checkGradient wants the pixels of gradient.
+func checkGradient(t *testing.T, name string, got *pixels.Image) {
+	t.Helper()
+	m := gradient(got.W, got.H)
+	for i := range got.W * got.H {
+		c := m.RGBAAt(i%got.W, i/got.W)
+		want := []uint8{c.R, c.G, c.B}
+		if got.C == 1 {
+			want = []uint8{color.GrayModel.Convert(c).(color.Gray).Y}
+		}
+		if p := got.Pix[i*got.C : (i+1)*got.C]; !bytes.Equal(p, want) {
+			t.Errorf("%s: pixel %d is %v, want %v", name, i, p, want)
+			return
+		}
+	}
+}
+
+// TestPillow compares with the pixels of Pillow 13, which lie beside the files as PNG.
 func TestPillow(t *testing.T) {
 	truths, err := filepath.Glob("testdata/*.*.png")
 	if err != nil || len(truths) < 20 {
@@ -144,8 +147,8 @@ type byteOrder interface {
 	binary.AppendByteOrder
 }
 
-// bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being
-// 40x+20y+3k, high byte first in 16-bit files.
+// bandsTIFF writes w x h pixels of c bands, sample (x,y,k) being 40x+20y+3k, high byte first in
+// 16-bit files.
 func bandsTIFF(order byteOrder, w, h, c, bits int, planar bool) []byte {
 	b := []byte("II*\x00")
 	if order == byteOrder(binary.BigEndian) {
@@ -231,9 +234,8 @@ func TestManyBands(t *testing.T) {
 	}
 }
 
-// TestCutShort cuts files of every format at every length: a cut file is
-// refused, or, where only a trailer is missing that holds no pixels, read
-// like the whole one. Nothing is ever filled in.
+// TestCutShort cuts files of every format at every length: a cut file is refused, or, where only a
+// trailer is missing that holds no pixels, read like the whole one. Nothing is ever filled in.
 func TestCutShort(t *testing.T) {
 	all := files(t)
 	samples, err := filepath.Glob("testdata/*")
@@ -252,8 +254,8 @@ func TestCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Refused files are no pictures, and a PNG without its end has lost the
-		// metadata that stood there.
+		// Refused files are no pictures, and a PNG without its end has lost the metadata that stood
+		// there.
 		if _, err := Decode(b, Options{}); err == nil && !strings.Contains(path, "after_idat") {
 			all[path] = b
 		}
@@ -295,6 +297,24 @@ func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
+// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white:
+// top left, top right, bottom left, bottom right.
+func corners(m *pixels.Image) (names string) {
+	for _, p := range [][2]int{{1, 1}, {m.W - 2, 1}, {1, m.H - 2}, {m.W - 2, m.H - 2}} {
+		switch q := m.Pix[3*(p[1]*m.W+p[0]):]; {
+		case q[0] > 128 && q[1] > 128:
+			names += "3"
+		case q[0] > 128:
+			names += "0"
+		case q[1] > 128:
+			names += "1"
+		default:
+			names += "2"
+		}
+	}
+	return names
+}
+
 func TestOrientation(t *testing.T) {
 	// Corners of the stored picture: 0 red, 1 green, 2 blue, 3 white.
 	const size = 32
@@ -307,8 +327,8 @@ func TestOrientation(t *testing.T) {
 	if err := jpeg.Encode(&buf, m.SubImage(image.Rect(0, 0, size, 24)), nil); err != nil {
 		t.Fatal(err)
 	}
-	// What the upright picture shows: top left, top right, bottom left,
-	// bottom right (EXIF 2.32, tag Orientation).
+	// Corners of the upright picture: top left, top right, bottom left, bottom right (EXIF 2.32,
+	// tag Orientation).
 	upright := []string{1: "0123", 2: "1032", 3: "3210", 4: "2301", 5: "0213", 6: "2031", 7: "3120", 8: "1302"}
 	for o := 1; o <= 8; o++ {
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
@@ -319,22 +339,8 @@ func TestOrientation(t *testing.T) {
 			if w, h := 32, 24; o < 5 && (got.W != w || got.H != h) || o >= 5 && (got.W != h || got.H != w) {
 				t.Errorf("orientation %d: %dx%d", o, got.W, got.H)
 			}
-			corners := ""
-			for _, p := range [][2]int{{1, 1}, {got.W - 2, 1}, {1, got.H - 2}, {got.W - 2, got.H - 2}} {
-				q := got.Pix[3*(p[1]*got.W+p[0]):]
-				switch {
-				case q[0] > 128 && q[1] > 128:
-					corners += "3"
-				case q[0] > 128:
-					corners += "0"
-				case q[1] > 128:
-					corners += "1"
-				default:
-					corners += "2"
-				}
-			}
-			if corners != upright[o] {
-				t.Errorf("orientation %d: corners %s, want %s", o, corners, upright[o])
+			if c := corners(got); c != upright[o] {
+				t.Errorf("orientation %d: corners %s, want %s", o, c, upright[o])
 			}
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Decoder reads one file after the other, with memory that it keeps: the way
-// to read many. One goroutine may use it at a time; the zero value is ready.
+// Decoder reads one file after the other, with memory that it keeps: the way to read many. One
+// goroutine may use it at a time; the zero value is ready.
 type Decoder struct {
 	options Options
 	jpeg    jpeg.Decoder
@@ -24,29 +24,19 @@ type Decoder struct {
 	colored     pixels.Image
 }
 
-// Open reads the header of a file held in memory, and all of it where its
-// format cannot be read in part. b must stay unchanged until it is decoded.
+// Open reads the header of a file held in memory, and all of it where its format cannot be read in
+// part. b must stay unchanged until it is decoded.
 func (d *Decoder) Open(b []byte, o Options) (err error) {
 	defer recovered(&err)
-	if o.Channels == 0 {
-		o.Channels = 3
-	}
-	if o.MaxPixels == 0 {
-		o.MaxPixels = DefaultMaxPixels
-	}
-	d.options, d.fast, d.whole, d.orientation = o, false, nil, 1
-	list := formats()
-	for i := range list {
-		f := &list[i]
-		if !f.match(b) {
-			continue
-		}
-		if i == 0 {
-			return d.openJPEG(b)
-		}
+	d.options, d.fast, d.whole, d.orientation = o.withDefaults(), false, nil, 1
+	switch f := formatOf(b); {
+	case f == nil:
+		return notAnImage(b)
+	case f.decode == nil:
+		return d.openJPEG(b)
+	default:
 		return d.openWhole(f, b)
 	}
-	return notAnImage(b)
 }
 
 // openJPEG reads the header of a JPEG.
@@ -71,13 +61,20 @@ func (d *Decoder) openJPEG(b []byte) error {
 	return nil
 }
 
-func (d *Decoder) openWhole(f *format, b []byte) error {
-	w, h, err := f.config(b)
-	if err != nil {
-		return describe(f.name, "header", err)
+// size reads the size of a picture from its header and checks it.
+func (f *format) size(b []byte, o Options) (w, h int, err error) {
+	if w, h, err = f.config(b); err != nil {
+		return 0, 0, describe(f.name, "header", err)
 	}
-	if err := checkSize(w, h, d.options.MaxPixels); err != nil {
-		return fmt.Errorf("%s %w", f.name, err)
+	if err := checkSize(w, h, o.MaxPixels); err != nil {
+		return 0, 0, fmt.Errorf("%s %w", f.name, err)
+	}
+	return w, h, nil
+}
+
+func (d *Decoder) openWhole(f *format, b []byte) error {
+	if _, _, err := f.size(b, d.options); err != nil {
+		return err
 	}
 	r, err := f.decode(b, d.options)
 	if err != nil {
@@ -97,12 +94,43 @@ func (d *Decoder) openWhole(f *format, b []byte) error {
 	return nil
 }
 
+// wholeBytes estimates the bytes that a pixel takes in a format that is decoded as a whole: the
+// image of the standard decoder and its bands.
+const wholeBytes = 8
+
+// Measure returns the size of the upright picture of a file by its header, and an estimate of the
+// memory in bytes that a Decoder takes for it beside the file. b may be the beginning of the file,
+// as long as the header lies in it. It closes the file that is open.
+func (d *Decoder) Measure(b []byte, o Options) (w, h int, bytes int64, err error) {
+	defer recovered(&err)
+	d.options, d.fast, d.whole, d.orientation = o.withDefaults(), false, nil, 1
+	f := formatOf(b)
+	switch {
+	case f == nil:
+		return 0, 0, 0, notAnImage(b)
+	case f.decode != nil:
+		w, h, err = f.size(b, d.options)
+		return w, h, wholeBytes * int64(w) * int64(h), err
+	}
+	if err := d.openJPEG(b); err != nil {
+		return 0, 0, 0, err
+	}
+	d.fast = false
+	pixel := int64(d.jpeg.Channels())
+	if d.jpeg.Channels() != d.options.Channels {
+		pixel += int64(d.options.Channels)
+	}
+	if turned(d.orientation) {
+		pixel += int64(d.options.Channels)
+	}
+	return d.w, d.h, pixel*int64(d.w)*int64(d.h) + d.jpeg.Memory(), nil
+}
+
 // Bounds is the box of the whole upright picture.
 func (d *Decoder) Bounds() pixels.Rect { return pixels.Rect{W: d.w, H: d.h} }
 
-// Decode writes a box of the upright picture to dst, once for each Open.
-// Damage of a file outside of the box is only sure to be found where check
-// asks for it.
+// Decode writes a box of the upright picture to dst, once for each Open. Damage of a file outside
+// of the box is only sure to be found where check asks for it.
 func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, check bool) (err error) {
 	defer recovered(&err)
 	switch {

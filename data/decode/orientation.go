@@ -9,7 +9,7 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// metadata is where a file says how its picture is turned.
+// metadata holds the parts of a file that state the orientation of its picture.
 type metadata struct {
 	exif []byte // nil where there is none
 	xmp  []byte
@@ -18,9 +18,8 @@ type metadata struct {
 // xmpOrientation is Pillow's pattern: an attribute or an element.
 var xmpOrientation = regexp.MustCompile(`tiff:Orientation(?:="|>)([0-9])`)
 
-// orientation returns 1..8, and 1 (upright) for all that is missing or wrong:
-// metadata never makes an image unreadable. XMP counts where EXIF has no
-// orientation.
+// orientation returns 1..8, and 1 (upright) for all that is missing or wrong: metadata never makes
+// an image unreadable. XMP counts where EXIF has no orientation.
 func (m metadata) orientation() int {
 	exif := m.exif
 	for range 2 {
@@ -46,8 +45,7 @@ func validOrientation(v float64) int {
 	return upright
 }
 
-// orientation reads tag 274, the first that holds something; ok tells whether
-// there is one.
+// orientation reads tag 274, the first that holds something; ok tells whether there is one.
 func (f *tiffFile) orientation(entries []byte) (v int, ok bool) {
 	const tagOrientation = 274
 	for ; len(entries) > 0; entries = entries[f.entrySize():] {
@@ -61,8 +59,8 @@ func (f *tiffFile) orientation(entries []byte) (v int, ok bool) {
 	return upright, false
 }
 
-// number reads the first value of a field; NaN where its type is none of
-// numbers. (Pillow has bytes for a BYTE, and they turn nothing.)
+// number reads the first value of a field; NaN where its type is none of numbers. (Pillow has bytes
+// for a BYTE, and they turn nothing.)
 func (f *tiffFile) number(raw []byte, kind uint16) float64 {
 	switch kind {
 	case tiffShort:
@@ -89,8 +87,8 @@ func (f *tiffFile) number(raw []byte, kind uint16) float64 {
 	return math.NaN()
 }
 
-// webpMetadata returns the content of the first EXIF and XMP chunks of an
-// extended file that its header announces.
+// webpMetadata returns the content of the first EXIF and XMP chunks of an extended file that its
+// header announces.
 func webpMetadata(b []byte) metadata {
 	const exifFlag, xmpFlag = 8, 4
 	var m metadata
@@ -119,8 +117,7 @@ func webpMetadata(b []byte) metadata {
 // turned reports whether a stored picture of an orientation isn't upright.
 func turned(orientation int) bool { return orientation >= 2 && orientation <= 8 }
 
-// storedAt returns where the pixel (x, y) of an upright picture of w x h lies
-// in the stored one.
+// storedAt returns where the pixel (x, y) of an upright picture of w x h lies in the stored one.
 func storedAt(x, y, w, h, orientation int) (sx, sy int) {
 	switch orientation {
 	case 2:
@@ -141,8 +138,7 @@ func storedAt(x, y, w, h, orientation int) (sx, sy int) {
 	return x, y
 }
 
-// storedBox returns the box of the stored picture that a box of the upright
-// one, of w x h, shows.
+// storedBox returns the box of the stored picture that a box of the upright one, of w x h, shows.
 func storedBox(box pixels.Rect, w, h, orientation int) pixels.Rect {
 	x0, y0 := storedAt(box.Left, box.Top, w, h, orientation)
 	x1, y1 := storedAt(box.Left+box.W-1, box.Top+box.H-1, w, h, orientation)

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// model is the meaning of the first bands of a raster. Those behind are alpha and
-// other extra samples.
+// model is the meaning of the first bands of a raster. Those behind are alpha and other extra
+// samples.
 type model uint8
 
 const (
@@ -26,8 +26,8 @@ type raster struct {
 	orientation int // as in EXIF, 0 when unknown
 }
 
-// rasterOf copies what the standard decoders return into packed bands. The
-// concrete type of m tells how the file stored its pixels.
+// rasterOf copies the images of the standard decoders into packed bands. The concrete type of m
+// tells how the file stored its pixels.
 func rasterOf(m image.Image) *raster {
 	r := m.Bounds()
 	w, h := r.Dx(), r.Dy()
@@ -36,7 +36,7 @@ func rasterOf(m image.Image) *raster {
 		return packed(modelGray, w, h, 1, m.Pix, m.Stride, 1, 1)
 	case *image.Gray16:
 		return packed(modelGray, w, h, 1, m.Pix, m.Stride, 2, 2)
-	case *image.RGBA: // also what decoders return for opaque RGB
+	case *image.RGBA: // opaque RGB too
 		return packed(modelRGB, w, h, 3, m.Pix, m.Stride, 4, 1)
 	case *image.NRGBA:
 		return packed(modelRGB, w, h, 4, m.Pix, m.Stride, 4, 1)
@@ -57,8 +57,8 @@ func rasterOf(m image.Image) *raster {
 	return &raster{image: out, model: modelRGB}
 }
 
-// packed copies c samples out of every pixel of step bytes; a sample's first
-// byte is taken and sample bytes long (16-bit samples are big-endian).
+// packed copies c samples out of every pixel of step bytes; a sample's first byte is taken and
+// sample bytes long (16-bit samples are big-endian).
 func packed(kind model, w, h, c int, pix []uint8, stride, step, sample int) *raster {
 	out := pixels.New(w, h, c)
 	for y := range h {
@@ -77,8 +77,8 @@ func paletted(m *image.Paletted) *raster {
 	w, h := r.Dx(), r.Dy()
 	var table [256][4]uint8
 	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
-		// The palette holds RGBA or, where it has alpha, NRGBA: never
-		// multiplied values, so the fields are the file's.
+		// The palette holds RGBA or, where it has alpha, NRGBA: never multiplied values, so the
+		// fields are the file's.
 		switch c := c.(type) {
 		case color.NRGBA:
 			table[i] = [4]uint8{c.R, c.G, c.B, c.A}

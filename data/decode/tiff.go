@@ -99,12 +99,11 @@ type tiffFile struct {
 	turned int // as in EXIF
 }
 
-// maxTIFFValues bounds the values of one field: as many as the strips of the
-// highest image.
+// maxTIFFValues bounds the values of one field: as many as the strips of the highest image.
 const maxTIFFValues = 1 << 20
 
-// tiffDirectory finds the entries of the first directory; cut says that some of
-// them are not in the file.
+// tiffDirectory finds the entries of the first directory; cut says that some of them are not in the
+// file.
 func tiffDirectory(b []byte) (f *tiffFile, entries []byte, cut bool, err error) {
 	if len(b) < 8 {
 		return nil, nil, false, io.ErrUnexpectedEOF
@@ -151,8 +150,8 @@ func (f *tiffFile) entrySize() int {
 	return 12
 }
 
-// raw returns the bytes of the values of an entry; count is 0 where its type is
-// unknown or they leave the file.
+// raw returns the bytes of the values of an entry; count is 0 where its type is unknown or they
+// leave the file.
 func (f *tiffFile) raw(e []byte) (raw []byte, kind uint16, count uint64) {
 	kind = f.order.Uint16(e[2:])
 	if int(kind) >= len(tiffSizes) || tiffSizes[kind] == 0 {
@@ -303,7 +302,7 @@ type tiffLayout struct {
 	zstd *zstd.Decoder
 }
 
-// layout describes the file, or says why this reader can't read it.
+// layout describes the file, or returns the reason why this reader can't read it.
 func (f *tiffFile) layout() (*tiffLayout, error) {
 	l := &tiffLayout{
 		tiffFile: f, w: f.first(tagWidth, 0), h: f.first(tagHeight, 0),
@@ -356,14 +355,13 @@ func (l *tiffLayout) colors() int {
 	return 1
 }
 
-// plain reports whether the bands are colours and the extra samples that the
-// file lists, or the alpha that an old RGB file does not list.
+// plain reports whether the bands are colours and the extra samples that the file lists, or the
+// alpha that an old RGB file does not list.
 func (l *tiffLayout) plain() bool {
 	return l.bands == l.colors()+len(l.extras) || l.photo == photoRGB && l.bands == 4 && len(l.extras) == 0
 }
 
-// readableSamples tells by the size and the format of the samples whether they
-// are read.
+// readableSamples tells by the size and the format of the samples whether they are read.
 func (l *tiffLayout) readableSamples() bool {
 	gray := l.bands == 1 && (l.photo == photoBlackIsZero || l.photo == photoWhiteIsZero)
 	switch l.bits {
@@ -377,8 +375,8 @@ func (l *tiffLayout) readableSamples() bool {
 	return l.bits == 32 && gray
 }
 
-// checkSamples knows the kinds of samples that are read: those of Pillow, and
-// any number of bands of 8 and 16 bits.
+// checkSamples knows the kinds of samples that are read: those of Pillow, and any number of bands
+// of 8 and 16 bits.
 func (l *tiffLayout) checkSamples() error {
 	if name := tiffPhotometrics[l.photo]; name != "" {
 		return fmt.Errorf("its pixels are %s, which is not read; convert it to RGB", name)

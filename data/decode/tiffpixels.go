@@ -6,9 +6,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// copyRow makes n pixels of 8-bit samples: of unsigned numbers the highest 8
-// bits, of signed and floating-point ones the value within 0..255, as Pillow
-// has them.
+// copyRow makes n pixels of 8-bit samples: of unsigned numbers the highest 8 bits, of signed and
+// floating-point ones the value within 0..255, as Pillow has them.
 func (l *tiffLayout) copyRow(to, from []byte, n, plane, perBlock int) {
 	switch {
 	case l.bits < 8: // of one band
@@ -91,8 +90,8 @@ func (l *tiffLayout) colored(m *pixels.Image) (*raster, error) {
 	return indexed(first(m, 1), palette, 3, [3]int{0, 1, 2}), nil
 }
 
-// unmultiply divides the colours of each pixel by its alpha, the band behind
-// them, as Pillow does: RGB is black where alpha is zero, gray is left.
+// unmultiply divides the colours of each pixel by its alpha, the band behind them, as Pillow does:
+// RGB is black where alpha is zero, gray is left.
 func unmultiply(m *pixels.Image, colors int) {
 	for i := 0; i < len(m.Pix); i += m.C {
 		p := m.Pix[i : i+colors]
@@ -112,8 +111,8 @@ func unmultiply(m *pixels.Image, colors int) {
 
 func (l *tiffLayout) unitsAcross() int { return (l.blockW + l.subX - 1) / l.subX }
 
-// spreadChroma takes a block of units apart: the luma of subX x subY pixels,
-// then their two chroma samples, which all of them have.
+// spreadChroma separates a block of units: the luma of subX x subY pixels, then their two chroma
+// samples, which all of them have.
 func (l *tiffLayout) spreadChroma(out *pixels.Image, block []byte, x0, y0, rows int) {
 	size := l.subX*l.subY + 2
 	for y := y0; y < min(y0+rows, l.h); y++ {
@@ -127,8 +126,8 @@ func (l *tiffLayout) spreadChroma(out *pixels.Image, block []byte, x0, y0, rows 
 	}
 }
 
-// convertYCbCr makes RGB in place. Pillow converts uncompressed files with
-// tables of 6 bits, and has libtiff convert the others with those of 16.
+// convertYCbCr makes RGB in place. Pillow converts uncompressed files with tables of 6 bits, and
+// has libtiff convert the others with those of 16.
 func (l *tiffLayout) convertYCbCr(m *pixels.Image) {
 	var rV, gU, gV, bU [256]int
 	shift := 16

@@ -123,8 +123,8 @@ func (f *webpFrame) onCanvas(m *pixels.Image) *pixels.Image {
 	return out
 }
 
-// checkFrames looks at the size that the picture data itself claims: the
-// canvas in front of it may say something smaller.
+// checkFrames looks at the size that the picture data itself claims: the canvas in front of it may
+// claim less.
 func checkFrames(b []byte, limit int64) error {
 	for p := 12; p+18 <= len(b); {
 		n := int64(binary.LittleEndian.Uint32(b[p+4:]))
@@ -146,8 +146,8 @@ func checkFrames(b []byte, limit int64) error {
 	return nil
 }
 
-// fromStudioYUV converts VP8's planes as libwebp does: BT.601 in studio
-// range, chroma interpolated between the four nearest samples.
+// fromStudioYUV converts VP8's planes as libwebp does: BT.601 in studio range, chroma interpolated
+// between the four nearest samples.
 func fromStudioYUV(m *image.YCbCr) *pixels.Image {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
 	out := pixels.New(w, h, 3)
@@ -166,8 +166,8 @@ func fromStudioYUV(m *image.YCbCr) *pixels.Image {
 	return out
 }
 
-// upsampleVP8 is libwebp's fancy upsampling of one row: weights 9, 3, 3, 1
-// over 16, computed in its two halving steps.
+// upsampleVP8 is libwebp's fancy upsampling of one row: weights 9, 3, 3, 1 over 16, computed in its
+// two halving steps.
 func upsampleVP8(dst, near, far []uint8) {
 	w := len(dst)
 	dst[0] = uint8((3*int(near[0]) + int(far[0]) + 2) >> 2)

@@ -1,11 +1,10 @@
-// Package pack reads and writes packs: folders of decoded images for data that
-// is read many times. docs/pack-format.md describes the bytes.
+// Package pack reads and writes packs: folders of decoded images for data that is read many times.
+// docs/pack-format.md describes the bytes.
 //
-// A pack is shards, which hold pixels, and an index, which is written last: a
-// folder without an index is a pack that is not finished. Every file is written
-// under another name and renamed when it is whole. The index is covered by a
-// digest that Open checks, the pixels of each image by one that is checked when
-// they are first read.
+// A pack is shards, which hold pixels, and an index, which is written last: a folder without an
+// index is a pack that is not finished. Every file is written under another name and renamed when
+// it is whole. The index is covered by a digest that Open checks, the pixels of each image by one
+// that is checked when they are first read.
 package pack
 
 import (
@@ -29,14 +28,13 @@ const (
 	maxText    = math.MaxUint16
 )
 
-// Header is what a pack says about itself as a whole.
+// Header describes a pack as a whole.
 type Header struct {
 	// Source is the fingerprint of the images that were packed.
 	Source string `json:"source"`
 	// Channels of every image.
 	Channels int `json:"channels"`
-	// ShortSide is the side to which larger images were shortened; 0: none
-	// were, whatever their size.
+	// ShortSide is the side to which larger images were shortened; 0: none were.
 	ShortSide int      `json:"short_side"`
 	Classes   []string `json:"classes"`
 	Shards    []Shard  `json:"shards"`
@@ -48,8 +46,8 @@ type Shard struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// Entry is one image. One that could not be read when it was packed has no
-// pixels, and Problem says why.
+// Entry is one image. One that could not be read when it was packed has no pixels, and Problem is
+// the reason.
 type Entry struct {
 	Name    string
 	Class   int // index into the classes, -1: none
@@ -127,13 +125,12 @@ func encodeIndex(h *Header, t entries) ([]byte, error) {
 	return append(b, sum[:]...), nil
 }
 
-// errDamaged words what is wrong with a file of a pack.
+// errDamaged is an error about a damaged file of a pack.
 func errDamaged(format string, args ...any) error {
 	return fmt.Errorf("the pack is damaged: %s", fmt.Sprintf(format, args...))
 }
 
-// parseIndex is the inverse of encodeIndex. Everything is checked that Pack
-// relies on later.
+// parseIndex is the inverse of encodeIndex. Everything is checked that Pack relies on later.
 func parseIndex(b []byte) (*Header, entries, error) {
 	var none entries
 	switch {
@@ -174,8 +171,8 @@ func parseIndex(b []byte) (*Header, entries, error) {
 	return h, t, nil
 }
 
-// maxSide bounds an image as the header of a file does; it keeps products of
-// sides and channels far from overflow.
+// maxSide bounds an image as the header of a file does; it keeps products of sides and channels far
+// from overflow.
 const maxSide = 1 << 20
 
 func check(h *Header, t entries) error {

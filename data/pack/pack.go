@@ -96,20 +96,20 @@ func Open(dir string) (_ *Pack, err error) {
 // Len is the number of images.
 func (p *Pack) Len() int { return p.len() }
 
-// Entry returns what the index says about an image.
+// Entry returns the entry of an image in the index.
 func (p *Pack) Entry(i int) Entry {
 	e, _ := p.at(i) // was checked when the index was read
 	return e
 }
 
-// Shortened is how many images are smaller than they were.
+// Shortened is the number of images that are smaller than they were.
 func (p *Pack) Shortened() int { return p.shorter }
 
 // Content is a digest over all images, their names and classes.
 func (p *Pack) Content() string { return p.content }
 
-// Image returns the pixels of an image, which lie in the file and can only be
-// read, until Close. They are checked the first time.
+// Image returns the pixels of an image, which lie in the file and can only be read, until Close.
+// They are checked the first time.
 func (p *Pack) Image(i int) (*pixels.Image, error) {
 	e := p.Entry(i)
 	if e.Problem != "" {

@@ -116,8 +116,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestGoesOn: a writer that is stopped after any image leaves whole shards and
-// nothing else, and the next one makes the pack that an undisturbed one makes.
+// TestGoesOn: a writer that is stopped after any image leaves whole shards and nothing else, and
+// the next one makes the pack that an undisturbed one makes.
 func TestGoesOn(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	if err := write(whole, testImages); err != nil {
@@ -137,7 +137,7 @@ func TestGoesOn(t *testing.T) {
 		if _, err := Open(dir); err == nil {
 			t.Error("an unfinished pack is opened")
 		}
-		// What a killed writer leaves, too.
+		// The rest of a killed writer, too.
 		if err := os.WriteFile(filepath.Join(dir, ".shard-00001.tmp-abc"), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -175,8 +175,8 @@ func TestOtherThings(t *testing.T) {
 	}
 }
 
-// TestDamage changes bytes of every file, one at a time, and cuts each file: what is wrong is found when the pack is opened or when the image is
-// read, or the byte has no meaning for a reader.
+// TestDamage changes bytes of every file, one at a time, and cuts each file. The damage is found
+// when the pack is opened or the image is read, or the byte has no meaning for a reader.
 func TestDamage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "p")
 	if err := write(dir, testImages); err != nil {
@@ -233,8 +233,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// FuzzIndex gives parseIndex anything, with a digest that is right: an index
-// that it accepts can be used without looking again.
+// FuzzIndex gives parseIndex anything, with a digest that is right: an index that it accepts can be
+// used without looking again.
 func FuzzIndex(f *testing.F) {
 	dir := filepath.Join(f.TempDir(), "p")
 	if err := write(dir, testImages); err != nil {

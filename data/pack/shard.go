@@ -8,10 +8,9 @@ import (
 	"os"
 )
 
-// A shard is, one behind the other: its magic; a key, which says what is being
-// packed and how; pixels; the table of its images with their texts; a tail.
-// The tail is for a writer that goes on where another stopped. Readers only use
-// the index.
+// A shard is, one behind the other: its magic; a key, the digest of all that decides its bytes;
+// pixels; the table of its images with their texts; a tail. The tail is for a writer that goes on
+// where another stopped. Readers only use the index.
 const (
 	shardStart = len(shardMagic) + sha256.Size
 	tailSize   = 3*8 + sha256.Size // first image, how many, bytes of text, digest
@@ -37,8 +36,8 @@ func tailDigest(key [sha256.Size]byte, t entries, counts []byte) (sum [sha256.Si
 	return sum
 }
 
-// readTail returns the table of a finished shard that another writer left, if
-// it belongs to the pack of this key and begins with the image first.
+// readTail returns the table of a finished shard that another writer left, if it belongs to the
+// pack of this key and begins with the image first.
 func readTail(path string, key [sha256.Size]byte, first int) (t entries, size int64, ok bool) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -14,8 +14,7 @@ import (
 	"github.com/vittool/vittool/internal/atomicfile"
 )
 
-// ErrOther is wrapped when the folder holds something that a new pack must not
-// be written over.
+// ErrOther is wrapped when the folder holds something that a new pack must not be written over.
 var ErrOther = errors.New("is not empty")
 
 // Writer makes a pack in a folder.
@@ -28,9 +27,8 @@ type Writer struct {
 	next       int // image
 }
 
-// NewWriter goes on with what an earlier writer of the same images left, or
-// begins. count and options are, beside the header, what makes two packs the
-// same; a shard is full when it has shardBytes.
+// NewWriter goes on with the shards that an earlier writer of the same images left, or begins. Two
+// packs are the same by their header, count and options; a shard is full when it has shardBytes.
 func NewWriter(dir string, h Header, count int, options string, shardBytes int64) (*Writer, error) {
 	w := &Writer{dir: dir, header: h, shardBytes: shardBytes}
 	w.header.Shards = nil
@@ -109,10 +107,9 @@ func (w *Writer) append(name string, size int64, t entries) error {
 	return nil
 }
 
-// Shard writes the next shard. more gives one image after the other, until the
-// shard is full or it returns io.EOF: the entry's name, class and problem, and
-// the pixels, which are used before the next call. Nothing is left of a shard
-// that another error ends.
+// Shard writes the next shard. more gives one image after the other, until the shard is full or it
+// returns io.EOF: the entry's name, class and problem, and the pixels, which are used before the
+// next call. Nothing is left of a shard that another error ends.
 func (w *Writer) Shard(more func() (Entry, *pixels.Image, error)) (done bool, err error) {
 	name := shardName(len(w.header.Shards))
 	var t entries

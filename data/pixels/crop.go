@@ -8,11 +8,10 @@ type Rand interface {
 	IntN(n int) int   // uniform in [0,n)
 }
 
-// RandomResizedCrop draws a box of a w x h image by torchvision's rule: up to
-// attempts (there 10) tries of an area uniform in scale (fractions of the image) and an
-// aspect (width over height) log-uniform in ratio; the first box that fits
-// is placed uniformly; otherwise the largest central box whose aspect lies
-// in ratio.
+// RandomResizedCrop draws a box of a w x h image by torchvision's rule: up to attempts (there 10)
+// tries of an area uniform in scale (fractions of the image) and an aspect (width over height)
+// log-uniform in ratio; the first box that is not larger than the image is placed uniformly;
+// otherwise the largest central box whose aspect lies in ratio.
 func RandomResizedCrop(rng Rand, w, h, attempts int, scale, ratio [2]float64) Rect {
 	area := float64(w) * float64(h)
 	logLo, logHi := math.Log(ratio[0]), math.Log(ratio[1])
@@ -43,8 +42,8 @@ func uniform(rng Rand, lo, hi float64) float64 {
 	return lo + float64((hi-lo)*rng.Float64())
 }
 
-// ShortSide returns the size of a w x h image whose shorter side becomes s,
-// the longer one int(s*long/short) as torchvision computes it.
+// ShortSide returns the size of a w x h image whose shorter side becomes s, the longer one
+// int(s*long/short) as torchvision computes it.
 func ShortSide(w, h, s int) (ow, oh int) {
 	if w <= h {
 		return s, max(s*h/w, 1)
@@ -52,8 +51,8 @@ func ShortSide(w, h, s int) (ow, oh int) {
 	return max(s*w/h, 1), s
 }
 
-// CentreCrop returns the central w x h box of an image, offsets rounded half
-// to even as torchvision does. Sides larger than the image are cut to it.
+// CentreCrop returns the central w x h box of an image, offsets rounded half to even as torchvision
+// does. Sides larger than the image are cut to it.
 func CentreCrop(imageW, imageH, w, h int) Rect {
 	w, h = min(w, imageW), min(h, imageH)
 	return Rect{

@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/data/internal/vec"
 )
 
-// Filter names a resampling kernel with Pillow's meaning: support grows with
-// the scale when shrinking, so all but Nearest antialias.
+// Filter names a resampling kernel with Pillow's meaning: support grows with the scale when
+// shrinking, so all but Nearest antialias.
 type Filter uint8
 
 const (
@@ -55,8 +55,8 @@ func (f Filter) radius() float64 {
 	panic("pixels: " + f.String() + " has no kernel")
 }
 
-// at evaluates the kernel. The conversions keep the compiler from fusing
-// multiply and add, which would change last bits between architectures.
+// at evaluates the kernel. The conversions keep the compiler from fusing multiply and add, which
+// would change last bits between architectures.
 func (f Filter) at(x float64) float64 {
 	switch f {
 	case Box:
@@ -92,12 +92,12 @@ func sinc(x float64) float64 {
 	return math.Sin(x) / x
 }
 
-// precision is the number of fraction bits of a weight: 32 bits less 8 for
-// the pixel less 2 for the overshoot of bicubic and Lanczos.
+// precision is the number of fraction bits of a weight: 32 bits less 8 for the pixel less 2 for the
+// overshoot of bicubic and Lanczos.
 const precision = vec.Precision
 
-// taps is one axis of a resize: output o is the sum over i < n[o] of
-// weight[o*width+i] times input lo[o]+i.
+// taps is one axis of a resize: output o is the sum over i < n[o] of weight[o*width+i] times input
+// lo[o]+i.
 type taps struct {
 	width   int // stride of weight, the largest n
 	lo, n   []int32
@@ -107,12 +107,11 @@ type taps struct {
 	float   []float64 // (width)
 }
 
-// span is a row or a column of a resize: in pixels become out, of which those
-// from the place from on are made, n in number.
+// span is a row or a column of a resize: in pixels become out, of which those from the place from
+// on are made, n in number.
 type span struct{ in, out, from, n int }
 
-// reach returns the inputs lo <= i < hi that output o is made of, and the
-// middle of them.
+// reach returns the inputs lo <= i < hi that output o is made of, and the middle of them.
 func (s span) reach(o int, f Filter) (c float64, lo, hi int) {
 	scale := float64(s.in) / float64(s.out)
 	support := f.radius() * math.Max(scale, 1)
@@ -140,10 +139,10 @@ func (s span) source(f Filter) (first, n int) {
 	return lo, hi - lo
 }
 
-// walk yields the outputs of the span, counted from its first, and the inputs
-// that Nearest takes for them. Pillow accumulates the step instead of
-// multiplying, and the rounding of the sum decides ties. Far out in sizes that no
-// picture has, which would take for ever, a product stands in for the sum.
+// walk yields the outputs of the span, counted from its first, and the inputs that Nearest takes
+// for them. Pillow accumulates the step instead of multiplying, and the rounding of the sum decides
+// ties. Far out in sizes that no picture has, which would take for ever, a product stands in for
+// the sum.
 func (s span) walk() iter.Seq2[int, int] {
 	return func(yield func(o, at int) bool) {
 		step := float64(s.in) / float64(s.out)
@@ -171,8 +170,8 @@ func makeTaps(in, out int, f Filter) *taps {
 	return t
 }
 
-// set is makeTaps in memory that is used again, for a part of the outputs. The
-// inputs count from the first that they need.
+// set is makeTaps in memory that is used again, for a part of the outputs. The inputs count from
+// the first that they need.
 func (t *taps) set(s span, f Filter) {
 	scale := float64(s.in) / float64(s.out)
 	inv := 1 / math.Max(scale, 1)
@@ -219,9 +218,9 @@ func (t *taps) set(s span, f Filter) {
 	}
 }
 
-// Coefficients are kept between calls because small images are resized from
-// a few dozen crop sizes over and over; the cache stops growing at a bound
-// that large images, with thousands of sizes, would otherwise pass.
+// Coefficients are kept between calls because small images are resized from a few dozen crop sizes
+// over and over; the cache stops growing at a bound that large images, with thousands of sizes,
+// would otherwise pass.
 const tapCacheWeights = 4 << 20
 
 type tapKey struct {
@@ -237,7 +236,7 @@ var (
 // tapsFor returns the coefficients from the cache or else, computed, in own.
 func tapsFor(s span, f Filter, own *taps) *taps {
 	key := tapKey{s, f}
-	if tapCacheUsed.Load() >= tapCacheWeights { // full: what is not there will not be
+	if tapCacheUsed.Load() >= tapCacheWeights { // full: nothing is added any more
 		if t, ok := tapCache.Load(key); ok {
 			return t.(*taps)
 		}

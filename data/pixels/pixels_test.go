@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// plainResize is the definition that Resizer must agree with: crop, filter
-// rows, round, filter columns, round, one sample at a time.
+// plainResize is the definition that Resizer must agree with: crop, filter rows, round, filter
+// columns, round, one sample at a time.
 func plainResize(src *Image, box Rect, ow, oh int, f Filter) *Image {
 	in := &Image{}
 	Crop(in, src, box)
@@ -94,7 +94,7 @@ func TestCropOfOddImages(t *testing.T) {
 			}
 		}
 	}
-	// No box of the whole area fits a strip: the central one is taken.
+	// A box of the whole area is larger than a strip: the central one is taken.
 	b := RandomResizedCrop(rng, 200, 600, 10, [2]float64{1, 1}, [2]float64{3.0 / 4, 4.0 / 3})
 	if b != (Rect{Top: 166, Left: 0, H: 267, W: 200}) {
 		t.Errorf("fallback box %v", b)

@@ -2,18 +2,16 @@ package pixels
 
 import "github.com/vittool/vittool/data/internal/vec"
 
-// Resizer scales images as Pillow does: horizontal pass first, rounded to 8
-// bits, then the vertical pass; a pass whose size does not change is left
-// out. It holds scratch memory, so one per goroutine; the zero value is
-// ready.
+// Resizer scales images as Pillow does: horizontal pass first, rounded to 8 bits, then the vertical
+// pass; a pass whose size does not change is left out. It holds scratch memory, so one per
+// goroutine; the zero value is ready.
 //
-// Where there is assembly, RGB goes through it. Otherwise two pixels share
-// each 64-bit integer (low and high half, as signed sums), so one multiply
-// serves both: the horizontal pass pairs two rows, the vertical pass pairs the
-// left and the right half of a row.
+// Where there is assembly, RGB goes through it. Otherwise two pixels share each 64-bit integer (low
+// and high half, as signed sums), so one multiply serves both: the horizontal pass pairs two rows,
+// the vertical pass pairs the left and the right half of a row.
 type Resizer struct {
-	// ShorterFirst lets the vertical pass come first where an image loses more than
-	// twice as many rows as columns, as in Pillow 13. In Pillow 9.4 it never does.
+	// ShorterFirst lets the vertical pass come first where an image loses more than twice as many
+	// rows as columns, as in Pillow 13. In Pillow 9.4 it never does.
 	ShorterFirst bool
 
 	across, down taps // of sizes that are not in the cache
@@ -33,15 +31,14 @@ type Resizer struct {
 // bias is one half in fixed point, in both lanes.
 const bias = 1<<(precision-1) | 1<<(precision-1+32)
 
-// Resize scales box of src to ow x oh pixels and stores the result in dst,
-// whose memory is reused. Pixels outside the box never enter: the box is
-// cropped first. dst must not be src.
+// Resize scales box of src to ow x oh pixels and stores the result in dst, whose memory is reused.
+// Pixels outside the box never enter: the box is cropped first. dst must not be src.
 func (r *Resizer) Resize(dst, src *Image, box Rect, ow, oh int, f Filter) {
 	r.Part(dst, src, box, ow, oh, Rect{W: ow, H: oh}, f)
 }
 
-// Source returns the part of a w x h image that the box out of it, scaled to
-// ow x oh pixels, is made of.
+// Source returns the part of a w x h image that the box out of it, scaled to ow x oh pixels, is
+// made of.
 func Source(w, h, ow, oh int, out Rect, f Filter) Rect {
 	var s Rect
 	s.Left, s.W = span{w, ow, out.Left, out.W}.source(f)
@@ -49,13 +46,13 @@ func Source(w, h, ow, oh int, out Rect, f Filter) Rect {
 	return s
 }
 
-// maxScratch bounds the samples between the two passes, where that is more than
-// the image has: a high and narrow one is scaled a few columns at a time.
-const maxScratch = 32 << 20
+// MaxScratch bounds the samples, in bytes, between the two passes, where that is more than the
+// image has: a high and narrow one is scaled a few columns at a time.
+const MaxScratch = 32 << 20
 
-// Part is Resize for the box out of its result alone. Time and memory are those
-// of the box and of the pixels that it is made of, however large the whole
-// would be; box may leave src where out doesn't need it (see Source).
+// Part is Resize for the box out of its result alone. Time and memory are those of the box and of
+// the pixels that it is made of, however large the whole would be; box may leave src where out
+// doesn't need it (see Source).
 func (r *Resizer) Part(dst, src *Image, box Rect, ow, oh int, out Rect, f Filter) {
 	if ow <= 0 || oh <= 0 || !out.In(ow, oh) {
 		panic("pixels: resize to an empty image")
@@ -77,8 +74,8 @@ func (r *Resizer) Part(dst, src *Image, box Rect, ow, oh int, out Rect, f Filter
 		r.downFirst(dst, src, box, ow, oh, out, f)
 		return
 	}
-	if across.in != across.out && out.W > 1 && part.H > maxScratch/(out.W*src.C) {
-		r.strips(dst, src, box, ow, oh, out, max(maxScratch/(part.H*src.C), 1), f)
+	if across.in != across.out && out.W > 1 && part.H > MaxScratch/(out.W*src.C) {
+		r.strips(dst, src, box, ow, oh, out, max(MaxScratch/(part.H*src.C), 1), f)
 		return
 	}
 	var tx, ty *taps // nil where a size stays
@@ -157,8 +154,8 @@ func (r *Resizer) convolve(dst, src *Image, part Rect, tx, ty *taps) {
 	}
 }
 
-// across2 filters the rows of part, two at a time, into r.lanes, or into dst
-// where no vertical pass follows.
+// across2 filters the rows of part, two at a time, into r.lanes, or into dst where no vertical pass
+// follows.
 func (r *Resizer) across2(dst, src *Image, part Rect, tx *taps, vertical bool) {
 	n := dst.W * dst.C
 	half := (n + 1) / 2
@@ -203,8 +200,8 @@ func pairRows(p []int64, a, b []uint8) {
 	}
 }
 
-// pairHalves puts the first half of a row into the low lanes and the second
-// half into the high ones; an odd row leaves the last high lane zero.
+// pairHalves puts the first half of a row into the low lanes and the second half into the high
+// ones; an odd row leaves the last high lane zero.
 func pairHalves(p []int64, row []uint8) {
 	hi := row[len(p):]
 	lo := row[:len(p)]
@@ -253,8 +250,7 @@ func horizontalN(outA, outB []uint8, p []int64, t *taps, c int) {
 	}
 }
 
-// verticalRow sums len(w) paired rows, half elements apart, into one row of
-// bytes.
+// verticalRow sums len(w) paired rows, half elements apart, into one row of bytes.
 func verticalRow(out []uint8, acc, rows, w []int64) {
 	half := len(acc)
 	lo, hi := out[:half], out[half:]
@@ -305,7 +301,7 @@ func verticalRow(out []uint8, acc, rows, w []int64) {
 	}
 }
 
-// split takes the two signed sums of v apart and rounds each to a byte.
+// split separates the two signed sums of v and rounds each to a byte.
 func split(v int64) (lo, hi uint8) {
 	l := int32(v)
 	h := int32((v - int64(l)) >> 32)

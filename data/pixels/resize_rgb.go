@@ -22,8 +22,8 @@ func (r *Resizer) convolveRGB(dst, src *Image, part Rect, tx, ty *taps) {
 	}
 }
 
-// horizontal filters the rows of part, two at a time, into r.mid. vec reads
-// past what it needs, so rows that end with the source's memory are copied.
+// horizontal filters the rows of part, two at a time, into r.mid. vec reads past its input, so rows
+// that end with the source's memory are copied.
 func (r *Resizer) horizontal(rows []uint8, stride int, part Rect, n int, t *vec.Taps) {
 	need := max(int(t.First[len(t.First)-1])+t.Reach(), 3*part.W)
 	r.pad = grow(r.pad, 2*need)

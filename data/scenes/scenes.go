@@ -1,7 +1,6 @@
-// Package scenes draws landscapes: sky, clouds, mountains, ground or water,
-// and things standing in them, lit by one sun. A scene is a pure function of
-// its seed, number and size, and comes with a class label, a segmentation
-// mask and a depth map, so every command can run with no data at hand.
+// Package scenes draws landscapes: sky, clouds, mountains, ground or water, and things standing in
+// them, lit by one sun. A scene is a pure function of its seed, number and size, and comes with a
+// class label, a segmentation mask and a depth map, so every command can run with no data at hand.
 package scenes
 
 import (
@@ -25,8 +24,8 @@ const (
 	tree
 )
 
-// Regions are the labels of a mask: what is seen in a pixel. The classes
-// follow the regions of the landscape.
+// Regions are the labels of a mask, the surface seen in a pixel. The classes follow the regions of
+// the landscape.
 var Regions = append([]string{"sky", "ground", "water", "mountain"}, Classes...)
 
 // Indices into Regions.
@@ -50,8 +49,8 @@ type Scene struct {
 	Class int       // index into Classes
 }
 
-// Draw draws scene number id of the series that seed names. Classes take
-// turns, so any stretch of a series is balanced.
+// Draw draws scene number id of the series that seed names. Classes take turns, so any stretch of a
+// series is balanced.
 func Draw(seed, id uint64, w, h int) *Scene {
 	rng := prng.New(seed, "scene", id)
 	s := newStage(rng, w, h)

@@ -6,9 +6,8 @@ import (
 	"github.com/vittool/vittool/internal/prng"
 )
 
-// Drawing happens at twice the size in linear colour planes; finish averages
-// 2 x 2 samples into a pixel. Coordinates are resolution free: y runs from 0
-// (top) to 1 (bottom), x from 0 to aspect.
+// Drawing happens at twice the size in linear colour planes; finish averages 2 x 2 samples into a
+// pixel. Coordinates are resolution free: y runs from 0 (top) to 1 (bottom), x from 0 to aspect.
 const oversample = 2
 
 // rgb is a colour, each channel in [0,1].
@@ -24,7 +23,7 @@ func mix(a, b rgb, t float64) rgb {
 // light is a time of day.
 type light struct {
 	zenith, haze rgb // sky above and at the horizon
-	sun          rgb // tint of what the sun hits
+	sun          rgb // tint of lit surfaces
 	ambient      float64
 }
 
@@ -59,7 +58,7 @@ type stage struct {
 	water   bool
 	noise   uint64 // seed of the textures
 
-	region   uint8   // what is being drawn
+	region   uint8   // of the shape that is drawn
 	distance float64 // and how far it is
 }
 
@@ -89,7 +88,7 @@ func (s *stage) put(px, py int, c rgb) {
 	s.depth[i] = float32(s.distance)
 }
 
-// fill visits the samples of a box and colours those for which f says so.
+// fill colours the samples of a box for which f returns true.
 func (s *stage) fill(x0, y0, x1, y1 float64, f func(x, y float64) (rgb, bool)) {
 	scale := float64(s.h)
 	px0, px1 := max(int(math.Floor(x0*scale)), 0), min(int(math.Ceil(x1*scale)), s.w)
@@ -109,8 +108,8 @@ type paint func(u, v float64) rgb
 
 func plain(c rgb) paint { return func(_, _ float64) rgb { return c } }
 
-// lit applies the light of the scene to a surface whose normal has the
-// horizontal part nx and the upward part ny.
+// lit applies the light of the scene to a surface whose normal has the horizontal part nx and the
+// upward part ny.
 func (s *stage) lit(c rgb, nx, ny float64) rgb {
 	sun := max(nx*s.sunX*0.8+ny*0.6+0.25, 0)
 	k := s.light.ambient + (1-s.light.ambient)*sun
@@ -119,7 +118,7 @@ func (s *stage) lit(c rgb, nx, ny float64) rgb {
 	return mix(c, s.light.haze, 0.5*min(s.distance/MaxDepth, 1))
 }
 
-// ellipse draws a ball or disc; round says how much it bulges (1: a ball).
+// ellipse draws a ball or disc; round is its curvature (1: a ball).
 func (s *stage) ellipse(cx, cy, rx, ry, round float64, p paint) {
 	s.fill(cx-rx, cy-ry, cx+rx, cy+ry, func(x, y float64) (rgb, bool) {
 		u, v := (x-cx)/rx, (y-cy)/ry
@@ -183,8 +182,8 @@ func (s *stage) shadow(x, y, rx, ry float64) {
 	}
 }
 
-// finish averages the samples into pixels; mask and depth take the nearest
-// of the four samples, because labels cannot be averaged.
+// finish averages the samples into pixels; mask and depth take the nearest of the four samples,
+// because labels cannot be averaged.
 func (s *stage) finish(class int) *Scene {
 	w, h := s.w/oversample, s.h/oversample
 	out := &Scene{W: w, H: h, Class: class, Pix: make([]uint8, 3*w*h), Mask: make([]uint8, w*h), Depth: make([]float32, w*h)}

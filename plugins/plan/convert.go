@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -251,7 +252,7 @@ func (c *converter) buffer(m *pb.BufferSpec) *Buffer {
 func schedule(m *pb.Schedule) *Schedule {
 	return &Schedule{
 		Name: m.GetName(), Kind: ScheduleKind(m.GetKind()), From: m.GetFrom(), To: m.GetTo(), Steps: m.GetSteps(), WarmupSteps: m.GetWarmupSteps(),
-		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: m.GetStepsPerValue(),
+		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: cmp.Or(m.GetValueSteps(), float64(m.GetStepsPerValue())),
 	}
 }
 
@@ -304,7 +305,7 @@ func results(m *pb.Results) Results {
 		}),
 		Images: each(m.GetImages(), func(x *pb.PassImages) *Images { return &Images{x.GetPass(), ref(x.GetImages())} }),
 		Pictures: each(m.GetPictures(), func(x *pb.Picture) *Picture {
-			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalised(), x.GetView(), x.GetMask()}
+			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalized(), x.GetView(), x.GetMask()}
 		}),
 	}
 }

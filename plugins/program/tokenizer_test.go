@@ -77,7 +77,7 @@ func learn(t *testing.T, name string, o sdk.Objective, options map[string]any, s
 	}
 	l.plan = programtest.Opening{Objective: o, Options: options, Network: l.network, Batch: learningBatch}.Plan(t)
 	for _, s := range l.plan.Schedules { // the plan was opened for a run of ten steps
-		s.StepsPerValue = uint64(max(1, steps/256))
+		s.StepsPerValue = max(1, float64(steps/256))
 	}
 	e := devicetest.New(t, 0)
 	m, err := program.Build(e, l.store, l.plan, l.network, learningBatch, 1, program.Options{Plugin: name, Train: true, TotalSteps: uint64(steps)})

@@ -2,8 +2,8 @@ package sdk
 
 import "slices"
 
-// Requirements are settings of the network that belong to a recipe. Zero values leave the choice
-// to the model and the user.
+// Requirements are settings of the network that belong to a recipe. Zero values leave the choice to
+// the model and the user.
 type Requirements struct {
 	Families     []string // network families that the objective works with; empty: any
 	PosEmbed     PosEmbed

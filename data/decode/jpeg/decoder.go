@@ -62,6 +62,21 @@ func (d *Decoder) Channels() int { return len(d.components) }
 // scan, nil where there is none.
 func (d *Decoder) Metadata() (exif, xmp []byte) { return d.exif, d.xmp }
 
+// Memory is an estimate of the bytes that Decode takes for the whole picture beside its
+// result and the entropy-coded data: samples, and the coefficients of several scans.
+func (d *Decoder) Memory() int64 {
+	var bytes int64
+	for i := range d.components {
+		c := &d.components[i]
+		samples := int64(d.mcusX*c.h*8) * int64(d.mcusY*c.v*8)
+		bytes += samples
+		if d.parts {
+			bytes += 2 * samples
+		}
+	}
+	return bytes
+}
+
 // Decode writes the box of the picture to dst: 1 channel, RGB, or CMYK where 255
 // is full ink. Entropy-coded data below the box is not looked at, unless whole
 // asks for its errors too.

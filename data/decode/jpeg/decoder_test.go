@@ -43,8 +43,8 @@ func TestBoxes(t *testing.T) {
 	}
 }
 
-// TestCutShort cuts files at every length: each is refused, whatever the box,
-// as long as its scan has no end.
+// TestCutShort cuts files at every length: each is refused for every box, as long as its scan has
+// no end.
 func TestCutShort(t *testing.T) {
 	names, contents := files()
 	var d Decoder
@@ -65,9 +65,8 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
-// scanOf returns a file of one gray block with the entropy-coded bytes given
-// and standard-like tables: DC symbol 0 is "0", AC symbols are 0xe1 "0", 0xf0
-// "10", end of block "110".
+// scanOf returns a file of one gray block with the entropy-coded bytes given and standard-like
+// tables: DC symbol 0 is "0", AC symbols are 0xe1 "0", 0xf0 "10", end of block "110".
 func scanOf(data ...byte) []byte {
 	file := []byte{0xff, markerSOI, 0xff, markerDQT, 0, 67, 0}
 	file = append(file, bytes.Repeat([]byte{1}, 64)...)
@@ -78,8 +77,8 @@ func scanOf(data ...byte) []byte {
 	return append(append(file, data...), 0xff, markerEOI)
 }
 
-// TestPastTheEnd: runs of zeros that leave the block are an error, wanted or
-// skipped, and nothing loops.
+// TestPastTheEnd: runs of zeros that leave the block are an error, wanted or skipped, and nothing
+// loops.
 func TestPastTheEnd(t *testing.T) {
 	decode := func(data ...byte) error {
 		var d Decoder
@@ -143,8 +142,8 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-// TestBomb: a small file with a large picture in its header fails before there
-// is memory for the picture.
+// TestBomb: a small file with a large picture in its header fails before there is memory for the
+// picture.
 func TestBomb(t *testing.T) {
 	b := scanOf(0b0_110_1111, 0b0_110_1111)
 	frame := bytes.Index(b, []byte{0xff, markerSOF0})
@@ -184,8 +183,8 @@ func TestSteadyState(t *testing.T) {
 	}
 }
 
-// TestStandardLibrary: its own inverse transform rounds in another way, so the
-// samples of gray and of unsubsampled files are near each other and no more.
+// TestStandardLibrary: its own inverse transform rounds in another way, so the samples of gray and
+// of unsubsampled files are near each other and no more.
 func TestStandardLibrary(t *testing.T) {
 	names, contents := files()
 	compared := 0
@@ -225,9 +224,8 @@ func TestStandardLibrary(t *testing.T) {
 	}
 }
 
-// FuzzDecoder takes the standard library for the oracle: what it reads, this
-// package reads, to the same size, unless it says that the file is damaged in
-// a way that the library does not look for. It never panics, and a part has the
+// FuzzDecoder takes the standard library for the oracle: this package reads the same files, to the
+// same size, but for damage that the library does not look for. It never panics, and a part has the
 // pixels of the whole.
 func FuzzDecoder(f *testing.F) {
 	_, contents := files()

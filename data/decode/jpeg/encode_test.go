@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 )
 
-// testFile is a file that newFile makes of random coefficients, with sampling
-// factors, restarts and colour spaces as no encoder at hand writes them all.
+// testFile is a file that newFile makes of random coefficients, with sampling factors, restarts and
+// colour spaces as no encoder at hand writes them all.
 type testFile struct {
 	name     string
 	w, h     int
@@ -95,8 +95,8 @@ func (w *bitWriter) flush() {
 	}
 }
 
-// code is a Huffman code: short ones for what is frequent, and more of 11 to
-// 16 bits than real files have.
+// code is a Huffman code: short for frequent symbols, and with more codes of 11 to 16 bits than
+// real files have.
 type code struct {
 	counts  [16]byte
 	symbols []byte
@@ -132,7 +132,6 @@ func magnitude(v int) (bitsOf uint32, size int) {
 
 // newFile writes the file; rng chooses its coefficients.
 func newFile(f testFile, rng *rand.Rand) []byte {
-	dcSymbols := []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}
 	acSymbols := []byte{0, 0x01, 0x02, 0x11, 0x03, 0xf0, 0x21, 0x12, 0x31}
 	for run := range byte(16) {
 		for size := byte(1); size <= 10; size++ {
@@ -141,18 +140,32 @@ func newFile(f testFile, rng *rand.Rand) []byte {
 			}
 		}
 	}
-	dc, ac := newCode(dcSymbols), newCode(acSymbols)
+	e := encoder{testFile: f, rng: rng, dc: newCode([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), ac: newCode(acSymbols)}
+	return append(append(e.header(), e.scan()...), 0xff, markerEOI)
+}
+
+// encoder writes one file.
+type encoder struct {
+	testFile
+	rng    *rand.Rand
+	dc, ac *code
+	bitWriter
+	last [3]int // first coefficient of each component's last block
+}
+
+// header returns all segments up to the scan.
+func (e *encoder) header() []byte {
 	out := []byte{0xff, markerSOI}
 	segment := func(marker byte, body ...byte) {
 		out = append(out, 0xff, marker)
 		out = binary.BigEndian.AppendUint16(out, uint16(len(body)+2))
 		out = append(out, body...)
 	}
-	if f.jfif {
+	if e.jfif {
 		segment(markerAPP0, []byte("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")...)
 	}
-	if f.adobe >= 0 {
-		segment(markerAPPE, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(f.adobe))...)
+	if e.adobe >= 0 {
+		segment(markerAPPE, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(e.adobe))...)
 	}
 	for id := range byte(2) {
 		table := []byte{id}
@@ -161,69 +174,78 @@ func newFile(f testFile, rng *rand.Rand) []byte {
 		}
 		segment(markerDQT, table...)
 	}
-	frame := []byte{8, byte(f.h >> 8), byte(f.h), byte(f.w >> 8), byte(f.w), byte(len(f.factors))}
-	scan := []byte{byte(len(f.factors))}
-	hMax, vMax := 1, 1
-	for i, s := range f.factors {
-		frame = append(frame, f.ids[i], byte(s[0]<<4|s[1]), byte(min(i, 1)))
-		scan = append(scan, f.ids[i], 0)
-		hMax, vMax = max(hMax, s[0]), max(vMax, s[1])
+	frame := []byte{8, byte(e.h >> 8), byte(e.h), byte(e.w >> 8), byte(e.w), byte(len(e.factors))}
+	scan := []byte{byte(len(e.factors))}
+	for i, s := range e.factors {
+		frame = append(frame, e.ids[i], byte(s[0]<<4|s[1]), byte(min(i, 1)))
+		scan = append(scan, e.ids[i], 0)
 	}
 	segment(markerSOF0, frame...)
-	segment(markerDHT, append(append([]byte{0}, dc.counts[:]...), dc.symbols...)...)
-	segment(markerDHT, append(append([]byte{0x10}, ac.counts[:]...), ac.symbols...)...)
-	if f.interval > 0 {
-		segment(markerDRI, byte(f.interval>>8), byte(f.interval))
+	segment(markerDHT, append(append([]byte{0}, e.dc.counts[:]...), e.dc.symbols...)...)
+	segment(markerDHT, append(append([]byte{0x10}, e.ac.counts[:]...), e.ac.symbols...)...)
+	if e.interval > 0 {
+		segment(markerDRI, byte(e.interval>>8), byte(e.interval))
 	}
 	segment(markerSOS, append(scan, 0, 63, 0)...)
+	return out
+}
 
-	factors := f.factors
+// scan returns the entropy-coded data.
+func (e *encoder) scan() []byte {
+	factors := e.factors
 	if len(factors) == 1 {
-		factors, hMax, vMax = [][2]int{{1, 1}}, 1, 1
+		factors = [][2]int{{1, 1}}
 	}
-	mcus := ((f.w + 8*hMax - 1) / (8 * hMax)) * ((f.h + 8*vMax - 1) / (8 * vMax))
-	var w bitWriter
-	var last [3]int
+	hMax, vMax := 1, 1
+	for _, s := range factors {
+		hMax, vMax = max(hMax, s[0]), max(vMax, s[1])
+	}
+	mcus := ((e.w + 8*hMax - 1) / (8 * hMax)) * ((e.h + 8*vMax - 1) / (8 * vMax))
 	for m := range mcus {
-		if f.interval > 0 && m > 0 && m%f.interval == 0 {
-			w.flush()
-			w.out = append(w.out, 0xff, byte(markerRST0+(m/f.interval-1)%8))
-			last = [3]int{}
+		if e.interval > 0 && m > 0 && m%e.interval == 0 {
+			e.flush()
+			e.out = append(e.out, 0xff, byte(markerRST0+(m/e.interval-1)%8))
+			e.last = [3]int{}
 		}
 		for c, s := range factors {
 			for range s[0] * s[1] {
-				q := 1 + 3*min(c, 1)
-				level := rng.IntN(1200/q) - 600/q
-				v, size := magnitude(level - last[c])
-				last[c] = level
-				dc.put(&w, byte(size))
-				w.put(v, size)
-				var block [64]int
-				for range rng.IntN(f.density + 1) {
-					block[1+rng.IntN(63)] = (rng.IntN(61) - 30) / (1 + rng.IntN(6))
-				}
-				run := 0
-				for k := 1; k < 64; k++ {
-					if block[k] == 0 {
-						run++
-						continue
-					}
-					for ; run > 15; run -= 16 {
-						ac.put(&w, 0xf0)
-					}
-					v, size := magnitude(block[k])
-					ac.put(&w, byte(run<<4|size))
-					w.put(v, size)
-					run = 0
-				}
-				if run > 0 {
-					ac.put(&w, 0)
-				}
+				e.block(c)
 			}
 		}
 	}
-	w.flush()
-	return append(append(out, w.out...), 0xff, markerEOI)
+	e.flush()
+	return e.out
+}
+
+// block writes a random block of component c.
+func (e *encoder) block(c int) {
+	q := 1 + 3*min(c, 1)
+	level := e.rng.IntN(1200/q) - 600/q
+	v, size := magnitude(level - e.last[c])
+	e.last[c] = level
+	e.dc.put(&e.bitWriter, byte(size))
+	e.put(v, size)
+	var block [64]int
+	for range e.rng.IntN(e.density + 1) {
+		block[1+e.rng.IntN(63)] = (e.rng.IntN(61) - 30) / (1 + e.rng.IntN(6))
+	}
+	run := 0
+	for _, value := range block[1:] {
+		if value == 0 {
+			run++
+			continue
+		}
+		for ; run > 15; run -= 16 {
+			e.ac.put(&e.bitWriter, 0xf0)
+		}
+		v, size := magnitude(value)
+		e.ac.put(&e.bitWriter, byte(run<<4|size))
+		e.put(v, size)
+		run = 0
+	}
+	if run > 0 {
+		e.ac.put(&e.bitWriter, 0)
+	}
 }
 
 // files writes all testFiles.

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// ErrUnsupported is wrapped by errors about files that are, as far as was
-// looked, in order, but of a kind that this package does not read.
+// ErrUnsupported is wrapped by errors about undamaged files of a kind that this package does not
+// read.
 var ErrUnsupported = errors.New("a kind of JPEG that is not read")
 
 // errMissing is about a table that libjpeg misses as well.
@@ -52,23 +52,28 @@ type component struct {
 	coefs      coefficients
 }
 
-// header is what stands before the scan.
+// frame is the size of a picture and the layout of its blocks.
+type frame struct {
+	w, h         int
+	components   []component
+	hMax, vMax   int // largest sampling factors
+	mcuW, mcuH   int // pixels of an MCU
+	mcusX, mcusY int
+	progressive  bool
+}
+
+// header holds the segments before the first scan.
 type header struct {
-	w, h          int
-	components    []component
-	hMax, vMax    int
-	interval      int // MCUs between restart markers; 0: none
+	frame
+	framed        bool // frame was read
+	interval      int  // MCUs between restart markers; 0: none
 	rgb, ycck     bool
-	progressive   bool
 	parts         bool // several scans, or one in an order of its own
 	first         scan // the last one that was read, at first the first
 	exif, xmp     []byte
 	used          bool // scans after the first were read
 	scan          int  // place of the first byte of entropy-coded data
-	mcuW, mcuH    int  // pixels of an MCU
-	mcusX, mcusY  int
-	frame, jfif   bool
-	adobe         bool
+	jfif, adobe   bool
 	transform     byte
 	quantDefined  [4]bool
 	store         [4]component // memory of components
@@ -90,12 +95,12 @@ func (d *Decoder) readHeader(b []byte) error {
 	return err
 }
 
-// readSegments reads from the place p up to the next scan, whose header goes to
-// d.first, or to the end marker. It returns the place behind it.
+// readSegments reads from the place p up to the next scan, whose header goes to d.first, or to the
+// end marker. It returns the place behind it.
 func (d *Decoder) readSegments(b []byte, p int) (next int, end bool, err error) {
 	for {
-		// Fill bytes may stand before any marker; other bytes between
-		// segments are passed over, as libjpeg does.
+		// Fill bytes may stand before any marker; other bytes between segments are passed over, as
+		// libjpeg does.
 		i := bytes.IndexByte(b[p:], 0xff)
 		if i < 0 {
 			return 0, false, io.ErrUnexpectedEOF
@@ -175,8 +180,7 @@ func (d *Decoder) readSegment(marker byte, body []byte) error {
 	return nil
 }
 
-// readMetadata reads EXIF, whose parts follow each other in several segments,
-// and XMP.
+// readMetadata reads EXIF, whose parts follow each other in several segments, and XMP.
 func (d *Decoder) readMetadata(body []byte) {
 	if exif, ok := bytes.CutPrefix(body, []byte("Exif\x00\x00")); ok {
 		if d.exif == nil {
@@ -192,7 +196,7 @@ func (d *Decoder) readMetadata(body []byte) {
 
 // readFrame reads a frame header, B.2.2.
 func (d *Decoder) readFrame(b []byte) error {
-	if d.frame {
+	if d.framed {
 		return errors.New("two frames")
 	}
 	if len(b) < 6 {
@@ -213,7 +217,7 @@ func (d *Decoder) readFrame(b []byte) error {
 	case n != 1 && n != 3 && n != 4:
 		return unsupported("%d components", n)
 	}
-	d.frame = true
+	d.framed = true
 	d.components = d.store[:n]
 	blocks := 0
 	for i := range d.components {
@@ -285,8 +289,8 @@ func (d *Decoder) readQuant(b []byte) error {
 	return nil
 }
 
-// readHuffman reads Huffman tables, B.2.4.2. Files of one camera or library
-// have the same ones, so a table is only built when it differs from the last.
+// readHuffman reads Huffman tables, B.2.4.2. Files of one camera or library have the same ones, so
+// a table is only built when it differs from the last.
 func (d *Decoder) readHuffman(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < 17 {
@@ -316,15 +320,15 @@ func (d *Decoder) readHuffman(b []byte) error {
 type scan struct {
 	components [4]int // indices, in the order of the scan
 	n          int
-	// Of a progressive file: the first and last coefficient, and the bit of
-	// the scan before and of this one (successive approximation).
+	// Of a progressive file: the first and last coefficient, and the bit of the scan before and of
+	// this one (successive approximation).
 	from, to  int
 	high, low int
 }
 
 // readScan reads the header of a scan into d.first.
 func (d *Decoder) readScan(b []byte) error {
-	if !d.frame {
+	if !d.framed {
 		return errors.New("a scan without a frame")
 	}
 	if len(b) < 1 || b[0] < 1 || b[0] > 4 || len(b) != 4+2*int(b[0]) {
@@ -369,7 +373,7 @@ func (d *Decoder) checkTables(s *scan, at int) error {
 	return nil
 }
 
-// isRGB follows libjpeg in what three components mean.
+// isRGB decides as libjpeg does whether three components are red, green and blue.
 func (d *Decoder) isRGB() bool {
 	switch {
 	case len(d.components) != 3 || d.jfif:

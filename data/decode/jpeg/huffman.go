@@ -9,18 +9,17 @@ import (
 // errTable is about a Huffman table that libjpeg refuses as well.
 var errTable = errors.New("a Huffman table is not one")
 
-// lookupBits of the stream choose an entry of a table. Most codes together
-// with the value that follows them are no longer.
+// lookupBits of the stream choose an entry of a table. Most codes together with the value that
+// follows them are no longer.
 const lookupBits = 10
 
-// huffman is a table that turns the next bits into what they say.
+// huffman is a table by which the next bits are decoded.
 //
-// The bits of an entry, from the lowest: 0..4 how many bits to consume; 5..7
-// its kind; 8..15 how many zero coefficients come first; 16..31 the
-// coefficient, signed. Where the value does not lie within the lookup, the
-// kind is entryValue, the bits to consume are those of the code alone, and
-// 16..19 say how many more the value has. entryEnd ends the block, entryLong
-// asks for the slow search.
+// The bits of an entry, from the lowest: 0..4 how many bits to consume; 5..7 its kind; 8..15 how
+// many zero coefficients come first; 16..31 the coefficient, signed. Where the value does not lie
+// within the lookup, the kind is entryValue, the bits to consume are those of the code alone, and
+// 16..19 count the further bits of the value. entryEnd ends the block, entryLong asks for the slow
+// search.
 type huffman struct {
 	entries [1 << lookupBits]uint32
 	source  []byte // counts (16) and symbols that the table was made of
@@ -30,8 +29,8 @@ type huffman struct {
 	first   [17]int32 // symbol index minus code
 	symbols [256]byte
 
-	// For reading symbols alone, made by plain: 0..7 the bits of the code, 8..15
-	// the symbol; 0 where the code is longer than the lookup or is none.
+	// For reading symbols alone, made by plain: 0..7 the bits of the code, 8..15 the symbol; 0
+	// where the code is longer than the lookup or is none.
 	codes   [1 << lookupBits]uint16
 	codesOf []byte // source that they were made of
 }
@@ -126,8 +125,8 @@ func (t *huffman) plain() {
 	t.codesOf = append(t.codesOf[:0], t.source...)
 }
 
-// long finds the symbol whose code is too long for the lookup. bits are the
-// next 16; n is 0 where they are no code at all.
+// long finds the symbol whose code is too long for the lookup. bits are the next 16; n is 0 where
+// they are no code at all.
 func (t *huffman) long(bits int32) (symbol byte, n int) {
 	for n = lookupBits + 1; n <= 16; n++ {
 		if bits < t.maxCode[n] {

@@ -8,8 +8,7 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// maxScans bounds the scans of a file: a progressive one of four components
-// needs a few dozen.
+// maxScans bounds the scans of a file: a progressive one of four components needs a few dozen.
 const maxScans = 1000
 
 var (
@@ -55,8 +54,8 @@ func (d *Decoder) decodeParts(box pixels.Rect) error {
 	d.plan(box)
 	for i := range d.components {
 		c := &d.components[i]
-		// libjpeg smooths the blocks of pictures whose first coefficients are
-		// not there to the last bit. Such a file is not whole.
+		// libjpeg smooths the blocks of pictures whose first coefficients are not there to the last
+		// bit. Such a file is not whole.
 		if len(c.coefs.values) == 0 {
 			return errMissed
 		}
@@ -155,8 +154,8 @@ func (d *Decoder) prepare(s *scan, blocks int) error {
 		}
 	}
 	if s.from == 0 && s.high == 0 {
-		// A first coefficient takes a bit at least, and in a sequential file
-		// the end of its block another.
+		// A first coefficient takes a bit at least, and in a sequential file the end of its block
+		// another.
 		bits := blocks
 		if !d.progressive {
 			bits = 2 * blocks
@@ -245,8 +244,8 @@ func (w *partReader) mcu(mx, my int) error {
 	return nil
 }
 
-// block adds to one block: by Huffman coding of all coefficients, F.2.2, or of
-// some or some bits of them, G.2.
+// block adds to one block: by Huffman coding of all coefficients, F.2.2, or of some or some bits of
+// them, G.2.
 func (w *partReader) block(c *component, b *[64]int16) error {
 	s := w.scan
 	dc, ac := &w.d.tables[0][c.dc], &w.d.tables[1][c.ac]
@@ -276,8 +275,8 @@ func (w *partReader) block(c *component, b *[64]int16) error {
 	return w.refine(ac, b)
 }
 
-// coefficients reads those after the first: all of a sequential block, or a
-// band of a progressive one, G.1.2.2.
+// coefficients reads those after the first: all of a sequential block, or a band of a progressive
+// one, G.1.2.2.
 func (w *partReader) coefficients(t *huffman, b *[64]int16) error {
 	if w.empty > 0 {
 		w.empty--
@@ -311,8 +310,8 @@ func (w *partReader) coefficients(t *huffman, b *[64]int16) error {
 	return nil
 }
 
-// refine adds a bit to the coefficients of a band that were known, and new ones
-// of one bit, G.1.2.3.
+// refine adds a bit to the coefficients of a band that were known, and new ones of one bit,
+// G.1.2.3.
 func (w *partReader) refine(t *huffman, b *[64]int16) error {
 	s := w.scan
 	bit := int16(1) << s.low
@@ -351,8 +350,8 @@ func (w *partReader) refine(t *huffman, b *[64]int16) error {
 	return nil
 }
 
-// pass goes over run zeros, refining what is not zero, and returns the place of
-// the zero behind them.
+// pass goes over run zeros, refines the coefficients between them, and returns the place of the
+// next zero.
 func (w *partReader) pass(b *[64]int16, k, run int, bit int16) int {
 	for ; k <= w.scan.to; k++ {
 		v := b[k]

@@ -34,8 +34,7 @@ func digest(m *pixels.Image) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestPillowDigests compares with what Pillow 13.0 with libjpeg-turbo 3.2 made
-// of the same files.
+// TestPillowDigests compares with the pixels of Pillow 13.0 with libjpeg-turbo 3.2.
 func TestPillowDigests(t *testing.T) {
 	b, err := os.ReadFile("testdata/pillow.txt")
 	if err != nil {
@@ -61,9 +60,9 @@ for name in sys.stdin:
     print(hashlib.sha256(Image.open(name.strip()).tobytes()).hexdigest())
 `
 
-// TestPillow asks Pillow itself, where VITTOOL_PYTHON names a Python that has
-// it: about the same files, and about photographs where the shared data has
-// some. VITTOOL_RECORD=1 writes the digests of TestPillowDigests.
+// TestPillow asks Pillow itself, where VITTOOL_PYTHON names a Python that has it: about the same
+// files, and about photographs where the shared data has some. VITTOOL_RECORD=1 writes the digests
+// of TestPillowDigests.
 func TestPillow(t *testing.T) {
 	python := os.Getenv("VITTOOL_PYTHON")
 	if python == "" {

@@ -14,8 +14,7 @@ type Plane struct {
 	RX, RY int // pixels that a sample stands for
 }
 
-// row returns the samples of row y, from X0 to the end of the component or of
-// what there is.
+// row returns the samples of row y, from X0 to the end of the component or of its part in memory.
 func (p *Plane) row(y int) []uint8 {
 	return p.Pix[(y-p.Y0)*p.Stride:][:min(p.Stride, p.W-p.X0)]
 }
@@ -27,8 +26,7 @@ func (p *Plane) cut(dst *pixels.Image, box pixels.Rect) {
 	}
 }
 
-// Colors turns three planes into RGB, or four into CMYK, with memory that it
-// keeps.
+// Colors turns three planes into RGB, or four into CMYK, with memory that it keeps.
 type Colors struct {
 	rgb  bool       // the planes are red, green and blue
 	ycck bool       // the first three of four are luma and chroma
@@ -36,10 +34,9 @@ type Colors struct {
 	ink  []uint8    // a row of the colours of YCCK
 }
 
-// Convert writes the box of the picture, whose samples and their neighbours
-// must be in the planes, to dst, which has its size and as many channels as
-// there are planes to read. As Pillow does, it takes the values of four planes
-// for those of an Adobe file, where 0 is full ink.
+// Convert writes the box of the picture, whose samples and their neighbours must be in the planes,
+// to dst, which has its size and as many channels as there are planes to read. As Pillow does, it
+// takes the values of four planes for those of an Adobe file, where 0 is full ink.
 func (c *Colors) Convert(dst *pixels.Image, box pixels.Rect, planes ...*Plane) {
 	var rows [4][]uint8
 	for y := range box.H {
@@ -100,10 +97,9 @@ func mergeRow(out, r, g, b []uint8) {
 	}
 }
 
-// widen writes pixel row y of a component that has fewer samples than the
-// picture has pixels. Ratios of 2 are interpolated ("fancy upsampling"), but
-// components of 2 columns and less are not; libjpeg repeats the samples of
-// these and of the rarer ratios.
+// widen writes pixel row y of a component that has fewer samples than the picture has pixels.
+// Ratios of 2 are interpolated ("fancy upsampling"), but components of 2 columns and less are not;
+// libjpeg repeats the samples of these and of the rarer ratios.
 func (p *Plane) widen(dst []uint8, y int) {
 	cy := y / p.RY
 	near := p.row(cy)

@@ -13,9 +13,8 @@ var (
 	errCode = errors.New("the entropy-coded data has bits that are no code")
 )
 
-// natural is the place in a block, row by row, of the coefficient that is k-th
-// in the stream (figure A.6). Beyond 63 lies what an erroneous run reaches
-// before it is noticed.
+// natural is the place in a block, row by row, of the coefficient that is k-th in the stream
+// (figure A.6). Entries beyond 63 serve an erroneous run before it is noticed.
 var natural = func() (t [128]uint8) {
 	order := [64]uint8{
 		0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
@@ -30,14 +29,13 @@ var natural = func() (t [128]uint8) {
 	return t
 }()
 
-// padding is how far the decoder may read past the end of the data before it
-// looks: an MCU of the longest codes.
+// padding is how far the decoder may read past the end of the data before it looks: an MCU of the
+// longest codes.
 const padding = maxBlocks*64*32/8 + 64
 
-// unstuff copies the entropy-coded data from the place p of the file without the
-// zero bytes that follow 0xff, and notes where restart markers cut it. That the
-// scan has an end is found out here, before anything is decoded. It returns the
-// place of the marker that ends it.
+// unstuff copies the entropy-coded data from the place p of the file without the zero bytes that
+// follow 0xff, and notes where restart markers cut it. That the scan has an end is found out here,
+// before anything is decoded. It returns the place of the marker that ends it.
 func (d *Decoder) unstuff(p int) (end int, err error) {
 	d.bits, d.ends, d.marks = d.bits[:0], d.ends[:0], d.marks[:0]
 	for b := d.file[p:]; ; {
@@ -66,13 +64,12 @@ func (d *Decoder) unstuff(p int) (end int, err error) {
 	}
 }
 
-// arrange decides which stretch between markers is the data of each of the
-// restart intervals: in order where the markers are. Otherwise it follows
-// libjpeg (jpeg_resync_to_restart), by which a marker one or two numbers ahead
-// says that an interval is missing, one or two behind is passed over, and any
-// other counts as the one that belongs there. Behind the last marker all
-// intervals are missing. A scan that misses half of them is cut short; one that
-// was cut anywhere else has an interval that is too short, and is found out so.
+// arrange decides which stretch between markers is the data of each of the restart intervals: in
+// order where the markers are. Otherwise it follows libjpeg (jpeg_resync_to_restart), by which a
+// marker one or two numbers ahead stands for a missing interval, one or two behind is passed over,
+// and any other counts as the one that belongs there. Behind the last marker all intervals are
+// missing. A scan that misses half of them is cut short; one that was cut anywhere else has an
+// interval that is too short, and is found out so.
 func (d *Decoder) arrange(intervals int) error {
 	d.order = d.order[:0]
 	n := len(d.ends)
@@ -132,8 +129,7 @@ func (d *Decoder) next(v *interval, mcus int) error {
 	if len(d.order) > 0 {
 		at = d.order[at]
 	}
-	// libjpeg reads zero bits for the first MCU of a missing interval, and leaves
-	// all others empty.
+	// libjpeg reads zero bits for the first MCU of a missing interval, and leaves all others empty.
 	v.starved = at == missing && v.missing
 	from := 0
 	if v.end = len(d.bits); at >= 0 {
@@ -149,7 +145,7 @@ func (d *Decoder) next(v *interval, mcus int) error {
 	return nil
 }
 
-// fault says that data is missing where an error came from reading past it.
+// fault makes an error that came from reading past the data one about missing data.
 func (v *interval) fault(err error) error {
 	if v.past(v.end) {
 		return fmt.Errorf("%w (%w)", io.ErrUnexpectedEOF, err)
@@ -157,8 +153,8 @@ func (v *interval) fault(err error) error {
 	return err
 }
 
-// bitReader is a place in the unstuffed data. The upper n bits of acc are the
-// next ones; those below may already hold some that follow.
+// bitReader is a place in the unstuffed data. The upper n bits of acc are the next ones; those
+// below may already hold some that follow.
 type bitReader struct {
 	buf []byte
 	acc uint64
@@ -214,9 +210,9 @@ func (r *bitReader) dc(t *huffman) (int32, bool) {
 	return r.take(size), true
 }
 
-// block reads the coefficients of a block after the first one, multiplied by
-// their quantization steps, into coef, which is zero before. It returns how
-// far they reach: 1 means that there are none.
+// block reads the coefficients of a block after the first one, multiplied by their quantization
+// steps, into coef, which is zero before. It returns how far they reach: 1 means that there are
+// none.
 func (r *bitReader) block(t *huffman, quant *[64]uint16, coef *[64]int16) (int, error) {
 	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
 	k := 1
