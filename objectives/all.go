@@ -1,5 +1,5 @@
-// Package objectives lists the built-in objectives. Each lives in a folder of its own and
-// is written against plugins/sdk alone, exactly as a third-party one would be.
+// Package objectives lists the built-in objectives. Each lives in a folder of its own and is
+// written against plugins/sdk alone, exactly as a third-party one would be.
 package objectives
 
 import (
@@ -43,8 +43,8 @@ func Presets() []fs.FS {
 	return all
 }
 
-// New returns a built-in objective by its name. An unknown name is an error that lists
-// the known ones; so are two objectives of one name.
+// New returns a built-in objective by its name. An unknown name is an error that lists the known
+// ones; so are two objectives of one name.
 func New(name string) (sdk.Objective, error) { return find(All(), name) }
 
 // Names returns the names of the built-in objectives in alphabetical order.

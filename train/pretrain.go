@@ -78,7 +78,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		norm := r.gradients.Clip(cfg.Train)
 		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
 		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, wd)
-		if err := r.graphs.current.AfterStep(); err != nil {
+		if err := r.graphs.current.MoveTeacher(); err != nil {
 			return nil, err
 		}
 		r.state.stepDone()

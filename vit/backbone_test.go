@@ -84,8 +84,8 @@ func (x *rig) run(t testing.TB) float64 {
 	return float64(x.loss.Value()[0])
 }
 
-// TestGradients compares, for every weight of several networks, the gradient along a random direction with the
-// difference quotient of the loss.
+// TestGradients compares, for every weight of several networks, the gradient along a random
+// direction with the difference quotient of the loss.
 func TestGradients(t *testing.T) {
 	keep := func(g *core.Graph, _ *vit.Backbone) backbone.Options {
 		n := g.InputInt("keep", tensor.Shape{rigBatch, 2})
@@ -187,7 +187,8 @@ func equal(t *testing.T, what string, got, want []float32, tolerance float64) {
 	}
 }
 
-// Keeping all patches in raster order is no masking; another order permutes the tokens and nothing else.
+// Keeping all patches in raster order is no masking; another order permutes the tokens and nothing
+// else.
 func TestKeepLists(t *testing.T) {
 	whole := newRig(t, small(), 8, 12, nil)
 	order := []int32{4, 0, 5, 1, 3, 2}
@@ -342,7 +343,8 @@ func TestForwardRefuses(t *testing.T) {
 	}
 }
 
-// A second backbone on a store takes the weights that are there, and refuses those of another shape.
+// A second backbone on a store takes the weights that are there, and refuses those of another
+// shape.
 func TestNewSharesWeights(t *testing.T) {
 	store := param.NewStore()
 	a, err := vit.New(store, "backbone.", small(), nil, 1)

@@ -1,9 +1,10 @@
-// Package vit is the Vision Transformer: its configuration, the table of named variants, its weights under timm's
-// names, their official initializations, and the forward pass as a graph of core's operators.
+// Package vit is the Vision Transformer: its configuration, the table of named variants, its
+// weights under timm's names with timm's initial values, and the forward pass as a graph of core's
+// operators.
 //
-// The encoder is that of Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), with the options that the
-// self-supervised methods need: fixed or learned position tables, dropped or masked tokens, relative position bias,
-// layer scale and stochastic depth.
+// The encoder is that of Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), with the
+// options that the self-supervised methods need: fixed or learned position tables, dropped or
+// masked tokens, relative position bias, layer scale and stochastic depth.
 package vit
 
 import (
@@ -13,10 +14,10 @@ import (
 	"github.com/vittool/vittool/backbone"
 )
 
-// PosEmbed says how patches learn where they are.
+// PosEmbed is a kind of absolute position embedding.
 type PosEmbed string
 
-// The kinds of absolute position embedding.
+// The position embeddings.
 const (
 	PosLearned   PosEmbed = backbone.Learned      // a trainable table
 	PosSinCos    PosEmbed = backbone.SinCosColumn // a fixed table: column first, then row
@@ -36,7 +37,7 @@ const (
 	InterpolateDINO PosInterpolation = "dino" // source = (i+0.5)*in/(out+0.1) - 0.5
 )
 
-// RelPos says whether attention scores carry a relative position bias (BEiT), and whether blocks share it.
+// RelPos is a kind of relative position bias of attention scores (BEiT).
 type RelPos string
 
 // The kinds of relative position bias.
@@ -51,8 +52,8 @@ const (
 func (r RelPos) shared() bool   { return r == RelPosShared || r == RelPosBoth }
 func (r RelPos) perBlock() bool { return r == RelPosPerBlock || r == RelPosBoth }
 
-// Config describes one Vision Transformer. The zero values of Channels, MLPRatio, LNEps, PosEmbed, PosInterp and
-// RelPos stand for their usual settings; Normalized fills them in.
+// Config describes one Vision Transformer. The zero values of Channels, MLPRatio, LNEps, PosEmbed,
+// PosInterp and RelPos stand for their usual settings; Normalized fills them in.
 type Config struct {
 	Name string `json:"name"`
 
@@ -69,7 +70,8 @@ type Config struct {
 	MLPRatio float64 `json:"mlp_ratio"`          // inner width of the MLP over Dim; 4 if zero
 
 	QKVBias bool `json:"qkv_bias"`
-	// SplitQVBias stores the packed bias as BEiT does, q_bias and v_bias, with the keys' part fixed at zero.
+	// SplitQVBias stores the packed bias as BEiT does, q_bias and v_bias, with the keys' part fixed
+	// at zero.
 	SplitQVBias bool    `json:"split_qv_bias,omitempty"`
 	LNEps       float64 `json:"ln_eps"` // 1e-6 if zero
 
@@ -110,8 +112,8 @@ func (c Config) Normalized() Config {
 	return c
 }
 
-// CheckImage refuses image sizes in pixels that the network can't be run at: those that the patch does not divide,
-// and, where positions are relative, any but its own.
+// CheckImage refuses image sizes in pixels that the network can't be run at: those that the patch
+// does not divide, and, where positions are relative, any but its own.
 func (c Config) CheckImage(h, w int) error {
 	if err := c.WithImage(h, w).Validate(); err != nil {
 		return err
@@ -223,7 +225,8 @@ func (c Config) Inner() int {
 // PatchDim is the number of values in one patch.
 func (c Config) PatchDim() int { c = c.Normalized(); return c.Channels * c.Patch * c.Patch }
 
-// Beit reports whether weights go by the names that timm gives BEiT (gamma_1, q_bias) rather than ViT (ls1.gamma).
+// Beit reports whether weights go by the names that timm gives BEiT (gamma_1, q_bias) rather than
+// ViT (ls1.gamma).
 func (c Config) Beit() bool {
 	return c.SplitQVBias || c.RelPos.shared() || c.RelPos.perBlock()
 }
@@ -236,9 +239,9 @@ func (c Config) DropPathRate(i int) float64 {
 	return c.DropPath * float64(i) / float64(c.Depth-1)
 }
 
-// ForwardFLOPs counts the forward pass of one image, as 2 × multiply-adds of matrix products and attention, when
-// patches patches are embedded and run through the blocks (all of them if patches is 0). A training step is three
-// times that.
+// ForwardFLOPs counts the forward pass of one image, as 2 × multiply-adds of matrix products and
+// attention, when patches patches are embedded and run through the blocks (all of them if patches
+// is 0). A training step is three times that.
 func (c Config) ForwardFLOPs(patches int) float64 {
 	c = c.Normalized()
 	if patches == 0 {
@@ -249,8 +252,8 @@ func (c Config) ForwardFLOPs(patches int) float64 {
 	return embed + float64(c.Depth)*BlockFLOPs(n, float64(c.Dim), float64(c.Inner()), float64(c.Hidden()))
 }
 
-// BlockFLOPs counts the forward pass of one transformer block over n tokens of the given width, inner attention
-// width and MLP width.
+// BlockFLOPs counts the forward pass of one transformer block over n tokens of the given width,
+// inner attention width and MLP width.
 func BlockFLOPs(n, dim, inner, hidden float64) float64 {
 	return 2*n*(3*dim*inner+inner*dim+2*dim*hidden) + 4*n*n*inner
 }

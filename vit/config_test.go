@@ -114,8 +114,8 @@ func TestValidateNamesTheBadValue(t *testing.T) {
 	}
 }
 
-// The published cost of ViT-B/16 is 17.56 billion multiply-adds with the class token; a masked pass over a quarter of the
-// patches costs about a quarter.
+// The published cost of ViT-B/16 is 17.56 billion multiply-adds with the class token; a masked pass
+// over a quarter of the patches costs about a quarter.
 func TestForwardFLOPs(t *testing.T) {
 	c, _ := Variant("vit_base_patch16")
 	if got := c.ForwardFLOPs(0) / 2e9; math.Abs(got-17.56) > 0.02 {

@@ -1,8 +1,9 @@
 package vit
 
-// RelativePositions returns BEiT's index into the bias table for every pair (query, key) of the class token and the
-// patches of a rows×cols grid, [N, N] with N = 1+rows*cols, and the number of table rows. Two patches take the row
-// of their offset; the last three rows are class→patch, patch→class and class→class.
+// RelativePositions returns BEiT's index into the bias table for every pair (query, key) of the
+// class token and the patches of a rows×cols grid, [N, N] with N = 1+rows*cols, and the number of
+// table rows. Two patches take the row of their offset; the last three rows are class→patch,
+// patch→class and class→class.
 func RelativePositions(rows, cols int) (index []int32, tableRows int) {
 	n := 1 + rows*cols
 	tableRows = (2*rows-1)*(2*cols-1) + 3

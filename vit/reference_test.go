@@ -18,8 +18,9 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// The other cases of the encoder stand in plugins/program, beside those of the masked autoencoder. Here BEiT's
-// backbone, with what it has of its own: relative position bias, layer scale, split qkv bias, mask token.
+// The other cases of the encoder stand in plugins/program, beside those of the masked autoencoder.
+// Here BEiT's backbone, with its own parts: relative position bias, layer scale, split qkv bias,
+// mask token.
 func TestBEiTBackboneReference(t *testing.T) {
 	for _, path := range golden.Files(t, "beit") {
 		if kept, err := filepath.Match("[a-c]_*.safetensors", filepath.Base(path)); err != nil || !kept {

@@ -9,7 +9,8 @@ import (
 	"github.com/vittool/vittool/backbone"
 )
 
-// size is one row of the table of widths: the published ViT sizes and two small ones for 32-pixel images.
+// size is one row of the table of widths: the published ViT sizes and two small ones for 32-pixel
+// images.
 type size struct {
 	name              string
 	dim, depth, heads int
@@ -27,8 +28,8 @@ var sizes = []size{
 	{"gigantic", 1664, 48, 16, 64.0 / 13.0},
 }
 
-// imageSizes lists, per patch size, the square images that a name may end in; the first is the default of a name
-// that gives none.
+// imageSizes lists, per patch size, the square images that a name may end in; the first is the
+// default of a name that gives none.
 var imageSizes = map[int][]int{
 	4:  {32, 64},
 	8:  {224, 32, 64, 96, 384},
@@ -39,9 +40,9 @@ var imageSizes = map[int][]int{
 
 var variantName = regexp.MustCompile(`^vit_([a-z]+)_patch([0-9]+)(?:_([0-9]+))?$`)
 
-// Variant returns the config of a model by timm's name, such as vit_base_patch16_224; the image size may be left
-// out. The config has a class token, biased qkv and a learned position table. The error of an unknown name lists
-// the nearest known ones.
+// Variant returns the config of a model by timm's name, such as vit_base_patch16_224; the image
+// size may be left out. The config has a class token, biased qkv and a learned position table. The
+// error of an unknown name lists the nearest known ones.
 func Variant(name string) (Config, error) {
 	if m := variantName.FindStringSubmatch(name); m != nil {
 		patch, _ := strconv.Atoi(m[2])

@@ -9,7 +9,6 @@ import (
 	"github.com/vittool/vittool/core/param"
 )
 
-// ones is the initial value of norms.
 // Initial values in timm.
 var (
 	zeros  = param.Init{Kind: "zeros"}
@@ -18,8 +17,8 @@ var (
 )
 
 // Weights lists all tensors of the network in timm's order of definition, with timm's initial
-// values: linear layers and positions N(0, 0.02) cut at ±2, class token N(0, 1e-6), patch projection
-// U(±1/sqrt(C·p·p)), other biases and tables of relative positions zero, norms one.
+// values: linear layers and positions N(0, 0.02) cut at ±2, class token N(0, 1e-6), patch
+// projection U(±1/sqrt(C·p·p)), other biases and tables of relative positions zero, norms one.
 func (c Config) Weights() []backbone.Weight {
 	c = c.Normalized()
 	d := c.Dim

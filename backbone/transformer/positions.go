@@ -8,8 +8,8 @@ import "math"
 //
 // The column's part comes first, its sine and cosine, then those of the row. With rowFirst, the
 // table of Chen et al. 2021, token n takes n div rows, then n mod rows. On square grids these are
-// its row and column; on others they are not its true coordinates, a quirk of the official code that
-// is kept so that its checkpoints mean the same here.
+// its row and column; on others they are not its true coordinates, a quirk of the official code
+// that is kept so that its checkpoints mean the same here.
 func SinCosTable(rowFirst bool, dim, rows, cols, prefix int) []float32 {
 	table := make([]float32, (prefix+rows*cols)*dim)
 	quarter := dim / 4

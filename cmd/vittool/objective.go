@@ -32,7 +32,7 @@ func checkPlan(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	defer objective.Close()
-	_, _, err = programs.Backbone(network, &objective.Plan().Backbone)
+	_, _, err = programs.Configure(network, &objective.Plan().Requirements)
 	return err
 }
 

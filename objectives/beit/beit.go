@@ -1,9 +1,9 @@
-// Package beit is the masked image modelling of Bao, Dong, Piao and Wei, "BEiT: BERT
-// Pre-Training of Image Transformers" (2021), https://arxiv.org/abs/2106.08254.
+// Package beit is the masked image modelling of Bao, Dong, Piao and Wei, "BEiT: BERT Pre-Training
+// of Image Transformers" (2021), https://arxiv.org/abs/2106.08254.
 //
-// Blocks of patches are replaced by a learned token. The network predicts, for each of
-// them, the discrete token that a visual tokenizer gives the patch: a classification over
-// the tokenizer's vocabulary. The tokenizer was trained before and stays as it is.
+// Blocks of patches are replaced by a learned token. The network predicts, for each of them, the
+// discrete token that a visual tokenizer gives the patch: a classification over the tokenizer's
+// vocabulary. The tokenizer was trained before and stays as it is.
 package beit
 
 import (
@@ -26,8 +26,8 @@ type BEiT struct {
 	ColorJitter float64 `option:"color_jitter" min:"0" help:"strength of the changes of brightness, contrast and saturation"`
 }
 
-// New returns the objective with the defaults of the paper: 75 of 196 patches masked in
-// blocks of at least 16, a shared relative position bias, layer scale 0.1.
+// New returns the objective with the defaults of the paper: 75 of 196 patches masked in blocks of
+// at least 16, a shared relative position bias, layer scale 0.1.
 func New() *BEiT {
 	return &BEiT{MaskRatio: 75. / 196, MinBlock: 16, RelPos: "shared", LayerScale: .1, DropPath: .1, ColorJitter: .4}
 }
@@ -70,9 +70,8 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		b.Failf("the tokenizer %s reads images of %d channels, the network of %d", o.Tokenizer, file.Channels, info.Channels)
 	}
 
-	// The network and the tokenizer see the same part of the image in the same colours,
-	// at sizes that give both the same grid. The crop is the user's: the paper's is
-	// 0.08..1 of the area.
+	// The network and the tokenizer see the same part of the image in the same colours, at sizes
+	// that give both the same grid. The crop is the user's: the paper's is 0.08..1 of the area.
 	colors := []sdk.ViewOption{sdk.Flip(.5)}
 	if o.ColorJitter > 0 {
 		jitter := sdk.ColorJitter(1, o.ColorJitter, o.ColorJitter, o.ColorJitter, 0)
@@ -112,7 +111,8 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	counted := b.Reshape(mask.Counted(), -1)                                  // a mask may have fewer cells than M
 	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
-		// What the tokenizer's decoder makes of the predicted tokens in masked places and the right ones elsewhere.
+		// The tokenizer's decoder draws the predicted tokens in masked places and the right ones
+		// elsewhere.
 		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
 		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
 		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
@@ -124,7 +124,8 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 }
 
 // initial are the network's initial weights in the official code: N(0, 0.02) cut at one standard
-// deviation, the patch projection's bias zero, attn.proj and mlp.fc2 of block l divided by sqrt(2l).
+// deviation, the patch projection's bias zero, attn.proj and mlp.fc2 of block l divided by
+// sqrt(2l).
 func initial() []sdk.InitRule {
 	narrow := sdk.InitTruncNormal(.02, .02)
 	return []sdk.InitRule{
@@ -139,8 +140,8 @@ func initial() []sdk.InitRule {
 	}
 }
 
-// labels are the tokens of the masked patches, int [B,M]. Where the views of an image never
-// change, the host caches all of its tokens, and the tokenizer runs once for each image.
+// labels are the tokens of the masked patches, int [B,M]. Where the views of an image never change,
+// the host caches all of its tokens, and the tokenizer runs once for each image.
 func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask sdk.Mask, cells int, hidden func(sdk.Tensor) sdk.Tensor) sdk.Tensor {
 	if !b.Run().FixedViews || o.ColorJitter > 0 {
 		return net.TokensOf(small.Pixels(), hidden)
@@ -159,17 +160,17 @@ type Blocks struct {
 // minAspect is the smallest height over width of a block, and the reciprocal of the largest.
 const minAspect = .3
 
-// attempts is how often a block is drawn before the sampling ends.
+// attempts is the number of draws of a block before the sampling ends.
 const attempts = 10
 
-// firstBlockChances is how often attempts are made for the first block.
+// firstBlockChances is the number of such series of attempts for the first block.
 const firstBlockChances = 100
 
-// Draw masks cells of removed, row by row, block after block until there are Masked of
-// them. A block has an area of Min to the rest, a random aspect and a random place;
-// one that masks nothing new or too much is drawn again. When ten in a row do, sampling
-// ends with fewer cells. The first block alone gets more chances than the official code
-// gives it: where few shapes fit, an image without a masked patch would teach nothing.
+// Draw masks cells of removed, row by row, block after block until there are Masked of them. A
+// block has a random area, from Min to the number of cells left, a random aspect and a random place;
+// one that masks nothing new or too much is drawn again. After ten failures in a row, sampling ends
+// with fewer cells. The first block gets more chances than in the official code: where few shapes
+// are possible, an image without a masked patch would train nothing.
 func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
 	for count, chances := 0, firstBlockChances; count < k.Masked; {
 		n := k.Block(r, removed, min(k.Masked-count, k.Max))
@@ -182,7 +183,7 @@ func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
 	}
 }
 
-// possible tells whether any area and aspect make a block.
+// possible reports whether any area and aspect make a block.
 func (k Blocks) possible() bool {
 	const steps = 16 // of a side in patches
 	for y := steps / 2; y < (k.Rows-1)*steps+steps/2; y++ {
@@ -197,8 +198,8 @@ func (k Blocks) possible() bool {
 	return false
 }
 
-// Block masks one block with at most limit new cells and returns their number, 0 where
-// no attempt succeeded.
+// Block masks one block with at most limit new cells and returns their number, 0 where no attempt
+// succeeded.
 func (k Blocks) Block(r *sdk.RNG, removed []byte, limit int) int {
 	for range attempts {
 		area := r.Uniform(float64(k.Min), float64(limit)) // the interval may be a reversed one

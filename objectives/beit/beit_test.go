@@ -2,6 +2,7 @@ package beit
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,14 +27,25 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := trial.Plan
-	r := plan.Requirements
-	if r.RelPos != sdk.RelPosShared || r.PosEmbed != sdk.PosEmbedNone || r.LayerScale != .1 || r.DropPath != .1 || !r.SplitQKVBias || len(r.Init) != 8 {
-		t.Errorf("the backbone's requirements are %v", r)
+	want := sdk.Requirements{Families: []string{"vit"}, ClassToken: sdk.ClassTokenRequired, RelPos: sdk.RelPosShared, PosEmbed: sdk.PosEmbedNone,
+		LayerScale: .1, DropPath: .1, SplitQKVBias: true, NoDecay: []string{"pos_embed", "cls_token"}, Init: initial()}
+	if !reflect.DeepEqual(plan.Requirements, want) {
+		t.Errorf("the backbone's requirements are %v, want %v", plan.Requirements, want)
 	}
 	// 14×10 patches; the tokenizer has 4 pixels for each.
 	if v := plan.Views[1]; v.Height != 56 || v.Width != 40 || v.SameGeometryAs != "image" || len(v.Mean) != 3 {
 		t.Errorf("the tokenizer's view is %v", v)
 	}
+	checkParameters(t, plan)
+	if len(plan.Pictures) != 1 || plan.Metrics[0].Name != "mlm_acc" {
+		t.Errorf("pictures %v, metrics %v", plan.Pictures, plan.Metrics)
+	}
+}
+
+// checkParameters holds the plan to its parameters: the tokenizer's come from its file and are
+// frozen.
+func checkParameters(t *testing.T, plan *sdk.Plan) {
+	t.Helper()
 	for _, p := range plan.Params {
 		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != sdk.FileInit {
 			t.Errorf("%s: frozen %v, from %v", p.Name, p.Frozen, p.Init.Kind)
@@ -47,9 +59,6 @@ func TestPlan(t *testing.T) {
 	}
 	if plan.Param("tokenizer.codebook") == nil || plan.Param("tokenizer.decoder.out.weight") == nil {
 		t.Error("the tokenizer's parameters are missing")
-	}
-	if len(plan.Pictures) != 1 || plan.Metrics[0].Name != "mlm_acc" {
-		t.Errorf("pictures %v, metrics %v", plan.Pictures, plan.Metrics)
 	}
 }
 
@@ -105,7 +114,8 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 	}
 }
 
-// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
+// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
+// in.
 func TestMaskFollowsSample(t *testing.T) {
 	trial, err := try(backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4})
 	if err != nil {

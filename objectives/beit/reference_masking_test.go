@@ -124,7 +124,8 @@ func (w maskStatistics) compare(t *testing.T) {
 	}
 }
 
-// neighbourAgreement is the share of neighbouring cells of equal value, the mean of both directions.
+// neighbourAgreement is the share of neighbouring cells of equal value, the mean of both
+// directions.
 func neighbourAgreement(mask []byte, rows, cols int) float64 {
 	across, down := 0.0, 0.0
 	for y := range rows {
@@ -140,8 +141,8 @@ func neighbourAgreement(mask []byte, rows, cols int) float64 {
 	return (across/float64(rows*(cols-1)) + down/float64((rows-1)*cols)) / 2
 }
 
-// twoSample is the chi-square statistic of two histograms, rare values pooled, and a limit six deviations above
-// its mean.
+// twoSample is the chi-square statistic of two histograms, rare values pooled, and a limit six
+// deviations above its mean.
 func twoSample(a, b map[string]int) (distance, limit float64) {
 	na, nb := 0.0, 0.0
 	keys := map[string]bool{}

@@ -24,8 +24,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "beit", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -63,7 +63,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// beitConfig is what the reference says of a case.
+// beitConfig describes a case of the reference.
 type beitConfig struct {
 	programtest.NetworkConfig
 	HeadDim    *int     `json:"attn_head_dim"`
@@ -86,8 +86,8 @@ func (c beitConfig) digits(channels int) int {
 	return int(math.Ceil(math.Pow(float64(c.Vocabulary), 1/float64(channels)) - 1e-9))
 }
 
-// tokenizerFile writes a tokenizer whose token is what the channels of a single pixel spell: so a case's token ids
-// can be shown to the objective as an image, and go the way of any token.
+// tokenizerFile writes a tokenizer whose tokens are single pixels, the channels being the digits of
+// the token's id. So a case's token ids can be given to the objective as an image.
 func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	t.Helper()
 	const width = 4
@@ -259,7 +259,8 @@ func (m *beitModel) step(t *testing.T, images []float32, masks []byte, ids []int
 	}
 }
 
-// masked leaves out the rows of values [B, M, n] that a sample with fewer masked patches does not fill.
+// masked leaves out the rows of values [B, M, n] that a sample with fewer masked patches does not
+// fill.
 func masked[T any](m *beitModel, values []T) []T {
 	per := len(values) / m.Batch
 	row := per / int(m.Plan.Masks[0].Length)
@@ -386,7 +387,8 @@ type viewStatistics struct {
 	Map           string                         `json:"map"`
 }
 
-// beitAugmentation compares the objective's views with the official ones, and the crops that they lead to.
+// beitAugmentation compares the objective's views with the official ones, and the crops that they
+// lead to.
 func beitAugmentation(t *testing.T, path string) {
 	var want struct {
 		Order   []string                     `json:"order"`
@@ -429,7 +431,8 @@ func beitAugmentation(t *testing.T, path string) {
 	}
 }
 
-// compare refuses a view of another size, or interpolated in another way than the reference, whose word for it is name.
+// compare refuses a view of another size, or interpolated in another way than the reference, whose
+// word for it is name.
 func (w viewStatistics) compare(t *testing.T, v *plan.View, name string, interpolation plan.Interpolation) {
 	t.Helper()
 	if v.Height != w.Size || v.Width != w.Size || v.Interpolation != interpolation || w.Interpolation != name {

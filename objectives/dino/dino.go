@@ -1,13 +1,12 @@
-// Package dino is the self-distillation of Caron, Touvron, Misra, Jégou, Mairal, Bojanowski
-// and Joulin, "Emerging Properties in Self-Supervised Vision Transformers" (2021),
+// Package dino is the self-distillation of Caron, Touvron, Misra, Jégou, Mairal, Bojanowski and
+// Joulin, "Emerging Properties in Self-Supervised Vision Transformers" (2021),
 // https://arxiv.org/abs/2104.14294.
 //
-// A student sees several crops of an image, two large and many small ones; a teacher, the
-// moving average of the student, sees the large ones. Both end in a softmax over prototypes,
-// and the student predicts from each crop the teacher's distribution for another. Two things
-// keep both from one constant distribution: the teacher's scores are centered, which stops one
-// prototype from winning always, and sharpened by a low temperature, which stops all from
-// winning equally.
+// A student sees several crops of an image, two large and many small ones; a teacher, the moving
+// average of the student, sees the large ones. Both end in a softmax over prototypes, and the
+// student predicts from each crop the teacher's distribution for another. Two things keep both from
+// one constant distribution: the teacher logits are centered, which stops one prototype from
+// winning always, and sharpened by a low temperature, which stops all from winning equally.
 package dino
 
 import (
@@ -37,16 +36,16 @@ type DINO struct {
 
 	sdk.Colors
 	Blur     []float64 `option:"blur" min:"0" max:"1" length:"3" help:"share of the first large, second large and small crops that are blurred"`
-	Solarize float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarised"`
+	Solarize float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarized"`
 }
 
 // Head are the options of the layers between class tokens and prototypes.
 type Head struct {
 	OutDim     int  `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
-	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalised"`
+	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalized"`
 	Hidden     int  `option:"head_hidden" min:"1" help:"width of the head's hidden layers"`
-	Bottleneck int  `option:"head_bottleneck" min:"1" help:"width of what is compared with the prototypes"`
-	BatchNorm  bool `option:"head_bn" help:"batch normalisation before each GELU of the head"`
+	Bottleneck int  `option:"head_bottleneck" min:"1" help:"width of the vectors that are compared with the prototypes"`
+	BatchNorm  bool `option:"head_bn" help:"batch normalization before each GELU of the head"`
 	NormLast   bool `option:"norm_last_layer" help:"prototypes keep length one; without it their length is learned"`
 }
 
@@ -74,7 +73,7 @@ func (o *DINO) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "dino",
 		Version: "1.0.0",
-		Summary: "self-distillation: predict what an averaged teacher says of other crops",
+		Summary: "self-distillation: predict the output of an averaged teacher for other crops",
 		Paper:   "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, https://arxiv.org/abs/2104.14294",
 		License: "Apache-2.0",
 	}
@@ -83,8 +82,8 @@ func (o *DINO) Info() sdk.Info {
 // teacherViews are the large crops.
 const teacherViews = 2
 
-// Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of
-// features and scores come view after view.
+// Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of features
+// and logits come view after view.
 func (o *DINO) Plan(b *sdk.Builder) error {
 	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: o.DropPath})
 	global, local := o.views(b)
@@ -107,8 +106,8 @@ func (o *DINO) Plan(b *sdk.Builder) error {
 	o.Average(b)
 	b.Recommend(sdk.TeacherNetwork, sdk.ClassFeature, sdk.PooledFeature)
 
-	// A collapsed teacher has one distribution for all images: its entropy goes to 0 (one
-	// prototype wins) or to log K (all do), and KL, all there is to learn, to 0.
+	// A collapsed teacher has one distribution for all images: its entropy goes to 0 (one prototype
+	// wins) or to log K (all do), and the divergence of the student, KL, to 0.
 	entropy := b.CrossEntropy(sharp, target)
 	b.Metric("teacher_entropy", entropy)
 	b.Metric("kl", b.Add(loss, b.Scale(entropy, -1)))
@@ -133,8 +132,8 @@ func (o *DINO) views(b *sdk.Builder) (global, local []sdk.View) {
 	return global, local
 }
 
-// sizes are height and width of large and small crops. The small ones' default keeps the
-// official proportion, 96 of 224 pixels, in whole patches.
+// sizes are height and width of large and small crops. The small ones' default keeps the official
+// proportion, 96 of 224 pixels, in whole patches.
 func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
 	b.WholePatches("global_size", o.GlobalSize)
 	b.WholePatches("local_size", o.LocalSize)
@@ -152,7 +151,7 @@ func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
 	return large, small
 }
 
-// head maps class tokens [R,D] to scores [R,K]: linear layers with GELU between them, an output of
+// head maps class tokens [R,D] to logits [R,K]: linear layers with GELU between them, an output of
 // length 1, then prototypes of unit length.
 func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	linear := sdk.WithInit(sdk.InitTruncNormal(0.02, 2), nil)
@@ -169,8 +168,8 @@ func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sd
 	return b.WeightNormLinear("last_layer", b.L2Normalize(x), o.OutDim, o.NormLast, append([]sdk.LayerOption{frozen}, options...)...)
 }
 
-// sharpness is 1/temperature of the teacher: epoch by epoch from the first value to the last
-// one of the warm-up, both included, then constant.
+// sharpness is 1/temperature of the teacher: epoch by epoch from the first value to the last one of
+// the warm-up, both included, then constant.
 func (o *DINO) sharpness(b *sdk.Builder) sdk.Scalar {
 	var values []float64
 	for e := range o.WarmupEpochs {

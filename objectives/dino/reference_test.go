@@ -23,8 +23,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "dino", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -57,7 +57,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// dinoConfig is what the reference says of a case of DINO beyond the network.
+// dinoConfig describes a case of the reference.
 type dinoConfig struct {
 	programtest.NetworkConfig
 	GlobalSize      int             `json:"global_size"`
@@ -110,7 +110,8 @@ func (c dinoConfig) options(r *dinoTrajectory) map[string]any {
 	return o
 }
 
-// dinoModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
+// dinoModel is the real objective's plan, compiled, with every intermediate result that a case may
+// hold.
 type dinoModel struct {
 	*program.Model
 	engine *device.CPU
@@ -172,7 +173,7 @@ func (m *dinoModel) extra(p *program.Compiler) ([]*core.Node, error) {
 		switch n.Op {
 		case "concat":
 			m.out["out.student_cls"] = nodes[0]
-		case "l2_normalize": // what it reads is the bottleneck
+		case "l2_normalize": // its input is the bottleneck
 			if nodes, err = p.Outputs(n.Inputs[0].Ref.Name); err != nil {
 				return nil, err
 			}
@@ -197,7 +198,7 @@ func (m *dinoModel) extra(p *program.Compiler) ([]*core.Node, error) {
 	return all, nil
 }
 
-// stateName is where the store keeps what the reference calls so: a parameter, a teacher's copy, a buffer.
+// stateName is the name in the store of a parameter, a teacher's copy or a buffer of the reference.
 func stateName(name string) string {
 	if strings.HasPrefix(name, "param.") {
 		return strings.TrimPrefix(name, "param.")
@@ -238,8 +239,8 @@ func (m *dinoModel) load(t *testing.T, c *golden.Case) {
 	}
 }
 
-// compareState holds state of the store against "<prefix><name>". Everything that the step changes must be there:
-// all buffers, all copies of the teacher, and what else is named in changed.
+// compareState holds state of the store against "<prefix><name>". Everything that the step changes
+// must be there: all buffers, all copies of the teacher, and those named in changed.
 func (m *dinoModel) compareState(t *testing.T, c *golden.Case, prefix string, changed ...*param.Parameter) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -345,7 +346,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.AfterStep(); err != nil {
+	if err := m.MoveTeacher(); err != nil {
 		t.Fatal(err)
 	}
 	m.compareState(t, c, "after.")
@@ -425,7 +426,7 @@ func dinoTrain(t *testing.T, c *golden.Case, cfg dinoConfig, channels int) {
 		if err := m.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.AfterStep(); err != nil {
+		if err := m.MoveTeacher(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,10 +1,10 @@
-// Package dvae trains a visual tokenizer as a discrete variational autoencoder: Ramesh et
-// al., "Zero-Shot Text-to-Image Generation" (2021), https://arxiv.org/abs/2102.12092,
-// section 2.1, with the relaxation of Jang et al. (2016), https://arxiv.org/abs/1611.01144.
+// Package dvae trains a visual tokenizer as a discrete variational autoencoder: Ramesh et al.,
+// "Zero-Shot Text-to-Image Generation" (2021), https://arxiv.org/abs/2102.12092, section 2.1, with
+// the relaxation of Jang et al. (2016), https://arxiv.org/abs/1611.01144.
 //
-// An encoder gives each patch a distribution over the tokens. A relaxed draw from it, a
-// softmax of the logits with Gumbel noise at a temperature that falls during training,
-// weighs the codes that a decoder makes the image of.
+// An encoder gives each patch a distribution over the tokens. A relaxed draw from it, a softmax of
+// the logits with Gumbel noise at a temperature that falls during training, weighs the codes that a
+// decoder makes the image of.
 package dvae
 
 import (
@@ -39,7 +39,7 @@ func (o *DVAE) Info() sdk.Info {
 	}
 }
 
-// temperatures is how many values the falling temperature takes.
+// temperatures is the number of values of the falling temperature.
 const temperatures = 256
 
 // Plan implements sdk.Objective.
@@ -61,7 +61,8 @@ func (o *DVAE) Plan(b *sdk.Builder) error {
 
 	error := b.Add(decoded, b.Scale(image.Pixels(), -1))
 	mse := b.Mean(b.Mul(error, error))
-	// The divergence from the uniform distribution is log K minus the entropy; the constant is left out.
+	// The divergence from the uniform distribution is log K minus the entropy; the constant is left
+	// out.
 	negative := b.Scale(b.Mean(b.Mul(b.Softmax(logits), b.LogSoftmax(logits))), float64(o.Vocabulary))
 	b.Metric("mse", mse)
 	b.Metric("entropy", b.Scale(negative, -1))

@@ -1,9 +1,9 @@
-// Package mae is the masked autoencoder of He, Chen, Xie, Li, Dollár and Girshick,
-// "Masked Autoencoders Are Scalable Vision Learners" (2021), https://arxiv.org/abs/2111.06377.
+// Package mae is the masked autoencoder of He, Chen, Xie, Li, Dollár and Girshick, "Masked
+// Autoencoders Are Scalable Vision Learners" (2021), https://arxiv.org/abs/2111.06377.
 //
-// Most patches of an image are hidden. The network sees the others only; a small decoder
-// gets its tokens, a learned token in every hidden place and the positions of all, and
-// predicts the pixels. The loss is the mean squared error over the hidden patches.
+// Most patches of an image are hidden. The network sees the others only; a small decoder gets its
+// tokens, a learned token in every hidden place and the positions of all, and predicts the pixels.
+// The loss is the mean squared error over the hidden patches.
 package mae
 
 import (
@@ -15,7 +15,7 @@ import (
 // MAE holds the options; New gives the values of the paper.
 type MAE struct {
 	MaskRatio    float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the patches that are hidden; int(L*(1-ratio)) stay"`
-	NormPixLoss  bool    `option:"norm_pix_loss" help:"predict pixels normalised by mean and standard deviation of their patch"`
+	NormPixLoss  bool    `option:"norm_pix_loss" help:"predict pixels normalized by mean and standard deviation of their patch"`
 	DecoderDim   int     `option:"decoder_dim" min:"4" help:"width of the decoder, divisible by 4 and by decoder_heads"`
 	DecoderDepth int     `option:"decoder_depth" min:"0" help:"blocks of the decoder"`
 	DecoderHeads int     `option:"decoder_heads" min:"1" help:"attention heads of the decoder"`
@@ -23,8 +23,8 @@ type MAE struct {
 	QKVBias      bool    `option:"decoder_qkv_bias" help:"biases of queries, keys and values in the decoder"`
 }
 
-// New returns the objective with the defaults of the paper: 75 % hidden, normalized
-// pixels, a decoder 512 wide with 8 blocks and 16 heads for every backbone.
+// New returns the objective with the defaults of the paper: 75 % hidden, normalized pixels, a
+// decoder 512 wide with 8 blocks and 16 heads for every backbone.
 func New() *MAE {
 	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4, QKVBias: true}
 }
@@ -86,8 +86,8 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	return b.Minimize(b.PatchMSE(prediction, target, mask))
 }
 
-// initial are the network's initial weights in the official code: linear layers and patch projection
-// Xavier-uniform, queries, keys and values as one matrix; tokens N(0, 0.02).
+// initial are the network's initial weights in the official code: linear layers and patch
+// projection Xavier-uniform, queries, keys and values as one matrix; tokens N(0, 0.02).
 func initial() []sdk.InitRule {
 	xavier := sdk.InitXavier()
 	return []sdk.InitRule{

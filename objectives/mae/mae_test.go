@@ -122,7 +122,8 @@ func TestOptionsReachTheProgram(t *testing.T) {
 	}
 }
 
-// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is in.
+// A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
+// in.
 func TestMaskFollowsSample(t *testing.T) {
 	trial, err := try(backbone(4, 32, 32), nil)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "mae", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -79,7 +79,8 @@ type caseConfig struct {
 	programtest.Procedural
 }
 
-// maeModel is the real objective's plan, compiled, with every intermediate result that a case may hold.
+// maeModel is the real objective's plan, compiled, with every intermediate result that a case may
+// hold.
 type maeModel struct {
 	*program.Model
 	store *param.Store
@@ -93,7 +94,8 @@ type maeModel struct {
 func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	t.Helper()
 	network := cfg.ViT(channels, vit.PosSinCos)
-	// The objective is opened with the network as it stands before its own requirements are applied.
+	// The objective is opened with the network as it stands before its own requirements are
+	// applied.
 	p := programtest.Opening{Objective: mae.New(), Options: map[string]any{
 		"mask_ratio": cfg.MaskRatio, "norm_pix_loss": cfg.NormPixLoss, "mlp_ratio": cfg.MLPRatio,
 		"decoder_dim": cfg.DecDim, "decoder_depth": cfg.DecDepth, "decoder_heads": cfg.DecHeads,

@@ -2,9 +2,9 @@
 // Empirical Study of Training Self-Supervised Vision Transformers" (2021),
 // https://arxiv.org/abs/2104.02057.
 //
-// Two crops of an image are a pair, crops of the other images of the batch are not. The
-// trained network, ending in a projector and a predictor, is to find the partner of a crop
-// among the outputs for other crops of an averaged network that ends in a projector.
+// Two crops of an image are a pair, crops of the other images of the batch are not. The trained
+// network, ending in a projector and a predictor, is to find the partner of a crop among the
+// outputs for other crops of an averaged network that ends in a projector.
 package mocov3
 
 import (
@@ -45,8 +45,8 @@ func (o *MoCoV3) Info() sdk.Info {
 // views is the number of crops of an image; rows of a pass come crop after crop.
 const views = 2
 
-// Plan implements sdk.Objective. Parameters carry the names of the official code; the
-// backbone is its base_encoder without the projector, head.
+// Plan implements sdk.Objective. Parameters carry the names of the official code; the backbone is
+// its base_encoder without the projector, head.
 func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	require := sdk.Requirements{
 		PosEmbed: sdk.PosEmbedSinCosRow, ClassToken: sdk.ClassTokenRequired, Init: initial(), Decay: sdk.DecayAll,
@@ -105,8 +105,8 @@ func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, options ...sdk
 }
 
 // initial are the network's initial weights in the official code: queries, keys and values as
-// separate Xavier-uniform matrices, other linear layers and the patch projection Xavier-uniform, its
-// bias zero.
+// separate Xavier-uniform matrices, other linear layers and the patch projection Xavier-uniform,
+// its bias zero.
 func initial() []sdk.InitRule {
 	xavier := sdk.InitXavier()
 	return []sdk.InitRule{

@@ -17,8 +17,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "mocov3", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -50,7 +50,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// mocoConfig is what the reference says of a case of MoCo v3 beyond the network.
+// mocoConfig describes a case of the reference.
 type mocoConfig struct {
 	programtest.NetworkConfig
 	Hidden     int             `json:"mlp_dim"`
@@ -68,8 +68,8 @@ type mocoTrajectory struct {
 	MomentumCos bool    `json:"momentum_cos"`
 }
 
-// mocoPlace finds the base encoder in the student, the momentum encoder in the teacher, and the predictor, of the
-// student alone, beside the projector.
+// mocoPlace finds the base encoder in the student, the momentum encoder in the teacher, and the
+// predictor, of the student alone, beside the projector.
 func mocoPlace(name string) string {
 	teacher, rest := "", name
 	if s, ok := strings.CutPrefix(name, "momentum_encoder."); ok {
@@ -118,12 +118,12 @@ func mocoResults(m *programtest.Compiled, p *program.Compiler) error {
 			part(fmt.Sprintf("attn.%d", i), programtest.Attention(base, i))
 		}
 	}
-	normalised, _, err := programtest.NodesOf(p, "l2_normalize")
+	normalized, _, err := programtest.NodesOf(p, "l2_normalize")
 	if err != nil {
 		return err
 	}
 	for i, name := range []string{"out.q1", "out.q2", "out.k1", "out.k2"} {
-		if m.Out[name], err = programtest.ReadBy(p, normalised[i], "x"); err != nil {
+		if m.Out[name], err = programtest.ReadBy(p, normalized[i], "x"); err != nil {
 			return err
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// largest is the share of height and width that a rectangle stays below.
+// largest bounds height and width of a rectangle, as a share of those of the crop.
 const largest = 0.3
 
-// corruption declares the changes of a crop: rectangles at random places until they
-// cover a random share of it. One crop in two gets pieces of another image instead, if any do.
+// corruption declares the changes of a crop: rectangles at random places until they cover a random
+// share of it. One crop in two gets pieces of another image instead, if any do.
 func (o *SiT) corruption(b *sdk.Builder, name string, crop sdk.View) sdk.Mask {
 	p := painting{height: crop.Height(), width: crop.Width(), align: o.Align}
 	if side := min(p.height, p.width); int(largest*float64(side)) <= o.Align {
@@ -47,11 +47,10 @@ type painting struct{ height, width, align int }
 
 func (p painting) aligned(v int) int { return v / p.align * p.align }
 
-// rects draws places and sizes until the rectangles cover the share of the pixels that is
-// drawn first, between min(1/2, share) and share, or until there are most of them, which
-// bound makes improbable. fill completes each. As in the official code the last row and
-// column never begin a rectangle, and one that is cut off at the border is rounded, half to
-// even, perhaps to nothing.
+// rects draws places and sizes until the rectangles cover the share of the pixels that is drawn
+// first, between min(1/2, share) and share, or until there are most of them, which bound makes
+// improbable. fill completes each. As in the official code the last row and column never begin a
+// rectangle, and one that is cut off at the border is rounded, half to even, perhaps to nothing.
 func (p painting) rects(r *sdk.RNG, share float64, most int, fill func(*sdk.Rect)) []sdk.Rect {
 	target := r.Uniform(min(.5, share), share) * float64(p.height*p.width)
 	covered, seen := 0, make([]bool, p.height*p.width)
@@ -81,16 +80,16 @@ func (p painting) side(r *sdk.RNG, length int) int {
 	return p.align + r.IntN(int(largest*float64(length))-p.align)
 }
 
-// fitted is a length rounded, half to even, and cut off at what is left of the side: where
-// align does not divide the side, rounding up would lead past it.
+// fitted is a length rounded, half to even, and cut off at the end of the side: where align does
+// not divide the side, rounding up would lead past it.
 func (p painting) fitted(v, left int) int { return min(p.rounded(min(v, left)), left) }
 
 func (p painting) rounded(v int) int {
 	return p.align * int(math.RoundToEven(float64(v)/float64(p.align)))
 }
 
-// bound is more rectangles than a corruption of the given share needs: four times as many as
-// cover it when they fall anywhere, and some.
+// bound is a number of rectangles that suffices for a corruption of the given share: 16 more than
+// four times the number that covers it on average.
 func (p painting) bound(share float64) int {
 	mean := func(length int) float64 {
 		sum, n := 0, 0

@@ -16,7 +16,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// corruptionStats are what the official code does to many images.
+// corruptionStats are statistics of many images that the official code corrupted.
 type corruptionStats struct {
 	Image    [2]int         `json:"image"` // height and width
 	Most     float64        `json:"max_replace"`
@@ -62,7 +62,8 @@ type corruptedCrop struct {
 	fraction        float64
 }
 
-// corruptions asks the objective for masks, a step after another, until there are samples of them of the wanted kind.
+// corruptions asks the objective for masks, a step after another, until there are samples of them
+// of the wanted kind.
 func corruptions(t *testing.T, options map[string]any, height, width, batch, samples int, want func(corruptedCrop) bool) []corruptedCrop {
 	t.Helper()
 	network := vit.Config{Name: "any", ImageH: height, ImageW: width, Patch: 16, Channels: 3, Dim: 8, Depth: 1, Heads: 1, MLPRatio: 1, ClassToken: true}
@@ -122,8 +123,8 @@ func readCorruption(t *testing.T, values []int32, height, width, batch int) corr
 	return x
 }
 
-// sitCorruptions compares what is painted over crops with the statistics of the official code. Tolerances are six
-// standard errors of the difference of two samples.
+// sitCorruptions compares the corruption of crops with the statistics of the official code.
+// Tolerances are six standard errors of the difference of two samples.
 func sitCorruptions(t *testing.T, path string) {
 	var file struct {
 		Results []corruptionStats `json:"results"`

@@ -22,8 +22,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "sit", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -58,7 +58,7 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
-// sitConfig is what the reference says of a case of SiT beyond the network.
+// sitConfig describes a case of the reference.
 type sitConfig struct {
 	programtest.NetworkConfig
 	OutDim     int            `json:"out_dim"`
@@ -82,7 +82,8 @@ type sitTrajectory struct {
 	Momentum       float64 `json:"momentum_teacher"`
 }
 
-// sitPlace keeps the names of the official code: the backbone's as they are, those of the heads behind our prefix.
+// sitPlace keeps the names of the official code: the backbone's as they are, those of the heads
+// behind our prefix.
 func sitPlace(name string) string {
 	rest, teacher := strings.CutPrefix(name, runs.TeacherPrefix)
 	prefix := ""
@@ -120,9 +121,9 @@ func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed u
 	return o.Compile(t)
 }
 
-// sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours, and keeps the
-// operator that would paint them for a comparison where it can be made. Masks get room for the given number of
-// rectangles, one per run of changed pixels.
+// sitInputs makes the program read the corrupted crops of the reference, whose noise is not ours,
+// and keeps the operator that would paint them for a comparison where it can be made. Masks get
+// room for the given number of rectangles, one per run of changed pixels.
 func sitInputs(p *plan.Plan, rectangles int) {
 	k := 0
 	for _, n := range p.Nodes {
@@ -160,12 +161,12 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 			m.Out[fmt.Sprintf("out.student_attn.%d", i)] = programtest.Attention(pass, i)
 		}
 	}
-	normalised, _, err := programtest.NodesOf(p, "l2_normalize")
+	normalized, _, err := programtest.NodesOf(p, "l2_normalize")
 	if err != nil {
 		return err
 	}
 	for i, name := range []string{"out.student_head", "out.teacher_head"} {
-		if m.Out[name], err = programtest.ReadBy(p, normalised[i], "x"); err != nil {
+		if m.Out[name], err = programtest.ReadBy(p, normalized[i], "x"); err != nil {
 			return err
 		}
 	}
@@ -199,7 +200,8 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 	return nil
 }
 
-// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares what our own operator paints.
+// sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares the pixels that our
+// own operator paints.
 func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfig, prefix, suffix string, step int) {
 	t.Helper()
 	var sets []plan.MaskSet
@@ -210,7 +212,7 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 		programtest.FillView(t, m.View(m.Plan.Views[v].Name), clean)
 		programtest.FillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
 		shape := c.Tensor(t, name("mask")).Shape
-		p := pasting{t: t, what: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
+		p := pasting{t: t, owner: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
 		set := plan.MaskSet{Name: m.Plan.Masks[v].Name}
 		length := m.Plan.Masks[v].Length * sdk.CorruptionStride
 		var noisy []bool
@@ -231,26 +233,16 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 // pasting is one crop of the batch before and after its corruption.
 type pasting struct {
 	t                       *testing.T
-	what                    string
+	owner                   string
 	cfg                     sitConfig
 	clean, corrupted        []float32 // [B,C,H,W]
 	mask                    []byte    // [B,C,H,W]
 	channels, height, width int
 }
 
-// rects reads off what was done to a sample and writes it as rectangles one pixel high.
-func (p pasting) rects(b int) (values []int32, noise bool) {
-	area := p.height * p.width
-	size := p.channels * area
-	mask, now := p.mask[b*size:][:size], p.corrupted[b*size:][:size]
-	for i, v := range mask {
-		if v != mask[i%area] {
-			p.t.Fatalf("%s: the mask of sample %d differs between channels", p.what, b)
-		}
-		if v == 0 && now[i] != p.clean[b*size+i] {
-			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.what, b)
-		}
-	}
+// fill finds with which kind of pixels the masked places of a crop were filled, and of which sample
+// they are.
+func (p pasting) fill(mask []uint8, now []float32) (fill, source int32) {
 	is := func(value func(i int) float32) bool {
 		for i, v := range mask {
 			if v == 1 && now[i] != value(i) {
@@ -259,20 +251,38 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 		}
 		return true
 	}
-	fill, source := int32(sdk.Noise), int32(-1)
 	if is(func(int) float32 { return 0 }) {
-		fill = int32(sdk.Zeros)
+		return int32(sdk.Zeros), -1
 	}
+	fill, source = int32(sdk.Noise), -1
+	size := len(mask)
 	for other := range len(p.clean) / size {
-		if fill != int32(sdk.Zeros) && is(func(i int) float32 { return p.clean[other*size+i] }) {
+		if is(func(i int) float32 { return p.clean[other*size+i] }) {
 			fill, source = int32(sdk.Copy), int32(other)
 		}
 	}
+	return fill, source
+}
+
+// rects returns the corruption of sample b as rectangles one pixel high.
+func (p pasting) rects(b int) (values []int32, noise bool) {
+	area := p.height * p.width
+	size := p.channels * area
+	mask, now := p.mask[b*size:][:size], p.corrupted[b*size:][:size]
+	for i, v := range mask {
+		if v != mask[i%area] {
+			p.t.Fatalf("%s: the mask of sample %d differs between channels", p.owner, b)
+		}
+		if v == 0 && now[i] != p.clean[b*size+i] {
+			p.t.Fatalf("%s: sample %d has changed outside of its mask", p.owner, b)
+		}
+	}
+	fill, source := p.fill(mask, now)
 	kinds := strings.Split(p.cfg.Fill, "-")
 	switch {
 	case fill == int32(sdk.Zeros) && !slices.Contains(kinds, "zeros"), fill == int32(sdk.Copy) && p.cfg.Replace == 0,
 		fill == int32(sdk.Noise) && !slices.ContainsFunc(kinds, func(k string) bool { return k != "zeros" }):
-		p.t.Fatalf("%s: sample %d is filled by %d, which the config does not allow", p.what, b, fill)
+		p.t.Fatalf("%s: sample %d is filled by %d, which the config does not allow", p.owner, b, fill)
 	}
 	for y := range p.height {
 		for x := 0; x < p.width; x++ {
@@ -288,7 +298,8 @@ func (p pasting) rects(b int) (values []int32, noise bool) {
 	return values, fill == int32(sdk.Noise)
 }
 
-// compare holds what our operator painted against the reference. Noise must be noise, everywhere else bits are equal.
+// compare compares the pixels that our operator painted with the reference. Noise must be noise,
+// everywhere else bits are equal.
 func (p pasting) compare(got []float32, noisy []bool) {
 	p.t.Helper()
 	size := len(got) / len(noisy)
@@ -296,10 +307,10 @@ func (p pasting) compare(got []float32, noisy []bool) {
 		b := i / size
 		if changed := p.mask[i] == 1; noisy[b] && changed {
 			if v == p.clean[i] {
-				p.t.Fatalf("%s: value %d of sample %d was not painted over", p.what, i%size, b)
+				p.t.Fatalf("%s: value %d of sample %d was not painted over", p.owner, i%size, b)
 			}
 		} else if v != p.corrupted[i] {
-			p.t.Fatalf("%s: value %d of sample %d is %v, the reference has %v", p.what, i%size, b, v, p.corrupted[i])
+			p.t.Fatalf("%s: value %d of sample %d is %v, the reference has %v", p.owner, i%size, b, v, p.corrupted[i])
 		}
 	}
 }
@@ -422,8 +433,9 @@ func sitAugmentations(t *testing.T, path string) {
 	}
 }
 
-// With learned weights the loss is exp(-s)·L + s/2 of the contrastive task and exp(-s)·L + s of the reconstruction,
-// and s moves by its derivative; at the start the reconstruction has the weight lmbda.
+// With learned weights the loss is exp(-s)·L + s/2 of the contrastive task and exp(-s)·L + s of the
+// reconstruction, and s moves by its derivative; at the start the reconstruction has the weight
+// lmbda.
 func TestSiTLearnsTaskWeights(t *testing.T) {
 	const lambda = 5
 	options := map[string]any{"out_dim": 8, "head_hidden": 8, "lmbda": lambda, "task_weights": "learned"}

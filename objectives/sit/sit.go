@@ -1,10 +1,10 @@
 // Package sit is the Self-supervised vIsion Transformer of Atito, Awais and Kittler, "SiT:
-// Self-supervised vIsion Transformer" (2021), https://arxiv.org/abs/2104.03602, in the form
-// of its published code.
+// Self-supervised vIsion Transformer" (2021), https://arxiv.org/abs/2104.03602, in the form of its
+// published code.
 //
-// Two crops of an image are corrupted: many rectangles of them are painted over. A student
-// sees the corrupted crops and does two tasks: it paints the original pixels, and it finds the
-// other crop of its image among those of the batch as an averaged teacher sees them, clean.
+// Two crops of an image are corrupted: many rectangles of them are painted over. A student sees the
+// corrupted crops and does two tasks: it paints the original pixels, and it finds the other crop of
+// its image among those of the batch as an averaged teacher sees them, clean.
 package sit
 
 import (
@@ -46,7 +46,7 @@ func (o *SiT) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "sit",
 		Version: "1.0.0",
-		Summary: "paint what corrupted crops showed, and find the other crop of the image",
+		Summary: "paint the original pixels of corrupted crops, and find the other crop of the image",
 		Paper:   "Atito et al., SiT: Self-supervised vIsion Transformer, 2021, https://arxiv.org/abs/2104.03602",
 		License: "Apache-2.0",
 	}
@@ -90,7 +90,7 @@ func (o *SiT) Plan(b *sdk.Builder) error {
 	b.Metric("reconstruction", reconstruction)
 	b.CollapseMetric(b.ViewRows(sought, 0, views))
 	b.Picture(sdk.Picture{Name: "reconstruction", Prediction: b.ViewRows(painted, 0, views), Layout: sdk.WholeImages, View: crops[0], Mask: masks[0]})
-	// One was trained on by the contrastive task, the other by the reconstruction.
+	// The contrastive task trains the class token, the reconstruction the patch tokens.
 	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
 	return b.Minimize(o.weigh(b, contrastive, reconstruction))
 }
@@ -107,8 +107,8 @@ func inAllChannels(b *sdk.Builder, m sdk.Mask) sdk.Tensor {
 // linear sets the initial weights of a linear layer; its bias starts at zero.
 func linear() sdk.LayerOption { return sdk.WithInit(sdk.InitTruncNormal(.02, 2), nil) }
 
-// head is the contrastive one: linear layers with batch norms, a ReLU after the first, GELUs
-// after the others, nothing after the last norm, which has no weights.
+// head is the contrastive one: linear layers with batch norms, a ReLU after the first, GELUs after
+// the others, nothing after the last norm, which has no weights.
 func (o *SiT) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	return b.MLP("head.mlp", x, sdk.MLP{
 		Widths: append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Dim), Norm: true, LastNorm: sdk.PlainNorm,
@@ -134,9 +134,9 @@ func (o *SiT) painter(b *sdk.Builder, x sdk.Tensor, crop sdk.View) sdk.Tensor {
 }
 
 // weigh adds up the tasks. Learned weights are those of Kendall, Gal and Cipolla, "Multi-Task
-// Learning Using Uncertainty to Weigh Losses" (2018), https://arxiv.org/abs/1705.07115, as in
-// the paper's first version: a softmax of variance exp(s) has the likelihood exp(-s) L + s/2,
-// a Laplace distribution of scale exp(s), whose loss is the absolute difference, exp(-s) L + s.
+// Learning Using Uncertainty to Weigh Losses" (2018), https://arxiv.org/abs/1705.07115, as in the
+// paper's first version: a softmax of variance exp(s) has the likelihood exp(-s) L + s/2, a Laplace
+// distribution of scale exp(s), whose loss is the absolute difference, exp(-s) L + s.
 func (o *SiT) weigh(b *sdk.Builder, contrastive, reconstruction sdk.Tensor) sdk.Tensor {
 	if o.Weights == "fixed" {
 		return b.Add(contrastive, b.Scale(reconstruction, o.Lambda))

@@ -77,7 +77,8 @@ func TestOptionsReachThePlan(t *testing.T) {
 	}
 }
 
-// However unlikely the shape of an image, painting ends before its rectangles run out, with the share that was drawn.
+// However unlikely the shape of an image, painting ends before its rectangles run out, with the
+// share that was drawn.
 func TestRectanglesSuffice(t *testing.T) {
 	for _, tc := range []struct {
 		painting
@@ -115,7 +116,7 @@ func TestRectanglesSuffice(t *testing.T) {
 	}
 }
 
-// What is painted depends on the crop, the sample, the step and the seed.
+// A corruption depends on the crop, the sample, the step and the seed.
 func TestCorruptionFollowsSample(t *testing.T) {
 	trial, err := try(4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// DALLEMean and DALLEStd normalize pixels of 0 to 1 to the input of the encoder of DALL-E:
-// 0.8·x + 0.1 = (x + 0.125)/1.25.
+// DALLEMean and DALLEStd normalize pixels of 0 to 1 to the input of the encoder of DALL-E: 0.8·x +
+// 0.1 = (x + 0.125)/1.25.
 var (
 	DALLEMean = []float64{-.125, -.125, -.125}
 	DALLEStd  = []float64{1.25, 1.25, 1.25}
@@ -17,9 +17,9 @@ var (
 
 const dalleGroups = 4
 
-// dalle is the encoder that OpenAI published with DALL-E (Ramesh et al., "Zero-Shot
-// Text-to-Image Generation", 2021, https://arxiv.org/abs/2102.12092): [B,3,H,W] to
-// logits [B,K,H/8,W/8]. Names are the published ones.
+// dalle is the encoder that OpenAI published with DALL-E (Ramesh et al., "Zero-Shot Text-to-Image
+// Generation", 2021, https://arxiv.org/abs/2102.12092): [B,3,H,W] to logits [B,K,H/8,W/8]. Names
+// are the published ones.
 func (n *Net) dalle(x sdk.Tensor) sdk.Tensor {
 	b := n.b
 	layers := map[string]func(x sdk.Tensor) sdk.Tensor{}
@@ -50,9 +50,9 @@ func (n *Net) dalle(x sdk.Tensor) sdk.Tensor {
 	return layers["blocks.output.conv"](b.ReLU(x))
 }
 
-// DescribeDALLE describes the published encoder by the shapes of its tensors, which it also
-// checks: the width comes from blocks.input.w, the vocabulary from blocks.output.conv.w,
-// the blocks of a group from how many there are.
+// DescribeDALLE describes the published encoder by the shapes of its tensors, which it also checks:
+// the width comes from blocks.input.w, the vocabulary from blocks.output.conv.w, the blocks of a
+// group from how many there are.
 func DescribeDALLE(shapes map[string][]int) (Config, error) {
 	c := Config{Kind: DALLE, Patch: 8, Channels: 3}
 	input, output := shapes["blocks.input.w"], shapes["blocks.output.conv.w"]

@@ -1,12 +1,12 @@
-// Package tokenizer is shared by the objectives vq, dvae and beit: networks that turn
-// the patches of an image into discrete tokens and tokens back into pixels, and the file
-// that a trained one is kept in.
+// Package tokenizer is shared by the objectives vq, dvae and beit: networks that turn the patches
+// of an image into discrete tokens and tokens back into pixels, and the file that a trained one is
+// kept in.
 //
-// The networks of vq and dvae are those of van den Oord, Vinyals and Kavukcuoglu, "Neural
-// Discrete Representation Learning" (2017), https://arxiv.org/abs/1711.00937, with all
-// layers at the resolution of the tokens: a strided convolution that sees a patch and half
-// of its neighbours, residual blocks, and the reverse with a linear map to pixels. The
-// published encoder of DALL-E (Ramesh et al. 2021) stands in dalle.go.
+// The networks of vq and dvae are those of van den Oord, Vinyals and Kavukcuoglu, "Neural Discrete
+// Representation Learning" (2017), https://arxiv.org/abs/1711.00937, with all layers at the
+// resolution of the tokens: a strided convolution that sees a patch and half of its neighbours,
+// residual blocks, and the reverse with a linear map to pixels. The published encoder of DALL-E
+// (Ramesh et al. 2021) stands in dalle.go.
 package tokenizer
 
 import (
@@ -82,15 +82,15 @@ func (c Config) Grid(view sdk.View) (rows, cols int) {
 	return view.Height() / max(1, c.Patch), view.Width() / max(1, c.Patch)
 }
 
-// stem is the kernel and the padding of the first convolution, whose stride is the patch:
-// it covers the patch and, on each side, half of the next one.
+// stem is the kernel and the padding of the first convolution, whose stride is the patch: it covers
+// the patch and, on each side, half of the next one.
 func (c Config) stem() (kernel, padding int) {
 	padding = (c.Patch + 1) / 2
 	return c.Patch + 2*padding, padding
 }
 
-// Net builds the networks of a tokenizer into a plan. Its parameters are declared as
-// trainable ones, or frozen ones that are taken from a file.
+// Net builds the networks of a tokenizer into a plan. Its parameters are declared as trainable
+// ones, or frozen ones that are taken from a file.
 type Net struct {
 	Config
 	b      *sdk.Builder
@@ -188,8 +188,8 @@ func (n *Net) param(name string, shape []int, init *sdk.Init) sdk.Tensor {
 	return n.done[name]
 }
 
-// conv is a convolution of x, with in channels, to out channels by kernels of k×k, of
-// stride 1; its weights start at He et al.'s scale for a network of ReLUs (2015), times gain.
+// conv is a convolution of x, with in channels, to out channels by kernels of k×k, of stride 1; its
+// weights start at He et al.'s scale for a network of ReLUs (2015), times gain.
 func (n *Net) conv(name string, x sdk.Tensor, in, out, k int, gain float64) sdk.Tensor {
 	return n.strided(name, x, in, out, k, 1, (k-1)/2, gain)
 }
@@ -230,7 +230,7 @@ func (n *Net) maps(images sdk.Tensor) sdk.Tensor {
 	return n.encode(images, n.Vocabulary)
 }
 
-// Vectors maps images to the vectors that a quantiser chooses codes for, [B,L,D].
+// Vectors maps images to the vectors that a quantizer chooses codes for, [B,L,D].
 func (n *Net) Vectors(images sdk.Tensor) sdk.Tensor {
 	return n.b.MapTokens(n.encode(images, n.CodeDim), n.CodeDim)
 }
@@ -245,8 +245,8 @@ func (n *Net) Tokens(images sdk.Tensor) sdk.Tensor {
 	return n.TokensOf(images, func(x sdk.Tensor) sdk.Tensor { return x })
 }
 
-// TokensOf maps images to some of their tokens: pick chooses among vectors or logits,
-// [B,L,D], and there are as many tokens as it leaves.
+// TokensOf maps images to some of their tokens: pick chooses among vectors or logits, [B,L,D], and
+// there are as many tokens as it leaves.
 func (n *Net) TokensOf(images sdk.Tensor, pick func(x sdk.Tensor) sdk.Tensor) sdk.Tensor {
 	if n.Kind == VQ {
 		return n.b.NearestRow(pick(n.Vectors(images)), n.Codebook())

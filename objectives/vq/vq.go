@@ -1,10 +1,10 @@
-// Package vq trains a visual tokenizer by vector quantisation: van den Oord, Vinyals and
+// Package vq trains a visual tokenizer by vector quantization: van den Oord, Vinyals and
 // Kavukcuoglu, "Neural Discrete Representation Learning" (2017), https://arxiv.org/abs/1711.00937.
 //
-// An encoder turns each patch into a vector, which is replaced by the nearest code of a
-// codebook; a decoder makes the image of the codes again. The gradient passes the choice
-// as if it were not there. Codes are running means of the vectors that chose them, and
-// those that nothing chooses start anew at a vector of the batch.
+// An encoder turns each patch into a vector, which is replaced by the nearest code of a codebook; a
+// decoder makes the image of the codes again. The gradient passes the choice as if it were not
+// there. Codes are running means of the vectors that chose them, and those that nothing chooses
+// start anew at a vector of the batch.
 package vq
 
 import (
@@ -31,7 +31,7 @@ func (o *VQ) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "vq",
 		Version: "1.0.0",
-		Summary: "visual tokenizer by vector quantisation, for objectives that predict tokens",
+		Summary: "visual tokenizer by vector quantization, for objectives that predict tokens",
 		Paper:   "van den Oord et al., Neural Discrete Representation Learning, 2017, https://arxiv.org/abs/1711.00937",
 		License: "Apache-2.0",
 	}

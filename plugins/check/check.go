@@ -41,7 +41,7 @@ func Backbones() []backbone.Config {
 }
 
 // infoOf is the description of a network that an objective gets.
-func infoOf(c backbone.Config) plan.Backbone {
+func infoOf(c backbone.Config) plan.BackboneInfo {
 	channels := c.Info().Channels
 	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }

@@ -74,7 +74,7 @@ type Run struct {
 	TotalSteps    int
 	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
 	DatasetSize   int     // samples
-	Backbone      plan.Backbone
+	Backbone      plan.BackboneInfo
 	WorldSize     int // 0 is 1
 	Rank          int
 	FixedViews    bool
@@ -343,7 +343,7 @@ func (h *Objective) openPlan(ctx context.Context, p *process) (*pb.Plan, error) 
 	return plan, nil
 }
 
-func backboneMessage(b plan.Backbone) *pb.BackboneInfo {
+func backboneMessage(b plan.BackboneInfo) *pb.BackboneInfo {
 	m := &pb.BackboneInfo{
 		Name: b.Name, Family: b.Family, Dim: uint32(b.Dim), Depth: uint32(b.Depth), Heads: uint32(b.Heads), Patch: uint32(b.Patch),
 		ImageH: uint32(b.ImageH), ImageW: uint32(b.ImageW), GridH: uint32(b.GridH), GridW: uint32(b.GridW), Channels: uint32(b.Channels),

@@ -19,11 +19,11 @@ const (
 )
 
 // check refuses a plan that contradicts itself or the backbone.
-func check(p *Plan, backbone Backbone) error {
+func check(p *Plan, backbone BackboneInfo) error {
 	c := &checker{Plan: p, backbone: backbone, names: map[string]map[string]bool{}}
 	for _, part := range []func() error{
 		c.network, c.views, c.masks, c.schedules, c.params, c.buffers, c.targets, c.passes, c.nodes,
-		c.results, c.circles, c.exports, c.recommended, c.evaluate,
+		c.results, c.cycles, c.exports, c.recommended, c.evaluate,
 	} {
 		if err := part(); err != nil {
 			return err
@@ -35,11 +35,12 @@ func check(p *Plan, backbone Backbone) error {
 // checker collects the names of a plan while it goes through it.
 type checker struct {
 	*Plan
-	backbone Backbone
+	backbone BackboneInfo
 	names    map[string]map[string]bool // by kind
 }
 
-func (c *checker) add(kind, name string) error {
+// declare notes a name, which is the only one of its kind.
+func (c *checker) declare(kind, name string) error {
 	if name == "" {
 		return fmt.Errorf("field %ss: one has no name", kind)
 	}
@@ -56,17 +57,18 @@ func (c *checker) add(kind, name string) error {
 	return nil
 }
 
-func (c *checker) has(kind, name, user string) error {
+// require refuses a name that no part of the kind has; user is the place that names it.
+func (c *checker) require(kind, name, user string) error {
 	if !c.names[kind][name] {
 		return fmt.Errorf("%s names the %s %q, which the plan does not have", user, kind, name)
 	}
 	return nil
 }
 
-// haveAll is has for a list of names.
-func (c *checker) haveAll(kind string, names []string, user string) error {
+// requireAll is require for a list of names.
+func (c *checker) requireAll(kind string, names []string, user string) error {
 	for _, n := range names {
-		if err := c.has(kind, n, user); err != nil {
+		if err := c.require(kind, n, user); err != nil {
 			return err
 		}
 	}
@@ -74,7 +76,7 @@ func (c *checker) haveAll(kind string, names []string, user string) error {
 }
 
 func (c *checker) network() error {
-	r := c.Backbone
+	r := c.Requirements
 	if f := r.Families; len(f) > 0 && !slices.Contains(f, c.backbone.Family) {
 		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", f, c.backbone.Name, c.backbone.Family)
 	}
@@ -117,11 +119,11 @@ func (c *checker) views() error {
 	}
 	for _, v := range c.Views {
 		if v.SameGeometryAs != "" {
-			if err := c.has("view", v.SameGeometryAs, fmt.Sprintf("view %q (same_geometry_as; the other one comes first)", v.Name)); err != nil {
+			if err := c.require("view", v.SameGeometryAs, fmt.Sprintf("view %q (same_geometry_as; the other one comes first)", v.Name)); err != nil {
 				return err
 			}
 		}
-		if err := c.add("view", v.Name); err != nil {
+		if err := c.declare("view", v.Name); err != nil {
 			return err
 		}
 		if err := v.check(); err != nil {
@@ -167,10 +169,10 @@ func (a *Augmentation) check() error {
 
 func (c *checker) masks() error {
 	for _, m := range c.Masks {
-		if err := c.add("mask", m.Name); err != nil {
+		if err := c.declare("mask", m.Name); err != nil {
 			return err
 		}
-		if err := c.has("view", m.View, fmt.Sprintf("mask %q", m.Name)); err != nil {
+		if err := c.require("view", m.View, fmt.Sprintf("mask %q", m.Name)); err != nil {
 			return err
 		}
 		if m.Kind == MaskKeep {
@@ -219,7 +221,7 @@ func (m *Mask) check() error {
 
 func (c *checker) schedules() error {
 	for _, s := range c.Schedules {
-		if err := c.add("schedule", s.Name); err != nil {
+		if err := c.declare("schedule", s.Name); err != nil {
 			return err
 		}
 		if s.Kind == ScheduleTable && len(s.Values) == 0 {
@@ -230,14 +232,14 @@ func (c *checker) schedules() error {
 		}
 	}
 	if t := c.Teacher; t != nil {
-		return c.has("schedule", t.Momentum, "the teacher (momentum)")
+		return c.require("schedule", t.Momentum, "the teacher (momentum)")
 	}
 	return nil
 }
 
 func (c *checker) params() error {
 	for _, p := range c.Params {
-		if err := c.add("param", p.Name); err != nil {
+		if err := c.declare("param", p.Name); err != nil {
 			return err
 		}
 		if err := p.Init.check(p.Shape); err != nil {
@@ -283,7 +285,7 @@ func (i *Init) check(shape []int) error {
 
 func (c *checker) buffers() error {
 	for _, b := range c.Buffers {
-		if err := c.add("buffer", b.Name); err != nil {
+		if err := c.declare("buffer", b.Name); err != nil {
 			return err
 		}
 		if err := b.Init.check(b.Shape); err != nil {
@@ -301,7 +303,7 @@ func (c *checker) buffers() error {
 
 func (c *checker) targets() error {
 	for _, t := range c.Targets {
-		if err := c.add("target", t.Name); err != nil {
+		if err := c.declare("target", t.Name); err != nil {
 			return err
 		}
 		owner := fmt.Sprintf("target %q", t.Name)
@@ -319,7 +321,7 @@ func (c *checker) targets() error {
 		default:
 			return fmt.Errorf("%s has no source", owner)
 		}
-		if err := c.has("view", t.View, owner); err != nil {
+		if err := c.require("view", t.View, owner); err != nil {
 			return err
 		}
 	}
@@ -328,7 +330,7 @@ func (c *checker) targets() error {
 
 func (c *checker) exports() error {
 	for _, e := range c.Exports {
-		if err := c.add("export", e.Name); err != nil {
+		if err := c.declare("export", e.Name); err != nil {
 			return err
 		}
 		owner := fmt.Sprintf("export %q", e.Name)
@@ -337,7 +339,7 @@ func (c *checker) exports() error {
 		}
 		tensors := map[string]bool{}
 		for kind, names := range map[string][]string{"param": e.Params, "buffer": e.Buffers} {
-			if err := c.haveAll(kind, names, owner); err != nil {
+			if err := c.requireAll(kind, names, owner); err != nil {
 				return err
 			}
 			for _, n := range names {

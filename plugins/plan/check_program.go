@@ -9,7 +9,7 @@ import (
 
 func (c *checker) passes() error {
 	for _, p := range c.Passes {
-		if err := c.add("pass", p.Name); err != nil {
+		if err := c.declare("pass", p.Name); err != nil {
 			return err
 		}
 		for _, rule := range []func(*Pass) error{c.passViews, c.passNetwork, c.passMasks} {
@@ -26,7 +26,7 @@ func (c *checker) passViews(p *Pass) error {
 		return fmt.Errorf("has no view")
 	}
 	for _, name := range p.Views {
-		if err := c.has("view", name, "(views)"); err != nil {
+		if err := c.require("view", name, "(views)"); err != nil {
 			return err
 		}
 		first, v := c.View(p.Views[0]), c.View(name)
@@ -52,7 +52,7 @@ func (c *checker) passNetwork(p *Pass) error {
 	if p.MaskUse != MaskUseToken {
 		return nil
 	}
-	if err := c.has("param", p.MaskToken, "(mask_token)"); err != nil {
+	if err := c.require("param", p.MaskToken, "(mask_token)"); err != nil {
 		return err
 	}
 	if p.Network == NetworkTeacher && !c.Param(p.MaskToken).TeacherCopy {
@@ -69,7 +69,7 @@ func (c *checker) passMasks(p *Pass) error {
 		return fmt.Errorf("has %d masks for %d views", len(p.Masks), len(p.Views))
 	}
 	for i, name := range p.Masks {
-		if err := c.has("mask", name, "(masks)"); err != nil {
+		if err := c.require("mask", name, "(masks)"); err != nil {
 			return err
 		}
 		first, m := c.Mask(p.Masks[0]), c.Mask(name)
@@ -103,7 +103,7 @@ func (c *checker) nodes() error {
 				return err
 			}
 		}
-		if err := c.add("node", n.Name); err != nil {
+		if err := c.declare("node", n.Name); err != nil {
 			return err
 		}
 		if n.Op == OpEvaluate {
@@ -121,7 +121,8 @@ func (c *checker) nodes() error {
 	return c.cachedTargets()
 }
 
-// input checks what an input of a node reads, and notes the buffers that operators change.
+// input checks the value that an input of a node reads, and notes the buffers that operators
+// change.
 func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 	user := fmt.Sprintf("%v, input %q", n, a.Name)
 	if err := c.ref(a.Ref, user); err != nil {
@@ -149,15 +150,16 @@ func (c *checker) cachedTargets() error {
 		if err := c.ref(t.Value, fmt.Sprintf("target %q", t.Name)); err != nil {
 			return err
 		}
-		if err := c.followsFromPixels(t, t.Value, map[string]bool{}); err != nil {
+		if err := c.checkPixelsOnly(t, t.Value, map[string]bool{}); err != nil {
 			return fmt.Errorf("target %q is cached, so it may read the view %q and frozen parameters from files only: %w", t.Name, t.View, err)
 		}
 	}
 	return nil
 }
 
-// followsFromPixels refuses a value that depends on anything but the pixels of the target's view and files.
-func (c *checker) followsFromPixels(t *Target, r Ref, seen map[string]bool) error {
+// checkPixelsOnly refuses a value that depends on anything but the pixels of the target's view and
+// files.
+func (c *checker) checkPixelsOnly(t *Target, r Ref, seen map[string]bool) error {
 	switch r.Of {
 	case RefNode:
 		if seen[r.Name] {
@@ -169,7 +171,7 @@ func (c *checker) followsFromPixels(t *Target, r Ref, seen map[string]bool) erro
 			return fmt.Errorf("%v draws random numbers", n)
 		}
 		for _, a := range n.Inputs {
-			if err := c.followsFromPixels(t, a.Ref, seen); err != nil {
+			if err := c.checkPixelsOnly(t, a.Ref, seen); err != nil {
 				return err
 			}
 		}
@@ -190,7 +192,7 @@ func (c *checker) followsFromPixels(t *Target, r Ref, seen map[string]bool) erro
 func (c *checker) ref(r Ref, user string) error {
 	switch r.Of {
 	case RefNode:
-		if err := c.has("node", r.Name, user); err != nil {
+		if err := c.require("node", r.Name, user); err != nil {
 			return err
 		}
 		if n := named(c.Nodes, r.Name); r.Output >= len(Lookup(n.Op).Outputs) {
@@ -200,18 +202,18 @@ func (c *checker) ref(r Ref, user string) error {
 	case RefFeature:
 		return c.feature(r, user)
 	case RefParam:
-		return c.has("param", r.Name, user)
+		return c.require("param", r.Name, user)
 	case RefTeacherParam:
 		if p := c.Param(r.Name); p == nil || !p.TeacherCopy {
 			return fmt.Errorf("%s reads the teacher's copy of %q, which the plan does not have", user, r.Name)
 		}
 		return nil
 	case RefBuffer:
-		return c.has("buffer", r.Name, user)
+		return c.require("buffer", r.Name, user)
 	case RefTarget:
-		return c.has("target", r.Name, user)
+		return c.require("target", r.Name, user)
 	case RefMask:
-		if err := c.has("mask", r.Name, user); err != nil {
+		if err := c.require("mask", r.Name, user); err != nil {
 			return err
 		}
 		if m := c.Mask(r.Name); !m.Has(r.Form) {
@@ -219,15 +221,15 @@ func (c *checker) ref(r Ref, user string) error {
 		}
 		return nil
 	case RefView:
-		return c.has("view", r.Name, user)
+		return c.require("view", r.Name, user)
 	case RefScalar:
-		return c.has("schedule", r.Name, user)
+		return c.require("schedule", r.Name, user)
 	}
 	return fmt.Errorf("%s has an empty reference", user)
 }
 
 func (c *checker) feature(r Ref, user string) error {
-	if err := c.has("pass", r.Name, user); err != nil {
+	if err := c.require("pass", r.Name, user); err != nil {
 		return err
 	}
 	p := c.Pass(r.Name)
@@ -248,7 +250,7 @@ func (c *checker) results() error {
 		return err
 	}
 	for _, m := range r.Metrics {
-		if err := c.add("metric", m.Name); err != nil {
+		if err := c.declare("metric", m.Name); err != nil {
 			return err
 		}
 		if err := c.ref(m.Value, fmt.Sprintf("metric %q", m.Name)); err != nil {
@@ -261,7 +263,7 @@ func (c *checker) results() error {
 	images := map[string]bool{}
 	for _, i := range r.Images {
 		user := fmt.Sprintf("images of pass %q", i.Pass)
-		if err := c.has("pass", i.Pass, user); err != nil {
+		if err := c.require("pass", i.Pass, user); err != nil {
 			return err
 		}
 		if err := c.ref(i.Images, user); err != nil {
@@ -279,13 +281,13 @@ func (c *checker) results() error {
 		if err := c.ref(p.Prediction, user); err != nil {
 			return err
 		}
-		if err := c.has("view", p.View, user); err != nil {
+		if err := c.require("view", p.View, user); err != nil {
 			return err
 		}
 		if p.Mask == "" {
 			continue
 		}
-		if err := c.has("mask", p.Mask, user); err != nil {
+		if err := c.require("mask", p.Mask, user); err != nil {
 			return err
 		}
 		if m := c.Mask(p.Mask); !m.Has(m.Hidden()) {
@@ -299,7 +301,7 @@ func (c *checker) updates() error {
 	replaced := map[string]bool{}
 	for _, u := range c.Results.Updates {
 		user := fmt.Sprintf("update of %q", u.Buffer)
-		if err := c.has("buffer", u.Buffer, user); err != nil {
+		if err := c.require("buffer", u.Buffer, user); err != nil {
 			return err
 		}
 		if err := c.ref(u.Value, user); err != nil {
@@ -323,9 +325,9 @@ func (c *checker) updates() error {
 	return nil
 }
 
-// circles refuses a pass over images that are made of its own features. Nodes alone cannot form a circle: they read
-// earlier ones.
-func (c *checker) circles() error {
+// cycles refuses a pass over images that are made of its own features. Nodes alone cannot form a
+// cycle: they read earlier ones.
+func (c *checker) cycles() error {
 	const inProgress, done = 1, 2
 	state := map[Ref]int{}
 	images := map[string]Ref{}
@@ -340,7 +342,7 @@ func (c *checker) circles() error {
 	visit = func(r Ref) error {
 		at := Ref{Of: r.Of, Name: r.Name}
 		if state[at] == inProgress {
-			return fmt.Errorf("%v %q is made of itself, by way of the images of a pass", r.Of, r.Name)
+			return fmt.Errorf("%v %q depends on itself, by way of the images of a pass", r.Of, r.Name)
 		}
 		if state[at] == done {
 			return nil
@@ -386,7 +388,7 @@ func (c *checker) evaluate() error {
 		kind  string
 		names []string
 	}{{"param", e.Params}, {"buffer", e.Buffers}, {"target", e.Targets}, {"mask", e.Masks}, {"schedule", e.Schedules}} {
-		if err := c.haveAll(group.kind, group.names, "evaluate"); err != nil {
+		if err := c.requireAll(group.kind, group.names, "evaluate"); err != nil {
 			return err
 		}
 	}

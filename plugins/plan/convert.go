@@ -10,16 +10,16 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// FromProto converts the plan that a plugin sent and checks it, for a run with the given backbone. An error names the
-// part of the plan and the fault.
-func FromProto(m *pb.Plan, backbone Backbone) (*Plan, error) {
+// FromProto converts the plan that a plugin sent and checks it, for a run with the given backbone.
+// An error names the part of the plan and the fault.
+func FromProto(m *pb.Plan, backbone BackboneInfo) (*Plan, error) {
 	if m == nil {
 		return nil, fmt.Errorf("no plan")
 	}
 	if m.OperatorVersion != OperatorVersion {
 		return nil, fmt.Errorf("field operator_version is %d: this vittool has version %d of the operators", m.OperatorVersion, OperatorVersion)
 	}
-	if err := values(m.ProtoReflect(), "plan"); err != nil {
+	if err := checkValues(m.ProtoReflect(), "plan"); err != nil {
 		return nil, err
 	}
 	c := &converter{backbone: backbone}
@@ -33,8 +33,8 @@ func FromProto(m *pb.Plan, backbone Backbone) (*Plan, error) {
 	return p, nil
 }
 
-// values refuses NaN, infinity and unknown enumeration values anywhere in a message.
-func values(m protoreflect.Message, path string) (err error) {
+// checkValues refuses NaN, infinity and unknown enumeration values anywhere in a message.
+func checkValues(m protoreflect.Message, path string) (err error) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		p := path + "." + string(f.Name())
 		switch {
@@ -44,23 +44,23 @@ func values(m protoreflect.Message, path string) (err error) {
 				break
 			}
 			for i := 0; i < v.List().Len() && err == nil; i++ {
-				if e := v.List().Get(i); !sound(f, e) || f.Kind() == protoreflect.MessageKind {
-					err = value(f, e, fmt.Sprintf("%s[%d]", p, i))
+				if e := v.List().Get(i); !known(f, e) || f.Kind() == protoreflect.MessageKind {
+					err = checkValue(f, e, fmt.Sprintf("%s[%d]", p, i))
 				}
 			}
 		default:
-			err = value(f, v, p)
+			err = checkValue(f, v, p)
 		}
 		return err == nil
 	})
 	return err
 }
 
-func value(f protoreflect.FieldDescriptor, v protoreflect.Value, path string) error {
+func checkValue(f protoreflect.FieldDescriptor, v protoreflect.Value, path string) error {
 	switch {
 	case f.Kind() == protoreflect.MessageKind:
-		return values(v.Message(), path)
-	case sound(f, v):
+		return checkValues(v.Message(), path)
+	case known(f, v):
 		return nil
 	case f.Kind() == protoreflect.EnumKind:
 		return fmt.Errorf("field %s is %d, which this vittool does not know: is it older than the plugin?", path, v.Enum())
@@ -68,8 +68,8 @@ func value(f protoreflect.FieldDescriptor, v protoreflect.Value, path string) er
 	return fmt.Errorf("field %s is %v: it must be finite", path, v.Float())
 }
 
-// sound reports whether a single value is neither NaN nor infinite nor unknown.
-func sound(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+// known reports whether a single value is neither NaN nor infinite nor unknown.
+func known(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 	switch f.Kind() {
 	case protoreflect.DoubleKind, protoreflect.FloatKind:
 		return !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0)
@@ -81,7 +81,7 @@ func sound(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 
 // converter keeps the first value that does not fit the typed plan.
 type converter struct {
-	backbone Backbone
+	backbone BackboneInfo
 	err      error
 }
 
@@ -120,7 +120,7 @@ func (c *converter) shape(owner string, dims []uint64) []int {
 
 func (c *converter) plan(m *pb.Plan) *Plan {
 	p := &Plan{
-		Backbone: c.requirements(m.GetBackbone()), Views: each(m.Views, c.view), Passes: each(m.Passes, pass), Targets: each(m.Targets, c.target),
+		Requirements: c.requirements(m.GetBackbone()), Views: each(m.Views, c.view), Passes: each(m.Passes, pass), Targets: each(m.Targets, c.target),
 		Params: each(m.Params, c.param), Buffers: each(m.Buffers, c.buffer), Schedules: each(m.Schedules, schedule),
 		Nodes: each(m.Nodes, c.node), Results: results(m.GetResults()), Evaluate: evaluate(m.Evaluate), Exports: each(m.Exports, export),
 	}

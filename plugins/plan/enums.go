@@ -10,7 +10,7 @@ func text[E ~int](e E, names ...string) string {
 	return strconv.Itoa(int(e))
 }
 
-// The values of all enumerations are those of the protocol, so that a number of the wire can be taken over.
+// The values of all enumerations are those of the protocol.
 
 // PosEmbed is a network's position table.
 type PosEmbed int
@@ -24,10 +24,10 @@ const (
 	PosEmbedNone
 )
 
-// ClassToken is a wish about a network's class token.
+// ClassToken is a requirement of the class token.
 type ClassToken int
 
-// The wishes about a class token.
+// A class token as the model has it, required, or left out.
 const (
 	ClassTokenDefault ClassToken = iota
 	ClassTokenRequired
@@ -148,7 +148,7 @@ func (f Feature) String() string {
 	return text(f, "none", "tokens", "class", "pooled", "map", "tap", "patches")
 }
 
-// MaskKind is the form of a decision.
+// MaskKind is the form in which an objective gives a mask.
 type MaskKind int
 
 // The kinds of masks.
@@ -172,7 +172,7 @@ const (
 	SourceLabel           // -1 where there is none
 	SourceGeometry        // top, left, height, width, flip, source height, source width of a view's box
 	SourcePlugin          // written by Targets
-	SourceCached          // follows from the pixels of a view alone, computed once for each content
+	SourceCached          // a function of the pixels of a view, computed once for each content
 )
 
 // DType is the type of a tensor's elements.
@@ -213,7 +213,7 @@ type Update int
 const (
 	UpdateReplace Update = iota // the whole buffer
 	UpdateRows                  // the rows that are named
-	UpdateRing                  // rows appended at a position that the host keeps
+	UpdateRing                  // rows written at a position that moves with each
 )
 
 func (u Update) String() string { return text(u, "replace", "rows", "ring") }
@@ -272,10 +272,10 @@ func (k RefKind) String() string {
 	return text(k, "none", "node", "pass", "parameter", "teacher's parameter", "buffer", "target", "mask", "view", "schedule")
 }
 
-// Form is one reading of a mask.
+// Form is a form in which the program reads a mask.
 type Form int
 
-// The readings of masks.
+// The forms of masks.
 const (
 	FormValues         Form = iota // integers as the objective gave them
 	FormRemoved                    // float [B, rows·cols], 1 = removed

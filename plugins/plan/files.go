@@ -18,15 +18,15 @@ func (p *Plan) fileInits() []Init {
 	return slices.DeleteFunc(all, func(in Init) bool { return in.Kind != InitFile })
 }
 
-// unique lists a text of each initial value from a file, sorted, each once.
-func (p *Plan) unique(text func(Init) string) []string {
+// fileTexts lists a text of each initial value from a file, sorted, each once.
+func (p *Plan) fileTexts(text func(Init) string) []string {
 	all := each(p.fileInits(), text)
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
 // Files lists the paths of the files that the plan takes initial values from.
-func (p *Plan) Files() []string { return p.unique(func(in Init) string { return in.Path }) }
+func (p *Plan) Files() []string { return p.fileTexts(func(in Init) string { return in.Path }) }
 
 // FileTensors names the tensors that the plan takes from the file at path, with the shapes that it
 // gives them.
@@ -49,7 +49,7 @@ func (p *Plan) FileTensors(path string) map[string][]int {
 // FileDigests lists the digests of these files as JSON, sorted; "" if there are none. A run that goes on with other
 // files would not be the same run.
 func (p *Plan) FileDigests() string {
-	digests := p.unique(func(in Init) string { return in.Digest })
+	digests := p.fileTexts(func(in Init) string { return in.Digest })
 	if len(digests) == 0 {
 		return ""
 	}
@@ -60,8 +60,8 @@ func (p *Plan) FileDigests() string {
 	return string(text)
 }
 
-// CheckFiles refuses a plan that reads other files than those whose digests a checkpoint holds, as FileDigests gave
-// them.
+// CheckFiles refuses a plan that reads other files than those whose digests a checkpoint holds, as
+// FileDigests gave them.
 func (p *Plan) CheckFiles(trained string) error {
 	orNone := func(digests string) string {
 		if digests == "" {

@@ -9,14 +9,14 @@ import (
 func Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Operators of a program, version %d\n\n", OperatorVersion)
-	b.WriteString(`What the nodes of an objective's program may be. This page is written from the table that compiles them
-(plugins/plan, Operators); a test holds it to it. Go authors call the typed methods of plugins/sdk instead of naming
+	b.WriteString(`The operators that nodes of an objective's program may name. This page is generated from the operator table
+(plugins/plan, Operators); a test compares the two. Go authors call the typed methods of plugins/sdk instead of naming
 operators; other languages name them in ` + "`Node.op`" + `.
 
 Shapes are row-major; […] is any number of dimensions, [] a single number. B samples, L patches, K visible patches, N
 tokens, D width, P = patch²·C values of a patch. A node's result is read by its name, and by the number of the output
 where it has several. Gradients flow into every input of numbers unless the table says otherwise. An unknown operator,
-input or attribute, a missing one, and shapes that do not fit are refused before a run starts, with the node's
+input or attribute, a missing one, and shapes that disagree are refused before a run starts, with the node's
 name and the shapes of its inputs.
 `)
 	for _, group := range operatorGroups {

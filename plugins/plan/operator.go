@@ -10,7 +10,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// OpEvaluate is the operator that the plugin computes itself. Its inputs are those of the plan's Evaluate.
+// OpEvaluate is the operator that the plugin computes itself. Its inputs are those of the plan's
+// Evaluate.
 const OpEvaluate = pb.OpEvaluate
 
 // Operator is one row of the operator table: a kind of node that a program may have.
@@ -34,7 +35,7 @@ type Input struct {
 	Repeated bool // may be given several times; order counts
 	Int      bool // int32 values; no gradient flows into them
 	Either   bool // integers or numbers
-	Buffer   bool // a buffer of the plan, which the operator changes once the step is good
+	Buffer   bool // a buffer of the plan, which the operator changes once the step is known to be finite
 }
 
 // Attribute is one named constant of an operator.

@@ -8,7 +8,7 @@ var codeOperators = []Operator{
 		Inputs: []Input{{Name: "x", Shape: "[…, C]"}}, Outputs: []Output{{Name: "y", Shape: "[…]", Doc: "integers"}},
 	},
 	{
-		Name: pb.OpNearestRow, Summary: "Row of a table that lies nearest to each row of x, as integers: the code of a vector quantiser (van den Oord et al. 2017).",
+		Name: pb.OpNearestRow, Summary: "Row of a table that lies nearest to each row of x, as integers: the code of a vector quantizer (van den Oord et al. 2017).",
 		Inputs:  []Input{{Name: "x", Shape: "[…, D]"}, {Name: "table", Shape: "[K, D]"}},
 		Outputs: []Output{{Name: "y", Shape: "[…]", Doc: "integers"}},
 	},
@@ -49,7 +49,7 @@ var codeOperators = []Operator{
 		Outputs: []Output{{Name: "y", Shape: "[]"}},
 	},
 	{
-		Name: pb.OpCodebookUpdate, Summary: "Codes of a vector quantiser as running means of the vectors that chose them (van den Oord et al. 2017, appendix A.1); codes that are chosen too rarely start anew. No gradient flows; the results are for buffers.",
+		Name: pb.OpCodebookUpdate, Summary: "Codes of a vector quantizer as running means of the vectors that chose them (van den Oord et al. 2017, appendix A.1); codes that are chosen too rarely start anew. No gradient flows; the results are for buffers.",
 		Inputs: []Input{
 			{Name: "x", Shape: "[R, D]"}, {Name: "codes", Shape: "[R]", Int: true},
 			{Name: "fresh", Shape: "[F, D]", Doc: "vectors that codes start anew from, in order"},

@@ -13,7 +13,7 @@ var layerOperators = []Operator{
 		Outputs: []Output{{Name: "y", Shape: "[…, O]"}},
 	},
 	{
-		Name: pb.OpLayerNorm, Summary: "Layer normalisation of the last axis with the biased variance (Ba et al. 2016).",
+		Name: pb.OpLayerNorm, Summary: "Layer normalization of the last axis with the biased variance (Ba et al. 2016).",
 		Inputs: []Input{
 			{Name: "x", Shape: "[…, D]"}, {Name: "weight", Shape: "[D]", Optional: true}, {Name: "bias", Shape: "[D]", Optional: true},
 		},
@@ -21,8 +21,8 @@ var layerOperators = []Operator{
 		Outputs:    []Output{{Name: "y", Shape: "[…, D]"}},
 	},
 	{
-		Name: pb.OpBatchNorm, Summary: "Batch normalisation of the last axis over all rows of x (Ioffe and Szegedy 2015): with mean and biased variance of the batch when training, with the running ones when evaluating. " +
-			"A training step that turns out good moves the running ones towards the batch's mean and unbiased variance, once for every node that names them, in the order of the nodes.",
+		Name: pb.OpBatchNorm, Summary: "Batch normalization of the last axis over all rows of x (Ioffe and Szegedy 2015): with mean and biased variance of the batch when training, with the running ones when evaluating. " +
+			"Once a training step is known to be finite, the running ones move towards the batch's mean and unbiased variance, once for every node that names them, in the order of the nodes.",
 		Inputs: []Input{
 			{Name: "x", Shape: "[…, C]", Doc: "at least two rows when training"},
 			{Name: "weight", Shape: "[C]", Optional: true}, {Name: "bias", Shape: "[C]", Optional: true},

@@ -1,24 +1,26 @@
-// Package plan holds an objective's plan as the rest of the program reads it: typed, complete and checked.
+// Package plan holds an objective's plan as the rest of the program reads it: typed, complete and
+// checked.
 //
-// FromProto makes a Plan of the message that a plugin sends (plugins/objective.proto explains every field). All that
-// can be decided without the shapes of the program's values is decided there, once: names, references, numbers,
-// sizes of views and parameters, and each node's row in the operator table. What is left out in the message is filled
-// in: sizes of views, grids of masks, default attributes. The compiler (plugins/program) adds the shapes.
+// FromProto makes a Plan of the message that a plugin sends (plugins/objective.proto explains every
+// field). All that can be decided without the shapes of the program's values is decided there,
+// once: names, references, numbers, sizes of views and parameters, and each node's row in the
+// operator table. Fields that the message leaves out are filled in: sizes of views, grids of masks,
+// default attributes. The compiler (plugins/program) adds the shapes.
 //
 // A Plan must not be changed after it was checked.
 package plan
 
-// MaxElements bounds the number of elements of one tensor, so that a mistaken plan is refused before its memory is
-// asked for.
+// MaxElements bounds the number of elements of one tensor, so that a mistaken plan is refused
+// before its memory is asked for.
 const MaxElements = 1 << 31
 
-// OperatorVersion is the version of the operator table. A plan for another version is refused; within a version
-// operators are only ever added.
+// OperatorVersion is the version of the operator table. A plan for another version is refused;
+// within a version operators are only ever added.
 const OperatorVersion = 1
 
-// Backbone describes the network that an objective is opened for. Sizes of images and patches are in pixels, those of
-// the grid in patches.
-type Backbone struct {
+// BackboneInfo describes the network that an objective is opened for. Sizes of images and patches
+// are in pixels, those of the grid in patches.
+type BackboneInfo struct {
 	Name           string // such as vit_base_patch16_224
 	Family         string // kind of network, such as vit
 	Dim            int    // width of the tokens, or channels of the last map
@@ -34,22 +36,22 @@ type Backbone struct {
 	StageDims      []int // channels per stage of a cnn
 }
 
-// Plan says how an objective trains a network.
+// Plan describes how an objective trains a network.
 type Plan struct {
-	Backbone    Requirements
-	Views       []*View
-	Passes      []*Pass
-	Masks       []*Mask
-	Targets     []*Target
-	Params      []*Param
-	Buffers     []*Buffer
-	Schedules   []*Schedule
-	Teacher     *Teacher // nil: no teacher network
-	Nodes       []*Node  // of the program; a node reads earlier ones only
-	Results     Results
-	Evaluate    *Evaluate // nil: the program computes everything
-	Exports     []*Export
-	Recommended *Recommended // nil: nothing is recommended
+	Requirements Requirements // of the network
+	Views        []*View
+	Passes       []*Pass
+	Masks        []*Mask
+	Targets      []*Target
+	Params       []*Param
+	Buffers      []*Buffer
+	Schedules    []*Schedule
+	Teacher      *Teacher // nil: no teacher network
+	Nodes        []*Node  // of the program; a node reads earlier ones only
+	Results      Results
+	Evaluate     *Evaluate // nil: the program computes everything
+	Exports      []*Export
+	Recommended  *Recommended // nil: nothing is recommended
 }
 
 // Requirements are the recipe's demands on the network itself.
@@ -68,8 +70,8 @@ type Requirements struct {
 	Unused       bool     // no backbone is built or stored
 }
 
-// InitRule gives the initial values of the weights whose names match a path pattern. Of each weight the first rule that
-// matches counts; weights that no rule matches start as the family has it.
+// InitRule gives the initial values of the weights whose names match a path pattern. Of each weight
+// the first rule that matches counts; weights that no rule matches start as the family has it.
 type InitRule struct {
 	Weights string
 	Init    Init // that follows from the shape and numbers
@@ -127,7 +129,7 @@ type Pass struct {
 	NoDropPath   bool
 }
 
-// Mask is a decision of each step, which the objective makes.
+// Mask is a choice that the objective makes anew for each batch.
 type Mask struct {
 	Name       string
 	View       string
@@ -137,8 +139,8 @@ type Mask struct {
 	Limit      int // of MaskIndices: numbers lie in 0..Limit-1
 }
 
-// Target is an input that is neither pixels nor mask: [B] integers for sample ids and labels, [B, 7] for geometry,
-// [B] + Shape otherwise.
+// Target is an input that is neither pixels nor mask: [B] integers for sample ids and labels, [B,
+// 7] for geometry, [B] + Shape otherwise.
 type Target struct {
 	Name   string
 	Source Source
@@ -246,7 +248,7 @@ type Picture struct {
 	Name            string
 	Prediction      Ref
 	Layout          Layout
-	PatchNormalised bool // of patches normalized by their own mean and variance
+	PatchNormalized bool // of patches normalized by their own mean and variance
 	View            string
 	Mask            string // that hid pixels; may be empty
 }

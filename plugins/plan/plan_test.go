@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
+var backbone = plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
 	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 
 // opened is the plan of an objective for the backbone, as its plugin sends it.
@@ -100,6 +100,11 @@ func TestFromProtoRefuses(t *testing.T) {
 			p.Masks[0].Kind, p.Masks[0].Rows, p.Masks[0].Cols = pb.MaskSpec_KIND_BITMAP, 1<<31, 1
 		}},
 		{"is masked by the bitmap", func(p *pb.Plan) { p.Masks[0].Kind = pb.MaskSpec_KIND_BITMAP }},
+	})
+}
+
+func TestParametersRefuse(t *testing.T) {
+	refuse(t, valid(t), []fault{
 		{"two are named", func(p *pb.Plan) { p.Params = append(p.Params, p.Params[0]) }},
 		{"params: one has no name", func(p *pb.Plan) { p.Params[1].Name = "" }},
 		{`"decoder_embed.weight" has the impossible shape [1099511627776 1099511627776]`, func(p *pb.Plan) { p.Params[0].Shape = []uint64{1 << 40, 1 << 40} }},
@@ -132,6 +137,11 @@ func TestFromProtoRefuses(t *testing.T) {
 			p.Schedules = []*pb.Schedule{{Name: "s", Kind: pb.Schedule_KIND_TABLE}}
 		}},
 		{"schedules[0].from is NaN", func(p *pb.Plan) { p.Schedules = []*pb.Schedule{{Name: "s", From: math.NaN()}} }},
+	})
+}
+
+func TestResultsRefuse(t *testing.T) {
+	refuse(t, valid(t), []fault{
 		{"recommended.network is the teacher", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: pb.Network_NETWORK_TEACHER} }},
 		{"recommended.features is [map]", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Features: []pb.Output{pb.Output_OUTPUT_MAP}} }},
 		{"both in this order", func(p *pb.Plan) {
@@ -236,7 +246,7 @@ func TestBuffersOfOperators(t *testing.T) {
 }
 
 // Images of a pass may come late in the program, but not from the pass itself.
-func TestCirclesByWayOfImages(t *testing.T) {
+func TestCyclesByWayOfImages(t *testing.T) {
 	late := func(b *sdk.Builder) error {
 		v := b.View("a")
 		pass := b.Student("s", v, sdk.Corrupted())
@@ -245,7 +255,7 @@ func TestCirclesByWayOfImages(t *testing.T) {
 		return b.Minimize(loss)
 	}
 	refuse(t, opened(t, &objective{late}, nil), []fault{
-		{"is made of itself, by way of the images of a pass", func(p *pb.Plan) { p.Results.Images[0].Images = p.Results.Loss }},
+		{"depends on itself, by way of the images of a pass", func(p *pb.Plan) { p.Results.Images[0].Images = p.Results.Loss }},
 	})
 }
 

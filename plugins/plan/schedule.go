@@ -14,8 +14,8 @@ type Schedule struct {
 	StepsPerValue float64 // 0 stands for 1
 }
 
-// At evaluates the schedule at a step, counted from 0, of a run of total steps. Warm-up takes the first WarmupSteps;
-// the rest spreads over the remainder of Steps.
+// At evaluates the schedule at a step, counted from 0, of a run of total steps. Warm-up takes the
+// first WarmupSteps; the rest spreads over the remainder of Steps.
 func (s *Schedule) At(step, total uint64) float64 {
 	warmup := s.WarmupSteps
 	if step < warmup {

@@ -9,14 +9,15 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/vit"
 )
 
-// normHead is a plan whose student runs one batch norm over two views, one after the other, and whose teacher has the
-// same layer with statistics of its own.
+// normHead is a plan whose student runs one batch norm over two views, one after the other, and
+// whose teacher has the same layer with statistics of its own.
 func normHead(b *sdk.Builder) error {
 	one, two := b.View("a"), b.View("b")
 	b.Teacher(b.Schedule("m", sdk.ConstantSchedule(.5)), sdk.AfterStep)
@@ -40,8 +41,10 @@ func columnMoments(x []float32, n, j int) (mean, variance float64) {
 	return mean, variance
 }
 
+// A step moves the running statistics once it is committed; an evaluation reads them, and they
+// stay.
 func TestBatchNormKeepsStatistics(t *testing.T) {
-	read := map[string]*core.Node{}
+	read := map[string]*core.Node{} // tokens by pass
 	m, store := compiled(t, normHead, func(_ *vit.Config, o *program.Options) {
 		o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
 			var all []*core.Node
@@ -92,17 +95,24 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 			t.Errorf("%s has counted %v batches, want %v", name, got, want)
 		}
 	}
-	// Without training the running statistics are read, and stay.
-	weight := store.Get("head.bn.weight")
 	if store.Get("teacher.head.bn.weight") == nil {
 		t.Error("the teacher has no weight of its own")
 	}
+	evaluateNorm(t, m.Plan, store)
+}
+
+// evaluateNorm compares the first batch norm of a model that does not train with its running
+// statistics.
+func evaluateNorm(t *testing.T, p *plan.Plan, store *param.Store) {
+	t.Helper()
+	state := func(name string) []float64 { return programtest.Wide(store.Get("buffer.bn." + name).Data) }
+	weight := store.Get("head.bn.weight")
 	for i := range weight.Data {
 		weight.Data[i] = 1 + float32(i)/8
 	}
-	var y *core.Node
-	eval, err := program.Build(devicetest.New(t, 0), store, m.Plan, tiny(), 1, 1, program.Options{Extra: func(e *program.Compiler) ([]*core.Node, error) {
-		out, err := e.Outputs(m.Plan.Nodes[0].Name)
+	var x, y *core.Node
+	eval, err := program.Build(devicetest.New(t, 0), store, p, tiny(), 1, 1, program.Options{Extra: func(e *program.Compiler) ([]*core.Node, error) {
+		out, err := e.Outputs(p.Nodes[0].Name)
 		if err != nil {
 			return nil, err
 		}
@@ -110,8 +120,8 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		y, read["s1"] = out[0], pass.Tokens
-		return []*core.Node{y, pass.Tokens}, nil
+		y, x = out[0], pass.Tokens
+		return []*core.Node{y, x}, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -120,12 +130,13 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 	if err := eval.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	mean, variance := state("running_mean"), state("running_var")
 	for i, v := range y.Value() {
 		j := i % 8
-		want := (float64(read["s1"].Value()[i]) - float64(state("bn.running_mean")[j])) / math.Sqrt(float64(state("bn.running_var")[j])+1e-3) * float64(weight.Data[j])
+		want := (float64(x.Value()[i]) - mean[j]) / math.Sqrt(variance[j]+1e-3) * float64(weight.Data[j])
 		programtest.Near(t, "evaluated value", float64(v), want, 1e-5)
 	}
-	if state("bn.num_batches_tracked")[0] != 2 {
+	if state("num_batches_tracked")[0] != 2 {
 		t.Error("an evaluation counts as a batch")
 	}
 }

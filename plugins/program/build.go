@@ -18,13 +18,15 @@ import (
 type Options struct {
 	// Plugin names the objective in errors.
 	Plugin string
-	// Train builds gradients and stochastic depth; without it the loss and the pictures are computed only.
+	// Train builds gradients and stochastic depth; without it the loss and the pictures are
+	// computed only.
 	Train bool
-	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see [core.Graph.RecomputeBlocks].
+	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see
+	// [core.Graph.RecomputeBlocks].
 	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.
 	TotalSteps uint64
-	// Evaluator computes what the plan's Evaluate leaves to the plugin; needed only for plans that have one.
+	// Evaluator is the plugin's part of a step; needed only for plans with Evaluate.
 	Evaluator Evaluator
 	// Context ends the reading of files that the plan names; nil: nothing does.
 	Context context.Context
@@ -41,13 +43,14 @@ type Compiler struct {
 	store     *param.Store
 	evaluator Evaluator
 
+	// By the names of the plan.
 	inputs        *inputs
 	params        map[string]*param.Parameter
-	teacherParams map[string]*param.Parameter
+	teacherParams map[string]*param.Parameter // that the graph reads, by the name of the student's
 	buffers       map[string]*buffer
 	passes        map[string]*pass
 	specs         map[string]*plan.Node
-	nodes         map[string][]*core.Node
+	nodes         map[string][]*core.Node // outputs of the nodes built so far
 	files         map[string]*tensor.File // that parameters are taken from, by path
 	teacher       *teacher                // nil without one
 	evaluation    *evaluation
@@ -55,8 +58,9 @@ type Compiler struct {
 	deadline      time.Duration // of reading a file
 }
 
-// Build compiles a plan for batches of the given size. Weights, parameters and buffers are created in the store under
-// the package's prefixes, or taken from it where they exist, so that models for several batch sizes share one store.
+// Build compiles a plan for batches of the given size. Weights, parameters and buffers are created
+// in the store under the package's prefixes, or taken from it where they exist, so that models for
+// several batch sizes share one store.
 func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
@@ -114,20 +118,20 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	return m, m.compile(c.g, extra)
 }
 
-// addNetworks makes the student's backbone and the teacher's.
+// addNetworks makes the backbones of student and teacher.
 func (c *Compiler) addNetworks(config backbone.Config) error {
-	config, scheme, err := Backbone(config, &c.Plan.Backbone)
+	config, scheme, err := Configure(config, &c.Plan.Requirements)
 	if err != nil {
 		return err
 	}
 	c.Config = config
-	if c.Plan.Backbone.Unused { // known for its sizes alone
+	if c.Plan.Requirements.Unused { // the config gives the sizes of images alone
 		return nil
 	}
 	if c.Student, err = config.New(c.store, runs.BackbonePrefix, scheme, c.seed); err != nil {
 		return err
 	}
-	flagBackbone(c.Student, &c.Plan.Backbone)
+	setDecayAndFreeze(c.Student, &c.Plan.Requirements)
 	if c.Plan.Teacher == nil {
 		return nil
 	}
@@ -201,8 +205,8 @@ func (c *Compiler) addTargets(*Model) error {
 	return nil
 }
 
-// addPasses checks the passes; they are built when the program first reads them, because a corrupted pass reads
-// images that the program makes.
+// addPasses checks the passes; they are built when the program first reads them, because a
+// corrupted pass reads images that the program makes.
 func (c *Compiler) addPasses(*Model) error {
 	for _, spec := range c.Plan.Passes {
 		for _, v := range spec.Views {
@@ -228,7 +232,8 @@ func (c *Compiler) addNodes(*Model) error {
 	return nil
 }
 
-// node builds a node of the program, and before it those that it reads: images of a corrupted pass come late.
+// node builds a node of the program, and before it those that it reads: images of a corrupted pass
+// come late.
 func (c *Compiler) node(name string) ([]*core.Node, error) {
 	if out := c.nodes[name]; out != nil {
 		return out, nil
@@ -332,7 +337,7 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 	return n, nil
 }
 
-// compile hands the graph to the engine; without training the loss is one of the extra results.
+// compile compiles the graph; without training the loss is one of the extra results.
 func (m *Model) compile(g *core.Graph, extra []*core.Node) error {
 	loss := m.loss
 	if !m.Train {

@@ -14,11 +14,11 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// TargetCache keeps the values of cached targets, which follow from the pixels of a view alone. They are integers, or
-// the bits of floats.
+// TargetCache keeps the values of cached targets, which follow from the pixels of a view alone.
+// They are integers, or the bits of floats.
 type TargetCache interface {
-	// Get copies the value under a key and reports whether there is one. Kind names the computation: equal kinds and
-	// keys have equal values.
+	// Get copies the value under a key and reports whether there is one. Kind names the
+	// computation: equal kinds and keys have equal values.
 	Get(kind string, key [sha256.Size]byte, value []int32) bool
 	// Put keeps a copy of a value.
 	Put(kind string, key [sha256.Size]byte, value []int32)
@@ -37,7 +37,8 @@ type cachedTarget struct {
 	bits  []int32             // scratch: the value of a sample
 }
 
-// addCachedTargets compiles the cached targets of a model that trains; others compute them in place.
+// addCachedTargets compiles the cached targets of a model that trains; others compute them in
+// place.
 func (c *Compiler) addCachedTargets(m *Model) error {
 	for _, spec := range c.Plan.Targets {
 		if spec.Source != plan.SourceCached || !c.Train {
@@ -81,8 +82,9 @@ func (c *Compiler) newCachedTarget(spec *plan.Target) (*cachedTarget, error) {
 	return r, nil
 }
 
-// kindOf is a digest of everything but the pixels that a value depends on: the part of the program that makes it, the
-// files, the size of the view, and the kernels, whose last bits differ from level to level.
+// kindOf is a digest of everything but the pixels that a value depends on: the part of the program
+// that makes it, the files, the size of the view, and the kernels, whose last bits differ from
+// level to level.
 func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	nodes, params := []*plan.Node{}, []plan.Param{}
 	read := map[string]bool{}
@@ -108,8 +110,8 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// fillCached fills a target that follows from the pixels of a view as they are now: from the cache where it has all
-// samples, computed otherwise. The values are the same.
+// fillCached fills a target that follows from the pixels of a view as they are now: from the cache
+// where it has all samples, computed otherwise. The values are the same.
 func (m *Model) fillCached(r *cachedTarget, cache TargetCache) error {
 	pixels := m.inputs.views[r.target.spec.View].Value()
 	size, width := len(pixels)/m.Batch, len(r.bits)

@@ -34,7 +34,7 @@ type call struct {
 	order []argument // the inputs as they were given
 }
 
-// buildError is what an operator panics with when its inputs do not fit; build turns it into an error.
+// buildError is the panic of an operator whose inputs do not agree; build turns it into an error.
 type buildError struct{ error }
 
 // fail stops the building of this node.
@@ -90,8 +90,8 @@ func (c *call) describe() string {
 	return strings.Join(parts, ", ")
 }
 
-// take sorts the inputs by name, and refuses integers for numbers and the reverse.
-func (c *call) take(inputs []argument) error {
+// sortInputs sorts the inputs by name, and refuses integers for numbers and the reverse.
+func (c *call) sortInputs(inputs []argument) error {
 	c.in, c.order = map[string][]*core.Node{}, inputs
 	for _, a := range inputs {
 		if spec := c.op.Input(a.name); spec != nil && spec.Int != isInt(a.node) && !spec.Either {
@@ -123,7 +123,8 @@ type argument struct {
 	buffer *buffer // that node shows, nil for everything else
 }
 
-// build checks and builds the node; a panic of the operator or the graph becomes an error with the inputs' shapes.
+// build checks and builds the node; a panic of the operator or the graph becomes an error with the
+// inputs' shapes.
 func (c *call) build(inputs []argument) (out []*core.Node, err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -137,7 +138,7 @@ func (c *call) build(inputs []argument) (out []*core.Node, err error) {
 			err = fmt.Errorf("%w (inputs: %s)", err, c.describe())
 		}
 	}()
-	if err := c.take(inputs); err != nil {
+	if err := c.sortInputs(inputs); err != nil {
 		return nil, err
 	}
 	out = builders[c.node.Op](c)

@@ -8,15 +8,15 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Evaluator computes, in the plugin, what a program cannot say. The host implements it over shared memory.
+// Evaluator computes loss and gradients in the plugin, for objectives that the operators cannot
+// express. The host implements it over shared memory.
 type Evaluator interface {
-	// Evaluate is called once per Step. Inputs are those of the plan's Evaluate, in order; where the spec asks
-	// for a gradient and the graph wants it, Evaluate fills the slice in gradients (nil elsewhere) with the
-	// gradient of the loss. ParamGradients is filled for Evaluate.Params.
+	// Evaluate is called once per Step. It returns the loss, fills all slices of InputGradients
+	// and ParamGradients that are not nil with its gradients, and sets Metrics.
 	Evaluate(e *Evaluation) (loss float64, err error)
 }
 
-// Evaluation is one call of an Evaluator.
+// Evaluation is one call of an Evaluator. Inputs and parameters are in the order of Spec.
 type Evaluation struct {
 	Spec      *plan.Evaluate
 	Step      uint64
@@ -25,26 +25,26 @@ type Evaluation struct {
 	Inputs    [][]float32
 	Shapes    []tensor.Shape // of the inputs
 	Params    []*param.Parameter
-	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no gradient is
-	// wanted.
+	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no
+	// gradient is wanted.
 	InputGradients [][]float32
 	ParamGradients [][]float32
 	// Metrics are named numbers to be logged; they are merged with the program's.
 	Metrics map[string]float64
 }
 
-// evaluation keeps what the operator evaluate needs between forward and backward.
+// evaluation is the state of the operator evaluate.
 type evaluation struct {
-	metrics map[string]float64
-	inputs  map[string]tensor.Shape
+	metrics map[string]float64      // of the last step
+	inputs  map[string]tensor.Shape // by the names of the plan's Evaluate
 }
 
-// buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for the loss and all
-// gradients at once and whose backward pass hands the gradients out.
+// buildEvaluate makes the operator evaluate: an external one whose forward pass asks the plugin for
+// the loss and all gradients at once and whose backward pass hands the gradients out.
 func buildEvaluate(c *call) []*core.Node {
 	m, spec := c.c, c.c.Plan.Evaluate
 	if m.evaluator == nil {
-		c.fail("the plugin computes the loss itself, and the host was not asked to let it")
+		c.fail("the plan leaves the loss to the plugin, and this command runs no plugin")
 	}
 	e := &Evaluation{Spec: spec, Scalars: map[string]float64{}}
 	var nodes []*core.Node

@@ -15,7 +15,7 @@ func TestInitRules(t *testing.T) {
 		"in no block":            {Weights: "cls_token", Init: plan.Init{Kind: plan.InitTruncNormal, A: .02, B: .02}, ByDepth: true},
 		"no stack of 3 matrices": {Weights: "blocks.*.attn.proj.weight", Init: plan.Init{Kind: plan.InitXavierUniform}, Stacked: 3},
 	} {
-		c, scheme, err := program.Backbone(tiny(), &plan.Requirements{InitRules: []plan.InitRule{rule}})
+		c, scheme, err := program.Configure(tiny(), &plan.Requirements{InitRules: []plan.InitRule{rule}})
 		if err == nil {
 			_, err = c.New(param.NewStore(), "", scheme, 3)
 		}

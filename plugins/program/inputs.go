@@ -9,17 +9,18 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Inputs are everything that a step reads besides the store. A nil slice, and a nil element of one, leaves the input
-// as it is: as the caller filled it in place, or as the last step had it.
+// Inputs are everything that a step reads besides the store. A nil slice, and a nil element of one,
+// leaves the input as it is: as the caller filled it in place, or as the last step had it.
 type Inputs struct {
 	Step        uint64         // of the optimizer, from 0: for schedules, stochastic depth and random nodes
 	IDs         []uint64       // of the samples
 	Views       [][]float32    // normalized pixels [B, C, H, W], in the order of Plan.Views
-	Boxes       [][]plan.Box   // where the samples of each view were cut out, in the same order
+	Boxes       [][]plan.Box   // of the samples of each view, in the same order
 	Labels      []int32        // -1 where there is none
-	Masks       []plan.MaskSet // decisions of the objective, in any order
+	Masks       []plan.MaskSet // in any order
 	TargetCache TargetCache    // of cached targets; nil: they are computed
-	// Targets fills the targets that the plugin computes, once all other inputs are there; nil where there are none.
+	// Targets fills the targets that the plugin computes, once all other inputs are there; nil
+	// where there are none.
 	Targets func(m *Model) error
 }
 
@@ -31,7 +32,7 @@ type inputs struct {
 	scalars   map[string]*scalar
 	dropPaths map[string]*backbone.DropPath // by pass
 	randoms   []random
-	masked    bool // the masks have been set
+	masksSet  bool // at least once
 
 	step uint64 // in progress
 	ids  []uint64
@@ -74,8 +75,8 @@ func (m *Model) fill(in Inputs) error {
 	return nil
 }
 
-// setStep sets everything that is a function of the step and of the samples' ids: schedules, stochastic depth,
-// random nodes, sample-id targets.
+// setStep sets everything that is a function of the step and of the samples' ids: schedules,
+// stochastic depth, random nodes, sample-id targets.
 func (m *Model) setStep(step uint64, ids []uint64) {
 	in := m.inputs
 	in.step, in.ids = step, ids
@@ -121,7 +122,7 @@ func (m *Model) setGeometry(view string, boxes []plan.Box) error {
 
 // setMasks fills the masks. Nothing is written unless all of them are right.
 func (m *Model) setMasks(sets []plan.MaskSet) error {
-	if len(m.Plan.Masks) == 0 || sets == nil && m.inputs.masked {
+	if len(m.Plan.Masks) == 0 || sets == nil && m.inputs.masksSet {
 		return nil
 	}
 	if err := m.Plan.CheckMasks(sets, m.Batch); err != nil {
@@ -130,11 +131,12 @@ func (m *Model) setMasks(sets []plan.MaskSet) error {
 	for i := range sets {
 		m.inputs.masks[sets[i].Name].set(&sets[i])
 	}
-	m.inputs.masked = true
+	m.inputs.masksSet = true
 	return nil
 }
 
-// geometryFields are top, left, height, width, flip, source height and source width of a view's box.
+// geometryFields are top, left, height, width, flip, source height and source width of a view's
+// box.
 const geometryFields = 7
 
 // scalar is a schedule as an input of the graph.

@@ -6,22 +6,22 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// mask is one per-step decision of the objective and the inputs of the graph that it fills.
+// mask is a mask of the plan with the inputs of the graph that it fills.
 type mask struct {
 	spec   *plan.Mask
 	height int // pixels of the view
 	width  int
 	batch  int
 
-	values  []*mapped  // int32 [batch, length] pieces
-	removed []*mapped  // float32 [batch, cells] pieces
-	listed  *core.Node // int32 [batch, length] removed cells of a bitmap, nil until it is read
-	counted *core.Node // float32 [batch, length], 1 where listed holds one
+	values  []*maskPart // int32 [batch, length] pieces
+	removed []*maskPart // float32 [batch, cells] pieces
+	listed  *core.Node  // int32 [batch, length] removed cells of a bitmap, nil until it is read
+	counted *core.Node  // float32 [batch, length], 1 where listed holds one
 	node    map[plan.Form]*core.Node
 }
 
-// mapped is a piece of an input: the rows of one mask in a batch of several views.
-type mapped struct {
+// maskPart is a piece of an input: the rows of one mask in a batch of several views.
+type maskPart struct {
 	node   *core.Node
 	offset int // elements
 }
@@ -40,13 +40,13 @@ func (k *mask) input(g *core.Graph, form plan.Form) *core.Node {
 			shape = append(shape, plan.RectangleFields)
 		}
 		n = g.InputInt(name, shape)
-		k.values = append(k.values, &mapped{node: n})
+		k.values = append(k.values, &maskPart{node: n})
 	case plan.FormRemoved:
 		n = g.Input(name+".removed", tensor.Shape{k.batch, k.cells()})
-		k.removed = append(k.removed, &mapped{node: n})
+		k.removed = append(k.removed, &maskPart{node: n})
 	case plan.FormRemovedBlocks:
 		n = g.Input(name+".blocks", tensor.Shape{k.batch, k.height, k.width})
-		k.removed = append(k.removed, &mapped{node: n})
+		k.removed = append(k.removed, &maskPart{node: n})
 	case plan.FormRemovedCells:
 		n = g.InputInt(name+".cells", tensor.Shape{k.batch, k.spec.Length})
 		k.listed = n
@@ -58,7 +58,7 @@ func (k *mask) input(g *core.Graph, form plan.Form) *core.Node {
 	return n
 }
 
-// set fills the inputs from a decision that was checked.
+// set fills the inputs from values that were checked.
 func (k *mask) set(s *plan.MaskSet) {
 	if k.spec.Kind == plan.MaskBitmap {
 		if k.spec.Length > 0 {
@@ -83,7 +83,7 @@ func (k *mask) set(s *plan.MaskSet) {
 // cells is the number of cells of one sample.
 func (k *mask) cells() int { return k.spec.Rows * k.spec.Cols }
 
-// list fills in the removed cells of a bitmap, sample by sample.
+// list writes the indices of the removed cells of a bitmap, sample by sample.
 func (k *mask) list(bitmap []byte, cells, length int) {
 	for b := range k.batch {
 		n := 0
@@ -110,7 +110,7 @@ func (k *mask) list(bitmap []byte, cells, length int) {
 	}
 }
 
-// remove turns keep lists or corrupted rectangles into ones at what is gone.
+// remove writes a keep list or rectangles as numbers: 1 at each removed cell or pixel, 0 elsewhere.
 func (k *mask) remove(dst []float32, values []int32) {
 	if k.spec.Kind == plan.MaskKeep {
 		cells, length := k.cells(), k.spec.Length

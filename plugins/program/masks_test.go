@@ -12,7 +12,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the bitmap.
+// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the
+// bitmap.
 func TestRemovedCells(t *testing.T) {
 	var cells, counted *core.Node
 	m, _ := compiled(t, func(b *sdk.Builder) error {
@@ -41,7 +42,7 @@ func TestRemovedCells(t *testing.T) {
 	set := func(bitmap ...byte) error {
 		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: bitmap}}})
 	}
-	for range 2 { // the second time over what the first left
+	for range 2 { // the second time over the results of the first
 		if err := set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0); err != nil {
 			t.Fatal(err)
 		}

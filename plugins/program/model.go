@@ -1,15 +1,17 @@
-// Package program compiles an objective's plan into a graph of the engine and runs it.
+// Package program compiles an objective's plan into a graph of package core and runs it.
 //
-// The plan (see plugins/plan) names views, passes of the backbone, parameters, buffers and a program of operators; Build
-// makes of them one graph that computes loss, gradients, metrics, buffer updates and pictures for a fixed batch. A plan
-// whose shapes do not agree is refused with an error that names the plugin, the node, and the shapes. All else was
-// checked when the plan was made.
+// The plan (see plugins/plan) names views, passes of the backbone, parameters, buffers and a
+// program of operators; Build makes of them one graph that computes loss, gradients, metrics,
+// buffer updates and pictures for a fixed batch. A plan whose shapes do not agree is refused with
+// an error that names the plugin, the node, and the shapes. All else was checked when the plan was
+// made.
 //
 // # Names
 //
-// Everything that outlives a step lies in the store under a prefix and the name of the official code: "backbone." and
-// timm's name for the student's backbone, "head." and the objective's name for its parameters, "teacher.backbone." and
-// "teacher.head." for averaged copies, "buffer." for buffers.
+// Everything that outlives a step lies in the store under a prefix and the name of the official
+// code: "backbone." and timm's name for the student's backbone, "head." and the objective's name
+// for its parameters, "teacher.backbone." and "teacher.head." for averaged copies, "buffer." for
+// buffers.
 package program
 
 import (
@@ -36,8 +38,9 @@ type setting struct {
 	engine *device.CPU
 }
 
-// Model is a compiled plan for one batch size. Per step: Step; then Loss, Metrics and the gradients of Exec; once the
-// step is good, Commit, and AfterStep behind the optimizer.
+// Model is a compiled plan for one batch size. Per micro-batch: Step, then Loss, Metrics and the
+// gradients of Exec, and Commit once these are known to be finite. Per step of the optimizer, after
+// it: MoveTeacher.
 type Model struct {
 	setting
 	inputs     *inputs
@@ -57,7 +60,8 @@ type metric struct {
 	node *core.Node
 }
 
-// View returns the slice [B, C, H, W] that a view's normalized pixels go into; nil if the plan has no such view.
+// View returns the slice [B, C, H, W] that a view's normalized pixels go into; nil if the plan has
+// no such view.
 func (m *Model) View(name string) []float32 {
 	if n := m.inputs.views[name]; n != nil {
 		return n.Value()
@@ -81,7 +85,8 @@ func (m *Model) Target(name string) []float32 {
 	return nil
 }
 
-// TargetInts returns the slice that a target of integers goes into; nil if there is none of this name.
+// TargetInts returns the slice that a target of integers goes into; nil if there is none of this
+// name.
 func (m *Model) TargetInts(name string) []int32 {
 	if t := m.inputs.targets[name]; t != nil && t.node != nil && isInt(t.node) {
 		return t.node.Ints()
@@ -98,8 +103,9 @@ func (m *Model) Scalar(name string) (float64, bool) {
 	return s.now, true
 }
 
-// Step fills the inputs and computes loss, gradients and results. It changes nothing in the store but rows that are
-// kept at unit length. Equal inputs give equal bits.
+// Step is the forward and the backward pass of one micro-batch: it fills the inputs and computes
+// loss, gradients and results. It changes nothing in the store but rows that are kept at unit
+// length. Equal inputs give equal bits.
 func (m *Model) Step(in Inputs) error {
 	if err := m.fill(in); err != nil {
 		return &Error{m.plugin, err}
@@ -111,7 +117,7 @@ func (m *Model) Step(in Inputs) error {
 	}
 	if m.Train {
 		param.NormalizeRows(m.engine, m.unitRows)
-		if err := m.teacher.lead(m.engine); err != nil {
+		if err := m.teacher.beforeForward(m.engine); err != nil {
 			return err
 		}
 	}
@@ -139,9 +145,10 @@ func (m *Model) Metrics() map[string]float64 {
 // Exec is the compiled graph: gradients, trained parameters, memory and cost.
 func (m *Model) Exec() *core.Executable { return m.exec }
 
-// EvaluateInputs are the shapes of the inputs of the operator evaluate, by the names of the plan's Evaluate.
+// EvaluateInputs are the shapes of the inputs of the operator evaluate, by the names of the plan's
+// Evaluate.
 func (m *Model) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
 
-// AfterStep follows the optimizer's step, once for all of its passes: the teacher moves, or stays where the last Step
-// saw it.
-func (m *Model) AfterStep() error { return m.teacher.follow(m.engine) }
+// MoveTeacher follows the optimizer's step, once for all of its micro-batches: it writes the
+// teacher's next weights into the store.
+func (m *Model) MoveTeacher() error { return m.teacher.afterStep(m.engine) }

@@ -1,17 +1,22 @@
 package program
 
 import (
+	"path"
+	"slices"
+	"strings"
+
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/runs"
 )
 
 // BackboneInfo tells an objective which network it is opened for. mean and std are those that views
 // are normalized with, one number per channel.
-func BackboneInfo(c backbone.Config, mean, std []float64) plan.Backbone {
+func BackboneInfo(c backbone.Config, mean, std []float64) plan.BackboneInfo {
 	i := c.Info()
 	rows, cols := i.Grid()
-	return plan.Backbone{
+	return plan.BackboneInfo{
 		Name: i.Name, Family: i.Family, Dim: i.Dim, Depth: i.Depth, Heads: i.Heads,
 		Patch: i.Patch, ImageH: i.ImageH, ImageW: i.ImageW, GridH: rows, GridW: cols,
 		Channels: i.Channels, Mean: mean, Std: std,
@@ -19,9 +24,9 @@ func BackboneInfo(c backbone.Config, mean, std []float64) plan.Backbone {
 	}
 }
 
-// Backbone applies a plan's requirements of the network to a config, and returns the initialization
-// with it. The recommended stochastic depth is taken only where the config has none.
-func Backbone(c backbone.Config, r *plan.Requirements) (backbone.Config, backbone.Scheme, error) {
+// Configure applies a plan's requirements of the network to a config, and returns the
+// initialization with it. The recommended stochastic depth is taken only where the config has none.
+func Configure(c backbone.Config, r *plan.Requirements) (backbone.Config, backbone.Scheme, error) {
 	c, err := c.Require(backbone.Requirements{
 		Positions: positions[r.PosEmbed], ClassToken: classTokens[r.ClassToken], Relative: relatives[r.RelPos],
 		LayerScale: r.LayerScale, SplitQVBias: r.SplitQkvBias, DropPath: r.DropPath,
@@ -71,4 +76,29 @@ var drawn = map[plan.InitKind]string{
 	plan.InitUniform:       "uniform",
 	plan.InitXavierUniform: "xavier_uniform",
 	plan.InitFanInUniform:  "fan_in_uniform",
+}
+
+// setDecayAndFreeze applies the plan's rules of weight decay and freezing to the student's weights.
+func setDecayAndFreeze(b backbone.Network, r *plan.Requirements) {
+	for _, p := range b.Weights() {
+		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
+		switch r.DecayRule {
+		case plan.DecayMatrices:
+			p.Decay = backbone.MatrixDecay(name, p.Shape)
+		case plan.DecayAll:
+			p.Decay = true
+		case plan.DecayNone:
+			p.Decay = false
+		}
+		p.Decay = p.Decay && !matches(r.NoDecay, name)
+		p.Frozen = p.Frozen || matches(r.Frozen, name)
+	}
+}
+
+// matches reports whether the name agrees with one of the patterns, as of path.Match.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, _ := path.Match(p, name) // the patterns were checked with the plan
+		return ok
+	})
 }

@@ -84,7 +84,8 @@ func reshaped(c *call, from tensor.Shape) tensor.Shape {
 	return to
 }
 
-// concat joins along any axis: the dimensions before it are seen as samples and those behind it as channels.
+// concat joins along any axis: the dimensions before it are seen as samples and those behind it as
+// channels.
 func concat(c *call, axis int, xs []*core.Node) *core.Node {
 	first := xs[0].Shape()
 	out := first.Clone()

@@ -60,7 +60,8 @@ func buildRandom(c *call) []*core.Node {
 // drawRandoms fills the random inputs of a step.
 func (m *Model) drawRandoms(step uint64, ids []uint64) {
 	for _, r := range m.inputs.randoms {
-		// The samples of a batch that is not full leave rows over, and a call may give no ids at all.
+		// The samples of a batch that is not full leave rows over, and a call may give no ids at
+		// all.
 		all := append(slices.Clone(ids), make([]uint64, max(0, m.Batch-len(ids)))...)
 		if err := device.RandomRows(m.engine, r.node.Value(), r.distribution, m.seed, r.name, step, all[:m.Batch]); err != nil {
 			panic("program: " + err.Error()) // the distribution and the shape were checked when the node was built

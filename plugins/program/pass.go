@@ -77,7 +77,8 @@ func (c *Compiler) buildPass(p *pass) error {
 	return err
 }
 
-// maskToken is the parameter that stands in for masked patches, the teacher's copy where the teacher runs.
+// maskToken is the parameter that stands in for masked patches, the teacher's copy where the
+// teacher runs.
 func (c *Compiler) maskToken(spec *plan.Pass) *core.Node {
 	if spec.Network == plan.NetworkTeacher {
 		return c.g.Param(c.teacherParams[spec.MaskToken])
@@ -85,7 +86,8 @@ func (c *Compiler) maskToken(spec *plan.Pass) *core.Node {
 	return c.g.Param(c.params[spec.MaskToken])
 }
 
-// passImages returns the images of all views of a pass, stacked along the batch, or those that the program makes.
+// passImages returns the images of all views of a pass, stacked along the batch, or those that the
+// program makes.
 func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	var views []*core.Node
 	for _, name := range spec.Views {
@@ -110,8 +112,8 @@ func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	return ops.Concat(c.g, views...), nil
 }
 
-// passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With several views it is
-// an input of its own, which each view's mask fills in part.
+// passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With
+// several views it is an input of its own, which each view's mask fills in part.
 func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	first := c.inputs.masks[spec.Masks[0]]
 	if len(spec.Masks) == 1 {
@@ -124,7 +126,7 @@ func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	}
 	n := input(name, tensor.Shape{len(spec.Masks) * c.Batch, width})
 	for i, mask := range spec.Masks {
-		k, part := c.inputs.masks[mask], &mapped{node: n, offset: i * c.Batch * width}
+		k, part := c.inputs.masks[mask], &maskPart{node: n, offset: i * c.Batch * width}
 		if form == plan.FormRemoved {
 			k.removed = append(k.removed, part)
 		} else {

@@ -86,7 +86,7 @@ func (m *Model) render(p picture, statistics PatchStatistics) Picture {
 	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
 	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
-		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalised}
+		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalized}
 
 	if k := m.inputs.masks[p.spec.Mask]; k != nil {
 		removed := p.hidden.Value()

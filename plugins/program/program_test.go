@@ -70,7 +70,8 @@ func mustRun(t testing.TB, m *program.Model) {
 	programtest.Step(t, m, program.Inputs{IDs: []uint64{3, 1, 4, 2}})
 }
 
-// TestBuildRefuses changes a sound plan in one place; the error names the plugin, the node and the shapes.
+// TestBuildRefuses changes a sound plan in one place; the error names the plugin, the node and the
+// shapes.
 func TestBuildRefuses(t *testing.T) {
 	node := func(p *plan.Plan, op string) *plan.Node {
 		return p.Nodes[slices.IndexFunc(p.Nodes, func(n *plan.Node) bool { return n.Op == op })]
@@ -101,7 +102,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"evaluate without an evaluator", func(p *plan.Plan) {
 			n := node(p, "layer_norm")
 			n.Op, n.Attributes, p.Evaluate = "evaluate", nil, &plan.Evaluate{}
-		}, []string{"evaluate", "the host was not asked"}},
+		}, []string{"evaluate", "this command runs no plugin"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := tinyMAE(t)
@@ -161,7 +162,8 @@ func TestMasksAreChecked(t *testing.T) {
 	}
 }
 
-// A model of another batch size shares the weights, and evaluation computes the same loss as training.
+// A model of another batch size shares the weights, and evaluation computes the same loss as
+// training.
 func TestModelsShareOneStore(t *testing.T) {
 	e, store := devicetest.New(t, 0), param.NewStore()
 	var losses []float64

@@ -16,8 +16,8 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. What a file holds follows from its own config; a file that
-// cannot be interpreted fails.
+// TestReference runs every file of the reference folder. The config of a file selects its test; a
+// file without one fails.
 func TestReference(t *testing.T) {
 	programtest.Reference(t, "vit", func(t *testing.T, path string) {
 		switch golden.Name(path) {
@@ -91,7 +91,8 @@ func run(t testing.TB, e *core.Executable) {
 	}
 }
 
-// vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its gradients.
+// vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its
+// gradients.
 func vitForward(t *testing.T, c *golden.Case) {
 	var cfg struct {
 		programtest.NetworkConfig

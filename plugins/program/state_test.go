@@ -59,7 +59,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if moved := when == sdk.BeforeForward; (seen[0] != still) != moved || seen[0] != seen[1] {
 			t.Errorf("%v: the forward passes see teachers of %v, before the student moved %v", when, seen, still)
 		}
-		if err := m.AfterStep(); err != nil {
+		if err := m.MoveTeacher(); err != nil {
 			t.Fatal(err)
 		}
 		programtest.Near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
@@ -101,7 +101,7 @@ func TestBuffers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	x := store.Get("buffer.center").Data // what was written
+	x := store.Get("buffer.center").Data // as written
 	if position.Data[0] != 2 {
 		t.Errorf("the ring stands at %g, want 2 after 8 rows of 6", position.Data[0])
 	}
@@ -129,7 +129,8 @@ func TestBuffers(t *testing.T) {
 	}
 }
 
-// Views of one size run as one batch; masks of each view reach their rows; teacher and student agree at the start.
+// Views of one size run as one batch; masks of each view reach their rows; teacher and student
+// agree at the start.
 func TestPassOverSeveralViews(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
 		a, c := b.View("a"), b.View("b")
@@ -178,7 +179,8 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 	}
 }
 
-// A corrupted pass reads images that the program made of the view, and rectangles become a map of changed pixels.
+// A corrupted pass reads images that the program made of the view, and rectangles become a map of
+// changed pixels.
 func TestCorruptedPass(t *testing.T) {
 	p := planOf(t, &objective{func(b *sdk.Builder) error {
 		v := b.View("a")
@@ -247,7 +249,8 @@ func TestSchedulesReachTheProgram(t *testing.T) {
 	}
 }
 
-// A network with stochastic depth draws anew each step, by sample and not by place, and not at all in evaluation.
+// A network with stochastic depth draws anew each step, by sample and not by place, and not at all
+// in evaluation.
 func TestStochasticDepthByStep(t *testing.T) {
 	depth := func(c *vit.Config, o *program.Options) { c.DropPath = .5 }
 	plan := func(b *sdk.Builder) error { return b.Minimize(lossOf(b, b.Student("s", b.View("a")).Class())) }
@@ -419,9 +422,10 @@ func TestVisibleStatistics(t *testing.T) {
 	}
 }
 
-// Every recommendation of a plan for the network reaches it, and a setting of the user's is not overruled.
+// Every recommendation of a plan for the network reaches it, and a setting of the user's is not
+// overruled.
 func TestBackboneRequirements(t *testing.T) {
-	network, scheme, err := program.Backbone(tiny(), &plan.Requirements{
+	network, scheme, err := program.Configure(tiny(), &plan.Requirements{
 		PosEmbed: plan.PosEmbedNone, RelPos: plan.RelPosShared,
 		LayerScale: .1, DropPath: .2, SplitQkvBias: true,
 		InitRules: []plan.InitRule{{Weights: "*.weight", Init: plan.Init{Kind: plan.InitNormal, A: 3}, Stacked: 3, ByDepth: true}},
@@ -436,10 +440,10 @@ func TestBackboneRequirements(t *testing.T) {
 	}
 	own := tiny()
 	own.DropPath = .3
-	if network, _, err = program.Backbone(own, &plan.Requirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
+	if network, _, err = program.Configure(own, &plan.Requirements{DropPath: .2}); err != nil || network.(vit.Config).DropPath != .3 {
 		t.Errorf("network %+v, error %v: the user's stochastic depth is .3", network, err)
 	}
-	if _, scheme, _ = program.Backbone(own, &plan.Requirements{}); scheme != nil {
+	if _, scheme, _ = program.Configure(own, &plan.Requirements{}); scheme != nil {
 		t.Errorf("without a wish the initialization is %v", scheme)
 	}
 

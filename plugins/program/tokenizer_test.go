@@ -55,91 +55,124 @@ func stripes(pixels []float32) {
 	}
 }
 
-// A tokenizer learns a few images, uses several tokens for them, and does from its file what it did in training.
+// learning is the training of a tokenizer on stripes.
+type learning struct {
+	network     vit.Config
+	plan        *plan.Plan
+	store       *param.Store
+	first, last float64 // mean squared error of the first and the last step
+}
+
+const learningBatch = 8
+
+// ids are those of the samples.
+var ids = []uint64{0, 1, 2, 3, 4, 5, 6, 7}
+
+// learn trains a tokenizer for some steps.
+func learn(t *testing.T, name string, o sdk.Objective, options map[string]any, steps int) *learning {
+	t.Helper()
+	l := &learning{
+		network: vit.Config{Name: "none", ImageH: 8, ImageW: 8, Patch: 4, Dim: 8, Depth: 1, Heads: 1, ClassToken: true}.Normalized(),
+		store:   param.NewStore(),
+	}
+	l.plan = programtest.Opening{Objective: o, Options: options, Network: l.network, Batch: learningBatch}.Plan(t)
+	for _, s := range l.plan.Schedules { // the plan was opened for a run of ten steps
+		s.StepsPerValue = max(1, float64(steps/256))
+	}
+	e := devicetest.New(t, 0)
+	m, err := program.Build(e, l.store, l.plan, l.network, learningBatch, 1, program.Options{Plugin: name, Train: true, TotalSteps: uint64(steps)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stripes(m.View("image"))
+	optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
+	for step := range steps {
+		in := program.Inputs{Step: uint64(step), IDs: ids}
+		for _, mask := range l.plan.Masks {
+			fresh := make([]int32, learningBatch*mask.Length)
+			for i := range fresh {
+				fresh[i] = int32((i + step) % 4)
+			}
+			in.Masks = append(in.Masks, plan.MaskSet{Name: mask.Name, Values: fresh})
+		}
+		programtest.Step(t, m, in)
+		if l.last = m.Metrics()["mse"]; step == 0 {
+			l.first = l.last
+		}
+		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, 3e-3, 0)
+		if err := m.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// export writes the tokenizer as the host does.
+func (l *learning) export(t *testing.T) string {
+	t.Helper()
+	x := l.plan.Exports[0]
+	var tensors []tensor.Tensor
+	for prefix, names := range map[string][]string{runs.HeadPrefix: x.Params, runs.BufferPrefix: x.Buffers} {
+		for _, n := range names {
+			p := l.store.Get(prefix + n)
+			tensors = append(tensors, tensor.NewF32(n, p.Shape, p.Data))
+		}
+	}
+	var c tokenizer.Config
+	if err := json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c); err != nil {
+		t.Fatal(err)
+	}
+	return programtest.Tokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
+}
+
+// decode returns the tokens of the images, and the mean squared error of the images decoded from
+// them, by the file of a tokenizer.
+func (l *learning) decode(t *testing.T, path string) (tokens []int32, mse float64) {
+	t.Helper()
+	var node *core.Node
+	p := programtest.Opening{Objective: &roundTrip{}, Options: map[string]any{"tokenizer": path}, Network: l.network, Batch: learningBatch}.Plan(t)
+	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, l.network, learningBatch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Compiler) ([]*core.Node, error) {
+		for _, n := range p.Nodes {
+			if n.Op == "nearest_row" || n.Op == "arg_max" {
+				made, err := m.Outputs(n.Name)
+				node = made[0]
+				return made, err
+			}
+		}
+		return nil, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stripes(m.View("image"))
+	programtest.Step(t, m, program.Inputs{IDs: ids})
+	return node.Ints(), m.Loss()
+}
+
+// A tokenizer learns a few images, uses several tokens for them, and has the same error after its
+// training when it is read from its file.
 func TestTokenizersLearn(t *testing.T) {
-	const batch, steps = 8, 250
-	network := vit.Config{Name: "none", ImageH: 8, ImageW: 8, Patch: 4, Dim: 8, Depth: 1, Heads: 1, ClassToken: true}.Normalized()
+	const steps = 250
 	for name, o := range map[string]sdk.Objective{"vq": vq.New(), "dvae": dvae.New()} {
 		t.Run(name, func(t *testing.T) {
 			options := map[string]any{"vocabulary": 16, "width": 16, "blocks": 1, "code_dim": 8}
 			if name == "dvae" {
 				options["kl_weight"] = 1e-4
 			}
-			p := programtest.Opening{Objective: o, Options: options, Network: network, Batch: batch}.Plan(t)
-			for _, s := range p.Schedules { // the plan was opened for a run of ten steps
-				s.StepsPerValue = max(1, steps/256)
+			l := learn(t, name, o, options, steps)
+			if !(l.last < l.first/8) {
+				t.Errorf("the error is %.4f after %d steps, %.4f before", l.last, steps, l.first)
 			}
-			e, store := devicetest.New(t, 0), param.NewStore()
-			m, err := program.Build(e, store, p, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
-			if err != nil {
-				t.Fatal(err)
-			}
-			stripes(m.View("image"))
-			optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
-			ids := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
-			var first, last float64
-			for step := range steps {
-				in := program.Inputs{Step: uint64(step), IDs: ids}
-				if len(p.Masks) > 0 {
-					fresh := make([]int32, batch*p.Masks[0].Length)
-					for i := range fresh {
-						fresh[i] = int32((i + step) % 4)
-					}
-					in.Masks = []plan.MaskSet{{Name: p.Masks[0].Name, Values: fresh}}
-				}
-				programtest.Step(t, m, in)
-				if last = m.Metrics()["mse"]; step == 0 {
-					first = last
-				}
-				optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, 3e-3, 0)
-				if err := m.Commit(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if !(last < first/8) {
-				t.Errorf("the error is %.4f after %d steps, %.4f before", last, steps, first)
-			}
-
-			// As the host exports it.
-			x := p.Exports[0]
-			var tensors []tensor.Tensor
-			for prefix, names := range map[string][]string{runs.HeadPrefix: x.Params, runs.BufferPrefix: x.Buffers} {
-				for _, n := range names {
-					p := store.Get(prefix + n)
-					tensors = append(tensors, tensor.NewF32(n, p.Shape, p.Data))
-				}
-			}
-			var c tokenizer.Config
-			if err := json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c); err != nil {
-				t.Fatal(err)
-			}
-			path := programtest.Tokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
-			var tokens *core.Node
-			again := programtest.Opening{Objective: &roundTrip{}, Options: map[string]any{"tokenizer": path}, Network: network, Batch: batch}.Plan(t)
-			r, err := program.Build(e, param.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Compiler) ([]*core.Node, error) {
-				for _, n := range again.Nodes {
-					if n.Op == "nearest_row" || n.Op == "arg_max" {
-						made, err := m.Outputs(n.Name)
-						tokens = made[0]
-						return made, err
-					}
-				}
-				return nil, nil
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			stripes(r.View("image"))
-			programtest.Step(t, r, program.Inputs{IDs: ids})
+			tokens, mse := l.decode(t, l.export(t))
 			used := map[int32]bool{}
-			for _, k := range tokens.Ints() {
+			for _, k := range tokens {
 				used[k] = true
 			}
 			if len(used) < 5 {
 				t.Errorf("%d tokens are used for 12 kinds of patches", len(used))
 			}
-			if got := r.Loss(); !(got < first/6) {
-				t.Errorf("from its file the tokenizer has an error of %.4f; at the end of its training it was %.4f, at the start %.4f", got, last, first)
+			if !(mse < l.first/6) {
+				t.Errorf("from its file the tokenizer has an error of %.4f; at the end of its training it was %.4f, at the start %.4f", mse, l.last, l.first)
 			}
 		})
 	}

@@ -38,8 +38,8 @@ func ReadsAll(t testing.TB, c *golden.Case, known ...string) {
 	}
 }
 
-// RequireOutputs fails where the file lacks a result that its kind has. Attention and the blocks of a second view are
-// the exceptions: the official files hold those of some passes only.
+// RequireOutputs fails where the file lacks a result that its kind has. Attention and the blocks of
+// a second view are the exceptions: the official files hold those of some passes only.
 func RequireOutputs(t testing.TB, c *golden.Case, computed map[string]*core.Node, more ...string) {
 	t.Helper()
 	for _, name := range append(SortedKeys(computed), more...) {

@@ -17,13 +17,13 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Compiled is a real objective's plan, compiled, with every intermediate result that a case may hold. It serves the
-// objectives with a teacher and running statistics.
+// Compiled is a real objective's plan, compiled, with every intermediate result that a case may
+// hold. It serves the objectives with a teacher and running statistics.
 type Compiled struct {
 	*program.Model
 	Engine *device.CPU
 	Store  *param.Store
-	// Place is where the store keeps what the reference calls so, without "param." and "buffer.".
+	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
 	Place func(name string) string
 	Out   map[string]*core.Node
 	// Rows holds results of the reference that are part of a node's: first and end row.
@@ -43,7 +43,7 @@ type Compilation struct {
 func (o Compilation) Compile(t *testing.T) *Compiled {
 	t.Helper()
 	p := o.Plan(t)
-	p.Backbone.DropPath = 0 // the reference has no stochastic depth
+	p.Requirements.DropPath = 0 // the reference has no stochastic depth
 	if o.Change != nil {
 		o.Change(p)
 	}
@@ -73,7 +73,7 @@ func IsStatistic(name string) bool {
 	return slices.ContainsFunc([]string{".running_mean", ".running_var", ".num_batches_tracked"}, func(s string) bool { return strings.HasSuffix(name, s) })
 }
 
-// Official cuts what the reference puts before the official name.
+// Official cuts the prefixes that the reference adds to official names.
 func Official(name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, "param."), "buffer.")
 }
@@ -139,7 +139,8 @@ func (m *Compiled) Copies() []*param.Parameter {
 	return out
 }
 
-// CompareResults holds every output and gradient, and which parameters are trained, against the case.
+// CompareResults holds every output and gradient, and which parameters are trained, against the
+// case.
 func (m *Compiled) CompareResults(t *testing.T, c *golden.Case, cfg NetworkConfig) {
 	t.Helper()
 	RequireOutputs(t, c, m.Outputs())
@@ -192,7 +193,7 @@ func (m *Compiled) Outputs() map[string]*core.Node {
 	return out
 }
 
-// ComparePlain holds what does not decay against the recipe's list.
+// ComparePlain compares the undecayed parameters with the recipe's list.
 func (m *Compiled) ComparePlain(t *testing.T, c *golden.Case, r Trajectory) {
 	t.Helper()
 	if r.Optimizer != "adamw" {
@@ -216,7 +217,7 @@ func (m *Compiled) Finish(t *testing.T) {
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.AfterStep(); err != nil {
+	if err := m.MoveTeacher(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// NetworkConfig is what the reference says of a network, whatever is done with it.
+// NetworkConfig describes the network of a case of the reference.
 type NetworkConfig struct {
 	Size      ImageSize `json:"img_size"`
 	Patch     int       `json:"patch"`

@@ -34,12 +34,12 @@ func (s InitStats) Decode(t *testing.T, config any) {
 	}
 }
 
-// InitialWeights gives the weights of a model with the given number of image channels, initialized from a seed: a
-// function of their names in the reference, and the list of those of its backbone.
+// InitialWeights gives the weights of a model with the given number of image channels, initialized
+// from a seed: a function of their names in the reference, and the list of those of its backbone.
 type InitialWeights func(t *testing.T, stats InitStats, channels int, seed uint64) (weight func(name string) *param.Parameter, network []*param.Parameter)
 
-// InitStatistics compares the initial weights of as many seeds as the reference pooled, and refuses a reference that
-// leaves out weights of the backbone.
+// InitStatistics compares the initial weights of as many seeds as the reference pooled, and refuses
+// a reference that leaves out weights of the backbone.
 func InitStatistics(t *testing.T, path string, model InitialWeights) {
 	var stats InitStats
 	golden.ReadJSON(t, path, &stats)
@@ -106,7 +106,8 @@ func MomentsOf(v []float64) Moments {
 	return m
 }
 
-// CompareMoments allows six standard errors of the difference of two samples of this size; constants must be equal.
+// CompareMoments allows six standard errors of the difference of two samples of this size;
+// constants must be equal.
 func CompareMoments(t *testing.T, name string, sample []float64, want Moments) {
 	t.Helper()
 	got, n := MomentsOf(sample), float64(len(sample))

@@ -1,4 +1,5 @@
-// Package programtest helps tests to open objectives, compile their plans, and compare a step with reference data.
+// Package programtest helps tests to open objectives, compile their plans, and compare a step with
+// reference data.
 package programtest
 
 import (
@@ -66,7 +67,8 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	return h
 }
 
-// StudentParameters lists a model's parameters, frozen ones included: the student's backbone, then the objective's own.
+// StudentParameters lists a model's parameters, frozen ones included: the student's backbone, then
+// the objective's own.
 func StudentParameters(m *program.Model, store *param.Store) []*param.Parameter {
 	out := slices.Clone(m.Student.Weights())
 	for _, p := range m.Plan.Params {

@@ -10,7 +10,8 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 )
 
-// Procedural is the part of a config that says how weights and images of a full-size case are computed.
+// Procedural is the part of a config that says how weights and images of a full-size case are
+// computed.
 type Procedural struct {
 	Seed    uint64 `json:"seed"`
 	Tensors []struct {
@@ -36,7 +37,7 @@ type Procedural struct {
 	DecoderToken *int      `json:"dec_tok16_token"`
 }
 
-// The tensor numbers of what is not a weight.
+// Numbers of the tensors that are no weights.
 const (
 	ImageTensor  = 16777215
 	NoiseTensor  = 16777214

@@ -20,8 +20,8 @@ func Reference(t *testing.T, folder string, run func(t *testing.T, path string))
 	}
 }
 
-// A Refusal is a change of a case file that must make TestReference fail with an error that contains Want; "" where it
-// must pass.
+// A Refusal is a change of a case file that must make TestReference fail with an error that
+// contains Want; "" where it must pass.
 type Refusal struct {
 	Name, File string
 	Edit       func(c *EditedCase)
@@ -46,9 +46,9 @@ func Drop(name string) func(c *EditedCase) {
 	}
 }
 
-// Refusals changes case files of a folder into some that cannot be interpreted, or contradict themselves. The
-// package's TestReference must fail each of them, saying why: a case that passes although a part of it was not looked
-// at proves nothing.
+// Refusals changes case files of a folder into some that cannot be interpreted, or contradict
+// themselves. The package's TestReference must fail each of them, saying why: a case that passes
+// although a part of it was not looked at proves nothing.
 func Refusals(t *testing.T, folder string, refusals []Refusal) {
 	for _, tc := range refusals {
 		t.Run(tc.Name, func(t *testing.T) {

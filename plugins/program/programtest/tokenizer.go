@@ -8,7 +8,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Tokenizer writes the file of a visual tokenizer for images normalized with mean and std, one number per channel.
+// Tokenizer writes the file of a visual tokenizer for images normalized with mean and std, one
+// number per channel.
 func Tokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
 	t.Helper()
 	meta, err := c.FileMetadata(mean, std)

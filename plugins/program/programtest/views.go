@@ -34,8 +34,9 @@ type OfficialView struct {
 	Threshold int     `json:"solarize_threshold"`
 }
 
-// Augmentations compares the views of an objective's default plan for 224 pixels with a file, and our random crops with
-// its statistics. kinds returns one view of the plan for each of the file's; all that a file tells once must be equal.
+// Augmentations compares the views of an objective's default plan for 224 pixels with a file, and
+// our random crops with its statistics. kinds returns one view of the plan for each of the file's;
+// all that a file tells once must be equal.
 func Augmentations(t *testing.T, path string, objective sdk.Objective, kinds func(plan *plan.Plan) []*plan.View) {
 	var file map[string]json.RawMessage
 	golden.ReadJSON(t, path, &file)
@@ -76,7 +77,8 @@ func Augmentations(t *testing.T, path string, objective sdk.Objective, kinds fun
 	}
 }
 
-// Compare holds a view of the plan against the official one. The crop's scale may be left to the user.
+// Compare holds a view of the plan against the official one. The crop's scale may be left to the
+// user.
 func (v OfficialView) Compare(t *testing.T, view *plan.View) {
 	t.Helper()
 	check := func(what string, got, want any) {

@@ -2,11 +2,7 @@ package program
 
 import (
 	"fmt"
-	"path"
-	"slices"
-	"strings"
 
-	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/plan"
@@ -14,38 +10,13 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// flagBackbone applies the plan's rules of weight decay and freezing to the student's weights.
-func flagBackbone(b backbone.Network, r *plan.Requirements) {
-	for _, p := range b.Weights() {
-		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
-		switch r.DecayRule {
-		case plan.DecayMatrices:
-			p.Decay = backbone.MatrixDecay(name, p.Shape)
-		case plan.DecayAll:
-			p.Decay = true
-		case plan.DecayNone:
-			p.Decay = false
-		}
-		p.Decay = p.Decay && !matches(r.NoDecay, name)
-		p.Frozen = p.Frozen || matches(r.Frozen, name)
-	}
-}
-
-// matches reports whether the name agrees with one of the patterns, as of path.Match.
-func matches(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		ok, _ := path.Match(p, name) // the patterns were checked with the plan
-		return ok
-	})
-}
-
-// addParam creates a parameter of the objective, or returns the one that the store has. One that is taken from a
-// file and stays as it is, is not stored with a run.
+// addParam creates a parameter of the objective, or returns the one that the store has. One that is
+// taken from a file and stays as it is, is not stored with a run.
 func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 	name, shape := runs.HeadPrefix+spec.Name, tensor.Shape(spec.Shape)
 	p := c.store.Get(name)
 	if p == nil {
-		init, data, err := c.initOf(&spec.Init, shape)
+		init, data, err := c.initialValues(&spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}
@@ -71,8 +42,8 @@ func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 	return p, nil
 }
 
-// initOf converts an initialization; for tables and stored data it returns the values too.
-func (c *Compiler) initOf(in *plan.Init, shape tensor.Shape) (param.Init, []float32, error) {
+// initialValues converts an initialization; for tables and stored data it returns the values too.
+func (c *Compiler) initialValues(in *plan.Init, shape tensor.Shape) (param.Init, []float32, error) {
 	fanIn, fanOut := in.FanIn, in.FanOut
 	if fanIn == 0 && len(shape) > 1 {
 		fanIn = shape[1:].Size()

@@ -22,7 +22,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 	name, shape := runs.BufferPrefix+spec.Name, tensor.Shape(spec.Shape)
 	b := &buffer{spec: spec, value: c.store.Get(name)}
 	if b.value == nil {
-		init, data, err := c.initOf(&spec.Init, shape)
+		init, data, err := c.initialValues(&spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 type update struct {
 	buffer *buffer
 	value  *core.Node
-	rows   *core.Node // for UPDATE_ROWS
+	rows   *core.Node // integers; nil unless the buffer is updated by plan.UpdateRows
 }
 
 // newUpdate checks that the shape of a result agrees with its buffer.
@@ -87,7 +87,8 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 	return u, nil
 }
 
-// Commit writes the buffer updates of the last Step. It is called once the step is known to be good.
+// Commit writes the buffer updates of the last Step. It is called once loss and gradients are known
+// to be finite.
 func (m *Model) Commit() error {
 	for _, u := range m.updates {
 		if u.rows == nil {

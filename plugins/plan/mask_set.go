@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// MaskRequest asks an objective for the decisions of a batch.
+// MaskRequest asks an objective for the masks of a batch.
 type MaskRequest struct {
 	Step      uint64 // number of the batch from 0
 	Seed      uint64 // of the run
@@ -15,26 +15,26 @@ type MaskRequest struct {
 	Geometry  []ViewGeometry
 }
 
-// ViewGeometry holds the places that a view's samples were cut out of, one box per sample.
+// ViewGeometry holds the boxes of a view, one per sample.
 type ViewGeometry struct {
 	View  string
 	Boxes []Box
 }
 
-// Box is a place in a source image, in its pixels.
+// Box is the part of a source image that a view shows, in pixels of the source.
 type Box struct {
 	Top, Left, Height, Width  float64
 	Flip                      bool
 	SourceHeight, SourceWidth int
 }
 
-// MaskSet is one decision for a batch.
+// MaskSet holds the values of one mask for a batch.
 type MaskSet struct {
 	Name string
-	// Values holds Length numbers per sample of a keep list or of indices, sample after sample, and Length rectangles
-	// of RectangleFields numbers of a corruption: top, left, height (0: unused), width, fill (0 zeros, 1 noise,
-	// 2 copy), and for a copy the place in the batch of the source sample (-1: itself), source top, source left, and 1
-	// to copy from a clean image.
+	// Values holds Length numbers per sample of a keep list or of indices, sample after sample, and
+	// Length rectangles of RectangleFields numbers of a corruption: top, left, height (0: unused),
+	// width, fill (0 zeros, 1 noise, 2 copy), and for a copy the place in the batch of the source
+	// sample (-1: itself), source top, source left, and 1 to copy from a clean image.
 	Values []int32
 	// Bitmap holds one byte, 0 or 1, per cell, sample after sample.
 	Bitmap []byte
@@ -66,8 +66,8 @@ func (m *Mask) Hidden() Form {
 	return FormRemoved
 }
 
-// CheckMasks checks the decisions for a batch of samples against the plan: each mask once, lengths, ranges, keep lists
-// without duplicates. Errors name field, mask and sample.
+// CheckMasks checks the masks of a batch of samples against the plan: each mask once, lengths,
+// ranges, keep lists without duplicates. Errors name field, mask and sample.
 func (p *Plan) CheckMasks(sets []MaskSet, samples int) error {
 	find := func(name string) int {
 		return slices.IndexFunc(sets, func(s MaskSet) bool { return s.Name == name })
