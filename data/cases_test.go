@@ -74,12 +74,7 @@ func TestCasesOfNetpbm(t *testing.T) {
 		"s2/1.ppm": "P6 1 1 255\n\x10\x20\x30", "s2/2.pbm": "P1 2 1\n1 0\n", "s2/3.pfm": "Pf 1 1\n-1.0\n\x00\x00\x80\x3f",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, []byte(content))
 	}
 	s := open(t, dir)
 	if got := counts(s); got != "6 s1:3 s2:3" {
@@ -111,9 +106,7 @@ func utf16(text string, mark, big bool) string {
 // TestCasesOfLists reads lists as programs and people write them.
 func TestCasesOfLists(t *testing.T) {
 	dir := folder(t, 4)
-	if err := os.WriteFile(filepath.Join(dir, "plain"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, filepath.Join(dir, "plain"), nil)
 	const (
 		two   = "cat/000.png=cat dog/001.png=dog"
 		plain = "cat/000.png=- dog/001.png=-"
@@ -159,9 +152,7 @@ func TestCasesOfLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, []byte(c.text))
 			s := open(t, path)
 			var got []string
 			for id := range s.Len() {
@@ -207,9 +198,7 @@ func TestCasesOfUnsureLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, []byte(c.text))
 			s, err := data.Open(data.Options{Path: path})
 			if err == nil {
 				t.Fatalf("opened: %s, first %s", counts(s), s.Name(0))
@@ -233,33 +222,26 @@ func TestCasesOfSystemFolders(t *testing.T) {
 		"lost+found/x.png", "__MACOSX/cat/._000.png", "__MACOSX/cat/x.png", "System Volume Information/x.png", ".Trash-1000/files/x.png", ".AppleDouble/x.png",
 		"@Recycle/x.png", ".@__thumb/x.png", ".thumbnails/x.png", "dog/._001.png", "cat/.ipynb_checkpoints/x.png", "#snapshot/x.png", "Thumbs.db", "desktop.ini", ".DS_Store"} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, picture)
 		archive = append(archive, [2]string{name, string(picture)})
 	}
-	var said []string
-	s, err := data.Open(data.Options{Path: dir, Note: func(m string) { said = append(said, m) }})
+	var notes []string
+	s, err := data.Open(data.Options{Path: dir, Note: func(m string) { notes = append(notes, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := counts(s); got != "4 cat:2 dog:2" || s.Fingerprint() != before.Fingerprint() {
 		t.Errorf("%s, want 4 cat:2 dog:2", got)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "left out") {
-		t.Errorf("it says %q", said)
+	if len(notes) != 1 || !strings.Contains(notes[0], "left out") {
+		t.Errorf("notes %q", notes)
 	}
 	_, err = data.Open(data.Options{Path: filepath.Join(dir, "@eaDir", "..", "$RECYCLE.BIN")})
 	if err != nil {
 		t.Errorf("a folder that was named itself: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "a.tar")
-	if err := os.WriteFile(path, tarBytes(t, archive...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, tarBytes(t, archive...))
 	if got := counts(open(t, path)); got != "2 cat:1 dog:1" {
 		t.Errorf("archive: %s, want 2 cat:1 dog:1", got)
 	}
@@ -279,9 +261,7 @@ func TestCasesOfWebDataset(t *testing.T) {
 		"unsure":     {[][2]string{{"s.png", picture}, {"s.a.cls", "1"}, {"s.b.cls", "0"}}, "s.png=-"},
 	} {
 		path := filepath.Join(t.TempDir(), "a.tar")
-		if err := os.WriteFile(path, tarBytes(t, c.files...), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, tarBytes(t, c.files...))
 		s := open(t, path)
 		var got []string
 		for id := range s.Len() {
@@ -337,11 +317,9 @@ func TestCasesOfTarLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "a.tar")
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var said []string
-	s, err := data.Open(data.Options{Path: path, Note: func(m string) { said = append(said, m) }})
+	write(t, path, b.Bytes())
+	var notes []string
+	s, err := data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +337,7 @@ func TestCasesOfTarLinks(t *testing.T) {
 	if got := strings.Join(got, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "lead to nothing in it: 2, such as fox/loop.png") {
-		t.Errorf("it says %q", said)
+	if len(notes) != 1 || !strings.Contains(notes[0], "lead to nothing in it: 2, such as fox/loop.png") {
+		t.Errorf("notes %q", notes)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"image"
 	"image/jpeg"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -19,19 +18,13 @@ func TestPeakBytes(t *testing.T) {
 		if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, w, h)), nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), b.Bytes())
 	}
 	peak := func(dir string, change func(*data.LoaderOptions)) int64 {
 		t.Helper()
 		o := data.LoaderOptions{Views: maeViews(16), BatchSize: 4, Workers: 2}
 		change(&o)
-		l, err := data.NewLoader(open(t, dir), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := newLoader(t, open(t, dir), o)
 		return l.PeakBytes()
 	}
 	same := func(*data.LoaderOptions) {}

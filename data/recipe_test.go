@@ -1,7 +1,6 @@
 package data_test
 
 import (
-	"context"
 	"math"
 	"os"
 	"slices"
@@ -76,15 +75,8 @@ func TestReferenceRecipe(t *testing.T) {
 }
 
 func checkCrops(t *testing.T, spec data.ViewSpec, w, h, draws int, want map[string]cropFigures, flip float64) {
-	l, err := data.NewLoader(blank{pixels.New(w, h, 3), draws}, data.LoaderOptions{Views: []data.ViewSpec{spec}, BatchSize: draws, Shuffle: true, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b, err := l.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLoader(t, blank{pixels.New(w, h, 3), draws}, data.LoaderOptions{Views: []data.ViewSpec{spec}, BatchSize: draws, Shuffle: true, Seed: 1})
+	b := next(t, l)
 	got := map[string][]float64{}
 	flips := 0.0
 	for _, g := range b.Geometry[0] {
