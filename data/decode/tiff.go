@@ -22,6 +22,7 @@ const (
 	tagPhotometric     = 262
 	tagFillOrder       = 266
 	tagStripOffsets    = 273
+	tagOrientation     = 274
 	tagSamplesPerPixel = 277
 	tagRowsPerStrip    = 278
 	tagStripBytes      = 279
@@ -37,6 +38,7 @@ const (
 	tagSampleFormat    = 339
 	tagJPEGTables      = 347
 	tagSubsampling     = 530
+	tagXMP             = 700
 
 	photoWhiteIsZero = 0
 	photoBlackIsZero = 1
@@ -189,7 +191,12 @@ func parseTIFF(b []byte) (*tiffFile, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	f.fields = map[uint16][]uint64{}
-	f.turned, _ = f.orientation(entries)
+	turned, ok := f.orientation(entries)
+	if !ok {
+		packet, _ := f.find(entries, tagXMP)
+		turned = orientationOfXMP(packet)
+	}
+	f.turned = turned
 	for ; len(entries) > 0; entries = entries[f.entrySize():] {
 		tag := f.order.Uint16(entries)
 		if _, double := f.fields[tag]; double {
@@ -440,7 +447,7 @@ func (l *tiffLayout) checkPredictor() error {
 	case compressNone, compressPackBits, compressFax3, compressFax4:
 		l.predictor = 1 // libtiff looks at it in the others alone
 	}
-	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || (l.predictor == 3) != (l.format == formatFloat)) {
+	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || l.predictor == 3 && l.format != formatFloat) {
 		return fmt.Errorf("predictor %d of samples of %d bits is not read", l.predictor, l.bits)
 	}
 	return nil
