@@ -3,6 +3,7 @@ package data_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"image/color"
 	"os"
@@ -280,6 +281,46 @@ func TestCasesOfWebDataset(t *testing.T) {
 		}
 		if got := strings.Join(got, " "); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestCasesOfTarNames wants the classes of names that a program wrote in its own way, and an error
+// for archives that would be read in part.
+func TestCasesOfTarNames(t *testing.T) {
+	picture := string(pngBytes(t, gradient(2, 1)))
+	archive := func(prefix, separator string) string {
+		return string(tarBytes(t, [2]string{prefix + "cat" + separator + "1.png", picture}, [2]string{prefix + "dog" + separator + "2.png", picture}))
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(archive("", "/"))); err != nil {
+		t.Fatal(err)
+	}
+	z.Close()
+	for name, c := range map[string]struct{ content, want string }{
+		"plain":     {archive("", "/"), ""},
+		"dot":       {archive("./", "/"), ""},
+		"absolute":  {archive("/", "/"), ""},
+		"above":     {archive("../", "/"), ""},
+		"backslash": {archive("", `\`), ""},
+		"joined":    {archive("", "/") + archive("", "/"), "have to be given one by one"},
+		"gzip":      {packed.String(), "is a gzip archive and not a plain tar archive"},
+		"label":     {string(tarBytes(t, [2]string{"1.png", picture}, [2]string{"1.cls", "\xff\xfe"})), `"1.cls" is not the text of a label`},
+	} {
+		path := filepath.Join(t.TempDir(), name+".tar")
+		write(t, path, []byte(c.content))
+		s, err := data.Open(data.Options{Path: path})
+		switch {
+		case c.want != "":
+			expectData(t, err, path, c.want)
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		case counts(s) != "2 cat:1 dog:1" || s.Name(0) != "cat/1.png":
+			t.Errorf("%s: %s, first %s", name, counts(s), s.Name(0))
+		}
+		if err == nil {
+			s.Close()
 		}
 	}
 }

@@ -188,7 +188,7 @@ var (
 	otherWords = []string{"split", "splits", "set", "subset", "fold", "partition", "usage", "width", "height", "size", "filesize", "bytes", "channels",
 		"xmin", "ymin", "xmax", "ymax", "bbox", "text", "caption", "captions", "description", "prompt", "url", "license", "date", "time",
 		"timestamp", "md5", "sha1", "sha256", "hash", "checksum"}
-	unnamed    = regexp.MustCompile(`^unnamed[0-9]*$`)
+	unnamed = regexp.MustCompile(`^unnamed[0-9]*$`)
 )
 
 // word is a cell as it stands in the lists of words.
