@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
 	"image/gif"
@@ -110,6 +111,18 @@ func checkGradient(t *testing.T, name string, got *pixels.Image) {
 		if p := got.Pix[i*got.C : (i+1)*got.C]; !bytes.Equal(p, want) {
 			t.Errorf("%s: pixel %d is %v, want %v", name, i, p, want)
 			return
+		}
+	}
+}
+
+// TestDamagedDeflate changes bytes of the pixels of a TIFF. The checksum finds it.
+func TestDamagedDeflate(t *testing.T) {
+	b := files(t)["tiff deflate"]
+	for i := 8; i < int(binary.LittleEndian.Uint32(b[4:])); i++ {
+		damaged := bytes.Clone(b)
+		damaged[i] ^= 0x10
+		if m, err := Decode(damaged, Options{}); err == nil {
+			checkGradient(t, fmt.Sprintf("byte %d", i), m)
 		}
 	}
 }

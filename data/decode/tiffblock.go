@@ -144,6 +144,12 @@ func (l *tiffLayout) decompress(dst, raw []byte, rows, perBlock int) error {
 	if _, err := io.ReadFull(r, dst); err != nil {
 		return err
 	}
+	switch l.compression {
+	case compressDeflate, compressZip, compressZstd:
+		if err := checkRest(r, len(dst)); err != nil {
+			return err
+		}
+	}
 	switch l.predictor {
 	case 2:
 		l.undoPredictor(dst, perBlock)
@@ -151,6 +157,16 @@ func (l *tiffLayout) decompress(dst, raw []byte, rows, perBlock int) error {
 		l.undoFloatPredictor(dst, perBlock)
 	}
 	return nil
+}
+
+// checkRest reads the data behind that of a block, n bytes at most, for the checksum at its end: a
+// stream may be longer than the block.
+func checkRest(r io.Reader, n int) error {
+	_, err := io.CopyN(io.Discard, r, int64(n)+1)
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // maxWindow bounds the memory that a compressed block asks for.
