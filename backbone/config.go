@@ -15,9 +15,8 @@ type Config interface {
 	// Weights lists all tensors under timm's names, in timm's order, with their usual initial
 	// values.
 	Weights() []Weight
-	// Scheme returns a scheme of initial values by its name; "" is the family's usual one.
-	Scheme(name string) (Scheme, error)
-	// New creates the tensors in the store under prefix + timm's name; see [Create].
+	// New creates the tensors in the store under prefix + timm's name, with initial values by a
+	// scheme; nil is the usual one. See [Create].
 	New(store *param.Store, prefix string, s Scheme, seed uint64) (Network, error)
 	// ForwardFLOPs counts the forward pass of one image, as 2 × multiply-adds, over the given
 	// number of its patches or cells; 0 is all of them. A training step is three times that.
@@ -72,8 +71,8 @@ const (
 	None     = "none"
 
 	Learned      = "learned"
-	SinCosColumn = "sincos2d"     // fixed 2-D sine-cosine, column part first (MAE)
-	SinCosRow    = "sincos2d_row" // row part first (MoCo v3)
+	SinCosColumn = "sincos2d"     // fixed 2-D sine-cosine, column part first
+	SinCosRow    = "sincos2d_row" // row part first
 
 	RelativeShared   = "shared"
 	RelativePerBlock = "per_block"

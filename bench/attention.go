@@ -11,8 +11,8 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// An AttentionComparison is attention of one shape, forward and backward, here
-// and in PyTorch's fused kernel.
+// An AttentionComparison is attention of one shape, forward and backward, here and in PyTorch's
+// fused kernel.
 type AttentionComparison struct {
 	Batch  int     `json:"batch"`
 	Tokens int     `json:"tokens"`
@@ -25,9 +25,9 @@ type AttentionComparison struct {
 	OfPeak Summary `json:"share_of_peak"` // our share of the peak that was measured next to each turn
 }
 
-// attentionShapes are those of ViT-Ti/4 on 32 pixels (kept patches, all patches
-// in the decoder), of ViT-B/16 on 224 pixels (kept, all), and of 448 and 896
-// pixels: batch, tokens, heads, width of a head.
+// attentionShapes are those of ViT-Ti/4 on 32 pixels (kept patches, all patches in the decoder), of
+// ViT-B/16 on 224 pixels (kept, all), and of 448 and 896 pixels: batch, tokens, heads, width of a
+// head.
 var attentionShapes = [][4]int{{128, 17, 3, 64}, {128, 65, 3, 32}, {8, 50, 12, 64}, {8, 197, 12, 64}, {2, 785, 12, 64}, {1, 3137, 3, 64}}
 
 // CompareAttention measures the shapes of attention here and in PyTorch, in turn.

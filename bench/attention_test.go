@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// answering is an interpreter that says what PyTorch's driver would: one line at
-// the start, and one for every command.
+// answering is an interpreter that answers as PyTorch's driver would: one line at the start, and
+// one for every command.
 const answering = `#!/bin/sh
 if [ "$1" = -c ]; then exit 0; fi
 echo '{"torch": "0", "threads": 1}'
@@ -34,8 +34,7 @@ func answeringPython(t *testing.T) {
 	t.Setenv(PythonVariable, path)
 }
 
-// TestCompareAttention measures every shape against a peer that always takes
-// half a second.
+// TestCompareAttention measures every shape against a peer that always takes half a second.
 func TestCompareAttention(t *testing.T) {
 	answeringPython(t)
 	e, err := device.NewCPU(0)
@@ -62,7 +61,7 @@ func TestCompareAttention(t *testing.T) {
 	}
 }
 
-// TestCompareMemory lets a stand-in for this program report what it held.
+// TestCompareMemory lets a stand-in for this program report its memory.
 func TestCompareMemory(t *testing.T) {
 	answeringPython(t)
 	program := filepath.Join(t.TempDir(), "vittool")

@@ -14,23 +14,22 @@ import (
 const (
 	// tolerated is how much slower than in the baseline a kernel may be.
 	tolerated = 1.10
-	// again is how often a kernel that seems slower is measured anew: on a shared
-	// machine a neighbour explains most of what seems slower.
+	// again is how often a kernel that seems slower is measured anew: on a shared machine a
+	// neighbour is the usual cause.
 	again = 4
 )
 
-// A Slowdown is a kernel that takes longer than it did in the baseline, in units
-// of the machine's peak at the time of each.
+// A Slowdown is a kernel that takes longer than it did in the baseline, in units of the machine's
+// peak at the time of each.
 type Slowdown struct {
 	Name  string  `json:"name"`
 	Shape string  `json:"shape"`
 	Ratio float64 `json:"ratio"` // 1.2: 20 % slower
 }
 
-// Against compares kernels with those of an earlier report. Costs are in
-// operations that the peak of the same run could have done meanwhile, of the best
-// round, so that a machine that runs slower today changes nothing. Kernels that
-// are in one report only are not compared.
+// Against compares kernels with those of an earlier report. Costs are in operations that the peak
+// of the same run could have done meanwhile, of the best round, so that a machine that runs slower
+// today changes nothing. Kernels that are in one report only are not compared.
 func Against(ctx context.Context, e *device.CPU, now []Kernel, base *Report) ([]Slowdown, error) {
 	before := map[string]float64{}
 	for _, k := range base.Kernels {

@@ -36,8 +36,8 @@ func TestStepShapes(t *testing.T) {
 	}
 }
 
-// TestAgainst compares one small kernel with baselines in which it was slower, equally
-// fast and much faster.
+// TestAgainst compares one small kernel with baselines in which it was slower, equally fast and
+// much faster.
 func TestAgainst(t *testing.T) {
 	e, err := device.NewCPU(0)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
-// TestBaselineThatIsNone: the message names the file and what to do.
+// TestBaselineThatIsNone: the message names the file and the remedy.
 func TestBaselineThatIsNone(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"text": "fast", "empty": "{}"} {

@@ -12,7 +12,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// Options say what is measured.
+// Options select the measurements.
 type Options struct {
 	Config   configs.Config // the training step
 	Warmup   int            // rounds that are not counted
@@ -25,115 +25,127 @@ type Options struct {
 	Compiled bool // and with torch.compile
 	// Attention compares attention alone with PyTorch's.
 	Attention bool
-	// Memory, if not empty, is the executable of this program, which is started to
-	// measure the peak memory of the training step.
+	// Memory, if not empty, is the executable of this program, which is started to measure the peak
+	// memory of the training step.
 	Memory string
-	// Baseline is an earlier report whose kernels must not have been faster; nil:
-	// there is none.
+	// Baseline is an earlier report whose kernels must not have been faster; nil: there is none.
 	Baseline *Report
-	// Event hears what is being measured; nil: nobody does.
+	// Event is called with the name of each measurement before it starts; may be nil.
 	Event func(string)
 }
 
-// Preset is the recipe of the step that is measured when nothing else is asked
-// for: MAE with ViT-Ti/4 on 32-pixel images, batch 128.
+// Preset is the recipe of the measured step without --config: MAE with ViT-Ti/4 on 32-pixel images,
+// batch 128.
 const Preset = "mae-32"
 
-// Overrides are the settings that make a recipe measurable, weaker than what a
-// user says: a step is one batch, every step is told of, and the images are drawn
-// once, at the size of CIFAR's, and kept. Drawing is the work of the demo and not
-// of training; cropping, resizing and the rest are done anew in every step.
+// Overrides are the settings that make a recipe measurable, weaker than those of the command line:
+// a step is one batch, every step is reported, and the images are drawn once, at the size of
+// CIFAR's, and kept. Drawing is the work of the demo and not of training; cropping, resizing and
+// the rest are done anew in every step.
 func Overrides() []string {
 	return []string{"train.accumulate=1", "run.log_every=1", "data.path=demo:?count=512&size=32", "data.cache=256"}
 }
 
-// Run measures what o asks for.
+// Run takes the selected measurements in the order of the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if (o.PyTorch || o.Compiled) && o.Config.Train.Accumulate != 1 {
 		return nil, &configs.Error{Key: "train.accumulate", Value: strconv.Itoa(o.Config.Train.Accumulate), Problem: "a step of PyTorch here is one batch",
 			Hint: "set train.accumulate=1 to compare"}
 	}
-	event := o.Event
-	if event == nil {
-		event = func(string) {}
+	if o.Event == nil {
+		o.Event = func(string) {}
 	}
 	engine, err := device.NewCPU(o.Config.Run.Threads)
 	if err != nil {
 		return nil, err
 	}
 	defer engine.Close()
-	event("measuring the machine's peak")
+	o.Event("measuring the machine's peak")
 	r := &Report{Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: processor(), Cores: runtime.NumCPU(),
 		Threads: engine.Threads(), Kernels: engine.Level(), Peak: engine.Peak()}}
-	if o.Kernels {
-		event("measuring kernels")
-		if o.Baseline != nil {
-			if err := r.Machine.comparable(o.Baseline.Machine); err != nil {
-				return nil, err
-			}
+	for _, part := range []struct {
+		wanted  bool
+		event   string
+		measure func(context.Context, Options, *device.CPU) error
+	}{
+		{o.Kernels, "measuring kernels", r.kernels},
+		{o.Loader, "measuring the loader", r.loader},
+		{o.Step, "measuring a training step", r.step},
+		{o.Boundary, "measuring the plugin boundary", r.boundary},
+		{o.Attention, "comparing attention with PyTorch", r.attention},
+		{o.Memory != "", "measuring memory", r.memory},
+		{o.PyTorch || o.Compiled, "comparing with PyTorch", r.pytorch},
+	} {
+		if !part.wanted {
+			continue
 		}
-		if r.Kernels, err = Kernels(ctx, engine, 7); err != nil {
-			return nil, err
-		}
-		if o.Baseline != nil {
-			event("measuring again what seems slower than in the baseline")
-			if r.Slower, err = Against(ctx, engine, r.Kernels, o.Baseline); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if o.Loader {
-		event("measuring the loader")
-		if r.Loader, err = MeasureLoader(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
-			return nil, err
-		}
-		if r.Loader.NoPeer != "" {
-			r.Notes = append(r.Notes, r.Loader.NoPeer)
-		}
-	}
-	if o.Step {
-		event("measuring a training step")
-		if r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow); err != nil {
-			return nil, err
-		}
-	}
-	if o.Boundary {
-		event("measuring the plugin boundary")
-		if r.Boundary, err = MeasureBoundary(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
-			return nil, err
-		}
-	}
-	if o.Attention {
-		event("comparing attention with PyTorch")
-		r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
-		if errors.Is(err, ErrNoPyTorch) {
+		o.Event(part.event)
+		if err := part.measure(ctx, o, engine); errors.Is(err, ErrNoPyTorch) {
 			r.Notes = append(r.Notes, err.Error())
 		} else if err != nil {
 			return nil, err
 		}
 	}
-	if o.Memory != "" {
-		event("measuring memory")
-		if r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads()); err != nil {
-			return nil, err
+	return r, nil
+}
+
+func (r *Report) kernels(ctx context.Context, o Options, engine *device.CPU) (err error) {
+	if o.Baseline != nil {
+		if err := r.Machine.comparable(o.Baseline.Machine); err != nil {
+			return err
 		}
 	}
-	for _, compiled := range []bool{false, true} {
-		if compiled && !o.Compiled || !compiled && !o.PyTorch {
+	if r.Kernels, err = Kernels(ctx, engine, 7); err != nil || o.Baseline == nil {
+		return err
+	}
+	o.Event("measuring kernels again that seem slower than in the baseline")
+	r.Slower, err = Against(ctx, engine, r.Kernels, o.Baseline)
+	return err
+}
+
+func (r *Report) loader(ctx context.Context, o Options, _ *device.CPU) (err error) {
+	if r.Loader, err = MeasureLoader(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
+		return err
+	}
+	if r.Loader.NoPeer != "" {
+		r.Notes = append(r.Notes, r.Loader.NoPeer)
+	}
+	return nil
+}
+
+func (r *Report) step(ctx context.Context, o Options, engine *device.CPU) (err error) {
+	r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow)
+	return err
+}
+
+func (r *Report) boundary(ctx context.Context, o Options, _ *device.CPU) (err error) {
+	r.Boundary, err = MeasureBoundary(ctx, o.Config, o.Warmup, o.Rounds)
+	return err
+}
+
+func (r *Report) attention(ctx context.Context, o Options, engine *device.CPU) (err error) {
+	r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
+	return err
+}
+
+func (r *Report) memory(ctx context.Context, o Options, engine *device.CPU) (err error) {
+	r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads())
+	return err
+}
+
+// pytorch compares the step with PyTorch's: eager, compiled, or both.
+func (r *Report) pytorch(ctx context.Context, o Options, engine *device.CPU) error {
+	for _, side := range []struct{ wanted, compiled bool }{{o.PyTorch, false}, {o.Compiled, true}} {
+		if !side.wanted {
 			continue
 		}
-		event("comparing with PyTorch")
-		c, err := Compare(ctx, o.Config, peerOf(o.Config, engine.Threads(), compiled), o.Warmup, o.Rounds)
-		if errors.Is(err, ErrNoPyTorch) {
-			r.Notes = append(r.Notes, err.Error())
-			break
-		}
+		c, err := Compare(ctx, o.Config, peerOf(o.Config, engine.Threads(), side.compiled), o.Warmup, o.Rounds)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		r.Comparison = append(r.Comparison, *c)
 	}
-	return r, nil
+	return nil
 }
 
 // peerOf is the same step for PyTorch.

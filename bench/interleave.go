@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// A Stepper is one side of a comparison: it does one training step at a time,
-// when told to, and is idle in between.
+// A Stepper is one side of a comparison: it does one training step at a time, when told to, and is
+// idle in between.
 type Stepper interface {
 	Name() string
 	Step(ctx context.Context) (time.Duration, error)
 }
 
-// settle is how long the machine is left alone between two steps of different
-// sides: what the last one left behind (a loader that fills its queue, workers
-// that spin for a moment before they park) must not be charged to the next.
+// settle is the pause between two steps of different sides: work that the last one left behind (a
+// loader that fills its queue, workers that spin for a moment before they park) must not be charged
+// to the next.
 const settle = 100 * time.Millisecond
 
-// Interleave runs the sides in turn, A, B, A, B …, and returns the seconds of
-// each side's steps. The first warmup rounds are not kept: they compile, grow
-// buffers and fill caches.
+// Interleave runs the sides in turn, A, B, A, B …, and returns the seconds of each side's steps.
+// The first warmup rounds are not kept: they compile, grow buffers and fill caches.
 func Interleave(ctx context.Context, warmup, rounds int, sides ...Stepper) ([]Series, error) {
 	out := make([]Series, len(sides))
 	for round := range warmup + rounds {

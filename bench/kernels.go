@@ -33,8 +33,8 @@ type job struct {
 	run         func() error
 }
 
-// timed runs f often enough to measure it, samples times over; each value is the
-// time of one run in seconds. peaks are measured before each sample and after the last.
+// timed runs f often enough to measure it, samples times over; each value is the time of one run in
+// seconds. peaks are measured before each sample and after the last.
 func timed(f func() error, peak func() float64, samples int) (out, peaks Series, err error) {
 	const enough = 40 * time.Millisecond
 	if err := f(); err != nil { // warm
@@ -69,8 +69,8 @@ func shareOfPeak(flops float64, times, peaks Series) Series {
 	return share
 }
 
-// ramp fills x with values that look like activations: bounded, of both signs,
-// no zeros, no denormals.
+// ramp fills x with values that look like activations: bounded, of both signs, no zeros, no
+// denormals.
 func ramp(x []float32) {
 	for i := range x {
 		x[i] = float32(i*7919%1009-504)/504 + 1e-3
@@ -95,8 +95,8 @@ func product(s shape) recipe {
 	}
 }
 
-// compiled makes a job of a graph that is run forward and backward; build gets
-// the graph and its store and returns the node whose sum is the loss.
+// compiled makes a job of a graph that is run forward and backward; build gets the graph and its
+// store and returns the node whose sum is the loss.
 func compiled(name, shape string, bytes float64, build func(g *core.Graph, param func(name string, dims ...int) *core.Node, input func(name string, dims ...int) *core.Node) *core.Node) recipe {
 	return func(e *device.CPU) (job, error) {
 		g, store := core.NewGraph(e), param.NewStore()

@@ -6,8 +6,8 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// TestKernels measures every kernel once: each must build, run, and come out with
-// a rate that a computer can have.
+// TestKernels measures every kernel once: each must build, run, and come out with a rate that a
+// computer can have.
 func TestKernels(t *testing.T) {
 	e, err := device.NewCPU(0)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Loader is the speed of reading images, in images a second of one core: work
-// over the CPU time of the process, so that neighbours do not count.
+// Loader is the speed of reading images, in images a second of one core: work over the CPU time of
+// the process, so that neighbours do not count.
 type Loader struct {
 	Peer   string    `json:"peer,omitempty"`
 	NoPeer string    `json:"-"` // why there is none
@@ -37,7 +37,7 @@ type Reading struct {
 	Ratio  *Summary `json:"ratio,omitempty"` // how many times faster we are
 }
 
-// fileSet is what is read.
+// fileSet is a set of files that are read.
 type fileSet struct {
 	name  string
 	paths []string
@@ -45,14 +45,14 @@ type fileSet struct {
 }
 
 // works are the kinds of work, by the names that loader.py has for them.
-var works = []struct{ name, what string }{
+var works = []struct{ name, text string }{
 	{"decode", "decode"},
 	{"crop", "decode, random crop, resize, normalise"},
 	{"whole", "decode, resize all, centre, normalise"},
 }
 
-// MeasureLoader reads the images of cfg, or drawn ones where they are demo:, on
-// one core, in turn with Pillow and torchvision where these are installed.
+// MeasureLoader reads the images of cfg, or drawn ones where they are demo:, on one core, in turn
+// with Pillow and torchvision where these are installed.
 func MeasureLoader(ctx context.Context, cfg configs.Config, warmup, rounds int) (_ *Loader, err error) {
 	dir, err := os.MkdirTemp("", "vittool-bench-")
 	if err != nil {
@@ -98,7 +98,7 @@ func (l *Loader) measure(ctx context.Context, set fileSet, warmup, rounds int) (
 			return err
 		}
 		n := float64(len(set.paths))
-		r := Reading{Files: set.name, Images: len(set.paths), Work: w.what, Ours: s[0].rate(n)}
+		r := Reading{Files: set.name, Images: len(set.paths), Work: w.text, Ours: s[0].rate(n)}
 		if peer != nil {
 			theirs, ratio := s[1].rate(n), s[1].Over(s[0]).Summary()
 			r.Theirs, r.Ratio = &theirs, &ratio

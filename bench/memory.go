@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// A MemoryComparison is the most memory that a process which trains holds: ours,
-// ours with the insides of blocks recomputed, and PyTorch's.
+// A MemoryComparison is the most memory that a process which trains holds: ours, ours with the
+// insides of blocks recomputed, and PyTorch's.
 type MemoryComparison struct {
 	Model      string `json:"model"`
 	Batch      int    `json:"batch"`
@@ -30,9 +30,9 @@ type MemoryComparison struct {
 // memorySteps are enough for the optimizer's moments and every buffer to exist.
 const memorySteps = 3
 
-// CompareMemory trains cfg for a few steps in processes of their own: program,
-// which is this program's executable, and PyTorch, with its allocator as
-// installed. A missing PyTorch leaves its figures empty.
+// CompareMemory trains cfg for a few steps in processes of their own: program, which is this
+// program's executable, and PyTorch, with its allocator as installed. A missing PyTorch leaves its
+// figures empty.
 func CompareMemory(ctx context.Context, program string, cfg configs.Config, threads int) (_ *MemoryComparison, err error) {
 	m := &MemoryComparison{Model: cfg.Model.Name, Batch: cfg.Train.BatchSize}
 	for recompute, peak := range map[string]*int64{"none": &m.Plain, "blocks": &m.Recomputed} {

@@ -31,7 +31,7 @@ type PyTorchOptions struct {
 	Bare     bool      // no model: for single kernels
 	Default  bool      // leaves the allocator as it is, for measuring memory
 	Decoder  [3]int    // width, depth, heads; zero: the model's own
-	Log      io.Writer // what Python says on stderr
+	Log      io.Writer // takes Python's stderr
 }
 
 // A Peer is a PyTorch process that does one step of MAE on request.
@@ -46,7 +46,7 @@ type Peer struct {
 	dir    string
 }
 
-// PeerInfo is what PyTorch says about itself.
+// PeerInfo describes the PyTorch that is compared with.
 type PeerInfo struct {
 	Torch      string `json:"torch"`
 	Threads    int    `json:"threads"`
@@ -59,8 +59,7 @@ type PeerInfo struct {
 // ErrNoPyTorch is wrapped when there is no interpreter with PyTorch to compare with.
 var ErrNoPyTorch = errors.New("no PyTorch to compare with")
 
-// StartPyTorch starts the peer. The error wraps ErrNoPyTorch where Python or
-// PyTorch is missing.
+// StartPyTorch starts the peer. The error wraps ErrNoPyTorch where Python or PyTorch is missing.
 func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	args := []string{"--model", o.Model, "--batch", strconv.Itoa(o.Batch), "--threads", strconv.Itoa(o.Threads)}
 	name := "PyTorch"
@@ -89,8 +88,8 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	return p, nil
 }
 
-// launch runs one of the scripts in an interpreter that has the modules, with env beside
-// our own environment.
+// launch runs one of the scripts in an interpreter that has the modules, with env beside our own
+// environment.
 func launch(ctx context.Context, script string, args, modules, env []string, log io.Writer) (*Peer, error) {
 	python := os.Getenv(PythonVariable)
 	if python == "" {
@@ -128,9 +127,9 @@ func launch(ctx context.Context, script string, args, modules, env []string, log
 	return p, nil
 }
 
-// allocator keeps glibc from giving the activations of every step back to the
-// system and faulting them in again in the next, which costs an untuned PyTorch
-// up to half of its step. A peer that is slow for that reason proves nothing.
+// allocator keeps glibc from giving the activations of every step back to the system and faulting
+// them in again in the next, which costs an untuned PyTorch up to half of its step. A peer that is
+// slow for that reason proves nothing.
 var allocator = []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=1000000000000", "MALLOC_TOP_PAD_=268435456"}
 
 // Name is PyTorch with its version.
@@ -159,8 +158,8 @@ func (p *Peer) Gemm(m, n, k int) (time.Duration, error) {
 	return time.Duration(a.Seconds * float64(time.Second)), nil
 }
 
-// Attention does fused attention, forward and backward, so many times on q, k and
-// v [batch, heads, tokens, width], and returns the time of one.
+// Attention does fused attention, forward and backward, so many times on q, k and v [batch, heads,
+// tokens, width], and returns the time of one.
 func (p *Peer) Attention(batch, tokens, heads, width, times int) (time.Duration, error) {
 	var a struct {
 		Seconds float64 `json:"seconds"`
@@ -215,7 +214,7 @@ func (p *Peer) explain(err error) error {
 	return fmt.Errorf("the Python process ended: %w; its last words: %s", err, p.stderr.String())
 }
 
-// tail keeps the end of what was written to it.
+// tail is a writer that keeps the last bytes.
 type tail struct {
 	kept []byte
 	also io.Writer

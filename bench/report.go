@@ -19,7 +19,7 @@ type Report struct {
 	Comparison []Comparison          `json:"comparison,omitempty"`
 	Attention  []AttentionComparison `json:"attention,omitempty"`
 	Memory     *MemoryComparison     `json:"memory,omitempty"`
-	Notes      []string              `json:"notes,omitempty"` // what could not be measured, and why
+	Notes      []string              `json:"notes,omitempty"` // parts that could not be measured, and why
 }
 
 // Machine is where the figures come from.

@@ -25,8 +25,7 @@ func (s Series) Max() float64 {
 	return slices.Max(s)
 }
 
-// Median is the value in the middle, or the mean of the two in the middle; NaN
-// of an empty series.
+// Median is the value in the middle, or the mean of the two in the middle; NaN of an empty series.
 func (s Series) Median() float64 {
 	n := len(s)
 	if n == 0 {
@@ -36,8 +35,8 @@ func (s Series) Median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// Over divides the series by another, round by round: what was measured in the
-// same round met the same machine.
+// Over divides the series by another, round by round: both values of a round met the same state of
+// the machine.
 func (s Series) Over(other Series) Series {
 	ratio := make(Series, min(len(s), len(other)))
 	for i := range ratio {
@@ -46,8 +45,8 @@ func (s Series) Over(other Series) Series {
 	return ratio
 }
 
-// Summary is a series as it is reported. One of no values has only its count,
-// so that it stays writable as JSON.
+// Summary is a series as it is reported. One of no values has only its count, so that it stays
+// writable as JSON.
 type Summary struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`

@@ -6,10 +6,11 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/objectives"
 )
 
-// measured are the steps whose matrix products are measured: a preset of MAE and
-// the batch that fits the machines it is meant for.
+// measured are the steps whose matrix products are measured: a preset of MAE and the batch that
+// fits the machines it is meant for.
 var measured = []struct {
 	preset string
 	batch  int
@@ -25,9 +26,9 @@ type shape struct {
 	transA, transB bool
 }
 
-// stepShapes returns every matrix product of a step of the presets above, each
-// once, from the sizes of their networks: of every layer the product itself
-// (x·Wᵀ), that of its input's gradient (dy·W) and that of its weight's (dyᵀ·x).
+// stepShapes returns every matrix product of a step of the presets above, each once, from the sizes
+// of their networks: of every layer the product itself (x·Wᵀ), that of its input's gradient (dy·W)
+// and that of its weight's (dyᵀ·x).
 func stepShapes() ([]shape, error) {
 	var all []shape
 	seen := map[shape]bool{}
@@ -44,7 +45,7 @@ func stepShapes() ([]shape, error) {
 		}
 	}
 	for _, step := range measured {
-		r, err := configs.Load(configs.Request{Configs: []string{step.preset}})
+		r, err := configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{step.preset}})
 		if err != nil {
 			return nil, err
 		}
@@ -109,10 +110,10 @@ func recipes() ([]recipe, error) {
 	), nil
 }
 
-// Kernels measures the kernels that a step of training spends its time in: every
-// matrix product of the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the
-// shapes of ViT-Ti/4 on 32 pixels (batch 128, 17 tokens kept) and of ViT-B/16 on
-// 224 pixels (batch 8, 50 tokens kept). Each is timed samples times.
+// Kernels measures the kernels that a step of training spends its time in: every matrix product of
+// the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the shapes of ViT-Ti/4 on 32 pixels (batch
+// 128, 17 tokens kept) and of ViT-B/16 on 224 pixels (batch 8, 50 tokens kept). Each is timed
+// samples times.
 func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) {
 	list, err := recipes()
 	if err != nil {
@@ -132,8 +133,8 @@ func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) 
 	return out, nil
 }
 
-// measure times one kernel. Its cost is in units of the given peak, its share in those of
-// the peaks before and after each sample.
+// measure times one kernel. Its cost is in units of the given peak, its share in those of the peaks
+// before and after each sample.
 func measure(e *device.CPU, r recipe, peak float64, samples int) (Kernel, error) {
 	j, err := r(e)
 	if err != nil {

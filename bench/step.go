@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-// A Step is what one step of training costs: images from disk or demo, masks
-// from the plugin's process, forward, backward, optimizer, logging.
+// A Step is the cost of one step of training: images from disk or demo, masks from the plugin's
+// process, forward and backward pass, optimizer, logging.
 type Step struct {
 	Model       string  `json:"model"`
 	Objective   string  `json:"objective"`
@@ -32,9 +32,9 @@ type Step struct {
 	PeakMemory  int64   `json:"peak_memory_bytes"` // of the process so far; 0: unknown here
 }
 
-// MeasureStep runs steps of cfg and reports those after the warm-up. peak measures what the
-// machine gives at the moment, before and after each step that is reported and one that is
-// not: while the peak is measured the loader reads ahead, which must not count.
+// MeasureStep runs steps of cfg and reports those after the warm-up. peak measures the machine's
+// peak at the moment, before and after each reported step. Another step, which is not reported,
+// follows each measurement: meanwhile the loader reads ahead, which must not count.
 func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, peak func() float64) (_ *Step, err error) {
 	t, err := StartTraining(ctx, "training", cfg)
 	if err != nil {
@@ -97,8 +97,7 @@ func (s *Step) write(w io.Writer) {
 	}
 }
 
-// peakMemory is the most memory this process has held, in bytes; 0 where the
-// system does not say.
+// peakMemory is the most memory this process has held, in bytes; 0 where the system does not say.
 func peakMemory() int64 {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -119,13 +118,12 @@ type Boundary struct {
 	Process Summary `json:"process_seconds"`
 	Inproc  Summary `json:"inproc_seconds"`
 	Ratio   Summary `json:"ratio"` // process over inproc, round by round
-	// Fastest is the same ratio of the two fastest steps, those that the rest of the
-	// machine disturbed least.
+	// Fastest is the same ratio of the two fastest steps, those that the rest of the machine
+	// disturbed least.
 	Fastest float64 `json:"fastest_ratio"`
 }
 
-// MeasureBoundary runs cfg with the objective in its own process and inside this
-// one, in turn.
+// MeasureBoundary runs cfg with the objective in its own process and inside this one, in turn.
 func MeasureBoundary(ctx context.Context, cfg configs.Config, warmup, rounds int) (_ *Boundary, err error) {
 	var sides []Stepper
 	for _, mode := range []string{"process", "inproc"} {

@@ -13,8 +13,8 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-// A Training is a real run of [train.Pretrain] in a temporary folder, data,
-// plugin and all, held up after every step until the next is asked for.
+// A Training is a real run of [train.Pretrain] in a temporary folder, data, plugin and all, held up
+// after every step until the next is asked for.
 type Training struct {
 	name    string
 	dir     string
@@ -26,8 +26,8 @@ type Training struct {
 	err     error // once ended is closed
 }
 
-// StartTraining starts the run of cfg under a name, and lets it do nothing yet.
-// What it writes is removed by Close.
+// StartTraining starts the run of cfg under a name, and lets it do nothing yet. Close removes its
+// files.
 func StartTraining(ctx context.Context, name string, cfg configs.Config) (*Training, error) {
 	dir, err := os.MkdirTemp("", "vittool-bench-")
 	if err != nil {
@@ -89,14 +89,14 @@ func (t *Training) Plan(ctx context.Context) (train.Plan, error) {
 	}
 }
 
-// Step does one step of training and returns how long it took: from the moment
-// the loop was let go until it reported the step, logging included.
+// Step does one step of training and returns how long it took: from the moment the loop was let go
+// until it reported the step, logging included.
 func (t *Training) Step(ctx context.Context) (time.Duration, error) {
 	d, _, err := t.Next(ctx)
 	return d, err
 }
 
-// Next is Step with what the loop said about the step.
+// Next is Step with the loop's report of the step.
 func (t *Training) Next(ctx context.Context) (time.Duration, train.Step, error) {
 	if _, err := t.Plan(ctx); err != nil { // compiled and ready, so that only the step is timed
 		return 0, train.Step{}, err

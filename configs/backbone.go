@@ -5,9 +5,8 @@ import (
 	"github.com/vittool/vittool/backbone/families"
 )
 
-// Backbone returns the network that the settings describe, or what is wrong
-// with them as an [*Error]. Position embedding and initialisation are not
-// settings: they are the objective's to say.
+// Backbone returns the network that the settings describe; the error is an [*Error]. Position
+// embedding and initialisation are not settings: the objective's plan states them.
 func (c *Config) Backbone() (backbone.Config, error) {
 	network, e := c.backbone()
 	if e != nil {

@@ -1,16 +1,15 @@
-// Package configs holds the settings of a run: one typed struct, its defaults,
-// strict loading from presets, files, the environment and the command line, and
-// the checks that run before any work starts.
+// Package configs holds the settings of a run: one typed struct, its defaults, strict loading from
+// presets, files, the environment and the command line, and the checks that run before any work
+// starts.
 //
-// The struct in this file is the only place where a setting exists: its doc
-// comments are what `vittool config show --explain` prints, its tags carry the
-// permitted values, and [Default] carries the defaults.
+// The struct in this file is the only place where a setting exists: `vittool config show --explain`
+// prints its doc comments, its tags carry the permitted values, and [Default] carries the defaults.
 package configs
 
 import "github.com/vittool/vittool/backbone"
 
-// Config is every setting of a pre-training run, in sections. A key is written
-// section.name, for instance train.batch_size.
+// Config is every setting of a pre-training run, in sections. A key is written section.name, for
+// instance train.batch_size.
 type Config struct {
 	Objective Objective `mapstructure:"objective"`
 	Model     Model     `mapstructure:"model"`
@@ -19,17 +18,20 @@ type Config struct {
 	Run       Run       `mapstructure:"run"`
 }
 
-// Objective selects what the network is trained to do.
+// Objective selects the task that the network is trained for.
 type Objective struct {
 	// Name of the objective: a built-in one, or the name that the plugin gives itself.
 	Name string `mapstructure:"name"`
 	// Path of a third-party plugin's executable; empty runs the built-in objective of that name.
 	Plugin string `mapstructure:"plugin"`
-	// Where the objective runs: in a process of its own, or inside vittool (same bits, for debugging).
+	// Where the objective runs: in a process of its own, or inside vittool (same bits, for
+	// debugging).
 	Mode string `mapstructure:"mode" oneof:"process inproc" resume:"free"`
-	// Seconds that the objective may take to start or to answer one call before it counts as hung and is started again.
+	// Seconds that the objective may take to start or to answer one call before it counts as hung
+	// and is started again.
 	Deadline float64 `mapstructure:"deadline" range:"0.1 86400" resume:"free"`
-	// Options of the objective itself, checked against the schema that it declares (see `vittool plugin info NAME`).
+	// Options of the objective itself, checked against the schema that it declares (see `vittool
+	// plugin info NAME`).
 	Options map[string]any `mapstructure:"-"`
 }
 
@@ -37,11 +39,14 @@ type Objective struct {
 type Model struct {
 	// Name of the backbone, as in timm.
 	Name string `mapstructure:"name"`
-	// Height and width in pixels that the network is trained at, or one number for both; empty takes the model's own.
+	// Height and width in pixels that the network is trained at, or one number for both; empty
+	// takes the model's own.
 	ImageSize []int `mapstructure:"image_size" range:"1 16384" lengths:"0 1 2"`
-	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in the first; 0 takes what the objective recommends.
+	// Probability that a residual branch is dropped in the last block, rising linearly from 0 in
+	// the first; 0 takes the value that the objective recommends.
 	DropPath float64 `mapstructure:"drop_path" range:"0 0.99"`
-	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves it out.
+	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves
+	// it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
 	// Families that know the name; nil means all of vittool's.
 	Families backbone.Families `mapstructure:"-"`
@@ -49,57 +54,69 @@ type Model struct {
 
 // Data says which images are read and how.
 type Data struct {
-	// Folder of images (flat or with a subfolder for each class), list file, or demo: for drawn scenes.
+	// Folder of images (flat or with a subfolder for each class), list file, or demo: for drawn
+	// scenes.
 	Path string `mapstructure:"path" resume:"free"`
 	// Channels of the images that the network reads.
 	Channels int `mapstructure:"channels" range:"1 64"`
 	// Goroutines that decode images ahead of training; 0 takes one for each thread.
 	Workers int `mapstructure:"workers" range:"0 1024" resume:"free"`
-	// What a file that can't be read does: it is skipped, counted and listed, or it fails the run at once.
+	// Effect of a file that can't be read: it is skipped, counted and listed, or it fails the run
+	// at once.
 	OnError string `mapstructure:"on_error" oneof:"skip fail" resume:"free"`
 	// Share of unreadable files above which the run stops although they are skipped.
 	MaxFailed float64 `mapstructure:"max_failed" range:"0 1" resume:"free"`
 	// Resize for training images: bit-exact to Pillow, or nfnt/resize.
 	Resampler string `mapstructure:"resampler" oneof:"pillow nfnt"`
-	// Mean of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.
+	// Mean of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5
+	// otherwise.
 	Mean []float64 `mapstructure:"mean" range:"0 1" lengths:"*"`
-	// Standard deviation of each channel on the scale 0 to 1; empty takes ImageNet's for three channels and 0.5 otherwise.
+	// Standard deviation of each channel on the scale 0 to 1; empty takes ImageNet's for three
+	// channels and 0.5 otherwise.
 	Std []float64 `mapstructure:"std" range:"0.000001 10" lengths:"*"`
-	// Smallest and largest share of the picture that a random crop covers, for views whose crop the objective leaves open.
+	// Smallest and largest share of the picture that a random crop covers, for views whose crop the
+	// objective leaves open.
 	CropScale []float64 `mapstructure:"crop_scale" range:"0.0001 1" lengths:"2"`
-	// Lets the objective's random horizontal flip happen; false removes it, for pictures with a left and a right.
+	// Lets the objective's random horizontal flip happen; false removes it, for pictures with a
+	// left and a right.
 	Flip bool `mapstructure:"flip"`
 	// Pictures whose header claims more pixels than this are refused before they are decoded.
 	MaxPixels int `mapstructure:"max_pixels" range:"1 10000000000"`
-	// Mebibytes of memory that may hold decoded images from one epoch to the next; 0 reads them again each time.
+	// Mebibytes of memory that may hold decoded images from one epoch to the next; 0 reads them
+	// again each time.
 	Cache int `mapstructure:"cache" range:"0 1048576" resume:"free"`
-	// Folder that keeps what frozen networks say of views that never change (the tokens of BEiT's tokenizer, with flip false and crop_scale from 1 to 1), for further epochs and runs; empty takes one in the user's cache folder, none keeps it in memory only.
+	// Folder of cached targets, the outputs of frozen networks for views that never change (the
+	// tokens of BEiT's tokenizer, with flip false and crop_scale from 1 to 1), for further epochs
+	// and runs; empty takes one in the user's cache folder, none keeps it in memory only.
 	TargetCache string `mapstructure:"target_cache" resume:"free"`
 }
 
-// FixedViews reports whether a view whose crop the objective leaves open shows the
-// same of an image in every epoch: the whole of it, as it is.
+// FixedViews reports whether a view whose crop the objective leaves open is the same in every
+// epoch: the whole image, unflipped.
 func (d Data) FixedViews() bool {
 	return !d.Flip && len(d.CropScale) == 2 && d.CropScale[0] == 1 && d.CropScale[1] == 1
 }
 
 // Train is the optimisation.
 type Train struct {
-	// Passes over the data.
+	// Epochs of the run. It ends with the last image of the last one: its last step takes the micro-batches that are left.
 	Epochs int `mapstructure:"epochs" range:"0 1000000"`
 	// Steps of the optimizer in all; when not 0 it takes the place of epochs.
 	Steps int `mapstructure:"steps" range:"0 1000000000"`
-	// Images in one forward and backward pass.
+	// Images of a micro-batch: one forward and backward pass.
 	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
-	// Passes whose gradients are averaged into one step of the optimizer.
+	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
-	// What the backward pass computes again instead of keeping it: none, or the insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are equal.
+	// Activations that the backward pass computes again instead of keeping them: none, or the
+	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
+	// equal.
 	Recompute string `mapstructure:"recompute" oneof:"none blocks" resume:"free"`
-	// Leaves out the last batch of an epoch when it is not full.
+	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that are read.
 	DropLast bool `mapstructure:"drop_last"`
 	// Optimizer.
 	Optimizer string `mapstructure:"optimizer" oneof:"adamw sgd lars"`
-	// Peak learning rate for 256 images a step; the rate used is base_lr × batch_size × accumulate / 256.
+	// Peak learning rate for 256 images a step; the rate used is base_lr × batch_size × accumulate
+	// / 256.
 	BaseLR float64 `mapstructure:"base_lr" range:"0 1000"`
 	// Peak learning rate as it is; when not 0 it takes the place of base_lr.
 	LR float64 `mapstructure:"lr" range:"0 1000"`
@@ -107,11 +124,14 @@ type Train struct {
 	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
 	// Epochs of linear warm-up from 0, fractions allowed.
 	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
-	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3); iteration is a table of steps whose warm-up includes both of its ends (BEiT, DINO, SiT).
+	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3);
+	// iteration is a table of steps whose warm-up includes both of its ends (BEiT, DINO, SiT).
 	Schedule string `mapstructure:"schedule" oneof:"epoch iteration"`
-	// Decoupled weight decay (adamw) or L2 penalty (sgd, lars) of parameters that decay: matrices, not biases and norms.
+	// Decoupled weight decay (adamw) or L2 penalty (sgd, lars) of parameters that decay: matrices,
+	// not biases and norms.
 	WeightDecay float64 `mapstructure:"weight_decay" range:"0 100"`
-	// Weight decay that a cosine over the whole run leads to from weight_decay; 0 keeps weight_decay throughout.
+	// Weight decay that a cosine over the whole run leads to from weight_decay; 0 keeps
+	// weight_decay throughout.
 	WeightDecayEnd float64 `mapstructure:"weight_decay_end" range:"0 100"`
 	// Decay of the first moment (adamw).
 	Beta1 float64 `mapstructure:"beta1" range:"0 0.9999999"`
@@ -125,21 +145,26 @@ type Train struct {
 	LARS LARS `mapstructure:"lars" when:"lars"`
 	// Largest norm of the gradient; a larger one is scaled down. 0 leaves it alone.
 	ClipNorm float64 `mapstructure:"clip_norm" range:"0 1e12"`
-	// What clip_norm bounds: the norm over all tensors together, or that of each tensor by itself (DINO, SiT).
+	// Norm that clip_norm bounds: over all tensors together, or of each tensor by itself (DINO,
+	// SiT).
 	ClipMode string `mapstructure:"clip_mode" oneof:"global tensor"`
 }
 
 // LARS is layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), train.optimizer=lars.
-// The published forms differ in a few places, which are settings: the defaults are MoCo v3's
-// and MAE's form.
+// The published forms differ in a few places, which are settings: the defaults are MoCo v3's and
+// MAE's form.
 type LARS struct {
-	// Trust coefficient η: the update of a tensor has η times the tensor's norm, before the learning rate.
+	// Trust coefficient η: the update of a tensor has η times the tensor's norm, before the
+	// learning rate.
 	Trust float64 `mapstructure:"trust" range:"0 1000"`
-	// Norm that the trust ratio divides by: of the gradient with its weight decay (MoCo v3, SimCLR, PixPro), or of the raw gradient plus weight_decay times the tensor's norm (solo-learn, LARC of apex).
+	// Norm that the trust ratio divides by: of the gradient with its weight decay (MoCo v3, SimCLR,
+	// PixPro), or of the raw gradient plus weight_decay times the tensor's norm (solo-learn, LARC
+	// of apex).
 	Ratio string `mapstructure:"ratio" oneof:"decayed raw"`
 	// Added to that norm.
 	Eps float64 `mapstructure:"eps" range:"0 1"`
-	// Quantity that momentum accumulates: the scaled gradient, or the step with its learning rate (SimCLR in TensorFlow).
+	// Quantity that momentum accumulates: the scaled gradient, or the step with its learning rate
+	// (SimCLR in TensorFlow).
 	Accumulate string `mapstructure:"accumulate" oneof:"gradient step"`
 	// Scales biases and norms too, as LARC of apex does (SwAV).
 	All bool `mapstructure:"all"`
@@ -149,7 +174,7 @@ type LARS struct {
 	Clip bool `mapstructure:"clip"`
 }
 
-// Run is what a run writes, and the machine it uses.
+// Run is the output of a run, its seed, and the threads it uses.
 type Run struct {
 	// Folder of the run; empty takes the first free name under runs/.
 	Out string `mapstructure:"out" resume:"free"`
@@ -157,7 +182,7 @@ type Run struct {
 	Seed int `mapstructure:"seed" range:"0 9007199254740991"`
 	// Threads of the kernels; 0 takes every core. The result doesn't depend on it.
 	Threads int `mapstructure:"threads" range:"0 4096" resume:"free"`
-	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" or "never".
+	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" (after the step that reads the last image of one) or "never".
 	CheckpointEvery Interval `mapstructure:"checkpoint_every" resume:"free"`
 	// Checkpoints that are kept; older ones are removed. 0 keeps all.
 	Keep int `mapstructure:"keep" range:"0 1000000" resume:"free"`
@@ -167,8 +192,8 @@ type Run struct {
 	PicturesEvery Interval `mapstructure:"pictures_every" resume:"free"`
 }
 
-// Default returns the defaults of every setting: a ViT-Ti/4 on 32-pixel images
-// with MAE's optimiser (He et al. 2022, appendix A.1).
+// Default returns the defaults of every setting: a ViT-Ti/4 on 32-pixel images with MAE's optimizer
+// (He et al. 2022, appendix A.1).
 func Default() Config {
 	return Config{
 		Objective: Objective{
@@ -216,8 +241,8 @@ func Default() Config {
 	}
 }
 
-// PeakLR is the learning rate at the end of the warm-up: train.lr, or
-// train.base_lr scaled linearly with the images of one step (Goyal et al. 2017).
+// PeakLR is the learning rate at the end of the warm-up: train.lr, or train.base_lr scaled linearly
+// with the images of one step (Goyal et al. 2017).
 func (t Train) PeakLR() float64 {
 	if t.LR != 0 {
 		return t.LR
@@ -225,8 +250,8 @@ func (t Train) PeakLR() float64 {
 	return t.BaseLR * float64(t.BatchSize) * float64(t.Accumulate) / 256
 }
 
-// Size returns the height and width set by model.image_size, or zeros when the
-// model's own size applies.
+// Size returns the height and width set by model.image_size, or zeros when the model's own size
+// applies.
 func (m Model) Size() (height, width int) {
 	switch len(m.ImageSize) {
 	case 1:
@@ -243,8 +268,8 @@ var (
 	imageNetStd  = []float64{0.229, 0.224, 0.225}
 )
 
-// Normalization returns mean and standard deviation for each of d.Channels
-// channels, the defaults filled in and a single value repeated.
+// Normalization returns mean and standard deviation for each of d.Channels channels, the defaults
+// filled in and a single value repeated.
 func (d Data) Normalization() (mean, std []float64) {
 	return d.perChannel(d.Mean, imageNetMean), d.perChannel(d.Std, imageNetStd)
 }

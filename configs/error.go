@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// Error is one thing wrong with the settings of a run. It says which key, which
-// value, where the value came from, what is wrong, and what to do.
+// Error is one thing wrong with the settings of a run. It says which key, which value, where the
+// value came from, the fault, and the remedy.
 type Error struct {
 	Key     string // for instance train.epochs; empty when no key is at fault
 	Value   string // as it was written; empty when there is none
 	Source  string // for instance "run.yaml:12", "flag --epochs", "environment VITTOOL_TRAIN_EPOCHS"
 	Problem string
-	Hint    string // what to do; may be empty
+	Hint    string // the remedy; may be empty
 }
 
 func (e *Error) Error() string {
@@ -36,8 +36,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors is everything wrong with the settings at once. errors.As finds the
-// first *Error in it.
+// Errors is everything wrong with the settings at once. errors.As finds the first *Error in it.
 type Errors []*Error
 
 func (es Errors) Error() string {

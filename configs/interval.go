@@ -6,22 +6,12 @@ import (
 	"strings"
 )
 
-// Interval is how often something happens, counted in optimizer steps or in
-// epochs. The zero Interval means never. As text it is "500 steps", "2 epochs"
-// or "never"; a bare number counts steps.
+// Interval is how often something happens, counted in optimizer steps or in epochs. The zero
+// Interval means never. As text it is "500 steps", "2 epochs" or "never"; a bare number counts
+// steps.
 type Interval struct {
 	Steps  int
 	Epochs int
-}
-
-// Due reports whether the interval ends with step (counted from 0, just done)
-// in a run of stepsPerEpoch steps an epoch.
-func (i Interval) Due(step, stepsPerEpoch int) bool {
-	every := i.Steps
-	if i.Epochs > 0 {
-		every = i.Epochs * stepsPerEpoch
-	}
-	return every > 0 && (step+1)%every == 0
 }
 
 // String writes the interval so that [ParseInterval] reads it back.

@@ -115,8 +115,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// readYAML reads a file's settings into a layer, and the preset that it names
-// with its top-level key preset, if any. name is used in errors.
+// readYAML reads a file's settings into a layer, and the preset that it names with its top-level
+// key preset, if any. name is used in errors.
 func readYAML(name string, content []byte) (l *layer, preset string, errs Errors) {
 	l = newLayer()
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
@@ -172,7 +172,7 @@ func (r *yamlReader) mapping(prefix string, n *yaml.Node) {
 		switch {
 		case path == "preset":
 			if value.Kind != yaml.ScalarNode {
-				r.fail(value, path, "must be the name of a preset", Suggest("", PresetNames()))
+				r.fail(value, path, "must be the name of a preset", "for instance preset: demo")
 				continue
 			}
 			r.preset = value.Value

@@ -16,18 +16,19 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// EnvPrefix starts the name of every environment variable that sets a key:
-// VITTOOL_TRAIN_BATCH_SIZE sets train.batch_size.
+// EnvPrefix starts the name of every environment variable that sets a key: VITTOOL_TRAIN_BATCH_SIZE
+// sets train.batch_size.
 const EnvPrefix = "VITTOOL_"
 
-// Request is where the settings of a run are to come from, weakest first:
-// defaults, then Configs in order, then Environ, then Flags, then Overrides.
+// Request is where the settings of a run are to come from, weakest first: defaults, then Configs in
+// order, then Environ, then Flags, then Overrides.
 type Request struct {
 	Configs   []string  // names of presets, or paths of YAML files
 	Environ   []string  // NAME=value, as os.Environ gives them; nil leaves the environment out
 	Flags     []Setting // shorthands on the command line
 	Overrides []string  // key=value
 
+	Presets  Presets           // that Configs and files name
 	Families backbone.Families // that know the model; nil means all of vittool's
 }
 
@@ -36,16 +37,16 @@ type Setting struct {
 	Key, Value, Source string
 }
 
-// Resolved is a complete, valid configuration, and where each setting that is
-// not a default came from.
+// Resolved is a complete, valid configuration, and where each setting that is not a default came
+// from.
 type Resolved struct {
 	Config  *Config
 	Preset  string            // the last preset that took part; empty when none did
 	Sources map[string]string // key → "preset mae-32:12", "run.yaml:3", "flag --epochs" …
 }
 
-// Load merges and checks the settings of a run. The error is of type [Errors]
-// and holds every problem found.
+// Load merges and checks the settings of a run. The error is of type [Errors] and holds every
+// problem found.
 func Load(req Request) (*Resolved, error) {
 	r, err := Merge(req)
 	if err != nil {
@@ -57,10 +58,10 @@ func Load(req Request) (*Resolved, error) {
 	return r, nil
 }
 
-// Merge is [Load] without the checks of values and of what must fit together: what
-// it returns is to be looked at, and not to be run.
+// Merge is [Load] without the checks of values and of their relations: its result is for inspection
+// and not for a run.
 func Merge(req Request) (*Resolved, error) {
-	m := newMerger()
+	m := newMerger(req.Presets)
 	for _, name := range req.Configs {
 		m.config(name)
 	}
@@ -84,9 +85,10 @@ func Merge(req Request) (*Resolved, error) {
 	return &Resolved{Config: cfg, Preset: m.preset, Sources: m.sources}, nil
 }
 
-// merger stacks layers in viper, the objective's options beside it: viper
-// lowercases the keys of maps, and an option's name is the plugin's to choose.
+// merger stacks layers in viper, the objective's options beside it: viper lowercases the keys of
+// maps, and an option's name is the plugin's to choose.
 type merger struct {
+	presets Presets
 	viper   *viper.Viper
 	options map[string]any
 	sources map[string]string
@@ -94,8 +96,8 @@ type merger struct {
 	errs    Errors
 }
 
-func newMerger() *merger {
-	m := &merger{viper: viper.New(), options: map[string]any{}, sources: map[string]string{}}
+func newMerger(presets Presets) *merger {
+	m := &merger{presets: presets, viper: viper.New(), options: map[string]any{}, sources: map[string]string{}}
 	defaults := reflect.ValueOf(Default())
 	for _, k := range Keys() {
 		m.viper.SetDefault(k.Path, defaults.FieldByIndex(k.field).Interface())
@@ -142,8 +144,8 @@ func setNested(m map[string]any, path string, v any) {
 	}
 }
 
-// dropPresetOptions forgets the options that presets gave to another objective.
-// Options that the user wrote stay, and are refused if the objective lacks them.
+// dropPresetOptions forgets the options that presets gave to another objective. Options that the
+// user wrote stay, and are refused if the objective lacks them.
 func (m *merger) dropPresetOptions() {
 	for name := range m.options {
 		path := OptionsKey + "." + name
@@ -154,7 +156,7 @@ func (m *merger) dropPresetOptions() {
 	}
 }
 
-// setOption replaces an option whatever the case it was written in.
+// setOption replaces an option; letter case in names does not count.
 func (m *merger) setOption(name string, value any) {
 	for other := range m.options {
 		if other != name && strings.EqualFold(other, name) {
@@ -167,7 +169,7 @@ func (m *merger) setOption(name string, value any) {
 
 // config adds a preset, a file, or the config.yaml of a run folder.
 func (m *merger) config(name string) {
-	if _, ok := presetSource(name); ok {
+	if _, ok := m.presets.read(name); ok {
 		m.addPreset(name, "")
 		return
 	}
@@ -177,9 +179,9 @@ func (m *merger) config(name string) {
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := Suggest(name, PresetNames())
+		hint := Suggest(name, m.presets.Names())
 		if strings.ContainsAny(name, `/\.`) {
-			hint = "check the path; presets are: " + strings.Join(PresetNames(), ", ")
+			hint = "check the path; presets are: " + strings.Join(m.presets.Names(), ", ")
 		}
 		m.errs = append(m.errs, &Error{Source: name, Problem: "is neither a preset nor a file", Hint: hint})
 		return
@@ -214,9 +216,9 @@ func readLimited(name string) ([]byte, error) {
 }
 
 func (m *merger) addPreset(name, source string) {
-	content, ok := presetSource(name)
+	content, ok := m.presets.read(name)
 	if !ok {
-		m.errs = append(m.errs, &Error{Source: source, Key: "preset", Value: name, Problem: "there is no such preset", Hint: Suggest(name, PresetNames())})
+		m.errs = append(m.errs, m.presets.unknown(name, source))
 		return
 	}
 	l, _, errs := readYAML("preset "+name, content)
@@ -225,8 +227,8 @@ func (m *merger) addPreset(name, source string) {
 	m.add(l)
 }
 
-// environment adds the variables whose names start with VITTOOL_ and a section.
-// Others, such as VITTOOL_KERNELS, are no settings of a run.
+// environment adds the variables whose names start with VITTOOL_ and a section. Others, such as
+// VITTOOL_KERNELS, are no settings of a run.
 func (m *merger) environment(environ []string) {
 	l := newLayer()
 	for _, entry := range environ {
@@ -275,8 +277,8 @@ func overrideHint(arg string) string {
 	return "for instance train.epochs=20"
 }
 
-// merged reads the typed struct back from viper. The layers have been checked
-// key by key; UnmarshalExact holds viper to the same strictness.
+// merged reads the typed struct back from viper. The layers have been checked key by key;
+// UnmarshalExact holds viper to the same strictness.
 func (m *merger) merged() (*Config, error) {
 	cfg := new(Config)
 	if err := m.viper.UnmarshalExact(cfg); err != nil {

@@ -6,10 +6,10 @@ import (
 	"github.com/vittool/vittool/backbone"
 )
 
-// Parse reads one complete configuration from its text, as [Config.YAML] wrote
-// it into a checkpoint's metadata; name stands in errors. Defaults fill what the
-// text leaves out; neither the environment nor a preset takes part. families are
-// those that know the model; without any, all of vittool's.
+// Parse reads one complete configuration from its text, as [Config.YAML] wrote it into a
+// checkpoint's metadata; name stands in errors. Settings that the text leaves out have their
+// defaults; neither the environment nor a preset takes part. families are those that know the
+// model; without any, all of vittool's.
 func Parse(name string, content []byte, families ...backbone.Family) (*Config, error) {
 	l, preset, errs := readYAML(name, content)
 	if preset != "" {
@@ -18,7 +18,7 @@ func Parse(name string, content []byte, families ...backbone.Family) (*Config, e
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	m := newMerger()
+	m := newMerger(nil)
 	m.add(l)
 	if len(m.errs) > 0 {
 		return nil, m.errs
@@ -34,8 +34,8 @@ func Parse(name string, content []byte, families ...backbone.Family) (*Config, e
 	return cfg, nil
 }
 
-// IsWhole reports whether content is all of a file that [Config.YAML] wrote: no
-// part of it is, as a process killed while it wrote may leave.
+// IsWhole reports whether content is all of a file that [Config.YAML] wrote: no part of it is, as a
+// process killed while it wrote may leave.
 func IsWhole(name string, content []byte) bool {
 	cfg, err := Parse(name, content)
 	return err == nil && bytes.Equal(cfg.YAML(), content)

@@ -11,13 +11,13 @@ import (
 type Difference struct {
 	Key      string
 	Old, New string
-	// MaybeFile says that both are text given to an objective, which alone knows
-	// whether they name a file. One with the same content may lie elsewhere.
+	// MaybeFile says that both are text given to an objective, which alone knows whether they name
+	// a file. One with the same content may lie elsewhere.
 	MaybeFile bool
 }
 
-// ResumeDifferences lists the settings that a resumed run (c) may not change
-// from the run as it was started (old), because the weights would differ.
+// ResumeDifferences lists the settings that a resumed run (c) may not change from the run as it was
+// started (old), because the weights would differ.
 func (c *Config) ResumeDifferences(old *Config) []Difference {
 	var out []Difference
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(c).Elem()
@@ -49,9 +49,9 @@ func optionText(options map[string]any, name string) string {
 	return fmt.Sprint(v)
 }
 
-// Result returns a copy in which every setting that changes no bit of the result
-// has its default, so that configurations with equal results are equal. The path
-// of the images stays: whoever shows them again has to find them.
+// Result returns a copy in which every setting that changes no bit of the result has its default,
+// so that configurations with equal results are equal. The path of the images stays: whoever shows
+// them again has to find them.
 func (c *Config) Result() *Config {
 	out, defaults := *c, Default()
 	to, from := reflect.ValueOf(&out).Elem(), reflect.ValueOf(defaults)

@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// OptionsKey is the section whose keys belong to the objective and are checked
-// against the objective's own schema instead of this package's.
+// OptionsKey is the section whose keys belong to the objective and are checked against the
+// objective's own schema instead of this package's.
 const OptionsKey = "objective.options"
 
 // Key describes one setting.
@@ -27,8 +27,8 @@ type Key struct {
 	OneOf   []string // permitted values of a text; nil permits any
 	Range   string   // permitted values of a number, for instance "0 to 1"; empty permits any
 
-	// ResumeFree marks a setting that may change when a run is resumed: it
-	// doesn't change the weights that come out.
+	// ResumeFree marks a setting that may change when a run is resumed: it doesn't change the
+	// weights that come out.
 	ResumeFree bool
 
 	when     string // value of the setting train.optimizer that gives the key a meaning; empty for any
@@ -41,8 +41,8 @@ type Key struct {
 //go:embed config.go
 var configSource string
 
-// Keys returns every setting in the order of the struct, except the objective's
-// options, which the objective declares.
+// Keys returns every setting in the order of the struct, except the objective's options, which the
+// objective declares.
 var Keys = sync.OnceValue(func() []Key {
 	docs := fieldDocs()
 	defaults := reflect.ValueOf(Default())
@@ -142,8 +142,8 @@ var sections = sync.OnceValue(func() []string {
 	return out
 })
 
-// environmentPaths finds the setting of an environment variable's name after the prefix, in
-// lower case: its dots are underscores there.
+// environmentPaths finds the setting of an environment variable's name after the prefix, in lower
+// case: its dots are underscores there.
 var environmentPaths = sync.OnceValue(func() map[string]string {
 	index := make(map[string]string)
 	for _, k := range Keys() {
@@ -152,8 +152,8 @@ var environmentPaths = sync.OnceValue(func() map[string]string {
 	return index
 })
 
-// fieldDocs reads the doc comments of config.go, keyed "Struct.Field", so that
-// help texts can't drift from the code.
+// fieldDocs reads the doc comments of config.go, keyed "Struct.Field", so that help texts can't
+// drift from the code.
 func fieldDocs() map[string]string {
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", configSource, parser.ParseComments)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/vittool/vittool/internal/edit"
 )
 
-// Nearest returns the candidate that looks most like word, or "" when none is
-// close enough to have been meant. A candidate is close within a third of its
-// length in edits, or when it equals word but for separators or a missing section.
+// Nearest returns the candidate that looks most like word, or "" when none is close enough to have
+// been meant. A candidate is close within a third of its length in edits, or when it equals word
+// but for separators or a missing section.
 func Nearest(word string, candidates []string) string {
 	best, bestScore := "", 1<<30
 	plain := squash(word)
@@ -35,8 +35,7 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// Suggest phrases [Nearest] as the hint of an error, or lists the candidates
-// when nothing is near.
+// Suggest phrases [Nearest] as the hint of an error, or lists the candidates when nothing is near.
 func Suggest(word string, candidates []string) string {
 	if n := Nearest(word, candidates); n != "" {
 		return fmt.Sprintf("did you mean %s?", n)

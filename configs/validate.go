@@ -9,13 +9,12 @@ import (
 	"strings"
 )
 
-// Validate reports every problem of the configuration at once, as [Errors], or
-// nil. It looks at the values alone: whether folders exist and what the
-// objective's options mean is for those who open them to say.
+// Validate reports every problem of the configuration at once, as [Errors], or nil. It checks the
+// values alone: folders and the objective's options are checked where they are opened.
 func (c *Config) Validate() error { return c.problems(nil).err() }
 
-// problems checks each setting by itself, then those that must fit together.
-// sources (which may be nil) says where settings came from.
+// problems checks each setting by itself, then the relations between settings. sources (which may
+// be nil) says where settings came from.
 func (c *Config) problems(sources map[string]string) Errors {
 	v := checker{config: c, sources: sources}
 	for _, k := range Keys() {
@@ -89,31 +88,49 @@ func (v *checker) length(k Key, n int) {
 }
 
 func (v *checker) relations() {
-	c := v.config
-	if c.Objective.Name == "" && c.Objective.Plugin == "" {
+	v.objective()
+	v.model()
+	v.data()
+	v.train()
+	if out := v.config.Run.Out; out != "" {
+		if info, err := os.Stat(out); err == nil && !info.IsDir() {
+			v.fail("run.out", "is a file", "name a folder")
+		}
+	}
+}
+
+func (v *checker) objective() {
+	o := v.config.Objective
+	if o.Name == "" && o.Plugin == "" {
 		v.fail("objective.name", "is empty", "name an objective (see `vittool plugin list`) or set objective.plugin")
 	}
-	if c.Objective.Plugin != "" && c.Objective.Mode == "inproc" {
+	if o.Plugin != "" && o.Mode == "inproc" {
 		v.fail("objective.mode", "can't be used with objective.plugin: a third-party program runs in a process of its own", "set objective.mode=process")
 	}
-	for name := range c.Objective.Options {
+	for name := range o.Options {
 		if name == "" || strings.ContainsAny(name, " \t\r\n\x00") {
 			v.errs = append(v.errs, &Error{Key: OptionsKey + "." + name, Problem: "is no name for an option"})
 		}
 	}
-	v.model()
-	if c.Data.Path == "" {
+}
+
+func (v *checker) data() {
+	d := v.config.Data
+	if d.Path == "" {
 		v.fail("data.path", "is empty", "name a folder of images, a list file, or demo:")
 	}
-	for path, list := range map[string][]float64{"data.mean": c.Data.Mean, "data.std": c.Data.Std} {
-		if n := len(list); n > 1 && n != c.Data.Channels {
-			v.fail(path, fmt.Sprintf("holds %d values for %d channels", n, c.Data.Channels), "give one for each channel, or one for all, or change data.channels")
+	for path, list := range map[string][]float64{"data.mean": d.Mean, "data.std": d.Std} {
+		if n := len(list); n > 1 && n != d.Channels {
+			v.fail(path, fmt.Sprintf("holds %d values for %d channels", n, d.Channels), "give one for each channel, or one for all, or change data.channels")
 		}
 	}
-	if s := c.Data.CropScale; len(s) == 2 && s[0] > s[1] {
+	if s := d.CropScale; len(s) == 2 && s[0] > s[1] {
 		v.fail("data.crop_scale", "has its smallest share above its largest", fmt.Sprintf("did you mean [%s, %s]?", formatFloat(s[1]), formatFloat(s[0])))
 	}
-	t := c.Train
+}
+
+func (v *checker) train() {
+	t := v.config.Train
 	if t.Epochs == 0 && t.Steps == 0 {
 		v.fail("train.epochs", "and train.steps are both 0: there is nothing to train", "set one of them")
 	}
@@ -126,14 +143,9 @@ func (v *checker) relations() {
 	if t.Steps == 0 && t.WarmupEpochs > float64(t.Epochs) {
 		v.fail("train.warmup_epochs", fmt.Sprintf("is longer than the run of %d epochs", t.Epochs), "lower it, or raise train.epochs")
 	}
-	if c.Run.Out != "" {
-		if info, err := os.Stat(c.Run.Out); err == nil && !info.IsDir() {
-			v.fail("run.out", "is a file", "name a folder")
-		}
-	}
 }
 
-// model checks what can be said of the network before it is built.
+// model checks the settings of the network before it is built.
 func (v *checker) model() {
 	if v.config.Model.Name == "" {
 		v.fail("model.name", "is empty", "name a model, for instance vit_tiny_patch4_32")

@@ -14,8 +14,8 @@ import (
 // crossed is a height and a width as people write them.
 var crossed = regexp.MustCompile(`^\s*(\d+)\s*[xX×]\s*(\d+)\s*$`)
 
-// fromNode reads the value of a setting from a YAML file. Types are strict: a
-// text where a number belongs is an error, not a conversion.
+// fromNode reads the value of a setting from a YAML file. Types are strict: a text where a number
+// belongs is an error, not a conversion.
 func (k Key) fromNode(n *yaml.Node) (any, error) {
 	if k.typ.Kind() == reflect.Slice {
 		if n.Kind == yaml.ScalarNode && crossed.MatchString(n.Value) {
@@ -65,8 +65,8 @@ func scalarFromNode(t reflect.Type, n *yaml.Node) (any, error) {
 	return scalarFromText(t, n.Value)
 }
 
-// fromText reads the value of a setting from the command line or the
-// environment. A list is written 0.2,1 or [0.2, 1], one of sizes also 160x224.
+// fromText reads the value of a setting from the command line or the environment. A list is written
+// 0.2,1 or [0.2, 1], one of sizes also 160x224.
 func (k Key) fromText(s string) (any, error) {
 	if k.typ.Kind() == reflect.Slice {
 		inner := strings.TrimSpace(s)
@@ -181,8 +181,8 @@ func formatFloat(f float64) string {
 	return s
 }
 
-// optionFromText reads the value of an objective's option: true, 0.75, "text",
-// [1, 2], as in YAML. What is not valid YAML is text.
+// optionFromText reads the value of an objective's option: true, 0.75, "text", [1, 2], as in YAML.
+// A value that is not valid YAML is text.
 func optionFromText(s string) any {
 	var n yaml.Node
 	if err := yaml.Unmarshal([]byte(s), &n); err == nil && len(n.Content) == 1 {
@@ -193,8 +193,8 @@ func optionFromText(s string) any {
 	return s
 }
 
-// optionFromNode turns a YAML value into bool, int, float64, string, []any or
-// map[string]any, keys in their own case.
+// optionFromNode turns a YAML value into bool, int, float64, string, []any or map[string]any, keys
+// in their own case.
 func optionFromNode(n *yaml.Node) (any, error) {
 	switch n.Kind {
 	case yaml.ScalarNode:

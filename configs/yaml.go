@@ -13,8 +13,8 @@ import (
 // YAML writes every setting. Loading the result gives an equal configuration.
 func (c *Config) YAML() []byte { return c.write(nil) }
 
-// Explain is [Config.YAML] with each setting's meaning, permitted values,
-// default and, from r.Sources, origin as comments.
+// Explain is [Config.YAML] with each setting's meaning, permitted values, default and, from
+// r.Sources, origin as comments.
 func (r *Resolved) Explain() []byte {
 	return r.Config.write(func(k Key, value string) []string {
 		lines := wrap(k.Doc, 76)
@@ -98,8 +98,8 @@ func (c *Config) writeOptions(b *bytes.Buffer) {
 	}
 }
 
-// optionNode builds the node of an option's value by hand, so that a float
-// stays a float and a text that looks like a number stays a text.
+// optionNode builds the node of an option's value by hand, so that a float stays a float and a text
+// that looks like a number stays a text.
 func optionNode(v any) *yaml.Node {
 	scalar := func(tag, text string) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text}

@@ -4,6 +4,7 @@ package objectives
 
 import (
 	"fmt"
+	"io/fs"
 	"sort"
 	"strings"
 
@@ -28,6 +29,18 @@ func All() []sdk.Objective {
 		vq.New(),
 		dvae.New(),
 	}
+}
+
+// Presets returns the recipes of the built-in objectives: each a file system with files
+// presets/NAME.yaml, from the method Presets of an objective that has any.
+func Presets() []fs.FS {
+	var all []fs.FS
+	for _, o := range All() {
+		if r, ok := o.(interface{ Presets() fs.FS }); ok {
+			all = append(all, r.Presets())
+		}
+	}
+	return all
 }
 
 // New returns a built-in objective by its name. An unknown name is an error that lists

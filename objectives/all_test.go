@@ -1,6 +1,7 @@
 package objectives
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -31,6 +32,23 @@ func TestInfo(t *testing.T) {
 		}
 		if _, err := sdk.NewServer(o, nil); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// No two recipes have one name.
+func TestPresets(t *testing.T) {
+	of := map[string]bool{}
+	for _, files := range Presets() {
+		found, err := fs.Glob(files, "presets/*.yaml")
+		if err != nil || len(found) == 0 {
+			t.Errorf("%v, %v: want at least one recipe", found, err)
+		}
+		for _, path := range found {
+			if of[path] {
+				t.Errorf("two objectives have %s", path)
+			}
+			of[path] = true
 		}
 	}
 }

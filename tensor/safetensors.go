@@ -25,18 +25,25 @@ const (
 	metadataDigestKey = "metadata_digest"
 )
 
-// FormatError is a fault of a safetensors file and its place.
+// FormatError is a fault of a safetensors file and its place, or the format that a file has instead.
 type FormatError struct {
 	Path   string // "" for bytes that are not from a file
 	Tensor string // "" for a fault outside any one tensor
 	Offset int64  // byte offset in the file
 	Reason string
+
+	Format string // of a file in another well-known format, "" for none; the fields above but Path are then empty
+	Remedy string // for a file in that format
 }
 
 func (e *FormatError) Error() string {
 	var b strings.Builder
 	if e.Path != "" {
 		fmt.Fprintf(&b, "%s: ", e.Path)
+	}
+	if e.Format != "" {
+		fmt.Fprintf(&b, "this is %s, not a safetensors file; %s", e.Format, e.Remedy)
+		return b.String()
 	}
 	b.WriteString("not a valid safetensors file: ")
 	if e.Tensor != "" {
@@ -125,11 +132,7 @@ func Digest(tensors []Tensor) string {
 
 // ReadSafetensors reads a whole file. A file that is not valid gives a *FormatError.
 func ReadSafetensors(path string) (*File, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := DecodeSafetensors(data)
+	f, err := readSafetensors(path)
 	var fe *FormatError
 	if errors.As(err, &fe) {
 		fe.Path = path
@@ -139,6 +142,29 @@ func ReadSafetensors(path string) (*File, error) {
 	}
 	f.Path = path
 	return f, nil
+}
+
+// readSafetensors looks at the first bytes before it reads the rest, which may be gigabytes of
+// another format.
+func readSafetensors(path string) (*File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	start := make([]byte, sniffed)
+	n, err := io.ReadFull(file, start)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if other := otherFormat(start[:n]); other != nil {
+		return nil, other
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return DecodeSafetensors(data)
 }
 
 // WriteSafetensors writes a file atomically. The widest types come first and the header is padded
@@ -192,7 +218,7 @@ func encodeHeader(ordered []Tensor, meta map[string]string) ([]byte, error) {
 			return nil, fmt.Errorf("tensor name %q is used twice or reserved", t.Name)
 		}
 		seen[t.Name] = true
-		if t.DType.Size() == 0 || t.Shape.Size()*t.DType.Size() != len(t.data) {
+		if n, ok := t.DType.bytes(t.Shape.Size()); !ok || n != len(t.data) {
 			return nil, fmt.Errorf("tensor %q: %d bytes do not make %v of %s", t.Name, len(t.data), t.Shape, t.DType)
 		}
 		name, err := json.Marshal(t.Name)

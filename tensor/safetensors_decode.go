@@ -17,6 +17,9 @@ const maxHeader = 100_000_000
 // tensors must cover the data without gap or overlap. Any other input is a *FormatError, never a
 // panic.
 func DecodeSafetensors(data []byte) (*File, error) {
+	if other := otherFormat(data); other != nil {
+		return nil, other
+	}
 	header, err := headerOf(data)
 	if err != nil {
 		return nil, err
@@ -88,7 +91,7 @@ func (e headerEntry) fault(position, body int64) string {
 	if err != nil {
 		return err.Error()
 	}
-	if int64(size) > body || int64(size*e.dtype.Size()) != e.end-e.begin {
+	if n, ok := e.dtype.bytes(size); !ok || int64(n) != e.end-e.begin {
 		return fmt.Sprintf("shape %v of %s does not fit its %d bytes", e.shape, e.dtype, e.end-e.begin)
 	}
 	return ""
@@ -186,8 +189,8 @@ func (p *headerParser) entry(name string) (headerEntry, error) {
 	for key := range fields {
 		return e, p.fail(name, "unknown field %q", key)
 	}
-	if e.dtype.Size() == 0 {
-		return e, p.fail(name, "type %q is not supported (F64, F32, F16, BF16, I64, I32, U8 are)", string(e.dtype))
+	if bits[e.dtype] == 0 {
+		return e, p.fail(name, "the type %q is none of the format's", string(e.dtype))
 	}
 	if len(offsets) != 2 {
 		return e, p.fail(name, "data_offsets has %d numbers, not 2", len(offsets))

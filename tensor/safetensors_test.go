@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -137,6 +139,103 @@ func TestHalfPrecision(t *testing.T) {
 	}
 }
 
+// TestTypesBeside: a tensor of any type of the format may lie in a file, whose other tensors are read.
+// Floats are converted; the values of other types are refused by name.
+func TestTypesBeside(t *testing.T) {
+	for dtype, width := range bits {
+		n := 8 * width / 8 // bytes of eight elements
+		header := fmt.Sprintf(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":%q,"shape":[2,4],"data_offsets":[4,%d]}}`, dtype, 4+n)
+		f, err := DecodeSafetensors(fileOf(header, append([]byte{0, 0, 128, 63}, make([]byte, n)...)...))
+		if err != nil {
+			t.Errorf("%s: %v", dtype, err)
+			continue
+		}
+		w, _ := f.Get("w")
+		if v, err := w.Float32s(); err != nil || v[0] != 1 {
+			t.Errorf("%s: the tensor beside it is %v, %v", dtype, v, err)
+		}
+		x, _ := f.Get("x")
+		switch v, err := x.Float32s(); dtype {
+		case F64, F32, F16, BF16, F8E4M3, F8E5M2:
+			if err != nil || !slices.Equal(v, make([]float32, 8)) {
+				t.Errorf("%s: zeros are %v, %v", dtype, v, err)
+			}
+		default:
+			if err == nil || !strings.Contains(err.Error(), "tensor x is of type "+string(dtype)) {
+				t.Errorf("%s: %v, %v", dtype, v, err)
+			}
+		}
+		var again bytes.Buffer
+		if err := EncodeSafetensors(&again, f.Tensors, nil); err != nil {
+			t.Errorf("%s: written: %v", dtype, err)
+		}
+	}
+	odd := fileOf(`{"x":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}`, 0, 0)
+	if _, err := DecodeSafetensors(odd); err == nil || !strings.Contains(err.Error(), "fit") {
+		t.Errorf("three elements of half a byte: %v", err)
+	}
+}
+
+// TestNarrowFloats holds conversions to values of the types' definitions.
+func TestNarrowFloats(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for _, c := range []struct {
+		dtype DType
+		bytes []byte
+		want  []float32
+	}{
+		{F8E4M3, []byte{0x38, 0x7E, 0x01, 0xC0, 0x00, 0x08, 0x07, 0xFF}, []float32{1, 448, 1.0 / 512, -2, 0, 1.0 / 64, 7.0 / 512, nan}},
+		{F8E5M2, []byte{0x3C, 0x7B, 0x01, 0xC0, 0x00, 0x7C, 0xFC, 0x7D}, []float32{1, 57344, 1.0 / 65536, -2, 0, inf, -inf, nan}},
+		{F64, binary.LittleEndian.AppendUint64(nil, math.Float64bits(0.1)), []float32{0.1}},
+	} {
+		x := Tensor{Name: "x", DType: c.dtype, Shape: Shape{len(c.want)}, data: c.bytes}
+		got, err := x.Float32s()
+		if err != nil || len(got) != len(c.want) {
+			t.Errorf("%s: %v, %v", c.dtype, got, err)
+			continue
+		}
+		for i, want := range c.want {
+			if got[i] != want && !(got[i] != got[i] && want != want) {
+				t.Errorf("%s: %#x is %v, want %v", c.dtype, c.bytes[i], got[i], want)
+			}
+		}
+	}
+}
+
+// TestOtherFormats: files in well-known formats are called by their names, with a remedy.
+func TestOtherFormats(t *testing.T) {
+	zip := func(name string) string {
+		local := make([]byte, 30)
+		copy(local, "PK\x03\x04")
+		binary.LittleEndian.PutUint16(local[26:], uint16(len(name)))
+		return string(local) + name
+	}
+	for _, c := range []struct{ start, format, remedy string }{
+		{zip("archive/data.pkl"), "PyTorch checkpoint", "torch.load"},
+		{zip("arr_0.npy"), ".npz", "safetensors.numpy"},
+		{zip("other.txt"), "zip archive", "unpack"},
+		{"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "pickle", "torch.load"},
+		{"\x89HDF\r\n\x1a\n\x00\x00\x00", "HDF5", "safetensors"},
+		{"GGUF\x03\x00\x00\x00\x00\x00", "GGUF", "PyTorch"},
+		{"\x93NUMPY\x01\x00v\x00{'descr'", ".npy", "safetensors.numpy"},
+		{"\x08\x07\x12\x07pytorch\x1a", "ONNX", "PyTorch"},
+		{strings.Repeat("\x00", 257) + "ustar\x0000", "tar archive", "unpack"},
+		{"version https://git-lfs.github.com/spec/v1\noid", "Git LFS", "git lfs pull"},
+		{"<!DOCTYPE html><html>", "web page", "download"},
+		{"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG image", "safetensors"},
+	} {
+		path := filepath.Join(t.TempDir(), "weights")
+		if err := os.WriteFile(path, []byte(c.start), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadSafetensors(path)
+		var fe *FormatError
+		if !errors.As(err, &fe) || !strings.Contains(fe.Format, c.format) || !strings.Contains(fe.Remedy, c.remedy) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", c.format, err)
+		}
+	}
+}
+
 // FuzzSafetensors: any bytes give a file or an error, never a panic; a file that was read can be
 // written and read again.
 func FuzzSafetensors(f *testing.F) {
@@ -146,6 +245,7 @@ func FuzzSafetensors(f *testing.F) {
 	}
 	f.Add(good.Bytes())
 	f.Add(fileOf(`{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}`, 1, 2))
+	f.Add(fileOf(`{"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]},"b":{"dtype":"BOOL","shape":[1],"data_offsets":[2,3]},"c":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[3,4]}}`, 1, 2, 1, 0xFF))
 	f.Add(fileOf(`{"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]}}`))
 	f.Add(fileOf(`{"\ud800":{"dtype":"U8","shape":[],"data_offsets":[0,1]},"\ud801":{"dtype":"U8","shape":[],"data_offsets":[1,2]}}`, 1, 2))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -1,7 +1,6 @@
 package tensor
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
@@ -10,30 +9,51 @@ import (
 // DType names the element type of a stored tensor, as safetensors spells it.
 type DType string
 
-// Element types of stored tensors. vittool reads F16 and BF16 and never writes them.
+// Element types of stored tensors: all that safetensors defines. vittool writes F64, F32, I64, I32
+// and U8; it reads the values of all floats of whole bytes, and of I64, I32 and U8. Tensors of other
+// types are kept as bytes.
 const (
-	F64  DType = "F64"
-	F32  DType = "F32"
-	F16  DType = "F16"
-	BF16 DType = "BF16"
-	I64  DType = "I64"
-	I32  DType = "I32"
-	U8   DType = "U8"
+	F64        DType = "F64"
+	F32        DType = "F32"
+	F16        DType = "F16"
+	BF16       DType = "BF16"
+	F8E4M3     DType = "F8_E4M3" // finite, with NaN and without infinity
+	F8E5M2     DType = "F8_E5M2"
+	F8E8M0     DType = "F8_E8M0" // powers of two, for scales
+	F8E4M3FNUZ DType = "F8_E4M3FNUZ"
+	F8E5M2FNUZ DType = "F8_E5M2FNUZ"
+	F6E2M3     DType = "F6_E2M3"
+	F6E3M2     DType = "F6_E3M2"
+	F4         DType = "F4"
+	I64        DType = "I64"
+	U64        DType = "U64"
+	I32        DType = "I32"
+	U32        DType = "U32"
+	I16        DType = "I16"
+	U16        DType = "U16"
+	I8         DType = "I8"
+	U8         DType = "U8"
+	Bool       DType = "BOOL"
+	Complex64  DType = "C64"
 )
 
-// Size returns the bytes per element, 0 for an unknown type.
-func (d DType) Size() int {
-	switch d {
-	case F64, I64:
-		return 8
-	case F32, I32:
-		return 4
-	case F16, BF16:
-		return 2
-	case U8:
-		return 1
+// bits are the bits per element of every known type.
+var bits = map[DType]int{
+	F64: 64, F32: 32, F16: 16, BF16: 16, F8E4M3: 8, F8E5M2: 8, F8E8M0: 8, F8E4M3FNUZ: 8, F8E5M2FNUZ: 8, F6E2M3: 6, F6E3M2: 6, F4: 4,
+	I64: 64, U64: 64, I32: 32, U32: 32, I16: 16, U16: 16, I8: 8, U8: 8, Bool: 8, Complex64: 64,
+}
+
+// Size returns the bytes per element, 0 for an unknown type and for types of less than a byte.
+func (d DType) Size() int { return bits[d] / 8 }
+
+// bytes returns the bytes that n elements take, false for an unknown type, for a number of elements
+// whose bits are not whole bytes, and for more bytes than an int counts.
+func (d DType) bytes(n int) (int, bool) {
+	w := bits[d]
+	if w == 0 || n > math.MaxInt/w || n*w%8 != 0 {
+		return 0, false
 	}
-	return 0
+	return n * w / 8, true
 }
 
 // Tensor is a named array in the layout of a file: little-endian, row-major.
@@ -46,7 +66,7 @@ type Tensor struct {
 
 // number is an element type that Go memory and files have in common.
 type number interface {
-	~float64 | ~float32 | ~int64 | ~int32 | ~uint8
+	~float64 | ~float32 | ~int64 | ~int32 | ~uint16 | ~uint8
 }
 
 // newTensor wraps data as a tensor of type t.
@@ -89,25 +109,34 @@ func (t Tensor) Len() int { return t.Shape.Size() }
 // Bytes returns the raw little-endian contents. It is not a copy.
 func (t Tensor) Bytes() []byte { return t.data }
 
-// Float32s returns the elements of an F32, F16 or BF16 tensor; F32 without a copy where the memory
-// is aligned. Other types, which would lose digits, are an error.
+// Float32s returns the elements of a floating-point tensor: those of F32 without a copy where the
+// memory is aligned, those of F64 rounded to the nearest float32, those of F16, BF16 and 8-bit
+// floats exactly. Other types are an error: integers are not weights before they are scaled.
 func (t Tensor) Float32s() ([]float32, error) {
 	switch t.DType {
 	case F32:
 		return view[float32](t.data), nil
-	case F16, BF16:
-		out := make([]float32, t.Len())
-		for i := range out {
-			h := binary.LittleEndian.Uint16(t.data[2*i:])
-			if t.DType == BF16 {
-				out[i] = math.Float32frombits(uint32(h) << 16)
-			} else {
-				out[i] = halfToFloat(h)
-			}
-		}
-		return out, nil
+	case F64:
+		return convert(view[float64](t.data), func(v float64) float32 { return float32(v) }), nil
+	case F16:
+		return convert(view[uint16](t.data), halfToFloat), nil
+	case BF16:
+		return convert(view[uint16](t.data), func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }), nil
+	case F8E5M2: // the upper half of an F16
+		return convert(t.data, func(b byte) float32 { return halfToFloat(uint16(b) << 8) }), nil
+	case F8E4M3:
+		return convert(t.data, f8e4m3ToFloat), nil
 	}
-	return nil, t.typeError("32-bit floats")
+	return nil, t.typeError("floating-point numbers that can be converted to 32 bits")
+}
+
+// convert returns the values of a function of each element.
+func convert[A, B any](in []A, f func(A) B) []B {
+	out := make([]B, len(in))
+	for i, v := range in {
+		out[i] = f(v)
+	}
+	return out
 }
 
 // Float64s returns the elements of any floating-point tensor as float64.
@@ -119,33 +148,20 @@ func (t Tensor) Float64s() ([]float64, error) {
 	if err != nil {
 		return nil, t.typeError("floating-point numbers")
 	}
-	out := make([]float64, len(f))
-	for i, v := range f {
-		out[i] = float64(v)
-	}
-	return out, nil
+	return convert(f, func(v float32) float64 { return float64(v) }), nil
 }
 
-// Int64s returns the elements of an I64, I32 or U8 tensor.
+// Int64s returns the elements of an I64, I32 or U8 tensor; other types are an error.
 func (t Tensor) Int64s() ([]int64, error) {
 	switch t.DType {
 	case I64:
 		return view[int64](t.data), nil
 	case I32:
-		return widen(view[int32](t.data)), nil
+		return convert(view[int32](t.data), func(v int32) int64 { return int64(v) }), nil
 	case U8:
-		return widen(t.data), nil
+		return convert(t.data, func(v byte) int64 { return int64(v) }), nil
 	}
 	return nil, t.typeError("integers")
-}
-
-// widen converts integers to int64.
-func widen[T int32 | uint8](in []T) []int64 {
-	out := make([]int64, len(in))
-	for i, v := range in {
-		out[i] = int64(v)
-	}
-	return out
 }
 
 // typeError reports that the type of the tensor does not hold the wanted elements.
@@ -167,6 +183,23 @@ func halfToFloat(h uint16) float32 {
 		v := float32(frac) / (1 << 24)
 		return math.Float32frombits(math.Float32bits(v) | sign)
 	}
+}
+
+// f8e4m3ToFloat converts 8-bit floats with 4 bits of exponent: bias 7, no infinity, NaN where all
+// bits but the sign are set.
+func f8e4m3ToFloat(b byte) float32 {
+	exp, frac := int(b>>3&15), float64(b&7)
+	v := math.Ldexp(8+frac, exp-10)
+	switch {
+	case b&0x7F == 0x7F:
+		v = math.NaN()
+	case exp == 0: // zero and subnormal numbers
+		v = math.Ldexp(frac, -9)
+	}
+	if b>>7 == 1 {
+		v = -v
+	}
+	return float32(v)
 }
 
 // littleEndian reports whether memory has the byte order of the files.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/prng"
@@ -34,7 +35,7 @@ const rigBatch = 3
 func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b *vit.Backbone) backbone.Options) *rig {
 	t.Helper()
 	store := param.NewStore()
-	b, err := vit.New(store, "", c, vit.SchemeTimm, 1)
+	b, err := vit.New(store, "", c, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 			}
 		}
 	}
-	x := &rig{b: b, g: core.NewGraph(newEngine(t))}
+	x := &rig{b: b, g: core.NewGraph(devicetest.New(t, 0))}
 	images := x.g.Input("images", tensor.Shape{rigBatch, c.Channels, h, w})
 	fill(images.Value(), "images")
 	o := backbone.Options{}
@@ -240,10 +241,10 @@ func TestSplitBiasEqualsPacked(t *testing.T) {
 func TestDropPath(t *testing.T) {
 	c := small()
 	c.Depth, c.DropPath = 3, .5
-	g := core.NewGraph(newEngine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	const batch = 4000
 	dropPath := func(name string, c vit.Config, batch int) *backbone.DropPath {
-		b, err := vit.New(param.NewStore(), "", c, vit.SchemeNone, 1)
+		b, err := vit.New(param.NewStore(), "", c, backbone.Zeros, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,11 +323,11 @@ func TestForwardRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := small()
 			tc.change(&c)
-			b, err := vit.New(param.NewStore(), "", c, vit.SchemeTimm, 1)
+			b, err := vit.New(param.NewStore(), "", c, nil, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := core.NewGraph(newEngine(t))
+			g := core.NewGraph(devicetest.New(t, 0))
 			o := backbone.Options{}
 			if tc.keep {
 				o.Keep = g.InputInt("keep", tensor.Shape{1, 2})
@@ -344,11 +345,11 @@ func TestForwardRefuses(t *testing.T) {
 // A second backbone on a store takes the weights that are there, and refuses those of another shape.
 func TestNewSharesWeights(t *testing.T) {
 	store := param.NewStore()
-	a, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 1)
+	a, err := vit.New(store, "backbone.", small(), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := vit.New(store, "backbone.", small(), vit.SchemeMAE, 2)
+	b, err := vit.New(store, "backbone.", small(), nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +358,7 @@ func TestNewSharesWeights(t *testing.T) {
 	}
 	other := small()
 	other.Dim = 16
-	if _, err := vit.New(store, "backbone.", other, vit.SchemeMAE, 1); err == nil || !strings.Contains(err.Error(), "[1, 1, 16]") {
+	if _, err := vit.New(store, "backbone.", other, nil, 1); err == nil || !strings.Contains(err.Error(), "[1, 1, 16]") {
 		t.Errorf("error %v: want one that names the shapes", err)
 	}
 }

@@ -7,6 +7,7 @@
 package vit
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/vittool/vittool/backbone"
@@ -18,8 +19,8 @@ type PosEmbed string
 // The kinds of absolute position embedding.
 const (
 	PosLearned   PosEmbed = backbone.Learned      // a trainable table
-	PosSinCos    PosEmbed = backbone.SinCosColumn // MAE's fixed table: column first, then row
-	PosSinCosRow PosEmbed = backbone.SinCosRow    // MoCo v3's fixed table: row first, then column
+	PosSinCos    PosEmbed = backbone.SinCosColumn // a fixed table: column first, then row
+	PosSinCosRow PosEmbed = backbone.SinCosRow    // a fixed table: row first, then column
 	PosNone      PosEmbed = backbone.None         // no absolute positions (BEiT's default)
 )
 
@@ -129,57 +130,69 @@ func (c Config) WithImage(h, w int) Config {
 
 // Validate reports the first setting that no network can be built from.
 func (c Config) Validate() error {
-	c2 := c.Normalized()
-	name := c.Name
-	if name == "" {
-		name = "model"
+	err := c.checkSizes()
+	if err == nil {
+		err = c.checkPositions()
 	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmp.Or(c.Name, "model"), err)
+	}
+	return nil
+}
+
+// checkSizes refuses numbers of which no network can be built.
+func (c Config) checkSizes() error {
+	n := c.Normalized()
 	switch {
-	case c2.Patch <= 0:
-		return fmt.Errorf("%s: patch size %d: it must be positive", name, c.Patch)
-	case c2.ImageH <= 0 || c2.ImageW <= 0:
-		return fmt.Errorf("%s: image size %d×%d: height and width must be positive", name, c.ImageH, c.ImageW)
-	case c2.ImageH%c2.Patch != 0:
-		return fmt.Errorf("%s: image height %d is not a multiple of the patch size %d", name, c.ImageH, c.Patch)
-	case c2.ImageW%c2.Patch != 0:
-		return fmt.Errorf("%s: image width %d is not a multiple of the patch size %d", name, c.ImageW, c.Patch)
-	case c2.Channels < 0:
-		return fmt.Errorf("%s: %d image channels: it must be positive", name, c.Channels)
-	case c2.Dim <= 0 || c2.Depth < 0 || c2.Heads <= 0:
-		return fmt.Errorf("%s: width %d, depth %d, heads %d: width and heads must be positive", name, c.Dim, c.Depth, c.Heads)
-	case c.HeadDim == 0 && c2.Dim%c2.Heads != 0:
-		return fmt.Errorf("%s: width %d is not a multiple of %d heads", name, c.Dim, c.Heads)
-	case c2.HeadDim <= 0:
-		return fmt.Errorf("%s: head width %d: it must be positive", name, c.HeadDim)
-	case c2.MLPRatio < 0 || c2.Hidden() < 1:
-		return fmt.Errorf("%s: mlp_ratio %g: the inner width must be at least 1", name, c.MLPRatio)
-	case !(c2.LNEps > 0):
-		return fmt.Errorf("%s: ln_eps %g: it must be positive", name, c.LNEps)
-	case !(c2.DropPath >= 0 && c2.DropPath < 1):
-		return fmt.Errorf("%s: drop_path %g: the range is [0, 1)", name, c.DropPath)
+	case n.Patch <= 0:
+		return fmt.Errorf("patch size %d: it must be positive", c.Patch)
+	case n.ImageH <= 0 || n.ImageW <= 0:
+		return fmt.Errorf("image size %d×%d: height and width must be positive", c.ImageH, c.ImageW)
+	case n.ImageH%n.Patch != 0:
+		return fmt.Errorf("image height %d is not a multiple of the patch size %d", c.ImageH, c.Patch)
+	case n.ImageW%n.Patch != 0:
+		return fmt.Errorf("image width %d is not a multiple of the patch size %d", c.ImageW, c.Patch)
+	case n.Channels < 0:
+		return fmt.Errorf("%d image channels: it must be positive", c.Channels)
+	case n.Dim <= 0 || n.Depth < 0 || n.Heads <= 0:
+		return fmt.Errorf("width %d, depth %d, heads %d: width and heads must be positive", c.Dim, c.Depth, c.Heads)
+	case c.HeadDim == 0 && n.Dim%n.Heads != 0:
+		return fmt.Errorf("width %d is not a multiple of %d heads", c.Dim, c.Heads)
+	case n.HeadDim <= 0:
+		return fmt.Errorf("head width %d: it must be positive", c.HeadDim)
+	case n.MLPRatio < 0 || n.Hidden() < 1:
+		return fmt.Errorf("mlp_ratio %g: the inner width must be at least 1", c.MLPRatio)
+	case !(n.LNEps > 0):
+		return fmt.Errorf("ln_eps %g: it must be positive", c.LNEps)
+	case !(n.DropPath >= 0 && n.DropPath < 1):
+		return fmt.Errorf("drop_path %g: the range is [0, 1)", c.DropPath)
 	}
-	switch c2.PosEmbed {
+	return nil
+}
+
+// checkPositions refuses unknown kinds of positions and those that the sizes do not allow.
+func (c Config) checkPositions() error {
+	n := c.Normalized()
+	switch n.PosEmbed {
 	case PosLearned, PosNone:
 	case PosSinCos, PosSinCosRow:
-		if c2.Dim%4 != 0 {
-			return fmt.Errorf("%s: width %d is not a multiple of 4, as pos_embed %s needs", name, c.Dim, c.PosEmbed)
+		if n.Dim%4 != 0 {
+			return fmt.Errorf("width %d is not a multiple of 4, as pos_embed %s needs", c.Dim, c.PosEmbed)
 		}
 	default:
-		return fmt.Errorf("%s: pos_embed %q: want one of learned, sincos2d, sincos2d_row, none", name, c.PosEmbed)
+		return fmt.Errorf("pos_embed %q: want one of learned, sincos2d, sincos2d_row, none", c.PosEmbed)
 	}
-	switch c2.PosInterp {
-	case InterpolateMAE, InterpolateDINO:
-	default:
-		return fmt.Errorf("%s: pos_interp %q: want one of mae, dino", name, c.PosInterp)
+	if n.PosInterp != InterpolateMAE && n.PosInterp != InterpolateDINO {
+		return fmt.Errorf("pos_interp %q: want one of mae, dino", c.PosInterp)
 	}
-	switch c2.RelPos {
+	switch n.RelPos {
 	case RelPosNone:
 	case RelPosShared, RelPosPerBlock, RelPosBoth:
 		if !c.ClassToken {
-			return fmt.Errorf("%s: rel_pos %s is defined with a class token only", name, c.RelPos)
+			return fmt.Errorf("rel_pos %s is defined with a class token only", c.RelPos)
 		}
 	default:
-		return fmt.Errorf("%s: rel_pos %q: want one of none, shared, per_block, both", name, c.RelPos)
+		return fmt.Errorf("rel_pos %q: want one of none, shared, per_block, both", c.RelPos)
 	}
 	return nil
 }

@@ -1,13 +1,16 @@
 package vit_test
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -26,28 +29,29 @@ func TestBEiTBackboneReference(t *testing.T) {
 	}
 }
 
-func beitBackbone(t *testing.T, c *golden.Case) {
-	var cfg struct {
-		Size       [2]int   `json:"img_size"`
-		Patch      int      `json:"patch"`
-		Dim        int      `json:"dim"`
-		Depth      int      `json:"depth"`
-		Heads      int      `json:"heads"`
-		HeadDim    int      `json:"attn_head_dim"`
-		MLPRatio   float64  `json:"mlp_ratio"`
-		Vocabulary int      `json:"vocab"`
-		QKVBias    bool     `json:"qkv_bias"`
-		LayerScale *float64 `json:"layer_scale_init"`
-		AbsPos     bool     `json:"abs_pos"`
-		PerBlock   bool     `json:"rel_pos_bias"`
-		Shared     bool     `json:"shared_rel_pos_bias"`
-		LNEps      float64  `json:"ln_eps"`
-		Trainable  []string `json:"trainable"`
-	}
-	c.ConfigInto(t, &cfg)
-	images := c.Tensor(t, "input.images").Shape
+// beitCase is the description of a case of BEiT's backbone.
+type beitCase struct {
+	Size       [2]int   `json:"img_size"`
+	Patch      int      `json:"patch"`
+	Dim        int      `json:"dim"`
+	Depth      int      `json:"depth"`
+	Heads      int      `json:"heads"`
+	HeadDim    int      `json:"attn_head_dim"`
+	MLPRatio   float64  `json:"mlp_ratio"`
+	Vocabulary int      `json:"vocab"`
+	QKVBias    bool     `json:"qkv_bias"`
+	LayerScale *float64 `json:"layer_scale_init"`
+	AbsPos     bool     `json:"abs_pos"`
+	PerBlock   bool     `json:"rel_pos_bias"`
+	Shared     bool     `json:"shared_rel_pos_bias"`
+	LNEps      float64  `json:"ln_eps"`
+	Trainable  []string `json:"trainable"`
+}
+
+// model is the network of the case.
+func (cfg beitCase) model(channels int) vit.Config {
 	model := vit.Config{
-		Name: "beit", ImageH: cfg.Size[0], ImageW: cfg.Size[1], Patch: cfg.Patch, Channels: images[1],
+		Name: "beit", ImageH: cfg.Size[0], ImageW: cfg.Size[1], Patch: cfg.Patch, Channels: channels,
 		Dim: cfg.Dim, Depth: cfg.Depth, Heads: cfg.Heads, HeadDim: cfg.HeadDim, MLPRatio: cfg.MLPRatio, LNEps: cfg.LNEps,
 		QKVBias: cfg.QKVBias, SplitQVBias: true, PosEmbed: vit.PosNone, ClassToken: true, MaskToken: true,
 	}
@@ -65,8 +69,17 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	case cfg.PerBlock:
 		model.RelPos = vit.RelPosPerBlock
 	}
+	return model
+}
+
+// beitBackbone compares intermediate results, loss and gradients of a case.
+func beitBackbone(t *testing.T, c *golden.Case) {
+	var cfg beitCase
+	c.ConfigInto(t, &cfg)
+	images := c.Tensor(t, "input.images").Shape
+	model := cfg.model(images[1])
 	store := param.NewStore()
-	b, err := vit.New(store, "", model, vit.SchemeNone, 1)
+	b, err := vit.New(store, "", model, backbone.Zeros, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,15 +92,12 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		copy(p.Data, c.F32(t, "param."+p.Name))
 	}
 
-	g := core.NewGraph(newEngine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", images)
 	copy(x.Value(), c.F32(t, "input.images"))
-	removed := c.U8(t, "input.mask")
 	mask := g.Input("mask", c.Tensor(t, "input.mask").Shape)
-	masked := 0
-	for i, v := range removed {
+	for i, v := range c.U8(t, "input.mask") {
 		mask.Value()[i] = float32(v)
-		masked += int(v)
 	}
 	outputs, err := b.Forward(g, x, backbone.Options{Mask: mask})
 	if err != nil {
@@ -95,13 +105,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	}
 	out := outputs.(*vit.Outputs)
 	logits := ops.Linear(g, out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
-	rows := len(removed)
-	// The mean over masked rows, as a mean over all with no target where nothing is masked.
-	target := g.Input("target", tensor.Shape{rows, cfg.Vocabulary})
-	for i, id := range c.I64(t, "input.token_ids") {
-		target.Value()[i*cfg.Vocabulary+int(id)] = float32(removed[i]) * float32(rows) / float32(masked)
-	}
-	loss, _ := ops.SoftmaxCrossEntropy(g, g.Reshape(logits, tensor.Shape{rows, cfg.Vocabulary}), target)
+	loss := maskedCrossEntropy(g, logits, c.U8(t, "input.mask"), c.I64(t, "input.token_ids"))
 
 	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.Patches(g, x))}
 	for i := range out.Blocks {
@@ -110,14 +114,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 			t.Fatal(err)
 		}
 	}
-	var extra []*core.Node
-	for name, n := range want {
-		if !c.Has(name) {
-			t.Fatalf("%s: no %s", c, name)
-		}
-		extra = append(extra, n)
-	}
-	exe, err := g.Compile(loss, extra...)
+	exe, err := g.Compile(loss, slices.Collect(maps.Values(want))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +136,19 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	checkIndex(t, c, model)
 }
 
+// maskedCrossEntropy is the mean over masked patches, as a mean over all patches whose others have
+// no target. removed is 1 at masked patches; logits [B,L,K] are compared with the tokens.
+func maskedCrossEntropy(g *core.Graph, logits *core.Node, removed []byte, tokens []int64) *core.Node {
+	rows, vocabulary := len(removed), logits.Shape()[2]
+	masked := bytes.Count(removed, []byte{1})
+	target := g.Input("target", tensor.Shape{rows, vocabulary})
+	for i, id := range tokens {
+		target.Value()[i*vocabulary+int(id)] = float32(removed[i]) * float32(rows) / float32(masked)
+	}
+	loss, _ := ops.SoftmaxCrossEntropy(g, g.Reshape(logits, tensor.Shape{rows, vocabulary}), target)
+	return loss
+}
+
 // checkIndex compares the index of relative positions with the one in the file.
 func checkIndex(t *testing.T, c *golden.Case, model vit.Config) {
 	t.Helper()
@@ -155,14 +165,4 @@ func checkIndex(t *testing.T, c *golden.Case, model vit.Config) {
 			}
 		}
 	}
-}
-
-func newEngine(t testing.TB) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
 }

@@ -10,10 +10,16 @@ import (
 )
 
 // ones is the initial value of norms.
-var ones = param.Init{Kind: "ones"}
+// Initial values in timm.
+var (
+	zeros  = param.Init{Kind: "zeros"}
+	ones   = param.Init{Kind: "ones"}
+	normal = param.Init{Kind: "trunc_normal", A: .02, B: 2} // N(0, 0.02) cut at ±2
+)
 
 // Weights lists all tensors of the network in timm's order of definition, with timm's initial
-// values.
+// values: linear layers and positions N(0, 0.02) cut at ±2, class token N(0, 1e-6), patch projection
+// U(±1/sqrt(C·p·p)), other biases and tables of relative positions zero, norms one.
 func (c Config) Weights() []backbone.Weight {
 	c = c.Normalized()
 	d := c.Dim
@@ -30,7 +36,7 @@ func (c Config) Weights() []backbone.Weight {
 		add("mask_token", token, 1, 1, d)
 	}
 	if c.PosEmbed != PosNone {
-		add("pos_embed", wideCut, 1, c.Prefix()+c.Patches(), d)
+		add("pos_embed", normal, 1, c.Prefix()+c.Patches(), d)
 	}
 	if c.PosEmbed.Fixed() {
 		ws[len(ws)-1].Fixed = func() []float32 {
@@ -81,14 +87,14 @@ func blockWeights(c Config, i int) []backbone.Weight {
 	if c.RelPos.perBlock() {
 		add("attn.relative_position_bias_table", zeros, c.relativeRows(), c.Heads)
 	}
-	add("attn.qkv.weight", wideCut, 3*inner, d)
-	add("attn.proj.weight", wideCut, d, inner)
+	add("attn.qkv.weight", normal, 3*inner, d)
+	add("attn.proj.weight", normal, d, inner)
 	add("attn.proj.bias", zeros, d)
 	add("norm2.weight", ones, d)
 	add("norm2.bias", zeros, d)
-	add("mlp.fc1.weight", wideCut, hidden, d)
+	add("mlp.fc1.weight", normal, hidden, d)
 	add("mlp.fc1.bias", zeros, hidden)
-	add("mlp.fc2.weight", wideCut, d, hidden)
+	add("mlp.fc2.weight", normal, d, hidden)
 	add("mlp.fc2.bias", zeros, d)
 	return ws
 }

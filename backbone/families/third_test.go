@@ -95,13 +95,6 @@ func (c thirdConfig) Weights() []backbone.Weight {
 		backbone.Weight{Name: "norm.running_var", Shape: tensor.Shape{c.Dim}, Init: param.Init{Kind: "ones"}, Block: -1, Buffer: true})
 }
 
-func (c thirdConfig) Scheme(name string) (backbone.Scheme, error) {
-	if name != "" {
-		return nil, fmt.Errorf("%s: unknown initialization %q", c.Name, name)
-	}
-	return nil, nil
-}
-
 func (c thirdConfig) New(store *param.Store, prefix string, s backbone.Scheme, seed uint64) (backbone.Network, error) {
 	tensors, err := backbone.Create(store, prefix, c.Name, c.Weights(), s, seed)
 	return &thirdNetwork{tensors, c}, err

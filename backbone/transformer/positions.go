@@ -6,10 +6,10 @@ import "math"
 // order; the prefix rows are zero. Each quarter of the channels is a sine or cosine of a coordinate
 // times 10000^(-k/(dim/4)).
 //
-// MAE's order is the column's part first, its sine and cosine, then those of the row. MoCo v3's is
-// the row's part first: token n takes n div rows, then n mod rows. On square grids these are its
-// row and column; on others they are not its true coordinates, a quirk of the official code that is
-// kept so that its checkpoints mean the same here.
+// The column's part comes first, its sine and cosine, then those of the row. With rowFirst, the
+// table of Chen et al. 2021, token n takes n div rows, then n mod rows. On square grids these are
+// its row and column; on others they are not its true coordinates, a quirk of the official code that
+// is kept so that its checkpoints mean the same here.
 func SinCosTable(rowFirst bool, dim, rows, cols, prefix int) []float32 {
 	table := make([]float32, (prefix+rows*cols)*dim)
 	quarter := dim / 4

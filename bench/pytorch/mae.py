@@ -1,7 +1,7 @@
 """One training step of a masked autoencoder (He et al. 2022, arXiv:2111.06377) in plain PyTorch.
 
 Written from the formulas, as the peer that `vittool bench` is compared with. It
-does what one vittool step does: draw a random mask, encode the kept patches,
+does the work of one vittool step: draw a random mask, encode the kept patches,
 decode all of them, mean squared error on the normalised pixels of the removed
 ones, gradients, AdamW. Nothing is left out to look slower and the fast paths of
 PyTorch are used: fused attention, fused AdamW, gradients set to None.

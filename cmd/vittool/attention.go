@@ -27,8 +27,8 @@ func newAttentionCommand() *cobra.Command {
 	var o attentionOptions
 	cmd := &cobra.Command{
 		Use:   "attention",
-		Short: "Draw what the heads of a network attend to",
-		Long: `Draw what each attention head of a block looks at in images: a row for each with
+		Short: "Draw the attention of the heads of a network",
+		Long: `Draw the attention of each head of a block on images: a row for each image with
 the input, the mean over the heads, and every head. It is the class token's
 attention on the patches or, in a network without one, the mean of all patches'.`,
 		Example: `  vittool attention --from runs/pictures --data holiday/ --to attention.png

@@ -37,13 +37,12 @@ type badInput struct {
 	setup func(t *testing.T, dir string) // makes the files, in the folder of the run
 	args  []string
 	code  int
-	want  []string // what the message says: what, where, what to do
+	want  []string // parts of the message: fault, place, remedy
 	run   bool     // whether a run folder is there afterwards
 }
 
-// TestBadInput runs vittool as a user would on what users get wrong. Each case
-// must end with the right exit code and one message, and write nothing that
-// looks like a run that was not.
+// TestBadInput runs vittool on the usual mistakes of users. Each case must end with the right exit
+// code and one message, and must not leave a run folder of a run that never began.
 func TestBadInput(t *testing.T) {
 	cases := slices.Concat(badFolders(), badImages(), oddImages(), badSettings(), badPlugins())
 	for _, c := range cases {
@@ -67,8 +66,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// mustSayFailed checks that the folder of a run that failed says so, and that
-// its newest checkpoint is of the step that it says it came to.
+// mustSayFailed checks that the folder of a run that failed says so, and that its newest checkpoint
+// is of the step that it says it came to.
 func mustSayFailed(t *testing.T, run string) {
 	t.Helper()
 	info, err := runs.ReadInfo(run)
@@ -125,8 +124,8 @@ func badFolders() []badInput {
 	}
 }
 
-// badImages puts one broken file among good ones, which is more than the
-// permitted share of one in a hundred.
+// badImages puts one broken file among good ones, which is more than the permitted share of one in
+// a hundred.
 func badImages() []badInput {
 	photo, picture := encodeJPEG(48, 40), encodePNG(gradient(48, 40))
 	files := []struct {
@@ -272,8 +271,7 @@ func TestUnreadableFile(t *testing.T) {
 	o.mustEnd(t, exitData, "secret.jpg")
 }
 
-// TestBadResume changes what a resumed run may not change, and damages
-// checkpoints.
+// TestBadResume changes settings that a resumed run may not change, and damages checkpoints.
 func TestBadResume(t *testing.T) {
 	base := t.TempDir()
 	vittool(t, base, pretrainTiny("--steps", "2", "run.checkpoint_every=1 step", "run.keep=0")...).mustEnd(t, exitDone)
@@ -317,7 +315,7 @@ func TestBadResume(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []string{"-q"}, exitDone, []string{"warning", "no checkpoint", "from the beginning"}},
-		{"newest cut short, said in few words", damage(newest, cut), []string{"-q"}, exitDone, []string{"warning", "step-00000002", "truncated"}},
+		{"newest cut short, in few words", damage(newest, cut), []string{"-q"}, exitDone, []string{"warning", "step-00000002", "truncated"}},
 		{"killed before run.json", func(t *testing.T, dir string) {
 			if err := os.Rename(filepath.Join(dir, "run", "config.yaml"), filepath.Join(dir, ".config.yaml.tmp-abc")); err != nil {
 				t.Fatal(err)
@@ -351,9 +349,8 @@ func TestBadResume(t *testing.T) {
 	}
 }
 
-// TestResumeAfterBadImages goes on with a run that images which can't be read
-// have stopped, in each of the ways that its message names, and refuses others
-// with a reason.
+// TestResumeAfterBadImages goes on with a run that images which can't be read have stopped, in each
+// of the ways that its message names, and refuses others with a reason.
 func TestResumeAfterBadImages(t *testing.T) {
 	for _, onError := range []string{"skip", "fail"} {
 		t.Run(onError, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// benchParts are what --only may name, the first five by default: torch.compile
-// takes minutes, and memory is a matter of larger networks than the default one.
+// benchParts are the values of --only, the first five by default: torch.compile takes minutes, and
+// memory matters for larger networks than the default one.
 var benchParts = []string{"kernels", "loader", "step", "boundary", "pytorch", "attention", "memory", "compiled"}
 
 type benchOptions struct {
@@ -32,9 +33,9 @@ func newBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [key=value ...]",
 		Short: "Measure the machine, the kernels and a whole training step",
-		Long: `Measure, in one run: what the cores can do at best, each kernel, reading images, a
-whole training step with its data and its objective in a process of its own, what
-that process costs, and the same step in PyTorch and the same images in Pillow and
+		Long: `Measure, in one run: the peak of the cores, each kernel, reading images, a whole
+training step with its data and its objective in a process of its own, the cost of
+that process, and the same step in PyTorch and the same images in Pillow and
 torchvision where Python with these is installed (VITTOOL_PYTHON names the
 interpreter). Sides that are compared take turns.
 
@@ -43,7 +44,7 @@ are drawn and written as JPEG files, 500×375 pixels and 32×32.
 
 --save keeps the figures in a file. --against compares the kernels with such a
 file and fails when one of them is more than a tenth slower, measured in the FMA
-peak of its own run; what seems slower is measured again before that is said.
+peak of its own run; a kernel that seems slower is first measured again.
 
 The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
 		Example: `  vittool bench
@@ -57,7 +58,7 @@ The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`
 	}
 	o.settings.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.only, "only", benchParts[:5], "what to measure: "+strings.Join(benchParts, ", "))
+	flags.StringSliceVar(&o.only, "only", benchParts[:5], "parts to measure: "+strings.Join(benchParts, ", "))
 	flags.IntVar(&o.warmup, "warmup", 2, "rounds that don't count")
 	flags.IntVar(&o.rounds, "rounds", 10, "rounds that count")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print the result only")
@@ -68,38 +69,11 @@ The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`
 }
 
 func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
-	for _, part := range o.only {
-		if !slices.Contains(benchParts, part) {
-			return &usageError{fmt.Sprintf("--only %s is not one of its values", part), configs.Suggest(part, benchParts)}
-		}
-	}
-	if o.warmup < 0 || o.rounds < 1 {
-		return &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
-	}
-	if err := checkNoCheckpoint("save", o.save); o.save != "" && err != nil {
+	baseline, err := o.check()
+	if err != nil {
 		return err
 	}
-	var baseline *bench.Report
-	if o.against != "" {
-		if !slices.Contains(o.only, "kernels") {
-			return &usageError{"--against compares kernels, which --only leaves out", ""}
-		}
-		var err error
-		if baseline, err = bench.Load(o.against); err != nil {
-			return err
-		}
-	}
-	req := o.settings.request(overrides)
-	if len(req.Configs) == 0 {
-		req.Configs = []string{bench.Preset}
-	}
-	var weakest []configs.Setting
-	for _, s := range bench.Overrides() {
-		key, value, _ := strings.Cut(s, "=")
-		weakest = append(weakest, configs.Setting{Key: key, Value: value, Source: "bench"})
-	}
-	req.Flags = append(weakest, req.Flags...)
-	r, err := configs.Load(req)
+	r, err := configs.Load(o.request(overrides))
 	if err != nil {
 		return err
 	}
@@ -127,11 +101,53 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 	if err != nil {
 		return err
 	}
+	return o.write(cmd.OutOrStdout(), report)
+}
+
+// check refuses flags before any work, and returns the baseline that --against names, if any.
+func (o *benchOptions) check() (*bench.Report, error) {
+	for _, part := range o.only {
+		if !slices.Contains(benchParts, part) {
+			return nil, &usageError{fmt.Sprintf("--only %s is not one of its values", part), configs.Suggest(part, benchParts)}
+		}
+	}
+	if o.warmup < 0 || o.rounds < 1 {
+		return nil, &usageError{"--warmup must be at least 0 and --rounds at least 1", ""}
+	}
+	if err := checkNoCheckpoint("save", o.save); o.save != "" && err != nil {
+		return nil, err
+	}
+	if o.against == "" {
+		return nil, nil
+	}
+	if !slices.Contains(o.only, "kernels") {
+		return nil, &usageError{"--against compares kernels, which --only leaves out", ""}
+	}
+	return bench.Load(o.against)
+}
+
+// request asks for the settings of the step, with those that make it measurable as the weakest.
+func (o *benchOptions) request(overrides []string) configs.Request {
+	req := o.settings.request(overrides)
+	if len(req.Configs) == 0 {
+		req.Configs = []string{bench.Preset}
+	}
+	var weakest []configs.Setting
+	for _, s := range bench.Overrides() {
+		key, value, _ := strings.Cut(s, "=")
+		weakest = append(weakest, configs.Setting{Key: key, Value: value, Source: "bench"})
+	}
+	req.Flags = append(weakest, req.Flags...)
+	return req
+}
+
+// write prints and saves the report; kernels that got slower are an error.
+func (o *benchOptions) write(stdout io.Writer, report *bench.Report) error {
 	write := report.WriteText
 	if o.json {
 		write = report.WriteJSON
 	}
-	if err := write(cmd.OutOrStdout()); err != nil {
+	if err := write(stdout); err != nil {
 		return err
 	}
 	if o.save != "" {

@@ -39,7 +39,7 @@ func TestCasesOfClassFolders(t *testing.T) {
 			}
 			o.mustEnd(t, exitDone, s.words...)
 			if n := strings.Count(o.stderr, "\n"); n > 2 || len(s.words) == 0 && n != 0 {
-				t.Errorf("%d lines are said", n)
+				t.Errorf("%d lines are printed", n)
 			}
 			var r evalResult
 			if err := json.Unmarshal([]byte(o.stdout), &r); err != nil {
@@ -52,8 +52,8 @@ func TestCasesOfClassFolders(t *testing.T) {
 	}
 }
 
-// classFolders are two sets of images and how many test images count, all of them
-// right; 0 where the command ends before any feature is computed.
+// classFolders are two sets of images and how many test images count, all of them right; 0 where
+// the command ends before any feature is computed.
 type classFolders struct {
 	folder, train, test string
 	right               int
@@ -107,8 +107,8 @@ func mustRead(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestCasesOfInput gives foreign weights a normalisation and a fitting, and looks at
-// what the result says of them.
+// TestCasesOfInput gives foreign weights a normalisation and a fitting, and reads both in the
+// result.
 func TestCasesOfInput(t *testing.T) {
 	dir := t.TempDir()
 	vittool(t, dir, pretrainTiny("--steps", "1")...).mustEnd(t, exitDone)
@@ -123,7 +123,7 @@ func TestCasesOfInput(t *testing.T) {
 	writeTo(t, dir, "border/config.json", fmt.Appendf(nil, card, "", "border"))
 	writeTo(t, dir, "torn/config.json", []byte(`{"mean": [0.5`))
 	embed := func(args ...string) outcome {
-		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--json"}, args...)...)
+		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--overwrite", "--json"}, args...)...)
 	}
 	foreign := func(sub string, args ...string) []string {
 		return append([]string{"--from", sub + "/model.safetensors", "--model", "vit_micro_patch4_32"}, args...)

@@ -39,13 +39,13 @@ func newConfigPresetsCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				p, err := configs.PresetByName(args[0])
+				p, err := builtinPresets().Find(args[0])
 				if err != nil {
 					return err
 				}
 				return printPresets(cmd.OutOrStdout(), []configs.Preset{p}, asJSON, true)
 			}
-			return printPresets(cmd.OutOrStdout(), configs.Presets(), asJSON, false)
+			return printPresets(cmd.OutOrStdout(), builtinPresets().All(), asJSON, false)
 		},
 	}
 	jsonFlag(cmd, &asJSON)
@@ -69,7 +69,7 @@ func printPresets(w io.Writer, presets []configs.Preset, asJSON, whole bool) err
 		_, err := w.Write(presets[0].YAML)
 		return err
 	}
-	table := ui.NewTable("PRESET", "WHAT IT IS")
+	table := ui.NewTable("PRESET", "SUMMARY")
 	for _, p := range presets {
 		title, _, _ := strings.Cut(p.About, "\n")
 		table.Row(p.Name, title)
@@ -96,7 +96,7 @@ permitted values, default and origin.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runConfigShow(cmd.OutOrStdout(), o, args) },
 	}
 	o.settings.addFlags(cmd)
-	cmd.Flags().BoolVar(&o.explain, "explain", false, "add what each setting means and where it comes from")
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "add the meaning and the origin of each setting")
 	jsonFlag(cmd, &o.json)
 	return cmd
 }
@@ -131,7 +131,7 @@ func newConfigCheckCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := configs.Load(configs.Request{Configs: args[:1], Overrides: args[1:]})
+			r, err := configs.Load(configs.Request{Presets: builtinPresets(), Configs: args[:1], Overrides: args[1:]})
 			if err != nil {
 				return err
 			}

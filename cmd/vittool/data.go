@@ -123,11 +123,11 @@ func runDataPack(cmd *cobra.Command, o packOptions, overrides []string) error {
 	}
 	text := fmt.Sprintf("%s: %d images, %s", o.to, report.Images, ui.Count(float64(report.Bytes), "B"))
 	for _, part := range []struct {
-		n    int
-		what string
+		n     int
+		label string
 	}{{report.Shortened, "shortened"}, {report.Skipped, "that can't be read"}, {report.Resumed, "from an earlier start"}} {
 		if part.n > 0 {
-			text += fmt.Sprintf(", %d %s", part.n, part.what)
+			text += fmt.Sprintf(", %d %s", part.n, part.label)
 		}
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)

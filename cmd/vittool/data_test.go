@@ -15,8 +15,8 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-// TestPack trains from a folder and from its pack, to the same weights, and
-// goes from one to the other in the middle.
+// TestPack trains from a folder and from its pack, to the same weights, and goes from one to the
+// other in the middle.
 func TestPack(t *testing.T) {
 	dir := t.TempDir()
 	scenes, err := data.Open(data.Options{Path: "demo:?count=24&size=48"})

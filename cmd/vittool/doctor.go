@@ -22,7 +22,7 @@ type check struct {
 	Name   string `json:"name"`
 	State  string `json:"state"` // ok, warn or fail
 	Found  string `json:"found"`
-	Advice string `json:"advice,omitempty"` // what to do when it is not ok
+	Advice string `json:"advice,omitempty"` // the remedy of a check that is not ok
 }
 
 const (
@@ -36,9 +36,9 @@ func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check that this machine can train, and how fast",
-		Long: `Look at what training needs of a machine: cores, kernels, memory, disk, and
+		Long: `Check the needs of training: cores, kernels, memory, disk, and
 the means by which objectives run in processes of their own. Each line says ok,
-warn or fail, and what to do.`,
+warn or fail, and the remedy.`,
 		Example: `  vittool doctor
   vittool doctor --json`,
 		Args: noArgs,
@@ -117,7 +117,7 @@ func checkFeatures() check {
 	return c
 }
 
-// checkKernels looks at the level in use and measures what it can do at best.
+// checkKernels reports the kernel level in use and measures its peak.
 func checkKernels() []check {
 	engine, err := device.NewCPU(0)
 	if err != nil {
@@ -181,8 +181,7 @@ func checkSharedMemory() check {
 	return c
 }
 
-// checkSockets makes what the host makes for each plugin: a private folder with
-// a socket in it.
+// checkSockets makes a private folder with a socket in it, as the host does for each plugin.
 func checkSockets() check {
 	c := check{Name: "sockets", State: stateOK}
 	fail := func(err error) check {

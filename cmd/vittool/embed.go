@@ -14,6 +14,8 @@ type embedOptions struct {
 	features featureOptions
 	data     string
 	to       string
+
+	overwrite bool
 }
 
 func newEmbedCommand() *cobra.Command {
@@ -23,7 +25,8 @@ func newEmbedCommand() *cobra.Command {
 		Short: "Write the features of images to a NumPy file",
 		Long: `Write one feature vector for each image to FILE.npy, in the order of the names
 in FILE.names.txt. Images with classes have their class number in FILE.labels.npy
-and the names of the classes in FILE.classes.txt.`,
+and the names of the classes in FILE.classes.txt. Files that are there already
+are replaced with --overwrite only.`,
 		Example: `  vittool embed --from runs/pictures --data pictures/ --to features.npy
   vittool embed --from runs/pictures --data demo: --pool both --to demo.npy
   vittool embed --from runs/pictures --data pictures/ --to features.npy data.max_failed=0.1`,
@@ -32,6 +35,7 @@ and the names of the classes in FILE.classes.txt.`,
 	o.features.addFlags(cmd)
 	cmd.Flags().StringVar(&o.data, "data", "", "folder of images, list file, or demo:")
 	cmd.Flags().StringVar(&o.to, "to", "", "file to write, ending in .npy")
+	cmd.Flags().BoolVar(&o.overwrite, "overwrite", false, "replace files of an earlier call")
 	return cmd
 }
 
@@ -41,6 +45,13 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	}
 	if err := checkTarget(cmd, o.to, []string{o.features.from.from, o.data}, ".npy", "features.npy", ".labels.npy", ".classes.txt", ".names.txt"); err != nil {
 		return err
+	}
+	if !o.overwrite {
+		for _, suffix := range []string{".npy", ".labels.npy", ".classes.txt", ".names.txt"} {
+			if file := strings.TrimSuffix(o.to, ".npy") + suffix; fileExists(file) {
+				return &usageError{file + " is there already", "name another file with --to, or replace it with --overwrite"}
+			}
+		}
 	}
 	x, err := o.features.open(cmd, cmd.ErrOrStderr(), overrides)
 	if err != nil {

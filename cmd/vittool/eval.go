@@ -20,7 +20,7 @@ import (
 func newEvalCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "eval",
-		Short: "Measure what a network's features are good for",
+		Short: "Measure the features of a network",
 		Example: `  vittool eval knn --from runs/pictures --data cifar10
   vittool eval linear --from runs/pictures --data cifar10`,
 	},
@@ -39,13 +39,14 @@ func (o *evalOptions) addFlags(cmd *cobra.Command) {
 	o.split.addFlags(cmd)
 }
 
-// evalResult is what an evaluation prints, whatever the probe.
+// evalResult is the output of an evaluation, the same for every probe.
 type evalResult struct {
 	Probe string `json:"probe"`
 	From  string `json:"from"`
 	Model string `json:"model"`
 	Step  int    `json:"step"`
-	// What was evaluated: which network, which tokens, after which blocks.
+	// Network, Pool and Blocks say which features were evaluated: of which network, of which
+	// tokens, after which blocks.
 	Network tasks.Network `json:"network"`
 	Pool    tasks.Pool    `json:"pool"`
 	Blocks  []int         `json:"blocks"`
@@ -56,8 +57,8 @@ type evalResult struct {
 	TrainRows int    `json:"train_images"`
 	TestRows  int    `json:"test_images"`
 	Classes   int    `json:"classes"`
-	// Untested classes have no test images, Unknown ones no training images. LeftOut
-	// counts the images without a class, or with an unknown one.
+	// Untested classes have no test images, Unknown ones no training images. LeftOut counts the
+	// images without a class, or with an unknown one.
 	Untested []string `json:"classes_without_test_images,omitempty"`
 	Unknown  []string `json:"classes_without_training_images,omitempty"`
 	LeftOut  int      `json:"left_out,omitempty"`
@@ -70,20 +71,27 @@ type evalResult struct {
 type score struct {
 	Name string  `json:"name"`
 	Top1 float64 `json:"top1"`
-	Top5 float64 `json:"top5"`
+	// Top5 is nil where a prediction ranks five classes or fewer: few classes, or few neighbours.
+	Top5 *float64 `json:"top5,omitempty"`
 	// StdErr is the standard error of Top1 for that many test images.
 	StdErr float64 `json:"standard_error"`
 }
 
-func newScore(name string, top1, top5 float64, n int) score {
-	return score{name, top1, top5, math.Sqrt(top1 * (1 - top1) / float64(n))}
+// newScore is the figure of n test images. candidates is the greatest number of classes that a
+// prediction can rank; a top-5 says nothing where it is five or less.
+func newScore(name string, top1, top5 float64, n, candidates int) score {
+	s := score{Name: name, Top1: top1, StdErr: math.Sqrt(top1 * (1 - top1) / float64(n))}
+	if candidates > 5 {
+		s.Top5 = &top5
+	}
+	return s
 }
 
 // probe is one way to measure features.
 type probe struct {
 	name   string
 	linear bool // a linear classifier, which an objective may recommend more blocks for
-	// check looks at what can be known before any feature is computed.
+	// check refuses images and flags before any feature is computed; may be nil.
 	check func(train, test data.Source) error
 	run   func(x *extractor, train, test *tasks.Features) ([]score, error)
 }
@@ -126,9 +134,8 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	return r.write(stdout)
 }
 
-// labelled computes the features of both sets, after it has checked that they have
-// classes in common, more than one to tell apart, and that check is content. Images of
-// no common class are left out.
+// labelled computes the features of both sets, after it has checked that they have at least two
+// classes in common and that check has no objection. Images of no common class are left out.
 func labelled(ctx context.Context, x *extractor, trainPath, testPath string, check func(train, test data.Source) error) (train, test *tasks.Features, match *tasks.ClassMatch, err error) {
 	bank, err := x.images(trainPath)
 	if err != nil {
@@ -175,7 +182,7 @@ func checkClasses(m *tasks.ClassMatch, train, test data.Source, trainPath, testP
 		}
 	}
 	if len(m.Classes) < 2 {
-		return &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to tell apart", tasks.NameList(m.Classes)),
+		return &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to distinguish", tasks.NameList(m.Classes)),
 			Hint: "put the images of each of two or more classes into a subfolder of its own"}
 	}
 	if m.Test.Len() == 0 {
@@ -194,13 +201,17 @@ func (r *evalResult) write(w io.Writer) error {
 	t.Row("colours", r.Input.norm())
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
 	for _, s := range r.Scores {
-		t.Row(s.Name, fmt.Sprintf("top-1 %.2f %% (± %.2f)  top-5 %.2f %%", 100*s.Top1, 100*s.StdErr, 100*s.Top5))
+		figures := fmt.Sprintf("top-1 %.2f %% (± %.2f)", 100*s.Top1, 100*s.StdErr)
+		if s.Top5 != nil {
+			figures += fmt.Sprintf("  top-5 %.2f %%", 100**s.Top5)
+		}
+		t.Row(s.Name, figures)
 	}
 	t.Row("time", ui.Duration(time.Duration(r.ElapsedS*float64(time.Second))))
 	return t.Write(w)
 }
 
-// poolTexts and networkTexts say in words what was evaluated.
+// poolTexts and networkTexts name the evaluated tokens and network in words.
 var (
 	poolTexts    = map[tasks.Pool]string{tasks.PoolMean: "mean of the patch tokens", tasks.PoolClass: "class token", tasks.PoolBoth: "class token and mean of the patch tokens"}
 	networkTexts = map[tasks.Network]string{tasks.NetworkStudent: "trained", tasks.NetworkTeacher: "averaged"}
@@ -223,7 +234,7 @@ func newEvalKNNCommand() *cobra.Command {
 		Short: "Classify test images by the nearest training images",
 		Long: `Classify each test image by a vote of the training images whose features are
 nearest by cosine, weighted exp(similarity / temperature) (Wu et al. 2018).
-Nothing is trained, so it is the quickest look at what a network has learned.`,
+Nothing is trained, so it is the quickest evaluation of a network.`,
 		Example: `  vittool eval knn --from runs/pictures --data cifar10
   vittool eval knn --from backbone.safetensors --train a/train --test a/val --k 10,20,100`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -246,7 +257,7 @@ Nothing is trained, so it is the quickest look at what a network has learned.`,
 				}
 				var scores []score
 				for _, r := range results {
-					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows))
+					scores = append(scores, newScore(fmt.Sprintf("knn %d", r.K), r.Top1, r.Top5, test.Rows, min(r.K, train.ClassCount())))
 				}
 				return scores, nil
 			}})
@@ -283,7 +294,7 @@ recommends for this; the result says which.`,
 				if err != nil {
 					return nil, err
 				}
-				return []score{newScore("linear", r.Top1, r.Top5, test.Rows)}, nil
+				return []score{newScore("linear", r.Top1, r.Top5, test.Rows, train.ClassCount())}, nil
 			}})
 		},
 	}

@@ -23,15 +23,23 @@ func newExportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Write the backbone alone, in timm's names, as safetensors",
 		Long: `Write the backbone of a run or checkpoint, without heads and optimizer, to a
-safetensors file that timm.create_model(NAME, num_classes=0) loads as it is.
-BEiT's, with relative positions and layer scale, are those of another class:
+safetensors file. Tensors have timm's names; where the network has one of timm's
+sizes and names (vit_tiny_patch16_224, vit_base_patch16_224 …),
+timm.create_model(NAME, num_classes=0) loads it. Networks that timm has no name
+for, such as vit_micro_patch4_32 and vit_tiny_patch4_32, are built by timm's class:
+
+  timm.models.vision_transformer.VisionTransformer(img_size=32, patch_size=4,
+      embed_dim=192, depth=12, num_heads=3, num_classes=0)
+
+and those of BEiT, with relative positions and layer scale, by another:
 
   timm.models.beit.Beit(img_size=32, patch_size=4, embed_dim=128, depth=6, num_heads=4,
       num_classes=0, global_pool='token', use_abs_pos_emb=False,
       use_shared_rel_pos_bias=True, init_values=0.1)
 
-with the sizes of the network and, for rel_pos=per_block, use_rel_pos_bias=True.
-The file's metadata says all of them.`,
+with the sizes of the network, which the file's metadata holds, and, for
+rel_pos=per_block, use_rel_pos_bias=True. safetensors.torch.load_file reads the
+tensors for load_state_dict.`,
 		Example: `  vittool export --from runs/pictures --to backbone.safetensors
   vittool export --from runs/pictures/checkpoints/step-00000500.safetensors --to early.safetensors`,
 		Args: noArgs,
@@ -64,7 +72,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if o.json {
 		return ui.JSON(stdout, map[string]any{
 			"from": m.Path, "to": o.to, "model": m.Info.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
-			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalisation,
+			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalization,
 		})
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)
@@ -82,7 +90,7 @@ type fromOptions struct {
 func (o *fromOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.from, "from", "", "run folder, checkpoint, or safetensors file with timm's names")
 	cmd.Flags().StringVar(&o.model, "model", "", "architecture of a file that does not say it, for instance vit_base_patch16_224")
-	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher, or with --teacher=false the trained network, whatever the run's objective recommends")
+	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher, or with --teacher=false the trained network, instead of the one that the run's objective recommends")
 	o.norm.addFlags(cmd)
 }
 

@@ -33,7 +33,7 @@ type featureOptions struct {
 func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("what a feature is made of, %s; empty takes what the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
+	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("tokens that a feature is made of, %s; empty takes those that the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
 	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks whose tokens make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last, and of eval linear as many of the last as the run's objective recommends")
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
@@ -108,8 +108,7 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 
 func (x *extractor) close() { x.engine.Close() }
 
-// newEngine starts the kernels; a level that was forced and is not there is a
-// matter of usage.
+// newEngine starts the kernels; a level that was forced and is not there is a matter of usage.
 func newEngine(threads int) (*device.CPU, error) {
 	engine, err := device.NewCPU(threads)
 	if err != nil {
@@ -123,16 +122,16 @@ func (x *extractor) images(path string) (data.Source, error) {
 	return data.Open(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
 }
 
-// note tells what is left out on purpose.
+// note reports images that are left out on purpose.
 func (x *extractor) note(message string) {
 	if !x.options.output.quiet {
 		fmt.Fprintln(x.stderr, message)
 	}
 }
 
-// features computes those of images; what names them on screen.
-func (x *extractor) features(ctx context.Context, what string, src data.Source) (*tasks.Features, error) {
-	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, what+" images", src.Len())
+// features computes the features of images; label names the images on screen.
+func (x *extractor) features(ctx context.Context, label string, src data.Source) (*tasks.Features, error) {
+	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, label+" images", src.Len())
 	defer counter.Close()
 	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
 		Pool: tasks.Pool(x.options.pool), Blocks: x.blocks,
@@ -159,8 +158,8 @@ func (o *splitOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.test, "test", "", "labelled images to test on, instead of --data")
 }
 
-// The demo's scenes are drawn from their numbers and a seed, so another seed
-// gives other scenes of the same classes.
+// The demo's scenes are drawn from their numbers and a seed, so another seed gives other scenes of
+// the same classes.
 const (
 	demoTrain = "demo:"
 	demoTest  = "demo:?count=1000&seed=1"

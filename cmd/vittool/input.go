@@ -12,8 +12,7 @@ import (
 	"github.com/vittool/vittool/tasks"
 )
 
-// sizeFlag is a height and a width in pixels, written 224 or 160x224; zeros stand for
-// the model's.
+// sizeFlag is a height and a width in pixels, written 224 or 160x224; zeros stand for the model's.
 type sizeFlag struct{ height, width int }
 
 func (s *sizeFlag) String() string {
@@ -53,7 +52,7 @@ type viewOptions struct {
 func (o *viewOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(&o.size, "image-size", "height and width that images are brought to, 224 or 160x224; 0 takes the model's")
-	flags.Float64Var(&o.cropPct, "crop-pct", 0, "resize every image to --image-size over this share (timm's crop_pct) before the centre is cut out; 0 takes what the weights say or else 0.875, and images of that size as they are where the network was trained here")
+	flags.Float64Var(&o.cropPct, "crop-pct", 0, "resize every image to --image-size over this share (timm's crop_pct) before the centre is cut out; 0 takes the value of the weights or else 0.875, and images of that size as they are where the network was trained here")
 	flags.IntVar(&o.resize, "resize", 0, "resize the short side of every image to this many pixels before the centre is cut out, as torchvision's Resize and CenterCrop; 0 does as --crop-pct says")
 	flags.Float64Var(&o.factor, "resize-factor", 0, "the inverse of --crop-pct")
 	if err := flags.MarkDeprecated("resize-factor", "use --crop-pct"); err != nil {
@@ -77,8 +76,8 @@ func (o *viewOptions) check() error {
 	return nil
 }
 
-// fitting is the one that the flags ask for, nil where they leave it to the model.
-// It refuses what the model can't be run at.
+// fitting is the one that the flags ask for, nil where they leave it to the model. It refuses a
+// size that the model can't be run at.
 func (o *viewOptions) fitting(m *tasks.Model) (*data.Fitting, error) {
 	h, w := o.size.height, o.size.width
 	if h != 0 {
@@ -105,7 +104,7 @@ func (o *viewOptions) fitting(m *tasks.Model) (*data.Fitting, error) {
 	return &f, nil
 }
 
-// inputResult is what a result says of how images were given to the network.
+// inputResult is the part of a result on the input of the network.
 type inputResult struct {
 	Height        int       `json:"height"`
 	Width         int       `json:"width"`
@@ -121,7 +120,7 @@ type inputResult struct {
 
 func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
 	r := inputResult{Height: h, Width: w, Crop: "centre", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
-		Interpolation: f.Interpolation.String(), Mean: m.Mean, Std: m.Std, Normalisation: m.Input.Normalisation}
+		Interpolation: f.Interpolation.String(), Mean: m.Mean, Std: m.Std, Normalisation: m.Input.Normalization}
 	if f.Crop == data.CropSquash {
 		r.Crop = "squash"
 	}
@@ -151,7 +150,7 @@ func (r *inputResult) norm() string {
 	return fmt.Sprintf("mean %.4g, deviation %.4g, %s", r.Mean, r.Std, r.Normalisation)
 }
 
-// normOptions are the flags that say what weights may not: their normalisation.
+// normOptions are the flags for the normalisation of weights whose file does not state it.
 type normOptions struct {
 	name      string
 	mean, std []float64
@@ -159,14 +158,14 @@ type normOptions struct {
 
 func (o *normOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.name, "norm", "", fmt.Sprintf("normalisation of the images, %s; empty takes what the weights or timm's config.json beside them say, or else imagenet", normNames()))
+	flags.StringVar(&o.name, "norm", "", fmt.Sprintf("normalisation of the images, %s; empty takes that of the weights or of timm's config.json beside them, or else imagenet", normNames()))
 	flags.Float64SliceVar(&o.mean, "mean", nil, "mean of each channel on the scale 0 to 1, instead of --norm")
 	flags.Float64SliceVar(&o.std, "std", nil, "standard deviation of each channel, with --mean")
 }
 
 func normNames() string {
 	var names []string
-	for _, n := range tasks.Normalisations() {
+	for _, n := range tasks.Normalizations() {
 		names = append(names, n.Name)
 	}
 	return strings.Join(names, ", ")
@@ -188,7 +187,7 @@ func (o *normOptions) values() (mean, std []float64, err error) {
 	if len(o.mean) > 0 || len(o.std) > 0 {
 		return nil, nil, &usageError{"--norm stands for --mean and --std", "give either"}
 	}
-	for _, n := range tasks.Normalisations() {
+	for _, n := range tasks.Normalizations() {
 		if n.Name == o.name {
 			return n.Mean, n.Std, nil
 		}

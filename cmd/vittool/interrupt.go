@@ -13,8 +13,8 @@ import (
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
-// interruptible returns a context that SIGINT, SIGTERM or SIGHUP ends, so that work in
-// progress can write a checkpoint. A second signal ends the process at once.
+// interruptible returns a context that SIGINT, SIGTERM or SIGHUP ends, so that work in progress can
+// write a checkpoint. A second signal ends the process at once.
 func interruptible(parent context.Context, stderr io.Writer) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory returns what this process may still take and the total, in bytes: the
+// memory returns the memory that this process may still take and the total, in bytes: the
 // machine's, or the limit of its control group when that is tighter.
 func memory() (available, total uint64, err error) {
 	f, err := os.Open("/proc/meminfo")

@@ -9,7 +9,7 @@ import (
 
 var errUnknown = errors.New("not known on " + runtime.GOOS)
 
-// memory returns what this process may still take and the total, in bytes.
+// memory returns the memory that this process may still take and the total, in bytes.
 func memory() (available, total uint64, err error) { return 0, 0, errUnknown }
 
 // anonymousMemory reports why memory without a path can't be shared.

@@ -1,9 +1,8 @@
-// Command vittool pre-trains Vision Transformers by self-supervision, looks at
-// what they learned, and hands their weights to other tools.
+// Command vittool pre-trains Vision Transformers by self-supervision, evaluates their features, and
+// exports their weights to other tools.
 //
-// Each command has a file of its own: a constructor newXCommand, its options,
-// and runX, which calls the package that does the work. This file turns what
-// comes back into an exit code, and nothing else does.
+// Each command has a file of its own: a constructor newXCommand, its options, and runX, which calls
+// the package that does the work. This file alone turns an error into an exit code.
 package main
 
 import (
@@ -77,8 +76,8 @@ func exitCode(ctx context.Context, err error) int {
 	return exitFailure
 }
 
-// onlyCancelled reports whether err says that work was cancelled and nothing
-// else: a checkpoint that could not be written on the way out is a failure.
+// onlyCancelled reports whether err says that work was cancelled and nothing else: a checkpoint
+// that could not be written on the way out is a failure.
 func onlyCancelled(err error) bool {
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:

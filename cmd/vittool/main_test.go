@@ -21,8 +21,8 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// program is the vittool under test, built once: objectives are started as
-// processes of it, so a call of main would not do.
+// program is the vittool under test, built once: objectives are started as processes of it, so a
+// call of main would not do.
 var program string
 
 func TestMain(m *testing.M) {
@@ -71,8 +71,7 @@ func vittool(t *testing.T, dir string, args ...string) outcome {
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// mustEnd checks the exit code, that the message holds words, and that no panic
-// reached the user.
+// mustEnd checks the exit code, that the message holds words, and that no panic reached the user.
 func (o outcome) mustEnd(t *testing.T, code int, words ...string) {
 	t.Helper()
 	if o.code != code {
@@ -115,8 +114,8 @@ func TestUsage(t *testing.T) {
 		{"unknown preset to print", []string{"config", "presets", "dmo"}, exitUsage, []string{"did you mean demo?"}},
 		{"two presets to print", []string{"config", "presets", "demo", "mae-32"}, exitUsage, []string{"takes one argument", "got 2"}},
 		{"section as a key", []string{"pretrain", "train=1"}, exitUsage, []string{"train", "is a section", "train.epochs"}},
-		{"check of what the objective refuses", []string{"config", "check", "demo", "objective.options.decoder_dim=15"}, exitUsage, []string{"decoder_dim 15"}},
-		{"check of what does not fit together", []string{"config", "check", "demo", "objective.options.decoder_heads=3"}, exitUsage, []string{"decoder_heads 3", "decoder_dim 64"}},
+		{"check of an option that the objective refuses", []string{"config", "check", "demo", "objective.options.decoder_dim=15"}, exitUsage, []string{"decoder_dim 15"}},
+		{"check of options that contradict each other", []string{"config", "check", "demo", "objective.options.decoder_heads=3"}, exitUsage, []string{"decoder_heads 3", "decoder_dim 64"}},
 		{"check without argument", []string{"config", "check"}, exitUsage, []string{"FILE, PRESET or RUN"}},
 		{"too many arguments", []string{"version", "please"}, exitUsage, []string{"takes no argument"}},
 		{"resume without a folder", []string{"pretrain", "--resume"}, exitUsage, []string{"--resume needs the folder"}},
@@ -149,7 +148,7 @@ func TestResults(t *testing.T) {
 	cases := []struct {
 		name string
 		args []string
-		want []string // in what it prints
+		want []string // parts of the output
 	}{
 		{"help", nil, []string{"Available Commands:", "pretrain", "Exit codes:"}},
 		{"version", []string{"version"}, []string{"go1."}},
@@ -160,7 +159,7 @@ func TestResults(t *testing.T) {
 		{"settings of the demo", []string{"config", "show"}, []string{"name: vit_micro_patch4_32"}},
 		{"settings of a shorter demo", []string{"config", "show", "--epochs", "2"}, []string{"name: vit_micro_patch4_32", "warmup_epochs: 1"}},
 		{"settings without the demo", []string{"config", "show", "--data", "x"}, []string{"name: vit_tiny_patch4_32"}},
-		{"settings explained", []string{"config", "show", "--explain", "train.epochs=7"}, []string{"# Passes over the data.", "set by argument train.epochs=7"}},
+		{"settings explained", []string{"config", "show", "--explain", "train.epochs=7"}, []string{"# Epochs of the run.", "set by argument train.epochs=7"}},
 		{"settings as JSON", []string{"config", "show", "--json"}, []string{`"batch_size": 16`}},
 		{"check", []string{"config", "check", "mae-224"}, []string{"valid", "vit_base_patch16_224"}},
 		{"objectives", []string{"plugin", "list"}, []string{"mae", "built in"}},
@@ -185,8 +184,7 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// TestHelp holds every command to a one-line summary and an example that its
-// own flags accept.
+// TestHelp holds every command to a one-line summary and an example that its own flags accept.
 func TestHelp(t *testing.T) {
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {

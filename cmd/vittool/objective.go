@@ -15,9 +15,8 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// checkPlan opens the objective for the network of the settings, as a run does,
-// and so hears what it has against them. The images are not looked at: a run of
-// one epoch of ten steps stands in for theirs.
+// checkPlan opens the objective for the network of the settings, as a run does, and returns its
+// objections. The images are not read: ten steps an epoch are assumed.
 func checkPlan(ctx context.Context, cfg *configs.Config) error {
 	network, err := cfg.Backbone()
 	if err != nil {
@@ -37,9 +36,9 @@ func checkPlan(ctx context.Context, cfg *configs.Config) error {
 	return err
 }
 
-// checkObjective refuses an unknown objective, and options that it doesn't have,
-// before any work starts. A third-party plugin is started for a moment and asked;
-// unless the user named it, it is called what it calls itself.
+// checkObjective refuses an unknown objective, and options that it doesn't have, before any work
+// starts. A third-party plugin is started for a moment and asked; its own name is used unless the
+// user gave one.
 func checkObjective(ctx context.Context, r *configs.Resolved) error {
 	o := &r.Config.Objective
 	source := r.Sources["objective.name"]

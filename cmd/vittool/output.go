@@ -16,8 +16,8 @@ func jsonFlag(cmd *cobra.Command, to *bool) {
 	cmd.Flags().BoolVar(to, "json", false, "print the result as JSON")
 }
 
-// outputOptions says how much a command that takes time prints. Results go to
-// standard output, everything about the way there to standard error.
+// outputOptions says how much a command that takes time prints. Results go to standard output,
+// everything about the way there to standard error.
 type outputOptions struct {
 	json    bool
 	verbose bool

@@ -34,8 +34,8 @@ func newPluginCommand() *cobra.Command {
 	)
 }
 
-// builtin reports whether an argument names a built-in objective; otherwise it
-// is the path of a program.
+// builtin reports whether an argument names a built-in objective; otherwise it is the path of a
+// program.
 func builtin(arg string) (bool, error) {
 	names := objectives.Names()
 	for _, n := range names {
@@ -64,7 +64,7 @@ func describe(ctx context.Context, arg string) (*host.Description, error) {
 	return host.Describe(ctx, host.Options{Path: arg, Lock: host.LockFile})
 }
 
-// objectiveInfo is what --json prints of an objective.
+// objectiveInfo is an objective in the output of --json.
 type objectiveInfo struct {
 	Name    string       `json:"name"`
 	Version string       `json:"version"`
@@ -131,7 +131,7 @@ func runPluginList(ctx context.Context, w io.Writer, asJSON bool) error {
 	if asJSON {
 		return ui.JSON(w, list)
 	}
-	t := ui.NewTable("NAME", "VERSION", "FROM", "WHAT IT DOES")
+	t := ui.NewTable("NAME", "VERSION", "FROM", "SUMMARY")
 	for _, i := range list {
 		from := "built in"
 		if !i.Builtin {
@@ -214,7 +214,7 @@ func runPluginInfo(ctx context.Context, w io.Writer, arg string, asJSON bool) er
 	if len(i.Options) == 0 {
 		return nil
 	}
-	options := ui.NewTable("OPTION", "TYPE", "DEFAULT", "VALID", "WHAT IT DOES")
+	options := ui.NewTable("OPTION", "TYPE", "DEFAULT", "VALID", "MEANING")
 	for _, o := range i.Options {
 		options.Row(configs.OptionsKey+"."+o.Key, o.Type, o.Default, o.Valid, o.Help)
 	}
@@ -231,7 +231,7 @@ func newPluginLockCommand() *cobra.Command {
 		Short: "Pin plugins by their SHA-256 in " + host.LockFile,
 		Long: `Start each plugin once, and write its name, version and SHA-256 to
 ` + host.LockFile + ` in this folder. From then on a changed file is refused before it is
-started. A plugin is a program that runs with your rights: lock what you trust.`,
+started. A plugin is a program that runs with your rights: lock only those that you trust.`,
 		Example: `  vittool plugin lock ./simmim`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -262,7 +262,7 @@ func runPluginLock(ctx context.Context, w io.Writer, paths []string, asJSON bool
 		if ours {
 			return &usageError{path + " is built in: there is no file to pin", ""}
 		}
-		// The sum is taken first: what is started is what is pinned.
+		// The sum is taken first, so that the pinned file is the file that is started.
 		sum, err := host.Sum(path)
 		if err != nil {
 			return &host.PluginError{Plugin: path, Kind: host.Start, Text: err.Error(), Err: err}
@@ -344,8 +344,8 @@ func runPluginVerify(w io.Writer, asJSON bool) error {
 		Text: fmt.Sprintf("%d of %d pinned files are not the ones that were locked", len(wrong), len(locked))}
 }
 
-// newPluginServeCommand is how vittool starts a built-in objective in a process
-// of its own; nobody calls it by hand.
+// newPluginServeCommand is how vittool starts a built-in objective in a process of its own; nobody
+// calls it by hand.
 func newPluginServeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "serve NAME",
@@ -357,8 +357,8 @@ func newPluginServeCommand() *cobra.Command {
 	}
 }
 
-// checkPlugin starts the first built-in objective in a process of its own, as
-// every run does, and takes the time.
+// checkPlugin starts the first built-in objective in a process of its own, as every run does, and
+// takes the time.
 func checkPlugin(ctx context.Context) check {
 	c := check{Name: "plugin", State: stateOK}
 	name := objectives.Names()[0]

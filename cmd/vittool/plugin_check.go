@@ -19,11 +19,11 @@ func newPluginCheckCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "check NAME|PATH [option=value ...]",
-		Short: "Hold an objective against the contract",
-		Long: `Start an objective several times, for several networks, and look whether it keeps the
-contract: its description and plan stand up, plan and masks follow from what it is given
-and from nothing else, wrong options are refused, its program compiles and gives a finite
-loss and gradients on random images.`,
+		Short: "Check that an objective keeps the contract",
+		Long: `Start an objective several times, for several networks, and check that it keeps the
+contract: its description and plan are valid, plan and masks depend on their inputs alone,
+wrong options are refused, its program compiles and gives a finite loss and finite gradients
+on random images.`,
 		Example: `  vittool plugin check mae
   vittool plugin check ./simmim
   vittool plugin check beit tokenizer=runs/tokenizer/tokenizer.safetensors`,

@@ -54,8 +54,8 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// buildPlugin compiles an objective of a third party. It lies in this module
-// for as long as the test runs, because it needs its SDK.
+// buildPlugin compiles an objective of a third party. It lies in this module for as long as the
+// test runs, because it needs its SDK.
 func buildPlugin(t *testing.T, path, version string) {
 	t.Helper()
 	source, err := os.MkdirTemp("testdata", "plugin-")

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,17 +63,39 @@ the folder, to the same weights as an undisturbed run.`,
 }
 
 func runPretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string) error {
-	return pretrain(ctx, stdout, stderr, o, overrides, func(result *train.Result) error {
-		if !o.output.json {
-			return nil
+	return pretrain(ctx, stdout, stderr, o, overrides, func(result *train.Result, data string) error {
+		switch {
+		case o.output.json:
+			return ui.JSON(stdout, result)
+		case o.output.quiet:
+			_, err := fmt.Fprintln(stdout, result.RunDir)
+			return err
 		}
-		return ui.JSON(stdout, result)
+		next := ui.NewTable()
+		next.Row("next", fmt.Sprintf("%s report %s", programName(), result.RunDir))
+		use := fmt.Sprintf("%s embed --from %s --data %s --to features.npy", programName(), result.RunDir, data)
+		if isDemo(data) {
+			use = fmt.Sprintf("%s eval knn --from %s --data demo:", programName(), result.RunDir)
+		}
+		next.Row("", use)
+		return next.Write(stderr)
 	})
 }
 
-// pretrain runs or resumes a run; then is called with the result of one that
-// came to its end, or printed a result although it did not.
-func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string, then func(*train.Result) error) error {
+// programName is this program as a person calls it: `go run` starts it under a name of its own.
+func programName() string {
+	if strings.Contains(filepath.ToSlash(os.Args[0]), "/go-build") {
+		return "go run ./cmd/vittool"
+	}
+	return filepath.Base(os.Args[0])
+}
+
+// isDemo reports whether the images are the demo's drawn scenes.
+func isDemo(path string) bool { return strings.HasPrefix(path, "demo:") }
+
+// pretrain runs or resumes a run. then is called with its result, and with the path of its images,
+// once it has come to its end.
+func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string, then func(result *train.Result, data string) error) error {
 	r, err := o.resolve(overrides)
 	if err != nil {
 		return err
@@ -92,7 +117,7 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 	case result == nil:
 		return err
 	case err == nil:
-		return then(result)
+		return then(result, r.Config.Data.Path)
 	case o.output.json:
 		return errors.Join(err, ui.JSON(stdout, result))
 	}
@@ -140,9 +165,9 @@ func lastSetting(req configs.Request, key string) string {
 	return value
 }
 
-// loadForPretrain resolves the settings of a new run: those of the demo when
-// there is no --config and the images are the demo's. Whether the defaults would
-// fit what the command line says does not matter then.
+// loadForPretrain resolves the settings of a new run: those of the demo when there is no --config
+// and the images are the demo's. The command line is then checked against the demo's settings only,
+// not against the defaults.
 func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error) {
 	req := s.request(overrides)
 	if len(req.Configs) == 0 {
@@ -150,7 +175,7 @@ func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error)
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(plain.Config.Data.Path, "demo:") {
+		if isDemo(plain.Config.Data.Path) {
 			req.Configs = []string{demoPreset}
 		}
 	}

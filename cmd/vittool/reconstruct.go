@@ -32,9 +32,9 @@ func newReconstructCommand() *cobra.Command {
 	var o reconstructOptions
 	cmd := &cobra.Command{
 		Use:   "reconstruct",
-		Short: "Draw what a network predicts of hidden parts of images",
+		Short: "Draw a network's predictions of hidden parts of images",
 		Long: `Draw images as the objective of a run shows them to its network: a row for each
-with the input, what was visible, the prediction, and both together. It needs a
+with the input, the visible part, the prediction, and both together. It needs a
 checkpoint of the run: an exported backbone has no decoder.`,
 		Example: `  vittool reconstruct --from runs/pictures --to reconstruction.png
   vittool reconstruct --from runs/pictures --data holiday/ --count 16 --seed 3 --to holiday.png`,
@@ -46,7 +46,7 @@ checkpoint of the run: an exported backbone has no decoder.`,
 	flags.StringVar(&o.data, "data", "", "folder of images, a single image, list file, or demo:; the run's own images when left out")
 	flags.StringVar(&o.to, "to", "", "PNG file to write")
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
-	flags.IntVar(&o.seed, "seed", 0, "of what is hidden")
+	flags.IntVar(&o.seed, "seed", 0, "seed of the choice of hidden parts")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
 	jsonFlag(cmd, &o.json)
 	return cmd
@@ -119,8 +119,8 @@ func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, count 
 	return run.Reconstruct(ctx, engine, tasks.ReconstructOptions{Images: src, Count: count, Seed: seed, Mode: mode})
 }
 
-// pictureDrawer draws what a person wants to see of a run in progress: the loss
-// curve and, for objectives that predict images, some of those.
+// pictureDrawer draws the pictures of a run in progress: the loss curve and, for objectives that
+// predict images, predictions.
 func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string, step int) error {
 	return func(runDir string, step int) error {
 		if _, err := drawCurve(runDir); err != nil {

@@ -30,7 +30,7 @@ func newReportCommand() *cobra.Command {
 	return cmd
 }
 
-// runReportResult is what `vittool report --json` prints.
+// runReportResult is the output of `vittool report --json`.
 type runReportResult struct {
 	Run         string     `json:"run"`
 	Info        *runs.Info `json:"info"`

@@ -9,7 +9,7 @@ func newRootCommand() *cobra.Command {
 		Use:   "vittool",
 		Short: "Pre-train Vision Transformers by self-supervision",
 		Long: `vittool pre-trains Vision Transformers on a folder of images without labels,
-looks at what they learned, and hands their weights to other tools.
+evaluates their features, and exports their weights to other tools.
 
 Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 data, 4 plugin,
 130 interrupted.`,

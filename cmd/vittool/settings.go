@@ -9,10 +9,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/objectives"
 )
 
-// shorthands are the flags that stand for a key of the configuration. Every
-// other key is set by key=value.
+// shorthands are the flags that stand for a key of the configuration. Every other key is set by
+// key=value.
 var shorthands = []struct{ flag, key string }{
 	{"objective", "objective.name"},
 	{"plugin", "objective.plugin"},
@@ -62,9 +63,12 @@ func usageOf(k configs.Key) string {
 	return fmt.Sprintf("%s [%s]", text, k.Path)
 }
 
+// builtinPresets are the recipes of the built-in objectives and those of no objective.
+func builtinPresets() configs.Presets { return objectives.Presets() }
+
 // request asks for the configuration; overrides are the key=value arguments.
 func (s *settings) request(overrides []string) configs.Request {
-	req := configs.Request{Configs: s.configs, Environ: os.Environ(), Overrides: overrides}
+	req := configs.Request{Presets: builtinPresets(), Configs: s.configs, Environ: os.Environ(), Overrides: overrides}
 	for _, f := range s.flags {
 		if f.set {
 			req.Flags = append(req.Flags, configs.Setting{Key: f.key.Path, Value: f.value, Source: "flag --" + f.name})

@@ -11,11 +11,10 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// checkTarget refuses, before any work, a file that can't be written in the end or
-// whose writing would destroy something: none was named, the name does not end in
-// suffix, its folder is not there or holds the checkpoints of a run, or what stands
-// in its place is no file or is one of those that the command reads. beside are the
-// endings of files that are written with it.
+// checkTarget refuses, before any work, a file that can't be written in the end or whose writing
+// would destroy something: none was named, the name does not end in suffix, its folder is not there
+// or holds the checkpoints of a run, or in its place stands no file or one of those that the
+// command reads. beside are the endings of files that are written with it.
 func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, example string, beside ...string) error {
 	if path == "" {
 		return required(cmd, "to", example)
@@ -49,8 +48,13 @@ func checkTarget(cmd *cobra.Command, path string, reads []string, suffix, exampl
 	return nil
 }
 
-// checkNoCheckpoint refuses a file among the checkpoints of a run, to be written by the
-// named flag.
+// fileExists reports whether there is anything under a name.
+func fileExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// checkNoCheckpoint refuses a file among the checkpoints of a run, to be written by the named flag.
 func checkNoCheckpoint(flag, file string) error {
 	if run := runs.OfCheckpoint(file); run != "" {
 		return &usageError{fmt.Sprintf("--%s %s lies among the checkpoints of the run %s, which goes on from them", flag, file, run),

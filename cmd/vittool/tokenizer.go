@@ -74,7 +74,7 @@ func runTokenizerTrain(ctx context.Context, stdout, stderr io.Writer, o tokenize
 	if len(o.pretrain.settings.configs) == 0 && !o.pretrain.resume {
 		o.pretrain.settings.configs = []string{tokenizerPreset}
 	}
-	done := func(result *train.Result) error {
+	done := func(result *train.Result, _ string) error {
 		if o.to == "" {
 			o.to = filepath.Join(result.RunDir, tokenizerFile)
 		}
@@ -83,7 +83,7 @@ func runTokenizerTrain(ctx context.Context, stdout, stderr io.Writer, o tokenize
 	return pretrain(ctx, stdout, stderr, o.pretrain, overrides, done)
 }
 
-// exportTokenizer writes the tokenizer of a run and says what it is.
+// exportTokenizer writes the tokenizer of a run and prints its description.
 func exportTokenizer(ctx context.Context, stdout, stderr io.Writer, from, to string, mode host.Mode, asJSON bool) error {
 	run, err := tasks.OpenRun(from, func(path string, err error) {
 		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)

@@ -55,7 +55,7 @@ func TestTokenizers(t *testing.T) {
 		o = vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1")
 		o.mustEnd(t, exitDone)
 		if !strings.Contains(o.stdout, "class token and mean of the patch tokens of block 5, trained network") {
-			t.Errorf("eval does not say what was evaluated:\n%s", o.stdout)
+			t.Errorf("eval does not name the evaluated features:\n%s", o.stdout)
 		}
 		vittool(t, dir, "attention", "--from", run, "--data", "demo:?count=1", "--image-size", "64", "--to", "a.png").mustEnd(t, exitUsage, "relative position bias", "--image-size")
 

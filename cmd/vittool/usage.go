@@ -44,8 +44,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	return &usageError{err.Error(), help}
 }
 
-// group makes cmd a command that only holds others: alone it prints its help,
-// and an unknown name below it is an error that suggests the nearest.
+// group makes cmd a command that only holds others: alone it prints its help, and an unknown name
+// below it is an error that suggests the nearest.
 func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)
 	cmd.Args = cobra.ArbitraryArgs
@@ -68,7 +68,7 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// noArgs refuses arguments, saying what was meant to be a flag.
+// noArgs refuses arguments; the message names the first one.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return &usageError{fmt.Sprintf("%s takes no argument, but got %q", cmd.CommandPath(), args[0]),

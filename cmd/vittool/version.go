@@ -13,7 +13,7 @@ func newVersionCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version of vittool and of what it was built with",
+		Short:   "Print the version of vittool and of its build",
 		Example: "  vittool version --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,7 +44,7 @@ func newVersionCommand() *cobra.Command {
 	return cmd
 }
 
-// versionInfo is what `vittool version` reports.
+// versionInfo is the output of `vittool version`.
 type versionInfo struct {
 	runs.BuildInfo
 	Platform string `json:"platform"`

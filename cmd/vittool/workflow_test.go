@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWorkflow trains a little and then does with the run what a user does.
+// TestWorkflow trains a little and then uses the run as a user does.
 func TestWorkflow(t *testing.T) {
 	dir := t.TempDir()
 	o := vittool(t, dir, append(pretrainTiny("--steps", "3", "run.log_every=1"), "--json")...)
@@ -52,7 +52,7 @@ func TestWorkflow(t *testing.T) {
 	steps := []struct {
 		name string
 		args []string
-		want []string // in what is printed
+		want []string // parts of the output
 	}{
 		{"report", []string{"report", "run"}, []string{"done, step 3 of 3", "vit_micro_patch4_32", "loss.png"}},
 		{"report as JSON", []string{"report", "run", "--json"}, []string{`"status": "done"`}},
@@ -91,8 +91,8 @@ func TestWorkflow(t *testing.T) {
 	}
 }
 
-// TestRecommendedBlocks: a linear classifier reads the blocks that the run's objective
-// recommends for it, neighbours the last one, and a user's own choice goes before both.
+// TestRecommendedBlocks: a linear classifier reads the blocks that the run's objective recommends
+// for it, neighbours the last one, and a user's own choice goes before both.
 func TestRecommendedBlocks(t *testing.T) {
 	dir := t.TempDir()
 	c, err := families.All().Variant("vit_micro_patch4_32")
@@ -130,7 +130,7 @@ func TestRecommendedBlocks(t *testing.T) {
 	}
 }
 
-// TestTargets asks for results in the place of what must stay: nothing is changed.
+// TestTargets asks for results in the place of files that must stay: nothing is changed.
 func TestTargets(t *testing.T) {
 	dir := t.TempDir()
 	goodImages(t, dir, 2)
@@ -158,11 +158,11 @@ func TestTargets(t *testing.T) {
 		{"export beside it", []string{"export", "--from", "b.safetensors", "--to", "run/checkpoints/new.safetensors"}, among},
 		{"through a link to the folder", []string{"export", "--from", "b.safetensors", "--to", "link/checkpoints/new.safetensors"}, among},
 		{"through a link to the file", []string{"export", "--from", "b.safetensors", "--to", "d.safetensors"}, among},
-		{"export over what it reads", []string{"export", "--from", "b.safetensors", "--to", "./b.safetensors"}, []string{"would replace the file that is read, b.safetensors", "name another file"}},
-		{"export over a link to what it reads", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors"}, []string{"would replace"}},
+		{"export over its input", []string{"export", "--from", "b.safetensors", "--to", "./b.safetensors"}, []string{"would replace the file that is read, b.safetensors", "name another file"}},
+		{"export over a link to its input", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors"}, []string{"would replace"}},
 		{"tokenizer", []string{"tokenizer", "export", "--from", "run", "--to", checkpoint}, among},
 		{"tokenizer of a training", []string{"tokenizer", "train", "--out", "other", "--to", checkpoint}, among},
-		{"tokenizer over what it reads", []string{"tokenizer", "import", "--from", "b.safetensors", "--to", "b.safetensors"}, []string{"would replace"}},
+		{"tokenizer over its input", []string{"tokenizer", "import", "--from", "b.safetensors", "--to", "b.safetensors"}, []string{"would replace"}},
 		{"embed among the checkpoints", []string{"embed", "--from", "run", "--data", "demo:?count=4", "--to", "run/checkpoints/f.npy"}, among},
 		{"embed over its list of images", []string{"embed", "--from", "run", "--data", "f.names.txt", "--to", "f.npy"}, []string{"would replace", "f.names.txt"}},
 		{"attention over its image", []string{"attention", "--from", "run", "--data", "one.png", "--to", "one.png"}, []string{"would replace"}},
@@ -207,7 +207,7 @@ func TestRunInsideTheData(t *testing.T) {
 	vittool(t, dir, "pretrain", "--out", "run", "--resume").mustEnd(t, exitDone, "resumed after step 1", "the pictures of runs in it are left out")
 }
 
-// TestBadTasks are mistakes in the commands that use what was trained.
+// TestBadTasks are mistakes in the commands that use a trained network.
 func TestBadTasks(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -257,7 +257,7 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
-// TestUnsuitable gives a trained network what does not suit it.
+// TestUnsuitable gives a trained network unsuitable images and sizes.
 func TestUnsuitable(t *testing.T) {
 	dir := t.TempDir()
 	vittool(t, dir, pretrainTiny("--steps", "2")...).mustEnd(t, exitDone)
@@ -299,7 +299,7 @@ func TestUnsuitable(t *testing.T) {
 		{"more neighbours than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitUsage, []string{"--k 20", "4 images"}},
 		{"as many neighbours as images", []string{"eval", "knn", "--from", "run", "--data", "few", "--k", "4"}, exitDone, nil},
 		{"one class of neighbours", []string{"eval", "knn", "--from", "run", "--data", "one", "--k", "1"}, exitData, []string{"one class", "cat"}},
-		{"one class to tell apart", []string{"eval", "linear", "--from", "run", "--data", "one"}, exitData, []string{"one class", "cat"}},
+		{"a single class", []string{"eval", "linear", "--from", "run", "--data", "one"}, exitData, []string{"one class", "cat"}},
 		{"too many bad images", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy"}, exitData, []string{"data.max_failed", "bad.jpg"}},
 		{"bad images allowed", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy", "data.max_failed=0.5"}, exitDone, []string{"left out", "bad.jpg"}},
 		{"no bad images allowed", []string{"embed", "--from", "run", "--data", "pictures", "--to", "g.npy", "data.max_failed=0"}, exitData, []string{"bad.jpg"}},
@@ -330,8 +330,8 @@ func TestUnsuitable(t *testing.T) {
 	})
 }
 
-// TestInterruptedStart sends a signal while a command still starts: it ends as
-// interrupted, and no plugin is to blame.
+// TestInterruptedStart sends a signal while a command still starts: it ends as interrupted, and no
+// plugin is at fault.
 func TestInterruptedStart(t *testing.T) {
 	for _, args := range [][]string{pretrainTiny(), {"bench", "--only", "step", "--config", "demo"}} {
 		for _, after := range []time.Duration{50, 150, 300, 450, 600} {
@@ -356,8 +356,8 @@ func TestInterruptedStart(t *testing.T) {
 	}
 }
 
-// TestInterrupt sends the signals of Ctrl-C and of a supervisor in the middle of
-// a run: it must end with a checkpoint, and go on from there to the same weights.
+// TestInterrupt sends the signals of Ctrl-C and of a supervisor in the middle of a run: it must end
+// with a checkpoint, and go on from there to the same weights.
 func TestInterrupt(t *testing.T) {
 	args := pretrainTiny("--steps", "40", "run.checkpoint_every=never", "run.log_every=1")
 	whole := t.TempDir()
@@ -390,9 +390,9 @@ func TestInterrupt(t *testing.T) {
 				}
 			}
 			_ = cmd.Wait() // the exit code is looked at
-			said := strings.Join(lines, "\n")
-			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(said, "--resume") {
-				t.Fatalf("exit code %d, want %d and a hint to --resume:\n%s", code, exitInterrupted, said)
+			printed := strings.Join(lines, "\n")
+			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(printed, "--resume") {
+				t.Fatalf("exit code %d, want %d and a hint to --resume:\n%s", code, exitInterrupted, printed)
 			}
 			info, err := runs.ReadInfo(filepath.Join(dir, "run"))
 			if err != nil || info.Status != runs.StatusInterrupted || info.Step < 3 || info.Step >= 40 {

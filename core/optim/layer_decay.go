@@ -3,7 +3,6 @@ package optim
 import (
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/vittool/vittool/core/param"
@@ -19,26 +18,12 @@ func LayerDecayScales(depth int, decay float64) []float64 {
 	return scales
 }
 
-// LayerOf returns the layer of a ViT parameter with timm's names: 0 for cls_token, pos_embed and
-// patch_embed, b+1 for blocks.b, depth+1 for the rest (norms, heads).
-func LayerOf(name string, depth int) int {
-	if name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed") {
-		return 0
-	}
-	if rest, ok := strings.CutPrefix(name, "blocks."); ok {
-		number, _, _ := strings.Cut(rest, ".")
-		if b, err := strconv.Atoi(number); err == nil && b >= 0 && b < depth {
-			return b + 1
-		}
-	}
-	return depth + 1
-}
-
-// ApplyLayerDecay sets LRScale of every parameter by the layer of its name without prefix.
-func ApplyLayerDecay(params []*param.Parameter, prefix string, depth int, decay float64) {
+// ApplyLayerDecay sets LRScale of every parameter by its layer, 0 to depth+1: 0 before the first of
+// depth blocks, l in block l counted from 1, depth+1 after the last one.
+func ApplyLayerDecay(params []*param.Parameter, layer func(name string) int, depth int, decay float64) {
 	scales := LayerDecayScales(depth, decay)
 	for _, p := range params {
-		p.LRScale = scales[LayerOf(strings.TrimPrefix(p.Name, prefix), depth)]
+		p.LRScale = scales[layer(p.Name)]
 	}
 }
 

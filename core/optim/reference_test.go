@@ -3,6 +3,7 @@ package optim_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -327,7 +328,7 @@ func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig)
 	}
 	for _, scales := range all {
 		if scales.LayerDecay != nil {
-			optim.ApplyLayerDecay(params, "", scales.Depth, *scales.LayerDecay)
+			optim.ApplyLayerDecay(params, func(name string) int { return layerOf(name, scales.Depth) }, scales.Depth, *scales.LayerDecay)
 			for i, p := range params {
 				got[i] = p.LRScale
 			}
@@ -336,6 +337,21 @@ func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig)
 	}
 	t.Fatal("no entry gives depth and layer_decay")
 	return nil
+}
+
+// layerOf returns the layer of a parameter by its name in the reference, which are timm's of Vision
+// Transformers.
+func layerOf(name string, depth int) int {
+	if name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed") {
+		return 0
+	}
+	if rest, ok := strings.CutPrefix(name, "blocks."); ok {
+		number, _, _ := strings.Cut(rest, ".")
+		if b, err := strconv.Atoi(number); err == nil && b >= 0 && b < depth {
+			return b + 1
+		}
+	}
+	return depth + 1
 }
 
 type scaled struct {

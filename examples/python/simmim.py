@@ -3,7 +3,7 @@
 
 Squares of the image are replaced by a learned token, and one linear layer predicts their
 pixels (Xie et al. 2021, https://arxiv.org/abs/2111.09886). The network, the loss and their
-gradients run in the host; this program says what they are and draws the masks.
+gradients run in the host; this program describes them and draws the masks.
 """
 
 import json

@@ -1,12 +1,15 @@
-"""What a Python program needs to be a plugin of vittool.
+"""The plugin side of vittool's protocol for Python programs.
 
     serve(objective)
 
 runs an object with the methods describe, open, mask (and, where its plan asks for them,
 bind, targets, evaluate). Each takes the request message of plugins/objective.proto and
-returns the reply message; messages are made from `pb`. Needs grpcio and grpcio-tools.
+returns the reply message; messages are made from `pb`. Memory reads the tensors of targets and
+evaluate. Needs grpcio and grpcio-tools.
 """
 
+import math
+import mmap
 import os
 import sys
 import threading
@@ -30,11 +33,46 @@ CALLS = {
 }
 
 
+class Memory:
+    """The shared memory of targets and evaluate, made from the request of bind.
+
+    A tensor is a memoryview of the shape that it has in the call: the last batch of an epoch may be
+    smaller than the bound one. numpy.asarray(view) is an array of it without a copy. An objective
+    that evaluates describes itself with protocol_minor=1.
+    """
+
+    INPUTS = (pb.Region.ROLE_INPUT, pb.Region.ROLE_INPUT_GRADIENT)
+    ROWS = (pb.Region.ROLE_VIEW, pb.Region.ROLE_TARGET)
+
+    def __init__(self, request):
+        self.regions = {(region.role, region.name): region for region in request.regions}
+        self.segments = {}
+        for segment in request.segments:
+            access = mmap.ACCESS_READ if segment.read_only else mmap.ACCESS_WRITE
+            if segment.fd:
+                self.segments[segment.name] = mmap.mmap(segment.fd, segment.size, access=access)
+            else:
+                with open(segment.path, "rb" if segment.read_only else "r+b") as file:
+                    self.segments[segment.name] = mmap.mmap(file.fileno(), segment.size, access=access)
+
+    def tensor(self, call, role, name):
+        """The tensor of a role and name in a call, a TargetsRequest or EvaluateRequest."""
+        region = self.regions[role, name]
+        shape = list(region.shape)
+        if role in self.INPUTS:
+            shape = next((list(given.shape) for given in call.inputs if given.name == name), shape)
+        elif role in self.ROWS:
+            shape[0] = len(call.sample_ids)
+        kind, size = {pb.DTYPE_F32: ("f", 4), pb.DTYPE_I32: ("i", 4), pb.DTYPE_U8: ("B", 1)}[region.dtype]
+        data = memoryview(self.segments[region.segment])[region.offset : region.offset + size * math.prod(shape)]
+        return data.cast("B").cast(kind, shape)
+
+
 def _handler(objective, request, method):
     def call(message, context):
         try:
             return getattr(objective, method)(message)
-        except Exception as error:  # what is returned is shown to the user and never retried
+        except Exception as error:  # shown to the user, never retried
             import traceback
 
             traceback.print_exc()

@@ -1,5 +1,5 @@
-// Command simmim is SimMIM as a plugin of vittool: squares of the image are replaced by a
-// learned token, and one linear layer predicts their pixels.
+// Command simmim is SimMIM as a plugin of vittool: squares of the image are replaced by a learned
+// token, and one linear layer predicts their pixels.
 //
 // Xie, Zhang, Cao, Lin, Bao, Yao, Dai and Hu, "SimMIM: A Simple Framework for Masked Image
 // Modeling" (2021), https://arxiv.org/abs/2111.09886.

@@ -2,6 +2,7 @@ package imports
 
 import (
 	"os"
+	"os/exec"
 	"path"
 	"strings"
 	"testing"
@@ -128,5 +129,25 @@ func TestNamesCanFail(t *testing.T) {
 				t.Errorf("%d complaints, want %d: %v", len(got), tt.want, got)
 			}
 		})
+	}
+}
+
+// TestNoGraphBelow: packages that read images, draw pictures, keep run folders or serve objectives
+// link no graph library, not even by way of others.
+func TestNoGraphBelow(t *testing.T) {
+	dir := absoluteRoot(t)
+	for _, p := range []string{"tensor", "data", "data/pack", "data/scenes", "runs", "tasks/pictures", "plugins/sdk"} {
+		cmd := exec.Command("go", "list", "-deps", "./"+p)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list -deps ./%s: %v", p, err)
+		}
+		if !strings.Contains(string(out), Module+"/"+p) {
+			t.Fatalf("go list -deps ./%s does not list the package itself", p)
+		}
+		if strings.Contains(string(out), "gorgonia.org/") {
+			t.Errorf("%s links gorgonia", p)
+		}
 	}
 }

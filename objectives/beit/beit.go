@@ -54,7 +54,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		positions = sdk.PosEmbedLearned
 	}
 	b.RequireViT(sdk.Requirements{
-		ClassToken: sdk.ClassTokenRequired, Init: "beit", PosEmbed: positions, RelPos: relPos[o.RelPos],
+		ClassToken: sdk.ClassTokenRequired, Init: initial(), PosEmbed: positions, RelPos: relPos[o.RelPos],
 		LayerScale: o.LayerScale, SplitQKVBias: true, DropPath: o.DropPath, NoDecay: []string{"pos_embed", "cls_token"},
 	})
 	if o.Tokenizer == "" {
@@ -121,6 +121,22 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
 	b.RecommendLinearBlocks(4) // the last block serves the prediction of tokens: those before it know as much of the picture
 	return b.Minimize(b.WeightedCrossEntropy(logits, labels, counted))
+}
+
+// initial are the network's initial weights in the official code: N(0, 0.02) cut at one standard
+// deviation, the patch projection's bias zero, attn.proj and mlp.fc2 of block l divided by sqrt(2l).
+func initial() []sdk.InitRule {
+	narrow := sdk.InitTruncNormal(.02, .02)
+	return []sdk.InitRule{
+		{Weights: "blocks.*.attn.proj.weight", Init: narrow, ByDepth: true},
+		{Weights: "blocks.*.mlp.fc2.weight", Init: narrow, ByDepth: true},
+		{Weights: "blocks.*.attn.*.weight", Init: narrow},
+		{Weights: "blocks.*.mlp.*.weight", Init: narrow},
+		{Weights: "patch_embed.proj.weight", Init: narrow},
+		{Weights: "patch_embed.proj.bias", Init: sdk.InitZeros()},
+		{Weights: "*_token", Init: narrow},
+		{Weights: "pos_embed", Init: narrow},
+	}
 }
 
 // labels are the tokens of the masked patches, int [B,M]. Where the views of an image never

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
@@ -115,22 +115,9 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	} {
 		tensors = append(tensors, tensor.NewF32(name, shape, make([]float32, shape.Size())))
 	}
-	return writeTokenizer(t, tensors, tokenizer.Config{
+	return programtest.Tokenizer(t, tensors, tokenizer.Config{
 		Kind: tokenizer.VQ, Vocabulary: c.Vocabulary, Patch: 1, Channels: channels, Width: width, CodeDim: channels,
 	}, make([]float64, channels), slices.Repeat([]float64{1}, channels))
-}
-
-func writeTokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
-	t.Helper()
-	meta, err := c.FileMetadata(mean, std)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
-	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // beitModel is the real objective's plan, compiled.
@@ -172,7 +159,7 @@ func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel
 	p := programtest.Opening{Objective: beit.New(), Options: options, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &beitModel{store: param.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(programtest.Engine(t), m.store, p, network, cfg.Batch, seed, program.Options{
+	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "beit", Train: true,
 		Extra: func(p *program.Compiler) ([]*core.Node, error) { return m.extra(p) },
 	})
@@ -356,8 +343,8 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	total := int(r.Epochs * float64(r.ItersPerEpoch))
 	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * float64(r.ItersPerEpoch)), Total: total}
 	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := optim.NewAdamW(programtest.Engine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	engine := programtest.Engine(t)
+	optimizer := optim.NewAdamW(devicetest.New(t, 0), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	engine := devicetest.New(t, 0)
 	var losses, rates, decays, norms []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.U8(t, fmt.Sprintf("traj.input.mask.%d", s)),
@@ -382,25 +369,29 @@ func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) 
 	}
 }
 
-func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg beitConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
-	return newBEiT(t, cfg, channels, seed).parameter
+	m := newBEiT(t, cfg, channels, seed)
+	return m.parameter, m.Student.Weights()
+}
+
+// viewStatistics describes one of the two views in the reference.
+type viewStatistics struct {
+	Use           string                         `json:"use"`
+	Size          int                            `json:"size"`
+	Interpolation string                         `json:"interpolation"`
+	Normalize     *struct{ Mean, Std []float64 } `json:"normalize"`
+	Map           string                         `json:"map"`
 }
 
 // beitAugmentation compares the objective's views with the official ones, and the crops that they lead to.
 func beitAugmentation(t *testing.T, path string) {
 	var want struct {
-		Order   []string `json:"order"`
-		Outputs []struct {
-			Use           string                         `json:"use"`
-			Size          int                            `json:"size"`
-			Interpolation string                         `json:"interpolation"`
-			Normalize     *struct{ Mean, Std []float64 } `json:"normalize"`
-			Map           string                         `json:"map"`
-		} `json:"outputs"`
-		Crops []programtest.CropStatistics `json:"crop_statistics"`
+		Order   []string                     `json:"order"`
+		Outputs []viewStatistics             `json:"outputs"`
+		Crops   []programtest.CropStatistics `json:"crop_statistics"`
 	}
 	golden.ReadJSON(t, path, &want)
 	if len(want.Outputs) != 2 || want.Outputs[0].Use != "patches" || want.Outputs[1].Use != "tokens" || len(want.Crops) == 0 {
@@ -418,12 +409,8 @@ func beitAugmentation(t *testing.T, path string) {
 	network = network.WithImage(patches.Size, patches.Size).Normalized()
 	opened := programtest.Opening{Objective: beit.New(), Options: map[string]any{"tokenizer": dalleFile(t, 4, 1, 32)}, Network: network, Batch: 1}.Plan(t)
 	image, small := opened.Views[0], opened.Views[1]
-	if image.Height != patches.Size || image.Width != patches.Size || image.Interpolation != plan.InterpolationBicubic || patches.Interpolation != "bicubic" {
-		t.Errorf("the network's view is %v, the reference's %+v", image, patches)
-	}
-	if small.Height != tokens.Size || small.Width != tokens.Size || small.Interpolation != plan.InterpolationLanczos || tokens.Interpolation != "lanczos" {
-		t.Errorf("the tokenizer's view is %v, the reference's %+v", small, tokens)
-	}
+	patches.compare(t, image, "bicubic", plan.InterpolationBicubic)
+	tokens.compare(t, small, "lanczos", plan.InterpolationLanczos)
 	if small.SameGeometryAs != image.Name || !small.SameColors || !image.ColorsFirst {
 		t.Errorf("the views do not share crop and colours, or change colours after the crop: %v, %v", image, small)
 	}
@@ -432,14 +419,20 @@ func beitAugmentation(t *testing.T, path string) {
 			t.Errorf("the tokenizer reads %g as %g; the reference maps by %s", x, got, tokens.Map)
 		}
 	}
-	a := image.Augmentations
-	if len(a) != 2 || a[1].Kind != plan.Flip || a[1].Probability != .5 {
-		t.Fatalf("the augmentations are %v", a)
-	}
-	if j := a[0]; j.Kind != plan.ColorJitter || j.Probability != 1 || j.Brightness != .4 || j.Contrast != .4 || j.Saturation != .4 || j.Hue != 0 || j.FixedOrder {
-		t.Errorf("the colours change by %v", j)
+	jitter := plan.Augmentation{Kind: plan.ColorJitter, Probability: 1, Brightness: .4, Contrast: .4, Saturation: .4}
+	flip := plan.Augmentation{Kind: plan.Flip, Probability: .5}
+	if a := image.Augmentations; len(a) != 2 || *a[0] != jitter || *a[1] != flip {
+		t.Errorf("the augmentations are %v, want %v and %v", a, jitter, flip)
 	}
 	for _, k := range want.Crops {
 		k.Compare(t)
+	}
+}
+
+// compare refuses a view of another size, or interpolated in another way than the reference, whose word for it is name.
+func (w viewStatistics) compare(t *testing.T, v *plan.View, name string, interpolation plan.Interpolation) {
+	t.Helper()
+	if v.Height != w.Size || v.Width != w.Size || v.Interpolation != interpolation || w.Interpolation != name {
+		t.Errorf("the view of the %s is %v, the reference's %+v", w.Use, v, w)
 	}
 }

@@ -20,17 +20,8 @@ import (
 
 // DINO holds the options; New gives the values of the official code.
 type DINO struct {
-	OutDim     int  `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
-	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalised"`
-	Hidden     int  `option:"head_hidden" min:"1" help:"width of the head's hidden layers"`
-	Bottleneck int  `option:"head_bottleneck" min:"1" help:"width of what is compared with the prototypes"`
-	BatchNorm  bool `option:"head_bn" help:"batch normalisation before each GELU of the head"`
-	NormLast   bool `option:"norm_last_layer" help:"prototypes keep length one; without it their length is learned"`
-
-	StudentTemp  float64 `option:"student_temp" above:"0" help:"temperature of the student's softmax"`
-	TeacherTemp  float64 `option:"teacher_temp" above:"0" help:"temperature of the teacher's softmax after its warm-up"`
-	WarmupTemp   float64 `option:"warmup_teacher_temp" above:"0" help:"temperature of the teacher's softmax at the start"`
-	WarmupEpochs int     `option:"warmup_teacher_temp_epochs" min:"0" help:"epochs in which the teacher's temperature goes from the one to the other"`
+	Head
+	Temperatures
 
 	sdk.CosineTeacher
 	CenterMomentum float64 `option:"center_momentum" min:"0" max:"1" help:"share of the old center in the new one"`
@@ -49,11 +40,29 @@ type DINO struct {
 	Solarize float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarised"`
 }
 
+// Head are the options of the layers between class tokens and prototypes.
+type Head struct {
+	OutDim     int  `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
+	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalised"`
+	Hidden     int  `option:"head_hidden" min:"1" help:"width of the head's hidden layers"`
+	Bottleneck int  `option:"head_bottleneck" min:"1" help:"width of what is compared with the prototypes"`
+	BatchNorm  bool `option:"head_bn" help:"batch normalisation before each GELU of the head"`
+	NormLast   bool `option:"norm_last_layer" help:"prototypes keep length one; without it their length is learned"`
+}
+
+// Temperatures are the options of the two softmaxes.
+type Temperatures struct {
+	StudentTemp  float64 `option:"student_temp" above:"0" help:"temperature of the student's softmax"`
+	TeacherTemp  float64 `option:"teacher_temp" above:"0" help:"temperature of the teacher's softmax after its warm-up"`
+	WarmupTemp   float64 `option:"warmup_teacher_temp" above:"0" help:"temperature of the teacher's softmax at the start"`
+	WarmupEpochs int     `option:"warmup_teacher_temp_epochs" min:"0" help:"epochs in which the teacher's temperature goes from the one to the other"`
+}
+
 // New returns the objective with the defaults of the official code.
 func New() *DINO {
 	return &DINO{
-		OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true,
-		StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04,
+		Head:          Head{OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true},
+		Temperatures:  Temperatures{StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04},
 		CosineTeacher: sdk.CosineTeacher{Momentum: 0.996}, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
 		LocalCrops: 8, GlobalScale: []float64{0.4, 1}, LocalScale: []float64{0.05, 0.4},
 		Colors: sdk.BYOLColors(), Blur: []float64{1, 0.1, 0.5}, Solarize: 0.2,
@@ -77,7 +86,7 @@ const teacherViews = 2
 // Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of
 // features and scores come view after view.
 func (o *DINO) Plan(b *sdk.Builder) error {
-	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: "dino", DropPath: o.DropPath})
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: o.DropPath})
 	global, local := o.views(b)
 
 	student := b.Student("student", global[0], sdk.With(global[1:]...)).Class() // [2B,D]
@@ -155,7 +164,7 @@ func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sd
 			Activation: func(_ int, x sdk.Tensor) sdk.Tensor { return b.GELU(x) },
 		}, options...)
 	}
-	perEpoch := float64(b.Run().StepsPerEpoch)
+	perEpoch := b.Run().StepsPerEpoch
 	frozen := sdk.WithParams(sdk.FreezeUntil(int(math.Round(o.FreezeLast * perEpoch))))
 	return b.WeightNormLinear("last_layer", b.L2Normalize(x), o.OutDim, o.NormLast, append([]sdk.LayerOption{frozen}, options...)...)
 }
@@ -172,4 +181,10 @@ func (o *DINO) sharpness(b *sdk.Builder) sdk.Scalar {
 		values = append(values, 1/t)
 	}
 	return b.Schedule("teacher_sharpness", sdk.TableSchedule(b.Run().StepsPerEpoch, append(values, 1/o.TeacherTemp)...))
+}
+
+// initial are the network's initial weights in the official code: the class token N(0, 0.02) cut at
+// ±2, all others as in timm.
+func initial() []sdk.InitRule {
+	return []sdk.InitRule{{Weights: "*_token", Init: sdk.InitTruncNormal(.02, 2)}}
 }

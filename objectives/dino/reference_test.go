@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -125,7 +126,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 	if r != nil {
 		o.PerEpoch, o.Total = r.ItersPerEpoch, r.ItersPerEpoch*int(r.Epochs)
 	}
-	m := &dinoModel{engine: programtest.Engine(t), store: param.NewStore(), out: map[string]*core.Node{}}
+	m := &dinoModel{engine: devicetest.New(t, 0), store: param.NewStore(), out: map[string]*core.Node{}}
 	var err error
 	m.Model, err = program.Build(m.engine, m.store, o.Plan(t), o.Network, c.Batch, seed, program.Options{
 		Plugin: "dino", Train: true, TotalSteps: uint64(o.Total), Extra: m.extra,
@@ -469,10 +470,11 @@ func dinoAugmentations(t *testing.T, path string) {
 	})
 }
 
-func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg dinoConfig
 	stats.Decode(t, &cfg)
-	// The statistics are of the weights, whatever these are trained with.
+	// The initial weights depend on none of these.
 	cfg.Batch, cfg.StudentTemp, cfg.TeacherTemp = 2, .1, .04
-	return newDINO(t, cfg, channels, nil, seed).store.Get
+	m := newDINO(t, cfg, channels, nil, seed)
+	return m.store.Get, m.Student.Weights()
 }

@@ -42,7 +42,7 @@ func (o *MAE) Info() sdk.Info {
 
 // Plan implements sdk.Objective. Parameters carry the names of the official code.
 func (o *MAE) Plan(b *sdk.Builder) error {
-	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedSinCosColumn, ClassToken: sdk.ClassTokenRequired, Init: "mae"})
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedSinCosColumn, ClassToken: sdk.ClassTokenRequired, Init: initial()})
 	image := b.View("image", sdk.Flip(0.5)) // the crop is the user's: the paper's is 0.2..1 of the area
 	patches := image.Patches()
 	kept := int(float64(patches) * (1 - o.MaskRatio)) // truncation as in the official code: 10 patches at 0.9 keep none
@@ -84,4 +84,16 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	}
 	b.Picture(sdk.Picture{Name: "reconstruction", Prediction: prediction, PatchNormalized: o.NormPixLoss, View: image, Mask: mask})
 	return b.Minimize(b.PatchMSE(prediction, target, mask))
+}
+
+// initial are the network's initial weights in the official code: linear layers and patch projection
+// Xavier-uniform, queries, keys and values as one matrix; tokens N(0, 0.02).
+func initial() []sdk.InitRule {
+	xavier := sdk.InitXavier()
+	return []sdk.InitRule{
+		{Weights: "*_token", Init: sdk.InitNormal(.02)},
+		{Weights: "patch_embed.proj.weight", Init: xavier},
+		{Weights: "blocks.*.attn.*.weight", Init: xavier},
+		{Weights: "blocks.*.mlp.*.weight", Init: xavier},
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -100,7 +101,7 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	}, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &maeModel{store: param.NewStore(), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(programtest.Engine(t), m.store, p, network, cfg.Batch, seed, program.Options{
+	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "mae", Train: true,
 		Extra: m.extra,
 	})
@@ -308,7 +309,7 @@ func maeTrajectory(t *testing.T, c *golden.Case, m *maeModel, r *programtest.Tra
 	programtest.SameNames(t, c, "no_decay", plain, r.NoDecay)
 
 	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := optim.NewAdamW(programtest.Engine(t), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
+	optimizer := optim.NewAdamW(devicetest.New(t, 0), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
 	var losses, rates, decays []float64
 	for s := range r.Steps {
 		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.F32(t, fmt.Sprintf("traj.input.noise.%d", s)))
@@ -395,9 +396,10 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	programtest.CompareGradients(t, c, m.Exec(), cfg.GradRows, m.parameter)
 }
 
-func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg caseConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
-	return newMAE(t, cfg, channels, seed).parameter
+	m := newMAE(t, cfg, channels, seed)
+	return m.parameter, m.Student.Weights()
 }

@@ -49,7 +49,7 @@ const views = 2
 // backbone is its base_encoder without the projector, head.
 func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	require := sdk.Requirements{
-		PosEmbed: sdk.PosEmbedSinCosRow, ClassToken: sdk.ClassTokenRequired, Init: "mocov3", Decay: sdk.DecayAll,
+		PosEmbed: sdk.PosEmbedSinCosRow, ClassToken: sdk.ClassTokenRequired, Init: initial(), Decay: sdk.DecayAll,
 	}
 	if o.FreezeStem {
 		require.Frozen = []string{"patch_embed.proj.*"}
@@ -102,4 +102,18 @@ func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
 func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, options ...sdk.LayerOption) sdk.Tensor {
 	m := sdk.MLP{Widths: widths, Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
 	return b.MLP(name, x, m, append([]sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))}, options...)...)
+}
+
+// initial are the network's initial weights in the official code: queries, keys and values as
+// separate Xavier-uniform matrices, other linear layers and the patch projection Xavier-uniform, its
+// bias zero.
+func initial() []sdk.InitRule {
+	xavier := sdk.InitXavier()
+	return []sdk.InitRule{
+		{Weights: "blocks.*.attn.qkv.weight", Init: xavier, Stacked: 3},
+		{Weights: "blocks.*.attn.*.weight", Init: xavier},
+		{Weights: "blocks.*.mlp.*.weight", Init: xavier},
+		{Weights: "patch_embed.proj.weight", Init: xavier},
+		{Weights: "patch_embed.proj.bias", Init: sdk.InitZeros()},
+	}
 }

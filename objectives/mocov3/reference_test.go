@@ -199,10 +199,10 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m.CompareState(t, c, "traj.", []string{"param.", "buffer."}, append(m.Copies(), m.Exec().Parameters()...))
 }
 
-func mocoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func mocoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg mocoConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 2
 	m := openMoCo(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.Store.Get(mocoPlace(name)) }
+	return func(name string) *param.Parameter { return m.Store.Get(mocoPlace(name)) }, m.Student.Weights()
 }

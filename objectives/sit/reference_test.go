@@ -379,13 +379,13 @@ func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
 	m.CompareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.Copies(), params...))
 }
 
-func sitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) func(name string) *param.Parameter {
+func sitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg sitConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 2
-	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the statistics are of the weights, whatever these are trained with
+	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the initial weights depend on neither
 	m := openSiT(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.Store.Get(sitPlace(name)) }
+	return func(name string) *param.Parameter { return m.Store.Get(sitPlace(name)) }, m.Student.Weights()
 }
 
 // sitAugmentations compares the crops, and the options that say how they are corrupted.

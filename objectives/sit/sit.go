@@ -60,7 +60,7 @@ func (o *SiT) Plan(b *sdk.Builder) error {
 	if len(o.Fill) == 0 {
 		b.Failf("drop_type is empty; it takes at least one of zeros, noise, copy")
 	}
-	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: "dino", DropPath: 0.1})
+	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: 0.1})
 	o.Average(b)
 	var crops [views]sdk.View
 	var clean, corrupted, changed []sdk.Tensor
@@ -148,4 +148,10 @@ func (o *SiT) weigh(b *sdk.Builder, contrastive, reconstruction sdk.Tensor) sdk.
 		return b.Add(b.Mul(weight, loss), b.Scale(s, share))
 	}
 	return b.Add(uncertain("contrastive", 0, .5, contrastive), uncertain("reconstruction", -math.Log(o.Lambda), 1, reconstruction))
+}
+
+// initial are the network's initial weights in the official code: the class token N(0, 0.02) cut at
+// ±2, all others as in timm.
+func initial() []sdk.InitRule {
+	return []sdk.InitRule{{Weights: "*_token", Init: sdk.InitTruncNormal(.02, 2)}}
 }

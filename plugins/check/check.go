@@ -1,11 +1,10 @@
-// Package check is the conformance suite of objectives: every built-in one joins it in its
-// tests, and `vittool plugin check` runs it on a third party's program.
+// Package check is the conformance suite of objectives: every built-in one joins it in its tests,
+// and `vittool plugin check` runs it on a third party's program.
 //
-// It opens the objective for several backbones and batch sizes and asks whether it keeps
-// the contract: a description that stands up, plans and masks that follow from the request
-// alone, masks that are valid, wrong options refused by name, the same bits in a process,
-// in another process and, for built-in ones, inside the host, and a program that compiles
-// and gives a finite loss and gradients.
+// It opens the objective for several backbones and batch sizes and checks the contract: a valid
+// description, plans and masks that follow from the request alone, valid masks, wrong options
+// refused by name, the same bits in two processes and, for built-in objectives, inside the host,
+// and a program that compiles and gives a finite loss and finite gradients.
 package check
 
 import (
@@ -47,8 +46,8 @@ func infoOf(c backbone.Config) plan.Backbone {
 	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }
 
-// Run runs the suite on the objective that o names; its other fields (Config, Env,
-// deadlines, ...) are used as they are, run and backbone are the suite's.
+// Run runs the suite on the objective that o names; its other fields (Config, Env, deadlines, ...)
+// are used as they are, run and backbone are the suite's.
 func Run(ctx context.Context, o host.Options) []Result {
 	s := &suite{ctx: ctx, o: o}
 	s.check("description", s.description)
@@ -59,7 +58,7 @@ func Run(ctx context.Context, o host.Options) []Result {
 	for _, b := range Backbones() {
 		s.check("plan and masks, "+b.Info().Name, func() (string, error) { return s.backbone(b) })
 		if s.results[len(s.results)-1].Err != nil {
-			return s.results // the other backbones would say the same again
+			return s.results // the other backbones would fail in the same way
 		}
 	}
 	s.check("masks vary", s.variety)
@@ -70,7 +69,7 @@ type suite struct {
 	ctx     context.Context
 	o       host.Options
 	masked  bool // some plan has masks
-	varied  bool // and they differed between steps
+	varied  bool // these masks differed between steps
 	desc    *host.Description
 	results []Result
 }
@@ -83,7 +82,7 @@ func (s *suite) check(name string, f func() (string, error)) {
 
 func (s *suite) run(b backbone.Config) host.Options {
 	o := s.o
-	o.Backbone, o.Seed, o.Batch, o.TotalSteps, o.StepsPerEpoch, o.DatasetSize = infoOf(b), 42, 8, 1000, 100, 800
+	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, TotalSteps: 1000, StepsPerEpoch: 100, DatasetSize: 800}
 	return o
 }
 
@@ -119,8 +118,8 @@ func (s *suite) options() (string, error) {
 	return fmt.Sprintf("%d tried", len(wrong)), nil
 }
 
-// backbone opens the objective twice in processes (and once inside the host when that is
-// possible) and compares everything.
+// backbone opens the objective twice in processes (and once inside the host when that is possible)
+// and compares everything.
 func (s *suite) backbone(b backbone.Config) (string, error) {
 	o := s.run(b)
 	first, err := host.Open(s.ctx, o)

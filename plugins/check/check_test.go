@@ -98,7 +98,7 @@ func bad(name string) (sdk.Objective, error) {
 	return &careless{name}, nil
 }
 
-// findings are the rules and what the suite says about an objective that breaks them.
+// findings maps each rule to a part of the suite's message about an objective that breaks it.
 var findings = map[string]string{
 	"clock-plan":    "different plans",
 	"clock-mask":    "different masks",
@@ -107,7 +107,7 @@ var findings = map[string]string{
 	"invalid-mask":  "cell 0 is",
 }
 
-// The suite finds what it is there to find.
+// The suite finds the breach of every rule.
 func TestFindings(t *testing.T) {
 	for rule, want := range findings {
 		o := host.Options{Name: rule, Builtin: bad}

@@ -33,8 +33,8 @@ func TestGoExample(t *testing.T) {
 	conforms(t, host.Options{Path: program})
 }
 
-// The example in Python is checked where Python and its gRPC packages are installed;
-// VITTOOL_PYTHON names the interpreter, python3 unless set.
+// The example in Python is checked where Python and its gRPC packages are installed; VITTOOL_PYTHON
+// names the interpreter, python3 unless set.
 func TestPythonExample(t *testing.T) {
 	python := os.Getenv("VITTOOL_PYTHON")
 	if python == "" {

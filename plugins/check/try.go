@@ -15,12 +15,12 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// compileWidth is the widest backbone that a program is compiled for, in colour: wider ones
-// and further ones cost memory and time and show nothing new.
+// compileWidth is the greatest width of a backbone that a program is compiled for: wider ones cost
+// memory and time and show nothing new.
 const compileWidth = 128
 
-// try compiles the plan's program for a batch of two random images and runs it forward
-// and backward. It says in a few words what was done.
+// try compiles the plan's program for a batch of two random images and runs it forward and
+// backward. It returns a note for people.
 func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) {
 	p, b := o.Plan(), network.Info()
 	if b.Dim > compileWidth || b.Channels != 3 {

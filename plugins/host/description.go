@@ -22,6 +22,8 @@ type Description struct {
 
 	Targets   bool // it computes targets itself
 	Evaluates bool // it computes a loss itself
+
+	minor uint32 // version of the protocol that it needs
 }
 
 // describe turns the message of Describe into a checked description.
@@ -33,7 +35,7 @@ func describe(d *pb.Description) (*Description, error) {
 		return nil, fmt.Errorf("field version is empty")
 	}
 	out := &Description{Name: d.Name, Version: d.Version, Summary: d.Summary, Paper: d.Paper, License: d.License,
-		Targets: d.Targets, Evaluates: d.Evaluates}
+		Targets: d.Targets, Evaluates: d.Evaluates, minor: d.ProtocolMinor}
 	for _, o := range d.Options {
 		out.Options = append(out.Options, schema.Option{
 			Key: o.Key, Type: schema.Type(o.Type), Default: o.DefaultJson, Min: o.Min, Max: o.Max,

@@ -8,7 +8,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// Any bytes that a plugin sends as its plan after a restart can be compared with those of the first one.
+// Any bytes that a plugin sends as its plan after a restart can be compared with those of the first
+// one.
 func FuzzPlanDifference(f *testing.F) {
 	first, err := wire(&pb.Plan{Views: []*pb.ViewSpec{{Name: "image"}}, Results: &pb.Results{}, OperatorVersion: 1})
 	if err != nil {

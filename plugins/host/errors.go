@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Kind says what went wrong with a plugin.
+// Kind is the kind of a plugin's failure.
 type Kind int
 
 // The kinds of a PluginError.
@@ -32,15 +32,14 @@ var kindNames = []string{"start", "crash", "hang", "returned", "refused", "reply
 
 func (k Kind) String() string { return kindNames[k] }
 
-// PluginError is every failure that a plugin is to blame for. Its message says which
-// plugin, which call, what happened and what can be done.
+// PluginError is a failure of a plugin. Its message names plugin, call, fault and remedy.
 type PluginError struct {
 	Plugin string // name or path
 	Call   string // Describe, Open, Mask, ...; "" outside of calls
 	Kind   Kind
 	Text   string
 	Stderr []string // the plugin's last lines on standard error
-	Err    error    // what lies beneath; may be nil
+	Err    error    // the cause; may be nil
 	retry  bool
 }
 
@@ -64,37 +63,19 @@ func (e *PluginError) Unwrap() error { return e.Err }
 
 var apiVersion = regexp.MustCompile(`(?i)incompatible API version with plugin\. Plugin version: (\d+), Client versions: \[(.*?)\]`)
 
-// explainStart turns what go-plugin and the operating system say about a failed start into
-// something a person can act on.
+// explainStart translates the errors of go-plugin and of the operating system at a start into a
+// message with a remedy. r is nil where no process was started.
 func explainStart(err error, path string, r *runner) string {
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, found := os.Stat(path); found == nil { // what is missing is needed to run it
-			if interpreter := interpreterOf(path); interpreter != "" {
-				return fmt.Sprintf("it cannot be run: its first line names the interpreter %s, which does not exist", interpreter)
-			}
-			return "it cannot be run: the loader that it needs does not exist here; it was built for another system, or with other system libraries"
-		}
-		return fmt.Sprintf("there is no program at %s", path)
-	}
-	if errors.Is(err, syscall.EISDIR) {
-		return fmt.Sprintf("%s is a folder; name the program in it", path)
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Sprintf("%s may not be executed; check its permissions (chmod +x) and those of the file system", path)
-	}
-	if errors.Is(err, syscall.ENOEXEC) {
-		return fmt.Sprintf("%s is not a program for this machine: it was built for another architecture or operating system, or is a script without a #! line", path)
-	}
-	if errors.Is(err, exec.ErrDot) || errors.Is(err, exec.ErrNotFound) {
-		return fmt.Sprintf("%s was not found", path)
+	if text := explainExec(err, path); text != "" {
+		return text
 	}
 	text := err.Error()
 	if m := apiVersion.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("it speaks version %s of the objective protocol and this vittool version %s; get a plugin built for this version, or build it against this version's SDK", m[1], m[2])
 	}
-	first := ""
+	first, state := "", ""
 	if r != nil {
-		first = r.firstLine()
+		first = clip(r.firstLine())
 	}
 	switch {
 	case strings.Contains(text, "incompatible core API version"):
@@ -104,11 +85,10 @@ func explainStart(err error, path string, r *runner) string {
 	case strings.Contains(text, "timeout while waiting"):
 		return "it did not shake hands in time (objective.deadline); a plugin prints its handshake line on standard output as soon as it listens (and flushes it)"
 	case strings.Contains(text, "Error parsing protocol version"):
-		return fmt.Sprintf("its handshake line %q cannot be read: the second field must be the version of the objective protocol, a number", clip(first))
+		return fmt.Sprintf("its handshake line %q cannot be read: the second field must be the version of the objective protocol, a number", first)
 	case strings.Contains(text, "Unrecognized remote plugin message") && r != nil && r.printed():
-		return fmt.Sprintf("it printed %q on standard output before its handshake; a plugin must keep standard output silent until then and log on standard error", clip(first))
+		return fmt.Sprintf("it printed %q on standard output before its handshake; a plugin must keep standard output silent until then and log on standard error", first)
 	case strings.Contains(text, "Unrecognized remote plugin message"), strings.Contains(text, "plugin exited before"):
-		state := ""
 		if r != nil {
 			state = r.state()
 		}
@@ -120,7 +100,30 @@ func explainStart(err error, path string, r *runner) string {
 	return "it could not be started: " + text
 }
 
-// interpreterOf returns what the #! line of a script names; "" for other programs.
+// explainExec explains the operating system's refusal to run a program; "" for other errors.
+func explainExec(err error, path string) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, found := os.Stat(path); found != nil {
+			return fmt.Sprintf("there is no program at %s", path)
+		}
+		if interpreter := interpreterOf(path); interpreter != "" {
+			return fmt.Sprintf("it cannot be run: its first line names the interpreter %s, which does not exist", interpreter)
+		}
+		return "it cannot be run: the loader that it needs does not exist here; it was built for another system, or with other system libraries"
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Sprintf("%s is a folder; name the program in it", path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("%s may not be executed; check its permissions (chmod +x) and those of the file system", path)
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Sprintf("%s is not a program for this machine: it was built for another architecture or operating system, or is a script without a #! line", path)
+	case errors.Is(err, exec.ErrDot), errors.Is(err, exec.ErrNotFound):
+		return fmt.Sprintf("%s was not found", path)
+	}
+	return ""
+}
+
+// interpreterOf returns the program that the #! line of a script names; "" for other programs.
 func interpreterOf(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -128,7 +131,7 @@ func interpreterOf(path string) string {
 	}
 	defer f.Close()
 	start := make([]byte, 256)
-	n, _ := f.Read(start) // what can't be read is no script
+	n, _ := f.Read(start) // an unreadable file is no script
 	line, _, _ := strings.Cut(string(start[:n]), "\n")
 	fields := strings.Fields(strings.TrimPrefix(line, "#!"))
 	if !strings.HasPrefix(line, "#!") || len(fields) == 0 {

@@ -11,11 +11,11 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// Layout is what the tensors of Targets and Evaluate look like in this run; the host's
-// compiler knows the shapes. Names are those of the plan.
+// Layout gives names and shapes of the tensors that Targets and Evaluate share in a run, as the
+// compiler knows them. Names are those of the plan.
 type Layout struct {
-	Views   []Tensor // that Targets reads
-	Targets []Tensor // full shapes, with the batch
+	Views   []Tensor // that Targets reads, [B,C,H,W]
+	Targets []Tensor // [B]+shape
 	Inputs  []Tensor // of Evaluate
 	Params  []Tensor
 	Buffers []Tensor
@@ -31,7 +31,8 @@ type Tensor struct {
 // Role is the use of a piece of shared memory.
 type Role int
 
-// The roles. Targets, gradients and buffer updates are written by the plugin, the others by the host.
+// The roles. Targets, gradients and buffer updates are written by the plugin, the others by the
+// host.
 const (
 	RoleView          = Role(pb.Region_ROLE_VIEW)
 	RoleTarget        = Role(pb.Region_ROLE_TARGET)
@@ -46,9 +47,9 @@ const (
 
 func (r Role) String() string { return pb.Region_Role(r).String() }
 
-// Call names the samples that a call of Targets or Evaluate is about.
+// Call names step and samples of a call of Targets or Evaluate.
 type Call struct {
-	Step      uint64 // of the optimizer; several calls, with other samples, where gradients are accumulated
+	Step      uint64 // of the optimizer; one call for each micro-batch
 	Seed      uint64 // of the run
 	SampleIDs []uint64
 }
@@ -58,6 +59,7 @@ type EvaluateRequest struct {
 	Call
 	Scalars   []Value        // of the plan's Evaluate.Schedules, at this step
 	Masks     []plan.MaskSet // of Evaluate.Masks
+	Inputs    []Tensor       // shapes in this call; without one: as it was bound
 	Gradients bool           // false: only loss and metrics are wanted
 }
 
@@ -74,8 +76,8 @@ type Value struct {
 	Value float64
 }
 
-// Binding is the shared memory of an objective. The host fills views, inputs, parameters,
-// buffers and given targets before a call and reads the others after it.
+// Binding is the shared memory of an objective. The host fills views, inputs, parameters, buffers
+// and given targets before a call and reads the others after it.
 type Binding struct {
 	request *pb.BindRequest
 	regions map[Role]map[string][]byte
@@ -102,8 +104,8 @@ func (b *Binding) I32(role Role, name string) []int32 {
 // The places of the segments in Objective.segments.
 const constant, writable = 0, 1
 
-// Bind lays the shared memory out and hands it to the plugin. It can be done once per
-// Objective, for the largest batch; calls with fewer samples use the first rows.
+// Bind lays the shared memory out and hands it to the plugin. It can be done once per Objective,
+// for the largest batch; tensors of calls with fewer samples lie at the beginning of their regions.
 func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 	if h.binding != nil {
 		return nil, fmt.Errorf("host: objective %s is bound already", h.label)
@@ -131,7 +133,7 @@ func (h *Objective) Bind(ctx context.Context, l Layout) (*Binding, error) {
 		b.request.Segments = append(b.request.Segments, s.spec([]int32{fdConstant, fdWritable}[i]))
 	}
 	for i, it := range h.items(l) {
-		_, n, _ := regionOf(it) // it was right above
+		_, n, _ := regionOf(it) // checked above
 		if b.regions[it.role] == nil {
 			b.regions[it.role] = map[string][]byte{}
 		}
@@ -253,7 +255,6 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	if h.binding == nil {
 		return nil, fmt.Errorf("host: Evaluate of %s before Bind", h.label)
 	}
-	roles := []Role{RoleInputGradient, RoleParamGradient}
 	request := &pb.EvaluateRequest{Step: r.Step, Seed: r.Seed, SampleIds: r.SampleIDs, Gradients: r.Gradients}
 	for _, v := range r.Scalars {
 		request.Scalars = append(request.Scalars, &pb.Value{Name: v.Name, Value: v.Value})
@@ -261,14 +262,16 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	for _, s := range r.Masks {
 		request.Masks = append(request.Masks, &pb.MaskSet{Name: s.Name, Values: s.Values, Bitmap: s.Bitmap})
 	}
+	gradients, err := h.shapeInputs(request, r.Inputs)
+	if err != nil {
+		return nil, err
+	}
 	var reply *pb.EvaluateReply
-	err := h.call(ctx, "Evaluate", func(ctx context.Context, c pb.ObjectiveClient, attempt uint32) (err error) {
+	err = h.call(ctx, "Evaluate", func(ctx context.Context, c pb.ObjectiveClient, attempt uint32) (err error) {
 		request.Attempt = attempt
-		if r.Gradients { // what is not written must not look like a gradient of an earlier step
-			for _, role := range roles {
-				for name := range h.binding.regions[role] {
-					poison(h.binding.F32(role, name))
-				}
+		if r.Gradients { // a gradient that is not written must not pass for one of an earlier step
+			for _, g := range gradients {
+				poison(g.values)
 			}
 		}
 		reply, err = c.Evaluate(ctx, request)
@@ -277,7 +280,7 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	if err != nil {
 		return nil, err
 	}
-	if err := h.checkEvaluation(request, reply, roles); err != nil {
+	if err := h.checkEvaluation(request, reply, gradients); err != nil {
 		return nil, h.broken("Evaluate", fmt.Sprintf("step %d: %v", r.Step, err))
 	}
 	out := &EvaluateReply{Loss: reply.Loss, Updated: reply.Updated}
@@ -287,9 +290,9 @@ func (h *Objective) Evaluate(ctx context.Context, r EvaluateRequest) (*EvaluateR
 	return out, nil
 }
 
-// checkEvaluation: a loss that is not finite is the objective's result and left to the
-// loop, which stops with the name of the tensor; with a finite loss everything else must be finite too.
-func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateReply, roles []Role) error {
+// checkEvaluation validates a reply. A non-finite loss is the objective's result: the training loop
+// stops at it. With a finite loss all gradients must be finite.
+func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateReply, gradients []gradient) error {
 	if reply.Step != r.Step {
 		return fmt.Errorf("field step is %d, asked for %d", reply.Step, r.Step)
 	}
@@ -308,18 +311,52 @@ func (h *Objective) checkEvaluation(r *pb.EvaluateRequest, reply *pb.EvaluateRep
 	if !r.Gradients || math.IsNaN(reply.Loss) || math.IsInf(reply.Loss, 0) {
 		return nil
 	}
-	for _, role := range roles {
-		for _, g := range h.binding.request.Regions {
-			if Role(g.Role) != role {
-				continue
-			}
-			d := h.binding.F32(role, g.Name)
-			if i := notFinite(d); i >= 0 {
-				return fmt.Errorf("element %d of the gradient of %q is %v (or was not written)", i, g.Name, d[i])
-			}
+	for _, g := range gradients {
+		if i := notFinite(g.values); i >= 0 {
+			return fmt.Errorf("element %d of the gradient of %q is %v (or was not written)", i, g.name, g.values[i])
 		}
 	}
 	return nil
+}
+
+// gradient is the part of a region that a call writes.
+type gradient struct {
+	name   string
+	values []float32
+}
+
+// shapeInputs puts the shapes of the inputs in this call into the request and returns the gradients
+// that the call writes, inputs first. Values of a larger batch that are left in the region of an
+// input become NaN.
+func (h *Objective) shapeInputs(request *pb.EvaluateRequest, inputs []Tensor) ([]gradient, error) {
+	b := h.binding
+	var ofInputs, ofParams []gradient
+	for _, g := range b.request.Regions {
+		if Role(g.Role) == RoleParamGradient {
+			ofParams = append(ofParams, gradient{g.Name, b.F32(RoleParamGradient, g.Name)})
+		}
+		if Role(g.Role) != RoleInput {
+			continue
+		}
+		shape, size := g.Shape, len(b.F32(RoleInput, g.Name))
+		if i := slices.IndexFunc(inputs, func(t Tensor) bool { return t.Name == g.Name }); i >= 0 {
+			now, bytes, err := regionOf(item{role: RoleInput, t: inputs[i]})
+			if err != nil || bytes/4 > size {
+				return nil, fmt.Errorf("host: objective %s: input %q of shape %v does not fit the bound %v", h.label, g.Name, inputs[i].Shape, g.Shape)
+			}
+			shape, size = now.Shape, bytes/4
+		}
+		if !slices.Equal(shape, g.Shape) && h.desc.minor < 1 {
+			return nil, h.broken("Evaluate", fmt.Sprintf("step %d: input %q is %v, a full batch has %v, and the plugin was built for version 1.0 of the protocol, which has no smaller batches; set train.drop_last=true, or build it against the current SDK",
+				request.Step, g.Name, shape, g.Shape))
+		}
+		request.Inputs = append(request.Inputs, &pb.TensorShape{Name: g.Name, Shape: shape})
+		poison(b.F32(RoleInput, g.Name)[size:])
+		if d := b.F32(RoleInputGradient, g.Name); d != nil {
+			ofInputs = append(ofInputs, gradient{g.Name, d[:size]})
+		}
+	}
+	return append(ofInputs, ofParams...), nil
 }
 
 func poison(d []float32) {

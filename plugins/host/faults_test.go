@@ -94,15 +94,15 @@ func TestStartFaults(t *testing.T) {
 	}
 }
 
-// Without a folder for temporary files the message names the variable that is to say one.
+// Without a folder for temporary files the message names the variable that sets one.
 func TestNoTemporaryFolder(t *testing.T) {
 	t.Setenv("TMPDIR", "/nowhere")
 	_, err := Open(context.Background(), probeOptions("good", ""))
 	wantError(t, err, Start, "/nowhere", "set TMPDIR to a folder", "no such file")
 }
 
-// A caller that gives up while the plugin starts, or answers its first calls, is not told
-// that the plugin is broken, and does not wait for it.
+// A caller that gives up while the plugin starts or answers its first calls gets the context's
+// error, no PluginError, and does not wait.
 func TestCancelledWhileStarting(t *testing.T) {
 	tidy(t)
 	third := func(how string) Options { return Options{Path: os.Args[0], Args: []string{"misbehave", how}} }
@@ -199,8 +199,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// SIGKILL at random moments while masks are being drawn by several goroutines: every
-// answer still comes and is the right one.
+// SIGKILL at random moments while masks are being drawn by several goroutines: every answer still
+// comes and is the right one.
 func TestKilledAtRandom(t *testing.T) {
 	tidy(t)
 	ctx := context.Background()
@@ -218,7 +218,8 @@ func TestKilledAtRandom(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(time.Duration(20+random.Intn(60)) * time.Millisecond):
-				// At most one kill per answer: more than the retries of a call are a failure by design.
+				// At most one kill per answer: more than the retries of a call are a failure by
+				// design.
 				if pid := h.PID(); pid > 0 && answered.Swap(0) > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 					n++
 				}
@@ -291,7 +292,7 @@ func TestHostKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		pid := 0
-		if i < 3 { // after it has said what its plugin is
+		if i < 3 { // after it has printed its plugin's process id
 			line, err := bufio.NewReader(out).ReadString('\n')
 			if _, e := fmt.Sscanf(line, "plugin %d", &pid); err != nil || e != nil {
 				t.Fatalf("host says %q, %v", line, err)

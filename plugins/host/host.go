@@ -1,18 +1,17 @@
-// Package host runs objectives for the training loop: it finds the program, checks its
-// checksum, starts it, talks to it under deadlines, starts it again when it dies, and
-// believes nothing that it has not checked.
+// Package host runs objectives for the training loop: it finds the program, checks its checksum,
+// starts it, calls it under deadlines, starts it again when it dies, and validates every answer.
 //
-// An objective is a pure function of what it is given (see plugins/objective.proto), so a
-// call whose process died is simply repeated on a fresh process and gives the same bits.
-// The package holds to these rules:
+// An objective is a pure function of its requests (see plugins/objective.proto), so a call whose
+// process died is repeated on a fresh process and gives the same bits. The package keeps these
+// rules:
 //
 //   - A call is retried only when the process died, the connection broke or the deadline
 //     passed, at most three times; then the error carries the plugin's last lines on
 //     standard error. An error that the plugin returns is never retried.
 //   - After a restart the plan must be the same, byte for byte.
 //   - Every answer is validated: an error names plugin, call and field.
-//   - Whatever happens to the host, SIGKILL included, no plugin process, socket or
-//     temporary file stays behind.
+//   - However the host ends, SIGKILL included, no plugin process, socket or temporary file stays
+//     behind.
 package host
 
 import (
@@ -21,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -34,7 +34,7 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// Mode says where an objective runs.
+// Mode is the place where an objective runs.
 type Mode string
 
 // Process is the normal mode; Inproc calls a built-in objective inside the host.
@@ -51,16 +51,8 @@ type Options struct {
 	Env  []string // KEY=value, added to the minimal environment
 	Mode Mode     // Process unless set; a plugin at Path has no other
 
-	Config        map[string]any // options of the objective, see schema.Complete
-	Seed          uint64
-	Batch         int
-	TotalSteps    int
-	StepsPerEpoch int
-	DatasetSize   int
-	Backbone      plan.Backbone
-	WorldSize     int // 0 is 1
-	Rank          int
-	FixedViews    bool // see OpenRequest.fixed_views
+	Config map[string]any // options of the objective, see schema.Complete
+	Run
 
 	LogWriter io.Writer // gets the plugin's standard error, line by line with a prefix
 
@@ -73,6 +65,19 @@ type Options struct {
 
 	// Builtin looks up Name; objectives.New unless set (tests).
 	Builtin func(name string) (sdk.Objective, error)
+}
+
+// Run describes the run that an objective is opened for, see OpenRequest.
+type Run struct {
+	Seed          uint64
+	Batch         int // samples of a micro-batch
+	TotalSteps    int
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
+	DatasetSize   int     // samples
+	Backbone      plan.Backbone
+	WorldSize     int // 0 is 1
+	Rank          int
+	FixedViews    bool
 }
 
 // Objective is an opened objective. Its methods may be called from several goroutines.
@@ -95,8 +100,8 @@ type Objective struct {
 	closed   bool
 }
 
-// Open starts the objective and gets its plan. Errors: a *schema.Error for a wrong option,
-// errors of Options.Builtin for an unknown name, else a *PluginError.
+// Open starts the objective and gets its plan. Errors: a *schema.Error for a wrong option, errors
+// of Options.Builtin for an unknown name, else a *PluginError.
 func Open(ctx context.Context, o Options) (*Objective, error) {
 	h, err := prepare(o)
 	if err != nil {
@@ -109,8 +114,8 @@ func Open(ctx context.Context, o Options) (*Objective, error) {
 	return h, nil
 }
 
-// Describe starts an objective only to read its description; of the options it uses Name,
-// Path, Args, Env, Mode, checksum and deadlines.
+// Describe starts an objective only to read its description. Config and Run of the options are not
+// used.
 func Describe(ctx context.Context, o Options) (*Description, error) {
 	h, err := prepare(o)
 	if err != nil {
@@ -190,11 +195,12 @@ var selfSum = sync.OnceValues(func() (string, error) {
 	return Sum(self)
 })
 
-// ServeArgs are the arguments that make this program serve a built-in objective, whose
-// name follows: `vittool plugin serve NAME`.
+// ServeArgs are the arguments that make this program serve a built-in objective, whose name
+// follows: `vittool plugin serve NAME`.
 var ServeArgs = []string{"plugin", "serve"}
 
-// ServeBuiltin is what `plugin serve NAME` runs. It returns only when the name is unknown.
+// ServeBuiltin serves a built-in objective as a plugin, for `plugin serve NAME`. It returns only
+// when the name is unknown.
 func ServeBuiltin(name string) error {
 	o, err := objectives.New(name)
 	if err != nil {
@@ -217,7 +223,7 @@ func (h *Objective) lockSum() error {
 	return h.verify()
 }
 
-// verify compares the program with the checksum, or remembers it the first time.
+// verify compares the program with the checksum, or records the checksum at the first call.
 func (h *Objective) verify() error {
 	got, err := Sum(h.command.path)
 	if err != nil {
@@ -252,7 +258,7 @@ func (h *Objective) begin(ctx context.Context) error {
 	}
 	h.open = &pb.OpenRequest{
 		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
-		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
+		StepsPerEpoch: max(1, uint64(math.Round(h.o.StepsPerEpoch))), EpochSteps: h.o.StepsPerEpoch, DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
 		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
 		FixedViews: h.o.FixedViews,
 	}
@@ -267,7 +273,7 @@ func (h *Objective) begin(ctx context.Context) error {
 	return err
 }
 
-// spawn starts the program, or serves it in process; ctx is for as long as that takes.
+// spawn starts the program, or serves it in process; ctx bounds the start alone.
 func (h *Objective) spawn(ctx context.Context) (*process, error) {
 	if h.o.Mode == Inproc {
 		o, err := h.o.Builtin(h.o.Name)
@@ -345,15 +351,16 @@ func backboneMessage(b plan.Backbone) *pb.BackboneInfo {
 	return m
 }
 
-// wire is the deterministic encoding that plans are compared by.
+// wire is the deterministic encoding by which plans are compared.
 func wire(m proto.Message) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
-// Plan is what the objective asked for, checked. It must not be changed.
+// Plan is the checked plan of the objective. It must not be changed.
 func (h *Objective) Plan() *plan.Plan { return h.plan }
 
-// PlanDifference names the first field in which the plans of two objectives differ, "" when they are equal.
+// PlanDifference names the first field in which the plans of two objectives differ, "" when they
+// are equal.
 func (h *Objective) PlanDifference(other *Objective) string {
 	if bytes.Equal(h.planWire, other.planWire) {
 		return ""
@@ -365,7 +372,7 @@ func (h *Objective) PlanDifference(other *Objective) string {
 	return planDifference(h.planWire, p)
 }
 
-// Description is what the objective says about itself. It must not be changed.
+// Description is the objective's checked description of itself. It must not be changed.
 func (h *Objective) Description() *Description { return h.desc }
 
 // ConfigJSON is the complete configuration that the objective was opened with.
@@ -394,8 +401,8 @@ func (h *Objective) PID() int {
 	return h.proc.runner.cmd.Process.Pid
 }
 
-// Close ends the process and frees the shared memory; slices of a Binding must not be used
-// after it. It may be called more than once.
+// Close ends the process and frees the shared memory; slices of a Binding must not be used after
+// it. It may be called more than once.
 func (h *Objective) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -164,9 +167,9 @@ func TestCancelledByCaller(t *testing.T) {
 	}
 }
 
-// An objective inside the host cannot be killed. When its caller gives a call up, neither the
-// caller's request nor the memory it was bound to may be pulled away from it: the race detector
-// sees the one, a fault the other.
+// An objective inside the host cannot be killed. After its caller has abandoned a call, it may
+// still use the caller's request (the race detector watches) and the bound memory (a fault would
+// show).
 func TestGivenUpInproc(t *testing.T) {
 	tidy(t)
 	o := probeOptions("slow-targets", "")
@@ -209,7 +212,7 @@ func layout(o *Objective) Layout {
 	}
 }
 
-// evaluated is everything one Targets and Evaluate give.
+// evaluated holds all results of one Targets and one Evaluate.
 type evaluated struct {
 	loss                 float64
 	target, dx, dw, next []float32
@@ -258,8 +261,8 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 	}, nil
 }
 
-// A loss computed in the plugin: in process, in a process, and in one that is killed in
-// the middle with half of the gradients written. The bits are the same.
+// A loss computed in the plugin: in process, in a process, and in one that is killed in the middle
+// with half of the gradients written. The bits are the same.
 func TestEvaluate(t *testing.T) {
 	tidy(t)
 	var first evaluated
@@ -290,6 +293,73 @@ func TestEvaluate(t *testing.T) {
 			t.Errorf("%s %s: other bits than in process", c.mode, c.probe)
 		}
 	}
+}
+
+// A short batch after a full one is evaluated alone: 8 samples × 2 views after 16 × 2.
+func TestEvaluateShortBatch(t *testing.T) {
+	tidy(t)
+	o := probeOptions("", "")
+	o.Name, o.Config = "square", nil
+	evaluatesShortBatch(t, o)
+	o.Mode = Inproc
+	evaluatesShortBatch(t, o)
+}
+
+// The same with the Python example's Memory, where Python and its gRPC packages are installed;
+// VITTOOL_PYTHON names the interpreter, python3 unless set.
+func TestEvaluateShortBatchPython(t *testing.T) {
+	python, err := exec.LookPath(cmp.Or(os.Getenv("VITTOOL_PYTHON"), "python3"))
+	if err == nil {
+		err = exec.Command(python, "-c", "import grpc, grpc_tools").Run()
+	}
+	if err != nil {
+		t.Logf("no Python with grpcio and grpcio-tools here (%v): the Python objective was not run", err)
+		return
+	}
+	o := probeOptions("", "")
+	o.Name, o.Config, o.Path, o.Args = "", nil, python, []string{filepath.Join("testdata", "square.py")}
+	evaluatesShortBatch(t, o)
+}
+
+func evaluatesShortBatch(t *testing.T, o Options) {
+	t.Helper()
+	h := open(t, o)
+	b, err := h.Bind(context.Background(), Layout{Inputs: []Tensor{{Name: "x", Shape: []int{32, 8}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	evaluate := func(samples int, square float64) (*EvaluateReply, error) {
+		x := b.F32(RoleInput, "x")[:2*samples*8]
+		for i := range x {
+			x[i] = float32(math.Sqrt(square))
+		}
+		return h.Evaluate(context.Background(), EvaluateRequest{Call: Call{SampleIDs: make([]uint64, samples)}, Gradients: true,
+			Inputs: []Tensor{{Name: "x", Shape: []int{2 * samples, 8}}}})
+	}
+	for _, c := range []struct {
+		samples int
+		square  float64
+	}{{16, .95}, {8, .05}, {1, .3}, {16, .7}} {
+		r, err := evaluate(c.samples, c.square)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows := float64(2 * c.samples); math.Abs(r.Loss-c.square) > 1e-6 || r.Metrics[0].Value != rows || r.Metrics[1].Value != rows {
+			t.Errorf("%d samples: loss %g and rows %v, want %g and %g", c.samples, r.Loss, r.Metrics, c.square, rows)
+		}
+	}
+	if _, err := evaluate(8, .05); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.F32(RoleInput, "x")[16*8]; left == left {
+		t.Errorf("a row of the full batch is left behind a short one: %v", left)
+	}
+	h.desc.minor = 0 // as of a plugin that does not know of smaller batches
+	if _, err := evaluate(16, .95); err != nil {
+		t.Error(err)
+	}
+	_, err = evaluate(8, .05)
+	wantError(t, err, Reply, "Evaluate", `"x"`, "[16 8]", "[32 8]", "train.drop_last=true")
 }
 
 func TestEvaluateFaults(t *testing.T) {

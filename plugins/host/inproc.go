@@ -13,15 +13,15 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// local is a client that calls the very server a plugin process runs, without a process:
-// for debugging, and to prove that the boundary changes no bit. An objective that hangs
-// cannot be killed here; its call is given up and its goroutine left behind.
+// local is a client that calls the server of a plugin process inside the host: for debugging, and
+// to prove that the process boundary changes no bit. An objective that hangs cannot be killed here;
+// its call is abandoned and its goroutine left behind.
 type local struct {
 	server *sdk.Server
-	calls  atomic.Int32 // in progress, given up ones included
+	calls  atomic.Int32 // in progress, abandoned ones included
 }
 
-// idle waits, for d at most, until no call is in progress, and reports whether that is so.
+// idle reports whether no call is in progress any more, after waiting for d at most.
 func (l *local) idle(d time.Duration) bool {
 	for end := time.Now().Add(d); l.calls.Load() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -31,8 +31,8 @@ func (l *local) idle(d time.Duration) bool {
 	return true
 }
 
-// call gives the objective a request of its own, as a connection would: a call that was given
-// up may still be reading it when the caller has long put its memory to another use.
+// call gives the objective a copy of the request, as a connection would: an abandoned call may
+// still read it after the caller has reused its memory.
 func call[Q proto.Message, R any](ctx context.Context, l *local, q Q, f func(context.Context, Q) (R, error)) (R, error) {
 	type result struct {
 		r   R
@@ -83,7 +83,7 @@ func (l *local) Close(ctx context.Context, q *pb.CloseRequest, _ ...grpc.CallOpt
 	return call(ctx, l, q, l.server.Close)
 }
 
-// newLocal serves an objective inside the host; memory is what Bind hands out.
+// newLocal serves an objective inside the host; memory returns the segment of a name, for Bind.
 func newLocal(o sdk.Objective, memory func(name string) []byte) (*process, error) {
 	s, err := sdk.NewServer(o, func(seg *pb.Segment) ([]byte, error) {
 		b := memory(seg.Name)

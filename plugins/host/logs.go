@@ -14,7 +14,7 @@ const (
 	maxLogLine = 4096 // bytes; longer lines are cut, so that a plugin cannot fill memory
 )
 
-// lineLog forwards a plugin's standard error line by line, with a prefix, and remembers the last lines.
+// lineLog forwards a plugin's standard error line by line, with a prefix, and keeps the last lines.
 type lineLog struct {
 	mu     sync.Mutex
 	to     io.Writer // may be nil
@@ -25,9 +25,9 @@ type lineLog struct {
 	heard  time.Time // when something was last written
 }
 
-// settle waits for what a failing plugin wrote before the host learned of its failure: the
-// pipe is read by another goroutine, which may lag behind. It returns once a crash report
-// has come to rest, at the latest after a second; a failure can afford that.
+// settle waits for the last lines of a failing plugin: another goroutine reads the pipe and may lag
+// behind the error of the call. It returns once a crash report is complete, after a second at the
+// latest.
 func (l *lineLog) settle() {
 	const quiet, most = 50 * time.Millisecond, time.Second
 	for start := time.Now(); time.Since(start) < most; time.Sleep(quiet / 5) {
@@ -40,8 +40,8 @@ func (l *lineLog) settle() {
 	}
 }
 
-// crashMarks begin the report of a dying process; its first lines say why, its last ones,
-// a stack, do not.
+// crashMarks begin the report of a dying process. Its first lines give the cause; the last ones are
+// a stack.
 var crashMarks = []string{"panic: ", "panic in ", "fatal error: ", "unexpected fault address", "SIGSEGV", "Traceback (most recent call last)"}
 
 const crashLines = 8
@@ -97,8 +97,8 @@ func (l *lineLog) say(s string) {
 	}
 }
 
-// last returns the last lines, the unfinished one included, and before them the beginning
-// of a crash report that they do not reach back to.
+// last returns the last lines, the unfinished one included, and before them the beginning of a
+// crash report that they do not reach back to.
 func (l *lineLog) last() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

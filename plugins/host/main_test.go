@@ -18,8 +18,8 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// TestMain lets the test binary be the plugin: started with the arguments of a built-in it
-// serves one, and "misbehave HOW" is a third-party program with that fault.
+// TestMain lets the test binary be the plugin: started with the arguments of a built-in it serves
+// one, and "misbehave HOW" is a third-party program with that fault.
 func TestMain(m *testing.M) {
 	args := os.Args[1:]
 	switch {
@@ -43,8 +43,11 @@ func TestMain(m *testing.M) {
 
 // builtin adds the test objectives to the real ones.
 func builtin(name string) (sdk.Objective, error) {
-	if name == "probe" {
+	switch name {
+	case "probe":
 		return &probe{Mode: "good"}, nil
+	case "square":
+		return &square{}, nil
 	}
 	return objectives.New(name)
 }
@@ -88,9 +91,9 @@ func (o *probe) Plan(b *sdk.Builder) error {
 	return b.Minimize(loss)
 }
 
-// first reports whether this is the first time that what happens, over all processes.
-func (o *probe) first(what string) bool {
-	f, err := os.OpenFile(filepath.Join(o.Dir, what), os.O_CREATE|os.O_EXCL, 0o600)
+// first reports whether an event of this name happens for the first time, over all processes.
+func (o *probe) first(event string) bool {
+	f, err := os.OpenFile(filepath.Join(o.Dir, event), os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		f.Close()
 	}
@@ -153,8 +156,8 @@ func (o *probe) Targets(c *sdk.TargetsCall) error {
 	return nil
 }
 
-// Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new
-// center is the old one plus one. Half way it may die with garbage written.
+// Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new center is
+// the old one plus one. Half way it may die with garbage written.
 func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
 	var arrays [6]*sdk.Array
 	for i, get := range []func() (*sdk.Array, error){
@@ -220,7 +223,36 @@ func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, erro
 	return loss, map[string]float64{"offset": offset}, nil
 }
 
-// die is SIGKILL from within: no handler, no flush.
+// square has the loss mean(x²) over the class tokens of two views.
+type square struct{}
+
+func (*square) Info() sdk.Info {
+	return sdk.Info{Name: "square", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*square) Plan(b *sdk.Builder) error {
+	x := b.Student("encoder", b.View("one"), sdk.With(b.View("two"))).Class()
+	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: x, Gradient: true}}))
+}
+
+func (*square) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
+	x, err := c.Input("x")
+	if err != nil {
+		return 0, nil, err
+	}
+	dx, err := c.InputGradient("x")
+	if err != nil {
+		return 0, nil, err
+	}
+	loss := 0.
+	for i, v := range x.F32 {
+		loss += float64(v) * float64(v) / float64(len(x.F32))
+		dx.F32[i] = 2 * v / float32(len(x.F32))
+	}
+	return loss, map[string]float64{"rows": float64(x.Shape[0]), "gradients": float64(dx.Shape[0])}, nil
+}
+
+// die kills its own process with SIGKILL: no handler, no flush.
 func die() {
 	p, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -275,7 +307,7 @@ func misbehave(how string) {
 	}
 }
 
-// huge answers Mask with more than a message may hold.
+// huge answers Mask with a message over the limit.
 type huge struct{}
 
 func (*huge) Info() sdk.Info { return sdk.Info{Name: "huge", Version: "1.0.0"} }
@@ -289,7 +321,7 @@ func (*huge) Plan(b *sdk.Builder) error {
 	return b.Minimize(b.Mean(b.Student("encoder", view).Tokens()))
 }
 
-// beAHost opens an objective, says so and waits to be killed.
+// beAHost opens an objective, prints the plugin's process id and waits to be killed.
 func beAHost() {
 	o, err := Open(context.Background(), probeOptions("slow-mask", os.Getenv("PROBE_DIR")))
 	if err != nil {
@@ -313,7 +345,7 @@ func backbone() plan.Backbone {
 func probeOptions(mode, dir string) Options {
 	return Options{
 		Name: "probe", Builtin: builtin, Config: map[string]any{"mode": mode, "dir": dir},
-		Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone(),
+		Run:          Run{Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
 		CallDeadline: 20 * time.Second,
 	}
 }
@@ -350,8 +382,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// tidy gives the test a temporary folder of its own for sockets and checks in the end that
-// nothing is left in it.
+// tidy gives the test a temporary folder of its own for sockets and checks in the end that nothing
+// is left in it.
 func tidy(t *testing.T) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "vt") // short: a unix socket's path has at most 108 bytes

@@ -15,7 +15,8 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// Mask returns the masks of a step, checked, in the order of the reply. The reply must not be changed.
+// Mask returns the masks of a step, checked, in the order of the reply. The reply must not be
+// changed.
 func (h *Objective) Mask(ctx context.Context, r *plan.MaskRequest) ([]plan.MaskSet, error) {
 	return h.MaskInto(ctx, r, &MaskMemory{})
 }
@@ -47,10 +48,10 @@ func (h *Objective) MaskInto(ctx context.Context, r *plan.MaskRequest, memory *M
 	return memory.typed, nil
 }
 
-// MaskMemory is memory for calls of Mask, one after the other, so that a training run does
-// not allocate requests and masks anew in each step. The zero value is ready. The next call
-// with it overwrites the reply of the last one; it serves one call at a time. Objectives
-// inside the host return masks in memory of their own.
+// MaskMemory is memory for calls of Mask, one after the other, so that a training run does not
+// allocate requests and masks anew in each step. The zero value is ready. The next call with it
+// overwrites the reply of the last one; it serves one call at a time. Objectives inside the host
+// return masks in memory of their own.
 type MaskMemory struct {
 	request pb.MaskRequest
 	boxes   []pb.Box
@@ -112,8 +113,8 @@ func (c maskCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.memory.decode(buffer.ReadOnlyData(), reply)
 }
 
-// decode is proto.Unmarshal for a reply that has the same sets as the last one, which is
-// how a plan's masks come; any other goes through proto.Unmarshal itself.
+// decode is proto.Unmarshal for a reply that has the same sets as the last one, which is how a
+// plan's masks come; any other goes through proto.Unmarshal itself.
 func (m *MaskMemory) decode(wire []byte, reply *pb.MaskReply) error {
 	reply.Reset()
 	if m.again(wire, reply) {
@@ -133,8 +134,7 @@ func (m *MaskMemory) decode(wire []byte, reply *pb.MaskReply) error {
 	return nil
 }
 
-// again decodes into the sets of the last reply; false says that it could not, for any
-// reason.
+// again decodes into the sets of the last reply; false says that it could not, for any reason.
 func (m *MaskMemory) again(wire []byte, reply *pb.MaskReply) bool {
 	sets := 0
 	for len(wire) > 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// maskReplies are replies as plans have them and as nobody should send them, on the wire.
+// maskReplies are valid and broken replies on the wire.
 func maskReplies(t testing.TB) [][]byte {
 	t.Helper()
 	var wires [][]byte
@@ -40,8 +40,8 @@ func maskReplies(t testing.TB) [][]byte {
 	return wires
 }
 
-// FuzzMaskMemory decodes one reply after another into the same memory: each must be what
-// proto.Unmarshal makes of it.
+// FuzzMaskMemory decodes one reply after another into the same memory: each must equal the result
+// of proto.Unmarshal.
 func FuzzMaskMemory(f *testing.F) {
 	wires := maskReplies(f)
 	for i := range wires {

@@ -29,14 +29,14 @@ type process struct {
 	log      *lineLog
 }
 
-// command is what is executed.
+// command is a program with arguments and additions to its environment.
 type command struct {
 	path string
 	args []string
 	env  []string
 }
 
-// keptEnv are the variables that a plugin gets to see of the host's.
+// keptEnv are the variables of the host's environment that a plugin inherits.
 var keptEnv = []string{"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SystemRoot", "TEMP", "TMP", "USERPROFILE"}
 
 func environment(extra []string) []string {
@@ -52,35 +52,82 @@ func environment(extra []string) []string {
 // spawn starts the program and shakes hands, until ctx ends. segments are handed over as
 // descriptors.
 func spawn(ctx context.Context, c command, name string, deadline time.Duration, memory uint64, segments []*segment, log *lineLog) (*process, error) {
-	fail := func(kind Kind, text string, err error) error {
-		if ctx.Err() != nil { // the caller gave up, the plugin is not to blame
-			return ctx.Err()
+	p := &process{log: log}
+	fail := func(text string, err error) (*process, error) {
+		if ctx.Err() != nil { // the caller gave up: no fault of the plugin
+			return nil, ctx.Err()
 		}
-		return &PluginError{Plugin: name, Kind: kind, Text: text, Stderr: log.last(), Err: err}
+		return nil, &PluginError{Plugin: name, Kind: Start, Text: text, Stderr: log.last(), Err: err}
 	}
 	dir, releaseDir, err := newSocketDir()
 	if err != nil {
-		return nil, fail(Start, err.Error(), err)
+		return fail(err.Error(), err)
 	}
-	defer releaseDir() // also when all went well: the connection needs the file no more
+	defer releaseDir() // also after success: an open connection does not need the file
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Env = environment(c.env)
-	p := &process{log: log}
-	var inherited []*os.File
-	if inheritsFiles {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, fail(Start, err.Error(), err)
-		}
-		p.lifeline = w
-		inherited = []*os.File{r}
-		cmd.ExtraFiles = []*os.File{r}
-		for _, s := range segments {
-			cmd.ExtraFiles = append(cmd.ExtraFiles, s.child)
-		}
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", sdk.LifelineEnv, fdLifeline))
+	inherited, err := p.inherit(cmd, segments)
+	if err != nil {
+		return fail(err.Error(), err)
 	}
-	config := &plugin.ClientConfig{
+	config := clientConfig(deadline, log, dir)
+	config.RunnerFunc = func(_ hclog.Logger, spec *exec.Cmd, _ string) (prunner.Runner, error) {
+		cmd.Env = append(cmd.Env, spec.Env...)
+		r, err := newRunner(ctx, cmd, inherited, memory)
+		p.runner = r
+		return r, err
+	}
+	p.plugin = plugin.NewClient(config)
+	addr, err := p.plugin.Start()
+	if p.runner != nil {
+		defer p.runner.started()
+	}
+	if err != nil {
+		p.kill()
+		if p.runner != nil { // the last lines of a process that failed at once may still be on their way
+			p.runner.exited(100 * time.Millisecond)
+		}
+		return fail(explainStart(err, c.path, p.runner), err)
+	}
+	// go-plugin offers mutual TLS. A plugin that accepts sends a certificate in its handshake. One
+	// in another language does not and is spoken to in the clear, on a socket in our private folder
+	// only.
+	if parts := strings.Split(p.runner.firstLine(), "|"); len(parts) < 6 || len(parts[5]) <= 50 {
+		if _, tcp := addr.(*net.TCPAddr); tcp && inheritsFiles {
+			p.kill()
+			return fail("it listens on TCP without TLS, where every user of this machine could talk to it; listen on a unix socket in the folder named by "+plugin.EnvUnixSocketDir, nil)
+		}
+		config.TLSConfig = nil
+	}
+	if err := p.connect(ctx, deadline); err != nil {
+		p.kill()
+		return fail(explainStart(err, c.path, p.runner), err)
+	}
+	return p, nil
+}
+
+// inherit makes the lifeline and lets cmd inherit its read end and the segments. It returns the
+// files that the host closes once the process has its own.
+func (p *process) inherit(cmd *exec.Cmd, segments []*segment) ([]*os.File, error) {
+	if !inheritsFiles {
+		return nil, nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.lifeline = w
+	cmd.ExtraFiles = []*os.File{r}
+	for _, s := range segments {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.child)
+	}
+	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", sdk.LifelineEnv, fdLifeline))
+	return []*os.File{r}, nil
+}
+
+// clientConfig sets go-plugin up: gRPC with a message limit, on sockets below dir.
+func clientConfig(deadline time.Duration, log *lineLog, dir string) *plugin.ClientConfig {
+	return &plugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake,
 		Plugins:          plugin.PluginSet{sdk.PluginName: &sdk.GRPC{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
@@ -96,41 +143,7 @@ func spawn(ctx context.Context, c command, name string, deadline time.Duration, 
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(sdk.MaxMessage), grpc.MaxCallSendMsgSize(sdk.MaxMessage)),
 			grpc.WithIdleTimeout(0), // an idle connection would be closed, and its socket is gone
 		},
-		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (prunner.Runner, error) {
-			cmd.Env = append(cmd.Env, spec.Env...)
-			r, err := newRunner(ctx, cmd, inherited, memory)
-			p.runner = r
-			return r, err
-		},
 	}
-	p.plugin = plugin.NewClient(config)
-	addr, err := p.plugin.Start()
-	if p.runner != nil {
-		defer p.runner.started() // from here on ctx is not its affair
-	}
-	if err != nil {
-		p.kill()
-		// A process that failed at once may still be writing why.
-		if p.runner != nil {
-			p.runner.exited(100 * time.Millisecond)
-		}
-		return nil, fail(Start, explainStart(err, c.path, p.runner), err)
-	}
-	// go-plugin offers mutual TLS; a plugin that accepts sends a certificate in its
-	// handshake, one in another language does not and is spoken to in the clear, which
-	// only a socket in our private folder allows.
-	if parts := strings.Split(p.runner.firstLine(), "|"); len(parts) < 6 || len(parts[5]) <= 50 {
-		if _, tcp := addr.(*net.TCPAddr); tcp && inheritsFiles {
-			p.kill()
-			return nil, fail(Start, "it listens on TCP without TLS, where every user of this machine could talk to it; listen on a unix socket in the folder named by "+plugin.EnvUnixSocketDir, nil)
-		}
-		config.TLSConfig = nil
-	}
-	if err := p.connect(ctx, deadline); err != nil {
-		p.kill()
-		return nil, fail(Start, explainStart(err, c.path, p.runner), err)
-	}
-	return p, nil
 }
 
 // connect dials and waits for the health service, within the deadline.
@@ -163,8 +176,8 @@ func (p *process) connect(ctx context.Context, deadline time.Duration) error {
 	}
 }
 
-// stop ends the process: politely when it answers within a moment. It reports whether nothing
-// of the objective runs any more.
+// stop ends the process, by a call of Close where it answers within a second. It reports whether
+// nothing of the objective runs any more.
 func (p *process) stop() bool {
 	if p.local != nil {
 		return p.local.idle(time.Second)

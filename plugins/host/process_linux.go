@@ -14,8 +14,8 @@ func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// limitResources forbids core dumps and, when memory is set, more data than that. A limit
-// that the system refuses (an exotic kernel) is no reason not to run.
+// limitResources forbids core dumps and, when memory is set, more data than that. A limit that the
+// system refuses (an exotic kernel) is no reason not to run.
 func limitResources(pid int, memory uint64) {
 	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
 	if memory > 0 {

@@ -9,8 +9,8 @@ import (
 
 func selfPath() (string, error) { return os.Executable() }
 
-// processAttributes: a process group of its own. There is no parent-death signal here;
-// the lifeline ends the plugin with the host.
+// processAttributes: a process group of its own. There is no parent-death signal here; the lifeline
+// ends the plugin with the host.
 func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // limitResources: another process's limits cannot be set here.

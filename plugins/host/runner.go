@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// runner starts the plugin's process for go-plugin. It exists because go-plugin's own one
-// hands the terminal over as standard input, leaves the process in the host's process
-// group (Ctrl-C would reach it), and kills only the process and not what it started.
+// runner starts the plugin's process for go-plugin. go-plugin's own runner hands the terminal over
+// as standard input, leaves the process in the host's process group (Ctrl-C would reach it), and
+// does not kill its children.
 type runner struct {
 	cmd    *exec.Cmd
 	stdout *os.File // read ends
@@ -28,7 +28,7 @@ type runner struct {
 	done   chan struct{}
 	err    error           // of Wait; valid once done is closed
 	ended  atomic.Bool     // by us, while it still ran
-	ctx    context.Context // while it starts: its end is the process's
+	ctx    context.Context // bounds the start: its end kills the process
 	unbind func() bool     // from ctx
 }
 
@@ -52,7 +52,7 @@ func newRunner(ctx context.Context, cmd *exec.Cmd, child []*os.File, memory uint
 	return r, nil
 }
 
-// Start runs the process; see onSpawner for why not right here.
+// Start runs the process, by way of onSpawner.
 func (r *runner) Start(context.Context) error {
 	err := onSpawner(r.cmd.Start)
 	for _, f := range r.child {
@@ -74,13 +74,13 @@ func (r *runner) Start(context.Context) error {
 	return nil
 }
 
-// started ends the time in which the end of the context is that of the process.
+// started unties the process from the context that bounded its start.
 func (r *runner) started() { r.unbind() }
 
-// end kills the process and what it started.
+// end kills the process and its children.
 func (r *runner) end() {
 	grace := time.Duration(0)
-	if r.first.ended() { // it is on its way out, and how is worth knowing
+	if r.first.ended() { // it is about to end by itself, with a status that explains the failure
 		grace = 500 * time.Millisecond
 	}
 	if !r.exited(grace) {
@@ -94,8 +94,8 @@ func (r *runner) Wait(context.Context) error {
 	return r.err
 }
 
-// Kill ends the process and everything it started. What still holds its pipes after that
-// (a process that left the group) is no longer read.
+// Kill ends the process and its children. Pipes that are still open after that (a child that left
+// the group) are no longer read.
 func (r *runner) Kill(context.Context) error {
 	if r.cmd.Process == nil {
 		return nil
@@ -139,7 +139,7 @@ func (r *runner) exited(within time.Duration) bool {
 	}
 }
 
-// state says how the process ended, e.g. "exit status 3" or "signal: killed".
+// state describes the end of the process, e.g. "exit status 3" or "signal: killed".
 func (r *runner) state() string {
 	if !r.exited(time.Second) {
 		return "still running"
@@ -166,7 +166,7 @@ func (r *runner) printed() bool {
 	return r.first.full || len(r.first.buf) > 0
 }
 
-// firstLine passes standard output through and remembers its first line, the handshake.
+// firstLine passes standard output through and keeps its first line, the handshake.
 type firstLine struct {
 	r    *os.File
 	mu   sync.Mutex
@@ -211,9 +211,9 @@ var (
 	spawnerWork chan func()
 )
 
-// onSpawner runs f on an operating system thread that lives as long as the host. Linux
-// sends the parent-death signal when the *thread* that started a process ends, and Go may
-// end any other thread at any time.
+// onSpawner runs f on an operating system thread that lives as long as the host. Linux sends the
+// parent-death signal when the *thread* that started a process ends, and Go may end any other
+// thread at any time.
 func onSpawner(f func() error) error {
 	spawnerOnce.Do(func() {
 		spawnerWork = make(chan func())

@@ -6,8 +6,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// The two segments of shared memory and the descriptors a plugin inherits them as, after
-// the lifeline.
+// The two segments of shared memory and the descriptors a plugin inherits them as, after the
+// lifeline.
 const (
 	segmentConstant = "constant" // views, inputs, parameters, buffers: the plugin can only read it
 	segmentWritable = "writable" // targets, gradients, updates, scratch
@@ -20,7 +20,7 @@ const (
 type segment struct {
 	name     string
 	file     *os.File
-	child    *os.File // what the plugin inherits; nil where it opens path
+	child    *os.File // that the plugin inherits; nil where it opens path
 	path     string
 	readOnly bool
 	mem      []byte // the host's writable mapping; nil before resize

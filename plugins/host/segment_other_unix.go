@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// newSegment makes a temporary file and removes its name at once, so that nothing is left
-// behind however the host ends. The plugin inherits a descriptor, of a read-only segment
-// one that cannot be mapped writable.
+// newSegment makes a temporary file and removes its name at once, so that nothing is left behind
+// however the host ends. The plugin inherits a descriptor, of a read-only segment one that cannot
+// be mapped writable.
 func newSegment(name string, readOnly bool) (*segment, error) {
 	f, err := os.CreateTemp("", "vittool-"+name)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// newSocketDir makes the private folder (mode 0700) that one plugin process listens in.
-// It is locked while it is in use and removed as soon as the connection stands, because a
-// unix socket needs its file only to be connected to. What a host that was killed in
-// those few milliseconds left behind is recognised by the missing lock and swept.
+// newSocketDir makes the private folder (mode 0700) that one plugin process listens in. It is
+// locked while it is in use and removed as soon as the connection stands, because a unix socket
+// needs its file only for connecting. The folder of a host that was killed in those few
+// milliseconds is recognized by the missing lock and swept.
 func newSocketDir() (dir string, release func(), err error) {
 	parent := socketParent(os.TempDir())
 	sweepSockets(parent)
@@ -45,16 +45,16 @@ func temporaryVariable() string {
 	return "TMPDIR"
 }
 
-// maxSocketPath is what every system takes for the path of a unix socket (macOS has the least);
-// belowParent is the longest of what follows the folder that the private one is made in: its
-// name, that of go-plugin's own folder in it, and that of the socket.
+// maxSocketPath is the longest path of a unix socket that every system accepts (macOS has the
+// lowest limit). belowParent is the greatest length below the parent folder: the names of the
+// private folder, of go-plugin's folder in it, and of the socket.
 const (
 	maxSocketPath = 103
 	belowParent   = len("/"+sdk.SocketDirPrefix+"4294967295") + len("/plugin-dir4294967295") + len("/plugin4294967295")
 )
 
-// socketParent is the folder for temporary files, or the system's own short one where the path
-// of a socket in it would be too long.
+// socketParent is the folder for temporary files, or the system's own short one where the path of a
+// socket in it would be too long.
 func socketParent(temporary string) string {
 	const short = "/tmp"
 	if info, err := os.Stat(short); len(temporary)+belowParent > maxSocketPath && err == nil && info.IsDir() {
@@ -63,7 +63,7 @@ func socketParent(temporary string) string {
 	return temporary
 }
 
-// sweepSockets removes folders of hosts that are gone; other users' ones cannot be locked.
+// sweepSockets removes the folders of ended hosts; those of other users cannot be locked.
 func sweepSockets(parent string) {
 	dirs, err := filepath.Glob(filepath.Join(parent, sdk.SocketDirPrefix+"*"))
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// lockDir keeps a file open inside the folder, which Windows then refuses to remove;
-// plugins listen on TCP there, so the folder stays empty otherwise.
+// lockDir keeps a file open inside the folder, which Windows then refuses to remove; plugins listen
+// on TCP there, so the folder stays empty otherwise.
 func lockDir(dir string) (unlock func(), err error) {
 	name := filepath.Join(dir, "lock")
 	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {

@@ -14,18 +14,18 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// retries of one call on a fresh process before the run stops.
+// retries is the number of attempts on fresh processes before the run stops.
 const retries = 3
 
-// call runs f on a living process, with the call deadline, and repeats it on a fresh one
-// when the process failed. f gets the number of the attempt.
+// call runs f on a living process, with the call deadline, and repeats it on a fresh one when the
+// process failed. f gets the number of the attempt.
 func (h *Objective) call(ctx context.Context, name string, f func(context.Context, pb.ObjectiveClient, uint32) error) error {
 	for attempt := uint32(0); ; attempt++ {
 		err := h.attempt(ctx, name, attempt, f)
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil { // the caller gave up, the plugin is not to blame
+		if ctx.Err() != nil { // the caller gave up: no fault of the plugin
 			return ctx.Err()
 		}
 		pe, ok := err.(*PluginError)
@@ -37,7 +37,7 @@ func (h *Objective) call(ctx context.Context, name string, f func(context.Contex
 			return pe
 		}
 		h.log.say(fmt.Sprintf("%s: %s; starting it again (retry %d of %d)", name, pe.Text, attempt+1, retries))
-		select { // what brought it down may pass in a moment
+		select { // the cause may pass in a moment
 		case <-time.After(time.Duration(attempt) * 100 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
@@ -140,8 +140,8 @@ func (h *Objective) broken(call, text string) error {
 	return &PluginError{Plugin: h.label, Call: call, Kind: Reply, Text: text}
 }
 
-// classify says what the error of a call means; ctx is the one of the call. Where the
-// caller gave up, the plugin is not to blame.
+// classify makes a PluginError of the error of a call, or the context's error where the caller gave
+// up. ctx is that of the call.
 func (h *Objective) classify(ctx context.Context, p *process, name string, err error) error {
 	if ctx.Err() == context.Canceled {
 		return ctx.Err()

@@ -1,5 +1,5 @@
-// Package launch opens the objective that a configuration names. It is the one
-// place where options of the host are made from a configuration.
+// Package launch opens the objective that a configuration names. It alone makes options of the host
+// from a configuration.
 package launch
 
 import (
@@ -22,21 +22,21 @@ type Request struct {
 
 	Batch         int // images of a micro-batch
 	TotalSteps    int
-	StepsPerEpoch int
-	Images        int // in the data set
+	StepsPerEpoch float64 // mean
+	Images        int     // in the data set
 
 	Mode      host.Mode // of a built-in objective; "" takes the configuration's
 	LogWriter io.Writer // gets the plugin's standard error; may be nil
 }
 
-// Open starts the objective and gets its plan. A wrong option is a *configs.Error;
-// other errors are those of host.Open.
+// Open starts the objective and gets its plan. A wrong option is a *configs.Error; other errors are
+// those of host.Open.
 func Open(ctx context.Context, r Request) (*host.Objective, error) {
 	mean, std := r.Config.Data.Normalization()
 	o := Program(r.Config.Objective)
-	o.Config, o.Seed, o.LogWriter = r.Config.Objective.Options, uint64(r.Config.Run.Seed), r.LogWriter
-	o.Batch, o.TotalSteps, o.StepsPerEpoch, o.DatasetSize = r.Batch, r.TotalSteps, r.StepsPerEpoch, r.Images
-	o.Backbone, o.FixedViews = program.BackboneInfo(r.Network, mean, std), r.Config.Data.FixedViews()
+	o.Config, o.LogWriter = r.Config.Objective.Options, r.LogWriter
+	o.Run = host.Run{Seed: uint64(r.Config.Run.Seed), Batch: r.Batch, TotalSteps: r.TotalSteps, StepsPerEpoch: r.StepsPerEpoch,
+		DatasetSize: r.Images, Backbone: program.BackboneInfo(r.Network, mean, std), FixedViews: r.Config.Data.FixedViews()}
 	if r.Mode != "" && o.Path == "" {
 		o.Mode = r.Mode
 	}
@@ -49,8 +49,8 @@ func Open(ctx context.Context, r Request) (*host.Objective, error) {
 	return objective, err
 }
 
-// Program returns the part of the host's options that names the program: a built-in
-// objective or a third-party plugin, with the mode and the deadlines.
+// Program returns the part of the host's options that names the program: a built-in objective or a
+// third-party plugin, with the mode and the deadlines.
 func Program(o configs.Objective) host.Options {
 	deadline := time.Duration(o.Deadline * float64(time.Second))
 	options := host.Options{Name: o.Name, Mode: host.Mode(o.Mode), StartDeadline: deadline, CallDeadline: deadline}

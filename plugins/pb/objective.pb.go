@@ -1,16 +1,15 @@
 // The contract between vittool and an objective plugin, protocol version 1.
 //
-// An objective is a pure function of what it is given. The host owns every byte
-// that survives a step: weights, optimizer state, teachers, queues, random state.
-// The objective describes itself (Describe), says once what it needs and how its
-// loss is computed (Open -> Plan with a Program that the host compiles into its
-// own graph and differentiates), decides per step what is masked (Mask), and,
-// only where the operators of the program cannot express it, computes targets or
-// the loss itself over shared memory (Targets, Evaluate).
+// An objective is a pure function of its requests. The host owns every byte that survives a step:
+// weights, optimizer state, teachers, queues, random state. The objective describes itself
+// (Describe), gives once a Plan of its inputs and its loss (Open; the host compiles the plan's
+// program into its own graph and differentiates it), draws masks for each batch (Mask), and, only
+// where the operators of the program cannot express it, computes targets or the loss itself over
+// shared memory (Targets, Evaluate).
 //
 // Rules of every call:
-//   * The same request always gives the same reply, on any attempt, in any process.
-//     A call may be repeated after the process was killed in the middle of it.
+//   * The same request always gives the same reply, on any attempt, in any process. A call may be
+//     repeated after the process was killed in the middle of it.
 //   * An error returned by the plugin ends the run; it is never retried.
 //   * Unknown fields are ignored: a newer minor version only adds fields.
 //
@@ -263,10 +262,10 @@ func (Option_Type) EnumDescriptor() ([]byte, []int) {
 type BackboneRequirements_PosEmbed int32
 
 const (
-	BackboneRequirements_POS_EMBED_DEFAULT       BackboneRequirements_PosEmbed = 0 // as the model says
+	BackboneRequirements_POS_EMBED_DEFAULT       BackboneRequirements_PosEmbed = 0 // as the model has it
 	BackboneRequirements_POS_EMBED_LEARNED       BackboneRequirements_PosEmbed = 1
-	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first (MAE)
-	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first (MoCo v3)
+	BackboneRequirements_POS_EMBED_SINCOS_COLUMN BackboneRequirements_PosEmbed = 2 // fixed 2-D sine-cosine, column part first
+	BackboneRequirements_POS_EMBED_SINCOS_ROW    BackboneRequirements_PosEmbed = 3 // fixed 2-D sine-cosine, row part first
 	BackboneRequirements_POS_EMBED_NONE          BackboneRequirements_PosEmbed = 4
 )
 
@@ -472,7 +471,7 @@ type ViewSpec_Crop int32
 
 const (
 	ViewSpec_CROP_RANDOM_RESIZED ViewSpec_Crop = 0 // a random box by scale and ratio, resized to height x width
-	ViewSpec_CROP_CENTER         ViewSpec_Crop = 1 // short side resized to height * resize_factor, centre cut out
+	ViewSpec_CROP_CENTER         ViewSpec_Crop = 1 // short side resized to height * resize_factor, center cut out
 	ViewSpec_CROP_SQUASH         ViewSpec_Crop = 2 // the whole image resized to height x width
 )
 
@@ -733,7 +732,7 @@ const (
 	TargetSpec_SOURCE_LABEL       TargetSpec_Source = 2 // int [B], -1 where there is none
 	TargetSpec_SOURCE_GEOMETRY    TargetSpec_Source = 3 // float [B,7]: top, left, height, width, flip, source height, source width of the view's box
 	TargetSpec_SOURCE_PLUGIN      TargetSpec_Source = 4 // written by Targets, [B]+shape
-	TargetSpec_SOURCE_REMEMBERED  TargetSpec_Source = 5 // [B]+shape: `value`, a node of the program that is made of the pixels of `view` and of
+	TargetSpec_SOURCE_CACHED      TargetSpec_Source = 5 // [B]+shape: `value`, a node of the program that is made of the pixels of `view` and of
 )
 
 // Enum value maps for TargetSpec_Source.
@@ -744,7 +743,7 @@ var (
 		2: "SOURCE_LABEL",
 		3: "SOURCE_GEOMETRY",
 		4: "SOURCE_PLUGIN",
-		5: "SOURCE_REMEMBERED",
+		5: "SOURCE_CACHED",
 	}
 	TargetSpec_Source_value = map[string]int32{
 		"SOURCE_UNSPECIFIED": 0,
@@ -752,7 +751,7 @@ var (
 		"SOURCE_LABEL":       2,
 		"SOURCE_GEOMETRY":    3,
 		"SOURCE_PLUGIN":      4,
-		"SOURCE_REMEMBERED":  5,
+		"SOURCE_CACHED":      5,
 	}
 )
 
@@ -1016,7 +1015,7 @@ type Teacher_When int32
 
 const (
 	Teacher_WHEN_AFTER_STEP     Teacher_When = 0 // after the optimizer step (DINO, BYOL)
-	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student (MoCo)
+	Teacher_WHEN_BEFORE_FORWARD Teacher_When = 1 // before the teacher's forward, from the not yet updated student
 )
 
 // Enum value maps for Teacher_When.
@@ -1280,7 +1279,7 @@ type Description struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                         // lower-case identifier, e.g. "mae"
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                                   // of the objective, semantic versioning
-	ProtocolMinor uint32                 `protobuf:"varint,3,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // minor version of protocol 1 that the plugin needs
+	ProtocolMinor uint32                 `protobuf:"varint,3,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // minor version of protocol 1 that the plugin needs; 1 for one that evaluates, else 0
 	Summary       string                 `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`                                   // one line
 	Paper         string                 `protobuf:"bytes,5,opt,name=paper,proto3" json:"paper,omitempty"`                                       // title, authors, year, link
 	License       string                 `protobuf:"bytes,6,opt,name=license,proto3" json:"license,omitempty"`
@@ -1498,13 +1497,15 @@ type OpenRequest struct {
 	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"`                              // seed of the run
 	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`                            // samples per step and rank
 	TotalSteps    uint64                 `protobuf:"varint,4,opt,name=total_steps,json=totalSteps,proto3" json:"total_steps,omitempty"`
-	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"`
-	DatasetSize   uint64                 `protobuf:"varint,6,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"` // samples
+	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"` // epoch_steps, rounded and at least 1
+	DatasetSize   uint64                 `protobuf:"varint,6,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"`         // samples
 	Backbone      *BackboneInfo          `protobuf:"bytes,7,opt,name=backbone,proto3" json:"backbone,omitempty"`
 	WorldSize     uint32                 `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"` // processes that train together, at least 1
 	Rank          uint32                 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
 	ProtocolMinor uint32                 `protobuf:"varint,10,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // of the host
-	FixedViews    bool                   `protobuf:"varint,11,opt,name=fixed_views,json=fixedViews,proto3" json:"fixed_views,omitempty"`          // a view whose crop the plan leaves open shows the same of an image in every epoch, and no
+	FixedViews    bool                   `protobuf:"varint,11,opt,name=fixed_views,json=fixedViews,proto3" json:"fixed_views,omitempty"`          // a view whose crop the plan leaves open shows the same part of an image in every epoch, never
+	// flipped: targets made of its pixels can be cached
+	EpochSteps    float64 `protobuf:"fixed64,12,opt,name=epoch_steps,json=epochSteps,proto3" json:"epoch_steps,omitempty"` // mean number of steps of an epoch; not whole where an epoch ends within a step, with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1616,12 +1617,19 @@ func (x *OpenRequest) GetFixedViews() bool {
 	return false
 }
 
+func (x *OpenRequest) GetEpochSteps() float64 {
+	if x != nil {
+		return x.EpochSteps
+	}
+	return 0
+}
+
 type BackboneInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // e.g. vit_base_patch16_224
 	Family        string                 `protobuf:"bytes,2,opt,name=family,proto3" json:"family,omitempty"` // vit | cnn
 	Dim           uint32                 `protobuf:"varint,3,opt,name=dim,proto3" json:"dim,omitempty"`      // width of the tokens, or channels of the last map of a cnn
-	Depth         uint32                 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`  // number of blocks, or of stages of a cnn: what can be tapped
+	Depth         uint32                 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`  // number of blocks, or of stages of a cnn, that can be tapped
 	Heads         uint32                 `protobuf:"varint,5,opt,name=heads,proto3" json:"heads,omitempty"`
 	Patch         uint32                 `protobuf:"varint,6,opt,name=patch,proto3" json:"patch,omitempty"` // pixels per token side; of a cnn its total stride
 	ImageH        uint32                 `protobuf:"varint,7,opt,name=image_h,json=imageH,proto3" json:"image_h,omitempty"`
@@ -1629,7 +1637,7 @@ type BackboneInfo struct {
 	GridH         uint32                 `protobuf:"varint,9,opt,name=grid_h,json=gridH,proto3" json:"grid_h,omitempty"` // image_h / patch
 	GridW         uint32                 `protobuf:"varint,10,opt,name=grid_w,json=gridW,proto3" json:"grid_w,omitempty"`
 	Channels      uint32                 `protobuf:"varint,11,opt,name=channels,proto3" json:"channels,omitempty"`
-	Mean          []float64              `protobuf:"fixed64,12,rep,packed,name=mean,proto3" json:"mean,omitempty"` // per channel, of pixels in 0..1, that views are normalised with
+	Mean          []float64              `protobuf:"fixed64,12,rep,packed,name=mean,proto3" json:"mean,omitempty"` // per channel, of pixels in 0..1, that views are normalized with
 	Std           []float64              `protobuf:"fixed64,13,rep,packed,name=std,proto3" json:"std,omitempty"`
 	PrefixTokens  uint32                 `protobuf:"varint,14,opt,name=prefix_tokens,json=prefixTokens,proto3" json:"prefix_tokens,omitempty"` // tokens before the patch tokens: 1 with a class token, else 0
 	LayerNormEps  float64                `protobuf:"fixed64,15,opt,name=layer_norm_eps,json=layerNormEps,proto3" json:"layer_norm_eps,omitempty"`
@@ -1795,8 +1803,8 @@ type Plan struct {
 	Results         *Results               `protobuf:"bytes,11,opt,name=results,proto3" json:"results,omitempty"`
 	Evaluate        *EvaluateSpec          `protobuf:"bytes,12,opt,name=evaluate,proto3" json:"evaluate,omitempty"`                                       // unset: the program computes everything
 	OperatorVersion uint32                 `protobuf:"varint,13,opt,name=operator_version,json=operatorVersion,proto3" json:"operator_version,omitempty"` // version of the operator table the program was written for; 1
-	Exports         []*Export              `protobuf:"bytes,14,rep,name=exports,proto3" json:"exports,omitempty"`                                         // what a run yields besides a backbone
-	Recommended     *Recommended           `protobuf:"bytes,15,opt,name=recommended,proto3" json:"recommended,omitempty"`                                 // how the trained network is best used; a user's own choice goes before it
+	Exports         []*Export              `protobuf:"bytes,14,rep,name=exports,proto3" json:"exports,omitempty"`                                         // further results of a run besides the backbone
+	Recommended     *Recommended           `protobuf:"bytes,15,opt,name=recommended,proto3" json:"recommended,omitempty"`                                 // features for evaluations and exports; a user's own choice goes before it
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1936,12 +1944,12 @@ func (x *Plan) GetRecommended() *Recommended {
 	return nil
 }
 
-// Recommended says what of the trained network evaluations, features and exports take when the user does not say.
+// Recommended names the features of the trained network that evaluations and exports take where the user names none.
 type Recommended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Network       Network                `protobuf:"varint,1,opt,name=network,proto3,enum=vittool.objective.v1.Network" json:"network,omitempty"`         // the trained one, or its average
 	Features      []Output               `protobuf:"varint,2,rep,packed,name=features,proto3,enum=vittool.objective.v1.Output" json:"features,omitempty"` // OUTPUT_CLASS, OUTPUT_POOLED (the mean of the patch tokens), or both side by side in this order; none: pooled
-	LinearBlocks  uint32                 `protobuf:"varint,3,opt,name=linear_blocks,json=linearBlocks,proto3" json:"linear_blocks,omitempty"`             // of how many of the last blocks a linear classifier reads them, side by side; 0: of the last, and of all where the network has fewer
+	LinearBlocks  uint32                 `protobuf:"varint,3,opt,name=linear_blocks,json=linearBlocks,proto3" json:"linear_blocks,omitempty"`             // number of last blocks whose features a linear classifier reads, side by side; 0: 1; a smaller network gives all of its blocks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1997,13 +2005,13 @@ func (x *Recommended) GetLinearBlocks() uint32 {
 	return 0
 }
 
-// BackboneRequirements is what the objective's recipe says about the network itself.
+// BackboneRequirements are the settings of the network that belong to the objective's recipe.
 type BackboneRequirements struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
 	Families      []string                        `protobuf:"bytes,1,rep,name=families,proto3" json:"families,omitempty"` // that the objective works with; empty: any
 	PosEmbed      BackboneRequirements_PosEmbed   `protobuf:"varint,2,opt,name=pos_embed,json=posEmbed,proto3,enum=vittool.objective.v1.BackboneRequirements_PosEmbed" json:"pos_embed,omitempty"`
 	ClassToken    BackboneRequirements_ClassToken `protobuf:"varint,3,opt,name=class_token,json=classToken,proto3,enum=vittool.objective.v1.BackboneRequirements_ClassToken" json:"class_token,omitempty"`
-	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // scheme of the initial weights: mae | timm | beit | dino | mocov3 | "" (as the model says)
+	Init          string                          `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"` // empty or "timm": initial weights as the model has them; see init_rules
 	RelPos        BackboneRequirements_RelPos     `protobuf:"varint,5,opt,name=rel_pos,json=relPos,proto3,enum=vittool.objective.v1.BackboneRequirements_RelPos" json:"rel_pos,omitempty"`
 	LayerScale    float64                         `protobuf:"fixed64,6,opt,name=layer_scale,json=layerScale,proto3" json:"layer_scale,omitempty"` // initial value of layer scale; 0: none
 	DropPath      float64                         `protobuf:"fixed64,7,opt,name=drop_path,json=dropPath,proto3" json:"drop_path,omitempty"`       // recommended rate of stochastic depth, used when the user sets none
@@ -2012,7 +2020,7 @@ type BackboneRequirements struct {
 	Frozen        []string                        `protobuf:"bytes,10,rep,name=frozen,proto3" json:"frozen,omitempty"`                                    // names (path patterns) that are not trained, e.g. patch_embed.proj.*
 	SplitQkvBias  bool                            `protobuf:"varint,11,opt,name=split_qkv_bias,json=splitQkvBias,proto3" json:"split_qkv_bias,omitempty"` // bias [q, 0, v] as in BEiT, where the network has biases there
 	Unused        bool                            `protobuf:"varint,12,opt,name=unused,proto3" json:"unused,omitempty"`                                   // the program reads no features: no backbone is built or stored (a tokenizer's training)
-	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // a scheme of the objective's own, instead of init
+	InitRules     []*InitRule                     `protobuf:"bytes,13,rep,name=init_rules,json=initRules,proto3" json:"init_rules,omitempty"`             // initial weights of the recipe, as differences from the model's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2215,14 +2223,14 @@ type ViewSpec struct {
 	Height         uint32                 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"` // 0: image size of the model
 	Width          uint32                 `protobuf:"varint,3,opt,name=width,proto3" json:"width,omitempty"`
 	Crop           ViewSpec_Crop          `protobuf:"varint,4,opt,name=crop,proto3,enum=vittool.objective.v1.ViewSpec_Crop" json:"crop,omitempty"`
-	ScaleMin       float64                `protobuf:"fixed64,5,opt,name=scale_min,json=scaleMin,proto3" json:"scale_min,omitempty"` // of the area; both 0: as the user's data settings say
+	ScaleMin       float64                `protobuf:"fixed64,5,opt,name=scale_min,json=scaleMin,proto3" json:"scale_min,omitempty"` // of the area; both 0: the user's data settings
 	ScaleMax       float64                `protobuf:"fixed64,6,opt,name=scale_max,json=scaleMax,proto3" json:"scale_max,omitempty"`
 	RatioMin       float64                `protobuf:"fixed64,7,opt,name=ratio_min,json=ratioMin,proto3" json:"ratio_min,omitempty"` // width / height; both 0: 3/4 .. 4/3
 	RatioMax       float64                `protobuf:"fixed64,8,opt,name=ratio_max,json=ratioMax,proto3" json:"ratio_max,omitempty"`
 	Interpolation  ViewSpec_Interpolation `protobuf:"varint,9,opt,name=interpolation,proto3,enum=vittool.objective.v1.ViewSpec_Interpolation" json:"interpolation,omitempty"`
 	Augmentations  []*Augmentation        `protobuf:"bytes,10,rep,name=augmentations,proto3" json:"augmentations,omitempty"`                           // in order, after the crop (see colors_first)
 	SameGeometryAs string                 `protobuf:"bytes,11,opt,name=same_geometry_as,json=sameGeometryAs,proto3" json:"same_geometry_as,omitempty"` // box and flip of that view instead of own ones
-	SameColors     bool                   `protobuf:"varint,12,opt,name=same_colors,json=sameColors,proto3" json:"same_colors,omitempty"`              // and the colours (all augmentations but the crop) of that view
+	SameColors     bool                   `protobuf:"varint,12,opt,name=same_colors,json=sameColors,proto3" json:"same_colors,omitempty"`              // and the colors (all augmentations but the crop) of that view
 	Mean           []float64              `protobuf:"fixed64,13,rep,packed,name=mean,proto3" json:"mean,omitempty"`                                    // per channel; empty: of the run
 	Std            []float64              `protobuf:"fixed64,14,rep,packed,name=std,proto3" json:"std,omitempty"`
 	ResizeFactor   float64                `protobuf:"fixed64,15,opt,name=resize_factor,json=resizeFactor,proto3" json:"resize_factor,omitempty"` // of CROP_CENTER; 0: 256/224
@@ -2521,7 +2529,7 @@ type PassSpec struct {
 	MaskUse       PassSpec_MaskUse       `protobuf:"varint,4,opt,name=mask_use,json=maskUse,proto3,enum=vittool.objective.v1.PassSpec_MaskUse" json:"mask_use,omitempty"`
 	Masks         []string               `protobuf:"bytes,5,rep,name=masks,proto3" json:"masks,omitempty"`                                              // one per view for MASK_USE_DROP and MASK_USE_TOKEN
 	MaskToken     string                 `protobuf:"bytes,6,opt,name=mask_token,json=maskToken,proto3" json:"mask_token,omitempty"`                     // parameter [1,1,D], for MASK_USE_TOKEN
-	Outputs       []Output               `protobuf:"varint,7,rep,packed,name=outputs,proto3,enum=vittool.objective.v1.Output" json:"outputs,omitempty"` // what the program reads; others need not be computed
+	Outputs       []Output               `protobuf:"varint,7,rep,packed,name=outputs,proto3,enum=vittool.objective.v1.Output" json:"outputs,omitempty"` // that the program reads; others need not be computed
 	Taps          []uint32               `protobuf:"varint,8,rep,packed,name=taps,proto3" json:"taps,omitempty"`                                        // blocks (or cnn stages) whose output is read, from 0
 	StopGradient  bool                   `protobuf:"varint,9,opt,name=stop_gradient,json=stopGradient,proto3" json:"stop_gradient,omitempty"`           // implied for the teacher
 	Mode          PassSpec_Mode          `protobuf:"varint,10,opt,name=mode,proto3,enum=vittool.objective.v1.PassSpec_Mode" json:"mode,omitempty"`
@@ -2737,7 +2745,7 @@ type TargetSpec struct {
 	View          string                 `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"` // for SOURCE_GEOMETRY; for SOURCE_PLUGIN the view whose pixels Targets reads
 	Shape         []uint64               `protobuf:"varint,4,rep,packed,name=shape,proto3" json:"shape,omitempty"`
 	Dtype         DType                  `protobuf:"varint,5,opt,name=dtype,proto3,enum=vittool.objective.v1.DType" json:"dtype,omitempty"` // F32 or I32
-	Value         *Ref                   `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`                                  // of SOURCE_REMEMBERED
+	Value         *Ref                   `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`                                  // of SOURCE_CACHED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2957,7 +2965,7 @@ type ParamSpec struct {
 	Frozen        bool                   `protobuf:"varint,6,opt,name=frozen,proto3" json:"frozen,omitempty"`                                   // never trained (fixed tables)
 	FreezeUntil   uint64                 `protobuf:"varint,7,opt,name=freeze_until,json=freezeUntil,proto3" json:"freeze_until,omitempty"`      // first step in which it is trained; its gradient is dropped before
 	TeacherCopy   bool                   `protobuf:"varint,8,opt,name=teacher_copy,json=teacherCopy,proto3" json:"teacher_copy,omitempty"`      // the teacher has an averaged copy, read by teacher_param
-	UnitNormRows  bool                   `protobuf:"varint,9,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // rows are L2-normalised in place before each forward
+	UnitNormRows  bool                   `protobuf:"varint,9,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // rows are L2-normalized in place before each forward
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3064,7 +3072,7 @@ type BufferSpec struct {
 	Init          *Init                  `protobuf:"bytes,4,opt,name=init,proto3" json:"init,omitempty"`
 	Update        BufferSpec_Update      `protobuf:"varint,5,opt,name=update,proto3,enum=vittool.objective.v1.BufferSpec_Update" json:"update,omitempty"`
 	Reduction     BufferSpec_Reduction   `protobuf:"varint,6,opt,name=reduction,proto3,enum=vittool.objective.v1.BufferSpec_Reduction" json:"reduction,omitempty"`
-	UnitNormRows  bool                   `protobuf:"varint,7,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // initial rows are L2-normalised
+	UnitNormRows  bool                   `protobuf:"varint,7,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // initial rows are L2-normalized
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3160,6 +3168,7 @@ type Schedule struct {
 	WarmupFrom    float64                `protobuf:"fixed64,7,opt,name=warmup_from,json=warmupFrom,proto3" json:"warmup_from,omitempty"`
 	Values        []float64              `protobuf:"fixed64,8,rep,packed,name=values,proto3" json:"values,omitempty"`
 	StepsPerValue uint64                 `protobuf:"varint,9,opt,name=steps_per_value,json=stepsPerValue,proto3" json:"steps_per_value,omitempty"` // 0 is read as 1
+	ValueSteps    float64                `protobuf:"fixed64,10,opt,name=value_steps,json=valueSteps,proto3" json:"value_steps,omitempty"`          // takes the place of steps_per_value where it is not 0: a number that need not be whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3253,6 +3262,13 @@ func (x *Schedule) GetValues() []float64 {
 func (x *Schedule) GetStepsPerValue() uint64 {
 	if x != nil {
 		return x.StepsPerValue
+	}
+	return 0
+}
+
+func (x *Schedule) GetValueSteps() float64 {
+	if x != nil {
+		return x.ValueSteps
 	}
 	return 0
 }
@@ -3489,7 +3505,7 @@ type Ref_Mask struct {
 }
 
 type Ref_View struct {
-	View string `protobuf:"bytes,8,opt,name=view,proto3,oneof"` // [B,C,H,W] normalised pixels
+	View string `protobuf:"bytes,8,opt,name=view,proto3,oneof"` // [B,C,H,W] normalized pixels
 }
 
 type Ref_Scalar struct {
@@ -3903,7 +3919,7 @@ func (*Attribute_Floats_) isAttribute_Value() {}
 
 type Results struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Loss          *Ref                   `protobuf:"bytes,1,opt,name=loss,proto3" json:"loss,omitempty"` // a scalar, minimised
+	Loss          *Ref                   `protobuf:"bytes,1,opt,name=loss,proto3" json:"loss,omitempty"` // a scalar, minimized
 	Metrics       []*Metric              `protobuf:"bytes,2,rep,name=metrics,proto3" json:"metrics,omitempty"`
 	Updates       []*BufferResult        `protobuf:"bytes,3,rep,name=updates,proto3" json:"updates,omitempty"` // applied after the step, all from values of this step
 	Images        []*PassImages          `protobuf:"bytes,4,rep,name=images,proto3" json:"images,omitempty"`   // for passes with MASK_USE_CORRUPTED
@@ -4141,15 +4157,15 @@ func (x *PassImages) GetImages() *Ref {
 	return nil
 }
 
-// Picture says how a prediction of the program is shown by `reconstruct` and in the run folder.
+// Picture lets `reconstruct` and the run folder show a prediction of the program.
 type Picture struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Prediction      *Ref                   `protobuf:"bytes,2,opt,name=prediction,proto3" json:"prediction,omitempty"`
 	Layout          Picture_Layout         `protobuf:"varint,3,opt,name=layout,proto3,enum=vittool.objective.v1.Picture_Layout" json:"layout,omitempty"`
-	PatchNormalised bool                   `protobuf:"varint,4,opt,name=patch_normalised,json=patchNormalised,proto3" json:"patch_normalised,omitempty"` // prediction is of patches normalised by their own mean and variance
-	View            string                 `protobuf:"bytes,5,opt,name=view,proto3" json:"view,omitempty"`                                               // what was to be predicted
-	Mask            string                 `protobuf:"bytes,6,opt,name=mask,proto3" json:"mask,omitempty"`                                               // what was hidden; may be empty
+	PatchNormalized bool                   `protobuf:"varint,4,opt,name=patch_normalized,json=patchNormalized,proto3" json:"patch_normalized,omitempty"` // prediction is of patches normalized by their own mean and variance
+	View            string                 `protobuf:"bytes,5,opt,name=view,proto3" json:"view,omitempty"`                                               // the target
+	Mask            string                 `protobuf:"bytes,6,opt,name=mask,proto3" json:"mask,omitempty"`                                               // hides parts of the view; may be empty
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4205,9 +4221,9 @@ func (x *Picture) GetLayout() Picture_Layout {
 	return Picture_LAYOUT_PATCHES_HWC
 }
 
-func (x *Picture) GetPatchNormalised() bool {
+func (x *Picture) GetPatchNormalized() bool {
 	if x != nil {
-		return x.PatchNormalised
+		return x.PatchNormalized
 	}
 	return false
 }
@@ -4227,7 +4243,7 @@ func (x *Picture) GetMask() string {
 }
 
 // Export is a network of the objective's own that is worth keeping: parameters and buffers that go into a safetensors
-// file under their names, and what a reader has to know of them.
+// file under their names, and metadata for its readers.
 type Export struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // such as "tokenizer"
@@ -4528,7 +4544,11 @@ func (x *Segment) GetReadOnly() bool {
 	return false
 }
 
-// Region is a row-major tensor inside a segment, 64-byte aligned.
+// Region is a row-major tensor inside a segment, 64-byte aligned. It is bound with the shape of a full batch; the last
+// batch of an epoch may be smaller. A tensor then fills the first bytes of its region, without gaps: an input and its
+// gradient in the shape of EvaluateRequest.inputs, a view or a target with one row for each sample id. An objective that
+// evaluates must say in Description.protocol_minor that it knows these shapes (1); of any other the host wants full
+// batches only.
 type Region struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5152,6 +5172,7 @@ type EvaluateRequest struct {
 	Scalars       []*Value               `protobuf:"bytes,5,rep,name=scalars,proto3" json:"scalars,omitempty"`      // of EvaluateSpec.schedules, at this step
 	Masks         []*MaskSet             `protobuf:"bytes,6,rep,name=masks,proto3" json:"masks,omitempty"`          // of EvaluateSpec.masks
 	Gradients     bool                   `protobuf:"varint,7,opt,name=gradients,proto3" json:"gradients,omitempty"` // false: only loss and metrics are wanted
+	Inputs        []*TensorShape         `protobuf:"bytes,8,rep,name=inputs,proto3" json:"inputs,omitempty"`        // shape in this call of every input and of its gradient (since 1.1)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5235,6 +5256,65 @@ func (x *EvaluateRequest) GetGradients() bool {
 	return false
 }
 
+func (x *EvaluateRequest) GetInputs() []*TensorShape {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+type TensorShape struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Shape         []uint64               `protobuf:"varint,2,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TensorShape) Reset() {
+	*x = TensorShape{}
+	mi := &file_objective_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TensorShape) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TensorShape) ProtoMessage() {}
+
+func (x *TensorShape) ProtoReflect() protoreflect.Message {
+	mi := &file_objective_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TensorShape.ProtoReflect.Descriptor instead.
+func (*TensorShape) Descriptor() ([]byte, []int) {
+	return file_objective_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *TensorShape) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TensorShape) GetShape() []uint64 {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
 type Value struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5245,7 +5325,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5257,7 +5337,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[45]
+	mi := &file_objective_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5270,7 +5350,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{45}
+	return file_objective_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Value) GetName() string {
@@ -5299,7 +5379,7 @@ type EvaluateReply struct {
 
 func (x *EvaluateReply) Reset() {
 	*x = EvaluateReply{}
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5311,7 +5391,7 @@ func (x *EvaluateReply) String() string {
 func (*EvaluateReply) ProtoMessage() {}
 
 func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[46]
+	mi := &file_objective_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5324,7 +5404,7 @@ func (x *EvaluateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateReply.ProtoReflect.Descriptor instead.
 func (*EvaluateReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{46}
+	return file_objective_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EvaluateReply) GetStep() uint64 {
@@ -5363,7 +5443,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5375,7 +5455,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[47]
+	mi := &file_objective_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5388,7 +5468,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{47}
+	return file_objective_proto_rawDescGZIP(), []int{48}
 }
 
 type CloseReply struct {
@@ -5399,7 +5479,7 @@ type CloseReply struct {
 
 func (x *CloseReply) Reset() {
 	*x = CloseReply{}
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5411,7 +5491,7 @@ func (x *CloseReply) String() string {
 func (*CloseReply) ProtoMessage() {}
 
 func (x *CloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[48]
+	mi := &file_objective_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5424,7 +5504,7 @@ func (x *CloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseReply.ProtoReflect.Descriptor instead.
 func (*CloseReply) Descriptor() ([]byte, []int) {
-	return file_objective_proto_rawDescGZIP(), []int{48}
+	return file_objective_proto_rawDescGZIP(), []int{49}
 }
 
 type Augmentation_Flip struct {
@@ -5436,7 +5516,7 @@ type Augmentation_Flip struct {
 
 func (x *Augmentation_Flip) Reset() {
 	*x = Augmentation_Flip{}
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5448,7 +5528,7 @@ func (x *Augmentation_Flip) String() string {
 func (*Augmentation_Flip) ProtoMessage() {}
 
 func (x *Augmentation_Flip) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[49]
+	mi := &file_objective_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5485,7 +5565,7 @@ type Augmentation_ColorJitter struct {
 
 func (x *Augmentation_ColorJitter) Reset() {
 	*x = Augmentation_ColorJitter{}
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5497,7 +5577,7 @@ func (x *Augmentation_ColorJitter) String() string {
 func (*Augmentation_ColorJitter) ProtoMessage() {}
 
 func (x *Augmentation_ColorJitter) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[50]
+	mi := &file_objective_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5564,7 +5644,7 @@ type Augmentation_Grayscale struct {
 
 func (x *Augmentation_Grayscale) Reset() {
 	*x = Augmentation_Grayscale{}
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5576,7 +5656,7 @@ func (x *Augmentation_Grayscale) String() string {
 func (*Augmentation_Grayscale) ProtoMessage() {}
 
 func (x *Augmentation_Grayscale) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[51]
+	mi := &file_objective_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5612,7 +5692,7 @@ type Augmentation_GaussianBlur struct {
 
 func (x *Augmentation_GaussianBlur) Reset() {
 	*x = Augmentation_GaussianBlur{}
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5624,7 +5704,7 @@ func (x *Augmentation_GaussianBlur) String() string {
 func (*Augmentation_GaussianBlur) ProtoMessage() {}
 
 func (x *Augmentation_GaussianBlur) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[52]
+	mi := &file_objective_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5685,7 +5765,7 @@ type Augmentation_Solarize struct {
 
 func (x *Augmentation_Solarize) Reset() {
 	*x = Augmentation_Solarize{}
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5697,7 +5777,7 @@ func (x *Augmentation_Solarize) String() string {
 func (*Augmentation_Solarize) ProtoMessage() {}
 
 func (x *Augmentation_Solarize) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[53]
+	mi := &file_objective_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5736,7 +5816,7 @@ type Attribute_Ints struct {
 
 func (x *Attribute_Ints) Reset() {
 	*x = Attribute_Ints{}
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5748,7 +5828,7 @@ func (x *Attribute_Ints) String() string {
 func (*Attribute_Ints) ProtoMessage() {}
 
 func (x *Attribute_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[54]
+	mi := &file_objective_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5780,7 +5860,7 @@ type Attribute_Floats struct {
 
 func (x *Attribute_Floats) Reset() {
 	*x = Attribute_Floats{}
-	mi := &file_objective_proto_msgTypes[55]
+	mi := &file_objective_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5792,7 +5872,7 @@ func (x *Attribute_Floats) String() string {
 func (*Attribute_Floats) ProtoMessage() {}
 
 func (x *Attribute_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_objective_proto_msgTypes[55]
+	mi := &file_objective_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5853,7 +5933,7 @@ const file_objective_proto_rawDesc = "" +
 	"\vTYPE_FLOATS\x10\x06\x12\x10\n" +
 	"\fTYPE_STRINGS\x10\aB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"\xff\x02\n" +
+	"\x04_max\"\xa0\x03\n" +
 	"\vOpenRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\fR\n" +
 	"configJson\x12\x12\n" +
@@ -5870,7 +5950,9 @@ const file_objective_proto_rawDesc = "" +
 	"\x0eprotocol_minor\x18\n" +
 	" \x01(\rR\rprotocolMinor\x12\x1f\n" +
 	"\vfixed_views\x18\v \x01(\bR\n" +
-	"fixedViews\"\x9a\x03\n" +
+	"fixedViews\x12\x1f\n" +
+	"\vepoch_steps\x18\f \x01(\x01R\n" +
+	"epochSteps\"\x9a\x03\n" +
 	"\fBackboneInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06family\x18\x02 \x01(\tR\x06family\x12\x10\n" +
@@ -6056,7 +6138,7 @@ const file_objective_proto_rawDesc = "" +
 	"\tKIND_KEEP\x10\x01\x12\x0f\n" +
 	"\vKIND_BITMAP\x10\x02\x12\x10\n" +
 	"\fKIND_INDICES\x10\x03\x12\x13\n" +
-	"\x0fKIND_CORRUPTION\x10\x04\"\xf9\x02\n" +
+	"\x0fKIND_CORRUPTION\x10\x04\"\xf5\x02\n" +
 	"\n" +
 	"TargetSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12?\n" +
@@ -6064,14 +6146,14 @@ const file_objective_proto_rawDesc = "" +
 	"\x04view\x18\x03 \x01(\tR\x04view\x12\x14\n" +
 	"\x05shape\x18\x04 \x03(\x04R\x05shape\x121\n" +
 	"\x05dtype\x18\x05 \x01(\x0e2\x1b.vittool.objective.v1.DTypeR\x05dtype\x12/\n" +
-	"\x05value\x18\x06 \x01(\v2\x19.vittool.objective.v1.RefR\x05value\"\x87\x01\n" +
+	"\x05value\x18\x06 \x01(\v2\x19.vittool.objective.v1.RefR\x05value\"\x83\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SOURCE_SAMPLE_ID\x10\x01\x12\x10\n" +
 	"\fSOURCE_LABEL\x10\x02\x12\x13\n" +
 	"\x0fSOURCE_GEOMETRY\x10\x03\x12\x11\n" +
-	"\rSOURCE_PLUGIN\x10\x04\x12\x15\n" +
-	"\x11SOURCE_REMEMBERED\x10\x05\"\x95\x04\n" +
+	"\rSOURCE_PLUGIN\x10\x04\x12\x11\n" +
+	"\rSOURCE_CACHED\x10\x05\"\x95\x04\n" +
 	"\x04Init\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.vittool.objective.v1.Init.KindR\x04kind\x12\f\n" +
 	"\x01a\x18\x02 \x01(\x01R\x01a\x12\f\n" +
@@ -6128,7 +6210,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x0eREDUCTION_NONE\x10\x00\x12\x12\n" +
 	"\x0eREDUCTION_MEAN\x10\x01\x12\x11\n" +
 	"\rREDUCTION_SUM\x10\x02\x12\x14\n" +
-	"\x10REDUCTION_GATHER\x10\x03\"\xe2\x02\n" +
+	"\x10REDUCTION_GATHER\x10\x03\"\x83\x03\n" +
 	"\bSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.vittool.objective.v1.Schedule.KindR\x04kind\x12\x12\n" +
@@ -6139,7 +6221,10 @@ const file_objective_proto_rawDesc = "" +
 	"\vwarmup_from\x18\a \x01(\x01R\n" +
 	"warmupFrom\x12\x16\n" +
 	"\x06values\x18\b \x03(\x01R\x06values\x12&\n" +
-	"\x0fsteps_per_value\x18\t \x01(\x04R\rstepsPerValue\"K\n" +
+	"\x0fsteps_per_value\x18\t \x01(\x04R\rstepsPerValue\x12\x1f\n" +
+	"\vvalue_steps\x18\n" +
+	" \x01(\x01R\n" +
+	"valueSteps\"K\n" +
 	"\x04Kind\x12\x11\n" +
 	"\rKIND_CONSTANT\x10\x00\x12\x0f\n" +
 	"\vKIND_LINEAR\x10\x01\x12\x0f\n" +
@@ -6224,7 +6309,7 @@ const file_objective_proto_rawDesc = "" +
 	"prediction\x18\x02 \x01(\v2\x19.vittool.objective.v1.RefR\n" +
 	"prediction\x12<\n" +
 	"\x06layout\x18\x03 \x01(\x0e2$.vittool.objective.v1.Picture.LayoutR\x06layout\x12)\n" +
-	"\x10patch_normalised\x18\x04 \x01(\bR\x0fpatchNormalised\x12\x12\n" +
+	"\x10patch_normalized\x18\x04 \x01(\bR\x0fpatchNormalized\x12\x12\n" +
 	"\x04view\x18\x05 \x01(\tR\x04view\x12\x12\n" +
 	"\x04mask\x18\x06 \x01(\tR\x04mask\"J\n" +
 	"\x06Layout\x12\x16\n" +
@@ -6312,7 +6397,7 @@ const file_objective_proto_rawDesc = "" +
 	"\n" +
 	"sample_ids\x18\x04 \x03(\x04R\tsampleIds\"\"\n" +
 	"\fTargetsReply\x12\x12\n" +
-	"\x04step\x18\x01 \x01(\x04R\x04step\"\xfc\x01\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\"\xb7\x02\n" +
 	"\x0fEvaluateRequest\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x12\n" +
@@ -6321,7 +6406,11 @@ const file_objective_proto_rawDesc = "" +
 	"sample_ids\x18\x04 \x03(\x04R\tsampleIds\x125\n" +
 	"\ascalars\x18\x05 \x03(\v2\x1b.vittool.objective.v1.ValueR\ascalars\x123\n" +
 	"\x05masks\x18\x06 \x03(\v2\x1d.vittool.objective.v1.MaskSetR\x05masks\x12\x1c\n" +
-	"\tgradients\x18\a \x01(\bR\tgradients\"1\n" +
+	"\tgradients\x18\a \x01(\bR\tgradients\x129\n" +
+	"\x06inputs\x18\b \x03(\v2!.vittool.objective.v1.TensorShapeR\x06inputs\"7\n" +
+	"\vTensorShape\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05shape\x18\x02 \x03(\x04R\x05shape\"1\n" +
 	"\x05Value\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\"\x88\x01\n" +
@@ -6372,7 +6461,7 @@ func file_objective_proto_rawDescGZIP() []byte {
 }
 
 var file_objective_proto_enumTypes = make([]protoimpl.EnumInfo, 22)
-var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_objective_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_objective_proto_goTypes = []any{
 	(Network)(0),                         // 0: vittool.objective.v1.Network
 	(Output)(0),                          // 1: vittool.objective.v1.Output
@@ -6441,18 +6530,19 @@ var file_objective_proto_goTypes = []any{
 	(*TargetsRequest)(nil),               // 64: vittool.objective.v1.TargetsRequest
 	(*TargetsReply)(nil),                 // 65: vittool.objective.v1.TargetsReply
 	(*EvaluateRequest)(nil),              // 66: vittool.objective.v1.EvaluateRequest
-	(*Value)(nil),                        // 67: vittool.objective.v1.Value
-	(*EvaluateReply)(nil),                // 68: vittool.objective.v1.EvaluateReply
-	(*CloseRequest)(nil),                 // 69: vittool.objective.v1.CloseRequest
-	(*CloseReply)(nil),                   // 70: vittool.objective.v1.CloseReply
-	(*Augmentation_Flip)(nil),            // 71: vittool.objective.v1.Augmentation.Flip
-	(*Augmentation_ColorJitter)(nil),     // 72: vittool.objective.v1.Augmentation.ColorJitter
-	(*Augmentation_Grayscale)(nil),       // 73: vittool.objective.v1.Augmentation.Grayscale
-	(*Augmentation_GaussianBlur)(nil),    // 74: vittool.objective.v1.Augmentation.GaussianBlur
-	(*Augmentation_Solarize)(nil),        // 75: vittool.objective.v1.Augmentation.Solarize
-	(*Attribute_Ints)(nil),               // 76: vittool.objective.v1.Attribute.Ints
-	(*Attribute_Floats)(nil),             // 77: vittool.objective.v1.Attribute.Floats
-	nil,                                  // 78: vittool.objective.v1.Export.MetadataEntry
+	(*TensorShape)(nil),                  // 67: vittool.objective.v1.TensorShape
+	(*Value)(nil),                        // 68: vittool.objective.v1.Value
+	(*EvaluateReply)(nil),                // 69: vittool.objective.v1.EvaluateReply
+	(*CloseRequest)(nil),                 // 70: vittool.objective.v1.CloseRequest
+	(*CloseReply)(nil),                   // 71: vittool.objective.v1.CloseReply
+	(*Augmentation_Flip)(nil),            // 72: vittool.objective.v1.Augmentation.Flip
+	(*Augmentation_ColorJitter)(nil),     // 73: vittool.objective.v1.Augmentation.ColorJitter
+	(*Augmentation_Grayscale)(nil),       // 74: vittool.objective.v1.Augmentation.Grayscale
+	(*Augmentation_GaussianBlur)(nil),    // 75: vittool.objective.v1.Augmentation.GaussianBlur
+	(*Augmentation_Solarize)(nil),        // 76: vittool.objective.v1.Augmentation.Solarize
+	(*Attribute_Ints)(nil),               // 77: vittool.objective.v1.Attribute.Ints
+	(*Attribute_Floats)(nil),             // 78: vittool.objective.v1.Attribute.Floats
+	nil,                                  // 79: vittool.objective.v1.Export.MetadataEntry
 }
 var file_objective_proto_depIdxs = []int32{
 	24, // 0: vittool.objective.v1.Description.options:type_name -> vittool.objective.v1.Option
@@ -6483,11 +6573,11 @@ var file_objective_proto_depIdxs = []int32{
 	8,  // 25: vittool.objective.v1.ViewSpec.crop:type_name -> vittool.objective.v1.ViewSpec.Crop
 	9,  // 26: vittool.objective.v1.ViewSpec.interpolation:type_name -> vittool.objective.v1.ViewSpec.Interpolation
 	32, // 27: vittool.objective.v1.ViewSpec.augmentations:type_name -> vittool.objective.v1.Augmentation
-	71, // 28: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
-	72, // 29: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
-	73, // 30: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
-	74, // 31: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
-	75, // 32: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
+	72, // 28: vittool.objective.v1.Augmentation.flip:type_name -> vittool.objective.v1.Augmentation.Flip
+	73, // 29: vittool.objective.v1.Augmentation.color_jitter:type_name -> vittool.objective.v1.Augmentation.ColorJitter
+	74, // 30: vittool.objective.v1.Augmentation.grayscale:type_name -> vittool.objective.v1.Augmentation.Grayscale
+	75, // 31: vittool.objective.v1.Augmentation.gaussian_blur:type_name -> vittool.objective.v1.Augmentation.GaussianBlur
+	76, // 32: vittool.objective.v1.Augmentation.solarize:type_name -> vittool.objective.v1.Augmentation.Solarize
 	0,  // 33: vittool.objective.v1.PassSpec.network:type_name -> vittool.objective.v1.Network
 	10, // 34: vittool.objective.v1.PassSpec.mask_use:type_name -> vittool.objective.v1.PassSpec.MaskUse
 	1,  // 35: vittool.objective.v1.PassSpec.outputs:type_name -> vittool.objective.v1.Output
@@ -6511,8 +6601,8 @@ var file_objective_proto_depIdxs = []int32{
 	45, // 53: vittool.objective.v1.Node.inputs:type_name -> vittool.objective.v1.Argument
 	46, // 54: vittool.objective.v1.Node.attributes:type_name -> vittool.objective.v1.Attribute
 	41, // 55: vittool.objective.v1.Argument.ref:type_name -> vittool.objective.v1.Ref
-	76, // 56: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
-	77, // 57: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
+	77, // 56: vittool.objective.v1.Attribute.ints:type_name -> vittool.objective.v1.Attribute.Ints
+	78, // 57: vittool.objective.v1.Attribute.floats:type_name -> vittool.objective.v1.Attribute.Floats
 	41, // 58: vittool.objective.v1.Results.loss:type_name -> vittool.objective.v1.Ref
 	48, // 59: vittool.objective.v1.Results.metrics:type_name -> vittool.objective.v1.Metric
 	49, // 60: vittool.objective.v1.Results.updates:type_name -> vittool.objective.v1.BufferResult
@@ -6524,7 +6614,7 @@ var file_objective_proto_depIdxs = []int32{
 	41, // 66: vittool.objective.v1.PassImages.images:type_name -> vittool.objective.v1.Ref
 	41, // 67: vittool.objective.v1.Picture.prediction:type_name -> vittool.objective.v1.Ref
 	20, // 68: vittool.objective.v1.Picture.layout:type_name -> vittool.objective.v1.Picture.Layout
-	78, // 69: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
+	79, // 69: vittool.objective.v1.Export.metadata:type_name -> vittool.objective.v1.Export.MetadataEntry
 	54, // 70: vittool.objective.v1.EvaluateSpec.inputs:type_name -> vittool.objective.v1.EvaluateInput
 	21, // 71: vittool.objective.v1.Region.role:type_name -> vittool.objective.v1.Region.Role
 	2,  // 72: vittool.objective.v1.Region.dtype:type_name -> vittool.objective.v1.DType
@@ -6533,28 +6623,29 @@ var file_objective_proto_depIdxs = []int32{
 	59, // 75: vittool.objective.v1.ViewGeometry.boxes:type_name -> vittool.objective.v1.Box
 	60, // 76: vittool.objective.v1.MaskRequest.geometry:type_name -> vittool.objective.v1.ViewGeometry
 	63, // 77: vittool.objective.v1.MaskReply.sets:type_name -> vittool.objective.v1.MaskSet
-	67, // 78: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
+	68, // 78: vittool.objective.v1.EvaluateRequest.scalars:type_name -> vittool.objective.v1.Value
 	63, // 79: vittool.objective.v1.EvaluateRequest.masks:type_name -> vittool.objective.v1.MaskSet
-	67, // 80: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
-	22, // 81: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
-	25, // 82: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
-	57, // 83: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
-	61, // 84: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
-	64, // 85: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
-	66, // 86: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
-	69, // 87: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
-	23, // 88: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
-	27, // 89: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
-	58, // 90: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
-	62, // 91: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
-	65, // 92: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
-	68, // 93: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
-	70, // 94: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
-	88, // [88:95] is the sub-list for method output_type
-	81, // [81:88] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	67, // 80: vittool.objective.v1.EvaluateRequest.inputs:type_name -> vittool.objective.v1.TensorShape
+	68, // 81: vittool.objective.v1.EvaluateReply.metrics:type_name -> vittool.objective.v1.Value
+	22, // 82: vittool.objective.v1.Objective.Describe:input_type -> vittool.objective.v1.DescribeRequest
+	25, // 83: vittool.objective.v1.Objective.Open:input_type -> vittool.objective.v1.OpenRequest
+	57, // 84: vittool.objective.v1.Objective.Bind:input_type -> vittool.objective.v1.BindRequest
+	61, // 85: vittool.objective.v1.Objective.Mask:input_type -> vittool.objective.v1.MaskRequest
+	64, // 86: vittool.objective.v1.Objective.Targets:input_type -> vittool.objective.v1.TargetsRequest
+	66, // 87: vittool.objective.v1.Objective.Evaluate:input_type -> vittool.objective.v1.EvaluateRequest
+	70, // 88: vittool.objective.v1.Objective.Close:input_type -> vittool.objective.v1.CloseRequest
+	23, // 89: vittool.objective.v1.Objective.Describe:output_type -> vittool.objective.v1.Description
+	27, // 90: vittool.objective.v1.Objective.Open:output_type -> vittool.objective.v1.Plan
+	58, // 91: vittool.objective.v1.Objective.Bind:output_type -> vittool.objective.v1.BindReply
+	62, // 92: vittool.objective.v1.Objective.Mask:output_type -> vittool.objective.v1.MaskReply
+	65, // 93: vittool.objective.v1.Objective.Targets:output_type -> vittool.objective.v1.TargetsReply
+	69, // 94: vittool.objective.v1.Objective.Evaluate:output_type -> vittool.objective.v1.EvaluateReply
+	71, // 95: vittool.objective.v1.Objective.Close:output_type -> vittool.objective.v1.CloseReply
+	89, // [89:96] is the sub-list for method output_type
+	82, // [82:89] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_objective_proto_init() }
@@ -6595,7 +6686,7 @@ func file_objective_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_objective_proto_rawDesc), len(file_objective_proto_rawDesc)),
 			NumEnums:      22,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

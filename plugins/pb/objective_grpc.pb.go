@@ -1,16 +1,15 @@
 // The contract between vittool and an objective plugin, protocol version 1.
 //
-// An objective is a pure function of what it is given. The host owns every byte
-// that survives a step: weights, optimizer state, teachers, queues, random state.
-// The objective describes itself (Describe), says once what it needs and how its
-// loss is computed (Open -> Plan with a Program that the host compiles into its
-// own graph and differentiates), decides per step what is masked (Mask), and,
-// only where the operators of the program cannot express it, computes targets or
-// the loss itself over shared memory (Targets, Evaluate).
+// An objective is a pure function of its requests. The host owns every byte that survives a step:
+// weights, optimizer state, teachers, queues, random state. The objective describes itself
+// (Describe), gives once a Plan of its inputs and its loss (Open; the host compiles the plan's
+// program into its own graph and differentiates it), draws masks for each batch (Mask), and, only
+// where the operators of the program cannot express it, computes targets or the loss itself over
+// shared memory (Targets, Evaluate).
 //
 // Rules of every call:
-//   * The same request always gives the same reply, on any attempt, in any process.
-//     A call may be repeated after the process was killed in the middle of it.
+//   * The same request always gives the same reply, on any attempt, in any process. A call may be
+//     repeated after the process was killed in the middle of it.
 //   * An error returned by the plugin ends the run; it is never retried.
 //   * Unknown fields are ignored: a newer minor version only adds fields.
 //

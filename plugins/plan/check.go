@@ -91,9 +91,6 @@ func (c *checker) network() error {
 			}
 		}
 	}
-	if len(r.InitRules) > 0 && r.Init != "" {
-		return fmt.Errorf("field backbone.init names %q, and the plan has init_rules of its own; it needs one of the two", r.Init)
-	}
 	for i, rule := range r.InitRules {
 		if _, err := path.Match(rule.Weights, ""); err != nil {
 			return fmt.Errorf("field backbone.init_rules[%d]: pattern %q: %w", i, rule.Weights, err)
@@ -228,6 +225,9 @@ func (c *checker) schedules() error {
 		if s.Kind == ScheduleTable && len(s.Values) == 0 {
 			return fmt.Errorf("schedule %q: a table without values", s.Name)
 		}
+		if !(s.StepsPerValue >= 0 && s.StepsPerValue <= math.MaxInt64) {
+			return fmt.Errorf("schedule %q: a value of its table lasts %g steps", s.Name, s.StepsPerValue)
+		}
 	}
 	if t := c.Teacher; t != nil {
 		return c.has("schedule", t.Momentum, "the teacher (momentum)")
@@ -309,12 +309,12 @@ func (c *checker) targets() error {
 		case SourceSampleID, SourceLabel:
 			continue
 		case SourceGeometry:
-		case SourcePlugin, SourceRemembered:
+		case SourcePlugin, SourceCached:
 			if t.Dtype == U8 {
 				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.Dtype)
 			}
-			if t.Source == SourceRemembered && t.Value.Of == RefNone {
-				return fmt.Errorf("%s is remembered and has no value", owner)
+			if t.Source == SourceCached && t.Value.Of == RefNone {
+				return fmt.Errorf("%s is cached and has no value", owner)
 			}
 		default:
 			return fmt.Errorf("%s has no source", owner)

@@ -118,7 +118,7 @@ func (c *checker) nodes() error {
 	if want := c.Evaluate != nil; want && evaluations != 1 || !want && evaluations != 0 {
 		return fmt.Errorf("the plan has %d nodes %q and evaluate is set: %v; it needs one of each or neither", evaluations, OpEvaluate, want)
 	}
-	return c.remembered()
+	return c.cachedTargets()
 }
 
 // input checks what an input of a node reads, and notes the buffers that operators change.
@@ -140,17 +140,17 @@ func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 	return nil
 }
 
-// remembered checks the values of targets that are computed once for each content of a view.
-func (c *checker) remembered() error {
+// cachedTargets checks the values of targets that are computed once for each content of a view.
+func (c *checker) cachedTargets() error {
 	for _, t := range c.Targets {
-		if t.Source != SourceRemembered {
+		if t.Source != SourceCached {
 			continue
 		}
 		if err := c.ref(t.Value, fmt.Sprintf("target %q", t.Name)); err != nil {
 			return err
 		}
 		if err := c.followsFromPixels(t, t.Value, map[string]bool{}); err != nil {
-			return fmt.Errorf("target %q is remembered, so it may read the view %q and frozen parameters from files only: %w", t.Name, t.View, err)
+			return fmt.Errorf("target %q is cached, so it may read the view %q and frozen parameters from files only: %w", t.Name, t.View, err)
 		}
 	}
 	return nil
@@ -357,7 +357,7 @@ func (c *checker) circles() error {
 				reads = append(reads, images[r.Name])
 			}
 		case RefTarget:
-			if t := c.Target(r.Name); t.Source == SourceRemembered {
+			if t := c.Target(r.Name); t.Source == SourceCached {
 				reads = append(reads, t.Value)
 			}
 		}

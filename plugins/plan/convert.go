@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -137,9 +138,12 @@ func feature(o pb.Output) Feature { return Feature(o) }
 
 func (c *converter) requirements(m *pb.BackboneRequirements) Requirements {
 	r := Requirements{
-		Families: m.GetFamilies(), PosEmbed: PosEmbed(m.GetPosEmbed()), ClassToken: ClassToken(m.GetClassToken()), Init: m.GetInit(),
+		Families: m.GetFamilies(), PosEmbed: PosEmbed(m.GetPosEmbed()), ClassToken: ClassToken(m.GetClassToken()),
 		RelPos: RelPos(m.GetRelPos()), LayerScale: m.GetLayerScale(), DropPath: m.GetDropPath(), DecayRule: DecayRule(m.GetDecayRule()),
 		NoDecay: m.GetNoDecay(), Frozen: m.GetFrozen(), SplitQkvBias: m.GetSplitQkvBias(), Unused: m.GetUnused(),
+	}
+	if name := m.GetInit(); name != "" && name != "timm" {
+		c.fail("field backbone.init names %q: want \"timm\" or nothing, and the initialization of a recipe in init_rules", name)
 	}
 	for i, rule := range m.GetInitRules() {
 		r.InitRules = append(r.InitRules, InitRule{
@@ -248,7 +252,7 @@ func (c *converter) buffer(m *pb.BufferSpec) *Buffer {
 func schedule(m *pb.Schedule) *Schedule {
 	return &Schedule{
 		Name: m.GetName(), Kind: ScheduleKind(m.GetKind()), From: m.GetFrom(), To: m.GetTo(), Steps: m.GetSteps(), WarmupSteps: m.GetWarmupSteps(),
-		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: m.GetStepsPerValue(),
+		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: cmp.Or(m.GetValueSteps(), float64(m.GetStepsPerValue())),
 	}
 }
 
@@ -301,7 +305,7 @@ func results(m *pb.Results) Results {
 		}),
 		Images: each(m.GetImages(), func(x *pb.PassImages) *Images { return &Images{x.GetPass(), ref(x.GetImages())} }),
 		Pictures: each(m.GetPictures(), func(x *pb.Picture) *Picture {
-			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalised(), x.GetView(), x.GetMask()}
+			return &Picture{x.GetName(), ref(x.GetPrediction()), Layout(x.GetLayout()), x.GetPatchNormalized(), x.GetView(), x.GetMask()}
 		}),
 	}
 }

@@ -168,11 +168,11 @@ type Source int
 
 // The origins of targets.
 const (
-	SourceSampleID   Source = iota + 1
-	SourceLabel             // -1 where there is none
-	SourceGeometry          // top, left, height, width, flip, source height, source width of a view's box
-	SourcePlugin            // written by Targets
-	SourceRemembered        // follows from the pixels of a view alone, computed once for each content
+	SourceSampleID Source = iota + 1
+	SourceLabel           // -1 where there is none
+	SourceGeometry        // top, left, height, width, flip, source height, source width of a view's box
+	SourcePlugin          // written by Targets
+	SourceCached          // follows from the pixels of a view alone, computed once for each content
 )
 
 // DType is the type of a tensor's elements.

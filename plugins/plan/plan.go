@@ -57,8 +57,7 @@ type Requirements struct {
 	Families     []string // that the objective works with; empty: any
 	PosEmbed     PosEmbed
 	ClassToken   ClassToken
-	Init         string     // scheme of the initial weights, by name; "": as the model has it
-	InitRules    []InitRule // a scheme of the objective's own, instead of Init
+	InitRules    []InitRule // initial weights of the recipe, as differences from the model's
 	RelPos       RelPos
 	LayerScale   float64 // initial value; 0: none
 	DropPath     float64 // recommended rate, in effect where the user sets none
@@ -146,7 +145,7 @@ type Target struct {
 	View   string
 	Shape  []int
 	Dtype  DType
-	Value  Ref // of SourceRemembered
+	Value  Ref // of SourceCached
 }
 
 // Init is the rule for initial values.

@@ -114,8 +114,8 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"[1, 5, a multiple of 4]", func(p *pb.Plan) {
 			p.Params[0].Init = &pb.Init{Kind: pb.Init_KIND_SINCOS_COLUMN, Rows: 2, Cols: 2, Prefix: 1}
 		}},
-		{"it needs one of the two", func(p *pb.Plan) {
-			p.Backbone = &pb.BackboneRequirements{Init: "mae", InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{}}}}
+		{`names "he": want "timm"`, func(p *pb.Plan) {
+			p.Backbone = &pb.BackboneRequirements{Init: "he"}
 		}},
 		{"is no initialization of a backbone's weights", func(p *pb.Plan) {
 			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}}}
@@ -259,8 +259,8 @@ func weightsFile(t *testing.T) string {
 	return path
 }
 
-// A remembered target follows from the pixels of its view and from files alone.
-func TestRememberedRefuses(t *testing.T) {
+// A cached target follows from the pixels of its view and from files alone.
+func TestCachedTargetRefuses(t *testing.T) {
 	path := weightsFile(t)
 	sound := func(b *sdk.Builder) error {
 		w, err := sdk.OpenWeights(path)
@@ -279,7 +279,7 @@ func TestRememberedRefuses(t *testing.T) {
 	}
 	first := func(p *pb.Plan, r *pb.Ref) { node(p, "matmul").Inputs[0].Ref = r }
 	refuse(t, opened(t, &objective{sound}, nil), []fault{
-		{`target "t" is remembered, so it may read the view "image" and frozen parameters from files only`, func(p *pb.Plan) {
+		{`target "t" is cached, so it may read the view "image" and frozen parameters from files only`, func(p *pb.Plan) {
 			first(p, &pb.Ref{Of: &pb.Ref_View{View: "other"}})
 		}},
 		{`it reads the parameter "trained"`, func(p *pb.Plan) { first(p, &pb.Ref{Of: &pb.Ref_Param{Param: "trained"}}) }},

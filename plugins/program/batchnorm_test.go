@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -100,7 +101,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		weight.Data[i] = 1 + float32(i)/8
 	}
 	var y *core.Node
-	eval, err := program.Build(programtest.Engine(t), store, m.Plan, tiny(), 1, 1, program.Options{Extra: func(e *program.Compiler) ([]*core.Node, error) {
+	eval, err := program.Build(devicetest.New(t, 0), store, m.Plan, tiny(), 1, 1, program.Options{Extra: func(e *program.Compiler) ([]*core.Node, error) {
 		out, err := e.Outputs(m.Plan.Nodes[0].Name)
 		if err != nil {
 			return nil, err
@@ -132,7 +133,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 func TestBatchNormRefuses(t *testing.T) {
 	p := planOf(t, &objective{normHead}, nil)
 	p.Buffers[1].Shape[0] = 7
-	_, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
+	_, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
 	if want := "running mean and variance [C]"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v: want %q in it", err, want)
 	}

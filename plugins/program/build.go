@@ -79,7 +79,7 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	}
 	m := &Model{inputs: c.inputs, evaluation: c.evaluation}
 	for _, step := range []func(m *Model) error{
-		c.addSchedules, c.addParams, c.addBuffers, c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addRemembered, c.addResults,
+		c.addSchedules, c.addParams, c.addBuffers, c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
 	} {
 		if err := step(m); err != nil {
 			return nil, err

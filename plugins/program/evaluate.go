@@ -23,6 +23,7 @@ type Evaluation struct {
 	SampleIDs []uint64
 	Scalars   map[string]float64
 	Inputs    [][]float32
+	Shapes    []tensor.Shape // of the inputs
 	Params    []*param.Parameter
 	// InputGradients and ParamGradients are to be filled, one per input and parameter; nil where no gradient is
 	// wanted.
@@ -60,6 +61,7 @@ func buildEvaluate(c *call) []*core.Node {
 			n = c.g.StopGradient(n)
 		}
 		nodes = append(nodes, n)
+		e.Shapes = append(e.Shapes, n.Shape())
 		e.InputGradients = append(e.InputGradients, gradient)
 	}
 	for _, name := range spec.Params {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -70,7 +71,7 @@ func TestParametersFromAFile(t *testing.T) {
 	// The file changes between the plan and its compilation.
 	p := planOf(t, &objective{fromFile(path)}, nil)
 	build := func() error {
-		_, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		return err
 	}
 	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {

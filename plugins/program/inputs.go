@@ -12,13 +12,13 @@ import (
 // Inputs are everything that a step reads besides the store. A nil slice, and a nil element of one, leaves the input
 // as it is: as the caller filled it in place, or as the last step had it.
 type Inputs struct {
-	Step   uint64         // of the optimizer, from 0: for schedules, stochastic depth and random nodes
-	IDs    []uint64       // of the samples
-	Views  [][]float32    // normalized pixels [B, C, H, W], in the order of Plan.Views
-	Boxes  [][]plan.Box   // where the samples of each view were cut out, in the same order
-	Labels []int32        // -1 where there is none
-	Masks  []plan.MaskSet // decisions of the objective, in any order
-	Memory Memory         // of targets that follow from pixels; nil: they are computed
+	Step        uint64         // of the optimizer, from 0: for schedules, stochastic depth and random nodes
+	IDs         []uint64       // of the samples
+	Views       [][]float32    // normalized pixels [B, C, H, W], in the order of Plan.Views
+	Boxes       [][]plan.Box   // where the samples of each view were cut out, in the same order
+	Labels      []int32        // -1 where there is none
+	Masks       []plan.MaskSet // decisions of the objective, in any order
+	TargetCache TargetCache    // of cached targets; nil: they are computed
 	// Targets fills the targets that the plugin computes, once all other inputs are there; nil where there are none.
 	Targets func(m *Model) error
 }
@@ -66,8 +66,8 @@ func (m *Model) fill(in Inputs) error {
 			copy(t.node.Ints(), in.Labels)
 		}
 	}
-	for _, r := range m.remembered {
-		if err := m.recall(r, in.Memory); err != nil {
+	for _, r := range m.cached {
+		if err := m.fillCached(r, in.TargetCache); err != nil {
 			return fmt.Errorf("target %s: %w", r.target.spec.Name, err)
 		}
 	}
@@ -167,7 +167,7 @@ func newTarget(g *core.Graph, spec *plan.Target, batch int, train bool) (*target
 	case plan.SourceGeometry:
 		t.node = g.Input(name, tensor.Shape{batch, geometryFields})
 		return t, nil
-	case plan.SourceRemembered:
+	case plan.SourceCached:
 		if !train {
 			return t, nil
 		}

@@ -51,7 +51,7 @@ type Model struct {
 	evaluation *evaluation
 	teacher    *teacher // nil without one
 	unitRows   []*param.Parameter
-	remembered []*remembered
+	cached     []*cachedTarget
 }
 
 type metric struct {

@@ -1,8 +1,6 @@
 package program
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/plan"
@@ -24,15 +22,11 @@ func BackboneInfo(c backbone.Config, mean, std []float64) plan.Backbone {
 // Backbone applies a plan's requirements of the network to a config, and returns the initialization
 // with it. The recommended stochastic depth is taken only where the config has none.
 func Backbone(c backbone.Config, r *plan.Requirements) (backbone.Config, backbone.Scheme, error) {
-	scheme, err := schemeOf(c, r)
-	if err != nil {
-		return c, nil, fmt.Errorf("the plan asks for an initialization that the network does not have: %w", err)
-	}
-	c, err = c.Require(backbone.Requirements{
+	c, err := c.Require(backbone.Requirements{
 		Positions: positions[r.PosEmbed], ClassToken: classTokens[r.ClassToken], Relative: relatives[r.RelPos],
 		LayerScale: r.LayerScale, SplitQVBias: r.SplitQkvBias, DropPath: r.DropPath,
 	})
-	return c, scheme, err
+	return c, scheme(r.InitRules), err
 }
 
 var positions = map[plan.PosEmbed]string{
@@ -54,20 +48,17 @@ var relatives = map[plan.RelPos]string{
 	plan.RelPosBoth:     backbone.RelativeBoth,
 }
 
-// schemeOf returns the plan's own scheme of initial values, or that of the family which it names.
-func schemeOf(c backbone.Config, r *plan.Requirements) (backbone.Scheme, error) {
-	if len(r.InitRules) == 0 {
-		return c.Scheme(r.Init)
-	}
-	var scheme backbone.Scheme
-	for _, rule := range r.InitRules {
+// scheme turns the rules of a plan into those of a network; nil for none.
+func scheme(rules []plan.InitRule) backbone.Scheme {
+	var s backbone.Scheme
+	for _, rule := range rules {
 		in := rule.Init
-		scheme = append(scheme, backbone.Rule{
+		s = append(s, backbone.Rule{
 			Weights: rule.Weights, Stacked: rule.Stacked, ByDepth: rule.ByDepth,
 			Init: param.Init{Kind: drawn[in.Kind], A: in.A, B: in.B, FanIn: in.FanIn, FanOut: in.FanOut},
 		})
 	}
-	return scheme, nil
+	return s
 }
 
 // drawn are the initializations that follow from the shape and some numbers.

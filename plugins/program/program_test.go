@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/mae"
@@ -50,7 +51,7 @@ func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Co
 		change(&c, &o)
 	}
 	store := param.NewStore()
-	m, err := program.Build(programtest.Engine(t), store, planOf(t, &objective{plan}, nil), c, tinyBatch, 1, o)
+	m, err := program.Build(devicetest.New(t, 0), store, planOf(t, &objective{plan}, nil), c, tinyBatch, 1, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,6 @@ func TestBuildRefuses(t *testing.T) {
 		{"loss of many", func(p *plan.Plan) { p.Results.Loss.Output = 1 }, []string{"loss", "[4, 4]", "one number"}},
 		{"view that the patch does not divide", func(p *plan.Plan) { p.Views[0].Height = 9 }, []string{"height 9", "patch size 4"}},
 		{"picture shape", func(p *plan.Plan) { p.Results.Pictures[0].Layout = plan.LayoutImage }, []string{"[4, 4, 48]", "[4, 3, 8, 8]"}},
-		{"unknown init scheme", func(p *plan.Plan) { p.Backbone.Init = "he" }, []string{`"he"`, "mae"}},
 		{"update of another shape", func(p *plan.Plan) {
 			p.Buffers = []*plan.Buffer{{Name: "b", Shape: []int{2}}}
 			p.Results.Updates = []*plan.BufferUpdate{{Buffer: "b", Value: p.Results.Loss}}
@@ -106,7 +106,7 @@ func TestBuildRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := tinyMAE(t)
 			tc.change(p)
-			m, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
+			m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "broken", Train: true})
 			if err == nil {
 				t.Fatalf("no error, model of batch %d", m.Batch)
 			}
@@ -121,7 +121,7 @@ func TestBuildRefuses(t *testing.T) {
 
 // Masks that contradict the plan are refused before anything is written.
 func TestMasksAreChecked(t *testing.T) {
-	m, err := program.Build(programtest.Engine(t), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
+	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestMasksAreChecked(t *testing.T) {
 	if m.Loss() != before {
 		t.Error("refused masks changed those of the step")
 	}
-	fresh, err := program.Build(programtest.Engine(t), param.NewStore(), m.Plan, tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
+	fresh, err := program.Build(devicetest.New(t, 0), param.NewStore(), m.Plan, tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestMasksAreChecked(t *testing.T) {
 
 // A model of another batch size shares the weights, and evaluation computes the same loss as training.
 func TestModelsShareOneStore(t *testing.T) {
-	e, store := programtest.Engine(t), param.NewStore()
+	e, store := devicetest.New(t, 0), param.NewStore()
 	var losses []float64
 	for i, o := range []program.Options{{Train: true}, {Train: false}, {Train: true}} {
 		m, err := program.Build(e, store, tinyMAE(t), tiny(), 2, uint64(i), o)

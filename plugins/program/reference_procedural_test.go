@@ -6,6 +6,7 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -26,13 +27,13 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the config does not say which token to sample", c)
 	}
 	store := param.NewStore()
-	b, err := vit.New(store, "", cfg.ViT(3, vit.PosLearned), vit.SchemeNone, cfg.Seed)
+	b, err := vit.New(store, "", cfg.ViT(3, vit.PosLearned), backbone.Zeros, cfg.Seed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Load(t, b.Weight)
 
-	g := core.NewGraph(programtest.Engine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", tensor.Shape{cfg.Batch, 3, cfg.Size.H, cfg.Size.W})
 	cfg.Images(t, x.Value())
 	w := g.Input("w", tensor.Shape{cfg.Batch, cfg.Dim})

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/transformer"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
@@ -67,6 +68,18 @@ func TestReferenceRefusals(t *testing.T) {
 	})
 }
 
+// vitWeights are those of a network with the class token of DINO, N(0, 0.02) cut at ±2.
+func vitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
+	var c programtest.NetworkConfig
+	stats.Decode(t, &c)
+	token := backbone.Scheme{{Weights: "*_token", Init: param.Init{Kind: "trunc_normal", A: .02, B: 2}}}
+	b, err := vit.New(param.NewStore(), "", c.ViT(channels, vit.PosLearned), token, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Weight, b.Weights()
+}
+
 func addBogus(c *programtest.EditedCase) {
 	c.Tensors = append(c.Tensors, tensor.NewF32("bogus.thing", tensor.Shape{1}, []float32{1}))
 }
@@ -96,7 +109,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	store := param.NewStore()
 	model := cfg.ViT(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
-	b, err := vit.New(store, "", model, vit.SchemeDINO, 1)
+	b, err := vit.New(store, "", model, backbone.Zeros, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +123,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
 
-	g := core.NewGraph(programtest.Engine(t))
+	g := core.NewGraph(devicetest.New(t, 0))
 	x := g.Input("images", images.Shape).RequireGrad()
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
@@ -202,7 +215,7 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 	if len(cfg.Cases) == 0 {
 		t.Fatalf("%s: no cases", c)
 	}
-	e := programtest.Engine(t)
+	e := devicetest.New(t, 0)
 	checked := 0
 	for _, k := range cfg.Cases {
 		if k.Patch > 0 && [2]int{k.Image[0] / k.Patch, k.Image[1] / k.Patch} != k.Out {

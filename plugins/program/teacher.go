@@ -13,8 +13,8 @@ import (
 
 // teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
 //
-// A teacher that follows the optimizer's step (DINO) is moved in the store by AfterStep. One that moves before the
-// forward pass (MoCo) would change the store in a step that is not yet known to be good, and once for every pass of
+// A teacher that follows the optimizer's step is moved in the store by AfterStep. One that moves before the
+// forward pass would change the store in a step that is not yet known to be good, and once for every pass of
 // accumulated gradients. So the graph reads a copy that Step moves to where the teacher is going, from the same place
 // each time, and AfterStep takes it over: between two steps the store holds the teacher of the last one, as the
 // official code does.

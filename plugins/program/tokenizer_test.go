@@ -2,11 +2,11 @@ package program_test
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/objectives/dvae"
@@ -69,7 +69,7 @@ func TestTokenizersLearn(t *testing.T) {
 			for _, s := range p.Schedules { // the plan was opened for a run of ten steps
 				s.StepsPerValue = max(1, steps/256)
 			}
-			e, store := programtest.Engine(t), param.NewStore()
+			e, store := devicetest.New(t, 0), param.NewStore()
 			m, err := program.Build(e, store, p, network, batch, 1, program.Options{Plugin: name, Train: true, TotalSteps: steps})
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTokenizersLearn(t *testing.T) {
 			if err := json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c); err != nil {
 				t.Fatal(err)
 			}
-			path := writeTokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
+			path := programtest.Tokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
 			var tokens *core.Node
 			again := programtest.Opening{Objective: &roundTrip{}, Options: map[string]any{"tokenizer": path}, Network: network, Batch: batch}.Plan(t)
 			r, err := program.Build(e, param.NewStore(), again, network, batch, 1, program.Options{Plugin: "roundtrip", Extra: func(m *program.Compiler) ([]*core.Node, error) {
@@ -164,17 +164,4 @@ func TestTokenizerConfig(t *testing.T) {
 			t.Errorf("%s: %+v was accepted", name, c)
 		}
 	}
-}
-
-func writeTokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
-	t.Helper()
-	meta, err := c.FileMetadata(mean, std)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
-	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

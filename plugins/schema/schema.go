@@ -1,7 +1,7 @@
-// Package schema describes the options of an objective and checks values against the
-// description. The host uses it before a plugin is opened, so that a wrong
-// key or value is reported with the valid ones and nothing has started yet; the SDK
-// uses it again inside the plugin, for hosts that do not check.
+// Package schema describes the options of an objective and checks values against the description.
+// The host uses it before a plugin is opened, so that a wrong key or value is reported with the
+// valid ones and nothing has started yet; the SDK uses it again inside the plugin, for hosts that
+// do not check.
 package schema
 
 import (
@@ -57,10 +57,9 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Text) }
 
-// Complete checks values against options, fills in the defaults and returns the
-// canonical JSON object (keys sorted) that OpenRequest.config_json carries. Numbers
-// may arrive as any Go number, as json.Number or as text such as "0.75".
-// The error is an *Error that names the option.
+// Complete checks values against options, fills in the defaults and returns the canonical JSON
+// object (keys sorted) that OpenRequest.config_json carries. Numbers may arrive as any Go number,
+// as json.Number or as text such as "0.75". The error is an *Error that names the option.
 func Complete(options []Option, values map[string]any) ([]byte, error) {
 	known := make(map[string]*Option, len(options))
 	for i := range options {
@@ -159,8 +158,8 @@ func validKey(k string) bool {
 	return k != ""
 }
 
-// Convert turns v into the Go value of the option's type: bool, int64, float64, string,
-// []int64, []float64 or []string, within the declared range and choices.
+// Convert turns v into the Go value of the option's type: bool, int64, float64, string, []int64,
+// []float64 or []string, within the declared range and choices.
 func (o *Option) Convert(v any) (any, error) {
 	switch o.Type {
 	case Bool:

@@ -57,10 +57,10 @@ type Tensor struct {
 // Dim is the size of the last axis, 0 when it is not known.
 func (t Tensor) Dim() int { return t.dim }
 
-// Recommend sets the features that evaluations and exports of a run take by default: the
-// trained network or its average, the class token (ClassFeature), the mean of the patch
-// tokens (PooledFeature), or both side by side. Without it they take the trained network
-// and the mean, after the last block.
+// Recommend sets the features that evaluations and exports of a run take by default: the trained
+// network or its average, the class token (ClassFeature), the mean of the patch tokens
+// (PooledFeature), or both side by side. Without it they take the trained network and the mean,
+// after the last block.
 func (b *Builder) Recommend(network Network, features ...Feature) {
 	b.recommended().Network, b.recommended().Features = network, features
 }
@@ -124,8 +124,8 @@ type Picture struct {
 // Layout is how the values of a predicted picture lie.
 type Layout int
 
-// Layouts: patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel
-// first, or images [B,C,H,W].
+// Layouts: patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel first,
+// or images [B,C,H,W].
 const (
 	PatchesChannelLast Layout = iota
 	PatchesChannelFirst
@@ -138,9 +138,9 @@ func (b *Builder) Picture(p Picture) {
 	b.plan.Pictures = append(b.plan.Pictures, p)
 }
 
-// Node adds an operator by its name in the operator table; the methods in layers.go,
-// losses.go and so on are the typed way. dim is the size of the result's last axis, 0
-// when unknown. An argument without a tensor is left out.
+// Node adds an operator by its name in the operator table; the methods in layers.go, losses.go and
+// so on are the typed way. dim is the size of the result's last axis, 0 when unknown. An argument
+// without a tensor is left out.
 func (b *Builder) Node(op string, dim int, inputs []Input, attributes ...Attribute) Tensor {
 	n := &Node{Name: b.take("node", b.nodeName(op)), Op: op, Attributes: attributes}
 	for _, in := range inputs {

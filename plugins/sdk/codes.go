@@ -17,8 +17,8 @@ func (b *Builder) GatherRows(table, rows Tensor) Tensor {
 	return b.Node(pb.OpGatherRows, table.dim, []Input{{Name: "table", Value: table}, {Name: "rows", Value: rows}})
 }
 
-// GatherTokens picks tokens of each sample of x [B,N,D] by integers [B,K], such as the
-// values or the removed cells of a mask: [B,K,D].
+// GatherTokens picks tokens of each sample of x [B,N,D] by integers [B,K], such as the values or
+// the removed cells of a mask: [B,K,D].
 func (b *Builder) GatherTokens(x, index Tensor) Tensor {
 	return b.Node(pb.OpGatherTokens, x.dim, []Input{{Name: "x", Value: x}, {Name: "index", Value: index}})
 }
@@ -33,17 +33,17 @@ func (b *Builder) ScaleRows(x, factor Tensor) Tensor {
 	return b.Node(pb.OpScaleRows, x.dim, []Input{{Name: "x", Value: x}, {Name: "factor", Value: factor}})
 }
 
-// Accuracy is the share of rows of logits [R,C] whose largest value stands at the label,
-// counted with weights [R]; a zero Tensor counts all alike.
+// Accuracy is the share of rows of logits [R,C] whose largest value stands at the label, counted
+// with weights [R]; a zero Tensor counts all alike.
 func (b *Builder) Accuracy(logits, labels, weights Tensor) Tensor {
 	return b.Node(pb.OpAccuracy, 1, []Input{
 		{Name: "logits", Value: logits}, {Name: "labels", Value: labels}, {Name: "weights", Value: weights, Optional: true},
 	})
 }
 
-// CodebookUpdate moves the codes of a vector quantiser, three buffers, as running means
-// of the vectors x [R,D] that chose them; codes int [R]. A code with a mean count below
-// alive starts anew at one of the vectors fresh [F,D].
+// CodebookUpdate moves the codes of a vector quantiser, three buffers, as running means of the
+// vectors x [R,D] that chose them; codes int [R]. A code with a mean count below alive starts anew
+// at one of the vectors fresh [F,D].
 func (b *Builder) CodebookUpdate(x, codes, fresh Tensor, codebook, count, sum Buffer, decay, alive float64) {
 	n := b.Node(pb.OpCodebookUpdate, 0, []Input{
 		{Name: "x", Value: x}, {Name: "codes", Value: codes}, {Name: "fresh", Value: fresh},

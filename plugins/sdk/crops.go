@@ -66,8 +66,8 @@ func (b *Builder) WholePatches(key string, side int) {
 	}
 }
 
-// CosineTeacher is the option of an averaged network that moves ever more slowly, to be embedded
-// in an objective.
+// CosineTeacher is the option of an averaged network that moves ever more slowly, to be embedded in
+// an objective.
 type CosineTeacher struct {
 	Momentum float64 `option:"teacher_momentum" min:"0" max:"1" help:"share of the old teacher in the new one at the start; a cosine takes it to 1"`
 }

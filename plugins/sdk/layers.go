@@ -35,8 +35,8 @@ func WithInit(weight, bias *Init) LayerOption {
 // WithoutBias leaves the bias out.
 func WithoutBias() LayerOption { return func(l *layer) { l.noBias = true } }
 
-// OfTeacher reads the averaged copy of the parameters, which must have been declared by
-// the same call without this option.
+// OfTeacher reads the averaged copy of the parameters, which must have been declared by the same
+// call without this option.
 func OfTeacher() LayerOption { return func(l *layer) { l.teacher = true } }
 
 // WithParams passes options to each parameter of the layer.
@@ -53,8 +53,8 @@ func WithStatistics(eps, momentum float64) LayerOption {
 	return func(l *layer) { l.eps, l.momentum = eps, momentum }
 }
 
-// WithRunningStatistics makes a batch norm use its running statistics always and leave them as
-// they are.
+// WithRunningStatistics makes a batch norm use its running statistics always and leave them as they
+// are.
 func WithRunningStatistics() LayerOption { return func(l *layer) { l.eval = true } }
 
 func newLayer(weight *Init, options []LayerOption) *layer {
@@ -65,8 +65,8 @@ func newLayer(weight *Init, options []LayerOption) *layer {
 	return l
 }
 
-// param declares a parameter of a layer, or finds it when another view of the same layer
-// has declared it already: calling a layer twice shares its weights.
+// param declares a parameter of a layer, or finds it when another view of the same layer has
+// declared it already: calling a layer twice shares its weights.
 func (b *Builder) param(l *layer, name string, shape []int, init *Init) Tensor {
 	var p Param
 	if spec := b.plan.Param(name); spec != nil {
@@ -101,8 +101,8 @@ func (b *Builder) Linear(name string, x Tensor, out int, options ...LayerOption)
 }
 
 // WeightNormLinear is x W^T with rows W[o] = g[o] v[o]/|v[o]|, without bias, and parameters
-// name.weight_g [out,1] of ones and name.weight_v [out,in] (torch's weight_norm). With
-// fixedGain the rows keep length one.
+// name.weight_g [out,1] of ones and name.weight_v [out,in] (torch's weight_norm). With fixedGain
+// the rows keep length one.
 func (b *Builder) WeightNormLinear(name string, x Tensor, out int, fixedGain bool, options ...LayerOption) Tensor {
 	if x.dim == 0 {
 		b.Failf("weight-normed linear %q: the size of its input is not known", name)
@@ -130,11 +130,11 @@ func (b *Builder) LayerNorm(name string, x Tensor, options ...LayerOption) Tenso
 	}, Attr("eps", b.normEps()))
 }
 
-// BatchNorm normalizes the last axis over all rows of x, a pass of several views as one batch.
-// Its parameters are name.weight and name.bias [C], its state the buffers name.running_mean,
-// name.running_var [C] and name.num_batches_tracked, which move once a step is good; with
-// OfTeacher it has buffers of its own under "teacher.". Calling it twice shares all of them,
-// and they move twice.
+// BatchNorm normalizes the last axis over all rows of x, a pass of several views as one batch. Its
+// parameters are name.weight and name.bias [C], its state the buffers name.running_mean,
+// name.running_var [C] and name.num_batches_tracked, which move once a step is good; with OfTeacher
+// it has buffers of its own under "teacher.". Calling it twice shares all of them, and they move
+// twice.
 func (b *Builder) BatchNorm(name string, x Tensor, options ...LayerOption) Tensor {
 	if x.dim == 0 {
 		b.Failf("batch norm %q: the size of its input is not known", name)
@@ -171,9 +171,9 @@ func (b *Builder) normEps() float64 {
 	return 1e-6
 }
 
-// Block is a pre-norm transformer block of the backbone's kind with parameters under
-// name: norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2 (timm's names). The MLP is
-// hidden wide. x is [B,N,D].
+// Block is a pre-norm transformer block of the backbone's kind with parameters under name: norm1,
+// attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2 (timm's names). The MLP is hidden wide. x is
+// [B,N,D].
 func (b *Builder) Block(name string, x Tensor, heads, hidden int, options ...LayerOption) Tensor {
 	d := x.dim
 	if heads < 1 || d%max(heads, 1) != 0 {
@@ -291,8 +291,8 @@ func (b *Builder) ViewRows(x Tensor, view, views int) Tensor {
 	return b.Node(pb.OpViewRows, x.dim, []Input{{Name: "x", Value: x}}, Attr("view", view), Attr("views", views))
 }
 
-// RowNumbers are 0, 1, .. for the rows of x, int [R]: labels for CrossEntropy when the positive
-// of row i stands in column i.
+// RowNumbers are 0, 1, .. for the rows of x, int [R]: labels for CrossEntropy when the positive of
+// row i stands in column i.
 func (b *Builder) RowNumbers(x Tensor) Tensor {
 	t := b.unary(pb.OpRowNumbers, x)
 	t.dim = 0

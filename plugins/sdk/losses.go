@@ -2,8 +2,8 @@ package sdk
 
 import "github.com/vittool/vittool/plugins/pb"
 
-// PatchMSE is the mean squared error per patch, averaged over the patches that mask hides
-// in the whole batch. prediction and target are [B,L,P].
+// PatchMSE is the mean squared error per patch, averaged over the patches that mask hides in the
+// whole batch. prediction and target are [B,L,P].
 func (b *Builder) PatchMSE(prediction, target Tensor, mask Mask) Tensor {
 	return b.patchLoss(pb.OpPatchMSE, prediction, target, mask)
 }
@@ -38,10 +38,10 @@ func (b *Builder) WeightedCrossEntropy(logits, labels, weights Tensor) Tensor {
 	return b.Node(pb.OpCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "labels", Value: labels}, {Name: "weights", Value: weights}})
 }
 
-// ViewCrossEntropy is the mean over samples and over the pairs of a target view i and another
-// view v of -sum targets[i] log softmax(logits[v]/temperature). Rows come view after view:
-// logits [S*B,C] of S views, targets [T*B,C], distributions for the first T = views of them.
-// Output 1 holds the mean of each pair, [T,S].
+// ViewCrossEntropy is the mean over samples and over the pairs of a target view i and another view
+// v of -sum targets[i] log softmax(logits[v]/temperature). Rows come view after view: logits
+// [S*B,C] of S views, targets [T*B,C], distributions for the first T = views of them. Output 1
+// holds the mean of each pair, [T,S].
 func (b *Builder) ViewCrossEntropy(logits, targets Tensor, views int, temperature float64) Tensor {
 	return b.Node(pb.OpViewCrossEntropy, 1, []Input{{Name: "logits", Value: logits}, {Name: "targets", Value: targets}},
 		Attr("views", views), Attr("temperature", temperature))
@@ -110,8 +110,8 @@ func Scratch(bytes int) EvaluateOption {
 	return func(e *EvaluateSpec) { e.ScratchBytes = bytes }
 }
 
-// Evaluate is a loss that the objective computes itself (see Evaluator): a scalar.
-// inputs are features or nodes; those with gradient get one from Evaluate.
+// Evaluate is a loss that the objective computes itself (see Evaluator): a scalar. inputs are
+// features or nodes; those with gradient get one from Evaluate.
 func (b *Builder) Evaluate(inputs []EvaluateInput, options ...EvaluateOption) Tensor {
 	if b.plan.Evaluate != nil {
 		b.Failf("a plan has at most one Evaluate")

@@ -2,8 +2,8 @@ package sdk
 
 import "github.com/vittool/vittool/plugins/pb"
 
-// Conv2D convolves maps x [B,C,H,W] with weight [O,C,R,S], zeros around the image, and
-// adds bias [O]; a zero Tensor leaves the bias out.
+// Conv2D convolves maps x [B,C,H,W] with weight [O,C,R,S], zeros around the image, and adds bias
+// [O]; a zero Tensor leaves the bias out.
 func (b *Builder) Conv2D(x, weight, bias Tensor, stride, padding int) Tensor {
 	return b.Node(pb.OpConv2D, 0, []Input{
 		{Name: "x", Value: x}, {Name: "weight", Value: weight}, {Name: "bias", Value: bias, Optional: true},

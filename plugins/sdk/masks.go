@@ -31,8 +31,8 @@ const (
 )
 
 // MaskValues is a mask drawn for a batch, sample after sample: the numbers of a keep list or of
-// indices, CorruptionStride numbers for each rectangle of a corruption, or the bytes (0 or 1) of
-// a bitmap.
+// indices, CorruptionStride numbers for each rectangle of a corruption, or the bytes (0 or 1) of a
+// bitmap.
 type MaskValues struct {
 	Name   string
 	Values []int32
@@ -55,8 +55,8 @@ type MaskCall struct {
 	boxes   func(view string, i int) (Box, bool) // nil: the host gave none
 }
 
-// RNG returns the generator of row i, a function of the mask's name, the run's seed, the
-// step and the sample id.
+// RNG returns the generator of row i, a function of the mask's name, the run's seed, the step and
+// the sample id.
 func (c *MaskCall) RNG(i int) *RNG {
 	h := fnv.New64a()
 	h.Write([]byte(c.name))
@@ -98,15 +98,15 @@ func (m Mask) Changed() Tensor {
 	return t
 }
 
-// AtMost promises that a bitmap removes no more than n cells of a sample, which lets
-// RemovedCells list them.
+// AtMost promises that a bitmap removes no more than n cells of a sample, which lets RemovedCells
+// list them.
 func (m Mask) AtMost(n int) Mask {
 	m.spec.Length = max(n, 0)
 	return m
 }
 
-// RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then
-// zeros, int [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
+// RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then zeros, int
+// [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
 func (m Mask) RemovedCells() Tensor {
 	t := m.ref(formRemovedCells)
 	t.dim = m.spec.Length
@@ -124,8 +124,8 @@ func (m Mask) ref(form maskForm) Tensor {
 	return Tensor{ref: ref{kind: refMask, name: m.name(), form: form}}
 }
 
-// KeepMask declares a keep list: sample writes which length patches of row i stay, in the
-// order in which they enter the network.
+// KeepMask declares a keep list: sample writes which length patches of row i stay, in the order in
+// which they enter the network.
 func (b *Builder) KeepMask(name string, view View, length int, sample func(c *MaskCall, i int, keep []int32)) Mask {
 	if length < 1 || length > view.Patches() {
 		b.Failf("mask %q keeps %d of %d patches; at least one must stay and no more than there are", name, length, view.Patches())
@@ -136,8 +136,8 @@ func (b *Builder) KeepMask(name string, view View, length int, sample func(c *Ma
 	return m
 }
 
-// BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1
-// where the patch of row i is hidden. removed arrives zeroed.
+// BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1 where the
+// patch of row i is hidden. removed arrives zeroed.
 func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, removed []byte)) Mask {
 	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: BitMask,
 		Rows: view.Rows(), Cols: view.Cols()}, &sampler{bits: sample})
@@ -236,8 +236,8 @@ func packRects(rects []Rect, out []int32) {
 	}
 }
 
-// KeepFromNoise writes the places of the len(keep) smallest values of noise, in ascending
-// order of the values, equal ones in order of their place: the masking of MAE.
+// KeepFromNoise writes the places of the len(keep) smallest values of noise, in ascending order of
+// the values, equal ones in order of their place: the masking of MAE.
 func KeepFromNoise(noise []float64, keep []int32) {
 	r := rank(noise)
 	defer rankings.Put(r)
@@ -259,8 +259,8 @@ func RandomKeep(r *RNG, n int, keep []int32) {
 
 var noises = sync.Pool{New: func() any { return new([]float64) }}
 
-// RandomBlocks hides ceil(ratio * number of blocks) aligned squares of block x block
-// cells of a rows x cols grid, uniformly: the masking of SimMIM. block must divide both.
+// RandomBlocks hides ceil(ratio * number of blocks) aligned squares of block x block cells of a
+// rows x cols grid, uniformly: the masking of SimMIM. block must divide both.
 func RandomBlocks(r *RNG, rows, cols, block int, ratio float64, removed []byte) {
 	across := cols / block
 	n := rows / block * across

@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -85,28 +84,24 @@ type Array struct {
 	U8    []byte
 }
 
-// get returns a region; rows limits the first axis to the rows of this call (the last
-// batch may be smaller than the one that was bound), 0 leaves it.
-func (m *memory) get(role pb.Region_Role, name string, rows int) (*Array, error) {
+// get returns a tensor of the given shape, which lies at the beginning of its region; nil: the shape
+// that was bound. The last batch of an epoch may be smaller than the bound one.
+func (m *memory) get(role pb.Region_Role, name string, shape []uint64) (*Array, error) {
 	g := m.regions[role][name]
 	if g == nil {
 		return nil, fmt.Errorf("the host bound no %s %q; is it in the plan?", role, name)
 	}
-	a := &Array{}
-	n := 1
-	for i, d := range g.spec.Shape {
-		s := int(d)
-		if i == 0 && rows > 0 {
-			if rows > s {
-				return nil, fmt.Errorf("%s %q holds %d rows, the call has %d", role, name, s, rows)
-			}
-			s = rows
-		}
-		a.Shape = append(a.Shape, s)
-		n *= s
+	if shape == nil {
+		shape = g.spec.Shape
 	}
-	if n == 0 {
-		return nil, errors.New("an empty region")
+	a := &Array{}
+	n, bound := 1, len(g.data)/int(elementSize(g.spec.Dtype))
+	for _, d := range shape {
+		if d == 0 || d > uint64(bound/n) {
+			return nil, fmt.Errorf("%s %q is %v in this call, and was bound as %v", role, name, shape, g.spec.Shape)
+		}
+		a.Shape = append(a.Shape, int(d))
+		n *= int(d)
 	}
 	switch g.spec.Dtype {
 	case pb.DType_DTYPE_F32:
@@ -117,6 +112,15 @@ func (m *memory) get(role pb.Region_Role, name string, rows int) (*Array, error)
 		a.U8 = g.data[:n]
 	}
 	return a, nil
+}
+
+// rows is get for a tensor with one row for each sample.
+func (m *memory) rows(role pb.Region_Role, name string, samples []uint64) (*Array, error) {
+	g := m.regions[role][name]
+	if g == nil || len(g.spec.Shape) == 0 {
+		return m.get(role, name, nil)
+	}
+	return m.get(role, name, append([]uint64{uint64(len(samples))}, g.spec.Shape[1:]...))
 }
 
 // TargetsCall is one call of Targets.
@@ -130,12 +134,12 @@ type TargetsCall struct {
 
 // View is the normalized pixels of a view, [B,C,H,W].
 func (c *TargetsCall) View(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_VIEW, name, len(c.Samples))
+	return c.memory.rows(pb.Region_ROLE_VIEW, name, c.Samples)
 }
 
 // Target is a declared target, [B]+shape, to be filled.
 func (c *TargetsCall) Target(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_TARGET, name, len(c.Samples))
+	return c.memory.rows(pb.Region_ROLE_TARGET, name, c.Samples)
 }
 
 // EvaluateCall is one call of Evaluate.
@@ -150,34 +154,45 @@ type EvaluateCall struct {
 	updated   map[string]bool
 }
 
-// Input is an input of the plan's Evaluate, with the shape it has this step.
+// shape is that of an input in this call.
+func (c *EvaluateCall) shape(input string) []uint64 {
+	for _, t := range c.request.Inputs {
+		if t.Name == input {
+			return t.Shape
+		}
+	}
+	return nil
+}
+
+// Input is an input of the plan's Evaluate, in the shape of this call: the last batch of an epoch may
+// be smaller than Run.Batch.
 func (c *EvaluateCall) Input(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_INPUT, name, 0)
+	return c.memory.get(pb.Region_ROLE_INPUT, name, c.shape(name))
 }
 
 // InputGradient is where the gradient with respect to an input is written, every element.
 func (c *EvaluateCall) InputGradient(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_INPUT_GRADIENT, name, 0)
+	return c.memory.get(pb.Region_ROLE_INPUT_GRADIENT, name, c.shape(name))
 }
 
 // Param is a parameter; the memory is read-only and writing to it ends the process.
 func (c *EvaluateCall) Param(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_PARAM, name, 0)
+	return c.memory.get(pb.Region_ROLE_PARAM, name, nil)
 }
 
 // ParamGradient is where the gradient with respect to a parameter is written, every element.
 func (c *EvaluateCall) ParamGradient(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_PARAM_GRADIENT, name, 0)
+	return c.memory.get(pb.Region_ROLE_PARAM_GRADIENT, name, nil)
 }
 
 // Buffer is the value of a buffer before this step; read-only.
 func (c *EvaluateCall) Buffer(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_BUFFER, name, 0)
+	return c.memory.get(pb.Region_ROLE_BUFFER, name, nil)
 }
 
 // Update is where the new value of a buffer is written; asking for it announces the update.
 func (c *EvaluateCall) Update(name string) (*Array, error) {
-	a, err := c.memory.get(pb.Region_ROLE_BUFFER_UPDATE, name, 0)
+	a, err := c.memory.get(pb.Region_ROLE_BUFFER_UPDATE, name, nil)
 	if err == nil {
 		c.updated[name] = true
 	}
@@ -186,12 +201,12 @@ func (c *EvaluateCall) Update(name string) (*Array, error) {
 
 // Target is a target of the plan, [B]+shape.
 func (c *EvaluateCall) Target(name string) (*Array, error) {
-	return c.memory.get(pb.Region_ROLE_TARGET, name, len(c.Samples))
+	return c.memory.rows(pb.Region_ROLE_TARGET, name, c.Samples)
 }
 
 // Scratch is the memory asked for with the Scratch option.
 func (c *EvaluateCall) Scratch() ([]byte, error) {
-	a, err := c.memory.get(pb.Region_ROLE_SCRATCH, "scratch", 0)
+	a, err := c.memory.get(pb.Region_ROLE_SCRATCH, "scratch", nil)
 	if err != nil {
 		return nil, err
 	}

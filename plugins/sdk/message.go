@@ -1,17 +1,20 @@
 package sdk
 
 import (
+	"cmp"
+	"math"
+
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// This file alone turns the SDK's values into messages of the protocol and back. Enumerations
-// have the protocol's numbers (TestEnumerations).
+// This file alone turns the SDK's values into messages of the protocol and back. Enumerations have
+// the protocol's numbers (TestEnumerations).
 
 func runOf(r *pb.OpenRequest) Run {
 	n := r.GetBackbone()
 	return Run{
-		Seed: r.GetSeed(), Batch: int(r.GetBatch()), Steps: int(r.GetTotalSteps()), StepsPerEpoch: int(r.GetStepsPerEpoch()),
+		Seed: r.GetSeed(), Batch: int(r.GetBatch()), Steps: int(r.GetTotalSteps()), StepsPerEpoch: cmp.Or(r.GetEpochSteps(), float64(r.GetStepsPerEpoch())),
 		DatasetSize: int(r.GetDatasetSize()), WorldSize: int(r.GetWorldSize()), Rank: int(r.GetRank()), FixedViews: r.GetFixedViews(),
 		Backbone: Backbone{
 			Name: n.GetName(), Family: n.GetFamily(), Dim: int(n.GetDim()), Depth: int(n.GetDepth()), Heads: int(n.GetHeads()),
@@ -68,9 +71,12 @@ func planMessage(p *Plan) *pb.Plan {
 func requirementsMessage(r Requirements) *pb.BackboneRequirements {
 	return &pb.BackboneRequirements{
 		Families: r.Families, PosEmbed: pb.BackboneRequirements_PosEmbed(r.PosEmbed),
-		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), Init: r.Init, RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
+		ClassToken: pb.BackboneRequirements_ClassToken(r.ClassToken), RelPos: pb.BackboneRequirements_RelPos(r.RelPos),
 		LayerScale: r.LayerScale, DropPath: r.DropPath, DecayRule: pb.BackboneRequirements_DecayRule(r.Decay),
 		NoDecay: r.NoDecay, Frozen: r.Frozen, SplitQkvBias: r.SplitQKVBias, Unused: r.Unused,
+		InitRules: each(r.Init, func(i InitRule) *pb.InitRule {
+			return &pb.InitRule{Weights: i.Weights, Init: initMessage(i.Init), Stacked: uint32(i.Stacked), ByDepth: i.ByDepth}
+		}),
 	}
 }
 
@@ -143,7 +149,7 @@ func initMessage(i *Init) *pb.Init {
 
 func scheduleMessage(s *Schedule) *pb.Schedule {
 	return &pb.Schedule{Name: s.Name, Kind: pb.Schedule_Kind(s.Kind), From: s.From, To: s.To, Steps: uint64(s.Steps),
-		WarmupSteps: uint64(s.WarmupSteps), WarmupFrom: s.WarmupFrom, Values: s.Values, StepsPerValue: uint64(s.StepsPerValue)}
+		WarmupSteps: uint64(s.WarmupSteps), WarmupFrom: s.WarmupFrom, Values: s.Values, StepsPerValue: uint64(math.Round(s.StepsPerValue)), ValueSteps: s.StepsPerValue}
 }
 
 func nodeMessage(n *Node) *pb.Node {
@@ -184,7 +190,7 @@ func resultsMessage(p *Plan) *pb.Results {
 		}),
 		Pictures: each(p.Pictures, func(p Picture) *pb.Picture {
 			return &pb.Picture{Name: p.Name, Prediction: refMessage(p.Prediction), Layout: pb.Picture_Layout(p.Layout),
-				PatchNormalised: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
+				PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
 		}),
 	}
 }

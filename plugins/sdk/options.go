@@ -21,9 +21,9 @@ import (
 //	length        number of values of a list
 //	order         "rising": no value of a list is smaller than the one before it
 //
-// Field types are bool, int, float64, string and slices of the last three. Options of an
-// embedded struct stand in its place; a tag of the embedding field with the key of one of them,
-// e.g. blur:"...", is its help there.
+// Field types are bool, int, float64, string and slices of the last three. Options of an embedded
+// struct stand in its place; a tag of the embedding field with the key of one of them, e.g.
+// blur:"...", is its help there.
 func optionsOf(prototype reflect.Value) ([]schema.Option, error) {
 	var out []schema.Option
 	err := eachOption(prototype, func(key string, f reflect.StructField, value reflect.Value) error {

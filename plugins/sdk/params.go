@@ -89,8 +89,8 @@ type BufferSpec struct {
 // BufferUpdateKind is the part of a buffer that Builder.Update replaces.
 type BufferUpdateKind int
 
-// Updates of the whole buffer, of numbered rows, or of the rows that follow the last ones
-// written, wrapping round.
+// Updates of the whole buffer, of numbered rows, or of the rows that follow the last ones written,
+// wrapping round.
 const (
 	UpdateAll BufferUpdateKind = iota
 	UpdateRows
@@ -159,8 +159,8 @@ func (b *Builder) target(t TargetSpec) Tensor {
 	return Tensor{ref: ref{kind: refTarget, name: t.Name}, dim: last(t.Shape)}
 }
 
-// Target declares a tensor that the objective's Targets method fills: shape per sample.
-// It reads the pixels of view.
+// Target declares a tensor that the objective's Targets method fills: shape per sample. It reads
+// the pixels of view.
 func (b *Builder) Target(name string, view View, dtype DType, shape ...int) Tensor {
 	return b.target(TargetSpec{Name: b.take("target", name), Source: PluginTarget, View: view.name(),
 		Shape: b.shape("target "+name, shape), DType: dtype})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// watchParent is for hosts that hand over no descriptor: a process that lost its parent
-// gets another one.
+// watchParent is for hosts that hand over no descriptor: a process that lost its parent gets
+// another one.
 func watchParent() {
 	parent := os.Getppid()
 	go func() {

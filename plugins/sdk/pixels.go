@@ -2,8 +2,8 @@ package sdk
 
 import "github.com/vittool/vittool/plugins/pb"
 
-// Corrupt paints the rectangles of a corruption of this view over its pixels: [B,C,H,W], for
-// Images of a pass with Corrupted.
+// Corrupt paints the rectangles of a corruption of this view over its pixels: [B,C,H,W], for Images
+// of a pass with Corrupted.
 func (b *Builder) Corrupt(view View, m Mask) Tensor {
 	if m.spec == nil || m.spec.Kind != CorruptionMask || m.spec.View != view.name() {
 		b.Failf("corrupt: mask %q is not a corruption of view %q", m.name(), view.name())
@@ -24,8 +24,8 @@ func (b *Builder) PatchConvTranspose(name string, x Tensor, view View, options .
 	return b.Node(pb.OpPatchConvTranspose, view.Width(), in, Attr("rows", view.Rows()), Attr("cols", view.Cols()))
 }
 
-// EntryL1 is the mean absolute difference over the entries where mask is 1, of all tensors of
-// equal shape. prediction and target may have any shape of the mask's size.
+// EntryL1 is the mean absolute difference over the entries where mask is 1, of all tensors of equal
+// shape. prediction and target may have any shape of the mask's size.
 func (b *Builder) EntryL1(prediction, target, mask Tensor) Tensor {
 	return b.Node(pb.OpPatchL1, 1, []Input{
 		{Name: "prediction", Value: b.Reshape(prediction, 0, -1, 1)}, {Name: "target", Value: b.Reshape(target, 0, -1, 1)},

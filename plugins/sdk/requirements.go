@@ -2,13 +2,13 @@ package sdk
 
 import "slices"
 
-// Requirements are settings of the network that belong to a recipe. Zero values leave the choice
-// to the model and the user.
+// Requirements are settings of the network that belong to a recipe. Zero values leave the choice to
+// the model and the user.
 type Requirements struct {
 	Families     []string // network families that the objective works with; empty: any
 	PosEmbed     PosEmbed
 	ClassToken   ClassToken
-	Init         string // scheme of the initial weights, such as mae, beit, dino, mocov3
+	Init         []InitRule // of the network's weights, as differences from the usual values
 	RelPos       RelPos
 	LayerScale   float64 // initial value of layer scale; 0: none
 	DropPath     float64 // rate of stochastic depth where the user sets none
@@ -19,11 +19,21 @@ type Requirements struct {
 	Unused       bool     // the program reads no features, so that no network is built or stored
 }
 
+// InitRule gives the initial values of the network's weights whose names match a path pattern, such
+// as blocks.*.mlp.*.weight (a * matches dots too). Of each weight the first rule that matches its
+// name counts; weights that no rule matches start as the network has it, fixed tables always do.
+type InitRule struct {
+	Weights string
+	Init    *Init // neither a table nor from a file; a weight is taken as a matrix [first dimension, all others]
+	Stacked int   // matrices that lie one below the other in each weight, such as 3 for queries, keys and values; 0: 1
+	ByDepth bool  // the numbers of Init are divided by sqrt(2l) in block l, counted from 1
+}
+
 // PosEmbed is a kind of absolute position embedding.
 type PosEmbed int
 
-// Position embeddings: learned, fixed 2-D sine-cosine with the column part first (MAE) or the
-// row part first (MoCo v3), or none.
+// Position embeddings: learned, fixed 2-D sine-cosine with the column part first or the
+// row part first, or none.
 const (
 	PosEmbedDefault PosEmbed = iota
 	PosEmbedLearned

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The generator is part of what makes a run reproducible: these numbers must never change.
+// Runs are reproducible only while these numbers never change.
 func TestRNGIsFrozen(t *testing.T) {
 	r := NewRNG(1, 2, 3)
 	want := []uint64{0xe95446f8084cbfd4, 0xe43a67c150c0d6e8, 0x10cafcef0ffd53d3, 0xe43a7167103591cc}
@@ -29,7 +29,7 @@ func TestRNGKeys(t *testing.T) {
 	}
 }
 
-// Moments and uniformity over many keys, one number each: what masks draw.
+// Moments and uniformity over many keys, one number each, as masks draw them.
 func TestRNGDistribution(t *testing.T) {
 	const n = 200000
 	var sum, squares, normal, normal2 float64

@@ -16,8 +16,8 @@ import (
 	"github.com/vittool/vittool/plugins/pb"
 )
 
-// Handshake is the first message between host and plugin. A different protocol version
-// is refused by the host with both numbers.
+// Handshake is the first message between host and plugin. A different protocol version is refused
+// by the host with both numbers.
 var Handshake = plugin.HandshakeConfig{
 	ProtocolVersion:  1,
 	MagicCookieKey:   "VITTOOL_OBJECTIVE",
@@ -27,16 +27,16 @@ var Handshake = plugin.HandshakeConfig{
 // PluginName is the name the service is dispensed under.
 const PluginName = "objective"
 
-// MaxMessage is the size limit of one message in bytes. Tensors travel in shared memory,
-// so a larger one is a mistake.
+// MaxMessage is the size limit of one message in bytes. Tensors travel in shared memory, so a
+// larger one is a mistake.
 const MaxMessage = 64 << 20
 
-// LifelineEnv names the variable that holds the number of a descriptor whose other end the
-// host keeps open: end of file on it means that the host is gone.
+// LifelineEnv names the variable that holds the number of a descriptor whose other end the host
+// keeps open: end of file on it means that the host is gone.
 const LifelineEnv = "VITTOOL_LIFELINE"
 
-// Serve runs the objective as a plugin; main calls it and it does not return before the
-// host is done. Started by hand it explains itself and exits with status 1.
+// Serve runs the objective as a plugin; main calls it and it does not return before the host is
+// done. Started by hand it explains itself and exits with status 1.
 func Serve(o Objective) {
 	s, err := NewServer(o, nil)
 	if err != nil {
@@ -51,8 +51,8 @@ func Serve(o Objective) {
 	stderr := os.Stderr
 	var restore sync.Once
 	intercept := func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		// go-plugin sends os.Stderr through the connection, which loses the last lines of a
-		// process that dies; the pipe that the process was born with does not.
+		// go-plugin sends os.Stderr through the connection, which loses the last lines of a process
+		// that dies; the pipe that the process was born with does not.
 		restore.Do(func() { os.Stderr = stderr })
 		return handle(ctx, request)
 	}
@@ -83,8 +83,8 @@ func (p *GRPC) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.Clien
 	return pb.NewObjectiveClient(c), nil
 }
 
-// watchLifeline ends the process when the host is gone, however it went. The kernel's
-// parent-death signal, where there is one, does the same; neither is enough alone.
+// watchLifeline ends the process when the host is gone, however it went. The kernel's parent-death
+// signal, where there is one, does the same; neither is enough alone.
 func watchLifeline() {
 	fd, err := strconv.Atoi(os.Getenv(LifelineEnv))
 	if err != nil || fd < 3 {
@@ -106,8 +106,8 @@ func watchLifeline() {
 // SocketDirPrefix begins the name of the host's private folder for sockets.
 const SocketDirPrefix = "vittool-plugin-"
 
-// removeSocketDir removes the host's private folder when the host cannot any more; the
-// folder named by the variable is made by go-plugin inside of it.
+// removeSocketDir removes the host's private folder when the host cannot any more; the folder named
+// by the variable is made by go-plugin inside of it.
 func removeSocketDir() {
 	dir := filepath.Dir(os.Getenv(plugin.EnvUnixSocketDir))
 	if strings.HasPrefix(filepath.Base(dir), SocketDirPrefix) {

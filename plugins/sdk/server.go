@@ -18,11 +18,12 @@ import (
 	"github.com/vittool/vittool/plugins/schema"
 )
 
-// ProtocolMinor is the minor version of protocol 1 that this package speaks.
-const ProtocolMinor = 0
+// ProtocolMinor is the minor version of protocol 1 that this package speaks: 1 since Evaluate is told
+// the shapes of its inputs in each call.
+const ProtocolMinor = 1
 
-// Server implements the protocol around an Objective. Serve runs one in a plugin process;
-// the host runs one directly when it is asked to keep the objective in its own process.
+// Server implements the protocol around an Objective. Serve runs one in a plugin process; the host
+// runs one directly when it is asked to keep the objective in its own process.
 type Server struct {
 	pb.UnimplementedObjectiveServer
 	prototype Objective
@@ -42,8 +43,8 @@ type session struct {
 	memory    *memory
 }
 
-// NewServer checks the objective's declaration and returns its server. mapSegment may be
-// nil: then segments are mapped from inherited descriptors or paths.
+// NewServer checks the objective's declaration and returns its server. mapSegment may be nil: then
+// segments are mapped from inherited descriptors or paths.
 func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Server, error) {
 	_, v, err := fresh(o)
 	if err != nil {
@@ -64,16 +65,18 @@ func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Serv
 		mapSegment = mapShared
 	}
 	d := &pb.Description{
-		Name: info.Name, Version: info.Version, ProtocolMinor: ProtocolMinor, Summary: info.Summary,
+		Name: info.Name, Version: info.Version, Summary: info.Summary,
 		Paper: info.Paper, License: info.License, Options: optionMessages(options),
 	}
 	_, d.Targets = o.(Targeter)
-	_, d.Evaluates = o.(Evaluator)
+	if _, d.Evaluates = o.(Evaluator); d.Evaluates {
+		d.ProtocolMinor = ProtocolMinor
+	}
 	return &Server{prototype: o, describe: d, options: options, mapSegment: mapSegment}, nil
 }
 
-// guard turns a panic of the author's code into an error with its stack on standard error,
-// and an error into a status that the host does not retry.
+// guard turns a panic of the author's code into an error with its stack on standard error, and an
+// error into a status that the host does not retry.
 func (s *Server) guard(call string, err *error) {
 	if r := recover(); r != nil {
 		fmt.Fprintf(os.Stderr, "panic in %s of objective %s: %v\n%s", call, s.describe.Name, r, debug.Stack())

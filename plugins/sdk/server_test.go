@@ -130,7 +130,7 @@ func TestBadDeclarations(t *testing.T) {
 	}
 }
 
-// Mistakes in a plan come back with the name of what is wrong.
+// Mistakes in a plan come back with the name of the faulty part.
 func TestBuilderMistakes(t *testing.T) {
 	for want, plan := range map[string]func(b *Builder) error{
 		`two views are named "image"`: func(b *Builder) error {

@@ -2,8 +2,8 @@ package sdk
 
 import "github.com/vittool/vittool/plugins/pb"
 
-// RestoreTokens puts the tokens of a pass with Drop(mask) back in raster order, token (a
-// parameter [1,1,D]) in every hidden place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
+// RestoreTokens puts the tokens of a pass with Drop(mask) back in raster order, token (a parameter
+// [1,1,D]) in every hidden place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
 func (b *Builder) RestoreTokens(x Tensor, token Param, mask Mask) Tensor {
 	if mask.spec == nil || mask.spec.Kind != KeepMask {
 		b.Failf("restore_tokens needs a keep list, and mask %q is none", mask.name())
@@ -19,13 +19,13 @@ func (b *Builder) AddPositions(x Tensor, table Param, offset int) Tensor {
 		Attr("offset", offset))
 }
 
-// SinCosColumn declares a fixed 2-D sine-cosine table [1,prefix+L,dim] over the view's
-// grid, column part first, prefix rows zero (MAE). dim must be divisible by 4.
+// SinCosColumn declares a fixed 2-D sine-cosine table [1,prefix+L,dim] over the view's grid, column
+// part first, prefix rows zero (MAE). dim must be divisible by 4.
 func (b *Builder) SinCosColumn(name string, view View, dim, prefix int) Param {
 	return b.sincos(name, SinCosColumnInit, view, dim, prefix)
 }
 
-// SinCosRow is the same with the row part first (MoCo v3).
+// SinCosRow is the same with the row part first.
 func (b *Builder) SinCosRow(name string, view View, dim, prefix int) Param {
 	return b.sincos(name, SinCosRowInit, view, dim, prefix)
 }
@@ -51,8 +51,8 @@ func (b *Builder) MeanTokens(x Tensor, from int) Tensor {
 // Order is how the values of a patch are laid out.
 type Order string
 
-// ChannelLast is row, column, channel (MAE); ChannelFirst is channel, row, column
-// (the order of a patch embedding's convolution).
+// ChannelLast is row, column, channel (MAE); ChannelFirst is channel, row, column (the order of a
+// patch embedding's convolution).
 const (
 	ChannelLast  Order = "hwc"
 	ChannelFirst Order = "chw"
@@ -67,8 +67,8 @@ func (b *Builder) Patches(view View, order Order) Tensor {
 		Attr("patch", b.Backbone().Patch), Attr("order", string(order)))
 }
 
-// NormalizePatches makes each patch zero mean and unit variance: (x-mean)/sqrt(var+1e-6),
-// var with n-1. It has no gradient.
+// NormalizePatches makes each patch zero mean and unit variance: (x-mean)/sqrt(var+1e-6), var with
+// n-1. It has no gradient.
 func (b *Builder) NormalizePatches(x Tensor) Tensor {
 	return b.Node(pb.OpNormalizePatches, x.dim, []Input{{Name: "x", Value: x}}, Attr("eps", 1e-6))
 }

@@ -88,8 +88,8 @@ func (v View) name() string {
 // ViewOption changes a view.
 type ViewOption func(*ViewSpec)
 
-// View declares a view. Without options it is the user's crop (data settings), bicubic, at
-// the model's image size.
+// View declares a view. Without options it is the user's crop (data settings), bicubic, at the
+// model's image size.
 func (b *Builder) View(name string, options ...ViewOption) View {
 	v := &ViewSpec{Name: b.take("view", name)}
 	for _, o := range options {
@@ -152,8 +152,8 @@ func Flip(probability float64) ViewOption {
 	return Augment(Augmentation{Kind: FlipAugmentation, Probability: probability})
 }
 
-// ColorJitter changes brightness, contrast, saturation and hue in random order: factors uniform
-// in max(0,1-x)..1+x, the hue shifted by -x..x of the circle, x <= 0.5.
+// ColorJitter changes brightness, contrast, saturation and hue in random order: factors uniform in
+// max(0,1-x)..1+x, the hue shifted by -x..x of the circle, x <= 0.5.
 func ColorJitter(probability, brightness, contrast, saturation, hue float64) ViewOption {
 	return Augment(Augmentation{Kind: ColorAugmentation, Probability: probability,
 		Brightness: brightness, Contrast: contrast, Saturation: saturation, Hue: hue})

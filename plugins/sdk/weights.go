@@ -9,9 +9,9 @@ import (
 	"os"
 )
 
-// Weights is a safetensors file whose tensors parameters can start from: a network that
-// was trained before. Only its header is read here; the host reads the values and makes
-// sure that the file is whole.
+// Weights is a safetensors file whose tensors parameters can start from: a network that was trained
+// before. Only its header is read here; the host reads the values and makes sure that the file is
+// whole.
 type Weights struct {
 	Path   string
 	Meta   map[string]string
@@ -21,8 +21,7 @@ type Weights struct {
 // maxHeader is the longest header of a safetensors file that is read.
 const maxHeader = 100 << 20
 
-// OpenWeights reads the header of a file. It must carry a digest, as files that vittool
-// writes do.
+// OpenWeights reads the header of a file. It must carry a digest, as files that vittool writes do.
 func OpenWeights(path string) (*Weights, error) {
 	file, err := os.Open(path)
 	if err != nil {

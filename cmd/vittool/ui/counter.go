@@ -3,41 +3,30 @@ package ui
 import (
 	"io"
 	"strings"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 )
 
-// Counter draws how far a piece of work is, on a terminal; elsewhere it is silent.
-type Counter struct{ bar *progressbar.ProgressBar }
+// Counter shows the progress of some work on a terminal; elsewhere it is silent.
+type Counter struct{ gauge *gauge }
 
 // NewCounter starts a counter from 0 to total.
-func NewCounter(w io.Writer, terminal bool, what string, total int) *Counter {
+func NewCounter(w io.Writer, terminal bool, label string, total int) *Counter {
 	if !terminal {
 		return &Counter{}
 	}
-	return &Counter{progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription(strings.TrimSpace(what)),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetWidth(24),
-		progressbar.OptionClearOnFinish(),
-	)}
+	return &Counter{newGauge(w, strings.TrimSpace(label), 0, total)}
 }
 
 // Set moves the counter.
 func (c *Counter) Set(done int) {
-	if c.bar != nil {
-		_ = c.bar.Set(done) // drawing is not worth failing for
+	if c.gauge != nil {
+		c.gauge.set(done)
 	}
 }
 
 // Clear makes room for a line; the next Set draws the counter again.
 func (c *Counter) Clear() {
-	if c.bar != nil {
-		_ = c.bar.Clear()
+	if c.gauge != nil {
+		c.gauge.clear()
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-// Log passes progress on and keeps what was said in the run folder's log.txt.
-// The folder is known once the run starts; what was said before is kept until then.
+// Log passes progress on and writes messages to the run folder's log.txt too. The folder is known
+// once the run starts; earlier messages are kept until then.
 type Log struct {
 	train.Progress
 	file    io.WriteCloser
@@ -23,8 +23,7 @@ type Log struct {
 // WithLog adds a log to a way of showing progress.
 func WithLog(p train.Progress) *Log { return &Log{Progress: p} }
 
-// Start opens the log. That it can't be written is said and does not stop a run:
-// what the run itself can't write, it stops for.
+// Start opens the log. A log that can't be written is a warning and does not stop the run.
 func (l *Log) Start(p train.Plan) {
 	l.Progress.Start(p)
 	f, err := os.OpenFile(filepath.Join(p.RunDir, runs.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -66,7 +65,7 @@ func (l *Log) write(line func(*slog.Logger)) {
 func (l *Log) Done(r *train.Result) {
 	l.Progress.Done(r)
 	if l.log != nil && r != nil {
-		l.log.Info("end", "step", r.Step, "loss", r.Loss, "digest", r.Digest, "seconds", r.ElapsedS,
+		l.log.Info("end", "step", r.Step, "loss", r.Loss, "loss_of", r.LossOf, "loss_last_step", r.LastLoss, "digest", r.Digest, "seconds", r.ElapsedS,
 			"images_per_s", r.ImagesPerS, "interrupted", r.Interrupted, "failed", r.Failed)
 	}
 }

@@ -3,15 +3,15 @@ package ui
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
 
-// Level is how much is said about a run.
+// Level is the amount of output of a run.
 type Level int
 
 // The levels: errors and results only, a line now and then or a bar, every step.
@@ -34,7 +34,7 @@ func NewProgress(w io.Writer, terminal bool, level Level) train.Progress {
 	return l
 }
 
-// header prints what both ways have in common: how a run begins and ends.
+// header prints the start and the end of a run, the same for lines and bar.
 type header struct {
 	w     io.Writer
 	quiet bool
@@ -51,7 +51,7 @@ func (h *header) Start(p train.Plan) {
 	t.Row("objective", p.Objective)
 	t.Row("model", fmt.Sprintf("%s, %s parameters with the heads", p.Model, Count(float64(p.Parameters), "")))
 	t.Row("data", fmt.Sprintf("%d images, %d a step", p.Images, p.BatchSize))
-	length := fmt.Sprintf("%d steps, %d an epoch", p.TotalSteps, p.StepsPerEpoch)
+	length := fmt.Sprintf("%d steps, %.4g an epoch", p.TotalSteps, p.StepsPerEpoch)
 	if p.FirstStep > 0 {
 		length += fmt.Sprintf(", resumed after step %d", p.FirstStep)
 	}
@@ -79,21 +79,43 @@ func (h *header) Done(r *train.Result) {
 	t := NewTable()
 	t.Row("state", state)
 	if r.Loss != 0 { // zero: no step was done
-		t.Row("loss", fmt.Sprintf("%.4f", r.Loss))
+		t.Row("loss", fmt.Sprintf("%.4f in the last step, %.4f in the mean of %s", r.LastLoss, r.Loss, r.LossOf))
 	}
 	if r.ImagesPerS > 0 {
-		t.Row("speed", fmt.Sprintf("%.0f images/s, %.1f %% of the time waiting for data", r.ImagesPerS, 100*r.DataWait))
+		t.Row("speed", fmt.Sprintf("%s, %.1f %% of the time waiting for data", Rate(r.ImagesPerS), 100*r.DataWait))
 	}
 	t.Row("time", Duration(r.Elapsed))
 	if r.Skipped > 0 {
 		t.Row("skipped", fmt.Sprintf("%d images that can't be read, listed in skipped.txt", r.Skipped))
 	}
 	t.Row("checkpoint", r.Checkpoint)
+	if list := pictures(r.RunDir); len(list) > 0 {
+		t.Row("pictures", strings.Join(list, ", "))
+	}
 	_ = t.Write(h.w)
 }
 
-// lines prints a line at the first step, at most every few seconds after it,
-// and at the last step.
+// pictures lists the newest picture of each kind in a run folder, the loss curve last.
+func pictures(runDir string) []string {
+	var list, curve []string
+	files, _ := filepath.Glob(filepath.Join(runDir, runs.PicturesDir, "*.png")) // sorted, so by step
+	kinds := map[string]int{}
+	for _, f := range files {
+		kind, _, drawn := strings.Cut(filepath.Base(f), "-0")
+		switch i, known := kinds[kind]; {
+		case !drawn:
+			curve = append(curve, f)
+		case known:
+			list[i] = f
+		default:
+			kinds[kind] = len(list)
+			list = append(list, f)
+		}
+	}
+	return append(list, curve...)
+}
+
+// lines prints a line at the first step, at most every few seconds after it, and at the last step.
 type lines struct {
 	header
 	now   func() time.Time
@@ -112,8 +134,8 @@ func (l *lines) Step(s train.Step) {
 		seconds := float64(l.plan.TotalSteps-s.Step) * float64(l.plan.BatchSize) / s.ImagesPerS
 		left = ", " + Duration(time.Duration(seconds*float64(time.Second))) + " left"
 	}
-	fmt.Fprintf(l.w, "step %d/%d  epoch %.2f  loss %.4f  lr %.2e  %.0f images/s%s\n",
-		s.Step, l.plan.TotalSteps, s.Epoch, s.Loss, s.LearningRate, s.ImagesPerS, left)
+	fmt.Fprintf(l.w, "step %d/%d  epoch %.2f  loss %.4f  lr %.2e  %s%s\n",
+		s.Step, l.plan.TotalSteps, s.Epoch, s.Loss, s.LearningRate, Rate(s.ImagesPerS), left)
 }
 
 func (l *lines) Event(message string) {
@@ -127,49 +149,52 @@ func (l *lines) Warning(message string) { fmt.Fprintln(l.w, "warning: "+message)
 // bar draws a progress bar with the time left.
 type bar struct {
 	header
-	bar *progressbar.ProgressBar
+	gauge *gauge // nil before the start
 }
 
 func (b *bar) Start(p train.Plan) {
 	b.header.Start(p)
-	b.bar = progressbar.NewOptions(p.TotalSteps,
-		progressbar.OptionSetWriter(b.w),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetWidth(24),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
-	)
-	_ = b.bar.Set(p.FirstStep) // drawing is not worth failing for, here and below
+	b.gauge = newGauge(b.w, "step", p.FirstStep, p.TotalSteps)
+	b.gauge.draw()
 }
 
 func (b *bar) Step(s train.Step) {
-	b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %.0f images/s", s.Epoch, s.Loss, s.ImagesPerS))
-	_ = b.bar.Set(s.Step)
+	b.gauge.set(s.Step, fmt.Sprintf("loss %.4f", s.Loss), fmt.Sprintf("epoch %.1f", s.Epoch), Rate(s.ImagesPerS))
 }
 
 func (b *bar) Event(message string) {
-	if b.bar == nil {
+	if b.gauge == nil {
 		fmt.Fprintln(b.w, message)
 		return
 	}
-	_ = b.bar.Clear()
+	b.gauge.clear()
 	fmt.Fprintln(b.w, message)
-	_ = b.bar.RenderBlank()
+	b.gauge.draw()
 }
 
 func (b *bar) Warning(message string) { b.Event("warning: " + message) }
 
 func (b *bar) Done(r *train.Result) {
-	if b.bar != nil {
-		_ = b.bar.Clear()
+	if b.gauge != nil {
+		b.gauge.clear()
+		b.gauge = nil
 	}
 	b.header.Done(r)
 }
 
-// Count writes a large number with the letter of its thousands before a unit,
-// as in 5.7 M or 1.2 TFLOP.
+// Rate writes images per second with two digits at least.
+func Rate(imagesPerS float64) string {
+	switch {
+	case imagesPerS >= 9.95:
+		return fmt.Sprintf("%.0f images/s", imagesPerS)
+	case imagesPerS >= 0.995:
+		return fmt.Sprintf("%.1f images/s", imagesPerS)
+	}
+	return fmt.Sprintf("%.2g images/s", imagesPerS)
+}
+
+// Count writes a large number with the letter of its thousands before a unit, as in 5.7 M or 1.2
+// TFLOP.
 func Count(x float64, unit string) string {
 	letters := []string{"", "k", "M", "G", "T", "P", "E", "Z"}
 	i := 0

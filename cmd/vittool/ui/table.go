@@ -1,5 +1,5 @@
-// Package ui prints what a person, or with --json a program, reads: tables,
-// progress and log lines.
+// Package ui prints results and progress: tables, progress bars and log lines for a person, JSON
+// for a program.
 package ui
 
 import (

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,7 @@ func play(p train.Progress, clock *time.Time) {
 		p.Step(train.Step{StepLine: runs.StepLine{Step: step, Epoch: float64(step) / 40, Loss: 1 / float64(step), LearningRate: 1e-3, ImagesPerS: 50}})
 	}
 	p.Event("checkpoint written")
-	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, Loss: 0.01, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
+	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, FinalLoss: runs.FinalLoss{Loss: 0.01, LossOf: "epoch 2", LastLoss: 0.009}, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
 }
 
 func TestLines(t *testing.T) {
@@ -68,6 +69,72 @@ func TestBar(t *testing.T) {
 		if !strings.Contains(b.String(), w) {
 			t.Errorf("no %q in %q", w, b.String())
 		}
+	}
+}
+
+// TestGaugeFits: the line is shorter than the terminal is wide and tells as much as it has room for.
+func TestGaugeFits(t *testing.T) {
+	clock := time.Unix(1e9, 0)
+	g := newGauge(io.Discard, "step", 1000, 20000)
+	g.now, g.started = func() time.Time { return clock }, clock.Add(-time.Minute)
+	g.done, g.details = 2000, []string{"loss 0.4123", "epoch 12.3", "1234 images/s"}
+	for columns, want := range map[int]string{
+		200: "step  2000/20000  [==                      ]  18m00s left  loss 0.4123  epoch 12.3  1234 images/s",
+		80:  "step  2000/20000  [=         ]  18m00s left  loss 0.4123  epoch 12.3",
+		60:  "step  2000/20000  [=             ]  18m00s left  loss 0.4123",
+		45:  "step  2000/20000  [          ]  18m00s left",
+		30:  "step  2000/20000  [=        ]",
+		20:  "step  2000/20000",
+		8:   "step  2",
+		0:   "",
+	} {
+		got := g.line(columns)
+		if n := len(got); n >= max(columns, 1) {
+			t.Errorf("%d columns: %d characters: %q", columns, n, got)
+		}
+		if (columns < 30 || columns == 200) && got != want {
+			t.Errorf("%d columns: %q, want %q", columns, got, want)
+		}
+		for _, part := range strings.Fields(want) {
+			if !strings.ContainsAny(part, "[]=") && !strings.Contains(got, part) {
+				t.Errorf("%d columns: no %q in %q", columns, part, got)
+			}
+		}
+	}
+}
+
+func TestRate(t *testing.T) {
+	for x, want := range map[float64]string{1234.5: "1234 images/s", 12.3: "12 images/s", 9.96: "10 images/s", 3.14: "3.1 images/s", 0.456: "0.46 images/s", 0.0042: "0.0042 images/s"} {
+		if got := Rate(x); got != want {
+			t.Errorf("%g is written %q, want %q", x, got, want)
+		}
+	}
+}
+
+// TestPictures: the end of a run names its newest pictures.
+func TestPictures(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, runs.PicturesDir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"loss.png", "reconstruction-00000010.png", "reconstruction-00000200.png", "tokens-00000200.png"} {
+		if err := os.WriteFile(filepath.Join(dir, runs.PicturesDir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	NewProgress(&b, false, Normal).Done(&train.Result{RunDir: dir, Step: 200, TotalSteps: 200})
+	text := b.String()
+	var last int
+	for _, name := range []string{"reconstruction-00000200.png", "tokens-00000200.png", "loss.png"} {
+		at := strings.Index(text, filepath.Join(dir, runs.PicturesDir, name))
+		if at <= last {
+			t.Errorf("%s is missing or out of order:\n%s", name, text)
+		}
+		last = at
+	}
+	if strings.Contains(text, "00000010") {
+		t.Errorf("old pictures are named:\n%s", text)
 	}
 }
 
@@ -144,14 +211,14 @@ func TestLogWithoutFolder(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	table := NewTable("NAME", "WHAT")
+	table := NewTable("NAME", "SIZE")
 	table.Row("é", "one", "more")
 	table.Row("longer name", "", "x")
 	var b bytes.Buffer
 	if err := table.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "NAME         WHAT\né            one   more\nlonger name        x\n"
+	want := "NAME         SIZE\né            one   more\nlonger name        x\n"
 	if b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/plugins/plan"
@@ -46,7 +47,7 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 	if o.Change != nil {
 		o.Change(p)
 	}
-	m := &Compiled{Engine: Engine(t), Store: param.NewStore(), Place: o.Place, Out: map[string]*core.Node{}, Rows: map[string][2]int{}}
+	m := &Compiled{Engine: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, Out: map[string]*core.Node{}, Rows: map[string][2]int{}}
 	var err error
 	m.Model, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
 		Plugin: o.Objective.Info().Name, Train: true, TotalSteps: uint64(o.Total),

@@ -34,10 +34,12 @@ func (s InitStats) Decode(t *testing.T, config any) {
 	}
 }
 
-// InitialWeights gives the weights of a model with the given number of image channels, initialised from a seed.
-type InitialWeights func(t *testing.T, stats InitStats, channels int, seed uint64) func(name string) *param.Parameter
+// InitialWeights gives the weights of a model with the given number of image channels, initialized from a seed: a
+// function of their names in the reference, and the list of those of its backbone.
+type InitialWeights func(t *testing.T, stats InitStats, channels int, seed uint64) (weight func(name string) *param.Parameter, network []*param.Parameter)
 
-// InitStatistics compares the initial weights of as many seeds as the reference pooled.
+// InitStatistics compares the initial weights of as many seeds as the reference pooled, and refuses a reference that
+// leaves out weights of the backbone.
 func InitStatistics(t *testing.T, path string, model InitialWeights) {
 	var stats InitStats
 	golden.ReadJSON(t, path, &stats)
@@ -52,7 +54,8 @@ func InitStatistics(t *testing.T, path string, model InitialWeights) {
 	}
 	pooled := map[string][]float64{}
 	for seed := range stats.Seeds {
-		weight := model(t, stats, channels, uint64(seed))
+		weight, network := model(t, stats, channels, uint64(seed))
+		compared := map[*param.Parameter]bool{}
 		for _, p := range stats.Params {
 			w := weight(p.Name)
 			if w == nil {
@@ -62,6 +65,12 @@ func InitStatistics(t *testing.T, path string, model InitialWeights) {
 				t.Fatalf("%s is %v, frozen %v; the reference has %v, trainable %v", p.Name, w.Shape, w.Frozen, p.Shape, p.Trainable)
 			}
 			pooled[p.Name] = append(pooled[p.Name], Wide(w.Data)...)
+			compared[w] = true
+		}
+		for _, w := range network {
+			if !compared[w] {
+				t.Fatalf("the reference has no statistics of %s", w.Name)
+			}
 		}
 	}
 	for _, p := range stats.Params {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plan"
@@ -17,17 +16,6 @@ import (
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/vit"
 )
-
-// Engine returns an engine that is closed when the test ends.
-func Engine(t testing.TB) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
 
 // Opening are the circumstances in which an objective is opened. Pixels are not normalized.
 type Opening struct {
@@ -69,8 +57,8 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	channels := o.Network.Normalized().Channels
 	h, err := host.Open(context.Background(), host.Options{
 		Name: o.Objective.Info().Name, Builtin: func(string) (sdk.Objective, error) { return o.Objective, nil }, Mode: host.Inproc,
-		Config: options, Seed: 1, Batch: o.Batch, TotalSteps: o.Total, StepsPerEpoch: o.PerEpoch, DatasetSize: 100,
-		Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels)),
+		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, TotalSteps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
+			Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels))},
 	})
 	if err != nil {
 		t.Fatal(err)

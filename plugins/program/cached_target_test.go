@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -13,13 +14,13 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// memory is a program.Memory that counts.
-type memory struct {
+// countingCache is a program.TargetCache that counts.
+type countingCache struct {
 	values    map[string][]int32
 	hits, put int
 }
 
-func (m *memory) Get(kind string, key [sha256.Size]byte, value []int32) bool {
+func (m *countingCache) Get(kind string, key [sha256.Size]byte, value []int32) bool {
 	v, ok := m.values[kind+string(key[:])]
 	if ok {
 		m.hits++
@@ -28,14 +29,14 @@ func (m *memory) Get(kind string, key [sha256.Size]byte, value []int32) bool {
 	return ok
 }
 
-func (m *memory) Put(kind string, key [sha256.Size]byte, value []int32) {
+func (m *countingCache) Put(kind string, key [sha256.Size]byte, value []int32) {
 	m.put++
 	m.values[kind+string(key[:])] = slices.Clone(value)
 }
 
-// remembering is a plan whose loss compares features with floats, and with the rows that integers
+// caching is a plan whose loss compares features with floats, and with the rows that integers
 // choose, both made by a frozen layer from a file.
-func remembering(path string) func(b *sdk.Builder) error {
+func caching(path string) func(b *sdk.Builder) error {
 	return func(b *sdk.Builder) error {
 		w, err := sdk.OpenWeights(path)
 		if err != nil {
@@ -53,56 +54,56 @@ func remembering(path string) func(b *sdk.Builder) error {
 	}
 }
 
-// TestRemember: a remembered target has the bits of one that is computed, and is computed only for
+// TestCachedTarget: a cached target has the bits of one that is computed, and is computed only for
 // pixels that were not seen before.
-func TestRemember(t *testing.T) {
-	planned := remembering(weightsFile(t, 1))
+func TestCachedTarget(t *testing.T) {
+	planned := caching(weightsFile(t, 1))
 	inline, _ := compiled(t, planned, func(_ *vit.Config, o *program.Options) { o.Train = false })
 	mustRun(t, inline)
 
 	m, _ := compiled(t, planned, nil)
-	kept := &memory{values: map[string][]int32{}}
-	remember := func(hits, put int) {
+	kept := &countingCache{values: map[string][]int32{}}
+	step := func(hits, put int) {
 		t.Helper()
 		kept.hits, kept.put = 0, 0
-		programtest.Step(t, m, program.Inputs{Memory: kept})
+		programtest.Step(t, m, program.Inputs{TargetCache: kept})
 		if kept.hits != hits || kept.put != put {
 			t.Errorf("%d values found and %d kept, want %d and %d", kept.hits, kept.put, hits, put)
 		}
 	}
-	remember(0, 2*tinyBatch)
+	step(0, 2*tinyBatch)
 	if m.Loss() != inline.Loss() {
 		t.Errorf("loss %v, computed in place %v", m.Loss(), inline.Loss())
 	}
 	floats, numbers := slices.Clone(m.Target("floats")), slices.Clone(m.TargetInts("numbers"))
 	clear(m.Target("floats"))
 	clear(m.TargetInts("numbers"))
-	remember(2*tinyBatch, 0)
+	step(2*tinyBatch, 0)
 	if m.Loss() != inline.Loss() || !slices.Equal(m.Target("floats"), floats) || !slices.Equal(m.TargetInts("numbers"), numbers) {
-		t.Error("remembered values differ from computed ones")
+		t.Error("cached values differ from computed ones")
 	}
 	m.View("image")[0]++ // of the first sample
-	remember(0, 2*tinyBatch)
+	step(0, 2*tinyBatch)
 	if slices.Equal(m.Target("floats"), floats) || !slices.Equal(m.Target("floats")[len(floats)/2:], floats[len(floats)/2:]) {
 		t.Error("other pixels don't have other values, or not they alone")
 	}
 	programtest.Step(t, m, program.Inputs{})
 
 	// Another file is another computation.
-	other, _ := compiled(t, remembering(weightsFile(t, 2)), nil)
+	other, _ := compiled(t, caching(weightsFile(t, 2)), nil)
 	kept.hits = 0
-	if err := other.Step(program.Inputs{Memory: kept}); err != nil || kept.hits != 0 {
+	if err := other.Step(program.Inputs{TargetCache: kept}); err != nil || kept.hits != 0 {
 		t.Errorf("another file: %v, %d values found", err, kept.hits)
 	}
 	// The same file elsewhere is the same.
-	same, _ := compiled(t, remembering(weightsFile(t, 1)), nil)
-	if err := same.Step(program.Inputs{Memory: kept}); err != nil || kept.hits != 2*tinyBatch {
+	same, _ := compiled(t, caching(weightsFile(t, 1)), nil)
+	if err := same.Step(program.Inputs{TargetCache: kept}); err != nil || kept.hits != 2*tinyBatch {
 		t.Errorf("the same file elsewhere: %v, %d values found", err, kept.hits)
 	}
 }
 
-// TestRememberRefuses: a remembered target has the declared shape and type.
-func TestRememberRefuses(t *testing.T) {
+// TestCachedTargetRefuses: a cached target has the declared shape and type.
+func TestCachedTargetRefuses(t *testing.T) {
 	path := weightsFile(t, 1)
 	for _, tc := range []struct {
 		name, want string
@@ -126,7 +127,7 @@ func TestRememberRefuses(t *testing.T) {
 			tc.plan(b, image, x)
 			return b.Minimize(b.Mean(x))
 		}}, nil)
-		_, err := program.Build(programtest.Engine(t), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
+		_, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		if err == nil || !strings.Contains(err.Error(), "target t: ") || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
 		}

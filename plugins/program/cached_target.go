@@ -14,19 +14,20 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// Memory keeps what follows from the content of a view alone. Values are integers, or the bits of floats.
-type Memory interface {
-	// Get copies to value what is kept under a key and reports whether there is anything. Kind names the computation:
-	// equal kinds and keys have equal values.
+// TargetCache keeps the values of cached targets, which follow from the pixels of a view alone. They are integers, or
+// the bits of floats.
+type TargetCache interface {
+	// Get copies the value under a key and reports whether there is one. Kind names the computation: equal kinds and
+	// keys have equal values.
 	Get(kind string, key [sha256.Size]byte, value []int32) bool
-	// Put keeps a copy of value.
+	// Put keeps a copy of a value.
 	Put(kind string, key [sha256.Size]byte, value []int32)
 }
 
-// remembered computes one target from the pixels of a view, in a graph of its own.
-type remembered struct {
+// cachedTarget computes one target from the pixels of a view, in a graph of its own.
+type cachedTarget struct {
 	target *target
-	kind   string
+	kind   string     // see kindOf
 	view   *core.Node // of that graph
 	value  *core.Node
 	exec   *core.Executable
@@ -36,22 +37,22 @@ type remembered struct {
 	bits  []int32             // scratch: the value of a sample
 }
 
-// addRemembered compiles the remembered targets of a model that trains; others compute them in place.
-func (c *Compiler) addRemembered(m *Model) error {
+// addCachedTargets compiles the cached targets of a model that trains; others compute them in place.
+func (c *Compiler) addCachedTargets(m *Model) error {
 	for _, spec := range c.Plan.Targets {
-		if spec.Source != plan.SourceRemembered || !c.Train {
+		if spec.Source != plan.SourceCached || !c.Train {
 			continue
 		}
-		r, err := c.newRemembered(spec)
+		r, err := c.newCachedTarget(spec)
 		if err != nil {
 			return fmt.Errorf("target %s: %w", spec.Name, err)
 		}
-		m.remembered = append(m.remembered, r)
+		m.cached = append(m.cached, r)
 	}
 	return nil
 }
 
-func (c *Compiler) newRemembered(spec *plan.Target) (*remembered, error) {
+func (c *Compiler) newCachedTarget(spec *plan.Target) (*cachedTarget, error) {
 	// The same program in a graph that holds nothing but the value.
 	part := &Compiler{
 		setting: c.setting, g: core.NewGraph(c.engine), store: c.store, inputs: newInputs(),
@@ -59,7 +60,7 @@ func (c *Compiler) newRemembered(spec *plan.Target) (*remembered, error) {
 	}
 	part.Train = false
 	whole := c.inputs.views[spec.View]
-	r := &remembered{target: c.inputs.targets[spec.Name], view: part.g.Input("view."+spec.View, whole.Shape())}
+	r := &cachedTarget{target: c.inputs.targets[spec.Name], view: part.g.Input("view."+spec.View, whole.Shape())}
 	part.inputs.views[spec.View] = r.view
 	var err error
 	if r.value, err = part.resolve(spec.Value); err != nil {
@@ -107,22 +108,22 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// recall fills a target that follows from the pixels of a view as they are now: from memory where all samples are
-// known to it, computed otherwise. The values are the same.
-func (m *Model) recall(r *remembered, memory Memory) error {
+// fillCached fills a target that follows from the pixels of a view as they are now: from the cache where it has all
+// samples, computed otherwise. The values are the same.
+func (m *Model) fillCached(r *cachedTarget, cache TargetCache) error {
 	pixels := m.inputs.views[r.target.spec.View].Value()
 	size, width := len(pixels)/m.Batch, len(r.bits)
-	known := memory != nil
-	for i := 0; memory != nil && i < m.Batch; i++ {
+	found := cache != nil
+	for i := 0; cache != nil && i < m.Batch; i++ {
 		if _, err := binary.Encode(r.bytes, binary.LittleEndian, pixels[i*size:][:size]); err != nil {
 			return err
 		}
 		r.keys[i] = sha256.Sum256(r.bytes)
-		if known = known && memory.Get(r.kind, r.keys[i], r.bits); known {
+		if found = found && cache.Get(r.kind, r.keys[i], r.bits); found {
 			writeBits(r.target.node, i*width, r.bits)
 		}
 	}
-	if known {
+	if found {
 		return nil
 	}
 	copy(r.view.Value(), pixels)
@@ -132,8 +133,8 @@ func (m *Model) recall(r *remembered, memory Memory) error {
 	for i := range m.Batch {
 		readBits(r.value, i*width, r.bits)
 		writeBits(r.target.node, i*width, r.bits)
-		if memory != nil {
-			memory.Put(r.kind, r.keys[i], r.bits)
+		if cache != nil {
+			cache.Put(r.kind, r.keys[i], r.bits)
 		}
 	}
 	return nil

@@ -1,0 +1,12 @@
+package mocov3
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed presets/*.yaml
+var presets embed.FS
+
+// Presets are the recipes of this objective, files presets/NAME.yaml.
+func (*MoCoV3) Presets() fs.FS { return presets }

@@ -1,0 +1,78 @@
+package tensor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+)
+
+// sniffed is the number of bytes at the start of a file that its format is recognized by.
+const sniffed = 1024
+
+// Remedies for files of other formats.
+const (
+	fromTorch  = "convert it in Python: `from safetensors.torch import save_file`, then `save_file(torch.load(FILE, map_location=\"cpu\", weights_only=True), \"weights.safetensors\")`, where the dictionary of tensors may lie under a key such as \"model\" or \"state_dict\""
+	fromArrays = "convert it in Python with safetensors.numpy.save_file, tensors under timm's names"
+	needsTimm  = "take the PyTorch weights that it was made from and save them with safetensors.torch.save_file, under timm's names"
+	noWeights  = "name a safetensors file, a checkpoint or the folder of a run"
+)
+
+// magics are the first bytes of well-known formats.
+var magics = []struct{ magic, format, remedy string }{
+	{"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, .h5)", fromArrays},
+	{"GGUF", "a GGUF file", needsTimm},
+	{"\x93NUMPY", "a NumPy array (.npy)", fromArrays},
+	{"\x1f\x8b", "a gzip file", "unpack it first"},
+	{"version https://git-lfs", "a pointer of Git LFS, without the file itself", "fetch the file with `git lfs pull`"},
+	{"<!DOCTYPE", "a web page", "download the file itself"},
+	{"<html", "a web page", "download the file itself"},
+	{"\x89PNG\r\n", "a PNG image", noWeights},
+	{"\xff\xd8\xff", "a JPEG image", noWeights},
+	{"\x7fELF", "a program", noWeights},
+}
+
+// otherFormat recognizes the start of a file in another well-known format; nil for none.
+func otherFormat(start []byte) *FormatError {
+	for _, m := range magics {
+		if bytes.HasPrefix(start, []byte(m.magic)) {
+			return &FormatError{Format: m.format, Remedy: m.remedy}
+		}
+	}
+	if len(start) < 10 || mayBeSafetensors(start) {
+		return nil
+	}
+	switch {
+	case bytes.HasPrefix(start, []byte("PK\x03\x04")):
+		return zipFormat(start)
+	case start[0] == 0x80 && start[1] >= 2 && start[1] <= 5:
+		return &FormatError{Format: "a pickle (an old PyTorch checkpoint or Python objects)", Remedy: fromTorch}
+	case len(start) > 262 && string(start[257:262]) == "ustar":
+		return &FormatError{Format: "a tar archive", Remedy: "unpack it first"}
+	case start[0] == 0x08 && start[1] < 0x20 && (start[2] == 0x12 || start[2] == 0x3a): // ir_version, then producer_name or graph
+		return &FormatError{Format: "an ONNX model", Remedy: needsTimm}
+	case string(start[4:8]) == "TFL3":
+		return &FormatError{Format: "a TensorFlow Lite model", Remedy: needsTimm}
+	}
+	return nil
+}
+
+// mayBeSafetensors reports whether a header of possible length begins as JSON does.
+func mayBeSafetensors(start []byte) bool {
+	return binary.LittleEndian.Uint64(start) <= maxHeader && start[8] == '{'
+}
+
+// zipFormat tells archives apart by the name of their first entry.
+func zipFormat(start []byte) *FormatError {
+	name := ""
+	if len(start) >= 30 {
+		n := int(binary.LittleEndian.Uint16(start[26:]))
+		name = string(start[30:min(30+n, len(start))])
+	}
+	switch {
+	case strings.HasSuffix(name, "/data.pkl"), strings.HasSuffix(name, "/version"), strings.HasSuffix(name, "/.format_version"):
+		return &FormatError{Format: "a PyTorch checkpoint (.pth)", Remedy: fromTorch}
+	case strings.HasSuffix(name, ".npy"):
+		return &FormatError{Format: "an archive of NumPy arrays (.npz)", Remedy: fromArrays}
+	}
+	return &FormatError{Format: "a zip archive", Remedy: "unpack it first"}
+}
