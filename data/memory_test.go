@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/data"
 )
 
-// TestPeakBytes: the estimate grows with the largest image, wherever it stands in the
-// source, with workers, batches and the cache.
+// TestPeakBytes: the estimate grows with the largest image, wherever it stands in the source, with
+// workers, batches and the cache.
 func TestPeakBytes(t *testing.T) {
 	write := func(dir, name string, w, h int) {
 		var b bytes.Buffer
@@ -36,8 +36,8 @@ func TestPeakBytes(t *testing.T) {
 	}
 	write(dir, "cat/101.jpg", 2000, 1000)
 	large := peak(dir, same)
-	// An RGB image of each of two workers, its samples with one chroma sample for four
-	// pixels, and as much garbage.
+	// An RGB image of each of two workers, its samples with one chroma sample for four pixels, and
+	// as much garbage.
 	if want := int64(2 * 2 * 2000 * 1000 * 9 / 2); large < want || large > want+want/5 {
 		t.Errorf("%d bytes with an image of 2000 x 1000 pixels, want %d", large, want)
 	}

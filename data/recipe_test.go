@@ -37,12 +37,11 @@ type maeAugmentation struct {
 	} `json:"crop_statistics"`
 }
 
-// cropFigures: Min and Max are extremes of one sample, which no other sample
-// has to share.
+// cropFigures: Min and Max are extremes of one sample, which no other sample has to share.
 type cropFigures struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 
-// TestReferenceRecipe holds the crops that MAE's view draws through a loader
-// against the statistics of the original code.
+// TestReferenceRecipe holds the crops that MAE's view draws through a loader against the statistics
+// of the original code.
 func TestReferenceRecipe(t *testing.T) {
 	path, ok := golden.File(t, "mae", "augmentation.json")
 	if !ok {

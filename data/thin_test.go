@@ -13,8 +13,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// TestThinPictures: a view costs memory for the pixels of the picture, of any
-// aspect, and its size, and shows the picture's colour.
+// TestThinPictures: a view costs memory for the pixels of the picture, of any aspect, and its size,
+// and shows the picture's colour.
 func TestThinPictures(t *testing.T) {
 	for _, size := range [][2]int{{1, 5000}, {1, 60000}, {60000, 1}, {3, 300000}} {
 		dir := t.TempDir()

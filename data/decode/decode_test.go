@@ -310,8 +310,8 @@ func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
-// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white:
-// top left, top right, bottom left, bottom right.
+// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white: top left,
+// top right, bottom left, bottom right.
 func corners(m *pixels.Image) (names string) {
 	for _, p := range [][2]int{{1, 1}, {m.W - 2, 1}, {1, m.H - 2}, {m.W - 2, m.H - 2}} {
 		switch q := m.Pix[3*(p[1]*m.W+p[0]):]; {

@@ -136,8 +136,7 @@ func Identify(b []byte) (name, do string) {
 	return "", ""
 }
 
-// identifyContainer looks into files of parts: ISO media (HEIC, AVIF, video), RIFF
-// and zip.
+// identifyContainer looks into files of parts: ISO media (HEIC, AVIF, video), RIFF and zip.
 func identifyContainer(b []byte) (name, do string) {
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		if k, ok := brands[string(b[8:12])]; ok {

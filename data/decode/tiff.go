@@ -289,7 +289,7 @@ func decodeTIFF(b []byte, o Options) (*raster, error) {
 	return r, nil
 }
 
-// tiffLayout is how the samples of a readable file lie.
+// tiffLayout is the arrangement of the samples of a readable file.
 type tiffLayout struct {
 	*tiffFile
 	w, h, bands     int
@@ -351,7 +351,7 @@ func (f *tiffFile) layout() (*tiffLayout, error) {
 	return l, nil
 }
 
-// colors is the number of bands that are no extra samples.
+// colors is the number of bands without extra samples.
 func (l *tiffLayout) colors() int {
 	switch l.photo {
 	case photoRGB, photoYCbCr:
@@ -382,8 +382,8 @@ func (l *tiffLayout) readableSamples() bool {
 	return l.bits == 32 && gray
 }
 
-// checkSamples knows the kinds of samples that are read: those of Pillow, and any number of bands
-// of 8 and 16 bits.
+// checkSamples refuses the kinds of samples that are not read; read are those of Pillow, and any
+// number of bands of 8 and 16 bits.
 func (l *tiffLayout) checkSamples() error {
 	if name := tiffPhotometrics[l.photo]; name != "" {
 		return fmt.Errorf("its pixels are %s, which is not read; convert it to RGB", name)
@@ -428,7 +428,7 @@ func (l *tiffLayout) checkCompression() error {
 		if l.bits != 8 || l.planar && l.photo == photoYCbCr {
 			return errors.New("JPEG compression of this kind is not read; convert it to PNG")
 		}
-		return nil // its chroma is its own business
+		return nil // its header describes its chroma
 	default:
 		name := tiffCompressions[l.compression]
 		if name == "" {

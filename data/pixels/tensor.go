@@ -2,14 +2,13 @@ package pixels
 
 import "fmt"
 
-// Normalizer turns bytes into normalised floats: (v/255 - mean) / std per
-// channel, in float32 as torchvision's ToTensor and Normalize compute it.
+// Normalizer turns bytes into normalised floats: (v/255 - mean) / std per channel, in float32 as
+// torchvision's ToTensor and Normalize compute it.
 type Normalizer struct {
 	table [][256]float32
 }
 
-// NewNormalizer takes one mean and one standard deviation per channel, in
-// units of the range [0,1].
+// NewNormalizer takes one mean and one standard deviation per channel, in units of the range [0,1].
 func NewNormalizer(mean, std []float32) (*Normalizer, error) {
 	if len(mean) != len(std) || len(mean) == 0 {
 		return nil, fmt.Errorf("normalisation: %d means and %d standard deviations; give one of each per channel", len(mean), len(std))
