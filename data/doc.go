@@ -1,4 +1,4 @@
-// Package data turns a place where images lie into batches of normalised float32 views.
+// Package data turns a place where images lie into batches of normalized float32 views.
 //
 // A Source is an ordered set of images: a folder, a list file, tar shards or drawn demo scenes. A
 // Loader walks it epoch by epoch in a shuffled order, decodes ahead in several goroutines, cuts the
