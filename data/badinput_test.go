@@ -98,9 +98,7 @@ func TestBadFiles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, c.name)
-			if err := os.WriteFile(path, c.content, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, c.content)
 			s, err := data.Open(data.Options{Path: dir})
 			if c.message == "" && c.want == nil {
 				expectData(t, err, dir, "no images")
@@ -143,12 +141,7 @@ func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, []byte(content))
 		return path
 	}
 	empty := filepath.Join(dir, "empty")

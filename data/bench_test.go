@@ -28,8 +28,7 @@ func BenchmarkLoaderPhotographs(b *testing.B) {
 	benchmarkLoader(b, open(b, photographs(b, 16, 500, 375)), maeViews(224), 16)
 }
 
-// BenchmarkReadSmallFiles is the first epoch over small JPEG files, before
-// any of them is cached.
+// BenchmarkReadSmallFiles is the first epoch over small JPEG files, before any of them is cached.
 func BenchmarkReadSmallFiles(b *testing.B) {
 	s := open(b, photographs(b, 256, 32, 32))
 	i := 0

@@ -3,6 +3,7 @@ package data_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"image/color"
 	"os"
@@ -74,12 +75,7 @@ func TestCasesOfNetpbm(t *testing.T) {
 		"s2/1.ppm": "P6 1 1 255\n\x10\x20\x30", "s2/2.pbm": "P1 2 1\n1 0\n", "s2/3.pfm": "Pf 1 1\n-1.0\n\x00\x00\x80\x3f",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, []byte(content))
 	}
 	s := open(t, dir)
 	if got := counts(s); got != "6 s1:3 s2:3" {
@@ -111,9 +107,7 @@ func utf16(text string, mark, big bool) string {
 // TestCasesOfLists reads lists as programs and people write them.
 func TestCasesOfLists(t *testing.T) {
 	dir := folder(t, 4)
-	if err := os.WriteFile(filepath.Join(dir, "plain"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, filepath.Join(dir, "plain"), nil)
 	const (
 		two   = "cat/000.png=cat dog/001.png=dog"
 		plain = "cat/000.png=- dog/001.png=-"
@@ -137,6 +131,9 @@ func TestCasesOfLists(t *testing.T) {
 		"label-first.csv":         {"class,img\ncat,cat/000.png\ndog,dog/001.png\n", two},
 		"label-first-bare.tsv":    {"cat\tcat/000.png\ndog\tdog/001.png\n", two},
 		"own-label-word.csv":      {"image,breed\ncat/000.png,cat\ndog/001.png,dog\n", two},
+		"split.csv":               {"path,split\ncat/000.png,train\ndog/001.png,test\n", plain},
+		"label-and-split.csv":     {"split,path,breed\ntrain,cat/000.png,cat\ntest,dog/001.png,dog\n", two},
+		"captions.csv":            {"file_name,text\ncat/000.png,a cat\ndog/001.png,a dog\n", plain},
 		"more-columns.csv":        {"split,filename,label,width\ntrain,cat/000.png,cat,3\ntest,dog/001.png,dog,4\n", two},
 		"mask.csv":                {"image_path,mask,label\ncat/000.png,m/0.png,cat\ndog/001.png,m/1.png,dog\n", two},
 		"sep.csv":                 {"sep=;\r\npath;label\r\ncat/000.png;cat\r\ndog/001.png;dog\r\n", two},
@@ -159,9 +156,7 @@ func TestCasesOfLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, []byte(c.text))
 			s := open(t, path)
 			var got []string
 			for id := range s.Len() {
@@ -188,6 +183,10 @@ func TestCasesOfUnsureLists(t *testing.T) {
 	}{
 		"unknown-header.csv":   {"Bild,Art\ncat/000.png,cat\ndog/001.png,dog\n", 1, `"Bild" is neither a file`},
 		"unknown-header.txt":   {"Bilder\ncat/000.png\ndog/001.png\n", 1, `"Bilder" is neither a file`},
+		"id.csv":               {"id,label\nplain,cat\n", 1, `"id" is neither a file`},
+		"id.txt":               {"names\nplain\n", 1, `"names" is neither a file`},
+		"ids-of-files.csv":     {"image_id,label\ncat/000,cat\ndog/001,dog\n", 2, `"cat/000" is neither a file`},
+		"single-quotes.csv":    {"'path','label'\n'cat/000.png','cat'\n", 2, "is neither a file"},
 		"sum.csv":              {"path,label\ncat/000.png,cat\ndog/001.png,dog\nTotal,2\n", 4, `"Total" is neither`},
 		"two-paths.csv":        {"path,image,label\ncat/000.png,a.png,cat\ndog/001.png,b.png,dog\n", 1, "columns path, image may hold the paths"},
 		"two-paths-bare.csv":   {"cat/000.png,a.png\ndog/001.png,b.png\n", 1, "columns 1, 2 may hold the paths"},
@@ -207,9 +206,7 @@ func TestCasesOfUnsureLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
-			if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, []byte(c.text))
 			s, err := data.Open(data.Options{Path: path})
 			if err == nil {
 				t.Fatalf("opened: %s, first %s", counts(s), s.Name(0))
@@ -233,33 +230,26 @@ func TestCasesOfSystemFolders(t *testing.T) {
 		"lost+found/x.png", "__MACOSX/cat/._000.png", "__MACOSX/cat/x.png", "System Volume Information/x.png", ".Trash-1000/files/x.png", ".AppleDouble/x.png",
 		"@Recycle/x.png", ".@__thumb/x.png", ".thumbnails/x.png", "dog/._001.png", "cat/.ipynb_checkpoints/x.png", "#snapshot/x.png", "Thumbs.db", "desktop.ini", ".DS_Store"} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, picture)
 		archive = append(archive, [2]string{name, string(picture)})
 	}
-	var said []string
-	s, err := data.Open(data.Options{Path: dir, Note: func(m string) { said = append(said, m) }})
+	var notes []string
+	s, err := data.Open(data.Options{Path: dir, Note: func(m string) { notes = append(notes, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := counts(s); got != "4 cat:2 dog:2" || s.Fingerprint() != before.Fingerprint() {
 		t.Errorf("%s, want 4 cat:2 dog:2", got)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "left out") {
-		t.Errorf("it says %q", said)
+	if len(notes) != 1 || !strings.Contains(notes[0], "left out") {
+		t.Errorf("notes %q", notes)
 	}
 	_, err = data.Open(data.Options{Path: filepath.Join(dir, "@eaDir", "..", "$RECYCLE.BIN")})
 	if err != nil {
 		t.Errorf("a folder that was named itself: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "a.tar")
-	if err := os.WriteFile(path, tarBytes(t, archive...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, tarBytes(t, archive...))
 	if got := counts(open(t, path)); got != "2 cat:1 dog:1" {
 		t.Errorf("archive: %s, want 2 cat:1 dog:1", got)
 	}
@@ -279,9 +269,7 @@ func TestCasesOfWebDataset(t *testing.T) {
 		"unsure":     {[][2]string{{"s.png", picture}, {"s.a.cls", "1"}, {"s.b.cls", "0"}}, "s.png=-"},
 	} {
 		path := filepath.Join(t.TempDir(), "a.tar")
-		if err := os.WriteFile(path, tarBytes(t, c.files...), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, tarBytes(t, c.files...))
 		s := open(t, path)
 		var got []string
 		for id := range s.Len() {
@@ -293,6 +281,46 @@ func TestCasesOfWebDataset(t *testing.T) {
 		}
 		if got := strings.Join(got, " "); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestCasesOfTarNames wants the classes of names that a program wrote in its own way, and an error
+// for archives that would be read in part.
+func TestCasesOfTarNames(t *testing.T) {
+	picture := string(pngBytes(t, gradient(2, 1)))
+	archive := func(prefix, separator string) string {
+		return string(tarBytes(t, [2]string{prefix + "cat" + separator + "1.png", picture}, [2]string{prefix + "dog" + separator + "2.png", picture}))
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(archive("", "/"))); err != nil {
+		t.Fatal(err)
+	}
+	z.Close()
+	for name, c := range map[string]struct{ content, want string }{
+		"plain":     {archive("", "/"), ""},
+		"dot":       {archive("./", "/"), ""},
+		"absolute":  {archive("/", "/"), ""},
+		"above":     {archive("../", "/"), ""},
+		"backslash": {archive("", `\`), ""},
+		"joined":    {archive("", "/") + archive("", "/"), "have to be given one by one"},
+		"gzip":      {packed.String(), "is a gzip archive and not a plain tar archive"},
+		"label":     {string(tarBytes(t, [2]string{"1.png", picture}, [2]string{"1.cls", "\xff\xfe"})), `"1.cls" is not the text of a label`},
+	} {
+		path := filepath.Join(t.TempDir(), name+".tar")
+		write(t, path, []byte(c.content))
+		s, err := data.Open(data.Options{Path: path})
+		switch {
+		case c.want != "":
+			expectData(t, err, path, c.want)
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		case counts(s) != "2 cat:1 dog:1" || s.Name(0) != "cat/1.png":
+			t.Errorf("%s: %s, first %s", name, counts(s), s.Name(0))
+		}
+		if err == nil {
+			s.Close()
 		}
 	}
 }
@@ -337,11 +365,9 @@ func TestCasesOfTarLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "a.tar")
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var said []string
-	s, err := data.Open(data.Options{Path: path, Note: func(m string) { said = append(said, m) }})
+	write(t, path, b.Bytes())
+	var notes []string
+	s, err := data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +385,7 @@ func TestCasesOfTarLinks(t *testing.T) {
 	if got := strings.Join(got, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "lead to nothing in it: 2, such as fox/loop.png") {
-		t.Errorf("it says %q", said)
+	if len(notes) != 1 || !strings.Contains(notes[0], "lead to nothing in it: 2, such as fox/loop.png") {
+		t.Errorf("notes %q", notes)
 	}
 }

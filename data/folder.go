@@ -13,8 +13,8 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// imageExtensions are the endings of names that a folder scan takes for images. The
-// format follows from the content when a file is read.
+// imageExtensions are the endings of names that a folder scan takes for images. The format follows
+// from the content when a file is read.
 var imageExtensions = map[string]bool{
 	".jpg": true, ".jpeg": true, ".jpe": true, ".jfif": true, ".png": true, ".gif": true,
 	".webp": true, ".tif": true, ".tiff": true, ".bmp": true,
@@ -26,12 +26,11 @@ func HasImageExtension(name string) bool {
 	return imageExtensions[strings.ToLower(filepath.Ext(name))]
 }
 
-// openFolder lists a folder and everything below it, in the byte order of
-// the relative paths. A subfolder directly below the root is a class. Hidden
-// names and folders of systems are left out; symbolic links are followed, to a
-// folder only where it is not one that contains the link. Files without extension
-// are looked into. Run folders (see runs.IsRun) below the root are left out: their
-// pictures are made by training and grow while it goes on.
+// openFolder lists a folder and everything below it, in the byte order of the relative paths. A
+// subfolder directly below the root is a class. Hidden names and folders of systems are left out;
+// symbolic links are followed, to a folder only where it is not one that contains the link. Files
+// without extension are looked into. Run folders (see runs.IsRun) below the root are left out:
+// their pictures are made by training and grow while it goes on.
 func openFolder(o Options) (Source, error) {
 	w := folderWalk{root: o.Path}
 	if err := w.visit("", nil); err != nil {

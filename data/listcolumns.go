@@ -185,7 +185,10 @@ var (
 		"classlabel", "classindex", "classidx", "labelname", "labelid", "labelindex", "labelidx", "categoryname", "categoryid",
 		"targetname", "species", "y"}
 	indexWords = []string{"index", "idx", "id", "no", "nr", "row", "rowid", "number"}
-	unnamed    = regexp.MustCompile(`^unnamed[0-9]*$`)
+	otherWords = []string{"split", "splits", "set", "subset", "fold", "partition", "usage", "width", "height", "size", "filesize", "bytes", "channels",
+		"xmin", "ymin", "xmax", "ymax", "bbox", "text", "caption", "captions", "description", "prompt", "url", "license", "date", "time",
+		"timestamp", "md5", "sha1", "sha256", "hash", "checksum"}
+	unnamed = regexp.MustCompile(`^unnamed[0-9]*$`)
 )
 
 // word is a cell as it stands in the lists of words.
@@ -297,19 +300,22 @@ func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string
 		}
 		rest = rest[1:]
 	}
-	labels := rest
-	if l.header != nil && len(rest) > 1 {
-		labels = slices.DeleteFunc(slices.Clone(rest), func(c int) bool { return !isOneOf(labelWords)(names[c]) })
+	candidates := rest
+	if l.header != nil {
+		candidates = columnsWith(rest, names, func(name string) bool { return !isOneOf(otherWords)(name) })
+	}
+	labels := candidates
+	if l.header != nil && len(candidates) > 1 {
+		labels = columnsWith(candidates, names, isOneOf(labelWords))
 	}
 	switch {
-	case len(rest) == 0:
-		return nil
+	case len(candidates) == 0:
 	case len(labels) == 1:
 		l.label = labels[0]
 	case l.header == nil:
 		return unsure("%d columns, and no header says which holds the label", l.width)
 	case len(labels) == 0:
-		return unsure("columns %s may hold the label; keep one of them, or call it label", columnNames(names, rest))
+		return unsure("columns %s may hold the label; keep one of them, or call it label", columnNames(names, candidates))
 	default:
 		return unsure("columns %s may hold the label; keep one of them", columnNames(names, labels))
 	}
@@ -319,6 +325,11 @@ func (s *listSample) findLabel(l *listLayout, names []string, unsure func(string
 		}
 	}
 	return nil
+}
+
+// columnsWith are the columns whose names ok accepts.
+func columnsWith(columns []int, names []string, ok func(name string) bool) []int {
+	return slices.DeleteFunc(slices.Clone(columns), func(c int) bool { return !ok(names[c]) })
 }
 
 // otherColumns are those that hold neither the path nor, by their header, an index.

@@ -68,7 +68,8 @@ func listedFile(base, path string) string {
 
 // settlePaths replaces the backslashes of Windows where no file has them in its name, and refuses
 // paths that are neither called like an image, as most others are, nor lead to a file: headers of
-// an unknown kind, sums below a table.
+// an unknown kind, sums below a table. The first path has to lead to a file if it is not called
+// like an image.
 func settlePaths(base string, items []listItem) error {
 	exists := func(path string) bool {
 		_, err := os.Lstat(listedFile(base, path))
@@ -89,7 +90,7 @@ func settlePaths(base string, items []listItem) error {
 				it.path = strings.ReplaceAll(it.path, `\`, "/")
 			}
 		}
-		if it.doubtful && !exists(it.path) {
+		if (it.doubtful || i == 0 && !HasImageExtension(it.path)) && !exists(it.path) {
 			return &listError{it.line, fmt.Sprintf("%q is neither a file, nor called like an image, nor a header that is known", it.path)}
 		}
 	}

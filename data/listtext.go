@@ -14,8 +14,8 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// listRow is one record of a list: its cells, without surrounding space, and the
-// line it begins in. The cells are valid until the next record is read.
+// listRow is one record of a list: its cells, without surrounding space, and the line it begins in.
+// The cells are valid until the next record is read.
 type listRow struct {
 	cells []string
 	line  int
@@ -41,8 +41,8 @@ type listText struct {
 	utf16  bool
 }
 
-// openText decodes UTF-8 and UTF-16, both with and without a byte order mark, and
-// accepts the line ends of all systems.
+// openText decodes UTF-8 and UTF-16, both with and without a byte order mark, and accepts the line
+// ends of all systems.
 func openText(r io.Reader) (*listText, error) {
 	raw := bufio.NewReader(r)
 	head, err := raw.Peek(4)
@@ -76,8 +76,8 @@ func (t *listText) open(r io.Reader) (err error) {
 	return err
 }
 
-// textDecoder returns the decoder of a text by its first 4 bytes. Without a byte order
-// mark the zero bytes of two characters of ASCII tell UTF-16.
+// textDecoder returns the decoder of a text by its first 4 bytes. Without a byte order mark the
+// zero bytes of two characters of ASCII tell UTF-16.
 func textDecoder(head []byte) (t transform.Transformer, utf16 bool) {
 	zero := func(i int) bool { return head[i] == 0 }
 	switch {
@@ -116,8 +116,8 @@ type tableReader struct {
 	before int // lines in front of the first record
 }
 
-// newTableReader reads cells with quotes as spreadsheets and pandas write them. In
-// tables with tabs a quote inside a cell is an ordinary character.
+// newTableReader reads cells with quotes as spreadsheets and pandas write them. In tables with tabs
+// a quote inside a cell is an ordinary character.
 func newTableReader(r io.Reader, separator rune, before int) *tableReader {
 	c := csv.NewReader(r)
 	c.Comma, c.Comment = separator, '#'
@@ -140,8 +140,7 @@ func (t *tableReader) next() (listRow, error) {
 	return listRow{tidy(cells), line + t.before}, nil
 }
 
-// tidy removes space around cells, byte order marks of joined files, and empty cells
-// at the end.
+// tidy removes space around cells, byte order marks of joined files, and empty cells at the end.
 func tidy(cells []string) []string {
 	for i, c := range cells {
 		cells[i] = strings.TrimSpace(strings.TrimPrefix(c, "\ufeff"))
@@ -155,8 +154,8 @@ func tidy(cells []string) []string {
 // maxLine bounds a line of a list; the longest path systems allow is 4096.
 const maxLine = 64 << 10
 
-// lineReader reads one path a line, with an optional label behind the last
-// separator. Paths may contain separators.
+// lineReader reads one path a line, with an optional label behind the last separator. Paths may
+// contain separators.
 type lineReader struct {
 	scanner *bufio.Scanner
 	line    int
@@ -184,9 +183,8 @@ func (l *lineReader) next() (listRow, error) {
 	return listRow{}, io.EOF
 }
 
-// splitLine cuts a line at its tabs, behind a quoted path, or in front of its last
-// word where the rest is called like an image: "a.jpg 3" and "a.jpg,cat", but
-// "my cat.jpg" is one path.
+// splitLine cuts a line at its tabs, behind a quoted path, or in front of its last word where the
+// rest is called like an image: "a.jpg 3" and "a.jpg,cat", but "my cat.jpg" is one path.
 func splitLine(text string) []string {
 	if strings.Contains(text, "\t") {
 		return tidy(strings.Split(text, "\t"))

@@ -62,6 +62,37 @@ func demo(t testing.TB, query string) data.Source {
 	return s
 }
 
+// newLoader returns a loader that is closed at the end of the test.
+func newLoader(t testing.TB, s data.Source, o data.LoaderOptions) *data.Loader {
+	t.Helper()
+	l, err := data.NewLoader(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func next(t testing.TB, l *data.Loader) *data.Batch {
+	t.Helper()
+	b, err := l.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// write writes a file, with the folders that it lies in.
+func write(t testing.TB, path string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // digest is everything a consumer sees of a batch but its waiting time.
 func digest(b *data.Batch) uint64 {
 	h := fnv.New64a()
@@ -80,11 +111,7 @@ func digest(b *data.Batch) uint64 {
 // run collects the digests of n batches, or of all when n is 0.
 func run(t *testing.T, s data.Source, o data.LoaderOptions, n int) []uint64 {
 	t.Helper()
-	l, err := data.NewLoader(s, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := newLoader(t, s, o)
 	var out []uint64
 	for n == 0 || len(out) < n {
 		b, err := l.Next(context.Background())
@@ -187,15 +214,8 @@ func TestEpochsVisitEverySample(t *testing.T) {
 // view.
 func TestGeometry(t *testing.T) {
 	s := demo(t, "count=12&width=40&height=30")
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(16), BatchSize: 12, Shuffle: true, Seed: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b, err := l.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLoader(t, s, data.LoaderOptions{Views: maeViews(16), BatchSize: 12, Shuffle: true, Seed: 3})
+	b := next(t, l)
 	norm, _ := pixels.NewNormalizer(half, half)
 	var r pixels.Resizer
 	var out pixels.Image
@@ -227,15 +247,8 @@ func TestGeometry(t *testing.T) {
 
 func TestSharedGeometry(t *testing.T) {
 	s := demo(t, "count=16&size=40")
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: busyViews(), BatchSize: 16, Shuffle: true, Seed: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b, err := l.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLoader(t, s, data.LoaderOptions{Views: busyViews(), BatchSize: 16, Shuffle: true, Seed: 3})
+	b := next(t, l)
 	if !reflect.DeepEqual(b.Geometry[0], b.Geometry[2]) || !reflect.DeepEqual(b.Geometry[0], b.Geometry[3]) {
 		t.Error("views with the same geometry have other boxes")
 	}
@@ -257,15 +270,8 @@ func TestColorsFirst(t *testing.T) {
 	}
 	batch := func(views ...data.ViewSpec) *data.Batch {
 		t.Helper()
-		l, err := data.NewLoader(demo(t, "count=8&size=40"), data.LoaderOptions{Views: views, BatchSize: 8, Seed: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		b, err := l.Next(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := newLoader(t, demo(t, "count=8&size=40"), data.LoaderOptions{Views: views, BatchSize: 8, Seed: 3})
+		b := next(t, l)
 		return b
 	}
 	whole, later := batch(view("v", data.CropSquash, true)), batch(view("v", data.CropSquash, false))
@@ -375,18 +381,11 @@ func TestCancelAndClose(t *testing.T) {
 
 func TestHeldBatchesDoNotBlock(t *testing.T) {
 	s := demo(t, "count=40&size=8")
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(8), BatchSize: 4, Shuffle: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := newLoader(t, s, data.LoaderOptions{Views: maeViews(8), BatchSize: 4, Shuffle: true})
 	var held []*data.Batch
 	var digests []uint64
 	for range 10 {
-		b, err := l.Next(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := next(t, l)
 		held, digests = append(held, b), append(digests, digest(b))
 	}
 	for i, b := range held {
@@ -400,16 +399,9 @@ func TestHeldBatchesDoNotBlock(t *testing.T) {
 
 func TestSteadyStateAllocatesLittle(t *testing.T) {
 	s := demo(t, "count=64&size=32")
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 32, Shuffle: true, Workers: 2, CacheBytes: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := newLoader(t, s, data.LoaderOptions{Views: maeViews(32), BatchSize: 32, Shuffle: true, Workers: 2, CacheBytes: 1 << 30})
 	step := func() {
-		b, err := l.Next(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := next(t, l)
 		b.Release()
 	}
 	for range 50 {

@@ -2,16 +2,16 @@ package data
 
 import "github.com/vittool/vittool/data/pixels"
 
-// surveyed is the number of images by which the memory of decoding is estimated. The
-// largest file is one of them.
+// surveyed is the number of images by which the memory of decoding is estimated. The largest file
+// is one of them.
 const surveyed = 64
 
-// headBytes is the beginning of a file in which its header is looked for. Where it is
-// not there, the whole file is read.
+// headBytes is the beginning of a file in which its header is looked for. Where it is not there,
+// the whole file is read.
 const headBytes = 256 << 10
 
-// garbage is the growth of the heap until the garbage collector runs: images differ in
-// size, and the memory of smaller ones is replaced.
+// garbage is the growth of the heap until the garbage collector runs: images differ in size, and
+// the memory of smaller ones is replaced.
 const garbage = 2
 
 // imageMemory is an estimate of the memory that a source takes for its images.
@@ -24,9 +24,9 @@ type imageMemory struct {
 // measured is a Source that estimates the memory of its images.
 type measured interface{ measure() imageMemory }
 
-// PeakBytes is an estimate of the most memory that the loader takes, in bytes: images
-// that its workers decode and scale, batches that are ready, in the making and in use,
-// and the cache. The headers of a sample of the images stand for all of them.
+// PeakBytes is an estimate of the most memory that the loader takes, in bytes: images that its
+// workers decode and scale, batches that are ready, in the making and in use, and the cache. The
+// headers of a sample of the images stand for all of them.
 func (l *Loader) PeakBytes() int64 {
 	var m imageMemory
 	if s, ok := l.source.(measured); ok {
@@ -52,8 +52,8 @@ func (l *Loader) PeakBytes() int64 {
 	return bytes
 }
 
-// measure looks at the headers of images that are spread evenly over the set, and of
-// the one with the largest file. Unreadable ones do not count.
+// measure looks at the headers of images that are spread evenly over the set, and of the one with
+// the largest file. Unreadable ones do not count.
 func (s *fileSet) measure() (m imageMemory) {
 	s.Fingerprint() // finds the largest file
 	r := fileReader{set: s}

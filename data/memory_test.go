@@ -4,34 +4,27 @@ import (
 	"bytes"
 	"image"
 	"image/jpeg"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/vittool/vittool/data"
 )
 
-// TestPeakBytes: the estimate grows with the largest image, wherever it stands in the
-// source, with workers, batches and the cache.
+// TestPeakBytes: the estimate grows with the largest image, wherever it stands in the source, with
+// workers, batches and the cache.
 func TestPeakBytes(t *testing.T) {
 	write := func(dir, name string, w, h int) {
 		var b bytes.Buffer
 		if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, w, h)), nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), b.Bytes())
 	}
 	peak := func(dir string, change func(*data.LoaderOptions)) int64 {
 		t.Helper()
 		o := data.LoaderOptions{Views: maeViews(16), BatchSize: 4, Workers: 2}
 		change(&o)
-		l, err := data.NewLoader(open(t, dir), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := newLoader(t, open(t, dir), o)
 		return l.PeakBytes()
 	}
 	same := func(*data.LoaderOptions) {}
@@ -43,8 +36,8 @@ func TestPeakBytes(t *testing.T) {
 	}
 	write(dir, "cat/101.jpg", 2000, 1000)
 	large := peak(dir, same)
-	// An RGB image of each of two workers, its samples with one chroma sample for four
-	// pixels, and as much garbage.
+	// An RGB image of each of two workers, its samples with one chroma sample for four pixels, and
+	// as much garbage.
 	if want := int64(2 * 2 * 2000 * 1000 * 9 / 2); large < want || large > want+want/5 {
 		t.Errorf("%d bytes with an image of 2000 x 1000 pixels, want %d", large, want)
 	}

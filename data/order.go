@@ -2,8 +2,8 @@ package data
 
 import "github.com/vittool/vittool/internal/prng"
 
-// epochOrder is the order in which an epoch visits the samples: a
-// permutation that seed and epoch decide, or the order of the source.
+// epochOrder is the order in which an epoch visits the samples: a permutation that seed and epoch
+// decide, or the order of the source.
 type epochOrder struct {
 	epoch int
 	ids   []int // nil: as in the source

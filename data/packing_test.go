@@ -29,9 +29,7 @@ func packOf(t testing.TB, s data.Source, o data.PackOptions) (data.Source, *data
 func TestPackSameBits(t *testing.T) {
 	dir := jpegFolder(t, 24, 75, 50)
 	for _, name := range []string{"0003.jpg", "0011.jpg"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("\xff\xd8\xff\xe0 nothing"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), []byte("\xff\xd8\xff\xe0 nothing"))
 	}
 	s := open(t, dir)
 	for _, o := range []data.PackOptions{{}, {ShortSide: 50, Workers: 1}, {ShortSide: 64, Workers: 3, ShardBytes: 20000}} {
@@ -158,9 +156,7 @@ func sameFiles(a, b string) error {
 
 func TestPackRefuses(t *testing.T) {
 	dir := jpegFolder(t, 10, 20, 20)
-	if err := os.WriteFile(filepath.Join(dir, "0004.jpg"), []byte("\xff\xd8\xff\xe0"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, filepath.Join(dir, "0004.jpg"), []byte("\xff\xd8\xff\xe0"))
 	s := open(t, dir)
 	to := filepath.Join(t.TempDir(), "p")
 	_, err := data.Pack(t.Context(), s, to, data.PackOptions{OnError: data.Fail})

@@ -32,9 +32,7 @@ func jpegFolder(t testing.TB, n, w, h int) string {
 		if id%7 == 6 {
 			b = pngBytes(t, data.Picture(m))
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d.jpg", id)), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, fmt.Sprintf("%04d.jpg", id)), b)
 	}
 	return dir
 }
@@ -72,9 +70,7 @@ func TestDamageBelowTheBox(t *testing.T) {
 		for b[half-1] == 0xff {
 			half--
 		}
-		if err := os.WriteFile(path, append(b[:half], 0xff, 0xd9), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, append(b[:half], 0xff, 0xd9))
 	}
 	s := open(t, dir)
 	views := maeViews(32)
@@ -100,11 +96,7 @@ func TestReadingAllocatesLittle(t *testing.T) {
 	s := open(t, jpegFolder(t, 6, 300, 200))
 	views := maeViews(64)
 	views[0].Crop = data.CropSquash // one size: all coefficients are known after the first
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: views, BatchSize: 5, DropLast: true, Workers: 1, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := newLoader(t, s, data.LoaderOptions{Views: views, BatchSize: 5, DropLast: true, Workers: 1, Seed: 1})
 	next := func() {
 		b, err := l.Next(t.Context())
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// nfntFilters are the interpolations of nfnt/resize; it has no box filter,
-// and its bilinear one is the nearest in effect.
+// nfntFilters are the interpolations of nfnt/resize; it has no box filter, and its bilinear one is
+// the nearest in effect.
 var nfntFilters = map[pixels.Filter]resize.InterpolationFunction{
 	pixels.Nearest:  resize.NearestNeighbor,
 	pixels.Box:      resize.Bilinear,
@@ -20,13 +20,13 @@ var nfntFilters = map[pixels.Filter]resize.InterpolationFunction{
 	pixels.Lanczos:  resize.Lanczos3,
 }
 
-// maxScaled bounds the pixels that nfnt/resize, which scales whole images, makes
-// for a part of them.
+// maxScaled bounds the pixels that nfnt/resize, which scales whole images, makes for a part of
+// them.
 const maxScaled = 1 << 26
 
-// resizeNFNT scales a box with nfnt/resize and keeps the box c of the result.
-// Where the whole result would be huge, as that of a thin picture, the source of
-// c is scaled alone, and its outermost pixels know nothing of their neighbours.
+// resizeNFNT scales a box with nfnt/resize and keeps the box c of the result. Where the whole
+// result would be huge, as that of a thin picture, the source of c is scaled alone, and its
+// outermost pixels know nothing of their neighbours.
 func resizeNFNT(dst, src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, f pixels.Filter) {
 	whole := pixels.Rect{W: w, H: h}
 	if c != whole && w <= maxScaled/h {
@@ -98,18 +98,16 @@ func fromRGBA(dst *pixels.Image, m image.Image) {
 	}
 }
 
-// Picture returns an image to look at: the first three channels as colours,
-// fewer as gray.
+// Picture returns an image to look at: the first three channels as colours, fewer as gray.
 func Picture(m *pixels.Image) image.Image { return toRGBA(m) }
 
-// Thumbnail scales an image to fit w x h, keeping its aspect; a smaller one
-// stays as it is.
+// Thumbnail scales an image to fit w x h, keeping its aspect; a smaller one stays as it is.
 func Thumbnail(m *pixels.Image, w, h int) image.Image {
 	return resize.Thumbnail(uint(w), uint(h), toRGBA(m), resize.Lanczos3)
 }
 
-// ContactSheet lays thumbnails of cell x cell pixels out in rows on white,
-// each in the middle of its cell.
+// ContactSheet lays thumbnails of cell x cell pixels out in rows on white, each in the middle of
+// its cell.
 func ContactSheet(images []*pixels.Image, columns, cell int) *image.RGBA {
 	const gap = 2
 	columns = max(min(columns, len(images)), 1)

@@ -7,14 +7,14 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// reader reads images of a source in two steps, so that no more is decoded than
-// is shown. It holds memory: one per goroutine.
+// reader reads images of a source in two steps, so that no more is decoded than is shown. It holds
+// memory: one per goroutine.
 type reader interface {
 	// open finds the size of an image.
 	open(id int) (w, h int, err error)
-	// part writes a box of the image that was opened last. With check,
-	// damage outside of the box is an error too. The pixels of dst are not to
-	// be changed, and the same dst is to be given each time.
+	// part writes a box of the image that was opened last. With check, damage outside of the box is
+	// an error too. The pixels of dst are not to be changed, and the same dst is to be given each
+	// time.
 	part(dst *pixels.Image, box pixels.Rect, check bool) error
 }
 

@@ -1,7 +1,6 @@
 package data_test
 
 import (
-	"context"
 	"math"
 	"os"
 	"slices"
@@ -38,12 +37,11 @@ type maeAugmentation struct {
 	} `json:"crop_statistics"`
 }
 
-// cropFigures: Min and Max are extremes of one sample, which no other sample
-// has to share.
+// cropFigures: Min and Max are extremes of one sample, which no other sample has to share.
 type cropFigures struct{ Mean, Std, Min, Max, P10, P50, P90 float64 }
 
-// TestReferenceRecipe holds the crops that MAE's view draws through a loader
-// against the statistics of the original code.
+// TestReferenceRecipe holds the crops that MAE's view draws through a loader against the statistics
+// of the original code.
 func TestReferenceRecipe(t *testing.T) {
 	path, ok := golden.File(t, "mae", "augmentation.json")
 	if !ok {
@@ -76,15 +74,8 @@ func TestReferenceRecipe(t *testing.T) {
 }
 
 func checkCrops(t *testing.T, spec data.ViewSpec, w, h, draws int, want map[string]cropFigures, flip float64) {
-	l, err := data.NewLoader(blank{pixels.New(w, h, 3), draws}, data.LoaderOptions{Views: []data.ViewSpec{spec}, BatchSize: draws, Shuffle: true, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b, err := l.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLoader(t, blank{pixels.New(w, h, 3), draws}, data.LoaderOptions{Views: []data.ViewSpec{spec}, BatchSize: draws, Shuffle: true, Seed: 1})
+	b := next(t, l)
 	got := map[string][]float64{}
 	flips := 0.0
 	for _, g := range b.Geometry[0] {

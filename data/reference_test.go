@@ -16,9 +16,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// TestReference replays every case file of the reference folder "augment":
-// each output's config entry names an operation that must give the same
-// bytes as Pillow and torchvision did.
+// TestReference replays every case file of the reference folder "augment": each output's config
+// entry names an operation that must give the same bytes as Pillow and torchvision did.
 func TestReference(t *testing.T) {
 	for _, path := range golden.Files(t, "augment") {
 		t.Run(golden.Name(path), func(t *testing.T) {
@@ -343,8 +342,8 @@ func checkSampling(t *testing.T, c *golden.Case) {
 	}
 }
 
-// checkQuantiles sorts values and looks where the reference's quantiles lie
-// among them. rounding is how far the reference's figures were rounded.
+// checkQuantiles sorts values and looks where the reference's quantiles lie among them. rounding is
+// how far the reference's figures were rounded.
 func checkQuantiles(t *testing.T, name string, values, quantiles, reference []float64, rounding float64) {
 	t.Helper()
 	sort.Float64s(values)

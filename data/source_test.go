@@ -67,9 +67,7 @@ func TestListFile(t *testing.T) {
 		"leading.csv": {"cat/002.png,007\n", "cat/002.png=007:2", "007"},
 	} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, []byte(c.text))
 		s := open(t, path)
 		if got := describe(t, s); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
@@ -79,9 +77,7 @@ func TestListFile(t *testing.T) {
 		}
 	}
 	path := filepath.Join(dir, "missing.txt")
-	if err := os.WriteFile(path, []byte("cat/002.png\nno.png\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, []byte("cat/002.png\nno.png\n"))
 	_, err := open(t, path).Image(1)
 	expectData(t, err, filepath.Join(dir, "no.png"), "does not exist")
 	if !strings.Contains(err.Error(), "line 2 of "+path) {
@@ -107,16 +103,11 @@ func TestRunFolders(t *testing.T) {
 		writePNG(t, filepath.Join(pictures, "loss.png"), 4, 4, color.RGBA{A: 255})
 		for _, name := range files {
 			path := filepath.Join(dir, run, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, []byte("x"))
 		}
 	}
-	var said []string
-	s, err := data.Open(data.Options{Path: dir, Note: func(message string) { said = append(said, message) }})
+	var notes []string
+	s, err := data.Open(data.Options{Path: dir, Note: func(message string) { notes = append(notes, message) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +115,8 @@ func TestRunFolders(t *testing.T) {
 	if s.Len() != 4 || s.Fingerprint() != before.Fingerprint() || len(s.Classes()) != 2 {
 		t.Errorf("%d images, classes %v", s.Len(), s.Classes())
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "run folders: 4, such as cat/no-info") {
-		t.Errorf("it says %q", said)
+	if len(notes) != 1 || !strings.Contains(notes[0], "run folders: 4, such as cat/no-info") {
+		t.Errorf("notes %q", notes)
 	}
 	if n := open(t, filepath.Join(dir, "runs/whole")).Len(); n != 1 {
 		t.Errorf("%d pictures of a run that was named", n)
@@ -133,9 +124,7 @@ func TestRunFolders(t *testing.T) {
 	_, err = data.Open(data.Options{Path: filepath.Join(dir, "runs")})
 	expectData(t, err, filepath.Join(dir, "runs"), "those of runs in it (such as whole) are left out")
 	lone := filepath.Join(dir, "dog", "config.yaml") // one name alone makes no run
-	if err := os.WriteFile(lone, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, lone, nil)
 	if n := open(t, dir).Len(); n != 4 {
 		t.Errorf("%d images beside a config.yaml", n)
 	}
@@ -173,9 +162,7 @@ func TestTarShards(t *testing.T) {
 		"a.tar":   tarBytes(t, [2]string{"./x.png", picture(4)}),
 		"web.tar": tarBytes(t, [2]string{"000.png", picture(5)}, [2]string{"000.cls", "3\n"}, [2]string{"001.cls", "1"}, [2]string{"001.png", picture(6)}),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), content)
 	}
 	for path, want := range map[string]string{
 		"b.tar":    "cat/1.png=cat:1 dog/2.png=dog:2 " + long + "=long:3",
@@ -188,9 +175,7 @@ func TestTarShards(t *testing.T) {
 	}
 	whole := tarBytes(t, [2]string{"a.png", picture(1) + strings.Repeat("x", 2000)})
 	cut := filepath.Join(dir, "cut.tar")
-	if err := os.WriteFile(cut, whole[:1200], 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, cut, whole[:1200])
 	_, err := data.Open(data.Options{Path: cut})
 	expectData(t, err, cut, "cut short")
 }

@@ -2,8 +2,7 @@ package data
 
 import "github.com/vittool/vittool/data/pixels"
 
-// Subset returns some images of a source, in the order of ids. It is open as long as
-// the source is.
+// Subset returns some images of a source, in the order of ids. It is open as long as the source is.
 func Subset(source Source, ids []int) Source { return &subset{source, ids} }
 
 type subset struct {

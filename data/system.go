@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// systemFolders are made by network storage, desktops and archivers inside of
-// people's folders, in lower case. They hold thumbnails, deleted files and notes.
-// Those that begin with a dot are left out as hidden ones.
+// systemFolders are made by network storage, desktops and archivers inside of people's folders, in
+// lower case. They hold thumbnails, deleted files and notes. Those that begin with a dot are left
+// out as hidden ones.
 var systemFolders = map[string]bool{
 	// Synology
 	"@eadir": true, "#recycle": true, "#snapshot": true, "@tmp": true, "@sharebin": true,
@@ -23,8 +23,8 @@ var systemFolders = map[string]bool{
 	"__macosx": true, "network trash folder": true, "temporary items": true, "thevolumesettingsfolder": true,
 }
 
-// isSystem reports whether a file or folder is none of a person's: hidden, or made by
-// a system for itself.
+// isSystem reports whether a file or folder is none of a person's: hidden, or made by a system for
+// itself.
 func isSystem(name string) bool {
 	return strings.HasPrefix(name, ".") && name != ".." || isSystemFolder(name)
 }

@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/vittool/vittool/data/decode"
 )
 
 // tarFile is where the bytes of a file lie in an archive; offset is -1 for a link to nothing.
@@ -52,8 +56,9 @@ func openTar(o Options, shards []string) (Source, error) {
 		files = append(files, f)
 		index, err := indexTar(f)
 		if err != nil {
+			err := shardError(shard, f, err)
 			s.close()
-			return nil, &Error{Path: shard, Problem: "cannot be indexed", Err: err, Hint: "test it with tar -tf"}
+			return nil, err
 		}
 		if n := len(index.lost); n > 0 && o.Note != nil {
 			o.Note(fmt.Sprintf("%s: links that lead to nothing in it: %d, such as %s", shard, n, index.lost[0]))
@@ -95,6 +100,16 @@ func openTar(o Options, shards []string) (Source, error) {
 	return s, nil
 }
 
+// shardError makes an error of indexTar a data error.
+func shardError(shard string, r io.ReaderAt, err error) error {
+	head := make([]byte, 512)
+	n, _ := r.ReadAt(head, 0)
+	if name, _ := decode.Identify(head[:n]); name != "" && string(head[257:262]) != "ustar" {
+		return problem(shard, "unpack it, or repack as plain .tar: shards are read in place", "is %s and not a plain tar archive", name)
+	}
+	return &Error{Path: shard, Problem: "cannot be indexed", Err: err, Hint: "test it with tar -tf"}
+}
+
 // indexTar lists the images of a shard, those behind links too. It reads headers and labels only.
 func indexTar(r io.ReadSeeker) (*tarIndex, error) {
 	size, err := r.Seek(0, io.SeekEnd)
@@ -134,7 +149,7 @@ func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, 
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
-			return records, links, nil
+			return records, links, checkEnd(r)
 		}
 		if err != nil {
 			return nil, false, err
@@ -144,7 +159,7 @@ func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, 
 		if err != nil {
 			return nil, false, err
 		}
-		rec := tarRecord{name: path.Clean(h.Name), tarFile: tarFile{offset, h.Size}}
+		rec := tarRecord{name: entryName(h.Name), tarFile: tarFile{offset, h.Size}}
 		used := HasImageExtension(rec.name) || isLabel(rec.name)
 		switch {
 		case isSparse(h) && used:
@@ -160,6 +175,32 @@ func readHeaders(r io.ReadSeeker, size int64) (records []tarRecord, links bool, 
 		}
 		records = append(records, rec)
 	}
+}
+
+// entryName is the path of an entry below the folder in which the archive would be unpacked.
+func entryName(name string) string {
+	if !strings.Contains(name, "/") { // written by a program of Windows
+		name = strings.ReplaceAll(name, `\`, "/")
+	}
+	return strings.TrimPrefix(path.Clean("/"+name), "/")
+}
+
+// checkEnd wants nothing but padding behind the end of an archive: a second archive there would be
+// overlooked.
+func checkEnd(r io.ReadSeeker) error {
+	const most = 1 << 20
+	end, err := r.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	rest, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return err
+	}
+	if i := bytes.IndexFunc(rest, func(c rune) bool { return c != 0 }); i >= 0 {
+		return fmt.Errorf("its end is at byte %d, and more data follows at byte %d: archives that were joined have to be given one by one", end, end+int64(i))
+	}
+	return nil
 }
 
 // tarIndex lists the content of a shard.
@@ -298,6 +339,9 @@ func readLabel(r io.ReadSeeker, l tarEntry) (string, error) {
 	text := make([]byte, l.size)
 	if _, err := io.ReadFull(r, text); err != nil {
 		return "", fmt.Errorf("entry %q: %w", l.name, err)
+	}
+	if !utf8.Valid(text) || bytes.ContainsRune(text, 0) {
+		return "", fmt.Errorf("entry %q is not the text of a label", l.name)
 	}
 	return strings.TrimSpace(string(text)), nil
 }

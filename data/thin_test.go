@@ -5,7 +5,6 @@ import (
 	"context"
 	"image"
 	"image/png"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// TestThinPictures: a view costs memory for the pixels of the picture, of any
-// aspect, and its size, and shows the picture's colour.
+// TestThinPictures: a view costs memory for the pixels of the picture, of any aspect, and its size,
+// and shows the picture's colour.
 func TestThinPictures(t *testing.T) {
 	for _, size := range [][2]int{{1, 5000}, {1, 60000}, {60000, 1}, {3, 300000}} {
 		dir := t.TempDir()
@@ -27,9 +26,7 @@ func TestThinPictures(t *testing.T) {
 		if err := png.Encode(&b, m); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "thin.png"), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, "thin.png"), b.Bytes())
 		mean, std := []float32{0, 0, 0}, []float32{1, 1, 1}
 		for name, v := range map[string]data.ViewSpec{
 			"centre": data.EvalView("v", 224, 224, data.Fitting{Crop: data.CropCentre, Interpolation: pixels.Bicubic}, mean, std),
@@ -67,9 +64,7 @@ func TestThinPictures(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "long.png")
-	if err := os.WriteFile(path, withClaimedSize(pngBytes(t, gradient(1, 1)), 1, 1<<20+1), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, withClaimedSize(pngBytes(t, gradient(1, 1)), 1, 1<<20+1))
 	_, err := open(t, dir).Image(0)
 	expectData(t, err, path, "a side may have 1048576")
 }

@@ -3,7 +3,6 @@ package data_test
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -15,9 +14,7 @@ import (
 func TestBrokenFilesAreReplacedTheSameWay(t *testing.T) {
 	dir := folder(t, 40)
 	for _, name := range []string{"cat/004.png", "cat/006.png", "dog/013.png"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a picture"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), []byte("not a picture"))
 	}
 	s := open(t, dir)
 	var want []uint64
@@ -50,9 +47,7 @@ func TestBrokenFilesAreReplacedTheSameWay(t *testing.T) {
 func TestTooManyBrokenFiles(t *testing.T) {
 	dir := folder(t, 40)
 	for _, name := range []string{"cat/004.png", "dog/013.png"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), nil)
 	}
 	s := open(t, dir)
 	var messages []string

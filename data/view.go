@@ -52,7 +52,7 @@ type ViewSpec struct {
 	// its augmentations and draws too.
 	SameGeometryAs string
 	SameColors     bool
-	// Mean and Std normalise, one number per channel in units of [0,1].
+	// Mean and Std normalize, one number per channel in units of [0,1].
 	Mean, Std []float32
 }
 
@@ -222,7 +222,7 @@ func (v ViewSpec) withDefaults() ViewSpec {
 	return v
 }
 
-// view is a ViewSpec made ready: its own size and normalisation, and the specs that its geometry
+// view is a ViewSpec made ready: its own size and normalization, and the specs that its geometry
 // and its colours come from (its own, or another view's).
 type view struct {
 	ViewSpec

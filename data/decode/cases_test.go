@@ -17,20 +17,19 @@ import (
 	"github.com/vittool/vittool/internal/golden"
 )
 
-// refusedKinds are the kinds of files that Pillow reads and this package
-// refuses, by the words that its error has for them.
+// refusedKinds are the kinds of files that Pillow reads and this package refuses, by the words that
+// its error has for them.
 var refusedKinds = []string{
 	"scans are missing", // libjpeg smooths such a picture
 	"arithmetic coding", "lossless coding", "AVIF", "JPEG 2000",
 	"two-dimensional fax code", "CCITT RLE", "compression 50001 (WebP)", "CIE L*a*b*",
 }
 
-// TestCases reads the files that expect.tsv lists beside them, with the width,
-// the height and the digest of their pixels in Pillow: those of testdata (the
-// archive holds the script that made its own), those of the shared data, and
-// those of the folder that VITTOOL_CASES names. Each has Pillow's pixels, or is
-// refused by the name of its kind. Files that Pillow refuses may be refused or
-// read.
+// TestCases reads the files that expect.tsv lists beside them, with the width, the height and the
+// digest of their pixels in Pillow: those of testdata (the archive holds the script that made its
+// own), those of the shared data, and those of the folder that VITTOOL_CASES names. Each has
+// Pillow's pixels, or is refused by the name of its kind. Files that Pillow refuses may be refused
+// or read.
 func TestCases(t *testing.T) {
 	t.Run("own", func(t *testing.T) { testCases(t, os.DirFS("testdata/cases")) })
 	t.Run("generated", func(t *testing.T) { testCases(t, generated(t)) })
@@ -101,8 +100,8 @@ func refusedByName(err error) bool {
 	return false
 }
 
-// compareCase wants the pixels of Pillow: within 2 levels of JPEG in TIFF, whose
-// chroma libtiff may interpolate in another way, and exactly in all else.
+// compareCase wants the pixels of Pillow: within 2 levels of JPEG in TIFF, whose chroma libtiff may
+// interpolate in another way, and exactly in all else.
 func compareCase(t *testing.T, root fs.FS, name string, m *pixels.Image, want []string) {
 	if size := strconv.Itoa(m.W) + "x" + strconv.Itoa(m.H); size != want[0]+"x"+want[1] {
 		t.Errorf("%s: %s pixels, Pillow has %sx%s", name, size, want[0], want[1])

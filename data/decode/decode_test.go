@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
 	"image/gif"
@@ -110,6 +111,18 @@ func checkGradient(t *testing.T, name string, got *pixels.Image) {
 		if p := got.Pix[i*got.C : (i+1)*got.C]; !bytes.Equal(p, want) {
 			t.Errorf("%s: pixel %d is %v, want %v", name, i, p, want)
 			return
+		}
+	}
+}
+
+// TestDamagedDeflate changes bytes of the pixels of a TIFF. The checksum finds it.
+func TestDamagedDeflate(t *testing.T) {
+	b := files(t)["tiff deflate"]
+	for i := 8; i < int(binary.LittleEndian.Uint32(b[4:])); i++ {
+		damaged := bytes.Clone(b)
+		damaged[i] ^= 0x10
+		if m, err := Decode(damaged, Options{}); err == nil {
+			checkGradient(t, fmt.Sprintf("byte %d", i), m)
 		}
 	}
 }
@@ -297,8 +310,8 @@ func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
-// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white:
-// top left, top right, bottom left, bottom right.
+// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white: top left,
+// top right, bottom left, bottom right.
 func corners(m *pixels.Image) (names string) {
 	for _, p := range [][2]int{{1, 1}, {m.W - 2, 1}, {1, m.H - 2}, {m.W - 2, m.H - 2}} {
 		switch q := m.Pix[3*(p[1]*m.W+p[0]):]; {

@@ -112,8 +112,9 @@ var brands = map[string]struct{ name, do string }{
 	"qt  ": {"a video (QuickTime)", framesOf},
 }
 
-// identify names a well-known format that Decode doesn't read, with advice on it; both are "" where it is none.
-func identify(b []byte) (name, do string) {
+// Identify names a well-known format that Decode doesn't read by the first bytes of a file, with
+// advice on it; both are "" for any other.
+func Identify(b []byte) (name, do string) {
 	if name, do = identifyContainer(b); name != "" {
 		return name, do
 	}
@@ -135,8 +136,7 @@ func identify(b []byte) (name, do string) {
 	return "", ""
 }
 
-// identifyContainer looks into files of parts: ISO media (HEIC, AVIF, video), RIFF
-// and zip.
+// identifyContainer looks into files of parts: ISO media (HEIC, AVIF, video), RIFF and zip.
 func identifyContainer(b []byte) (name, do string) {
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		if k, ok := brands[string(b[8:12])]; ok {
@@ -170,7 +170,7 @@ func notAnImage(b []byte) error {
 	if len(b) == 0 {
 		return errors.New("the file is empty (0 bytes)")
 	}
-	if name, do := identify(b); name != "" {
+	if name, do := Identify(b); name != "" {
 		return fmt.Errorf("this is %s, which is not read; %s (%s)", name, do, readable)
 	}
 	head := b[:min(len(b), 512)]

@@ -11,8 +11,7 @@ import (
 	"github.com/vittool/vittool/data/decode/jpeg"
 )
 
-// TestForeign: a well-known format that is not read is called by its name, with
-// advice.
+// TestForeign: a well-known format that is not read is called by its name, with advice.
 func TestForeign(t *testing.T) {
 	zeros := strings.Repeat("\x00", 300)
 	for _, c := range []struct{ content, name, do string }{

@@ -21,9 +21,9 @@ func FuzzNetpbm(f *testing.F) { fuzz(f, ".pbm", ".pgm", ".ppm", ".pfm") }
 // FuzzOther begins with formats that are named and not read.
 func FuzzOther(f *testing.F) { fuzz(f, ".avif", ".jp2") }
 
-// fuzz mutates the files of testdata with the extensions given. Each is a whole
-// picture or an error: nothing panics, and no file of some kilobytes takes more
-// memory than the largest picture that is allowed.
+// fuzz mutates the files of testdata with the extensions given. Each is a whole picture or an
+// error: nothing panics, and no file of some kilobytes takes more memory than the largest picture
+// that is allowed.
 func fuzz(f *testing.F, extensions ...string) {
 	for _, root := range []fs.FS{os.DirFS("testdata"), generated(f)} {
 		err := fs.WalkDir(root, ".", func(name string, e fs.DirEntry, err error) error {

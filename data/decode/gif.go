@@ -52,8 +52,8 @@ func (r *gifReader) table(flags byte) ([]byte, error) {
 	return r.next(3 << (flags&7 + 1))
 }
 
-// parseGIF reads as Pillow does: anything between blocks is passed over, and
-// the canvas grows with the frame.
+// parseGIF reads as Pillow does: anything between blocks is passed over, and the canvas grows with
+// the frame.
 func parseGIF(b []byte) (*gifFrame, error) {
 	r := &gifReader{b}
 	screen, err := r.next(13)
@@ -136,9 +136,8 @@ func gifConfig(b []byte) (w, h int, err error) {
 	return f.w, f.h, nil
 }
 
-// decodeGIF reads the first frame, placed on its canvas. Data behind its last
-// pixel is not looked at. Alpha is dropped: a transparent pixel has the colour
-// that the palette gives it.
+// decodeGIF reads the first frame, placed on its canvas. Data behind its last pixel is not looked
+// at. Alpha is dropped: a transparent pixel has the colour that the palette gives it.
 func decodeGIF(b []byte, _ Options) (*raster, error) {
 	f, err := parseGIF(b)
 	if err != nil {
@@ -156,8 +155,8 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 		}
 		packed = append(packed, block...)
 	}
-	// A code of 12 bits gives 4095 pixels at most: a small file that claims to
-	// be large is refused before there is memory for it.
+	// A code of 12 bits gives 4095 pixels at most: a small file that claims to be large is refused
+	// before there is memory for it.
 	if int64(f.fw)*int64(f.fh) > 4096*int64(len(packed)) {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -184,9 +183,9 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 	return indexed(canvas, f.palette, 3, [3]int{0, 1, 2}), nil
 }
 
-// indexed looks the pixels up in a palette of entries of step bytes, red, green
-// and blue at the places given. As in Pillow, an index beyond its end is black,
-// and without a palette each is its own gray value.
+// indexed looks the pixels up in a palette of entries of step bytes, red, green and blue at the
+// places given. As in Pillow, an index beyond its end is black, and without a palette each is its
+// own gray value.
 func indexed(m *pixels.Image, palette []byte, step int, places [3]int) *raster {
 	if palette == nil {
 		return &raster{image: m, model: modelGray}

@@ -23,8 +23,7 @@ type netpbm struct {
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// isNetpbm asks for the first digit of the width, so that a text that begins
-// with P1 is none.
+// isNetpbm asks for the first digit of the width, so that a text that begins with P1 is none.
 func isNetpbm(b []byte) bool {
 	if len(b) < 4 || b[0] != 'P' || !isSpace(b[2]) || (b[1] < '1' || b[1] > '6') && b[1] != 'f' {
 		return false
@@ -33,8 +32,8 @@ func isNetpbm(b []byte) bool {
 	return len(rest) > 0 && (rest[0] == '#' || rest[0] >= '0' && rest[0] <= '9')
 }
 
-// word reads the next word of a header. A comment reaches to the end of its
-// line, and one white space ends the word.
+// word reads the next word of a header. A comment reaches to the end of its line, and one white
+// space ends the word.
 func (f *netpbm) word() (string, error) {
 	var w []byte
 	for len(f.data) > 0 && len(w) <= 10 {
@@ -119,8 +118,8 @@ func decodeNetpbm(b []byte, _ Options) (*raster, error) {
 	if f.kind == '3' || f.kind == '6' {
 		r.model, channels = modelRGB, 3
 	}
-	// A sample of the plain kinds takes a byte at least, one of the raw kinds a
-	// bit or a whole number of bytes.
+	// A sample of the plain kinds takes a byte at least, one of the raw kinds a bit or a whole
+	// number of bytes.
 	row := f.w * channels
 	switch {
 	case f.kind == '4':
@@ -180,8 +179,7 @@ func (f *netpbm) samples(m *pixels.Image) {
 	}
 }
 
-// sample scales a value to 0..255. Of a gray one of 16 bits it is the high
-// byte.
+// sample scales a value to 0..255. Of a gray one of 16 bits it is the high byte.
 func (f *netpbm) sample(v, channels int) uint8 {
 	if f.most == 255 {
 		return uint8(v)

@@ -30,13 +30,17 @@ func (m metadata) orientation() int {
 			return v
 		}
 	}
-	if found := xmpOrientation.FindSubmatch(m.xmp); found != nil {
+	return orientationOfXMP(m.xmp)
+}
+
+const upright = 1
+
+func orientationOfXMP(packet []byte) int {
+	if found := xmpOrientation.FindSubmatch(packet); found != nil {
 		return validOrientation(float64(found[1][0] - '0'))
 	}
 	return upright
 }
-
-const upright = 1
 
 func validOrientation(v float64) int {
 	if v >= 1 && v <= 8 && v == math.Trunc(v) {
@@ -45,18 +49,25 @@ func validOrientation(v float64) int {
 	return upright
 }
 
-// orientation reads tag 274, the first that holds something; ok tells whether there is one.
+// orientation reads tag 274; ok tells whether there is one.
 func (f *tiffFile) orientation(entries []byte) (v int, ok bool) {
-	const tagOrientation = 274
+	if raw, kind := f.find(entries, tagOrientation); raw != nil {
+		return validOrientation(f.number(raw, kind)), true
+	}
+	return upright, false
+}
+
+// find returns the bytes and the type of the values of the first entry of a tag that has some.
+func (f *tiffFile) find(entries []byte, tag uint16) (raw []byte, kind uint16) {
 	for ; len(entries) > 0; entries = entries[f.entrySize():] {
-		if f.order.Uint16(entries) != tagOrientation {
+		if f.order.Uint16(entries) != tag {
 			continue
 		}
 		if raw, kind, count := f.raw(entries); count > 0 {
-			return validOrientation(f.number(raw, kind)), true
+			return raw, kind
 		}
 	}
-	return upright, false
+	return nil, 0
 }
 
 // number reads the first value of a field; NaN where its type is none of numbers. (Pillow has bytes

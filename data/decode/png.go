@@ -73,10 +73,9 @@ func decodePNG(b []byte, o Options) (*raster, error) {
 	return r, nil
 }
 
-// mendPNG returns a file with the pixels alone of one that the standard library
-// refuses for something beside them: more data than the picture needs, a
-// missing end, a wrong checksum that Pillow does not look at. It returns nil
-// where pixels are missing or damaged.
+// mendPNG returns a file with the pixels of one that the standard library refuses for other parts
+// of it: more data than the picture needs, a missing end, a wrong checksum that Pillow does not
+// look at. It returns nil where pixels are missing or damaged.
 func mendPNG(b []byte, o Options) []byte {
 	var header, palette, alpha, data []byte
 	pngChunks(b, func(c pngChunk) bool {
@@ -131,8 +130,8 @@ func mendPNG(b []byte, o Options) []byte {
 	return out
 }
 
-// inflatePNG returns n bytes of the stream, nil where it has fewer or ends
-// right behind them with the wrong checksum.
+// inflatePNG returns n bytes of the stream, nil where it has fewer or ends right behind them with
+// the wrong checksum.
 func inflatePNG(data []byte, n int64) []byte {
 	z, err := zlib.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -169,8 +168,8 @@ func pngBytes(header []byte) int64 {
 	return n
 }
 
-// pngMetadata looks into all chunks that Pillow takes EXIF and XMP from, before
-// and behind the pixels. The last of a kind counts.
+// pngMetadata looks into all chunks that Pillow takes EXIF and XMP from, before and behind the
+// pixels. The last of a kind counts.
 func pngMetadata(b []byte) metadata {
 	var m metadata
 	var profile []byte
@@ -204,8 +203,7 @@ func pngMetadata(b []byte) metadata {
 // maxText bounds a compressed text, as in Pillow.
 const maxText = 1 << 20
 
-// pngText returns keyword and text of a chunk, the text only where it may hold
-// metadata.
+// pngText returns keyword and text of a chunk, the text only where it may hold metadata.
 func pngText(c pngChunk) (key string, text []byte) {
 	k, text, ok := bytes.Cut(c.body, []byte{0})
 	if key = string(k); !ok || key != "exif" && key != "Raw profile type exif" && key != "XML:com.adobe.xmp" {
@@ -243,8 +241,8 @@ func pngText(c pngChunk) (key string, text []byte) {
 	return key, text
 }
 
-// rawProfile undoes ImageMagick's form of binary data: a line break, the name,
-// the length, and hexadecimal digits in lines.
+// rawProfile undoes ImageMagick's form of binary data: a line break, the name, the length, and
+// hexadecimal digits in lines.
 func rawProfile(text []byte) []byte {
 	lines := strings.Split(string(text), "\n")
 	if len(lines) < 4 {

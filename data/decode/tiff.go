@@ -22,6 +22,7 @@ const (
 	tagPhotometric     = 262
 	tagFillOrder       = 266
 	tagStripOffsets    = 273
+	tagOrientation     = 274
 	tagSamplesPerPixel = 277
 	tagRowsPerStrip    = 278
 	tagStripBytes      = 279
@@ -37,6 +38,7 @@ const (
 	tagSampleFormat    = 339
 	tagJPEGTables      = 347
 	tagSubsampling     = 530
+	tagXMP             = 700
 
 	photoWhiteIsZero = 0
 	photoBlackIsZero = 1
@@ -189,7 +191,12 @@ func parseTIFF(b []byte) (*tiffFile, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	f.fields = map[uint16][]uint64{}
-	f.turned, _ = f.orientation(entries)
+	turned, ok := f.orientation(entries)
+	if !ok {
+		packet, _ := f.find(entries, tagXMP)
+		turned = orientationOfXMP(packet)
+	}
+	f.turned = turned
 	for ; len(entries) > 0; entries = entries[f.entrySize():] {
 		tag := f.order.Uint16(entries)
 		if _, double := f.fields[tag]; double {
@@ -282,7 +289,7 @@ func decodeTIFF(b []byte, o Options) (*raster, error) {
 	return r, nil
 }
 
-// tiffLayout is how the samples of a readable file lie.
+// tiffLayout is the arrangement of the samples of a readable file.
 type tiffLayout struct {
 	*tiffFile
 	w, h, bands     int
@@ -344,7 +351,7 @@ func (f *tiffFile) layout() (*tiffLayout, error) {
 	return l, nil
 }
 
-// colors is the number of bands that are no extra samples.
+// colors is the number of bands without extra samples.
 func (l *tiffLayout) colors() int {
 	switch l.photo {
 	case photoRGB, photoYCbCr:
@@ -375,8 +382,8 @@ func (l *tiffLayout) readableSamples() bool {
 	return l.bits == 32 && gray
 }
 
-// checkSamples knows the kinds of samples that are read: those of Pillow, and any number of bands
-// of 8 and 16 bits.
+// checkSamples refuses the kinds of samples that are not read; read are those of Pillow, and any
+// number of bands of 8 and 16 bits.
 func (l *tiffLayout) checkSamples() error {
 	if name := tiffPhotometrics[l.photo]; name != "" {
 		return fmt.Errorf("its pixels are %s, which is not read; convert it to RGB", name)
@@ -421,7 +428,7 @@ func (l *tiffLayout) checkCompression() error {
 		if l.bits != 8 || l.planar && l.photo == photoYCbCr {
 			return errors.New("JPEG compression of this kind is not read; convert it to PNG")
 		}
-		return nil // its chroma is its own business
+		return nil // its header describes its chroma
 	default:
 		name := tiffCompressions[l.compression]
 		if name == "" {
@@ -440,7 +447,7 @@ func (l *tiffLayout) checkPredictor() error {
 	case compressNone, compressPackBits, compressFax3, compressFax4:
 		l.predictor = 1 // libtiff looks at it in the others alone
 	}
-	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || (l.predictor == 3) != (l.format == formatFloat)) {
+	if l.predictor > 1 && (l.bits < 8 || l.predictor > 3 || l.predictor == 3 && l.format != formatFloat) {
 		return fmt.Errorf("predictor %d of samples of %d bits is not read", l.predictor, l.bits)
 	}
 	return nil

@@ -77,7 +77,7 @@ func (l *tiffLayout) checkBlocks(need int, maxPixels int64) error {
 	if need == 0 {
 		return errors.New("it has no strips or tiles")
 	}
-	// The limit on pixels reckons with four bands.
+	// The limit on pixels holds for up to four bands.
 	for _, size := range [][2]int{{l.w, l.h}, {l.blockW, l.blockH}} {
 		if w, h := int64(size[0])*int64((l.bands+3)/4), int64(size[1]); w > maxPixels/h {
 			return fmt.Errorf("%dx%d pixels of %d bands are more than data.max_pixels = %d allows", size[0], h, l.bands, maxPixels)
@@ -101,8 +101,8 @@ func (l *tiffLayout) blockBytes(rows, perBlock int) int {
 	return l.rowBytes(perBlock) * rows
 }
 
-// rawBlock returns the bytes of strip or tile i as they stand in the file. size
-// is that without compression.
+// rawBlock returns the bytes of strip or tile i as they stand in the file. size is that without
+// compression.
 func (l *tiffLayout) rawBlock(i, size int) ([]byte, error) {
 	at, n := l.offsets[i], uint64(size)
 	if l.counts != nil {
@@ -144,6 +144,12 @@ func (l *tiffLayout) decompress(dst, raw []byte, rows, perBlock int) error {
 	if _, err := io.ReadFull(r, dst); err != nil {
 		return err
 	}
+	switch l.compression {
+	case compressDeflate, compressZip, compressZstd:
+		if err := checkRest(r, len(dst)); err != nil {
+			return err
+		}
+	}
 	switch l.predictor {
 	case 2:
 		l.undoPredictor(dst, perBlock)
@@ -151,6 +157,16 @@ func (l *tiffLayout) decompress(dst, raw []byte, rows, perBlock int) error {
 		l.undoFloatPredictor(dst, perBlock)
 	}
 	return nil
+}
+
+// checkRest reads the data behind that of a block, n bytes at most, for the checksum at its end: a
+// stream may be longer than the block.
+func checkRest(r io.Reader, n int) error {
+	_, err := io.CopyN(io.Discard, r, int64(n)+1)
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // maxWindow bounds the memory that a compressed block asks for.
@@ -184,9 +200,8 @@ func (l *tiffLayout) reader(raw []byte, rows, size int) (io.ReadCloser, error) {
 	return zlib.NewReader(in)
 }
 
-// lzmaReader reads the first block of an xz stream, of filters Delta and LZMA2,
-// which are those of libtiff. No more than size bytes of it are wanted, so its
-// dictionary is no larger, for all that the stream asks for.
+// lzmaReader reads the first block of an xz stream, of filters Delta and LZMA2, which are those of
+// libtiff. Its dictionary has size bytes, those of the block, however much the stream asks for.
 func lzmaReader(raw []byte, size int) (io.ReadCloser, error) {
 	const streamHeader, delta, lzma2 = 12, 3, 0x21
 	if len(raw) < streamHeader+1 || string(raw[:6]) != "\xfd7zXZ\x00" {
@@ -248,16 +263,16 @@ func (d *deltaReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// jpegBlock decodes a block that is an abbreviated JPEG, whose tables stand in
-// a field of their own.
+// jpegBlock decodes a block that is an abbreviated JPEG, whose tables stand in a field of their
+// own.
 func (l *tiffLayout) jpegBlock(dst, raw []byte, rows, perBlock int) error {
 	var tables []byte
 	for _, v := range l.fields[tagJPEGTables] {
 		tables = append(tables, byte(v))
 	}
 	tables = bytes.TrimSuffix(bytes.TrimPrefix(tables, []byte("\xff\xd8")), []byte("\xff\xd9"))
-	// An Adobe segment hands the meaning of the components, which Photometric
-	// gives, to the decoder.
+	// An Adobe segment hands the meaning of the components, which Photometric gives, to the
+	// decoder.
 	file := []byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 	if l.photo == photoYCbCr {
 		file[len(file)-1] = 1
@@ -302,8 +317,8 @@ func (l *tiffLayout) undoPredictor(block []byte, perBlock int) {
 	}
 }
 
-// undoFloatPredictor turns differences of bytes back into numbers of 32 bits.
-// The highest bytes of a row stand before all second ones, and so on.
+// undoFloatPredictor turns differences of bytes back into numbers of 32 bits. The highest bytes of
+// a row stand before all second ones, and so on.
 func (l *tiffLayout) undoFloatPredictor(block []byte, perBlock int) {
 	row := l.rowBytes(perBlock)
 	turned := make([]byte, row)

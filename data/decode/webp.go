@@ -22,7 +22,7 @@ type webpFrame struct {
 	fw, fh int
 }
 
-// parseWebP finds the picture that a file shows first.
+// parseWebP finds the first picture of a file.
 func parseWebP(b []byte) (*webpFrame, error) {
 	if len(b) < 30 || uint64(binary.LittleEndian.Uint32(b[4:]))+8 > uint64(len(b)) {
 		return nil, io.ErrUnexpectedEOF

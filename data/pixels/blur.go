@@ -2,17 +2,15 @@ package pixels
 
 import "math"
 
-// Blur holds the scratch memory of the Gaussian blurs. The zero value is
-// ready; one per goroutine.
+// Blur holds the scratch memory of the Gaussian blurs. The zero value is ready; one per goroutine.
 type Blur struct {
 	tmp   []uint8
 	sums  []uint32
 	plane []float64
 }
 
-// Pillow blurs in place as ImageFilter.GaussianBlur(radius) does: three box
-// blurs per axis whose combined variance is radius squared, the horizontal
-// ones first, rounded to 8 bits after each.
+// Pillow blurs in place as ImageFilter.GaussianBlur(radius) does: three box blurs per axis whose
+// combined variance is radius squared, the horizontal ones first, rounded to 8 bits after each.
 func (b *Blur) Pillow(m *Image, radius float64) {
 	box := newBoxBlur(radius)
 	if box.whole == 0 && box.edge == 0 {
@@ -32,16 +30,16 @@ func (b *Blur) Pillow(m *Image, radius float64) {
 	// Six passes: the result is back in m.Pix.
 }
 
-// boxBlur averages 2*radius+1 samples, radius with a fraction: whole for the
-// inner ones, edge for the two at radius+1, both with 24 fraction bits.
+// boxBlur averages 2*radius+1 samples, radius with a fraction: whole for the inner ones, edge for
+// the two at radius+1, both with 24 fraction bits.
 type boxBlur struct {
 	radius      int
 	whole, edge uint32
 }
 
 func newBoxBlur(sigma float64) boxBlur {
-	// "Theoretical Foundations of Gaussian Convolution by Extended Box
-	// Filtering", Gwosdek et al. 2011, in Pillow's float32 variables.
+	// "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering", Gwosdek et al.
+	// 2011, in Pillow's float32 variables.
 	const passes = 3
 	s := float32(sigma)
 	s2 := float32(s*s) / passes
@@ -103,9 +101,8 @@ func (k boxBlur) vertical(dst, src []uint8, sums []uint32, n, h int) {
 	}
 }
 
-// Torchvision blurs in place as torchvision's gaussian_blur does on an 8-bit
-// image: a kernel of size (odd) samples of a Gaussian, reflected borders,
-// rounded half to even once at the end.
+// Torchvision blurs in place as torchvision's gaussian_blur does on an 8-bit image: a kernel of
+// size (odd) samples of a Gaussian, reflected borders, rounded half to even once at the end.
 func (b *Blur) Torchvision(m *Image, size int, sigma float64) {
 	r := size / 2
 	kernel := make([]float64, 2*r+1)
@@ -144,8 +141,8 @@ func (b *Blur) Torchvision(m *Image, size int, sigma float64) {
 	}
 }
 
-// reflect mirrors an index at the borders without repeating the edge, as
-// often as a kernel wider than the image needs.
+// reflect mirrors an index at the borders without repeating the edge, as often as a kernel wider
+// than the image needs.
 func reflect(i, n int) int {
 	if n == 1 {
 		return 0

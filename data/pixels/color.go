@@ -1,8 +1,8 @@
 package pixels
 
-// The colour operations work in place on images of three channels. Each
-// rounds to 8 bits before the next, as Pillow's do. On images of one channel
-// brightness, contrast and solarize act alike and the others do nothing.
+// The colour operations work in place on images of three channels. Each rounds to 8 bits before the
+// next, as Pillow's do. On images of one channel brightness, contrast and solarize act alike and
+// the others do nothing.
 
 // luma is Pillow's conversion to gray, ITU-R 601 in 16 fraction bits.
 func luma(r, g, b uint8) uint8 {
@@ -29,8 +29,8 @@ func Gray(m *Image) {
 	}
 }
 
-// blend is Pillow's Image.blend of one byte: d + f (p-d) in float32,
-// truncated towards zero and clipped.
+// blend is Pillow's Image.blend of one byte: d + f (p-d) in float32, truncated towards zero and
+// clipped.
 func blend(d, p uint8, f float32) uint8 {
 	t := float32(d) + float32(f*float32(int32(p)-int32(d)))
 	if t <= 0 {
@@ -108,8 +108,8 @@ const (
 	JitterHue
 )
 
-// Jitter is one drawn colour jitter: factors, and the order of application.
-// An operation missing from Order is not applied.
+// Jitter is one drawn colour jitter: factors, and the order of application. An operation missing
+// from Order is not applied.
 type Jitter struct {
 	Order                                 []JitterOp
 	Brightness, Contrast, Saturation, Hue float64

@@ -2,8 +2,8 @@ package pixels
 
 import "math"
 
-// Hue shifts the hue by shift turns, in [-0.5, 0.5], through Pillow's 8-bit
-// HSV. The round trip alone loses a little; it is taken for every shift.
+// Hue shifts the hue by shift turns, in [-0.5, 0.5], through Pillow's 8-bit HSV. The round trip
+// alone loses a little; it is taken for every shift.
 func Hue(m *Image, shift float64) {
 	if m.C != 3 {
 		return

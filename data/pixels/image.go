@@ -1,16 +1,15 @@
-// Package pixels holds the arithmetic on 8-bit images that the data pipeline
-// is made of: Pillow's resampling, colour and blur operations reproduced bit
-// for bit, the random crop rule of torchvision, and the step from bytes to
-// normalised float32 planes.
+// Package pixels holds the arithmetic on 8-bit images that the data pipeline is made of: Pillow's
+// resampling, colour and blur operations reproduced bit for bit, the random crop rule of
+// torchvision, and the step from bytes to normalized float32 planes.
 //
-// Nothing here knows files, labels or random number generators: every
-// operation is a function of its arguments.
+// Nothing here knows files, labels or random number generators: every operation is a function of
+// its arguments.
 package pixels
 
 import "fmt"
 
-// Image is a packed 8-bit image: row-major, channels interleaved,
-// Pix[(y*W+x)*C+c], no padding between rows.
+// Image is a packed 8-bit image: row-major, channels interleaved, Pix[(y*W+x)*C+c], no padding
+// between rows.
 type Image struct {
 	Pix     []uint8 // (H, W, C)
 	W, H, C int
@@ -21,8 +20,8 @@ func New(w, h, c int) *Image {
 	return &Image{Pix: make([]uint8, w*h*c), W: w, H: h, C: c}
 }
 
-// Reset gives the image another size, keeping its memory where it suffices.
-// The content is undefined afterwards.
+// Reset gives the image another size, keeping its memory where it suffices. The content is
+// undefined afterwards.
 func (m *Image) Reset(w, h, c int) {
 	n := w * h * c
 	if cap(m.Pix) < n {
@@ -66,8 +65,8 @@ func (r Rect) String() string {
 // Bounds returns the box of the whole image.
 func (m *Image) Bounds() Rect { return Rect{H: m.H, W: m.W} }
 
-// Crop copies box into dst. It panics when the box leaves the image: boxes
-// come from the samplers of this package, not from users.
+// Crop copies box into dst. It panics when the box leaves the image: boxes come from the samplers
+// of this package, not from users.
 func Crop(dst, src *Image, box Rect) {
 	mustContain(src, box)
 	dst.Reset(box.W, box.H, src.C)

@@ -29,8 +29,8 @@ func randomPart(rng *rand.Rand, side, to int) (m *Image, box Rect, ow, oh int, o
 	return m, box, ow, oh, out, Filter(rng.IntN(5))
 }
 
-// TestPart: a part of a result has the pixels that it has in the whole, also
-// where only its source is there, and in strips.
+// TestPart: a part of a result has the pixels that it has in the whole, also where only its source
+// is there, and in strips.
 func TestPart(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	var r Resizer

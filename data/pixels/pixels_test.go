@@ -130,7 +130,7 @@ func TestPlanesMirror(t *testing.T) {
 		norm.Planes(want, m, false)
 		for i := range got {
 			if got[i] != want[i] {
-				t.Fatalf("%d channels: mirroring while normalising differs at %d", norm.Channels(), i)
+				t.Fatalf("%d channels: mirroring while normalizing differs at %d", norm.Channels(), i)
 			}
 		}
 		if v := float32(m.Pix[1]) / 255; norm.Channels() == 3 && want[5*3] != v {

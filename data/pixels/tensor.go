@@ -2,22 +2,21 @@ package pixels
 
 import "fmt"
 
-// Normalizer turns bytes into normalised floats: (v/255 - mean) / std per
-// channel, in float32 as torchvision's ToTensor and Normalize compute it.
+// Normalizer turns bytes into normalized floats: (v/255 - mean) / std per channel, in float32 as
+// torchvision's ToTensor and Normalize compute it.
 type Normalizer struct {
 	table [][256]float32
 }
 
-// NewNormalizer takes one mean and one standard deviation per channel, in
-// units of the range [0,1].
+// NewNormalizer takes one mean and one standard deviation per channel, in units of the range [0,1].
 func NewNormalizer(mean, std []float32) (*Normalizer, error) {
 	if len(mean) != len(std) || len(mean) == 0 {
-		return nil, fmt.Errorf("normalisation: %d means and %d standard deviations; give one of each per channel", len(mean), len(std))
+		return nil, fmt.Errorf("normalization: %d means and %d standard deviations; give one of each per channel", len(mean), len(std))
 	}
 	n := &Normalizer{table: make([][256]float32, len(mean))}
 	for c := range mean {
 		if !(std[c] > 0) {
-			return nil, fmt.Errorf("normalisation: standard deviation %g of channel %d is not positive", std[c], c)
+			return nil, fmt.Errorf("normalization: standard deviation %g of channel %d is not positive", std[c], c)
 		}
 		for v := range 256 {
 			n.table[c][v] = (float32(v)/255 - mean[c]) / std[c]

@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// Decoder reads one file after the other with memory that it keeps. One
-// goroutine may use it at a time; the zero value is ready.
+// Decoder reads one file after the other with memory that it keeps. One goroutine may use it at a
+// time; the zero value is ready.
 type Decoder struct {
 	header
 	file   []byte
@@ -36,17 +36,15 @@ type unit struct {
 	dx, dy int    // this one among them
 }
 
-// plane is the part of a component that is reconstructed: blocks bx0 <= x < bx1
-// and by0 <= y < by1.
+// plane is the part of a component that is reconstructed: blocks bx0 <= x < bx1 and by0 <= y < by1.
 type plane struct {
 	Plane
 	bx0, bx1, by0, by1 int
 	last               int32
 }
 
-// Open reads the header of a file, which must stay unchanged until it is
-// decoded. The error wraps ErrUnsupported where the file is of a kind that
-// this package leaves to others.
+// Open reads the header of a file, which must stay unchanged until it is decoded. The error wraps
+// ErrUnsupported where the file is of a kind that this package does not read.
 func (d *Decoder) Open(file []byte) error {
 	d.file = file
 	return d.readHeader(file)
@@ -58,12 +56,12 @@ func (d *Decoder) Size() (w, h int) { return d.w, d.h }
 // Channels is 1 for a gray picture, 3 for one in colour and 4 for one in inks.
 func (d *Decoder) Channels() int { return len(d.components) }
 
-// Metadata returns the EXIF block and the XMP packet that stand before the first
-// scan, nil where there is none.
+// Metadata returns the EXIF block and the XMP packet that stand before the first scan, nil where
+// there is none.
 func (d *Decoder) Metadata() (exif, xmp []byte) { return d.exif, d.xmp }
 
-// Memory is an estimate of the bytes that Decode takes for the whole picture beside its
-// result and the entropy-coded data: samples, and the coefficients of several scans.
+// Memory is an estimate of the bytes that Decode takes for the whole picture beside its result and
+// the entropy-coded data: samples, and the coefficients of several scans.
 func (d *Decoder) Memory() int64 {
 	var bytes int64
 	for i := range d.components {
@@ -77,9 +75,8 @@ func (d *Decoder) Memory() int64 {
 	return bytes
 }
 
-// Decode writes the box of the picture to dst: 1 channel, RGB, or CMYK where 255
-// is full ink. Entropy-coded data below the box is not looked at, unless whole
-// asks for its errors too.
+// Decode writes the box of the picture to dst: 1 channel, RGB, or CMYK where 255 is full ink.
+// Entropy-coded data below the box is not looked at, unless whole asks for its errors too.
 func (d *Decoder) Decode(dst *pixels.Image, box pixels.Rect, whole bool) error {
 	if !box.In(d.w, d.h) {
 		return fmt.Errorf("the box %v leaves the picture of %dx%d pixels", box, d.w, d.h)
@@ -113,8 +110,8 @@ func (d *Decoder) decodeScan(box pixels.Rect, whole bool) error {
 	if err := d.arrange(d.intervals(mcus)); err != nil {
 		return err
 	}
-	// A block takes two bits at least: a small file that claims to be large
-	// is refused before there is memory for it.
+	// A block takes two bits at least: a small file that claims to be large is refused before there
+	// is memory for it.
 	blocks := 0
 	for i := range d.components {
 		blocks += mcus * d.components[i].h * d.components[i].v
@@ -137,7 +134,7 @@ func (d *Decoder) intervals(mcus int) int {
 	return (mcus + d.interval - 1) / d.interval
 }
 
-// enough is an error where the scan has fewer bits.
+// enough returns an error where the scan has fewer bits.
 func (d *Decoder) enough(bits int) error {
 	if data := d.ends[len(d.ends)-1]; len(d.order) == 0 && 8*data < bits {
 		return fmt.Errorf("%w: %d bytes for %d blocks", io.ErrUnexpectedEOF, data, bits/2)
@@ -145,16 +142,16 @@ func (d *Decoder) enough(bits int) error {
 	return nil
 }
 
-// plan decides which blocks the box needs and returns the number of rows of
-// MCUs down to its bottom.
+// plan decides which blocks the box needs and returns the number of rows of MCUs down to its
+// bottom.
 func (d *Decoder) plan(box pixels.Rect) (rows int) {
 	d.units = d.units[:0]
 	for i := range d.components {
 		c := &d.components[i]
 		p := &d.planes[i]
 		*p = plane{Plane: Plane{Pix: p.Pix, W: c.w, H: c.ht, RX: c.rx, RY: c.ry}}
-		// Interpolation looks at the neighbours of a sample. One more keeps
-		// them in the plane wherever the picture has them.
+		// Interpolation looks at the neighbours of a sample. One more keeps them in the plane
+		// wherever the picture has them.
 		x0, x1 := max(box.Left/c.rx-2, 0), min((box.Left+box.W-1)/c.rx+3, c.w)
 		y0, y1 := max(box.Top/c.ry-2, 0), min((box.Top+box.H-1)/c.ry+3, c.ht)
 		if c.rx == 1 {
@@ -245,8 +242,7 @@ func (d *Decoder) mcu(r *interval, mx, my int, coef *[64]int16) error {
 	return nil
 }
 
-// block returns the samples from a block on, nil where it is
-// not to be reconstructed.
+// block returns the samples from a block on, nil where it is not to be reconstructed.
 func (p *plane) block(bx, by int) []uint8 {
 	if by < p.by0 || by >= p.by1 || bx < p.bx0 || bx >= p.bx1 {
 		return nil

@@ -37,8 +37,8 @@ func inParts(t testing.TB) map[string][]byte {
 	return files
 }
 
-// TestParts: of a file in several scans, a part of the picture has the pixels
-// that it has in the whole one, as often as it is asked for.
+// TestParts: of a file in several scans, a part of the picture has the pixels that it has in the
+// whole one, as often as it is asked for.
 func TestParts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var d Decoder
@@ -61,8 +61,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestMissingScans cuts progressive files between their scans, and ends them
-// there: the rest is no whole picture.
+// TestMissingScans cuts progressive files between their scans, and ends them there: the rest is no
+// whole picture.
 func TestMissingScans(t *testing.T) {
 	var d Decoder
 	var m pixels.Image
@@ -85,8 +85,8 @@ func TestMissingScans(t *testing.T) {
 	}
 }
 
-// TestProgressiveBomb: a small file with a large picture in its header fails
-// before there is memory for its coefficients.
+// TestProgressiveBomb: a small file with a large picture in its header fails before there is memory
+// for its coefficients.
 func TestProgressiveBomb(t *testing.T) {
 	for name, file := range inParts(t) {
 		for _, marker := range []byte{markerSOF0, markerSOF2} {

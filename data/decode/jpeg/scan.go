@@ -34,8 +34,8 @@ var natural = func() (t [128]uint8) {
 const padding = maxBlocks*64*32/8 + 64
 
 // unstuff copies the entropy-coded data from the place p of the file without the zero bytes that
-// follow 0xff, and notes where restart markers cut it. That the scan has an end is found out here,
-// before anything is decoded. It returns the place of the marker that ends it.
+// follow 0xff, and notes where restart markers cut it. A scan without an end is an error before
+// anything is decoded. unstuff returns the place of the marker that ends it.
 func (d *Decoder) unstuff(p int) (end int, err error) {
 	d.bits, d.ends, d.marks = d.bits[:0], d.ends[:0], d.marks[:0]
 	for b := d.file[p:]; ; {
@@ -69,7 +69,7 @@ func (d *Decoder) unstuff(p int) (end int, err error) {
 // marker one or two numbers ahead stands for a missing interval, one or two behind is passed over,
 // and any other counts as the one that belongs there. Behind the last marker all intervals are
 // missing. A scan that misses half of them is cut short; one that was cut anywhere else has an
-// interval that is too short, and is found out so.
+// interval without enough data, which is an error later.
 func (d *Decoder) arrange(intervals int) error {
 	d.order = d.order[:0]
 	n := len(d.ends)
@@ -103,17 +103,17 @@ func (d *Decoder) arrange(intervals int) error {
 	return nil
 }
 
-// missing is the stretch of an interval that is not there.
+// missing is the order of an interval without data.
 const missing = -1
 
-// interval is a walk through the restart intervals of a scan.
+// interval is the state of decoding one restart interval after the other.
 type interval struct {
 	bitReader
 	number  int // of the interval, -1 before the first
 	end     int // of its data, in bytes of bits
 	left    int // MCUs until the next one
 	missing bool
-	starved bool // no MCU of it is there, nor is it made up from zero bits
+	starved bool // its MCUs are missing and left gray
 }
 
 // next begins another interval.
@@ -264,7 +264,7 @@ func (r *bitReader) block(t *huffman, quant *[64]uint16, coef *[64]int16) (int, 
 	return k, nil
 }
 
-// skip is block for a part of the picture that nobody wants to see.
+// skip reads a block outside of the box.
 func (r *bitReader) skip(t *huffman) error {
 	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
 	k := 1

@@ -1,7 +1,7 @@
 package jpeg
 
-// standardTables are those of K.3: of luma and of chroma, DC and AC. Frames of a
-// motion JPEG video come without tables and mean these.
+// standardTables are those of K.3: of luma and of chroma, DC and AC. Frames of a motion JPEG video
+// come without tables and mean these.
 var standardTables = [2][2]string{
 	{
 		"\x00\x01\x05\x01\x01\x01\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00" + "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b",
@@ -26,8 +26,8 @@ var standardTables = [2][2]string{
 	},
 }
 
-// hasTable makes sure of a table: where the file defines none, it is a standard
-// one if it has the number of one.
+// hasTable makes sure of a table: where the file defines none, it is a standard one if it has the
+// number of one.
 func (d *Decoder) hasTable(class int, id byte) bool {
 	if !d.tablesDefined[class][id] && id < 2 {
 		err := d.tables[class][id].set([]byte(standardTables[class][id]), class == 0)
