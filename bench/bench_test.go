@@ -98,14 +98,19 @@ func TestNoPython(t *testing.T) {
 	}
 }
 
-// TestSteadyState trains with batches and networks of several sizes on images that are kept, the
-// objective in its own process: the allocations of a step (messages, metrics, log lines) must grow
-// neither with the batch nor with the model.
+// TestSteadyState trains with batches and networks of several sizes on images
+// that are kept, the objective in its own process: the allocations of a step (messages,
+// metrics, log lines) must grow neither with the batch nor with the model. With
+// VITTOOL_TEST_FULL it looks at more images and steps.
 func TestSteadyState(t *testing.T) {
+	images, rounds := 128, 16
+	if os.Getenv("VITTOOL_TEST_FULL") != "" {
+		images, rounds = 512, 40
+	}
 	allocated := func(model string, batch int) float64 {
 		cfg := small(t)
 		cfg.Objective.Mode = "process"
-		cfg.Model.Name, cfg.Train.BatchSize, cfg.Data.Path = model, batch, "demo:?count=512&size=32"
+		cfg.Model.Name, cfg.Train.BatchSize, cfg.Data.Path = model, batch, fmt.Sprintf("demo:?count=%d&size=32", images)
 		s, err := StartTraining(t.Context(), "steady", cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +123,6 @@ func TestSteadyState(t *testing.T) {
 				}
 			}
 		}
-		const images, rounds = 512, 40
 		steps(images/batch + 4) // every image is read, and every buffer made
 		// The garbage collector empties the connection's pools of buffers.
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -126,7 +130,7 @@ func TestSteadyState(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		steps(rounds)
 		runtime.ReadMemStats(&after)
-		n := float64(after.TotalAlloc-before.TotalAlloc) / rounds
+		n := float64(after.TotalAlloc-before.TotalAlloc) / float64(rounds)
 		t.Logf("%s, batch %d: %.0f bytes a step", model, batch, n)
 		return n
 	}

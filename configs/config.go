@@ -99,19 +99,19 @@ func (d Data) FixedViews() bool {
 
 // Train is the optimisation.
 type Train struct {
-	// Walks over the data set.
+	// Epochs of the run. It ends with the last image of the last one: its last step takes the micro-batches that are left.
 	Epochs int `mapstructure:"epochs" range:"0 1000000"`
 	// Steps of the optimizer in all; when not 0 it takes the place of epochs.
 	Steps int `mapstructure:"steps" range:"0 1000000000"`
 	// Images of a micro-batch: one forward and backward pass.
 	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
-	// Micro-batches whose gradients are averaged into one step of the optimizer.
+	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
 	// equal.
 	Recompute string `mapstructure:"recompute" oneof:"none blocks" resume:"free"`
-	// Leaves out the last batch of an epoch when it is not full.
+	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that are read.
 	DropLast bool `mapstructure:"drop_last"`
 	// Optimizer.
 	Optimizer string `mapstructure:"optimizer" oneof:"adamw sgd lars"`
@@ -182,7 +182,7 @@ type Run struct {
 	Seed int `mapstructure:"seed" range:"0 9007199254740991"`
 	// Threads of the kernels; 0 takes every core. The result doesn't depend on it.
 	Threads int `mapstructure:"threads" range:"0 4096" resume:"free"`
-	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" or "never".
+	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" (after the step that reads the last image of one) or "never".
 	CheckpointEvery Interval `mapstructure:"checkpoint_every" resume:"free"`
 	// Checkpoints that are kept; older ones are removed. 0 keeps all.
 	Keep int `mapstructure:"keep" range:"0 1000000" resume:"free"`

@@ -14,16 +14,6 @@ type Interval struct {
 	Epochs int
 }
 
-// Due reports whether the interval ends with step (counted from 0, just done) in a run of
-// stepsPerEpoch steps an epoch.
-func (i Interval) Due(step, stepsPerEpoch int) bool {
-	every := i.Steps
-	if i.Epochs > 0 {
-		every = i.Epochs * stepsPerEpoch
-	}
-	return every > 0 && (step+1)%every == 0
-}
-
 // String writes the interval so that [ParseInterval] reads it back.
 func (i Interval) String() string {
 	switch {

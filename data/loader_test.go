@@ -206,8 +206,8 @@ func TestGeometry(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := b.Geometry[0][i]
-		if g.SourceW != 40 || g.SourceH != 30 {
-			t.Fatalf("source %dx%d", g.SourceW, g.SourceH)
+		if g.SourceWidth != 40 || g.SourceHeight != 30 {
+			t.Fatalf("source %dx%d", g.SourceWidth, g.SourceHeight)
 		}
 		r.Resize(&out, m, pixels.Rect{Top: int(g.Top), Left: int(g.Left), H: int(g.Height), W: int(g.Width)}, 16, 16, pixels.Bicubic)
 		if g.Flip {

@@ -150,7 +150,7 @@ type wholeImage struct {
 // place scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
 // free: every augmentation commutes with it.
 func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
-	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceH: p.h, SourceW: p.w}
+	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceHeight: p.h, SourceWidth: p.w}
 	part := shown
 	part.Left, part.Top = part.Left-p.left, part.Top-p.top
 	w, h, c := v.scaled(p.w, p.h)

@@ -97,9 +97,9 @@ type Augmentation struct {
 // Box is the part of the source image that a view shows, in pixels of the upright source. Random
 // boxes have whole numbers; a central one need not.
 type Box struct {
-	Top, Left, Height, Width float64
-	Flip                     bool // the view is mirrored left to right
-	SourceH, SourceW         int
+	Top, Left, Height, Width  float64
+	Flip                      bool // the view is mirrored left to right
+	SourceHeight, SourceWidth int
 }
 
 // Fitting is the rule by which evaluation brings images to the size of a view. The fields are those

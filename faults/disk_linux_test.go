@@ -31,9 +31,9 @@ func mustExplain(t *testing.T, p *program, code int, words ...string) {
 	}
 }
 
-// TestFileSizeLimit lets no file grow beyond half a checkpoint: the run must say
-// so and leave no half of one. The limit needs no privileges, so this runs
-// everywhere; TestFullDisk below is the real thing where mounting is permitted.
+// TestFileSizeLimit lets no file grow beyond half a checkpoint: the run must say so and leave no
+// half of one. The limit needs no privileges, so this runs everywhere; TestFullDisk below is the
+// real thing where mounting is permitted.
 func TestFileSizeLimit(t *testing.T) {
 	tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 	const shell = `ulimit -f 8192 && exec "$@"` // blocks of 512 or 1024 bytes: 4 or 8 MB
@@ -43,9 +43,9 @@ func TestFileSizeLimit(t *testing.T) {
 	mustBeTidy(t, run, tmp)
 }
 
-// TestFullDisk trains on a file system that has room for some checkpoints, not
-// for all: the run must say so and lose none of those it has written, and go on
-// from them to the same weights once there is room.
+// TestFullDisk trains on a file system with space for some checkpoints, not for all: the run must
+// name the fault and lose none of those it has written, and go on from them to the same weights
+// once there is space.
 func TestFullDisk(t *testing.T) {
 	small := t.TempDir()
 	namespace := []string{"unshare", "--mount"}
@@ -61,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 	want := plain.undisturbed(t)
 	tmp, out := t.TempDir(), t.TempDir()
 	run := filepath.Join(small, "run")
-	// The mount ends with the namespace, so what is on it is copied out first.
+	// The mount ends with the namespace, so its files are copied out first.
 	shell := `mount -t tmpfs -o size=40m tmpfs "$1" && copy="$2" && small="$1" && shift 2 && { "$@"; code=$?; cp -a "$small/run" "$copy"; exit $code; }`
 	p := command(t, tmp, plain.pretrain(run), append(namespace, "sh", "-c", shell, "sh", small, out)...).start()
 	mustExplain(t, p, p.wait(), "is full", run)
@@ -76,7 +76,7 @@ func TestFullDisk(t *testing.T) {
 
 	p = command(t, tmp, plain.pretrain(run, "--resume")).start()
 	if code := p.wait(); code != 0 {
-		t.Fatalf("resuming with room ended with %d:\n%s", code, p.output)
+		t.Fatalf("resuming with space ended with %d:\n%s", code, p.output)
 	}
 	if got := finalDigest(t, run); got != want {
 		t.Errorf("weights differ from those of the undisturbed run: %s, want %s", got, want)

@@ -43,8 +43,7 @@ func hasRun(run string) bool {
 	return err == nil
 }
 
-// mustBeReadable holds a run folder to what is promised for every moment: each
-// file is whole.
+// mustBeReadable checks the promise of a run folder for every moment: each file is whole.
 func mustBeReadable(t *testing.T, run string) {
 	t.Helper()
 	if !hasRun(run) {
@@ -121,8 +120,8 @@ func finalDigest(t *testing.T, run string) string {
 	return tensor.Digest(file.Tensors)
 }
 
-// mustBeTidy fails when anything temporary is left in the run folder or anything
-// at all in the folder for temporary files.
+// mustBeTidy fails when anything temporary is left in the run folder or anything at all in the
+// folder for temporary files.
 func mustBeTidy(t *testing.T, run, tmp string) {
 	t.Helper()
 	for _, dir := range []string{run, tmp} {

@@ -16,6 +16,7 @@ const (
 	duringStep       moment = iota // any time
 	duringCheckpoint               // while a checkpoint is being written
 	duringMask                     // while the host waits for masks
+	moments          = iota
 )
 
 func (m moment) String() string {
@@ -47,8 +48,8 @@ func (r recipe) undisturbed(t *testing.T) string {
 // digests of the undisturbed runs, by objective.
 var digests = map[recipe]string{}
 
-// reach lets the program run to the moment of a kill and returns the processes
-// below it; ok is false when it ended before.
+// reach lets the program run to the moment of a kill and returns the processes below it; ok is
+// false when it ended before.
 func reach(p *program, run string, m moment, random *rand.Rand) (below []process, ok bool) {
 	p.t.Helper()
 	from := loggedSteps(run)
@@ -60,12 +61,12 @@ func reach(p *program, run string, m moment, random *rand.Rand) (below []process
 	below = descendants(p.t, p.cmd.Process.Pid)
 	switch m {
 	case duringStep:
-		time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(30)) * time.Millisecond)
 	case duringCheckpoint:
 		ok = p.until("a checkpoint", func() bool { return writingCheckpoint(run) })
 	case duringMask:
-		// An objective that stands still answers no mask call, so after a few
-		// steps' time the host is inside one.
+		// An objective that stands still answers no mask call, so after a few steps' time the host
+		// is inside one.
 		for _, b := range below {
 			b.signal(p.t, syscall.SIGSTOP)
 		}
@@ -74,14 +75,14 @@ func reach(p *program, run string, m moment, random *rand.Rand) (below []process
 	return below, ok && !p.hasEnded()
 }
 
-// TestHostKilled kills vittool itself, looks at what it leaves, resumes, and in
-// the end compares the weights with those of an undisturbed run.
+// TestHostKilled kills vittool itself, checks the folder, resumes, and in the end compares the
+// weights with those of an undisturbed run.
 func TestHostKilled(t *testing.T) { eachRecipe(t, hostKilled) }
 
-func hostKilled(t *testing.T, r recipe) {
+func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)
 	random := rand.New(rand.NewPCG(*seed, 1))
-	for done := 0; done < *kills; {
+	for done := 0; done < kills; {
 		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 		for chain := true; chain; {
@@ -90,9 +91,9 @@ func hostKilled(t *testing.T, r recipe) {
 				args = append(args, "--resume")
 			}
 			p := command(t, tmp, args).start()
-			m := moment(done % 3)
+			m := (first + moment(done)) % moments
 			below, alive := []process(nil), false
-			if done < *kills {
+			if done < kills {
 				below, alive = reach(p, run, m, random)
 			}
 			if alive {
@@ -121,23 +122,22 @@ func hostKilled(t *testing.T, r recipe) {
 	}
 }
 
-// TestObjectiveKilled kills the objective's process; the run goes on as if
-// nothing had happened.
+// TestObjectiveKilled kills the objective's process; the run goes on as if nothing had happened.
 func TestObjectiveKilled(t *testing.T) { eachRecipe(t, objectiveKilled) }
 
-func objectiveKilled(t *testing.T, r recipe) {
+func objectiveKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)
 	random := rand.New(rand.NewPCG(*seed, 2))
-	for done := 0; done < *kills; {
+	for done := 0; done < kills; {
 		before := done
 		tmp, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 		p := command(t, tmp, r.pretrain(run)).start()
 		var all []process
 		for range 4 {
-			if done == *kills || !p.until("the objective", func() bool { return len(descendants(t, p.cmd.Process.Pid)) > 0 }) {
+			if done == kills || !p.until("the objective", func() bool { return len(descendants(t, p.cmd.Process.Pid)) > 0 }) {
 				break
 			}
-			m := moment(done % 3)
+			m := (first + 1 + moment(done)) % moments // not that of the host
 			below, alive := reach(p, run, m, random)
 			if !alive {
 				break

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 3, "how often to kill the host, and how often the objective")
+	kills = flag.Int("kills", 0, "how often to kill the host, and how often the objective; 0: 3 times with the default objective, once with each other")
 	seed  = flag.Uint64("seed", 1, "of the moments of the kills")
 )
 
@@ -60,14 +60,22 @@ const (
 // recipe is the settings of a run that is disturbed, by objective.
 type recipe string
 
-// eachRecipe runs a test for every built-in objective.
-func eachRecipe(t *testing.T, test func(t *testing.T, r recipe)) {
-	for _, name := range objectives.Names() {
+// eachRecipe runs a test for every built-in objective, with the moment of the first kill and the
+// number of kills.
+func eachRecipe(t *testing.T, test func(t *testing.T, r recipe, first moment, kills int)) {
+	for i, name := range objectives.Names() {
 		t.Run(name, func(t *testing.T) {
 			if _, err := os.Stat(recipe(name).settings()); errors.Is(err, os.ErrNotExist) {
 				t.Skipf("there is no %s to make the objective small with", recipe(name).settings())
 			}
-			test(t, recipe(name))
+			switch {
+			case *kills > 0:
+				test(t, recipe(name), 0, *kills)
+			case recipe(name) == plain:
+				test(t, recipe(name), 0, moments)
+			default:
+				test(t, recipe(name), moment(i%moments), 1)
+			}
 		})
 	}
 }
@@ -80,12 +88,13 @@ func (r recipe) settings() string {
 	return filepath.Join("..", "objectives", string(r), "testdata", "small.yaml")
 }
 
-// pretrain returns the arguments of the run, the same in every test but for the
-// folder: what is disturbed is compared with what is not.
+// pretrain returns the arguments of the run, the same in every test but for the folder: a run that
+// is disturbed is compared with one that is not. A step is short, for the tests are about its
+// interruption.
 func (r recipe) pretrain(run string, more ...string) []string {
 	return append([]string{
-		"pretrain", "--config", r.settings(), "--model", "vit_micro_patch4_32",
-		"--data", "demo:", "--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "32", "--seed", "7", "--threads", "2",
+		"pretrain", "--config", r.settings(), "--model", "vit_micro_patch4_32", "--image-size", "16",
+		"--data", "demo:?count=400&size=24", "--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "16", "--seed", "7", "--threads", "2",
 		fmt.Sprintf("run.checkpoint_every=%d steps", checkpointEvery), "run.keep=0", "run.log_every=1", "run.pictures_every=never",
 	}, more...)
 }
@@ -116,8 +125,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// command prepares vittool with temporary files in tmp. shell, when given, is
-// what runs it: its arguments follow.
+// command prepares vittool with temporary files in tmp. shell, when given, is the command line that
+// runs it; its arguments follow.
 func command(t *testing.T, tmp string, args []string, shell ...string) *program {
 	t.Helper()
 	argv := append(slices.Clone(shell), append([]string{binary}, args...)...)
@@ -167,7 +176,7 @@ func (p *program) wait() int {
 }
 
 // until polls as fast as is decent; false when the program ended first.
-func (p *program) until(what string, condition func() bool) bool {
+func (p *program) until(event string, condition func() bool) bool {
 	p.t.Helper()
 	deadline := time.Now().Add(limit)
 	for !condition() {
@@ -175,7 +184,7 @@ func (p *program) until(what string, condition func() bool) bool {
 			return false
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited %v for %s:\n%s", limit, what, p.output)
+			p.t.Fatalf("waited %v for %s:\n%s", limit, event, p.output)
 		}
 		time.Sleep(200 * time.Microsecond)
 	}

@@ -23,8 +23,8 @@ type Checkpoint struct {
 	Step int
 }
 
-// Checkpoints lists the checkpoints of a run folder by their names, oldest
-// first. Whether they are whole is not looked at.
+// Checkpoints lists the checkpoints of a run folder by their names, oldest first. Whether they are
+// whole is not looked at.
 func Checkpoints(runDir string) ([]Checkpoint, error) {
 	dir := filepath.Join(runDir, CheckpointsDir)
 	entries, err := os.ReadDir(dir)
@@ -50,9 +50,9 @@ func Checkpoints(runDir string) ([]Checkpoint, error) {
 	return list, nil
 }
 
-// Latest reads the newest checkpoint of a run whose digest holds. Damaged ones are
-// reported, newest first, and passed over; report may be nil. The file is nil when the
-// run has no checkpoint at all; when it has only damaged ones, that is an error.
+// Latest reads the newest checkpoint of a run whose digest holds. Damaged ones are reported, newest
+// first, and passed over; report may be nil. The file is nil when the run has no checkpoint at all;
+// when it has only damaged ones, that is an error.
 func Latest(runDir string, report func(path string, err error)) (file *tensor.File, step int, err error) {
 	list, err := Checkpoints(runDir)
 	if err != nil {
@@ -90,9 +90,9 @@ func readCheckpoint(c Checkpoint) (*tensor.File, error) {
 	return file, nil
 }
 
-// Save writes the checkpoint of a step, names it in "latest" and removes the oldest
-// ones beyond keep (0: none). It returns path and digest, also with an error that
-// came after the file was written. It sorts tensors by name.
+// Save writes the checkpoint of a step, names it in "latest" and removes the oldest ones beyond
+// keep (0: none). It returns path and digest, also with an error that came after the file was
+// written. It sorts tensors by name.
 func (f *Folder) Save(meta Meta, tensors []tensor.Tensor, keep int) (Checkpoint, string, error) {
 	text, err := meta.text()
 	if err != nil {
@@ -106,8 +106,8 @@ func (f *Folder) Save(meta Meta, tensors []tensor.Tensor, keep int) (Checkpoint,
 	return c, tensor.Digest(tensors), f.Settle(c, keep)
 }
 
-// Settle makes a checkpoint the newest one: "latest" names it and the oldest ones
-// beyond keep (0: none) go.
+// Settle makes a checkpoint the newest one: "latest" names it and the oldest ones beyond keep (0:
+// none) go.
 func (f *Folder) Settle(c Checkpoint, keep int) error {
 	latest := f.Path(CheckpointsDir, LatestFile)
 	name := []byte(filepath.Base(c.Path) + "\n")
@@ -123,7 +123,7 @@ func (f *Folder) Settle(c Checkpoint, keep int) error {
 	if err != nil {
 		return err
 	}
-	// What is newer than this is damaged or abandoned and does not count.
+	// Newer files are damaged or abandoned and do not count.
 	list = slices.DeleteFunc(list, func(old Checkpoint) bool { return old.Step > c.Step })
 	for _, old := range list[:max(0, len(list)-keep)] {
 		if err := os.Remove(old.Path); err != nil {

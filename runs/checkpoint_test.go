@@ -33,8 +33,8 @@ func saved(t *testing.T, keep int, steps ...int) *runs.Folder {
 	return f
 }
 
-// A checkpoint says nothing of the place of the images and of the plugin's mode; the
-// oldest ones go, and "latest" names the newest.
+// A checkpoint says nothing of the place of the images and of the plugin's mode; the oldest ones
+// go, and "latest" names the newest.
 func TestSave(t *testing.T) {
 	f := saved(t, 2, 0, 5, 100)
 	list, err := runs.Checkpoints(f.Dir)

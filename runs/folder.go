@@ -46,8 +46,8 @@ func CheckNew(dir string) error {
 	return nil
 }
 
-// foreignEntry names something in a folder without run.json that a run killed
-// before it wrote that file can't have left there; empty when there is nothing.
+// foreignEntry names something in a folder without run.json that a run killed before it wrote that
+// file can't have left there; empty when there is nothing.
 func foreignEntry(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -80,8 +80,8 @@ func Create(dir string) (*Folder, error) {
 	return prepare(dir, "create")
 }
 
-// Open locks the folder of a run to go on with it. Without run.json and checkpoints
-// there is no run to go on with, which is a *FolderError.
+// Open locks the folder of a run to go on with it. Without run.json and checkpoints there is no run
+// to go on with, which is a *FolderError.
 func Open(dir string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(dir, InfoFile)); errors.Is(err, fs.ErrNotExist) {
 		checkpoints, err := Checkpoints(dir)
@@ -101,8 +101,8 @@ func Open(dir string) (*Folder, error) {
 	return prepare(dir, "open")
 }
 
-// prepare makes the folders that are missing, takes the lock and removes unfinished
-// files of a killed process.
+// prepare makes the folders that are missing, takes the lock and removes unfinished files of a
+// killed process.
 func prepare(dir, verb string) (*Folder, error) {
 	for _, d := range []string{dir, filepath.Join(dir, CheckpointsDir), filepath.Join(dir, PicturesDir)} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -172,8 +172,8 @@ func FreeName(objective, model string) string {
 	}
 }
 
-// ClaimName makes the folder of the first default name that doesn't exist. Of several
-// processes at once each gets its own.
+// ClaimName makes the folder of the first default name that doesn't exist. Of several processes at
+// once each gets its own.
 func ClaimName(objective, model string) (string, error) {
 	for n := 1; ; n++ {
 		dir := defaultName(objective, model, n)

@@ -12,9 +12,8 @@ import (
 // CheckpointFormat is the value of MetaFormat that this version reads and writes.
 const CheckpointFormat = "vittool-checkpoint-1"
 
-// Prefixes of the tensors' names in a checkpoint. A name is a prefix and the name that
-// the official code uses: timm's for the backbone, the objective's own for its
-// parameters and buffers.
+// Prefixes of the tensors' names in a checkpoint. A name is a prefix and the name that the official
+// code uses: timm's for the backbone, the objective's own for its parameters and buffers.
 const (
 	BackbonePrefix  = "backbone."  // weights of the student's backbone
 	HeadPrefix      = "head."      // parameters of the objective
@@ -39,8 +38,8 @@ const (
 	MetaDigest    = "digest"    // SHA-256 over the tensors, set by the writer of safetensors files
 )
 
-// Meta is the metadata of a checkpoint. Two runs with equal results have equal
-// metadata: it holds no times, no threads and no path of the run.
+// Meta is the metadata of a checkpoint. Two runs with equal results have equal metadata: it holds
+// no times, no threads and no path of the run.
 type Meta struct {
 	Step      int
 	Config    []byte        // YAML of the settings that decide the result
@@ -94,13 +93,13 @@ const (
 	PoolBoth  = "both"
 )
 
-// Features are the recommendation of an objective to evaluations: the network and
-// the feature to take where the user does not choose.
+// Features are the recommendation of an objective to evaluations: the network and the feature to
+// take where the user does not choose.
 type Features struct {
 	Network string `json:"network"` // Student or Teacher
 	Pool    string `json:"pool"`    // PoolClass, PoolMean or PoolBoth
-	// LinearBlocks is the number of last blocks that a linear classifier reads; 0
-	// for no recommendation.
+	// LinearBlocks is the number of last blocks that a linear classifier reads; 0 for no
+	// recommendation.
 	LinearBlocks int `json:"linear_blocks,omitempty"`
 }
 

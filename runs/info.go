@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// States of a run in run.json. A run whose process was killed still says
-// "running"; its folder is not locked then.
+// States of a run in run.json. A run whose process was killed still says "running"; its folder is
+// not locked then.
 const (
 	StatusRunning     = "running"
 	StatusDone        = "done"
@@ -21,14 +21,14 @@ const (
 	StatusFailed      = "failed"
 )
 
-// Info is run.json: what ran, on what, with what, and how far it came.
+// Info is run.json: identity, inputs, machine and progress of a run.
 type Info struct {
 	Format     int           `json:"format"` // 1
 	Status     string        `json:"status"`
 	Error      string        `json:"error,omitempty"`
 	Step       int           `json:"step"`
 	TotalSteps int           `json:"total_steps"`
-	Loss       float64       `json:"loss,omitempty"` // of the newest whole epoch, when the process ended
+	FinalLoss                // when the process ended
 	Seed       uint64        `json:"seed"`
 	Model      string        `json:"model"`
 	Objective  ObjectiveInfo `json:"objective"`
@@ -38,6 +38,15 @@ type Info struct {
 	Started    time.Time     `json:"started"`
 	Updated    time.Time     `json:"updated"`
 	Processes  int           `json:"processes"` // how often the run was started or resumed
+}
+
+// FinalLoss is the loss that a run has come to.
+type FinalLoss struct {
+	// Loss is the mean over the steps of LossOf: "epoch 3", the newest whole epoch, or "4 steps" where
+	// no epoch is over.
+	Loss     float64 `json:"loss,omitempty"`
+	LossOf   string  `json:"loss_of,omitempty"`
+	LastLoss float64 `json:"loss_last_step,omitempty"` // of the last step
 }
 
 // ObjectiveInfo identifies the plugin that a run trains with.
@@ -75,8 +84,8 @@ type MachineInfo struct {
 // NewInfo is the run.json of a run that starts now.
 func NewInfo() *Info { return &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)} }
 
-// ReadInfo reads run.json of a run folder. The error wraps fs.ErrNotExist where
-// there is none, and a *json.SyntaxError where it is damaged.
+// ReadInfo reads run.json of a run folder. The error wraps fs.ErrNotExist where there is none, and
+// a *json.SyntaxError where it is damaged.
 func ReadInfo(dir string) (*Info, error) {
 	path := filepath.Join(dir, InfoFile)
 	b, err := os.ReadFile(path)
@@ -105,8 +114,8 @@ func (f *Folder) WriteInfo(info *Info) error {
 	return writeFile(f.Path(InfoFile), b)
 }
 
-// OverwriteInfo writes run.json in its place, which needs no space on a full disk. It
-// is for the end of a run that failed: a file cut short is written anew by a resume.
+// OverwriteInfo writes run.json in its place, which needs no space on a full disk. It is for the
+// end of a run that failed: a file cut short is written anew by a resume.
 func (f *Folder) OverwriteInfo(info *Info) error {
 	b, err := info.text()
 	if err != nil {

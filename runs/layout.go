@@ -18,9 +18,8 @@ const (
 	LatestFile     = "latest" // in CheckpointsDir: the name of the newest checkpoint
 )
 
-// IsRun tells by the entries of a folder whether it is a run folder: two of the
-// three names that every run folder has are enough. Its own name and its place
-// do not matter.
+// IsRun tells by the entries of a folder whether it is a run folder: two of the three names that
+// every run folder has are enough. Its own name and its place do not matter.
 func IsRun(entries []fs.DirEntry) bool {
 	found := 0
 	for _, e := range entries {
@@ -38,8 +37,8 @@ func IsRun(entries []fs.DirEntry) bool {
 	return found >= 2
 }
 
-// OfCheckpoint returns the run folder whose checkpoints folder holds a file, or
-// would hold it once written; "" for none. Links are followed.
+// OfCheckpoint returns the run folder whose checkpoints folder holds a file, or would hold it once
+// written; "" for none. Links are followed.
 func OfCheckpoint(file string) string {
 	real, err := filepath.EvalSymlinks(file)
 	if err != nil { // a new file

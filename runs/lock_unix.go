@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFolder takes an exclusive lock on the folder itself, so that no file is
-// left behind when the process is killed: the system drops the lock then.
+// lockFolder takes an exclusive lock on the folder itself, so that no file is left behind when the
+// process is killed: the system drops the lock then.
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -44,15 +44,15 @@ type EpochLine struct {
 	DataWait   float64            `json:"data_wait"`
 }
 
-// Metrics appends to metrics.jsonl. A line is written in one call, so that a
-// killed run leaves whole lines.
+// Metrics appends to metrics.jsonl. A line is written in one call, so that a killed run leaves
+// whole lines.
 type Metrics struct {
 	f    *os.File
 	size int64
 }
 
-// OpenMetrics opens metrics.jsonl for appending. Lines past step last are cut
-// off first: a run that goes on from an older checkpoint writes them anew.
+// OpenMetrics opens metrics.jsonl for appending. Lines past step last are cut off first: a run that
+// goes on from an older checkpoint writes them anew.
 func OpenMetrics(dir string, last int) (*Metrics, error) {
 	path := filepath.Join(dir, MetricsFile)
 	if err := cutMetrics(path, last); err != nil {
@@ -151,9 +151,9 @@ type Point struct {
 // maxLine bounds one line of metrics.jsonl, in bytes.
 const maxLine = 1 << 20
 
-// ReadMetrics calls f with every line of kind "step" or "epoch". Lines of other kinds
-// are passed over; a line that is not JSON or whose loss is no number is an error that
-// names it, but for a last line without its end, which a killed run may leave.
+// ReadMetrics calls f with every line of kind "step" or "epoch". Lines of other kinds are passed
+// over; a line that is not JSON or whose loss is no number is an error that names it, but for a
+// last line without its end, which a killed run may leave.
 func ReadMetrics(r io.Reader, f func(Point)) error {
 	b := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
@@ -190,18 +190,26 @@ func ReadMetrics(r io.Reader, f func(Point)) error {
 	}
 }
 
-// LastEpoch is the newest line of kind "epoch" of a run; its Epoch is 0 where there
-// is none. Damaged lines are passed over.
-func LastEpoch(dir string) (last EpochLine, err error) {
+// LastLines are the newest line of each kind of a run; Step is 0 in the lines that there are not.
+// Damaged lines are passed over.
+func LastLines(dir string) (step StepLine, epoch EpochLine, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, MetricsFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return last, fmt.Errorf("read metrics: %w", err)
+		return step, epoch, fmt.Errorf("read metrics: %w", err)
 	}
 	for text := range bytes.Lines(content) {
-		var line EpochLine
-		if bytes.HasSuffix(text, []byte("\n")) && json.Unmarshal(text, &line) == nil && line.Kind == KindEpoch {
-			last = line
+		var line struct{ Kind string }
+		if !bytes.HasSuffix(text, []byte("\n")) || json.Unmarshal(text, &line) != nil {
+			continue
+		}
+		var s StepLine
+		var e EpochLine
+		switch {
+		case line.Kind == KindStep && json.Unmarshal(text, &s) == nil:
+			step = s
+		case line.Kind == KindEpoch && json.Unmarshal(text, &e) == nil:
+			epoch = e
 		}
 	}
-	return last, nil
+	return step, epoch, nil
 }

@@ -18,7 +18,7 @@ func TestCutMetrics(t *testing.T) {
 		{"later steps go", whole + `{"kind":"step","step":3}` + "\n", 2, whole},
 		{"a torn line goes", whole + `{"kind":"step","st`, 9, whole},
 		{"a line without its newline goes", whole + `{"kind":"step","step":3}`, 9, whole},
-		{"what is no JSON ends the file", whole + "\x00\x00\x00\n" + `{"kind":"step","step":3}` + "\n", 9, whole},
+		{"a line that is no JSON ends the file", whole + "\x00\x00\x00\n" + `{"kind":"step","step":3}` + "\n", 9, whole},
 		{"a line without a step ends the file", whole + "{}\n", 9, whole},
 		{"back to the start", whole, 0, ""},
 		{"empty", "", 5, ""},

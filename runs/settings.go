@@ -14,10 +14,9 @@ import (
 // WriteSettings writes config.yaml.
 func (f *Folder) WriteSettings(yaml []byte) error { return writeFile(f.Path(ConfigFile), yaml) }
 
-// Settings returns the path of the settings that a run wrote to its folder:
-// config.yaml or, where the process was killed just before the file got its name,
-// the temporary file; "" when there is neither. whole reports whether the content
-// of a temporary file is complete.
+// Settings returns the path of the settings that a run wrote to its folder: config.yaml or, where
+// the process was killed just before the file got its name, the temporary file; "" when there is
+// neither. whole reports whether the content of a temporary file is complete.
 func Settings(dir string, whole func(path string, content []byte) bool) (string, error) {
 	path := filepath.Join(dir, ConfigFile)
 	if _, err := os.Stat(path); err == nil {
@@ -46,15 +45,14 @@ func Settings(dir string, whole func(path string, content []byte) bool) (string,
 	return "", nil
 }
 
-// SettingsBeforeStart returns the settings of a run whose process was killed before
-// it wrote run.json, when the folder holds nothing but the files of such a run; ""
-// for every other folder.
+// SettingsBeforeStart returns the settings of a run whose process was killed before it wrote
+// run.json, when the folder holds nothing but the files of such a run; "" for every other folder.
 func SettingsBeforeStart(dir string, whole func(path string, content []byte) bool) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, InfoFile)); err == nil {
 		return "", nil
 	}
 	if foreign, err := foreignEntry(dir); err != nil || foreign != "" {
-		return "", nil // Open says what is wrong
+		return "", nil // Open returns the error
 	}
 	return Settings(dir, whole)
 }

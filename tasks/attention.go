@@ -17,20 +17,19 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// AttentionOptions say what is shown.
+// AttentionOptions are the settings of Attention.
 type AttentionOptions struct {
-	Images data.Source // where the images come from
-	IDs    []int       // which of them; nil means Count spread evenly
-	Count  int         // 0 means 8
-	// Height and Width that images are brought to, in pixels; 0 means the
-	// model's. A larger size gives finer maps.
+	Images data.Source
+	IDs    []int // samples that are drawn; nil means Count of them, spread evenly
+	Count  int   // 0 means 8
+	// Height and Width of the view in pixels; 0 means the model's. A larger view gives finer maps.
 	Height, Width int
-	Fitting       *data.Fitting // how images are brought to that size; nil means as the model wants it
+	Fitting       *data.Fitting // brings images to that size; nil means the model's
 	Block         int           // from 0; negative counts from the end: -1 is the last
-	Mass          float64       // share of the attention that is cut out instead of coloured maps; 0 draws maps
+	Mass          float64       // share of the attention whose patches are cut out; 0 draws coloured maps
 }
 
-// AttentionMaps are what the heads of one block look at.
+// AttentionMaps hold the attention of the heads of one block.
 type AttentionMaps struct {
 	Names      []string // of the images
 	Heads      int
@@ -40,16 +39,15 @@ type AttentionMaps struct {
 	Grid       *image.RGBA
 }
 
-// Attention draws what each head of a block attends to, a row per image: the
-// softmax weights of the class token on the patches, as Caron et al. show them
-// for DINO, and their mean over the heads. A network without a class token has
-// the mean over all its patches as queries instead. With Mass the patches are cut
-// out that together have that share of a head's attention, the strongest first.
+// Attention draws the attention of each head of a block, a row per image: the softmax weights of
+// the class token on the patches, as Caron et al. show them for DINO, and their mean over the
+// heads. In a network without a class token it is the mean over all patches as queries. With Mass
+// the strongest patches are cut out that together have that share of a head's attention.
 func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions) (*AttentionMaps, error) {
 	if err := m.attentionDefaults(&o); err != nil {
 		return nil, err
 	}
-	normalisation := pictures.Normalisation{Mean: m.Mean, Std: m.Std}
+	normalization := pictures.Normalization{Mean: m.Mean, Std: m.Std}
 	source := data.Subset(o.Images, o.IDs)
 	view := data.EvalView("images", o.Height, o.Width, *o.Fitting, float32s(m.Mean), float32s(m.Std))
 	loader, err := data.NewLoader(source, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Epochs: 1, OnError: data.Skip, MaxFailed: 1})
@@ -63,7 +61,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 	}
 	maps := &AttentionMaps{Heads: m.Info.Heads, Fitting: *o.Fitting, Rows: o.Height / m.Info.Patch, Cols: o.Width / m.Info.Patch}
 	table := pictures.Grid{
-		Title:   fmt.Sprintf("%s, block %d of %d: what %s attends to", m.Info.Name, o.Block+1, m.Info.Depth, m.query()),
+		Title:   fmt.Sprintf("%s, block %d of %d: attention of %s", m.Info.Name, o.Block+1, m.Info.Depth, m.query()),
 		Columns: []string{"input", "mean"},
 	}
 	for h := range maps.Heads {
@@ -81,7 +79,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 			return nil, fmt.Errorf("attention of %s: %w", m.Info.Name, err)
 		}
 		weights := m.received(graph.attention.Value(), maps.Rows*maps.Cols)
-		input, err := normalisation.Image(graph.images.Value(), o.Height, o.Width)
+		input, err := normalization.Image(graph.images.Value(), o.Height, o.Width)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +106,7 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 		return fmt.Errorf("attention: %w", err)
 	}
 	if o.Mass < 0 || o.Mass >= 1 || math.IsNaN(o.Mass) {
-		return fmt.Errorf("attention: a share of %g of the attention: want 0 to below 1", o.Mass)
+		return fmt.Errorf("attention: a share of %g: it must be at least 0 and below 1", o.Mass)
 	}
 	if o.Images.Channels() != m.Info.Channels {
 		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, o.Images.Channels())
@@ -124,13 +122,13 @@ func (m *Model) attentionDefaults(o *AttentionOptions) error {
 	}
 	for _, id := range o.IDs {
 		if id < 0 || id >= o.Images.Len() {
-			return fmt.Errorf("attention: image %d of %d: they count from 0", id, o.Images.Len())
+			return fmt.Errorf("attention: no image %d among %d: they are numbered from 0", id, o.Images.Len())
 		}
 	}
 	return nil
 }
 
-// attentionGraph is the forward pass of one image up to a block's weights.
+// attentionGraph is the forward pass of one image up to the attention of a block.
 type attentionGraph struct {
 	images, attention *core.Node // [1, C, H, W] and [1, heads, N, N]
 	exec              *core.Executable
@@ -156,11 +154,11 @@ func (m *Model) query() string {
 	if m.Info.PrefixTokens > 0 {
 		return "the class token"
 	}
-	return "the mean patch"
+	return "all patches, on average"
 }
 
-// received sums up the weights [heads, N, N] as what each patch receives, [heads,
-// patches]: from the class token, or on average from all patches.
+// received reduces the weights [heads, N, N] to the attention on each patch, [heads, patches]: that
+// of the class token, or the mean over all patches.
 func (m *Model) received(weights []float32, patches int) []float32 {
 	prefix := m.Info.PrefixTokens
 	n := patches + prefix
@@ -182,7 +180,7 @@ func (m *Model) received(weights []float32, patches int) []float32 {
 	return out
 }
 
-// row draws one image: as it is, the mean over the heads, and each head.
+// row draws one image: the input, the mean over the heads, and each head.
 func (a *AttentionMaps) row(name string, input *image.RGBA, weights []float32, mass float64) pictures.Row {
 	patches := a.Rows * a.Cols
 	mean := make([]float32, patches)
@@ -219,8 +217,8 @@ func (a *AttentionMaps) heat(b image.Rectangle, w []float32) *image.RGBA {
 	return img
 }
 
-// cutOut keeps the patches that have the given share of the weight, the strongest
-// first, and covers the others.
+// cutOut keeps the strongest patches that together have the given share of the weight, and darkens
+// the others.
 func (a *AttentionMaps) cutOut(input *image.RGBA, w []float32, mass float64) *image.RGBA {
 	order, total := make([]int, len(w)), 0.0
 	for i, v := range w {
@@ -247,7 +245,7 @@ func (a *AttentionMaps) cutOut(input *image.RGBA, w []float32, mass float64) *im
 	return img
 }
 
-// eachPixel calls f with every pixel and the patch it lies in.
+// eachPixel calls f with every pixel and its patch.
 func (a *AttentionMaps) eachPixel(img *image.RGBA, f func(x, y, patch int)) {
 	b := img.Bounds()
 	for y := range b.Dy() {

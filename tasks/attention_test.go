@@ -12,14 +12,14 @@ import (
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
-// attentionModel is a network with random weights, sharp enough for its heads to
-// differ.
+// attentionModel is a network with random weights, so large that its heads differ.
 func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	t.Helper()
 	c := vit.Config{Name: "looking", ImageH: 32, ImageW: 32, Patch: 8, Channels: 3, Dim: 24, Depth: 3, Heads: 3, QKVBias: true, ClassToken: true}
@@ -40,8 +40,8 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	return m
 }
 
-// The maps are the softmax weights of the block that was asked for, from the class
-// token, or the mean of all queries where there is none.
+// TestAttention: the maps are the softmax weights of the given block, from the class token or,
+// without one, the mean of all queries.
 func TestAttention(t *testing.T) {
 	src := openData(t, "demo:?count=9&size=40")
 	for name, tc := range map[string]struct {
@@ -68,7 +68,7 @@ func TestAttention(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := m.Attention(context.Background(), testEngine(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			got, err := m.Attention(context.Background(), devicetest.New(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestAttention(t *testing.T) {
 			if names := []string{images.Name(7), images.Name(2)}; !slices.Equal(got.Names, names) {
 				t.Errorf("images %v, want %v", got.Names, names)
 			}
-			one, err := m.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
+			one, err := m.Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
 			if err != nil || !slices.Equal(one.Grid.Pix, got.Grid.Pix) {
 				t.Errorf("one thread draws another picture, %v", err)
 			}
@@ -101,7 +101,7 @@ func TestAttention(t *testing.T) {
 	}
 }
 
-// plainAttentionMaps takes the maps from a pass over all images at once.
+// plainAttentionMaps computes the maps in one forward pass over all images.
 func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w, block int) []float64 {
 	t.Helper()
 	view := data.EvalView("x", h, w, ownFitting, float32s(m.Mean), float32s(m.Std))
@@ -114,7 +114,7 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := core.NewGraph(testEngine(t, 1))
+	g := core.NewGraph(devicetest.New(t, 1))
 	images := g.Input("images", tensor.Shape{len(ids), m.Info.Channels, h, w})
 	copy(images.Value(), batch.Views[0])
 	out, err := m.Backbone.Forward(g, images, backbone.Options{})
@@ -150,7 +150,7 @@ func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w
 	return maps
 }
 
-// With a share of the attention, the fewest patches that have it stay visible.
+// A share of the attention keeps the fewest patches visible that have this share.
 func TestAttentionMass(t *testing.T) {
 	a := &AttentionMaps{Heads: 1, Rows: 2, Cols: 2}
 	input := image.NewRGBA(image.Rect(0, 0, 8, 8))
@@ -179,18 +179,18 @@ func TestAttentionRefuses(t *testing.T) {
 	for want, o := range map[string]AttentionOptions{
 		"block 3: looking has 3": {Block: 3},
 		"block -4":               {Block: -4},
-		"image 4 of 4":           {IDs: []int{4}},
+		"no image 4 among 4":     {IDs: []int{4}},
 		"-1 images":              {Count: -1},
 		"a share of 1":           {Mass: 1},
 		"not a multiple":         {Height: 30, Width: 32},
 	} {
 		o.Images = src
-		if _, err := m.Attention(context.Background(), testEngine(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := m.Attention(context.Background(), devicetest.New(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 	relative := attentionModel(t, func(c *vit.Config) { c.RelPos = vit.RelPosShared })
-	if _, err := relative.Attention(context.Background(), testEngine(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
+	if _, err := relative.Attention(context.Background(), devicetest.New(t, 1), AttentionOptions{Images: src, Height: 64, Width: 64}); err == nil || !strings.Contains(err.Error(), "relative position bias") {
 		t.Errorf("another size with a relative position bias: %v", err)
 	}
 }

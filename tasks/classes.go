@@ -10,24 +10,24 @@ import (
 	"github.com/vittool/vittool/data"
 )
 
-// ClassMatch says which classes two sets of images have in common, by their names. Names
-// that differ only in how Unicode composes their accents are the same.
+// ClassMatch compares the classes of two sets of images by their names. Two Unicode forms of one
+// name (composed and decomposed accents) are the same class.
 type ClassMatch struct {
 	Classes   []string // those of the training images, in their order
-	Untested  []string // of them, without a test image
-	Unknown   []string // of the test images, without a training image
-	Respelled []string // written in two Unicode forms
-	// Train and Test hold the images with a class of Classes, or the sources themselves
-	// where all images have one.
+	Untested  []string // classes of the training images without a test image
+	Unknown   []string // classes of the test images without a training image
+	Respelled []string // classes written in two Unicode forms
+	// Train and Test hold the images with a class of Classes. They are the sources themselves where
+	// all images have one.
 	Train, Test data.Source
-	// Unlabelled and OfUnknown count the images that are left out: of both sets without a
-	// class, of the test set with an unknown one.
+	// Unlabelled counts the images of both sets that are left out for want of a class, OfUnknown
+	// the test images that are left out because their class is Unknown.
 	Unlabelled, OfUnknown int
 	// Example is an image without a class.
 	Example string
 }
 
-// MatchClasses looks at the labels of two sources, and at no image.
+// MatchClasses compares the labels of two sources; it reads no image.
 func MatchClasses(train, test data.Source) *ClassMatch {
 	m := &ClassMatch{}
 	learned, tested := m.present(train), m.present(test)
@@ -51,8 +51,8 @@ func MatchClasses(train, test data.Source) *ClassMatch {
 	return m
 }
 
-// presentClasses are those of which there are images, of several spellings the first
-// one, in order and by their composed forms.
+// presentClasses are the classes that have images: their names in order (the first of several
+// spellings), and the names by their composed form.
 type presentClasses struct {
 	names []string
 	byKey map[string]string
@@ -80,7 +80,7 @@ func (m *ClassMatch) present(s data.Source) presentClasses {
 	return p
 }
 
-// of returns the images of a source that have a known class.
+// of returns the images of a source with a known class.
 func (m *ClassMatch) of(s data.Source, known map[string]string) data.Source {
 	class := make([]bool, len(s.Classes()))
 	for c, name := range s.Classes() {
@@ -105,7 +105,7 @@ func (m *ClassMatch) of(s data.Source, known map[string]string) data.Source {
 	return data.Subset(s, ids)
 }
 
-// Relabel numbers the labels of features of Train or Test as Classes does.
+// Relabel turns the labels of features of Train or Test into indices of Classes.
 func (m *ClassMatch) Relabel(f *Features) {
 	byKey := map[string]int32{}
 	for i, name := range m.Classes {
@@ -121,7 +121,7 @@ func (m *ClassMatch) Relabel(f *Features) {
 	f.Classes = m.Classes
 }
 
-// Notes say in a line each what is left out and what is missing.
+// Notes returns a line for each kind of image that is left out and of class that is missing.
 func (m *ClassMatch) Notes() []string {
 	var notes []string
 	if m.Unlabelled > 0 {
@@ -143,7 +143,7 @@ func (m *ClassMatch) Notes() []string {
 	return notes
 }
 
-// NameList joins names by commas, the first ten of many.
+// NameList joins names by commas; of many it shows the first ten.
 func NameList(names []string) string {
 	const most = 10
 	if n := len(names) - most; n > 0 {

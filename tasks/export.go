@@ -10,17 +10,16 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// ExportFormat marks files that Export wrote. It is the value that readers of
-// the Hugging Face ecosystem look for in "format"; ours go by "model".
+// ExportFormat is the metadata "format" of exported files, the value that readers of the Hugging
+// Face ecosystem expect. vittool recognizes its own files by "model".
 const ExportFormat = "pt"
 
-// Export writes the backbone alone to a safetensors file, in timm's names and
-// order, so that
+// Export writes the backbone alone to a safetensors file, in timm's names and order, so that
 //
 //	timm.create_model(name, num_classes=0).load_state_dict(safetensors.torch.load_file(path))
 //
-// takes it as it is. The metadata carries the configuration, the normalisation,
-// the step and the digest of the file it comes from.
+// accepts it. The metadata holds the configuration, the normalization, the step and the digest of
+// the source file.
 func (m *Model) Export(path string) error {
 	config, err := backbone.Encode(m.Config)
 	if err != nil {
@@ -41,7 +40,7 @@ func (m *Model) Export(path string) error {
 	if m.Step >= 0 {
 		meta[runs.MetaStep] = strconv.Itoa(m.Step)
 	}
-	if m.Pool != "" { // the file has one network, whichever it was
+	if m.Pool != "" { // an exported file has one network
 		features, err := json.Marshal(runs.Features{Network: runs.Student, Pool: string(m.Pool), LinearBlocks: m.LinearBlocks})
 		if err != nil {
 			return fmt.Errorf("export: features: %w", err)
@@ -51,7 +50,7 @@ func (m *Model) Export(path string) error {
 	if m.Digest != "" {
 		meta["source_digest"] = m.Digest
 	}
-	// What the run was trained by, kept as the run wrote it.
+	// Objective and data of the run, unchanged.
 	for _, key := range []string{runs.MetaObjective, runs.MetaData} {
 		if v := m.Meta[key]; v != "" {
 			meta[key] = v

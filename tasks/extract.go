@@ -15,7 +15,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Pool says which tokens after the final LayerNorm become the feature.
+// Pool selects the tokens after the final LayerNorm that become the feature.
 type Pool string
 
 // The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
@@ -25,7 +25,7 @@ const (
 	PoolBoth  Pool = runs.PoolBoth  // class token, then mean
 )
 
-// pooled are the outputs of the network that a feature is made of.
+// pooled lists the outputs of the network in a feature.
 var pooled = map[Pool][]backbone.Output{
 	PoolMean:  {backbone.Pooled},
 	PoolClass: {backbone.Class},
@@ -35,32 +35,29 @@ var pooled = map[Pool][]backbone.Output{
 // Pools lists the valid values of Pool.
 func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 
-// ExtractOptions say how features are computed.
+// ExtractOptions are the settings of Extract.
 type ExtractOptions struct {
-	Pool Pool // if empty what the model's objective recommends, or else PoolMean
-	// Blocks whose tokens are pooled, counted from 0 or, negative, from the end,
-	// each after the final LayerNorm; a feature is theirs side by side, in this
-	// order. Empty means the last one.
+	Pool Pool // empty: the recommendation of the objective, or else PoolMean
+	// Blocks are the transformer blocks whose tokens are pooled, each after the final LayerNorm;
+	// negative indices count from the end. A feature holds them side by side, in this order. Empty
+	// means the last block.
 	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
 	Height, Width int
-	// Fitting says how images are brought to that size; nil means as the model wants
-	// it. It is the same for every image, whatever the others are.
+	// Fitting brings images to that size; nil means the model's. It is the same for every image.
 	Fitting   *data.Fitting
-	BatchSize int // images at a time; 0 means 64. It does not change the features
-	Workers   int // goroutines that decode; 0 means GOMAXPROCS
-	// OnError says what an unreadable image does: data.Skip (the default)
-	// leaves it out and lists it, up to the share MaxFailed of all images;
-	// data.Fail stops.
+	BatchSize int // images of a forward pass; 0 means 64. The features do not depend on it
+	Workers   int // decoding goroutines; 0 means GOMAXPROCS
+	// OnError decides about unreadable images: data.Skip (the default) leaves them out and lists
+	// them, up to the share MaxFailed of all images; data.Fail stops at the first one.
 	OnError   data.OnError
-	MaxFailed float64                    // 0 means 0.01 where OnError is left at its default
+	MaxFailed float64                    // 0 means 0.01 where OnError is empty
 	Progress  func(done, total int)      // called after each batch, if set
 	OnSkip    func(name string, e error) // called for each image left out, if set
 }
 
-// Extract computes the feature of every image of src, in the order of src. The
-// result depends on the weights and the images only, not on batch size,
-// threads or workers.
+// Extract computes the feature of every image of src, in the order of src. The result depends on
+// weights and images alone, not on batch size, threads or workers.
 func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o ExtractOptions) (*Features, error) {
 	if err := m.extractDefaults(&o, src); err != nil {
 		return nil, err
@@ -102,7 +99,7 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 			return nil, fmt.Errorf("features of %s: %w", m.Info.Name, err)
 		}
 		for i, id := range batch.IDs {
-			// The loader puts another image in the place of an unreadable one.
+			// The loader replaces an unreadable image by another one.
 			if int(id) == done+i {
 				features.add(src, int(id), batch.Labels[i], graph.row(i))
 			}
@@ -177,7 +174,8 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	return err
 }
 
-// RecommendedLinearBlocks are the blocks, negative, that a linear classifier reads.
+// RecommendedLinearBlocks returns the negative indices of the blocks that a linear classifier
+// reads.
 func (m *Model) RecommendedLinearBlocks() []int {
 	var blocks []int
 	for n := min(max(1, m.LinearBlocks), m.Info.Depth); n > 0; n-- {
@@ -186,19 +184,19 @@ func (m *Model) RecommendedLinearBlocks() []int {
 	return blocks
 }
 
-// ResolveBlock counts a block from 0 that is given so or, negative, from the end.
+// ResolveBlock returns the index of a block from 0; a negative n counts from the end.
 func (m *Model) ResolveBlock(n int) (int, error) {
 	block := n
 	if n < 0 {
 		block += m.Info.Depth
 	}
 	if block < 0 || block >= m.Info.Depth {
-		return 0, fmt.Errorf("block %d: %s has %d, numbered from 0, or -1 for the last", n, m.Info.Name, m.Info.Depth)
+		return 0, fmt.Errorf("block %d: %s has %d blocks; they are numbered from 0, and -1 is the last", n, m.Info.Name, m.Info.Depth)
 	}
 	return block, nil
 }
 
-// ResolveBlocks does so with several, and refuses those that come twice.
+// ResolveBlocks returns the indices of several blocks and refuses duplicates.
 func (m *Model) ResolveBlocks(blocks []int) ([]int, error) {
 	var out []int
 	for _, n := range blocks {
@@ -207,7 +205,7 @@ func (m *Model) ResolveBlocks(blocks []int) ([]int, error) {
 			return nil, err
 		}
 		if slices.Contains(out, block) {
-			return nil, fmt.Errorf("block %d is named twice", n)
+			return nil, fmt.Errorf("block %d stands twice in the list", n)
 		}
 		out = append(out, block)
 	}

@@ -11,18 +11,17 @@ import (
 	"github.com/vittool/vittool/tasks/npy"
 )
 
-// WriteFeatures stores features as path, a float32 array [Rows, Dim], and
-// beside it what belongs to them: NAME.labels.npy with the class of each row
-// (int64, only where there are labels), NAME.classes.txt with the class names
-// and NAME.names.txt with the images, one per line. It returns the files
-// written: all of them, or none with an error.
+// WriteFeatures stores features as path, a float32 array [Rows, Dim], and beside it NAME.labels.npy
+// with the class of each row (int64, only where there are labels), NAME.classes.txt with the class
+// names and NAME.names.txt with the images, one per line. It returns the files written: all of
+// them, or none with an error.
 func WriteFeatures(path string, f *Features) ([]string, error) {
 	if err := f.Check("features", false); err != nil {
 		return nil, err
 	}
 	var files []string
 	var staged []*atomicfile.Staged
-	defer func() { // what has its name by then is not found under the other
+	defer func() { // does nothing to a file that has its final name
 		for _, s := range staged {
 			s.Discard()
 		}
@@ -90,8 +89,8 @@ func ReadNPY(path string) (npy.Array, error) {
 	return a, nil
 }
 
-// lines writes one line per entry. A name with a line break, which no reader
-// could tell from two, is written as a Go string.
+// lines writes one line per entry. A name with a line break is written as a quoted Go string, so
+// that it stays one line.
 func lines(list []string) func(io.Writer) error {
 	var b strings.Builder
 	for _, l := range list {

@@ -44,7 +44,7 @@ func TestWriteFeatures(t *testing.T) {
 	}
 }
 
-// writeTestImage stores a PNG of w × h pixels with a pattern of its own per seed.
+// writeTestImage stores a PNG of w × h pixels; each seed has its own pattern.
 func writeTestImage(t testing.TB, path string, w, h, seed int) {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, w, h))

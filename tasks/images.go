@@ -12,18 +12,18 @@ import (
 	"github.com/vittool/vittool/data/pixels"
 )
 
-// OpenImages is data.Open that also takes the path of a single image file.
+// OpenImages is data.Open, but the path may also be that of one image file.
 func OpenImages(o data.Options) (data.Source, error) {
 	file, err := os.Open(o.Path)
 	if err != nil {
-		return data.Open(o) // a pattern, demo:, or its own error
+		return data.Open(o) // a pattern, demo:, or an error of its own
 	}
 	defer file.Close()
 	head := make([]byte, 1024)
 	n, err := file.Read(head)
 	if err != nil || decode.Sniff(head[:n]) == "" {
 		if data.HasImageExtension(o.Path) && !isFolder(o.Path) {
-			_, err := decode.Decode(head[:n], decode.Options{}) // names what it is
+			_, err := decode.Decode(head[:n], decode.Options{}) // its error names the format
 			return nil, &data.Error{Path: o.Path, Problem: "can't be decoded", Err: err}
 		}
 		return data.Open(o)
@@ -63,13 +63,13 @@ func (s *oneImage) Channels() int                    { return s.image.C }
 func (s *oneImage) Image(int) (*pixels.Image, error) { return s.image, nil }
 func (s *oneImage) Close() error                     { return nil }
 
-// Fingerprint is over name and size, as that of a folder.
+// Fingerprint is the digest of name and size, as for a folder.
 func (s *oneImage) Fingerprint() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d", s.name, s.size))
 	return hex.EncodeToString(sum[:])
 }
 
-// spreadIDs picks n of total sample ids, evenly spread from the first on.
+// spreadIDs returns n of total sample ids, evenly spread from the first one.
 func spreadIDs(total, n int) []int {
 	n = min(n, total)
 	ids := make([]int, n)

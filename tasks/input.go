@@ -16,23 +16,22 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Input says how a network wants its images, and how that is known. The mean and the
-// deviation themselves are fields of Model.
+// Input describes the images that a network expects. Their mean and deviation are fields of Model.
 type Input struct {
-	Normalisation string // where mean and deviation come from
+	Normalization string // the source of mean and deviation
 	Fitting       data.Fitting
-	// fault is that of a description that asks for a fitting that there is not.
+	// fault is the error of a description that asks for an unknown fitting.
 	fault error
 }
 
-// timmFitting is timm's evaluation transform for models that say nothing of theirs.
+// timmFitting is timm's evaluation transform of models without a description.
 var timmFitting = data.Fitting{Crop: data.CropCentre, CropPct: 0.875, Interpolation: pixels.Bicubic}
 
-// ownFitting is that of networks trained here: timm's, but images that have the size
-// of the network already are shown as they are.
+// ownFitting is the fitting of networks trained here: timm's, but an image that has the size of the
+// network is not scaled.
 var ownFitting = data.Fitting{Crop: data.CropCentre, CropPct: 0.875, AsIs: true, Interpolation: pixels.Bicubic}
 
-// fitting is the one that was asked for, or else the network's.
+// fitting returns asked or, if that is nil, the fitting of the network.
 func (in *Input) fitting(asked *data.Fitting) (data.Fitting, error) {
 	switch {
 	case asked != nil:
@@ -45,16 +44,16 @@ func (in *Input) fitting(asked *data.Fitting) (data.Fitting, error) {
 	return in.Fitting, nil
 }
 
-// Normalisation is a mean and a deviation per channel, on the scale 0 to 1.
-type Normalisation struct {
+// Normalization is a mean and a deviation per channel, on the scale 0 to 1.
+type Normalization struct {
 	Name      string
 	Mean, Std []float64
 }
 
-// Normalisations lists those that weights of others were trained with, by timm's names.
-func Normalisations() []Normalisation {
+// Normalizations lists the usual ones of published weights, under timm's names.
+func Normalizations() []Normalization {
 	dpn := 1 / (.0167 * 255)
-	return []Normalisation{
+	return []Normalization{
 		{"imagenet", imageNetMean, imageNetStd},
 		{"inception", []float64{0.5, 0.5, 0.5}, []float64{0.5, 0.5, 0.5}},
 		{"clip", []float64{0.48145466, 0.4578275, 0.40821073}, []float64{0.26862954, 0.26130258, 0.27577711}},
@@ -70,7 +69,7 @@ const cardName = "config.json"
 type modelCard struct {
 	Architecture string     `json:"architecture"`
 	Pretrained   *cardInput `json:"pretrained_cfg"`
-	cardInput               // older ones have the fields here
+	cardInput               // older files have the fields at this level
 }
 
 type cardInput struct {
@@ -81,10 +80,10 @@ type cardInput struct {
 	Interpolation string    `json:"interpolation"`
 }
 
-// readInput finds out how the network wants its images: as the options say, the
-// metadata of the file, timm's description beside it, or as most do.
+// readInput takes fitting and normalization from the options, the metadata of the file, timm's
+// description beside it, or the defaults, in this order.
 func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
-	m.Input = Input{Normalisation: "as the file says", Fitting: ownFitting}
+	m.Input = Input{Normalization: "as the file says", Fitting: ownFitting}
 	if file.Meta[runs.MetaModel] == "" {
 		m.Input.Fitting = timmFitting
 		card, err := readCard(filepath.Join(filepath.Dir(file.Path), cardName), m.Info.Name, len(o.Mean) > 0)
@@ -95,28 +94,28 @@ func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
 			m.Input.fit(card)
 			if len(o.Mean) == 0 && file.Meta[runs.MetaMean] == "" {
 				o.Mean, o.Std = card.Mean, card.Std
-				m.Input.Normalisation = "as " + cardName + " beside the weights says"
+				m.Input.Normalization = "as " + cardName + " beside the weights says"
 			} else if len(o.Mean) > 0 {
-				m.Input.Normalisation = "as asked for"
+				m.Input.Normalization = "as asked for"
 			}
 		}
 	}
 	switch {
-	case m.Input.Normalisation != "as the file says":
+	case m.Input.Normalization != "as the file says":
 	case len(o.Mean) > 0:
-		m.Input.Normalisation = "as asked for"
+		m.Input.Normalization = "as asked for"
 	case file.Meta[runs.MetaMean] == "" && m.Info.Channels == 3:
-		m.Input.Normalisation = "ImageNet's: the file says nothing of its own"
+		m.Input.Normalization = "ImageNet's: the file says nothing of its own"
 	case file.Meta[runs.MetaMean] == "":
-		m.Input.Normalisation = "to -1..1: the file says nothing of its own"
+		m.Input.Normalization = "to -1..1: the file says nothing of its own"
 	}
 	var err error
-	m.Mean, m.Std, err = fileNormalisation(file, m.Info.Channels, o)
+	m.Mean, m.Std, err = fileNormalization(file, m.Info.Channels, o)
 	return err
 }
 
-// readCard returns timm's description in a file, nil where there is none. given says
-// that the normalisation is known without it.
+// readCard returns timm's description in a file, nil where there is none. With given, the
+// normalization is known without it.
 func readCard(path, model string, given bool) (*cardInput, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -127,7 +126,7 @@ func readCard(path, model string, given bool) (*cardInput, error) {
 		err = json.Unmarshal(text, &card)
 	}
 	if err != nil {
-		return nil, &data.Error{Path: path, Problem: "can't be read, and may describe the weights beside it", Err: err, Hint: "repair it, or move the weights elsewhere"}
+		return nil, &data.Error{Path: path, Problem: "can't be read; it may describe the weights beside it", Err: err, Hint: "repair it, or move the weights elsewhere"}
 	}
 	in := &card.cardInput
 	if card.Pretrained != nil {
@@ -144,10 +143,10 @@ func readCard(path, model string, given bool) (*cardInput, error) {
 		return nil, nil
 	}
 	return nil, &configs.Error{Key: "model", Value: model, Source: path, Problem: "describes the weights of a " + card.Architecture,
-		Hint: "name that one, move the weights away from it, or give their normalisation with --norm or --mean and --std"}
+		Hint: "name that one, move the weights away from it, or give their normalization with --norm or --mean and --std"}
 }
 
-// fit takes the fitting of a description.
+// fit sets the fitting of a description.
 func (in *Input) fit(c *cardInput) {
 	if c.CropPct != 0 {
 		in.Fitting.CropPct = c.CropPct
@@ -167,6 +166,6 @@ func (in *Input) fit(c *cardInput) {
 		err = fmt.Errorf("crop_pct %g is not within 1/16..1", in.Fitting.CropPct)
 	}
 	if err != nil {
-		in.fault = &data.Error{Path: cardName, Problem: "asks for images in a way that there is not", Err: err, Hint: "choose one with --crop-pct or --resize"}
+		in.fault = &data.Error{Path: cardName, Problem: "asks for an unknown scaling of the images", Err: err, Hint: "choose one with --crop-pct or --resize"}
 	}
 }

@@ -10,14 +10,15 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 )
 
-// TestFeaturesOfOneImage: a feature depends on its own image alone, not on the size of
-// the one that comes first.
+// TestFeaturesOfOneImage: a feature depends on its own image alone, not on the size of the first
+// one.
 func TestFeaturesOfOneImage(t *testing.T) {
 	m := smallModel(t)
-	engine := testEngine(t, 1)
+	engine := devicetest.New(t, 1)
 	dir := t.TempDir()
 	write := func(name string, w, h int) {
 		img := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -9,30 +9,29 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// KNN is the weighted k-nearest-neighbour classifier by which self-supervised
-// features are compared (Wu et al. 2018, Caron et al. 2021): features are
-// L2-normalised, the k images of the bank with the largest cosine similarity s
-// vote for their class with weight exp(s/Temperature), and the class with the
-// most votes wins. Of equal similarities the lower bank index comes first, of
-// equal votes the lower class.
+// KNN is the weighted k-nearest-neighbour classifier by which self-supervised features are compared
+// (Wu et al. 2018, Caron et al. 2021): features are L2-normalized, the k images of the bank with
+// the largest cosine similarity s vote for their class with weight exp(s/Temperature), and the
+// class with the most votes wins. Of equal similarities the lower bank index comes first, of equal
+// votes the lower class.
 type KNN struct {
-	K           []int   // numbers of neighbours, each evaluated; {20} if empty
-	Temperature float64 // 0.07 if zero
+	K           []int   // numbers of neighbours, each gives a result; empty means {20}
+	Temperature float64 // 0 means 0.07
 }
 
 // KNNResult is the outcome for one K.
 type KNNResult struct {
 	K    int
 	Top1 float64 // share of the test rows whose prediction is right
-	// Top5 counts a row whose class is among the five with the most votes;
-	// classes without a vote don't count.
+	// Top5 is the share of the test rows whose class is among the five with the most votes; a class
+	// without a vote is never among them.
 	Top5        float64
 	Predictions []int32   // [test.Rows]
 	Votes       []float64 // [test.Rows, classes]
 	Neighbours  []int32   // [test.Rows, K] indices into the bank, nearest first
 }
 
-// Blocks of the similarity matrix that are held at once, [queryBlock, bankBlock].
+// The similarity matrix is computed in blocks [queryBlock, bankBlock].
 const (
 	queryBlock = 256
 	bankBlock  = 4096
@@ -75,8 +74,8 @@ func (t KNN) Run(e *device.CPU, bank, test *Features) ([]KNNResult, error) {
 	return results, nil
 }
 
-// unitRows returns the rows at length 1. As in the reference, a length below
-// 1e-12 counts as 1e-12, so a row of zeros stays zero.
+// unitRows returns the rows divided by their length. As in the reference, a length below 1e-12
+// counts as 1e-12, so a row of zeros stays zero.
 func unitRows(f *Features) []float32 {
 	unit := make([]float32, len(f.Data))
 	for i := 0; i < len(unit); i += f.Dim {
@@ -104,9 +103,8 @@ func (n neighbour) before(m neighbour) bool {
 	return n.s > m.s || n.s == m.s && n.index < m.index
 }
 
-// nearest returns, for each query, its k nearest bank rows in order. Float32
-// matrix products choose the candidates; the similarities of those are then
-// summed again in float64, for exp(s/T) magnifies their error.
+// nearest returns, for each query, its k nearest bank rows in order. Float32 matrix products select
+// them; their similarities are computed again in float64, because exp(s/T) magnifies errors.
 func nearest(e *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
 	result := make([][]neighbour, queryRows)
 	similarity := make([]float32, queryBlock*bankBlock)
@@ -187,7 +185,7 @@ func (h *nearestHeap) offer(n neighbour, k int) {
 	*h = heap
 }
 
-// vote lets the first k neighbours of each row vote.
+// vote counts the votes of the first k neighbours of each row.
 func vote(near [][]neighbour, k int, temperature float64, classes int, bankLabels, testLabels []int32) KNNResult {
 	r := KNNResult{
 		K: k, Predictions: make([]int32, len(near)),
@@ -216,8 +214,8 @@ func vote(near [][]neighbour, k int, temperature float64, classes int, bankLabel
 	return r
 }
 
-// rank returns how many classes stand before label when scores fall, ties going
-// to the lower class, and the class that stands first.
+// rank returns the number of classes that stand before label in the order of falling scores, and
+// the first class of that order. Of equal scores the lower class comes first.
 func rank(scores []float64, label int32) (place int, best int32) {
 	for c, v := range scores {
 		if v > scores[best] {
@@ -230,8 +228,8 @@ func rank(scores []float64, label int32) (place int, best int32) {
 	return place, best
 }
 
-// each calls f for 0 ≤ i < n on up to threads goroutines, in runs of
-// neighbouring i. f must not depend on the order.
+// each calls f for 0 ≤ i < n on up to threads goroutines, each with a range of i. f must not depend
+// on the order.
 func each(threads, n int, f func(i int)) {
 	var wait sync.WaitGroup
 	threads = max(1, min(threads, n))

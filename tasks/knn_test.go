@@ -10,14 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks/pictures"
 )
 
-// TestKNNBruteForce compares with a full sort in float64, over sizes on both
-// sides of the blocks.
+// TestKNNBruteForce compares with a full sort in float64, for sizes below and above a block.
 func TestKNNBruteForce(t *testing.T) {
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	for _, size := range []struct{ bank, test, dim, k int }{
 		{1, 1, 1, 1}, {9, 5, 3, 9}, {bankBlock + 37, queryBlock + 3, 5, 11},
 	} {
@@ -46,8 +46,8 @@ func TestKNNBruteForce(t *testing.T) {
 	}
 }
 
-// TestKNNTies: equal similarities go to the lower index, equal votes to the
-// lower class, whatever the blocks and threads.
+// TestKNNTies: of equal similarities the lower index comes first, of equal votes the lower class,
+// for any blocks and threads.
 func TestKNNTies(t *testing.T) {
 	rows := bankBlock + 100
 	bank := &Features{Rows: rows, Dim: 2, Data: make([]float32, 2*rows), Labels: make([]int32, rows)}
@@ -57,7 +57,7 @@ func TestKNNTies(t *testing.T) {
 	}
 	test := &Features{Rows: 1, Dim: 2, Data: []float32{5, 0}, Labels: []int32{0}}
 	for _, threads := range []int{1, 2} {
-		r, err := KNN{K: []int{4}}.Run(testEngine(t, threads), bank, test)
+		r, err := KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestKNNThreadsDoNotMatter(t *testing.T) {
 	bank, test := spread(1500, 33, 7, 2, 2), spread(300, 33, 7, 2, 3)
 	var first []KNNResult
 	for _, threads := range []int{1, 2, 3} {
-		r, err := KNN{K: []int{1, 20}}.Run(testEngine(t, threads), bank, test)
+		r, err := KNN{K: []int{1, 20}}.Run(devicetest.New(t, threads), bank, test)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestKNNThreadsDoNotMatter(t *testing.T) {
 }
 
 func TestKNNRefuses(t *testing.T) {
-	e := testEngine(t, 1)
+	e := devicetest.New(t, 1)
 	good := spread(6, 4, 2, 1, 2)
 	broken := func(change func(f *Features)) *Features {
 		f := spread(6, 4, 2, 1, 2)
@@ -119,7 +119,7 @@ func TestKNNRefuses(t *testing.T) {
 
 func TestDrawNeighbours(t *testing.T) {
 	m := smallModel(t)
-	e := testEngine(t, 2)
+	e := devicetest.New(t, 2)
 	bankImages, testImages := openData(t, "demo:?count=60&size=32"), openData(t, "demo:?count=9&size=32&seed=1")
 	extract := func(src data.Source) *Features {
 		f, err := m.Extract(context.Background(), e, src, ExtractOptions{})

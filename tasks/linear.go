@@ -2,11 +2,10 @@ package tasks
 
 import "fmt"
 
-// Linear is the linear evaluation of frozen features: fit a Logistic on train,
-// report accuracy on test.
+// Linear evaluates frozen features by a Logistic that is fitted on one set and tested on another.
 type Linear struct{ Logistic }
 
-// LinearResult is what Linear.Run measures.
+// LinearResult is the result of Linear.Run.
 type LinearResult struct {
 	Top1, Top5  float64 // shares of the test rows
 	TrainTop1   float64 // share of the training rows
@@ -15,8 +14,7 @@ type LinearResult struct {
 	Fit         *LogisticFit
 }
 
-// Run fits on train and evaluates on test. The classes of both must be the
-// same; a test class that train does not know is an error.
+// Run fits on train and evaluates on test. A test class that train lacks is an error.
 func (l Linear) Run(train, test *Features) (*LinearResult, error) {
 	if err := test.Check("linear: test", true); err != nil {
 		return nil, err
@@ -26,7 +24,7 @@ func (l Linear) Run(train, test *Features) (*LinearResult, error) {
 		if len(test.Classes) > n {
 			name = test.Classes[n]
 		}
-		return nil, fmt.Errorf("linear: the test images have class %s, the training images don't: both need the same class folders", name)
+		return nil, fmt.Errorf("linear: no training image has the class %s of the test images: both need the same class folders", name)
 	}
 	fit, err := l.Fit(train)
 	if err != nil {
@@ -50,8 +48,8 @@ func (l Linear) Run(train, test *Features) (*LinearResult, error) {
 	return r, nil
 }
 
-// accuracy ranks the scores [rows, classes] of each row; ties go to the lower
-// class.
+// accuracy ranks the scores [rows, classes] of each row. Of equal scores the lower class comes
+// first.
 func accuracy(scores []float64, labels []int32, classes int) (top1, top5 float64, predictions []int32) {
 	predictions = make([]int32, len(labels))
 	first, five := 0, 0

@@ -14,44 +14,42 @@ import (
 	"gonum.org/v1/gonum/optimize"
 )
 
-// Logistic is multinomial logistic regression on standardised features,
-// fitted on the whole set at once by L-BFGS:
+// Logistic is multinomial logistic regression on standardized features, fitted on the whole set at
+// once by L-BFGS:
 //
-//	minimise  mean_i CE(softmax(W x_i + b), y_i) + Penalty · Σ W²
+//	minimize  mean_i CE(softmax(W x_i + b), y_i) + Penalty · Σ W²
 //
-// x is the feature less the training mean, divided by the training standard
-// deviation of its column. The bias is not penalised. All arithmetic is
-// float64 and does not depend on Threads: rows are summed in a fixed number of
-// groups, and the groups in order.
+// x is the feature less the training mean, divided by the training standard deviation of its
+// column. The bias is not penalized. All arithmetic is float64 and does not depend on Threads: rows
+// are summed in a fixed number of groups, and the groups in order.
 type Logistic struct {
 	Iterations int     // L-BFGS iterations; 0 means 100
 	Penalty    float64 // factor of the squared weights, dimensionless
 	Threads    int     // 0 means GOMAXPROCS
-	// Progress, when set, is called after each iteration.
+	// Progress, if set, is called after each iteration.
 	Progress func(iteration int, loss float64)
 }
 
-// LogisticFit is a fitted Logistic: class c of a feature vector f of Dim
-// values scores Bias[c] + Σ_d Weight[c,d]·(f[d]-Mean[d])/Std[d].
+// LogisticFit is a fitted Logistic: class c of a feature vector f of Dim values scores Bias[c] +
+// Σ_d Weight[c,d]·(f[d]-Mean[d])/Std[d].
 type LogisticFit struct {
 	Dim, Classes int
 	Weight       []float64 // [Classes, Dim]
 	Bias         []float64 // [Classes]
 	Mean, Std    []float64 // [Dim]
-	Loss         float64   // objective at the end, penalty included
-	Iterations   int       // that were run
-	Stopped      string    // why it ended, in words
+	Loss         float64   // final objective, penalty included
+	Iterations   int       // number of iterations that ran
+	Stopped      string    // reason of the end
 }
 
-// groups is the number of partial sums that rows are gathered in, whatever the
-// number of threads; rowBlock is the number of rows of one matrix product.
+// groups is the number of partial sums of rows, for any number of threads; rowBlock is the number
+// of rows of one matrix product.
 const (
 	groups   = 32
 	rowBlock = 64
 )
 
-// Fit learns from train. It fails when train has no labels, a single class or
-// a value that is not finite.
+// Fit fits on train. It fails without labels, with a single class or a non-finite value.
 func (l Logistic) Fit(train *Features) (*LogisticFit, error) {
 	if err := train.Check("linear: training", true); err != nil {
 		return nil, err
@@ -64,7 +62,7 @@ func (l Logistic) Fit(train *Features) (*LogisticFit, error) {
 	fit.Mean, fit.Std = columnMoments(train)
 	problem := &logisticProblem{
 		rows: train.Rows, dim: train.Dim, classes: classes,
-		x: fit.standardise(train), labels: train.Labels,
+		x: fit.standardize(train), labels: train.Labels,
 		penalty: l.Penalty, threads: l.threads(),
 	}
 	problem.prepare()
@@ -86,8 +84,8 @@ func (l Logistic) Fit(train *Features) (*LogisticFit, error) {
 	if result == nil {
 		return nil, fmt.Errorf("linear: L-BFGS on %d features of %d values: %w", train.Rows, train.Dim, err)
 	}
-	// A line search that can't improve any more has reached the rounding of
-	// the objective: that is an end, not a failure.
+	// A line search that finds no improvement has reached the rounding of the objective: the end,
+	// not a failure.
 	if err != nil && !errors.Is(err, optimize.ErrLinesearcherFailure) {
 		return nil, fmt.Errorf("linear: L-BFGS on %d features of %d values: %w", train.Rows, train.Dim, err)
 	}
@@ -114,7 +112,7 @@ func (m *LogisticFit) Scores(f *Features) ([]float64, error) {
 	if f.Dim != m.Dim {
 		return nil, fmt.Errorf("linear: the test features have %d values each, the classifier was fitted on %d", f.Dim, m.Dim)
 	}
-	p := &logisticProblem{rows: f.Rows, dim: f.Dim, classes: m.Classes, x: m.standardise(f)}
+	p := &logisticProblem{rows: f.Rows, dim: f.Dim, classes: m.Classes, x: m.standardize(f)}
 	scores := make([]float64, f.Rows*m.Classes)
 	for from := 0; from < f.Rows; from += rowBlock {
 		to := min(from+rowBlock, f.Rows)
@@ -123,8 +121,8 @@ func (m *LogisticFit) Scores(f *Features) ([]float64, error) {
 	return scores, nil
 }
 
-// standardise returns (f - Mean)/Std as float64, [Rows, Dim].
-func (m *LogisticFit) standardise(f *Features) []float64 {
+// standardize returns (f - Mean)/Std as float64, [Rows, Dim].
+func (m *LogisticFit) standardize(f *Features) []float64 {
 	x := make([]float64, len(f.Data))
 	for i, v := range f.Data {
 		d := i % f.Dim
@@ -133,9 +131,8 @@ func (m *LogisticFit) standardise(f *Features) []float64 {
 	return x
 }
 
-// columnMoments returns each column's mean and standard deviation (population,
-// divided by the number of rows). A column that never changes gets 1, so that
-// it stands at zero instead of dividing by zero.
+// columnMoments returns mean and biased standard deviation of each column. The deviation of a
+// constant column is 1, so that its standardized values are 0.
 func columnMoments(f *Features) (mean, std []float64) {
 	mean, std = make([]float64, f.Dim), make([]float64, f.Dim)
 	for i, v := range f.Data {
@@ -148,8 +145,7 @@ func columnMoments(f *Features) (mean, std []float64) {
 	}
 	for d, v := range std {
 		std[d] = math.Sqrt(v / float64(f.Rows))
-		// Rounding of the mean leaves some 1e-16 of it where the true
-		// deviation is nought.
+		// Where the true deviation is 0, rounding of the mean leaves some 1e-16 of it.
 		if std[d] <= 1e-9*math.Abs(mean[d]) || std[d] == 0 {
 			std[d] = 1
 		}
@@ -157,8 +153,8 @@ func columnMoments(f *Features) (mean, std []float64) {
 	return mean, std
 }
 
-// logisticProblem is the objective with its gradient. theta is the weights
-// [classes, dim] followed by the bias [classes].
+// logisticProblem is the objective with its gradient. theta holds the weights [classes, dim], then
+// the bias [classes].
 type logisticProblem struct {
 	rows, dim, classes int
 	x                  []float64 // [rows, dim]
@@ -166,7 +162,7 @@ type logisticProblem struct {
 	penalty            float64
 	threads            int
 
-	at       []float64 // theta of the last evaluation: loss and gradient come from one pass
+	at       []float64 // theta of the last evaluation: it gives loss and gradient together
 	value    float64
 	grad     []float64
 	partial  [groups]groupSum
@@ -228,7 +224,7 @@ func (p *logisticProblem) evaluate(theta []float64) {
 	floats.AddScaled(p.grad[:len(weights)], 2*p.penalty, weights)
 }
 
-// evaluateGroup sums loss and gradient over the rows of group g.
+// evaluateGroup adds up loss and gradient over the rows of group g.
 func (p *logisticProblem) evaluateGroup(g int, theta []float64) {
 	sum := &p.partial[g]
 	sum.loss = 0
@@ -272,7 +268,7 @@ func (p *logisticProblem) block(from, to int) blas64.General {
 	return blas64.General{Rows: to - from, Cols: p.dim, Stride: p.dim, Data: p.x[from*p.dim : to*p.dim]}
 }
 
-// iterationRecorder turns gonum's record of a finished iteration into a call.
+// iterationRecorder calls report at the end of each of gonum's iterations.
 type iterationRecorder struct {
 	report func(iteration int, loss float64)
 	done   int

@@ -12,7 +12,7 @@ func TestLogisticGradient(t *testing.T) {
 	f := spread(75, 4, 3, 2, 5)
 	fit := &LogisticFit{Dim: 4, Classes: 3}
 	fit.Mean, fit.Std = columnMoments(f)
-	p := &logisticProblem{rows: f.Rows, dim: 4, classes: 3, x: fit.standardise(f), labels: f.Labels, penalty: 0.01, threads: 2}
+	p := &logisticProblem{rows: f.Rows, dim: 4, classes: 3, x: fit.standardize(f), labels: f.Labels, penalty: 0.01, threads: 2}
 	p.prepare()
 	theta := make([]float64, 15)
 	for i := range theta {
@@ -32,8 +32,8 @@ func TestLogisticGradient(t *testing.T) {
 	}
 }
 
-// TestLogisticOptimum: the objective is convex, so a vanishing gradient proves
-// the fit; and threads change no bit of it.
+// TestLogisticOptimum: the objective is convex, so a vanishing gradient proves the fit. Threads
+// change no bit of it.
 func TestLogisticOptimum(t *testing.T) {
 	f := spread(500, 10, 4, 1.5, 5)
 	var first *LogisticFit
@@ -42,7 +42,7 @@ func TestLogisticOptimum(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &logisticProblem{rows: f.Rows, dim: 10, classes: 4, x: fit.standardise(f), labels: f.Labels, penalty: 1e-3, threads: 1}
+		p := &logisticProblem{rows: f.Rows, dim: 10, classes: 4, x: fit.standardize(f), labels: f.Labels, penalty: 1e-3, threads: 1}
 		p.prepare()
 		grad := make([]float64, 44)
 		p.gradient(grad, append(append([]float64(nil), fit.Weight...), fit.Bias...))
@@ -61,7 +61,7 @@ func TestLogisticOptimum(t *testing.T) {
 
 func TestLogisticScores(t *testing.T) {
 	train, test := spread(600, 8, 3, 0.3, 5), spread(90, 8, 3, 0.3, 6)
-	// A column without information and one that never changes: neither hurts.
+	// A column without information and a constant one do no harm.
 	for _, f := range []*Features{train, test} {
 		for i := range f.Rows {
 			f.Data[i*8+7] = 0.1

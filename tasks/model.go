@@ -19,68 +19,63 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Model is a pre-trained backbone: its weights in a store of its own and what
-// is known of where they come from.
+// Model is a pre-trained backbone: its weights in a store of its own, and their origin.
 type Model struct {
 	Config    backbone.Config
 	Info      backbone.Info // of Config
 	Store     *param.Store
 	Backbone  backbone.Network
-	Mean, Std []float64 // normalisation of its input, per channel, scale 0 to 1
-	Input     Input     // how it wants its images
+	Mean, Std []float64 // normalization of its input, per channel, scale 0 to 1
+	Input     Input     // fitting of its images, and the source of their normalization
 
-	// Pool is what the run's objective recommends as its feature; empty where
-	// the file does not say.
+	// Pool is the feature that the objective recommends; empty for no recommendation.
 	Pool Pool
-	// LinearBlocks is the number of last blocks that a linear classifier reads, as the
-	// objective recommends; 0 for no recommendation (see RecommendedLinearBlocks).
+	// LinearBlocks is the recommended number of last blocks that a linear classifier reads; 0 for
+	// no recommendation (see RecommendedLinearBlocks).
 	LinearBlocks int
-	// Network tells which of a run's networks it is.
+	// Network is the one of the run's networks that was read.
 	Network Network
 
-	Path   string            // file that the weights were read from
-	Step   int               // optimizer steps, -1 where the file doesn't say
+	Path   string            // weight file
+	Step   int               // optimizer steps, -1 if unknown
 	Meta   map[string]string // metadata of the file
 	Digest string            // SHA-256 of the file's tensors
-	// Ignored names tensors of the file that are no part of a backbone, such
-	// as a classifier's head.
+	// Ignored names tensors of the file beside the backbone, such as a classifier's head.
 	Ignored []string
 }
 
-// LoadOptions say what a weight file itself may not.
+// LoadOptions complete and override the metadata of a weight file.
 type LoadOptions struct {
-	// Model names the architecture (as in timm) of a file that carries
-	// no configuration; for others it must agree with it.
+	// Model is timm's name of the architecture, for files without a configuration. It must not
+	// contradict the configuration of others.
 	Model string
-	// Mean and Std override the file's; without either, ImageNet's stand for
-	// three channels and 0.5 for others.
+	// Mean and Std override those of the file. Without any, they are ImageNet's for three channels,
+	// and 0.5 for other numbers of channels.
 	Mean, Std []float64
-	// Network is the trained backbone or its averaged copy; NetworkRecommended
-	// takes what the file says its objective recommends.
+	// Network selects student or teacher; NetworkRecommended follows the objective's recommendation
+	// in the file.
 	Network Network
-	// Report hears of damaged checkpoints that are passed over for an older one.
+	// Report is called for each damaged checkpoint that is passed over for an older one.
 	Report func(path string, err error)
-	// Families are those that the file's network may be of; nil means all of vittool's.
+	// Families are the known families of networks; nil means all of vittool.
 	Families backbone.Families
 }
 
 // Network is one of the two backbones of a run with a teacher.
 type Network string
 
-// The networks. Without a recommendation it is the trained one.
+// The networks. Without a recommendation it is the student.
 const (
 	NetworkRecommended Network = ""
 	NetworkStudent     Network = runs.Student
 	NetworkTeacher     Network = runs.Teacher
 )
 
-// LoadModel reads a backbone from a run folder (its newest checkpoint that is
-// whole), a checkpoint, an exported file, or any safetensors file with timm's
-// names. A digest that the file carries is verified. Errors name the tensors
-// that are missing, too many or of another shape.
+// LoadModel reads a backbone from a run folder (its newest valid checkpoint), a checkpoint, an
+// exported file, or any safetensors file with timm's names. It verifies the digest in the metadata,
+// if there is one. Errors name the tensors that are missing, unknown or of another shape.
 //
-// Errors are of type *data.Error where the file is at fault, and *configs.Error
-// where the options do not suit it.
+// A fault of the file is a *data.Error, options that contradict it are a *configs.Error.
 func LoadModel(path string, o LoadOptions) (*Model, error) {
 	file, err := openWeights(path, o.Report)
 	if err != nil {
@@ -90,7 +85,7 @@ func LoadModel(path string, o LoadOptions) (*Model, error) {
 	return m, unusable(err)
 }
 
-// unusable makes an error that is not the user's choice of options one of data.
+// unusable turns an error into a *data.Error, unless it is one or a *configs.Error.
 func unusable(err error) error {
 	var choice *configs.Error
 	var images *data.Error
@@ -144,8 +139,7 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	return m, nil
 }
 
-// NewModel returns a backbone with initial weights, the yardstick that a
-// trained one is to beat.
+// NewModel returns a backbone with initial weights, the baseline of evaluations.
 func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, seed uint64) (*Model, error) {
 	m := &Model{Store: param.NewStore(), Step: 0, Meta: map[string]string{}}
 	var err error
@@ -154,11 +148,11 @@ func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, se
 	}
 	m.Config = m.Backbone.Config()
 	m.Info = m.Config.Info()
-	m.Mean, m.Std, err = fileNormalisation(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std})
+	m.Mean, m.Std, err = fileNormalization(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std})
 	return m, err
 }
 
-// openWeights reads the file that path means and verifies it.
+// openWeights reads and verifies the weight file at path, or the newest checkpoint of a run.
 func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -189,7 +183,7 @@ func latestCheckpoint(run string, report func(string, error)) (*tensor.File, err
 	return file, err
 }
 
-// weightPrefix finds what stands in front of timm's names in the file.
+// weightPrefix returns the prefix of timm's names in the file.
 func weightPrefix(file *tensor.File, landmarks []string, teacher bool) (string, error) {
 	var prefixes []string
 	for _, name := range file.Names() {
@@ -211,7 +205,7 @@ func weightPrefix(file *tensor.File, landmarks []string, teacher bool) (string, 
 	switch {
 	case teacher:
 		return "", &configs.Error{Key: "network", Value: string(NetworkTeacher), Source: file.Path,
-			Problem: "the file holds no averaged teacher: its objective trains without one", Hint: "take the trained network"}
+			Problem: "the file holds no teacher: its objective trains without one", Hint: "take the student"}
 	case len(prefixes) == 1:
 		return prefixes[0], nil // "model.", "module.", "encoder." of other tools
 	case len(prefixes) > 1:
@@ -229,7 +223,7 @@ func firstNames(file *tensor.File, n int) []string {
 	return names[:min(n, len(names))]
 }
 
-// fileConfig returns the architecture: the file's own, or that of the name.
+// fileConfig returns the architecture from the metadata of the file, or else that of o.Model.
 func fileConfig(file *tensor.File, prefix string, o LoadOptions) (backbone.Config, error) {
 	text, name := file.Meta[runs.MetaModel], o.Model
 	if text == "" && name == "" {
@@ -237,7 +231,7 @@ func fileConfig(file *tensor.File, prefix string, o LoadOptions) (backbone.Confi
 		if fit := recognize(file, prefix, o); len(fit) > 0 {
 			hint = tensorsAreOf(fit) + ": name it with --model"
 		}
-		return nil, &configs.Error{Key: "model", Source: file.Path, Problem: "the file says nothing of the model's configuration", Hint: hint}
+		return nil, &configs.Error{Key: "model", Source: file.Path, Problem: "the file does not state the configuration of its model", Hint: hint}
 	}
 	known := families.Or(o.Families)
 	var named backbone.Config
@@ -252,10 +246,10 @@ func fileConfig(file *tensor.File, prefix string, o LoadOptions) (backbone.Confi
 	}
 	c, err := known.Decode([]byte(text))
 	if err != nil {
-		return nil, fmt.Errorf("%s: its model configuration is not one that this version of vittool knows: %w", file.Path, err)
+		return nil, fmt.Errorf("%s: this version of vittool does not know its model configuration: %w", file.Path, err)
 	}
 	if i := c.Info(); name != "" && !sameSizes(i, named.Info()) {
-		return nil, &configs.Error{Key: "model", Value: name, Hint: "leave it out: the file says what it is",
+		return nil, &configs.Error{Key: "model", Value: name, Hint: "leave it out: the file states its architecture",
 			Problem: fmt.Sprintf("%s holds a %s (width %d, depth %d, heads %d, patch %d), not a %s", file.Path, i.Name, i.Dim, i.Depth, i.Heads, i.Patch, name)}
 	}
 	return c, nil
@@ -278,13 +272,13 @@ func tensorsAreOf(models []string) string {
 	return "its tensors are those of " + strings.Join(models[:min(len(models), 3)], " or ")
 }
 
-// ImageNet's normalisation, which most published weights were trained with.
+// ImageNet's normalization, which most published weights were trained with.
 var (
 	imageNetMean = []float64{0.485, 0.456, 0.406}
 	imageNetStd  = []float64{0.229, 0.224, 0.225}
 )
 
-func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
+func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
 	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
 		v := slices.Clone(given)
 		if len(v) == 0 && file.Meta[key] != "" {
@@ -298,11 +292,11 @@ func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, st
 			v = slices.Repeat([]float64{0.5}, channels)
 		}
 		if len(v) != channels {
-			return nil, fmt.Errorf("%s: the normalisation's %s has %d values for %d channels", file.Path, key, len(v), channels)
+			return nil, fmt.Errorf("%s: the %s of the normalization has %d values for %d channels", file.Path, key, len(v), channels)
 		}
 		for _, x := range v {
 			if math.IsInf(x, 0) || math.IsNaN(x) || positive && x <= 0 {
-				return nil, fmt.Errorf("%s: the normalisation's %s holds %g", file.Path, key, x)
+				return nil, fmt.Errorf("%s: the %s of the normalization holds %g", file.Path, key, x)
 			}
 		}
 		return v, nil
@@ -314,8 +308,7 @@ func fileNormalisation(file *tensor.File, channels int, o LoadOptions) (mean, st
 	return mean, std, err
 }
 
-// fill copies the file's tensors into the backbone. All faults are told in one
-// error.
+// fill copies the file's tensors into the backbone. One error lists all faults.
 func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
@@ -353,7 +346,7 @@ func (m *Model) fill(file *tensor.File, prefix string) error {
 			m.Ignored = append(m.Ignored, t.Name)
 			continue
 		}
-		faults = append(faults, fmt.Sprintf("%s %v belongs to no %s", t.Name, t.Shape, m.Info.Name))
+		faults = append(faults, fmt.Sprintf("%s %v is no tensor of a %s", t.Name, t.Shape, m.Info.Name))
 	}
 	if len(faults) == 0 {
 		return nil

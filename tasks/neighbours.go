@@ -7,10 +7,9 @@ import (
 	"github.com/vittool/vittool/tasks/pictures"
 )
 
-// DrawNeighbours shows what a backbone finds alike: a row for each of count test
-// images, spread evenly, with the image and the nearest ones of the bank; green
-// frames have the same class, red ones another. The features must come from
-// these sources.
+// DrawNeighbours draws the nearest images of the bank beside count test images, spread evenly, one
+// row each. Images of the same class have a green frame, others a red one. The features must come
+// from these sources.
 func (r *KNNResult) DrawNeighbours(bank, test *Features, bankImages, testImages data.Source, count int) (pictures.Grid, error) {
 	shown := min(r.K, 8)
 	grid := pictures.Grid{

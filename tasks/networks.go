@@ -13,7 +13,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// ExportedNetwork is a network of an objective's own that was written to a file.
+// ExportedNetwork describes an exported network of an objective.
 type ExportedNetwork struct {
 	Name     string
 	Tensors  int
@@ -21,9 +21,8 @@ type ExportedNetwork struct {
 	Metadata map[string]string
 }
 
-// ExportNetwork writes what the run's objective exports under a name, such as a
-// tokenizer, to a safetensors file: its tensors under the objective's names, and
-// the metadata that the objective gives them.
+// ExportNetwork writes a named network of the run's objective, such as a tokenizer, to a
+// safetensors file. Tensors have the names of the objective, the metadata is the objective's.
 func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mode, log io.Writer) (*ExportedNetwork, error) {
 	objective, err := r.open(ctx, ReconstructOptions{Mode: mode, LogWriter: log}, 1, 1)
 	if err != nil {
@@ -51,7 +50,7 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 		for _, name := range names {
 			t, ok := r.file.Get(prefix + name)
 			if !ok {
-				return fmt.Errorf("%s: has no tensor %s%s, which the objective exports", r.Path, prefix, name)
+				return fmt.Errorf("%s: tensor %s%s, which the objective exports, is missing", r.Path, prefix, name)
 			}
 			data, err := t.Float32s()
 			if err != nil {

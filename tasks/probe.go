@@ -17,27 +17,25 @@ import (
 type ProbeKind string
 
 const (
-	// ProbeMAE (He et al. 2022): batch normalisation without scale and shift,
-	// eps 1e-6, then a linear layer; LARS of MoCo v3 with momentum 0.9, no
-	// decay, rate 0.1 · batch/256, 10 epochs of warm-up and a cosine to 0
-	// over 90.
+	// ProbeMAE (He et al. 2022): batch normalization without scale and shift, eps 1e-6, then a
+	// linear layer; LARS of MoCo v3 with momentum 0.9, no decay, rate 0.1 · batch/256, 10 epochs of
+	// warm-up and a cosine to 0 over 90.
 	ProbeMAE ProbeKind = "mae"
-	// ProbeDINO (Caron et al. 2021): a linear layer; SGD with momentum 0.9,
-	// no decay, rate 0.001 · batch/256 and a cosine to 0 over 100 epochs.
+	// ProbeDINO (Caron et al. 2021): a linear layer; SGD with momentum 0.9, no decay, rate 0.001 ·
+	// batch/256 and a cosine to 0 over 100 epochs.
 	ProbeDINO ProbeKind = "dino"
 )
 
 // ProbeKinds lists the recipes.
 func ProbeKinds() []ProbeKind { return []ProbeKind{ProbeMAE, ProbeDINO} }
 
-// Probe trains a linear classifier by SGD on features that were extracted
-// once. The papers draw a new random crop of each image every epoch; on fixed
-// features the result is somewhat lower than theirs and comparable among
-// models.
+// Probe trains a linear classifier by SGD on fixed features. The papers draw a new random crop of
+// each image every epoch; on fixed features the result is somewhat lower than theirs and comparable
+// among models.
 type Probe struct {
 	Kind         ProbeKind
 	Epochs       int      // 0 means the recipe's
-	BatchSize    int      // 0 means 1024, or all images if they are fewer
+	BatchSize    int      // 0 means 1024; at most the number of images
 	LR           float64  // 0 means the recipe's rule
 	WeightDecay  float64  // L2 penalty of the weights
 	WarmupEpochs *float64 // nil means the recipe's
@@ -45,7 +43,7 @@ type Probe struct {
 	Progress     func(epoch, epochs int, loss float64)
 }
 
-// ProbeResult is what Probe.Run measures.
+// ProbeResult is the result of Probe.Run.
 type ProbeResult struct {
 	Top1, Top5  float64
 	Predictions []int32
@@ -64,26 +62,9 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 	if test.Dim != train.Dim || test.ClassCount() > classes {
 		return nil, fmt.Errorf("linear probe: the test features have %d values and %d classes, those of training %d and %d", test.Dim, test.ClassCount(), train.Dim, classes)
 	}
-	epochs, batch, warmup := p.Epochs, p.BatchSize, 0.0
-	lr := p.LR
-	if batch == 0 {
-		batch = 1024
-	}
-	batch = min(batch, train.Rows)
-	switch p.Kind {
-	case ProbeMAE:
-		epochs, lr, warmup = orInt(epochs, 90), orFloat(lr, 0.1*float64(batch)/256), 10
-	case ProbeDINO:
-		epochs, lr = orInt(epochs, 100), orFloat(lr, 0.001*float64(batch)/256)
-	default:
-		return nil, fmt.Errorf("linear probe of kind %q: want one of %v", p.Kind, ProbeKinds())
-	}
-	if p.WarmupEpochs != nil {
-		warmup = *p.WarmupEpochs
-	}
-	if epochs < 1 || batch < 2 || !(lr > 0) || warmup < 0 || warmup >= float64(epochs) || p.WeightDecay < 0 {
-		return nil, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the whole",
-			epochs, batch, lr, warmup, p.WeightDecay)
+	schedule, batch, err := p.schedule(train.Rows)
+	if err != nil {
+		return nil, err
 	}
 	h, err := newProbeHead(e, p.Kind, train.Dim, classes, probeMomentum, p.Seed)
 	if err != nil {
@@ -93,29 +74,16 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 	if err != nil {
 		return nil, err
 	}
-	perEpoch := train.Rows / batch // a smaller last batch is left out, as in the recipes
-	schedule := optim.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: perEpoch}
 	r := &ProbeResult{}
+	epochs := int(schedule.Epochs)
 	for epoch := range epochs {
-		order := prng.New(p.Seed, "probe order", epoch).Perm(train.Rows)
-		sum := 0.0
-		for i := range perEpoch {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			for k, row := range order[i*batch : (i+1)*batch] {
-				copy(step.features.Value()[k*train.Dim:(k+1)*train.Dim], train.Data[row*train.Dim:(row+1)*train.Dim])
-				step.labels.Ints()[k] = train.Labels[row]
-			}
-			loss, err := step.run(schedule.At(epoch*perEpoch+i), p.WeightDecay)
-			if err != nil {
-				return nil, fmt.Errorf("linear probe: epoch %d, batch %d: %w", epoch, i, err)
-			}
-			sum += loss
+		loss, err := p.runEpoch(ctx, step, train, schedule, epoch)
+		if err != nil {
+			return nil, err
 		}
-		r.Losses = append(r.Losses, sum/float64(perEpoch))
+		r.Losses = append(r.Losses, loss)
 		if p.Progress != nil {
-			p.Progress(epoch+1, epochs, sum/float64(perEpoch))
+			p.Progress(epoch+1, epochs, loss)
 		}
 	}
 	logits, err := h.logits(test.Data, test.Rows)
@@ -124,6 +92,51 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 	}
 	r.Top1, r.Top5, r.Predictions = accuracy(logits, test.Labels, classes)
 	return r, nil
+}
+
+// schedule returns the learning rate and the batch size of the recipe, or those that are set, for a
+// number of training rows. A smaller last batch is left out, as in the recipes.
+func (p Probe) schedule(rows int) (s optim.EpochCosine, batch int, err error) {
+	batch = min(orInt(p.BatchSize, 1024), rows)
+	epochs, warmup, lr := 0, 0.0, 0.0
+	switch p.Kind {
+	case ProbeMAE:
+		epochs, warmup, lr = 90, 10, 0.1*float64(batch)/256
+	case ProbeDINO:
+		epochs, lr = 100, 0.001*float64(batch)/256
+	default:
+		return s, 0, fmt.Errorf("linear probe of kind %q: want one of %v", p.Kind, ProbeKinds())
+	}
+	epochs, lr = orInt(p.Epochs, epochs), orFloat(p.LR, lr)
+	if p.WarmupEpochs != nil {
+		warmup = *p.WarmupEpochs
+	}
+	if epochs < 1 || batch < 2 || !(lr > 0) || warmup < 0 || warmup >= float64(epochs) || p.WeightDecay < 0 {
+		return s, 0, fmt.Errorf("linear probe: %d epochs, batch %d, rate %g, warm-up of %g epochs, decay %g: epochs, batch of two or more and rate must be positive, the warm-up shorter than the training",
+			epochs, batch, lr, warmup, p.WeightDecay)
+	}
+	return optim.EpochCosine{LR: lr, WarmupEpochs: warmup, Epochs: float64(epochs), PerEpoch: rows / batch}, batch, nil
+}
+
+// runEpoch trains on all whole batches in a random order and returns their mean loss.
+func (p Probe) runEpoch(ctx context.Context, step *probeStep, train *Features, schedule optim.EpochCosine, epoch int) (float64, error) {
+	order := prng.New(p.Seed, "probe order", epoch).Perm(train.Rows)
+	batch, sum := step.features.Shape()[0], 0.0
+	for i := range schedule.PerEpoch {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		for k, row := range order[i*batch : (i+1)*batch] {
+			copy(step.features.Value()[k*train.Dim:(k+1)*train.Dim], train.Data[row*train.Dim:(row+1)*train.Dim])
+			step.labels.Ints()[k] = train.Labels[row]
+		}
+		loss, err := step.run(schedule.At(epoch*schedule.PerEpoch+i), p.WeightDecay)
+		if err != nil {
+			return 0, fmt.Errorf("linear probe: epoch %d, batch %d: %w", epoch, i, err)
+		}
+		sum += loss
+	}
+	return sum / float64(schedule.PerEpoch), nil
 }
 
 func orInt(v, otherwise int) int {
@@ -140,18 +153,18 @@ func orFloat(v, otherwise float64) float64 {
 	return v
 }
 
-// probeHead is the classifier: its weights and how they are trained.
+// probeHead is the classifier: its weights and their optimizer.
 type probeHead struct {
 	kind           ProbeKind
 	engine         *device.CPU
 	dim, classes   int
 	weight         *param.Parameter // [classes, dim]
 	bias           *param.Parameter // [classes]
-	mean, variance *param.Parameter // [dim] running statistics, nil without normalisation
+	mean, variance *param.Parameter // [dim] running statistics, nil without normalization
 	optimizer      optim.Optimizer
 }
 
-// probeMomentum is that of both recipes.
+// probeMomentum is the momentum of both recipes.
 const probeMomentum = 0.9
 
 func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
@@ -169,7 +182,7 @@ func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum floa
 		return nil, err
 	}
 	if kind == ProbeDINO {
-		h.bias.Decay = true // its optimizer knows no exceptions
+		h.bias.Decay = true // its optimizer decays every parameter
 		h.optimizer = optim.NewSGD(e, optim.SGDOptions{Momentum: momentum})
 		return h, nil
 	}
@@ -213,7 +226,7 @@ func (h *probeHead) trainer(batch int) (*probeStep, error) {
 	return s, nil
 }
 
-// run computes the loss of the batch, then moves the weights.
+// run computes the loss of the batch, then updates the weights.
 func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
 	if err := s.exec.Run(); err != nil {
 		return 0, err
@@ -226,7 +239,7 @@ func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
 	return float64(s.loss.Value()[0]), nil
 }
 
-// logits evaluates rows feature vectors, [rows, classes].
+// logits returns the logits of all rows, [rows, classes].
 func (h *probeHead) logits(features []float32, rows int) ([]float64, error) {
 	const block = 512
 	out := make([]float64, 0, rows*h.classes)

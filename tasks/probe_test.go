@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/core/device/devicetest"
 )
 
 func TestProbeLearns(t *testing.T) {
@@ -18,7 +20,7 @@ func TestProbeLearns(t *testing.T) {
 			for _, threads := range []int{1, 2} {
 				calls := 0
 				p.Progress = func(epoch, epochs int, _ float64) { calls = epoch*1000 + epochs }
-				r, err := p.Run(context.Background(), testEngine(t, threads), train, test)
+				r, err := p.Run(context.Background(), devicetest.New(t, threads), train, test)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -39,7 +41,7 @@ func TestProbeLearns(t *testing.T) {
 }
 
 func TestProbeRefuses(t *testing.T) {
-	e := testEngine(t, 1)
+	e := devicetest.New(t, 1)
 	train, test := spread(30, 6, 3, 1, 2), spread(9, 6, 3, 1, 3)
 	minus := -1.0
 	for name, c := range map[string]struct {

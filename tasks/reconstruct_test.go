@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/plugins/host"
@@ -20,11 +24,12 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// maeRun writes a run folder whose only checkpoint is an untrained MAE.
-func maeRun(t *testing.T) string {
+// maeRun writes a run folder whose only checkpoint is an untrained MAE with a number of steps.
+func maeRun(t *testing.T, step int) string {
 	t.Helper()
 	cfg := configs.Default()
 	cfg.Model.Name = "vit_micro_patch4_32"
+	cfg.Objective.Options = map[string]any{"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2}
 	network, err := cfg.Backbone()
 	if err != nil {
 		t.Fatal(err)
@@ -38,11 +43,11 @@ func maeRun(t *testing.T) string {
 	}
 	defer objective.Close()
 	store := param.NewStore()
-	model, err := program.Build(testEngine(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
+	model, err := program.Build(devicetest.New(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta := map[string]string{"format": "vittool-checkpoint-1", "step": "7", "config": string(cfg.YAML())}
+	meta := map[string]string{"format": "vittool-checkpoint-1", "step": strconv.Itoa(step), "config": string(cfg.YAML())}
 	for key, v := range map[string]any{"model": model.Config, "mean": mean, "std": std} {
 		text, err := json.Marshal(v)
 		if err != nil {
@@ -54,14 +59,14 @@ func maeRun(t *testing.T) string {
 	if err := os.Mkdir(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, "step-00000007.safetensors"), store.Tensors(), meta); err != nil {
+	if err := tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step)), store.Tensors(), meta); err != nil {
 		t.Fatal(err)
 	}
 	return run
 }
 
 func TestReconstruct(t *testing.T) {
-	path := maeRun(t)
+	path := maeRun(t, 7)
 	run, err := OpenRun(path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +78,7 @@ func TestReconstruct(t *testing.T) {
 	draw := func(threads int, o ReconstructOptions) Reconstruction {
 		t.Helper()
 		o.Images, o.Mode = src, host.Inproc
-		r, err := run.Reconstruct(context.Background(), testEngine(t, threads), o)
+		r, err := run.Reconstruct(context.Background(), devicetest.New(t, threads), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,25 +102,88 @@ func TestReconstruct(t *testing.T) {
 	if again := draw(2, ReconstructOptions{IDs: []int{0, 13, 26}}); string(again.Grid.Pix) != string(first.Grid.Pix) || again.Error != first.Error {
 		t.Error("the same images by number, on two threads, give another picture")
 	}
+	// The statistics of the hidden patches make an untrained network look better than it is.
+	original := draw(2, ReconstructOptions{Count: 3, Statistics: program.OriginalStatistics})
+	if !(original.Error < 0.95*first.Error && original.FlatError < 0.95*first.FlatError && first.FlatError < first.Error) {
+		t.Errorf("errors %g and %g (flat) with visible statistics, %g and %g with the original ones", first.Error, first.FlatError, original.Error, original.FlatError)
+	}
 	if other := draw(2, ReconstructOptions{Count: 3, Seed: 5}); string(other.Grid.Pix) == string(first.Grid.Pix) {
 		t.Error("another seed hides the same parts")
 	}
 }
 
+// TestPicturesOfSteps: later pictures of a run show the same images with the same masks.
+func TestPicturesOfSteps(t *testing.T) {
+	src := openData(t, "demo:?count=40&size=48")
+	var first *predictions
+	for _, step := range []int{7, 900} {
+		run, err := OpenRun(maeRun(t, step), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown, err := run.predict(context.Background(), devicetest.New(t, 2), ReconstructOptions{Images: src, Count: 3, Mode: host.Inproc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = shown
+			continue
+		}
+		a, b := first.pictures[0], shown.pictures[0]
+		if !slices.Equal(a.Hidden, b.Hidden) || !slices.Equal(a.Original, b.Original) || !slices.Equal(first.names, shown.names) {
+			t.Errorf("step %d shows other images or masks than step 7", step)
+		}
+	}
+}
+
+// TestReconstructionRow: every column has the right pixels, and the errors are those of the hidden
+// pixels alone.
+func TestReconstructionRow(t *testing.T) {
+	n := pictures.Normalization{Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}
+	fill := func(levels ...float32) []float32 { // [3, 1, 2]
+		out := make([]float32, 0, 6)
+		for range 3 {
+			for _, v := range levels {
+				out = append(out, v/255)
+			}
+		}
+		return out
+	}
+	p := program.Picture{Batch: 1, Channels: 3, Height: 1, Width: 2, PatchNormalized: true,
+		Original: fill(10, 20), Prediction: fill(200, 50), Flat: fill(200, 24), Hidden: []bool{false, true}}
+	row, err := reconstructionRow(p, n, 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gray := hiddenColour.R
+	for i, want := range [][2]uint8{{10, 20}, {10, gray}, {gray, 50}, {10, 50}} {
+		pix := row.cells[i].Image.(*image.RGBA).Pix
+		if pix[0] != want[0] || pix[4] != want[1] {
+			t.Errorf("column %d has the levels %d and %d, want %v", i, pix[0], pix[4], want)
+		}
+	}
+	if row.error.rms() != 30 || row.flat.rms() != 4 {
+		t.Errorf("error %g and %g (flat), want 30 and 4", row.error.rms(), row.flat.rms())
+	}
+	if row, err = reconstructionRow(p, n, 0, false); err != nil || len(row.cells) != 2 || row.error.count != 6 {
+		t.Errorf("without a mask: %d columns, error over %d values, %v", len(row.cells), row.error.count, err)
+	}
+}
+
 func TestReconstructRefuses(t *testing.T) {
-	path := maeRun(t)
+	path := maeRun(t, 7)
 	run, err := OpenRun(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	src := openData(t, "demo:?count=4&size=32")
 	for want, o := range map[string]ReconstructOptions{
-		"image 4 of 4":       {IDs: []int{4}},
+		"no image 4 among 4": {IDs: []int{4}},
 		"-1 images":          {Count: -1},
 		"unknown mode \"x\"": {Mode: "x"},
 	} {
 		o.Images = src
-		if _, err := run.Reconstruct(context.Background(), testEngine(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := run.Reconstruct(context.Background(), devicetest.New(t, 1), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/prng"
 )
 
-// TestReference holds the evaluation tasks against the numbers of PyTorch.
+// TestReference compares the evaluation tasks with numbers of PyTorch.
 func TestReference(t *testing.T) {
 	runs := map[string]func(*testing.T, *golden.Case) map[string]bool{
 		"knn":      referenceKNN,
@@ -39,8 +39,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// strictConfig decodes a case's config; a key that the test does not know may
-// change the result, so it fails.
+// strictConfig decodes a case's config; a key that the test does not know may change the result, so
+// it fails.
 func strictConfig(t *testing.T, c *golden.Case, v any) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(c.Config))
@@ -60,16 +60,6 @@ func labels(t *testing.T, c *golden.Case, name string) []int32 {
 	return out
 }
 
-func testEngine(t testing.TB, threads int) *device.CPU {
-	t.Helper()
-	e, err := device.NewCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
 func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 	var config struct {
 		Seed    int
@@ -87,7 +77,7 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 		}
 	}
 	bank, test := features("train"), features("test")
-	results, err := KNN{K: config.K, Temperature: config.T}.Run(testEngine(t, 2), bank, test)
+	results, err := KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +87,8 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 		name := func(n string) string { n = strings.Replace(n, "*", prefix, 1); seen[n] = true; return n }
 		c.CompareFloat64(t, golden.CNN, name("out.*.votes"), r.Votes)
 
-		// Where PyTorch's own best two votes agree to float32 rounding either
-		// may win; the accuracy may then differ by those rows.
+		// Where PyTorch's best two votes differ by float32 rounding only, either may win: the
+		// accuracy may differ by those rows.
 		votes, excused := c.F64(t, name("out.*.votes")), 0
 		for i, want := range c.I64(t, name("out.*.pred")) {
 			got := r.Predictions[i]
@@ -125,8 +115,8 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 				t.Errorf("%s %s = %.4f %%, the reference has %.4f %%", prefix, metric, 100*got, want)
 			}
 		}
-		// The official number also ranks classes without a vote, in no
-		// particular order: ours can only lie below it.
+		// The official number also ranks classes without a vote, in arbitrary order: ours is at
+		// most as large.
 		if want := c.Scalar(t, name("metric.*.top5")); 100*r.Top5 > want+slack {
 			t.Errorf("%s top5 = %.4f %%, above the official %.4f %%", prefix, 100*r.Top5, want)
 		}
@@ -151,7 +141,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	}
 	strictConfig(t, c, &config)
 	if want := map[ProbeKind]string{ProbeMAE: "BatchNorm1d without affine, eps 1e-6, momentum 0.1", ProbeDINO: "none"}[config.Kind]; config.BN != want {
-		t.Fatalf("kind %q with normalisation %q is no recipe of ours", config.Kind, config.BN)
+		t.Fatalf("kind %q with normalization %q is no recipe of ours", config.Kind, config.BN)
 	}
 	var schedule optim.Schedule
 	switch {
@@ -164,7 +154,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	}
 	shape := c.Tensor(t, "input.features").Shape
 	weight := c.Tensor(t, "input.weight").Shape
-	h, err := newProbeHead(testEngine(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
+	h, err := newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +209,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	return seen
 }
 
-// spread returns labelled features in classes clusters of the given width.
+// spread returns labelled features: one cluster per class, of the given width.
 func spread(rows, dim, classes int, width float64, seed uint64) *Features {
 	centres, noise := prng.New(1, "centres"), prng.New(seed, "noise")
 	centre := make([]float64, classes*dim)

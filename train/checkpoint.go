@@ -23,16 +23,16 @@ func (r *run) checkpoint() error {
 	if err := r.graphs.targets.save(); err != nil { // no reason to stop a run
 		s.progress.Warning(err.Error())
 	}
-	if step > 0 && (step == s.total || s.cfg.Run.PicturesEvery.Due(step-1, s.stepsPerEpoch)) {
+	if step > 0 && (step == s.total || s.epochs.due(s.cfg.Run.PicturesEvery, step)) {
 		r.recorder.draw(step)
 	}
 	return nil
 }
 
-// checkpointDue reports whether a checkpoint is due after the step, counted from 0.
-func (r *run) checkpointDue(step int) bool {
-	o, perEpoch := r.setup.cfg.Run, r.setup.stepsPerEpoch
-	return r.done() || o.CheckpointEvery.Due(step, perEpoch) || o.PicturesEvery.Due(step, perEpoch)
+// checkpointDue reports whether a checkpoint is due after the step that was done last.
+func (r *run) checkpointDue() bool {
+	o, e, step := r.setup.cfg.Run, r.setup.epochs, r.state.step
+	return r.done() || e.due(o.CheckpointEvery, step) || e.due(o.PicturesEvery, step)
 }
 
 func (r *run) metadata() (runs.Meta, error) {

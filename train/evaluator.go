@@ -11,9 +11,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// evaluator lets the plugin compute what a program cannot say, over the shared
-// memory that it was bound to: the EvaluateSpec of its plan and the targets it
-// makes itself.
+// evaluator lets the plugin compute the EvaluateSpec of its plan and the targets that it makes
+// itself, over the shared memory that it was bound to.
 type evaluator struct {
 	ctx       context.Context
 	objective *host.Objective
@@ -24,8 +23,8 @@ type evaluator struct {
 	updated   map[string]bool
 }
 
-// bind lays out the memory for the largest batch. inputs are the shapes of the
-// EvaluateSpec's inputs, known once the program is compiled.
+// bind lays out the memory for the largest batch. inputs are the shapes of the EvaluateSpec's
+// inputs, known once the program is compiled.
 func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int, inputs map[string]tensor.Shape) error {
 	var l host.Layout
 	for _, v := range p.Views {
@@ -57,8 +56,7 @@ func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int,
 	return err
 }
 
-// Evaluate hands inputs, parameters and buffers over and takes loss and
-// gradients back.
+// Evaluate hands inputs, parameters and buffers over and takes loss and gradients back.
 func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 	var inputs []host.Tensor
 	for i, in := range v.Spec.Inputs {
@@ -118,8 +116,8 @@ func (e *evaluator) commit() {
 	e.updated = nil
 }
 
-// targets asks the plugin for the targets that it makes itself and fills in the
-// others, which Evaluate may read.
+// targets asks the plugin for the targets that it makes itself and fills in the others, which
+// Evaluate may read.
 func (e *evaluator) targets(ctx context.Context, model *program.Model, step uint64, ids []uint64) error {
 	var own []*plan.Target
 	for _, t := range model.Plan.Targets {

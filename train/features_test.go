@@ -7,7 +7,7 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// What a plan recommends is what its checkpoints say.
+// The recommendation of a plan stands in its checkpoints.
 func TestRecommendedFeatures(t *testing.T) {
 	class, pooled := plan.FeatureClass, plan.FeaturePooled
 	for _, tc := range []struct {

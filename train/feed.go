@@ -9,8 +9,8 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// maskAhead is how many batches ahead masks are asked for, so that a slow
-// author's answer is there when its step begins.
+// maskAhead is how many batches ahead masks are asked for, so that a slow author's answer is there
+// when its step begins.
 const maskAhead = 2
 
 // fedBatch is a batch with the objective's decisions about it.
@@ -26,10 +26,10 @@ type fedBatch struct {
 // Release gives everything back to the feed, which will overwrite it. It is called once.
 func (b fedBatch) Release() {
 	b.Batch.Release()
-	b.free <- b.slot // there is room for every slot
+	b.free <- b.slot // never blocks: it has the capacity of all slots
 }
 
-// slot is memory for what goes to the objective and comes back, used again and again.
+// slot is memory for a request of masks and its reply, used again and again.
 type slot struct {
 	request plan.MaskRequest
 	boxes   [][]plan.Box // by view
@@ -48,16 +48,15 @@ func (s *slot) describe(batch *data.Batch, views []*plan.View, seed uint64) *pla
 	for i, v := range views {
 		s.boxes[i] = s.boxes[i][:0]
 		for _, g := range batch.Geometry[i] {
-			s.boxes[i] = append(s.boxes[i], boxOf(g))
+			s.boxes[i] = append(s.boxes[i], plan.Box(g))
 		}
 		r.Geometry = append(r.Geometry, plan.ViewGeometry{View: v.Name, Boxes: s.boxes[i]})
 	}
 	return r
 }
 
-// feed pairs the loader's batches with the objective's masks, ahead of the loop
-// and in order. Masks are a function of step, seed and sample ids, so fetching
-// them ahead changes nothing.
+// feed pairs the loader's batches with the objective's masks, ahead of the loop and in order. Masks
+// are a function of step, seed and sample ids, so fetching them ahead changes nothing.
 type feed struct {
 	out    chan fedBatch
 	err    chan error

@@ -14,7 +14,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// A run whose frozen parameters come from a file does not store them, and goes on with that file alone.
+// A run whose frozen parameters come from a file does not store them, and goes on with that file
+// alone.
 func TestResumeRefusesAnotherFile(t *testing.T) {
 	cfg := smallOf(t, "beit")
 	original, err := os.ReadFile(cfg.Objective.Options["tokenizer"].(string))

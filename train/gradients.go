@@ -12,20 +12,19 @@ import (
 type gradients struct {
 	engine *device.CPU
 	sum    *optim.Accumulator // nil for a single micro-batch
-	count  int                // micro-batches of a step
 	exec   *core.Executable
 }
 
 func newGradients(e *device.CPU, accumulate int) *gradients {
-	g := &gradients{engine: e, count: accumulate}
+	g := &gradients{engine: e}
 	if accumulate > 1 {
 		g.sum = optim.NewAccumulator(e)
 	}
 	return g
 }
 
-// Add takes the gradients of a micro-batch, counted from 0.
-func (g *gradients) Add(exec *core.Executable, micro int) {
+// Add takes the gradients of a micro-batch, counted from 0, of a step of count ones.
+func (g *gradients) Add(exec *core.Executable, micro, count int) {
 	g.exec = exec
 	if g.sum == nil {
 		return
@@ -33,10 +32,10 @@ func (g *gradients) Add(exec *core.Executable, micro int) {
 	if micro == 0 {
 		g.sum.Reset()
 	}
-	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(g.count))
+	g.sum.Add(exec.Parameters(), exec.Grad, 1/float64(count))
 }
 
-// Parameters lists what has a gradient.
+// Parameters lists the parameters with a gradient.
 func (g *gradients) Parameters() []*param.Parameter { return g.exec.Parameters() }
 
 // Of returns the gradient of a parameter, nil when none reached it.
@@ -47,8 +46,8 @@ func (g *gradients) Of(p *param.Parameter) []float32 {
 	return g.exec.Grad(p)
 }
 
-// Clip scales the gradients down to a norm of at most train.clip_norm (0: leaves
-// them), all together or each by itself, and returns their global norm before.
+// Clip scales the gradients down to a norm of at most train.clip_norm (0: leaves them), all
+// together or each by itself, and returns their global norm before.
 func (g *gradients) Clip(t configs.Train) float64 {
 	if t.ClipMode == "tensor" {
 		norm, _ := optim.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)

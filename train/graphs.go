@@ -11,8 +11,8 @@ import (
 	"github.com/vittool/vittool/plugins/program"
 )
 
-// graphs are the compiled plan over the one store, one for each size of batch: the last
-// batch of an epoch may be smaller.
+// graphs are the compiled plan over the one store, one for each size of batch: the last batch of an
+// epoch may be smaller.
 type graphs struct {
 	setup     *setup
 	store     *param.Store
@@ -20,11 +20,11 @@ type graphs struct {
 	current   *program.Model         // of the micro-batch in progress
 	evaluator *evaluator             // nil unless the plan leaves something to the plugin
 	targets   *targetCache
-	bound     string // what bounds the memory
+	bound     string // origin of the bound of memory
 }
 
-// newGraphs makes the parameters and compiles the graph of a full batch. A run that needs
-// more memory than there is is refused.
+// newGraphs makes the parameters and compiles the graph of a full batch. A run that needs more
+// memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
 	g := &graphs{setup: s, store: store, models: map[int]*program.Model{}}
@@ -76,9 +76,9 @@ func (g *graphs) compute(ctx context.Context, model *program.Model, step int, ba
 	return g.objectiveError(model.Step(g.inputs(ctx, step, batch)))
 }
 
-// inputs are the values that a step reads of a batch: views, masks and targets. Masks follow
-// from the number of the batch; schedules, stochastic depth and random nodes from the
-// optimizer's step and the samples.
+// inputs are the values that a step reads of a batch: views, masks and targets. Masks follow from
+// the number of the batch; schedules, stochastic depth and random nodes from the optimizer's step
+// and the samples.
 func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.Inputs {
 	in := program.Inputs{
 		Step: uint64(step), IDs: batch.IDs, Views: batch.Views, Boxes: batch.boxes, Labels: batch.Labels, Masks: batch.masks, TargetCache: g.targets,
@@ -90,20 +90,18 @@ func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.I
 	return in
 }
 
-// objectiveError makes an error about values in the graph one of the objective, which
-// decided them: masks, indices and targets can be of the right form and still mean
-// nothing.
+// objectiveError makes an error about values in the graph one of the objective, which decided them:
+// masks, indices and targets can be of the right form and still mean nothing.
 func (g *graphs) objectiveError(err error) error {
 	var operand *core.OperandError
 	var known *host.PluginError
 	if !errors.As(err, &operand) || errors.As(err, &known) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: "what it decided for this step can't be computed with: " + operand.Error(), Err: err}
+	return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: "its decisions for this step can't be computed with: " + operand.Error(), Err: err}
 }
 
-// NotFiniteError says that a step computed NaN or infinity. Nothing was changed
-// by the step.
+// NotFiniteError says that a step computed NaN or infinity. Nothing was changed by the step.
 type NotFiniteError struct {
 	Step   int // the first is 1
 	Tensor string

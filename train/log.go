@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// lockedWriter is log.txt: the plugin's supervisor writes to it from its own
-// goroutines, before and after the run folder exists.
+// lockedWriter is log.txt: the plugin's supervisor writes to it from its own goroutines, before and
+// after the run folder exists.
 type lockedWriter struct {
 	mu      sync.Mutex
 	pending bytes.Buffer

@@ -9,13 +9,13 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// memoryBound is the most memory that this process may take, in bytes, and what sets
-// that bound. Where nothing is known it is 0.
+// memoryBound is the most memory that this process may take, in bytes, and the origin of that
+// bound. 0 stands for no known bound.
 var memoryBound = func() (bytes int64, of string) { return systemMemory("/") }
 
-// batchesAhead is how many batches of images may be in memory at a time: two that
-// the loader has ready, one that it fills, one that waits for its masks, those that
-// have them, and the one of the step.
+// batchesAhead is how many batches of images may be in memory at a time: two that the loader has
+// ready, one that it fills, one that waits for its masks, those that have them, and the one of the
+// step.
 const batchesAhead = 5 + maskAhead
 
 // boundMemory makes the engine and the store refuse to take more memory than there is.
@@ -29,8 +29,8 @@ func (g *graphs) boundMemory() {
 	g.store.Alloc = g.setup.engine.Budget.Alloc
 }
 
-// checkMemory refuses a run that would need more memory than there is: the planned part
-// comes on top of the part that is taken. built tells whether the graph was built.
+// checkMemory refuses a run that would need more memory than there is: the planned part comes on
+// top of the part that is taken. built tells whether the graph was built.
 func (g *graphs) checkMemory(built bool) error {
 	budget, cfg := g.setup.engine.Budget, g.setup.cfg
 	need := budget.Wanted
@@ -56,8 +56,8 @@ func (g *graphs) checkMemory(built bool) error {
 		Hint:    hint + ", or take a smaller model"}
 }
 
-// planned is the memory that a run still takes on its way: optimizer state, sums of
-// gradients, batches of images, and the graph of a smaller last batch.
+// planned is the memory that a run still takes on its way: optimizer state, sums of gradients,
+// batches of images, and the graph of a smaller last batch.
 func (g *graphs) planned() int64 {
 	trained, views := 0, 0
 	for _, p := range g.current.Exec().Parameters() {

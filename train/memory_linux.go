@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// systemMemory is the least of what the machine has, what the control groups of this
-// process permit, both with the machine's swap, and what is left to it of its own
-// limits; 0 when nothing can be known. root is where the system's files are.
-func systemMemory(root string) (room int64, of string) {
+// systemMemory is the least of three bounds, in bytes: the memory of the machine and the limits of
+// this process's control groups, both with the machine's swap, and the rest of its resource limits.
+// It is 0 where none is known. root is the folder of the system's files.
+func systemMemory(root string) (bound int64, of string) {
 	least := func(bytes int64, whose string) {
-		if bytes > 0 && (room == 0 || bytes < room) {
-			room, of = bytes, whose
+		if bytes > 0 && (bound == 0 || bytes < bound) {
+			bound, of = bytes, whose
 		}
 	}
 	total, swap := machineMemory(filepath.Join(root, "proc/meminfo"))
@@ -32,7 +32,7 @@ func systemMemory(root string) (room int64, of string) {
 	statm, err := os.ReadFile(filepath.Join(root, "proc/self/statm"))
 	fields := strings.Fields(string(statm))
 	if err != nil || len(fields) < 6 {
-		return room, of
+		return bound, of
 	}
 	for _, l := range []struct{ resource, field int }{{unix.RLIMIT_AS, 0}, {unix.RLIMIT_DATA, 5}} {
 		var limit unix.Rlimit
@@ -41,7 +41,7 @@ func systemMemory(root string) (room int64, of string) {
 			least(max(1, int64(limit.Cur)-pages*int64(os.Getpagesize())), "its limit (ulimit) leaves")
 		}
 	}
-	return room, of
+	return bound, of
 }
 
 // machineMemory reads total memory and swap in bytes; zeros when they can't be read.
@@ -69,8 +69,8 @@ func machineMemory(path string) (total, swap int64) {
 	return total, swap
 }
 
-// groupLimits lists the memory limits of the control groups that this process is in,
-// of both versions of them, and of the groups that hold those.
+// groupLimits lists the memory limits of the control groups that this process is in, of both
+// versions of them, and of the groups that hold those.
 func groupLimits(root string) []int64 {
 	content, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {

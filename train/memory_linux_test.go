@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The least bound counts, and what can't be read is none.
+// The least bound counts, and a file that can't be read sets none.
 func TestSystemMemory(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -10,8 +10,8 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// A run that needs more memory than there is, is refused before it takes it, and
-// leaves no folder; one that fits, or whose bound is not known, runs.
+// A run that needs more memory than there is, is refused before it takes it, and leaves no folder;
+// one within the bound, or without a known bound, runs.
 func TestMemory(t *testing.T) {
 	before := memoryBound
 	defer func() { memoryBound = before }()

@@ -11,24 +11,23 @@ import (
 	"github.com/vittool/vittool/data"
 )
 
-// Options are what a run needs besides its configuration.
+// Options are the needs of a run besides its configuration.
 type Options struct {
 	// Resume goes on with the run in run.out from its newest valid checkpoint.
 	Resume bool
 	// Progress sees every step; nil: nobody does.
 	Progress Progress
-	// AfterCheckpoint is called after a checkpoint was written at a step for
-	// which pictures are due (run.pictures_every), and after the last one. An
-	// error is reported and does not stop the run.
+	// AfterCheckpoint is called after a checkpoint was written at a step for which pictures are due
+	// (run.pictures_every), and after the last one. An error is reported and does not stop the run.
 	AfterCheckpoint func(runDir string, step int) error
 }
 
-// Pretrain runs the objective of cfg from the first step, or from the newest
-// checkpoint, to the last.
+// Pretrain runs the objective of cfg from the first step, or from the newest checkpoint, to the
+// last.
 //
-// A cancelled ctx ends the run after the step in progress with a checkpoint;
-// the result then says Interrupted and the error is ctx.Err(). On any other
-// error the run folder keeps its last good checkpoint.
+// A cancelled ctx ends the run after the step in progress with a checkpoint; the result then says
+// Interrupted and the error is ctx.Err(). On any other error the run folder keeps its last good
+// checkpoint.
 func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *Result, err error) {
 	r, err := open(ctx, cfg, opts)
 	if err != nil {
@@ -40,12 +39,13 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	defer func() { result, err = r.finish(result, err) }()
 
 	for step := r.state.step; step < r.setup.total; step++ {
-		sums := newStepSums(cfg.Train.Accumulate)
+		micros := r.setup.epochs.micro(step)
+		sums := newStepSums(micros)
 
-		// Gradients: the mean over micro-batches of images → views → masks →
-		// backbone → heads → loss → backward, each computed by a graph on the setup's
-		// engine. Another device would be another engine, chosen in setup.go.
-		for micro := range cfg.Train.Accumulate {
+		// Gradients: the mean over micro-batches of images → views → masks → backbone → heads →
+		// loss → backward, each computed by a graph on the setup's engine. Another device would be
+		// another engine, chosen in setup.go.
+		for micro := range micros {
 			batch, err := r.feed.next(ctx)
 			if err != nil {
 				return r.stop(step, err)
@@ -63,13 +63,13 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			if err := r.commit(model, micro); err != nil {
 				return nil, err
 			}
-			r.gradients.Add(model.Exec(), micro)
+			r.gradients.Add(model.Exec(), micro, micros)
 			sums.add(model, batch)
 			batch.Release()
 		}
 
-		// A data parallel run would take the mean of the gradients over all its
-		// processes here (all-reduce): they are accumulated and not yet clipped.
+		// A data parallel run would take the mean of the gradients over all its processes here
+		// (all-reduce): they are accumulated and not yet clipped.
 
 		// One step of the optimizer, then of the teacher that follows the weights.
 		norm := r.gradients.Clip(cfg.Train)
@@ -84,7 +84,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		if err := r.log(sums, norm, lr, wd); err != nil {
 			return r.stop(r.state.step, err)
 		}
-		if r.checkpointDue(step) {
+		if r.checkpointDue() {
 			if err := r.checkpoint(); err != nil {
 				return nil, err
 			}
@@ -96,8 +96,8 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	return r.result(), nil
 }
 
-// stop ends a run early at a state between two steps: what ended it does not
-// take the work since the last checkpoint with it.
+// stop ends a run early at a state between two steps, with a checkpoint: the work since the last
+// one is not lost.
 func (r *run) stop(step int, cause error) (*Result, error) {
 	r.state.rewind()
 	if step != r.recorder.newest.Step {
@@ -112,14 +112,14 @@ func (r *run) stop(step int, cause error) (*Result, error) {
 	}
 	result.Failed = true
 	space := " "
-	if strings.Contains(cause.Error(), "\n") { // it ends with what somebody else wrote
+	if strings.Contains(cause.Error(), "\n") { // it ends with lines of the plugin
 		space = "\n"
 	}
 	return result, fmt.Errorf("after step %d: %w%s(the work so far is in %s; go on with %s)", step, cause, space, result.Checkpoint, r.remedy(cause))
 }
 
-// remedy says how to go on with a run that cause ended. Images that can't be
-// read have to stay as they are: others would be another run.
+// remedy says how to go on with a run that cause ended. Images that can't be read have to stay as
+// they are: others would be another run.
 func (r *run) remedy(cause error) string {
 	var images *data.Error
 	switch {

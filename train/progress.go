@@ -6,33 +6,32 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// Progress is told what the loop does. Implementations draw a bar, print plain
-// lines or emit JSON; all calls come from the loop's goroutine.
+// Progress observes the loop. Implementations draw a bar, print plain lines or emit JSON; all calls
+// come from the loop's goroutine.
 type Progress interface {
 	// Start is called once, before the first step.
 	Start(Plan)
 	// Step is called after every optimizer step.
 	Step(Step)
-	// Event reports something a person may want to read, such as "checkpoint
-	// written".
+	// Event reports something a person may want to read, such as "checkpoint written".
 	Event(message string)
-	// Warning reports something a person must read, however little is shown
-	// otherwise: a damaged checkpoint, bits that will differ.
+	// Warning reports something a person must read, however little is shown otherwise: a damaged
+	// checkpoint, bits that will differ.
 	Warning(message string)
 	// Done is called once, after the last checkpoint.
 	Done(*Result)
 }
 
-// Plan says what a run is about to do.
+// Plan describes a run before its first step.
 type Plan struct {
 	RunDir        string
 	Objective     string
 	Model         string
-	Parameters    int64 // trainable and fixed numbers of backbone and heads
-	Images        int   // in the data set
-	BatchSize     int   // images per optimizer step, accumulation included
-	StepsPerEpoch int
-	FirstStep     int // number of steps already done; 0 for a new run
+	Parameters    int64   // trainable and fixed numbers of backbone and heads
+	Images        int     // in the data set
+	BatchSize     int     // images per optimizer step, accumulation included
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
+	FirstStep     int     // number of steps already done; 0 for a new run
 	TotalSteps    int
 	StepFLOPs     float64 // model FLOPs of one optimizer step
 	StepBytes     int64   // memory for activations and gradients, besides that of parameters and optimizer
@@ -46,10 +45,10 @@ type Step struct {
 
 // Result sums up a finished or interrupted run.
 type Result struct {
+	runs.FinalLoss
 	RunDir      string        `json:"run"`
 	Step        int           `json:"step"`
 	TotalSteps  int           `json:"total_steps"`
-	Loss        float64       `json:"loss"`       // mean over the last epoch or the steps of this process, whichever is shorter
 	Checkpoint  string        `json:"checkpoint"` // path of the newest one
 	Digest      string        `json:"digest"`     // SHA-256 over its tensors
 	Elapsed     time.Duration `json:"-"`

@@ -14,8 +14,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// recorder writes the run folder, for people and for later processes: run.json, metrics,
-// log, pictures, checkpoints.
+// recorder writes the run folder, for people and for later processes: run.json, metrics, log,
+// pictures, checkpoints.
 type recorder struct {
 	setup           *setup
 	afterCheckpoint func(runDir string, step int) error // draws pictures; may be nil
@@ -28,8 +28,9 @@ type recorder struct {
 	skipped *os.File
 
 	started      time.Time
-	process      epochMeans     // of this process
-	lastEpoch    runs.EpochLine // newest whole epoch of this process
+	process      epochMeans // of this process
+	lastStep     runs.StepLine
+	lastEpoch    runs.EpochLine // newest whole epoch
 	newest       runs.Checkpoint
 	digest       string       // of the newest checkpoint
 	skippedFiles atomic.Int64 // counted while coming batches are read
@@ -40,8 +41,8 @@ func (c *recorder) init(s *setup, afterCheckpoint func(string, int) error) {
 	c.setup, c.afterCheckpoint, c.started = s, afterCheckpoint, time.Now()
 }
 
-// open creates the folder of a new run and opens the files that grow. step is the number
-// of steps done.
+// open creates the folder of a new run and opens the files that grow. step is the number of steps
+// done.
 func (c *recorder) open(step int) (err error) {
 	cfg := c.setup.cfg
 	if c.folder == nil {
@@ -73,7 +74,10 @@ func (c *recorder) open(step int) (err error) {
 	if c.metrics, err = runs.OpenMetrics(c.folder.Dir, step); err != nil {
 		return err
 	}
-	if c.events, err = newEventFile(c.folder.Dir, step); err != nil {
+	if c.lastStep, c.lastEpoch, err = runs.LastLines(c.folder.Dir); err != nil {
+		return err
+	}
+	if c.events, err = newEventFile(c.folder.Dir, step+1); err != nil {
 		return err
 	}
 	c.skipped, err = c.folder.Append(runs.SkippedFile)
@@ -91,7 +95,7 @@ func (c *recorder) describe() {
 	c.info.Processes++
 }
 
-// oneLine keeps a file to its line and field, whatever its name.
+// oneLine escapes line breaks and tabs in the name of a file.
 var oneLine = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
 // skip lists a file that can't be read. It is called from the feed.
@@ -105,6 +109,7 @@ func (c *recorder) step(s Step, images int, epoch *epochMeans) error {
 	epoch.add(s, images)
 	c.process.add(s, images)
 	c.setup.progress.Step(s)
+	c.lastStep = s.StepLine
 	if s.Step%c.setup.cfg.Run.LogEvery == 0 || s.Step == c.setup.total {
 		if err := c.metrics.Step(s.StepLine); err != nil {
 			return err
@@ -118,10 +123,11 @@ func (c *recorder) step(s Step, images int, epoch *epochMeans) error {
 			return err
 		}
 	}
-	if s.Step%c.setup.stepsPerEpoch > 0 {
+	whole := c.setup.epochs.whole(s.Step)
+	if whole == c.setup.epochs.whole(s.Step-1) {
 		return nil
 	}
-	c.lastEpoch = epoch.line(s.Step, s.Step/c.setup.stepsPerEpoch)
+	c.lastEpoch = epoch.line(s.Step, whole)
 	*epoch = epochMeans{}
 	if err := c.metrics.Epoch(c.lastEpoch); err != nil {
 		return err

@@ -14,21 +14,18 @@ func (r *run) result() *Result {
 	c, elapsed := &r.recorder, time.Since(r.recorder.started)
 	res := &Result{
 		RunDir: c.folder.Dir, Step: r.state.step, TotalSteps: r.setup.total, Checkpoint: c.newest.Path, Digest: c.digest,
-		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: int(c.skippedFiles.Load()),
+		Elapsed: elapsed, ElapsedS: elapsed.Seconds(), Skipped: int(c.skippedFiles.Load()), FinalLoss: r.finalLoss(),
 	}
 	if c.process.steps > 0 {
 		line := c.process.line(0, 0)
-		res.Loss, res.ImagesPerS, res.DataWait = line.Loss, line.ImagesPerS, line.DataWait
-	}
-	if c.lastEpoch.Epoch > 0 {
-		res.Loss = c.lastEpoch.Loss
+		res.ImagesPerS, res.DataWait = line.ImagesPerS, line.DataWait
 	}
 	return res
 }
 
-// alreadyDone answers a resume of a run that has reached its last step. The process that
-// reached it may have been killed before the run was closed, which is done here; the
-// folder of a run that came to its end stays as it is.
+// alreadyDone answers a resume of a run that has reached its last step. The process that reached it
+// may have been killed before the run was closed, which is done here; the folder of a run that came
+// to its end stays as it is.
 func (r *run) alreadyDone() (*Result, error) {
 	defer r.close()
 	c := &r.recorder
@@ -36,32 +33,37 @@ func (r *run) alreadyDone() (*Result, error) {
 		if err := c.folder.Settle(c.newest, r.setup.cfg.Run.Keep); err != nil {
 			return nil, err
 		}
-		loss, err := r.lastLoss()
-		if err != nil {
+		var err error
+		if c.lastStep, c.lastEpoch, err = runs.LastLines(c.folder.Dir); err != nil {
 			return nil, err
 		}
 		c.describe()
-		c.info.Status, c.info.Error, c.info.Step, c.info.Loss = runs.StatusDone, "", r.state.step, loss
+		c.info.Status, c.info.Error, c.info.Step, c.info.FinalLoss = runs.StatusDone, "", r.state.step, r.finalLoss()
 		c.draw(r.state.step)
 		if err := c.folder.WriteInfo(c.info); err != nil {
 			return nil, err
 		}
 	}
 	result := r.result()
-	result.Loss = c.info.Loss
+	result.FinalLoss = c.info.FinalLoss
 	r.setup.progress.Event(fmt.Sprintf("the run is finished: all %d steps are done, %s is its result", r.setup.total, c.newest.Path))
 	r.setup.progress.Done(result)
 	return result, nil
 }
 
-// lastLoss is the loss that a run ends with, from the files of an earlier process: that
-// of the newest whole epoch, or of the part of one that there is.
-func (r *run) lastLoss() (float64, error) {
-	line, err := runs.LastEpoch(r.recorder.folder.Dir)
-	if err != nil || line.Epoch > 0 || r.state.epoch.steps == 0 {
-		return line.Loss, err
+// finalLoss is the loss that the run has come to, over all its processes.
+func (r *run) finalLoss() (f runs.FinalLoss) {
+	c, part := &r.recorder, &r.state.epoch
+	if c.lastStep.Step == r.state.step {
+		f.LastLoss = c.lastStep.Loss
 	}
-	return r.state.epoch.loss / float64(r.state.epoch.steps), nil
+	switch {
+	case c.lastEpoch.Epoch > 0:
+		f.Loss, f.LossOf = c.lastEpoch.Loss, fmt.Sprintf("epoch %d", c.lastEpoch.Epoch)
+	case part.steps > 0:
+		f.Loss, f.LossOf = part.loss/float64(part.steps), plural(part.steps, "step")
+	}
+	return f
 }
 
 // finish records how the run ended and releases everything.
@@ -69,7 +71,7 @@ func (r *run) finish(result *Result, err error) (*Result, error) {
 	c := &r.recorder
 	c.info.Step, c.info.Error = c.newest.Step, "" // steps after the newest checkpoint are lost
 	if result != nil {
-		c.info.Loss = result.Loss
+		c.info.FinalLoss = result.FinalLoss
 	}
 	switch {
 	case err == nil:

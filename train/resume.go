@@ -78,8 +78,8 @@ func (p *resumed) checkSettings(cfg *configs.Config, path string) error {
 	return p.checkSameRun(cfg, path, settings)
 }
 
-// checkSameRun refuses to go on with settings that would give another result. Options
-// that may be another path of the same file wait for checkFiles.
+// checkSameRun refuses to go on with settings that would give another result. Options that may be
+// another path of the same file wait for checkFiles.
 func (p *resumed) checkSameRun(cfg *configs.Config, path string, settings []byte) error {
 	old, err := configs.Parse(path, settings, cfg.Model.Families...)
 	if err != nil {
@@ -104,8 +104,8 @@ func otherSetting(d configs.Difference) *configs.Error {
 		Hint: "leave the setting out, or start a new run with another --out"}
 }
 
-// checkFiles refuses options that differ from those of the resumed run and name no file
-// that the plan reads, and files that are not those the run was started with.
+// checkFiles refuses options that differ from those of the resumed run and name no file that the
+// plan reads, and files that are not those the run was started with.
 func (p *resumed) checkFiles(s *setup) error {
 	if p == nil {
 		return nil
@@ -129,8 +129,8 @@ func (p *resumed) checkFiles(s *setup) error {
 	return nil
 }
 
-// restore takes the state from a checkpoint. Other images are an error; another plugin
-// or kernel level is a warning.
+// restore takes the state from a checkpoint. Other images are an error; another plugin or kernel
+// level is a warning.
 func (r *run) restore(file *tensor.File) error {
 	if err := r.state.load(file); err != nil {
 		return err
@@ -159,8 +159,8 @@ func (r *run) restore(file *tensor.File) error {
 	return nil
 }
 
-// otherImages refuses to go on with images that would give another result. Also
-// a file that was repaired is another one: it would no longer be skipped.
+// otherImages refuses to go on with images that would give another result. Also a file that was
+// repaired is another one: it would no longer be skipped.
 func otherImages(path string, now, then int) error {
 	difference := fmt.Sprintf("%d now, %d then", now, then)
 	if now == then {

@@ -11,9 +11,8 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// run is everything the loop works with: the setup, which stays as it is, the state,
-// which a checkpoint holds, and the recorder, which writes the run folder. All else is
-// derived from them.
+// run is everything the loop works with: the setup, which stays as it is, the state, which a
+// checkpoint holds, and the recorder, which writes the run folder. All else is derived from them.
 type run struct {
 	setup    setup
 	state    state
@@ -26,9 +25,9 @@ type run struct {
 	feed      *feed
 }
 
-// open prepares a run: it checks everything that can be checked before the first step,
-// then creates or locks the folder and loads the newest checkpoint. A new run folder is
-// made last, so that a mistake leaves none behind.
+// open prepares a run: it checks everything that can be checked before the first step, then creates
+// or locks the folder and loads the newest checkpoint. A new run folder is made last, so that a
+// mistake leaves none behind.
 func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -85,8 +84,8 @@ func newRun(cfg *configs.Config, opts Options) *run {
 	return r
 }
 
-// findFolder names the run folder and reads the run in it that is to be resumed; a
-// folder for a new run is only looked at.
+// findFolder names the run folder and reads the run in it that is to be resumed; a folder for a new
+// run is only looked at.
 func (r *run) findFolder(resume bool) error {
 	cfg := r.setup.cfg
 	if r.recorder.unnamed = cfg.Run.Out == ""; r.recorder.unnamed {
@@ -122,7 +121,7 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.state.optimizer, err = newOptimizer(s.engine, s.cfg.Train); err != nil {
 		return err
 	}
-	s.rate, s.decay = schedules(s.cfg.Train, s.total, s.stepsPerEpoch)
+	s.rate, s.decay = schedules(s.cfg.Train, s.epochs)
 	return nil
 }
 
@@ -137,14 +136,14 @@ func (r *run) announce() {
 	s, exec := &r.setup, r.graphs.current.Exec()
 	s.progress.Start(Plan{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
-		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.stepsPerEpoch, FirstStep: r.state.step, TotalSteps: s.total,
+		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
 		StepBytes: int64(exec.Bytes()),
 		StepFLOPs: exec.FLOPs() * float64(s.cfg.Train.Accumulate),
 	})
 }
 
-// commit writes the buffers and running statistics of a micro-batch that turned out
-// good. The next micro-batch reads them.
+// commit writes the buffers and running statistics of a micro-batch that turned out good. The next
+// micro-batch reads them.
 func (r *run) commit(model *program.Model, micro int) error {
 	if micro == 0 && r.setup.cfg.Train.Accumulate > 1 {
 		r.state.keepBuffers()
@@ -154,7 +153,7 @@ func (r *run) commit(model *program.Model, micro int) error {
 
 // log records a step that is done.
 func (r *run) log(sums stepSums, norm, lr, wd float64) error {
-	s := sums.step(r.state.step, r.setup.stepsPerEpoch)
+	s := sums.step(r.state.step, r.setup.epochs)
 	s.GradientNorm, s.LearningRate, s.WeightDecay = norm, lr, wd
 	return r.recorder.step(s, sums.images, &r.state.epoch)
 }

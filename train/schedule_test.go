@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// The forms of the official codes at their ends: MAE's warm-up never shows its
-// peak twice, DINO's table does, and its cosine stops short of the last value.
+// The forms of the official codes at their ends: MAE's warm-up never shows its peak twice, DINO's
+// table does, and its cosine stops short of the last value.
 func TestSchedules(t *testing.T) {
 	recipe := func(change func(*configs.Train)) configs.Train {
 		r := configs.Default().Train
@@ -38,7 +38,7 @@ func TestSchedules(t *testing.T) {
 		{"half an epoch of warm-up", half, 2, 1, 0.04},
 		{"longer than the run", long, 19, 1, 0.04},
 	} {
-		rate, decay := schedules(tc.recipe, 20, 4)
+		rate, decay := schedules(tc.recipe, epochs{images: 4, batch: 1, batches: 4, accumulate: 1, run: 20})
 		if got := rate.At(tc.step); math.Abs(got-tc.lr) > 1e-12 {
 			t.Errorf("%s: rate %v, want %v", tc.name, got, tc.lr)
 		}

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
@@ -14,8 +13,8 @@ import (
 	"github.com/vittool/vittool/plugins/launch"
 )
 
-// setup is everything that is opened and checked before the first step and stays as it
-// is: configuration, engine, images, objective, network.
+// setup is everything that is opened and checked before the first step and stays as it is:
+// configuration, engine, images, objective, network.
 type setup struct {
 	cfg       *configs.Config
 	progress  Progress
@@ -25,12 +24,13 @@ type setup struct {
 	objective *host.Objective
 	network   backbone.Config // with the plan's requirements once the graph is built
 
-	total, stepsPerEpoch int            // optimizer steps
-	rate, decay          optim.Schedule // learning rate and weight decay
+	epochs      epochs
+	total       int            // optimizer steps
+	rate, decay optim.Schedule // learning rate and weight decay
 }
 
-// open starts the engine, indexes the images and starts the objective. Another device
-// would be chosen here: graphs, gradients and optimizer all take the setup's engine.
+// open starts the engine, indexes the images and starts the objective. Another device would be
+// chosen here: graphs, gradients and optimizer all take the setup's engine.
 func (s *setup) open(ctx context.Context) (err error) {
 	if s.engine, err = device.NewCPU(s.cfg.Run.Threads); err != nil {
 		return &configs.Error{Source: "environment", Problem: err.Error()}
@@ -42,7 +42,7 @@ func (s *setup) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.objective, err = launch.Open(ctx, launch.Request{
-		Config: s.cfg, Network: s.network, Batch: s.cfg.Train.BatchSize, TotalSteps: s.total, StepsPerEpoch: s.stepsPerEpoch,
+		Config: s.cfg, Network: s.network, Batch: s.cfg.Train.BatchSize, TotalSteps: s.total, StepsPerEpoch: s.epochs.perEpoch(),
 		Images: s.source.Len(), LogWriter: s.log,
 	})
 	return err
@@ -63,20 +63,15 @@ func (s *setup) openData() (err error) {
 		return &data.Error{Path: d.Path, Problem: fmt.Sprintf("a batch of %d is larger than the data set of %d images", batch, n),
 			Hint: "make train.batch_size smaller, or set train.drop_last=false"}
 	}
-	batches := data.StepsPerEpoch(n, batch, t.DropLast)
-	s.stepsPerEpoch = batches / t.Accumulate
-	if s.stepsPerEpoch == 0 {
-		return &configs.Error{Key: "train.accumulate", Value: strconv.Itoa(t.Accumulate),
-			Problem: fmt.Sprintf("an epoch has only %d batches of %d", batches, batch), Hint: "make train.accumulate or train.batch_size smaller"}
-	}
-	s.total = t.Steps
-	if s.total == 0 {
-		s.total = t.Epochs * batches / t.Accumulate
+	s.epochs = newEpochs(n, t)
+	s.total = s.epochs.total()
+	if out := s.epochs.dropped; out > 0 {
+		s.progress.Event(fmt.Sprintf("an epoch reads %d of the %d images: train.drop_last leaves the last %d of each random order out", s.epochs.images, n, out))
 	}
 	// A few steps of a recipe are a trial of it, not a mistake.
-	if t.WarmupEpochs*float64(s.stepsPerEpoch) > float64(s.total) {
-		s.progress.Warning(fmt.Sprintf("the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %d steps, an epoch has %d",
-			t.WarmupEpochs, s.total, s.stepsPerEpoch))
+	if t.WarmupEpochs > s.epochs.at(s.total) {
+		s.progress.Warning(fmt.Sprintf("the learning rate does not reach its peak: train.warmup_epochs = %g are longer than the run of %s",
+			t.WarmupEpochs, s.epochs.length()))
 	}
 	return nil
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// state is everything that a checkpoint holds: a run goes on from it as if nothing had
-// happened.
+// state is everything that a checkpoint holds: a run goes on from it as if nothing had happened.
 type state struct {
 	step      int          // optimizer steps done
 	store     *param.Store // parameters, teachers and buffers
@@ -37,8 +36,8 @@ func (s *state) load(file *tensor.File) error {
 	return s.epoch.load(file)
 }
 
-// keepBuffers copies the buffers before the first of several micro-batches, into memory
-// that every step uses again.
+// keepBuffers copies the buffers before the first of several micro-batches, into memory that every
+// step uses again.
 func (s *state) keepBuffers() {
 	if s.before == nil {
 		s.before = map[*param.Parameter][]float32{}
@@ -49,8 +48,8 @@ func (s *state) keepBuffers() {
 	s.midstep = true
 }
 
-// rewind undoes the micro-batches of a step that does not come to its end, so that a
-// checkpoint holds the state between two steps.
+// rewind undoes the micro-batches of a step that does not come to its end, so that a checkpoint
+// holds the state between two steps.
 func (s *state) rewind() {
 	if !s.midstep {
 		return

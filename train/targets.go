@@ -11,21 +11,21 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// targetCache keeps what follows from the pixels of a view alone, in memory and in
-// a folder, where later epochs and runs find it. It implements program.TargetCache.
+// targetCache keeps targets that follow from the pixels of a view alone, in memory and in a folder,
+// for later epochs and runs. It implements program.TargetCache.
 //
-// The folder has one of its own for each kind, with safetensors files that are
-// written whole and never changed: "keys" [N, 32] are SHA-256 digests of pixels,
-// "values" [N, W] integers. Runs that share a folder don't get in each other's way.
+// The folder has one of its own for each kind, with safetensors files that are written whole and
+// never changed: "keys" [N, 32] are SHA-256 digests of pixels, "values" [N, W] integers. Runs that
+// share a folder don't get in each other's way.
 type targetCache struct {
 	dir     string // "" keeps nothing on disk
 	most    int    // values of a kind that a run adds
 	warn    func(string)
-	kinds   map[string]*keptTargets
-	failing bool // the folder can't be written, which was said once
+	kinds   map[string]*cachedTargets
+	failing bool // the folder can't be written; the warning was given
 }
 
-type keptTargets struct {
+type cachedTargets struct {
 	width  int
 	rows   map[[sha256.Size]byte]int
 	keys   []byte  // [rows, 32]
@@ -34,10 +34,9 @@ type keptTargets struct {
 	stored int     // rows that are on disk
 }
 
-// newTargetCache keeps values in dir: "" takes the user's cache folder, "none" the
-// memory alone. Views that change all the time against the promise of the plan must
-// not fill the memory, so a run adds no more than a few times the number of images;
-// what the folder holds already, of whatever images, is read whole.
+// newTargetCache keeps values in dir: "" takes the user's cache folder, "none" the memory alone. A
+// run adds at most four values for each image: views that change against the promise of the plan
+// must not fill the memory. The values in the folder are read whole.
 func newTargetCache(dir string, images int, warn func(string)) *targetCache {
 	switch dir {
 	case "none":
@@ -47,14 +46,14 @@ func newTargetCache(dir string, images int, warn func(string)) *targetCache {
 			dir = filepath.Join(cache, "vittool", "targets")
 		}
 	}
-	return &targetCache{dir: dir, most: 4 * images, warn: warn, kinds: map[string]*keptTargets{}}
+	return &targetCache{dir: dir, most: 4 * images, warn: warn, kinds: map[string]*cachedTargets{}}
 }
 
 // Get implements program.TargetCache.
 func (c *targetCache) Get(kind string, key [sha256.Size]byte, value []int32) bool {
 	k := c.kinds[kind]
 	if k == nil {
-		k = &keptTargets{width: len(value), rows: map[[sha256.Size]byte]int{}}
+		k = &cachedTargets{width: len(value), rows: map[[sha256.Size]byte]int{}}
 		c.kinds[kind] = k
 		c.load(kind, k)
 	}
@@ -72,7 +71,7 @@ func (c *targetCache) Put(kind string, key [sha256.Size]byte, value []int32) {
 	}
 }
 
-func (k *keptTargets) put(key [sha256.Size]byte, value []int32) {
+func (k *cachedTargets) put(key [sha256.Size]byte, value []int32) {
 	if _, ok := k.rows[key]; ok {
 		return
 	}
@@ -81,9 +80,8 @@ func (k *keptTargets) put(key [sha256.Size]byte, value []int32) {
 	k.values = append(k.values, value...)
 }
 
-// load reads what other runs have left. A file that is damaged is passed over: its
-// values are computed again.
-func (c *targetCache) load(kind string, k *keptTargets) {
+// load reads the files of other runs. A damaged one is passed over: its values are computed again.
+func (c *targetCache) load(kind string, k *cachedTargets) {
 	if c.dir == "" {
 		return
 	}
@@ -94,7 +92,7 @@ func (c *targetCache) load(kind string, k *keptTargets) {
 	slices.Sort(paths)
 	for _, path := range paths {
 		if err := k.read(path); err != nil {
-			c.warn(fmt.Sprintf("remembered targets are computed again: %v", err))
+			c.warn(fmt.Sprintf("cached targets are computed again: %v", err))
 		}
 	}
 	k.loaded, k.stored = len(k.rows), len(k.rows)
@@ -105,7 +103,7 @@ func escapeGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-func (k *keptTargets) read(path string) error {
+func (k *cachedTargets) read(path string) error {
 	f, err := tensor.ReadSafetensors(path)
 	if err != nil {
 		return err
@@ -134,7 +132,7 @@ func (k *keptTargets) read(path string) error {
 	return nil
 }
 
-// save writes what is new, all in one file for each kind.
+// save writes the new values, in one file for each kind.
 func (c *targetCache) save() error {
 	if c.dir == "" || c.failing {
 		return nil
@@ -155,7 +153,7 @@ func (c *targetCache) save() error {
 		}
 		if err != nil {
 			c.failing = true
-			return fmt.Errorf("what is remembered of the images can't be kept in data.target_cache: %w", err)
+			return fmt.Errorf("cached targets can't be kept in data.target_cache: %w; name another folder, or set data.target_cache=none", err)
 		}
 		k.stored = len(k.rows)
 	}

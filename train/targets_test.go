@@ -10,7 +10,7 @@ import (
 	"github.com/vittool/vittool/configs"
 )
 
-// warnings collects what a run warns of.
+// warnings collects the warnings of a run.
 type warnings struct {
 	silent
 	text []string
@@ -58,7 +58,7 @@ func TestTargetCache(t *testing.T) {
 	if warm != want || len(files()) != len(kept) {
 		t.Errorf("a full cache: digest %s, without %s; %d files, %d before", warm, want, len(files()), len(kept))
 	}
-	// A tokenizer's view is the same whatever the network and its learning rate.
+	// A tokenizer's view does not depend on the network and its learning rate.
 	run(dir, func(c *configs.Config) { c.Train.LR /= 2 })
 	if len(files()) != len(kept) {
 		t.Errorf("another learning rate added files: %q", files())
@@ -81,16 +81,16 @@ func TestTargetCache(t *testing.T) {
 		t.Errorf("a folder that can't be: digest %s, want %s; warnings %q", unwritable, want, text)
 	}
 
-	// Views that change are not remembered.
+	// Targets of views that change are not cached.
 	empty := t.TempDir()
 	dir = empty
 	run(empty, func(c *configs.Config) { c.Data.Flip = true })
 	if len(files()) > 0 {
-		t.Errorf("views that are flipped were remembered: %q", files())
+		t.Errorf("targets of flipped views were cached: %q", files())
 	}
 }
 
-// TestTargetCacheBound: a run adds a bounded number of values, whatever the folder holds.
+// TestTargetCacheBound: a run adds a bounded number of values to any folder.
 func TestTargetCacheBound(t *testing.T) {
 	dir := t.TempDir()
 	warn := func(text string) { t.Error(text) }

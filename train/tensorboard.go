@@ -13,10 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// eventFile appends scalars to a TensorBoard event file. The format is a
-// sequence of TFRecords (length, masked CRC-32C, payload, masked CRC-32C), each
-// payload a tensorflow.Event message; the field numbers below are those of
-// tensorflow/core/util/event.proto and framework/summary.proto.
+// eventFile appends scalars to a TensorBoard event file. The format is a sequence of TFRecords
+// (length, masked CRC-32C, payload, masked CRC-32C), each payload a tensorflow.Event message; the
+// field numbers below are those of tensorflow/core/util/event.proto and framework/summary.proto.
 type eventFile struct{ f *os.File }
 
 const (
@@ -31,10 +30,10 @@ const (
 	valueSimple      protowire.Number = 2 // float
 )
 
-// newEventFile starts a file of its own for this process, so that an earlier
-// process's file is never touched. Its session start tells TensorBoard to
-// forget what an earlier process logged at or after step firstStep.
-func newEventFile(dir string, firstStep int) (*eventFile, error) {
+// newEventFile starts a file of its own for this process, so that an earlier process's file is
+// never touched. Its session start tells TensorBoard to drop the points of earlier processes at and
+// after first, the first step of this process.
+func newEventFile(dir string, first int) (*eventFile, error) {
 	now := time.Now()
 	for n := 0; ; n++ {
 		name := filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%010d.%d.vittool", now.Unix(), n))
@@ -50,7 +49,7 @@ func newEventFile(dir string, firstStep int) (*eventFile, error) {
 		version = protowire.AppendString(version, "brain.Event:2")
 		session := protowire.AppendTag(nil, sessionStatus, protowire.VarintType)
 		session = protowire.AppendVarint(session, 1)
-		start := protowire.AppendTag(event(now, firstStep), eventSessionLog, protowire.BytesType)
+		start := protowire.AppendTag(event(now, first), eventSessionLog, protowire.BytesType)
 		start = protowire.AppendBytes(start, session)
 		if err := e.append(record(version), record(start)); err != nil {
 			return nil, err
@@ -112,8 +111,8 @@ func record(payload []byte) []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedCRC is the rotated checksum of the TFRecord format, which keeps a
-// record that holds records from having trivial checksums.
+// maskedCRC is the rotated checksum of the TFRecord format, which keeps a record that holds records
+// from having trivial checksums.
 func maskedCRC(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8

@@ -3,12 +3,16 @@ package train
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/vittool/vittool/runs"
 )
 
 // The checksums are those that TensorFlow's own writer puts round these bytes.
@@ -38,18 +42,7 @@ func TestEventFileReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var payloads [][]byte
-	for len(b) > 0 {
-		n := binary.LittleEndian.Uint64(b)
-		if maskedCRC(b[:8]) != binary.LittleEndian.Uint32(b[8:]) {
-			t.Fatal("checksum of a length is wrong")
-		}
-		p := b[12 : 12+n]
-		if maskedCRC(p) != binary.LittleEndian.Uint32(b[12+n:]) {
-			t.Fatal("checksum of a payload is wrong")
-		}
-		payloads, b = append(payloads, p), b[16+n:]
-	}
+	payloads := records(t, b)
 	if len(payloads) != 3 {
 		t.Fatalf("%d records, want version, session start and one event", len(payloads))
 	}
@@ -75,6 +68,64 @@ func TestEventFileReadsBack(t *testing.T) {
 	})
 	if got["loss"] != 0.5 || got["lr"] != 0.001 || len(got) != 2 {
 		t.Errorf("scalars read back: %v", got)
+	}
+}
+
+// records returns the payloads of an event file.
+func records(t *testing.T, b []byte) (payloads [][]byte) {
+	t.Helper()
+	for len(b) > 0 {
+		n := binary.LittleEndian.Uint64(b)
+		if maskedCRC(b[:8]) != binary.LittleEndian.Uint32(b[8:]) {
+			t.Fatal("checksum of a length is wrong")
+		}
+		p := b[12 : 12+n]
+		if maskedCRC(p) != binary.LittleEndian.Uint32(b[12+n:]) {
+			t.Fatal("checksum of a payload is wrong")
+		}
+		payloads, b = append(payloads, p), b[16+n:]
+	}
+	return payloads
+}
+
+// A resumed run hides the points that it computes again and no others: TensorBoard drops those at
+// and after the step of a session's start.
+func TestEventsOfResume(t *testing.T) {
+	cfg := small(t)
+	interrupt(t, cfg, 5)
+	if err := os.Remove(filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	pretrain(t, cfg, Options{Resume: true})                                          // from step 3
+	names, err := filepath.Glob(filepath.Join(cfg.Run.Out, "events.out.tfevents.*")) // in the order of processes
+	if err != nil || len(names) != 2 {
+		t.Fatalf("files %v, error %v", names, err)
+	}
+	var points []uint64
+	for _, name := range names {
+		for _, payload := range records(t, contents(t, name)) {
+			var step uint64
+			start, scalars := false, 0
+			eachField(t, payload, func(num protowire.Number, v []byte) {
+				switch num {
+				case eventStep:
+					step, _ = protowire.ConsumeVarint(v)
+				case eventSessionLog:
+					start = true
+				case eventSummary:
+					scalars = bytes.Count(v, []byte("train/loss"))
+				}
+			})
+			if start {
+				points = slices.DeleteFunc(points, func(p uint64) bool { return p >= step })
+			}
+			if scalars > 0 {
+				points = append(points, step)
+			}
+		}
+	}
+	if fmt.Sprint(points) != "[1 2 3 4 5 6 7 8]" {
+		t.Errorf("points of steps %v", points)
 	}
 }
 

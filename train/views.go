@@ -7,8 +7,8 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// viewSpecs says how the loader makes the views of a plan, with the run's data
-// settings where the plan leaves something open.
+// viewSpecs says how the loader makes the views of a plan, with the run's data settings where the
+// plan leaves something open.
 func viewSpecs(p *plan.Plan, cfg *configs.Config) []data.ViewSpec {
 	mean, std := cfg.Data.Normalization()
 	var out []data.ViewSpec
@@ -30,8 +30,8 @@ func viewSpecs(p *plan.Plan, cfg *configs.Config) []data.ViewSpec {
 		if len(v.Std) > 0 {
 			spec.Std = singles(v.Std)
 		}
-		// A plan's own scales are part of its method (DINO's small crops); the
-		// user's stand in for the ones it leaves open.
+		// A plan's own scales are part of its method (DINO's small crops); the user's stand in for
+		// the ones it leaves open.
 		if spec.ScaleMin == 0 && spec.ScaleMax == 0 {
 			spec.ScaleMin, spec.ScaleMax = 0.2, 1
 			if s := cfg.Data.CropScale; len(s) == 2 {
@@ -69,11 +69,6 @@ func augmentationOf(a *plan.Augmentation) data.Augmentation {
 		FixedOrder: a.FixedOrder, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: a.Kernel, SigmaPerBatch: a.SigmaPerBatch,
 		Threshold: uint8(a.Threshold),
 	}
-}
-
-// boxOf is the place that a sample was cut out of, as objectives are told.
-func boxOf(g data.Box) plan.Box {
-	return plan.Box{Top: g.Top, Left: g.Left, Height: g.Height, Width: g.Width, Flip: g.Flip, SourceHeight: g.SourceH, SourceWidth: g.SourceW}
 }
 
 func singles(v []float64) []float32 {

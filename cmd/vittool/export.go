@@ -72,7 +72,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if o.json {
 		return ui.JSON(stdout, map[string]any{
 			"from": m.Path, "to": o.to, "model": m.Info.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
-			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalisation,
+			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalization,
 		})
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %s parameters, from %s\n", o.to, m.Info.Name, len(weights), ui.Count(float64(numbers), ""), m.Path)

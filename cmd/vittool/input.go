@@ -120,7 +120,7 @@ type inputResult struct {
 
 func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
 	r := inputResult{Height: h, Width: w, Crop: "centre", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
-		Interpolation: f.Interpolation.String(), Mean: m.Mean, Std: m.Std, Normalisation: m.Input.Normalisation}
+		Interpolation: f.Interpolation.String(), Mean: m.Mean, Std: m.Std, Normalisation: m.Input.Normalization}
 	if f.Crop == data.CropSquash {
 		r.Crop = "squash"
 	}
@@ -165,7 +165,7 @@ func (o *normOptions) addFlags(cmd *cobra.Command) {
 
 func normNames() string {
 	var names []string
-	for _, n := range tasks.Normalisations() {
+	for _, n := range tasks.Normalizations() {
 		names = append(names, n.Name)
 	}
 	return strings.Join(names, ", ")
@@ -187,7 +187,7 @@ func (o *normOptions) values() (mean, std []float64, err error) {
 	if len(o.mean) > 0 || len(o.std) > 0 {
 		return nil, nil, &usageError{"--norm stands for --mean and --std", "give either"}
 	}
-	for _, n := range tasks.Normalisations() {
+	for _, n := range tasks.Normalizations() {
 		if n.Name == o.name {
 			return n.Mean, n.Std, nil
 		}

@@ -49,10 +49,14 @@ type EpochCosine struct {
 
 // At returns the value of an iteration.
 func (s EpochCosine) At(it int) float64 {
-	e := float64(it) / float64(s.PerEpoch)
 	if s.Whole {
-		e = float64(it / s.PerEpoch)
+		return s.AtEpoch(float64(it / s.PerEpoch))
 	}
+	return s.AtEpoch(float64(it) / float64(s.PerEpoch))
+}
+
+// AtEpoch returns the value at a fractional epoch.
+func (s EpochCosine) AtEpoch(e float64) float64 {
 	e = max(0, min(e, s.Epochs))
 	if e < s.WarmupEpochs {
 		return s.LR * e / s.WarmupEpochs

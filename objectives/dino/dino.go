@@ -164,7 +164,7 @@ func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sd
 			Activation: func(_ int, x sdk.Tensor) sdk.Tensor { return b.GELU(x) },
 		}, options...)
 	}
-	perEpoch := float64(b.Run().StepsPerEpoch)
+	perEpoch := b.Run().StepsPerEpoch
 	frozen := sdk.WithParams(sdk.FreezeUntil(int(math.Round(o.FreezeLast * perEpoch))))
 	return b.WeightNormLinear("last_layer", b.L2Normalize(x), o.OutDim, o.NormLast, append([]sdk.LayerOption{frozen}, options...)...)
 }

@@ -136,7 +136,7 @@ func TestTemperature(t *testing.T) {
 				continue
 			}
 			if len(s.Values) != len(want) || s.StepsPerValue != 50 {
-				t.Errorf("%d epochs: %v every %d steps", epochs, s.Values, s.StepsPerValue)
+				t.Errorf("%d epochs: %v every %v steps", epochs, s.Values, s.StepsPerValue)
 				continue
 			}
 			for i, v := range s.Values {

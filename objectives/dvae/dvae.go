@@ -50,7 +50,7 @@ func (o *DVAE) Plan(b *sdk.Builder) error {
 	rows, cols := net.Grid(image)
 
 	logits := b.Reshape(net.Logits(image.Pixels()), -1, o.Vocabulary) // [B*L,K]
-	sharpness := sdk.TableSchedule(max(1, (b.Run().Steps+temperatures-1)/temperatures))
+	sharpness := sdk.TableSchedule(float64(max(1, (b.Run().Steps+temperatures-1)/temperatures)))
 	for i := range temperatures {
 		share := float64(i) / (temperatures - 1)
 		sharpness.Values = append(sharpness.Values, 1/(o.Temperature*math.Pow(o.TemperatureEnd/o.Temperature, share)))

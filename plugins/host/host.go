@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -71,8 +72,8 @@ type Run struct {
 	Seed          uint64
 	Batch         int // samples of a micro-batch
 	TotalSteps    int
-	StepsPerEpoch int
-	DatasetSize   int // samples
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
+	DatasetSize   int     // samples
 	Backbone      plan.Backbone
 	WorldSize     int // 0 is 1
 	Rank          int
@@ -257,7 +258,7 @@ func (h *Objective) begin(ctx context.Context) error {
 	}
 	h.open = &pb.OpenRequest{
 		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
-		StepsPerEpoch: uint64(h.o.StepsPerEpoch), DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
+		StepsPerEpoch: max(1, uint64(math.Round(h.o.StepsPerEpoch))), EpochSteps: h.o.StepsPerEpoch, DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
 		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
 		FixedViews: h.o.FixedViews,
 	}

@@ -22,8 +22,8 @@ type Request struct {
 
 	Batch         int // images of a micro-batch
 	TotalSteps    int
-	StepsPerEpoch int
-	Images        int // in the data set
+	StepsPerEpoch float64 // mean
+	Images        int     // in the data set
 
 	Mode      host.Mode // of a built-in objective; "" takes the configuration's
 	LogWriter io.Writer // gets the plugin's standard error; may be nil

@@ -1497,13 +1497,15 @@ type OpenRequest struct {
 	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"`                              // seed of the run
 	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`                            // samples per step and rank
 	TotalSteps    uint64                 `protobuf:"varint,4,opt,name=total_steps,json=totalSteps,proto3" json:"total_steps,omitempty"`
-	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"`
-	DatasetSize   uint64                 `protobuf:"varint,6,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"` // samples
+	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"` // epoch_steps, rounded and at least 1
+	DatasetSize   uint64                 `protobuf:"varint,6,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"`         // samples
 	Backbone      *BackboneInfo          `protobuf:"bytes,7,opt,name=backbone,proto3" json:"backbone,omitempty"`
 	WorldSize     uint32                 `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"` // processes that train together, at least 1
 	Rank          uint32                 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
 	ProtocolMinor uint32                 `protobuf:"varint,10,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"` // of the host
 	FixedViews    bool                   `protobuf:"varint,11,opt,name=fixed_views,json=fixedViews,proto3" json:"fixed_views,omitempty"`          // a view whose crop the plan leaves open shows the same part of an image in every epoch, never
+	// flipped: targets made of its pixels can be cached
+	EpochSteps    float64 `protobuf:"fixed64,12,opt,name=epoch_steps,json=epochSteps,proto3" json:"epoch_steps,omitempty"` // mean number of steps of an epoch; not whole where an epoch ends within a step, with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1613,6 +1615,13 @@ func (x *OpenRequest) GetFixedViews() bool {
 		return x.FixedViews
 	}
 	return false
+}
+
+func (x *OpenRequest) GetEpochSteps() float64 {
+	if x != nil {
+		return x.EpochSteps
+	}
+	return 0
 }
 
 type BackboneInfo struct {
@@ -3159,6 +3168,7 @@ type Schedule struct {
 	WarmupFrom    float64                `protobuf:"fixed64,7,opt,name=warmup_from,json=warmupFrom,proto3" json:"warmup_from,omitempty"`
 	Values        []float64              `protobuf:"fixed64,8,rep,packed,name=values,proto3" json:"values,omitempty"`
 	StepsPerValue uint64                 `protobuf:"varint,9,opt,name=steps_per_value,json=stepsPerValue,proto3" json:"steps_per_value,omitempty"` // 0 is read as 1
+	ValueSteps    float64                `protobuf:"fixed64,10,opt,name=value_steps,json=valueSteps,proto3" json:"value_steps,omitempty"`          // takes the place of steps_per_value where it is not 0: a number that need not be whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3252,6 +3262,13 @@ func (x *Schedule) GetValues() []float64 {
 func (x *Schedule) GetStepsPerValue() uint64 {
 	if x != nil {
 		return x.StepsPerValue
+	}
+	return 0
+}
+
+func (x *Schedule) GetValueSteps() float64 {
+	if x != nil {
+		return x.ValueSteps
 	}
 	return 0
 }
@@ -5916,7 +5933,7 @@ const file_objective_proto_rawDesc = "" +
 	"\vTYPE_FLOATS\x10\x06\x12\x10\n" +
 	"\fTYPE_STRINGS\x10\aB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"\xff\x02\n" +
+	"\x04_max\"\xa0\x03\n" +
 	"\vOpenRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\fR\n" +
 	"configJson\x12\x12\n" +
@@ -5933,7 +5950,9 @@ const file_objective_proto_rawDesc = "" +
 	"\x0eprotocol_minor\x18\n" +
 	" \x01(\rR\rprotocolMinor\x12\x1f\n" +
 	"\vfixed_views\x18\v \x01(\bR\n" +
-	"fixedViews\"\x9a\x03\n" +
+	"fixedViews\x12\x1f\n" +
+	"\vepoch_steps\x18\f \x01(\x01R\n" +
+	"epochSteps\"\x9a\x03\n" +
 	"\fBackboneInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06family\x18\x02 \x01(\tR\x06family\x12\x10\n" +
@@ -6191,7 +6210,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x0eREDUCTION_NONE\x10\x00\x12\x12\n" +
 	"\x0eREDUCTION_MEAN\x10\x01\x12\x11\n" +
 	"\rREDUCTION_SUM\x10\x02\x12\x14\n" +
-	"\x10REDUCTION_GATHER\x10\x03\"\xe2\x02\n" +
+	"\x10REDUCTION_GATHER\x10\x03\"\x83\x03\n" +
 	"\bSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.vittool.objective.v1.Schedule.KindR\x04kind\x12\x12\n" +
@@ -6202,7 +6221,10 @@ const file_objective_proto_rawDesc = "" +
 	"\vwarmup_from\x18\a \x01(\x01R\n" +
 	"warmupFrom\x12\x16\n" +
 	"\x06values\x18\b \x03(\x01R\x06values\x12&\n" +
-	"\x0fsteps_per_value\x18\t \x01(\x04R\rstepsPerValue\"K\n" +
+	"\x0fsteps_per_value\x18\t \x01(\x04R\rstepsPerValue\x12\x1f\n" +
+	"\vvalue_steps\x18\n" +
+	" \x01(\x01R\n" +
+	"valueSteps\"K\n" +
 	"\x04Kind\x12\x11\n" +
 	"\rKIND_CONSTANT\x10\x00\x12\x0f\n" +
 	"\vKIND_LINEAR\x10\x01\x12\x0f\n" +

@@ -225,6 +225,9 @@ func (c *checker) schedules() error {
 		if s.Kind == ScheduleTable && len(s.Values) == 0 {
 			return fmt.Errorf("schedule %q: a table without values", s.Name)
 		}
+		if !(s.StepsPerValue >= 0 && s.StepsPerValue <= math.MaxInt64) {
+			return fmt.Errorf("schedule %q: a value of its table lasts %g steps", s.Name, s.StepsPerValue)
+		}
 	}
 	if t := c.Teacher; t != nil {
 		return c.has("schedule", t.Momentum, "the teacher (momentum)")

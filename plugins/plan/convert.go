@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -251,7 +252,7 @@ func (c *converter) buffer(m *pb.BufferSpec) *Buffer {
 func schedule(m *pb.Schedule) *Schedule {
 	return &Schedule{
 		Name: m.GetName(), Kind: ScheduleKind(m.GetKind()), From: m.GetFrom(), To: m.GetTo(), Steps: m.GetSteps(), WarmupSteps: m.GetWarmupSteps(),
-		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: m.GetStepsPerValue(),
+		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: cmp.Or(m.GetValueSteps(), float64(m.GetStepsPerValue())),
 	}
 }
 

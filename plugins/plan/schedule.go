@@ -11,7 +11,7 @@ type Schedule struct {
 	WarmupSteps   uint64 // linear from WarmupFrom to From, before the rest
 	WarmupFrom    float64
 	Values        []float64
-	StepsPerValue uint64 // 0 stands for 1
+	StepsPerValue float64 // 0 stands for 1
 }
 
 // At evaluates the schedule at a step, counted from 0, of a run of total steps. Warm-up takes the first WarmupSteps;
@@ -35,8 +35,12 @@ func (s *Schedule) At(step, total uint64) float64 {
 	case ScheduleCosine:
 		return s.To + (s.From-s.To)/2*(1+math.Cos(math.Pi*fraction))
 	case ScheduleTable:
-		per := max(s.StepsPerValue, 1)
-		return s.Values[min((step-warmup)/per, uint64(len(s.Values)-1))]
+		per := s.StepsPerValue
+		if per == 0 {
+			per = 1
+		}
+		const rounding = 1e-9 // of a quotient that is a whole number, such as 7 steps / (7/3)
+		return s.Values[int(min(float64(step-warmup)/per+rounding, float64(len(s.Values)-1)))]
 	default:
 		return s.From
 	}

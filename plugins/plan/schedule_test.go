@@ -27,6 +27,10 @@ func TestScheduleAt(t *testing.T) {
 		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3}}, 1, 2},
 		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3}, StepsPerValue: 5}, 9, 2},
 		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3}}, 99, 3},
+		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3, 4, 5}, StepsPerValue: 7. / 4}, 1, 1}, // 7 micro-batches, 4 a step
+		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3, 4, 5}, StepsPerValue: 7. / 4}, 2, 2},
+		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3, 4, 5}, StepsPerValue: 7. / 4}, 7, 5},
+		{&plan.Schedule{Kind: plan.ScheduleTable, Values: []float64{1, 2, 3, 4, 5}, StepsPerValue: 7. / 3}, 7, 4},
 	} {
 		if got := tc.s.At(tc.step, 100); math.Abs(got-tc.want) > 1e-12 {
 			t.Errorf("%+v at %d: %g, want %g", tc.s, tc.step, got, tc.want)

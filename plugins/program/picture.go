@@ -17,11 +17,29 @@ type Picture struct {
 	Height, Width   int
 	Original        []float32
 	Masked          []float32 // the original with zeros where pixels were hidden; the original without a mask
-	Prediction      []float32 // what the network says, everywhere
+	Prediction      []float32 // the output of the network, everywhere
 	Reconstruction  []float32 // the prediction where pixels were hidden, the original elsewhere
 	Hidden          []bool    // [B, H, W]
-	PatchNormalised bool      // the prediction took mean and variance of each patch from the original
+	// PatchNormalized: the network predicts patches without their mean and variance. Prediction has
+	// those of the PatchStatistics, and Flat shows their means alone, a prediction of zeros. Without
+	// it Flat is nil.
+	PatchNormalized bool
+	Flat            []float32
 }
+
+// PatchStatistics selects the mean and the deviation that turn predictions of normalized patches
+// into pixels.
+type PatchStatistics string
+
+const (
+	// VisibleStatistics: a hidden patch gets the weighted mean of the statistics of the visible
+	// patches of its image, weighted by 1/distance⁴. Without visible patches it gets mean 0 and
+	// deviation 1, the mean colour and contrast of all data.
+	VisibleStatistics PatchStatistics = "visible"
+	// OriginalStatistics are those of the hidden patch itself: information that the network lacks,
+	// with which even a prediction of zeros resembles the original.
+	OriginalStatistics PatchStatistics = "original"
+)
 
 // picture is a prediction to be shown.
 type picture struct {
@@ -53,22 +71,22 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 
 // Pictures renders all pictures of the plan from the last Step. A model that was
 // built for training computes none.
-func (m *Model) Pictures() []Picture {
+func (m *Model) Pictures(statistics PatchStatistics) []Picture {
 	if m.Train {
 		return nil
 	}
 	var out []Picture
 	for _, p := range m.pictures {
-		out = append(out, m.render(p))
+		out = append(out, m.render(p, statistics))
 	}
 	return out
 }
 
-func (m *Model) render(p picture) Picture {
+func (m *Model) render(p picture, statistics PatchStatistics) Picture {
 	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
 	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
-		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalised: p.spec.PatchNormalised}
+		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalised}
 
 	if k := m.inputs.masks[p.spec.Mask]; k != nil {
 		removed := p.hidden.Value()
@@ -86,8 +104,14 @@ func (m *Model) render(p picture) Picture {
 	case plan.LayoutImage:
 		pic.Prediction = append([]float32(nil), p.prediction.Value()...)
 	default:
+		predicted, size := p.prediction.Value(), m.Config.Info().Patch
 		hwc := p.spec.Layout == plan.LayoutPatchesHWC
-		pic.Prediction = pic.fromPatches(p.prediction.Value(), m.Config.Info().Patch, hwc, pic.PatchNormalised)
+		var moments [][]patchMoments
+		if pic.PatchNormalized {
+			moments = pic.moments(size, statistics)
+			pic.Flat = pic.fromPatches(make([]float32, len(predicted)), size, hwc, moments)
+		}
+		pic.Prediction = pic.fromPatches(predicted, size, hwc, moments)
 	}
 	pic.Masked = append([]float32(nil), pic.Original...)
 	pic.Reconstruction = append([]float32(nil), pic.Original...)
@@ -106,44 +130,89 @@ func (m *Model) render(p picture) Picture {
 	return pic
 }
 
-// fromPatches lays patches [B, L, p·p·C] out as images. Predictions of normalised patches get back the mean and the
-// standard deviation that the original patch has.
-func (pic *Picture) fromPatches(patches []float32, p int, hwc, normalised bool) []float32 {
+// fromPatches arranges patches [B, L, p·p·C] as images and, with moments, undoes their
+// normalization.
+func (pic *Picture) fromPatches(patches []float32, p int, hwc bool, moments [][]patchMoments) []float32 {
 	out := make([]float32, len(patches))
 	c, h, w := pic.Channels, pic.Height, pic.Width
-	dim := p * p * c
-	cols := w / p
+	dim, cols := p*p*c, w/p
 	count := h / p * cols
-	pixel := func(b, n, ch, y, x int) int { return ((b*c+ch)*h+n/cols*p+y)*w + n%cols*p + x }
 	for b := range pic.Batch {
 		for n := range count {
-			mean, scale := 0.0, 1.0
-			if normalised {
-				mean, scale = pic.patchMoments(dim, func(i int) float64 {
-					return float64(pic.Original[pixel(b, n, i%c, i/c/p, i/c%p)])
-				})
+			m := patchMoments{0, 1}
+			if moments != nil {
+				m = moments[b][n]
 			}
-			patch := patches[(b*count+n)*dim:][:dim]
-			for i, v := range patch {
+			for i, v := range patches[(b*count+n)*dim:][:dim] {
 				ch, y, x := i/(p*p), i/p%p, i%p
 				if hwc {
 					ch, y, x = i%c, i/c/p, i/c%p
 				}
-				out[pixel(b, n, ch, y, x)] = float32(float64(v)*scale + mean)
+				out[((b*c+ch)*h+n/cols*p+y)*w+n%cols*p+x] = float32(float64(v)*m.scale + m.mean)
 			}
 		}
 	}
 	return out
 }
 
-// patchMoments is what MAE's normalised target divides out: the mean and sqrt(unbiased variance + 1e-6).
-func (pic *Picture) patchMoments(n int, at func(int) float64) (mean, scale float64) {
-	for i := range n {
-		mean += at(i)
+// patchMoments are the numbers that MAE's normalized target divides out: the mean of a patch over
+// pixels and channels, and sqrt(unbiased variance + 1e-6).
+type patchMoments struct{ mean, scale float64 }
+
+// moments returns the moments of each patch of each sample for a choice of statistics.
+func (pic *Picture) moments(p int, statistics PatchStatistics) [][]patchMoments {
+	rows, cols := pic.Height/p, pic.Width/p
+	all := make([][]patchMoments, pic.Batch)
+	for b := range all {
+		all[b] = make([]patchMoments, rows*cols)
+		visible := make([]bool, rows*cols)
+		for n := range all[b] {
+			all[b][n], visible[n] = pic.patch(b, n/cols*p, n%cols*p, p)
+		}
+		if statistics == VisibleStatistics {
+			interpolate(all[b], visible, cols)
+		}
 	}
-	mean /= float64(n)
-	for i := range n {
-		scale += (at(i) - mean) * (at(i) - mean)
+	return all
+}
+
+// patch returns the original moments of the patch with its upper left pixel at y, x. It is visible
+// if none of its pixels is hidden.
+func (pic *Picture) patch(b, y, x, p int) (m patchMoments, visible bool) {
+	visible = true
+	count, square := 0, 0.0
+	each := func(f func(v float64)) {
+		for i := range pic.Channels * p * p {
+			ch, dy, dx := i/(p*p), i/p%p, i%p
+			f(float64(pic.Original[((b*pic.Channels+ch)*pic.Height+y+dy)*pic.Width+x+dx]))
+			visible = visible && !pic.Hidden[(b*pic.Height+y+dy)*pic.Width+x+dx]
+		}
 	}
-	return mean, math.Sqrt(scale/float64(max(n-1, 1)) + 1e-6)
+	each(func(v float64) { m.mean, count = m.mean+v, count+1 })
+	m.mean /= float64(count)
+	each(func(v float64) { square += (v - m.mean) * (v - m.mean) })
+	m.scale = math.Sqrt(square/float64(max(count-1, 1)) + 1e-6)
+	return m, visible
+}
+
+// interpolate replaces the moments of hidden patches by the mean of the visible ones, weighted by
+// 1/distance⁴ between the patches' centres.
+func interpolate(moments []patchMoments, visible []bool, cols int) {
+	for n := range moments {
+		if visible[n] {
+			continue
+		}
+		sum, weights := patchMoments{}, 0.0
+		for k, m := range moments {
+			if visible[k] {
+				dy, dx := float64(k/cols-n/cols), float64(k%cols-n%cols)
+				w := 1 / ((dy*dy + dx*dx) * (dy*dy + dx*dx))
+				sum.mean, sum.scale, weights = sum.mean+w*m.mean, sum.scale+w*m.scale, weights+w
+			}
+		}
+		moments[n] = patchMoments{0, 1}
+		if weights > 0 {
+			moments[n] = patchMoments{sum.mean / weights, sum.scale / weights}
+		}
+	}
 }

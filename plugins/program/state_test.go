@@ -339,12 +339,12 @@ func TestPictures(t *testing.T) {
 		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
 	}
-	if m, _ := compiled(t, shown, nil); len(m.Pictures()) != 0 {
+	if m, _ := compiled(t, shown, nil); len(m.Pictures(program.OriginalStatistics)) != 0 {
 		t.Error("a training model draws pictures")
 	}
 	m, _ := compiled(t, shown, func(_ *vit.Config, o *program.Options) { o.Train = false })
 	programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "m", Values: []int32{0, 1, 2, 3}}}})
-	pictures := m.Pictures()
+	pictures := m.Pictures(program.OriginalStatistics)
 	if len(pictures) != 3 {
 		t.Fatalf("%d pictures", len(pictures))
 	}
@@ -369,6 +369,52 @@ func TestPictures(t *testing.T) {
 					t.Fatalf("%s: pixel %d of sample %d is %g and masked %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Masked[at], want, masked)
 				}
 			}
+		}
+	}
+}
+
+// TestVisibleStatistics: hidden patches of normalized predictions get the statistics of visible
+// patches, weighted by 1/distance⁴.
+func TestVisibleStatistics(t *testing.T) {
+	m, _ := compiled(t, func(b *sdk.Builder) error {
+		v := b.View("a")
+		mask := b.KeepMask("m", v, 2, nil)
+		b.Picture(sdk.Picture{Name: "p", Prediction: b.NormalizePatches(b.Patches(v, sdk.ChannelLast)), PatchNormalized: true, View: v, Mask: mask})
+		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
+	}, func(_ *vit.Config, o *program.Options) { o.Train = false })
+	programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "m", Values: []int32{0, 1, 0, 1, 0, 1, 0, 1}}}})
+	p, exact := m.Pictures(program.VisibleStatistics)[0], m.Pictures(program.OriginalStatistics)[0]
+	for b := range 4 {
+		var mean, scale [4]float64 // of the 2×2 patches of 4×4 pixels
+		values := func(patch int, f func(at int)) {
+			for i := range 3 * 64 {
+				if i%64/8/4*2+i%8/4 == patch {
+					f(b*3*64 + i)
+				}
+			}
+		}
+		for n := range mean {
+			values(n, func(at int) { mean[n] += float64(p.Original[at]) / 48 })
+			values(n, func(at int) {
+				scale[n] += (float64(p.Original[at]) - mean[n]) * (float64(p.Original[at]) - mean[n]) / 47
+			})
+			scale[n] = math.Sqrt(scale[n] + 1e-6)
+		}
+		wantMean, wantScale := mean, scale
+		for n, near := range map[int][2]int{2: {0, 1}, 3: {1, 0}} { // the other patch is sqrt(2) away
+			wantMean[n] = (mean[near[0]] + mean[near[1]]/4) / 1.25
+			wantScale[n] = (scale[near[0]] + scale[near[1]]/4) / 1.25
+		}
+		for n := range mean {
+			values(n, func(at int) {
+				normalized := (float64(exact.Prediction[at]) - mean[n]) / scale[n]
+				if got, want := float64(p.Prediction[at]), normalized*wantScale[n]+wantMean[n]; math.Abs(got-want) > 1e-4 {
+					t.Fatalf("sample %d, patch %d: pixel %g, want %g", b, n, got, want)
+				}
+				if got := float64(p.Flat[at]); math.Abs(got-wantMean[n]) > 1e-5 {
+					t.Fatalf("sample %d, patch %d: flat %g, want %g", b, n, got, wantMean[n])
+				}
+			})
 		}
 	}
 }

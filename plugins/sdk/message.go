@@ -1,6 +1,9 @@
 package sdk
 
 import (
+	"cmp"
+	"math"
+
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/schema"
 )
@@ -11,7 +14,7 @@ import (
 func runOf(r *pb.OpenRequest) Run {
 	n := r.GetBackbone()
 	return Run{
-		Seed: r.GetSeed(), Batch: int(r.GetBatch()), Steps: int(r.GetTotalSteps()), StepsPerEpoch: int(r.GetStepsPerEpoch()),
+		Seed: r.GetSeed(), Batch: int(r.GetBatch()), Steps: int(r.GetTotalSteps()), StepsPerEpoch: cmp.Or(r.GetEpochSteps(), float64(r.GetStepsPerEpoch())),
 		DatasetSize: int(r.GetDatasetSize()), WorldSize: int(r.GetWorldSize()), Rank: int(r.GetRank()), FixedViews: r.GetFixedViews(),
 		Backbone: Backbone{
 			Name: n.GetName(), Family: n.GetFamily(), Dim: int(n.GetDim()), Depth: int(n.GetDepth()), Heads: int(n.GetHeads()),
@@ -146,7 +149,7 @@ func initMessage(i *Init) *pb.Init {
 
 func scheduleMessage(s *Schedule) *pb.Schedule {
 	return &pb.Schedule{Name: s.Name, Kind: pb.Schedule_Kind(s.Kind), From: s.From, To: s.To, Steps: uint64(s.Steps),
-		WarmupSteps: uint64(s.WarmupSteps), WarmupFrom: s.WarmupFrom, Values: s.Values, StepsPerValue: uint64(s.StepsPerValue)}
+		WarmupSteps: uint64(s.WarmupSteps), WarmupFrom: s.WarmupFrom, Values: s.Values, StepsPerValue: uint64(math.Round(s.StepsPerValue)), ValueSteps: s.StepsPerValue}
 }
 
 func nodeMessage(n *Node) *pb.Node {

@@ -3,14 +3,14 @@ package sdk
 // Run describes a run to an objective.
 type Run struct {
 	Seed          uint64
-	Batch         int // samples per step and rank
-	Steps         int // of the whole run
-	StepsPerEpoch int
-	DatasetSize   int // samples
-	WorldSize     int // processes that train together, at least 1
-	Rank          int // of this process, from 0
-	// FixedViews is set when a view whose crop the plan leaves open shows the same part of an image
-	// in every epoch and is never flipped, so that targets made of its pixels can be cached.
+	Batch         int     // samples per step and rank
+	Steps         int     // of the whole run
+	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step, with accumulation
+	DatasetSize   int     // samples
+	WorldSize     int     // processes that train together, at least 1
+	Rank          int     // of this process, from 0
+	// FixedViews is set when a view whose crop the plan leaves open shows the same part of an
+	// image in every epoch and is never flipped, so that targets made of its pixels can be cached.
 	FixedViews bool
 	Backbone   Backbone
 }

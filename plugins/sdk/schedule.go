@@ -10,7 +10,7 @@ type Schedule struct {
 	WarmupSteps   int     // linear from WarmupFrom to From, before the rest
 	WarmupFrom    float64 // at step 0 of a warm-up
 	Values        []float64
-	StepsPerValue int // of a table; 0 is read as 1
+	StepsPerValue float64 // of a table, not necessarily whole; 0 is read as 1
 }
 
 // ScheduleKind is the form of a schedule.
@@ -37,8 +37,9 @@ func CosineSchedule(from, to float64) Schedule {
 	return Schedule{Kind: ScheduleCosine, From: from, To: to}
 }
 
-// TableSchedule takes each value for stepsPerValue steps and keeps the last one.
-func TableSchedule(stepsPerValue int, values ...float64) Schedule {
+// TableSchedule takes each value for stepsPerValue steps and keeps the last one. Run.StepsPerEpoch
+// makes it a value for each epoch.
+func TableSchedule(stepsPerValue float64, values ...float64) Schedule {
 	return Schedule{Kind: ScheduleTable, StepsPerValue: stepsPerValue, Values: values}
 }
 

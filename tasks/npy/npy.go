@@ -1,6 +1,6 @@
-// Package npy reads and writes NumPy's .npy files (format 1.0 and 2.0) for
-// dense C-ordered arrays of the few element types that features and labels
-// need. The format is described in numpy/lib/format.py.
+// Package npy reads and writes NumPy's .npy files (format 1.0 and 2.0) for dense C-ordered arrays
+// of the few element types that features and labels need. The format is described in
+// numpy/lib/format.py.
 package npy
 
 import (
@@ -17,12 +17,11 @@ import (
 
 const magic = "\x93NUMPY"
 
-// maxHeader bounds the text header. NumPy's own headers are below 200 bytes;
-// anything near this limit is not an array file.
+// maxHeader bounds the text header. NumPy's own headers are below 200 bytes.
 const maxHeader = 1 << 16
 
-// Array is a dense array in C order. Exactly one of the slices is set and its
-// length is the product of Shape (1 for an empty shape, a scalar).
+// Array is a dense array in C order. Exactly one of the slices is set and its length is the product
+// of Shape (1 for an empty shape, a scalar).
 type Array struct {
 	Shape   []int
 	Float32 []float32
@@ -31,12 +30,12 @@ type Array struct {
 	Int32   []int32
 }
 
-// ErrFormat is wrapped by every error that says the bytes are not an array
-// file which this package can read.
+// ErrFormat is wrapped by every error about bytes that are no array file, or one of an element type
+// or order that this package does not read.
 var ErrFormat = errors.New("not a readable .npy array")
 
-// Write stores a in format 1.0, little endian. The header is padded so that
-// the data begins at a multiple of 64 bytes and can be memory-mapped.
+// Write stores a in format 1.0, little endian. The header is padded so that the data begins at a
+// multiple of 64 bytes and can be memory-mapped.
 func Write(w io.Writer, a Array) error {
 	descr, length, data, err := a.describe()
 	if err != nil {
@@ -57,7 +56,7 @@ func Write(w io.Writer, a Array) error {
 	total := len(magic) + 2 + 2 + len(header) + 1
 	header += strings.Repeat(" ", (64-total%64)%64) + "\n"
 	if len(header) > math.MaxUint16 {
-		return fmt.Errorf("npy: a shape of %d dimensions does not fit the header", len(dims))
+		return fmt.Errorf("npy: the header of %d dimensions is longer than %d bytes", len(dims), math.MaxUint16)
 	}
 	b := bufio.NewWriterSize(w, 1<<20)
 	b.WriteString(magic)
@@ -89,13 +88,13 @@ func (a Array) describe() (descr string, length int, data any, err error) {
 		set++
 	}
 	if set != 1 {
-		return "", 0, nil, fmt.Errorf("npy: an array holds exactly one kind of element, this one %d", set)
+		return "", 0, nil, fmt.Errorf("npy: an array holds exactly one kind of element, this one holds %d", set)
 	}
 	return descr, length, data, nil
 }
 
-// elements multiplies the dimensions; ok is false for a negative dimension or
-// a product that does not fit an int.
+// elements multiplies the dimensions; ok is false for a negative dimension or a product beyond the
+// range of int.
 func elements(shape []int) (n int, ok bool) {
 	n = 1
 	for _, d := range shape {
@@ -113,69 +112,23 @@ var (
 	shapeRule   = regexp.MustCompile(`'shape'\s*:\s*\(([0-9,\s]*)\)`)
 )
 
-// Read reads one array. Memory grows with the bytes that are really there, so
-// a header that claims more than the file holds costs nothing.
+// Read reads one array. Memory grows with the bytes of the file, not with the claims of its header.
 func Read(r io.Reader) (Array, error) {
-	bad := func(format string, args ...any) (Array, error) {
-		return Array{}, fmt.Errorf("npy: %s: %w", fmt.Sprintf(format, args...), ErrFormat)
-	}
 	b := bufio.NewReaderSize(r, 1<<20)
-	var lead [8]byte
-	if _, err := io.ReadFull(b, lead[:]); err != nil {
-		return bad("shorter than its magic number")
+	header, err := readHeader(b)
+	if err != nil {
+		return Array{}, err
 	}
-	if string(lead[:6]) != magic {
-		return bad("the magic number is missing")
+	descr, shape, err := parseHeader(header)
+	if err != nil {
+		return Array{}, err
 	}
-	var length int
-	switch lead[6] {
-	case 1:
-		var n [2]byte
-		if _, err := io.ReadFull(b, n[:]); err != nil {
-			return bad("cut off in the header")
-		}
-		length = int(binary.LittleEndian.Uint16(n[:]))
-	case 2, 3:
-		var n [4]byte
-		if _, err := io.ReadFull(b, n[:]); err != nil {
-			return bad("cut off in the header")
-		}
-		if v := binary.LittleEndian.Uint32(n[:]); v <= maxHeader {
-			length = int(v)
-		} else {
-			return bad("a header of %d bytes", v)
-		}
-	default:
-		return bad("format version %d.%d is unknown", lead[6], lead[7])
-	}
-	header := make([]byte, length)
-	if _, err := io.ReadFull(b, header); err != nil {
-		return bad("cut off in the header")
-	}
-	descr, fortran, shape := descrRule.FindSubmatch(header), fortranRule.FindSubmatch(header), shapeRule.FindSubmatch(header)
-	if descr == nil || fortran == nil || shape == nil {
-		return bad("header %.120q lacks descr, fortran_order or shape", header)
-	}
-	var a Array
-	for _, f := range strings.Split(string(shape[1]), ",") {
-		if f = strings.TrimSpace(f); f == "" {
-			continue
-		}
-		d, err := strconv.Atoi(f)
-		if err != nil {
-			return bad("dimension %q", f)
-		}
-		a.Shape = append(a.Shape, d)
-	}
-	if string(fortran[1]) == "True" && len(a.Shape) > 1 {
-		return bad("Fortran order; store it with numpy.ascontiguousarray")
-	}
-	n, ok := elements(a.Shape)
+	a := Array{Shape: shape}
+	n, ok := elements(shape)
 	if !ok {
-		return bad("shape %v is too large", a.Shape)
+		return Array{}, bad("shape %v is too large", shape)
 	}
-	var err error
-	switch string(descr[1]) {
+	switch descr {
 	case "<f4":
 		a.Float32, err = values(b, n, 4, func(p []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(p)) })
 	case "<f8":
@@ -185,16 +138,75 @@ func Read(r io.Reader) (Array, error) {
 	case "<i4":
 		a.Int32, err = values(b, n, 4, func(p []byte) int32 { return int32(binary.LittleEndian.Uint32(p)) })
 	default:
-		return bad("element type %q; use <f4, <f8, <i4 or <i8", descr[1])
+		return Array{}, bad("element type %q; use <f4, <f8, <i4 or <i8", descr)
 	}
 	if err != nil {
-		return bad("shape %v: %v", a.Shape, err)
+		return Array{}, bad("shape %v: %v", shape, err)
 	}
 	return a, nil
 }
 
-// values reads n elements of size bytes in pieces and checks that the stream
-// ends after them.
+// bad is an error that wraps ErrFormat.
+func bad(format string, args ...any) error {
+	return fmt.Errorf("npy: %s: %w", fmt.Sprintf(format, args...), ErrFormat)
+}
+
+// readHeader checks the magic number and returns the text of the header. Its length is a field of 2
+// bytes in format 1, of 4 bytes in formats 2 and 3.
+func readHeader(r io.Reader) ([]byte, error) {
+	var lead [8]byte
+	if _, err := io.ReadFull(r, lead[:]); err != nil {
+		return nil, bad("shorter than its magic number")
+	}
+	if string(lead[:6]) != magic {
+		return nil, bad("the magic number is missing")
+	}
+	var size [4]byte
+	field := size[:2]
+	switch lead[6] {
+	case 1:
+	case 2, 3:
+		field = size[:]
+	default:
+		return nil, bad("format version %d.%d is unknown", lead[6], lead[7])
+	}
+	if _, err := io.ReadFull(r, field); err != nil {
+		return nil, bad("cut off in the header")
+	}
+	length := binary.LittleEndian.Uint32(size[:])
+	if length > maxHeader {
+		return nil, bad("a header of %d bytes", length)
+	}
+	header := make([]byte, length)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return nil, bad("cut off in the header")
+	}
+	return header, nil
+}
+
+// parseHeader returns the element type and the shape of an array in C order.
+func parseHeader(header []byte) (descr string, shape []int, err error) {
+	d, fortran, dims := descrRule.FindSubmatch(header), fortranRule.FindSubmatch(header), shapeRule.FindSubmatch(header)
+	if d == nil || fortran == nil || dims == nil {
+		return "", nil, bad("header %.120q lacks descr, fortran_order or shape", header)
+	}
+	for _, f := range strings.Split(string(dims[1]), ",") {
+		if f = strings.TrimSpace(f); f == "" {
+			continue
+		}
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			return "", nil, bad("dimension %q", f)
+		}
+		shape = append(shape, n)
+	}
+	if string(fortran[1]) == "True" && len(shape) > 1 {
+		return "", nil, bad("Fortran order; store it with numpy.ascontiguousarray")
+	}
+	return string(d[1]), shape, nil
+}
+
+// values reads n elements of size bytes in pieces. The stream must end after them.
 func values[T any](r *bufio.Reader, n, size int, decode func([]byte) T) ([]T, error) {
 	const piece = 1 << 14
 	buf := make([]byte, piece*size)

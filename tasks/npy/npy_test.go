@@ -82,8 +82,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// numpy is the judge where a Python with it is at hand: it loads what we
-// write and we read what it writes.
+// TestNumPy compares with numpy, where a Python has it: it loads our files and we load its files.
 func TestNumPy(t *testing.T) {
 	python := os.Getenv("VITTOOL_PYTHON")
 	if python == "" {

@@ -8,9 +8,8 @@ import (
 	"math"
 )
 
-// Confusion draws which classes are taken for which: a table with a row per
-// true class and a column per predicted one, each cell the darker the larger
-// its share of the row. counts is [classes, classes]; names may be nil.
+// Confusion draws a table with a row per true class and a column per predicted one; the darker a
+// cell, the larger its share of the row. counts is [classes, classes]; names may be nil.
 func Confusion(title string, counts []int, names []string) (*image.RGBA, error) {
 	classes := int(math.Sqrt(float64(len(counts))))
 	if classes < 1 || classes*classes != len(counts) || len(names) != 0 && len(names) < classes {
@@ -81,8 +80,8 @@ func className(names []string, i int) string {
 	return fmt.Sprint(i)
 }
 
-// shade goes from a faint gray to green on the diagonal and to red off it. The
-// root makes small shares visible.
+// shade goes from a faint gray to green on the diagonal and to red beside it. Its square root makes
+// small shares visible.
 func shade(share float64, right bool) color.RGBA {
 	to := Wrong
 	if right {

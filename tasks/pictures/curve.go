@@ -19,7 +19,7 @@ import (
 
 // Curve is a run's history, read from its metrics.jsonl.
 type Curve struct {
-	Steps  []CurvePoint // of single steps
+	Steps  []CurvePoint // values of single steps
 	Epochs []CurvePoint // means over an epoch, at its last step
 }
 
@@ -27,14 +27,14 @@ type Curve struct {
 type CurvePoint struct {
 	Step, Epoch int
 	Loss        float64
-	LR          float64 // learning rate; 0 where it was not noted
+	LR          float64 // learning rate; 0 if unknown
 }
 
-// mostPoints is the number of points of a line: about one per pixel. The
-// rasterizer's time grows with the square of a dense zigzag.
+// mostPoints bounds the points of a line, about one per pixel. The time of the rasterizer grows
+// with the square of their number.
 const mostPoints = 700
 
-// fewEpochs are too few for a line of their means beside that of the steps.
+// fewEpochs is the number of epochs from which their means are drawn beside the steps.
 const fewEpochs = 3
 
 // ReadCurve reads metrics.jsonl, with the errors of runs.ReadMetrics.
@@ -54,8 +54,7 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 	return curve, nil
 }
 
-// Draw plots the loss over the steps, with the epochs' means on top, and the
-// learning rate below.
+// Draw plots the loss over the steps, with the epochs' means on top, and the learning rate below.
 func (c *Curve) Draw(title string) (image.Image, error) {
 	if len(c.Steps) == 0 && len(c.Epochs) == 0 {
 		return nil, errors.New("loss curve: the metrics hold no step yet")
@@ -67,8 +66,7 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	steps, rate := plotter.XYs{}, plotter.XYs{}
 	highestRate := 0.0
 	low, high := c.lossRange()
-	// Far outside of the axis a line costs the rasterizer as many rows as it
-	// crosses, seen or not.
+	// The rasterizer takes time for every row that a line crosses, also outside of the axes.
 	shown := func(loss float64) float64 { return min(max(loss, low-(high-low)), high+(high-low)) }
 	for _, p := range thin(c.Steps, mostPoints) {
 		steps = append(steps, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
@@ -140,9 +138,9 @@ func (c *Curve) lastStep() int {
 	return last
 }
 
-// lossRange is what the vertical axis covers: the losses from a tenth of the
-// run on, and of the earlier ones at most as much again, so that a few large
-// first losses don't flatten all the rest.
+// lossRange is the range of the vertical axis: the losses after the first tenth of the run, and at
+// most as much again for the earlier ones, so that a few large first losses do not flatten the rest
+// of the curve.
 func (c *Curve) lossRange() (low, high float64) {
 	from := c.lastStep() / 10
 	low, high = math.Inf(1), math.Inf(-1)
@@ -162,8 +160,8 @@ func (c *Curve) lossRange() (low, high float64) {
 	return low - 0.05*span, min(top, high+span) + 0.05*span
 }
 
-// thin keeps at most n points: each stands for the mean of its neighbours, so
-// that a long run stays readable.
+// thin reduces a line to at most n points, each the mean of neighbouring ones, so that a long run
+// stays readable.
 func thin(points []CurvePoint, n int) []CurvePoint {
 	if len(points) <= n {
 		return points
@@ -211,11 +209,10 @@ func addLine(p *plot.Plot, name string, xy plotter.XYs, c color.Color, width vg.
 	return nil
 }
 
-// drawStacked draws plots below each other with their axes in line.
+// drawStacked draws plots below each other with aligned axes.
 func drawStacked(area draw.Canvas, plots [][]*plot.Plot, heights []float64) {
 	tiles := draw.Tiles{Rows: len(plots), Cols: 1, PadY: 10}
-	// plot.Align reserves the same room for the vertical axes of all tiles;
-	// the heights are then set by hand.
+	// plot.Align gives the vertical axes of all tiles the same width; the heights are set below.
 	canvases := plot.Align(plots, tiles, area)
 	top := area.Max.Y
 	total := area.Max.Y - area.Min.Y

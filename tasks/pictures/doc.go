@@ -1,8 +1,7 @@
-// Package pictures draws what people look at: grids of images with captions,
-// loss curves, tables of confusion. It knows nothing of models or runs; it is
-// given images and numbers and returns an image to store as PNG.
+// Package pictures draws images for people: grids of pictures with captions, loss curves, tables of
+// confusion. It knows neither models nor runs: it takes images and numbers and returns an image to
+// store as PNG.
 //
-// Pixels here are for the eye only. Small images are enlarged by whole
-// factors so that their pixels stay visible, large ones are shrunk with
-// Lanczos (nfnt/resize); nothing drawn here goes back into training.
+// These pixels are for the eye alone and never enter training. Small pictures are enlarged by whole
+// factors, so that their pixels stay visible; large ones are shrunk with Lanczos (nfnt/resize).
 package pictures

@@ -9,17 +9,18 @@ import (
 	"github.com/nfnt/resize"
 )
 
-// Grid is a table of pictures: a title, a heading per column, rows of cells.
+// Grid is a table of pictures: a title, a heading per column, rows of cells, notes below.
 type Grid struct {
 	Title   string
 	Columns []string // headings; may be empty
 	Rows    []Row
-	// CellSize is the longer side, in pixels, that cells are brought near to;
-	// 0 means 160. Enlargement is by whole factors, so cells may stay below.
+	Notes   []string // explanations below the pictures, wrapped to the width of the grid
+	// CellSize is the intended length of the longer side of a picture, in pixels; 0 means 160.
+	// Pictures are enlarged by whole factors, so they may be smaller.
 	CellSize int
 }
 
-// Row is one line of a Grid. Its caption stands below, from the left.
+// Row is one line of a Grid. Its caption stands below the pictures, at the left.
 type Row struct {
 	Caption string
 	Cells   []Cell
@@ -50,113 +51,143 @@ const (
 	frame  = 2
 )
 
-// maxPixels bounds a grid: beyond it a picture can no longer be looked at.
+// maxPixels is the largest area of a grid: no viewer shows more.
 const maxPixels = 100 << 20
 
-// Draw lays the grid out. It fails when there is nothing to draw or the result
-// would be too large to look at.
+// Draw returns the grid as one image. It fails without pictures and beyond maxPixels.
 func (g Grid) Draw() (*image.RGBA, error) {
-	columns := len(g.Columns)
-	for _, r := range g.Rows {
-		columns = max(columns, len(r.Cells))
-	}
-	if columns == 0 || len(g.Rows) == 0 {
+	l := g.layout()
+	if len(l.widths) == 0 || len(g.Rows) == 0 {
 		return nil, fmt.Errorf("picture grid %q: no pictures to draw", g.Title)
 	}
+	if l.width > maxPixels/l.height {
+		return nil, fmt.Errorf("picture grid %q: %d × %d pixels are too many to look at; draw fewer pictures", g.Title, l.width, l.height)
+	}
+	canvas := image.NewRGBA(image.Rect(0, 0, l.width, l.height))
+	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
+	y := margin
+	if g.Title != "" {
+		text(canvas, margin, y, cut(g.Title, l.width-2*margin), ink)
+		y += lineHeight + gap
+	}
+	for j, heading := range g.Columns {
+		width := l.widths[j] + 2*frame
+		heading = cut(heading, width+gap-2)
+		text(canvas, l.left[j]+(width-textWidth(heading))/2, y, heading, faint)
+	}
+	for i, r := range g.Rows {
+		l.drawRow(canvas, i, r)
+	}
+	for i, line := range l.notes {
+		text(canvas, margin+frame, l.height-margin-(len(l.notes)-i)*lineHeight, line, ink)
+	}
+	return canvas, nil
+}
+
+// gridLayout is the place of each part of a grid on its canvas, in pixels.
+type gridLayout struct {
+	cells         [][]image.Image // scaled, by row and column; nil for an empty place
+	left, widths  []int           // of the columns; a width is that of the pictures inside their frames
+	top, heights  []int           // of the rows
+	width, height int             // of the canvas
+	notes         []string        // lines below the rows
+}
+
+func (g Grid) layout() *gridLayout {
 	longest := g.CellSize
 	if longest == 0 {
 		longest = 160
 	}
-	cells := make([][]image.Image, len(g.Rows))
-	widths := make([]int, columns)
-	heights := make([]int, len(g.Rows))
+	l := &gridLayout{}
+	l.scaleCells(g, longest)
+	l.width = margin
+	for j, w := range l.widths {
+		l.left = append(l.left, l.width)
+		if w == 0 {
+			w = gap // an empty column separates its neighbours
+		}
+		if j < len(g.Columns) {
+			w = max(w, min(textWidth(g.Columns[j]), longest+gap))
+		}
+		l.widths[j] = w
+		l.width += w + 2*frame + gap
+	}
+	l.width = max(l.width+margin-gap, min(textWidth(g.Title), 1000)+2*margin)
+	if len(g.Notes) > 0 {
+		l.width = max(l.width, 500)
+	}
+	l.height = margin
+	if g.Title != "" {
+		l.height += lineHeight + gap
+	}
+	if len(g.Columns) > 0 {
+		l.height += lineHeight + 4
+	}
 	for i, r := range g.Rows {
-		cells[i] = make([]image.Image, len(r.Cells))
+		l.top = append(l.top, l.height)
+		l.height += l.heights[i] + 2*frame + gap
+		if hasCaptions(r) {
+			l.height += lineHeight
+		}
+		if r.Caption != "" {
+			l.height += lineHeight
+		}
+	}
+	for _, n := range g.Notes {
+		l.notes = append(l.notes, wrap(n, l.width-2*margin-frame)...)
+	}
+	if len(l.notes) > 0 {
+		l.height += len(l.notes)*lineHeight + gap
+	}
+	l.height += margin - gap
+	return l
+}
+
+// scaleCells brings the pictures to their size. A column is as wide as its widest picture, a row as
+// high as its highest.
+func (l *gridLayout) scaleCells(g Grid, longest int) {
+	columns := len(g.Columns)
+	for _, r := range g.Rows {
+		columns = max(columns, len(r.Cells))
+	}
+	l.widths, l.heights, l.cells = make([]int, columns), make([]int, len(g.Rows)), make([][]image.Image, len(g.Rows))
+	for i, r := range g.Rows {
+		l.cells[i] = make([]image.Image, len(r.Cells))
 		for j, c := range r.Cells {
 			if c.Image == nil || c.Image.Bounds().Empty() {
 				continue
 			}
-			cells[i][j] = Fit(c.Image, longest)
-			widths[j] = max(widths[j], cells[i][j].Bounds().Dx())
-			heights[i] = max(heights[i], cells[i][j].Bounds().Dy())
+			scaled := Fit(c.Image, longest)
+			l.cells[i][j] = scaled
+			l.widths[j] = max(l.widths[j], scaled.Bounds().Dx())
+			l.heights[i] = max(l.heights[i], scaled.Bounds().Dy())
 		}
 	}
-	for j := range widths {
-		if widths[j] == 0 {
-			widths[j] = gap // an empty column sets others apart
-		}
-		if j < len(g.Columns) {
-			widths[j] = max(widths[j], min(textWidth(g.Columns[j]), longest+gap))
-		}
-	}
+}
 
-	left := make([]int, columns)
-	width := margin
-	for j, w := range widths {
-		left[j] = width
-		width += w + 2*frame + gap
-	}
-	width += margin - gap
-	width = max(width, min(textWidth(g.Title), 1000)+2*margin)
-	height := margin
-	if g.Title != "" {
-		height += lineHeight + gap
-	}
-	if len(g.Columns) > 0 {
-		height += lineHeight + 4
-	}
-	top := make([]int, len(g.Rows))
-	for i, r := range g.Rows {
-		top[i] = height
-		height += heights[i] + 2*frame + gap
-		if hasCaptions(r) {
-			height += lineHeight
+// drawRow draws the pictures of row i with their captions. Pictures are centred in their columns
+// and aligned at the top.
+func (l *gridLayout) drawRow(canvas *image.RGBA, i int, r Row) {
+	below := l.top[i] + l.heights[i] + 2*frame
+	for j, c := range r.Cells {
+		if l.cells[i][j] == nil {
+			continue
 		}
-		if r.Caption != "" {
-			height += lineHeight
+		b := l.cells[i][j].Bounds()
+		x := l.left[j] + (l.widths[j]-b.Dx())/2
+		place := image.Rect(x, l.top[i], x+b.Dx()+2*frame, l.top[i]+b.Dy()+2*frame)
+		drawFramed(canvas, place, l.cells[i][j], c.Frame)
+		if c.Caption != "" {
+			caption := cut(c.Caption, l.widths[j]+2*frame)
+			text(canvas, l.left[j]+(l.widths[j]+2*frame-textWidth(caption))/2, below+2, caption, faint)
 		}
 	}
-	height += margin - gap
-	if width > maxPixels/height {
-		return nil, fmt.Errorf("picture grid %q: %d × %d pixels are too many to look at; draw fewer pictures", g.Title, width, height)
+	if hasCaptions(r) {
+		below += lineHeight
 	}
-
-	canvas := image.NewRGBA(image.Rect(0, 0, width, height))
-	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
-	y := margin
-	if g.Title != "" {
-		text(canvas, margin, y, cut(g.Title, width-2*margin), ink)
-		y += lineHeight + gap
+	if r.Caption != "" {
+		text(canvas, margin+frame, below+2, cut(r.Caption, canvas.Rect.Dx()-2*margin), faint)
 	}
-	for j, heading := range g.Columns {
-		room := widths[j] + 2*frame
-		heading = cut(heading, room+gap-2)
-		text(canvas, left[j]+(room-textWidth(heading))/2, y, heading, faint)
-	}
-	for i, r := range g.Rows {
-		below := top[i] + heights[i] + 2*frame
-		for j, c := range r.Cells {
-			if cells[i][j] == nil {
-				continue
-			}
-			b := cells[i][j].Bounds()
-			// Centred in its column; rows are aligned at the top.
-			x := left[j] + (widths[j]-b.Dx())/2
-			place := image.Rect(x, top[i], x+b.Dx()+2*frame, top[i]+b.Dy()+2*frame)
-			drawFramed(canvas, place, cells[i][j], c.Frame)
-			if c.Caption != "" {
-				caption := cut(c.Caption, widths[j]+2*frame)
-				text(canvas, left[j]+(widths[j]+2*frame-textWidth(caption))/2, below+2, caption, faint)
-			}
-		}
-		if hasCaptions(r) {
-			below += lineHeight
-		}
-		if r.Caption != "" {
-			text(canvas, margin+frame, below+2, cut(r.Caption, width-2*margin), faint)
-		}
-	}
-	return canvas, nil
 }
 
 func hasCaptions(r Row) bool {
@@ -168,8 +199,7 @@ func hasCaptions(r Row) bool {
 	return false
 }
 
-// drawFramed draws img into the middle of place, with a frame of the given
-// colour or a hairline around it.
+// drawFramed draws img inside place, with a frame of the given colour or a hairline around it.
 func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, frameColour color.Color) {
 	inner := place.Inset(frame)
 	if frameColour != nil {
@@ -182,9 +212,9 @@ func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, fram
 	draw.Draw(canvas, inner, img, img.Bounds().Min, draw.Over)
 }
 
-// Fit returns img with its longer side near the given number of pixels: small
-// images are enlarged by a whole factor with hard pixels, large ones shrunk
-// with Lanczos, both by nfnt/resize. Very long strips keep at least one pixel.
+// Fit returns img with its longer side near the given number of pixels. Small images are enlarged
+// by a whole factor with hard pixels, large ones shrunk with Lanczos, both by nfnt/resize. The
+// shorter side has at least one pixel.
 func Fit(img image.Image, longest int) image.Image {
 	w, h := img.Bounds().Dx(), img.Bounds().Dy()
 	long := max(w, h)
@@ -192,7 +222,7 @@ func Fit(img image.Image, longest int) image.Image {
 	case long*2 <= longest:
 		factor := longest / long
 		return resize.Resize(uint(w*factor), uint(h*factor), img, resize.NearestNeighbor)
-	case long*4 > longest*5: // within a quarter of the wish it stays as it is
+	case long*4 > longest*5: // up to a quarter more is left unscaled
 		return resize.Resize(uint(max(1, w*longest/long)), uint(max(1, h*longest/long)), img, resize.Lanczos3)
 	}
 	return img

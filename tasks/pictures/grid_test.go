@@ -21,7 +21,7 @@ func gradient(w, h int) *image.RGBA {
 	return m
 }
 
-// keep stores a picture where a person can look at it, when asked to.
+// keep stores a picture in the folder VITTOOL_KEEP_PICTURES, if that is set, to look at.
 func keep(t *testing.T, name string, img image.Image) {
 	t.Helper()
 	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
@@ -46,13 +46,12 @@ func TestGridLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	keep(t, "grid.png", img)
-	// 4 columns of 160 pixels with frames, gaps and margins; headings may
-	// widen their column a little.
+	// 4 columns of 160 pixels with frames, gaps and margins; headings may widen their column a
+	// little.
 	if w := img.Bounds().Dx(); w < 4*160 || w > 4*(224+20)+2*margin {
 		t.Errorf("the grid is %d pixels wide", w)
 	}
-	// The first picture stands below title and headings and is enlarged 5
-	// times with hard pixels.
+	// The first picture stands below title and headings and is enlarged 5 times with hard pixels.
 	x, y := margin+frame, margin+2*lineHeight+gap+4+frame
 	for _, d := range []int{0, 4} {
 		if got, want := img.RGBAAt(x+d, y+d), (color.RGBA{0, 0, 128, 255}); got != want {
@@ -73,6 +72,41 @@ func TestGridRefuses(t *testing.T) {
 		if _, err := g.Draw(); err == nil {
 			t.Errorf("%s: drawn", name)
 		}
+	}
+}
+
+// TestGridNotes: notes are wrapped and make the grid higher, but no wider.
+func TestGridNotes(t *testing.T) {
+	g := Grid{Columns: []string{"a"}, Rows: []Row{{Cells: []Cell{{Image: gradient(32, 32)}}}}, Notes: []string{"short"}}
+	short, err := g.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Notes = append(g.Notes, strings.Repeat("many words ", 20))
+	long, err := g.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(t, "notes.png", long)
+	lines := len(wrap(g.Notes[1], short.Rect.Dx()-2*margin-frame))
+	if lines < 3 || long.Rect.Dx() != short.Rect.Dx() || long.Rect.Dy() != short.Rect.Dy()+lines*lineHeight {
+		t.Errorf("%v with a short note, %v with %d lines more", short.Rect, long.Rect, lines)
+	}
+	for y := long.Rect.Dy() - margin; y < long.Rect.Dy(); y++ {
+		for x := range long.Rect.Dx() {
+			if long.RGBAAt(x, y) != paper {
+				t.Fatalf("the lower margin is not empty at %d,%d", x, y)
+			}
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	if got := wrap("one two  three longerthanaline x", 9*face.Advance); !slices.Equal(got, []string{"one two", "three", "lon..line", "x"}) {
+		t.Errorf("%q", got)
+	}
+	if got := wrap("", 70); len(got) != 0 {
+		t.Errorf("nothing becomes %q", got)
 	}
 }
 
@@ -104,12 +138,12 @@ func TestCut(t *testing.T) {
 		}
 	}
 	if got := cut("abcdef", 0); got != "" {
-		t.Errorf("no room leaves %q", got)
+		t.Errorf("a width of 0 leaves %q", got)
 	}
 }
 
-func TestNormalisation(t *testing.T) {
-	n := Normalisation{Mean: []float64{0.5, 0.4, 0.3}, Std: []float64{0.2, 0.25, 0.3}}
+func TestNormalization(t *testing.T) {
+	n := Normalization{Mean: []float64{0.5, 0.4, 0.3}, Std: []float64{0.2, 0.25, 0.3}}
 	want := []byte{0, 17, 255, 128, 250, 3}
 	x := make([]float32, 6)
 	for c := range 3 {
@@ -126,7 +160,7 @@ func TestNormalisation(t *testing.T) {
 			t.Errorf("pixel %d is %v, want %v", i, p, want[3*i:3*i+3])
 		}
 	}
-	for name, bad := range map[string]Normalisation{
+	for name, bad := range map[string]Normalization{
 		"no deviation": {Mean: []float64{0}, Std: []float64{0}},
 		"lengths":      {Mean: []float64{0, 0}, Std: []float64{1}},
 	} {
@@ -139,13 +173,13 @@ func TestNormalisation(t *testing.T) {
 	}
 	nan := float32(0)
 	nan /= nan
-	img, err = Normalisation{Mean: []float64{0}, Std: []float64{1}}.Image([]float32{nan}, 1, 1)
+	img, err = Normalization{Mean: []float64{0}, Std: []float64{1}}.Image([]float32{nan}, 1, 1)
 	if err != nil || img.RGBAAt(0, 0) != (color.RGBA{255, 0, 255, 255}) {
 		t.Errorf("not a number is drawn as %v (%v), want magenta", img.RGBAAt(0, 0), err)
 	}
 }
 
-// The scale of heat grows lighter from end to end.
+// TestHeat: the scale grows lighter from end to end.
 func TestHeat(t *testing.T) {
 	light := func(share float64) float64 {
 		c := Heat(share)
@@ -157,6 +191,6 @@ func TestHeat(t *testing.T) {
 		}
 	}
 	if Heat(-1) != Heat(0) || Heat(2) != Heat(1) || Heat(math.NaN()) != Heat(0) {
-		t.Error("what lies outside does not count as the end")
+		t.Error("values outside 0 to 1 do not have the colour of the nearer end")
 	}
 }

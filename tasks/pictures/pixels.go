@@ -6,29 +6,27 @@ import (
 	"math"
 )
 
-// Normalisation is how a model's input was made of pixels: (v/255 - Mean)/Std
-// per channel. Both have one entry per channel.
-type Normalisation struct{ Mean, Std []float64 }
+// Normalization maps a pixel value v to the input of a network, (v/255 - Mean)/Std. Both have one
+// entry per channel.
+type Normalization struct{ Mean, Std []float64 }
 
-// Check reports a normalisation that does not fit the number of channels or
-// cannot be undone.
-func (n Normalisation) Check(channels int) error {
+// Check reports a normalization that does not fit the number of channels or cannot be undone.
+func (n Normalization) Check(channels int) error {
 	if len(n.Mean) != channels || len(n.Std) != channels {
-		return fmt.Errorf("normalisation has %d means and %d deviations for %d channels", len(n.Mean), len(n.Std), channels)
+		return fmt.Errorf("normalization has %d means and %d deviations for %d channels", len(n.Mean), len(n.Std), channels)
 	}
 	for c, s := range n.Std {
 		if !(s > 0) || math.IsInf(s, 0) || math.IsNaN(n.Mean[c]) || math.IsInf(n.Mean[c], 0) {
-			return fmt.Errorf("normalisation of channel %d: mean %g, deviation %g: finite values and a positive deviation are needed", c, n.Mean[c], s)
+			return fmt.Errorf("normalization of channel %d: mean %g, deviation %g: finite values and a positive deviation are needed", c, n.Mean[c], s)
 		}
 	}
 	return nil
 }
 
-// Image turns one normalised image [C, H, W] back into pixels, clipped to
-// 0..255. One or two channels show the first as gray; three or more show the
-// first three as red, green and blue. A value that is not a number turns
-// magenta, so that it is seen.
-func (n Normalisation) Image(x []float32, h, w int) (*image.RGBA, error) {
+// Image turns one normalized image [C, H, W] back into pixels, clipped to 0..255. Of one or two
+// channels it shows the first as gray, of more the first three as red, green and blue. NaN is drawn
+// in magenta.
+func (n Normalization) Image(x []float32, h, w int) (*image.RGBA, error) {
 	channels := len(n.Mean)
 	if err := n.Check(channels); err != nil {
 		return nil, err

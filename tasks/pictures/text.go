@@ -3,6 +3,7 @@ package pictures
 import (
 	"image"
 	"image/color"
+	"strings"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -17,20 +18,41 @@ var face = basicfont.Face7x13
 // textWidth is the width of s in pixels. The face is monospaced.
 func textWidth(s string) int { return face.Advance * len([]rune(s)) }
 
-// cut shortens s to at most width pixels; what was lost shows as two dots. The
-// end of a path tells more than its beginning, so the middle goes.
+// cut shortens s to at most width pixels. Two dots replace the middle, because the end of a path
+// identifies a file better than its beginning.
 func cut(s string, width int) string {
 	runes := []rune(s)
-	room := max(0, width/face.Advance)
-	if len(runes) <= room {
+	most := max(0, width/face.Advance)
+	if len(runes) <= most {
 		return s
 	}
-	if room < 6 {
-		return string(runes[:room])
+	if most < 6 {
+		return string(runes[:most])
 	}
-	head := (room - 2) / 2
-	tail := room - 2 - head
+	head := (most - 2) / 2
+	tail := most - 2 - head
 	return string(runes[:head]) + ".." + string(runes[len(runes)-tail:])
+}
+
+// wrap breaks s at spaces into lines of at most width pixels. A longer word is cut.
+func wrap(s string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		word = cut(word, width)
+		switch {
+		case line == "":
+			line = word
+		case textWidth(line+" "+word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // text draws s with the upper left corner of its line at x, y.

@@ -65,7 +65,7 @@ func (l *Log) write(line func(*slog.Logger)) {
 func (l *Log) Done(r *train.Result) {
 	l.Progress.Done(r)
 	if l.log != nil && r != nil {
-		l.log.Info("end", "step", r.Step, "loss", r.Loss, "digest", r.Digest, "seconds", r.ElapsedS,
+		l.log.Info("end", "step", r.Step, "loss", r.Loss, "loss_of", r.LossOf, "loss_last_step", r.LastLoss, "digest", r.Digest, "seconds", r.ElapsedS,
 			"images_per_s", r.ImagesPerS, "interrupted", r.Interrupted, "failed", r.Failed)
 	}
 }

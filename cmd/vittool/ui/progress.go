@@ -51,7 +51,7 @@ func (h *header) Start(p train.Plan) {
 	t.Row("objective", p.Objective)
 	t.Row("model", fmt.Sprintf("%s, %s parameters with the heads", p.Model, Count(float64(p.Parameters), "")))
 	t.Row("data", fmt.Sprintf("%d images, %d a step", p.Images, p.BatchSize))
-	length := fmt.Sprintf("%d steps, %d an epoch", p.TotalSteps, p.StepsPerEpoch)
+	length := fmt.Sprintf("%d steps, %.4g an epoch", p.TotalSteps, p.StepsPerEpoch)
 	if p.FirstStep > 0 {
 		length += fmt.Sprintf(", resumed after step %d", p.FirstStep)
 	}
@@ -79,7 +79,7 @@ func (h *header) Done(r *train.Result) {
 	t := NewTable()
 	t.Row("state", state)
 	if r.Loss != 0 { // zero: no step was done
-		t.Row("loss", fmt.Sprintf("%.4f", r.Loss))
+		t.Row("loss", fmt.Sprintf("%.4f in the last step, %.4f in the mean of %s", r.LastLoss, r.Loss, r.LossOf))
 	}
 	if r.ImagesPerS > 0 {
 		t.Row("speed", fmt.Sprintf("%s, %.1f %% of the time waiting for data", Rate(r.ImagesPerS), 100*r.DataWait))

@@ -26,7 +26,7 @@ func play(p train.Progress, clock *time.Time) {
 		p.Step(train.Step{StepLine: runs.StepLine{Step: step, Epoch: float64(step) / 40, Loss: 1 / float64(step), LearningRate: 1e-3, ImagesPerS: 50}})
 	}
 	p.Event("checkpoint written")
-	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, Loss: 0.01, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
+	p.Done(&train.Result{RunDir: "runs/x", Step: 100, TotalSteps: 100, FinalLoss: runs.FinalLoss{Loss: 0.01, LossOf: "epoch 2", LastLoss: 0.009}, Checkpoint: "c", Elapsed: 100 * time.Second, ImagesPerS: 50, Skipped: 2})
 }
 
 func TestLines(t *testing.T) {

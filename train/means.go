@@ -43,8 +43,8 @@ type stepSums struct {
 	wait    time.Duration // for data and masks
 }
 
-func newStepSums(accumulate int) stepSums {
-	return stepSums{began: time.Now(), count: float64(accumulate), metrics: map[string]float64{}}
+func newStepSums(micro int) stepSums {
+	return stepSums{began: time.Now(), count: float64(micro), metrics: map[string]float64{}}
 }
 
 func (s *stepSums) add(model *program.Model, batch fedBatch) {
@@ -57,23 +57,23 @@ func (s *stepSums) add(model *program.Model, batch fedBatch) {
 }
 
 // step is the step as it is logged. step counts the steps done.
-func (s *stepSums) step(step, stepsPerEpoch int) Step {
+func (s *stepSums) step(step int, e epochs) Step {
 	took := time.Since(s.began)
 	return Step{Duration: took, StepLine: runs.StepLine{
-		Step: step, Epoch: float64(step) / float64(stepsPerEpoch), Loss: s.loss, Metrics: s.metrics,
+		Step: step, Epoch: e.at(step), Loss: s.loss, Metrics: s.metrics,
 		ImagesPerS: float64(s.images) / took.Seconds(), DataWait: s.wait.Seconds() / took.Seconds(),
 	}}
 }
 
-// Names under which a checkpoint in the middle of an epoch keeps the sums so
-// far, so that the epoch's line does not depend on where a run was resumed.
+// Names under which a checkpoint in the middle of an epoch keeps the sums so far, so that the
+// epoch's line does not depend on where a run was resumed.
 const (
 	epochSums    = "train.epoch" // steps, sum of the loss
 	epochMetrics = "train.epoch.metric."
 )
 
-// tensors are the sums to be stored; none at the start of an epoch. Speeds are
-// left out: they are those of the process that writes the line.
+// tensors are the sums to be stored; none at the start of an epoch. Speeds are left out: they are
+// those of the process that writes the line.
 func (e *epochMeans) tensors() []tensor.Tensor {
 	if e.steps == 0 {
 		return nil

@@ -1,0 +1,141 @@
+package tasks
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/tasks/npy"
+	"github.com/vittool/vittool/tensor"
+)
+
+func TestExportAndLoad(t *testing.T) {
+	m := smallModel(t)
+	path := filepath.Join(t.TempDir(), "backbone.safetensors")
+	if err := m.Export(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadModel(path, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameWeights(t, got, m, 1)
+	if got.Config != m.Config || !reflect.DeepEqual(got.Mean, m.Mean) || !reflect.DeepEqual(got.Std, m.Std) || got.Step != 42 || got.Meta["source_digest"] != "cafe" {
+		t.Errorf("read %+v, mean %v, std %v, step %d; wrote %+v", got.Config, got.Mean, got.Std, got.Step, m.Config)
+	}
+	again := filepath.Join(t.TempDir(), "again.safetensors")
+	got.Digest = "cafe"
+	if err := got.Export(again); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := os.ReadFile(path)
+	if b, _ := os.ReadFile(again); string(a) != string(b) {
+		t.Error("exporting an exported file changes it")
+	}
+}
+
+// TestTimmNames compares an exported file with the names and shapes of timm's
+// VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=0).
+func TestTimmNames(t *testing.T) {
+	want := map[string]string{
+		"cls_token": "[1 1 24]", "pos_embed": "[1 17 24]", "patch_embed.proj.weight": "[24 3 4 4]", "patch_embed.proj.bias": "[24]",
+		"norm.weight": "[24]", "norm.bias": "[24]",
+	}
+	for _, b := range []string{"blocks.0.", "blocks.1."} {
+		for name, shape := range map[string]string{
+			"norm1.weight": "[24]", "norm1.bias": "[24]", "attn.qkv.weight": "[72 24]", "attn.qkv.bias": "[72]",
+			"attn.proj.weight": "[24 24]", "attn.proj.bias": "[24]", "norm2.weight": "[24]", "norm2.bias": "[24]",
+			"mlp.fc1.weight": "[96 24]", "mlp.fc1.bias": "[96]", "mlp.fc2.weight": "[24 96]", "mlp.fc2.bias": "[24]",
+		} {
+			want[b+name] = shape
+		}
+	}
+	path := filepath.Join(t.TempDir(), "backbone.safetensors")
+	if err := smallModel(t).Export(path); err != nil {
+		t.Fatal(err)
+	}
+	file, err := tensor.ReadSafetensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, x := range file.Tensors {
+		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != tensor.F32 {
+			t.Errorf("%s is stored as %s", x.Name, x.DType)
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the file holds %v, timm wants %v", got, want)
+	}
+	for _, key := range []string{"model", "mean", "std", "digest", "architecture", "step", "source_digest"} {
+		if file.Meta[key] == "" {
+			t.Errorf("metadata lacks %q", key)
+		}
+	}
+}
+
+// TestTimm lets timm load an exported file, strictly, and compares its features with ours. It needs
+// a Python with timm, in VITTOOL_PYTHON.
+func TestTimm(t *testing.T) {
+	python := os.Getenv("VITTOOL_PYTHON")
+	if python == "" || exec.Command(python, "-c", "import timm, safetensors").Run() != nil {
+		t.Log("VITTOOL_PYTHON names no Python with timm: the names and shapes of timm are checked by TestTimmNames alone")
+		return
+	}
+	m := smallModel(t)
+	dir := t.TempDir()
+	if err := m.Export(filepath.Join(dir, "backbone.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	g := core.NewGraph(devicetest.New(t, 2))
+	images := g.Input("images", tensor.Shape{5, 3, 16, 16})
+	r := prng.New(1, "images")
+	for i := range images.Value() {
+		images.Value()[i] = float32(r.NormFloat64())
+	}
+	out, err := m.Backbone.Forward(g, images, backbone.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := out.Output(backbone.Tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := g.Compile(nil, tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteNPY(filepath.Join(dir, "images.npy"), npy.Array{Shape: []int{5, 3, 16, 16}, Float32: images.Value()}); err != nil {
+		t.Fatal(err)
+	}
+	code := `
+import sys, numpy, torch, timm
+from safetensors.torch import load_file
+d = sys.argv[1]
+m = timm.models.VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=0)
+m.load_state_dict(load_file(d + "/backbone.safetensors"), strict=True)
+numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(d + "/images.npy"))).detach().numpy())
+`
+	if msg, err := exec.Command(python, "-c", code, dir).CombinedOutput(); err != nil {
+		t.Fatalf("timm: %s", msg)
+	}
+	want, err := ReadNPY(filepath.Join(dir, "tokens.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range tokens.Value() {
+		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
+			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
+		}
+	}
+}

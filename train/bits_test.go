@@ -1,0 +1,139 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/launch"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
+)
+
+// variation is a change of a run's settings.
+type variation struct {
+	name   string
+	change func(*configs.Config)
+}
+
+// variations change the speed of a run and no bit of its weights.
+var variations = []variation{
+	{"a second run", func(*configs.Config) {}},
+	{"one thread", func(c *configs.Config) { c.Run.Threads = 1 }},
+	{"recomputation", func(c *configs.Config) { c.Train.Recompute = "blocks" }},
+	{"two threads", func(c *configs.Config) { c.Run.Threads = 2 }},
+	{"three threads", func(c *configs.Config) { c.Run.Threads = 3 }},
+	{"one worker", func(c *configs.Config) { c.Data.Workers = 1 }},
+	{"eight workers", func(c *configs.Config) { c.Data.Workers = 8 }},
+	{"no cache", func(c *configs.Config) { c.Data.Cache = 0 }},
+	{"a process", func(c *configs.Config) { c.Objective.Mode = "process" }},
+	{"other checkpoints", func(c *configs.Config) { c.Run.CheckpointEvery, c.Run.Keep = configs.Interval{}, 1 }},
+	{"bad images", func(c *configs.Config) { c.Data.OnError, c.Data.MaxFailed = "fail", 0.5 }},
+}
+
+// The weights depend neither on settings of speed nor on the process of the objective. The default
+// objective is run with all variations, each of the others with two of them in turn; with
+// VITTOOL_TEST_FULL all are run with all.
+func TestSameBits(t *testing.T) {
+	for i, name := range every() {
+		some := variations
+		if !full && name != configs.Default().Objective.Name {
+			some = []variation{variations[1+i%2], variations[3+i%(len(variations)-3)]}
+		}
+		t.Run(name, func(t *testing.T) { sameBits(t, name, some) })
+	}
+}
+
+func sameBits(t *testing.T, objective string, some []variation) {
+	result := pretrain(t, smallOf(t, objective), Options{})
+	for _, v := range some {
+		t.Run(v.name, func(t *testing.T) {
+			cfg := smallOf(t, objective)
+			v.change(cfg)
+			got := pretrain(t, cfg, Options{})
+			if got.Digest != result.Digest {
+				t.Errorf("digest %s, want %s", got.Digest, result.Digest)
+			}
+			if !bytes.Equal(contents(t, got.Checkpoint), contents(t, result.Checkpoint)) {
+				t.Error("the files differ although their tensors do not")
+			}
+		})
+	}
+	if len(some) < len(variations) {
+		return
+	}
+	t.Run("another seed differs", func(t *testing.T) {
+		cfg := smallOf(t, objective)
+		cfg.Run.Seed++
+		if got := pretrain(t, cfg, Options{}).Digest; got == result.Digest {
+			t.Error("equal weights from another seed")
+		}
+	})
+}
+
+// planOf opens a built-in objective as the small run does.
+func planOf(t *testing.T, objective string) *plan.Plan {
+	t.Helper()
+	cfg := smallOf(t, objective)
+	network, err := cfg.Backbone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := launch.Open(context.Background(), launch.Request{Config: cfg, Network: network, Mode: host.Inproc, Batch: 8, TotalSteps: 8,
+		StepsPerEpoch: 5, Images: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	return o.Plan()
+}
+
+// The state of an objective beside its weights lies in the checkpoint, and moves: every buffer, and
+// every copy of a weight that is trained.
+func TestStateOfTheObjective(t *testing.T) {
+	kept := 0
+	for _, name := range objectives.Names() {
+		t.Run(name, func(t *testing.T) {
+			cfg := smallOf(t, name)
+			pretrain(t, cfg, Options{})
+			list, err := runs.Checkpoints(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := tensor.ReadSafetensors(list[0].Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, err := tensor.ReadSafetensors(list[len(list)-1].Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan := planOf(t, name); (plan.Recommended != nil) != (last.Meta[runs.MetaFeatures] != "") {
+				t.Errorf("the plan recommends %v, the checkpoint %q", plan.Recommended, last.Meta[runs.MetaFeatures])
+			}
+			moved := func(tensor string) bool {
+				before, ok := first.Get(tensor)
+				after, ok2 := last.Get(tensor)
+				return ok && ok2 && !bytes.Equal(before.Bytes(), after.Bytes())
+			}
+			for _, tensor := range last.Names() {
+				weight, teacher := strings.CutPrefix(tensor, "teacher.")
+				if !teacher && !strings.HasPrefix(tensor, "buffer.") {
+					continue
+				}
+				kept++
+				if !moved(tensor) && (!teacher || moved(weight)) {
+					t.Errorf("%s did not move, or the first checkpoint lacks it", tensor)
+				}
+			}
+		})
+	}
+	if kept == 0 {
+		t.Error("no objective has a teacher or a buffer: this test looks at nothing")
+	}
+}

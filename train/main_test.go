@@ -1,0 +1,161 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+)
+
+// outside are the names under which the test binary is a third-party plugin.
+var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}}
+
+// TestMain lets the test binary be the plugins: a built-in objective when started as the host does,
+// and one of somebody else's under another name.
+func TestMain(m *testing.M) {
+	if o := outside[filepath.Base(os.Args[0])]; o != nil {
+		sdk.Serve(o)
+		return
+	}
+	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
+		if err := host.ServeBuiltin(os.Args[n+1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// small is a run of a few seconds: 40 scenes, 5 batches of 8 an epoch.
+func small(t *testing.T) *configs.Config {
+	t.Helper()
+	return smallOf(t, configs.Default().Objective.Name)
+}
+
+// smallOf is the same with a built-in objective, made small by the settings in its own folder.
+func smallOf(t *testing.T, objective string) *configs.Config {
+	t.Helper()
+	settings := filepath.Join("..", "objectives", objective, "testdata", "small.yaml")
+	if _, err := os.Stat(settings); errors.Is(err, os.ErrNotExist) {
+		t.Skipf("there is no %s to make the objective small with", settings)
+	}
+	loaded, err := configs.Load(configs.Request{Configs: []string{settings}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := loaded.Config
+	if cfg.Objective.Name != objective {
+		t.Fatalf("the small settings of %s are for %s", objective, cfg.Objective.Name)
+	}
+	cfg.Model.Name = "vit_micro_patch4_32"
+	cfg.Model.ImageSize = []int{16}
+	cfg.Model.DropPath = 0.1
+	cfg.Objective.Mode = "inproc"
+	cfg.Data.Path = "demo:?count=40&size=24"
+	cfg.Data.Cache = 16
+	cfg.Train.BatchSize, cfg.Train.Epochs, cfg.Train.Steps, cfg.Train.WarmupEpochs, cfg.Train.LR = 8, 0, 8, 1, 1e-3
+	cfg.Run.Out = filepath.Join(t.TempDir(), "run")
+	cfg.Run.CheckpointEvery, cfg.Run.LogEvery, cfg.Run.Keep = configs.Interval{Steps: 3}, 1, 0
+	cfg.Run.Seed = 5
+	return cfg
+}
+
+func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
+	t.Helper()
+	result, err := Pretrain(context.Background(), cfg, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// losses reads the loss of every step that metrics.jsonl tells of, as text, and the epochs' lines
+// without their speeds.
+func losses(t *testing.T, dir string) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, runs.MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		var l struct {
+			Kind string
+			Step int
+			Loss float64
+		}
+		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+			t.Fatalf("%s: %v", s.Text(), err)
+		}
+		out = append(out, fmt.Sprintf("%s %d %x", l.Kind, l.Step, l.Loss))
+	}
+	return out
+}
+
+// full asks for every repetition of the long tests, as .ci/run does; by default they run fewer.
+var full = os.Getenv("VITTOOL_TEST_FULL") != ""
+
+// every lists the built-in objectives. With -short, as under the race detector, one stands for all:
+// they share the goroutines of the loop.
+func every() []string {
+	if testing.Short() {
+		return []string{configs.Default().Objective.Name}
+	}
+	return objectives.Names()
+}
+
+func contents(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// stopper cancels a run after a step.
+type stopper struct {
+	silent
+	at     int
+	cancel context.CancelFunc
+	events []string
+}
+
+func (s *stopper) Step(step Step) {
+	if step.Step == s.at {
+		s.cancel()
+	}
+}
+
+func (s *stopper) Event(message string)   { s.events = append(s.events, message) }
+func (s *stopper) Warning(message string) { s.events = append(s.events, message) }
+
+// interrupt runs cfg until the end of a step and checks the run folder.
+func interrupt(t *testing.T, cfg *configs.Config, at int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	result, err := Pretrain(ctx, cfg, Options{Progress: &stopper{at: at, cancel: cancel}})
+	if !errors.Is(err, context.Canceled) || !result.Interrupted || result.Step != at {
+		t.Fatalf("result %+v, error %v", result, err)
+	}
+	info, err := runs.ReadInfo(cfg.Run.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Status != runs.StatusInterrupted || info.Step != at {
+		t.Errorf("run.json says %s at step %d", info.Status, info.Step)
+	}
+}

@@ -1,0 +1,132 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
+)
+
+// pull is an objective that computes its loss itself: it pulls a learned vector towards the
+// features' mean, which it keeps in a buffer too.
+type pull struct{}
+
+func (*pull) Info() sdk.Info {
+	return sdk.Info{Name: "pull", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*pull) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	tokens := b.Student("encoder", view).Class()
+	weight := b.Param("weight", []int{b.Backbone().Dim}, sdk.InitZeros())
+	mean := b.Buffer(sdk.BufferSpec{Name: "mean", Shape: []int{b.Backbone().Dim}})
+	return b.Minimize(b.Evaluate([]sdk.EvaluateInput{{Name: "x", Value: tokens, Gradient: true}}, sdk.Training(weight), sdk.Keeping(mean, true)))
+}
+
+func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
+	var a [6]*sdk.Array
+	for i, get := range []func() (*sdk.Array, error){
+		func() (*sdk.Array, error) { return c.Input("x") },
+		func() (*sdk.Array, error) { return c.InputGradient("x") },
+		func() (*sdk.Array, error) { return c.Param("weight") },
+		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
+		func() (*sdk.Array, error) { return c.Buffer("mean") },
+		func() (*sdk.Array, error) { return c.Update("mean") },
+	} {
+		var err error
+		if a[i], err = get(); err != nil {
+			return 0, nil, err
+		}
+	}
+	x, dx, w, dw, mean, next := a[0].F32, a[1].F32, a[2].F32, a[3].F32, a[4].F32, a[5].F32
+	rows := len(x) / len(w)
+	copy(next, mean)
+	clear(dw)
+	loss := 0.0
+	for i, v := range x {
+		j := i % len(w)
+		d := float64(v) - float64(w[j]) - 0.1*float64(mean[j])
+		loss += d * d / float64(len(x))
+		dx[i] = float32(2 * d / float64(len(x)))
+		dw[j] -= dx[i]
+		next[j] += 0.1 * v / float32(rows)
+	}
+	return loss, map[string]float64{"rows": float64(rows)}, nil
+}
+
+// pluginFile makes the test binary the third-party plugin of a name.
+func pluginFile(t *testing.T, name string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Link(self, path); err != nil {
+		if err := os.Symlink(self, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// blank is an objective that is to predict hidden patches and hides none.
+type blank struct{}
+
+func (*blank) Info() sdk.Info {
+	return sdk.Info{Name: "blank", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*blank) Plan(b *sdk.Builder) error {
+	view := b.View("image")
+	hidden := b.BitMask("hidden", view, func(*sdk.MaskCall, int, []byte) {})
+	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
+	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
+}
+
+// Masks that are of the right form and can't be computed with are the plugin's fault.
+func TestUselessMask(t *testing.T) {
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "blank", pluginFile(t, "vittool-blank-plugin"), "process", nil
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var e *host.PluginError
+	if !errors.As(err, &e) || e.Kind != host.Reply || !strings.Contains(err.Error(), "the mask is zero everywhere") || strings.Count(err.Error(), "plugin blank") != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An objective that computes its loss in a process of its own trains, resumes to the same bits, and
+// keeps its buffer in the checkpoint.
+func TestEvaluatingPlugin(t *testing.T) {
+	plugin := pluginFile(t, "vittool-pull-plugin")
+	config := func() *configs.Config {
+		cfg := small(t)
+		cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", plugin, "process", nil
+		return cfg
+	}
+	undisturbed := config()
+	want := pretrain(t, undisturbed, Options{})
+	file, _, err := runs.Latest(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, ok := file.Get("buffer.mean")
+	if !ok {
+		t.Fatalf("no buffer in the checkpoint: %v", file.Names())
+	}
+	if v, err := mean.Float32s(); err != nil || v[0] == 0 {
+		t.Errorf("the buffer was never updated: %v %v", v, err)
+	}
+	cfg := config()
+	interrupt(t, cfg, 4)
+	if got := pretrain(t, cfg, Options{Resume: true}); got.Digest != want.Digest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
+	}
+}

@@ -1,0 +1,364 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/runs"
+)
+
+// A run that was interrupted after any step and goes on gives the same files as one that was not.
+// The default objective is interrupted at three points, each of the others at one of them in turn;
+// with VITTOOL_TEST_FULL at all.
+func TestResume(t *testing.T) {
+	points := []int{1, 5, 7}
+	for i, name := range every() {
+		some := points
+		if !full && name != configs.Default().Objective.Name {
+			some = points[i%len(points):][:1]
+		}
+		t.Run(name, func(t *testing.T) {
+			resumes(t, func() *configs.Config { return smallOf(t, name) }, some...)
+		})
+	}
+	variants := map[string]func(*configs.Config){
+		"accumulated": func(c *configs.Config) { c.Train.BatchSize, c.Train.Accumulate = 4, 2 },
+		"accumulated over the end of epochs, shorter last step": func(c *configs.Config) {
+			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
+			c.Train.BatchSize, c.Train.Accumulate, c.Train.Steps, c.Train.Epochs = 4, 4, 0, 3
+		},
+		"small last batch": func(c *configs.Config) {
+			c.Data.Path, c.Train.DropLast = "demo:?count=37&size=24", false
+		},
+		"sgd":  func(c *configs.Config) { c.Train.Optimizer = "sgd" },
+		"lars": func(c *configs.Config) { c.Train.Optimizer, c.Train.LR = "lars", 0.1 },
+		"clip": func(c *configs.Config) { c.Train.ClipNorm = 0.5 },
+		"tables, clipped by tensor": func(c *configs.Config) {
+			c.Train.Schedule, c.Train.WeightDecayEnd, c.Train.ClipMode, c.Train.ClipNorm = "iteration", 0.4, "tensor", 0.1
+		},
+	}
+	for name, change := range variants {
+		t.Run(name, func(t *testing.T) {
+			resumes(t, func() *configs.Config {
+				cfg := small(t)
+				change(cfg)
+				return cfg
+			}, 5)
+		})
+	}
+}
+
+// resumes interrupts a run after each of the steps.
+func resumes(t *testing.T, of func() *configs.Config, points ...int) {
+	undisturbed := of()
+	want := pretrain(t, undisturbed, Options{})
+	for _, at := range points {
+		cfg := of()
+		interrupt(t, cfg, at)
+		got := pretrain(t, cfg, Options{Resume: true})
+		if got.Digest != want.Digest {
+			t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
+		}
+		if !bytes.Equal(contents(t, got.Checkpoint), contents(t, want.Checkpoint)) {
+			t.Errorf("interrupted after step %d: the files differ although their tensors do not", at)
+		}
+		if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
+			t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
+		}
+	}
+}
+
+// A checkpoint with one bit flipped is reported and passed over for an older one.
+func TestResumePassesOverDamage(t *testing.T) {
+	undisturbed := small(t)
+	want := pretrain(t, undisturbed, Options{}).Digest
+	for name, damage := range map[string]func([]byte) []byte{
+		"a flipped bit": func(b []byte) []byte { b[len(b)-1000] ^= 1; return b },
+		"cut short":     func(b []byte) []byte { return b[:len(b)/2] },
+		"empty":         func([]byte) []byte { return nil },
+		"a header bit":  func(b []byte) []byte { b[200] ^= 4; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			interrupt(t, cfg, 5)
+			path := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(b), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p := &stopper{at: -1}
+			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+				t.Errorf("digest %s, want %s", got, want)
+			}
+			if all := strings.Join(p.events, "\n"); !strings.Contains(all, "damaged") || !strings.Contains(all, path) {
+				t.Errorf("events do not tell of %s: %s", path, all)
+			}
+		})
+	}
+	t.Run("all of them", func(t *testing.T) {
+		cfg := small(t)
+		interrupt(t, cfg, 1)
+		list, err := runs.Checkpoints(cfg.Run.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			if err := os.Truncate(c.Path, 99); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "none of the 2 checkpoints") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestResumeRefusesAnotherRun(t *testing.T) {
+	cfg := small(t)
+	interrupt(t, cfg, 4)
+	for key, change := range map[string]func(*configs.Config){
+		"model.name":        func(c *configs.Config) { c.Model.Name = "vit_tiny_patch4_32" },
+		"train.batch_size":  func(c *configs.Config) { c.Train.BatchSize = 4 },
+		"run.seed":          func(c *configs.Config) { c.Run.Seed = 6 },
+		"train.steps":       func(c *configs.Config) { c.Train.Steps = 9 },
+		"objective.options": func(c *configs.Config) { c.Objective.Options = map[string]any{"mask_ratio": 0.5} },
+	} {
+		t.Run(key, func(t *testing.T) {
+			changed := *cfg
+			change(&changed)
+			_, err := Pretrain(context.Background(), &changed, Options{Resume: true})
+			var e *configs.Error
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Key, key) {
+				t.Errorf("error %v, want one about %s", err, key)
+			}
+		})
+	}
+	t.Run("nothing there", func(t *testing.T) {
+		other := *cfg
+		other.Run.Out = t.TempDir()
+		_, err := Pretrain(context.Background(), &other, Options{Resume: true})
+		var e *configs.Error
+		if !errors.As(err, &e) || e.Key != "run.out" {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("a new run over it", func(t *testing.T) {
+		_, err := Pretrain(context.Background(), cfg, Options{})
+		var e *configs.Error
+		if !errors.As(err, &e) || e.Key != "run.out" || !strings.Contains(err.Error(), "--resume") {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("while it runs", func(t *testing.T) {
+		if runtime.GOOS == "windows" {
+			t.Log("this system has no folder locks")
+			return
+		}
+		folder, err := runs.Open(cfg.Run.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer folder.Close()
+		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A run killed before its first checkpoint starts over, with its own settings only.
+func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
+	undisturbed := small(t)
+	want := pretrain(t, undisturbed, Options{}).Digest
+	cfg := small(t)
+	interrupt(t, cfg, 2)
+	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)); err != nil {
+		t.Fatal(err)
+	}
+	changed := *cfg
+	changed.Run.Seed++
+	var e *configs.Error
+	if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
+		t.Errorf("another seed: %v", err)
+	}
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+	if all := strings.Join(p.events, "\n"); !strings.Contains(all, "has no checkpoint") || !strings.Contains(all, "step 2") {
+		t.Errorf("events %q", all)
+	}
+}
+
+// A run killed before run.json was written starts from the beginning when it is resumed, whether
+// its settings have their name already or not, and says so.
+func TestResumeBeforeRunJSON(t *testing.T) {
+	want := pretrain(t, small(t), Options{}).Digest
+	for _, name := range []string{runs.ConfigFile, "." + runs.ConfigFile + ".tmp-abc"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			if err := os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(cfg.Run.Out, name)
+			if err := os.WriteFile(path, cfg.YAML(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != path {
+				t.Errorf("settings in %q, %v", got, err)
+			}
+			changed := *cfg
+			changed.Run.Seed++
+			var e *configs.Error
+			if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
+				t.Errorf("another seed: %v", err)
+			}
+			p := &stopper{at: -1}
+			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+				t.Errorf("digest %s, want %s", got, want)
+			}
+			if !strings.Contains(strings.Join(p.events, "\n"), "starts from the beginning") {
+				t.Errorf("events %q", p.events)
+			}
+		})
+	}
+	t.Run("settings cut short", func(t *testing.T) {
+		cfg := small(t)
+		if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		whole := cfg.YAML()
+		for _, n := range []int{0, 1, len(whole) / 2, len(whole) - 2} {
+			if err := os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != "" {
+				t.Errorf("%d bytes of settings are taken for all: %q, %v", n, got, err)
+			}
+		}
+	})
+	t.Run("somebody's folder", func(t *testing.T) {
+		cfg := small(t)
+		for _, name := range []string{runs.ConfigFile, "thesis.tex"} {
+			if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var e *configs.Error
+		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.out" {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestResumeFinishedRun(t *testing.T) {
+	cfg := small(t)
+	want := pretrain(t, cfg, Options{})
+	before := contents(t, filepath.Join(cfg.Run.Out, runs.InfoFile))
+	p := &stopper{at: -1}
+	got := pretrain(t, cfg, Options{Resume: true, Progress: p})
+	if got.Digest != want.Digest || got.Loss != want.Loss || got.Step != want.Step {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if !strings.Contains(strings.Join(p.events, "\n"), "finished") {
+		t.Errorf("events: %v", p.events)
+	}
+	if after := contents(t, filepath.Join(cfg.Run.Out, runs.InfoFile)); !bytes.Equal(before, after) {
+		t.Errorf("run.json changed to %s", after)
+	}
+}
+
+// A run that was killed between its last checkpoint and its end is closed by a resume: no step is
+// left, but run.json and the pictures are.
+func TestResumeClosesTheRun(t *testing.T) {
+	for name, steps := range map[string]int{"a whole epoch": 8, "less than an epoch": 4} {
+		t.Run(name, func(t *testing.T) {
+			cfg := small(t)
+			cfg.Train.Steps, cfg.Run.Keep = steps, 2
+			want := pretrain(t, cfg, Options{})
+			closed, err := runs.ReadInfo(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			killed := *closed
+			killed.Status, killed.Step, killed.Loss = runs.StatusRunning, 3, 0
+			if err := (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed); err != nil {
+				t.Fatal(err)
+			}
+			checkpoints := filepath.Join(cfg.Run.Out, runs.CheckpointsDir)
+			latest := filepath.Join(checkpoints, runs.LatestFile)
+			named := contents(t, latest)
+			old := filepath.Join(checkpoints, "step-00000001.safetensors") // beyond run.keep
+			for path, text := range map[string]string{latest: "step-00000003.safetensors\n", old: "old"} {
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			drawn := 0
+			resume := Options{Resume: true, AfterCheckpoint: func(string, int) error { drawn++; return nil }}
+			for range 2 { // the second finds nothing to do
+				got := pretrain(t, cfg, resume)
+				if got.Digest != want.Digest || got.Step != steps || math.Abs(got.Loss-want.Loss) > 1e-12 {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+			}
+			info, err := runs.ReadInfo(cfg.Run.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Status != runs.StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
+				t.Errorf("run.json says %+v, want %+v", info, closed)
+			}
+			if now := contents(t, latest); !bytes.Equal(now, named) {
+				t.Errorf("latest says %s", now)
+			}
+			if _, err := os.Stat(old); err == nil {
+				t.Error("a checkpoint beyond run.keep is still there")
+			}
+			if drawn != 1 {
+				t.Errorf("pictures are drawn %d times", drawn)
+			}
+		})
+	}
+}
+
+func TestResumeWithDamagedInfo(t *testing.T) {
+	path := func(cfg *configs.Config) string { return filepath.Join(cfg.Run.Out, runs.InfoFile) }
+	t.Run("damaged", func(t *testing.T) {
+		resumesWithout(t, func(cfg *configs.Config) error { return os.WriteFile(path(cfg), []byte("\n"), 0o644) })
+	})
+	t.Run("missing", func(t *testing.T) { resumesWithout(t, func(cfg *configs.Config) error { return os.Remove(path(cfg)) }) })
+}
+
+// resumesWithout goes on with a run whose run.json was destroyed.
+func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
+	want := pretrain(t, small(t), Options{}).Digest
+	cfg := small(t)
+	interrupt(t, cfg, 5)
+	if err := destroy(cfg); err != nil {
+		t.Fatal(err)
+	}
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+	if !strings.Contains(strings.Join(p.events, "\n"), runs.InfoFile) {
+		t.Errorf("events: %v", p.events)
+	}
+	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.Status != runs.StatusDone || info.Step != 8 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
