@@ -42,7 +42,7 @@ objective's for the size of your images, unless you name a model.
 The run folder holds the settings, metrics, pictures and checkpoints. Ctrl-C
 writes a checkpoint; --resume goes on from the newest one, with the settings of
 the folder, to the same weights as an undisturbed run.`,
-		Example: `  # the first run: drawn scenes, no download, under two minutes
+		Example: `  # the first run: drawn scenes, no download, about half a minute
   vittool pretrain --objective mae
 
   # a folder of pictures, with a recipe that is built in
