@@ -55,6 +55,9 @@ func (s *setup) openData() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := data.CheckChannels(s.source); err != nil {
+		return err
+	}
 	n, batch := s.source.Len(), t.BatchSize
 	if n == 0 || (t.DropLast && batch > n) {
 		return &data.Error{Path: d.Path, Problem: fmt.Sprintf("a batch of %d is larger than the data set of %d images", batch, n),

@@ -22,6 +22,7 @@ func TestVariant(t *testing.T) {
 		{"vit_huge_patch14_224", "vit_huge_patch14_224", 224, 14, 1280, 32, 16, 630764800},
 		{"vit_tiny_patch4_32", "vit_tiny_patch4_32", 32, 4, 192, 12, 3, 5360832},
 		{"vit_micro_patch4_32", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204608},
+		{"vit_nano_patch4_32", "vit_nano_patch4_32", 32, 4, 64, 4, 4, 207424},
 		{"vit_micro_patch4", "vit_micro_patch4_32", 32, 4, 128, 6, 4, 1204608},
 	} {
 		c, err := Variant(tc.name)

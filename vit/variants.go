@@ -9,7 +9,7 @@ import (
 	"github.com/vittool/vittool/backbone"
 )
 
-// size is one row of the table of widths: the published ViT sizes and two small ones for 32-pixel
+// size is one row of the table of widths: the published ViT sizes and small ones for 32-pixel
 // images.
 type size struct {
 	name              string
@@ -18,6 +18,7 @@ type size struct {
 }
 
 var sizes = []size{
+	{"nano", 64, 4, 4, 4},
 	{"micro", 128, 6, 4, 4},
 	{"tiny", 192, 12, 3, 4},
 	{"small", 384, 12, 6, 4},

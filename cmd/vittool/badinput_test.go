@@ -21,7 +21,7 @@ import (
 
 // tiny are the settings of a run that takes no time.
 var tiny = []string{
-	"--config", "demo", "--out", "run", "--steps", "1", "--batch-size", "4",
+	"--config", "demo", "--model", "vit_micro_patch4_32", "--out", "run", "--steps", "1", "--batch-size", "4",
 	"objective.options.decoder_dim=16", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2",
 	"train.warmup_epochs=0", "run.pictures_every=never",
 }

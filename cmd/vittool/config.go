@@ -93,7 +93,7 @@ that --config reads back. With --explain each setting comes with its meaning,
 permitted values, default and origin.`,
 		Example: `  vittool config show --explain
   vittool config show --config mae-32 --data pictures/ train.epochs=10 > run.yaml`,
-		RunE: func(cmd *cobra.Command, args []string) error { return runConfigShow(cmd.OutOrStdout(), o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runConfigShow(cmd, o, args) },
 	}
 	o.settings.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "add the meaning and the origin of each setting")
@@ -101,10 +101,14 @@ permitted values, default and origin.`,
 	return cmd
 }
 
-func runConfigShow(w io.Writer, o configShowOptions, overrides []string) error {
-	r, err := loadForPretrain(&o.settings, overrides)
+func runConfigShow(cmd *cobra.Command, o configShowOptions, overrides []string) error {
+	w := cmd.OutOrStdout()
+	r, note, err := loadForPretrain(&o.settings, overrides)
 	if err != nil {
 		return err
+	}
+	if note != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	switch {
 	case o.json:

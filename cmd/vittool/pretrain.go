@@ -37,12 +37,13 @@ func newPretrainCommand() *cobra.Command {
 Settings come from, weakest first: defaults, presets and files (--config),
 environment variables (VITTOOL_TRAIN_EPOCHS sets train.epochs), flags, and
 key=value arguments. "vittool config show --explain" lists them all. Without
---config, and on the demo's drawn scenes, the preset "demo" applies.
+--config the preset is "demo" for the demo's drawn scenes, and otherwise the
+objective's for the size of your images, unless you name a model.
 
 The run folder holds the settings, metrics, pictures and checkpoints. Ctrl-C
 writes a checkpoint; --resume goes on from the newest one, with the settings of
 the folder, to the same weights as an undisturbed run.`,
-		Example: `  # the first run: drawn scenes, no download, under two minutes
+		Example: `  # the first run: drawn scenes, no download, about half a minute
   vittool pretrain --objective mae
 
   # a folder of pictures, with a recipe that is built in
@@ -98,7 +99,7 @@ func isDemo(path string) bool { return strings.HasPrefix(path, "demo:") }
 // pretrain runs or resumes a run. then is called with its result, and with the path of its images,
 // once it has come to its end.
 func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, overrides []string, then func(result *train.Result, data string) error) error {
-	r, err := o.resolve(overrides)
+	r, note, err := o.resolve(overrides)
 	if err != nil {
 		return err
 	}
@@ -106,8 +107,8 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 		return err
 	}
 	progress := ui.WithLog(o.output.progress(stderr))
-	if r.Preset != "" {
-		progress.Event("settings of preset " + r.Preset)
+	if note != "" {
+		progress.Event(note)
 	}
 	result, err := train.Pretrain(ctx, r.Config, train.Options{
 		Resume:             o.resume,
@@ -128,9 +129,9 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 }
 
 // resolve loads the settings; a resumed run starts from those of its folder.
-func (o *pretrainOptions) resolve(overrides []string) (*configs.Resolved, error) {
+func (o *pretrainOptions) resolve(overrides []string) (r *configs.Resolved, note string, err error) {
 	if o.accept && !o.resume {
-		return nil, &usageError{"--accept-plugin-change is about a run that goes on", "add --resume, or leave it out"}
+		return nil, "", &usageError{"--accept-plugin-change is about a run that goes on", "add --resume, or leave it out"}
 	}
 	if !o.resume {
 		return loadForPretrain(&o.settings, overrides)
@@ -138,21 +139,22 @@ func (o *pretrainOptions) resolve(overrides []string) (*configs.Resolved, error)
 	req := o.settings.request(overrides)
 	out := lastSetting(req, "run.out")
 	if out == "" {
-		return nil, &usageError{"--resume needs the folder of the run", "for instance --resume --out runs/mae-vit_tiny_patch4_32"}
+		return nil, "", &usageError{"--resume needs the folder of the run", "for instance --resume --out runs/mae-vit_tiny_patch4_32"}
 	}
 	if len(req.Configs) == 0 {
 		path, err := runs.Settings(out, configs.IsWhole)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if path == "" {
-			return nil, &configs.Error{Key: "run.out", Value: out, Problem: "holds no run to resume: there is no " + runs.ConfigFile,
+			return nil, "", &configs.Error{Key: "run.out", Value: out, Problem: "holds no run to resume: there is no " + runs.ConfigFile,
 				Hint: "start it again with its settings and without --resume, or give the folder of a run with --out"}
 		}
 		req.Configs = []string{path}
 	}
 	req.Overrides = append(req.Overrides, "run.out="+out) // the folder may have been moved
-	return configs.Load(req)
+	r, err = configs.Load(req)
+	return r, "", err
 }
 
 // lastSetting is the text that flags and overrides give a key; empty for none.
@@ -171,19 +173,17 @@ func lastSetting(req configs.Request, key string) string {
 	return value
 }
 
-// loadForPretrain resolves the settings of a new run: those of the demo when there is no --config
-// and the images are the demo's. The command line is then checked against the demo's settings only,
-// not against the defaults.
-func loadForPretrain(s *settings, overrides []string) (*configs.Resolved, error) {
+// loadForPretrain resolves the settings of a new run, with a recipe that suits its images where
+// --config names none. The note says which and why; it may be empty.
+func loadForPretrain(s *settings, overrides []string) (r *configs.Resolved, note string, err error) {
 	req := s.request(overrides)
 	if len(req.Configs) == 0 {
-		plain, err := configs.Merge(req)
-		if err != nil {
-			return nil, err
-		}
-		if isDemo(plain.Config.Data.Path) {
-			req.Configs = []string{demoPreset}
+		if note, err = chooseRecipe(&req); err != nil {
+			return nil, "", err
 		}
 	}
-	return configs.Load(req)
+	if r, err = configs.Load(req); err == nil && note == "" && r.Preset != "" {
+		note = "settings of preset " + r.Preset
+	}
+	return r, note, err
 }

@@ -221,7 +221,7 @@ func TestBadTasks(t *testing.T) {
 		{"weights that are not there", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:"}, exitData, []string{"x", "no such run or weight file"}},
 		{"folder without a run", func(t *testing.T, dir string) { mkdir(t, dir, "x") }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "no checkpoint"}},
 		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "not a valid safetensors file"}},
-		{"picture as weights", func(t *testing.T, dir string) { writeTo(t, dir, "x.png", encodePNG(gradient(30, 30))) }, []string{"embed", "--from", "x.png", "--data", "demo:", "--to", "f.npy"}, exitData, []string{"x.png", "not a valid safetensors file"}},
+		{"picture as weights", func(t *testing.T, dir string) { writeTo(t, dir, "x.png", encodePNG(gradient(30, 30))) }, []string{"embed", "--from", "x.png", "--data", "demo:", "--to", "f.npy"}, exitData, []string{"x.png", "a PNG image, not a safetensors file"}},
 		{"folder without train and test", func(t *testing.T, dir string) { mkdir(t, dir, "d") }, []string{"eval", "knn", "--from", "x", "--data", "d"}, exitData, []string{"d", "train and test", "--train"}},
 		{"unknown pool", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "--pool", "max"}, exitUsage, []string{"--pool max", "mean, class, both"}},
 		{"bad neighbours", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:", "--k", "0"}, exitUsage, []string{"--k"}},

@@ -128,9 +128,14 @@ func (r *raster) to(channels int) (*pixels.Image, error) {
 	return out, nil
 }
 
-func wrongChannels(has, want int) error {
-	return fmt.Errorf("the image has %d channels and data.channels is %d", has, want)
+// ChannelsError reports an image whose channels can't be converted to those that were asked for.
+type ChannelsError struct{ Has, Want int }
+
+func (e *ChannelsError) Error() string {
+	return fmt.Sprintf("the image has %d channels and data.channels is %d", e.Has, e.Want)
 }
+
+func wrongChannels(has, want int) error { return &ChannelsError{has, want} }
 
 // spread makes three equal channels of one.
 func spread(dst, m *pixels.Image) {
