@@ -47,8 +47,8 @@ type fileSet struct {
 // works are the kinds of work, by the names that loader.py has for them.
 var works = []struct{ name, text string }{
 	{"decode", "decode"},
-	{"crop", "decode, random crop, resize, normalise"},
-	{"whole", "decode, resize all, centre, normalise"},
+	{"crop", "decode, random crop, resize, normalize"},
+	{"whole", "decode, resize all, centre, normalize"},
 }
 
 // MeasureLoader reads the images of cfg, or drawn ones where they are demo:, on one core, in turn

@@ -6,7 +6,7 @@ import (
 )
 
 // Backbone returns the network that the settings describe; the error is an [*Error]. Position
-// embedding and initialisation are not settings: the objective's plan states them.
+// embedding and initialization are not settings: the objective's plan states them.
 func (c *Config) Backbone() (backbone.Config, error) {
 	network, e := c.backbone()
 	if e != nil {

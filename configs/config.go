@@ -97,7 +97,7 @@ func (d Data) FixedViews() bool {
 	return !d.Flip && len(d.CropScale) == 2 && d.CropScale[0] == 1 && d.CropScale[1] == 1
 }
 
-// Train is the optimisation.
+// Train is the optimization.
 type Train struct {
 	// Epochs of the run. It ends with the last image of the last one: its last step takes the micro-batches that are left.
 	Epochs int `mapstructure:"epochs" range:"0 1000000"`

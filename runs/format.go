@@ -31,7 +31,7 @@ const (
 	MetaObjective = "objective" // JSON of ObjectiveInfo, without the mode
 	MetaData      = "data"      // JSON of DataInfo, without the path
 	MetaFeatures  = "features"  // JSON of Features; absent where the objective recommends none
-	MetaMean      = "mean"      // JSON list: normalisation of each channel, scale 0 to 1
+	MetaMean      = "mean"      // JSON list: normalization of each channel, scale 0 to 1
 	MetaStd       = "std"       // JSON list
 	MetaKernels   = "kernels"   // kernel level that computed it
 	MetaFiles     = "files"     // JSON list: digests of the files that frozen parameters are taken from; absent for none
@@ -48,7 +48,7 @@ type Meta struct {
 	Objective ObjectiveInfo // stored without the mode
 	Data      DataInfo      // stored without the path
 	Features  *Features     // nil for no recommendation
-	Mean, Std []float64     // normalisation of each channel, scale 0 to 1
+	Mean, Std []float64     // normalization of each channel, scale 0 to 1
 	Kernels   string        // kernel level
 	Files     string        // JSON list of digests, "" for none
 	Plan      string        // SHA-256 of a third-party plugin's plan, else ""

@@ -47,7 +47,7 @@ def check(path: str) -> None:
     model = MaskedAutoencoder(Config(
         image=c["img_size"], patch=c["patch"], dim=c["dim"], depth=c["depth"], heads=c["heads"],
         decoder_dim=c["dec_dim"], decoder_depth=c["dec_depth"], decoder_heads=c["dec_heads"],
-        mask_ratio=c["mask_ratio"], normalise=c["norm_pix_loss"],
+        mask_ratio=c["mask_ratio"], normalize=c["norm_pix_loss"],
     ))
     state = {ours(n): layout(n, v) for k, v in tensors.items() if k.startswith("param.") for n in [k[6:]]}
     model.load_state_dict(state)

@@ -4,8 +4,8 @@
     quit
 
 decode  the bytes of a file to RGB
-crop    a random box of a file, resized, mirrored at times, as normalised floats
-whole   a file resized on its short side, its centre, as normalised floats
+crop    a random box of a file, resized, mirrored at times, as normalized floats
+whole   a file resized on its short side, its centre, as normalized floats
 
 The files are named on standard input first, one a line, up to an empty line.
 """

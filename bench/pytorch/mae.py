@@ -2,7 +2,7 @@
 
 Written from the formulas, as the peer that `vittool bench` is compared with. It
 does the work of one vittool step: draw a random mask, encode the kept patches,
-decode all of them, mean squared error on the normalised pixels of the removed
+decode all of them, mean squared error on the normalized pixels of the removed
 ones, gradients, AdamW. Nothing is left out to look slower and the fast paths of
 PyTorch are used: fused attention, fused AdamW, gradients set to None.
 """
@@ -28,7 +28,7 @@ class Config:
     decoder_depth: int = 4
     decoder_heads: int = 3
     mask_ratio: float = 0.75
-    normalise: bool = True  # pixels by mean and variance of their patch
+    normalize: bool = True  # pixels by mean and variance of their patch
 
 
 def sincos_2d(dim: int, side: int) -> torch.Tensor:
@@ -133,7 +133,7 @@ class MaskedAutoencoder(nn.Module):
             x = block(x)
         pred = self.decoder_pred(self.decoder_norm(x))[:, 1:]
 
-        if self.config.normalise:
+        if self.config.normalize:
             var, mean = torch.var_mean(target, dim=2, keepdim=True)  # unbiased
             target = (target - mean) / (var + 1e-6).sqrt()
         removed = (restore >= self.keep).float()

@@ -107,7 +107,7 @@ func mustRead(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestCasesOfInput gives foreign weights a normalisation and a fitting, and reads both in the
+// TestCasesOfInput gives foreign weights a normalization and a fitting, and reads both in the
 // result.
 func TestCasesOfInput(t *testing.T) {
 	dir := t.TempDir()
@@ -149,7 +149,7 @@ func TestCasesOfInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := r.Input
-		got := fmt.Sprint(i.Crop, " ", i.CropPct, i.Resize, i.AsIs, " ", i.Interpolation, fmt.Sprintf(" %dx%d ", i.Height, i.Width), i.Mean[0], i.Std[0], " ", i.Normalisation)
+		got := fmt.Sprint(i.Crop, " ", i.CropPct, i.Resize, i.AsIs, " ", i.Interpolation, fmt.Sprintf(" %dx%d ", i.Height, i.Width), i.Mean[0], i.Std[0], " ", i.Normalization)
 		if got != c.want {
 			t.Errorf("%v:\ngot  %s\nwant %s", c.args, got, c.want)
 		}

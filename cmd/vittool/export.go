@@ -72,7 +72,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if o.json {
 		return ui.JSON(stdout, map[string]any{
 			"from": m.Path, "to": o.to, "model": m.Info.Name, "tensors": len(weights), "parameters": numbers, "step": m.Step,
-			"mean": m.Mean, "std": m.Std, "normalisation": m.Input.Normalization,
+			"mean": m.Mean, "std": m.Std, "normalization": m.Input.Normalization,
 		})
 	}
 	input := newInputResult(m, m.Info.ImageH, m.Info.ImageW, m.Input.Fitting)

@@ -115,7 +115,7 @@ type inputResult struct {
 	Interpolation string    `json:"interpolation"`
 	Mean          []float64 `json:"mean"`
 	Std           []float64 `json:"std"`
-	Normalisation string    `json:"normalisation"` // where mean and deviation come from
+	Normalization string    `json:"normalization"` // where mean and deviation come from
 }
 
 func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
@@ -125,7 +125,7 @@ func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
 // inputResultOf describes images of h×w pixels. The name of n is its source.
 func inputResultOf(n tasks.Normalization, h, w int, f data.Fitting) inputResult {
 	r := inputResult{Height: h, Width: w, Crop: "centre", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
-		Interpolation: f.Interpolation.String(), Mean: n.Mean, Std: n.Std, Normalisation: n.Name}
+		Interpolation: f.Interpolation.String(), Mean: n.Mean, Std: n.Std, Normalization: n.Name}
 	if f.Crop == data.CropSquash {
 		r.Crop = "squash"
 	}
@@ -152,10 +152,10 @@ func (r *inputResult) view() string {
 
 // norm says how colours became numbers.
 func (r *inputResult) norm() string {
-	return fmt.Sprintf("mean %.4g, deviation %.4g, %s", r.Mean, r.Std, r.Normalisation)
+	return fmt.Sprintf("mean %.4g, deviation %.4g, %s", r.Mean, r.Std, r.Normalization)
 }
 
-// normOptions are the flags for the normalisation of weights whose file does not state it.
+// normOptions are the flags for the normalization of weights whose file does not state it.
 type normOptions struct {
 	name      string
 	mean, std []float64
@@ -163,7 +163,7 @@ type normOptions struct {
 
 func (o *normOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.name, "norm", "", fmt.Sprintf("normalisation of the images, %s; empty takes that of the weights or of timm's config.json beside them, or else imagenet", normNames()))
+	flags.StringVar(&o.name, "norm", "", fmt.Sprintf("normalization of the images, %s; empty takes that of the weights or of timm's config.json beside them, or else imagenet", normNames()))
 	flags.Float64SliceVar(&o.mean, "mean", nil, "mean of each channel on the scale 0 to 1, instead of --norm")
 	flags.Float64SliceVar(&o.std, "std", nil, "standard deviation of each channel, with --mean")
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Picture is a prediction of the last Step in pixels, for people to look at: all images are [B, C,
-// H, W] and normalised as the views are.
+// H, W] and normalized as the views are.
 type Picture struct {
 	Name            string
 	Batch, Channels int

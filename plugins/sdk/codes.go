@@ -41,7 +41,7 @@ func (b *Builder) Accuracy(logits, labels, weights Tensor) Tensor {
 	})
 }
 
-// CodebookUpdate moves the codes of a vector quantiser, three buffers, as running means of the
+// CodebookUpdate moves the codes of a vector quantizer, three buffers, as running means of the
 // vectors x [R,D] that chose them; codes int [R]. A code with a mean count below alive starts anew
 // at one of the vectors fresh [F,D].
 func (b *Builder) CodebookUpdate(x, codes, fresh Tensor, codebook, count, sum Buffer, decay, alive float64) {
