@@ -14,7 +14,7 @@ type Config interface {
 	CheckImage(height, width int) error
 	// Weights lists all tensors under timm's names, in timm's order, with their usual initial
 	// values.
-	Weights() []Weight
+	Weights() []TensorSpec
 	// New creates the tensors in the store under prefix + timm's name, with initial values by a
 	// scheme; nil is the usual one. See [Create].
 	New(store *param.Store, prefix string, s Scheme, seed uint64) (Network, error)

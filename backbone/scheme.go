@@ -32,7 +32,7 @@ type Rule struct {
 var Zeros = Scheme{{Weights: "*", Init: param.Init{Kind: "zeros"}}}
 
 // init returns how a weight starts.
-func (s Scheme) init(w Weight) (param.Init, error) {
+func (s Scheme) init(w TensorSpec) (param.Init, error) {
 	if w.Fixed != nil {
 		return param.Init{Kind: "zeros"}, nil
 	}
@@ -48,7 +48,7 @@ func (s Scheme) init(w Weight) (param.Init, error) {
 	return w.Init, nil
 }
 
-func (r Rule) init(w Weight) (param.Init, error) {
+func (r Rule) init(w TensorSpec) (param.Init, error) {
 	init := r.Init
 	if r.ByDepth {
 		if w.Block < 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // Weight describes one tensor of a network.
-type Weight struct {
+type TensorSpec struct {
 	Name  string // timm's
 	Shape tensor.Shape
 	Init  param.Init // where no rule of the scheme says otherwise
@@ -33,7 +33,7 @@ type Tensors struct {
 // timm's name. Fixed tables are computed and frozen; everything else starts as the scheme says.
 // Tensors that the store has already are taken as they are, so that several networks, of other
 // batches or for evaluation, can stand on one store.
-func Create(store *param.Store, prefix, network string, list []Weight, s Scheme, seed uint64) (Tensors, error) {
+func Create(store *param.Store, prefix, network string, list []TensorSpec, s Scheme, seed uint64) (Tensors, error) {
 	t := Tensors{index: map[string]*param.Parameter{}}
 	for _, w := range list {
 		p := store.Get(prefix + w.Name)
@@ -56,7 +56,7 @@ func Create(store *param.Store, prefix, network string, list []Weight, s Scheme,
 	return t, nil
 }
 
-func create(store *param.Store, prefix string, w Weight, s Scheme, seed uint64) (*param.Parameter, error) {
+func create(store *param.Store, prefix string, w TensorSpec, s Scheme, seed uint64) (*param.Parameter, error) {
 	if w.Buffer {
 		return store.AddBuffer(prefix+w.Name, w.Shape, w.Init, seed)
 	}

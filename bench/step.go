@@ -77,7 +77,7 @@ func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, pe
 	return s, nil
 }
 
-func describe(plan train.Plan, times Series) *Step {
+func describe(plan train.Overview, times Series) *Step {
 	median := times.Median()
 	return &Step{
 		Model: plan.Model, Objective: plan.Objective, Batch: plan.BatchSize, Parameters: plan.Parameters, FLOPs: plan.StepFLOPs,

@@ -21,7 +21,7 @@ type Training struct {
 	cancel  context.CancelFunc
 	release chan struct{}   // the loop may do its next step
 	stepped chan train.Step // it has done one
-	planned chan train.Plan
+	planned chan train.Overview
 	ended   chan struct{}
 	err     error // once ended is closed
 }
@@ -38,7 +38,7 @@ func StartTraining(ctx context.Context, name string, cfg configs.Config) (*Train
 	cfg.Train.Steps = math.MaxInt32 / 4 // Close ends it
 	ctx, cancel := context.WithCancel(ctx)
 	t := &Training{name: name, dir: dir, cancel: cancel, release: make(chan struct{}), stepped: make(chan train.Step),
-		planned: make(chan train.Plan, 1), ended: make(chan struct{})}
+		planned: make(chan train.Overview, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(t.ended)
 		_, t.err = train.Pretrain(ctx, &cfg, train.Options{Progress: held{t, ctx}})
@@ -52,7 +52,7 @@ type held struct {
 	ctx context.Context
 }
 
-func (h held) Start(p train.Plan) { h.t.planned <- p; h.wait() }
+func (h held) Start(p train.Overview) { h.t.planned <- p; h.wait() }
 
 func (h held) Step(s train.Step) {
 	select {
@@ -77,15 +77,15 @@ func (h held) wait() {
 func (t *Training) Name() string { return t.name }
 
 // Plan waits until the run is ready to train.
-func (t *Training) Plan(ctx context.Context) (train.Plan, error) {
+func (t *Training) Plan(ctx context.Context) (train.Overview, error) {
 	select {
 	case p := <-t.planned:
 		t.planned <- p
 		return p, nil
 	case <-t.ended:
-		return train.Plan{}, t.failure()
+		return train.Overview{}, t.failure()
 	case <-ctx.Done():
-		return train.Plan{}, ctx.Err()
+		return train.Overview{}, ctx.Err()
 	}
 }
 

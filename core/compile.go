@@ -25,7 +25,7 @@ func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
 }
 
 // plan is a graph on its way to an executable.
-type plan struct {
+type compilation struct {
 	graph    *Graph
 	loss     *Node
 	extra    []*Node
@@ -39,7 +39,7 @@ type plan struct {
 }
 
 // plan selects the operators that the ends need and lays down their steps.
-func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
+func (g *Graph) plan(loss *Node, extra []*Node) (*compilation, error) {
 	ends := slices.Clone(extra)
 	if loss != nil {
 		ends = append(ends, loss)
@@ -47,7 +47,7 @@ func (g *Graph) plan(loss *Node, extra []*Node) (*plan, error) {
 	if err := g.checkEnds(loss, ends); err != nil {
 		return nil, err
 	}
-	p := &plan{graph: g, loss: loss, extra: extra, ops: g.operatorsOf(ends), grads: map[*Node]*memory{}}
+	p := &compilation{graph: g, loss: loss, extra: extra, ops: g.operatorsOf(ends), grads: map[*Node]*memory{}}
 	if len(p.ops) == 0 {
 		return nil, fmt.Errorf("nothing to compute: the nodes given to Compile are inputs; give it results of operators")
 	}
@@ -126,7 +126,7 @@ func (g *Graph) operatorsOf(ends []*Node) []*Op {
 }
 
 // memory adds a buffer of size floats to the plan.
-func (p *plan) memory(name string, size int) *memory {
+func (p *compilation) memory(name string, size int) *memory {
 	m := &memory{name: name, size: size}
 	p.memories = append(p.memories, m)
 	return m
@@ -134,7 +134,7 @@ func (p *plan) memory(name string, size int) *memory {
 
 // fuseGelu finds linear layers that alone read the output of a GELU. Their backward product then
 // gives the gradient of the pre-activation directly.
-func (p *plan) fuseGelu(ends []*Node) {
+func (p *compilation) fuseGelu(ends []*Node) {
 	readers := map[*Node]int{}
 	for _, o := range p.ops {
 		for _, n := range o.In {

@@ -13,7 +13,7 @@ import (
 // executables of one device may.
 type Executable struct {
 	device   *device.CPU
-	plan     *plan
+	plan     *compilation
 	machine  *machine
 	packs    map[packKey]*Pack
 	params   []*param.Parameter
@@ -45,7 +45,7 @@ type packKey struct {
 }
 
 // executable binds the nodes and parameters of a placed plan to their memory.
-func (p *plan) executable() *Executable {
+func (p *compilation) executable() *Executable {
 	e := &Executable{device: p.graph.device, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
 		for _, n := range o.Out {

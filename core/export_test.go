@@ -54,7 +54,7 @@ func (g *Graph) Lifetimes(loss *Node) (list []Lifetime, arena int, err error) {
 }
 
 // placed plans a graph; without a loss only its value is computed.
-func (g *Graph) placed(end *Node, inference bool) (p *plan, err error) {
+func (g *Graph) placed(end *Node, inference bool) (p *compilation, err error) {
 	if inference {
 		p, err = g.plan(nil, []*Node{end})
 	} else {

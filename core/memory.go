@@ -31,7 +31,7 @@ const alignment = 16
 
 // place gives every buffer its place in one arena. Buffers in use at the same time never overlap:
 // the largest is placed first, each at the lowest free offset.
-func (p *plan) place() error {
+func (p *compilation) place() error {
 	p.lifetimes()
 	end := len(p.steps)
 	var live []*memory
@@ -76,7 +76,7 @@ func (p *plan) place() error {
 }
 
 // lifetimes finds the first write and the last use of each buffer.
-func (p *plan) lifetimes() {
+func (p *compilation) lifetimes() {
 	for at, s := range p.steps {
 		touchAll(at, s.sum)
 		work := 0
@@ -108,7 +108,7 @@ func (p *plan) lifetimes() {
 }
 
 // writes marks the results of the forward step s and makes the buffers of its Save.
-func (p *plan) writes(s *step, at int) {
+func (p *compilation) writes(s *step, at int) {
 	for _, n := range s.op.Out {
 		if m := s.memoryOf(n); m != nil {
 			m.touch(at)

@@ -19,7 +19,7 @@ func (g *Graph) RecomputeBlocks() { g.recompute = true }
 
 // recomputes returns the block of o if o may run again in the backward pass, else 0. Operators with
 // an effect beyond their outputs run once.
-func (p *plan) recomputes(o *Op) int {
+func (p *compilation) recomputes(o *Op) int {
 	if o == nil || !p.graph.recompute || o.Once || o.Commit != nil {
 		return 0
 	}
@@ -28,7 +28,7 @@ func (p *plan) recomputes(o *Op) int {
 
 // recompute inserts before the first backward step of every block the forward steps whose results
 // the backward steps of the block read.
-func (p *plan) recompute() {
+func (p *compilation) recompute() {
 	needed := p.recomputedOps()
 	steps := p.steps
 	p.steps = nil
@@ -43,7 +43,7 @@ func (p *plan) recompute() {
 }
 
 // repeatForward appends the forward steps of the needed operators of a block once more.
-func (p *plan) repeatForward(block int, needed map[*Op]bool) {
+func (p *compilation) repeatForward(block int, needed map[*Op]bool) {
 	for _, o := range p.ops {
 		if p.recomputes(o) != block || !needed[o] {
 			continue
@@ -57,7 +57,7 @@ func (p *plan) repeatForward(block int, needed map[*Op]bool) {
 
 // recomputedOps returns the operators inside blocks that the backward steps of their own block
 // depend on.
-func (p *plan) recomputedOps() map[*Op]bool {
+func (p *compilation) recomputedOps() map[*Op]bool {
 	needed := map[*Op]bool{}
 	var need func(o *Op)
 	needInside := func(block int, n *Node) {

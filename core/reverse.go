@@ -6,13 +6,13 @@ import "slices"
 // gradients. Contributions to one node are added by the operator that computes the next one, in
 // place, where it can; else by a step of their own.
 type reversal struct {
-	*plan
+	*compilation
 	pending map[*Node][]*memory // contributions to the gradient of a node so far
 }
 
 // reverse appends the backward steps of the plan.
-func (p *plan) reverse() {
-	r := &reversal{plan: p, pending: map[*Node][]*memory{}}
+func (p *compilation) reverse() {
+	r := &reversal{compilation: p, pending: map[*Node][]*memory{}}
 	p.seed = &memory{name: "seed", size: 1, data: []float32{1}, kept: true, refs: 1}
 	if t := p.loss.gradTarget(); t != nil {
 		r.contribute(t, p.seed)

@@ -7,9 +7,9 @@ import (
 
 // Batch holds the samples of one micro-batch. It stays valid until Release.
 type Batch struct {
-	Step  int // from 0 over the whole run
-	Epoch int // Step / steps per epoch
-	IDs   []uint64
+	Number int // from 0 over the whole run
+	Epoch  int // Step / steps per epoch
+	IDs    []uint64
 	// Views holds each view's pixels (B, C, H, W), in the order of the specs; Geometry the part of
 	// its source that each sample shows.
 	Views    [][]float32
@@ -59,7 +59,7 @@ func (l *Loader) newBatch(step int, state *epochState, n int) *Batch {
 		}
 	}
 	b.released.Store(false)
-	b.Step, b.Epoch, b.state, b.Wait = step, state.order.epoch, state, 0
+	b.Number, b.Epoch, b.state, b.Wait = step, state.order.epoch, state, 0
 	b.first = step % l.steps * size
 	b.IDs, b.Labels, b.outcomes = b.IDs[:n], b.Labels[:n], b.outcomes[:n]
 	for i, v := range l.views {

@@ -44,7 +44,7 @@ func TestCasesOfFitting(t *testing.T) {
 		}
 		p := wholePicture(drawn(w, h))
 		var r renderer
-		r.place(&views[0], p.Bounds(), &p)
+		r.cropAndScale(&views[0], p.Bounds(), &p)
 		sum := sha256.Sum256(r.out.Pix)
 		if r.out.W != vw || r.out.H != vh || hex.EncodeToString(sum[:])[:16] != want {
 			t.Errorf("line %d: other pixels than those of %s", n+1, lines.Text())
@@ -78,10 +78,10 @@ func TestAsIs(t *testing.T) {
 	}
 	var r renderer
 	same, other := wholePicture(drawn(16, 12)), wholePicture(drawn(12, 16))
-	if box := r.place(&views[0], same.Bounds(), &same); box.Width != 16 || string(r.out.Pix) != string(same.Pix) {
+	if box := r.cropAndScale(&views[0], same.Bounds(), &same); box.Width != 16 || string(r.out.Pix) != string(same.Pix) {
 		t.Errorf("an image of the view's size was changed, box %+v", box)
 	}
-	if box := r.place(&views[0], other.Bounds(), &other); box.Width >= 12 || box.Height >= 16 {
+	if box := r.cropAndScale(&views[0], other.Bounds(), &other); box.Width >= 12 || box.Height >= 16 {
 		t.Errorf("an image of another size shows all of it: %+v", box)
 	}
 }

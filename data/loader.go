@@ -26,16 +26,16 @@ const (
 
 // LoaderOptions are the settings of a Loader.
 type LoaderOptions struct {
-	Views     []ViewSpec
-	BatchSize int
-	Seed      uint64
-	Shuffle   bool // a new order each epoch; otherwise that of the source
-	DropLast  bool // leave out the last batch of an epoch if it is smaller
-	Epochs    int  // after which Next returns io.EOF; 0 means no end
-	Start     int  // step of the first batch: where a resumed run goes on
-	Workers   int  // goroutines that decode; 0 means GOMAXPROCS
-	Prefetch  int  // batches made ahead; 0 means 2
-	OnError   OnError
+	Views      []ViewSpec
+	BatchSize  int
+	Seed       uint64
+	Shuffle    bool // a new order each epoch; otherwise that of the source
+	DropLast   bool // leave out the last batch of an epoch if it is smaller
+	Epochs     int  // after which Next returns io.EOF; 0 means no end
+	FirstBatch int  // step of the first batch: where a resumed run goes on
+	Workers    int  // goroutines that decode; 0 means GOMAXPROCS
+	Prefetch   int  // batches made ahead; 0 means 2
+	OnError    OnError
 	// MaxFailed is the share of the source that may be unreadable under Skip before Next returns an
 	// error.
 	MaxFailed float64
@@ -102,8 +102,8 @@ func NewLoader(source Source, o LoaderOptions) (*Loader, error) {
 			Hint: "make train.batch_size smaller, or set train.drop_last=false"}
 	case o.OnError != Skip && o.OnError != Fail:
 		return nil, fmt.Errorf("on_error is %q; valid are %q and %q", o.OnError, Skip, Fail)
-	case o.Start < 0 || o.Epochs < 0:
-		return nil, fmt.Errorf("start step %d and %d epochs; neither may be negative", o.Start, o.Epochs)
+	case o.FirstBatch < 0 || o.Epochs < 0:
+		return nil, fmt.Errorf("start step %d and %d epochs; neither may be negative", o.FirstBatch, o.Epochs)
 	case !(o.MaxFailed >= 0 && o.MaxFailed <= 1):
 		return nil, fmt.Errorf("max_failed is %g; a share from 0 to 1 is needed", o.MaxFailed)
 	}
@@ -113,7 +113,7 @@ func NewLoader(source Source, o LoaderOptions) (*Loader, error) {
 	}
 	l := &Loader{
 		source: source, options: o, views: views, channels: source.Channels(),
-		steps:  StepsPerEpoch(n, o.BatchSize, o.DropLast),
+		steps:  BatchesPerEpoch(n, o.BatchSize, o.DropLast),
 		cache:  newCache(source, o.CacheBytes),
 		jobs:   make(chan job, 2*o.Workers),
 		queue:  make(chan *Batch, o.Prefetch),
@@ -129,7 +129,7 @@ func NewLoader(source Source, o LoaderOptions) (*Loader, error) {
 }
 
 // StepsPerEpoch is the number of batches that n samples make.
-func StepsPerEpoch(n, batch int, dropLast bool) int {
+func BatchesPerEpoch(n, batch int, dropLast bool) int {
 	if dropLast {
 		return n / batch
 	}
@@ -244,7 +244,7 @@ func (l *Loader) dispatch() {
 	defer close(l.queue)
 	n := l.source.Len()
 	var state *epochState
-	for step := l.options.Start; ; step++ {
+	for step := l.options.FirstBatch; ; step++ {
 		epoch := step / l.steps
 		if l.options.Epochs > 0 && epoch >= l.options.Epochs {
 			return
@@ -343,7 +343,7 @@ func (w *worker) sample(b *Batch, index int) {
 	for i := range l.views {
 		v := &l.views[i]
 		n := l.channels * v.Height * v.Width
-		b.Geometry[i][index] = w.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], p, own, b.Step)
+		b.Geometry[i][index] = w.render(b.Views[i][index*n:(index+1)*n], v, b.state.draws[i], p, own, b.Number)
 	}
 }
 
@@ -385,7 +385,7 @@ func (w *worker) picture(state *epochState, id, own int) (picture, bool) {
 func (w *worker) union(state *epochState, width, height, id int) pixels.Rect {
 	var all pixels.Rect
 	for i := range w.loader.views {
-		all = all.Union(w.read(&w.loader.views[i], state.draws[i], width, height, id))
+		all = all.Union(w.neededBox(&w.loader.views[i], state.draws[i], width, height, id))
 	}
 	return all
 }

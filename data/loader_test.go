@@ -96,7 +96,7 @@ func write(t testing.TB, path string, content []byte) {
 // digest is everything a consumer sees of a batch but its waiting time.
 func digest(b *data.Batch) uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, b.Step, b.Epoch, b.IDs, b.Labels, b.Geometry)
+	fmt.Fprint(h, b.Number, b.Epoch, b.IDs, b.Labels, b.Geometry)
 	var word [4]byte
 	for _, v := range b.Views {
 		for _, x := range v {
@@ -121,8 +121,8 @@ func run(t *testing.T, s data.Source, o data.LoaderOptions, n int) []uint64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := o.Start + len(out); b.Step != want {
-			t.Fatalf("step %d, want %d", b.Step, want)
+		if want := o.FirstBatch + len(out); b.Number != want {
+			t.Fatalf("step %d, want %d", b.Number, want)
 		}
 		out = append(out, digest(b))
 		b.Release()
@@ -153,7 +153,7 @@ func TestSameBits(t *testing.T) {
 	}
 	for start := range want {
 		o := base
-		o.Start, o.Workers = start, 4
+		o.FirstBatch, o.Workers = start, 4
 		if got := run(t, s, o, 0); !reflect.DeepEqual(got, want[start:]) {
 			t.Errorf("resumed at step %d: other batches", start)
 		}

@@ -83,7 +83,7 @@ func TestDamageBelowTheBox(t *testing.T) {
 		t.Errorf("%d files were skipped, 3 are damaged", skipped)
 	}
 	for start := range want {
-		o.Start = start
+		o.FirstBatch = start
 		if got := run(t, s, o, 0); !slices.Equal(got, want[start:]) {
 			t.Errorf("resumed at step %d, other batches", start)
 		}

@@ -63,7 +63,7 @@ type renderer struct {
 }
 
 // shown returns the box of a w x h image that a view is made of. id chooses the random numbers.
-func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
+func (r *renderer) shownBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	g := v.geometry
 	if g.Crop != CropRandomResized {
 		return pixels.Rect{W: w, H: h}
@@ -74,7 +74,7 @@ func (r *renderer) shown(v *view, d *draws, w, h, id int) pixels.Rect {
 
 // read returns the box of a w x h image that a view needs: all of it where colours come first, for
 // some of them depend on the mean of the image.
-func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
+func (r *renderer) neededBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	switch {
 	case v.coloursFirst():
 		return pixels.Rect{W: w, H: h}
@@ -82,7 +82,7 @@ func (r *renderer) read(v *view, d *draws, w, h, id int) pixels.Rect {
 		ow, oh, c := v.scaled(w, h)
 		return pixels.Source(w, h, ow, oh, c, v.Interpolation)
 	}
-	return r.shown(v, d, w, h, id)
+	return r.shownBox(v, d, w, h, id)
 }
 
 // scaled returns the size to which the shown part of a w x h image is scaled, and the box of the
@@ -106,7 +106,7 @@ func (r *renderer) render(dst []float32, v *view, d *draws, p *picture, id, step
 	if v.coloursFirst() {
 		p = r.coloured(v, d, p, id, step)
 	}
-	box := r.place(v, r.shown(v, d, p.w, p.h, id), p)
+	box := r.cropAndScale(v, r.shownBox(v, d, p.w, p.h, id), p)
 	for _, a := range v.geometry.Augmentations {
 		if a.Kind == Flip {
 			rng := at(d.flip, id)
@@ -149,7 +149,7 @@ type wholeImage struct {
 
 // place scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
 // free: every augmentation commutes with it.
-func (r *renderer) place(v *view, shown pixels.Rect, p *picture) Box {
+func (r *renderer) cropAndScale(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceHeight: p.h, SourceWidth: p.w}
 	part := shown
 	part.Left, part.Top = part.Left-p.left, part.Top-p.top

@@ -37,7 +37,7 @@ func TestBrokenFilesAreReplacedTheSameWay(t *testing.T) {
 		} else if !reflect.DeepEqual(got, want) {
 			t.Error("other batches with eight workers")
 		}
-		o.Start = 7
+		o.FirstBatch = 7
 		if resumed := run(t, s, o, 0); !reflect.DeepEqual(resumed, want[7:]) {
 			t.Error("other batches after a resume")
 		}
@@ -92,7 +92,7 @@ func TestLoaderOptionsAreChecked(t *testing.T) {
 		"batch size 0":               {Views: maeViews(8)},
 		"no views":                   {BatchSize: 1},
 		`on_error is "explode"`:      {BatchSize: 1, Views: maeViews(8), OnError: "explode"},
-		"start step -1":              {BatchSize: 1, Views: maeViews(8), Start: -1},
+		"start step -1":              {BatchSize: 1, Views: maeViews(8), FirstBatch: -1},
 		"max_failed is 2":            {BatchSize: 1, Views: maeViews(8), MaxFailed: 2},
 		"name of its own":            {BatchSize: 1, Views: append(maeViews(8), maeViews(8)...)},
 		"crop scale":                 {BatchSize: 1, Views: change(func(v *data.ViewSpec) { v.ScaleMax = 1.5 })},

@@ -33,7 +33,7 @@ func read(t *testing.T, path string) string {
 var (
 	link = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
 	// path is a file or folder of the repository, named in backticks.
-	path    = regexp.MustCompile("`((?:cmd|train|tasks|bench|plugins|objectives|data|configs|vit|core|docs|internal|faults|examples|testdata)(?:/[\\w.*-]+)+/?)`")
+	path    = regexp.MustCompile("`((?:cmd|train|tasks|bench|plugins|objectives|data|configs|vit|core|docs|runs|backbone|tensor|internal|faults|examples|testdata)(?:/[\\w.*-]+)+/?)`")
 	program = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
 )
 

@@ -44,7 +44,7 @@ func (r *run) metadata() (runs.Meta, error) {
 	mean, std := s.cfg.Data.Normalization()
 	meta := runs.Meta{
 		Step: r.state.step, Config: s.cfg.Result().YAML(), Model: json.RawMessage(network), Objective: r.recorder.info.Objective, Data: r.recorder.info.Data,
-		Mean: mean, Std: std, Kernels: s.engine.Level(), Files: objective.FileDigests(),
+		Mean: mean, Std: std, Kernels: s.device.Level(), Files: objective.FileDigests(),
 	}
 	if s.cfg.Objective.Plugin != "" {
 		meta.Plan = s.objective.PlanDigest()

@@ -25,7 +25,7 @@ type epochs struct {
 
 // newEpochs counts the epochs of n images. The run has at least one micro-batch.
 func newEpochs(n int, t configs.Train) epochs {
-	e := epochs{images: n, batch: t.BatchSize, accumulate: t.Accumulate, batches: data.StepsPerEpoch(n, t.BatchSize, t.DropLast)}
+	e := epochs{images: n, batch: t.BatchSize, accumulate: t.Accumulate, batches: data.BatchesPerEpoch(n, t.BatchSize, t.DropLast)}
 	if t.DropLast {
 		e.images = e.batches * e.batch
 		e.dropped = n - e.images

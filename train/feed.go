@@ -39,7 +39,7 @@ type slot struct {
 // describe makes the request of a batch.
 func (s *slot) describe(batch *data.Batch, views []*plan.View, seed uint64) *plan.MaskRequest {
 	r := &s.request
-	r.Step, r.Seed = uint64(batch.Step), seed
+	r.Step, r.Seed = uint64(batch.Number), seed
 	r.SampleIDs = append(r.SampleIDs[:0], batch.IDs...)
 	if s.boxes == nil {
 		s.boxes = make([][]plan.Box, len(views))
@@ -99,12 +99,12 @@ func (r *run) openLoader(ctx context.Context) error {
 	s, t, d := &r.setup, r.setup.cfg.Train, r.setup.cfg.Data
 	workers := d.Workers
 	if workers == 0 {
-		workers = s.engine.Threads()
+		workers = s.device.Threads()
 	}
 	var err error
 	r.loader, err = data.NewLoader(s.source, data.LoaderOptions{
 		Views: viewSpecs(s.objective.Plan(), s.cfg), BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
-		Start: r.state.step * t.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
+		FirstBatch: r.state.step * t.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
 		CacheBytes: int64(d.Cache) << 20, OnSkip: r.recorder.skip,
 	})
 	if err != nil {

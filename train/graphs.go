@@ -66,7 +66,7 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 	if g.evaluator != nil {
 		options.Evaluator = g.evaluator
 	}
-	m, err := program.Build(g.setup.engine, g.store, g.setup.objective.Plan(), g.setup.network, images, uint64(cfg.Run.Seed), options)
+	m, err := program.Build(g.setup.device, g.store, g.setup.objective.Plan(), g.setup.network, images, uint64(cfg.Run.Seed), options)
 	if err != nil {
 		if e := g.checkMemory(false); e != nil {
 			err = e

@@ -31,14 +31,14 @@ func (g *graphs) boundMemory() {
 		bytes = math.MaxInt64 / 2
 	}
 	g.bound = of
-	g.setup.engine.Budget = &device.Budget{Limit: bytes}
-	g.store.Alloc = g.setup.engine.Budget.Alloc
+	g.setup.device.Budget = &device.Budget{Limit: bytes}
+	g.store.Alloc = g.setup.device.Budget.Alloc
 }
 
 // checkMemory refuses a run that would need more memory than there is: the planned part comes on
 // top of the part that is taken. built tells whether the graph was built.
 func (g *graphs) checkMemory(built bool) error {
-	budget, cfg := g.setup.engine.Budget, g.setup.cfg
+	budget, cfg := g.setup.device.Budget, g.setup.cfg
 	need := budget.Wanted
 	if need == 0 {
 		if !built { // for another reason
@@ -65,7 +65,7 @@ func (g *graphs) checkMemory(built bool) error {
 // warnOfImages warns where reading images, which takes the given bytes at most, may need more memory
 // than a run leaves.
 func (g *graphs) warnOfImages(bytes int64) {
-	need, limit := g.setup.engine.Budget.Used+g.planned(), g.setup.engine.Budget.Limit
+	need, limit := g.setup.device.Budget.Used+g.planned(), g.setup.device.Budget.Limit
 	if need+bytes > limit {
 		g.setup.progress.Warning(fmt.Sprintf("memory may not suffice: a step needs %s, reading images up to %s, and %s %s; lower data.workers or data.cache, or take smaller images",
 			gib(need), gib(bytes), g.bound, gib(limit)))
@@ -92,7 +92,7 @@ func (g *graphs) planned() int64 {
 	}
 	bytes := 4 * (int64(copies)*int64(trained) + batchesAhead*int64(views))
 	if last := g.setup.source.Len() % t.BatchSize; !t.DropLast && last > 0 {
-		graph := g.setup.engine.Budget.Used // of the full batch, with its inputs and cached targets
+		graph := g.setup.device.Budget.Used // of the full batch, with its inputs and cached targets
 		for _, p := range g.store.Parameters() {
 			graph -= 4 * int64(p.Size())
 		}

@@ -10,7 +10,7 @@ import (
 // come from the loop's goroutine.
 type Progress interface {
 	// Start is called once, before the first step.
-	Start(Plan)
+	Start(Overview)
 	// Step is called after every optimizer step.
 	Step(Step)
 	// Event reports something a person may want to read, such as "checkpoint written".
@@ -23,7 +23,7 @@ type Progress interface {
 }
 
 // Plan describes a run before its first step.
-type Plan struct {
+type Overview struct {
 	RunDir        string
 	Objective     string
 	Model         string
@@ -63,7 +63,7 @@ type Result struct {
 
 type silent struct{}
 
-func (silent) Start(Plan)     {}
+func (silent) Start(Overview) {}
 func (silent) Step(Step)      {}
 func (silent) Event(string)   {}
 func (silent) Warning(string) {}

@@ -91,7 +91,7 @@ func (c *recorder) describe() {
 	d := s.objective.Description()
 	c.info.Objective = runs.ObjectiveInfo{Name: d.Name, Version: d.Version, SHA256: s.objective.SHA256(), Mode: s.cfg.Objective.Mode}
 	c.info.Data = runs.DataInfo{Path: s.cfg.Data.Path, Images: s.source.Len(), Fingerprint: s.source.Fingerprint()}
-	c.info.Vittool, c.info.Machine = runs.Build(), runs.Machine(s.engine.Threads(), s.engine.Level())
+	c.info.Vittool, c.info.Machine = runs.Build(), runs.Machine(s.device.Threads(), s.device.Level())
 	c.info.Processes++
 }
 

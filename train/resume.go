@@ -177,8 +177,8 @@ func (r *run) restore(file *tensor.File) error {
 		s.progress.Warning(fmt.Sprintf("the plugin %s is not the program the run was started with (SHA-256 %.12s…, then %.12s…); the rest of the run may differ",
 			objective.Name, sum, objective.SHA256))
 	}
-	if level := file.Meta[runs.MetaKernels]; level != s.engine.Level() {
-		s.progress.Warning(fmt.Sprintf("the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, s.engine.Level()))
+	if level := file.Meta[runs.MetaKernels]; level != s.device.Level() {
+		s.progress.Warning(fmt.Sprintf("the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, s.device.Level()))
 	}
 	r.recorder.newest = runs.Checkpoint{Path: file.Path, Step: r.state.step}
 	r.recorder.digest = tensor.Digest(file.Tensors)

@@ -120,8 +120,8 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.graphs, err = newGraphs(ctx, s, r.state.store); err != nil {
 		return err
 	}
-	r.gradients = newGradients(s.engine, s.cfg.Train.Accumulate)
-	if r.state.optimizer, err = newOptimizer(s.engine, s.cfg.Train); err != nil {
+	r.gradients = newGradients(s.device, s.cfg.Train.Accumulate)
+	if r.state.optimizer, err = newOptimizer(s.device, s.cfg.Train); err != nil {
 		return err
 	}
 	s.rate, s.decay = schedules(s.cfg.Train, s.epochs)
@@ -138,7 +138,7 @@ func (r *run) announce() {
 	}
 	s, exec, images := &r.setup, r.graphs.current.Exec(), r.loader.PeakBytes()
 	r.graphs.warnOfImages(images)
-	s.progress.Start(Plan{
+	s.progress.Start(Overview{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
 		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
 		StepBytes: int64(exec.Bytes()), ImageBytes: images,

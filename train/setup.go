@@ -19,7 +19,7 @@ type setup struct {
 	cfg       *configs.Config
 	progress  Progress
 	log       *lockedWriter // log.txt, for the plugin's standard error
-	engine    *device.CPU
+	device    *device.CPU
 	source    data.Source
 	objective *host.Objective
 	network   backbone.Config // with the plan's requirements once the graph is built
@@ -32,7 +32,7 @@ type setup struct {
 // open starts the engine, indexes the images and starts the objective. Another device would be
 // chosen here: graphs, gradients and optimizer all take the setup's engine.
 func (s *setup) open(ctx context.Context) (err error) {
-	if s.engine, err = device.NewCPU(s.cfg.Run.Threads); err != nil {
+	if s.device, err = device.NewCPU(s.cfg.Run.Threads); err != nil {
 		return &configs.Error{Source: "environment", Problem: err.Error()}
 	}
 	if err := s.openData(); err != nil {
@@ -83,7 +83,7 @@ func (s *setup) close() {
 	if s.source != nil {
 		s.source.Close()
 	}
-	if s.engine != nil {
-		s.engine.Close()
+	if s.device != nil {
+		s.device.Close()
 	}
 }

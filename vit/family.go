@@ -45,7 +45,7 @@ func (Family) Recognize(shape func(name string) (tensor.Shape, bool)) []string {
 		if _, deeper := shape(fmt.Sprintf("blocks.%d.norm1.weight", c.Depth)); err != nil || deeper {
 			return false
 		}
-		return !slices.ContainsFunc(c.Weights(), func(w backbone.Weight) bool {
+		return !slices.ContainsFunc(c.Weights(), func(w backbone.TensorSpec) bool {
 			s, ok := shape(w.Name)
 			return !ok || !s.Equal(w.Shape)
 		})

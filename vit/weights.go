@@ -19,13 +19,13 @@ var (
 // Weights lists all tensors of the network in timm's order of definition, with timm's initial
 // values: linear layers and positions N(0, 0.02) cut at ±2, class token N(0, 1e-6), patch
 // projection U(±1/sqrt(C·p·p)), other biases and tables of relative positions zero, norms one.
-func (c Config) Weights() []backbone.Weight {
+func (c Config) Weights() []backbone.TensorSpec {
 	c = c.Normalized()
 	d := c.Dim
 	rows, cols := c.Grid()
-	var ws []backbone.Weight
+	var ws []backbone.TensorSpec
 	add := func(name string, init param.Init, shape ...int) {
-		ws = append(ws, backbone.Weight{Name: name, Shape: shape, Init: init, Block: -1})
+		ws = append(ws, backbone.TensorSpec{Name: name, Shape: shape, Init: init, Block: -1})
 	}
 	token := param.Init{Kind: "normal", A: 1e-6}
 	if c.ClassToken {
@@ -62,11 +62,11 @@ func (c Config) relativeRows() int {
 	return (2*rows-1)*(2*cols-1) + 3
 }
 
-func blockWeights(c Config, i int) []backbone.Weight {
+func blockWeights(c Config, i int) []backbone.TensorSpec {
 	d, inner, hidden := c.Dim, c.Inner(), c.Hidden()
-	var ws []backbone.Weight
+	var ws []backbone.TensorSpec
 	add := func(name string, init param.Init, shape ...int) {
-		ws = append(ws, backbone.Weight{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: shape, Init: init, Block: i})
+		ws = append(ws, backbone.TensorSpec{Name: fmt.Sprintf("blocks.%d.%s", i, name), Shape: shape, Init: init, Block: i})
 	}
 	gamma1, gamma2 := c.layerScaleNames()
 	if c.LayerScale != 0 {

@@ -85,10 +85,10 @@ type stopper struct {
 	cancel context.CancelFunc
 }
 
-func (s stopper) Start(train.Plan)   {}
-func (s stopper) Event(string)       {}
-func (s stopper) Warning(string)     {}
-func (s stopper) Done(*train.Result) {}
+func (s stopper) Start(train.Overview) {}
+func (s stopper) Event(string)         {}
+func (s stopper) Warning(string)       {}
+func (s stopper) Done(*train.Result)   {}
 func (s stopper) Step(step train.Step) {
 	if step.Step == s.at {
 		s.cancel()

@@ -82,17 +82,17 @@ func (c thirdConfig) CheckImage(h, w int) error {
 	return nil
 }
 
-func (c thirdConfig) Weights() []backbone.Weight {
+func (c thirdConfig) Weights() []backbone.TensorSpec {
 	fanIn := param.Init{Kind: "fan_in_uniform"}
-	ws := []backbone.Weight{{Name: "stem.weight", Shape: tensor.Shape{c.Dim, c.Channels * c.Patch * c.Patch}, Init: fanIn, Block: -1}}
+	ws := []backbone.TensorSpec{{Name: "stem.weight", Shape: tensor.Shape{c.Dim, c.Channels * c.Patch * c.Patch}, Init: fanIn, Block: -1}}
 	for i := range c.Info().Depth {
 		ws = append(ws,
-			backbone.Weight{Name: fmt.Sprintf("mlp.%d.fc1.weight", i), Shape: tensor.Shape{2 * c.Dim, c.Dim}, Init: fanIn, Block: i},
-			backbone.Weight{Name: fmt.Sprintf("mlp.%d.fc2.weight", i), Shape: tensor.Shape{c.Dim, 2 * c.Dim}, Init: fanIn, Block: i})
+			backbone.TensorSpec{Name: fmt.Sprintf("mlp.%d.fc1.weight", i), Shape: tensor.Shape{2 * c.Dim, c.Dim}, Init: fanIn, Block: i},
+			backbone.TensorSpec{Name: fmt.Sprintf("mlp.%d.fc2.weight", i), Shape: tensor.Shape{c.Dim, 2 * c.Dim}, Init: fanIn, Block: i})
 	}
 	return append(ws,
-		backbone.Weight{Name: "norm.running_mean", Shape: tensor.Shape{c.Dim}, Init: param.Init{Kind: "zeros"}, Block: -1, Buffer: true},
-		backbone.Weight{Name: "norm.running_var", Shape: tensor.Shape{c.Dim}, Init: param.Init{Kind: "ones"}, Block: -1, Buffer: true})
+		backbone.TensorSpec{Name: "norm.running_mean", Shape: tensor.Shape{c.Dim}, Init: param.Init{Kind: "zeros"}, Block: -1, Buffer: true},
+		backbone.TensorSpec{Name: "norm.running_var", Shape: tensor.Shape{c.Dim}, Init: param.Init{Kind: "ones"}, Block: -1, Buffer: true})
 }
 
 func (c thirdConfig) New(store *param.Store, prefix string, s backbone.Scheme, seed uint64) (backbone.Network, error) {

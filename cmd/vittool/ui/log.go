@@ -24,7 +24,7 @@ type Log struct {
 func WithLog(p train.Progress) *Log { return &Log{Progress: p} }
 
 // Start opens the log. A log that can't be written is a warning and does not stop the run.
-func (l *Log) Start(p train.Plan) {
+func (l *Log) Start(p train.Overview) {
 	l.Progress.Start(p)
 	f, err := os.OpenFile(filepath.Join(p.RunDir, runs.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -38,10 +38,10 @@ func NewProgress(w io.Writer, terminal bool, level Level) train.Progress {
 type header struct {
 	w     io.Writer
 	quiet bool
-	plan  train.Plan
+	plan  train.Overview
 }
 
-func (h *header) Start(p train.Plan) {
+func (h *header) Start(p train.Overview) {
 	h.plan = p
 	if h.quiet {
 		return
@@ -152,7 +152,7 @@ type bar struct {
 	gauge *gauge // nil before the start
 }
 
-func (b *bar) Start(p train.Plan) {
+func (b *bar) Start(p train.Overview) {
 	b.header.Start(p)
 	b.gauge = newGauge(b.w, "step", p.FirstStep, p.TotalSteps)
 	b.gauge.draw()

@@ -13,7 +13,7 @@ import (
 	"github.com/vittool/vittool/train"
 )
 
-var testPlan = train.Plan{
+var testPlan = train.Overview{
 	RunDir: "runs/x", Objective: "some", Model: "vit_micro_patch4_32", Parameters: 1_320_000,
 	Images: 2000, BatchSize: 50, StepsPerEpoch: 40, TotalSteps: 100, StepFLOPs: 1.09e10, StepBytes: 1.5e9, ImageBytes: 2e8,
 }
