@@ -45,7 +45,7 @@ const (
 type picture struct {
 	spec       *plan.Picture
 	prediction *core.Node
-	hidden     *core.Node // what was hidden; nil without a mask
+	hidden     *core.Node // 1 at hidden cells or pixels; nil without a mask
 }
 
 // newPicture checks the shape of a prediction.
