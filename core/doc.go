@@ -20,7 +20,7 @@
 // the cross-check of reverse.go in the tests. The backward steps, the memory plan, the machine that
 // runs the steps and all arithmetic belong to this module. No other package imports gorgonia.
 //
-// An image to the loss, in files: graph.go and operator.go record operators, compile.go selects
+// From operators to a run, in files: graph.go and operator.go record operators, compile.go selects
 // them, reverse.go adds the backward steps, recompute.go the recomputed ones, memory.go places the
 // buffers, builder.go hands the steps to gorgonia, machine.go and executable.go run them.
 package core

@@ -24,7 +24,7 @@ type Parameter struct {
 	Frozen bool
 	// FreezeUntil is the first step that updates the parameter (see optim.Active).
 	FreezeUntil int
-	// UnitNormRows: rows are scaled to length 1 after each step (see NormalizeRows).
+	// UnitNormRows: rows are scaled to length 1 before each forward pass (see NormalizeRows).
 	UnitNormRows bool
 	// Given: the values come from a file of their own and never change, so the store neither writes
 	// nor loads them.
