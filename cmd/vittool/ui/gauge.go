@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -8,26 +9,17 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// gauge is the line of a terminal that shows the progress of some work: a label, a count, a bar, the
-// time left and details. The line is never longer than the terminal is wide.
+// gauge is the line of a terminal that shows the progress of some work: a label, details, a bar, a
+// count and the time left. The line is never longer than the terminal is wide.
 type gauge struct {
-	w           io.Writer
-	now         func() time.Time
-	label       string
-	total, done int
-	details     []string // the first ones matter most: the last are left out where room is short
-
-	from    int // done at the start
-	started time.Time
-	drawn   time.Time // newest drawing
-	width   int       // characters on screen
-}
-
-func newGauge(w io.Writer, label string, from, total int) *gauge {
-	return &gauge{w: w, now: time.Now, label: label, from: from, done: from, total: total, started: time.Now()}
+	bar     *progressbar.ProgressBar
+	label   string
+	total   int
+	columns func() int
 }
 
 // Widths of the bar between its brackets.
@@ -36,69 +28,77 @@ const (
 	mostBar  = 24
 )
 
-// redraw is the shortest time between two drawings.
-const redraw = 100 * time.Millisecond
+func newGauge(w io.Writer, label string, from, total int) *gauge {
+	return newGaugeOf(w, label, from, total, func() int { return columns(w) })
+}
 
-// set moves the gauge; the details follow the bar.
+func newGaugeOf(w io.Writer, label string, from, total int, columns func() int) *gauge {
+	g := &gauge{label: label, total: total, columns: columns}
+	g.bar = progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(&truncated{w, columns}),
+		progressbar.OptionSetDescription(label),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetWidth(g.barWidth()),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
+	)
+	_ = g.bar.Set(from) // drawing is not worth failing for, here and below
+	return g
+}
+
+// fixed is the length of the line without label, details and bar: percentage, count and times.
+func (g *gauge) fixed() int {
+	return len(fmt.Sprintf("  100%%  (%d/%d) [99m59s:99m59s]", g.total, g.total)) + 2
+}
+
+func (g *gauge) barWidth() int {
+	return max(leastBar, min(mostBar, g.columns()-1-g.fixed()-utf8.RuneCountInString(g.label)))
+}
+
+// set moves the gauge. The first details matter most: the last are left out on a narrow terminal.
 func (g *gauge) set(done int, details ...string) {
-	g.done, g.details = done, details
-	if now := g.now(); now.Sub(g.drawn) >= redraw || done == g.total {
-		g.draw()
-	}
-}
-
-// draw writes the line over the one before.
-func (g *gauge) draw() {
-	g.drawn = g.now()
-	line := g.line(columns(g.w))
-	width := utf8.RuneCountInString(line)
-	g.write("\r" + line + strings.Repeat(" ", max(0, g.width-width)))
-	g.width = width
-}
-
-// clear empties the line.
-func (g *gauge) clear() {
-	if g.width > 0 {
-		g.write("\r" + strings.Repeat(" ", g.width) + "\r")
-		g.width = 0
-	}
-}
-
-func (g *gauge) write(text string) {
-	_, _ = io.WriteString(g.w, text) // a closed terminal must not stop any work
-}
-
-// line is the text for a terminal of that many columns; the last one stays free, because some
-// terminals wrap when it is written.
-func (g *gauge) line(columns int) string {
-	head := fmt.Sprintf("%d/%d", g.done, g.total)
-	if g.label != "" {
-		head = g.label + "  " + head
-	}
-	var tail []string
-	if g.done > g.from && g.done < g.total {
-		left := g.now().Sub(g.started).Seconds() * float64(g.total-g.done) / float64(g.done-g.from)
-		tail = append(tail, Duration(time.Duration(left*float64(time.Second)))+" left")
-	}
-	tail = append(tail, g.details...)
-	room := columns - 1 - utf8.RuneCountInString(head)
-	bar := 0
-	for ; ; tail = tail[:len(tail)-1] {
-		used := 0
-		for _, t := range tail {
-			used += 2 + utf8.RuneCountInString(t)
-		}
-		if bar = min(room-used-4, mostBar); bar >= leastBar || len(tail) == 0 {
+	space := g.columns() - 1 - g.fixed() - g.barWidth()
+	text := g.label
+	for _, d := range details {
+		longer := text + "  " + d
+		if utf8.RuneCountInString(longer) > space {
 			break
 		}
+		text = longer
 	}
-	parts := []string{head}
-	if bar >= leastBar {
-		full := bar * min(g.done, g.total) / max(g.total, 1)
-		parts = append(parts, "["+strings.Repeat("=", full)+strings.Repeat(" ", bar-full)+"]")
+	_ = g.bar.Set(done)
+	g.bar.Describe(text)
+}
+
+// draw writes the line anew.
+func (g *gauge) draw() { _ = g.bar.RenderBlank() }
+
+// clear empties the line.
+func (g *gauge) clear() { _ = g.bar.Clear() }
+
+// truncated cuts each drawing of a line to the width of the terminal. The last column stays free,
+// because some terminals wrap when it is written.
+type truncated struct {
+	w       io.Writer
+	columns func() int
+}
+
+// Write passes drawings on, which carriage returns separate.
+func (t *truncated) Write(p []byte) (int, error) {
+	var out bytes.Buffer
+	for i, line := range strings.Split(string(p), "\r") {
+		if i > 0 {
+			out.WriteByte('\r')
+		}
+		r := []rune(line)
+		out.WriteString(string(r[:min(len(r), max(t.columns()-1, 0))]))
 	}
-	line := []rune(strings.Join(append(parts, tail...), "  "))
-	return string(line[:min(len(line), max(columns-1, 0))])
+	if _, err := t.w.Write(out.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // columns is the width of the terminal, 80 where it is not known.
