@@ -44,7 +44,7 @@ func pngConfig(b []byte) (w, h int, err error) {
 	pngChunks(b, func(c pngChunk) bool {
 		switch {
 		case c.name == "CgBI":
-			err = errors.New("Apple's own variant of PNG (CgBI) is not read; convert it with pngcrush -revert-iphone-optimizations")
+			err = errors.New("the variant of PNG for iPhones (CgBI) is not read; convert it with pngcrush -revert-iphone-optimizations")
 		case c.name != "IHDR":
 			err = errors.New("it does not begin with an IHDR chunk")
 		case !c.good && len(c.body) >= 13:
