@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/data/internal/vec"
 	"github.com/vittool/vittool/data/pixels"
 )
 
@@ -52,7 +53,10 @@ func TestThinPictures(t *testing.T) {
 			batch.Release()
 			l.Close()
 			runtime.ReadMemStats(&after)
-			bound := uint64(160<<20 + 64*size[0]*size[1]) // a whole scaled picture would be gigabytes
+			bound := uint64(64<<20 + 64*size[0]*size[1])
+			if !vec.Assembly() { // plain Go keeps 64 bits for two samples of the intermediate rows
+				bound += 96 << 20
+			}
 			if n := after.TotalAlloc - before.TotalAlloc; n > bound && name != "nfnt" {
 				t.Errorf("%v, %s: %d MB were allocated", size, name, n>>20)
 			}
