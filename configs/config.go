@@ -107,6 +107,10 @@ type Train struct {
 	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
 	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
+	// Computes the loss over all micro-batches of a step as over one batch, for losses that compare
+	// the images of a batch (MoCo v3, SimCLR), in the memory of one micro-batch: features are kept,
+	// and each micro-batch passes the network twice.
+	GradCache bool `mapstructure:"grad_cache"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
 	// equal.
@@ -248,6 +252,15 @@ func (t Train) PeakLR() float64 {
 		return t.LR
 	}
 	return t.BaseLR * float64(t.BatchSize) * float64(t.Accumulate) / 256
+}
+
+// LossBatch is the number of images that the loss compares: those of a micro-batch, or of a whole
+// step.
+func (t Train) LossBatch() int {
+	if t.GradCache {
+		return t.BatchSize * t.Accumulate
+	}
+	return t.BatchSize
 }
 
 // Size returns the height and width set by model.image_size, or zeros when the model's own size

@@ -131,6 +131,9 @@ func (v *checker) data() {
 
 func (v *checker) train() {
 	t := v.config.Train
+	if t.GradCache && !t.DropLast {
+		v.fail("train.grad_cache", "needs full micro-batches", "set train.drop_last=true")
+	}
 	if t.Epochs == 0 && t.Steps == 0 {
 		v.fail("train.epochs", "and train.steps are both 0: there is nothing to train", "set one of them")
 	}

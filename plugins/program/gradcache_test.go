@@ -1,0 +1,178 @@
+package program_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/prng"
+	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/program"
+	"github.com/vittool/vittool/plugins/program/programtest"
+	"github.com/vittool/vittool/plugins/sdk"
+)
+
+// queued couples the samples of a batch in each way that a plan can: a stacked pass of two views, a
+// contrast over the batch, a batch norm over it, a teacher and a queue of its outputs.
+func queued(b *sdk.Builder) error {
+	b.Teacher(b.Schedule("momentum", sdk.ConstantSchedule(.5)), sdk.BeforeForward)
+	one, two := b.View("one"), b.View("two")
+	both := b.Student("student", one, sdk.With(two)).Class()
+	x := b.MLP("head", both, sdk.MLP{Widths: []int{8, 8}, Norm: true})
+	q := b.L2Normalize(b.ViewRows(x, 0, 2))
+	k := b.L2Normalize(b.ViewRows(b.TeacherPass("teacher", one, sdk.With(two)).Class(), 1, 2))
+	queue := b.Buffer(sdk.BufferSpec{Name: "queue", Shape: []int{18, 8}, Init: sdk.InitNormal(1), Update: sdk.UpdateRing})
+	b.Update(queue, k)
+	b.Metric("second", b.Mean(b.ViewRows(x, 1, 2)))
+	return b.Minimize(b.Add(b.Contrast(q, k, .5), b.Mean(b.Mul(b.ViewRows(x, 1, 2), b.ViewRows(x, 1, 2)))))
+}
+
+// TestGradCache compares a step of several micro-batches whose loss spans all of them with one large
+// batch.
+func TestGradCache(t *testing.T) {
+	const micro, count = 2, 3
+	for name, o := range map[string]sdk.Objective{"queued": &objective{queued}, "mocov3": mocov3.New(), "mae": mae.New()} {
+		options := map[string]map[string]any{"mocov3": {"mlp_dim": 16, "dim": 8},
+			"mae": {"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5}}[name]
+		t.Run(name, func(t *testing.T) {
+			p := programtest.Opening{Objective: o, Options: options, Network: tiny(), Batch: micro * count}.Plan(t)
+			build := program.Options{Plugin: name, Train: true, TotalSteps: 10}
+			direct, cached := param.NewStore(), param.NewStore()
+			m, err := program.Build(devicetest.New(t, 1), direct, p, tiny(), micro*count, 1, build)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, err := program.BuildGradCache(devicetest.New(t, 2), cached, p, tiny(), micro, count, 1, build)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for step := range uint64(3) {
+				batch := samples(p, m, step)
+				programtest.Step(t, m, batch)
+				for k := range count {
+					if x.Encoded() {
+						t.Fatalf("the step is complete after %d of %d micro-batches", k, count)
+					}
+					if err := x.Encode(part(batch, k*micro, micro)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := x.Step(); err != nil {
+					t.Fatal(err)
+				}
+				programtest.Near(t, "loss", x.Loss(), m.Loss(), 1e-6*math.Abs(m.Loss()))
+				for metric, v := range m.Metrics() {
+					programtest.Near(t, metric, x.Metrics()[metric], v, 1e-5*max(1, math.Abs(v)))
+				}
+				if a, b := len(x.Parameters()), len(m.Parameters()); a != b {
+					t.Fatalf("%d parameters with a gradient, want %d", a, b)
+				}
+				var all, off float64 // squares
+				for _, p := range m.Parameters() {
+					all += sumSquares(m.Grad(p))
+				}
+				for _, p := range m.Parameters() {
+					want, got := m.Grad(p), x.Grad(cached.Get(p.Name))
+					difference := slices.Clone(want)
+					for i := range want {
+						difference[i] -= got[i]
+					}
+					e := sumSquares(difference)
+					if off += e; e > 1e-8*max(sumSquares(want), 1e-4*all) {
+						t.Errorf("step %d: gradient of %s is off by %g of %g", step, p.Name, math.Sqrt(e), math.Sqrt(sumSquares(want)))
+					}
+				}
+				if off > 1e-10*all {
+					t.Errorf("step %d: the gradient is off by %g of %g", step, math.Sqrt(off), math.Sqrt(all))
+				}
+				for _, model := range []interface {
+					Commit() error
+					MoveTeacher() error
+				}{m, x} {
+					if err := model.Commit(); err != nil {
+						t.Fatal(err)
+					}
+					if err := model.MoveTeacher(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, p := range append(direct.Parameters(), direct.Buffers()...) { // the next step starts from equal weights that have moved
+					q := cached.Get(p.Name)
+					for i, v := range p.Data {
+						programtest.Near(t, p.Name, float64(q.Data[i]), float64(v), 1e-5)
+					}
+					if g := m.Grad(p); g != nil {
+						for i := range g {
+							p.Data[i] -= .1 * g[i]
+						}
+					}
+					copy(q.Data, p.Data)
+				}
+			}
+		})
+	}
+}
+
+func sumSquares(x []float32) (sum float64) {
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum
+}
+
+// samples makes the inputs of a step: views of noise, and keep lists that differ from sample to
+// sample.
+func samples(p *plan.Plan, m *program.Model, step uint64) program.Inputs {
+	in := program.Inputs{Step: step}
+	for i := range m.Batch {
+		in.IDs = append(in.IDs, step*uint64(m.Batch)+uint64(7*i%5))
+	}
+	for _, v := range p.Views {
+		r, pixels := prng.New(9+step, v.Name), make([]float32, m.ViewShape(v.Name).Size())
+		for i := range pixels {
+			pixels[i] = float32(r.NormFloat64())
+		}
+		in.Views = append(in.Views, pixels)
+	}
+	for _, spec := range p.Masks {
+		set := plan.MaskSet{Name: spec.Name}
+		for i := range m.Batch {
+			for j := range spec.Length {
+				set.Values = append(set.Values, int32((i+j)%(spec.Rows*spec.Cols)))
+			}
+		}
+		in.Masks = append(in.Masks, set)
+	}
+	return in
+}
+
+// part returns n samples of a batch.
+func part(in program.Inputs, from, n int) program.Inputs {
+	batch := len(in.IDs)
+	out := program.Inputs{Step: in.Step, IDs: in.IDs[from:][:n]}
+	for _, pixels := range in.Views {
+		size := len(pixels) / batch
+		out.Views = append(out.Views, pixels[from*size:][:n*size])
+	}
+	for _, s := range in.Masks {
+		size := len(s.Values) / batch
+		out.Masks = append(out.Masks, plan.MaskSet{Name: s.Name, Values: s.Values[from*size:][:n*size]})
+	}
+	return out
+}
+
+// TestGradCacheRefuses builds plans that have nothing to cache.
+func TestGradCacheRefuses(t *testing.T) {
+	p := planOf(t, &objective{func(b *sdk.Builder) error {
+		v := b.View("a")
+		return b.Minimize(lossOf(b, b.StopGradient(b.Student("s", v).Class())))
+	}}, nil)
+	_, err := program.BuildGradCache(devicetest.New(t, 1), param.NewStore(), p, tiny(), 2, 2, 1, program.Options{Train: true, TotalSteps: 1})
+	if err == nil {
+		t.Error("a plan without gradient to the student is accepted")
+	}
+}
