@@ -99,7 +99,7 @@ func gradientNorm(t *testing.T, c *golden.Case) {
 		}
 		got[s] = optim.ClipGlobalNorm(cpu, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
 	}
-	c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", got)
+	c.CompareFloat64(t, "out.global_grad_norm", got)
 }
 
 // stepOf copies one step of a tensor whose first dimension counts steps.
@@ -150,7 +150,7 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 		}
 	}
 	for _, p := range params {
-		c.Compare(t, golden.CNN, "out."+name+"."+p.Name, got[p.Name])
+		c.Compare(t, "out."+name+"."+p.Name, got[p.Name])
 	}
 }
 
@@ -290,10 +290,10 @@ func schedules(t *testing.T, c *golden.Case) {
 		t.Run(strings.TrimPrefix(name, "out."), func(t *testing.T) {
 			switch {
 			case o.LayerDecay != nil:
-				c.CompareFloat64(t, golden.CNN, name, optim.LayerDecayScales(o.Depth, *o.LayerDecay))
+				c.CompareFloat64(t, name, optim.LayerDecayScales(o.Depth, *o.LayerDecay))
 				return
 			case len(o.Names) > 0:
-				c.CompareFloat64(t, golden.CNN, name, perParameter(t, o, config))
+				c.CompareFloat64(t, name, perParameter(t, o, config))
 				return
 			}
 			schedule := o.schedule(config)
@@ -304,7 +304,7 @@ func schedules(t *testing.T, c *golden.Case) {
 			for i := range got {
 				got[i] = schedule.At(i)
 			}
-			c.CompareFloat64(t, golden.CNN, name, got)
+			c.CompareFloat64(t, name, got)
 		})
 	}
 }
