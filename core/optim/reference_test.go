@@ -3,6 +3,7 @@ package optim_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -309,18 +310,17 @@ func schedules(t *testing.T, c *golden.Case) {
 	}
 }
 
-// perParameter returns the learning-rate factor or the weight decay by name.
+// perParameter returns the learning-rate factor by the layer of each name, or the weight decay, which
+// a store gives to all but vectors.
 func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig) []float64 {
-	params := namedParameters(o.Names)
-	got := make([]float64, len(params))
+	got := make([]float64, len(o.Names))
 	if o.WeightDecay != nil {
 		rule := strings.Split(o.NoDecay, ", ")
 		if rule[0] != "ndim==1" {
 			t.Fatalf("the rule %q is not known to this test", o.NoDecay)
 		}
-		optim.ApplyDecayRule(params, "", rule[1:]...)
-		for i, p := range params {
-			if p.Decay {
+		for i, p := range namedParameters(t, o.Names) {
+			if p.Decay && !slices.Contains(rule, p.Name) {
 				got[i] = *o.WeightDecay
 			}
 		}
@@ -328,9 +328,8 @@ func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig)
 	}
 	for _, scales := range all {
 		if scales.LayerDecay != nil {
-			optim.ApplyLayerDecay(params, func(name string) int { return layerOf(name, scales.Depth) }, scales.Depth, *scales.LayerDecay)
-			for i, p := range params {
-				got[i] = p.LRScale
+			for i, name := range o.Names {
+				got[i] = optim.LayerDecayScales(scales.Depth, *scales.LayerDecay)[layerOf(name, scales.Depth)]
 			}
 			return got
 		}
@@ -362,8 +361,8 @@ type scaled struct {
 func (s scaled) At(it int) float64 { return s.factor * s.Schedule.At(it) }
 
 // namedParameters makes parameters with the number of dimensions that names of a ViT imply.
-func namedParameters(names []string) []*param.Parameter {
-	var params []*param.Parameter
+func namedParameters(t *testing.T, names []string) []*param.Parameter {
+	store := param.NewStore()
 	for _, n := range names {
 		shape := tensor.Shape{2, 2}
 		switch {
@@ -372,7 +371,9 @@ func namedParameters(names []string) []*param.Parameter {
 		case strings.HasSuffix(n, ".bias") || strings.Contains(n, "norm"):
 			shape = tensor.Shape{2}
 		}
-		params = append(params, &param.Parameter{Name: n, Shape: shape})
+		if _, err := store.Add(n, shape, param.Init{Kind: "zeros"}, 1); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return params
+	return store.Parameters()
 }
