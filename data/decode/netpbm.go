@@ -14,8 +14,8 @@ import (
 
 // netpbm is the header of a PBM, PGM or PPM file, or of a gray PFM.
 type netpbm struct {
-	kind  byte // '1' to '6', 'f'
-	w, h  int
+	canvas
+	kind  byte    // '1' to '6', 'f'
 	most  int     // the value of white
 	scale float64 // of a PFM: its sign is the order of bytes
 	data  []byte
@@ -73,7 +73,7 @@ func (f *netpbm) number(name string, limit int) (int, error) {
 	return n, nil
 }
 
-func parseNetpbm(b []byte) (*netpbm, error) {
+func parseNetpbm(b []byte) (file, error) {
 	f := &netpbm{kind: b[1], data: b[3:], most: 1}
 	var err error
 	if f.w, err = f.number("width", math.MaxInt32); err != nil {
@@ -100,19 +100,7 @@ func parseNetpbm(b []byte) (*netpbm, error) {
 	return f, nil
 }
 
-func netpbmConfig(b []byte) (w, h int, err error) {
-	f, err := parseNetpbm(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.w, f.h, nil
-}
-
-func decodeNetpbm(b []byte, _ Options) (*raster, error) {
-	f, err := parseNetpbm(b)
-	if err != nil {
-		return nil, err
-	}
+func (f *netpbm) decode(Options) (*raster, error) {
 	r := &raster{model: modelGray}
 	channels := 1
 	if f.kind == '3' || f.kind == '6' {
