@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 
 	"github.com/vittool/vittool/data/pixels"
@@ -178,25 +179,14 @@ func (f *netpbm) sample(v, channels int) uint8 {
 	return uint8(min(math.RoundToEven(float64(v)/float64(f.most)*255), 255))
 }
 
-// withoutComments removes them from a plain raster.
+// comment is one in a plain raster, with the end of its line.
+var comment = regexp.MustCompile("#[^\r\n]*[\r\n]?")
+
 func withoutComments(b []byte) []byte {
 	if bytes.IndexByte(b, '#') < 0 {
 		return b
 	}
-	var out []byte
-	for len(b) > 0 {
-		text, comment, found := bytes.Cut(b, []byte{'#'})
-		out = append(out, text...)
-		if !found {
-			break
-		}
-		end := bytes.IndexAny(comment, "\r\n")
-		if end < 0 {
-			break
-		}
-		b = comment[end+1:]
-	}
-	return out
+	return comment.ReplaceAll(b, nil)
 }
 
 // plainBits reads the digits of a plain PBM, which need no space between them.
