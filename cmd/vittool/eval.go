@@ -278,7 +278,7 @@ func newEvalLinearCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "linear [data.key=value ...]",
 		Short: "Train a linear classifier on frozen features",
-		Long: `Train a multinomial logistic regression on the features, standardised with
+		Long: `Train a multinomial logistic regression on the features, standardized with
 mean and deviation of the training images, by L-BFGS. The network stays as it is.
 Features are of the last block, or of as many of the last as the run's objective
 recommends for this; the result says which.`,
