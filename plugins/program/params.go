@@ -44,15 +44,8 @@ func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 
 // initialValues converts an initialization; for tables and stored data it returns the values too.
 func (c *Compiler) initialValues(in *plan.Init, shape tensor.Shape) (param.Init, []float32, error) {
-	fanIn, fanOut := in.FanIn, in.FanOut
-	if fanIn == 0 && len(shape) > 1 {
-		fanIn = shape[1:].Size()
-	}
-	if fanOut == 0 && len(shape) > 1 {
-		fanOut = shape.Size() / shape[1]
-	}
 	if kind, ok := drawn[in.Kind]; ok {
-		return param.Init{Kind: kind, A: in.A, B: in.B, FanIn: fanIn, FanOut: fanOut}, nil, nil
+		return param.Init{Kind: kind, A: in.A, B: in.B, FanIn: in.FanIn, FanOut: in.FanOut, Kernel: true}, nil, nil
 	}
 	zeros := param.Init{Kind: "zeros"}
 	switch in.Kind {
