@@ -34,7 +34,7 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		if strings.HasSuffix(p.Name, "attn.qkv.weight") {
 			for i := range p.Data {
 				p.Data[i] *= 30

@@ -19,7 +19,8 @@ import (
 )
 
 // outside are the names under which the test binary is a third-party plugin.
-var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}, "vittool-variant-plugin": &variant{}}
+var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}, "vittool-variant-plugin": &variant{},
+	"vittool-overflow-plugin": &overflow{}}
 
 // TestMain lets the test binary be the plugins: a built-in objective when started as the host does,
 // and one of somebody else's under another name.

@@ -122,7 +122,7 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 
 // beitModel is the real objective's plan, compiled.
 type beitModel struct {
-	*program.Model
+	*program.Runner
 	store    *param.Store
 	channels int
 	digits   int
@@ -159,7 +159,7 @@ func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel
 	p := programtest.Opening{Objective: beit.New(), Options: options, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &beitModel{store: param.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
+	m.Runner, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "beit", Train: true,
 		Extra: func(p *program.Compiler) ([]*core.Node, error) { return m.extra(p) },
 	})
@@ -217,7 +217,7 @@ func (m *beitModel) parameter(name string) *param.Parameter {
 
 // own lists the parameters but those of the tokenizer.
 func (m *beitModel) own() []*param.Parameter {
-	return slices.DeleteFunc(programtest.StudentParameters(m.Model, m.store), func(p *param.Parameter) bool { return p.Given })
+	return slices.DeleteFunc(programtest.StudentParameters(m.Runner, m.store), func(p *param.Parameter) bool { return p.Given })
 }
 
 func (m *beitModel) names() []string {
@@ -252,7 +252,7 @@ func (m *beitModel) step(t *testing.T, images []float32, masks []byte, ids []int
 			id /= int64(m.digits)
 		}
 	}
-	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
+	programtest.Step(t, m.Runner, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
 	m.counts = m.counts[:0]
 	for b := range m.Batch {
 		m.counts = append(m.counts, bytes.Count(masks[b*cells:][:cells], []byte{1}))
@@ -375,7 +375,7 @@ func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed u
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
 	m := newBEiT(t, cfg, channels, seed)
-	return m.parameter, m.Student.Weights()
+	return m.parameter, m.Student.Parameters()
 }
 
 // viewStatistics describes one of the two views in the reference.

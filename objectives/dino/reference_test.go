@@ -113,7 +113,7 @@ func (c dinoConfig) options(r *dinoTrajectory) map[string]any {
 // dinoModel is the real objective's plan, compiled, with every intermediate result that a case may
 // hold.
 type dinoModel struct {
-	*program.Model
+	*program.Runner
 	engine *device.CPU
 	store  *param.Store
 	out    map[string]*core.Node
@@ -129,7 +129,7 @@ func newDINO(t *testing.T, c dinoConfig, channels int, r *dinoTrajectory, seed u
 	}
 	m := &dinoModel{engine: devicetest.New(t, 0), store: param.NewStore(), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(m.engine, m.store, o.Plan(t), o.Network, c.Batch, seed, program.Options{
+	m.Runner, err = program.Build(m.engine, m.store, o.Plan(t), o.Network, c.Batch, seed, program.Options{
 		Plugin: "dino", Train: true, TotalSteps: uint64(o.Total), Extra: m.extra,
 	})
 	if err != nil {
@@ -282,7 +282,7 @@ func (m *dinoModel) step(t *testing.T, c *golden.Case, suffix string, step uint6
 		}
 		copy(m.View(v.Name), c.F32(t, name))
 	}
-	programtest.Step(t, m.Model, program.Inputs{Step: step})
+	programtest.Step(t, m.Runner, program.Inputs{Step: step})
 }
 
 // dinoViews are the large crops.
@@ -329,7 +329,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	m.compareMetrics(t)
 
 	var trained, frozen []string
-	for _, p := range programtest.StudentParameters(m.Model, m.store) {
+	for _, p := range programtest.StudentParameters(m.Runner, m.store) {
 		if p.Frozen {
 			frozen = append(frozen, p.Name)
 		} else {
@@ -477,5 +477,5 @@ func dinoWeights(t *testing.T, stats programtest.InitStats, channels int, seed u
 	// The initial weights depend on none of these.
 	cfg.Batch, cfg.StudentTemp, cfg.TeacherTemp = 2, .1, .04
 	m := newDINO(t, cfg, channels, nil, seed)
-	return m.store.Get, m.Student.Weights()
+	return m.store.Get, m.Student.Parameters()
 }

@@ -82,7 +82,7 @@ type caseConfig struct {
 // maeModel is the real objective's plan, compiled, with every intermediate result that a case may
 // hold.
 type maeModel struct {
-	*program.Model
+	*program.Runner
 	store *param.Store
 	keep  int
 	out   map[string]*core.Node
@@ -103,7 +103,7 @@ func newMAE(t *testing.T, cfg caseConfig, channels int, seed uint64) *maeModel {
 	}, Network: network, Batch: cfg.Batch}.Plan(t)
 	m := &maeModel{store: param.NewStore(), out: map[string]*core.Node{}}
 	var err error
-	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
+	m.Runner, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
 		Plugin: "mae", Train: true,
 		Extra: m.extra,
 	})
@@ -164,7 +164,7 @@ func (m *maeModel) parameter(name string) *param.Parameter {
 // load sets all parameters to "param.<name>"; both sides must have the same names and shapes.
 func (m *maeModel) load(t *testing.T, c *golden.Case) {
 	t.Helper()
-	params := programtest.StudentParameters(m.Model, m.store)
+	params := programtest.StudentParameters(m.Runner, m.store)
 	if n := len(c.Names("param.")); n != len(params) {
 		t.Errorf("%s: %d parameters in the file, %d in the model", c, n, len(params))
 	}
@@ -194,7 +194,7 @@ func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 		sdk.KeepFromNoise(row, list)
 		keep = append(keep, list...)
 	}
-	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: m.Plan.Masks[0].Name, Values: keep}}})
+	programtest.Step(t, m.Runner, program.Inputs{Masks: []plan.MaskSet{{Name: m.Plan.Masks[0].Name, Values: keep}}})
 	return keep
 }
 
@@ -276,7 +276,7 @@ func maeCase(t *testing.T, c *golden.Case) {
 func compareTrainable(t *testing.T, c *golden.Case, m *maeModel, cfg caseConfig) {
 	t.Helper()
 	var frozen []string
-	for _, p := range programtest.StudentParameters(m.Model, m.store) {
+	for _, p := range programtest.StudentParameters(m.Runner, m.store) {
 		if p.Frozen {
 			frozen = append(frozen, programtest.OfficialName(p))
 		}
@@ -287,7 +287,7 @@ func compareTrainable(t *testing.T, c *golden.Case, m *maeModel, cfg caseConfig)
 
 func trainedNames(m *maeModel) []string {
 	var trained []string
-	for _, p := range programtest.StudentParameters(m.Model, m.store) {
+	for _, p := range programtest.StudentParameters(m.Runner, m.store) {
 		if !p.Frozen {
 			trained = append(trained, programtest.OfficialName(p))
 		}
@@ -403,5 +403,5 @@ func maeWeights(t *testing.T, stats programtest.InitStats, channels int, seed ui
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
 	m := newMAE(t, cfg, channels, seed)
-	return m.parameter, m.Student.Weights()
+	return m.parameter, m.Student.Parameters()
 }

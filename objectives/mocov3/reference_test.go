@@ -149,7 +149,7 @@ func mocoStep(t *testing.T, c *golden.Case, m *programtest.Compiled, prefix, suf
 	for i, v := range m.Plan.Views {
 		programtest.FillView(t, m.View(v.Name), c.F32(t, fmt.Sprintf("%s%d%s", prefix, i, suffix)))
 	}
-	programtest.Step(t, m.Model, program.Inputs{Step: uint64(step)})
+	programtest.Step(t, m.Runner, program.Inputs{Step: uint64(step)})
 }
 
 func mocoCase(t *testing.T, c *golden.Case) {
@@ -204,5 +204,5 @@ func mocoWeights(t *testing.T, stats programtest.InitStats, channels int, seed u
 	stats.Decode(t, &cfg)
 	cfg.Batch = 2
 	m := openMoCo(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.Store.Get(mocoPlace(name)) }, m.Student.Weights()
+	return func(name string) *param.Parameter { return m.Store.Get(mocoPlace(name)) }, m.Student.Parameters()
 }

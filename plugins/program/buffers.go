@@ -89,7 +89,7 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 
 // Commit writes the buffer updates of the last Step. It is called once loss and gradients are known
 // to be finite.
-func (m *Model) Commit() error {
+func (m *Runner) Commit() error {
 	for _, u := range m.updates {
 		if u.rows == nil {
 			continue

@@ -80,7 +80,7 @@ var drawn = map[plan.InitKind]string{
 
 // setDecayAndFreeze applies the plan's rules of weight decay and freezing to the student's weights.
 func setDecayAndFreeze(b backbone.Network, r *plan.Requirements) {
-	for _, p := range b.Weights() {
+	for _, p := range b.Parameters() {
 		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
 		switch r.DecayRule {
 		case plan.DecayMatrices:

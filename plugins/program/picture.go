@@ -69,9 +69,9 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	return p, nil
 }
 
-// Pictures renders all pictures of the plan from the last Step. A model that was built for training
+// Pictures renders all pictures of the plan from the last Step. A runner that was built for training
 // computes none.
-func (m *Model) Pictures(statistics PatchStatistics) []Picture {
+func (m *Runner) Pictures(statistics PatchStatistics) []Picture {
 	if m.Train {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (m *Model) Pictures(statistics PatchStatistics) []Picture {
 	return out
 }
 
-func (m *Model) render(p picture, statistics PatchStatistics) Picture {
+func (m *Runner) render(p picture, statistics PatchStatistics) Picture {
 	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
 	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],

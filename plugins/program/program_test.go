@@ -44,7 +44,7 @@ func tinyMAE(t testing.TB) *plan.Plan {
 }
 
 // compiled builds the plan of a function, with its views filled.
-func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Model, *param.Store) {
+func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Runner, *param.Store) {
 	t.Helper()
 	c, o := tiny(), program.Options{Plugin: "test", Train: true, TotalSteps: 10}
 	if change != nil {
@@ -65,7 +65,7 @@ func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Co
 }
 
 // mustRun runs the first step.
-func mustRun(t testing.TB, m *program.Model) {
+func mustRun(t testing.TB, m *program.Runner) {
 	t.Helper()
 	programtest.Step(t, m, program.Inputs{IDs: []uint64{3, 1, 4, 2}})
 }

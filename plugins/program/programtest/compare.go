@@ -19,7 +19,7 @@ import (
 // LoadBackbone fills a backbone from "param.<name>"; each of its weights must be there.
 func LoadBackbone(t testing.TB, c *golden.Case, b *vit.Backbone) {
 	t.Helper()
-	for _, p := range b.Weights() {
+	for _, p := range b.Parameters() {
 		name := "param." + p.Name
 		if s := c.Tensor(t, name).Shape; !s.Equal(p.Shape) {
 			t.Fatalf("%s: %s is %v, the network has %v", c, name, s, p.Shape)
@@ -153,7 +153,7 @@ func Near(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 // Step runs a step of a model.
-func Step(t testing.TB, m *program.Model, in program.Inputs) {
+func Step(t testing.TB, m *program.Runner, in program.Inputs) {
 	t.Helper()
 	if err := m.Step(in); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 // Compiled is a real objective's plan, compiled, with every intermediate result that a case may
 // hold. It serves the objectives with a teacher and running statistics.
 type Compiled struct {
-	*program.Model
+	*program.Runner
 	Engine *device.CPU
 	Store  *param.Store
 	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
@@ -49,7 +49,7 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 	}
 	m := &Compiled{Engine: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, Out: map[string]*core.Node{}, Rows: map[string][2]int{}}
 	var err error
-	m.Model, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
+	m.Runner, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
 		Plugin: o.Objective.Info().Name, Train: true, TotalSteps: uint64(o.Total),
 		Extra: func(p *program.Compiler) ([]*core.Node, error) {
 			if err := o.Extra(m, p); err != nil {

@@ -69,8 +69,8 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 
 // StudentParameters lists a model's parameters, frozen ones included: the student's backbone, then
 // the objective's own.
-func StudentParameters(m *program.Model, store *param.Store) []*param.Parameter {
-	out := slices.Clone(m.Student.Weights())
+func StudentParameters(m *program.Runner, store *param.Store) []*param.Parameter {
+	out := slices.Clone(m.Student.Parameters())
 	for _, p := range m.Plan.Params {
 		out = append(out, store.Get(runs.HeadPrefix+p.Name))
 	}
