@@ -31,7 +31,7 @@ func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int,
 		l.Views = append(l.Views, host.Tensor{Name: v.Name, Shape: []int{batch, channels, v.Height, v.Width}})
 	}
 	for _, t := range p.Targets {
-		shape, dtype := append([]int{batch}, t.Shape...), t.Dtype
+		shape, dtype := append([]int{batch}, t.Shape...), t.DType
 		switch t.Source {
 		case plan.SourceSampleID, plan.SourceLabel:
 			shape, dtype = []int{batch}, plan.I32

@@ -99,10 +99,10 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) }).AtMost(masked)
 
 	init := sdk.InitTruncNormal(.02, .02)
-	token := b.Param("mask_token", []int{1, 1, info.Dim}, init)                               // decayed, as in the official code
-	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()                  // [B,L,D]
-	hidden := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.RemovedCells()) } // [B,M,D]
-	head := func(x sdk.Tensor) sdk.Tensor {                                                   // the logits of all rows
+	token := b.Param("mask_token", []int{1, 1, info.Dim}, init)                              // decayed, as in the official code
+	x := b.Student("encoder", image, sdk.ReplaceMasked(mask, token)).PatchTokens()           // [B,L,D]
+	hidden := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.MaskedCells()) } // [B,M,D]
+	head := func(x sdk.Tensor) sdk.Tensor {                                                  // the logits of all rows
 		return b.Reshape(b.Linear("lm_head", x, file.Vocabulary, sdk.WithInit(init, nil)), -1, file.Vocabulary)
 	}
 	logits := head(hidden(x)) // [B*M,K]
@@ -115,7 +115,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		// elsewhere.
 		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
 		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
-		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
+		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Masked(), -1)))
 		b.Picture(sdk.Picture{Name: "reconstruction", Prediction: net.Decode(codes, rows, cols), Layout: sdk.WholeImages, View: small, Mask: mask})
 	}
 	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
@@ -147,7 +147,7 @@ func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask s
 		return net.TokensOf(small.Pixels(), hidden)
 	}
 	tokens := b.CacheTarget("tokens", small, net.Tokens(small.Pixels()), sdk.I32, cells) // [B,L]
-	return b.GatherIntegers(tokens, mask.RemovedCells())
+	return b.GatherIntegers(tokens, mask.MaskedCells())
 }
 
 // Blocks draws blockwise masks.

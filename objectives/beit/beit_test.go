@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -37,8 +38,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("the tokenizer's view is %v", v)
 	}
 	checkParameters(t, plan)
-	if len(plan.Pictures) != 1 || plan.Metrics[0].Name != "mlm_acc" {
-		t.Errorf("pictures %v, metrics %v", plan.Pictures, plan.Metrics)
+	if len(plan.Results.Pictures) != 1 || plan.Results.Metrics[0].Name != "mlm_acc" {
+		t.Errorf("pictures %v, metrics %v", plan.Results.Pictures, plan.Results.Metrics)
 	}
 }
 
@@ -47,7 +48,7 @@ func TestPlan(t *testing.T) {
 func checkParameters(t *testing.T, plan *sdk.Plan) {
 	t.Helper()
 	for _, p := range plan.Params {
-		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != sdk.FileInit {
+		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != plans.InitFile {
 			t.Errorf("%s: frozen %v, from %v", p.Name, p.Frozen, p.Init.Kind)
 		}
 	}

@@ -62,7 +62,7 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 		sdk.RandomKeep(c.RNG(i), patches, keep)
 	})
 
-	x := b.Student("encoder", image, sdk.Drop(mask)).Tokens()                      // [B,1+K,D]
+	x := b.Student("encoder", image, sdk.DropMasked(mask)).Tokens()                // [B,1+K,D]
 	x = b.Linear("decoder_embed", x, o.DecoderDim)                                 // [B,1+K,D']
 	token := b.Param("mask_token", []int{1, 1, o.DecoderDim}, sdk.InitNormal(.02)) // decayed, as in the official code
 	x = b.RestoreTokens(x, token, mask)                                            // [B,1+L,D']

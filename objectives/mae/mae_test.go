@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -85,10 +86,10 @@ func TestParameters(t *testing.T) {
 	if want := 2 + 1 + 1 + 8*12 + 2 + 2; len(plan.Params) != want {
 		t.Errorf("%d parameters, want %d", len(plan.Params), want)
 	}
-	if k := plan.Param("decoder_pos_embed").Init; k.Kind != sdk.SinCosColumnInit || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
+	if k := plan.Param("decoder_pos_embed").Init; k.Kind != plans.InitSinCosColumn || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
 		t.Errorf("decoder_pos_embed: %v", k)
 	}
-	if k := plan.Param("mask_token").Init; k.Kind != sdk.NormalInit || k.A != .02 {
+	if k := plan.Param("mask_token").Init; k.Kind != plans.InitNormal || k.A != .02 {
 		t.Errorf("mask_token: %v", k)
 	}
 }
@@ -99,7 +100,7 @@ func TestOptionsReachTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := trial.Plan
-	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Pictures[0].PatchNormalized {
+	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Results.Pictures[0].PatchNormalized {
 		t.Errorf("%v", plan.Nodes)
 	}
 	if p := plan.Param("decoder_blocks.0.mlp.fc1.weight"); p.Shape[0] != 160 {

@@ -59,7 +59,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 
 	momentum := sdk.CosineSchedule(o.Momentum, 1)
 	if !o.MomentumCos {
-		momentum.Kind = sdk.ScheduleConstant
+		momentum = sdk.ConstantSchedule(o.Momentum)
 	}
 	b.Teacher(b.Schedule("momentum", momentum), sdk.BeforeForward)
 	base := b.Student("base_encoder", one, sdk.With(two)).Class()             // [2B,D]

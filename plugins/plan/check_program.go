@@ -290,7 +290,7 @@ func (c *checker) results() error {
 		if err := c.require("mask", p.Mask, user); err != nil {
 			return err
 		}
-		if m := c.Mask(p.Mask); !m.Has(m.Hidden()) {
+		if m := c.Mask(p.Mask); !m.Has(m.Masked()) {
 			return fmt.Errorf("%s shows the mask %q of %v, which hides nothing", user, m.Name, m.Kind)
 		}
 	}

@@ -19,8 +19,8 @@ type PosEmbed int
 const (
 	PosEmbedDefault PosEmbed = iota // as the model has it
 	PosEmbedLearned
-	PosEmbedSincosColumn // fixed, column part first
-	PosEmbedSincosRow    // fixed, row part first
+	PosEmbedSinCosColumn // fixed, column part first
+	PosEmbedSinCosRow    // fixed, row part first
 	PosEmbedNone
 )
 
@@ -122,15 +122,6 @@ const (
 	MaskUseCorrupted         // the pass reads Results.Images instead of the view
 )
 
-// Mode is the mode of a network.
-type Mode int
-
-// The modes.
-const (
-	ModeTrain Mode = iota // batch statistics, stochastic depth
-	ModeEval
-)
-
 // Feature is an output of a backbone's pass.
 type Feature int
 
@@ -200,8 +191,8 @@ const (
 	InitUniform
 	InitXavierUniform
 	InitFanInUniform
-	InitSincosColumn
-	InitSincosRow
+	InitSinCosColumn
+	InitSinCosRow
 	InitData
 	InitFile
 )
@@ -277,11 +268,11 @@ type Form int
 
 // The forms of masks.
 const (
-	FormValues         Form = iota // integers as the objective gave them
-	FormRemoved                    // float [B, rows·cols], 1 = removed
-	FormRemovedBlocks              // of a corruption: float [B, H, W]
-	FormRemovedCells               // of a bitmap with a length: integers [B, length]
-	FormRemovedCounted             // of the same: float [B, length], 1 for each of these cells
+	FormValues      Form = iota // integers as the objective gave them
+	FormMasked                  // float [B, rows·cols], 1 = removed
+	FormChanged                 // of a corruption: float [B, H, W]
+	FormMaskedCells             // of a bitmap with a length: integers [B, length]
+	FormCounted                 // of the same: float [B, length], 1 for each of these cells
 )
 
 func (f Form) String() string {

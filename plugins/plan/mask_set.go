@@ -48,22 +48,22 @@ func (m *Mask) Has(f Form) bool {
 	switch f {
 	case FormValues:
 		return m.Kind != MaskBitmap
-	case FormRemoved:
+	case FormMasked:
 		return m.Kind == MaskKeep || m.Kind == MaskBitmap
-	case FormRemovedBlocks:
+	case FormChanged:
 		return m.Kind == MaskCorruption
-	case FormRemovedCells, FormRemovedCounted:
+	case FormMaskedCells, FormCounted:
 		return m.Kind == MaskBitmap && m.Length > 0
 	}
 	return false
 }
 
 // Hidden is the form that tells which cells or pixels of a view are hidden.
-func (m *Mask) Hidden() Form {
+func (m *Mask) Masked() Form {
 	if m.Kind == MaskCorruption {
-		return FormRemovedBlocks
+		return FormChanged
 	}
-	return FormRemoved
+	return FormMasked
 }
 
 // CheckMasks checks the masks of a batch of samples against the plan: each mask once, lengths,

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var backbone = plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
-	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, Height: 16, Width: 16,
+	Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 
 // opened is the plan of an objective for the backbone, as its plugin sends it.
 func opened(t testing.TB, o sdk.Objective, options map[string]any) *pb.Plan {

@@ -22,7 +22,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 	name, shape := runs.BufferPrefix+spec.Name, tensor.Shape(spec.Shape)
 	b := &buffer{spec: spec, value: c.store.Get(name)}
 	if b.value == nil {
-		init, data, err := c.initialValues(&spec.Init, shape)
+		init, data, err := c.initialValues(spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}

@@ -96,8 +96,8 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	}
 	for _, p := range c.Plan.Params {
 		if read[p.Name] {
-			p := *p
-			p.Init.Path = "" // the digest says which file it is, wherever it lies
+			p, in := *p, *p.Init
+			in.Path, p.Init = "", &in // the digest says which file it is, wherever it lies
 			params = append(params, p)
 		}
 	}

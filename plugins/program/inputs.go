@@ -177,7 +177,7 @@ func newTarget(g *core.Graph, spec *plan.Target, batch int, train bool) (*target
 	if shape[1:].Size() > plan.MaxElements/batch {
 		return nil, fmt.Errorf("target %s has the shape %v: more than 2^31 elements", spec.Name, shape)
 	}
-	if spec.Dtype == plan.I32 {
+	if spec.DType == plan.I32 {
 		t.node = g.InputInt(name, shape)
 	} else {
 		t.node = g.Input(name, shape)

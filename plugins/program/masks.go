@@ -41,16 +41,16 @@ func (k *mask) input(g *core.Graph, form plan.Form) *core.Node {
 		}
 		n = g.InputInt(name, shape)
 		k.values = append(k.values, &maskPart{node: n})
-	case plan.FormRemoved:
+	case plan.FormMasked:
 		n = g.Input(name+".removed", tensor.Shape{k.batch, k.cells()})
 		k.removed = append(k.removed, &maskPart{node: n})
-	case plan.FormRemovedBlocks:
+	case plan.FormChanged:
 		n = g.Input(name+".blocks", tensor.Shape{k.batch, k.height, k.width})
 		k.removed = append(k.removed, &maskPart{node: n})
-	case plan.FormRemovedCells:
+	case plan.FormMaskedCells:
 		n = g.InputInt(name+".cells", tensor.Shape{k.batch, k.spec.Length})
 		k.listed = n
-	case plan.FormRemovedCounted:
+	case plan.FormCounted:
 		n = g.Input(name+".counted", tensor.Shape{k.batch, k.spec.Length})
 		k.counted = n
 	}

@@ -23,13 +23,13 @@ func TestRemovedCells(t *testing.T) {
 		sum := func(rows, weights sdk.Tensor) sdk.Tensor {
 			return b.Sum(b.ScaleRows(b.Reshape(rows, -1, 8), b.Reshape(weights, -1)))
 		}
-		listed := sum(b.GatherTokens(x, mask.RemovedCells()), mask.Counted())
+		listed := sum(b.GatherTokens(x, mask.MaskedCells()), mask.Counted())
 		b.Metric("listed", listed)
-		b.Metric("all", sum(x, mask.Removed()))
+		b.Metric("all", sum(x, mask.Masked()))
 		return b.Minimize(listed)
 	}, func(_ *vit.Config, o *program.Options) {
 		o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
-			for _, form := range []plan.Form{plan.FormRemovedCells, plan.FormRemovedCounted} {
+			for _, form := range []plan.Form{plan.FormMaskedCells, plan.FormCounted} {
 				n, err := m.MaskNode("mask", form)
 				if err != nil {
 					return nil, err

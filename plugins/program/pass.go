@@ -62,13 +62,13 @@ func (c *Compiler) buildPass(p *pass) error {
 	case plan.MaskUseDrop:
 		o.Keep = c.passMask(p.spec, plan.FormValues)
 	case plan.MaskUseToken:
-		o.MaskToken, o.Mask = c.maskToken(p.spec), c.passMask(p.spec, plan.FormRemoved)
+		o.MaskToken, o.Mask = c.maskToken(p.spec), c.passMask(p.spec, plan.FormMasked)
 	}
 	network := c.Student
 	if p.spec.Network == plan.NetworkTeacher {
 		network = c.Teacher
 	}
-	o.Train = c.Train && p.spec.Mode == plan.ModeTrain
+	o.Train = c.Train && !p.spec.Eval
 	if o.Train && !p.spec.NoDropPath {
 		o.DropPath = network.DropPath(c.g, "pass."+p.spec.Name, images.Shape()[0])
 		c.inputs.dropPaths[p.spec.Name] = o.DropPath
@@ -121,13 +121,13 @@ func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	}
 	name := "pass." + spec.Name + ".mask"
 	width, input := first.spec.Length, c.g.InputInt
-	if form == plan.FormRemoved {
+	if form == plan.FormMasked {
 		width, input = first.cells(), c.g.Input
 	}
 	n := input(name, tensor.Shape{len(spec.Masks) * c.Batch, width})
 	for i, mask := range spec.Masks {
 		k, part := c.inputs.masks[mask], &maskPart{node: n, offset: i * c.Batch * width}
-		if form == plan.FormRemoved {
+		if form == plan.FormMasked {
 			k.removed = append(k.removed, part)
 		} else {
 			k.values = append(k.values, part)

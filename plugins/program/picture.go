@@ -64,7 +64,7 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	}
 	p := picture{spec: spec, prediction: n}
 	if k := c.inputs.masks[spec.Mask]; k != nil {
-		p.hidden = k.input(c.g, k.spec.Hidden())
+		p.hidden = k.input(c.g, k.spec.Masked())
 	}
 	return p, nil
 }

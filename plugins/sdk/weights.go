@@ -3,6 +3,7 @@ package sdk
 import (
 	"fmt"
 
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -32,13 +33,13 @@ func (w *Weights) Shape(tensor string) []int { return w.shapes[tensor] }
 
 // Init takes the initial values of a parameter or buffer from a tensor of the file.
 func (w *Weights) Init(tensor string) *Init {
-	return &Init{Kind: FileInit, Path: w.Path, Tensor: tensor, Digest: w.Meta["digest"]}
+	return &Init{Kind: plan.InitFile, Path: w.Path, Tensor: tensor, Digest: w.Meta["digest"]}
 }
 
 // Export declares a result of the run besides the backbone: params and buffers go into a
 // safetensors file under their names, with metadata that describes them to a reader.
 func (b *Builder) Export(name string, params []Param, buffers []Buffer, metadata map[string]string) {
-	e := Export{Name: b.take("export", name), Metadata: metadata}
+	e := &plan.Export{Name: b.take("export", name), Metadata: metadata}
 	for _, p := range params {
 		e.Params = append(e.Params, p.name())
 	}

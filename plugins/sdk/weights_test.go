@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -36,7 +37,7 @@ func TestOpenWeights(t *testing.T) {
 	if !slices.Equal(w.Shape("a.b"), []int{2, 3}) || w.Shape("c") != nil || w.Meta["kind"] != "x" {
 		t.Errorf("%+v", w)
 	}
-	if i := w.Init("a.b"); i.Kind != sdk.FileInit || i.Path != path || i.Tensor != "a.b" || i.Digest != "abc" {
+	if i := w.Init("a.b"); i.Kind != plan.InitFile || i.Path != path || i.Tensor != "a.b" || i.Digest != "abc" {
 		t.Errorf("%v", i)
 	}
 	for want, content := range map[string][]byte{
