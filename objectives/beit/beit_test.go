@@ -107,9 +107,9 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 		t.Fatal("4×4 of 5×5 patches are called impossible")
 	}
 	for i := range uint64(2000) {
-		removed := make([]byte, 25)
-		blocks.Draw(sdk.NewRNG(1, i), removed)
-		if bytes.Count(removed, []byte{1}) == 0 {
+		bitmap := make([]byte, 25)
+		blocks.Draw(sdk.NewRNG(1, i), bitmap)
+		if bytes.Count(bitmap, []byte{1}) == 0 {
 			t.Fatalf("draw %d masks nothing", i)
 		}
 	}

@@ -35,7 +35,7 @@ func TestKept(t *testing.T) {
 	} {
 		trial, err := try(backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
 		if c.want == 0 {
-			if err == nil || !strings.Contains(err.Error(), "keeps none of the 10 patches") {
+			if err == nil || !strings.Contains(err.Error(), "leaves none of the 10 patches visible") {
 				t.Errorf("%+v: %v", c, err)
 			}
 			continue
@@ -45,8 +45,8 @@ func TestKept(t *testing.T) {
 		}
 	}
 	_, err := try(backbone(16, 32, 80), map[string]any{"mask_ratio": 1e-17}) // 10*(1-1e-17) is 10
-	if err == nil || !strings.Contains(err.Error(), "hides none of the 10 patches") {
-		t.Errorf("nothing hidden: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "masks none of the 10 patches") {
+		t.Errorf("nothing masked: %v", err)
 	}
 }
 

@@ -198,8 +198,8 @@ func (m *maeModel) step(t *testing.T, images, noise []float32) (keep []int32) {
 	return keep
 }
 
-// removed is the reference's mask: 1 where a patch is not kept.
-func (m *maeModel) removed(keep []int32, patches int) []float64 {
+// masked is the reference's mask: 1 where a patch is not visible.
+func (m *maeModel) masked(keep []int32, patches int) []float64 {
 	out := slices.Repeat([]float64{1}, m.Batch*patches)
 	for i, k := range keep {
 		out[i/m.keep*patches+int(k)] = 0
@@ -250,7 +250,7 @@ func maeCase(t *testing.T, c *golden.Case) {
 		case "out.ids_restore":
 			programtest.CompareInts(t, c, name, restoreOrder(noise, m.Batch))
 		case "out.mask":
-			programtest.CompareInts(t, c, name, m.removed(keep, len(noise)/m.Batch))
+			programtest.CompareInts(t, c, name, m.masked(keep, len(noise)/m.Batch))
 		default:
 			if m.out[name] == nil {
 				t.Errorf("%s: there is no test for %s", c, name)
@@ -366,7 +366,7 @@ func proceduralMAE(t *testing.T, c *golden.Case) {
 	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
 	latent, pred := m.out["out.latent"], m.out["out.pred"]
 	tokens, width := latent.Shape()[1], latent.Shape()[2]
-	got := map[string][]float64{"out.mask": m.removed(keep, len(noise)/m.Batch)}
+	got := map[string][]float64{"out.mask": m.masked(keep, len(noise)/m.Batch)}
 	for b := range m.Batch {
 		got["out.latent_cls"] = append(got["out.latent_cls"], programtest.Wide(latent.Value()[b*tokens*width:][:width])...)
 	}

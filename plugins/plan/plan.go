@@ -116,7 +116,7 @@ type Mask struct {
 	Name       string
 	View       string
 	Kind       MaskKind
-	Length     int // numbers or rectangles per sample; of a bitmap the most removed cells, 0: any
+	Length     int // numbers or rectangles per sample; of a bitmap the most masked cells, 0: any
 	Rows, Cols int // cells
 	Limit      int // of MaskIndices: numbers lie in 0..Limit-1
 }

@@ -354,7 +354,7 @@ func TestCheckMasks(t *testing.T) {
 		"bitmap is set":                    func(s []plan.MaskSet) []plan.MaskSet { s[0].Bitmap = []byte{1}; return s },
 		"31 cells":                         func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap = s[1].Bitmap[1:]; return s },
 		"sample 1: cell 4 is 2":            func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap[20] = 2; return s },
-		"sample 0: 16 cells are removed, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
+		"sample 0: 16 cells are masked, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
 			copy(s[1].Bitmap, slices.Repeat([]byte{1}, 16))
 			return s
 		},

@@ -12,7 +12,7 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// The removed cells of a bitmap as a list: a loss over them alone is that over all, weighted by the
+// The masked cells of a bitmap as a list: a loss over them alone is that over all, weighted by the
 // bitmap.
 func TestRemovedCells(t *testing.T) {
 	var cells, counted *core.Node
@@ -59,7 +59,7 @@ func TestRemovedCells(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0: 4 cells are removed, the plan has at most 3") {
-		t.Errorf("too many removed cells: %v", err)
+	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0: 4 cells are masked, the plan has at most 3") {
+		t.Errorf("too many masked cells: %v", err)
 	}
 }

@@ -112,7 +112,7 @@ func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	return ops.Concat(c.g, views...), nil
 }
 
-// passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With
+// passMask returns the keep list [V·B, K] or masked cells [V·B, L] of the V views of a pass. With
 // several views it is an input of its own, which each view's mask fills in part.
 func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	first := c.inputs.masks[spec.Masks[0]]
@@ -128,7 +128,7 @@ func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	for i, mask := range spec.Masks {
 		k, part := c.inputs.masks[mask], &maskPart{node: n, offset: i * c.Batch * width}
 		if form == plan.FormMasked {
-			k.removed = append(k.removed, part)
+			k.masked = append(k.masked, part)
 		} else {
 			k.values = append(k.values, part)
 		}

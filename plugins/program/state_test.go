@@ -156,7 +156,7 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 		mc := b.BitMask("mc", c, nil)
 		x := b.Student("s", a, sdk.With(c), sdk.ReplaceMasked(ma, token), sdk.ReplaceMasked(mc, token)).PatchTokens() // [8,4,8]
 		y := b.Student("plain", a).PatchTokens()
-		b.Metric("removed", b.Sum(ma.Masked()))
+		b.Metric("masked", b.Sum(ma.Masked()))
 		first := b.Reshape(x, 2, -1)
 		b.Metric("x", b.Mean(b.Mul(first, first)))
 		return b.Minimize(b.Add(b.Mean(b.GELU(x)), b.Mean(b.GELU(y))))
@@ -168,7 +168,7 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 	set(none, none)
 	plain := m.Loss()
 	set(some, none)
-	programtest.Near(t, "removed cells", m.Metrics()["removed"], 8, 0)
+	programtest.Near(t, "masked cells", m.Metrics()["masked"], 8, 0)
 	a := m.Loss()
 	set(none, some)
 	if b := m.Loss(); a == plain || b == plain || a == b {
@@ -362,23 +362,23 @@ func TestPictures(t *testing.T) {
 			for i := range 3 * 64 {
 				at := b*3*64 + i
 				patch := i%64/8/4*2 + i%8/4
-				hidden := patch != b // sample b keeps patch b
-				if p.Hidden[b*64+i%64] != hidden {
-					t.Fatalf("%s: pixel %d of sample %d hidden: %v", p.Name, i, b, !hidden)
+				masked := patch != b // sample b keeps patch b
+				if p.Masked[b*64+i%64] != masked {
+					t.Fatalf("%s: pixel %d of sample %d masked: %v", p.Name, i, b, !masked)
 				}
-				want, masked := p.Original[at], p.Original[at]
-				if hidden {
-					want, masked = factor*want, 0
+				want, visible := p.Original[at], p.Original[at]
+				if masked {
+					want, visible = factor*want, 0
 				}
-				if math.Abs(float64(p.Reconstruction[at]-want)) > 1e-5 || p.Masked[at] != masked {
-					t.Fatalf("%s: pixel %d of sample %d is %g and masked %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Masked[at], want, masked)
+				if math.Abs(float64(p.Reconstruction[at]-want)) > 1e-5 || p.Visible[at] != visible {
+					t.Fatalf("%s: pixel %d of sample %d is %g, visible %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Visible[at], want, visible)
 				}
 			}
 		}
 	}
 }
 
-// TestVisibleStatistics: hidden patches of normalized predictions get the statistics of visible
+// TestVisibleStatistics: masked patches of normalized predictions get the statistics of visible
 // patches, weighted by 1/distance⁴.
 func TestVisibleStatistics(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {

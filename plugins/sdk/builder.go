@@ -112,7 +112,7 @@ type Picture struct {
 	Layout          Layout
 	PatchNormalized bool // the prediction is of patches normalized by their own mean and variance
 	View            View // the target
-	Mask            Mask // hides parts of the view; may be left out
+	Mask            Mask // masks parts of the view; may be left out
 }
 
 // Picture declares a prediction that is shown.

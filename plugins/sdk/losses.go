@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// PatchMSE is the mean squared error per patch, averaged over the patches that mask hides in the
-// whole batch. prediction and target are [B,L,P].
+// PatchMSE is the mean squared error per patch, averaged over the masked patches of the whole
+// batch. prediction and target are [B,L,P].
 func (b *Builder) PatchMSE(prediction, target Tensor, mask Mask) Tensor {
 	return b.patchLoss(pb.OpPatchMSE, prediction, target, mask)
 }

@@ -52,7 +52,7 @@ func (m Mask) name() string {
 // Values are the numbers of a keep list or of indices, int [B,length].
 func (m Mask) Values() Tensor { return m.ref(plan.FormValues) }
 
-// Removed is 1 where a patch is hidden and 0 elsewhere, float [B,L].
+// Masked is 1 where a patch is masked and 0 where it is visible, float [B,L].
 func (m Mask) Masked() Tensor { return m.ref(plan.FormMasked) }
 
 // Changed is 1 at the pixels that the rectangles of a corruption cover, float [B,H,W].
@@ -62,14 +62,14 @@ func (m Mask) Changed() Tensor {
 	return t
 }
 
-// AtMost promises that a bitmap removes no more than n cells of a sample, which lets RemovedCells
-// list them.
+// AtMost promises that a bitmap masks no more than n cells of a sample, which lets MaskedCells list
+// them.
 func (m Mask) AtMost(n int) Mask {
 	m.spec.Length = max(n, 0)
 	return m
 }
 
-// RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then zeros, int
+// MaskedCells are the masked cells of a bitmap with AtMost, in raster order and then zeros, int
 // [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
 func (m Mask) MaskedCells() Tensor {
 	t := m.ref(plan.FormMaskedCells)
@@ -77,7 +77,7 @@ func (m Mask) MaskedCells() Tensor {
 	return t
 }
 
-// Counted tells the removed cells of RemovedCells from the zeros behind them.
+// Counted tells the masked cells of MaskedCells from the zeros behind them.
 func (m Mask) Counted() Tensor {
 	t := m.ref(plan.FormCounted)
 	t.dim = m.spec.Length
@@ -88,11 +88,11 @@ func (m Mask) ref(form plan.Form) Tensor {
 	return Tensor{ref: plan.Ref{Of: plan.RefMask, Name: m.name(), Form: form}}
 }
 
-// KeepMask declares a keep list: sample writes which length patches of row i stay, in the order in
-// which they enter the network.
+// KeepMask declares a keep list: sample writes the indices of the length visible patches of row i, in
+// the order in which they enter the network.
 func (b *Builder) KeepMask(name string, view View, length int, sample func(c *MaskCall, i int, keep []int32)) Mask {
 	if length < 1 || length > view.Patches() {
-		b.Failf("mask %q keeps %d of %d patches; at least one must stay and no more than there are", name, length, view.Patches())
+		b.Failf("mask %q leaves %d of %d patches visible; want 1 to all of them", name, length, view.Patches())
 	}
 	m := b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskKeep, Length: max(length, 0)},
 		&sampler{ints: sample})
@@ -101,8 +101,8 @@ func (b *Builder) KeepMask(name string, view View, length int, sample func(c *Ma
 }
 
 // BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1 where the
-// patch of row i is hidden. removed arrives zeroed.
-func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, removed []byte)) Mask {
+// patch of row i is masked. masked arrives zeroed.
+func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, masked []byte)) Mask {
 	m := b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskBitmap,
 		Rows: view.Rows(), Cols: view.Cols()}, &sampler{bits: sample})
 	m.view, m.cells = view, view.Patches()
@@ -210,7 +210,7 @@ func KeepFromNoise(noise []float64, keep []int32) {
 	}
 }
 
-// RandomKeep draws which of n patches stay: len(keep) of them, uniformly, in random order.
+// RandomKeep draws which of n patches are visible: len(keep) of them, uniformly, in random order.
 func RandomKeep(r *RNG, n int, keep []int32) {
 	noise := noises.Get().(*[]float64)
 	defer noises.Put(noise)
@@ -223,16 +223,16 @@ func RandomKeep(r *RNG, n int, keep []int32) {
 
 var noises = sync.Pool{New: func() any { return new([]float64) }}
 
-// RandomBlocks hides ceil(ratio * number of blocks) aligned squares of block x block cells of a
+// RandomBlocks masks ceil(ratio * number of blocks) aligned squares of block x block cells of a
 // rows x cols grid, uniformly: the masking of SimMIM. block must divide both.
-func RandomBlocks(r *RNG, rows, cols, block int, ratio float64, removed []byte) {
+func RandomBlocks(r *RNG, rows, cols, block int, ratio float64, masked []byte) {
 	across := cols / block
 	n := rows / block * across
 	for _, k := range r.Perm(n)[:min(n, int(math.Ceil(float64(n)*ratio)))] {
 		top, left := k/across*block, k%across*block
 		for y := top; y < top+block; y++ {
 			for x := left; x < left+block; x++ {
-				removed[y*cols+x] = 1
+				masked[y*cols+x] = 1
 			}
 		}
 	}

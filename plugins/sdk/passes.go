@@ -15,14 +15,14 @@ type Pass struct {
 // PassOption changes a pass.
 type PassOption func(*plan.Pass)
 
-// Drop lets only the patches of a keep list enter the network.
+// DropMasked lets only the visible patches of a keep list enter the network.
 func DropMasked(m Mask) PassOption {
 	return func(p *plan.Pass) {
 		p.MaskUse, p.Masks = plan.MaskUseDrop, append(p.Masks, m.name())
 	}
 }
 
-// Replace puts token, a parameter [1,1,D], in place of the hidden patch embeddings.
+// ReplaceMasked puts token, a parameter [1,1,D], in place of the embeddings of masked patches.
 func ReplaceMasked(m Mask, token Param) PassOption {
 	return func(p *plan.Pass) {
 		p.MaskUse, p.Masks, p.MaskToken = plan.MaskUseToken, append(p.Masks, m.name()), token.name()
@@ -71,7 +71,7 @@ func (b *Builder) pass(name string, network Network, view View, options []PassOp
 	return Pass{p, b}
 }
 
-// Tokens after the final norm, prefix tokens first: [B,N,D]; with Drop, N counts the kept ones.
+// Tokens after the final norm, prefix tokens first: [B,N,D]; with DropMasked, N counts the visible ones.
 func (p Pass) Tokens() Tensor { return p.feature(plan.FeatureTokens, 0) }
 
 // PatchTokens are the tokens without the prefix, [B,L,D].

@@ -5,8 +5,8 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// RestoreTokens puts the tokens of a pass with Drop(mask) back in raster order, token (a parameter
-// [1,1,D]) in every hidden place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
+// RestoreTokens puts the tokens of a pass with DropMasked(mask) back in raster order, token (a parameter
+// [1,1,D]) at every masked place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
 func (b *Builder) RestoreTokens(x Tensor, token Param, mask Mask) Tensor {
 	if mask.spec == nil || mask.spec.Kind != plan.MaskKeep {
 		b.Failf("restore_tokens needs a keep list, and mask %q is none", mask.name())
