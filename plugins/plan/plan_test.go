@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var backbone = plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
-	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, Height: 16, Width: 16,
+	Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 
 // opened is the plan of an objective for the backbone, as its plugin sends it.
 func opened(t testing.TB, o sdk.Objective, options map[string]any) *pb.Plan {
@@ -342,7 +342,7 @@ func TestCheckMasks(t *testing.T) {
 		"bitmap is set":                    func(s []plan.MaskSet) []plan.MaskSet { s[0].Bitmap = []byte{1}; return s },
 		"31 cells":                         func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap = s[1].Bitmap[1:]; return s },
 		"sample 1: cell 4 is 2":            func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap[20] = 2; return s },
-		"sample 0: 16 cells are removed, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
+		"sample 0: 16 cells are masked, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
 			copy(s[1].Bitmap, slices.Repeat([]byte{1}, 16))
 			return s
 		},
