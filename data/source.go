@@ -63,7 +63,7 @@ func (o Options) channels() int {
 	return o.Channels
 }
 
-// Open recognises the kind of source that Path is and indexes it. Errors about the data are of type
+// Open recognizes the kind of source that Path is and indexes it. Errors about the data are of type
 // *Error.
 func Open(o Options) (Source, error) {
 	if o.Path == "" {

@@ -1,5 +1,5 @@
 // Package decode turns the bytes of an image file into 8-bit pixels, with the semantics of Pillow's
-// open().convert(): the format is recognised by content, EXIF and XMP orientation is applied, alpha
+// open().convert(): the format is recognized by content, EXIF and XMP orientation is applied, alpha
 // is dropped, 16-bit samples keep their high byte, CMYK is printed on white. Of several pictures in
 // a file the first is read.
 //
