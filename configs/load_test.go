@@ -393,7 +393,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("a group without a meaning is written:\n%s", text)
 	}
 	for setting, hint := range map[string]string{
-		"train.lars.trusty=1": "train.lars.trust", "train.lars=1": "train.lars.NAME=VALUE", "train.lars.ratio=both": "decayed, raw",
+		"train.lars.trusty=1": "train.lars.trust", "train.lars.coefficient=1": "there is no such key; valid are: train.lars.trust, train.lars.ratio,", "train.lars=1": "train.lars.NAME=VALUE", "train.lars.ratio=both": "decayed, raw",
 	} {
 		if _, err := Load(Request{Overrides: []string{setting}}); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: error %v, want one with %q", setting, err, hint)

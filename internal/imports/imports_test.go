@@ -71,6 +71,8 @@ func TestRulesCanFail(t *testing.T) {
 		{"core uses gorgonia", "core", "a.go", "gorgonia.org/gorgonia", ""},
 		{"train uses gorgonia", "train", "a.go", "gorgonia.org/tensor", "wrapped once"},
 		{"even in a test", "train", "a_test.go", "gorgonia.org/tensor", "wrapped once"},
+		{"a command sees an objective", "cmd/vittool", "a.go", Module + "/objectives/tokenizer", "the list in package objectives"},
+		{"a command sees the list of objectives", "cmd/vittool", "a.go", Module + "/objectives", ""},
 		{"objective uses the SDK", "objectives/mae", "a.go", Module + "/plugins/sdk", ""},
 		{"objective uses the messages", "objectives/mae", "a.go", Module + "/plugins/pb", "not the protocol's messages"},
 		{"objective's test uses the messages", "objectives/mae", "a_test.go", Module + "/plugins/pb", "not the protocol's messages"},
