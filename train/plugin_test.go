@@ -88,7 +88,7 @@ func (*blank) Plan(b *sdk.Builder) error {
 	view := b.View("image")
 	hidden := b.BitMask("hidden", view, func(*sdk.MaskCall, int, []byte) {})
 	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
-	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
+	return b.Minimize(b.PatchMSE(pixels, b.PatchPixels(view, sdk.ChannelFirst), hidden))
 }
 
 // Masks that are of the right form and can't be computed with are the plugin's fault.

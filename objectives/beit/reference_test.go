@@ -177,7 +177,7 @@ func (m *beitModel) extra(p *program.Compiler) ([]*core.Node, error) {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).Patches(g, p.ViewNode("image")))
+	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).PatchPixels(g, p.ViewNode("image")))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.block.%d", i)] = b
 		m.out[fmt.Sprintf("out.attn.%d", i)] = programtest.Attention(encoder, i)

@@ -122,7 +122,7 @@ func (m *maeModel) extra(p *program.Compiler) ([]*core.Node, error) {
 		return nil, err
 	}
 	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).Patches(g, p.ViewNode(p.Plan.Views[0].Name)))
+	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).PatchPixels(g, p.ViewNode(p.Plan.Views[0].Name)))
 	for i, b := range encoder.Blocks {
 		m.out[fmt.Sprintf("out.enc.block.%d", i)] = b
 		m.out[fmt.Sprintf("out.enc.attn.%d", i)] = programtest.Attention(encoder, i)
