@@ -2,10 +2,11 @@
 // checked.
 //
 // The SDK writes a Plan and ToProto makes a message of it; on the other side FromProto makes a Plan
-// of the message that a plugin sent (plugins/objective.proto explains every field). All that can be decided without the shapes of the program's values is decided there,
-// once: names, references, numbers, sizes of views and parameters, and each node's row in the
-// operator table. Fields that the message leaves out are filled in: sizes of views, grids of masks,
-// default attributes. The compiler (plugins/program) adds the shapes.
+// of the message that a plugin sent (plugins/objective.proto explains every field). All that can be
+// decided without the shapes of the program's values is decided there, once: names, references,
+// numbers, sizes of views and parameters, and each node's row in the operator table. Fields that the
+// message leaves out are filled in: sizes of views, grids of masks, default attributes. The compiler
+// (plugins/program) adds the shapes.
 //
 // A Plan must not be changed after it was checked.
 package plan
@@ -333,5 +334,3 @@ func (p *Param) name() string    { return p.Name }
 func (b *Buffer) name() string   { return b.Name }
 func (s *Schedule) name() string { return s.Name }
 func (n *Node) name() string     { return n.Name }
-func (m *Metric) name() string   { return m.Name }
-func (e *Export) name() string   { return e.Name }
