@@ -63,7 +63,7 @@ type Output string
 const (
 	Class   Output = "class token"   // [B, D], after the final norm
 	Tokens  Output = "tokens"        // [B, T, D], after the final norm, class token first
-	Patches Output = "patch tokens"  // [B, K, D], tokens without the class token
+	PatchTokens Output = "patch tokens"  // [B, K, D], tokens without the class token
 	Pooled  Output = "pooled output" // [B, D], the mean over patches or cells
 	Map     Output = "feature map"   // [B, D, rows, columns]
 )

@@ -83,7 +83,7 @@ func TestOptions(t *testing.T) {
 	}{
 		"vittool tokenizer train":   {small, nil},
 		"no such file":              {small, map[string]any{"tokenizer": "testdata/none"}},
-		"not a valid safetensors":   {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
+		"not a safetensors file":    {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
 		"images of 3 channels":      {backbone(4, 32, 32, 1), map[string]any{"tokenizer": file}},
 		"in blocks of 30 to 24":     {small, map[string]any{"tokenizer": file, "min_block": 30}},
 		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},

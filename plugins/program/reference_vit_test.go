@@ -116,7 +116,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		t.Fatal(err)
 	}
 	want := map[string]*core.Node{
-		"out.patch_embed": b.EmbedPatches(g, b.Patches(g, x)),
+		"out.patch_embed": b.EmbedPatches(g, b.PatchPixels(g, x)),
 		"out.pos_embed":   out.Positions,
 		"out.tokens":      out.Tokens,
 		"out.cls":         class,
