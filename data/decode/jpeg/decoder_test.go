@@ -250,7 +250,7 @@ func FuzzDecoder(f *testing.F) {
 				}
 			}
 			cfg, headerErr := stdjpeg.DecodeConfig(bytes.NewReader(b))
-			if headerErr != nil || cfg.Width*cfg.Height > 1<<18 {
+			if area := cfg.Width * cfg.Height; headerErr != nil || area > 1<<18 || area == 0 { // we refuse an empty picture
 				return
 			}
 			if std, stdErr := stdjpeg.Decode(bytes.NewReader(b)); stdErr == nil {
