@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -90,13 +91,8 @@ func TestResumePassesOverDamage(t *testing.T) {
 			cfg := small(t)
 			interrupt(t, cfg, 5)
 			path := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, damage(b), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			b := must.Get(os.ReadFile(path))(t)
+			must.Do(t, os.WriteFile(path, damage(b), 0o644))
 			p := &stopper{at: -1}
 			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
 				t.Errorf("digest %s, want %s", got, want)
@@ -109,14 +105,9 @@ func TestResumePassesOverDamage(t *testing.T) {
 	t.Run("all of them", func(t *testing.T) {
 		cfg := small(t)
 		interrupt(t, cfg, 1)
-		list, err := runs.Checkpoints(cfg.Run.Out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		list := must.Get(runs.Checkpoints(cfg.Run.Out))(t)
 		for _, c := range list {
-			if err := os.Truncate(c.Path, 99); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Truncate(c.Path, 99))
 		}
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "none of the 2 checkpoints") {
 			t.Errorf("error %v", err)
@@ -165,10 +156,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 			t.Log("this system has no folder locks")
 			return
 		}
-		folder, err := runs.Open(cfg.Run.Out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		folder := must.Get(runs.Open(cfg.Run.Out))(t)
 		defer folder.Close()
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("error %v", err)
@@ -182,9 +170,7 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 	want := pretrain(t, undisturbed, Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 2)
-	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)))
 	changed := *cfg
 	changed.Run.Seed++
 	var e *configs.Error
@@ -207,13 +193,9 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 	for _, name := range []string{runs.ConfigFile, "." + runs.ConfigFile + ".tmp-abc"} {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
-			if err := os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755))
 			path := filepath.Join(cfg.Run.Out, name)
-			if err := os.WriteFile(path, cfg.YAML(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, cfg.YAML(), 0o644))
 			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != path {
 				t.Errorf("settings in %q, %v", got, err)
 			}
@@ -234,14 +216,10 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 	}
 	t.Run("settings cut short", func(t *testing.T) {
 		cfg := small(t)
-		if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(cfg.Run.Out, 0o755))
 		whole := cfg.YAML()
 		for _, n := range []int{0, 1, len(whole) / 2, len(whole) - 2} {
-			if err := os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644))
 			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != "" {
 				t.Errorf("%d bytes of settings are taken for all: %q, %v", n, got, err)
 			}
@@ -250,12 +228,8 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 	t.Run("somebody's folder", func(t *testing.T) {
 		cfg := small(t)
 		for _, name := range []string{runs.ConfigFile, "thesis.tex"} {
-			if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.MkdirAll(cfg.Run.Out, 0o755))
+			must.Do(t, os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644))
 		}
 		var e *configs.Error
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.out" {
@@ -289,23 +263,16 @@ func TestResumeClosesTheRun(t *testing.T) {
 			cfg := small(t)
 			cfg.Train.Steps, cfg.Run.Keep = steps, 2
 			want := pretrain(t, cfg, Options{})
-			closed, err := runs.ReadInfo(cfg.Run.Out)
-			if err != nil {
-				t.Fatal(err)
-			}
+			closed := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 			killed := *closed
 			killed.Status, killed.Step, killed.Loss = runs.StatusRunning, 3, 0
-			if err := (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed))
 			checkpoints := filepath.Join(cfg.Run.Out, runs.CheckpointsDir)
 			latest := filepath.Join(checkpoints, runs.LatestFile)
 			named := contents(t, latest)
 			old := filepath.Join(checkpoints, "step-00000001.safetensors") // beyond run.keep
 			for path, text := range map[string]string{latest: "step-00000003.safetensors\n", old: "old"} {
-				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				must.Do(t, os.WriteFile(path, []byte(text), 0o644))
 			}
 			drawn := 0
 			resume := Options{Resume: true, AfterCheckpoint: func(string, int) error { drawn++; return nil }}
@@ -315,10 +282,7 @@ func TestResumeClosesTheRun(t *testing.T) {
 					t.Errorf("%+v, want %+v", got, want)
 				}
 			}
-			info, err := runs.ReadInfo(cfg.Run.Out)
-			if err != nil {
-				t.Fatal(err)
-			}
+			info := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 			if info.Status != runs.StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
 				t.Errorf("run.json says %+v, want %+v", info, closed)
 			}
@@ -348,9 +312,7 @@ func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 	want := pretrain(t, small(t), Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 5)
-	if err := destroy(cfg); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, destroy(cfg))
 	p := &stopper{at: -1}
 	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
 		t.Errorf("digest %s, want %s", got, want)
@@ -389,9 +351,7 @@ func TestResumeOfOlderEpochs(t *testing.T) {
 				}
 				text = shorter
 			}
-			if err := os.WriteFile(path, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, text, 0o600))
 			progress := &stopper{}
 			pretrain(t, cfg, Options{Resume: true, Progress: progress})
 			all := strings.Join(progress.events, "\n")
