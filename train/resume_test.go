@@ -77,6 +77,36 @@ func resumes(t *testing.T, of func() *configs.Config, points ...int) {
 	}
 }
 
+// goesOn resumes a run to the weights of an undisturbed one, and wants words in its events.
+func goesOn(t *testing.T, cfg *configs.Config, digest string, words ...string) {
+	t.Helper()
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != digest {
+		t.Errorf("digest %s, want %s", got, digest)
+	}
+	for _, w := range words {
+		if all := strings.Join(p.events, "\n"); !strings.Contains(all, w) {
+			t.Errorf("the events do not tell of %s: %s", w, all)
+		}
+	}
+}
+
+// refused wants an error about a key, or one below it, with words in its text.
+func refused(t *testing.T, cfg *configs.Config, o Options, key string, words ...string) {
+	t.Helper()
+	_, err := Pretrain(context.Background(), cfg, o)
+	var e *configs.Error
+	if !errors.As(err, &e) || e.Key != key && !strings.HasPrefix(e.Key, key+".") {
+		t.Errorf("error %v, want one about %s", err, key)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %v, want %q in it", err, w)
+		}
+	}
+}
+
 // A checkpoint with one bit flipped is reported and passed over for an older one.
 func TestResumePassesOverDamage(t *testing.T) {
 	undisturbed := small(t)
@@ -93,13 +123,7 @@ func TestResumePassesOverDamage(t *testing.T) {
 			path := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")
 			b := must.Get(os.ReadFile(path))(t)
 			must.Do(t, os.WriteFile(path, damage(b), 0o644))
-			p := &stopper{at: -1}
-			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-				t.Errorf("digest %s, want %s", got, want)
-			}
-			if all := strings.Join(p.events, "\n"); !strings.Contains(all, "damaged") || !strings.Contains(all, path) {
-				t.Errorf("events do not tell of %s: %s", path, all)
-			}
+			goesOn(t, cfg, want, "damaged", path)
 		})
 	}
 	t.Run("all of them", func(t *testing.T) {
@@ -128,28 +152,16 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			changed := *cfg
 			change(&changed)
-			_, err := Pretrain(context.Background(), &changed, Options{Resume: true})
-			var e *configs.Error
-			if !errors.As(err, &e) || !strings.HasPrefix(e.Key, key) {
-				t.Errorf("error %v, want one about %s", err, key)
-			}
+			refused(t, &changed, Options{Resume: true}, key)
 		})
 	}
 	t.Run("nothing there", func(t *testing.T) {
 		other := *cfg
 		other.Run.Out = t.TempDir()
-		_, err := Pretrain(context.Background(), &other, Options{Resume: true})
-		var e *configs.Error
-		if !errors.As(err, &e) || e.Key != "run.out" {
-			t.Errorf("error %v", err)
-		}
+		refused(t, &other, Options{Resume: true}, "run.out")
 	})
 	t.Run("a new run over it", func(t *testing.T) {
-		_, err := Pretrain(context.Background(), cfg, Options{})
-		var e *configs.Error
-		if !errors.As(err, &e) || e.Key != "run.out" || !strings.Contains(err.Error(), "--resume") {
-			t.Errorf("error %v", err)
-		}
+		refused(t, cfg, Options{}, "run.out", "--resume")
 	})
 	t.Run("while it runs", func(t *testing.T) {
 		if runtime.GOOS == "windows" {
@@ -173,17 +185,8 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 	must.Do(t, os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)))
 	changed := *cfg
 	changed.Run.Seed++
-	var e *configs.Error
-	if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
-		t.Errorf("another seed: %v", err)
-	}
-	p := &stopper{at: -1}
-	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-		t.Errorf("digest %s, want %s", got, want)
-	}
-	if all := strings.Join(p.events, "\n"); !strings.Contains(all, "has no checkpoint") || !strings.Contains(all, "step 2") {
-		t.Errorf("events %q", all)
-	}
+	refused(t, &changed, Options{Resume: true}, "run.seed")
+	goesOn(t, cfg, want, "has no checkpoint", "step 2")
 }
 
 // A run killed before run.json was written starts from the beginning when it is resumed, whether
@@ -201,17 +204,8 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 			}
 			changed := *cfg
 			changed.Run.Seed++
-			var e *configs.Error
-			if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
-				t.Errorf("another seed: %v", err)
-			}
-			p := &stopper{at: -1}
-			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-				t.Errorf("digest %s, want %s", got, want)
-			}
-			if !strings.Contains(strings.Join(p.events, "\n"), "starts from the beginning") {
-				t.Errorf("events %q", p.events)
-			}
+			refused(t, &changed, Options{Resume: true}, "run.seed")
+			goesOn(t, cfg, want, "starts from the beginning")
 		})
 	}
 	t.Run("settings cut short", func(t *testing.T) {
@@ -231,10 +225,7 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 			must.Do(t, os.MkdirAll(cfg.Run.Out, 0o755))
 			must.Do(t, os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644))
 		}
-		var e *configs.Error
-		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.out" {
-			t.Errorf("error %v", err)
-		}
+		refused(t, cfg, Options{Resume: true}, "run.out")
 	})
 }
 
@@ -313,13 +304,7 @@ func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 	cfg := small(t)
 	interrupt(t, cfg, 5)
 	must.Do(t, destroy(cfg))
-	p := &stopper{at: -1}
-	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-		t.Errorf("digest %s, want %s", got, want)
-	}
-	if !strings.Contains(strings.Join(p.events, "\n"), runs.InfoFile) {
-		t.Errorf("events: %v", p.events)
-	}
+	goesOn(t, cfg, want, runs.InfoFile)
 	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.Status != runs.StatusDone || info.Step != 8 {
 		t.Errorf("%+v, %v", info, err)
 	}
