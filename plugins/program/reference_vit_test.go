@@ -53,7 +53,7 @@ func vitWeights(t *testing.T, stats programtest.InitStats, channels int, seed ui
 	stats.Decode(t, &c)
 	token := backbone.Scheme{{Weights: "*_token", Init: param.Init{Kind: "trunc_normal", A: .02, B: 2}}}
 	b := must.Get(vit.New(param.NewStore(), "", c.ViT(channels, vit.PosLearned), token, seed))(t)
-	return b.Weight, b.Weights()
+	return b.Weight, b.Parameters()
 }
 
 func addBogus(c *programtest.EditedCase) {
@@ -90,7 +90,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	if len(cfg.Frozen) > 0 {
 		t.Errorf("%s: %v are frozen; there is no test for that", c, cfg.Frozen)
 	}
-	if n, want := len(c.Names("param.")), len(b.Weights()); n != want {
+	if n, want := len(c.Names("param.")), len(b.Parameters()); n != want {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
 

@@ -109,7 +109,7 @@ func Near(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 // Step runs a step of a model.
-func Step(t testing.TB, m *program.Model, in program.Inputs) {
+func Step(t testing.TB, m *program.Runner, in program.Inputs) {
 	t.Helper()
 	must.Do(t, m.Step(in))
 }
