@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // counts lists the number of images of a source and of each of its classes.
@@ -30,6 +31,19 @@ func counts(s data.Source) string {
 		text += fmt.Sprintf(" %s:%d", name, n[c])
 	}
 	return text
+}
+
+// labelled lists the names of a source, each with its class, - for none.
+func labelled(s data.Source) string {
+	var all []string
+	for id := range s.Len() {
+		class := "-"
+		if n := s.Class(id); n >= 0 {
+			class = s.Classes()[n]
+		}
+		all = append(all, s.Name(id)+"="+class)
+	}
+	return strings.Join(all, " ")
 }
 
 // TestCasesOfFolders opens the folders and lists of shared/cases.
@@ -158,15 +172,7 @@ func TestCasesOfLists(t *testing.T) {
 			path := filepath.Join(dir, name)
 			write(t, path, []byte(c.text))
 			s := open(t, path)
-			var got []string
-			for id := range s.Len() {
-				class := "-"
-				if n := s.Class(id); n >= 0 {
-					class = s.Classes()[n]
-				}
-				got = append(got, s.Name(id)+"="+class)
-			}
-			if got := strings.Join(got, " "); got != c.want {
+			if got := labelled(s); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -271,15 +277,7 @@ func TestCasesOfWebDataset(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.tar")
 		write(t, path, tarBytes(t, c.files...))
 		s := open(t, path)
-		var got []string
-		for id := range s.Len() {
-			class := "-"
-			if n := s.Class(id); n >= 0 {
-				class = s.Classes()[n]
-			}
-			got = append(got, s.Name(id)+"="+class)
-		}
-		if got := strings.Join(got, " "); got != c.want {
+		if got := labelled(s); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
@@ -337,9 +335,7 @@ func TestCasesOfTarLinks(t *testing.T) {
 		} else {
 			h.Linkname = text
 		}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, w.WriteHeader(h))
 		if kind == tar.TypeReg {
 			if _, err := w.Write([]byte(text)); err != nil {
 				t.Fatal(err)
@@ -361,16 +357,11 @@ func TestCasesOfTarLinks(t *testing.T) {
 	add(tar.TypeSymlink, "fox/1.png", "../wolf/2.png")
 	add(tar.TypeSymlink, "fox/loop.png", "loop.png")
 	add(tar.TypeSymlink, "fox/out.png", "../../elsewhere.png")
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, w.Close())
 	path := filepath.Join(t.TempDir(), "a.tar")
 	write(t, path, b.Bytes())
 	var notes []string
-	s, err := data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }}))(t)
 	defer s.Close()
 	var got []string
 	for id := range s.Len() {

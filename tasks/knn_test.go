@@ -1,18 +1,14 @@
 package tasks
 
 import (
-	"context"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core/device/devicetest"
-	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/tasks/pictures"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestKNNBruteForce compares with a full sort in float64, for sizes below and above a block.
@@ -22,10 +18,7 @@ func TestKNNBruteForce(t *testing.T) {
 		{1, 1, 1, 1}, {9, 5, 3, 9}, {bankBlock + 37, queryBlock + 3, 5, 11},
 	} {
 		bank, test := spread(size.bank, size.dim, 3, 1, 2), spread(size.test, size.dim, 3, 1, 3)
-		results, err := KNN{K: []int{size.k}}.Run(e, bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		results := must.Get(KNN{K: []int{size.k}}.Run(e, bank, test))(t)
 		for i := range test.Rows {
 			all := make([]neighbour, bank.Rows)
 			for j := range all {
@@ -57,10 +50,7 @@ func TestKNNTies(t *testing.T) {
 	}
 	test := &Features{Rows: 1, Dim: 2, Data: []float32{5, 0}, Labels: []int32{0}}
 	for _, threads := range []int{1, 2} {
-		r, err := KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test))(t)
 		if want := []int32{0, 1, 2, 3}; !reflect.DeepEqual(r[0].Neighbours, want) {
 			t.Errorf("neighbours %v, want %v", r[0].Neighbours, want)
 		}
@@ -74,10 +64,7 @@ func TestKNNThreadsDoNotMatter(t *testing.T) {
 	bank, test := spread(1500, 33, 7, 2, 2), spread(300, 33, 7, 2, 3)
 	var first []KNNResult
 	for _, threads := range []int{1, 2, 3} {
-		r, err := KNN{K: []int{1, 20}}.Run(devicetest.New(t, threads), bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(KNN{K: []int{1, 20}}.Run(devicetest.New(t, threads), bank, test))(t)
 		if first == nil {
 			first = r
 		} else if !reflect.DeepEqual(r, first) {
@@ -114,42 +101,5 @@ func TestKNNRefuses(t *testing.T) {
 		if _, err := c.knn.Run(e, c.bank, c.test); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
-	}
-}
-
-func TestDrawNeighbours(t *testing.T) {
-	m := smallModel(t)
-	e := devicetest.New(t, 2)
-	bankImages, testImages := openData(t, "demo:?count=60&size=32"), openData(t, "demo:?count=9&size=32&seed=1")
-	extract := func(src data.Source) *Features {
-		f, err := m.Extract(context.Background(), e, src, ExtractOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	bank, test := extract(bankImages), extract(testImages)
-	r, err := KNN{K: []int{5}}.Run(e, bank, test)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grid, err := r[0].DrawNeighbours(bank, test, bankImages, testImages, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(grid.Rows) != 4 || len(grid.Rows[0].Cells) != 7 {
-		t.Fatalf("%d rows of %d cells", len(grid.Rows), len(grid.Rows[0].Cells))
-	}
-	img, err := grid.Draw()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
-		if err := pictures.WritePNG(filepath.Join(dir, "neighbours.png"), img); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := r[0].DrawNeighbours(bank, test, testImages, testImages, 4); err == nil {
-		t.Error("a bank of another source was drawn")
 	}
 }

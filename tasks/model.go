@@ -139,19 +139,6 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	return m, nil
 }
 
-// NewModel returns a backbone with initial weights, the baseline of evaluations.
-func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Store: param.NewStore(), Meta: map[string]string{}, Input: Input{Fitting: ownFitting, Assumed: len(mean) == 0}}
-	var err error
-	if m.Backbone, err = c.New(m.Store, "", scheme, seed); err != nil {
-		return nil, err
-	}
-	m.Config = m.Backbone.Config()
-	m.Info = m.Config.Info()
-	m.Mean, m.Std, err = fileNormalization(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std})
-	return m, err
-}
-
 // openWeights reads and verifies the weight file at path, or the newest checkpoint of a run.
 func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
@@ -272,24 +259,16 @@ func tensorsAreOf(models []string) string {
 	return "its tensors are those of " + strings.Join(models[:min(len(models), 3)], " or ")
 }
 
-// ImageNet's normalization, which most published weights were trained with.
-var (
-	imageNetMean = []float64{0.485, 0.456, 0.406}
-	imageNetStd  = []float64{0.229, 0.224, 0.225}
-)
-
 func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
-	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
+	pick := func(key string, given, otherwise []float64, positive bool) ([]float64, error) {
 		v := slices.Clone(given)
 		if len(v) == 0 && file.Meta[key] != "" {
 			if err := json.Unmarshal([]byte(file.Meta[key]), &v); err != nil {
 				return nil, fmt.Errorf("%s: metadata %q is not a list of numbers: %w", file.Path, key, err)
 			}
 		}
-		if len(v) == 0 && channels == 3 {
-			v = slices.Clone(imageNet)
-		} else if len(v) == 0 {
-			v = slices.Repeat([]float64{0.5}, channels)
+		if len(v) == 0 {
+			v = otherwise
 		}
 		if len(v) != channels {
 			return nil, fmt.Errorf("%s: the %s of the normalization has %d values for %d channels", file.Path, key, len(v), channels)
@@ -301,10 +280,11 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 		}
 		return v, nil
 	}
-	if mean, err = pick(runs.MetaMean, o.Mean, imageNetMean, false); err != nil {
+	usualMean, usualStd := configs.Data{Channels: channels}.Normalization()
+	if mean, err = pick(runs.MetaMean, o.Mean, usualMean, false); err != nil {
 		return nil, nil, err
 	}
-	std, err = pick(runs.MetaStd, o.Std, imageNetStd, true)
+	std, err = pick(runs.MetaStd, o.Std, usualStd, true)
 	return mean, std, err
 }
 
@@ -312,7 +292,7 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
-	for _, p := range slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers()) {
+	for _, p := range slices.Concat(m.Backbone.Parameters(), m.Backbone.Buffers()) {
 		name := prefix + p.Name
 		known[name] = true
 		t, ok := file.Get(name)

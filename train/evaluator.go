@@ -20,7 +20,7 @@ type evaluator struct {
 	seed      uint64
 	binding   *host.Binding
 	masks     []plan.MaskSet // of the pass in progress
-	updated   map[string]bool
+	updated   []string       // buffers that the plugin replaced in the step
 }
 
 // bind lays out the memory for the largest batch. inputs are the shapes of the EvaluateSpec's
@@ -31,7 +31,7 @@ func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int,
 		l.Views = append(l.Views, host.Tensor{Name: v.Name, Shape: []int{batch, channels, v.Height, v.Width}})
 	}
 	for _, t := range p.Targets {
-		shape, dtype := append([]int{batch}, t.Shape...), t.Dtype
+		shape, dtype := append([]int{batch}, t.Shape...), t.DType
 		switch t.Source {
 		case plan.SourceSampleID, plan.SourceLabel:
 			shape, dtype = []int{batch}, plan.I32
@@ -101,16 +101,13 @@ func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 	for _, m := range reply.Metrics {
 		v.Metrics[m.Name] = m.Value
 	}
-	e.updated = map[string]bool{}
-	for _, name := range reply.Updated {
-		e.updated[name] = true
-	}
+	e.updated = reply.Updated
 	return reply.Loss, nil
 }
 
 // commit takes over the buffers that the plugin replaced in the step.
 func (e *evaluator) commit() {
-	for name := range e.updated {
+	for _, name := range e.updated {
 		copy(e.store.Get(runs.BufferPrefix+name).Data, e.binding.F32(host.RoleBufferUpdate, name))
 	}
 	e.updated = nil
@@ -118,28 +115,28 @@ func (e *evaluator) commit() {
 
 // targets asks the plugin for the targets that it makes itself and fills in the others, which
 // Evaluate may read.
-func (e *evaluator) targets(ctx context.Context, model *program.Model, step uint64, ids []uint64) error {
+func (e *evaluator) targets(ctx context.Context, runner *program.Runner, step uint64, ids []uint64) error {
 	var own []*plan.Target
-	for _, t := range model.Plan.Targets {
+	for _, t := range runner.Plan.Targets {
 		if t.Source == plan.SourcePlugin {
 			own = append(own, t)
 			continue
 		}
-		copy(e.binding.F32(host.RoleTarget, t.Name), model.Target(t.Name))
-		copy(e.binding.I32(host.RoleTarget, t.Name), model.TargetInts(t.Name))
+		copy(e.binding.F32(host.RoleTarget, t.Name), runner.Target(t.Name))
+		copy(e.binding.I32(host.RoleTarget, t.Name), runner.TargetInts(t.Name))
 	}
 	if own == nil {
 		return nil
 	}
-	for _, v := range model.Plan.Views {
-		copy(e.binding.F32(host.RoleView, v.Name), model.View(v.Name))
+	for _, v := range runner.Plan.Views {
+		copy(e.binding.F32(host.RoleView, v.Name), runner.View(v.Name))
 	}
 	if err := e.objective.Targets(ctx, host.Call{Step: step, Seed: e.seed, SampleIDs: ids}); err != nil {
 		return err
 	}
 	for _, t := range own {
-		copy(model.Target(t.Name), e.binding.F32(host.RoleTarget, t.Name))
-		copy(model.TargetInts(t.Name), e.binding.I32(host.RoleTarget, t.Name))
+		copy(runner.Target(t.Name), e.binding.F32(host.RoleTarget, t.Name))
+		copy(runner.TargetInts(t.Name), e.binding.I32(host.RoleTarget, t.Name))
 	}
 	return nil
 }

@@ -7,8 +7,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
@@ -21,7 +24,7 @@ type graphs struct {
 	ctx       context.Context // of the run
 	setup     *setup
 	store     *param.Store
-	models    map[int]*program.Model     // by batch size
+	runners   map[int]*program.Runner    // by batch size
 	caches    map[int]*program.GradCache // by number of micro-batches, for losses that span them
 	current   computation                // in progress
 	evaluator *evaluator                 // nil unless the plan leaves something to the plugin
@@ -45,7 +48,7 @@ type computation interface {
 // memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
-	g := &graphs{ctx: ctx, setup: s, store: store, models: map[int]*program.Model{}, caches: map[int]*program.GradCache{}}
+	g := &graphs{ctx: ctx, setup: s, store: store, runners: map[int]*program.Runner{}, caches: map[int]*program.GradCache{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
 	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
@@ -59,7 +62,7 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 		s.network = x.Config // with the plan's requirements
 		return g, g.checkMemory(true)
 	}
-	model, err := g.forBatch(batch)
+	runner, err := g.forBatch(batch)
 	if err != nil {
 		return nil, err
 	}
@@ -67,26 +70,32 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 		return nil, err
 	}
 	if g.evaluator != nil {
-		if err := g.evaluator.bind(ctx, plan, s.network.Info().Channels, batch, model.EvaluateInputs()); err != nil {
+		if err := g.evaluator.bind(ctx, plan, s.network.Info().Channels, batch, runner.EvaluateInputs()); err != nil {
 			return nil, err
 		}
 	}
-	s.network = model.Config // with the plan's requirements
+	if s.lastBatch() == 1 { // it may be too small for the plan
+		if _, err := g.forBatch(1); err != nil {
+			return nil, err
+		}
+		g.current = runner
+	}
+	s.network = runner.Config // with the plan's requirements
 	return g, nil
 }
 
 // forBatch returns the graph for a number of images, compiled at first use.
-func (g *graphs) forBatch(images int) (*program.Model, error) {
-	if m := g.models[images]; m != nil {
+func (g *graphs) forBatch(images int) (*program.Runner, error) {
+	if m := g.runners[images]; m != nil {
 		g.current = m
 		return m, nil
 	}
 	s := g.setup
 	m, err := program.Build(s.device, g.store, s.objective.Plan(), s.network, images, uint64(s.cfg.Run.Seed), g.options())
 	if err != nil {
-		return nil, g.buildError(err)
+		return nil, g.buildError(err, images)
 	}
-	g.models[images], g.current = m, m
+	g.runners[images], g.current = m, m
 	return m, nil
 }
 
@@ -100,7 +109,7 @@ func (g *graphs) forStep(micros int) (*program.GradCache, error) {
 	s := g.setup
 	x, err := program.BuildGradCache(s.device, g.store, s.objective.Plan(), s.network, s.cfg.Train.BatchSize, micros, uint64(s.cfg.Run.Seed), g.options())
 	if err != nil {
-		return nil, g.buildError(err)
+		return nil, g.buildError(err, s.cfg.Train.BatchSize)
 	}
 	g.caches[micros], g.current = x, x
 	return x, nil
@@ -116,12 +125,39 @@ func (g *graphs) options() program.Options {
 	return o
 }
 
-// buildError is the error of memory that does not suffice where that ended a compilation.
-func (g *graphs) buildError(err error) error {
+// buildError is the error of a compilation for batches of images: that of memory where it does not
+// suffice.
+func (g *graphs) buildError(err error, images int) error {
 	if e := g.checkMemory(false); e != nil {
 		return e
 	}
-	return err
+	return g.batchError(err, images)
+}
+
+// lastBatch is the number of images of the last micro-batch of an epoch where the run reads one that
+// is not full, 0 otherwise.
+func (s *setup) lastBatch() int {
+	if t := s.cfg.Train; !t.DropLast && s.epochs.run >= s.epochs.batches {
+		return s.source.Len() % t.BatchSize
+	}
+	return 0
+}
+
+// batchError makes the error of an operator that can't be computed with one image one of the setting
+// that decides how many images there are.
+func (g *graphs) batchError(err error, images int) error {
+	var few *ops.FewValuesError
+	if !errors.As(err, &few) || images > 1 {
+		return err
+	}
+	name, n, batch := g.setup.cfg.Objective.Name, g.setup.source.Len(), g.setup.cfg.Train.BatchSize
+	e := &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(batch), Hint: "take --batch-size 2 or more"}
+	e.Problem = fmt.Sprintf("the heads of objective %s use batch normalization, which needs at least 2 values of each channel, and one image gives %d", name, few.Values)
+	if batch > 1 {
+		e.Problem = fmt.Sprintf("the last micro-batch of an epoch has 1 of the %d images, and %s", n, e.Problem)
+		e.Hint = "set train.drop_last=true, or take another --batch-size"
+	}
+	return e
 }
 
 // compute computes loss and gradients of a micro-batch, one of the given number in its step. Where
@@ -155,7 +191,7 @@ func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.I
 	}
 	if g.evaluator != nil {
 		g.evaluator.masks = batch.masks
-		in.Targets = func(m *program.Model) error { return g.evaluator.targets(ctx, m, in.Step, in.IDs) }
+		in.Targets = func(m *program.Runner) error { return g.evaluator.targets(ctx, m, in.Step, in.IDs) }
 	}
 	return in
 }
@@ -203,7 +239,11 @@ func (g *graphs) checkFinite(step int) error {
 		if g.setup.cfg.Train.LR > 0 {
 			rate = "train.lr"
 		}
-		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
+		err := &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
+		if o := g.setup.cfg.Objective; o.Plugin != "" {
+			return &host.PluginError{Plugin: o.Name, Kind: host.Reply, Text: err.Error() + ", or have the plugin's loss mended", Err: err}
+		}
+		return err
 	}
 	return nil
 }

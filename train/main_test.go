@@ -12,30 +12,23 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/runs"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
-var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}, "vittool-variant-plugin": &variant{}}
+var outside = map[string]func(){
+	"vittool-pull-plugin": plugintest.Serve(&pull{}), "vittool-blank-plugin": plugintest.Serve(&blank{}), "vittool-variant-plugin": plugintest.Serve(&variant{}),
+	"vittool-overflow-plugin": plugintest.Serve(&overflow{}),
+}
 
 // TestMain lets the test binary be the plugins: a built-in objective when started as the host does,
 // and one of somebody else's under another name.
 func TestMain(m *testing.M) {
-	if o := outside[filepath.Base(os.Args[0])]; o != nil {
-		sdk.Serve(o)
-		return
-	}
-	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
-		if err := host.ServeBuiltin(os.Args[n+1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	plugintest.Main(m, host.ServeArgs, objectives.New, outside)
 }
 
 // small is a run of a few seconds: 40 scenes, 5 batches of 8 an epoch.
@@ -51,10 +44,7 @@ func smallOf(t *testing.T, objective string) *configs.Config {
 	if _, err := os.Stat(settings); errors.Is(err, os.ErrNotExist) {
 		t.Skipf("there is no %s to make the objective small with", settings)
 	}
-	loaded, err := configs.Load(configs.Request{Configs: []string{settings}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	loaded := must.Get(configs.Load(configs.Request{Configs: []string{settings}}))(t)
 	cfg := loaded.Config
 	if cfg.Objective.Name != objective {
 		t.Fatalf("the small settings of %s are for %s", objective, cfg.Objective.Name)
@@ -74,10 +64,7 @@ func smallOf(t *testing.T, objective string) *configs.Config {
 
 func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 	t.Helper()
-	result, err := Pretrain(context.Background(), cfg, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	result := must.Get(Pretrain(context.Background(), cfg, opts))(t)
 	return result
 }
 
@@ -85,10 +72,7 @@ func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 // without their speeds.
 func losses(t *testing.T, dir string) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, runs.MetricsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(filepath.Join(dir, runs.MetricsFile)))(t)
 	var out []string
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 		var l struct {
@@ -118,10 +102,7 @@ func every() []string {
 
 func contents(t *testing.T, path string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(path))(t)
 	return b
 }
 
@@ -151,10 +132,7 @@ func interrupt(t *testing.T, cfg *configs.Config, at int) {
 	if !errors.Is(err, context.Canceled) || !result.Interrupted || result.Step != at {
 		t.Fatalf("result %+v, error %v", result, err)
 	}
-	info, err := runs.ReadInfo(cfg.Run.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 	if info.Status != runs.StatusInterrupted || info.Step != at {
 		t.Errorf("run.json says %s at step %d", info.Status, info.Step)
 	}

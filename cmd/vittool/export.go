@@ -64,7 +64,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if err := m.Export(o.to); err != nil {
 		return err
 	}
-	weights := slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers())
+	weights := slices.Concat(m.Backbone.Parameters(), m.Backbone.Buffers())
 	numbers := 0
 	for _, w := range weights {
 		numbers += w.Shape.Size()
@@ -111,10 +111,5 @@ func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, 
 	if err != nil {
 		return nil, err
 	}
-	return tasks.LoadModel(o.from, tasks.LoadOptions{
-		Model: o.model, Network: network, Mean: mean, Std: std,
-		Report: func(path string, err error) {
-			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
-		},
-	})
+	return tasks.LoadModel(o.from, tasks.LoadOptions{Model: o.model, Network: network, Mean: mean, Std: std, Report: passedOver(stderr)})
 }

@@ -9,7 +9,21 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/decode/jpeg"
+	"github.com/vittool/vittool/internal/must"
 )
+
+// TestForeignTable: every line of the table is read.
+func TestForeignTable(t *testing.T) {
+	lines := 0
+	for line := range strings.Lines(foreignTable) {
+		if !strings.HasPrefix(line, "# ") {
+			lines++
+		}
+	}
+	if n := len(foreign()); n != lines || n < 70 {
+		t.Errorf("%d of %d lines are formats", n, lines)
+	}
+}
 
 // TestForeign: a well-known format that is not read is called by its name, with advice.
 func TestForeign(t *testing.T) {
@@ -56,10 +70,7 @@ func TestForeign(t *testing.T) {
 
 // TestNamedKinds: of a readable format, the kind that is not read is named.
 func TestNamedKinds(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("testdata", "lzw.tif"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(filepath.Join("testdata", "lzw.tif")))(t)
 	change := func(tag, value byte) []byte { // of the entry of a tag below 512, little-endian, short
 		b := bytes.Clone(b)
 		at := bytes.LastIndex(b, []byte{tag, 1, 3, 0, 1, 0, 0, 0})
@@ -75,10 +86,7 @@ func TestNamedKinds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	jpg, err := os.ReadFile(filepath.Join("testdata", "420.jpg"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	jpg := must.Get(os.ReadFile(filepath.Join("testdata", "420.jpg")))(t)
 	for marker, name := range map[byte]string{0xc3: "lossless coding", 0xc9: "arithmetic coding", 0xc5: "coding process 5"} {
 		b := bytes.Clone(jpg)
 		b[bytes.Index(b, []byte{0xff, 0xc0})+1] = marker

@@ -15,8 +15,8 @@ import (
 
 // MoCoV3 holds the options; New gives the values of the paper for ViTs.
 type MoCoV3 struct {
-	Dim          int     `option:"dim" min:"1" help:"size of the compared vectors"`
-	Hidden       int     `option:"mlp_dim" min:"1" help:"hidden width of projector and predictor"`
+	sdk.ProjectionHead `keys:"out_dim=dim head_hidden=mlp_dim head_layers=-" mlp_dim:"hidden width of projector and predictor"`
+
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
 	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
 	MomentumCos  bool    `option:"momentum_cos" help:"a cosine over the run takes the momentum to 1"`
@@ -27,7 +27,7 @@ type MoCoV3 struct {
 // New returns the objective with the defaults of the official code for ViTs.
 func New() *MoCoV3 {
 	return &MoCoV3{
-		Dim: 256, Hidden: 4096, Temp: 0.2, Momentum: 0.99, MomentumCos: true, FreezeStem: true, TwoCrops: sdk.BYOLCrops(0.08, 1),
+		ProjectionHead: sdk.ProjectionHead{Dim: 256, Layers: 3, Hidden: 4096}, Temp: 0.2, Momentum: 0.99, MomentumCos: true, FreezeStem: true, TwoCrops: sdk.BYOLCrops(0.08, 1),
 	}
 }
 
@@ -59,7 +59,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 
 	momentum := sdk.CosineSchedule(o.Momentum, 1)
 	if !o.MomentumCos {
-		momentum.Kind = sdk.ScheduleConstant
+		momentum = sdk.ConstantSchedule(o.Momentum)
 	}
 	b.Teacher(b.Schedule("momentum", momentum), sdk.BeforeForward)
 	base := b.Student("base_encoder", one, sdk.With(two)).Class()             // [2B,D]
@@ -89,20 +89,24 @@ func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 
 // projector ends the trained and the averaged network: three linear layers with batch norms.
 func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	return mlp(b, "base_encoder.head", x, []int{o.Hidden, o.Hidden, o.Dim}, options...)
+	return o.Project(b, "base_encoder.head", x, mlp(), append(decayed(), options...)...)
 }
 
 // predictor follows the projector of the trained network.
 func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	return mlp(b, "predictor", x, []int{o.Hidden, o.Dim})
+	m := mlp()
+	m.Widths = []int{o.Hidden, o.Dim}
+	return b.MLP("predictor", x, m, decayed()...)
 }
 
 // mlp is a head of linear layers without bias, each with a batch norm, the last one without
-// weights; norms decay too.
-func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, options ...sdk.LayerOption) sdk.Tensor {
-	m := sdk.MLP{Widths: widths, Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
-	return b.MLP(name, x, m, append([]sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))}, options...)...)
+// weights.
+func mlp() sdk.MLP {
+	return sdk.MLP{Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
 }
+
+// decayed are the options of its layers: norms decay too.
+func decayed() []sdk.LayerOption { return []sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))} }
 
 // initial are the network's initial weights in the official code: queries, keys and values as
 // separate Xavier-uniform matrices, other linear layers and the patch projection Xavier-uniform,

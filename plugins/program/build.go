@@ -36,7 +36,7 @@ type Options struct {
 	Extra func(c *Compiler) ([]*core.Node, error)
 }
 
-// Compiler is a compilation in progress: the way from a plan to a Model.
+// Compiler is a compilation in progress: the way from a plan to a Runner.
 type Compiler struct {
 	setting
 	g         *core.Graph
@@ -60,9 +60,9 @@ type Compiler struct {
 }
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created
-// in the store under the package's prefixes, or taken from it where they exist, so that models for
+// in the store under the package's prefixes, or taken from it where they exist, so that runners for
 // several batch sizes share one store.
-func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
@@ -83,7 +83,7 @@ func (e *Error) Error() string { return fmt.Sprintf("plugin %s: %v", e.Plugin, e
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
 	c, m, err := newCompiler(e, store, p, config, batch, seed, o)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 }
 
 // newCompiler begins a compilation with all that the store holds: networks, parameters, buffers.
-func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Compiler, *Model, error) {
+func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Compiler, *Runner, error) {
 	if batch < 1 {
 		return nil, nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
@@ -112,8 +112,8 @@ func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbon
 	if err := c.addNetworks(config); err != nil {
 		return nil, nil, err
 	}
-	m := &Model{inputs: c.inputs, evaluation: c.evaluation}
-	for _, step := range []func(m *Model) error{c.addSchedules, c.addParams, c.addBuffers} {
+	m := &Runner{inputs: c.inputs, evaluation: c.evaluation}
+	for _, step := range []func(m *Runner) error{c.addSchedules, c.addParams, c.addBuffers} {
 		if err := step(m); err != nil {
 			return nil, nil, err
 		}
@@ -122,8 +122,8 @@ func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbon
 }
 
 // addProgram builds the inputs and the program, and compiles the graph.
-func (c *Compiler) addProgram(m *Model, o Options) error {
-	for _, step := range []func(m *Model) error{
+func (c *Compiler) addProgram(m *Runner, o Options) error {
+	for _, step := range []func(m *Runner) error{
 		c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
 	} {
 		if err := step(m); err != nil {
@@ -161,7 +161,7 @@ func (c *Compiler) addNetworks(config backbone.Config) error {
 	return c.addTeacher(scheme)
 }
 
-func (c *Compiler) addSchedules(*Model) error {
+func (c *Compiler) addSchedules(*Runner) error {
 	c.inputs.addScalars(c.Plan)
 	if c.teacher != nil {
 		c.teacher.momentum = c.inputs.scalars[c.Plan.Teacher.Momentum]
@@ -169,7 +169,7 @@ func (c *Compiler) addSchedules(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addParams(m *Model) error {
+func (c *Compiler) addParams(m *Runner) error {
 	for _, spec := range c.Plan.Params {
 		p, err := c.addParam(spec)
 		if err != nil {
@@ -189,7 +189,7 @@ func (c *Compiler) addParams(m *Model) error {
 	return nil
 }
 
-func (c *Compiler) addBuffers(*Model) error {
+func (c *Compiler) addBuffers(*Runner) error {
 	for _, spec := range c.Plan.Buffers {
 		b, err := c.newBuffer(spec)
 		if err != nil {
@@ -202,7 +202,7 @@ func (c *Compiler) addBuffers(*Model) error {
 
 // addViews declares all views; a graph without passes declares those that the program reads when it
 // does.
-func (c *Compiler) addViews(*Model) error {
+func (c *Compiler) addViews(*Runner) error {
 	for _, v := range c.Plan.Views {
 		if c.features == nil {
 			c.view(v.Name)
@@ -226,7 +226,7 @@ func (c *Compiler) viewShape(name string) tensor.Shape {
 	return tensor.Shape{c.Batch, c.Config.Info().Channels, v.Height, v.Width}
 }
 
-func (c *Compiler) addMasks(*Model) error {
+func (c *Compiler) addMasks(*Runner) error {
 	for _, spec := range c.Plan.Masks {
 		v := c.Plan.View(spec.View)
 		c.inputs.masks[spec.Name] = &mask{spec: spec, height: v.Height, width: v.Width, batch: c.Batch, node: map[plan.Form]*core.Node{}}
@@ -234,7 +234,7 @@ func (c *Compiler) addMasks(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addTargets(*Model) error {
+func (c *Compiler) addTargets(*Runner) error {
 	for _, spec := range c.Plan.Targets {
 		t, err := newTarget(c.g, spec, c.Batch, c.Train)
 		if err != nil {
@@ -247,7 +247,7 @@ func (c *Compiler) addTargets(*Model) error {
 
 // addPasses checks the passes; they are built when the program first reads them, because a
 // corrupted pass reads images that the program makes.
-func (c *Compiler) addPasses(*Model) error {
+func (c *Compiler) addPasses(*Runner) error {
 	for _, spec := range c.Plan.Passes {
 		for _, v := range spec.Views {
 			view := c.Plan.View(v)
@@ -260,7 +260,7 @@ func (c *Compiler) addPasses(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addNodes(*Model) error {
+func (c *Compiler) addNodes(*Runner) error {
 	for _, n := range c.Plan.Nodes {
 		if _, err := c.node(n.Name); err != nil {
 			return err
@@ -328,7 +328,7 @@ func (c *Compiler) resolve(r plan.Ref) (*core.Node, error) {
 	}
 }
 
-func (c *Compiler) addResults(m *Model) error {
+func (c *Compiler) addResults(m *Runner) error {
 	r := c.Plan.Results
 	var err error
 	if m.loss, err = c.result("loss", r.Loss); err != nil {
@@ -375,7 +375,7 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 }
 
 // compile compiles the graph; without training the loss is one of the extra results.
-func (m *Model) compile(g *core.Graph, extra []*core.Node) error {
+func (m *Runner) compile(g *core.Graph, extra []*core.Node) error {
 	loss := m.loss
 	if !m.Train {
 		loss = nil
@@ -402,15 +402,6 @@ func (c *Compiler) Graph() *core.Graph { return c.g }
 
 // ViewNode returns the input of a view, for Options.Extra; nil if the plan has no such view.
 func (c *Compiler) ViewNode(name string) *core.Node { return c.inputs.views[name] }
-
-// MaskNode returns the input that one form of a mask fills, for Options.Extra.
-func (c *Compiler) MaskNode(name string, form plan.Form) (*core.Node, error) {
-	k := c.inputs.masks[name]
-	if k == nil || !k.spec.Has(form) {
-		return nil, fmt.Errorf("the plan has no mask %q in the form %v", name, form)
-	}
-	return k.input(c.g, form), nil
-}
 
 // Pass returns the nodes of a pass, for Options.Extra.
 func (c *Compiler) Pass(name string) (backbone.Outputs, error) {

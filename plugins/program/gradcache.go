@@ -24,9 +24,9 @@ import (
 // take batch norm's statistics over one micro-batch at a time. Teachers and buffers of the program
 // move once; running statistics move once for each micro-batch.
 //
-// Per step: Encode for each micro-batch, Step, then as for a Model.
+// Per step: Encode for each micro-batch, Step, then as for a Runner.
 type GradCache struct {
-	*Model       // the program behind the passes, over all samples
+	*Runner      // the program behind the passes, over all samples
 	micro, count int
 	encode       *encoder // all passes, forward alone
 	back         *encoder // the student's passes, with the gradients
@@ -42,7 +42,7 @@ type GradCache struct {
 // encoder is a graph that holds passes alone, for one micro-batch.
 type encoder struct {
 	c *Compiler
-	*Model
+	*Runner
 }
 
 // feature is a result of a pass.
@@ -73,7 +73,7 @@ func buildGradCache(e *device.CPU, store *param.Store, p *plan.Plan, config back
 	if err != nil {
 		return nil, err
 	}
-	x := &GradCache{Model: m, micro: micro, count: count, gradients: optim.NewAccumulator(e), kept: make([]Inputs, count)}
+	x := &GradCache{Runner: m, micro: micro, count: count, gradients: optim.NewAccumulator(e), kept: make([]Inputs, count)}
 	if x.encode, err = newEncoder(c, micro, false); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func newEncoder(c *Compiler, batch int, recompute bool) (*encoder, error) {
 	if recompute {
 		part.g.RecomputeBlocks()
 	}
-	m := &Model{inputs: part.inputs, evaluation: part.evaluation, setting: part.setting}
+	m := &Runner{inputs: part.inputs, evaluation: part.evaluation, setting: part.setting}
 	return &encoder{part, m}, part.addInputs(m)
 }
 
@@ -127,8 +127,8 @@ func (c *Compiler) part(batch int, g *core.Graph) *Compiler {
 }
 
 // addInputs declares masks, targets and passes; views are declared when a pass reads them.
-func (c *Compiler) addInputs(m *Model) error {
-	for _, step := range []func(m *Model) error{c.addMasks, c.addTargets, c.addPasses} {
+func (c *Compiler) addInputs(m *Runner) error {
+	for _, step := range []func(m *Runner) error{c.addMasks, c.addTargets, c.addPasses} {
 		if err := step(m); err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (x *GradCache) compile(surrogate *core.Node) (err error) {
 		return err
 	}
 	x.parameters = slices.Clone(x.back.exec.Parameters())
-	for _, p := range x.Model.Parameters() {
+	for _, p := range x.Runner.Parameters() {
 		if !slices.Contains(x.parameters, p) {
 			x.parameters = append(x.parameters, p)
 		}
@@ -189,7 +189,7 @@ func (x *GradCache) Encode(in Inputs) error {
 	}
 	if k == 0 {
 		x.inputs.setScalars(in.Step, x.total)
-		if err := x.Model.begin(); err != nil {
+		if err := x.Runner.begin(); err != nil {
 			return err
 		}
 	}
@@ -330,9 +330,9 @@ func (x *GradCache) Parameters() []*param.Parameter { return x.parameters }
 // overwrites it; the caller may scale it in place.
 func (x *GradCache) Grad(p *param.Parameter) []float32 { return x.gradients.Grad(p) }
 
-// FirstNonFinite is as for a Model.
+// FirstNonFinite is as for a Runner.
 func (x *GradCache) FirstNonFinite() (tensor string, index int, value float32, ok bool) {
-	if tensor, index, value, ok = x.Model.FirstNonFinite(); ok && x.notFinite != nil {
+	if tensor, index, value, ok = x.Runner.FirstNonFinite(); ok && x.notFinite != nil {
 		return x.notFinite.Tensor, x.notFinite.Index, x.notFinite.Value, false
 	}
 	return tensor, index, value, ok
@@ -340,10 +340,10 @@ func (x *GradCache) FirstNonFinite() (tensor string, index int, value float32, o
 
 // Bytes is the memory of activations and gradients of all graphs.
 func (x *GradCache) Bytes() int {
-	return x.Model.Bytes() + x.encode.exec.Bytes() + x.back.exec.Bytes()
+	return x.Runner.Bytes() + x.encode.exec.Bytes() + x.back.exec.Bytes()
 }
 
 // FLOPs is the cost of a step: 2 × multiply-adds.
 func (x *GradCache) FLOPs() float64 {
-	return x.Model.FLOPs() + float64(x.count)*(x.encode.exec.FLOPs()+x.back.exec.FLOPs())
+	return x.Runner.FLOPs() + float64(x.count)*(x.encode.exec.FLOPs()+x.back.exec.FLOPs())
 }

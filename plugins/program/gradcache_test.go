@@ -126,7 +126,7 @@ func sumSquares(x []float32) (sum float64) {
 
 // samples makes the inputs of a step: views of noise, and keep lists that differ from sample to
 // sample.
-func samples(p *plan.Plan, m *program.Model, step uint64) program.Inputs {
+func samples(p *plan.Plan, m *program.Runner, step uint64) program.Inputs {
 	in := program.Inputs{Step: step}
 	for i := range m.Batch {
 		in.IDs = append(in.IDs, step*uint64(m.Batch)+uint64(7*i%5))

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func history(steps, perEpoch int) string {
@@ -27,17 +29,11 @@ func history(steps, perEpoch int) string {
 }
 
 func TestCurve(t *testing.T) {
-	c, err := ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := must.Get(ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`)))(t)
 	if len(c.Steps) != 1560 || len(c.Epochs) != 20 {
 		t.Fatalf("%d steps and %d epochs, want 1560 and 20", len(c.Steps), len(c.Epochs))
 	}
-	img, err := c.Draw("mae on demo:, vit_tiny_patch4_32")
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := must.Get(c.Draw("mae on demo:, vit_tiny_patch4_32"))(t)
 	keep(t, "curve.png", img)
 	if img.Bounds().Dx() != 900 || img.Bounds().Dy() != 600 {
 		t.Errorf("the curve is %v", img.Bounds())
@@ -66,6 +62,50 @@ func TestCurveExtremes(t *testing.T) {
 	}
 	if _, err := (&Curve{}).Draw("empty"); err == nil {
 		t.Error("a curve without steps was drawn")
+	}
+}
+
+// TestTicks: round numbers within the range, worked out by hand.
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		n         int
+		want      []float64
+	}{
+		{0, 1, 6, []float64{0, .2, .4, .6, .8, 1}},
+		{0, 1984, 9, []float64{0, 500, 1000, 1500}},
+		{0.38, 1.23, 8, []float64{.4, .6, .8, 1, 1.2}},
+		{-3, 3, 4, []float64{-2, 0, 2}},
+		{0, 0.0042, 4, []float64{0, .002, .004}},
+		{4.9, 5.1, 3, []float64{4.9, 5, 5.1}},
+	} {
+		got := ticks(c.low, c.high, c.n)
+		if len(got) != len(c.want) {
+			t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			continue
+		}
+		for i := range got {
+			if math.Abs(got[i]-c.want[i]) > 1e-9*math.Abs(c.high) {
+				t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			}
+		}
+	}
+}
+
+// TestCurvePlaces: the line goes through its points, and nowhere else.
+func TestCurvePlaces(t *testing.T) {
+	c := &Curve{Steps: []CurvePoint{{Step: 0, Loss: 1}, {Step: 100, Loss: 3}}}
+	img := must.Get(c.Draw(""))(t)
+	low, high := c.lossRange()
+	for _, p := range []struct {
+		x, loss float64
+		drawn   bool
+	}{{50, 2, true}, {25, 1.5, true}, {75, 2.5, true}, {25, 2.5, false}, {75, 1.5, false}} {
+		x, y := 80+p.x/100*800, 550-(p.loss-low)/(high-low)*(550-52)
+		r, _, b, _ := img.At(int(math.Round(x)), int(math.Round(y))).RGBA()
+		if drawn := b > r+r/2; drawn != p.drawn { // blue, neither paper nor grid
+			t.Errorf("loss %g at step %g: drawn %v, want %v", p.loss, p.x, drawn, p.drawn)
+		}
 	}
 }
 
