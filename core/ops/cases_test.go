@@ -97,6 +97,7 @@ func gradientCases() []gradientCase {
 		blockCases(), attentionCases(), patchCases(), maskCases(), positionCases(), sliceCases(),
 		elementwiseCases(), externalCases(), matmulCases(), lengthNormCases(), batchNormCases(),
 		patchLossCases(), crossEntropyCases(), viewCases(), convCases(), poolCases(), rowCases(),
+		bankCases(),
 	)
 }
 

@@ -29,7 +29,6 @@ type Parameter struct {
 	// Given: the values come from a file of their own and never change, so the store neither writes
 	// nor loads them.
 	Given bool
-	norms []float32 // scratch of NormalizeRows
 }
 
 // Size returns the number of elements.

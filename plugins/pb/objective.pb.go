@@ -861,9 +861,10 @@ func (Init_Kind) EnumDescriptor() ([]byte, []int) {
 type BufferSpec_Update int32
 
 const (
-	BufferSpec_UPDATE_REPLACE BufferSpec_Update = 0 // the whole buffer
-	BufferSpec_UPDATE_ROWS    BufferSpec_Update = 1 // the rows named by BufferUpdate.rows
-	BufferSpec_UPDATE_RING    BufferSpec_Update = 2 // rows appended at a position that the host keeps, wrapping round
+	BufferSpec_UPDATE_REPLACE      BufferSpec_Update = 0 // the whole buffer
+	BufferSpec_UPDATE_ROWS         BufferSpec_Update = 1 // the rows named by BufferUpdate.rows
+	BufferSpec_UPDATE_RING         BufferSpec_Update = 2 // rows appended at a position that the host keeps, wrapping round
+	BufferSpec_UPDATE_NEWEST_FIRST BufferSpec_Update = 3 // rows put in front; all others move back, and the last ones fall out
 )
 
 // Enum value maps for BufferSpec_Update.
@@ -872,11 +873,13 @@ var (
 		0: "UPDATE_REPLACE",
 		1: "UPDATE_ROWS",
 		2: "UPDATE_RING",
+		3: "UPDATE_NEWEST_FIRST",
 	}
 	BufferSpec_Update_value = map[string]int32{
-		"UPDATE_REPLACE": 0,
-		"UPDATE_ROWS":    1,
-		"UPDATE_RING":    2,
+		"UPDATE_REPLACE":      0,
+		"UPDATE_ROWS":         1,
+		"UPDATE_RING":         2,
+		"UPDATE_NEWEST_FIRST": 3,
 	}
 )
 
@@ -907,6 +910,7 @@ func (BufferSpec_Update) EnumDescriptor() ([]byte, []int) {
 	return file_objective_proto_rawDescGZIP(), []int{16, 0}
 }
 
+// Reduction joins the values of ranks, and of the micro-batches of a step.
 type BufferSpec_Reduction int32
 
 const (
@@ -3064,6 +3068,10 @@ func (x *ParamSpec) GetUnitNormRows() bool {
 }
 
 // BufferSpec is state that is not trained: centers, queues, memory banks, running statistics.
+//
+// Rows, rings and queues change once a step, after it: with several micro-batches the rows of all of them, in their
+// order. A replaced buffer changes once a step too where a reduction joins the values of the micro-batches; without one
+// it changes with every micro-batch, and the next one reads the new value.
 type BufferSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -6192,7 +6200,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x06frozen\x18\x06 \x01(\bR\x06frozen\x12!\n" +
 	"\ffreeze_until\x18\a \x01(\x04R\vfreezeUntil\x12!\n" +
 	"\fteacher_copy\x18\b \x01(\bR\vteacherCopy\x12$\n" +
-	"\x0eunit_norm_rows\x18\t \x01(\bR\funitNormRows\"\xe8\x03\n" +
+	"\x0eunit_norm_rows\x18\t \x01(\bR\funitNormRows\"\x81\x04\n" +
 	"\n" +
 	"BufferSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -6201,11 +6209,12 @@ const file_objective_proto_rawDesc = "" +
 	"\x04init\x18\x04 \x01(\v2\x1a.vittool.objective.v1.InitR\x04init\x12?\n" +
 	"\x06update\x18\x05 \x01(\x0e2'.vittool.objective.v1.BufferSpec.UpdateR\x06update\x12H\n" +
 	"\treduction\x18\x06 \x01(\x0e2*.vittool.objective.v1.BufferSpec.ReductionR\treduction\x12$\n" +
-	"\x0eunit_norm_rows\x18\a \x01(\bR\funitNormRows\">\n" +
+	"\x0eunit_norm_rows\x18\a \x01(\bR\funitNormRows\"W\n" +
 	"\x06Update\x12\x12\n" +
 	"\x0eUPDATE_REPLACE\x10\x00\x12\x0f\n" +
 	"\vUPDATE_ROWS\x10\x01\x12\x0f\n" +
-	"\vUPDATE_RING\x10\x02\"\\\n" +
+	"\vUPDATE_RING\x10\x02\x12\x17\n" +
+	"\x13UPDATE_NEWEST_FIRST\x10\x03\"\\\n" +
 	"\tReduction\x12\x12\n" +
 	"\x0eREDUCTION_NONE\x10\x00\x12\x12\n" +
 	"\x0eREDUCTION_MEAN\x10\x01\x12\x11\n" +

@@ -62,6 +62,10 @@ const (
 	// OpViewCrossEntropy: logits [S*B,C] of S views of B samples, targets [T*B,C] of the first T of them; views int (T),
 	// temperature float -> 0: mean over the pairs of different views of the cross-entropy, scalar; 1: [T,S], of each pair.
 	OpViewCrossEntropy = "view_cross_entropy"
+	// OpSinkhorn: scores [B,K], earlier? [L,K]; epsilon float, iterations int -> [B,K]; not differentiated.
+	OpSinkhorn = "sinkhorn"
+	// OpNCE: logits [B,1+K], constant []; samples int -> 0: loss, scalar; 1: [B,1+K], probabilities; 2: [], the constant.
+	OpNCE = "nce"
 
 	// Images as feature maps.
 	OpConv2D          = "conv2d"           // x [B,C,H,W], weight [O,C,R,S], bias? [O]; stride, padding int -> [B,O,H',W']
@@ -80,7 +84,9 @@ const (
 	// OpCodebookUpdate: x [R,D], codes int [R], fresh [F,D], codebook [K,D], count [K], sum [K,D]; decay, alive float
 	// -> 0: codebook, 1: count, 2: sum; not differentiated.
 	OpCodebookUpdate = "codebook_update"
-	OpRandom         = "random" // shape ints, distribution string -> [B]+shape, a function of seed, step and sample id
+	// OpSampledDot: x [B,D], table [N,D], rows int [B,K] -> [B,K]; the table is not differentiated.
+	OpSampledDot = "sampled_dot"
+	OpRandom     = "random" // shape ints, distribution string -> [B]+shape, a function of seed, step and sample id
 
 	// OpEvaluate is computed by the plugin; inputs as EvaluateSpec.inputs -> scalar loss.
 	OpEvaluate = "evaluate"

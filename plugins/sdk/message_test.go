@@ -69,6 +69,7 @@ var enumerations = []struct {
 	{pb.Init_Kind(0), "KIND_FILE", int(FileInit)},
 	{pb.BufferSpec_Update(0), "UPDATE_ROWS", int(UpdateRows)},
 	{pb.BufferSpec_Update(0), "UPDATE_RING", int(UpdateRing)},
+	{pb.BufferSpec_Update(0), "UPDATE_NEWEST_FIRST", int(UpdateNewestFirst)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_MEAN", int(ReduceMean)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_SUM", int(ReduceSum)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_GATHER", int(ReduceGather)},

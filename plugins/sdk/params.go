@@ -89,15 +89,19 @@ type BufferSpec struct {
 // BufferUpdateKind is the part of a buffer that Builder.Update replaces.
 type BufferUpdateKind int
 
-// Updates of the whole buffer, of numbered rows, or of the rows that follow the last ones written,
-// wrapping round.
+// Updates of the whole buffer, of numbered rows, of the rows that follow the last ones written,
+// wrapping round, or of rows in front, where all others move back and the last ones fall out.
+//
+// Rows change once a step, after it, with the rows of all micro-batches in their order. So does a
+// whole buffer with a Reduction; without one it changes with each micro-batch.
 const (
 	UpdateAll BufferUpdateKind = iota
 	UpdateRows
 	UpdateRing
+	UpdateNewestFirst
 )
 
-// Reduction joins the updates of processes that train together.
+// Reduction joins the updates of processes that train together, and of a step's micro-batches.
 type Reduction int
 
 // Reductions: none, because all processes compute the same; mean; sum; rows in order of rank.
