@@ -25,7 +25,8 @@ type graphs struct {
 	current   *program.Model         // of the micro-batch in progress
 	evaluator *evaluator             // nil unless the plan leaves something to the plugin
 	targets   *targetCache
-	bound     string // origin of the bound of memory
+	bound     string          // origin of the bound of memory
+	pending   program.Pending // updates of buffers of the step in progress
 }
 
 // newGraphs makes the parameters and compiles the graph of a full batch. A run that needs more
@@ -145,13 +146,20 @@ func (g *graphs) checkFinite(model *program.Model, step int) error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// commit writes the buffer updates of a micro-batch.
+// commit takes the buffer updates of a micro-batch.
 func (g *graphs) commit(model *program.Model) error {
-	if err := model.Commit(); err != nil {
+	if err := model.CommitMicro(&g.pending); err != nil {
 		return err
 	}
 	if g.evaluator != nil {
 		g.evaluator.commit()
 	}
 	return nil
+}
+
+// finishStep follows the optimizer's step, once for all of its micro-batches: the teacher moves, and
+// queues and centers take the step's features.
+func (g *graphs) finishStep() error {
+	g.pending.Apply()
+	return g.current.MoveTeacher()
 }

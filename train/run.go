@@ -146,8 +146,8 @@ func (r *run) announce() {
 	})
 }
 
-// commit writes the buffers and running statistics of a micro-batch that turned out good. The next
-// micro-batch reads them.
+// commit takes the running statistics and buffer updates of a micro-batch that turned out good. The
+// next micro-batch reads the statistics; queues and centers move at the end of the step.
 func (r *run) commit(model *program.Model, micro int) error {
 	if micro == 0 && r.setup.cfg.Train.Accumulate > 1 {
 		r.state.keepBuffers()

@@ -20,6 +20,8 @@ type Parameter struct {
 	Decay bool
 	// LRScale is a factor of the learning rate; 1 unless changed.
 	LRScale float64
+	// ConstantLR: the learning rate stays at its peak (see optim.StepAll).
+	ConstantLR bool
 	// Frozen: the parameter takes no gradient.
 	Frozen bool
 	// FreezeUntil is the first step that updates the parameter (see optim.Active).
@@ -68,6 +70,12 @@ func (s *Store) AddBuffer(name string, shape tensor.Shape, init Init, seed uint6
 		s.buffers = append(s.buffers, p)
 	}
 	return p, err
+}
+
+// Share lists a buffer of another store, which both change from then on.
+func (s *Store) Share(buffer *Parameter) {
+	s.buffers = append(s.buffers, buffer)
+	s.index[buffer.Name] = buffer
 }
 
 // add creates a parameter that is not listed yet.

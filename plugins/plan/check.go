@@ -159,6 +159,8 @@ func (a *Augmentation) check() error {
 		return fmt.Errorf("%v: strengths are at least 0, hue at most 0.5", a.Kind)
 	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
 		return fmt.Errorf("%v: valid is 0 <= sigma_min <= sigma_max and an odd kernel", a.Kind)
+	case a.ZeroBorder && a.Kernel == 0:
+		return fmt.Errorf("%v: field zero_border is for a blur with a kernel", a.Kind)
 	case a.Threshold > 255:
 		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
 	case a.Probability < 0 || a.Probability > 1:

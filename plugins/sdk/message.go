@@ -101,7 +101,7 @@ func augmentationMessage(a Augmentation) *pb.Augmentation {
 		return &pb.Augmentation{Kind: &pb.Augmentation_Grayscale_{Grayscale: &pb.Augmentation_Grayscale{Probability: a.Probability}}}
 	case BlurAugmentation:
 		return &pb.Augmentation{Kind: &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{
-			Probability: a.Probability, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: uint32(a.Kernel), SigmaPerBatch: a.SigmaPerBatch}}}
+			Probability: a.Probability, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: uint32(a.Kernel), SigmaPerBatch: a.SigmaPerBatch, ZeroBorder: a.ZeroBorder}}}
 	case SolarAugmentation:
 		return &pb.Augmentation{Kind: &pb.Augmentation_Solarize_{Solarize: &pb.Augmentation_Solarize{Probability: a.Probability, Threshold: uint32(a.Threshold)}}}
 	}
@@ -131,7 +131,7 @@ func targetMessage(t *TargetSpec) *pb.TargetSpec {
 
 func paramMessage(p *ParamSpec) *pb.ParamSpec {
 	return &pb.ParamSpec{Name: p.Name, Shape: numbers[uint64](p.Shape), Init: initMessage(p.Init), Decay: p.Decay, LrScale: p.LRScale,
-		Frozen: p.Frozen, FreezeUntil: uint64(p.FreezeUntil), TeacherCopy: p.TeacherCopy, UnitNormRows: p.UnitNormRows}
+		Frozen: p.Frozen, FreezeUntil: uint64(p.FreezeUntil), TeacherCopy: p.TeacherCopy, UnitNormRows: p.UnitNormRows, ConstantLr: p.ConstantLR}
 }
 
 func bufferMessage(f *BufferSpec) *pb.BufferSpec {

@@ -16,6 +16,7 @@ type ParamSpec struct {
 	FreezeUntil  int     // first step in which it is trained
 	TeacherCopy  bool    // the host keeps an averaged copy
 	UnitNormRows bool    // rows are L2-normalized in place before each forward pass
+	ConstantLR   bool    // the learning rate stays at its peak
 }
 
 // Param is a parameter of the objective.
@@ -55,6 +56,10 @@ func FreezeUntil(step int) ParamOption { return func(p *ParamSpec) { p.FreezeUnt
 
 // LRScale multiplies the learning rate.
 func LRScale(factor float64) ParamOption { return func(p *ParamSpec) { p.LRScale = factor } }
+
+// ConstantLR keeps the learning rate at its peak, without warm-up and decay, while that of other
+// parameters follows the schedule of the run.
+func ConstantLR() ParamOption { return func(p *ParamSpec) { p.ConstantLR = true } }
 
 // UnitNormRows normalizes the rows in place before each forward pass.
 func UnitNormRows() ParamOption { return func(p *ParamSpec) { p.UnitNormRows = true } }

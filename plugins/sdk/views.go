@@ -55,6 +55,7 @@ type Augmentation struct {
 	SigmaMin, SigmaMax float64 // of a blur
 	Kernel             int     // taps of a blur, an odd number; 0: Pillow's three box blurs
 	SigmaPerBatch      bool    // one sigma for all samples of the view
+	ZeroBorder         bool    // zeros lie around the image, not its reflection; with a kernel only
 
 	Threshold int // of solarizing, of 0..255; 0: 128
 }
