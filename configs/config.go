@@ -122,6 +122,9 @@ type Train struct {
 	LR float64 `mapstructure:"lr" range:"0 1000"`
 	// Learning rate at the end of the cosine.
 	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
+	// Epochs after which the learning rate is divided by ten (InstDisc, MoCo v1), rising; empty takes
+	// the cosine.
+	Milestones []int `mapstructure:"milestones" range:"1 1000000" lengths:"*"`
 	// Epochs of linear warm-up from 0, fractions allowed.
 	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
 	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3);

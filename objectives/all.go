@@ -9,11 +9,14 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/objectives/beit"
+	"github.com/vittool/vittool/objectives/byol"
 	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/dvae"
+	"github.com/vittool/vittool/objectives/instdisc"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/objectives/mocov3"
 	"github.com/vittool/vittool/objectives/sit"
+	"github.com/vittool/vittool/objectives/swav"
 	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -28,6 +31,9 @@ func All() []sdk.Objective {
 		beit.New(),
 		vq.New(),
 		dvae.New(),
+		byol.New(),
+		swav.New(),
+		instdisc.New(),
 	}
 }
 
