@@ -73,12 +73,6 @@ func (s *Store) AddBuffer(name string, shape tensor.Shape, init Init, seed uint6
 	return p, err
 }
 
-// Share lists a buffer of another store, which both change from then on.
-func (s *Store) Share(buffer *Parameter) {
-	s.buffers = append(s.buffers, buffer)
-	s.index[buffer.Name] = buffer
-}
-
 // add creates a parameter that is not listed yet.
 func (s *Store) add(name string, shape tensor.Shape, init Init, seed uint64) (*Parameter, error) {
 	if name == "" {

@@ -1,6 +1,8 @@
 package program
 
 import (
+	"fmt"
+
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
@@ -42,10 +44,10 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	}
 	t.stored, t.student = network.Weights(), c.Student.Weights()
 	if c.Train && t.when == plan.WhenBeforeForward {
-		t.read = param.NewStore()
-		for _, b := range network.Buffers() { // running statistics are no part of the average: the graph moves the stored ones
-			t.read.Share(b)
+		if len(network.Buffers()) > 0 {
+			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", c.Config.Info().Name)
 		}
+		t.read = param.NewStore()
 		if network, err = c.Config.New(t.read, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, c.seed); err != nil {
 			return err
 		}
