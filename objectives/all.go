@@ -12,7 +12,10 @@ import (
 	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/moco"
 	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/objectives/simclr"
+	"github.com/vittool/vittool/objectives/simsiam"
 	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -24,6 +27,9 @@ func All() []sdk.Objective {
 		dino.New(),
 		mae.New(),
 		mocov3.New(),
+		simclr.New(),
+		moco.New(),
+		simsiam.New(),
 		sit.New(),
 		beit.New(),
 		vq.New(),
