@@ -75,6 +75,7 @@ var below = []rule{
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema", "internal/regularfile"}},
 	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/...", "vit", "cnn"}, engine...)},
 	{pkg: "plugins/program/programtest", may: []string{"..."}}, // test support
+	{pkg: "plugins/plugintest", may: []string{"plugins/sdk"}},  // test support
 	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},
 	{pkg: "plugins/program", may: append([]string{"plugins/plan", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/...", "vit", "cnn"}},
 	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "backbone/..."}, engine...), test: []string{"objectives/...", "data/..."}},
