@@ -14,18 +14,12 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plugintest"
 )
 
 // TestMain lets the test binary be the objective's process.
 func TestMain(m *testing.M) {
-	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
-		if err := host.ServeBuiltin(os.Args[n+1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	plugintest.Main(m, host.ServeArgs, objectives.New, nil)
 }
 
 // small is a step that takes no time worth mentioning.

@@ -48,6 +48,12 @@ type Model struct {
 	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves
 	// it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
+	// Factor of the channels of a convolutional network: 0.25 makes resnet18 one of 16 channels in
+	// the stem, where 1 has 64.
+	Width float64 `mapstructure:"width" range:"0.001 64"`
+	// Starts the last batch norm of each residual branch at zero, so that a fresh block passes its
+	// input on (Goyal et al. 2017); for convolutional networks.
+	ZeroInitLast bool `mapstructure:"zero_init_last"`
 	// Families that know the name; nil means all of vittool's.
 	Families backbone.Families `mapstructure:"-"`
 }
@@ -205,7 +211,8 @@ func Default() Config {
 			Deadline: 120,
 		},
 		Model: Model{
-			Name: "vit_tiny_patch4_32",
+			Name:  "vit_tiny_patch4_32",
+			Width: 1,
 		},
 		Data: Data{
 			Path:      "demo:",

@@ -78,7 +78,7 @@ func benchmarkLoader(b *testing.B, s data.Source, views []data.ViewSpec, batch i
 		batch.Release()
 	}
 	if cache > 0 {
-		for range 2 * l.StepsPerEpoch() {
+		for range 2 * data.BatchesPerEpoch(s.Len(), batch, false) {
 			next()
 		}
 	}

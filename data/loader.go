@@ -128,16 +128,13 @@ func NewLoader(source Source, o LoaderOptions) (*Loader, error) {
 	return l, nil
 }
 
-// StepsPerEpoch is the number of batches that n samples make.
+// BatchesPerEpoch is the number of batches that n samples make.
 func BatchesPerEpoch(n, batch int, dropLast bool) int {
 	if dropLast {
 		return n / batch
 	}
 	return (n + batch - 1) / batch
 }
-
-// StepsPerEpoch is the number of batches of an epoch.
-func (l *Loader) StepsPerEpoch() int { return l.steps }
 
 // Next returns the batch of the next step, or io.EOF after the last one. An error other than ctx's
 // ends the loader: later calls return it again. Only one goroutine may call it.

@@ -232,7 +232,7 @@ func TestGeometry(t *testing.T) {
 		r.Resize(&out, m, pixels.Rect{Top: int(g.Top), Left: int(g.Left), H: int(g.Height), W: int(g.Width)}, 16, 16, pixels.Bicubic)
 		if g.Flip {
 			flips++
-			pixels.FlipHorizontal(&out)
+			mirror(&out)
 		}
 		want := make([]float32, 3*16*16)
 		norm.Planes(want, &out, false)

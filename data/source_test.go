@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/data/pixels"
 )
 
 // describe prints a source: every sample with its class and first pixel.
@@ -202,25 +201,5 @@ func TestDemo(t *testing.T) {
 	}
 	if s.Fingerprint() == gray.Fingerprint() {
 		t.Error("equal fingerprints of different scenes")
-	}
-}
-
-func TestContactSheet(t *testing.T) {
-	s := demo(t, "count=5&width=30&height=20")
-	dir := folder(t, 1)
-	small := open(t, dir)
-	images := make([]*pixels.Image, 0, 6)
-	for id := range 5 {
-		m, _ := s.Image(id)
-		images = append(images, m)
-	}
-	m, _ := small.Image(0)
-	images = append(images, m)
-	sheet := data.ContactSheet(images, 4, 16)
-	if b := sheet.Bounds(); b.Dx() != 4*18+2 || b.Dy() != 2*18+2 {
-		t.Errorf("sheet of %v", b)
-	}
-	if th := data.Thumbnail(images[0], 16, 16).Bounds(); th.Dx() != 16 || th.Dy() != 11 && th.Dy() != 10 {
-		t.Errorf("thumbnail of %v", th)
 	}
 }

@@ -14,7 +14,10 @@ import (
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/instdisc"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/moco"
 	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/objectives/simclr"
+	"github.com/vittool/vittool/objectives/simsiam"
 	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/objectives/swav"
 	"github.com/vittool/vittool/objectives/vq"
@@ -27,6 +30,9 @@ func All() []sdk.Objective {
 		dino.New(),
 		mae.New(),
 		mocov3.New(),
+		simclr.New(),
+		moco.New(),
+		simsiam.New(),
 		sit.New(),
 		beit.New(),
 		vq.New(),

@@ -30,10 +30,7 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	if change != nil {
 		change(&c)
 	}
-	m, err := NewModel(c, nil, nil, nil, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newModel(t, c, nil, nil, 4)
 	for _, p := range m.Backbone.Weights() {
 		if strings.HasSuffix(p.Name, "attn.qkv.weight") {
 			for i := range p.Data {

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,10 +15,10 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/atomicfile"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
-	"github.com/vittool/vittool/vit"
 )
 
 func TestExportAndLoad(t *testing.T) {
@@ -119,7 +120,8 @@ func TestTimm(t *testing.T) {
 	if err := run.Run(); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteNPY(filepath.Join(dir, "images.npy"), npy.Array{Shape: []int{5, 3, 16, 16}, Float32: images.Value()}); err != nil {
+	array := npy.Array{Shape: []int{5, 3, 16, 16}, Float32: images.Value()}
+	if err := atomicfile.Write(filepath.Join(dir, "images.npy"), func(w io.Writer) error { return npy.Write(w, array) }); err != nil {
 		t.Fatal(err)
 	}
 	code := `
@@ -133,7 +135,7 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 	if msg, err := exec.Command(python, "-c", code, dir).CombinedOutput(); err != nil {
 		t.Fatalf("timm: %s", msg)
 	}
-	want, err := ReadNPY(filepath.Join(dir, "tokens.npy"))
+	want, err := readArray(filepath.Join(dir, "tokens.npy"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,14 +149,7 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 // TestExportKeepsInput: an exported file describes the images of its network as the source did: a
 // stated normalization as stated, an assumed one as assumed, and the fitting in full.
 func TestExportKeepsInput(t *testing.T) {
-	variant, err := vit.Variant("vit_micro_patch4_32")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := NewModel(variant, nil, nil, nil, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := microModel(t)
 	for name, c := range map[string]struct {
 		card    string // config.json beside the source
 		options LoadOptions

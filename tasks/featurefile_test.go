@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"github.com/vittool/vittool/tasks/npy"
 )
 
 func TestWriteFeatures(t *testing.T) {
@@ -21,14 +23,14 @@ func TestWriteFeatures(t *testing.T) {
 	if len(files) != 4 {
 		t.Fatalf("wrote %v", files)
 	}
-	a, err := ReadNPY(path)
+	a, err := readArray(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(a.Shape, []int{5, 3}) || !reflect.DeepEqual(a.Float32, f.Data) {
 		t.Errorf("read %v", a)
 	}
-	if a, err = ReadNPY(files[1]); err != nil || !reflect.DeepEqual(a.Int64, []int64{0, 1, 0, 1, 0}) {
+	if a, err = readArray(files[1]); err != nil || !reflect.DeepEqual(a.Int64, []int64{0, 1, 0, 1, 0}) {
 		t.Errorf("labels %v, %v", a.Int64, err)
 	}
 	names, err := os.ReadFile(files[3])
@@ -61,4 +63,13 @@ func writeTestImage(t testing.TB, path string, w, h, seed int) {
 	if err := png.Encode(file, m); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func readArray(path string) (npy.Array, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return npy.Array{}, err
+	}
+	defer file.Close()
+	return npy.Read(file)
 }

@@ -85,7 +85,7 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 	for _, r := range results {
 		prefix := "k" + strconv.Itoa(r.K)
 		name := func(n string) string { n = strings.Replace(n, "*", prefix, 1); seen[n] = true; return n }
-		c.CompareFloat64(t, golden.CNN, name("out.*.votes"), r.Votes)
+		c.CompareFloat64(t, name("out.*.votes"), r.Votes)
 
 		// Where PyTorch's best two votes differ by float32 rounding only, either may win: the
 		// accuracy may differ by those rows.
@@ -169,7 +169,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	copy(s.labels.Ints(), classes)
 
 	seen := map[string]bool{}
-	compare := func(name string, got []float32) { seen[name] = true; c.Compare(t, golden.CNN, name, got) }
+	compare := func(name string, got []float32) { seen[name] = true; c.Compare(t, name, got) }
 	var losses []float64
 	for step := range config.Steps {
 		if step == 0 {
@@ -188,7 +188,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 		losses = append(losses, loss)
 	}
 	seen["traj.losses"] = true
-	c.CompareFloat64(t, golden.CNN, "traj.losses", losses)
+	c.CompareFloat64(t, "traj.losses", losses)
 	compare("traj.weight", h.weight.Data)
 	compare("traj.bias", h.bias.Data)
 	if h.mean != nil {
@@ -200,7 +200,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 		t.Fatal(err)
 	}
 	seen["traj.eval_logits"] = true
-	c.CompareFloat64(t, golden.CNN, "traj.eval_logits", logits)
+	c.CompareFloat64(t, "traj.eval_logits", logits)
 	seen["metric.train_top1"] = true
 	top1, _, _ := accuracy(logits, classes, weight[0])
 	if want := c.Scalar(t, "metric.train_top1"); math.Abs(100*top1-want) > 1e-9 {

@@ -164,8 +164,7 @@ func TestDroppedImages(t *testing.T) {
 
 // The last batch of an epoch is smaller where nothing is dropped, and evaluated alone.
 func TestEvaluatingShortBatch(t *testing.T) {
-	cfg := small(t)
-	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", pluginFile(t, "vittool-pull-plugin"), "process", nil
+	cfg := thirdParty(t, "pull")
 	cfg.Train.BatchSize, cfg.Train.DropLast, cfg.Train.Steps = 16, false, 3 // of 40 images
 	pretrain(t, cfg, Options{})
 	metrics := string(contents(t, filepath.Join(cfg.Run.Out, runs.MetricsFile)))

@@ -123,16 +123,16 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 		t.Fatal(err)
 	}
 	for name, n := range want {
-		c.Compare(t, golden.ViT, name, n.Value())
+		c.Compare(t, name, n.Value())
 	}
-	c.Compare(t, golden.ViT, "loss", loss.Value())
+	c.Compare(t, "loss", loss.Value())
 	for _, name := range cfg.Trainable {
 		p := store.Get(name)
 		if p == nil || exe.Grad(p) == nil {
 			t.Errorf("%s: no gradient of %s", c, name)
 			continue
 		}
-		c.Compare(t, golden.ViT, "grad."+name, exe.Grad(p))
+		c.Compare(t, "grad."+name, exe.Grad(p))
 	}
 	checkIndex(t, c, model)
 }

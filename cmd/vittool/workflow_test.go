@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/backbone/families"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
 	"golang.org/x/sys/unix"
@@ -86,7 +88,7 @@ func TestWorkflow(t *testing.T) {
 	if _, ok := file.Get("blocks.5.mlp.fc2.weight"); !ok || slices.ContainsFunc(file.Names(), func(n string) bool { return strings.HasPrefix(n, "backbone.") }) {
 		t.Errorf("the export's names are not timm's: %v", file.Names())
 	}
-	if a, err := tasks.ReadNPY(filepath.Join(dir, "f.npy")); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
+	if a, err := npy.Read(bytes.NewReader(read(t, dir, "f.npy"))); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
 		t.Errorf("features of shape %v, error %v", a.Shape, err)
 	}
 }
@@ -99,11 +101,11 @@ func TestRecommendedBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := tasks.NewModel(c, nil, nil, nil, 1)
-	if err != nil {
+	m := &tasks.Model{Store: param.NewStore(), Config: c, Info: c.Info(), Meta: map[string]string{}, Pool: tasks.PoolMean, LinearBlocks: 2}
+	m.Mean, m.Std = []float64{.5, .5, .5}, []float64{.2, .2, .2}
+	if m.Backbone, err = c.New(m.Store, "", nil, 1); err != nil {
 		t.Fatal(err)
 	}
-	m.Pool, m.LinearBlocks = tasks.PoolMean, 2
 	if err := m.Export(filepath.Join(dir, "b.safetensors")); err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func TestContrastShapes(t *testing.T) {
 		"an odd number of rows": func(g *core.Graph, x *core.Node) { NTXent(g, x, .1) },
 		"no temperature":        func(g *core.Graph, x *core.Node) { NTXent(g, SliceRows(g, x, 0, 2), 0) },
 		"keys of another width": func(g *core.Graph, x *core.Node) { QueueContrast(g, x, x, g.Input("queue", tensor.Shape{4, 3}), .1) },
-		"one row":               func(g *core.Graph, x *core.Node) { Uniformity(g, SliceRows(g, x, 0, 1)) },
+		"no matrix":             func(g *core.Graph, x *core.Node) { Uniformity(g, g.Reshape(x, tensor.Shape{6})) },
 		"other rows":            func(g *core.Graph, x *core.Node) { Alignment(g, x, SliceRows(g, x, 0, 2)) },
 	} {
 		g := core.NewGraph(devicetest.New(t, 1))

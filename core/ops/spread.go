@@ -15,7 +15,7 @@ const measuredRows = 256
 
 // FeatureDeviation is the mean over D of the unbiased standard deviation over the rows of x [R, D],
 // 0 where all rows are equal; of rows of length 1 that are spread evenly it is near 1/√D (Chen and
-// He, arXiv:2011.10566). R is at least 2.
+// He, arXiv:2011.10566). That of a single row is 0.
 func FeatureDeviation(g *core.Graph, x *core.Node) *core.Node {
 	if !fitsRows(g, "feature_deviation", x) {
 		return g.Invalid()
@@ -31,7 +31,7 @@ func FeatureDeviation(g *core.Graph, x *core.Node) *core.Node {
 				v := float64(c.In[0][r*d+j]) - mean
 				squares += v * v
 			}
-			c.Work[j] = float32(math.Sqrt(squares / float64(rows-1)))
+			c.Work[j] = float32(math.Sqrt(squares / float64(max(rows-1, 1))))
 		})
 		return f32.Sum(c.Pool, c.Work) / float64(d)
 	})
@@ -51,14 +51,17 @@ func Alignment(g *core.Graph, x, y *core.Node) *core.Node {
 }
 
 // Uniformity is log mean exp(-2‖x_r - x_s‖²) over all pairs of rows of x [R, D]: 0 where all rows
-// are equal, near -4 where rows of length 1 are spread evenly (Wang and Isola, arXiv:2005.10242). R
-// is at least 2; of more than 256 rows the first 256 count.
+// are equal, near -4 where rows of length 1 are spread evenly (Wang and Isola, arXiv:2005.10242).
+// That of a single row is 0; of more than 256 rows the first 256 count.
 func Uniformity(g *core.Graph, x *core.Node) *core.Node {
 	if !fitsRows(g, "uniformity", x) {
 		return g.Invalid()
 	}
 	rows, d := min(measuredRows, x.Shape()[0]), x.Shape()[1]
 	return measure(g, "uniformity", []*core.Node{x}, rows, func(c *core.Call) float64 {
+		if rows == 1 {
+			return 0
+		}
 		c.EachRow(rows, func(r int) {
 			sum := 0.0
 			for s := range r {
@@ -81,7 +84,7 @@ func squaredDistance(x, y []float32) float64 {
 
 // EffectiveRank is RankMe (Garrido et al., arXiv:2210.02885): e to the entropy of the singular
 // values of x [R, D], divided by their sum. It is 1 where all rows are multiples of one, and
-// min(R, D) at most. R is at least 2; of more than 256 rows the first 256 count.
+// min(R, D) at most. Of more than 256 rows the first 256 count.
 func EffectiveRank(g *core.Graph, x *core.Node) *core.Node {
 	if !fitsRows(g, "effective_rank", x) {
 		return g.Invalid()
@@ -136,9 +139,7 @@ func measure(g *core.Graph, name string, in []*core.Node, work int, value func(c
 	}, tensor.Shape{})[0]
 }
 
-// fitsRows checks a matrix of two or more rows.
+// fitsRows checks a matrix.
 func fitsRows(g *core.Graph, name string, x *core.Node) bool {
-	return g.Check(name, "x [R, D], R at least 2", []*core.Node{x}, nil, func() bool {
-		return len(x.Shape()) == 2 && !x.Integer() && x.Shape()[0] > 1
-	})
+	return g.Check(name, "x [R, D]", []*core.Node{x}, nil, func() bool { return len(x.Shape()) == 2 && !x.Integer() })
 }

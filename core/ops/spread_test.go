@@ -23,6 +23,8 @@ func TestSpread(t *testing.T) {
 	}{
 		{"deviation", FeatureDeviation(g, x), (1 + math.Sqrt(1./3)) / 2},
 		{"deviation of equal rows", FeatureDeviation(g, same), 0},
+		{"deviation of one row", FeatureDeviation(g, SliceRows(g, x, 0, 1)), 0},
+		{"uniformity of one row", Uniformity(g, SliceRows(g, x, 0, 1)), 0},
 		{"alignment", Alignment(g, x, y), (2 + 0 + 4) / 3.},
 		{"uniformity", Uniformity(g, x), math.Log((2*math.Exp(-4) + math.Exp(-8)) / 3)},
 		{"uniformity of equal rows", Uniformity(g, same), 0},

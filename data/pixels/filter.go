@@ -163,14 +163,7 @@ func (s span) walk() iter.Seq2[int, int] {
 	}
 }
 
-// makeTaps computes Pillow's coefficients for in pixels becoming out.
-func makeTaps(in, out int, f Filter) *taps {
-	t := &taps{}
-	t.set(span{in, out, 0, out}, f)
-	return t
-}
-
-// set is makeTaps in memory that is used again, for a part of the outputs. The inputs count from
+// set computes Pillow's coefficients of a span, in memory that is used again. The inputs count from
 // the first that they need.
 func (t *taps) set(s span, f Filter) {
 	scale := float64(s.in) / float64(s.out)

@@ -77,19 +77,6 @@ func Crop(dst, src *Image, box Rect) {
 	}
 }
 
-// FlipHorizontal mirrors the image left to right in place.
-func FlipHorizontal(m *Image) {
-	c := m.C
-	for y := range m.H {
-		row := m.Row(y)
-		for i, j := 0, len(row)-c; i < j; i, j = i+c, j-c {
-			for k := range c {
-				row[i+k], row[j+k] = row[j+k], row[i+k]
-			}
-		}
-	}
-}
-
 func mustContain(m *Image, box Rect) {
 	if !box.In(m.W, m.H) {
 		panic(fmt.Sprintf("pixels: box %v leaves the %dx%d image", box, m.W, m.H))

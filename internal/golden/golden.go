@@ -200,10 +200,13 @@ func ReadJSON(t testing.TB, path string, v any) {
 
 // Case is one reference file.
 type Case struct {
-	Path      string
-	Meta      map[string]string
-	Config    json.RawMessage
-	Tensors   *tensor.File
+	Path    string
+	Meta    map[string]string
+	Config  json.RawMessage
+	Tensors *tensor.File
+	// Trained returns the parameter that one of the reference copies, or the same name. It may be
+	// nil where the reference keeps copies below "teacher.".
+	Trained   func(name string) string
 	deviation map[string][3]float64
 	ill       map[string]bool
 	zero      map[string][][2]int // ranges of rows with zero gradient in theory, by parameter
@@ -270,6 +273,20 @@ func (c *Case) metadata(t testing.TB, key string, v any) {
 			t.Fatalf("%s: metadata %s: %v", c.Path, key, err)
 		}
 	}
+}
+
+// Objective returns the objective that the case is of. Cases of README-cnn.md name it in the
+// metadata, cases of README.md in the config.
+func (c *Case) Objective(t testing.TB) string {
+	t.Helper()
+	if o := c.Meta["objective"]; o != "" {
+		return o
+	}
+	var config struct {
+		Objective string `json:"objective"`
+	}
+	c.ConfigInto(t, &config)
+	return config.Objective
 }
 
 // ConfigInto decodes the case's config into v.

@@ -12,21 +12,17 @@ import (
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/check"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == host.ServeArgs[0] {
-		if o, err := bad(os.Args[3]); err == nil {
-			sdk.Serve(o)
+	plugintest.Main(m, host.ServeArgs, func(name string) (sdk.Objective, error) {
+		if o, err := bad(name); err == nil {
+			return o, nil
 		}
-		if err := host.ServeBuiltin(os.Args[3]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+		return objectives.New(name)
+	}, nil)
 }
 
 // Every built-in objective keeps the contract.

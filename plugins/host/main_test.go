@@ -15,30 +15,21 @@ import (
 
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 // TestMain lets the test binary be the plugin: started with the arguments of a built-in it serves
 // one, and "misbehave HOW" is a third-party program with that fault.
 func TestMain(m *testing.M) {
-	args := os.Args[1:]
-	switch {
-	case len(args) == 3 && args[0] == ServeArgs[0] && args[1] == ServeArgs[1]:
-		o, err := builtin(args[2])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		sdk.Serve(o)
-		return
-	case len(args) == 2 && args[0] == "misbehave":
+	if args := os.Args[1:]; len(args) == 2 && args[0] == "misbehave" {
 		misbehave(args[1])
 		return
-	case len(args) == 1 && args[0] == "be-a-host":
+	} else if len(args) == 1 && args[0] == "be-a-host" {
 		beAHost()
 		return
 	}
-	os.Exit(m.Run())
+	plugintest.Main(m, ServeArgs, builtin, nil)
 }
 
 // builtin adds the test objectives to the real ones.
@@ -159,21 +150,12 @@ func (o *probe) Targets(c *sdk.TargetsCall) error {
 // Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new center is
 // the old one plus one. Half way it may die with garbage written.
 func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	var arrays [6]*sdk.Array
-	for i, get := range []func() (*sdk.Array, error){
-		func() (*sdk.Array, error) { return c.Input("x") },
-		func() (*sdk.Array, error) { return c.InputGradient("x") },
-		func() (*sdk.Array, error) { return c.Param("weight") },
-		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
-		func() (*sdk.Array, error) { return c.Target("target") },
-		func() (*sdk.Array, error) { return c.Buffer("center") },
-	} {
-		var err error
-		if arrays[i], err = get(); err != nil {
-			return 0, nil, err
-		}
+	a, err := plugintest.Arrays(plugintest.Named(c.Input, "x"), plugintest.Named(c.InputGradient, "x"),
+		plugintest.Named(c.Param, "weight"), plugintest.Named(c.ParamGradient, "weight"), plugintest.Named(c.Target, "target"), plugintest.Named(c.Buffer, "center"))
+	if err != nil {
+		return 0, nil, err
 	}
-	x, dx, w, dw, target, center := arrays[0].F32, arrays[1].F32, arrays[2].F32, arrays[3].F32, arrays[4].F32, arrays[5].F32
+	x, dx, w, dw, target, center := a[0], a[1], a[2], a[3], a[4], a[5]
 	scale, err := c.Scalar("scale")
 	if err != nil {
 		return 0, nil, err
@@ -236,19 +218,12 @@ func (*square) Plan(b *sdk.Builder) error {
 }
 
 func (*square) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	x, err := c.Input("x")
+	loss, err := plugintest.MeanSquare(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	dx, err := c.InputGradient("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	loss := 0.
-	for i, v := range x.F32 {
-		loss += float64(v) * float64(v) / float64(len(x.F32))
-		dx.F32[i] = 2 * v / float32(len(x.F32))
-	}
+	x, _ := c.Input("x")
+	dx, _ := c.InputGradient("x")
 	return loss, map[string]float64{"rows": float64(x.Shape[0]), "gradients": float64(dx.Shape[0])}, nil
 }
 
@@ -266,44 +241,28 @@ func die() {
 
 // misbehave is a program that is no proper plugin.
 func misbehave(how string) {
+	lines := map[string]string{
+		"noise": "Hello! Loading the model ...", "version": "1|99|unix|/nonexistent|grpc|", "core": "7|1|unix|/nonexistent|grpc|",
+		"netrpc": "1|1|unix|/nonexistent|netrpc|", "tcp": "1|1|tcp|127.0.0.1:1|grpc|", "empty-line": "",
+		"version-x": "1|x|unix|/nonexistent|grpc|", "no-listener": "1|1|unix|/nonexistent|grpc|",
+	}
 	switch how {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "libmissing.so: cannot open shared object file")
 		os.Exit(3)
-	case "noise":
-		fmt.Println("Hello! Loading the model ...")
-		time.Sleep(time.Minute)
-	case "hang":
-		time.Sleep(time.Minute)
-	case "version":
-		fmt.Println("1|99|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
-	case "core":
-		fmt.Println("7|1|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
-	case "netrpc":
-		fmt.Println("1|1|unix|/nonexistent|netrpc|")
-		time.Sleep(time.Minute)
-	case "tcp":
-		fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")
-		time.Sleep(time.Minute)
-	case "empty-line":
-		fmt.Println()
-		time.Sleep(time.Minute)
-	case "version-x":
-		fmt.Println("1|x|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
 	case "killed":
-		p, _ := os.FindProcess(os.Getpid())
-		_ = p.Kill()
-		time.Sleep(time.Minute)
-	case "no-listener":
-		fmt.Println("1|1|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
+		die()
 	case "good":
 		sdk.Serve(&probe{Mode: "good"})
 	case "huge":
 		sdk.Serve(&huge{})
+	case "hang":
+		time.Sleep(time.Minute)
+	default:
+		if line, ok := lines[how]; ok {
+			fmt.Println(line)
+			time.Sleep(time.Minute)
+		}
 	}
 }
 

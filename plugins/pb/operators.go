@@ -67,6 +67,15 @@ const (
 	// OpNCE: logits [B,1+K], constant []; samples int -> 0: loss, scalar; 1: [B,1+K], probabilities; 2: [], the constant.
 	OpNCE = "nce"
 
+	// Contrastive losses of rows of length one, and measures of a collapse, which are scalars and not differentiated.
+	// Results of the losses: 0: mean over rows, scalar; 1: of each row, [R]; 2: share of rows that find their partner, scalar.
+	OpNTXent           = "nt_xent"           // z [2B,D], the second views after the first; temperature float
+	OpQueueContrast    = "queue_contrast"    // queries, keys [R,D], queue [K,D]; temperature float; gradient into queries alone
+	OpFeatureDeviation = "feature_deviation" // x [R,D] -> mean over D of the unbiased deviation over rows
+	OpAlignment        = "alignment"         // x, y [R,D] -> mean squared distance of the rows
+	OpUniformity       = "uniformity"        // x [R,D] -> log mean exp(-2 squared distance) over the pairs of rows
+	OpEffectiveRank    = "effective_rank"    // x [R,D] -> e to the entropy of the singular values
+
 	// Images as feature maps.
 	OpConv2D          = "conv2d"           // x [B,C,H,W], weight [O,C,R,S], bias? [O]; stride, padding int -> [B,O,H',W']
 	OpMaxPool2D       = "max_pool2d"       // x [B,C,H,W]; size, stride int -> [B,C,H',W']

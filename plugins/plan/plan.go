@@ -36,6 +36,10 @@ type BackboneInfo struct {
 	StageDims      []int // channels per stage of a cnn
 }
 
+// Tokens reports whether the network computes tokens of patches; one with stages computes maps of
+// whole images of any size.
+func (b BackboneInfo) Tokens() bool { return len(b.StageDims) == 0 }
+
 // Plan describes how an objective trains a network.
 type Plan struct {
 	Requirements Requirements // of the network
@@ -328,13 +332,10 @@ func named[T interface {
 	return none
 }
 
-func (v *View) name() string     { return v.Name }
-func (p *Pass) name() string     { return p.Name }
-func (m *Mask) name() string     { return m.Name }
-func (t *Target) name() string   { return t.Name }
-func (p *Param) name() string    { return p.Name }
-func (b *Buffer) name() string   { return b.Name }
-func (s *Schedule) name() string { return s.Name }
-func (n *Node) name() string     { return n.Name }
-func (m *Metric) name() string   { return m.Name }
-func (e *Export) name() string   { return e.Name }
+func (v *View) name() string   { return v.Name }
+func (p *Pass) name() string   { return p.Name }
+func (m *Mask) name() string   { return m.Name }
+func (t *Target) name() string { return t.Name }
+func (p *Param) name() string  { return p.Name }
+func (b *Buffer) name() string { return b.Name }
+func (n *Node) name() string   { return n.Name }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
@@ -41,6 +42,14 @@ func columnMoments(x []float32, n, j int) (mean, variance float64) {
 	return mean, variance
 }
 
+func tokensOf(c *program.Compiler, pass string) (*core.Node, error) {
+	out, err := c.Pass(pass)
+	if err != nil {
+		return nil, err
+	}
+	return out.Output(backbone.Tokens)
+}
+
 // A step moves the running statistics once it is committed; an evaluation reads them, and they
 // stay.
 func TestBatchNormKeepsStatistics(t *testing.T) {
@@ -49,12 +58,12 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
 			var all []*core.Node
 			for _, pass := range []string{"s1", "s2", "t"} {
-				out, err := programtest.ViTPass(m, pass)
+				tokens, err := tokensOf(m, pass)
 				if err != nil {
 					return nil, err
 				}
-				read[pass] = out.Tokens
-				all = append(all, out.Tokens)
+				read[pass] = tokens
+				all = append(all, tokens)
 			}
 			return all, nil
 		}
@@ -116,12 +125,9 @@ func evaluateNorm(t *testing.T, p *plan.Plan, store *param.Store) {
 		if err != nil {
 			return nil, err
 		}
-		pass, err := programtest.ViTPass(e, "s1")
-		if err != nil {
-			return nil, err
-		}
-		y, x = out[0], pass.Tokens
-		return []*core.Node{y, x}, nil
+		y = out[0]
+		x, err = tokensOf(e, "s1")
+		return []*core.Node{y, x}, err
 	}})
 	if err != nil {
 		t.Fatal(err)

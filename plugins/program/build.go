@@ -366,15 +366,6 @@ func (c *Compiler) Graph() *core.Graph { return c.g }
 // ViewNode returns the input of a view, for Options.Extra; nil if the plan has no such view.
 func (c *Compiler) ViewNode(name string) *core.Node { return c.inputs.views[name] }
 
-// MaskNode returns the input that one form of a mask fills, for Options.Extra.
-func (c *Compiler) MaskNode(name string, form plan.Form) (*core.Node, error) {
-	k := c.inputs.masks[name]
-	if k == nil || !k.spec.Has(form) {
-		return nil, fmt.Errorf("the plan has no mask %q in the form %v", name, form)
-	}
-	return k.input(c.g, form), nil
-}
-
 // Pass returns the nodes of a pass, for Options.Extra.
 func (c *Compiler) Pass(name string) (backbone.Outputs, error) {
 	p := c.passes[name]

@@ -43,8 +43,10 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	t.stored, t.student = network.Weights(), c.Student.Weights()
 	if c.Train && t.when == plan.WhenBeforeForward {
 		t.read = param.NewStore()
-		for _, b := range network.Buffers() { // running statistics are no part of the average: the graph moves the stored ones
-			t.read.Share(b)
+		for _, b := range network.Buffers() { // its running statistics are state, of which there is no copy
+			if err := t.read.Share(b); err != nil {
+				return err
+			}
 		}
 		if network, err = c.Config.New(t.read, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, c.seed); err != nil {
 			return err

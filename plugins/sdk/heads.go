@@ -13,16 +13,20 @@ type MLP struct {
 	LastNorm   LastNorm                         // after the last linear layer
 	Activation func(layer int, x Tensor) Tensor // after linear layer 0, 1 ...; nil: ReLU
 	Linear     []LayerOption                    // of the linear layers alone
+	Hidden     []LayerOption                    // of all linear layers but the last
+	Last       []LayerOption                    // of the last linear layer
 }
 
 // LastNorm is the end of an MLP.
 type LastNorm int
 
-// An MLP ends in a linear layer, in a batch norm, or in one without weights.
+// An MLP ends in a linear layer, in a batch norm, in one without weights, or in one with a scale and
+// without a shift.
 const (
 	NoNorm LastNorm = iota
 	AffineNorm
 	PlainNorm
+	ScaleNorm
 )
 
 // MLP maps rows x [R,D] to [R,last width], with parameters name.0.weight and so on; options are
@@ -34,10 +38,11 @@ func (b *Builder) MLP(name string, x Tensor, m MLP, options ...LayerOption) Tens
 		return fmt.Sprintf("%s.%d", name, place-1)
 	}
 	for i, width := range m.Widths {
-		x = b.Linear(next(), x, width, slices.Concat(m.Linear, options)...)
 		if i == len(m.Widths)-1 {
+			x = b.Linear(next(), x, width, slices.Concat(m.Linear, m.Last, options)...)
 			break
 		}
+		x = b.Linear(next(), x, width, slices.Concat(m.Linear, m.Hidden, options)...)
 		if m.Norm {
 			x = b.BatchNorm(next(), x, options...)
 		}
@@ -52,6 +57,8 @@ func (b *Builder) MLP(name string, x Tensor, m MLP, options ...LayerOption) Tens
 		x = b.BatchNorm(next(), x, options...)
 	case PlainNorm:
 		x = b.BatchNorm(next(), x, slices.Concat([]LayerOption{WithoutAffine()}, options)...)
+	case ScaleNorm:
+		x = b.BatchNorm(next(), x, slices.Concat([]LayerOption{WithoutShift()}, options)...)
 	}
 	return x
 }

@@ -10,12 +10,12 @@ import (
 func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	before := Current()
 	defer func() {
-		if err := Select(before); err != nil {
+		if err := setLevel(before); err != nil {
 			b.Fatal(err)
 		}
 	}()
 	for _, l := range Available()[max(0, len(Available())-2):] {
-		if err := Select(l); err != nil {
+		if err := setLevel(l); err != nil {
 			b.Fatal(err)
 		}
 		for _, threads := range []int{1, 2} {

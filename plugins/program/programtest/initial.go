@@ -3,7 +3,6 @@ package programtest
 import (
 	"encoding/json"
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core/param"
@@ -48,7 +47,7 @@ func InitStatistics(t *testing.T, path string, model InitialWeights) {
 	}
 	channels := 0
 	for _, p := range stats.Params {
-		if strings.HasSuffix(p.Name, "patch_embed.proj.weight") {
+		if len(p.Shape) == 4 && channels == 0 { // the convolution that reads the images comes first
 			channels = p.Shape[1]
 		}
 	}

@@ -13,10 +13,24 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Reference runs every file of the reference folder of an objective, or of the network.
-func Reference(t *testing.T, folder string, run func(t *testing.T, path string)) {
+// Reference runs every file of the reference folder of an objective, or of the network. files are
+// the tests of those that are no cases, such as statistics, by their names; cases the tests of the
+// others by the objective that they name. A file without a test fails, and a case of which the test
+// leaves a tensor or a setting unread; see [golden.Whole].
+func Reference(t *testing.T, folder string, files map[string]func(*testing.T, string), cases map[string]func(*testing.T, *golden.Case)) {
 	for _, path := range golden.Files(t, folder) {
-		t.Run(golden.Name(path), func(t *testing.T) { run(t, path) })
+		t.Run(golden.Name(path), func(t *testing.T) {
+			if test := files[filepath.Base(golden.Name(path))]; test != nil {
+				test(t, path)
+				return
+			}
+			c := golden.Whole(t, path)
+			test := cases[c.Objective(t)]
+			if test == nil {
+				t.Fatalf("%s: there is no test for a case of objective %q", path, c.Objective(t))
+			}
+			test(t, c)
+		})
 	}
 }
 
