@@ -58,31 +58,28 @@ func (o *BYOL) Plan(b *sdk.Builder) error {
 	if o.Symmetric {
 		loss = b.Add(loss, back)
 	}
-	b.CollapseMetric(b.L2Normalize(z1))
+	b.SpreadMetrics(b.L2Normalize(z1), b.L2Normalize(z2))
 	b.Recommend(sdk.StudentNetwork, sdk.PooledFeature)
 	return b.Minimize(loss)
 }
 
 // projector ends the online and the target network.
 func (o *BYOL) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	return o.mlp(b, "projector", x, o.Hidden, options...)
+	return b.MLP("projector", x, o.mlp(o.Hidden), options...)
 }
 
 // predictor follows the projector of the online network.
 func (o *BYOL) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	return o.mlp(b, "predictor", x, o.PredHidden)
+	return b.MLP("predictor", x, o.mlp(o.PredHidden))
 }
 
 // mlp is a linear layer, a batch norm, ReLU and a linear layer.
-func (o *BYOL) mlp(b *sdk.Builder, name string, x sdk.Tensor, hidden int, options ...sdk.LayerOption) sdk.Tensor {
-	fanIn := sdk.WithInit(sdk.InitFanIn(), nil)
-	first := append([]sdk.LayerOption{fanIn}, options...)
-	last := first
+func (o *BYOL) mlp(hidden int) sdk.MLP {
+	m := sdk.MLP{Widths: []int{hidden, o.Dim}, Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()}}
 	if !o.LastBias {
-		last = append([]sdk.LayerOption{sdk.WithoutBias()}, first...)
+		m.Last = []sdk.LayerOption{sdk.WithoutBias()}
 	}
-	x = b.ReLU(b.BatchNorm(name+".1", b.Linear(name+".0", x, hidden, first...), options...))
-	return b.Linear(name+".3", x, o.Dim, last...)
+	return m
 }
 
 // distance is the mean squared distance of predictions and targets at length 1, which is 2 - 2 times

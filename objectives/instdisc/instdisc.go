@@ -7,8 +7,6 @@
 package instdisc
 
 import (
-	"math"
-
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -48,10 +46,8 @@ func (o *InstDisc) Info() sdk.Info {
 func (o *InstDisc) Plan(b *sdk.Builder) error {
 	b.Require(sdk.Requirements{Decay: sdk.DecayAll})
 	view := b.View("crop", o.crop(b)...)
-	x := b.Student("network", view).Pooled() // [B,D]
-	uniform := sdk.InitUniform(1 / math.Sqrt(float64(max(1, x.Dim()))))
-	fc := []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), uniform), sdk.WithParams(sdk.Decayed(true))}
-	x = b.L2Normalize(b.Linear("fc", x, o.Dim, fc...)) // [B,dim]
+	x := b.Student("network", view).Pooled()                                                            // [B,D]
+	x = b.L2Normalize(b.Linear("fc", x, o.Dim, sdk.WithTorchInit(), sdk.WithParams(sdk.Decayed(true)))) // [B,dim]
 
 	bank := b.MemoryBank("memory", o.Dim)
 	loss := o.compare(b, bank, view, x)

@@ -102,7 +102,7 @@ func (o *SwAV) Plan(b *sdk.Builder) error {
 		x = b.Concat(0, features...)
 	}
 	x = b.L2Normalize(b.MLP("projection_head", x, sdk.MLP{
-		Widths: []int{o.Hidden, o.Dim}, Norm: true, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil)},
+		Widths: []int{o.Hidden, o.Dim}, Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()},
 	})) // [VB,dim]
 	scores := o.prototypes(b, x) // [VB,K]
 
@@ -120,7 +120,7 @@ func (o *SwAV) Plan(b *sdk.Builder) error {
 	if len(codes) > 1 {
 		targets = b.Concat(0, codes...)
 	}
-	b.CollapseMetric(b.ViewRows(x, 0, all))
+	b.SpreadMetrics(b.ViewRows(x, 0, all), b.ViewRows(x, 1, all))
 	b.Recommend(sdk.StudentNetwork, sdk.PooledFeature)
 	return b.Minimize(b.ViewCrossEntropy(scores, targets, o.Assigned, o.Temp))
 }
