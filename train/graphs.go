@@ -7,8 +7,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
@@ -51,6 +54,12 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 			return nil, err
 		}
 	}
+	if s.lastBatch() == 1 { // it may be too small for the plan
+		if _, err := g.forBatch(1); err != nil {
+			return nil, err
+		}
+		g.current = model
+	}
 	s.network = model.Config // with the plan's requirements
 	return g, nil
 }
@@ -72,10 +81,36 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 		if e := g.checkMemory(false); e != nil {
 			err = e
 		}
-		return nil, err
+		return nil, g.batchError(err, images)
 	}
 	g.models[images], g.current = m, m
 	return m, nil
+}
+
+// lastBatch is the number of images of the last micro-batch of an epoch where the run reads one that
+// is not full, 0 otherwise.
+func (s *setup) lastBatch() int {
+	if t := s.cfg.Train; !t.DropLast && s.epochs.run >= s.epochs.batches {
+		return s.source.Len() % t.BatchSize
+	}
+	return 0
+}
+
+// batchError makes the error of an operator that can't be computed with one image one of the setting
+// that decides how many images there are.
+func (g *graphs) batchError(err error, images int) error {
+	var few *ops.FewValuesError
+	if !errors.As(err, &few) || images > 1 {
+		return err
+	}
+	name, n, batch := g.setup.cfg.Objective.Name, g.setup.source.Len(), g.setup.cfg.Train.BatchSize
+	e := &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(batch), Hint: "take --batch-size 2 or more"}
+	e.Problem = fmt.Sprintf("the heads of objective %s use batch normalization, which needs at least 2 values of each channel, and one image gives %d", name, few.Values)
+	if batch > 1 {
+		e.Problem = fmt.Sprintf("the last micro-batch of an epoch has 1 of the %d images, and %s", n, e.Problem)
+		e.Hint = "set train.drop_last=true, or take another --batch-size"
+	}
+	return e
 }
 
 // compute fills the inputs of a graph with a batch and computes loss and gradients.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -20,10 +21,7 @@ func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
 
 func planOf(t *testing.T, info sdk.Backbone, options map[string]any) *sdk.Plan {
 	t.Helper()
-	trial, err := try(info, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(info, options))(t)
 	return trial.Plan
 }
 

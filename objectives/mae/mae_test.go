@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -51,10 +52,7 @@ func TestKept(t *testing.T) {
 
 // Names, shapes and flags of the parameters are those of the official code.
 func TestParameters(t *testing.T) {
-	trial, err := try(backbone(16, 224, 224), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(16, 224, 224), nil))(t)
 	plan := trial.Plan
 	for name, shape := range map[string][]int{
 		"mask_token":                        {1, 1, 512},
@@ -94,10 +92,7 @@ func TestParameters(t *testing.T) {
 }
 
 func TestOptionsReachTheProgram(t *testing.T) {
-	trial, err := try(backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5}))(t)
 	plan := trial.Plan
 	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Pictures[0].PatchNormalized {
 		t.Errorf("%v", plan.Nodes)
@@ -125,10 +120,7 @@ func TestOptionsReachTheProgram(t *testing.T) {
 // A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
 // in.
 func TestMaskFollowsSample(t *testing.T) {
-	trial, err := try(backbone(4, 32, 32), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(4, 32, 32), nil))(t)
 	mask := func(seed, step uint64, ids ...uint64) []int32 {
 		return trial.Masks(seed, step, ids...)[0].Values
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/check"
 	"github.com/vittool/vittool/plugins/host"
@@ -42,10 +43,7 @@ func TestBuiltins(t *testing.T) {
 // files sets the options that name a file which the objective has among its test data.
 func files(t *testing.T, name string) map[string]any {
 	t.Helper()
-	d, err := host.Describe(context.Background(), host.Options{Name: name, Mode: host.Inproc})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := must.Get(host.Describe(context.Background(), host.Options{Name: name, Mode: host.Inproc}))(t)
 	config := map[string]any{}
 	for _, o := range d.Options {
 		path := filepath.Join("..", "..", "objectives", name, "testdata", o.Key+".safetensors")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/plugintest"
@@ -361,10 +362,7 @@ func tidy(t *testing.T) {
 
 func open(t *testing.T, o Options) *Objective {
 	t.Helper()
-	h, err := Open(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := must.Get(Open(context.Background(), o))(t)
 	t.Cleanup(func() { h.Close() })
 	return h
 }

@@ -8,7 +8,7 @@ const (
 	// Dense layers.
 	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
 	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
-	// OpBatchNorm: x [..,C] normalised over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
+	// OpBatchNorm: x [..,C] normalized over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
 	// count? []; eps, momentum float, eval bool -> like x. The buffers move once the step is good.
 	OpBatchNorm = "batch_norm"
 	// OpWeightNorm makes a weight of directions and lengths: v [O,..], gain? [O] or [O,1] -> like v, row o is gain[o]*v[o]/|v[o]|.

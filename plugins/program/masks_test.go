@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -43,9 +44,7 @@ func TestRemovedCells(t *testing.T) {
 		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: bitmap}}})
 	}
 	for range 2 { // the second time over the results of the first
-		if err := set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, set(1, 0, 1, 1 /**/, 0, 0, 0, 1 /**/, 0, 0, 0, 0 /**/, 0, 1, 1, 0))
 		if want := []int32{0, 2, 3, 3, 0, 0, 0, 0, 0, 1, 2, 0}; !slices.Equal(cells.Ints(), want) {
 			t.Errorf("cells %v, want %v", cells.Ints(), want)
 		}
@@ -55,9 +54,7 @@ func TestRemovedCells(t *testing.T) {
 		if a, b := m.Metrics()["listed"], m.Metrics()["all"]; abs(a-b) > 1e-5*(1+abs(b)) {
 			t.Errorf("the sum over listed cells is %g, that over all weighted ones %g", a, b)
 		}
-		if err := set(slices.Repeat([]byte{0, 1, 0, 0}, 4)...); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, set(slices.Repeat([]byte{0, 1, 0, 0}, 4)...))
 	}
 	if err := set(slices.Repeat([]byte{1, 1, 1, 1}, 4)...); err == nil || !strings.Contains(err.Error(), "sample 0: 4 cells are removed, the plan has at most 3") {
 		t.Errorf("too many removed cells: %v", err)

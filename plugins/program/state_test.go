@@ -11,6 +11,7 @@ import (
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -59,9 +60,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if moved := when == sdk.BeforeForward; (seen[0] != still) != moved || seen[0] != seen[1] {
 			t.Errorf("%v: the forward passes see teachers of %v, before the student moved %v", when, seen, still)
 		}
-		if err := m.MoveTeacher(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, m.MoveTeacher())
 		programtest.Near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
 		for _, p := range m.Exec().Parameters() {
 			if strings.HasPrefix(p.Name, "teacher.") {
@@ -97,9 +96,7 @@ func TestBuffers(t *testing.T) {
 		t.Fatal("buffers changed before Commit")
 	}
 	for range 2 {
-		if err := m.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, m.Commit())
 	}
 	x := store.Get("buffer.center").Data // as written
 	if position.Data[0] != 2 {
@@ -198,10 +195,7 @@ func TestCorruptedPass(t *testing.T) {
 	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormRemovedBlocks}
 	p.Nodes = append(p.Nodes, &plan.Node{Name: "changed", Op: "sum", Inputs: []plan.Argument{{Name: "x", Ref: blocks}}})
 	p.Results.Metrics = append(p.Results.Metrics, &plan.Metric{Name: "changed", Value: plan.Ref{Of: plan.RefNode, Name: "changed"}})
-	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true}))(t)
 	for i := range m.View("a") {
 		m.View("a")[i] = float32(math.Sin(float64(i)))
 	}
@@ -210,9 +204,7 @@ func TestCorruptedPass(t *testing.T) {
 	set := func() error {
 		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "c", Values: values}}})
 	}
-	if err := set(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, set())
 	got := m.Metrics()
 	programtest.Near(t, "changed pixels", got["changed"], 12, 0)
 	programtest.Near(t, "mean square of the map", got["map"], got["patches"], 1e-6)
