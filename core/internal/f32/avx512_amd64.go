@@ -397,6 +397,48 @@ func rowDotsAVX512(rows int, n int, x *float32, ldx int, y *float32, ldy int, ou
 //go:noescape
 func scaleRowsAVX512(rows int, n int, c *float32, ldc int, factor *float32)
 
+// copyRowsAVX512 is dst[i*lddst+j] = src[i*ldsrc+j] for i < rows and j < n.
+//
+//go:noescape
+func copyRowsAVX512(rows int, n int, src *float32, ldsrc int, dst *float32, lddst int)
+
+// winogradInputAVX512 is, for t < tiles, Bᵀ·d·B of the 4×4 pixels of c channels from pixel 2t of
+// each row on: value p at dst[t*ld+p*apart], every next 32 channels step floats further.
+//
+//go:noescape
+func winogradInputAVX512(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+
+// winogradOutputAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows
+// on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus bias.
+//
+//go:noescape
+func winogradOutputAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32, bias *float32)
+
+// winogradOutputAddAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both
+// rows on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus their old values.
+//
+//go:noescape
+func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
+
+// winogradGradAVX512 is, for t < tiles, A·d·Aᵀ of the 2×2 pixels of c channels from pixel 2t of
+// both rows on: value p at dst[t*14+p*apart], every next 14 channels step floats further, the last
+// of them made up with zeros.
+//
+//go:noescape
+func winogradGradAVX512(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
+
+// winogradWeightAVX512 is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
+// dst[p*apart], every next 32 channels step floats further.
+//
+//go:noescape
+func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, step int, apart int)
+
+// winogradWeightGradAVX512 is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3
+// values, value t at dst[t*ld].
+//
+//go:noescape
+func winogradWeightGradAVX512(c int, src *float32, apart int, dst *float32, ld int)
+
 // peakAVX512 does n rounds of 48 independent vector multiply-adds.
 //
 //go:noescape

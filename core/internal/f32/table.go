@@ -12,6 +12,7 @@ type table struct {
 	reduceKernels
 	softmaxKernels
 	layerNormKernels
+	convKernels
 	attend attentionKernels
 	peakKernels
 }
@@ -19,6 +20,6 @@ type table struct {
 // genericTable is the portable level, the reference for all others.
 var genericTable = table{
 	level: Generic, gemmKernels: genericGemm, elementKernels: genericElement, optimizerKernels: genericOptimizer,
-	reduceKernels: genericReduce, softmaxKernels: genericSoftmax, layerNormKernels: genericLayerNorm,
+	reduceKernels: genericReduce, softmaxKernels: genericSoftmax, layerNormKernels: genericLayerNorm, convKernels: genericConv,
 	attend: genericAttention, peakKernels: peakKernels{peak: genericPeak, peakFlops: 16},
 }
