@@ -16,6 +16,7 @@ var scalarUpdates = map[string]func(v, x int64) int64{
 	"SHLQ":  func(v, x int64) int64 { return v << uint(x) },
 	"SHRQ":  func(v, x int64) int64 { return int64(uint64(v) >> uint(x)) },
 	"DECQ":  func(v, x int64) int64 { return v - 1 },
+	"NEGQ":  func(v, x int64) int64 { return -v },
 }
 
 // scalar runs an instruction on general registers; false if it is none.
@@ -96,6 +97,8 @@ func (e *emulator) vector(in *instruction) {
 	switch {
 	case op == "VMOVSS" && last.kind == 'm':
 		n = 1
+	case op == "VMOVSD" && last.kind == 'm':
+		n = 2
 	case op == "VMOVSS" && o[0].kind == 'm':
 		result[0] = e.lane(o[0], 0)
 		e.vectors[last.n] = result
@@ -181,7 +184,7 @@ func fma32(x, y, z float32) float32 {
 func (e *emulator) moved(op string, o []emulatedOperand, i int) (uint32, bool) {
 	float := math.Float32frombits
 	switch op {
-	case "VMOVUPS", "VMOVAPS", "VMOVSS":
+	case "VMOVUPS", "VMOVAPS", "VMOVSS", "VMOVSD":
 		return e.lane(o[0], i), true
 	case "VBROADCASTSS":
 		return e.lane(o[0], 0), true
