@@ -10950,6 +10950,957 @@ done508:
 	VZEROUPPER
 	RET
 
+// func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// Requires: AVX, FMA3
+TEXT ·batchMomentsAVX2(SB), NOSPLIT, $0-48
+	MOVQ x+16(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ CX, DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+	MOVQ CX, SI
+	SHLQ $0x02, SI
+	MOVQ SI, CX
+	ANDQ $-128, CX
+	CMPQ BX, CX
+	JGE  done510
+
+loop509:
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS (DI)(BX*1), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 32(DI)(BX*1), Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 64(DI)(BX*1), Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 96(DI)(BX*1), Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	MOVQ    rows+0(FP), DI
+	MOVQ    AX, R8
+
+row511:
+	VMOVUPS     (R8)(BX*1), Y12
+	VSUBPS      Y0, Y12, Y12
+	VADDPS      Y12, Y1, Y1
+	VFMADD231PS Y12, Y12, Y2
+	VMOVUPS     32(R8)(BX*1), Y12
+	VSUBPS      Y3, Y12, Y12
+	VADDPS      Y12, Y4, Y4
+	VFMADD231PS Y12, Y12, Y5
+	VMOVUPS     64(R8)(BX*1), Y12
+	VSUBPS      Y6, Y12, Y12
+	VADDPS      Y12, Y7, Y7
+	VFMADD231PS Y12, Y12, Y8
+	VMOVUPS     96(R8)(BX*1), Y12
+	VSUBPS      Y9, Y12, Y12
+	VADDPS      Y12, Y10, Y10
+	VFMADD231PS Y12, Y12, Y11
+	ADDQ        DX, R8
+	DECQ        DI
+	JNZ         row511
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Y1, (DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Y2, (DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Y4, 32(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Y5, 32(DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Y7, 64(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Y8, 64(DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Y10, 96(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Y11, 96(DI)(BX*1)
+	ADDQ        $+128, BX
+	CMPQ        BX, CX
+	JLT         loop509
+
+done510:
+	MOVQ SI, CX
+	ANDQ $-32, CX
+	CMPQ BX, CX
+	JGE  done513
+
+loop512:
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS (DI)(BX*1), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), DI
+	MOVQ    AX, R8
+
+row514:
+	VMOVUPS     (R8)(BX*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VADDPS      Y3, Y1, Y1
+	VFMADD231PS Y3, Y3, Y2
+	ADDQ        DX, R8
+	DECQ        DI
+	JNZ         row514
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Y1, (DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Y2, (DI)(BX*1)
+	ADDQ        $+32, BX
+	CMPQ        BX, CX
+	JLT         loop512
+
+done513:
+	SUBQ       BX, SI
+	JZ         done515
+	LEAQ       masksAVX2<>+32(SB), CX
+	SUBQ       SI, CX
+	VMOVUPS    (CX), Y0
+	MOVQ       pivot+24(FP), CX
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       rows+0(FP), CX
+
+row516:
+	VMASKMOVPS  (AX)(BX*1), Y0, Y4
+	VSUBPS      Y1, Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y4, Y3
+	ADDQ        DX, AX
+	DECQ        CX
+	JNZ         row516
+	MOVQ        sum+32(FP), AX
+	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
+	MOVQ        square+40(FP), AX
+	VMASKMOVPS  Y3, Y0, (AX)(BX*1)
+
+done515:
+	VZEROUPPER
+	RET
+
+// func batchNormAVX2(rows int, n int, x *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+// Requires: AVX, FMA3
+TEXT ·batchNormAVX2(SB), NOSPLIT, $8-60
+	VBROADCASTSS floor+56(FP), Y0
+	MOVQ         x+16(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         rows+0(FP), DX
+	MOVQ         DX, (SP)
+
+row517:
+	MOVQ n+8(FP), DX
+	XORQ BX, BX
+	MOVQ DX, SI
+	SHLQ $0x02, SI
+	MOVQ SI, DX
+	ANDQ $-64, DX
+	CMPQ BX, DX
+	JGE  done519
+
+loop518:
+	VMOVUPS     (AX)(BX*1), Y1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     (DI)(BX*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     (DI)(BX*1), Y2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     (DI)(BX*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (CX)(BX*1)
+	VMOVUPS     32(AX)(BX*1), Y1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     32(DI)(BX*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     32(DI)(BX*1), Y2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     32(DI)(BX*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, 32(CX)(BX*1)
+	ADDQ        $+64, BX
+	CMPQ        BX, DX
+	JLT         loop518
+
+done519:
+	MOVQ SI, DX
+	ANDQ $-32, DX
+	CMPQ BX, DX
+	JGE  done521
+
+loop520:
+	VMOVUPS     (AX)(BX*1), Y1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     (DI)(BX*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     (DI)(BX*1), Y2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     (DI)(BX*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (CX)(BX*1)
+	ADDQ        $+32, BX
+	CMPQ        BX, DX
+	JLT         loop520
+
+done521:
+	SUBQ        BX, SI
+	JZ          done522
+	LEAQ        masksAVX2<>+32(SB), DX
+	SUBQ        SI, DX
+	VMOVUPS     (DX), Y1
+	VMASKMOVPS  (AX)(BX*1), Y1, Y2
+	MOVQ        mean+32(FP), DX
+	VMASKMOVPS  (DX)(BX*1), Y1, Y3
+	VSUBPS      Y3, Y2, Y2
+	MOVQ        shift+48(FP), DX
+	VMASKMOVPS  (DX)(BX*1), Y1, Y3
+	MOVQ        gain+40(FP), DX
+	VMASKMOVPS  (DX)(BX*1), Y1, Y4
+	VFMADD231PS Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMASKMOVPS  Y3, Y1, (CX)(BX*1)
+
+done522:
+	MOVQ n+8(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ (SP)
+	JNZ  row517
+	VZEROUPPER
+	RET
+
+// func batchNormAddAVX2(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+// Requires: AVX, FMA3
+TEXT ·batchNormAddAVX2(SB), NOSPLIT, $8-68
+	VBROADCASTSS floor+64(FP), Y0
+	MOVQ         x+16(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         residual+24(FP), DX
+	MOVQ         rows+0(FP), BX
+	MOVQ         BX, (SP)
+
+row523:
+	MOVQ n+8(FP), BX
+	XORQ SI, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	MOVQ DI, BX
+	ANDQ $-64, BX
+	CMPQ SI, BX
+	JGE  done525
+
+loop524:
+	VMOVUPS     (AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     (DX)(SI*1), Y1
+	VADDPS      Y1, Y2, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (CX)(SI*1)
+	VMOVUPS     32(AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     32(DX)(SI*1), Y1
+	VADDPS      Y1, Y2, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, 32(CX)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, BX
+	JLT         loop524
+
+done525:
+	MOVQ DI, BX
+	ANDQ $-32, BX
+	CMPQ SI, BX
+	JGE  done527
+
+loop526:
+	VMOVUPS     (AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Y3
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     (DX)(SI*1), Y1
+	VADDPS      Y1, Y2, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (CX)(SI*1)
+	ADDQ        $+32, SI
+	CMPQ        SI, BX
+	JLT         loop526
+
+done527:
+	SUBQ        SI, DI
+	JZ          done528
+	LEAQ        masksAVX2<>+32(SB), BX
+	SUBQ        DI, BX
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  (AX)(SI*1), Y1, Y2
+	MOVQ        mean+40(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y3
+	VSUBPS      Y3, Y2, Y2
+	MOVQ        shift+56(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y3
+	MOVQ        gain+48(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y4
+	VFMADD231PS Y2, Y4, Y3
+	VMASKMOVPS  (DX)(SI*1), Y1, Y2
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMASKMOVPS  Y3, Y1, (CX)(SI*1)
+
+done528:
+	MOVQ n+8(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+	DECQ (SP)
+	JNZ  row523
+	VZEROUPPER
+	RET
+
+// func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// Requires: AVX, FMA3
+TEXT ·batchNormSumsAVX2(SB), NOSPLIT, $0-80
+	VBROADCASTSS floor+56(FP), Y0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         n+8(FP), DX
+	MOVQ         DX, BX
+	SHLQ         $0x02, BX
+	XORQ         SI, SI
+	MOVQ         DX, DI
+	SHLQ         $0x02, DI
+	MOVQ         DI, DX
+	ANDQ         $-64, DX
+	CMPQ         SI, DX
+	JGE          done530
+
+loop529:
+	MOVQ    mean+32(FP), R8
+	VMOVUPS (R8)(SI*1), Y1
+	MOVQ    gain+40(FP), R8
+	VMOVUPS (R8)(SI*1), Y2
+	MOVQ    shift+48(FP), R8
+	VMOVUPS (R8)(SI*1), Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    mean+32(FP), R8
+	VMOVUPS 32(R8)(SI*1), Y6
+	MOVQ    gain+40(FP), R8
+	VMOVUPS 32(R8)(SI*1), Y7
+	MOVQ    shift+48(FP), R8
+	VMOVUPS 32(R8)(SI*1), Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	MOVQ    rows+0(FP), R8
+	MOVQ    AX, R9
+	MOVQ    CX, R10
+
+row531:
+	VMOVUPS     (R9)(SI*1), Y11
+	VSUBPS      Y1, Y11, Y11
+	VMOVAPS     Y3, Y12
+	VFMADD231PS Y11, Y2, Y12
+	VMOVUPS     (R10)(SI*1), Y13
+	VCMPPS      $0x1e, Y0, Y12, Y12
+	VANDPS      Y13, Y12, Y12
+	VADDPS      Y12, Y4, Y4
+	VFMADD231PS Y11, Y12, Y5
+	VMOVUPS     32(R9)(SI*1), Y11
+	VSUBPS      Y6, Y11, Y11
+	VMOVAPS     Y8, Y12
+	VFMADD231PS Y11, Y7, Y12
+	VMOVUPS     32(R10)(SI*1), Y13
+	VCMPPS      $0x1e, Y0, Y12, Y12
+	VANDPS      Y13, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VFMADD231PS Y11, Y12, Y10
+	ADDQ        BX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         row531
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Y4, (R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Y5, (R8)(SI*1)
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Y9, 32(R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Y10, 32(R8)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, DX
+	JLT         loop529
+
+done530:
+	MOVQ DI, DX
+	ANDQ $-32, DX
+	CMPQ SI, DX
+	JGE  done533
+
+loop532:
+	MOVQ    mean+32(FP), R8
+	VMOVUPS (R8)(SI*1), Y1
+	MOVQ    gain+40(FP), R8
+	VMOVUPS (R8)(SI*1), Y2
+	MOVQ    shift+48(FP), R8
+	VMOVUPS (R8)(SI*1), Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    rows+0(FP), R8
+	MOVQ    AX, R9
+	MOVQ    CX, R10
+
+row534:
+	VMOVUPS     (R9)(SI*1), Y6
+	VSUBPS      Y1, Y6, Y6
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y6, Y2, Y7
+	VMOVUPS     (R10)(SI*1), Y8
+	VCMPPS      $0x1e, Y0, Y7, Y7
+	VANDPS      Y8, Y7, Y7
+	VADDPS      Y7, Y4, Y4
+	VFMADD231PS Y6, Y7, Y5
+	ADDQ        BX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         row534
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Y4, (R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Y5, (R8)(SI*1)
+	ADDQ        $+32, SI
+	CMPQ        SI, DX
+	JLT         loop532
+
+done533:
+	SUBQ       SI, DI
+	JZ         done535
+	LEAQ       masksAVX2<>+32(SB), DX
+	SUBQ       DI, DX
+	VMOVUPS    (DX), Y1
+	MOVQ       mean+32(FP), DX
+	VMASKMOVPS (DX)(SI*1), Y1, Y2
+	MOVQ       gain+40(FP), DX
+	VMASKMOVPS (DX)(SI*1), Y1, Y3
+	MOVQ       shift+48(FP), DX
+	VMASKMOVPS (DX)(SI*1), Y1, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	MOVQ       rows+0(FP), DX
+	MOVQ       CX, CX
+
+row536:
+	VMASKMOVPS  (AX)(SI*1), Y1, Y7
+	VSUBPS      Y2, Y7, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y3, Y8
+	VMASKMOVPS  (CX)(SI*1), Y1, Y9
+	VCMPPS      $0x1e, Y0, Y8, Y8
+	VANDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y5, Y5
+	VFMADD231PS Y7, Y8, Y6
+	ADDQ        BX, AX
+	ADDQ        BX, CX
+	DECQ        DX
+	JNZ         row536
+	MOVQ        sum+64(FP), AX
+	VMASKMOVPS  Y5, Y1, (AX)(SI*1)
+	MOVQ        dot+72(FP), AX
+	VMASKMOVPS  Y6, Y1, (AX)(SI*1)
+
+done535:
+	VZEROUPPER
+	RET
+
+// func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// Requires: AVX, FMA3
+TEXT ·batchNormAddSumsAVX2(SB), NOSPLIT, $0-80
+	VBROADCASTSS floor+56(FP), Y0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVQ         passed+40(FP), BX
+	MOVQ         n+8(FP), SI
+	MOVQ         SI, DI
+	SHLQ         $0x02, DI
+	XORQ         R8, R8
+	MOVQ         SI, R9
+	SHLQ         $0x02, R9
+	MOVQ         R9, SI
+	ANDQ         $-64, SI
+	CMPQ         R8, SI
+	JGE          done538
+
+loop537:
+	MOVQ    mean+48(FP), R10
+	VMOVUPS (R10)(R8*1), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    mean+48(FP), R10
+	VMOVUPS 32(R10)(R8*1), Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    rows+0(FP), R10
+	MOVQ    AX, R11
+	MOVQ    CX, R12
+	MOVQ    DX, R13
+	MOVQ    BX, R14
+
+row539:
+	VMOVUPS     (R13)(R8*1), Y7
+	VMOVUPS     (R12)(R8*1), Y8
+	VCMPPS      $0x1e, Y0, Y7, Y7
+	VANDPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R14)(R8*1)
+	VADDPS      Y7, Y2, Y2
+	VMOVUPS     (R11)(R8*1), Y8
+	VSUBPS      Y1, Y8, Y8
+	VFMADD231PS Y8, Y7, Y3
+	VMOVUPS     32(R13)(R8*1), Y7
+	VMOVUPS     32(R12)(R8*1), Y8
+	VCMPPS      $0x1e, Y0, Y7, Y7
+	VANDPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 32(R14)(R8*1)
+	VADDPS      Y7, Y5, Y5
+	VMOVUPS     32(R11)(R8*1), Y8
+	VSUBPS      Y4, Y8, Y8
+	VFMADD231PS Y8, Y7, Y6
+	ADDQ        DI, R11
+	ADDQ        DI, R12
+	ADDQ        DI, R13
+	ADDQ        DI, R14
+	DECQ        R10
+	JNZ         row539
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Y2, (R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Y3, (R10)(R8*1)
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Y5, 32(R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Y6, 32(R10)(R8*1)
+	ADDQ        $+64, R8
+	CMPQ        R8, SI
+	JLT         loop537
+
+done538:
+	MOVQ R9, SI
+	ANDQ $-32, SI
+	CMPQ R8, SI
+	JGE  done541
+
+loop540:
+	MOVQ    mean+48(FP), R10
+	VMOVUPS (R10)(R8*1), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    rows+0(FP), R10
+	MOVQ    AX, R11
+	MOVQ    CX, R12
+	MOVQ    DX, R13
+	MOVQ    BX, R14
+
+row542:
+	VMOVUPS     (R13)(R8*1), Y4
+	VMOVUPS     (R12)(R8*1), Y5
+	VCMPPS      $0x1e, Y0, Y4, Y4
+	VANDPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (R14)(R8*1)
+	VADDPS      Y4, Y2, Y2
+	VMOVUPS     (R11)(R8*1), Y5
+	VSUBPS      Y1, Y5, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        DI, R11
+	ADDQ        DI, R12
+	ADDQ        DI, R13
+	ADDQ        DI, R14
+	DECQ        R10
+	JNZ         row542
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Y2, (R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Y3, (R10)(R8*1)
+	ADDQ        $+32, R8
+	CMPQ        R8, SI
+	JLT         loop540
+
+done541:
+	SUBQ       R8, R9
+	JZ         done543
+	LEAQ       masksAVX2<>+32(SB), SI
+	SUBQ       R9, SI
+	VMOVUPS    (SI), Y1
+	MOVQ       mean+48(FP), SI
+	VMASKMOVPS (SI)(R8*1), Y1, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       rows+0(FP), SI
+	MOVQ       CX, CX
+	MOVQ       BX, BX
+
+row544:
+	VMASKMOVPS  (DX)(R8*1), Y1, Y5
+	VMASKMOVPS  (CX)(R8*1), Y1, Y6
+	VCMPPS      $0x1e, Y0, Y5, Y5
+	VANDPS      Y6, Y5, Y5
+	VMASKMOVPS  Y5, Y1, (BX)(R8*1)
+	VADDPS      Y5, Y3, Y3
+	VMASKMOVPS  (AX)(R8*1), Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VFMADD231PS Y6, Y5, Y4
+	ADDQ        DI, AX
+	ADDQ        DI, CX
+	ADDQ        DI, DX
+	ADDQ        DI, BX
+	DECQ        SI
+	JNZ         row544
+	MOVQ        sum+64(FP), AX
+	VMASKMOVPS  Y3, Y1, (AX)(R8*1)
+	MOVQ        dot+72(FP), AX
+	VMASKMOVPS  Y4, Y1, (AX)(R8*1)
+
+done543:
+	VZEROUPPER
+	RET
+
+// func batchNormGradAVX2(rows int, n int, x *float32, dy *float32, dx *float32, mean *float32, gain *float32, shift *float32, floor float32, slope *float32, offset *float32)
+// Requires: AVX, FMA3
+TEXT ·batchNormGradAVX2(SB), NOSPLIT, $8-88
+	VBROADCASTSS floor+64(FP), Y0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         dx+32(FP), DX
+	MOVQ         rows+0(FP), BX
+	MOVQ         BX, (SP)
+
+row545:
+	MOVQ n+8(FP), BX
+	XORQ SI, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	MOVQ DI, BX
+	ANDQ $-64, BX
+	CMPQ SI, BX
+	JGE  done547
+
+loop546:
+	VMOVUPS     (AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVUPS     (CX)(SI*1), Y4
+	VCMPPS      $0x1e, Y0, Y3, Y3
+	VANDPS      Y4, Y3, Y3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     (R8)(SI*1), Y4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     (R8)(SI*1), Y5
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, (DX)(SI*1)
+	VMOVUPS     32(AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVUPS     32(CX)(SI*1), Y4
+	VCMPPS      $0x1e, Y0, Y3, Y3
+	VANDPS      Y4, Y3, Y3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     32(R8)(SI*1), Y5
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, 32(DX)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, BX
+	JLT         loop546
+
+done547:
+	MOVQ DI, BX
+	ANDQ $-32, BX
+	CMPQ SI, BX
+	JGE  done549
+
+loop548:
+	VMOVUPS     (AX)(SI*1), Y1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	VSUBPS      Y2, Y1, Y1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Y2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVUPS     (CX)(SI*1), Y4
+	VCMPPS      $0x1e, Y0, Y3, Y3
+	VANDPS      Y4, Y3, Y3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     (R8)(SI*1), Y4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     (R8)(SI*1), Y5
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, (DX)(SI*1)
+	ADDQ        $+32, SI
+	CMPQ        SI, BX
+	JLT         loop548
+
+done549:
+	SUBQ        SI, DI
+	JZ          done550
+	LEAQ        masksAVX2<>+32(SB), BX
+	SUBQ        DI, BX
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  (AX)(SI*1), Y1, Y2
+	MOVQ        mean+40(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y3
+	VSUBPS      Y3, Y2, Y2
+	MOVQ        gain+48(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y3
+	MOVQ        shift+56(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VMASKMOVPS  (CX)(SI*1), Y1, Y5
+	VCMPPS      $0x1e, Y0, Y4, Y4
+	VANDPS      Y5, Y4, Y4
+	MOVQ        offset+80(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y5
+	MOVQ        slope+72(FP), BX
+	VMASKMOVPS  (BX)(SI*1), Y1, Y6
+	VFMADD231PS Y2, Y6, Y5
+	VFMADD231PS Y4, Y3, Y5
+	VMASKMOVPS  Y5, Y1, (DX)(SI*1)
+
+done550:
+	MOVQ n+8(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+	DECQ (SP)
+	JNZ  row545
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2(c int, rows int, cols int, x *float32, ld int, y *float32, place *float32, first float32, skip float32)
+// Requires: AVX
+TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
+	VMOVUPS constantsAVX2<>+704(SB), Y0
+	MOVQ    c+0(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    ld+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    c+0(FP), DX
+	XORQ    BX, BX
+	MOVQ    DX, SI
+	SHLQ    $0x02, SI
+	MOVQ    SI, DX
+	ANDQ    $-32, DX
+	CMPQ    BX, DX
+	JGE     done552
+
+loop551:
+	VBROADCASTSS first+56(FP), Y2
+	VBROADCASTSS first+56(FP), Y3
+	VBROADCASTSS constantsAVX2<>+864(SB), Y1
+	MOVQ         x+24(FP), DI
+	MOVQ         rows+8(FP), R8
+
+row553:
+	MOVQ cols+16(FP), R10
+	MOVQ DI, R9
+
+col554:
+	VMOVUPS      (R9)(BX*1), Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x03, Y4, Y4, Y6
+	VORPS        Y5, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y1, Y1
+	VBLENDVPS    Y6, Y3, Y2, Y2
+	VADDPS       Y0, Y3, Y3
+	ADDQ         AX, R9
+	DECQ         R10
+	JNZ          col554
+	VBROADCASTSS skip+60(FP), Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         CX, DI
+	DECQ         R8
+	JNZ          row553
+	MOVQ         y+40(FP), DI
+	VMOVUPS      Y1, (DI)(BX*1)
+	MOVQ         place+48(FP), DI
+	VMOVUPS      Y2, (DI)(BX*1)
+	ADDQ         $+32, BX
+	CMPQ         BX, DX
+	JLT          loop551
+
+done552:
+	SUBQ         BX, SI
+	JZ           done555
+	LEAQ         masksAVX2<>+32(SB), DX
+	SUBQ         SI, DX
+	VMOVUPS      (DX), Y1
+	VBROADCASTSS first+56(FP), Y3
+	VBROADCASTSS first+56(FP), Y4
+	VBROADCASTSS constantsAVX2<>+864(SB), Y2
+	MOVQ         x+24(FP), DX
+	MOVQ         rows+8(FP), SI
+
+row556:
+	MOVQ cols+16(FP), R8
+	MOVQ DX, DI
+
+col557:
+	VMASKMOVPS   (DI)(BX*1), Y1, Y5
+	VCMPPS       $0x1e, Y2, Y5, Y6
+	VCMPPS       $0x03, Y5, Y5, Y7
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y2, Y2
+	VBLENDVPS    Y7, Y4, Y3, Y3
+	VADDPS       Y0, Y4, Y4
+	ADDQ         AX, DI
+	DECQ         R8
+	JNZ          col557
+	VBROADCASTSS skip+60(FP), Y5
+	VADDPS       Y5, Y4, Y4
+	ADDQ         CX, DX
+	DECQ         SI
+	JNZ          row556
+	MOVQ         y+40(FP), AX
+	VMASKMOVPS   Y2, Y1, (AX)(BX*1)
+	MOVQ         place+48(FP), AX
+	VMASKMOVPS   Y3, Y1, (AX)(BX*1)
+
+done555:
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX2(c int, rows int, cols int, dx *float32, ld int, dy *float32, place *float32, first float32, skip float32)
+// Requires: AVX
+TEXT ·maxPoolGradAVX2(SB), NOSPLIT, $0-64
+	VMOVUPS constantsAVX2<>+704(SB), Y0
+	MOVQ    c+0(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    ld+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    c+0(FP), DX
+	XORQ    BX, BX
+	MOVQ    DX, SI
+	SHLQ    $0x02, SI
+	MOVQ    SI, DX
+	ANDQ    $-32, DX
+	CMPQ    BX, DX
+	JGE     done559
+
+loop558:
+	VBROADCASTSS first+56(FP), Y1
+	MOVQ         dy+40(FP), DI
+	VMOVUPS      (DI)(BX*1), Y2
+	MOVQ         place+48(FP), DI
+	VMOVUPS      (DI)(BX*1), Y3
+	MOVQ         dx+24(FP), DI
+	MOVQ         rows+8(FP), R8
+
+row560:
+	MOVQ cols+16(FP), R10
+	MOVQ DI, R9
+
+col561:
+	VCMPPS       $0x00, Y1, Y3, Y4
+	VANDPS       Y2, Y4, Y4
+	VMOVUPS      (R9)(BX*1), Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (R9)(BX*1)
+	VADDPS       Y0, Y1, Y1
+	ADDQ         AX, R9
+	DECQ         R10
+	JNZ          col561
+	VBROADCASTSS skip+60(FP), Y4
+	VADDPS       Y4, Y1, Y1
+	ADDQ         CX, DI
+	DECQ         R8
+	JNZ          row560
+	ADDQ         $+32, BX
+	CMPQ         BX, DX
+	JLT          loop558
+
+done559:
+	SUBQ         BX, SI
+	JZ           done562
+	LEAQ         masksAVX2<>+32(SB), DX
+	SUBQ         SI, DX
+	VMOVUPS      (DX), Y1
+	VBROADCASTSS first+56(FP), Y2
+	MOVQ         dy+40(FP), DX
+	VMASKMOVPS   (DX)(BX*1), Y1, Y3
+	MOVQ         place+48(FP), DX
+	VMASKMOVPS   (DX)(BX*1), Y1, Y4
+	MOVQ         dx+24(FP), DX
+	MOVQ         rows+8(FP), SI
+
+row563:
+	MOVQ cols+16(FP), R8
+	MOVQ DX, DI
+
+col564:
+	VCMPPS       $0x00, Y2, Y4, Y5
+	VANDPS       Y3, Y5, Y5
+	VMASKMOVPS   (DI)(BX*1), Y1, Y6
+	VADDPS       Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y1, (DI)(BX*1)
+	VADDPS       Y0, Y2, Y2
+	ADDQ         AX, DI
+	DECQ         R8
+	JNZ          col564
+	VBROADCASTSS skip+60(FP), Y5
+	VADDPS       Y5, Y2, Y2
+	ADDQ         CX, DX
+	DECQ         SI
+	JNZ          row563
+
+done562:
+	VZEROUPPER
+	RET
+
 // func peakAVX2(n int)
 // Requires: AVX, FMA3
 TEXT ·peakAVX2(SB), NOSPLIT, $0-8
@@ -10969,7 +11920,7 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop509:
+loop565:
 	VFMADD231PS Y13, Y12, Y0
 	VFMADD231PS Y13, Y12, Y1
 	VFMADD231PS Y13, Y12, Y2
@@ -10995,7 +11946,7 @@ loop509:
 	VFMADD231PS Y13, Y12, Y10
 	VFMADD231PS Y13, Y12, Y11
 	DECQ        AX
-	JNZ         loop509
+	JNZ         loop565
 	VZEROUPPER
 	RET
 

@@ -18152,6 +18152,965 @@ done639:
 	VZEROUPPER
 	RET
 
+// func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchMomentsAVX512(SB), NOSPLIT, $0-48
+	MOVQ x+16(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ CX, DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+	MOVQ CX, SI
+	SHLQ $0x02, SI
+	MOVQ SI, CX
+	ANDQ $-256, CX
+	CMPQ BX, CX
+	JGE  done641
+
+loop640:
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS (DI)(BX*1), Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 64(DI)(BX*1), Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 128(DI)(BX*1), Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS 192(DI)(BX*1), Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	MOVQ    rows+0(FP), DI
+	MOVQ    AX, R8
+
+row642:
+	VMOVUPS     (R8)(BX*1), Z12
+	VSUBPS      Z0, Z12, Z12
+	VADDPS      Z12, Z1, Z1
+	VFMADD231PS Z12, Z12, Z2
+	VMOVUPS     64(R8)(BX*1), Z12
+	VSUBPS      Z3, Z12, Z12
+	VADDPS      Z12, Z4, Z4
+	VFMADD231PS Z12, Z12, Z5
+	VMOVUPS     128(R8)(BX*1), Z12
+	VSUBPS      Z6, Z12, Z12
+	VADDPS      Z12, Z7, Z7
+	VFMADD231PS Z12, Z12, Z8
+	VMOVUPS     192(R8)(BX*1), Z12
+	VSUBPS      Z9, Z12, Z12
+	VADDPS      Z12, Z10, Z10
+	VFMADD231PS Z12, Z12, Z11
+	ADDQ        DX, R8
+	DECQ        DI
+	JNZ         row642
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Z1, (DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Z2, (DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Z4, 64(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Z5, 64(DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Z7, 128(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Z8, 128(DI)(BX*1)
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Z10, 192(DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Z11, 192(DI)(BX*1)
+	ADDQ        $+256, BX
+	CMPQ        BX, CX
+	JLT         loop640
+
+done641:
+	MOVQ SI, CX
+	ANDQ $-64, CX
+	CMPQ BX, CX
+	JGE  done644
+
+loop643:
+	MOVQ    pivot+24(FP), DI
+	VMOVUPS (DI)(BX*1), Z0
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	MOVQ    rows+0(FP), DI
+	MOVQ    AX, R8
+
+row645:
+	VMOVUPS     (R8)(BX*1), Z1
+	VSUBPS      Z0, Z1, Z1
+	VADDPS      Z1, Z13, Z13
+	VFMADD231PS Z1, Z1, Z14
+	ADDQ        DX, R8
+	DECQ        DI
+	JNZ         row645
+	MOVQ        sum+32(FP), DI
+	VMOVUPS     Z13, (DI)(BX*1)
+	MOVQ        square+40(FP), DI
+	VMOVUPS     Z14, (DI)(BX*1)
+	ADDQ        $+64, BX
+	CMPQ        BX, CX
+	JLT         loop643
+
+done644:
+	SUBQ      BX, SI
+	JZ        done646
+	SHRQ      $0x02, SI
+	MOVQ      $-1, CX
+	BZHIQ     SI, CX, CX
+	KMOVW     CX, K1
+	MOVQ      pivot+24(FP), CX
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
+	MOVQ      rows+0(FP), CX
+
+row647:
+	VMOVUPS.Z   (AX)(BX*1), K1, Z1
+	VSUBPS      Z0, Z1, Z1
+	VADDPS      Z1, Z15, Z15
+	VFMADD231PS Z1, Z1, Z16
+	ADDQ        DX, AX
+	DECQ        CX
+	JNZ         row647
+	MOVQ        sum+32(FP), AX
+	VMOVUPS     Z15, K1, (AX)(BX*1)
+	MOVQ        square+40(FP), AX
+	VMOVUPS     Z16, K1, (AX)(BX*1)
+
+done646:
+	VZEROUPPER
+	RET
+
+// func batchNormAVX512(rows int, n int, x *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchNormAVX512(SB), NOSPLIT, $8-60
+	VBROADCASTSS floor+56(FP), Z0
+	MOVQ         x+16(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         rows+0(FP), DX
+	MOVQ         DX, (SP)
+
+row648:
+	MOVQ n+8(FP), DX
+	XORQ BX, BX
+	MOVQ DX, SI
+	SHLQ $0x02, SI
+	MOVQ SI, DX
+	ANDQ $-128, DX
+	CMPQ BX, DX
+	JGE  done650
+
+loop649:
+	VMOVUPS     (AX)(BX*1), Z1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     (DI)(BX*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     (DI)(BX*1), Z2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     (DI)(BX*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (CX)(BX*1)
+	VMOVUPS     64(AX)(BX*1), Z1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     64(DI)(BX*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     64(DI)(BX*1), Z2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     64(DI)(BX*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, 64(CX)(BX*1)
+	ADDQ        $+128, BX
+	CMPQ        BX, DX
+	JLT         loop649
+
+done650:
+	MOVQ SI, DX
+	ANDQ $-64, DX
+	CMPQ BX, DX
+	JGE  done652
+
+loop651:
+	VMOVUPS     (AX)(BX*1), Z1
+	MOVQ        mean+32(FP), DI
+	VMOVUPS     (DI)(BX*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+48(FP), DI
+	VMOVUPS     (DI)(BX*1), Z2
+	MOVQ        gain+40(FP), DI
+	VMOVUPS     (DI)(BX*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (CX)(BX*1)
+	ADDQ        $+64, BX
+	CMPQ        BX, DX
+	JLT         loop651
+
+done652:
+	SUBQ        BX, SI
+	JZ          done653
+	SHRQ        $0x02, SI
+	MOVQ        $-1, DX
+	BZHIQ       SI, DX, DX
+	KMOVW       DX, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z1
+	MOVQ        mean+32(FP), DX
+	VMOVUPS.Z   (DX)(BX*1), K1, Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+48(FP), DX
+	VMOVUPS.Z   (DX)(BX*1), K1, Z2
+	MOVQ        gain+40(FP), DX
+	VMOVUPS.Z   (DX)(BX*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, K1, (CX)(BX*1)
+
+done653:
+	MOVQ n+8(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ (SP)
+	JNZ  row648
+	VZEROUPPER
+	RET
+
+// func batchNormAddAVX512(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchNormAddAVX512(SB), NOSPLIT, $8-68
+	VBROADCASTSS floor+64(FP), Z0
+	MOVQ         x+16(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         residual+24(FP), DX
+	MOVQ         rows+0(FP), BX
+	MOVQ         BX, (SP)
+
+row654:
+	MOVQ n+8(FP), BX
+	XORQ SI, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	MOVQ DI, BX
+	ANDQ $-128, BX
+	CMPQ SI, BX
+	JGE  done656
+
+loop655:
+	VMOVUPS     (AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMOVUPS     (DX)(SI*1), Z1
+	VADDPS      Z1, Z2, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (CX)(SI*1)
+	VMOVUPS     64(AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMOVUPS     64(DX)(SI*1), Z1
+	VADDPS      Z1, Z2, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, 64(CX)(SI*1)
+	ADDQ        $+128, SI
+	CMPQ        SI, BX
+	JLT         loop655
+
+done656:
+	MOVQ DI, BX
+	ANDQ $-64, BX
+	CMPQ SI, BX
+	JGE  done658
+
+loop657:
+	VMOVUPS     (AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMOVUPS     (DX)(SI*1), Z1
+	VADDPS      Z1, Z2, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (CX)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, BX
+	JLT         loop657
+
+done658:
+	SUBQ        SI, DI
+	JZ          done659
+	SHRQ        $0x02, DI
+	MOVQ        $-1, BX
+	BZHIQ       DI, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX)(SI*1), K1, Z1
+	MOVQ        mean+40(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        shift+56(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z2
+	MOVQ        gain+48(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z3
+	VFMADD231PS Z1, Z3, Z2
+	VMOVUPS.Z   (DX)(SI*1), K1, Z1
+	VADDPS      Z1, Z2, Z2
+	VMAXPS      Z2, Z0, Z2
+	VMOVUPS     Z2, K1, (CX)(SI*1)
+
+done659:
+	MOVQ n+8(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+	DECQ (SP)
+	JNZ  row654
+	VZEROUPPER
+	RET
+
+// func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchNormSumsAVX512(SB), NOSPLIT, $0-80
+	VBROADCASTSS floor+56(FP), Z0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         n+8(FP), DX
+	MOVQ         DX, BX
+	SHLQ         $0x02, BX
+	XORQ         SI, SI
+	MOVQ         DX, DI
+	SHLQ         $0x02, DI
+	MOVQ         DI, DX
+	ANDQ         $-128, DX
+	CMPQ         SI, DX
+	JGE          done661
+
+loop660:
+	MOVQ    mean+32(FP), R8
+	VMOVUPS (R8)(SI*1), Z1
+	MOVQ    gain+40(FP), R8
+	VMOVUPS (R8)(SI*1), Z2
+	MOVQ    shift+48(FP), R8
+	VMOVUPS (R8)(SI*1), Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVQ    mean+32(FP), R8
+	VMOVUPS 64(R8)(SI*1), Z6
+	MOVQ    gain+40(FP), R8
+	VMOVUPS 64(R8)(SI*1), Z7
+	MOVQ    shift+48(FP), R8
+	VMOVUPS 64(R8)(SI*1), Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	MOVQ    rows+0(FP), R8
+	MOVQ    AX, R9
+	MOVQ    CX, R10
+
+row662:
+	VMOVUPS     (R9)(SI*1), Z11
+	VSUBPS      Z1, Z11, Z11
+	VMOVAPS     Z3, Z16
+	VFMADD231PS Z11, Z2, Z16
+	VMOVUPS     (R10)(SI*1), Z17
+	VCMPPS      $0x1e, Z0, Z16, K1
+	VMOVAPS.Z   Z17, K1, Z16
+	VADDPS      Z16, Z4, Z4
+	VFMADD231PS Z11, Z16, Z5
+	VMOVUPS     64(R9)(SI*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z11, Z7, Z16
+	VMOVUPS     64(R10)(SI*1), Z17
+	VCMPPS      $0x1e, Z0, Z16, K1
+	VMOVAPS.Z   Z17, K1, Z16
+	VADDPS      Z16, Z9, Z9
+	VFMADD231PS Z11, Z16, Z10
+	ADDQ        BX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         row662
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Z4, (R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Z5, (R8)(SI*1)
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Z9, 64(R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Z10, 64(R8)(SI*1)
+	ADDQ        $+128, SI
+	CMPQ        SI, DX
+	JLT         loop660
+
+done661:
+	MOVQ DI, DX
+	ANDQ $-64, DX
+	CMPQ SI, DX
+	JGE  done664
+
+loop663:
+	MOVQ    mean+32(FP), R8
+	VMOVUPS (R8)(SI*1), Z1
+	MOVQ    gain+40(FP), R8
+	VMOVUPS (R8)(SI*1), Z2
+	MOVQ    shift+48(FP), R8
+	VMOVUPS (R8)(SI*1), Z3
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	MOVQ    rows+0(FP), R8
+	MOVQ    AX, R9
+	MOVQ    CX, R10
+
+row665:
+	VMOVUPS     (R9)(SI*1), Z4
+	VSUBPS      Z1, Z4, Z4
+	VMOVAPS     Z3, Z5
+	VFMADD231PS Z4, Z2, Z5
+	VMOVUPS     (R10)(SI*1), Z6
+	VCMPPS      $0x1e, Z0, Z5, K1
+	VMOVAPS.Z   Z6, K1, Z5
+	VADDPS      Z5, Z12, Z12
+	VFMADD231PS Z4, Z5, Z13
+	ADDQ        BX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         row665
+	MOVQ        sum+64(FP), R8
+	VMOVUPS     Z12, (R8)(SI*1)
+	MOVQ        dot+72(FP), R8
+	VMOVUPS     Z13, (R8)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, DX
+	JLT         loop663
+
+done664:
+	SUBQ      SI, DI
+	JZ        done666
+	SHRQ      $0x02, DI
+	MOVQ      $-1, DX
+	BZHIQ     DI, DX, DX
+	KMOVW     DX, K1
+	MOVQ      mean+32(FP), DX
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	MOVQ      gain+40(FP), DX
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	MOVQ      shift+48(FP), DX
+	VMOVUPS.Z (DX)(SI*1), K1, Z3
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	MOVQ      rows+0(FP), DX
+	MOVQ      CX, CX
+
+row667:
+	VMOVUPS.Z   (AX)(SI*1), K1, Z4
+	VSUBPS      Z1, Z4, Z4
+	VMOVAPS     Z3, Z5
+	VFMADD231PS Z4, Z2, Z5
+	VMOVUPS.Z   (CX)(SI*1), K1, Z6
+	VCMPPS      $0x1e, Z0, Z5, K2
+	VMOVAPS.Z   Z6, K2, Z5
+	VADDPS      Z5, Z14, Z14
+	VFMADD231PS Z4, Z5, Z15
+	ADDQ        BX, AX
+	ADDQ        BX, CX
+	DECQ        DX
+	JNZ         row667
+	MOVQ        sum+64(FP), AX
+	VMOVUPS     Z14, K1, (AX)(SI*1)
+	MOVQ        dot+72(FP), AX
+	VMOVUPS     Z15, K1, (AX)(SI*1)
+
+done666:
+	VZEROUPPER
+	RET
+
+// func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchNormAddSumsAVX512(SB), NOSPLIT, $0-80
+	VBROADCASTSS floor+56(FP), Z0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVQ         passed+40(FP), BX
+	MOVQ         n+8(FP), SI
+	MOVQ         SI, DI
+	SHLQ         $0x02, DI
+	XORQ         R8, R8
+	MOVQ         SI, R9
+	SHLQ         $0x02, R9
+	MOVQ         R9, SI
+	ANDQ         $-128, SI
+	CMPQ         R8, SI
+	JGE          done669
+
+loop668:
+	MOVQ    mean+48(FP), R10
+	VMOVUPS (R10)(R8*1), Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    mean+48(FP), R10
+	VMOVUPS 64(R10)(R8*1), Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    rows+0(FP), R10
+	MOVQ    AX, R11
+	MOVQ    CX, R12
+	MOVQ    DX, R13
+	MOVQ    BX, R14
+
+row670:
+	VMOVUPS     (R13)(R8*1), Z7
+	VMOVUPS     (R12)(R8*1), Z8
+	VCMPPS      $0x1e, Z0, Z7, K1
+	VMOVAPS.Z   Z8, K1, Z7
+	VMOVUPS     Z7, (R14)(R8*1)
+	VADDPS      Z7, Z2, Z2
+	VMOVUPS     (R11)(R8*1), Z8
+	VSUBPS      Z1, Z8, Z8
+	VFMADD231PS Z8, Z7, Z3
+	VMOVUPS     64(R13)(R8*1), Z7
+	VMOVUPS     64(R12)(R8*1), Z8
+	VCMPPS      $0x1e, Z0, Z7, K1
+	VMOVAPS.Z   Z8, K1, Z7
+	VMOVUPS     Z7, 64(R14)(R8*1)
+	VADDPS      Z7, Z5, Z5
+	VMOVUPS     64(R11)(R8*1), Z8
+	VSUBPS      Z4, Z8, Z8
+	VFMADD231PS Z8, Z7, Z6
+	ADDQ        DI, R11
+	ADDQ        DI, R12
+	ADDQ        DI, R13
+	ADDQ        DI, R14
+	DECQ        R10
+	JNZ         row670
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Z2, (R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Z3, (R10)(R8*1)
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Z5, 64(R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Z6, 64(R10)(R8*1)
+	ADDQ        $+128, R8
+	CMPQ        R8, SI
+	JLT         loop668
+
+done669:
+	MOVQ R9, SI
+	ANDQ $-64, SI
+	CMPQ R8, SI
+	JGE  done672
+
+loop671:
+	MOVQ    mean+48(FP), R10
+	VMOVUPS (R10)(R8*1), Z1
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	MOVQ    rows+0(FP), R10
+	MOVQ    AX, R11
+	MOVQ    CX, R12
+	MOVQ    DX, R13
+	MOVQ    BX, R14
+
+row673:
+	VMOVUPS     (R13)(R8*1), Z2
+	VMOVUPS     (R12)(R8*1), Z3
+	VCMPPS      $0x1e, Z0, Z2, K1
+	VMOVAPS.Z   Z3, K1, Z2
+	VMOVUPS     Z2, (R14)(R8*1)
+	VADDPS      Z2, Z9, Z9
+	VMOVUPS     (R11)(R8*1), Z3
+	VSUBPS      Z1, Z3, Z3
+	VFMADD231PS Z3, Z2, Z10
+	ADDQ        DI, R11
+	ADDQ        DI, R12
+	ADDQ        DI, R13
+	ADDQ        DI, R14
+	DECQ        R10
+	JNZ         row673
+	MOVQ        sum+64(FP), R10
+	VMOVUPS     Z9, (R10)(R8*1)
+	MOVQ        dot+72(FP), R10
+	VMOVUPS     Z10, (R10)(R8*1)
+	ADDQ        $+64, R8
+	CMPQ        R8, SI
+	JLT         loop671
+
+done672:
+	SUBQ      R8, R9
+	JZ        done674
+	SHRQ      $0x02, R9
+	MOVQ      $-1, SI
+	BZHIQ     R9, SI, SI
+	KMOVW     SI, K1
+	MOVQ      mean+48(FP), SI
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	MOVQ      rows+0(FP), SI
+	MOVQ      CX, CX
+	MOVQ      BX, BX
+
+row675:
+	VMOVUPS.Z   (DX)(R8*1), K1, Z2
+	VMOVUPS.Z   (CX)(R8*1), K1, Z3
+	VCMPPS      $0x1e, Z0, Z2, K2
+	VMOVAPS.Z   Z3, K2, Z2
+	VMOVUPS     Z2, K1, (BX)(R8*1)
+	VADDPS      Z2, Z11, Z11
+	VMOVUPS.Z   (AX)(R8*1), K1, Z3
+	VSUBPS      Z1, Z3, Z3
+	VFMADD231PS Z3, Z2, Z12
+	ADDQ        DI, AX
+	ADDQ        DI, CX
+	ADDQ        DI, DX
+	ADDQ        DI, BX
+	DECQ        SI
+	JNZ         row675
+	MOVQ        sum+64(FP), AX
+	VMOVUPS     Z11, K1, (AX)(R8*1)
+	MOVQ        dot+72(FP), AX
+	VMOVUPS     Z12, K1, (AX)(R8*1)
+
+done674:
+	VZEROUPPER
+	RET
+
+// func batchNormGradAVX512(rows int, n int, x *float32, dy *float32, dx *float32, mean *float32, gain *float32, shift *float32, floor float32, slope *float32, offset *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·batchNormGradAVX512(SB), NOSPLIT, $8-88
+	VBROADCASTSS floor+64(FP), Z0
+	MOVQ         x+16(FP), AX
+	MOVQ         dy+24(FP), CX
+	MOVQ         dx+32(FP), DX
+	MOVQ         rows+0(FP), BX
+	MOVQ         BX, (SP)
+
+row676:
+	MOVQ n+8(FP), BX
+	XORQ SI, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	MOVQ DI, BX
+	ANDQ $-128, BX
+	CMPQ SI, BX
+	JGE  done678
+
+loop677:
+	VMOVUPS     (AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Z3
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     (CX)(SI*1), Z4
+	VCMPPS      $0x1e, Z0, Z3, K1
+	VMOVAPS.Z   Z4, K1, Z3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     (R8)(SI*1), Z4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     (R8)(SI*1), Z5
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, (DX)(SI*1)
+	VMOVUPS     64(AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z3
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     64(CX)(SI*1), Z4
+	VCMPPS      $0x1e, Z0, Z3, K1
+	VMOVAPS.Z   Z4, K1, Z3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     64(R8)(SI*1), Z5
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, 64(DX)(SI*1)
+	ADDQ        $+128, SI
+	CMPQ        SI, BX
+	JLT         loop677
+
+done678:
+	MOVQ DI, BX
+	ANDQ $-64, BX
+	CMPQ SI, BX
+	JGE  done680
+
+loop679:
+	VMOVUPS     (AX)(SI*1), Z1
+	MOVQ        mean+40(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        gain+48(FP), R8
+	VMOVUPS     (R8)(SI*1), Z2
+	MOVQ        shift+56(FP), R8
+	VMOVUPS     (R8)(SI*1), Z3
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     (CX)(SI*1), Z4
+	VCMPPS      $0x1e, Z0, Z3, K1
+	VMOVAPS.Z   Z4, K1, Z3
+	MOVQ        offset+80(FP), R8
+	VMOVUPS     (R8)(SI*1), Z4
+	MOVQ        slope+72(FP), R8
+	VMOVUPS     (R8)(SI*1), Z5
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, (DX)(SI*1)
+	ADDQ        $+64, SI
+	CMPQ        SI, BX
+	JLT         loop679
+
+done680:
+	SUBQ        SI, DI
+	JZ          done681
+	SHRQ        $0x02, DI
+	MOVQ        $-1, BX
+	BZHIQ       DI, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX)(SI*1), K1, Z1
+	MOVQ        mean+40(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z2
+	VSUBPS      Z2, Z1, Z1
+	MOVQ        gain+48(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z2
+	MOVQ        shift+56(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z3
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS.Z   (CX)(SI*1), K1, Z4
+	VCMPPS      $0x1e, Z0, Z3, K2
+	VMOVAPS.Z   Z4, K2, Z3
+	MOVQ        offset+80(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z4
+	MOVQ        slope+72(FP), BX
+	VMOVUPS.Z   (BX)(SI*1), K1, Z5
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, K1, (DX)(SI*1)
+
+done681:
+	MOVQ n+8(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+	DECQ (SP)
+	JNZ  row676
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512(c int, rows int, cols int, x *float32, ld int, y *float32, place *float32, first float32, skip float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
+	VMOVUPS constantsAVX512<>+1408(SB), Z0
+	MOVQ    c+0(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    ld+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    c+0(FP), DX
+	XORQ    BX, BX
+	MOVQ    DX, SI
+	SHLQ    $0x02, SI
+	MOVQ    SI, DX
+	ANDQ    $-64, DX
+	CMPQ    BX, DX
+	JGE     done683
+
+loop682:
+	VBROADCASTSS first+56(FP), Z2
+	VBROADCASTSS first+56(FP), Z3
+	VBROADCASTSS constantsAVX512<>+1728(SB), Z1
+	MOVQ         x+24(FP), DI
+	MOVQ         rows+8(FP), R8
+
+row684:
+	MOVQ cols+16(FP), R10
+	MOVQ DI, R9
+
+col685:
+	VMOVUPS      (R9)(BX*1), Z4
+	VCMPPS       $0x1e, Z1, Z4, K1
+	VCMPPS       $0x03, Z4, Z4, K2
+	KORW         K1, K2, K2
+	VMOVAPS      Z4, K2, Z1
+	VMOVAPS      Z3, K2, Z2
+	VADDPS       Z0, Z3, Z3
+	ADDQ         AX, R9
+	DECQ         R10
+	JNZ          col685
+	VBROADCASTSS skip+60(FP), Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         CX, DI
+	DECQ         R8
+	JNZ          row684
+	MOVQ         y+40(FP), DI
+	VMOVUPS      Z1, (DI)(BX*1)
+	MOVQ         place+48(FP), DI
+	VMOVUPS      Z2, (DI)(BX*1)
+	ADDQ         $+64, BX
+	CMPQ         BX, DX
+	JLT          loop682
+
+done683:
+	SUBQ         BX, SI
+	JZ           done686
+	SHRQ         $0x02, SI
+	MOVQ         $-1, DX
+	BZHIQ        SI, DX, DX
+	KMOVW        DX, K1
+	VBROADCASTSS first+56(FP), Z2
+	VBROADCASTSS first+56(FP), Z3
+	VBROADCASTSS constantsAVX512<>+1728(SB), Z1
+	MOVQ         x+24(FP), DX
+	MOVQ         rows+8(FP), SI
+
+row687:
+	MOVQ cols+16(FP), R8
+	MOVQ DX, DI
+
+col688:
+	VMOVUPS.Z    (DI)(BX*1), K1, Z4
+	VCMPPS       $0x1e, Z1, Z4, K2
+	VCMPPS       $0x03, Z4, Z4, K3
+	KORW         K2, K3, K3
+	VMOVAPS      Z4, K3, Z1
+	VMOVAPS      Z3, K3, Z2
+	VADDPS       Z0, Z3, Z3
+	ADDQ         AX, DI
+	DECQ         R8
+	JNZ          col688
+	VBROADCASTSS skip+60(FP), Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         CX, DX
+	DECQ         SI
+	JNZ          row687
+	MOVQ         y+40(FP), AX
+	VMOVUPS      Z1, K1, (AX)(BX*1)
+	MOVQ         place+48(FP), AX
+	VMOVUPS      Z2, K1, (AX)(BX*1)
+
+done686:
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX512(c int, rows int, cols int, dx *float32, ld int, dy *float32, place *float32, first float32, skip float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxPoolGradAVX512(SB), NOSPLIT, $0-64
+	VMOVUPS constantsAVX512<>+1408(SB), Z0
+	MOVQ    c+0(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    ld+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    c+0(FP), DX
+	XORQ    BX, BX
+	MOVQ    DX, SI
+	SHLQ    $0x02, SI
+	MOVQ    SI, DX
+	ANDQ    $-64, DX
+	CMPQ    BX, DX
+	JGE     done690
+
+loop689:
+	VBROADCASTSS first+56(FP), Z1
+	MOVQ         dy+40(FP), DI
+	VMOVUPS      (DI)(BX*1), Z2
+	MOVQ         place+48(FP), DI
+	VMOVUPS      (DI)(BX*1), Z3
+	MOVQ         dx+24(FP), DI
+	MOVQ         rows+8(FP), R8
+
+row691:
+	MOVQ cols+16(FP), R10
+	MOVQ DI, R9
+
+col692:
+	VCMPPS       $0x00, Z1, Z3, K1
+	VMOVAPS.Z    Z2, K1, Z4
+	VMOVUPS      (R9)(BX*1), Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, (R9)(BX*1)
+	VADDPS       Z0, Z1, Z1
+	ADDQ         AX, R9
+	DECQ         R10
+	JNZ          col692
+	VBROADCASTSS skip+60(FP), Z4
+	VADDPS       Z4, Z1, Z1
+	ADDQ         CX, DI
+	DECQ         R8
+	JNZ          row691
+	ADDQ         $+64, BX
+	CMPQ         BX, DX
+	JLT          loop689
+
+done690:
+	SUBQ         BX, SI
+	JZ           done693
+	SHRQ         $0x02, SI
+	MOVQ         $-1, DX
+	BZHIQ        SI, DX, DX
+	KMOVW        DX, K1
+	VBROADCASTSS first+56(FP), Z1
+	MOVQ         dy+40(FP), DX
+	VMOVUPS.Z    (DX)(BX*1), K1, Z2
+	MOVQ         place+48(FP), DX
+	VMOVUPS.Z    (DX)(BX*1), K1, Z3
+	MOVQ         dx+24(FP), DX
+	MOVQ         rows+8(FP), SI
+
+row694:
+	MOVQ cols+16(FP), R8
+	MOVQ DX, DI
+
+col695:
+	VCMPPS       $0x00, Z1, Z3, K2
+	VMOVAPS.Z    Z2, K2, Z4
+	VMOVUPS.Z    (DI)(BX*1), K1, Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, K1, (DI)(BX*1)
+	VADDPS       Z0, Z1, Z1
+	ADDQ         AX, DI
+	DECQ         R8
+	JNZ          col695
+	VBROADCASTSS skip+60(FP), Z4
+	VADDPS       Z4, Z1, Z1
+	ADDQ         CX, DX
+	DECQ         SI
+	JNZ          row694
+
+done693:
+	VZEROUPPER
+	RET
+
 // func peakAVX512(n int)
 // Requires: AVX, AVX512F
 TEXT ·peakAVX512(SB), NOSPLIT, $0-8
@@ -18183,7 +19142,7 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 
-loop640:
+loop696:
 	VFMADD231PS Z25, Z24, Z0
 	VFMADD231PS Z25, Z24, Z1
 	VFMADD231PS Z25, Z24, Z2
@@ -18233,6 +19192,6 @@ loop640:
 	VFMADD231PS Z25, Z24, Z22
 	VFMADD231PS Z25, Z24, Z23
 	DECQ        AX
-	JNZ         loop640
+	JNZ         loop696
 	VZEROUPPER
 	RET

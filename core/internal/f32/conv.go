@@ -127,7 +127,8 @@ func (v *Conv) output(y []float32) images { return images{&y[0], v.N, v.OutH(), 
 
 func (x *images) pixel(n, i, j int) *float32 { return offset(x.p, ((n*x.h+i)*x.w+j)*x.c) }
 
-// convState is the memory that the convolutions of a pool share, one at a time.
+// convState is the memory that the convolutions of a pool, their normalization and their pooling
+// share, one at a time.
 type convState struct {
 	taps      []tap
 	packed    []float32 // the weight, in panels
@@ -142,6 +143,8 @@ type convState struct {
 	columns   patchWeightJob
 	winograd  winogradJob
 	products  winogradWeightJob
+	norm      batchNormJob
+	pool      maxPoolJob
 }
 
 // zeroed returns n zeros that nobody may write to.

@@ -13,6 +13,8 @@ type table struct {
 	softmaxKernels
 	layerNormKernels
 	convKernels
+	batchNormKernels
+	maxPoolKernels
 	attend attentionKernels
 	peakKernels
 }
@@ -21,5 +23,6 @@ type table struct {
 var genericTable = table{
 	level: Generic, gemmKernels: genericGemm, elementKernels: genericElement, optimizerKernels: genericOptimizer,
 	reduceKernels: genericReduce, softmaxKernels: genericSoftmax, layerNormKernels: genericLayerNorm, convKernels: genericConv,
+	batchNormKernels: genericBatchNorm, maxPoolKernels: genericMaxPool,
 	attend: genericAttention, peakKernels: peakKernels{peak: genericPeak, peakFlops: 16},
 }

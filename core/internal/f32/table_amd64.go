@@ -48,8 +48,13 @@ var tableAVX2 = table{
 		copyRows: copyRowsAVX2, winogradInput: winogradInputAVX2, winogradOutput: winogradOutputAVX2, winogradOutputAdd: winogradOutputAddAVX2,
 		winogradGrad: winogradGradAVX2, winogradWeight: winogradWeightAVX2, winogradWeightGrad: winogradWeightGradAVX2,
 	},
-	attend:      attentionAVX2,
-	peakKernels: peakKernels{peak: peakAVX2, peakFlops: 384},
+	batchNormKernels: batchNormKernels{
+		batchMoments: batchMomentsAVX2, batchNorm: batchNormAVX2, batchNormAdd: batchNormAddAVX2, batchNormSums: batchNormSumsAVX2,
+		batchNormAddSums: batchNormAddSumsAVX2, batchNormGrad: batchNormGradAVX2,
+	},
+	maxPoolKernels: maxPoolKernels{maxPool: maxPoolAVX2, maxPoolGrad: maxPoolGradAVX2},
+	attend:         attentionAVX2,
+	peakKernels:    peakKernels{peak: peakAVX2, peakFlops: 384},
 }
 
 var tableAVX512 = table{
@@ -93,8 +98,13 @@ var tableAVX512 = table{
 		copyRows: copyRowsAVX512, winogradInput: winogradInputAVX512, winogradOutput: winogradOutputAVX512, winogradOutputAdd: winogradOutputAddAVX512,
 		winogradGrad: winogradGradAVX512, winogradWeight: winogradWeightAVX512, winogradWeightGrad: winogradWeightGradAVX512,
 	},
-	attend:      attentionAVX512,
-	peakKernels: peakKernels{peak: peakAVX512, peakFlops: 1536},
+	batchNormKernels: batchNormKernels{
+		batchMoments: batchMomentsAVX512, batchNorm: batchNormAVX512, batchNormAdd: batchNormAddAVX512, batchNormSums: batchNormSumsAVX512,
+		batchNormAddSums: batchNormAddSumsAVX512, batchNormGrad: batchNormGradAVX512,
+	},
+	maxPoolKernels: maxPoolKernels{maxPool: maxPoolAVX512, maxPoolGrad: maxPoolGradAVX512},
+	attend:         attentionAVX512,
+	peakKernels:    peakKernels{peak: peakAVX512, peakFlops: 1536},
 }
 
 // packTransposed packs n rows of k floats as the columns of dst [k][width] in blocks of 8×8:

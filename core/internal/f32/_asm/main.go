@@ -48,6 +48,8 @@ func main() {
 	genAttention(attentionRows)
 	genCopyRows()
 	genWinograd(lanes)
+	genBatchNorm()
+	genMaxPool()
 	genPeak()
 	if *level == "avx2" {
 		genPause()
