@@ -19,6 +19,29 @@ func TestMaxPool(t *testing.T) {
 	})
 }
 
+// plainMaxPool returns the results of pooling, and the gradient of x.
+func plainMaxPool(m MaxPool, x, dy []float32) (want []float32, dx []float64) {
+	out := len(dy)
+	want, dx = make([]float32, out), make([]float64, len(x))
+	for at := range out {
+		n, i, j, c := at/(m.OutH()*m.OutW()*m.C), at/(m.OutW()*m.C)%m.OutH(), at/m.C%m.OutW(), at%m.C
+		best, from := float32(math.Inf(-1)), -1
+		for k := range m.Size * m.Size {
+			a, b := i*m.Stride-m.Pad+k/m.Size, j*m.Stride-m.Pad+k%m.Size
+			if a < 0 || b < 0 || a >= m.H || b >= m.W {
+				continue
+			}
+			p := ((n*m.H+a)*m.W+b)*m.C + c
+			if v := x[p]; from < 0 || v > best || v != v {
+				best, from = v, p
+			}
+		}
+		want[at] = best
+		dx[from] += float64(dy[at])
+	}
+	return want, dx
+}
+
 func checkMaxPool(t *testing.T, m MaxPool) {
 	r := newRand(1)
 	out := m.N * m.OutH() * m.OutW() * m.C
@@ -29,23 +52,7 @@ func checkMaxPool(t *testing.T, m MaxPool) {
 			x.x[i] = float32(math.NaN())
 		}
 	}
-	want, dx := make([]float32, out), make([]float64, len(x.x))
-	for at := range out {
-		n, i, j, c := at/(m.OutH()*m.OutW()*m.C), at/(m.OutW()*m.C)%m.OutH(), at/m.C%m.OutW(), at%m.C
-		best, from := float32(math.Inf(-1)), -1
-		for k := range m.Size * m.Size {
-			a, b := i*m.Stride-m.Pad+k/m.Size, j*m.Stride-m.Pad+k%m.Size
-			if a < 0 || b < 0 || a >= m.H || b >= m.W {
-				continue
-			}
-			p := ((n*m.H+a)*m.W+b)*m.C + c
-			if v := x.x[p]; from < 0 || v > best || v != v {
-				best, from = v, p
-			}
-		}
-		want[at] = best
-		dx[from] += float64(dy.x[at])
-	}
+	want, dx := plainMaxPool(m, x.x, dy.x)
 	for _, threads := range []int{1, 3} {
 		p := newPool(t, threads)
 		y, place, gx := newGuarded("y", out), newGuarded("place", out), newGuarded("dx", len(dx))
