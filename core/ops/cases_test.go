@@ -96,7 +96,7 @@ func gradientCases() []gradientCase {
 	return slices.Concat(
 		blockCases(), attentionCases(), patchCases(), maskCases(), positionCases(), sliceCases(),
 		elementwiseCases(), externalCases(), matmulCases(), lengthNormCases(), batchNormCases(),
-		patchLossCases(), crossEntropyCases(), viewCases(), convCases(), poolCases(), rowCases(), nhwcCases(),
+		patchLossCases(), crossEntropyCases(), viewCases(), convCases(), nhwcCases(), nhwcNormCases(), poolCases(), rowCases(),
 	)
 }
 
