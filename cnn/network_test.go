@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -31,8 +32,8 @@ func fill(dst []float32, key string) {
 // newNetwork makes a network whose tensors are all random, so that no part of it is silent.
 func newNetwork(t *testing.T, c cnn.Config) *cnn.Network {
 	t.Helper()
-	n := must[*cnn.Network](t)(cnn.New(param.NewStore(), "", c, nil, 1))
-	for _, p := range n.Weights() {
+	n := must.Get(cnn.New(param.NewStore(), "", c, nil, 1))(t)
+	for _, p := range n.Parameters() {
 		r := prng.New(5, p.Name)
 		for i := range p.Data {
 			p.Data[i] += float32(.2 * r.NormFloat64())
@@ -67,14 +68,14 @@ func TestGradients(t *testing.T) {
 			g := core.NewGraph(devicetest.New(t, 0))
 			images := g.Input("images", tensor.Shape{3, 2, 12, 20})
 			fill(images.Value(), "images")
-			out := output(t)(n.Forward(g, images, tc.options(g, n)))
-			last := node(t)(out.Output(backbone.Map))
+			out := must.Get(n.Forward(g, images, tc.options(g, n)))(t)
+			last := must.Get(out.Output(backbone.Map))(t)
 			w := g.Input("w", last.Shape())
 			fill(w.Value(), "w")
 			loss := ops.Dot(g, last, w)
-			exe := must[*core.Executable](t)(g.Compile(loss))
+			exe := must.Get(g.Compile(loss))(t)
 			run(t, exe)
-			for _, p := range n.Weights() {
+			for _, p := range n.Parameters() {
 				checkDirection(t, exe, loss, p)
 			}
 		})
@@ -138,23 +139,23 @@ func TestShapes(t *testing.T) {
 			n := newNetwork(t, tiny(stem, cnn.Bottleneck))
 			g := core.NewGraph(devicetest.New(t, 0))
 			images := g.Input("images", tensor.Shape{2, 2, size[0], size[1]})
-			out := output(t)(n.Forward(g, images, backbone.Options{Train: true}))
+			out := must.Get(n.Forward(g, images, backbone.Options{Train: true}))(t)
 			first := 0
 			if stem == cnn.ImageNet {
 				first = 2
 			}
 			for i, dim := range n.Config().Info().StageDims {
-				tap := node(t)(out.Tap(i))
-				early := output(t)(out.After(i))
+				tap := must.Get(out.Tap(i))(t)
+				early := must.Get(out.After(i))(t)
 				want := tensor.Shape{2, dim, half(size[0], first+i), half(size[1], first+i)}
 				if !tap.Shape().Equal(want) {
 					t.Errorf("%v, %s: stage %d is %v, want %v", size, stem, i, tap.Shape(), want)
 				}
-				if pooled := node(t)(early.Output(backbone.Pooled)); !pooled.Shape().Equal(tensor.Shape{2, dim}) || node(t)(early.Output(backbone.Map)) != tap {
+				if pooled := must.Get(early.Output(backbone.Pooled))(t); !pooled.Shape().Equal(tensor.Shape{2, dim}) || must.Get(early.Output(backbone.Map))(t) != tap {
 					t.Errorf("%v, %s: after stage %d the features are %v", size, stem, i, pooled.Shape())
 				}
 			}
-			if node(t)(out.Output(backbone.Map)) != node(t)(out.Tap(3)) || node(t)(out.Output(backbone.Pooled)) != node(t)(out.Output(backbone.Pooled)) {
+			if must.Get(out.Output(backbone.Map))(t) != must.Get(out.Tap(3))(t) || must.Get(out.Output(backbone.Pooled))(t) != must.Get(out.Output(backbone.Pooled))(t) {
 				t.Error("asking twice gives another node")
 			}
 			if err := g.Err(); err != nil {
@@ -172,8 +173,8 @@ func TestRunningStatistics(t *testing.T) {
 		g := core.NewGraph(devicetest.New(t, 0))
 		images := g.Input("images", tensor.Shape{batch, 2, 40, 48})
 		fill(images.Value(), "images")
-		pooled := node(t)(output(t)(n.Forward(g, images, backbone.Options{Train: train})).Output(backbone.Pooled))
-		exe := must[*core.Executable](t)(g.Compile(nil, pooled))
+		pooled := must.Get(must.Get(n.Forward(g, images, backbone.Options{Train: train}))(t).Output(backbone.Pooled))(t)
+		exe := must.Get(g.Compile(nil, pooled))(t)
 		run(t, exe)
 		return exe, pooled
 	}
@@ -208,12 +209,12 @@ func TestRunningStatistics(t *testing.T) {
 func TestZeroInitLast(t *testing.T) {
 	c := tiny(cnn.CIFAR, cnn.Basic)
 	c.ZeroInitLast, c.Layers = true, [4]int{2, 1, 1, 1}
-	n := must[*cnn.Network](t)(cnn.New(param.NewStore(), "", c, nil, 1))
+	n := must.Get(cnn.New(param.NewStore(), "", c, nil, 1))(t)
 	g := core.NewGraph(devicetest.New(t, 0))
 	images := g.Input("images", tensor.Shape{2, 2, 12, 20})
 	fill(images.Value(), "images")
-	out := output(t)(n.Forward(g, images, backbone.Options{Train: true})).(*cnn.Outputs)
-	run(t, must[*core.Executable](t)(g.Compile(nil, out.Stem, out.Stages[0])))
+	out := must.Get(n.Forward(g, images, backbone.Options{Train: true}))(t).(*cnn.Outputs)
+	run(t, must.Get(g.Compile(nil, out.Stem, out.Stages[0]))(t))
 	if !slices.Equal(out.Stem.Value(), out.Stages[0].Value()) {
 		t.Error("the first stage changes its input")
 	}
@@ -230,11 +231,11 @@ func TestRecompute(t *testing.T) {
 		}
 		images := g.Input("images", tensor.Shape{3, 2, 12, 20})
 		fill(images.Value(), "images")
-		pooled := node(t)(output(t)(n.Forward(g, images, backbone.Options{Train: true})).Output(backbone.Pooled))
-		exe := must[*core.Executable](t)(g.Compile(ops.Mean(g, ops.Mul(g, pooled, pooled))))
+		pooled := must.Get(must.Get(n.Forward(g, images, backbone.Options{Train: true}))(t).Output(backbone.Pooled))(t)
+		exe := must.Get(g.Compile(ops.Mean(g, ops.Mul(g, pooled, pooled))))(t)
 		run(t, exe)
 		var all [][]float32
-		for _, p := range n.Weights() {
+		for _, p := range n.Parameters() {
 			all = append(all, slices.Clone(exe.Grad(p)))
 		}
 		if first == nil {
@@ -263,7 +264,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%v, want %q in it", err, want)
 		}
 	}
-	out := output(t)(n.Forward(g, good, backbone.Options{}))
+	out := must.Get(n.Forward(g, good, backbone.Options{}))(t)
 	for _, name := range []backbone.Output{backbone.Class, backbone.Tokens, backbone.Patches} {
 		if _, err := out.Output(name); err == nil || !strings.Contains(err.Error(), "tiny has no "+string(name)) {
 			t.Errorf("%s: %v", name, err)

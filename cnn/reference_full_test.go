@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -122,8 +123,8 @@ func (r *fullCase) logits(t *testing.T, g *core.Graph, train bool) (*core.Node, 
 	images := g.Input("images", tensor.Shape{r.config.Batch, 3, r.config.Size, r.config.Size})
 	r.hash(images.Value(), inputTensor, func(s float64) float64 { return 2 * s })
 	r.first(t, "check.input", images.Value())
-	out := output(t)(r.network.Forward(g, images, backbone.Options{Train: train}))
-	features := node(t)(out.Output(backbone.Pooled))
+	out := must.Get(r.network.Forward(g, images, backbone.Options{Train: train}))(t)
+	features := must.Get(out.Output(backbone.Pooled))(t)
 	return ops.Linear(g, features, g.Param(r.store.Get("fc.weight")), g.Param(r.store.Get("fc.bias"))), out
 }
 
@@ -143,8 +144,8 @@ func fullReference(t *testing.T, c *golden.Case) {
 	}
 	g := core.NewGraph(devicetest.New(t, 0))
 	logits, _ := r.logits(t, g, false)
-	run(t, must[*core.Executable](t)(g.Compile(nil, logits)))
-	c.Compare(t, golden.CNN, "out.eval_logits", logits.Value())
+	run(t, must.Get(g.Compile(nil, logits))(t))
+	c.Compare(t, "out.eval_logits", logits.Value())
 
 	g = core.NewGraph(devicetest.New(t, 0))
 	logits, out := r.logits(t, g, true)
@@ -157,12 +158,12 @@ func fullReference(t *testing.T, c *golden.Case) {
 	loss, _ := ops.SoftmaxCrossEntropy(g, logits, labels)
 	extra := []*core.Node{logits}
 	for i := range r.network.Config().Info().Depth {
-		extra = append(extra, node(t)(out.Tap(i)))
+		extra = append(extra, must.Get(out.Tap(i))(t))
 	}
-	exe := must[*core.Executable](t)(g.Compile(loss, extra...))
+	exe := must.Get(g.Compile(loss, extra...))(t)
 	run(t, exe)
-	c.Compare(t, golden.CNN, "loss", loss.Value())
-	c.Compare(t, golden.CNN, "out.logits", logits.Value())
+	c.Compare(t, "loss", loss.Value())
+	c.Compare(t, "out.logits", logits.Value())
 	for i, n := range extra[1:] {
 		r.compareMap(t, fmt.Sprintf("out.layer%d.", i+1), n)
 	}
@@ -170,7 +171,7 @@ func fullReference(t *testing.T, c *golden.Case) {
 	exe.Commit()
 	for _, b := range r.network.Buffers() {
 		name := "after.slice." + b.Name
-		c.Compare(t, golden.CNN, name, b.Data[:min(16, len(b.Data))])
+		c.Compare(t, name, b.Data[:min(16, len(b.Data))])
 	}
 }
 
@@ -194,7 +195,7 @@ func (r *fullCase) compareMap(t *testing.T, prefix string, n *core.Node) {
 		}
 		means = append(means, sum/float64(cells))
 	}
-	r.CompareFloat64(t, golden.CNN, prefix+"mean_hw", means)
+	r.CompareFloat64(t, prefix+"mean_hw", means)
 	var corner []float32
 	for b := range s[0] {
 		for c := range min(6, s[1]) {
@@ -204,7 +205,7 @@ func (r *fullCase) compareMap(t *testing.T, prefix string, n *core.Node) {
 			}
 		}
 	}
-	r.Compare(t, golden.CNN, prefix+"slice", corner)
+	r.Compare(t, prefix+"slice", corner)
 }
 
 // compareGradients compares the length and the first values of each gradient.
@@ -227,7 +228,7 @@ func (r *fullCase) compareGradients(t *testing.T, exe *core.Executable) {
 			square += float64(v) * float64(v)
 		}
 		norms = append(norms, math.Sqrt(square))
-		r.Compare(t, golden.CNN, "gradslice."+name, g[:min(16, len(g))])
+		r.Compare(t, "gradslice."+name, g[:min(16, len(g))])
 	}
-	r.CompareFloat64(t, golden.CNN, "gradnorm", norms)
+	r.CompareFloat64(t, "gradnorm", norms)
 }

@@ -128,16 +128,13 @@ func NewLoader(source Source, o LoaderOptions) (*Loader, error) {
 	return l, nil
 }
 
-// StepsPerEpoch is the number of batches that n samples make.
+// BatchesPerEpoch is the number of batches that n samples make.
 func BatchesPerEpoch(n, batch int, dropLast bool) int {
 	if dropLast {
 		return n / batch
 	}
 	return (n + batch - 1) / batch
 }
-
-// StepsPerEpoch is the number of batches of an epoch.
-func (l *Loader) StepsPerEpoch() int { return l.steps }
 
 // Next returns the batch of the next step, or io.EOF after the last one. An error other than ctx's
 // ends the loader: later calls return it again. Only one goroutine may call it.
@@ -146,26 +143,22 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	if l.broken != nil {
 		return nil, l.broken
 	}
-	select {
-	case <-l.quit:
+	if l.closed() {
 		return nil, errClosed
-	default:
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var b *Batch
 	select {
-	case next, ok := <-l.queue:
-		if !ok {
-			select {
-			case <-l.quit:
-				return nil, errClosed
-			default:
-				return nil, io.EOF
-			}
+	case b = <-l.queue:
+		switch {
+		case b != nil:
+		case l.closed():
+			return nil, errClosed
+		default:
+			return nil, io.EOF
 		}
-		b = next
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-l.quit:
@@ -182,6 +175,15 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+func (l *Loader) closed() bool {
+	select {
+	case <-l.quit:
+		return true
+	default:
+		return false
+	}
 }
 
 var errClosed = errors.New("the loader is closed")

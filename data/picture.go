@@ -100,26 +100,3 @@ func fromRGBA(dst *pixels.Image, m image.Image) {
 
 // Picture returns an image to look at: the first three channels as colours, fewer as gray.
 func Picture(m *pixels.Image) image.Image { return toRGBA(m) }
-
-// Thumbnail scales an image to fit w x h, keeping its aspect; a smaller one stays as it is.
-func Thumbnail(m *pixels.Image, w, h int) image.Image {
-	return resize.Thumbnail(uint(w), uint(h), toRGBA(m), resize.Lanczos3)
-}
-
-// ContactSheet lays thumbnails of cell x cell pixels out in rows on white, each in the middle of
-// its cell.
-func ContactSheet(images []*pixels.Image, columns, cell int) *image.RGBA {
-	const gap = 2
-	columns = max(min(columns, len(images)), 1)
-	rows := (len(images) + columns - 1) / columns
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*(cell+gap)+gap, rows*(cell+gap)+gap))
-	draw.Draw(sheet, sheet.Rect, image.White, image.Point{}, draw.Src)
-	for i, m := range images {
-		t := Thumbnail(m, cell, cell)
-		b := t.Bounds()
-		x := gap + i%columns*(cell+gap) + (cell-b.Dx())/2
-		y := gap + i/columns*(cell+gap) + (cell-b.Dy())/2
-		draw.Draw(sheet, image.Rect(x, y, x+b.Dx(), y+b.Dy()), t, b.Min, draw.Src)
-	}
-	return sheet
-}

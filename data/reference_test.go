@@ -114,7 +114,7 @@ type byteCase struct {
 
 // inPlace are the operations that change their input.
 var inPlace = map[string]func(c byteCase){
-	"horizontal flip":             func(c byteCase) { pixels.FlipHorizontal(c.in) },
+	"horizontal flip":             func(c byteCase) { mirror(c.in) },
 	"grayscale, 3 equal channels": func(c byteCase) { pixels.Gray(c.in) },
 	"brightness":                  func(c byteCase) { pixels.Brightness(c.in, float32(c.Factor)) },
 	"contrast":                    func(c byteCase) { pixels.Contrast(c.in, float32(c.Factor)) },
@@ -160,7 +160,7 @@ var toImage = map[string]func(c byteCase, out *pixels.Image) error{
 			return fmt.Errorf("the pipeline refers to entries jitter0 and pilblur0 that are missing")
 		}
 		new(pixels.Resizer).Resize(out, c.in, c.box, 64, 64, pixels.Bicubic)
-		pixels.FlipHorizontal(out)
+		mirror(out)
 		jitter.jitter().Apply(out)
 		new(pixels.Blur).Pillow(out, blur.Radius)
 		pixels.Solarize(out, 128)
@@ -397,4 +397,16 @@ func imageOf(t *testing.T, c *golden.Case, name string) *pixels.Image {
 		t.Fatalf("%s is not an image (H,W,C): its shape is %v", name, x.Shape)
 	}
 	return &pixels.Image{Pix: bytes.Clone(c.U8(t, name)), H: x.Shape[0], W: x.Shape[1], C: x.Shape[2]}
+}
+
+// mirror turns an image left to right in place.
+func mirror(m *pixels.Image) {
+	for y := range m.H {
+		row := m.Row(y)
+		for i, j := 0, len(row)-m.C; i < j; i, j = i+m.C, j-m.C {
+			for k := range m.C {
+				row[i+k], row[j+k] = row[j+k], row[i+k]
+			}
+		}
+	}
 }

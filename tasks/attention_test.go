@@ -30,11 +30,8 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 	if change != nil {
 		change(&c)
 	}
-	m, err := NewModel(c, nil, nil, nil, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range m.Backbone.Weights() {
+	m := newModel(t, c, nil, nil, 4)
+	for _, p := range m.Backbone.Parameters() {
 		if strings.HasSuffix(p.Name, "attn.qkv.weight") {
 			for i := range p.Data {
 				p.Data[i] *= 30

@@ -3,7 +3,6 @@ package tasks
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -65,28 +64,6 @@ func WriteFeatures(path string, f *Features) ([]string, error) {
 		}
 	}
 	return files, nil
-}
-
-// WriteNPY stores an array; the file appears whole or not at all.
-func WriteNPY(path string, a npy.Array) error {
-	if err := atomicfile.Write(path, func(w io.Writer) error { return npy.Write(w, a) }); err != nil {
-		return fmt.Errorf("write array: %w", err)
-	}
-	return nil
-}
-
-// ReadNPY reads an array file.
-func ReadNPY(path string) (npy.Array, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return npy.Array{}, err
-	}
-	defer file.Close()
-	a, err := npy.Read(file)
-	if err != nil {
-		return npy.Array{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return a, nil
 }
 
 // lines writes one line per entry. A name with a line break is written as a quoted Go string, so

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
+	"github.com/vittool/vittool/tasks/npy"
 )
 
 func TestWriteFeatures(t *testing.T) {
@@ -21,14 +24,14 @@ func TestWriteFeatures(t *testing.T) {
 	if len(files) != 4 {
 		t.Fatalf("wrote %v", files)
 	}
-	a, err := ReadNPY(path)
+	a, err := readArray(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(a.Shape, []int{5, 3}) || !reflect.DeepEqual(a.Float32, f.Data) {
 		t.Errorf("read %v", a)
 	}
-	if a, err = ReadNPY(files[1]); err != nil || !reflect.DeepEqual(a.Int64, []int64{0, 1, 0, 1, 0}) {
+	if a, err = readArray(files[1]); err != nil || !reflect.DeepEqual(a.Int64, []int64{0, 1, 0, 1, 0}) {
 		t.Errorf("labels %v, %v", a.Int64, err)
 	}
 	names, err := os.ReadFile(files[3])
@@ -53,12 +56,16 @@ func writeTestImage(t testing.TB, path string, w, h, seed int) {
 			m.SetRGBA(x, y, color.RGBA{uint8(x * 255 / w), uint8(y * 255 / h), uint8((x*7 + y*13 + 50*seed) % 256), 255})
 		}
 	}
-	file, err := os.Create(path)
+	file := must.Get(os.Create(path))(t)
+	defer file.Close()
+	must.Do(t, png.Encode(file, m))
+}
+
+func readArray(path string) (npy.Array, error) {
+	file, err := os.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		return npy.Array{}, err
 	}
 	defer file.Close()
-	if err := png.Encode(file, m); err != nil {
-		t.Fatal(err)
-	}
+	return npy.Read(file)
 }

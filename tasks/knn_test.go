@@ -1,18 +1,13 @@
 package tasks
 
 import (
-	"context"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core/device/devicetest"
-	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/tasks/pictures"
 )
 
 // TestKNNBruteForce compares with a full sort in float64, for sizes below and above a block.
@@ -114,42 +109,5 @@ func TestKNNRefuses(t *testing.T) {
 		if _, err := c.knn.Run(e, c.bank, c.test); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
-	}
-}
-
-func TestDrawNeighbours(t *testing.T) {
-	m := smallModel(t)
-	e := devicetest.New(t, 2)
-	bankImages, testImages := openData(t, "demo:?count=60&size=32"), openData(t, "demo:?count=9&size=32&seed=1")
-	extract := func(src data.Source) *Features {
-		f, err := m.Extract(context.Background(), e, src, ExtractOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	bank, test := extract(bankImages), extract(testImages)
-	r, err := KNN{K: []int{5}}.Run(e, bank, test)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grid, err := r[0].DrawNeighbours(bank, test, bankImages, testImages, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(grid.Rows) != 4 || len(grid.Rows[0].Cells) != 7 {
-		t.Fatalf("%d rows of %d cells", len(grid.Rows), len(grid.Rows[0].Cells))
-	}
-	img, err := grid.Draw()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
-		if err := pictures.WritePNG(filepath.Join(dir, "neighbours.png"), img); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := r[0].DrawNeighbours(bank, test, testImages, testImages, 4); err == nil {
-		t.Error("a bank of another source was drawn")
 	}
 }

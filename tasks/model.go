@@ -139,19 +139,6 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 	return m, nil
 }
 
-// NewModel returns a backbone with initial weights, the baseline of evaluations.
-func NewModel(c backbone.Config, scheme backbone.Scheme, mean, std []float64, seed uint64) (*Model, error) {
-	m := &Model{Store: param.NewStore(), Meta: map[string]string{}, Input: Input{Fitting: ownFitting, Assumed: len(mean) == 0}}
-	var err error
-	if m.Backbone, err = c.New(m.Store, "", scheme, seed); err != nil {
-		return nil, err
-	}
-	m.Config = m.Backbone.Config()
-	m.Info = m.Config.Info()
-	m.Mean, m.Std, err = fileNormalization(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std})
-	return m, err
-}
-
 // openWeights reads and verifies the weight file at path, or the newest checkpoint of a run.
 func openWeights(path string, report func(string, error)) (*tensor.File, error) {
 	info, err := os.Stat(path)
@@ -312,7 +299,7 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
-	for _, p := range slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers()) {
+	for _, p := range slices.Concat(m.Backbone.Parameters(), m.Backbone.Buffers()) {
 		name := prefix + p.Name
 		known[name] = true
 		t, ok := file.Get(name)

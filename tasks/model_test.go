@@ -12,8 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/runs"
@@ -21,18 +23,41 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
+// newModel is a network with initial weights.
+func newModel(t testing.TB, c backbone.Config, mean, std []float64, seed uint64) *Model {
+	t.Helper()
+	m := &Model{Store: param.NewStore(), Meta: map[string]string{}, Input: Input{Fitting: ownFitting, Assumed: len(mean) == 0}}
+	var err error
+	if m.Backbone, err = c.New(m.Store, "", nil, seed); err != nil {
+		t.Fatal(err)
+	}
+	m.Config = m.Backbone.Config()
+	m.Info = m.Config.Info()
+	if m.Mean, m.Std, err = fileNormalization(&tensor.File{Path: m.Info.Name}, m.Info.Channels, LoadOptions{Mean: mean, Std: std}); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// microModel is the smallest named network.
+func microModel(t testing.TB) *Model {
+	t.Helper()
+	c, err := vit.Variant("vit_micro_patch4_32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newModel(t, c, nil, nil, 1)
+}
+
 // smallModel is a network that is fast to run.
 func smallModel(t testing.TB) *Model {
 	t.Helper()
 	c := vit.Config{Name: "vit_test_patch4_16", ImageH: 16, ImageW: 16, Patch: 4, Dim: 24, Depth: 2, Heads: 3, QKVBias: true, ClassToken: true, PosEmbed: vit.PosSinCos}
-	m, err := NewModel(c, nil, []float64{0.5, 0.4, 0.3}, []float64{0.2, 0.25, 0.3}, 7)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newModel(t, c, []float64{0.5, 0.4, 0.3}, []float64{0.2, 0.25, 0.3}, 7)
 	m.Step, m.Digest = 42, "cafe"
 	// Initial biases are zero and norms one; with other values the test sees more faults.
 	r := prng.New(3, "weights")
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		for i := range p.Data {
 			p.Data[i] += float32(0.1 * r.NormFloat64())
 		}
@@ -63,7 +88,7 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 			}
 			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
-		for _, p := range m.Backbone.Weights() {
+		for _, p := range m.Backbone.Parameters() {
 			add(runs.BackbonePrefix+p.Name, p.Shape, p.Data)
 			add(runs.TeacherPrefix+runs.BackbonePrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
 			add(runs.OptimizerPrefix+"m."+runs.BackbonePrefix+p.Name, p.Shape, p.Data)
@@ -91,8 +116,8 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 
 func sameWeights(t *testing.T, got, want *Model, scale float32) {
 	t.Helper()
-	for i, p := range want.Backbone.Weights() {
-		q := got.Backbone.Weights()[i]
+	for i, p := range want.Backbone.Parameters() {
+		q := got.Backbone.Parameters()[i]
 		for j, v := range p.Data {
 			if q.Name != p.Name || q.Data[j] != v*scale {
 				t.Fatalf("%s[%d] = %g, want %s %g", q.Name, j, q.Data[j], p.Name, v*scale)
@@ -282,16 +307,9 @@ func TestLoadRefuses(t *testing.T) {
 // TestLoadForeign: files of other tools have another precision, a prefix and a classifier, but no
 // configuration.
 func TestLoadForeign(t *testing.T) {
-	c, err := vit.Variant("vit_micro_patch4_32")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := NewModel(c, nil, nil, nil, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := microModel(t)
 	tensors := []tensor.Tensor{tensor.NewF32("model.head.weight", tensor.Shape{1, 1}, []float32{1})}
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		wide := make([]float64, len(p.Data))
 		for i, v := range p.Data {
 			wide[i] = float64(v)

@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 )
 
@@ -77,15 +78,12 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 		}
 	}
 	bank, test := features("train"), features("test")
-	results, err := KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test)
-	if err != nil {
-		t.Fatal(err)
-	}
+	results := must.Get(KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test))(t)
 	seen := map[string]bool{}
 	for _, r := range results {
 		prefix := "k" + strconv.Itoa(r.K)
 		name := func(n string) string { n = strings.Replace(n, "*", prefix, 1); seen[n] = true; return n }
-		c.CompareFloat64(t, golden.CNN, name("out.*.votes"), r.Votes)
+		c.CompareFloat64(t, name("out.*.votes"), r.Votes)
 
 		// Where PyTorch's best two votes differ by float32 rounding only, either may win: the
 		// accuracy may differ by those rows.
@@ -154,53 +152,39 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	}
 	shape := c.Tensor(t, "input.features").Shape
 	weight := c.Tensor(t, "input.weight").Shape
-	h, err := newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := must.Get(newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1))(t)
 	copy(h.weight.Data, c.F32(t, "input.weight"))
 	copy(h.bias.Data, c.F32(t, "input.bias"))
-	s, err := h.trainer(shape[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(h.trainer(shape[0]))(t)
 	copy(s.features.Value(), c.F32(t, "input.features"))
 	classes := labels(t, c, "input.labels")
 	copy(s.labels.Ints(), classes)
 
 	seen := map[string]bool{}
-	compare := func(name string, got []float32) { seen[name] = true; c.Compare(t, golden.CNN, name, got) }
+	compare := func(name string, got []float32) { seen[name] = true; c.Compare(t, name, got) }
 	var losses []float64
 	for step := range config.Steps {
 		if step == 0 {
-			if err := s.exec.Run(); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, s.exec.Run())
 			compare("out.logits", s.out.Value())
 			compare("loss", s.loss.Value())
 			compare("grad.weight", s.exec.Grad(h.weight))
 			compare("grad.bias", s.exec.Grad(h.bias))
 		}
-		loss, err := s.run(schedule.At(step), config.WeightDecay)
-		if err != nil {
-			t.Fatal(err)
-		}
+		loss := must.Get(s.run(schedule.At(step), config.WeightDecay))(t)
 		losses = append(losses, loss)
 	}
 	seen["traj.losses"] = true
-	c.CompareFloat64(t, golden.CNN, "traj.losses", losses)
+	c.CompareFloat64(t, "traj.losses", losses)
 	compare("traj.weight", h.weight.Data)
 	compare("traj.bias", h.bias.Data)
 	if h.mean != nil {
 		compare("traj.bn.running_mean", h.mean.Data)
 		compare("traj.bn.running_var", h.variance.Data)
 	}
-	logits, err := h.logits(c.F32(t, "input.features"), shape[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	logits := must.Get(h.logits(c.F32(t, "input.features"), shape[0]))(t)
 	seen["traj.eval_logits"] = true
-	c.CompareFloat64(t, golden.CNN, "traj.eval_logits", logits)
+	c.CompareFloat64(t, "traj.eval_logits", logits)
 	seen["metric.train_top1"] = true
 	top1, _, _ := accuracy(logits, classes, weight[0])
 	if want := c.Scalar(t, "metric.train_top1"); math.Abs(100*top1-want) > 1e-9 {

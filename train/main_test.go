@@ -14,28 +14,20 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
-	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/runs"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
-var outside = map[string]sdk.Objective{"vittool-pull-plugin": &pull{}, "vittool-blank-plugin": &blank{}, "vittool-variant-plugin": &variant{}}
+var outside = map[string]func(){
+	"vittool-pull-plugin": plugintest.Serve(&pull{}), "vittool-blank-plugin": plugintest.Serve(&blank{}), "vittool-variant-plugin": plugintest.Serve(&variant{}),
+	"vittool-overflow-plugin": plugintest.Serve(&overflow{}),
+}
 
 // TestMain lets the test binary be the plugins: a built-in objective when started as the host does,
 // and one of somebody else's under another name.
 func TestMain(m *testing.M) {
-	if o := outside[filepath.Base(os.Args[0])]; o != nil {
-		sdk.Serve(o)
-		return
-	}
-	if n := len(host.ServeArgs); len(os.Args) == n+2 && os.Args[1] == host.ServeArgs[0] {
-		if err := host.ServeBuiltin(os.Args[n+1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	plugintest.Main(m, host.ServeArgs, objectives.New, outside)
 }
 
 // small is a run of a few seconds: 40 scenes, 5 batches of 8 an epoch.

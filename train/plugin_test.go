@@ -3,13 +3,12 @@ package train
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 )
@@ -31,21 +30,12 @@ func (*pull) Plan(b *sdk.Builder) error {
 }
 
 func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	var a [6]*sdk.Array
-	for i, get := range []func() (*sdk.Array, error){
-		func() (*sdk.Array, error) { return c.Input("x") },
-		func() (*sdk.Array, error) { return c.InputGradient("x") },
-		func() (*sdk.Array, error) { return c.Param("weight") },
-		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
-		func() (*sdk.Array, error) { return c.Buffer("mean") },
-		func() (*sdk.Array, error) { return c.Update("mean") },
-	} {
-		var err error
-		if a[i], err = get(); err != nil {
-			return 0, nil, err
-		}
+	a, err := plugintest.Arrays(plugintest.Named(c.Input, "x"), plugintest.Named(c.InputGradient, "x"),
+		plugintest.Named(c.Param, "weight"), plugintest.Named(c.ParamGradient, "weight"), plugintest.Named(c.Buffer, "mean"), plugintest.Named(c.Update, "mean"))
+	if err != nil {
+		return 0, nil, err
 	}
-	x, dx, w, dw, mean, next := a[0].F32, a[1].F32, a[2].F32, a[3].F32, a[4].F32, a[5].F32
+	x, dx, w, dw, mean, next := a[0], a[1], a[2], a[3], a[4], a[5]
 	rows := len(x) / len(w)
 	copy(next, mean)
 	clear(dw)
@@ -61,20 +51,13 @@ func (*pull) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) 
 	return loss, map[string]float64{"rows": float64(rows)}, nil
 }
 
-// pluginFile makes the test binary the third-party plugin of a name.
-func pluginFile(t *testing.T, name string) string {
+// thirdParty is a small run of the objective of a name in outside, in a process of its own.
+func thirdParty(t *testing.T, name string) *configs.Config {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.Link(self, path); err != nil {
-		if err := os.Symlink(self, path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Mode, cfg.Objective.Options = name, "process", nil
+	cfg.Objective.Plugin = plugintest.Program(t, "vittool-"+name+"-plugin")
+	return cfg
 }
 
 // blank is an objective that is to predict hidden patches and hides none.
@@ -93,11 +76,34 @@ func (*blank) Plan(b *sdk.Builder) error {
 
 // Masks that are of the right form and can't be computed with are the plugin's fault.
 func TestUselessMask(t *testing.T) {
-	cfg := small(t)
-	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "blank", pluginFile(t, "vittool-blank-plugin"), "process", nil
-	_, err := Pretrain(context.Background(), cfg, Options{})
+	_, err := Pretrain(context.Background(), thirdParty(t, "blank"), Options{})
 	var e *host.PluginError
 	if !errors.As(err, &e) || e.Kind != host.Reply || !strings.Contains(err.Error(), "the mask is zero everywhere") || strings.Count(err.Error(), "plugin blank") != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// overflow is an objective whose loss is infinite from the first step on.
+type overflow struct{}
+
+func (*overflow) Info() sdk.Info {
+	return sdk.Info{Name: "overflow", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*overflow) Plan(b *sdk.Builder) error {
+	tokens := b.Student("encoder", b.View("image")).Tokens()
+	return b.Minimize(b.Mean(b.Exp(b.Scale(b.Mul(tokens, tokens), 1e6))))
+}
+
+// A loss that is not finite is a fault of the plugin whose plan computes it.
+func TestPluginNotFinite(t *testing.T) {
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "overflow", plugintest.Program(t, "vittool-overflow-plugin"), "process", nil
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var plugin *host.PluginError
+	var value *NotFiniteError
+	if !errors.As(err, &plugin) || !errors.As(err, &value) || plugin.Kind != host.Reply || value.Step != 1 ||
+		!strings.HasPrefix(err.Error(), "plugin overflow: step 1: ") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -105,13 +111,7 @@ func TestUselessMask(t *testing.T) {
 // An objective that computes its loss in a process of its own trains, resumes to the same bits, and
 // keeps its buffer in the checkpoint.
 func TestEvaluatingPlugin(t *testing.T) {
-	plugin := pluginFile(t, "vittool-pull-plugin")
-	config := func() *configs.Config {
-		cfg := small(t)
-		cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "pull", plugin, "process", nil
-		return cfg
-	}
-	undisturbed := config()
+	undisturbed := thirdParty(t, "pull")
 	want := pretrain(t, undisturbed, Options{})
 	file, _, err := runs.Latest(undisturbed.Run.Out, func(path string, err error) { t.Error(path, err) })
 	if err != nil {
@@ -124,7 +124,7 @@ func TestEvaluatingPlugin(t *testing.T) {
 	if v, err := mean.Float32s(); err != nil || v[0] == 0 {
 		t.Errorf("the buffer was never updated: %v %v", v, err)
 	}
-	cfg := config()
+	cfg := thirdParty(t, "pull")
 	interrupt(t, cfg, 4)
 	if got := pretrain(t, cfg, Options{Resume: true}); got.Digest != want.Digest {
 		t.Errorf("digest %s, want %s", got.Digest, want.Digest)

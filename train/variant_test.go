@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"errors"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
@@ -54,52 +55,31 @@ func (o *variant) Plan(b *sdk.Builder) error {
 }
 
 func (o *variant) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	x, err := c.Input("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	dx, err := c.InputGradient("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	loss := 0.
-	for i, v := range x.F32 {
-		loss += float64(v * v)
-		dx.F32[i] = 2 * v
-	}
+	loss, err := plugintest.MeanSquare(c)
 	metrics := map[string]float64{"rows": 8}
 	if o.kind() == "evaluate-metric" {
 		metrics["spread"] = math.NaN()
 	}
-	return loss, metrics, nil
+	return loss, metrics, err
 }
 
 // variantRun is a run of the objective variant, and a function that changes its program.
 func variantRun(t *testing.T) (cfg *configs.Config, change func(kind string)) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "vittool-variant-plugin")
-	self, err := os.Open(pluginFile(t, "program"))
+	cfg = thirdParty(t, "variant")
+	shared := cfg.Objective.Plugin // a link, which a write would change
+	path := filepath.Join(t.TempDir(), filepath.Base(shared))
+	cfg.Objective.Plugin = path
+	program, err := os.ReadFile(shared)
+	if err == nil {
+		err = os.WriteFile(path, program, 0o755)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer self.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(to, self); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cfg = small(t)
-	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "variant", path, "process", nil
 	return cfg, func(kind string) {
 		t.Helper()
-		if err := os.WriteFile(path+".variant", []byte(kind), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path+".variant", []byte(kind), 0o600))
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0) // another checksum
 		if err == nil {
 			_, err = f.WriteString(kind)
@@ -166,9 +146,7 @@ func TestResumeWithoutPlanDigest(t *testing.T) {
 		t.Fatalf("step %d: plan %q, %v", step, file.Meta[runs.MetaPlan], err)
 	}
 	delete(file.Meta, runs.MetaPlan)
-	if err := tensor.WriteSafetensors(file.Path, file.Tensors, file.Meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(file.Path, file.Tensors, file.Meta))
 	change("loss")
 	var seen stopper
 	pretrain(t, cfg, Options{Resume: true, Progress: &seen})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,9 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/host"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tensor"
@@ -43,11 +45,7 @@ func (painter) Plan(b *sdk.Builder) error {
 
 // TestMain lets the test binary be the painter when it is started under its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == painterPlugin {
-		sdk.Serve(painter{})
-		return
-	}
-	os.Exit(m.Run())
+	plugintest.Main(m, host.ServeArgs, objectives.New, map[string]func(){painterPlugin: plugintest.Serve(painter{})})
 }
 
 func all() backbone.Families { return append(families.All(), third{}) }
@@ -55,16 +53,8 @@ func all() backbone.Families { return append(families.All(), third{}) }
 // settings are those of a run of six steps with the third family.
 func settings(t *testing.T, overrides ...string) configs.Request {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	plugin := filepath.Join(t.TempDir(), painterPlugin)
-	if err := os.Symlink(self, plugin); err != nil {
-		t.Fatal(err)
-	}
 	return configs.Request{Families: all(), Overrides: append([]string{
-		"model.name=third_small_patch8_32", "objective.name=painter", "objective.plugin=" + plugin, "data.path=demo:?count=24&size=32",
+		"model.name=third_small_patch8_32", "objective.name=painter", "objective.plugin=" + plugintest.Program(t, painterPlugin), "data.path=demo:?count=24&size=32",
 		"train.batch_size=8", "train.epochs=0", "train.steps=6", "train.lr=1e-2", "train.warmup_epochs=0", "run.checkpoint_every=3 steps",
 		"run.out=" + filepath.Join(t.TempDir(), "run"),
 	}, overrides...)}

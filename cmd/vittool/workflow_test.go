@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/backbone/families"
+	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
+	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
 	"golang.org/x/sys/unix"
@@ -86,7 +88,7 @@ func TestWorkflow(t *testing.T) {
 	if _, ok := file.Get("blocks.5.mlp.fc2.weight"); !ok || slices.ContainsFunc(file.Names(), func(n string) bool { return strings.HasPrefix(n, "backbone.") }) {
 		t.Errorf("the export's names are not timm's: %v", file.Names())
 	}
-	if a, err := tasks.ReadNPY(filepath.Join(dir, "f.npy")); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
+	if a, err := npy.Read(bytes.NewReader(read(t, dir, "f.npy"))); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
 		t.Errorf("features of shape %v, error %v", a.Shape, err)
 	}
 }
@@ -99,11 +101,11 @@ func TestRecommendedBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := tasks.NewModel(c, nil, nil, nil, 1)
-	if err != nil {
+	m := &tasks.Model{Store: param.NewStore(), Config: c, Info: c.Info(), Meta: map[string]string{}, Pool: tasks.PoolMean, LinearBlocks: 2}
+	m.Mean, m.Std = []float64{.5, .5, .5}, []float64{.2, .2, .2}
+	if m.Backbone, err = c.New(m.Store, "", nil, 1); err != nil {
 		t.Fatal(err)
 	}
-	m.Pool, m.LinearBlocks = tasks.PoolMean, 2
 	if err := m.Export(filepath.Join(dir, "b.safetensors")); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +222,8 @@ func TestBadTasks(t *testing.T) {
 		{"no data named", nil, []string{"eval", "knn", "--from", "x"}, exitUsage, []string{"--data", "--train and --test"}},
 		{"weights that are not there", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:"}, exitData, []string{"x", "no such run or weight file"}},
 		{"folder without a run", func(t *testing.T, dir string) { mkdir(t, dir, "x") }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "no checkpoint"}},
-		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "not a valid safetensors file"}},
+		{"weights that are none", func(t *testing.T, dir string) { writeTo(t, dir, "x", []byte("hello world, this is text")) }, []string{"export", "--from", "x", "--to", "y.safetensors"}, exitData, []string{"x", "this is a text file", "name a safetensors file"}},
+		{"recipe as weights", func(t *testing.T, dir string) { writeTo(t, dir, "some.yaml", []byte("objective:\n  name: mae\n")) }, []string{"eval", "knn", "--from", "some.yaml", "--data", "demo:"}, exitData, []string{"some.yaml", "a text file (YAML", "the folder of a run"}},
 		{"picture as weights", func(t *testing.T, dir string) { writeTo(t, dir, "x.png", encodePNG(gradient(30, 30))) }, []string{"embed", "--from", "x.png", "--data", "demo:", "--to", "f.npy"}, exitData, []string{"x.png", "a PNG image, not a safetensors file"}},
 		{"folder without train and test", func(t *testing.T, dir string) { mkdir(t, dir, "d") }, []string{"eval", "knn", "--from", "x", "--data", "d"}, exitData, []string{"d", "train and test", "--train"}},
 		{"unknown pool", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "--pool", "max"}, exitUsage, []string{"--pool max", "mean, class, both"}},
@@ -296,7 +299,7 @@ func TestUnsuitable(t *testing.T) {
 		{"another model", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_tiny_patch4_32"}, exitUsage, []string{"vit_tiny_patch4_32", "vit_micro_patch4_32"}},
 		{"model that is none", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_huge_patch3"}, exitUsage, []string{"vit_huge_patch3"}},
 		{"no teacher", []string{"export", "--from", "run", "--to", "c.safetensors", "--teacher"}, exitUsage, []string{"teacher"}},
-		{"more neighbours than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitUsage, []string{"--k 20", "4 images"}},
+		{"more neighbours than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitData, []string{"few/train", "--k 20", "4 images", "at most 4"}},
 		{"as many neighbours as images", []string{"eval", "knn", "--from", "run", "--data", "few", "--k", "4"}, exitDone, nil},
 		{"one class of neighbours", []string{"eval", "knn", "--from", "run", "--data", "one", "--k", "1"}, exitData, []string{"one class", "cat"}},
 		{"a single class", []string{"eval", "linear", "--from", "run", "--data", "one"}, exitData, []string{"one class", "cat"}},

@@ -3,6 +3,7 @@ package optim_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -99,7 +101,7 @@ func gradientNorm(t *testing.T, c *golden.Case) {
 		}
 		got[s] = optim.ClipGlobalNorm(cpu, params, func(p *param.Parameter) []float32 { return p.Data }, 0)
 	}
-	c.CompareFloat64(t, golden.CNN, "out.global_grad_norm", got)
+	c.CompareFloat64(t, "out.global_grad_norm", got)
 }
 
 // stepOf copies one step of a tensor whose first dimension counts steps.
@@ -115,10 +117,7 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	store := param.NewStore()
 	for _, n := range c.Names("param.") {
 		x := c.Tensor(t, n)
-		p, err := store.Add(strings.TrimPrefix(n, "param."), x.Shape, param.Init{Kind: "data"}, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := must.Get(store.Add(strings.TrimPrefix(n, "param."), x.Shape, param.Init{Kind: "data"}, 0))(t)
 		copy(p.Data, c.F32(t, n))
 		p.Decay = decays(t, o, len(x.Shape))
 	}
@@ -150,7 +149,7 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 		}
 	}
 	for _, p := range params {
-		c.Compare(t, golden.CNN, "out."+name+"."+p.Name, got[p.Name])
+		c.Compare(t, "out."+name+"."+p.Name, got[p.Name])
 	}
 }
 
@@ -274,9 +273,7 @@ func schedules(t *testing.T, c *golden.Case) {
 	config := map[string]scheduleConfig{}
 	d := json.NewDecoder(strings.NewReader(string(c.Config)))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&config); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, d.Decode(&config))
 	c.ConfigInto(t, &config)
 	for name := range config { // read by the subtests, of which a run may choose some
 		c.Beside(name)
@@ -290,10 +287,10 @@ func schedules(t *testing.T, c *golden.Case) {
 		t.Run(strings.TrimPrefix(name, "out."), func(t *testing.T) {
 			switch {
 			case o.LayerDecay != nil:
-				c.CompareFloat64(t, golden.CNN, name, optim.LayerDecayScales(o.Depth, *o.LayerDecay))
+				c.CompareFloat64(t, name, optim.LayerDecayScales(o.Depth, *o.LayerDecay))
 				return
 			case len(o.Names) > 0:
-				c.CompareFloat64(t, golden.CNN, name, perParameter(t, o, config))
+				c.CompareFloat64(t, name, perParameter(t, o, config))
 				return
 			}
 			schedule := o.schedule(config)
@@ -304,23 +301,22 @@ func schedules(t *testing.T, c *golden.Case) {
 			for i := range got {
 				got[i] = schedule.At(i)
 			}
-			c.CompareFloat64(t, golden.CNN, name, got)
+			c.CompareFloat64(t, name, got)
 		})
 	}
 }
 
-// perParameter returns the learning-rate factor or the weight decay by name.
+// perParameter returns the learning-rate factor by the layer of each name, or the weight decay, which
+// a store gives to all but vectors.
 func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig) []float64 {
-	params := namedParameters(o.Names)
-	got := make([]float64, len(params))
+	got := make([]float64, len(o.Names))
 	if o.WeightDecay != nil {
 		rule := strings.Split(o.NoDecay, ", ")
 		if rule[0] != "ndim==1" {
 			t.Fatalf("the rule %q is not known to this test", o.NoDecay)
 		}
-		optim.ApplyDecayRule(params, "", rule[1:]...)
-		for i, p := range params {
-			if p.Decay {
+		for i, p := range namedParameters(t, o.Names) {
+			if p.Decay && !slices.Contains(rule, p.Name) {
 				got[i] = *o.WeightDecay
 			}
 		}
@@ -328,9 +324,8 @@ func perParameter(t *testing.T, o scheduleConfig, all map[string]scheduleConfig)
 	}
 	for _, scales := range all {
 		if scales.LayerDecay != nil {
-			optim.ApplyLayerDecay(params, func(name string) int { return layerOf(name, scales.Depth) }, scales.Depth, *scales.LayerDecay)
-			for i, p := range params {
-				got[i] = p.LRScale
+			for i, name := range o.Names {
+				got[i] = optim.LayerDecayScales(scales.Depth, *scales.LayerDecay)[layerOf(name, scales.Depth)]
 			}
 			return got
 		}
@@ -362,8 +357,8 @@ type scaled struct {
 func (s scaled) At(it int) float64 { return s.factor * s.Schedule.At(it) }
 
 // namedParameters makes parameters with the number of dimensions that names of a ViT imply.
-func namedParameters(names []string) []*param.Parameter {
-	var params []*param.Parameter
+func namedParameters(t *testing.T, names []string) []*param.Parameter {
+	store := param.NewStore()
 	for _, n := range names {
 		shape := tensor.Shape{2, 2}
 		switch {
@@ -372,7 +367,9 @@ func namedParameters(names []string) []*param.Parameter {
 		case strings.HasSuffix(n, ".bias") || strings.Contains(n, "norm"):
 			shape = tensor.Shape{2}
 		}
-		params = append(params, &param.Parameter{Name: n, Shape: shape})
+		if _, err := store.Add(n, shape, param.Init{Kind: "zeros"}, 1); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return params
+	return store.Parameters()
 }

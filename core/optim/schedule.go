@@ -126,21 +126,6 @@ func (s EpochWarmup) At(it int) float64 {
 	return s.Final
 }
 
-// WarmupCosine is LR·(it+1)/Warmup below Warmup, then LR/2·(1+cos(π(it-W)/(T-W))).
-type WarmupCosine struct {
-	LR            float64
-	Warmup, Total int // iterations
-}
-
-// At returns the value of an iteration.
-func (s WarmupCosine) At(it int) float64 {
-	it = clampIteration(it, s.Total)
-	if it < s.Warmup {
-		return s.LR * float64(it+1) / float64(s.Warmup)
-	}
-	return cosine(s.LR, 0, float64(it-s.Warmup)/float64(s.Total-s.Warmup))
-}
-
 // cosine is half a cosine wave from a at x = 0 to b at x = 1.
 func cosine(a, b, x float64) float64 { return b + (a-b)/2*(1+math.Cos(math.Pi*x)) }
 

@@ -16,8 +16,8 @@ func (b *Blur) Pillow(m *Image, radius float64) {
 	if box.whole == 0 && box.edge == 0 {
 		return
 	}
-	b.tmp = grow(b.tmp, len(m.Pix))
-	b.sums = grow(b.sums, m.W*m.C)
+	b.tmp = Grow(b.tmp, len(m.Pix))
+	b.sums = Grow(b.sums, m.W*m.C)
 	from, to := m.Pix, b.tmp
 	for range 3 {
 		box.horizontal(to, from, m.W, m.H, m.C)
@@ -116,7 +116,7 @@ func (b *Blur) Torchvision(m *Image, size int, sigma float64) {
 		kernel[i] /= total
 	}
 	n := m.W * m.C
-	b.plane = grow(b.plane, m.H*n)
+	b.plane = Grow(b.plane, m.H*n)
 	for y := range m.H {
 		in, out := m.Row(y), b.plane[y*n:(y+1)*n]
 		for x := range m.W {

@@ -23,11 +23,15 @@ func New(w, h, c int) *Image {
 // Reset gives the image another size, keeping its memory where it suffices. The content is
 // undefined afterwards.
 func (m *Image) Reset(w, h, c int) {
-	n := w * h * c
-	if cap(m.Pix) < n {
-		m.Pix = make([]uint8, n)
+	m.Pix, m.W, m.H, m.C = Grow(m.Pix, w*h*c), w, h, c
+}
+
+// Grow returns a slice of n elements with any content, in the memory of s where that is enough.
+func Grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
 	}
-	m.Pix, m.W, m.H, m.C = m.Pix[:n], w, h, c
+	return s[:n]
 }
 
 // Clone returns a copy that shares nothing with m.
@@ -74,19 +78,6 @@ func Crop(dst, src *Image, box Rect) {
 	for y := range box.H {
 		from := ((box.Top+y)*src.W + box.Left) * src.C
 		copy(dst.Pix[y*n:(y+1)*n], src.Pix[from:from+n])
-	}
-}
-
-// FlipHorizontal mirrors the image left to right in place.
-func FlipHorizontal(m *Image) {
-	c := m.C
-	for y := range m.H {
-		row := m.Row(y)
-		for i, j := 0, len(row)-c; i < j; i, j = i+c, j-c {
-			for k := range c {
-				row[i+k], row[j+k] = row[j+k], row[i+k]
-			}
-		}
 	}
 }
 

@@ -25,9 +25,6 @@ func NewNormalizer(mean, std []float32) (*Normalizer, error) {
 	return n, nil
 }
 
-// Channels returns the number of channels that the Normalizer was made for.
-func (n *Normalizer) Channels() int { return len(n.table) }
-
 // Planes writes the image as dst (C, H, W), mirrored left to right if flip.
 func (n *Normalizer) Planes(dst []float32, src *Image, flip bool) {
 	w, h, c := src.W, src.H, src.C

@@ -6,36 +6,26 @@ import (
 	"testing"
 )
 
-// Rule is one of the two tolerance rules of the reference.
-type Rule int
-
-const (
-	// ViT is the rule of README.md, section 2 (vit, mae, beit, dino, ...).
-	ViT Rule = iota
-	// CNN is the rule of README-cnn.md, section 2 (also optim, knn, linprobe, augment,
-	// segmentation).
-	CNN
-)
-
-// Compare compares got with the stored tensor of that name. A failure names the tensor, the index
-// of the worst element, both values and the tolerance.
-func (c *Case) Compare(t testing.TB, rule Rule, name string, got []float32) {
+// Compare compares got with the stored tensor of that name, by the tolerance rule of README-cnn.md,
+// section 2, or of README.md; see [Case.Objective]. A failure names the tensor, the index of the
+// worst element, both values and the tolerance.
+func (c *Case) Compare(t testing.TB, name string, got []float32) {
 	t.Helper()
 	wide := make([]float64, len(got))
 	for i, v := range got {
 		wide[i] = float64(v)
 	}
-	c.CompareFloat64(t, rule, name, wide)
+	c.CompareFloat64(t, name, wide)
 }
 
 // CompareScalar is CompareFloat64 for one number, such as a loss.
-func (c *Case) CompareScalar(t testing.TB, rule Rule, name string, got float64) {
+func (c *Case) CompareScalar(t testing.TB, name string, got float64) {
 	t.Helper()
-	c.CompareFloat64(t, rule, name, []float64{got})
+	c.CompareFloat64(t, name, []float64{got})
 }
 
 // CompareFloat64 is Compare for float64 results; the tolerance is the same.
-func (c *Case) CompareFloat64(t testing.TB, rule Rule, name string, got []float64) {
+func (c *Case) CompareFloat64(t testing.TB, name string, got []float64) {
 	t.Helper()
 	want := c.F64(t, name)
 	if len(got) != len(want) {
@@ -43,7 +33,7 @@ func (c *Case) CompareFloat64(t testing.TB, rule Rule, name string, got []float6
 		return
 	}
 	var limit func(i int) float64
-	if rule == ViT {
+	if c.Meta["objective"] == "" {
 		limit = c.vitLimit(t, name, want)
 	} else {
 		limit = c.cnnLimit(t, name, want)
@@ -101,10 +91,7 @@ func (c *Case) vitLimit(t testing.TB, name string, want []float64) func(int) flo
 			return func(int) float64 { return max(plain, loose) }
 		}
 	}
-	ranges := c.zero[parameterOf(name)]
-	if rest, ok := strings.CutPrefix(name, "traj.param.momentum_encoder."); ok {
-		ranges = c.zero["base_encoder."+rest]
-	}
+	ranges := c.zero[c.trainedOf(name)]
 	if len(ranges) == 0 || !(trajectory || strings.HasPrefix(name, "grad.")) {
 		return func(int) float64 { return plain }
 	}
@@ -161,12 +148,16 @@ func groupOf(name string) string {
 	return g
 }
 
-// parameterOf returns the parameter of the name of one of its results.
-func parameterOf(name string) string {
-	for _, p := range []string{"traj.param.momentum_encoder.", "traj.param.", "traj.teacher.", "grad."} {
+// trainedOf returns the trained parameter behind the name of a result, such as a teacher's copy.
+func (c *Case) trainedOf(name string) string {
+	for _, p := range []string{"traj.param.", "traj.teacher.", "grad."} {
 		if rest, ok := strings.CutPrefix(name, p); ok {
-			return rest
+			name = rest
+			break
 		}
+	}
+	if c.Trained != nil {
+		return c.Trained(name)
 	}
 	return name
 }

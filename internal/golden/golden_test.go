@@ -31,18 +31,19 @@ func TestCompareCatches(t *testing.T) {
 		return got
 	}
 	for _, tc := range []struct {
-		rule  Rule
-		limit float64
+		objective string // of the metadata, which chooses the rule
+		limit     float64
 	}{
-		{CNN, 8 * max(c.deviation[name][0], c.group["out"]*maxAbs(want), 1e-6*maxAbs(want))},
-		{ViT, max(4*c.deviation[name][0], 4e-6*maxAbs(want))},
+		{c.Meta["objective"], 8 * max(c.deviation[name][0], c.group["out"]*maxAbs(want), 1e-6*maxAbs(want))},
+		{"", max(4*c.deviation[name][0], 4e-6*maxAbs(want))},
 	} {
+		c.Meta["objective"] = tc.objective
 		r := &recorder{TB: t}
-		c.CompareFloat64(r, tc.rule, name, shifted(0.99*tc.limit))
+		c.CompareFloat64(r, name, shifted(0.99*tc.limit))
 		if len(r.failures) != 0 {
 			t.Errorf("inside the tolerance: %v", r.failures)
 		}
-		c.CompareFloat64(r, tc.rule, name, shifted(1.01*tc.limit))
+		c.CompareFloat64(r, name, shifted(1.01*tc.limit))
 		if len(r.failures) != 1 {
 			t.Fatalf("outside the tolerance: %d failures", len(r.failures))
 		}
@@ -52,11 +53,12 @@ func TestCompareCatches(t *testing.T) {
 			}
 		}
 	}
+	c.Meta["objective"] = "optim"
 	r := &recorder{TB: t}
-	c.CompareFloat64(r, CNN, name, want[1:])
+	c.CompareFloat64(r, name, want[1:])
 	got := shifted(0)
 	got[0] /= 0 * got[0]
-	c.CompareFloat64(r, CNN, name, got)
+	c.CompareFloat64(r, name, got)
 	if len(r.failures) != 2 {
 		t.Errorf("a wrong length and a NaN give %d failures, want 2: %v", len(r.failures), r.failures)
 	}

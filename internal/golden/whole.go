@@ -1,7 +1,6 @@
 package golden
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -17,13 +16,13 @@ import (
 func Whole(t testing.TB, path string) *Case {
 	t.Helper()
 	c := Open(t, path)
-	c.uses.forget() // Open has read tensors without a comparison
+	c.uses.tensors.Clear() // Open has read tensors without a comparison
 	t.Cleanup(func() {
 		if t.Failed() || t.Skipped() {
 			return
 		}
 		for _, name := range c.Tensors.Names() {
-			if !c.uses.has(name) {
+			if _, read := c.uses.tensors.Load(name); !read {
 				t.Errorf("%s: no test reads tensor %s", c, name)
 			}
 		}
@@ -39,7 +38,7 @@ func Whole(t testing.TB, path string) *Case {
 func (c *Case) Beside(names ...string) {
 	for _, name := range c.Tensors.Names() {
 		if slices.ContainsFunc(names, func(n string) bool { return name == n || strings.HasSuffix(n, ".") && strings.HasPrefix(name, n) }) {
-			c.uses.read(name)
+			c.uses.tensors.Store(name, true)
 		}
 	}
 }
@@ -56,9 +55,7 @@ func (c *Case) Describes(keys ...string) {
 func (c *Case) Fixed(t testing.TB, want map[string]any) {
 	t.Helper()
 	var config map[string]json.RawMessage
-	if err := json.Unmarshal(c.Config, &config); err != nil {
-		t.Fatalf("%s: config: %v", c.Path, err)
-	}
+	c.decodeConfig(t, &config)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		text, err := json.Marshal(want[key])
 		if err != nil {
@@ -87,9 +84,7 @@ func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 				Shape []int
 			}
 		}
-		if err := json.Unmarshal(c.Config, &config); err != nil {
-			t.Fatalf("%s: config: %v", c.Path, err)
-		}
+		c.decodeConfig(t, &config)
 		for _, x := range config.Tensors { // of a case whose weights are computed
 			if x.Name == name && len(x.Shape) > 0 {
 				rows = x.Shape[0]
@@ -106,31 +101,10 @@ func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 
 // uses records the tensors and settings of a case that a test has read.
 type uses struct {
+	tensors sync.Map // names as keys
 	mu      sync.Mutex
-	tensors map[string]bool
 	types   []reflect.Type // destinations of the config
 	keys    []string       // settings without effect
-}
-
-func (u *uses) read(name string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.tensors == nil {
-		u.tensors = map[string]bool{}
-	}
-	u.tensors[name] = true
-}
-
-func (u *uses) has(name string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.tensors[name]
-}
-
-func (u *uses) forget() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.tensors = nil
 }
 
 func (u *uses) add(v any) {
@@ -147,10 +121,7 @@ func (c *Case) unknownKeys(t testing.TB) []string {
 		return nil
 	}
 	var config any
-	d := json.NewDecoder(bytes.NewReader(c.Config))
-	if err := d.Decode(&config); err != nil {
-		t.Errorf("%s: config: %v", c.Path, err)
-	}
+	c.decodeConfig(t, &config)
 	var unknown []string
 	for _, key := range unread(config, "", c.uses.types) {
 		if !slices.Contains(c.uses.keys, key) {

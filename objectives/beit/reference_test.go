@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/vittool/vittool/core"
-	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
@@ -19,40 +16,15 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
-	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. The config of a file selects its test; a
-// file without one fails.
 func TestReference(t *testing.T) {
-	programtest.Reference(t, "beit", func(t *testing.T, path string) {
-		switch golden.Name(path) {
-		case "beit/init_stats":
-			programtest.InitStatistics(t, path, beitWeights)
-			return
-		case "beit/augmentation":
-			beitAugmentation(t, path)
-			return
-		case "beit/masking_stats":
-			maskingStatistics(t, path)
-			return
-		}
-		c := golden.Whole(t, path)
-		var kind struct {
-			Objective string `json:"objective"`
-		}
-		c.ConfigInto(t, &kind)
-		switch kind.Objective {
-		case "beit":
-			beitCase(t, c)
-		case "dalle_encoder":
-			dalleEncoder(t, c)
-		default:
-			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
-		}
-	})
+	programtest.Reference(t, "beit", map[string]func(*testing.T, string){
+		"init_stats":   func(t *testing.T, path string) { programtest.InitStatistics(t, path, beitWeights) },
+		"augmentation": beitAugmentation, "masking_stats": maskingStatistics,
+	}, map[string]func(*testing.T, *golden.Case){"beit": beitCase, "dalle_encoder": dalleEncoder})
 }
 
 // TestReferenceRefusals: a damaged case is refused.
@@ -76,8 +48,7 @@ type beitConfig struct {
 	MinBlock   int      `json:"min_block"`
 	Trajectory *struct {
 		programtest.Trajectory
-		WeightDecayEnd float64 `json:"weight_decay_end"`
-		ClipGrad       float64 `json:"clip_grad"`
+		ClipGrad float64 `json:"clip_grad"`
 	} `json:"traj"`
 }
 
@@ -120,18 +91,13 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	}, make([]float64, channels), slices.Repeat([]float64{1}, channels))
 }
 
-// beitModel is the real objective's plan, compiled.
+// beitModel is a compiled plan, and the base of its tokens.
 type beitModel struct {
-	*program.Model
-	store    *param.Store
-	channels int
-	digits   int
-	out      map[string]*core.Node
-	tokens   *core.Node // [B, M] of the masked patches
-	counts   []int      // of masked patches, in the last step
+	*programtest.Compiled
+	channels, digits int
 }
 
-func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel {
+func openBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) beitModel {
 	t.Helper()
 	options := map[string]any{
 		"tokenizer": cfg.tokenizerFile(t, channels), "abs_pos": cfg.AbsPos, "rel_pos": "none", "layer_scale": 0, "drop_path": 0,
@@ -156,94 +122,36 @@ func newBEiT(t *testing.T, cfg beitConfig, channels int, seed uint64) *beitModel
 	if cfg.HeadDim != nil {
 		network.HeadDim = *cfg.HeadDim
 	}
-	p := programtest.Opening{Objective: beit.New(), Options: options, Network: network, Batch: cfg.Batch}.Plan(t)
-	m := &beitModel{store: param.NewStore(), channels: channels, digits: cfg.digits(channels), out: map[string]*core.Node{}}
-	var err error
-	m.Model, err = program.Build(devicetest.New(t, 0), m.store, p, network, cfg.Batch, seed, program.Options{
-		Plugin: "beit", Train: true,
-		Extra: func(p *program.Compiler) ([]*core.Node, error) { return m.extra(p) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	m := programtest.Compilation{
+		Opening: programtest.Opening{Objective: beit.New(), Options: options, Network: network, Batch: cfg.Batch},
+		Seed:    seed, Extra: beitResults, Kinds: []string{"param."},
+	}.Compile(t)
+	return beitModel{m, channels, cfg.digits(channels)}
 }
 
-// extra names the nodes that the reference has values of.
-func (m *beitModel) extra(p *program.Compiler) ([]*core.Node, error) {
-	g := p.Graph()
-	encoder, err := programtest.ViTPass(p, p.Plan.Passes[0].Name)
-	if err != nil {
-		return nil, err
-	}
-	m.out["out.latent"] = encoder.Tokens
-	m.out["out.patch_embed"] = programtest.Student(p).EmbedPatches(g, programtest.Student(p).Patches(g, p.ViewNode("image")))
-	for i, b := range encoder.Blocks {
-		m.out[fmt.Sprintf("out.block.%d", i)] = b
-		m.out[fmt.Sprintf("out.attn.%d", i)] = programtest.Attention(encoder, i)
-	}
+// beitResults names the nodes that the reference has values of, and "tokens" [B, M], those of the
+// masked patches.
+func beitResults(m *programtest.Compiled, p *program.Compiler) {
+	g, encoder := p.Graph(), m.ViTPass(p.Plan.Passes[0].Name)
+	m.Out["out.latent"] = encoder.Tokens
+	m.Out["out.patch_embed"] = m.PatchEmbedding("image")
+	m.ViTBlocks(encoder, "out.block.%d", "out.attn.%d")
 	if table := p.Student.Weight("rel_pos_bias.relative_position_bias_table"); table != nil {
 		rows, cols := p.Config.(vit.Config).Grid()
 		index, _ := vit.RelativePositions(rows, cols)
-		m.out["out.shared_rel_pos_bias"] = ops.RelativeBias(g, g.Param(table), index)
+		m.Out["out.shared_rel_pos_bias"] = ops.RelativeBias(g, g.Param(table), index)
 	}
-	m.out["out.logits_all"] = ops.Linear(g, encoder.PatchTokens(), g.Param(m.parameter("lm_head.weight")), g.Param(m.parameter("lm_head.bias")))
-	for _, n := range p.Plan.Nodes {
-		nodes, err := p.Outputs(n.Name)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case n.Op == "linear" && m.out["out.logits_masked"] == nil: // the second is a picture's
-			m.out["out.logits_masked"] = nodes[0]
-		case n.Op == "nearest_row" && m.tokens == nil:
-			m.tokens = nodes[0]
-		}
-	}
-	all := []*core.Node{m.tokens}
-	for _, name := range programtest.SortedKeys(m.out) {
-		all = append(all, m.out[name])
-	}
-	return all, nil
+	m.Out["out.logits_all"] = ops.Linear(g, encoder.PatchTokens(), g.Param(m.Parameter("lm_head.weight")), g.Param(m.Parameter("lm_head.bias")))
+	_, linears := m.NodesOf("linear")
+	_, nearest := m.NodesOf("nearest_row")
+	m.Out["out.logits_masked"], m.Out["tokens"] = linears[0], nearest[0] // the second ones are a picture's
 }
 
-// parameter finds a parameter by the official name.
-func (m *beitModel) parameter(name string) *param.Parameter {
-	if p := m.store.Get(runs.BackbonePrefix + name); p != nil {
-		return p
-	}
-	return m.store.Get(runs.HeadPrefix + name)
-}
-
-// own lists the parameters but those of the tokenizer.
-func (m *beitModel) own() []*param.Parameter {
-	return slices.DeleteFunc(programtest.StudentParameters(m.Model, m.store), func(p *param.Parameter) bool { return p.Given })
-}
-
-func (m *beitModel) names() []string {
-	var out []string
-	for _, p := range m.own() {
-		out = append(out, programtest.OfficialName(p))
-	}
-	return out
-}
-
-func (m *beitModel) load(t *testing.T, c *golden.Case) {
+// step shows images "<prefix>images<suffix>", masks and token ids to the model and runs it.
+func (m beitModel) step(t *testing.T, c *golden.Case, prefix, suffix string) {
 	t.Helper()
-	programtest.SameNames(t, c, "parameters", m.names(), programtest.Stripped(c.Names("param."), "param."))
-	for _, p := range m.own() {
-		x := c.Tensor(t, "param."+programtest.OfficialName(p))
-		if !x.Shape.Equal(p.Shape) {
-			t.Fatalf("%s: %s is %v, the model has %v", c, x.Name, x.Shape, p.Shape)
-		}
-		copy(p.Data, c.F32(t, x.Name))
-	}
-}
-
-// step shows images, masks and token ids to the model and runs it.
-func (m *beitModel) step(t *testing.T, images []float32, masks []byte, ids []int64) {
-	t.Helper()
-	programtest.FillView(t, m.View("image"), images)
+	m.Show(t, c, "image", prefix+"images"+suffix)
+	masks, ids := c.U8(t, prefix+"mask"+suffix), c.I64(t, prefix+"token_ids"+suffix)
 	pixels := m.View("tokens")
 	cells := len(ids) / m.Batch
 	for i, id := range ids {
@@ -252,21 +160,22 @@ func (m *beitModel) step(t *testing.T, images []float32, masks []byte, ids []int
 			id /= int64(m.digits)
 		}
 	}
-	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
-	m.counts = m.counts[:0]
-	for b := range m.Batch {
-		m.counts = append(m.counts, bytes.Count(masks[b*cells:][:cells], []byte{1}))
+	programtest.Step(t, m.Runner, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
+	counts := make([]int, m.Batch) // of masked patches
+	for b := range counts {
+		counts[b] = bytes.Count(masks[b*cells:][:cells], []byte{1})
 	}
+	m.Values["out.labels"] = masked(counts, int(m.Plan.Masks[0].Length), m.Out["tokens"].Ints())
+	m.Values["out.logits_masked"] = masked(counts, int(m.Plan.Masks[0].Length), m.Out["out.logits_masked"].Value())
 }
 
-// masked leaves out the rows of values [B, M, n] that a sample with fewer masked patches does not
+// masked leaves out the rows of values [B, most, n] that a sample with fewer masked patches does not
 // fill.
-func masked[T any](m *beitModel, values []T) []T {
-	per := len(values) / m.Batch
-	row := per / int(m.Plan.Masks[0].Length)
+func masked[T any](counts []int, most int, values []T) []T {
+	per := len(values) / len(counts)
 	var out []T
-	for b, n := range m.counts {
-		out = append(out, values[b*per:][:n*row]...)
+	for b, n := range counts {
+		out = append(out, values[b*per:][:n*(per/most)]...)
 	}
 	return out
 }
@@ -274,99 +183,26 @@ func masked[T any](m *beitModel, values []T) []T {
 func beitCase(t *testing.T, c *golden.Case) {
 	var cfg beitConfig
 	c.ConfigInto(t, &cfg)
-	images := c.Tensor(t, "input.images")
-	if cfg.Batch != images.Shape[0] {
-		t.Fatalf("%s: batch %d, images %v", c, cfg.Batch, images.Shape)
-	}
-	m := newBEiT(t, cfg, images.Shape[1], 1)
+	m := openBEiT(t, cfg, c.Tensor(t, "input.images").Shape[1], 1)
 	rows, cols := m.Config.(vit.Config).Grid()
 	c.Fixed(t, map[string]any{"grid": []int{rows, cols}})
-	programtest.ReadsAll(t, c, "param.", "buffer.", "input.images", "input.mask", "input.token_ids", "out.", "loss", "f64.mlm_acc", "grad.",
-		"traj.input.images.", "traj.input.mask.", "traj.input.token_ids.", "traj.param.", "traj.losses", "traj.lr", "traj.wd", "traj.grad_norm")
-	m.load(t, c)
-	masks := c.U8(t, "input.mask")
-	m.step(t, c.F32(t, "input.images"), masks, c.I64(t, "input.token_ids"))
-
-	programtest.RequireOutputs(t, c, m.out, "out.labels", "out.logits_masked")
-	for _, name := range c.Names("out.") {
-		switch name {
-		case "out.labels":
-			programtest.CompareInts(t, c, name, masked(m, m.tokens.Ints()))
-		case "out.logits_masked":
-			c.Compare(t, golden.ViT, name, masked(m, m.out["out.logits_masked"].Value()))
-		default:
-			if m.out[name] == nil {
-				t.Errorf("%s: there is no test for %s", c, name)
-				continue
-			}
-			c.Compare(t, golden.ViT, name, m.out[name].Value())
-		}
-	}
+	m.Load(t, c)
+	m.step(t, c, "input.", "")
+	m.CompareResults(t, c, cfg.Trainable, cfg.Frozen)
 	index, _ := vit.RelativePositions(rows, cols)
 	for _, name := range c.Names("buffer.") {
 		programtest.CompareInts(t, c, name, index)
 	}
-	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
 	if c.Has("f64.mlm_acc") {
-		c.CompareScalar(t, golden.ViT, "f64.mlm_acc", m.Metrics()["mlm_acc"])
+		c.CompareScalar(t, "f64.mlm_acc", m.Metrics()["mlm_acc"])
 	}
-	programtest.SameNames(t, c, "trainable", m.names(), cfg.Trainable)
-	if len(cfg.Frozen) > 0 {
-		t.Errorf("%s: %v are frozen; there is no test for that", c, cfg.Frozen)
-	}
-	programtest.SameNames(t, c, "gradients", programtest.Stripped(c.Names("grad."), "grad."), cfg.Trainable)
-	for _, name := range cfg.Trainable {
-		programtest.CompareGradient(t, c, m.Exec(), name, m.parameter(name))
-	}
-	if cfg.Trajectory != nil {
-		beitTrajectory(t, c, m, cfg)
-	} else if n := c.Names("traj."); len(n) > 0 {
-		t.Errorf("%s: there is a trajectory and no recipe for it", c)
-	}
-}
-
-// beitTrajectory trains for some steps from the initial parameters.
-func beitTrajectory(t *testing.T, c *golden.Case, m *beitModel, cfg beitConfig) {
-	t.Helper()
-	r := cfg.Trajectory
-	if r.Optimizer != "adamw" {
-		t.Fatalf("%s: there is no test for optimizer %q", c, r.Optimizer)
-	}
-	m.load(t, c)
-	var plain []string
-	for _, p := range m.Exec().Parameters() {
-		if !p.Decay {
-			plain = append(plain, programtest.OfficialName(p))
+	if r := cfg.Trajectory; r != nil {
+		training := r.AdamW(t, m.Compiled, func(s int) { m.step(t, c, "traj.input.", fmt.Sprintf(".%d", s)) })
+		training.Clip = func(_ int, figure func(string, float64)) optim.Gradients {
+			figure("grad_norm", optim.ClipGlobalNorm(m.Engine, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
+			return m.Exec().Grad
 		}
-	}
-	programtest.SameNames(t, c, "no_decay", plain, r.NoDecay)
-
-	total := int(r.Epochs * float64(r.ItersPerEpoch))
-	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * float64(r.ItersPerEpoch)), Total: total}
-	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := optim.NewAdamW(devicetest.New(t, 0), optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	engine := devicetest.New(t, 0)
-	var losses, rates, decays, norms []float64
-	for s := range r.Steps {
-		m.step(t, c.F32(t, fmt.Sprintf("traj.input.images.%d", s)), c.U8(t, fmt.Sprintf("traj.input.mask.%d", s)),
-			c.I64(t, fmt.Sprintf("traj.input.token_ids.%d", s)))
-		losses = append(losses, m.Loss())
-		lr, wd := rate.At(r.FirstIteration+s), decay.At(r.FirstIteration+s)
-		rates, decays = append(rates, lr), append(decays, wd)
-		norms = append(norms, optim.ClipGlobalNorm(engine, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
-		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, lr, wd)
-	}
-	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
-	c.CompareFloat64(t, golden.ViT, "traj.wd", decays)
-	c.CompareFloat64(t, golden.ViT, "traj.losses", losses)
-	if c.Has("traj.grad_norm") {
-		c.CompareFloat64(t, golden.ViT, "traj.grad_norm", norms)
-	}
-	programtest.SameNames(t, c, "trajectory", programtest.Stripped(c.Names("traj.param."), "traj.param."), m.names())
-	for _, name := range c.Names("traj.param.") {
-		if p := m.parameter(strings.TrimPrefix(name, "traj.param.")); p != nil {
-			c.Compare(t, golden.ViT, name, p.Data)
-		}
+		m.Train(t, c, training)
 	}
 }
 
@@ -374,8 +210,7 @@ func beitWeights(t *testing.T, stats programtest.InitStats, channels int, seed u
 	var cfg beitConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 1
-	m := newBEiT(t, cfg, channels, seed)
-	return m.parameter, m.Student.Weights()
+	return openBEiT(t, cfg, channels, seed).Weights()
 }
 
 // viewStatistics describes one of the two views in the reference.

@@ -17,30 +17,13 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. The config of a file selects its test; a
-// file without one fails.
 func TestReference(t *testing.T) {
-	programtest.Reference(t, "mocov3", func(t *testing.T, path string) {
-		switch golden.Name(path) {
-		case "mocov3/init_stats":
-			programtest.InitStatistics(t, path, mocoWeights)
-			return
-		case "mocov3/augmentation":
+	programtest.Reference(t, "mocov3", map[string]func(*testing.T, string){
+		"init_stats": func(t *testing.T, path string) { programtest.InitStatistics(t, path, mocoWeights) },
+		"augmentation": func(t *testing.T, path string) {
 			programtest.Augmentations(t, path, mocov3.New(), func(p *plan.Plan) []*plan.View { return p.Views })
-			return
-		}
-		c := golden.Whole(t, path)
-		var kind struct {
-			Objective string `json:"objective"`
-		}
-		c.ConfigInto(t, &kind)
-		switch kind.Objective {
-		case "mocov3":
-			mocoCase(t, c)
-		default:
-			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
-		}
-	})
+		},
+	}, map[string]func(*testing.T, *golden.Case){"mocov3": mocoCase})
 }
 
 // TestReferenceRefusals: a damaged case is refused.
@@ -89,24 +72,21 @@ func openMoCo(t *testing.T, cfg mocoConfig, channels int, r *mocoTrajectory, see
 	o := programtest.Compilation{
 		Opening: programtest.Opening{Objective: mocov3.New(), Network: cfg.ViT(channels, vit.PosSinCosRow), Batch: cfg.Batch, Total: 10,
 			Options: map[string]any{"dim": cfg.OutDim, "mlp_dim": cfg.Hidden, "temperature": cfg.Temp, "stop_grad_conv1": cfg.FreezeStem}},
-		Seed: seed, Place: mocoPlace, Extra: mocoResults,
+		Seed: seed, Place: mocoPlace, Extra: mocoResults, Kinds: []string{"param.", "buffer.", "base_encoder.", "momentum_encoder.", "predictor."},
 	}
 	if cfg.Momentum != nil {
 		o.Options["momentum"] = *cfg.Momentum
 	}
 	if r != nil {
 		o.Options["momentum"], o.Options["momentum_cos"] = r.Momentum, r.MomentumCos
-		o.Total = int(r.Epochs * float64(r.ItersPerEpoch))
+		o.Total = r.Total()
 	}
 	return o.Compile(t)
 }
 
 // mocoResults names the nodes that the reference has values of.
-func mocoResults(m *programtest.Compiled, p *program.Compiler) error {
-	base, err := programtest.ViTPass(p, "base_encoder")
-	if err != nil {
-		return err
-	}
+func mocoResults(m *programtest.Compiled, p *program.Compiler) {
+	base := m.ViTPass("base_encoder")
 	for v := range 2 {
 		part := func(name string, n *core.Node) {
 			key := fmt.Sprintf("out.%s.view%d", name, v)
@@ -118,91 +98,64 @@ func mocoResults(m *programtest.Compiled, p *program.Compiler) error {
 			part(fmt.Sprintf("attn.%d", i), programtest.Attention(base, i))
 		}
 	}
-	normalized, _, err := programtest.NodesOf(p, "l2_normalize")
-	if err != nil {
-		return err
-	}
+	normalized, _ := m.NodesOf("l2_normalize")
 	for i, name := range []string{"out.q1", "out.q2", "out.k1", "out.k2"} {
-		if m.Out[name], err = programtest.ReadBy(p, normalized[i], "x"); err != nil {
-			return err
-		}
+		m.Out[name] = m.ReadBy(normalized[i], "x")
 	}
-	linears, _, err := programtest.NodesOf(p, "linear")
-	if err != nil {
-		return err
-	}
+	linears, _ := m.NodesOf("linear")
 	view := 0
 	for _, n := range linears {
 		if n.Inputs[1].Ref.Name == "predictor.0.weight" {
-			if m.Out[fmt.Sprintf("out.projection.view%d", view)], err = programtest.ReadBy(p, n, "x"); err != nil {
-				return err
-			}
+			m.Out[fmt.Sprintf("out.projection.view%d", view)] = m.ReadBy(n, "x")
 			view++
 		}
 	}
-	return nil
-}
-
-// mocoStep runs a step on views "<prefix>0<suffix>" and 1.
-func mocoStep(t *testing.T, c *golden.Case, m *programtest.Compiled, prefix, suffix string, step int) {
-	t.Helper()
-	for i, v := range m.Plan.Views {
-		programtest.FillView(t, m.View(v.Name), c.F32(t, fmt.Sprintf("%s%d%s", prefix, i, suffix)))
-	}
-	programtest.Step(t, m.Model, program.Inputs{Step: uint64(step)})
 }
 
 func mocoCase(t *testing.T, c *golden.Case) {
 	var cfg mocoConfig
 	c.ConfigInto(t, &cfg)
-	programtest.Constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12, "projector_layers": 3, "predictor_layers": 2})
-	images := c.Tensor(t, "input.view0")
-	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
-		t.Fatalf("%s: batch %d, images %v, momentum %v", c, cfg.Batch, images.Shape, cfg.Momentum)
+	c.Fixed(t, map[string]any{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12, "projector_layers": 3, "predictor_layers": 2})
+	if cfg.Momentum == nil {
+		t.Fatalf("%s: no momentum", c)
 	}
-	programtest.ReadsAll(t, c, "param.", "buffer.", "input.view0", "input.view1", "out.", "loss", "loss.q1k2", "loss.q2k1", "grad.", "after.",
-		"traj.input.view0.", "traj.input.view1.", "traj.param.", "traj.buffer.", "traj.losses", "traj.lr", "traj.momentum")
-	m := openMoCo(t, cfg, images.Shape[1], nil, 1)
+	c.Trained = func(name string) string {
+		if rest, copied := strings.CutPrefix(name, "momentum_encoder."); copied {
+			return "base_encoder." + rest
+		}
+		return name
+	}
+	channels := c.Tensor(t, "input.view0").Shape[1]
+	m := openMoCo(t, cfg, channels, nil, 1)
 	m.Load(t, c)
-	mocoStep(t, c, m, "input.view", "", 0)
-	m.CompareResults(t, c, cfg.NetworkConfig)
+	m.ShowAll(t, c, "input.view", "")
+	programtest.Step(t, m.Runner, program.Inputs{})
+	m.CompareResults(t, c, cfg.Trainable, cfg.Frozen)
 	for _, name := range []string{"q1k2", "q2k1"} {
-		c.CompareScalar(t, golden.ViT, "loss."+name, m.Metrics()[name])
+		c.CompareScalar(t, "loss."+name, m.Metrics()[name])
 	}
 	m.Finish(t)
-	m.CompareState(t, c, "after.", []string{""}, m.Copies())
-
+	m.CompareState(t, c, "after.")
 	r := cfg.Trajectory
 	if r == nil {
-		if n := c.Names("traj."); len(n) > 0 {
-			t.Errorf("%s: there is a trajectory and no recipe for it", c)
-		}
 		return
 	}
-	m = openMoCo(t, cfg, images.Shape[1], r, 1)
-	m.Load(t, c)
-	m.ComparePlain(t, c, r.Trajectory)
-	schedule := optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch}
-	optimizer := optim.NewAdamW(m.Engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	var losses, rates, momenta []float64
-	for s := range r.Steps {
-		it := r.FirstIteration + s
-		mocoStep(t, c, m, "traj.input.view", fmt.Sprintf(".%d", s), it)
+	m = openMoCo(t, cfg, channels, r, 1)
+	training := r.AdamW(t, m, func(s int) {
+		m.ShowAll(t, c, "traj.input.view", fmt.Sprintf(".%d", s))
+		programtest.Step(t, m.Runner, program.Inputs{Step: uint64(r.FirstIteration + s)})
+	})
+	training.Clip = func(_ int, figure func(string, float64)) optim.Gradients {
 		momentum, _ := m.Scalar("momentum")
-		losses, rates, momenta = append(losses, m.Loss()), append(rates, schedule.At(it)), append(momenta, momentum)
-		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, schedule.At(it), r.WeightDecay)
-		m.Finish(t)
+		figure("momentum", momentum)
+		return m.Exec().Grad
 	}
-	c.CompareFloat64(t, golden.ViT, "traj.losses", losses)
-	c.CompareFloat64(t, golden.ViT, "traj.lr", rates)
-	c.CompareFloat64(t, golden.ViT, "traj.momentum", momenta)
-	m.CompareState(t, c, "traj.", []string{"param.", "buffer."}, append(m.Copies(), m.Exec().Parameters()...))
+	m.Train(t, c, training)
 }
 
 func mocoWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
 	var cfg mocoConfig
 	stats.Decode(t, &cfg)
 	cfg.Batch = 2
-	m := openMoCo(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.Store.Get(mocoPlace(name)) }, m.Student.Weights()
+	return openMoCo(t, cfg, channels, nil, seed).Weights()
 }

@@ -22,33 +22,11 @@ import (
 	"github.com/vittool/vittool/vit"
 )
 
-// TestReference runs every file of the reference folder. The config of a file selects its test; a
-// file without one fails.
 func TestReference(t *testing.T) {
-	programtest.Reference(t, "sit", func(t *testing.T, path string) {
-		switch golden.Name(path) {
-		case "sit/init_stats":
-			programtest.InitStatistics(t, path, sitWeights)
-			return
-		case "sit/augmentation":
-			sitAugmentations(t, path)
-			return
-		case "sit/corruption_stats":
-			sitCorruptions(t, path)
-			return
-		}
-		c := golden.Whole(t, path)
-		var kind struct {
-			Objective string `json:"objective"`
-		}
-		c.ConfigInto(t, &kind)
-		switch kind.Objective {
-		case "sit":
-			sitCase(t, c)
-		default:
-			t.Fatalf("%s: there is no test for a case of objective %q", path, kind.Objective)
-		}
-	})
+	programtest.Reference(t, "sit", map[string]func(*testing.T, string){
+		"init_stats":   func(t *testing.T, path string) { programtest.InitStatistics(t, path, sitWeights) },
+		"augmentation": sitAugmentations, "corruption_stats": sitCorruptions,
+	}, map[string]func(*testing.T, *golden.Case){"sit": sitCase})
 }
 
 // TestReferenceRefusals: a damaged case is refused.
@@ -77,9 +55,8 @@ type sitConfig struct {
 // sitTrajectory is the training recipe of a case.
 type sitTrajectory struct {
 	programtest.Trajectory
-	WeightDecayEnd float64 `json:"weight_decay_end"`
-	Clip           float64 `json:"clip_grad"`
-	Momentum       float64 `json:"momentum_teacher"`
+	Clip     float64 `json:"clip_grad"`
+	Momentum float64 `json:"momentum_teacher"`
 }
 
 // sitPlace keeps the names of the official code: the backbone's as they are, those of the heads
@@ -116,7 +93,7 @@ func openSiT(t *testing.T, cfg sitConfig, channels int, r *sitTrajectory, seed u
 	}
 	if r != nil {
 		o.Options["teacher_momentum"] = r.Momentum
-		o.Total = int(r.Epochs * float64(r.ItersPerEpoch))
+		o.Total = r.Total()
 	}
 	return o.Compile(t)
 }
@@ -146,43 +123,18 @@ func sitInputs(p *plan.Plan, rectangles int) {
 }
 
 // sitResults names the nodes that the reference has values of.
-func sitResults(m *programtest.Compiled, p *program.Compiler) error {
-	for _, who := range []string{"student", "teacher"} {
-		pass, err := programtest.ViTPass(p, who)
-		if err != nil {
-			return err
-		}
-		m.Out["out."+who+"_tokens"] = pass.Tokens
-		if who == "teacher" {
-			continue
-		}
-		for i, b := range pass.Blocks {
-			m.Out[fmt.Sprintf("out.student_block.%d", i)] = b
-			m.Out[fmt.Sprintf("out.student_attn.%d", i)] = programtest.Attention(pass, i)
-		}
-	}
-	normalized, _, err := programtest.NodesOf(p, "l2_normalize")
-	if err != nil {
-		return err
-	}
+func sitResults(m *programtest.Compiled, _ *program.Compiler) {
+	student := m.ViTPass("student")
+	m.Out["out.student_tokens"], m.Out["out.teacher_tokens"] = student.Tokens, m.ViTPass("teacher").Tokens
+	m.ViTBlocks(student, "out.student_block.%d", "out.student_attn.%d")
+	normalized, _ := m.NodesOf("l2_normalize")
 	for i, name := range []string{"out.student_head", "out.teacher_head"} {
-		if m.Out[name], err = programtest.ReadBy(p, normalized[i], "x"); err != nil {
-			return err
-		}
+		m.Out[name] = m.ReadBy(normalized[i], "x")
 	}
-	_, painted, err := programtest.NodesOf(p, "patch_conv_transpose")
-	if err != nil {
-		return err
-	}
+	_, painted := m.NodesOf("patch_conv_transpose")
 	m.Out["out.reconstruction"] = painted[0]
-	entropies, _, err := programtest.NodesOf(p, "cross_entropy")
-	if err != nil {
-		return err
-	}
-	scales, scaled, err := programtest.NodesOf(p, "scale")
-	if err != nil {
-		return err
-	}
+	entropies, _ := m.NodesOf("cross_entropy")
+	scales, scaled := m.NodesOf("scale")
 	for i, s := range scales {
 		for k, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
 			if s.Inputs[0].Ref.Name == entropies[k].Name {
@@ -190,14 +142,10 @@ func sitResults(m *programtest.Compiled, p *program.Compiler) error {
 			}
 		}
 	}
-	_, corrupted, err := programtest.NodesOf(p, "corrupt")
-	if err != nil {
-		return err
-	}
+	_, corrupted := m.NodesOf("corrupt")
 	for i, n := range corrupted {
 		m.Out[fmt.Sprintf("painted_%d", i)] = n
 	}
-	return nil
 }
 
 // sitStep runs a step on crops "<prefix>clean0<suffix>" and so on, and compares the pixels that our
@@ -209,8 +157,8 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 	for v := range 2 {
 		name := func(what string) string { return fmt.Sprintf("%s%s%d%s", prefix, what, v, suffix) }
 		clean, corrupted, mask := c.F32(t, name("clean")), c.F32(t, name("corrupted")), c.U8(t, name("mask"))
-		programtest.FillView(t, m.View(m.Plan.Views[v].Name), clean)
-		programtest.FillView(t, m.View(fmt.Sprintf("%s%d", paintedView, v+1)), corrupted)
+		m.Show(t, c, m.Plan.Views[v].Name, name("clean"))
+		m.Show(t, c, fmt.Sprintf("%s%d", paintedView, v+1), name("corrupted"))
 		shape := c.Tensor(t, name("mask")).Shape
 		p := pasting{t: t, owner: c.String() + ": " + name(""), cfg: cfg, clean: clean, corrupted: corrupted, mask: mask, channels: shape[1], height: shape[2], width: shape[3]}
 		set := plan.MaskSet{Name: m.Plan.Masks[v].Name}
@@ -224,7 +172,7 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 		sets = append(sets, set)
 		compare = append(compare, func() { p.compare(m.Out[fmt.Sprintf("painted_%d", v)].Value(), noisy) })
 	}
-	programtest.Step(t, m.Model, program.Inputs{Step: uint64(step), Masks: sets})
+	programtest.Step(t, m.Runner, program.Inputs{Step: uint64(step), Masks: sets})
 	for _, f := range compare {
 		f()
 	}
@@ -319,75 +267,36 @@ func sitCase(t *testing.T, c *golden.Case) {
 	var cfg sitConfig
 	c.ConfigInto(t, &cfg)
 	c.Describes("mask_fraction") // follows from the masks
-	programtest.Constants(t, c, map[string]float64{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
-	images := c.Tensor(t, "input.clean0")
-	if cfg.Batch != images.Shape[0] || cfg.Momentum == nil {
-		t.Fatalf("%s: batch %d, images %v, momentum %v", c, cfg.Batch, images.Shape, cfg.Momentum)
+	c.Fixed(t, map[string]any{"bn_momentum": .1, "bn_eps": 1e-5, "normalize_eps": 1e-12})
+	if cfg.Momentum == nil {
+		t.Fatalf("%s: no momentum", c)
 	}
-	known := []string{"param.", "teacher.", "buffer.", "out.", "loss", "loss.contrastive", "loss.contrastive.s0t1", "loss.contrastive.s1t0", "loss.reconstruction",
-		"grad.", "after.buffer.", "after.teacher.", "traj.param.", "traj.teacher.", "traj.buffer.", "traj.losses", "traj.losses.contrastive", "traj.losses.reconstruction",
-		"traj.lr", "traj.wd", "traj.momentum", "traj.clipped_count", "traj.grad_norm"}
-	for _, kind := range []string{"clean", "corrupted", "mask"} {
-		for v := range 2 {
-			known = append(known, fmt.Sprintf("input.%s%d", kind, v), fmt.Sprintf("traj.input.%s%d.", kind, v))
-		}
-	}
-	programtest.ReadsAll(t, c, known...)
-	m := openSiT(t, cfg, images.Shape[1], nil, 1)
+	channels := c.Tensor(t, "input.clean0").Shape[1]
+	m := openSiT(t, cfg, channels, nil, 1)
 	m.Load(t, c)
 	sitStep(t, c, m, cfg, "input.", "", 0)
-	m.CompareResults(t, c, cfg.NetworkConfig)
-	c.CompareScalar(t, golden.ViT, "loss.contrastive", m.Metrics()["contrastive"])
-	c.CompareScalar(t, golden.ViT, "loss.reconstruction", m.Metrics()["reconstruction"])
+	m.CompareResults(t, c, cfg.Trainable, cfg.Frozen)
+	c.CompareScalar(t, "loss.contrastive", m.Metrics()["contrastive"])
+	c.CompareScalar(t, "loss.reconstruction", m.Metrics()["reconstruction"])
 	for _, name := range []string{"loss.contrastive.s0t1", "loss.contrastive.s1t0"} {
-		c.Compare(t, golden.ViT, name, m.Out[name].Value())
+		c.Compare(t, name, m.Out[name].Value())
 	}
 	m.Finish(t)
-	m.CompareState(t, c, "after.", []string{"buffer.", "teacher."}, m.Copies())
-	if cfg.Trajectory != nil {
-		sitTrain(t, c, cfg, images.Shape[1])
-	} else if n := c.Names("traj."); len(n) > 0 {
-		t.Errorf("%s: there is a trajectory and no recipe for it", c)
-	}
-}
-
-// sitTrain trains for some steps from the initial state.
-func sitTrain(t *testing.T, c *golden.Case, cfg sitConfig, channels int) {
-	t.Helper()
+	m.CompareState(t, c, "after.")
 	r := cfg.Trajectory
-	m := openSiT(t, cfg, channels, r, 1)
-	m.Load(t, c)
-	m.ComparePlain(t, c, r.Trajectory)
-	params := m.Exec().Parameters()
-	perEpoch := float64(r.ItersPerEpoch)
-	total := int(r.Epochs * perEpoch)
-	rate := optim.Cosine{Base: r.LR, Final: r.MinLR, Warmup: int(r.WarmupEpochs * perEpoch), Total: total}
-	decay := optim.Cosine{Base: r.WeightDecay, Final: r.WeightDecayEnd, Total: total}
-	optimizer := optim.NewAdamW(m.Engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps})
-	got := map[string][]float64{}
-	add := func(name string, v float64) { got["traj."+name] = append(got["traj."+name], v) }
-	for s := range r.Steps {
-		it := r.FirstIteration + s
-		sitStep(t, c, m, cfg, "traj.input.", fmt.Sprintf(".%d", s), it)
-		add("losses", m.Loss())
-		add("losses.contrastive", m.Metrics()["contrastive"])
-		add("losses.reconstruction", m.Metrics()["reconstruction"])
-		add("lr", rate.At(it))
-		add("wd", decay.At(it))
+	if r == nil {
+		return
+	}
+	m = openSiT(t, cfg, channels, r, 1)
+	training := r.AdamW(t, m, func(s int) { sitStep(t, c, m, cfg, "traj.input.", fmt.Sprintf(".%d", s), r.FirstIteration+s) })
+	training.Clip = func(_ int, figure func(string, float64)) optim.Gradients {
+		figure("losses.contrastive", m.Metrics()["contrastive"])
+		figure("losses.reconstruction", m.Metrics()["reconstruction"])
 		momentum, _ := m.Scalar("teacher_momentum")
-		add("momentum", momentum)
-		norm, clipped := optim.ClipPerTensor(m.Engine, params, m.Exec().Grad, r.Clip)
-		add("clipped_count", float64(clipped))
-		add("grad_norm", norm)
-		optimizer.Step(params, m.Exec().Grad, rate.At(it), decay.At(it))
-		m.Finish(t)
+		figure("momentum", momentum)
+		return m.ClipPerTensor(r.Clip, figure)
 	}
-	for _, name := range programtest.SortedKeys(got) {
-		if c.Has(name) {
-			c.CompareFloat64(t, golden.ViT, name, got[name])
-		}
-	}
-	m.CompareState(t, c, "traj.", []string{"param.", "teacher.", "buffer."}, append(m.Copies(), params...))
+	m.Train(t, c, training)
 }
 
 func sitWeights(t *testing.T, stats programtest.InitStats, channels int, seed uint64) (func(name string) *param.Parameter, []*param.Parameter) {
@@ -395,8 +304,7 @@ func sitWeights(t *testing.T, stats programtest.InitStats, channels int, seed ui
 	stats.Decode(t, &cfg)
 	cfg.Batch = 2
 	cfg.Temp, cfg.Lambda = max(cfg.Temp, .1), max(cfg.Lambda, 1) // the initial weights depend on neither
-	m := openSiT(t, cfg, channels, nil, seed)
-	return func(name string) *param.Parameter { return m.Store.Get(sitPlace(name)) }, m.Student.Weights()
+	return openSiT(t, cfg, channels, nil, seed).Weights()
 }
 
 // sitAugmentations compares the crops, and the options that say how they are corrupted.
@@ -441,11 +349,11 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	options := map[string]any{"out_dim": 8, "head_hidden": 8, "lmbda": lambda, "task_weights": "learned"}
 	o := programtest.Opening{Objective: sit.New(), Options: options, Batch: 4, Total: 10, Network: vit.Config{
 		Name: "small", ImageH: 16, ImageW: 16, Patch: 4, Channels: 3, Dim: 16, Depth: 1, Heads: 2, MLPRatio: 2, ClassToken: true}}
-	m := programtest.Compilation{Opening: o, Seed: 1, Place: sitPlace, Extra: func(*programtest.Compiled, *program.Compiler) error { return nil }}.Compile(t)
+	m := programtest.Compilation{Opening: o, Seed: 1, Place: sitPlace, Extra: func(*programtest.Compiled, *program.Compiler) {}}.Compile(t)
 	h := o.Open(t)
 	defer h.Close()
 	ids := []uint64{4, 7, 9, 2}
-	masks, err := h.Mask(context.Background(), &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: ids})
+	masks, err := h.Mask(context.Background(), &plan.MaskRequest{MicroBatch: 3, Seed: 1, SampleIDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -458,7 +366,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	contrastive, reconstruction := m.Store.Get("head.task_weights.contrastive"), m.Store.Get("head.task_weights.reconstruction")
 	programtest.Near(t, "weight of the reconstruction", math.Exp(-float64(reconstruction.Data[0])), lambda, 1e-5)
 	contrastive.Data[0], reconstruction.Data[0] = .3, -.2
-	programtest.Step(t, m.Model, program.Inputs{Step: 3, IDs: ids, Masks: masks})
+	programtest.Step(t, m.Runner, program.Inputs{Step: 3, IDs: ids, Masks: masks})
 	c, r := m.Metrics()["contrastive"], m.Metrics()["reconstruction"]
 	wc, wr := math.Exp(-.3), math.Exp(.2)
 	programtest.Near(t, "loss", m.Loss(), wc*c+.3/2+wr*r-.2, 1e-5)

@@ -13,32 +13,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/plan"
+	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 // TestMain lets the test binary be the plugin: started with the arguments of a built-in it serves
 // one, and "misbehave HOW" is a third-party program with that fault.
 func TestMain(m *testing.M) {
-	args := os.Args[1:]
-	switch {
-	case len(args) == 3 && args[0] == ServeArgs[0] && args[1] == ServeArgs[1]:
-		o, err := builtin(args[2])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		sdk.Serve(o)
-		return
-	case len(args) == 2 && args[0] == "misbehave":
+	if args := os.Args[1:]; len(args) == 2 && args[0] == "misbehave" {
 		misbehave(args[1])
 		return
-	case len(args) == 1 && args[0] == "be-a-host":
+	} else if len(args) == 1 && args[0] == "be-a-host" {
 		beAHost()
 		return
 	}
-	os.Exit(m.Run())
+	plugintest.Main(m, ServeArgs, builtin, nil)
 }
 
 // builtin adds the test objectives to the real ones.
@@ -82,7 +74,7 @@ func (o *probe) Plan(b *sdk.Builder) error {
 	view := b.View("image")
 	mask := b.KeepMask("mask", view, view.Patches()/2, o.mask)
 	target := b.Target("target", view, sdk.F32, 4)
-	tokens := b.Student("encoder", view, sdk.Drop(mask)).Tokens()
+	tokens := b.Student("encoder", view, sdk.DropMasked(mask)).Tokens()
 	weight := b.Param("weight", []int{4}, sdk.InitZeros())
 	center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{4}})
 	scale := b.Schedule("scale", sdk.CosineSchedule(1, 2))
@@ -159,21 +151,12 @@ func (o *probe) Targets(c *sdk.TargetsCall) error {
 // Evaluate: loss = scale * sum((x + sum(weight) - target[0])^2), with gradients; the new center is
 // the old one plus one. Half way it may die with garbage written.
 func (o *probe) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	var arrays [6]*sdk.Array
-	for i, get := range []func() (*sdk.Array, error){
-		func() (*sdk.Array, error) { return c.Input("x") },
-		func() (*sdk.Array, error) { return c.InputGradient("x") },
-		func() (*sdk.Array, error) { return c.Param("weight") },
-		func() (*sdk.Array, error) { return c.ParamGradient("weight") },
-		func() (*sdk.Array, error) { return c.Target("target") },
-		func() (*sdk.Array, error) { return c.Buffer("center") },
-	} {
-		var err error
-		if arrays[i], err = get(); err != nil {
-			return 0, nil, err
-		}
+	a, err := plugintest.Arrays(plugintest.Named(c.Input, "x"), plugintest.Named(c.InputGradient, "x"),
+		plugintest.Named(c.Param, "weight"), plugintest.Named(c.ParamGradient, "weight"), plugintest.Named(c.Target, "target"), plugintest.Named(c.Buffer, "center"))
+	if err != nil {
+		return 0, nil, err
 	}
-	x, dx, w, dw, target, center := arrays[0].F32, arrays[1].F32, arrays[2].F32, arrays[3].F32, arrays[4].F32, arrays[5].F32
+	x, dx, w, dw, target, center := a[0], a[1], a[2], a[3], a[4], a[5]
 	scale, err := c.Scalar("scale")
 	if err != nil {
 		return 0, nil, err
@@ -236,19 +219,12 @@ func (*square) Plan(b *sdk.Builder) error {
 }
 
 func (*square) Evaluate(c *sdk.EvaluateCall) (float64, map[string]float64, error) {
-	x, err := c.Input("x")
+	loss, err := plugintest.MeanSquare(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	dx, err := c.InputGradient("x")
-	if err != nil {
-		return 0, nil, err
-	}
-	loss := 0.
-	for i, v := range x.F32 {
-		loss += float64(v) * float64(v) / float64(len(x.F32))
-		dx.F32[i] = 2 * v / float32(len(x.F32))
-	}
+	x, _ := c.Input("x")
+	dx, _ := c.InputGradient("x")
 	return loss, map[string]float64{"rows": float64(x.Shape[0]), "gradients": float64(dx.Shape[0])}, nil
 }
 
@@ -266,44 +242,28 @@ func die() {
 
 // misbehave is a program that is no proper plugin.
 func misbehave(how string) {
+	lines := map[string]string{
+		"noise": "Hello! Loading the model ...", "version": "1|99|unix|/nonexistent|grpc|", "core": "7|1|unix|/nonexistent|grpc|",
+		"netrpc": "1|1|unix|/nonexistent|netrpc|", "tcp": "1|1|tcp|127.0.0.1:1|grpc|", "empty-line": "",
+		"version-x": "1|x|unix|/nonexistent|grpc|", "no-listener": "1|1|unix|/nonexistent|grpc|",
+	}
 	switch how {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "libmissing.so: cannot open shared object file")
 		os.Exit(3)
-	case "noise":
-		fmt.Println("Hello! Loading the model ...")
-		time.Sleep(time.Minute)
-	case "hang":
-		time.Sleep(time.Minute)
-	case "version":
-		fmt.Println("1|99|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
-	case "core":
-		fmt.Println("7|1|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
-	case "netrpc":
-		fmt.Println("1|1|unix|/nonexistent|netrpc|")
-		time.Sleep(time.Minute)
-	case "tcp":
-		fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")
-		time.Sleep(time.Minute)
-	case "empty-line":
-		fmt.Println()
-		time.Sleep(time.Minute)
-	case "version-x":
-		fmt.Println("1|x|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
 	case "killed":
-		p, _ := os.FindProcess(os.Getpid())
-		_ = p.Kill()
-		time.Sleep(time.Minute)
-	case "no-listener":
-		fmt.Println("1|1|unix|/nonexistent|grpc|")
-		time.Sleep(time.Minute)
+		die()
 	case "good":
 		sdk.Serve(&probe{Mode: "good"})
 	case "huge":
 		sdk.Serve(&huge{})
+	case "hang":
+		time.Sleep(time.Minute)
+	default:
+		if line, ok := lines[how]; ok {
+			fmt.Println(line)
+			time.Sleep(time.Minute)
+		}
 	}
 }
 
@@ -337,21 +297,21 @@ func beAHost() {
 	}
 }
 
-func backbone() plan.BackboneInfo {
-	return plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
-		GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+func backbone() plan.Backbone {
+	return plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, Height: 16, Width: 16,
+		Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
 func probeOptions(mode, dir string) Options {
 	return Options{
 		Name: "probe", Builtin: builtin, Config: map[string]any{"mode": mode, "dir": dir},
-		Run:          Run{Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
+		Run:          Run{Seed: 1, Batch: 4, Steps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
 		CallDeadline: 20 * time.Second,
 	}
 }
 
 func maskRequest(step uint64, samples int) *plan.MaskRequest {
-	r := &plan.MaskRequest{Step: step, Seed: 1}
+	r := &plan.MaskRequest{MicroBatch: step, Seed: 1}
 	for i := range samples {
 		r.SampleIDs = append(r.SampleIDs, step*uint64(samples)+uint64(i))
 	}
@@ -402,10 +362,7 @@ func tidy(t *testing.T) {
 
 func open(t *testing.T, o Options) *Objective {
 	t.Helper()
-	h, err := Open(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := must.Get(Open(context.Background(), o))(t)
 	t.Cleanup(func() { h.Close() })
 	return h
 }

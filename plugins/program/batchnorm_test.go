@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -41,6 +43,14 @@ func columnMoments(x []float32, n, j int) (mean, variance float64) {
 	return mean, variance
 }
 
+func tokensOf(c *program.Compiler, pass string) (*core.Node, error) {
+	out, err := c.Pass(pass)
+	if err != nil {
+		return nil, err
+	}
+	return out.Output(backbone.Tokens)
+}
+
 // A step moves the running statistics once it is committed; an evaluation reads them, and they
 // stay.
 func TestBatchNormKeepsStatistics(t *testing.T) {
@@ -49,12 +59,12 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 		o.Extra = func(m *program.Compiler) ([]*core.Node, error) {
 			var all []*core.Node
 			for _, pass := range []string{"s1", "s2", "t"} {
-				out, err := programtest.ViTPass(m, pass)
+				tokens, err := tokensOf(m, pass)
 				if err != nil {
 					return nil, err
 				}
-				read[pass] = out.Tokens
-				all = append(all, out.Tokens)
+				read[pass] = tokens
+				all = append(all, tokens)
 			}
 			return all, nil
 		}
@@ -75,9 +85,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 			t.Errorf("%s moved before the step was known to be good", n)
 		}
 	}
-	if err := m.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Commit())
 	for j := range 8 { // all tokens of all samples are one batch: the two passes one after the other
 		mean, variance := 0.0, 1.0
 		for _, pass := range []string{"s1", "s2"} {
@@ -116,20 +124,15 @@ func evaluateNorm(t *testing.T, p *plan.Plan, store *param.Store) {
 		if err != nil {
 			return nil, err
 		}
-		pass, err := programtest.ViTPass(e, "s1")
-		if err != nil {
-			return nil, err
-		}
-		y, x = out[0], pass.Tokens
-		return []*core.Node{y, x}, nil
+		y = out[0]
+		x, err = tokensOf(e, "s1")
+		return []*core.Node{y, x}, err
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustRun(t, eval)
-	if err := eval.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, eval.Commit())
 	mean, variance := state("running_mean"), state("running_var")
 	for i, v := range y.Value() {
 		j := i % 8

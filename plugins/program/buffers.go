@@ -22,7 +22,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 	name, shape := runs.BufferPrefix+spec.Name, tensor.Shape(spec.Shape)
 	b := &buffer{spec: spec, value: c.store.Get(name)}
 	if b.value == nil {
-		init, data, err := c.initialValues(&spec.Init, shape)
+		init, data, err := c.initialValues(spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 
 // Commit writes the buffer updates of the last Step. It is called once loss and gradients are known
 // to be finite.
-func (m *Model) Commit() error {
+func (m *Runner) Commit() error {
 	for _, u := range m.updates {
 		if u.rows == nil {
 			continue

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestMain fails when assembly was asked for but silently left out.
@@ -21,19 +23,27 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// setLevel switches the whole process to level l. Buffers packed by PackB at another level must be
+// packed again. It must not be called while kernels run.
+func setLevel(l Level) error {
+	kernels() // the environment is read once, before any explicit choice
+	t := tableFor(l)
+	if t == nil {
+		return unavailable(l)
+	}
+	currentTable.Store(t)
+	return nil
+}
+
 // eachLevel runs f at every level this machine has.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	before := Current()
 	defer func() {
-		if err := Select(before); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, setLevel(before))
 	}()
 	for _, l := range Available() {
-		if err := Select(l); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, setLevel(l))
 		t.Run(l.String(), f)
 	}
 }

@@ -86,18 +86,6 @@ func Err() error {
 	return chooseErr
 }
 
-// Select switches the whole process to level l. Buffers packed by PackB at another level must be
-// packed again. It must not be called while kernels run.
-func Select(l Level) error {
-	kernels() // the environment is read once, before any explicit choice
-	t := tableFor(l)
-	if t == nil {
-		return unavailable(l)
-	}
-	currentTable.Store(t)
-	return nil
-}
-
 func unavailable(l Level) error {
 	names := make([]string, 0, 3)
 	for _, a := range Available() {

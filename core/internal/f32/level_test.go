@@ -17,8 +17,8 @@ func TestLevelNames(t *testing.T) {
 	if _, err := ParseLevel("neon"); err == nil || !strings.Contains(err.Error(), "avx512") {
 		t.Errorf("ParseLevel(neon): %v", err)
 	}
-	if err := Select(Level(9)); err == nil {
-		t.Error("Select accepts an unknown level")
+	if err := setLevel(Level(9)); err == nil {
+		t.Error("setLevel accepts an unknown level")
 	}
 }
 

@@ -172,11 +172,7 @@ func (d *Decoder) prepare(s *scan, blocks int) error {
 				return fmt.Errorf("%w: component %d begins without its first coefficients", errScript, i)
 			}
 			k.across, k.quant = d.mcusX*c.h, *c.quant
-			n := 64 * k.across * d.mcusY * c.v
-			if cap(k.values) < n {
-				k.values = make([]int16, n)
-			}
-			k.values = k.values[:n]
+			k.values = pixels.Grow(k.values, 64*k.across*d.mcusY*c.v)
 			clear(k.values)
 			for j := range k.bits {
 				k.bits[j] = -1
@@ -250,14 +246,6 @@ func (w *partReader) block(c *component, b *[64]int16) error {
 	s := w.scan
 	dc, ac := &w.d.tables[0][c.dc], &w.d.tables[1][c.ac]
 	switch {
-	case !w.d.progressive:
-		diff, ok := w.dc(dc)
-		if !ok {
-			return errCode
-		}
-		c.coefs.last += diff
-		b[0] = int16(c.coefs.last)
-		return w.coefficients(ac, b)
 	case s.from == 0 && s.high == 0:
 		diff, ok := w.dc(dc)
 		if !ok {
@@ -265,7 +253,10 @@ func (w *partReader) block(c *component, b *[64]int16) error {
 		}
 		c.coefs.last += diff
 		b[0] = int16(c.coefs.last << s.low)
-		return nil
+		if w.d.progressive {
+			return nil
+		}
+		return w.coefficients(ac, b)
 	case s.from == 0:
 		b[0] |= int16(w.unsigned(1) << s.low)
 		return nil

@@ -1,9 +1,9 @@
 package programtest
 
 import (
+	"maps"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
 
@@ -11,32 +11,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/plugins/program"
-	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
-	"github.com/vittool/vittool/vit"
 )
-
-// LoadBackbone fills a backbone from "param.<name>"; each of its weights must be there.
-func LoadBackbone(t testing.TB, c *golden.Case, b *vit.Backbone) {
-	t.Helper()
-	for _, p := range b.Weights() {
-		name := "param." + p.Name
-		if s := c.Tensor(t, name).Shape; !s.Equal(p.Shape) {
-			t.Fatalf("%s: %s is %v, the network has %v", c, name, s, p.Shape)
-		}
-		copy(p.Data, c.F32(t, name))
-	}
-}
-
-// ReadsAll fails if a case holds a tensor that no part of the test reads.
-func ReadsAll(t testing.TB, c *golden.Case, known ...string) {
-	t.Helper()
-	for _, name := range c.Names("") {
-		if !slices.ContainsFunc(known, func(k string) bool { return name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(name, k) }) {
-			t.Errorf("%s: there is no test for %s", c, name)
-		}
-	}
-}
 
 // RequireOutputs fails where the file lacks a result that its kind has. Attention and the blocks of
 // a second view are the exceptions: the official files hold those of some passes only.
@@ -49,38 +25,17 @@ func RequireOutputs(t testing.TB, c *golden.Case, computed map[string]*core.Node
 	}
 }
 
-// FillView copies images into the input of a view; both must have the same size.
-func FillView(t testing.TB, dst, images []float32) {
-	t.Helper()
-	if len(dst) != len(images) {
-		t.Fatalf("the case has images of %d values and the network that its config describes reads %d", len(images), len(dst))
-	}
-	copy(dst, images)
-}
-
-// Stripped cuts a prefix off all names.
-func Stripped(names []string, prefix string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
+// Stripped lists the names of a case that begin with a prefix, without it.
+func Stripped(c *golden.Case, prefix string) []string {
+	out := c.Names(prefix)
+	for i, n := range out {
 		out[i] = strings.TrimPrefix(n, prefix)
 	}
 	return out
 }
 
 // SortedKeys lists the keys of a map in order.
-func SortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// OfficialName is the name of a parameter without our prefixes.
-func OfficialName(p *param.Parameter) string {
-	return strings.TrimPrefix(strings.TrimPrefix(p.Name, runs.BackbonePrefix), runs.HeadPrefix)
-}
+func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // SameNames compares two sets of names.
 func SameNames(t *testing.T, c *golden.Case, what string, got, want []string) {
@@ -132,7 +87,7 @@ func CompareGradient(t testing.TB, c *golden.Case, exe *core.Executable, name st
 		t.Errorf("%s: no gradient reaches %s", c, name)
 		return
 	}
-	c.Compare(t, golden.ViT, "grad."+name, g)
+	c.Compare(t, "grad."+name, g)
 }
 
 // Wide converts to 64-bit floats.
@@ -153,7 +108,7 @@ func Near(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 // Step runs a step of a model.
-func Step(t testing.TB, m *program.Model, in program.Inputs) {
+func Step(t testing.TB, m *program.Runner, in program.Inputs) {
 	t.Helper()
 	if err := m.Step(in); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package programtest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,25 +19,38 @@ import (
 )
 
 // Compiled is a real objective's plan, compiled, with every intermediate result that a case may
-// hold. It serves the objectives with a teacher and running statistics.
+// hold.
 type Compiled struct {
-	*program.Model
+	*program.Runner
 	Engine *device.CPU
 	Store  *param.Store
 	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
 	Place func(name string) string
-	Out   map[string]*core.Node
+	// Out holds nodes under the names that their values have in the reference, or others that do
+	// not begin with "out.".
+	Out map[string]*core.Node
 	// Rows holds results of the reference that are part of a node's: first and end row.
 	Rows map[string][2]int
+	// Values holds results that the test computes, instead of those of nodes: []int32, []int64 or
+	// []float32.
+	Values map[string]any
+
+	kinds    []string
+	t        *testing.T
+	compiler *program.Compiler // while Extra runs
 }
 
 // Compilation says how an objective is opened and compiled for a case.
 type Compilation struct {
 	Opening
-	Seed   uint64
+	Seed uint64
+	// Place as in Compiled; nil finds official names in the backbone, or else in the head.
 	Place  func(name string) string
 	Change func(p *plan.Plan) // of the plan, before it is compiled; may be nil
-	Extra  func(m *Compiled, p *program.Compiler) error
+	// Extra fills Out, Rows and Values of a model that is being compiled.
+	Extra func(m *Compiled, p *program.Compiler)
+	// Kinds are the prefixes of state in the reference; nil: param., teacher. and buffer.
+	Kinds []string
 }
 
 // Compile opens the objective as a plugin process would, and compiles its plan.
@@ -47,14 +61,21 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 	if o.Change != nil {
 		o.Change(p)
 	}
-	m := &Compiled{Engine: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, Out: map[string]*core.Node{}, Rows: map[string][2]int{}}
+	m := &Compiled{Engine: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, kinds: o.Kinds, t: t,
+		Out: map[string]*core.Node{}, Rows: map[string][2]int{}, Values: map[string]any{}}
+	if m.Place == nil {
+		m.Place = m.official
+	}
+	if m.kinds == nil {
+		m.kinds = []string{"param.", "teacher.", "buffer."}
+	}
 	var err error
-	m.Model, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
+	m.Runner, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
 		Plugin: o.Objective.Info().Name, Train: true, TotalSteps: uint64(o.Total),
 		Extra: func(p *program.Compiler) ([]*core.Node, error) {
-			if err := o.Extra(m, p); err != nil {
-				return nil, err
-			}
+			m.compiler = p
+			o.Extra(m, p)
+			m.compiler = nil
 			var all []*core.Node
 			for _, name := range SortedKeys(m.Out) {
 				all = append(all, m.Out[name])
@@ -66,6 +87,48 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// official is the name in the store of an official name without prefixes.
+func (m *Compiled) official(name string) string {
+	if m.Store.Get(runs.BackbonePrefix+name) != nil {
+		return runs.BackbonePrefix + name
+	}
+	return runs.HeadPrefix + name
+}
+
+// Parameter returns a parameter or buffer by its name in the reference, nil for none.
+func (m *Compiled) Parameter(name string) *param.Parameter { return m.Store.Get(m.Place(name)) }
+
+// Weights lists parameters as [InitialWeights] does.
+func (m *Compiled) Weights() (func(name string) *param.Parameter, []*param.Parameter) {
+	return m.Parameter, m.Student.Parameters()
+}
+
+// places are the names in the store of names of the reference.
+func (m *Compiled) places(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = m.Place(n)
+	}
+	return out
+}
+
+// Show copies a tensor of the case into the input of a view; both must have the same shape.
+func (m *Compiled) Show(t *testing.T, c *golden.Case, view, name string) {
+	t.Helper()
+	if s := c.Tensor(t, name).Shape; !s.Equal(m.ViewShape(view)) {
+		t.Fatalf("%s: %s is %v, view %s of the plan is %v: the images do not fit the config", c, name, s, view, m.ViewShape(view))
+	}
+	copy(m.View(view), c.F32(t, name))
+}
+
+// ShowAll is Show for all views of the plan, "<prefix><number><suffix>".
+func (m *Compiled) ShowAll(t *testing.T, c *golden.Case, prefix, suffix string) {
+	t.Helper()
+	for i, v := range m.Plan.Views {
+		m.Show(t, c, v.Name, fmt.Sprintf("%s%d%s", prefix, i, suffix))
+	}
 }
 
 // IsStatistic tells state of a batch norm from a weight.
@@ -82,9 +145,9 @@ func Official(name string) string {
 func (m *Compiled) Load(t *testing.T, c *golden.Case) {
 	t.Helper()
 	loaded := map[string]bool{}
-	for _, prefix := range []string{"param.", "teacher.", "buffer."} {
-		for _, name := range c.Names(prefix) {
-			p, x := m.Store.Get(m.Place(Official(name))), c.Tensor(t, name)
+	for _, kind := range m.kinds {
+		for _, name := range c.Names(kind) {
+			p, x := m.Parameter(Official(name)), c.Tensor(t, name)
 			if p == nil {
 				t.Fatalf("%s: the model has no %s for %s", c, m.Place(Official(name)), name)
 			}
@@ -96,19 +159,20 @@ func (m *Compiled) Load(t *testing.T, c *golden.Case) {
 		}
 	}
 	for _, p := range append(m.Store.Parameters(), m.Store.Buffers()...) {
-		if !loaded[p.Name] {
+		if !loaded[p.Name] && !p.Given {
 			t.Errorf("%s: the file has no %s", c, p.Name)
 		}
 	}
 }
 
-// CompareState holds the store against every tensor "<prefix><kind>…". All that must be named is.
-func (m *Compiled) CompareState(t *testing.T, c *golden.Case, prefix string, kinds []string, all []*param.Parameter) {
+// CompareState holds the store against every tensor "<prefix><kind>…". Buffers, the teacher and the
+// changed parameters must be among them.
+func (m *Compiled) CompareState(t *testing.T, c *golden.Case, prefix string, changed ...*param.Parameter) {
 	t.Helper()
 	seen := map[string]bool{}
-	for _, kind := range kinds {
+	for _, kind := range m.kinds {
 		for _, name := range c.Names(prefix + kind) {
-			p := m.Store.Get(m.Place(Official(strings.TrimPrefix(name, prefix))))
+			p := m.Parameter(Official(strings.TrimPrefix(name, prefix)))
 			if p == nil {
 				t.Errorf("%s: the model has no state for %s", c, name)
 				continue
@@ -117,19 +181,19 @@ func (m *Compiled) CompareState(t *testing.T, c *golden.Case, prefix string, kin
 			if c.Tensor(t, name).DType == tensor.I64 {
 				CompareInts(t, c, name, Wide(p.Data))
 			} else {
-				c.Compare(t, golden.ViT, name, p.Data)
+				c.Compare(t, name, p.Data)
 			}
 		}
 	}
-	for _, p := range all {
+	for _, p := range append(m.copies(), changed...) {
 		if !seen[p.Name] {
 			t.Errorf("%s: %s of %s is not in the file", c, prefix, p.Name)
 		}
 	}
 }
 
-// Copies lists the teacher's parameters, and buffers.
-func (m *Compiled) Copies() []*param.Parameter {
+// copies lists the teacher's parameters, and buffers.
+func (m *Compiled) copies() []*param.Parameter {
 	out := m.Store.Buffers()
 	for _, p := range m.Store.Parameters() {
 		if strings.HasPrefix(p.Name, runs.TeacherPrefix) {
@@ -141,74 +205,63 @@ func (m *Compiled) Copies() []*param.Parameter {
 
 // CompareResults holds every output and gradient, and which parameters are trained, against the
 // case.
-func (m *Compiled) CompareResults(t *testing.T, c *golden.Case, cfg NetworkConfig) {
+func (m *Compiled) CompareResults(t *testing.T, c *golden.Case, trainable, frozen []string) {
 	t.Helper()
-	RequireOutputs(t, c, m.Outputs())
+	RequireOutputs(t, c, m.outputs(), SortedKeys(m.Values)...)
 	for _, name := range c.Names("out.") {
-		n := m.Out[name]
-		if n == nil {
-			t.Errorf("%s: there is no test for %s", c, name)
-			continue
+		switch v := m.Values[name].(type) {
+		case []int32:
+			CompareInts(t, c, name, v)
+		case []int64:
+			CompareInts(t, c, name, v)
+		case []float32:
+			c.Compare(t, name, v)
+		case nil:
+			m.compareNode(t, c, name)
+		default:
+			t.Errorf("%s: %s is a %T, which no comparison reads", c, name, v)
 		}
-		got := n.Value()
-		if r, ok := m.Rows[name]; ok {
-			row := len(got) / n.Shape()[0]
-			got = got[r[0]*row : r[1]*row]
-		}
-		c.Compare(t, golden.ViT, name, got)
 	}
-	c.CompareScalar(t, golden.ViT, "loss", m.Loss())
-	places := func(names []string) []string {
-		out := make([]string, len(names))
-		for i, n := range names {
-			out[i] = m.Place(n)
-		}
-		return out
-	}
-	var trained, frozen []string
+	c.CompareScalar(t, "loss", m.Loss())
+	var trained, still []string
 	for _, p := range m.Store.Parameters() {
 		switch {
+		case p.Given: // read from a file that is no part of the case
 		case !p.Frozen:
 			trained = append(trained, p.Name)
-		case !strings.HasPrefix(p.Name, runs.TeacherPrefix) || slices.ContainsFunc(cfg.Frozen, func(n string) bool { return m.Place(n) == p.Name }):
-			frozen = append(frozen, p.Name) // some files list the teacher among the frozen ones
+		case !strings.HasPrefix(p.Name, runs.TeacherPrefix) || slices.Contains(m.places(frozen), p.Name):
+			still = append(still, p.Name) // some files list the teacher among the frozen ones
 		}
 	}
-	SameNames(t, c, "trainable", trained, places(cfg.Trainable))
-	SameNames(t, c, "frozen", frozen, places(cfg.Frozen))
-	SameNames(t, c, "gradients", Stripped(c.Names("grad."), "grad."), cfg.Trainable)
-	for _, name := range cfg.Trainable {
-		CompareGradient(t, c, m.Exec(), name, m.Store.Get(m.Place(name)))
+	SameNames(t, c, "trainable", trained, m.places(trainable))
+	SameNames(t, c, "frozen", still, m.places(frozen))
+	SameNames(t, c, "gradients", Stripped(c, "grad."), trainable)
+	for _, name := range trainable {
+		CompareGradient(t, c, m.Exec(), name, m.Parameter(name))
 	}
 }
 
-// Outputs lists the nodes that a case calls outputs; others are parts of the loss.
-func (m *Compiled) Outputs() map[string]*core.Node {
-	out := map[string]*core.Node{}
-	for name, n := range m.Out {
-		if strings.HasPrefix(name, "out.") {
-			out[name] = n
-		}
-	}
-	return out
-}
-
-// ComparePlain compares the undecayed parameters with the recipe's list.
-func (m *Compiled) ComparePlain(t *testing.T, c *golden.Case, r Trajectory) {
+// compareNode compares an output with the node of that name.
+func (m *Compiled) compareNode(t *testing.T, c *golden.Case, name string) {
 	t.Helper()
-	if r.Optimizer != "adamw" {
-		t.Fatalf("%s: there is no test for optimizer %q", c, r.Optimizer)
+	n := m.Out[name]
+	if n == nil {
+		t.Errorf("%s: there is no test for %s", c, name)
+		return
 	}
-	var plain, want []string
-	for _, p := range m.Exec().Parameters() {
-		if !p.Decay {
-			plain = append(plain, p.Name)
-		}
+	got := n.Value()
+	if r, ok := m.Rows[name]; ok {
+		row := len(got) / n.Shape()[0]
+		got = got[r[0]*row : r[1]*row]
 	}
-	for _, name := range r.NoDecay {
-		want = append(want, m.Place(name))
-	}
-	SameNames(t, c, "no_decay", plain, want)
+	c.Compare(t, name, got)
+}
+
+// outputs lists the nodes that a case calls outputs; others are parts of the loss.
+func (m *Compiled) outputs() map[string]*core.Node {
+	out := maps.Clone(m.Out)
+	maps.DeleteFunc(out, func(name string, _ *core.Node) bool { return !strings.HasPrefix(name, "out.") })
+	return out
 }
 
 // Finish ends a step.
@@ -222,41 +275,36 @@ func (m *Compiled) Finish(t *testing.T) {
 	}
 }
 
-// Constants fails for a setting of the official code that the objective does not have as an option.
-func Constants(t *testing.T, c *golden.Case, want map[string]float64) {
-	t.Helper()
-	fixed := map[string]any{}
-	for key, v := range want {
-		fixed[key] = v
+// Outputs are the results of a node of the program. Outputs, NodesOf and ReadBy serve
+// [Compilation.Extra].
+func (m *Compiled) Outputs(node string) []*core.Node {
+	m.t.Helper()
+	out, err := m.compiler.Outputs(node)
+	if err != nil {
+		m.t.Fatal(err)
 	}
-	c.Fixed(t, fixed)
+	return out
 }
 
-// NodesOf lists the results of all nodes of an operator, in order.
-func NodesOf(p *program.Compiler, op string) (specs []*plan.Node, nodes []*core.Node, err error) {
-	for _, n := range p.Plan.Nodes {
-		if n.Op != op {
-			continue
+// NodesOf lists the nodes of an operator, in order, and the first result of each.
+func (m *Compiled) NodesOf(op string) (specs []*plan.Node, nodes []*core.Node) {
+	m.t.Helper()
+	for _, n := range m.compiler.Plan.Nodes {
+		if n.Op == op {
+			specs, nodes = append(specs, n), append(nodes, m.Outputs(n.Name)[0])
 		}
-		out, err := p.Outputs(n.Name)
-		if err != nil {
-			return nil, nil, err
-		}
-		specs, nodes = append(specs, n), append(nodes, out[0])
 	}
-	return specs, nodes, nil
+	return specs, nodes
 }
 
 // ReadBy gives the first result of the node that an input reads.
-func ReadBy(p *program.Compiler, n *plan.Node, input string) (*core.Node, error) {
+func (m *Compiled) ReadBy(n *plan.Node, input string) *core.Node {
+	m.t.Helper()
 	for _, a := range n.Inputs {
 		if a.Name == input {
-			out, err := p.Outputs(a.Ref.Name)
-			if err != nil {
-				return nil, err
-			}
-			return out[0], nil
+			return m.Outputs(a.Ref.Name)[0]
 		}
 	}
-	return nil, fmt.Errorf("node %s has no input %s", n.Name, input)
+	m.t.Fatalf("node %s has no input %s", n.Name, input)
+	return nil
 }

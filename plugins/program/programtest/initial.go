@@ -3,11 +3,11 @@ package programtest
 import (
 	"encoding/json"
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // InitStats is a file of statistics over several seeds.
@@ -29,9 +29,7 @@ type InitStats struct {
 // Decode reads the description of the network.
 func (s InitStats) Decode(t *testing.T, config any) {
 	t.Helper()
-	if err := json.Unmarshal(s.Config, config); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, json.Unmarshal(s.Config, config))
 }
 
 // InitialWeights gives the weights of a model with the given number of image channels, initialized
@@ -48,7 +46,7 @@ func InitStatistics(t *testing.T, path string, model InitialWeights) {
 	}
 	channels := 0
 	for _, p := range stats.Params {
-		if strings.HasSuffix(p.Name, "patch_embed.proj.weight") {
+		if len(p.Shape) == 4 && channels == 0 { // the convolution that reads the images comes first
 			channels = p.Shape[1]
 		}
 	}

@@ -9,20 +9,18 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
-	"github.com/vittool/vittool/runs"
-	"github.com/vittool/vittool/vit"
 )
 
 // Opening are the circumstances in which an objective is opened. Pixels are not normalized.
 type Opening struct {
 	Objective sdk.Objective
 	Options   map[string]any
-	Network   vit.Config // before the plan's own requirements
+	Network   backbone.Config // before the plan's own requirements
 	Batch     int
 	Total     int // steps of the run; 0: 10
 	PerEpoch  int // steps; 0: 5
@@ -55,24 +53,14 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	if err := d.Decode(&options); err != nil {
 		t.Fatal(err)
 	}
-	channels := o.Network.Normalized().Channels
+	channels := o.Network.Info().Channels
 	h, err := host.Open(context.Background(), host.Options{
 		Name: o.Objective.Info().Name, Builtin: func(string) (sdk.Objective, error) { return o.Objective, nil }, Mode: host.Inproc,
-		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, TotalSteps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
+		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, Steps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
 			Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels))},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return h
-}
-
-// StudentParameters lists a model's parameters, frozen ones included: the student's backbone, then
-// the objective's own.
-func StudentParameters(m *program.Model, store *param.Store) []*param.Parameter {
-	out := slices.Clone(m.Student.Weights())
-	for _, p := range m.Plan.Params {
-		out = append(out, store.Get(runs.HeadPrefix+p.Name))
-	}
-	return out
 }

@@ -10,13 +10,28 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
-// Reference runs every file of the reference folder of an objective, or of the network.
-func Reference(t *testing.T, folder string, run func(t *testing.T, path string)) {
+// Reference runs every file of the reference folder of an objective, or of the network. files are
+// the tests of those that are no cases, such as statistics, by their names; cases the tests of the
+// others by the objective that they name. A file without a test fails, and a case of which the test
+// leaves a tensor or a setting unread; see [golden.Whole].
+func Reference(t *testing.T, folder string, files map[string]func(*testing.T, string), cases map[string]func(*testing.T, *golden.Case)) {
 	for _, path := range golden.Files(t, folder) {
-		t.Run(golden.Name(path), func(t *testing.T) { run(t, path) })
+		t.Run(golden.Name(path), func(t *testing.T) {
+			if test := files[filepath.Base(golden.Name(path))]; test != nil {
+				test(t, path)
+				return
+			}
+			c := golden.Whole(t, path)
+			test := cases[c.Objective(t)]
+			if test == nil {
+				t.Fatalf("%s: there is no test for a case of objective %q", path, c.Objective(t))
+			}
+			test(t, c)
+		})
 	}
 }
 
@@ -73,28 +88,16 @@ type EditedCase struct {
 
 func editCase(t *testing.T, from, to string, edit func(c *EditedCase)) {
 	t.Helper()
-	file, err := tensor.ReadSafetensors(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := must.Get(tensor.ReadSafetensors(from))(t)
 	c := EditedCase{Tensors: file.Tensors}
 	for key, v := range map[string]*map[string]any{"config": &c.Config, "f32_deviation": &c.Deviation} {
-		if err := json.Unmarshal([]byte(file.Meta[key]), v); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, json.Unmarshal([]byte(file.Meta[key]), v))
 	}
 	edit(&c)
 	for key, v := range map[string]map[string]any{"config": c.Config, "f32_deviation": c.Deviation} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must.Get(json.Marshal(v))(t)
 		file.Meta[key] = string(text)
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := tensor.WriteSafetensors(to, c.Tensors, file.Meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.MkdirAll(filepath.Dir(to), 0o755))
+	must.Do(t, tensor.WriteSafetensors(to, c.Tensors, file.Meta))
 }
