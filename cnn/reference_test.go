@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -25,7 +26,7 @@ func TestReference(t *testing.T) {
 	for _, path := range golden.Files(t, "resnet") {
 		t.Run(golden.Name(path), func(t *testing.T) {
 			c := golden.Whole(t, path)
-			switch kind := c.Meta["objective"]; kind {
+			switch kind := c.Objective(t); kind {
 			case "resnet":
 				resnetReference(t, c)
 			case "resnet_full":
@@ -88,7 +89,7 @@ func newResnetCase(t *testing.T, c *golden.Case) *resnetCase {
 // load fills the network from the case, which must hold the same tensors.
 func (r *resnetCase) load(t *testing.T) {
 	t.Helper()
-	for prefix, list := range map[string][]*param.Parameter{"param.": r.network.Weights(), "buffer.": r.network.Buffers()} {
+	for prefix, list := range map[string][]*param.Parameter{"param.": r.network.Parameters(), "buffer.": r.network.Buffers()} {
 		names := map[string]bool{}
 		for _, p := range list {
 			names[prefix+p.Name] = true
@@ -122,8 +123,8 @@ func (r *resnetCase) newPass(t *testing.T, threads int, train bool) *pass {
 		p.images.RequireGrad()
 	}
 	copy(p.images.Value(), r.F32(t, "input.view0"))
-	out := output(t)(r.network.Forward(g, p.images, backbone.Options{Train: train}))
-	features, last := node(t)(out.Output(backbone.Pooled)), node(t)(out.Output(backbone.Map))
+	out := must.Get(r.network.Forward(g, p.images, backbone.Options{Train: train}))(t)
+	features, last := must.Get(out.Output(backbone.Pooled))(t), must.Get(out.Output(backbone.Map))(t)
 	if !train {
 		p.nodes["out.eval_features"], p.nodes["out.eval_c5"] = features, last
 	} else {
@@ -132,7 +133,7 @@ func (r *resnetCase) newPass(t *testing.T, threads int, train bool) *pass {
 		p.nodes["out.stem"] = ops.TransposeTokens(g, g.Reshape(stem, tensor.Shape{s[0], s[1] * s[2], s[3]}))
 		p.nodes["out.features"] = features
 		for i := range r.network.Config().Info().Depth {
-			p.nodes[fmt.Sprintf("out.c%d", i+2)] = node(t)(out.Tap(i))
+			p.nodes[fmt.Sprintf("out.c%d", i+2)] = must.Get(out.Tap(i))(t)
 		}
 		w := g.Input("loss_weight", r.Tensor(t, "input.loss_weight").Shape)
 		copy(w.Value(), r.F32(t, "input.loss_weight"))
@@ -149,22 +150,6 @@ func (p *pass) run(t *testing.T) {
 	t.Helper()
 	if err := p.exe.Run(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// output and node fail a test for an error.
-func output(t *testing.T) func(backbone.Outputs, error) backbone.Outputs {
-	return must[backbone.Outputs](t)
-}
-func node(t *testing.T) func(*core.Node, error) *core.Node { return must[*core.Node](t) }
-
-func must[T any](t *testing.T) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
 	}
 }
 
@@ -189,7 +174,7 @@ func resnetReference(t *testing.T, c *golden.Case) {
 		}
 	}
 	c.Compare(t, "loss", training.loss.Value())
-	for _, p := range r.network.Weights() {
+	for _, p := range r.network.Parameters() {
 		c.Compare(t, "grad."+p.Name, training.exe.Grad(p))
 	}
 	training.exe.Commit()
@@ -218,7 +203,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 	o := r.config.Opt
 	device := devicetest.New(t, 0)
 	sgd := optim.NewSGD(device, optim.SGDOptions{Momentum: o.Momentum, Nesterov: o.Nesterov})
-	for _, p := range r.network.Weights() {
+	for _, p := range r.network.Parameters() {
 		p.Decay = true
 	}
 	training := r.newPass(t, 0, true)
@@ -227,7 +212,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 		training.run(t)
 		losses = append(losses, float64(training.loss.Value()[0]))
 		training.exe.Commit()
-		sgd.Step(r.network.Weights(), training.exe.Grad, o.LR, o.WeightDecay)
+		sgd.Step(r.network.Parameters(), training.exe.Grad, o.LR, o.WeightDecay)
 	}
 	r.CompareFloat64(t, "traj.losses", losses)
 	for _, name := range r.Names("traj.") {

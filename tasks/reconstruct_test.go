@@ -110,7 +110,7 @@ func TestPicturesOfSteps(t *testing.T) {
 			continue
 		}
 		a, b := first.pictures[0], shown.pictures[0]
-		if !slices.Equal(a.Hidden, b.Hidden) || !slices.Equal(a.Original, b.Original) || !slices.Equal(first.names, shown.names) {
+		if !slices.Equal(a.Masked, b.Masked) || !slices.Equal(a.Original, b.Original) || !slices.Equal(first.names, shown.names) {
 			t.Errorf("step %d shows other images or masks than step 7", step)
 		}
 	}
@@ -130,7 +130,7 @@ func TestReconstructionRow(t *testing.T) {
 		return out
 	}
 	p := program.Picture{Batch: 1, Channels: 3, Height: 1, Width: 2, PatchNormalized: true,
-		Original: fill(10, 20), Prediction: fill(200, 50), Flat: fill(200, 24), Hidden: []bool{false, true}}
+		Original: fill(10, 20), Prediction: fill(200, 50), Flat: fill(200, 24), Masked: []bool{false, true}}
 	row, err := reconstructionRow(p, n, 0, true)
 	if err != nil {
 		t.Fatal(err)

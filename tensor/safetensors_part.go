@@ -86,3 +86,25 @@ func readPart(ctx context.Context, path string, keep func(name string, shape Sha
 	f := NewFile(path, tensors, meta)
 	return f, f.verify(hex.EncodeToString(h.Sum(nil)))
 }
+
+// ReadHeader reads the shapes of all tensors of a regular file, by name, and its metadata. A file
+// that is not valid gives a *FormatError; digests are not compared.
+func ReadHeader(path string) (shapes map[string]Shape, meta map[string]string, err error) {
+	file, size, err := regularfile.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	entries, meta, _, err := readHeader(file, size)
+	var fe *FormatError
+	if errors.As(err, &fe) {
+		fe.Path = path
+	} else if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	shapes = map[string]Shape{}
+	for _, e := range entries {
+		shapes[e.name] = e.shape
+	}
+	return shapes, meta, err
+}

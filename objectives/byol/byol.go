@@ -12,8 +12,8 @@ import (
 
 // BYOL holds the options; New gives the values of the paper.
 type BYOL struct {
-	Dim           int     `option:"dim" min:"1" help:"size of the predicted vectors"`
-	Hidden        int     `option:"proj_hidden" min:"1" help:"hidden width of the projector"`
+	sdk.ProjectionHead `keys:"head_layers=-" out_dim:"size of the predicted vectors" head_hidden:"hidden width of the projector"`
+
 	PredHidden    int     `option:"pred_hidden" min:"1" help:"hidden width of the predictor"`
 	Symmetric     bool    `option:"symmetric" help:"each crop is predicted from the other; without it the second from the first alone"`
 	LastBias      bool    `option:"last_bias" help:"the last layers of projector and predictor have a bias"`
@@ -25,7 +25,7 @@ type BYOL struct {
 // New returns the objective with the values of the paper.
 func New() *BYOL {
 	return &BYOL{
-		Dim: 256, Hidden: 4096, PredHidden: 4096, Symmetric: true, LastBias: true, Momentum: 0.996, MomentumFinal: 1, TwoCrops: sdk.BYOLCrops(0.08, 1),
+		ProjectionHead: sdk.ProjectionHead{Dim: 256, Layers: 2, Hidden: 4096}, PredHidden: 4096, Symmetric: true, LastBias: true, Momentum: 0.996, MomentumFinal: 1, TwoCrops: sdk.BYOLCrops(0.08, 1),
 	}
 }
 
@@ -65,17 +65,19 @@ func (o *BYOL) Plan(b *sdk.Builder) error {
 
 // projector ends the online and the target network.
 func (o *BYOL) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	return b.MLP("projector", x, o.mlp(o.Hidden), options...)
+	return o.Project(b, "projector", x, o.mlp(), options...)
 }
 
 // predictor follows the projector of the online network.
 func (o *BYOL) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	return b.MLP("predictor", x, o.mlp(o.PredHidden))
+	m := o.mlp()
+	m.Widths = []int{o.PredHidden, o.Dim}
+	return b.MLP("predictor", x, m)
 }
 
 // mlp is a linear layer, a batch norm, ReLU and a linear layer.
-func (o *BYOL) mlp(hidden int) sdk.MLP {
-	m := sdk.MLP{Widths: []int{hidden, o.Dim}, Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()}}
+func (o *BYOL) mlp() sdk.MLP {
+	m := sdk.MLP{Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()}}
 	if !o.LastBias {
 		m.Last = []sdk.LayerOption{sdk.WithoutBias()}
 	}

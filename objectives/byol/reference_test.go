@@ -43,7 +43,7 @@ func byolCase(t *testing.T, c *golden.Case) {
 		Case: c, ResNetConfig: cfg.ResNetConfig,
 		Compilation: programtest.Compilation{
 			Opening: programtest.Opening{Objective: byol.New(), Total: cfg.TotalSteps, Options: map[string]any{
-				"dim": cfg.Dim, "proj_hidden": cfg.Hidden, "pred_hidden": cfg.PredHidden, "symmetric": cfg.Symmetric, "last_bias": cfg.LastBias,
+				"out_dim": cfg.Dim, "head_hidden": cfg.Hidden, "pred_hidden": cfg.PredHidden, "symmetric": cfg.Symmetric, "last_bias": cfg.LastBias,
 				"teacher_momentum": cfg.Tau, "teacher_momentum_end": cfg.TauFinal}},
 			Extra: func(m *programtest.Compiled, _ *program.Compiler) {
 				m.Linear("projector.3", "out.z1", "out.z2", "out.t1", "out.t2")

@@ -12,7 +12,7 @@ import (
 
 // InstDisc holds the options; New gives the values of the paper.
 type InstDisc struct {
-	Dim       int     `option:"dim" min:"1" help:"size of the compared vectors"`
+	Dim       int     `option:"out_dim" min:"1" help:"size of the compared vectors"`
 	Temp      float64 `option:"temperature" above:"0" help:"temperature of the softmax over images"`
 	Negatives int     `option:"negatives" min:"0" max:"1000000" help:"rows of other images that an image is compared with; 0: the softmax over all images"`
 	Momentum  float64 `option:"bank_momentum" min:"0" below:"1" help:"share of the old row in the new one"`

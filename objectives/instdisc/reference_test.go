@@ -51,7 +51,7 @@ func bankCase(t *testing.T, c *golden.Case) {
 		Case: c, ResNetConfig: cfg.ResNetConfig,
 		Compilation: programtest.Compilation{
 			Opening: programtest.Opening{Objective: instdisc.New(), Images: cfg.Images, Options: map[string]any{
-				"dim": cfg.Dim, "negatives": cfg.Negatives, "temperature": cfg.Temp, "bank_momentum": cfg.Momentum}},
+				"out_dim": cfg.Dim, "negatives": cfg.Negatives, "temperature": cfg.Temp, "bank_momentum": cfg.Momentum}},
 			Extra: func(m *programtest.Compiled, _ *program.Compiler) { results(m, cfg) },
 		},
 		Inputs: func(*programtest.Compiled) program.Inputs { return inputs(t, c, cfg) },
@@ -73,7 +73,7 @@ func bankCase(t *testing.T, c *golden.Case) {
 		constant(m).Data[0] = p[zPlace]
 		return []*param.Parameter{constant(m)}
 	}
-	r.CompareOwn = func(m *programtest.Compiled, prefix string) {
+	r.CompareOwn = func(t testing.TB, m *programtest.Compiled, prefix string) {
 		name := prefix + "buffer.nce_params"
 		if !c.Has(name) {
 			name = "buffer.nce_params"

@@ -55,7 +55,7 @@ func (cfg swavConfig) options(perEpoch int) map[string]any {
 		at += n
 	}
 	return map[string]any{
-		"dim": cfg.Dim, "proj_hidden": cfg.Hidden, "prototypes": cfg.Prototypes, "freeze_prototypes": float64(cfg.Freeze) / float64(perEpoch),
+		"out_dim": cfg.Dim, "head_hidden": cfg.Hidden, "prototypes": cfg.Prototypes, "freeze_prototypes": float64(cfg.Freeze) / float64(perEpoch),
 		"temperature": cfg.Temp, "epsilon": cfg.Epsilon, "sinkhorn_iterations": cfg.Iterations, "assigned_crops": len(cfg.Assign),
 		"queue": cfg.Queue, "queue_start": 0, "crops": cfg.Numbers, "crop_sizes": sizes, "crop_scale_min": shares, "crop_scale_max": shares,
 	}
@@ -88,7 +88,7 @@ func swavCase(t *testing.T, c *golden.Case) {
 			}
 			return queues
 		},
-		CompareOwn: func(m *programtest.Compiled, prefix string) {
+		CompareOwn: func(t testing.TB, m *programtest.Compiled, prefix string) {
 			var all []float32
 			for _, q := range queues(m, cfg) {
 				all = append(all, q.Data...)

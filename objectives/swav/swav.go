@@ -25,8 +25,8 @@ type SwAV struct {
 
 // Head are the options of the layers behind the network.
 type Head struct {
-	Dim        int     `option:"dim" min:"1" help:"size of the vectors that are compared with prototypes"`
-	Hidden     int     `option:"proj_hidden" min:"1" help:"hidden width of the projector"`
+	sdk.ProjectionHead `keys:"head_layers=-" out_dim:"size of the vectors that are compared with prototypes" head_hidden:"hidden width of the projector"`
+
 	Prototypes int     `option:"prototypes" min:"2" help:"number of prototypes"`
 	Freeze     float64 `option:"freeze_prototypes" min:"0" help:"epochs in which the prototypes are not trained"`
 	Temp       float64 `option:"temperature" above:"0" help:"temperature of the softmax over prototypes"`
@@ -52,7 +52,7 @@ type Crops struct {
 // New returns the objective with the values of the official code.
 func New() *SwAV {
 	return &SwAV{
-		Head:   Head{Dim: 128, Hidden: 2048, Prototypes: 3000, Freeze: 1, Temp: 0.1},
+		Head:   Head{ProjectionHead: sdk.ProjectionHead{Dim: 128, Layers: 2, Hidden: 2048}, Prototypes: 3000, Freeze: 1, Temp: 0.1},
 		Codes:  Codes{Epsilon: 0.05, Iterations: 3, Assigned: 2, QueueStart: 15},
 		Crops:  Crops{Numbers: []int{2, 6}, Sizes: []int{0, 0}, Smallest: []float64{0.14, 0.05}, Largest: []float64{1, 0.14}},
 		Colors: sdk.Colors{Jitter: []float64{0.8, 0.8, 0.8, 0.2}, JitterShare: 0.8, Gray: 0.2}, Blur: 0.5,
@@ -101,10 +101,8 @@ func (o *SwAV) Plan(b *sdk.Builder) error {
 	if len(features) > 1 {
 		x = b.Concat(0, features...)
 	}
-	x = b.L2Normalize(b.MLP("projection_head", x, sdk.MLP{
-		Widths: []int{o.Hidden, o.Dim}, Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()},
-	})) // [VB,dim]
-	scores := o.prototypes(b, x) // [VB,K]
+	x = b.L2Normalize(o.Project(b, "projection_head", x, sdk.MLP{Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()}})) // [VB,dim]
+	scores := o.prototypes(b, x)                                                                                               // [VB,K]
 
 	var codes []sdk.Tensor // of each assigned crop, [B,K]
 	queue := o.queue(b)

@@ -41,7 +41,7 @@ func Backbones() []backbone.Config {
 }
 
 // infoOf is the description of a network that an objective gets.
-func infoOf(c backbone.Config) plan.BackboneInfo {
+func infoOf(c backbone.Config) plan.Backbone {
 	channels := c.Info().Channels
 	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }
@@ -82,7 +82,7 @@ func (s *suite) check(name string, f func() (string, error)) {
 
 func (s *suite) run(b backbone.Config) host.Options {
 	o := s.o
-	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, TotalSteps: 1000, StepsPerEpoch: 100, DatasetSize: dataSet}
+	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, Steps: 1000, StepsPerEpoch: 100, DatasetSize: dataSet}
 	return o
 }
 
@@ -211,7 +211,7 @@ const dataSet = 800
 
 // request is that of a batch of samples of the data set.
 func request(step uint64, samples int) *plan.MaskRequest {
-	r := &plan.MaskRequest{Step: step, Seed: 42}
+	r := &plan.MaskRequest{MicroBatch: step, Seed: 42}
 	for i := range samples {
 		r.SampleIDs = append(r.SampleIDs, (1000*step+uint64(7*i))%dataSet)
 	}

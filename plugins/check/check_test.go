@@ -67,7 +67,7 @@ func (c *careless) Plan(b *sdk.Builder) error {
 	}
 	b.Param("weight", []int{n}, sdk.InitZeros())
 	calls := 0
-	b.BitMask("mask", view, func(call *sdk.MaskCall, i int, removed []byte) {
+	b.BitMask("mask", view, func(call *sdk.MaskCall, i int, masked []byte) {
 		calls++
 		r := call.RNG(i)
 		switch c.rule {
@@ -78,9 +78,9 @@ func (c *careless) Plan(b *sdk.Builder) error {
 		case "constant-mask":
 			r = sdk.NewRNG(1)
 		case "invalid-mask":
-			removed[0] = 2
+			masked[0] = 2
 		}
-		removed[r.IntN(len(removed))] |= 1
+		masked[r.IntN(len(masked))] |= 1
 	})
 	return b.Minimize(b.Mean(b.Student("encoder", view).Tokens()))
 }

@@ -20,8 +20,8 @@ func maskReplies(t testing.TB) [][]byte {
 		{Step: 3, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{0, 5, 300, math.MaxInt32, -1, math.MinInt32}}}},
 		{Step: 4, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{7}}}},
 		{Sets: []*pb.MaskSet{{Name: "keep"}}},
-		{Step: 5, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{0, 1, 1}}, {Name: "keep", Values: []int32{1, 2}}}},
-		{Step: 6, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{1}}, {Name: "keep", Values: []int32{1, 2, 3}}}},
+		{Step: 5, Sets: []*pb.MaskSet{{Name: "masked", Bitmap: []byte{0, 1, 1}}, {Name: "keep", Values: []int32{1, 2}}}},
+		{Step: 6, Sets: []*pb.MaskSet{{Name: "masked", Bitmap: []byte{1}}, {Name: "keep", Values: []int32{1, 2, 3}}}},
 		{Step: 7, Sets: []*pb.MaskSet{{Values: []int32{1}}}},
 		{Step: 8, Sets: []*pb.MaskSet{{}}},
 		{},
@@ -63,7 +63,7 @@ func FuzzMaskMemory(f *testing.F) {
 
 // TestMaskMemory: replies of one plan are decoded without new memory, by a process.
 func TestMaskMemory(t *testing.T) {
-	reply := &pb.MaskReply{Step: 1, Sets: []*pb.MaskSet{{Name: "keep", Values: make([]int32, 1000)}, {Name: "removed", Bitmap: make([]byte, 1000)}}}
+	reply := &pb.MaskReply{Step: 1, Sets: []*pb.MaskSet{{Name: "keep", Values: make([]int32, 1000)}, {Name: "masked", Bitmap: make([]byte, 1000)}}}
 	wire := must.Get(proto.Marshal(reply))(t)
 	var memory MaskMemory
 	var got pb.MaskReply
@@ -74,7 +74,7 @@ func TestMaskMemory(t *testing.T) {
 	}
 	boxes := make([]plan.Box, 4)
 	boxes[3] = plan.Box{Top: 1, Left: 2, Height: 3, Width: 4, Flip: true, SourceHeight: 5, SourceWidth: 6}
-	request := &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: make([]uint64, 4), Geometry: []plan.ViewGeometry{{View: "a", Boxes: boxes}, {View: "b", Boxes: boxes}}}
+	request := &plan.MaskRequest{MicroBatch: 3, Seed: 1, SampleIDs: make([]uint64, 4), Geometry: []plan.ViewGeometry{{View: "a", Boxes: boxes}, {View: "b", Boxes: boxes}}}
 	var message *pb.MaskRequest
 	if n := testing.AllocsPerRun(10, func() { message = memory.message(request) }); n > 0 {
 		t.Errorf("%v allocations a request", n)

@@ -36,7 +36,7 @@ const (
 	OpPatchConvTranspose = "patch_conv_transpose"
 	OpCorrupt            = "corrupt"           // images [B,C,H,W], mask int [B,R,9] of a corruption -> images; not differentiated
 	OpNormalizePatches   = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
-	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
+	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over masked patches of the mean squared error, scalar; 1: [B,L]
 	OpPatchL1            = "patch_l1"          // the same with absolute differences
 	OpPatchSmoothL1      = "patch_smooth_l1"   // the same with beta float
 

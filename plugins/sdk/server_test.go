@@ -138,7 +138,7 @@ func TestBuilderMistakes(t *testing.T) {
 		"cannot be divided into 3 heads": func(b *Builder) error {
 			return b.Minimize(b.Mean(b.Block("block", b.Student("e", b.View("image")).Tokens(), 3, 16)))
 		},
-		"keeps 25 of 24 patches": func(b *Builder) error {
+		"leaves 25 of 24 patches visible": func(b *Builder) error {
 			v := b.View("image")
 			b.KeepMask("mask", v, 25, nil)
 			return b.Minimize(b.Mean(b.Student("e", v).Tokens()))
@@ -163,7 +163,7 @@ func TestBuilderMistakes(t *testing.T) {
 		"student's layer before": func(b *Builder) error {
 			return b.Minimize(b.Mean(b.Linear("head", b.Student("e", b.View("image")).Tokens(), 4, OfTeacher())))
 		},
-		"works with [cnn]": func(b *Builder) error {
+		"the objective works with [cnn]": func(b *Builder) error {
 			b.Require(Requirements{Families: []string{"cnn"}})
 			return b.Minimize(b.Mean(b.Student("e", b.View("image")).Tokens()))
 		},
