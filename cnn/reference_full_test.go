@@ -144,7 +144,7 @@ func fullReference(t *testing.T, c *golden.Case) {
 	g := core.NewGraph(devicetest.New(t, 0))
 	logits, _ := r.logits(t, g, false)
 	run(t, must[*core.Executable](t)(g.Compile(nil, logits)))
-	c.Compare(t, golden.CNN, "out.eval_logits", logits.Value())
+	c.Compare(t, "out.eval_logits", logits.Value())
 
 	g = core.NewGraph(devicetest.New(t, 0))
 	logits, out := r.logits(t, g, true)
@@ -161,8 +161,8 @@ func fullReference(t *testing.T, c *golden.Case) {
 	}
 	exe := must[*core.Executable](t)(g.Compile(loss, extra...))
 	run(t, exe)
-	c.Compare(t, golden.CNN, "loss", loss.Value())
-	c.Compare(t, golden.CNN, "out.logits", logits.Value())
+	c.Compare(t, "loss", loss.Value())
+	c.Compare(t, "out.logits", logits.Value())
 	for i, n := range extra[1:] {
 		r.compareMap(t, fmt.Sprintf("out.layer%d.", i+1), n)
 	}
@@ -170,7 +170,7 @@ func fullReference(t *testing.T, c *golden.Case) {
 	exe.Commit()
 	for _, b := range r.network.Buffers() {
 		name := "after.slice." + b.Name
-		c.Compare(t, golden.CNN, name, b.Data[:min(16, len(b.Data))])
+		c.Compare(t, name, b.Data[:min(16, len(b.Data))])
 	}
 }
 
@@ -194,7 +194,7 @@ func (r *fullCase) compareMap(t *testing.T, prefix string, n *core.Node) {
 		}
 		means = append(means, sum/float64(cells))
 	}
-	r.CompareFloat64(t, golden.CNN, prefix+"mean_hw", means)
+	r.CompareFloat64(t, prefix+"mean_hw", means)
 	var corner []float32
 	for b := range s[0] {
 		for c := range min(6, s[1]) {
@@ -204,7 +204,7 @@ func (r *fullCase) compareMap(t *testing.T, prefix string, n *core.Node) {
 			}
 		}
 	}
-	r.Compare(t, golden.CNN, prefix+"slice", corner)
+	r.Compare(t, prefix+"slice", corner)
 }
 
 // compareGradients compares the length and the first values of each gradient.
@@ -227,7 +227,7 @@ func (r *fullCase) compareGradients(t *testing.T, exe *core.Executable) {
 			square += float64(v) * float64(v)
 		}
 		norms = append(norms, math.Sqrt(square))
-		r.Compare(t, golden.CNN, "gradslice."+name, g[:min(16, len(g))])
+		r.Compare(t, "gradslice."+name, g[:min(16, len(g))])
 	}
-	r.CompareFloat64(t, golden.CNN, "gradnorm", norms)
+	r.CompareFloat64(t, "gradnorm", norms)
 }

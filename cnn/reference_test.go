@@ -181,20 +181,20 @@ func resnetReference(t *testing.T, c *golden.Case) {
 	for _, name := range c.Names("out.") {
 		switch {
 		case name == "out.grad_input":
-			c.Compare(t, golden.CNN, name, training.exe.GradOf(training.images))
+			c.Compare(t, name, training.exe.GradOf(training.images))
 		case nodes[name] == nil:
 			t.Errorf("%s: there is no test for %s", c, name)
 		default:
-			c.Compare(t, golden.CNN, name, nodes[name].Value())
+			c.Compare(t, name, nodes[name].Value())
 		}
 	}
-	c.Compare(t, golden.CNN, "loss", training.loss.Value())
+	c.Compare(t, "loss", training.loss.Value())
 	for _, p := range r.network.Weights() {
-		c.Compare(t, golden.CNN, "grad."+p.Name, training.exe.Grad(p))
+		c.Compare(t, "grad."+p.Name, training.exe.Grad(p))
 	}
 	training.exe.Commit()
 	for _, b := range r.network.Buffers() {
-		c.Compare(t, golden.CNN, "after.buffer."+b.Name, b.Data)
+		c.Compare(t, "after.buffer."+b.Name, b.Data)
 	}
 	r.trajectory(t)
 }
@@ -229,7 +229,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 		training.exe.Commit()
 		sgd.Step(r.network.Weights(), training.exe.Grad, o.LR, o.WeightDecay)
 	}
-	r.CompareFloat64(t, golden.CNN, "traj.losses", losses)
+	r.CompareFloat64(t, "traj.losses", losses)
 	for _, name := range r.Names("traj.") {
 		if name == "traj.losses" {
 			continue
@@ -240,6 +240,6 @@ func (r *resnetCase) trajectory(t *testing.T) {
 			t.Errorf("%s: the network has no %s", r, name)
 			continue
 		}
-		r.Compare(t, golden.CNN, name, p.Data)
+		r.Compare(t, name, p.Data)
 	}
 }
