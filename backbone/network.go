@@ -15,7 +15,7 @@ type Network interface {
 	// Weight returns a parameter or buffer by timm's name, or nil.
 	Weight(name string) *param.Parameter
 	// Weights returns the parameters in timm's order.
-	Weights() []*param.Parameter
+	Parameters() []*param.Parameter
 	// Buffers returns the state that no optimizer touches, such as running statistics, in timm's
 	// order.
 	Buffers() []*param.Parameter
@@ -97,14 +97,14 @@ func (i Info) CheckTap(tap int) error {
 
 // Freeze marks all weights as not trained, as those of a teacher.
 func Freeze(n Network) {
-	for _, p := range n.Weights() {
+	for _, p := range n.Parameters() {
 		p.Frozen = true
 	}
 }
 
 // Copy copies the tensors of src, a network of the same config, to dst.
 func Copy(dst, src Network) error {
-	to, from := append(dst.Weights(), dst.Buffers()...), append(src.Weights(), src.Buffers()...)
+	to, from := append(dst.Parameters(), dst.Buffers()...), append(src.Parameters(), src.Buffers()...)
 	if len(to) != len(from) {
 		return errors.New("copy backbone: the networks have different numbers of tensors")
 	}

@@ -79,8 +79,8 @@ func create(store *param.Store, prefix string, w TensorSpec, s Scheme, seed uint
 // Weight returns a parameter or buffer by timm's name, or nil.
 func (t *Tensors) Weight(name string) *param.Parameter { return t.index[name] }
 
-// Weights returns the parameters in timm's order.
-func (t *Tensors) Weights() []*param.Parameter { return slices.Clone(t.weights) }
+// Parameters returns the parameters in timm's order.
+func (t *Tensors) Parameters() []*param.Parameter { return slices.Clone(t.weights) }
 
 // Buffers returns the buffers in timm's order.
 func (t *Tensors) Buffers() []*param.Parameter { return slices.Clone(t.buffers) }

@@ -52,7 +52,7 @@ func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_
 		}
 		times := max(1, int(0.02/time.Since(start).Seconds())) // a few hundredths of a second a turn
 		peaks := Series{e.PeakNow()}
-		ours := stepper{"vittool", func() (time.Duration, error) {
+		ours := stepper{"vittool", func(context.Context) (time.Duration, error) {
 			start := time.Now()
 			for range times {
 				if err := j.run(); err != nil {
@@ -63,7 +63,7 @@ func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_
 			peaks = append(peaks, e.PeakNow())
 			return d, nil
 		}}
-		theirs := stepper{peer.Name(), func() (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}
+		theirs := stepper{peer.Name(), func(context.Context) (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}
 		r, err := Interleave(ctx, warmup, rounds, ours, theirs)
 		if err != nil {
 			return nil, err
@@ -73,15 +73,6 @@ func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_
 	}
 	return out, nil
 }
-
-// stepper makes a side of a comparison of a function.
-type stepper struct {
-	name string
-	step func() (time.Duration, error)
-}
-
-func (s stepper) Name() string                                { return s.name }
-func (s stepper) Step(context.Context) (time.Duration, error) { return s.step() }
 
 func writeAttention(w io.Writer, list []AttentionComparison) {
 	fmt.Fprintf(w, "\nattention, forward and backward, against %s, %d turns of each (milliseconds: minimum / median / maximum)\n", list[0].Peer, list[0].Ratio.Count)

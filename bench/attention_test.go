@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // answering is an interpreter that answers as PyTorch's driver would: one line at the start, and
@@ -28,19 +29,14 @@ done
 func answeringPython(t *testing.T) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python")
-	if err := os.WriteFile(path, []byte(answering), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(path, []byte(answering), 0o700))
 	t.Setenv(PythonVariable, path)
 }
 
 // TestCompareAttention measures every shape against a peer that always takes half a second.
 func TestCompareAttention(t *testing.T) {
 	answeringPython(t)
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := must.Get(device.NewCPU(0))(t)
 	defer e.Close()
 	list, err := CompareAttention(t.Context(), e, 0, 1)
 	if err != nil {

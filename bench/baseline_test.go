@@ -8,14 +8,12 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestStepShapes: the shapes are those of the networks, in all three forms.
 func TestStepShapes(t *testing.T) {
-	shapes, err := stepShapes()
-	if err != nil {
-		t.Fatal(err)
-	}
+	shapes := must.Get(stepShapes())(t)
 	for _, s := range []shape{
 		{m: 2176, n: 768, k: 192, transB: true},  // ViT-Ti, fc1
 		{m: 2176, n: 768, k: 192},                // gradient of fc2's input
@@ -39,19 +37,10 @@ func TestStepShapes(t *testing.T) {
 // TestAgainst compares one small kernel with baselines in which it was slower, equally fast and
 // much faster.
 func TestAgainst(t *testing.T) {
-	e, err := device.NewCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := must.Get(device.NewCPU(0))(t)
 	defer e.Close()
-	list, err := recipes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := measure(e, list[1], e.Peak(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(recipes())(t)
+	k := must.Get(measure(e, list[1], e.Peak(), 2))(t)
 	if k.Cost <= 0 {
 		t.Fatalf("%+v has no cost", k)
 	}
@@ -62,13 +51,8 @@ func TestAgainst(t *testing.T) {
 		then := k
 		then.Cost *= c.factor
 		file := filepath.Join(t.TempDir(), "baseline.json")
-		if err := (&Report{Kernels: []Kernel{then}}).Save(file); err != nil {
-			t.Fatal(err)
-		}
-		base, err := Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, (&Report{Kernels: []Kernel{then}}).Save(file))
+		base := must.Get(Load(file))(t)
 		slower, err := Against(t.Context(), e, []Kernel{{Name: "not in the baseline"}, k}, base)
 		if err != nil || len(slower) != c.slower {
 			t.Errorf("a baseline of %v times the cost: %v, %v; want %d", c.factor, slower, err, c.slower)
@@ -84,9 +68,7 @@ func TestBaselineThatIsNone(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"text": "fast", "empty": "{}"} {
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(file, []byte(content), 0o600))
 		if _, err := Load(file); err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", name, err)
 		}

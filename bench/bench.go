@@ -61,26 +61,38 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer engine.Close()
 	o.Event("measuring the machine's peak")
-	r := &Report{Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: processor(), Cores: runtime.NumCPU(),
+	r := &Report{Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: procField("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
 		Threads: engine.Threads(), Kernels: engine.Level(), Peak: engine.Peak()}}
 	for _, part := range []struct {
 		wanted  bool
 		event   string
-		measure func(context.Context, Options, *device.CPU) error
+		measure func() error
 	}{
-		{o.Kernels, "measuring kernels", r.kernels},
-		{o.Loader, "measuring the loader", r.loader},
-		{o.Step, "measuring a training step", r.step},
-		{o.Boundary, "measuring the plugin boundary", r.boundary},
-		{o.Attention, "comparing attention with PyTorch", r.attention},
-		{o.Memory != "", "measuring memory", r.memory},
-		{o.PyTorch || o.Compiled, "comparing with PyTorch", r.pytorch},
+		{o.Kernels, "measuring kernels", func() error { return r.kernels(ctx, o, engine) }},
+		{o.Loader, "measuring the loader", func() error { return r.loader(ctx, o) }},
+		{o.Step, "measuring a training step", func() (err error) {
+			r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow)
+			return err
+		}},
+		{o.Boundary, "measuring the plugin boundary", func() (err error) {
+			r.Boundary, err = MeasureBoundary(ctx, o.Config, o.Warmup, o.Rounds)
+			return err
+		}},
+		{o.Attention, "comparing attention with PyTorch", func() (err error) {
+			r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
+			return err
+		}},
+		{o.Memory != "", "measuring memory", func() (err error) {
+			r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads())
+			return err
+		}},
+		{o.PyTorch || o.Compiled, "comparing with PyTorch", func() error { return r.pytorch(ctx, o, engine) }},
 	} {
 		if !part.wanted {
 			continue
 		}
 		o.Event(part.event)
-		if err := part.measure(ctx, o, engine); errors.Is(err, ErrNoPyTorch) {
+		if err := part.measure(); errors.Is(err, ErrNoPyTorch) {
 			r.Notes = append(r.Notes, err.Error())
 		} else if err != nil {
 			return nil, err
@@ -103,7 +115,7 @@ func (r *Report) kernels(ctx context.Context, o Options, engine *device.CPU) (er
 	return err
 }
 
-func (r *Report) loader(ctx context.Context, o Options, _ *device.CPU) (err error) {
+func (r *Report) loader(ctx context.Context, o Options) (err error) {
 	if r.Loader, err = MeasureLoader(ctx, o.Config, o.Warmup, o.Rounds); err != nil {
 		return err
 	}
@@ -111,26 +123,6 @@ func (r *Report) loader(ctx context.Context, o Options, _ *device.CPU) (err erro
 		r.Notes = append(r.Notes, r.Loader.NoPeer)
 	}
 	return nil
-}
-
-func (r *Report) step(ctx context.Context, o Options, engine *device.CPU) (err error) {
-	r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow)
-	return err
-}
-
-func (r *Report) boundary(ctx context.Context, o Options, _ *device.CPU) (err error) {
-	r.Boundary, err = MeasureBoundary(ctx, o.Config, o.Warmup, o.Rounds)
-	return err
-}
-
-func (r *Report) attention(ctx context.Context, o Options, engine *device.CPU) (err error) {
-	r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
-	return err
-}
-
-func (r *Report) memory(ctx context.Context, o Options, engine *device.CPU) (err error) {
-	r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads())
-	return err
 }
 
 // pytorch compares the step with PyTorch's: eager, compiled, or both.
@@ -159,15 +151,16 @@ func peerOf(cfg configs.Config, threads int, compiled bool) PyTorchOptions {
 	return o
 }
 
-// processor is the name of the CPU, "" where the system does not say.
-func processor() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
+// procField returns the text behind a name at the beginning of a line of a file in /proc; "" where
+// there is none.
+func procField(file, name string) string {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return ""
 	}
 	for line := range strings.Lines(string(b)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		if text, ok := strings.CutPrefix(line, name); ok {
+			return strings.TrimSpace(strings.TrimLeft(text, "\t :"))
 		}
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plugintest"
@@ -27,35 +28,25 @@ func small(t *testing.T) configs.Config {
 	t.Helper()
 	overrides := append(Overrides(), "model.name=vit_micro_patch4_32", "train.batch_size=8",
 		"objective.options.decoder_dim=32", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2", "objective.mode=inproc")
-	r, err := configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{Preset}, Overrides: overrides})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{Preset}, Overrides: overrides}))(t)
 	return *r.Config
 }
 
 // TestRun measures a small step and reports it, both ways, and leaves nothing.
 func TestRun(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	r, err := Run(t.Context(), Options{Config: small(t), Warmup: 1, Rounds: 2, Step: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(Run(t.Context(), Options{Config: small(t), Warmup: 1, Rounds: 2, Step: true}))(t)
 	if r.Step.Batch != 8 || r.Step.FLOPs <= 0 || r.Step.ImagesPerS <= 0 || r.Step.Time.Count != 2 {
 		t.Errorf("%+v", r.Step)
 	}
 	var text, js bytes.Buffer
-	if err := r.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, r.WriteText(&text))
 	for _, want := range []string{"peak of fused multiply-adds", "vit_micro_patch4_32", "data wait", "of the peak"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in the text:\n%s", want, &text)
 		}
 	}
-	if err := r.WriteJSON(&js); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, r.WriteJSON(&js))
 	var back Report
 	if err := json.Unmarshal(js.Bytes(), &back); err != nil || back.Step.FLOPs != r.Step.FLOPs {
 		t.Errorf("JSON does not read back: %v\n%s", err, &js)
@@ -70,10 +61,7 @@ func TestRun(t *testing.T) {
 func TestTrainingFails(t *testing.T) {
 	cfg := small(t)
 	cfg.Data.Path = filepath.Join(t.TempDir(), "nowhere")
-	run, err := StartTraining(t.Context(), "broken", cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	run := must.Get(StartTraining(t.Context(), "broken", cfg))(t)
 	if _, err := run.Step(t.Context()); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("Step: %v, want the folder in it", err)
 	}
@@ -83,10 +71,7 @@ func TestTrainingFails(t *testing.T) {
 // TestNoPython: a missing interpreter is distinguished from a comparison that broke.
 func TestNoPython(t *testing.T) {
 	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
-	r, err := Run(t.Context(), Options{Config: small(t), PyTorch: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(Run(t.Context(), Options{Config: small(t), PyTorch: true}))(t)
 	if len(r.Comparison) != 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], PythonVariable) {
 		t.Errorf("%+v", r)
 	}
@@ -105,10 +90,7 @@ func TestSteadyState(t *testing.T) {
 		cfg := small(t)
 		cfg.Objective.Mode = "process"
 		cfg.Model.Name, cfg.Train.BatchSize, cfg.Data.Path = model, batch, fmt.Sprintf("demo:?count=%d&size=32", images)
-		s, err := StartTraining(t.Context(), "steady", cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := must.Get(StartTraining(t.Context(), "steady", cfg))(t)
 		defer s.Close()
 		steps := func(n int) {
 			for range n {

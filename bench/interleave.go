@@ -13,6 +13,15 @@ type Stepper interface {
 	Step(ctx context.Context) (time.Duration, error)
 }
 
+// stepper is a Stepper that is a function.
+type stepper struct {
+	name string
+	step func(ctx context.Context) (time.Duration, error)
+}
+
+func (s stepper) Name() string                                    { return s.name }
+func (s stepper) Step(ctx context.Context) (time.Duration, error) { return s.step(ctx) }
+
 // settle is the pause between two steps of different sides: work that the last one left behind (a
 // loader that fills its queue, workers that spin for a moment before they park) must not be charged
 // to the next.

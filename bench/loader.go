@@ -65,14 +65,14 @@ func MeasureLoader(ctx context.Context, cfg configs.Config, warmup, rounds int) 
 	}
 	out := &Loader{}
 	for _, set := range sets {
-		if err := out.measure(ctx, set, warmup, rounds); err != nil {
+		if err := out.measure(ctx, set, filepath.Join(dir, "list.txt"), warmup, rounds); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func (l *Loader) measure(ctx context.Context, set fileSet, warmup, rounds int) (err error) {
+func (l *Loader) measure(ctx context.Context, set fileSet, list string, warmup, rounds int) (err error) {
 	peer, name, err := startReaders(ctx, set)
 	switch {
 	case errors.Is(err, ErrNoPyTorch):
@@ -84,17 +84,20 @@ func (l *Loader) measure(ctx context.Context, set fileSet, warmup, rounds int) (
 		defer func() { err = errors.Join(err, peer.Close()) }()
 	}
 	for _, w := range works {
-		ours, stop, err := newReading(set, w.name)
+		once, stop, err := newReading(set, w.name, list)
 		if err != nil {
 			return err
 		}
-		sides := []Stepper{ours}
+		sides := []Stepper{stepper{"vittool", func(ctx context.Context) (time.Duration, error) {
+			start := cpuTime()
+			err := once(ctx)
+			return cpuTime() - start, err
+		}}}
 		if peer != nil {
-			sides = append(sides, asked{peer, w.name})
+			sides = append(sides, stepper{peer.Name(), func(context.Context) (time.Duration, error) { return peer.seconds(w.name) }})
 		}
 		s, err := Interleave(ctx, warmup, rounds, sides...)
-		stop()
-		if err != nil {
+		if err := errors.Join(err, stop()); err != nil {
 			return err
 		}
 		n := float64(len(set.paths))
@@ -204,43 +207,12 @@ func drawn(dir string, n, w, h int) ([]string, error) {
 	return paths, nil
 }
 
-// reading is our side: all files once, for each step.
-type reading struct {
-	once func(ctx context.Context) error
-}
-
-func (reading) Name() string { return "vittool" }
-
-func (r reading) Step(ctx context.Context) (time.Duration, error) {
-	start := cpuTime()
-	err := r.once(ctx)
-	return cpuTime() - start, err
-}
-
-// newReading makes the work ready; the caller stops it.
-func newReading(set fileSet, work string) (_ reading, stop func(), err error) {
+// newReading makes work ready that is done once for all files at each call, and the way to end it.
+// It may write a list of the files.
+func newReading(set fileSet, work, list string) (once func(context.Context) error, stop func() error, err error) {
 	if work == "decode" {
-		var files [][]byte
-		for _, path := range set.paths {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return reading{}, nil, err
-			}
-			files = append(files, b)
-		}
-		var d decode.Decoder
-		var m pixels.Image
-		return reading{func(context.Context) error {
-			for _, b := range files {
-				if err := d.Open(b, decode.Options{}); err != nil {
-					return err
-				}
-				if err := d.Decode(&m, d.Bounds(), true); err != nil {
-					return err
-				}
-			}
-			return nil
-		}}, func() {}, nil
+		once, err = decoding(set.paths)
+		return once, func() error { return nil }, err
 	}
 	mean, std := []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
 	view := data.EvalView("view", set.size, set.size, data.Fitting{Crop: data.CropCentre, ShortSide: set.cover(), Interpolation: pixels.Bicubic}, mean, std)
@@ -248,49 +220,64 @@ func newReading(set fileSet, work string) (_ reading, stop func(), err error) {
 		view = data.ViewSpec{Name: "view", Height: set.size, Width: set.size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
 			Augmentations: []data.Augmentation{{Kind: data.Flip, P: 0.5}}, Mean: mean, Std: std}
 	}
-	list, err := listFile(set.paths)
-	if err != nil {
-		return reading{}, nil, err
+	if err := writeList(list, set.paths); err != nil {
+		return nil, nil, err
 	}
 	s, err := data.Open(data.Options{Path: list})
 	if err != nil {
-		return reading{}, nil, errors.Join(err, os.Remove(list))
+		return nil, nil, err
 	}
-	// One worker that is never more than two images ahead.
 	l, err := data.NewLoader(s, data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: 1, Shuffle: true, Workers: 1, Prefetch: 1, OnError: data.Fail})
 	if err != nil {
-		return reading{}, nil, errors.Join(err, s.Close(), os.Remove(list))
+		return nil, nil, errors.Join(err, s.Close())
 	}
-	return reading{func(ctx context.Context) error {
-			for range set.paths {
-				b, err := l.Next(ctx)
-				if err != nil {
-					return err
-				}
-				b.Release()
+	once = func(ctx context.Context) error {
+		for range set.paths {
+			b, err := l.Next(ctx)
+			if err != nil {
+				return err
 			}
-			return nil
-		}}, func() {
-			l.Close()
-			s.Close()
-			os.Remove(list)
-		}, nil
+			b.Release()
+		}
+		return nil
+	}
+	return once, func() error { return errors.Join(l.Close(), s.Close()) }, nil
 }
 
-// listFile writes a temporary list of paths.
-func listFile(paths []string) (string, error) {
-	f, err := os.CreateTemp("", "vittool-bench-*.txt")
-	if err != nil {
-		return "", err
+// decoding decodes the files from memory.
+func decoding(paths []string) (once func(context.Context) error, err error) {
+	files := make([][]byte, len(paths))
+	for i, path := range paths {
+		if files[i], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
 	}
+	var d decode.Decoder
+	var m pixels.Image
+	return func(context.Context) error {
+		for _, b := range files {
+			if err := d.Open(b, decode.Options{}); err != nil {
+				return err
+			}
+			if err := d.Decode(&m, d.Bounds(), true); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// writeList writes a list of paths.
+func writeList(file string, paths []string) error {
+	var lines strings.Builder
 	for _, p := range paths {
 		p, err := filepath.Abs(p)
 		if err != nil {
-			return "", errors.Join(err, f.Close(), os.Remove(f.Name()))
+			return err
 		}
-		fmt.Fprintln(f, p)
+		fmt.Fprintln(&lines, p)
 	}
-	return f.Name(), f.Close()
+	return os.WriteFile(file, []byte(lines.String()), 0o600)
 }
 
 // cover is the short side of the whole view before its centre is cut out.
@@ -299,22 +286,6 @@ func (s fileSet) cover() int {
 		return s.size
 	}
 	return s.size * 256 / 224
-}
-
-// asked is the peer's side of one kind of work.
-type asked struct {
-	*Peer
-	work string
-}
-
-func (a asked) Step(context.Context) (time.Duration, error) {
-	var v struct {
-		Seconds float64 `json:"seconds"`
-	}
-	if err := a.ask(a.work, &v); err != nil {
-		return 0, err
-	}
-	return time.Duration(v.Seconds * float64(time.Second)), nil
 }
 
 // startReaders starts Pillow and torchvision on the same files.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestLoader measures drawn images, then those of a folder, and leaves nothing.
@@ -14,10 +16,7 @@ func TestLoader(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	t.Setenv(PythonVariable, filepath.Join(t.TempDir(), "python"))
 	cfg := small(t)
-	l, err := MeasureLoader(t.Context(), cfg, 0, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := must.Get(MeasureLoader(t.Context(), cfg, 0, 2))(t)
 	if len(l.Works) != 6 || !strings.Contains(l.NoPeer, PythonVariable) {
 		t.Fatalf("%+v", l)
 	}
@@ -35,13 +34,8 @@ func TestLoader(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	folder := t.TempDir()
-	paths, err := drawn(folder, 3, 300, 260)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "broken.jpg"), []byte("\xff\xd8\xff"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	paths := must.Get(drawn(folder, 3, 300, 260))(t)
+	must.Do(t, os.WriteFile(filepath.Join(folder, "broken.jpg"), []byte("\xff\xd8\xff"), 0o600))
 	cfg.Data.Path = folder
 	if l, err = MeasureLoader(t.Context(), cfg, 0, 1); err != nil || len(l.Works) != 3 || l.Works[0].Images != len(paths) {
 		t.Errorf("%+v, %v", l, err)

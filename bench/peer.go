@@ -136,38 +136,21 @@ var allocator = []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=100000000
 func (p *Peer) Name() string { return p.name }
 
 // Step trains once and returns the time that PyTorch itself measured.
-func (p *Peer) Step(context.Context) (time.Duration, error) {
-	var a struct {
-		Seconds float64 `json:"seconds"`
-		Loss    float64 `json:"loss"`
-	}
-	if err := p.ask("step", &a); err != nil {
-		return 0, err
-	}
-	return time.Duration(a.Seconds * float64(time.Second)), nil
-}
-
-// Gemm multiplies two float32 matrices, [m,k]·[k,n].
-func (p *Peer) Gemm(m, n, k int) (time.Duration, error) {
-	var a struct {
-		Seconds float64 `json:"seconds"`
-	}
-	if err := p.ask(fmt.Sprintf("gemm %d %d %d", m, n, k), &a); err != nil {
-		return 0, err
-	}
-	return time.Duration(a.Seconds * float64(time.Second)), nil
-}
+func (p *Peer) Step(context.Context) (time.Duration, error) { return p.seconds("step") }
 
 // Attention does fused attention, forward and backward, so many times on q, k and v [batch, heads,
 // tokens, width], and returns the time of one.
 func (p *Peer) Attention(batch, tokens, heads, width, times int) (time.Duration, error) {
+	return p.seconds(fmt.Sprintf("attention %d %d %d %d %d", batch, tokens, heads, width, times))
+}
+
+// seconds has a command carried out and returns the time that Python measured.
+func (p *Peer) seconds(command string) (time.Duration, error) {
 	var a struct {
 		Seconds float64 `json:"seconds"`
 	}
-	if err := p.ask(fmt.Sprintf("attention %d %d %d %d %d", batch, tokens, heads, width, times), &a); err != nil {
-		return 0, err
-	}
-	return time.Duration(a.Seconds * float64(time.Second)), nil
+	err := p.ask(command, &a)
+	return time.Duration(a.Seconds * float64(time.Second)), err
 }
 
 // Memory is the most memory that the process has held so far, in bytes.

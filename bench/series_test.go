@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestSeries(t *testing.T) {
@@ -50,10 +52,7 @@ func (c counter) Step(context.Context) (time.Duration, error) {
 
 func TestInterleave(t *testing.T) {
 	var log []string
-	got, err := Interleave(t.Context(), 1, 2, counter{name: "a", log: &log}, counter{name: "b", log: &log})
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := must.Get(Interleave(t.Context(), 1, 2, counter{name: "a", log: &log}, counter{name: "b", log: &log}))(t)
 	if want := []string{"a", "b", "a", "b", "a", "b"}; !slices.Equal(log, want) {
 		t.Errorf("order %v, want %v", log, want)
 	}

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/vittool/vittool/configs"
-	"github.com/vittool/vittool/train"
 )
 
 // A Step is the cost of one step of training: images from disk or demo, masks from the plugin's
@@ -68,21 +66,13 @@ func MeasureStep(ctx context.Context, cfg configs.Config, warmup, rounds int, pe
 		times, waits, peaks = append(times, d.Seconds()), append(waits, s.DataWait), append(peaks, peak())
 	}
 
-	s := describe(plan, times)
-	s.OfPeak = shareOfPeak(s.FLOPs, times, peaks).Summary()
-	s.DataWait = waits.Summary()
-	s.Allocations = float64(objects) / float64(rounds)
-	s.Allocated = float64(bytes) / float64(rounds)
-	s.PeakMemory = peakMemory()
-	return s, nil
-}
-
-func describe(plan train.Overview, times Series) *Step {
 	median := times.Median()
 	return &Step{
 		Model: plan.Model, Objective: plan.Objective, Batch: plan.BatchSize, Parameters: plan.Parameters, FLOPs: plan.StepFLOPs,
 		Time: times.Summary(), ImagesPerS: float64(plan.BatchSize) / median, GFLOPs: plan.StepFLOPs / median / 1e9,
-	}
+		OfPeak: shareOfPeak(plan.StepFLOPs, times, peaks).Summary(), DataWait: waits.Summary(),
+		Allocations: float64(objects) / float64(rounds), Allocated: float64(bytes) / float64(rounds), PeakMemory: peakMemory(),
+	}, nil
 }
 
 func (s *Step) write(w io.Writer) {
@@ -99,18 +89,12 @@ func (s *Step) write(w io.Writer) {
 
 // peakMemory is the most memory this process has held, in bytes; 0 where the system does not say.
 func peakMemory() int64 {
-	b, err := os.ReadFile("/proc/self/status")
+	kib, _, _ := strings.Cut(procField("/proc/self/status", "VmHWM"), " ")
+	n, err := strconv.ParseInt(kib, 10, 64)
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			if kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err == nil {
-				return kib << 10
-			}
-		}
-	}
-	return 0
+	return n << 10
 }
 
 // A Boundary is the cost of the objective's own process.

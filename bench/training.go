@@ -78,14 +78,22 @@ func (t *Training) Name() string { return t.name }
 
 // Plan waits until the run is ready to train.
 func (t *Training) Plan(ctx context.Context) (train.Overview, error) {
-	select {
-	case p := <-t.planned:
+	p, err := received(ctx, t, t.planned)
+	if err == nil {
 		t.planned <- p
-		return p, nil
+	}
+	return p, err
+}
+
+// received takes a message of the loop.
+func received[T any](ctx context.Context, t *Training, from <-chan T) (message T, err error) {
+	select {
+	case message = <-from:
+		return message, nil
 	case <-t.ended:
-		return train.Overview{}, t.failure()
+		return message, t.failure()
 	case <-ctx.Done():
-		return train.Overview{}, ctx.Err()
+		return message, ctx.Err()
 	}
 }
 
@@ -109,14 +117,8 @@ func (t *Training) Next(ctx context.Context) (time.Duration, train.Step, error) 
 	case <-ctx.Done():
 		return 0, train.Step{}, ctx.Err()
 	}
-	select {
-	case s := <-t.stepped:
-		return time.Since(start), s, nil
-	case <-t.ended:
-		return 0, train.Step{}, t.failure()
-	case <-ctx.Done():
-		return 0, train.Step{}, ctx.Err()
-	}
+	s, err := received(ctx, t, t.stepped)
+	return time.Since(start), s, err
 }
 
 func (t *Training) failure() error {

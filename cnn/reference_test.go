@@ -88,7 +88,7 @@ func newResnetCase(t *testing.T, c *golden.Case) *resnetCase {
 // load fills the network from the case, which must hold the same tensors.
 func (r *resnetCase) load(t *testing.T) {
 	t.Helper()
-	for prefix, list := range map[string][]*param.Parameter{"param.": r.network.Weights(), "buffer.": r.network.Buffers()} {
+	for prefix, list := range map[string][]*param.Parameter{"param.": r.network.Parameters(), "buffer.": r.network.Buffers()} {
 		names := map[string]bool{}
 		for _, p := range list {
 			names[prefix+p.Name] = true
@@ -189,7 +189,7 @@ func resnetReference(t *testing.T, c *golden.Case) {
 		}
 	}
 	c.Compare(t, "loss", training.loss.Value())
-	for _, p := range r.network.Weights() {
+	for _, p := range r.network.Parameters() {
 		c.Compare(t, "grad."+p.Name, training.exe.Grad(p))
 	}
 	training.exe.Commit()
@@ -218,7 +218,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 	o := r.config.Opt
 	device := devicetest.New(t, 0)
 	sgd := optim.NewSGD(device, optim.SGDOptions{Momentum: o.Momentum, Nesterov: o.Nesterov})
-	for _, p := range r.network.Weights() {
+	for _, p := range r.network.Parameters() {
 		p.Decay = true
 	}
 	training := r.newPass(t, 0, true)
@@ -227,7 +227,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 		training.run(t)
 		losses = append(losses, float64(training.loss.Value()[0]))
 		training.exe.Commit()
-		sgd.Step(r.network.Weights(), training.exe.Grad, o.LR, o.WeightDecay)
+		sgd.Step(r.network.Parameters(), training.exe.Grad, o.LR, o.WeightDecay)
 	}
 	r.CompareFloat64(t, "traj.losses", losses)
 	for _, name := range r.Names("traj.") {

@@ -103,24 +103,29 @@ func (d Data) FixedViews() bool {
 	return !d.Flip && len(d.CropScale) == 2 && d.CropScale[0] == 1 && d.CropScale[1] == 1
 }
 
-// Train is the optimization.
-type Train struct {
-	// Epochs of the run. It ends with the last image of the last one: its last step takes the micro-batches that are left.
+// Batches say how many images a run reads, and how many of them a step takes.
+type Batches struct {
+	// Epochs of the run. It ends with the last image of the last one: its last step takes the
+	// micro-batches that are left.
 	Epochs int `mapstructure:"epochs" range:"0 1000000"`
 	// Steps of the optimizer in all; when not 0 it takes the place of epochs.
 	Steps int `mapstructure:"steps" range:"0 1000000000"`
 	// Images of a micro-batch: one forward and backward pass.
 	BatchSize int `mapstructure:"batch_size" range:"1 1000000"`
-	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them across the end of an epoch.
+	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them
+	// across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
 	// equal.
 	Recompute string `mapstructure:"recompute" oneof:"none blocks" resume:"free"`
-	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that are read.
+	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that
+	// are read.
 	DropLast bool `mapstructure:"drop_last"`
-	// Optimizer.
-	Optimizer string `mapstructure:"optimizer" oneof:"adamw sgd lars"`
+}
+
+// Rate is the learning rate of each step: a linear warm-up to a peak, then a cosine.
+type Rate struct {
 	// Peak learning rate for 256 images a step; the rate used is base_lr × batch_size × accumulate
 	// / 256.
 	BaseLR float64 `mapstructure:"base_lr" range:"0 1000"`
@@ -133,6 +138,14 @@ type Train struct {
 	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3);
 	// iteration is a table of steps whose warm-up includes both of its ends (BEiT, DINO, SiT).
 	Schedule string `mapstructure:"schedule" oneof:"epoch iteration"`
+}
+
+// Train is the optimization. The keys of its groups stand beside its own.
+type Train struct {
+	Batches `mapstructure:",squash"`
+	// Optimizer.
+	Optimizer string `mapstructure:"optimizer" oneof:"adamw sgd lars"`
+	Rate      `mapstructure:",squash"`
 	// Decoupled weight decay (adamw) or L2 penalty (sgd, lars) of parameters that decay: matrices,
 	// not biases and norms.
 	WeightDecay float64 `mapstructure:"weight_decay" range:"0 100"`
@@ -188,7 +201,8 @@ type Run struct {
 	Seed int `mapstructure:"seed" range:"0 9007199254740991"`
 	// Threads of the kernels; 0 takes every core. The result doesn't depend on it.
 	Threads int `mapstructure:"threads" range:"0 4096" resume:"free"`
-	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" (after the step that reads the last image of one) or "never".
+	// How often a checkpoint is written, besides the last one: "500 steps", "2 epochs" (after the
+	// step that reads the last image of one) or "never".
 	CheckpointEvery Interval `mapstructure:"checkpoint_every" resume:"free"`
 	// Checkpoints that are kept; older ones are removed. 0 keeps all.
 	Keep int `mapstructure:"keep" range:"0 1000000" resume:"free"`
@@ -222,22 +236,16 @@ func Default() Config {
 			MaxPixels: 100_000_000,
 		},
 		Train: Train{
-			Epochs:       100,
-			BatchSize:    128,
-			Accumulate:   1,
-			Recompute:    "none",
-			DropLast:     true,
-			Optimizer:    "adamw",
-			BaseLR:       1.5e-4,
-			WarmupEpochs: 5,
-			Schedule:     "epoch",
-			WeightDecay:  0.05,
-			Beta1:        0.9,
-			Beta2:        0.95,
-			Eps:          1e-8,
-			Momentum:     0.9,
-			LARS:         LARS{Trust: 0.001, Ratio: "decayed", Accumulate: "gradient"},
-			ClipMode:     "global",
+			Batches:     Batches{Epochs: 100, BatchSize: 128, Accumulate: 1, Recompute: "none", DropLast: true},
+			Optimizer:   "adamw",
+			Rate:        Rate{BaseLR: 1.5e-4, WarmupEpochs: 5, Schedule: "epoch"},
+			WeightDecay: 0.05,
+			Beta1:       0.9,
+			Beta2:       0.95,
+			Eps:         1e-8,
+			Momentum:    0.9,
+			LARS:        LARS{Trust: 0.001, Ratio: "decayed", Accumulate: "gradient"},
+			ClipMode:    "global",
 		},
 		Run: Run{
 			CheckpointEvery: Interval{Epochs: 1},

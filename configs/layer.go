@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -56,63 +57,47 @@ func (k Key) permitted() string {
 	return ""
 }
 
-// firstOf is an example of a key of a section.
-func firstOf(section string) string {
+// keysOf lists the keys of a section or of a group inside one.
+func keysOf(section string) []string {
+	var inside []string
 	for _, p := range paths() {
 		if strings.HasPrefix(p, section+".") {
-			return p
+			inside = append(inside, p)
 		}
 	}
-	return section
+	return inside
 }
 
 func unknownKey(path, source string) *Error {
 	e := &Error{Key: path, Source: source, Problem: "there is no such key"}
 	section, _, dotted := strings.Cut(path, ".")
+	if i := strings.LastIndexByte(path, '.'); dotted && slices.Contains(sections(), path[:i]) {
+		section = path[:i] // a group inside the section
+	}
 	switch {
 	case path == OptionsKey:
 		e.Problem = "is a section"
 		e.Hint = "write " + OptionsKey + ".NAME=VALUE"
-	case contains(sections(), path):
+	case slices.Contains(sections(), path):
 		e.Problem = "is a section, not a setting"
-		e.Hint = "write " + path + ".NAME=VALUE, for instance " + firstOf(path)
+		e.Hint = "write " + path + ".NAME=VALUE, for instance " + keysOf(path)[0]
 	case !dotted && !isLeaf(path) && Nearest(path, sections()) != "":
 		e.Problem = "there is no such section"
 		e.Hint = fmt.Sprintf("did you mean %s?", Nearest(path, sections()))
 	case Nearest(path, paths()) != "":
 		e.Hint = fmt.Sprintf("did you mean %s?", Nearest(path, paths()))
-	case !dotted || !contains(sections(), section):
+	case !dotted || !slices.Contains(sections(), section):
 		e.Problem = "there is no such section"
 		e.Hint = Suggest(section, sections())
 	default:
-		var inside []string
-		for _, p := range paths() {
-			if strings.HasPrefix(p, section+".") {
-				inside = append(inside, p)
-			}
-		}
-		e.Hint = "valid are: " + strings.Join(inside, ", ")
+		e.Hint = "valid are: " + strings.Join(keysOf(section), ", ")
 	}
 	return e
 }
 
 // isLeaf reports whether word is the last part of some key.
 func isLeaf(word string) bool {
-	for _, p := range paths() {
-		if strings.HasSuffix(p, "."+word) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(paths(), func(p string) bool { return strings.HasSuffix(p, "."+word) })
 }
 
 // readYAML reads a file's settings into a layer, and the preset that it names with its top-level
@@ -200,7 +185,7 @@ func (r *yamlReader) setting(path string, key, value *yaml.Node) {
 		r.layer.sources[path] = r.at(key)
 		return
 	}
-	if contains(sections(), path) {
+	if slices.Contains(sections(), path) {
 		switch {
 		case value.Kind == yaml.MappingNode:
 			r.mapping(path+".", value)

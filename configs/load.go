@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -238,7 +239,7 @@ func (m *merger) environment(environ []string) {
 			continue
 		}
 		section, name, ok := strings.Cut(strings.ToLower(rest), "_")
-		if !ok || !contains(sections(), section) {
+		if !ok || !slices.Contains(sections(), section) {
 			continue
 		}
 		path := section + "." + name

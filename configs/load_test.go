@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 )
 
@@ -20,19 +21,13 @@ var all Presets = objectives.Presets()
 func write(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run.yaml")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
 }
 
 func mustLoad(t *testing.T, req Request) *Resolved {
 	t.Helper()
-	r, err := Load(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return must.Get(Load(req))(t)
 }
 
 func TestDefaultsAreValid(t *testing.T) {
@@ -380,10 +375,7 @@ func TestSizes(t *testing.T) {
 // TestGroups: settings of a group inside a section are set from every source, written where they
 // have a meaning, and read back.
 func TestGroups(t *testing.T) {
-	r, err := Load(Request{Environ: []string{"VITTOOL_TRAIN_LARS_EPS=1e-8"}, Overrides: []string{"train.optimizer=lars", "train.lars.ratio=raw", "train.lars.all=true"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(Load(Request{Environ: []string{"VITTOOL_TRAIN_LARS_EPS=1e-8"}, Overrides: []string{"train.optimizer=lars", "train.lars.ratio=raw", "train.lars.all=true"}}))(t)
 	want := LARS{Trust: 0.001, Ratio: "raw", Eps: 1e-8, Accumulate: "gradient", All: true}
 	if r.Config.Train.LARS != want {
 		t.Errorf("got %+v, want %+v", r.Config.Train.LARS, want)
@@ -392,10 +384,7 @@ func TestGroups(t *testing.T) {
 	if !strings.Contains(string(text), "  lars:\n    trust: 0.001\n    ratio: raw\n") {
 		t.Errorf("the group is not written:\n%s", text)
 	}
-	back, err := Parse("written", text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	back := must.Get(Parse("written", text))(t)
 	if back.Train.LARS != want {
 		t.Errorf("read back %+v, want %+v", back.Train.LARS, want)
 	}
@@ -404,7 +393,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("a group without a meaning is written:\n%s", text)
 	}
 	for setting, hint := range map[string]string{
-		"train.lars.trusty=1": "train.lars.trust", "train.lars=1": "train.lars.NAME=VALUE", "train.lars.ratio=both": "decayed, raw",
+		"train.lars.trusty=1": "train.lars.trust", "train.lars.coefficient=1": "there is no such key; valid are: train.lars.trust, train.lars.ratio,", "train.lars=1": "train.lars.NAME=VALUE", "train.lars.ratio=both": "decayed, raw",
 	} {
 		if _, err := Load(Request{Overrides: []string{setting}}); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: error %v, want one with %q", setting, err, hint)

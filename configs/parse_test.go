@@ -4,16 +4,15 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestParse(t *testing.T) {
 	want := Default()
 	want.Train.BatchSize = 77
 	want.Objective.Options = map[string]any{"mask_ratio": 0.6}
-	got, err := Parse("checkpoint", want.YAML())
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := must.Get(Parse("checkpoint", want.YAML()))(t)
 	if got.Train.BatchSize != 77 || !reflect.DeepEqual(got.Objective.Options, want.Objective.Options) {
 		t.Errorf("read %+v, wrote %+v", got, want)
 	}

@@ -47,32 +47,25 @@ var Keys = sync.OnceValue(func() []Key {
 	docs := fieldDocs()
 	defaults := reflect.ValueOf(Default())
 	var keys []Key
-	add := func(prefix, owner string, f reflect.StructField, index []int) {
-		if f.Tag.Get("mapstructure") == "-" {
-			return
-		}
-		k := newKey(prefix, owner, f, docs)
-		k.field = index
-		k.Default = formatValue(defaults.FieldByIndex(index))
-		keys = append(keys, k)
-	}
-	root := reflect.TypeFor[Config]()
-	for i := range root.NumField() {
-		section := root.Field(i)
-		for j := range section.Type.NumField() {
-			f := section.Type.Field(j)
-			prefix := section.Tag.Get("mapstructure") + "."
-			if f.Type.Kind() != reflect.Struct || f.Type == reflect.TypeFor[Interval]() {
-				add(prefix, section.Type.Name(), f, []int{i, j})
-				continue
-			}
-			prefix += f.Tag.Get("mapstructure") + "."
-			for l := range f.Type.NumField() {
-				add(prefix, f.Type.Name(), f.Type.Field(l), []int{i, j, l})
-				keys[len(keys)-1].when = f.Tag.Get("when")
+	var walk func(prefix, when string, t reflect.Type, index []int)
+	walk = func(prefix, when string, t reflect.Type, index []int) {
+		for i := range t.NumField() {
+			f, at := t.Field(i), append(slices.Clone(index), i)
+			name := f.Tag.Get("mapstructure")
+			switch {
+			case name == "-":
+			case f.Anonymous: // a group without a name in keys
+				walk(prefix, when, f.Type, at)
+			case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Interval]():
+				walk(prefix+name+".", f.Tag.Get("when"), f.Type, at)
+			default:
+				k := newKey(prefix, t.Name(), f, docs)
+				k.field, k.when, k.Default = at, when, formatValue(defaults.FieldByIndex(at))
+				keys = append(keys, k)
 			}
 		}
 	}
+	walk("", "", reflect.TypeFor[Config](), nil)
 	return keys
 })
 

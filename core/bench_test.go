@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -26,9 +27,7 @@ func BenchmarkMAEStep(b *testing.B) {
 			exe := c.build(b, e)
 			optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
 			step := func() {
-				if err := exe.Run(); err != nil {
-					b.Fatal(err)
-				}
+				must.Do(b, exe.Run())
 				optimizer.Step(exe.Parameters(), exe.Grad, 1e-4, 0.05)
 			}
 			step()
@@ -64,10 +63,7 @@ func (c maeSize) build(b *testing.B, e *device.CPU) *core.Executable {
 	s := param.NewStore()
 	g := core.NewGraph(e)
 	param := func(name string, shape ...int) *core.Node {
-		p, err := s.Add(name, shape, param.Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1)
-		if err != nil {
-			b.Fatal(err)
-		}
+		p := must.Get(s.Add(name, shape, param.Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1))(b)
 		return g.Param(p)
 	}
 	linear := func(name string, in, out int) (w, bias *core.Node) {
@@ -119,9 +115,5 @@ func (c maeSize) build(b *testing.B, e *device.CPU) *core.Executable {
 	w, v = linear("dec.pred", c.decoder, 3*c.patch*c.patch)
 	pred := ops.SliceTokens(g, ops.Linear(g, x, w, v), 1, 1+tokens)
 	loss, _ := ops.PatchMSE(g, pred, ops.NormalizePatches(g, ops.Patchify(g, images, c.patch, ops.HWC)), mask)
-	exe, err := g.Compile(loss)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return exe
+	return must.Get(g.Compile(loss))(b)
 }

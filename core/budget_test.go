@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -29,10 +30,7 @@ func TestBudget(t *testing.T) {
 		_, err = g.Compile(nil, y)
 		return e.Budget, err
 	}
-	whole, err := build(1 << 40)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := must.Get(build(1 << 40))(t)
 	if _, err := build(whole.Used); err != nil || whole.Wanted != 0 {
 		t.Errorf("a limit of the memory in use is not enough: %v, wanted %d", err, whole.Wanted)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -14,10 +15,7 @@ import (
 func TestCollisionsAreSeen(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 1))
 	x := g.Input("x", tensor.Shape{2})
-	report, err := g.CollisionOf(x, ops.Add(g, ops.Relu(g, x), ops.Gelu(g, x)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	report := must.Get(g.CollisionOf(x, ops.Add(g, ops.Relu(g, x), ops.Gelu(g, x))))(t)
 	if !strings.Contains(report, "merged") {
 		t.Errorf("two equal nodes are not noticed: %q", report)
 	}
@@ -27,10 +25,7 @@ func TestCollisionsAreSeen(t *testing.T) {
 // resolved.
 func TestSaltChangesEveryHash(t *testing.T) {
 	m, g := recordTransformer(devicetest.New(t, 1), parametersOf(t, 1), 2, 1)
-	hashes, err := g.Hashes(m.loss, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hashes := must.Get(g.Hashes(m.loss, 2))(t)
 	for h, name := range hashes[0] {
 		if hashes[1][h] != "" {
 			t.Errorf("%s has the same hash with both salts", name)

@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -180,13 +181,8 @@ func TestStopGradientAndFrozen(t *testing.T) {
 	x := g.Input("x", tensor.Shape{3}).RequireGrad()
 	copy(x.Value(), []float32{1, 1, 1})
 	y := ops.Mul(g, ops.Mul(g, g.Param(a), x), g.StopGradient(ops.Mul(g, g.Param(b), g.Param(c))))
-	exe, err := g.Compile(ops.Sum(g, y), y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(ops.Sum(g, y), y))(t)
+	must.Do(t, exe.Run())
 	if v := y.Value()[0]; v != 30 {
 		t.Errorf("value %v, want 30", v)
 	}
@@ -211,13 +207,8 @@ func TestEqualGradientsAreSeparate(t *testing.T) {
 	a, _ := s.Add("a", tensor.Shape{2}, param.Init{Kind: "ones"}, 0)
 	b, _ := s.Add("b", tensor.Shape{2}, param.Init{Kind: "ones"}, 0)
 	g := core.NewGraph(devicetest.New(t, 1))
-	exe, err := g.Compile(ops.Sum(g, ops.Add(g, g.Param(a), g.Param(b))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(ops.Sum(g, ops.Add(g, g.Param(a), g.Param(b)))))(t)
+	must.Do(t, exe.Run())
 	exe.Grad(a)[0] = 7
 	if exe.Grad(b)[0] != 1 {
 		t.Errorf("the gradients of a and b share memory")
@@ -315,20 +306,14 @@ func TestFLOPsOfFrozen(t *testing.T) {
 	store := param.NewStore()
 	var params []*param.Parameter
 	for _, name := range []string{"frozen", "trained"} {
-		p, err := store.Add(name, tensor.Shape{7, 7}, param.Init{Kind: "normal", A: 1}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := must.Get(store.Add(name, tensor.Shape{7, 7}, param.Init{Kind: "normal", A: 1}, 1))(t)
 		params = append(params, p)
 	}
 	params[0].Frozen = true
 	g := core.NewGraph(e)
 	x := g.Input("x", tensor.Shape{5, 7})
 	teacher, student := ops.Linear(g, x, g.Param(params[0]), nil), ops.Linear(g, x, g.Param(params[1]), nil)
-	exe, err := g.Compile(ops.Sum(g, ops.Mul(g, teacher, student)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(ops.Sum(g, ops.Mul(g, teacher, student))))(t)
 	if got := exe.FLOPs(); got != (1+3)*2*5*7*7 {
 		t.Errorf("FLOPs %v, want %v", got, (1+3)*2*5*7*7)
 	}
@@ -340,17 +325,12 @@ func TestFLOPsAndProfile(t *testing.T) {
 	frozen, _ := param.NewStore().Add("frozen", tensor.Shape{6, 4}, param.Init{Kind: "normal", A: 1}, 0)
 	frozen.Frozen = true
 	teacher := ops.Linear(g, g.StopGradient(g.Input("y", tensor.Shape{5, 4})), g.Param(frozen), nil)
-	exe, err := g.Compile(ops.Sum(g, ops.Linear(g, g.Input("x", tensor.Shape{5, 3}), g.Param(w), nil)), teacher)
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(ops.Sum(g, ops.Linear(g, g.Input("x", tensor.Shape{5, 3}), g.Param(w), nil)), teacher))(t)
 	if got := exe.FLOPs(); got != 3*2*5*3*4+2*5*4*6 {
 		t.Errorf("FLOPs %v, want %v: three times the trained layer, once the frozen one", got, 3*2*5*3*4+2*5*4*6)
 	}
 	exe.Profile(true)
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, exe.Run())
 	names := ""
 	for _, p := range exe.Profiles() {
 		names += p.Name + " "

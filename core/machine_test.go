@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestTapeMachineAgrees runs the same graph on gorgonia's tape machine: the loss and every gradient
@@ -21,9 +22,7 @@ func TestTapeMachineAgrees(t *testing.T) {
 	}
 	m.loss.Value()[0] = 0
 
-	if err := m.exe.RunOnTape(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.exe.RunOnTape())
 	if got := m.loss.Value()[0]; got != loss {
 		t.Errorf("loss %v, on the tape machine %v", loss, got)
 	}

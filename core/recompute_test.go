@@ -8,6 +8,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -81,13 +82,8 @@ func TestRecomputeReadFromOutside(t *testing.T) {
 		if recompute {
 			g.RecomputeBlocks()
 		}
-		exe, err := g.Compile(loss)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := exe.Run(); err != nil {
-			t.Fatal(err)
-		}
+		exe := must.Get(g.Compile(loss))(t)
+		must.Do(t, exe.Run())
 		return exe, x, loss
 	}
 	plain, x, loss := build(false)

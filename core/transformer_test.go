@@ -8,6 +8,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -107,8 +108,6 @@ func recordTransformer(e *device.CPU, s *param.Store, batch, depth int) (*transf
 
 func (m *transformer) run(t testing.TB) float32 {
 	t.Helper()
-	if err := m.exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.exe.Run())
 	return m.loss.Value()[0]
 }

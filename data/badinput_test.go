@@ -17,14 +17,13 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 func mustEncode(t testing.TB, f func(*bytes.Buffer) error) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := f(&b); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, f(&b))
 	return b.Bytes()
 }
 
@@ -145,9 +144,7 @@ func TestOpenErrors(t *testing.T) {
 		return path
 	}
 	empty := filepath.Join(dir, "empty")
-	if err := os.Mkdir(empty, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Mkdir(empty, 0o755))
 	write("notes/readme.md", "hello")
 	write("hidden/.a.png", "x")
 	write("shards/a.tar", "")
@@ -194,9 +191,7 @@ func TestLinks(t *testing.T) {
 	dir := folder(t, 4)
 	link := func(target, name string) {
 		t.Helper()
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
 	link(dir, "cat/loop")
 	link("..", "dog/up")
@@ -226,19 +221,13 @@ func TestLinks(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	dir := folder(t, 3)
 	path := filepath.Join(dir, "cat", "000.png")
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(path, 0))
 	s := open(t, dir)
 	if _, err := os.ReadFile(path); err == nil {
 		// This user may read everything; a file that turned into a folder after the scan cannot be
 		// read by anybody.
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Remove(path))
+		must.Do(t, os.Mkdir(path, 0o755))
 		_, err := s.Image(0)
 		expectData(t, err, path, "cannot be read")
 		return

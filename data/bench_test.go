@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 func BenchmarkLoader32(b *testing.B) {
@@ -48,14 +49,9 @@ func photographs(b *testing.B, n, w, h int) string {
 	dir := b.TempDir()
 	scenes := demo(b, fmt.Sprintf("count=%d&width=%d&height=%d", n, w, h))
 	for id := range n {
-		m, err := scenes.Image(id)
-		if err != nil {
-			b.Fatal(err)
-		}
+		m := must.Get(scenes.Image(id))(b)
 		path := filepath.Join(dir, fmt.Sprintf("%04d.jpg", id))
-		if err := os.WriteFile(path, jpegBytes(b, data.Picture(m)), 0o644); err != nil {
-			b.Fatal(err)
-		}
+		must.Do(b, os.WriteFile(path, jpegBytes(b, data.Picture(m)), 0o644))
 	}
 	return dir
 }
@@ -65,16 +61,10 @@ func benchmarkLoader(b *testing.B, s data.Source, views []data.ViewSpec, batch i
 	if batch == 16 {
 		cache = 0
 	}
-	l, err := data.NewLoader(s, data.LoaderOptions{Views: views, BatchSize: batch, Shuffle: true, Workers: runtime.GOMAXPROCS(0), CacheBytes: cache})
-	if err != nil {
-		b.Fatal(err)
-	}
+	l := must.Get(data.NewLoader(s, data.LoaderOptions{Views: views, BatchSize: batch, Shuffle: true, Workers: runtime.GOMAXPROCS(0), CacheBytes: cache}))(b)
 	defer l.Close()
 	next := func() {
-		batch, err := l.Next(context.Background())
-		if err != nil {
-			b.Fatal(err)
-		}
+		batch := must.Get(l.Next(context.Background()))(b)
 		batch.Release()
 	}
 	if cache > 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // counts lists the number of images of a source and of each of its classes.
@@ -337,9 +338,7 @@ func TestCasesOfTarLinks(t *testing.T) {
 		} else {
 			h.Linkname = text
 		}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, w.WriteHeader(h))
 		if kind == tar.TypeReg {
 			if _, err := w.Write([]byte(text)); err != nil {
 				t.Fatal(err)
@@ -361,16 +360,11 @@ func TestCasesOfTarLinks(t *testing.T) {
 	add(tar.TypeSymlink, "fox/1.png", "../wolf/2.png")
 	add(tar.TypeSymlink, "fox/loop.png", "loop.png")
 	add(tar.TypeSymlink, "fox/out.png", "../../elsewhere.png")
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, w.Close())
 	path := filepath.Join(t.TempDir(), "a.tar")
 	write(t, path, b.Bytes())
 	var notes []string
-	s, err := data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(data.Open(data.Options{Path: path, Note: func(m string) { notes = append(notes, m) }}))(t)
 	defer s.Close()
 	var got []string
 	for id := range s.Len() {

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -38,10 +39,10 @@ func openDemo(o Options) (Source, error) {
 	if err != nil {
 		return nil, &Error{Path: o.Path, Problem: "its options cannot be read", Hint: usage, Err: err}
 	}
-	d := &demoSource{count: demoCount, w: demoSize, h: demoSize, channels: o.channels()}
+	limits := map[string][2]uint64{"count": {1, 1 << 31}, "size": {1, 4096}, "width": {1, 4096}, "height": {1, 4096}, "seed": {0, 1 << 62}}
+	set := map[string]uint64{"count": demoCount, "size": demoSize}
 	for key, v := range values {
 		n, err := strconv.ParseUint(v[len(v)-1], 10, 63)
-		limits := map[string][2]uint64{"count": {1, 1 << 31}, "size": {1, 4096}, "width": {1, 4096}, "height": {1, 4096}, "seed": {0, 1 << 62}}
 		limit, known := limits[key]
 		switch {
 		case !known:
@@ -49,24 +50,10 @@ func openDemo(o Options) (Source, error) {
 		case err != nil || n < limit[0] || n > limit[1]:
 			return nil, problem(o.Path, usage, "%s=%s is not a whole number from %d to %d", key, v[len(v)-1], limit[0], limit[1])
 		}
-		switch key {
-		case "count":
-			d.count = int(n)
-		case "seed":
-			d.seed = n
-		case "width":
-			d.w = int(n)
-		case "height":
-			d.h = int(n)
-		case "size":
-			if !values.Has("width") {
-				d.w = int(n)
-			}
-			if !values.Has("height") {
-				d.h = int(n)
-			}
-		}
+		set[key] = n
 	}
+	d := &demoSource{count: int(set["count"]), seed: set["seed"], channels: o.channels(),
+		w: int(cmp.Or(set["width"], set["size"])), h: int(cmp.Or(set["height"], set["size"]))}
 	if d.channels != 1 && d.channels != 3 {
 		return nil, problem("data.channels", "use 1 or 3 with demo:", "scenes are drawn in colour, %d channels were asked for", d.channels)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestCasesOfFitting compares the evaluation view with timm's transform and with torchvision's, to
@@ -38,10 +39,7 @@ func TestCasesOfFitting(t *testing.T) {
 		if kind == "torchvision" {
 			fit.CropPct, fit.ShortSide = 0, int(value)
 		}
-		views, err := resolveViews([]ViewSpec{EvalView("v", vh, vw, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
+		views := must.Get(resolveViews([]ViewSpec{EvalView("v", vh, vw, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3))(t)
 		p := wholePicture(drawn(w, h))
 		var r renderer
 		r.cropAndScale(&views[0], p.Bounds(), &p)
@@ -72,10 +70,7 @@ func drawn(w, h int) *pixels.Image {
 // in either order.
 func TestAsIs(t *testing.T) {
 	fit := Fitting{Crop: CropCentre, AsIs: true, Interpolation: pixels.Bicubic}
-	views, err := resolveViews([]ViewSpec{EvalView("v", 12, 16, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	views := must.Get(resolveViews([]ViewSpec{EvalView("v", 12, 16, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3))(t)
 	var r renderer
 	same, other := wholePicture(drawn(16, 12)), wholePicture(drawn(12, 16))
 	if box := r.cropAndScale(&views[0], same.Bounds(), &same); box.Width != 16 || string(r.out.Pix) != string(same.Pix) {

@@ -55,18 +55,8 @@ func openFolder(o Options) (Source, error) {
 		}
 	}
 	s.label(classes)
-	s.where = func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) }
-	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(s.where(id), buf, most) }
-	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
+	s.onDisk(func(id int) string { return filepath.Join(o.Path, filepath.FromSlash(s.entries[id].name)) })
 	return s, nil
-}
-
-func statSize(path string) (int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }
 
 // maxDepth stops a walk through links that only look endless.

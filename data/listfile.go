@@ -50,10 +50,8 @@ func openList(o Options) (Source, error) {
 		s.entries[i].name, lines[i], labels[i] = it.path, it.line, it.label
 	}
 	s.labelNumeric(labels)
-	s.where = func(id int) string { return listedFile(base, s.entries[id].name) }
+	s.onDisk(func(id int) string { return listedFile(base, s.entries[id].name) })
 	s.listed = func(id int) string { return fmt.Sprintf("it stands in line %d of %s", lines[id], o.Path) }
-	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(s.where(id), buf, most) }
-	s.size = func(id int) (int64, error) { return statSize(s.where(id)) }
 	return s, nil
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 var half = []float32{.5, .5, .5}
@@ -55,42 +56,27 @@ func busyViews() []data.ViewSpec {
 
 func demo(t testing.TB, query string) data.Source {
 	t.Helper()
-	s, err := data.Open(data.Options{Path: "demo:?" + query})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return must.Get(data.Open(data.Options{Path: "demo:?" + query}))(t)
 }
 
 // newLoader returns a loader that is closed at the end of the test.
 func newLoader(t testing.TB, s data.Source, o data.LoaderOptions) *data.Loader {
 	t.Helper()
-	l, err := data.NewLoader(s, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := must.Get(data.NewLoader(s, o))(t)
 	t.Cleanup(func() { l.Close() })
 	return l
 }
 
 func next(t testing.TB, l *data.Loader) *data.Batch {
 	t.Helper()
-	b, err := l.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return must.Get(l.Next(context.Background()))(t)
 }
 
 // write writes a file, with the folders that it lies in.
 func write(t testing.TB, path string, content []byte) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must.Do(t, os.WriteFile(path, content, 0o644))
 }
 
 // digest is everything a consumer sees of a batch but its waiting time.
@@ -168,10 +154,7 @@ func TestSameBits(t *testing.T) {
 func TestEpochsVisitEverySample(t *testing.T) {
 	s := demo(t, "count=23&size=8")
 	for _, dropLast := range []bool{false, true} {
-		l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(8), BatchSize: 5, Shuffle: true, DropLast: dropLast, Epochs: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := must.Get(data.NewLoader(s, data.LoaderOptions{Views: maeViews(8), BatchSize: 5, Shuffle: true, DropLast: dropLast, Epochs: 3}))(t)
 		seen := map[int]map[uint64]int{}
 		var orders [3][]uint64
 		for {
@@ -221,10 +204,7 @@ func TestGeometry(t *testing.T) {
 	var out pixels.Image
 	flips := 0
 	for i, id := range b.IDs {
-		m, err := s.Image(int(id))
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(s.Image(int(id)))(t)
 		g := b.Geometry[0][i]
 		if g.SourceWidth != 40 || g.SourceHeight != 30 {
 			t.Fatalf("source %dx%d", g.SourceWidth, g.SourceHeight)
@@ -307,9 +287,7 @@ func folder(t testing.TB, n int) string {
 	dir := t.TempDir()
 	for i := range n {
 		class := filepath.Join(dir, []string{"cat", "dog"}[i%2])
-		if err := os.MkdirAll(class, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(class, 0o755))
 		writePNG(t, filepath.Join(class, fmt.Sprintf("%03d.png", i)), 10, 8, color.RGBA{uint8(i), uint8(255 - i), 100, 255})
 	}
 	return dir
@@ -321,22 +299,14 @@ func writePNG(t testing.TB, path string, w, h int, c color.Color) {
 	for i := range w * h {
 		m.Set(i%w, i/w, c)
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(os.Create(path))(t)
 	defer f.Close()
-	if err := png.Encode(f, m); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, png.Encode(f, m))
 }
 
 func open(t testing.TB, path string) data.Source {
 	t.Helper()
-	s, err := data.Open(data.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(data.Open(data.Options{Path: path}))(t)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -345,10 +315,7 @@ func TestCancelAndClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := demo(t, "count=64&size=16")
 	for i := range 20 {
-		l, err := data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 16, Shuffle: true, Workers: 4})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := must.Get(data.NewLoader(s, data.LoaderOptions{Views: maeViews(32), BatchSize: 16, Shuffle: true, Workers: 4}))(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		if i%3 > 0 {
 			if _, err := l.Next(ctx); err != nil {

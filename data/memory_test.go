@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestPeakBytes: the estimate grows with the largest image, wherever it stands in the source, with
@@ -15,9 +16,7 @@ import (
 func TestPeakBytes(t *testing.T) {
 	write := func(dir, name string, w, h int) {
 		var b bytes.Buffer
-		if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, w, h)), nil); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, w, h)), nil))
 		write(t, filepath.Join(dir, name), b.Bytes())
 	}
 	peak := func(dir string, change func(*data.LoaderOptions)) int64 {

@@ -12,16 +12,14 @@ import (
 
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // packOf packs a source and opens the pack.
 func packOf(t testing.TB, s data.Source, o data.PackOptions) (data.Source, *data.PackReport) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "packed")
-	r, err := data.Pack(t.Context(), s, dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(data.Pack(t.Context(), s, dir, o))(t)
 	return open(t, dir), r
 }
 
@@ -67,17 +65,11 @@ func TestPackShortens(t *testing.T) {
 	}
 	var resizer pixels.Resizer
 	for id := range 8 {
-		m, err := s.Image(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(s.Image(id))(t)
 		w, h := pixels.ShortSide(m.W, m.H, 32)
 		var want pixels.Image
 		resizer.Resize(&want, m, m.Bounds(), w, h, pixels.Bicubic)
-		got, err := p.Image(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := must.Get(p.Image(id))(t)
 		if min(got.W, got.H) != 32 || got.W != w || !bytes.Equal(got.Pix, want.Pix) {
 			t.Errorf("image %d is %dx%d", id, got.W, got.H)
 		}
@@ -116,10 +108,7 @@ func TestPackStops(t *testing.T) {
 			expectData(t, err, dir, "not finished")
 		}
 		o.Progress = nil
-		r, err := data.Pack(t.Context(), s, dir, o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(data.Pack(t.Context(), s, dir, o))(t)
 		if at > 6 && r.Resumed == 0 {
 			t.Errorf("stopped at %d, and began anew", at)
 		}

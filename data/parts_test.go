@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // jpegFolder writes n scenes as JPEG files, every third of them turned by its EXIF data, and as PNG
@@ -19,10 +20,7 @@ func jpegFolder(t testing.TB, n, w, h int) string {
 	dir := t.TempDir()
 	scenes := demo(t, fmt.Sprintf("count=%d&width=%d&height=%d", n, w, h))
 	for id := range n {
-		m, err := scenes.Image(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(scenes.Image(id))(t)
 		b := jpegBytes(t, data.Picture(m))
 		if id%3 == 2 {
 			exif := []byte("\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
@@ -61,10 +59,7 @@ func TestDamageBelowTheBox(t *testing.T) {
 	dir := jpegFolder(t, 24, 75, 50)
 	for _, id := range []int{4, 9, 10} {
 		path := filepath.Join(dir, fmt.Sprintf("%04d.jpg", id))
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(os.ReadFile(path))(t)
 		scan := bytes.Index(b, []byte("\xff\xda"))
 		half := scan + 12 + (len(b)-scan-12)*6/10
 		for b[half-1] == 0xff {
@@ -98,10 +93,7 @@ func TestReadingAllocatesLittle(t *testing.T) {
 	views[0].Crop = data.CropSquash // one size: all coefficients are known after the first
 	l := newLoader(t, s, data.LoaderOptions{Views: views, BatchSize: 5, DropLast: true, Workers: 1, Seed: 1})
 	next := func() {
-		b, err := l.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(l.Next(t.Context()))(t)
 		b.Release()
 	}
 	for range 10 {

@@ -6,15 +6,15 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestPipe: a named pipe called .jpg must not make a run wait for ever.
 func TestPipe(t *testing.T) {
 	dir := folder(t, 1)
 	for _, name := range []string{"cat/a.jpg", "cat/noext"} {
-		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, syscall.Mkfifo(filepath.Join(dir, name), 0o644))
 	}
 	s := open(t, dir)
 	if s.Len() != 2 || s.Name(1) != "cat/a.jpg" {

@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // maeAugmentation is mae/augmentation.json.
@@ -47,10 +48,7 @@ func TestReferenceRecipe(t *testing.T) {
 	if !ok {
 		return
 	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := must.Get(os.ReadFile(path))(t)
 	t.Run(golden.Name(path), func(t *testing.T) {
 		var a maeAugmentation
 		strict(t, raw, &a)

@@ -63,7 +63,7 @@ func (o Options) channels() int {
 	return o.Channels
 }
 
-// Open recognises the kind of source that Path is and indexes it. Errors about the data are of type
+// Open recognizes the kind of source that Path is and indexes it. Errors about the data are of type
 // *Error.
 func Open(o Options) (Source, error) {
 	if o.Path == "" {
@@ -219,6 +219,19 @@ func (s *fileSet) Fingerprint() string {
 
 // maxFileBytes bounds the file of one image, in bytes.
 const maxFileBytes = 1 << 30
+
+// onDisk makes s a set of files of their own at the paths that where gives.
+func (s *fileSet) onDisk(where func(id int) string) {
+	s.where = where
+	s.read = func(id int, buf []byte, most int64) ([]byte, error) { return readFile(where(id), buf, most) }
+	s.size = func(id int) (int64, error) {
+		info, err := os.Stat(where(id))
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+}
 
 // readFile reads a file, or the first bytes of one that has more than most, into buf where it is
 // large enough.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // describe prints a source: every sample with its class and first pixel.
@@ -22,10 +23,7 @@ func describe(t *testing.T, s data.Source) string {
 		if c := s.Class(id); c >= 0 {
 			class = s.Classes()[c]
 		}
-		m, err := s.Image(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(s.Image(id))(t)
 		fmt.Fprintf(&b, "%s=%s:%d ", s.Name(id), class, m.Pix[0])
 	}
 	return strings.TrimSpace(b.String())
@@ -35,9 +33,7 @@ func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for i, name := range []string{"b.png", "a.PNG", "cat/9.jpeg", "cat/10.png", "dog/deep/er/x.png", "dog/noext", ".hidden/x.png", "dog/.x.png", "z/notes.txt"} {
 		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		writePNG(t, path, 3, 2, color.RGBA{uint8(i), 0, 0, 255})
 	}
 	s := open(t, dir)
@@ -135,16 +131,12 @@ func tarBytes(t testing.TB, files ...[2]string) []byte {
 	w := tar.NewWriter(&b)
 	for _, f := range files {
 		h := &tar.Header{Name: f[0], Mode: 0o644, Size: int64(len(f[1])), Typeflag: tar.TypeReg}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, w.WriteHeader(h))
 		if _, err := w.Write([]byte(f[1])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, w.Close())
 	return b.Bytes()
 }
 
@@ -192,10 +184,7 @@ func TestDemo(t *testing.T) {
 	if !bytes.Equal(scene.Pix, m.Pix) || len(scene.Mask) != 12*7 {
 		t.Error("the scene is not the image")
 	}
-	gray, err := data.Open(data.Options{Path: "demo:", Channels: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	gray := must.Get(data.Open(data.Options{Path: "demo:", Channels: 1}))(t)
 	if g, err := gray.Image(0); err != nil || g.C != 1 || g.W != 64 {
 		t.Errorf("%v %v", g, err)
 	}

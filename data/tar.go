@@ -346,7 +346,7 @@ func readLabel(r io.ReadSeeker, l tarEntry) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// isSparse recognises entries whose bytes in the archive are not the file's.
+// isSparse recognizes entries whose bytes in the archive are not the file's.
 func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true

@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/internal/vec"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestThinPictures: a view costs memory for the pixels of the picture, of any aspect, and its size,
@@ -24,9 +25,7 @@ func TestThinPictures(t *testing.T) {
 			m.Pix[i] = 102
 		}
 		var b bytes.Buffer
-		if err := png.Encode(&b, m); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, png.Encode(&b, m))
 		write(t, filepath.Join(dir, "thin.png"), b.Bytes())
 		mean, std := []float32{0, 0, 0}, []float32{1, 1, 1}
 		for name, v := range map[string]data.ViewSpec{
@@ -37,10 +36,7 @@ func TestThinPictures(t *testing.T) {
 		} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			l, err := data.NewLoader(open(t, dir), data.LoaderOptions{Views: []data.ViewSpec{v}, BatchSize: 1, Workers: 1, Prefetch: 1, Epochs: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
+			l := must.Get(data.NewLoader(open(t, dir), data.LoaderOptions{Views: []data.ViewSpec{v}, BatchSize: 1, Workers: 1, Prefetch: 1, Epochs: 1}))(t)
 			batch, err := l.Next(context.Background())
 			if err != nil {
 				t.Fatalf("%v, %s: %v", size, name, err)

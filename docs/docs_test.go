@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 const root = ".."
@@ -23,10 +25,7 @@ func pages(t *testing.T) []string {
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(path))(t)
 	return string(b)
 }
 
@@ -65,9 +64,7 @@ func TestPrograms(t *testing.T) {
 			count++
 			dir := t.TempDir()
 			file := filepath.Join(dir, "main.go")
-			if err := os.WriteFile(file, []byte(m[1]), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(file, []byte(m[1]), 0o644))
 			build := exec.Command("go", "build", "-o", filepath.Join(dir, "program"), file)
 			build.Dir = root
 			if out, err := build.CombinedOutput(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -94,23 +95,16 @@ func unprivileged(p *program) {
 // openFolder makes a folder that any user can reach and write.
 func openFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "faults-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := must.Get(os.MkdirTemp("", "faults-"))(t)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(dir, 0o777))
 	return dir
 }
 
 // TestReadOnlyFolder: a run that cannot create its folder says so at once.
 func TestReadOnlyFolder(t *testing.T) {
 	tmp, parent := openFolder(t), openFolder(t)
-	if err := os.Chmod(parent, 0o555); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(parent, 0o555))
 	run := filepath.Join(parent, "run")
 	p := command(t, tmp, plain.pretrain(run))
 	unprivileged(p)
@@ -138,17 +132,13 @@ func TestFolderTurnsReadOnly(t *testing.T) {
 		t.Fatalf("ended early:\n%s", p.output)
 	}
 	checkpoints := filepath.Join(run, runs.CheckpointsDir)
-	if err := os.Chmod(checkpoints, 0o555); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(checkpoints, 0o555))
 	mustExplain(t, p, p.wait(), "permission", checkpoints)
 	mustBeReadable(t, run)
 	if kept := mustHaveWholeCheckpoints(t, run); kept < 2 {
 		t.Errorf("%d checkpoints, want at least the 2 written before", kept)
 	}
-	if err := os.Chmod(checkpoints, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(checkpoints, 0o755))
 	p = command(t, tmp, plain.pretrain(run, "--resume"))
 	unprivileged(p)
 	p.start()

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -72,15 +73,9 @@ func mustBeReadable(t *testing.T, run string) {
 			t.Errorf("latest names %q: %v", latest, err)
 		}
 	}
-	pictures, err := filepath.Glob(filepath.Join(run, runs.PicturesDir, "*.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pictures := must.Get(filepath.Glob(filepath.Join(run, runs.PicturesDir, "*.png")))(t)
 	for _, p := range pictures {
-		f, err := os.Open(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := must.Get(os.Open(p))(t)
 		if _, err := png.Decode(f); err != nil {
 			t.Errorf("%s: %v", p, err)
 		}
@@ -91,10 +86,7 @@ func mustBeReadable(t *testing.T, run string) {
 // mustHaveWholeCheckpoints reads every checkpoint and returns how many there are.
 func mustHaveWholeCheckpoints(t *testing.T, run string) int {
 	t.Helper()
-	list, err := runs.Checkpoints(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(runs.Checkpoints(run))(t)
 	for _, c := range list {
 		f, err := tensor.ReadSafetensors(c.Path)
 		if err == nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 )
 
@@ -215,10 +216,7 @@ func stat(pid int) (parent int, state, start string, err error) {
 // descendants lists the living processes below pid.
 func descendants(t *testing.T, pid int) []process {
 	t.Helper()
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := must.Get(os.ReadDir("/proc"))(t)
 	children := map[int][]process{}
 	for _, e := range entries {
 		child, err := strconv.Atoi(e.Name())

@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -17,10 +18,7 @@ import (
 // saved makes a run folder with a checkpoint of one number after each step.
 func saved(t *testing.T, keep int, steps ...int) *runs.Folder {
 	t.Helper()
-	f, err := runs.Create(filepath.Join(t.TempDir(), "run"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(runs.Create(filepath.Join(t.TempDir(), "run")))(t)
 	t.Cleanup(func() { f.Close() })
 	for _, step := range steps {
 		tensors := []tensor.Tensor{tensor.NewF32(runs.HeadPrefix+"w", tensor.Shape{1}, []float32{float32(step)})}
@@ -74,14 +72,9 @@ func TestLatest(t *testing.T) {
 	}
 	f := saved(t, 0, 1, 2)
 	at := func(name string) string { return f.Path(runs.CheckpointsDir, name) }
-	first, err := os.ReadFile(at("step-00000001.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := must.Get(os.ReadFile(at("step-00000001.safetensors")))(t)
 	for name, content := range map[string][]byte{"step-00000007.safetensors": first, "step-00000009.safetensors": first[:len(first)-1]} {
-		if err := os.WriteFile(at(name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(at(name), content, 0o644))
 	}
 	var passed []string
 	report := func(path string, err error) { passed = append(passed, filepath.Base(path)) }
@@ -92,9 +85,7 @@ func TestLatest(t *testing.T) {
 		t.Errorf("passed over %q", passed)
 	}
 	for _, step := range []string{"1", "2"} {
-		if err := os.WriteFile(at("step-0000000"+step+".safetensors"), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(at("step-0000000"+step+".safetensors"), nil, 0o644))
 	}
 	if _, _, err := runs.Latest(f.Dir, nil); err == nil || !strings.Contains(err.Error(), "none of the 4 checkpoints") {
 		t.Errorf("all damaged: %v", err)
@@ -103,10 +94,7 @@ func TestLatest(t *testing.T) {
 
 // The optimizers of core keep their state under the prefix that the format names.
 func TestOptimizerPrefix(t *testing.T) {
-	e, err := device.NewCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := must.Get(device.NewCPU(1))(t)
 	defer e.Close()
 	p := &param.Parameter{Name: "w", Shape: tensor.Shape{1}, Data: []float32{1}}
 	o := optim.NewSGD(e, optim.SGDOptions{Momentum: 0.9})

@@ -1,7 +1,7 @@
 // Package runs owns the run folder and the checkpoint format. Package train writes them; everything
 // else reads them through this package.
 //
-//	layout.go      names of files and folders, and how a run folder is recognised
+//	layout.go      names of files and folders, and how a run folder is recognized
 //	folder.go      making, opening and locking a run folder
 //	settings.go    config.yaml
 //	info.go        run.json

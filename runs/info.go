@@ -21,6 +21,10 @@ const (
 	StatusFailed      = "failed"
 )
 
+// EpochOfImages is the Info.EpochOf of a run whose schedules, intervals and end follow the images
+// read. Older versions counted an epoch as a whole number of steps, rounded down.
+const EpochOfImages = "images"
+
 // Info is run.json: identity, inputs, machine and progress of a run.
 type Info struct {
 	Format     int           `json:"format"` // 1
@@ -29,6 +33,7 @@ type Info struct {
 	Step       int           `json:"step"`
 	TotalSteps int           `json:"total_steps"`
 	FinalLoss                // when the process ended
+	EpochOf    string        `json:"epoch_of,omitempty"` // EpochOfImages; absent in runs of older versions
 	Seed       uint64        `json:"seed"`
 	Model      string        `json:"model"`
 	Objective  ObjectiveInfo `json:"objective"`
@@ -82,7 +87,9 @@ type MachineInfo struct {
 }
 
 // NewInfo is the run.json of a run that starts now.
-func NewInfo() *Info { return &Info{Format: 1, Started: time.Now().UTC().Truncate(time.Second)} }
+func NewInfo() *Info {
+	return &Info{Format: 1, EpochOf: EpochOfImages, Started: time.Now().UTC().Truncate(time.Second)}
+}
 
 // ReadInfo reads run.json of a run folder. The error wraps fs.ErrNotExist where there is none, and
 // a *json.SyntaxError where it is damaged.

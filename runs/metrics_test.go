@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestCutMetrics(t *testing.T) {
@@ -26,24 +28,14 @@ func TestCutMetrics(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, MetricsFile)
-			if err := os.WriteFile(path, []byte(c.content), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			m, err := OpenMetrics(dir, c.last)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Step(StepLine{Step: c.last + 1}); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, []byte(c.content), 0o644))
+			m := must.Get(OpenMetrics(dir, c.last))(t)
+			must.Do(t, m.Step(StepLine{Step: c.last + 1}))
 			m.Close()
 			if err := cutMetrics(path, c.last); err != nil { // the appended line goes again
 				t.Fatal(err)
 			}
-			got, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := must.Get(os.ReadFile(path))(t)
 			if string(got) != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
@@ -64,12 +56,8 @@ func TestMetricsOnFullDisk(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	f := &Folder{Dir: t.TempDir()}
-	if err := f.WriteInfo(&Info{Format: 1, Status: StatusRunning, Error: strings.Repeat("x", 500)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.OverwriteInfo(&Info{Format: 1, Status: StatusFailed, Error: "the disk is full"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, f.WriteInfo(&Info{Format: 1, Status: StatusRunning, Error: strings.Repeat("x", 500)}))
+	must.Do(t, f.OverwriteInfo(&Info{Format: 1, Status: StatusFailed, Error: "the disk is full"}))
 	if info, err := ReadInfo(f.Dir); err != nil || info.Status != StatusFailed || info.Error != "the disk is full" {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -79,16 +67,9 @@ func FuzzCutMetrics(f *testing.F) {
 	f.Add([]byte(`{"step":1}`+"\n"+`{"step":2}`), 1)
 	f.Fuzz(func(t *testing.T, content []byte, last int) {
 		path := filepath.Join(t.TempDir(), MetricsFile)
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := cutMetrics(path, last); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, content, 0o644))
+		must.Do(t, cutMetrics(path, last))
+		got := must.Get(os.ReadFile(path))(t)
 		if len(got) > len(content) || string(got) != string(content[:len(got)]) {
 			t.Errorf("cut is no beginning of the file")
 		}

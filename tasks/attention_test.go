@@ -31,7 +31,7 @@ func attentionModel(t *testing.T, change func(*vit.Config)) *Model {
 		change(&c)
 	}
 	m := newModel(t, c, nil, nil, 4)
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		if strings.HasSuffix(p.Name, "attn.qkv.weight") {
 			for i := range p.Data {
 				p.Data[i] *= 30

@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/atomicfile"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tasks/npy"
 	"github.com/vittool/vittool/tensor"
@@ -24,22 +25,15 @@ import (
 func TestExportAndLoad(t *testing.T) {
 	m := smallModel(t)
 	path := filepath.Join(t.TempDir(), "backbone.safetensors")
-	if err := m.Export(path); err != nil {
-		t.Fatal(err)
-	}
-	got, err := LoadModel(path, LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Export(path))
+	got := must.Get(LoadModel(path, LoadOptions{}))(t)
 	sameWeights(t, got, m, 1)
 	if got.Config != m.Config || !reflect.DeepEqual(got.Mean, m.Mean) || !reflect.DeepEqual(got.Std, m.Std) || got.Step != 42 || got.Meta["source_digest"] != "cafe" {
 		t.Errorf("read %+v, mean %v, std %v, step %d; wrote %+v", got.Config, got.Mean, got.Std, got.Step, m.Config)
 	}
 	again := filepath.Join(t.TempDir(), "again.safetensors")
 	got.Digest = "cafe"
-	if err := got.Export(again); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, got.Export(again))
 	a, _ := os.ReadFile(path)
 	if b, _ := os.ReadFile(again); string(a) != string(b) {
 		t.Error("exporting an exported file changes it")
@@ -63,13 +57,8 @@ func TestTimmNames(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "backbone.safetensors")
-	if err := smallModel(t).Export(path); err != nil {
-		t.Fatal(err)
-	}
-	file, err := tensor.ReadSafetensors(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, smallModel(t).Export(path))
+	file := must.Get(tensor.ReadSafetensors(path))(t)
 	got := map[string]string{}
 	for _, x := range file.Tensors {
 		if got[x.Name] = fmt.Sprint([]int(x.Shape)); x.DType != tensor.F32 {
@@ -96,34 +85,19 @@ func TestTimm(t *testing.T) {
 	}
 	m := smallModel(t)
 	dir := t.TempDir()
-	if err := m.Export(filepath.Join(dir, "backbone.safetensors")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Export(filepath.Join(dir, "backbone.safetensors")))
 	g := core.NewGraph(devicetest.New(t, 2))
 	images := g.Input("images", tensor.Shape{5, 3, 16, 16})
 	r := prng.New(1, "images")
 	for i := range images.Value() {
 		images.Value()[i] = float32(r.NormFloat64())
 	}
-	out, err := m.Backbone.Forward(g, images, backbone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := out.Output(backbone.Tokens)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := g.Compile(nil, tokens)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run.Run(); err != nil {
-		t.Fatal(err)
-	}
+	out := must.Get(m.Backbone.Forward(g, images, backbone.Options{}))(t)
+	tokens := must.Get(out.Output(backbone.Tokens))(t)
+	run := must.Get(g.Compile(nil, tokens))(t)
+	must.Do(t, run.Run())
 	array := npy.Array{Shape: []int{5, 3, 16, 16}, Float32: images.Value()}
-	if err := atomicfile.Write(filepath.Join(dir, "images.npy"), func(w io.Writer) error { return npy.Write(w, array) }); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, atomicfile.Write(filepath.Join(dir, "images.npy"), func(w io.Writer) error { return npy.Write(w, array) }))
 	code := `
 import sys, numpy, torch, timm
 from safetensors.torch import load_file
@@ -135,10 +109,7 @@ numpy.save(d + "/tokens.npy", m.eval().forward_features(torch.tensor(numpy.load(
 	if msg, err := exec.Command(python, "-c", code, dir).CombinedOutput(); err != nil {
 		t.Fatalf("timm: %s", msg)
 	}
-	want, err := readArray(filepath.Join(dir, "tokens.npy"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := must.Get(readArray(filepath.Join(dir, "tokens.npy")))(t)
 	for i, v := range tokens.Value() {
 		if d := v - want.Float32[i]; d > 2e-5 || d < -2e-5 {
 			t.Fatalf("token value %d is %g, timm has %g", i, v, want.Float32[i])
@@ -165,31 +136,19 @@ func TestExportKeepsInput(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		source, exported := filepath.Join(dir, "source.safetensors"), filepath.Join(t.TempDir(), "exported.safetensors")
-		if err := tensor.WriteSafetensors(source, m.Store.Tensors(), nil); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, tensor.WriteSafetensors(source, m.Store.Tensors(), nil))
 		if c.card != "" {
-			if err := os.WriteFile(filepath.Join(dir, cardName), []byte(c.card), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(filepath.Join(dir, cardName), []byte(c.card), 0o644))
 		}
 		c.options.Model = m.Info.Name
-		first, err := LoadModel(source, c.options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := first.Export(exported); err != nil {
-			t.Fatal(err)
-		}
+		first := must.Get(LoadModel(source, c.options))(t)
+		must.Do(t, first.Export(exported))
 		for which, path := range map[string]string{"source": source, "exported": exported} {
 			options := c.options
 			if path == exported {
 				options = LoadOptions{}
 			}
-			got, err := LoadModel(path, options)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := must.Get(LoadModel(path, options))(t)
 			fitting, err := got.Input.fitting(nil)
 			if c.fault {
 				if err == nil || !strings.Contains(err.Error(), "border") {

@@ -136,7 +136,7 @@ func TestExtractRefuses(t *testing.T) {
 // TestExtractStopsAtNonFinite: features that no task can use end the command at the first batch.
 func TestExtractStopsAtNonFinite(t *testing.T) {
 	m := smallModel(t)
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		p.Data[0] = float32(math.NaN())
 	}
 	batches := 0

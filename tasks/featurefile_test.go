@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tasks/npy"
 )
 
@@ -55,14 +56,9 @@ func writeTestImage(t testing.TB, path string, w, h, seed int) {
 			m.SetRGBA(x, y, color.RGBA{uint8(x * 255 / w), uint8(y * 255 / h), uint8((x*7 + y*13 + 50*seed) % 256), 255})
 		}
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := must.Get(os.Create(path))(t)
 	defer file.Close()
-	if err := png.Encode(file, m); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, png.Encode(file, m))
 }
 
 func readArray(path string) (npy.Array, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestFeaturesOfOneImage: a feature depends on its own image alone, not on the size of the first
@@ -26,24 +27,15 @@ func TestFeaturesOfOneImage(t *testing.T) {
 			x, y := i%w, i/w
 			img.SetRGBA(x, y, color.RGBA{uint8(5 * x), uint8(7 * y), uint8(x * y), 255})
 		}
-		f, err := os.Create(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := must.Get(os.Create(filepath.Join(dir, name)))(t)
 		defer f.Close()
-		if err := png.Encode(f, img); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, png.Encode(f, img))
 	}
 	h, w := m.Info.ImageH, m.Info.ImageW
 	write("b.png", 3*w, 2*h)
 	write("c.png", w+9, 4*h)
 	extract := func() *Features {
-		f, err := m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{BatchSize: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
+		return must.Get(m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{BatchSize: 2}))(t)
 	}
 	before := extract()
 	write("a.png", w, h)
@@ -55,10 +47,7 @@ func TestFeaturesOfOneImage(t *testing.T) {
 		t.Errorf("the features say %+v, before %+v", after.Fitting, before.Fitting)
 	}
 	timm := data.Fitting{Crop: data.CropCentre, CropPct: 0.875, Interpolation: after.Fitting.Interpolation}
-	f, err := m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{Fitting: &timm})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{Fitting: &timm}))(t)
 	if slices.Equal(f.Data[:f.Dim], after.Data[:f.Dim]) || !slices.Equal(f.Data[f.Dim:], after.Data[f.Dim:]) {
 		t.Error("an image of the network's size alone is to differ when it is fitted as the others are")
 	}

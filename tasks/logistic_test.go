@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestLogisticGradient compares the analytic gradient with central differences.
@@ -38,10 +40,7 @@ func TestLogisticOptimum(t *testing.T) {
 	f := spread(500, 10, 4, 1.5, 5)
 	var first *LogisticFit
 	for _, threads := range []int{1, 2, 5} {
-		fit, err := Logistic{Iterations: 200, Penalty: 1e-3, Threads: threads}.Fit(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fit := must.Get(Logistic{Iterations: 200, Penalty: 1e-3, Threads: threads}.Fit(f))(t)
 		p := &logisticProblem{rows: f.Rows, dim: 10, classes: 4, x: fit.standardize(f), labels: f.Labels, penalty: 1e-3, threads: 1}
 		p.prepare()
 		grad := make([]float64, 44)
@@ -67,17 +66,11 @@ func TestLogisticScores(t *testing.T) {
 			f.Data[i*8+7] = 0.1
 		}
 	}
-	fit, err := Logistic{Penalty: 1e-4}.Fit(train)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fit := must.Get(Logistic{Penalty: 1e-4}.Fit(train))(t)
 	if fit.Std[7] != 1 {
 		t.Errorf("a constant column's deviation is %g, want 1", fit.Std[7])
 	}
-	r, err := Linear{Logistic: Logistic{Penalty: 1e-4}}.Run(train, test)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(Linear{Logistic: Logistic{Penalty: 1e-4}}.Run(train, test))(t)
 	if r.Top1 < 0.99 || r.Top5 != 1 || r.TrainTop1 < 0.99 {
 		t.Errorf("separable clusters: top-1 %.3f, top-5 %.3f, train %.3f", r.Top1, r.Top5, r.TrainTop1)
 	}
@@ -109,10 +102,7 @@ func TestLogisticRefuses(t *testing.T) {
 	if _, err := (Logistic{}).Fit(one); err == nil || !strings.Contains(err.Error(), "two or more") {
 		t.Errorf("one class: %v", err)
 	}
-	fit, err := Logistic{}.Fit(spread(50, 3, 2, 1, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fit := must.Get(Logistic{}.Fit(spread(50, 3, 2, 1, 2)))(t)
 	if _, err := fit.Scores(spread(5, 4, 2, 1, 2)); err == nil || !strings.Contains(err.Error(), "4 values each") {
 		t.Errorf("another width: %v", err)
 	}

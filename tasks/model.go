@@ -299,7 +299,7 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
 	known := map[string]bool{}
-	for _, p := range slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers()) {
+	for _, p := range slices.Concat(m.Backbone.Parameters(), m.Backbone.Buffers()) {
 		name := prefix + p.Name
 		known[name] = true
 		t, ok := file.Get(name)

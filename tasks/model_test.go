@@ -57,7 +57,7 @@ func smallModel(t testing.TB) *Model {
 	m.Step, m.Digest = 42, "cafe"
 	// Initial biases are zero and norms one; with other values the test sees more faults.
 	r := prng.New(3, "weights")
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		for i := range p.Data {
 			p.Data[i] += float32(0.1 * r.NormFloat64())
 		}
@@ -88,7 +88,7 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 			}
 			tensors = append(tensors, tensor.NewF32(name, shape, scaled))
 		}
-		for _, p := range m.Backbone.Weights() {
+		for _, p := range m.Backbone.Parameters() {
 			add(runs.BackbonePrefix+p.Name, p.Shape, p.Data)
 			add(runs.TeacherPrefix+runs.BackbonePrefix+p.Name, p.Shape, make([]float32, len(p.Data)))
 			add(runs.OptimizerPrefix+"m."+runs.BackbonePrefix+p.Name, p.Shape, p.Data)
@@ -116,8 +116,8 @@ func writeRunWith(t *testing.T, m *Model, features string, steps ...int) string 
 
 func sameWeights(t *testing.T, got, want *Model, scale float32) {
 	t.Helper()
-	for i, p := range want.Backbone.Weights() {
-		q := got.Backbone.Weights()[i]
+	for i, p := range want.Backbone.Parameters() {
+		q := got.Backbone.Parameters()[i]
 		for j, v := range p.Data {
 			if q.Name != p.Name || q.Data[j] != v*scale {
 				t.Fatalf("%s[%d] = %g, want %s %g", q.Name, j, q.Data[j], p.Name, v*scale)
@@ -309,7 +309,7 @@ func TestLoadRefuses(t *testing.T) {
 func TestLoadForeign(t *testing.T) {
 	m := microModel(t)
 	tensors := []tensor.Tensor{tensor.NewF32("model.head.weight", tensor.Shape{1, 1}, []float32{1})}
-	for _, p := range m.Backbone.Weights() {
+	for _, p := range m.Backbone.Parameters() {
 		wide := make([]float64, len(p.Data))
 		for i, v := range p.Data {
 			wide[i] = float64(v)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestProbeLearns(t *testing.T) {
@@ -20,10 +21,7 @@ func TestProbeLearns(t *testing.T) {
 			for _, threads := range []int{1, 2} {
 				calls := 0
 				p.Progress = func(epoch, epochs int, _ float64) { calls = epoch*1000 + epochs }
-				r, err := p.Run(context.Background(), devicetest.New(t, threads), train, test)
-				if err != nil {
-					t.Fatal(err)
-				}
+				r := must.Get(p.Run(context.Background(), devicetest.New(t, threads), train, test))(t)
 				if calls != 30030 {
 					t.Errorf("the last progress was %d of %d", calls/1000, calls%1000)
 				}

@@ -149,7 +149,7 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
 	store := param.NewStore()
-	model, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
+	runner, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
 		Context: ctx, Deadline: launch.Program(r.Config.Objective).CallDeadline,
 	})
@@ -157,7 +157,7 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 		return nil, err
 	}
 	for _, p := range plan.Results.Pictures {
-		shape := model.ViewShape(p.View)
+		shape := runner.ViewShape(p.View)
 		if err := checkGridSize(pictures.Grid{Columns: maskedColumns}, len(ids), shape[2], shape[3]); err != nil {
 			return nil, err
 		}
@@ -165,14 +165,14 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 	if err := param.LoadInto(store, r.file, nil, false); err != nil {
 		return nil, unusable(err)
 	}
-	inputs, names, err := r.inputs(ctx, objective, model, o, ids)
+	inputs, names, err := r.inputs(ctx, objective, runner, o, ids)
 	if err != nil {
 		return nil, err
 	}
-	if err := model.Step(inputs); err != nil {
+	if err := runner.Step(inputs); err != nil {
 		return nil, fmt.Errorf("reconstruct: %w", err)
 	}
-	return &predictions{plan, model.Pictures(o.statistics()), names}, nil
+	return &predictions{plan, runner.Pictures(o.statistics()), names}, nil
 }
 
 // noEvaluation replaces computations in the process of the objective: pictures come from the
@@ -194,10 +194,10 @@ var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation
 
 // inputs reads the images and asks the objective for its masks. It returns the names of the images,
 // empty where the loader replaced an unreadable one.
-func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *program.Model, o ReconstructOptions, ids []int) (in program.Inputs, names []string, err error) {
+func (r *Run) inputs(ctx context.Context, objective *host.Objective, runner *program.Runner, o ReconstructOptions, ids []int) (in program.Inputs, names []string, err error) {
 	var specs []data.ViewSpec
 	for _, v := range objective.Plan().Views {
-		shape := model.ViewShape(v.Name)
+		shape := runner.ViewShape(v.Name)
 		mean, std := viewNormalization(v, r.Mean, r.Std)
 		specs = append(specs, data.EvalView(v.Name, shape[2], shape[3], wholeFitting, float32s(mean), float32s(std)))
 	}
@@ -221,7 +221,7 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 	}
 	request := &plan.MaskRequest{Seed: o.Seed, SampleIDs: in.IDs} // of step 0, so that pictures compare
 	for i, spec := range specs {
-		copy(model.View(spec.Name), batch.Views[i])
+		copy(runner.View(spec.Name), batch.Views[i])
 		var boxes []plan.Box
 		for _, b := range batch.Geometry[i] {
 			boxes = append(boxes, plan.Box(b))
@@ -229,7 +229,7 @@ func (r *Run) inputs(ctx context.Context, objective *host.Objective, model *prog
 		in.Boxes = append(in.Boxes, boxes)
 		request.Geometry = append(request.Geometry, plan.ViewGeometry{View: spec.Name, Boxes: boxes})
 	}
-	if len(model.Plan.Masks) > 0 {
+	if len(runner.Plan.Masks) > 0 {
 		in.Masks, err = objective.Mask(ctx, request)
 	}
 	return in, names, err

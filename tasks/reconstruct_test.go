@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
 	"github.com/vittool/vittool/plugins/program"
@@ -30,10 +31,7 @@ func maeRun(t *testing.T, step int) string {
 	cfg := configs.Default()
 	cfg.Model.Name = "vit_micro_patch4_32"
 	cfg.Objective.Options = map[string]any{"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2}
-	network, err := cfg.Backbone()
-	if err != nil {
-		t.Fatal(err)
-	}
+	network := must.Get(cfg.Backbone())(t)
 	mean, std := cfg.Data.Normalization()
 	objective, err := launch.Open(context.Background(), launch.Request{
 		Config: &cfg, Network: network, Mode: host.Inproc, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, Images: 2,
@@ -43,34 +41,21 @@ func maeRun(t *testing.T, step int) string {
 	}
 	defer objective.Close()
 	store := param.NewStore()
-	model, err := program.Build(devicetest.New(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	model := must.Get(program.Build(devicetest.New(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1}))(t)
 	meta := map[string]string{"format": "vittool-checkpoint-1", "step": strconv.Itoa(step), "config": string(cfg.YAML())}
 	for key, v := range map[string]any{"model": model.Config, "mean": mean, "std": std} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must.Get(json.Marshal(v))(t)
 		meta[key] = string(text)
 	}
 	run := t.TempDir()
-	if err := os.Mkdir(filepath.Join(run, runs.CheckpointsDir), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step)), store.Tensors(), meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Mkdir(filepath.Join(run, runs.CheckpointsDir), 0o755))
+	must.Do(t, tensor.WriteSafetensors(filepath.Join(run, runs.CheckpointsDir, fmt.Sprintf("step-%08d.safetensors", step)), store.Tensors(), meta))
 	return run
 }
 
 func TestReconstruct(t *testing.T) {
 	path := maeRun(t, 7)
-	run, err := OpenRun(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	run := must.Get(OpenRun(path, nil))(t)
 	if run.Step != 7 || run.Config.Objective.Name != "mae" {
 		t.Errorf("step %d of %s", run.Step, run.Config.Objective.Name)
 	}
@@ -78,10 +63,7 @@ func TestReconstruct(t *testing.T) {
 	draw := func(threads int, o ReconstructOptions) Reconstruction {
 		t.Helper()
 		o.Images, o.Mode = src, host.Inproc
-		r, err := run.Reconstruct(context.Background(), devicetest.New(t, threads), o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(run.Reconstruct(context.Background(), devicetest.New(t, threads), o))(t)
 		if len(r) != 1 {
 			t.Fatalf("%d pictures, want 1", len(r))
 		}
@@ -89,9 +71,7 @@ func TestReconstruct(t *testing.T) {
 	}
 	first := draw(1, ReconstructOptions{Count: 3})
 	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
-		if err := pictures.WritePNG(filepath.Join(dir, "reconstruction.png"), first.Grid); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, pictures.WritePNG(filepath.Join(dir, "reconstruction.png"), first.Grid))
 	}
 	if b := first.Grid.Bounds(); b.Dx() < 4*160 || b.Dy() < 3*160 {
 		t.Errorf("the grid is %v", b)
@@ -130,7 +110,7 @@ func TestPicturesOfSteps(t *testing.T) {
 			continue
 		}
 		a, b := first.pictures[0], shown.pictures[0]
-		if !slices.Equal(a.Hidden, b.Hidden) || !slices.Equal(a.Original, b.Original) || !slices.Equal(first.names, shown.names) {
+		if !slices.Equal(a.Masked, b.Masked) || !slices.Equal(a.Original, b.Original) || !slices.Equal(first.names, shown.names) {
 			t.Errorf("step %d shows other images or masks than step 7", step)
 		}
 	}
@@ -150,7 +130,7 @@ func TestReconstructionRow(t *testing.T) {
 		return out
 	}
 	p := program.Picture{Batch: 1, Channels: 3, Height: 1, Width: 2, PatchNormalized: true,
-		Original: fill(10, 20), Prediction: fill(200, 50), Flat: fill(200, 24), Hidden: []bool{false, true}}
+		Original: fill(10, 20), Prediction: fill(200, 50), Flat: fill(200, 24), Masked: []bool{false, true}}
 	row, err := reconstructionRow(p, n, 0, true)
 	if err != nil {
 		t.Fatal(err)
@@ -172,10 +152,7 @@ func TestReconstructionRow(t *testing.T) {
 
 func TestReconstructRefuses(t *testing.T) {
 	path := maeRun(t, 7)
-	run, err := OpenRun(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	run := must.Get(OpenRun(path, nil))(t)
 	src := openData(t, "demo:?count=4&size=32")
 	for want, o := range map[string]ReconstructOptions{
 		"no image 4 among 4": {IDs: []int{4}},
@@ -188,13 +165,8 @@ func TestReconstructRefuses(t *testing.T) {
 		}
 	}
 	export := filepath.Join(t.TempDir(), "backbone.safetensors")
-	m, err := LoadModel(path, LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Export(export); err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(LoadModel(path, LoadOptions{}))(t)
+	must.Do(t, m.Export(export))
 	if _, err := OpenRun(export, nil); err == nil || !strings.Contains(err.Error(), "no checkpoint of a run") {
 		t.Errorf("an exported backbone: %v", err)
 	}
@@ -204,10 +176,7 @@ func TestOpenImages(t *testing.T) {
 	dir := t.TempDir()
 	one := filepath.Join(dir, "one.png")
 	writeTestImage(t, one, 20, 10, 1)
-	src, err := OpenImages(data.Options{Path: one})
-	if err != nil {
-		t.Fatal(err)
-	}
+	src := must.Get(OpenImages(data.Options{Path: one}))(t)
 	img, err := src.Image(0)
 	if err != nil || src.Len() != 1 || src.Name(0) != "one.png" || img.W != 20 || img.H != 10 || src.Channels() != 3 || src.Class(0) != -1 || src.Fingerprint() == "" {
 		t.Errorf("%d images, %s of %v, %v", src.Len(), src.Name(0), img, err)
@@ -215,15 +184,10 @@ func TestOpenImages(t *testing.T) {
 	if src, err = OpenImages(data.Options{Path: dir}); err != nil || src.Len() != 1 {
 		t.Errorf("a folder: %v", err)
 	}
-	content, err := os.ReadFile(one)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := must.Get(os.ReadFile(one))(t)
 	for name, bytes := range map[string][]byte{"cut.png": content[:60], "text.png": []byte("hello"), "empty.png": {}} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, bytes, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, bytes, 0o644))
 		if _, err := OpenImages(data.Options{Path: path}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -51,7 +51,7 @@ func (d difference) rms() float64 { return math.Sqrt(d.sum / float64(max(d.count
 
 // draw makes the grid of one picture.
 func (r *Run) draw(p program.Picture, n Normalization, names []string, statistics program.PatchStatistics) (*Reconstruction, error) {
-	masked, hidden, area := slices.Contains(p.Hidden, true), 0, p.Height*p.Width
+	masked, hidden, area := slices.Contains(p.Masked, true), 0, p.Height*p.Width
 	grid := pictures.Grid{Columns: []string{"input", "prediction"}, Notes: readingNotes(p, masked, statistics)}
 	if masked {
 		grid.Columns = maskedColumns
@@ -132,7 +132,7 @@ func reconstructionRow(p program.Picture, n pictures.Normalization, b int, maske
 	if err != nil {
 		return row, err
 	}
-	hidden := p.Hidden[b*area : (b+1)*area]
+	hidden := p.Masked[b*area : (b+1)*area]
 	row.error = squaredDifference(input, prediction, hidden, masked)
 	if flat != nil {
 		row.flat = squaredDifference(input, flat, hidden, masked)

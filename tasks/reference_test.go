@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 )
 
@@ -77,10 +78,7 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 		}
 	}
 	bank, test := features("train"), features("test")
-	results, err := KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test)
-	if err != nil {
-		t.Fatal(err)
-	}
+	results := must.Get(KNN{K: config.K, Temperature: config.T}.Run(devicetest.New(t, 2), bank, test))(t)
 	seen := map[string]bool{}
 	for _, r := range results {
 		prefix := "k" + strconv.Itoa(r.K)
@@ -154,16 +152,10 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	}
 	shape := c.Tensor(t, "input.features").Shape
 	weight := c.Tensor(t, "input.weight").Shape
-	h, err := newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := must.Get(newProbeHead(devicetest.New(t, 2), config.Kind, shape[1], weight[0], config.Momentum, 1))(t)
 	copy(h.weight.Data, c.F32(t, "input.weight"))
 	copy(h.bias.Data, c.F32(t, "input.bias"))
-	s, err := h.trainer(shape[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(h.trainer(shape[0]))(t)
 	copy(s.features.Value(), c.F32(t, "input.features"))
 	classes := labels(t, c, "input.labels")
 	copy(s.labels.Ints(), classes)
@@ -173,18 +165,13 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 	var losses []float64
 	for step := range config.Steps {
 		if step == 0 {
-			if err := s.exec.Run(); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, s.exec.Run())
 			compare("out.logits", s.out.Value())
 			compare("loss", s.loss.Value())
 			compare("grad.weight", s.exec.Grad(h.weight))
 			compare("grad.bias", s.exec.Grad(h.bias))
 		}
-		loss, err := s.run(schedule.At(step), config.WeightDecay)
-		if err != nil {
-			t.Fatal(err)
-		}
+		loss := must.Get(s.run(schedule.At(step), config.WeightDecay))(t)
 		losses = append(losses, loss)
 	}
 	seen["traj.losses"] = true
@@ -195,10 +182,7 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 		compare("traj.bn.running_mean", h.mean.Data)
 		compare("traj.bn.running_var", h.variance.Data)
 	}
-	logits, err := h.logits(c.F32(t, "input.features"), shape[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	logits := must.Get(h.logits(c.F32(t, "input.features"), shape[0]))(t)
 	seen["traj.eval_logits"] = true
 	c.CompareFloat64(t, "traj.eval_logits", logits)
 	seen["metric.train_top1"] = true

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // sniffed is the number of bytes at the start of a file that its format is recognized by.
@@ -52,8 +54,22 @@ func otherFormat(start []byte) *FormatError {
 		return &FormatError{Format: "an ONNX model", Remedy: needsTimm}
 	case string(start[4:8]) == "TFL3":
 		return &FormatError{Format: "a TensorFlow Lite model", Remedy: needsTimm}
+	case isText(start):
+		return &FormatError{Format: "a text file (YAML, JSON, a list or the like)", Remedy: noWeights}
 	}
 	return nil
+}
+
+// isText reports whether bytes, which may end within a letter, are UTF-8 without control characters
+// but those of lines.
+func isText(start []byte) bool {
+	for i, r := range string(start) {
+		broken := r == utf8.RuneError && i < len(start)-utf8.UTFMax
+		if broken || unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\f", r) {
+			return false
+		}
+	}
+	return true
 }
 
 // mayBeSafetensors reports whether a header of possible length begins as JSON does.

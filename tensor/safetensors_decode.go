@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"sort"
 )
 
@@ -17,22 +18,11 @@ const maxHeader = 100_000_000
 // tensors must cover the data without gap or overlap. Any other input is a *FormatError, never a
 // panic.
 func DecodeSafetensors(data []byte) (*File, error) {
-	if other := otherFormat(data); other != nil {
-		return nil, other
-	}
-	header, err := headerOf(data)
+	entries, meta, base, err := readHeader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, err
 	}
-	entries, meta, err := parseHeader(header)
-	if err != nil {
-		return nil, err
-	}
-	base := int64(8 + len(header))
 	body := data[base:]
-	if err := checkEntries(entries, base, int64(len(body))); err != nil {
-		return nil, err
-	}
 	tensors := make([]Tensor, 0, len(entries))
 	for _, e := range entries {
 		tensors = append(tensors, Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, data: body[e.begin:e.end:e.end]})
@@ -62,19 +52,34 @@ func checkEntries(entries []headerEntry, base, body int64) error {
 	return nil
 }
 
-// headerOf returns the JSON header of a file.
-func headerOf(data []byte) ([]byte, error) {
-	if len(data) < 8 {
-		return nil, &FormatError{Reason: fmt.Sprintf("%d bytes are too few for the 8-byte header length", len(data))}
+// readHeader reads and checks the header of a file of so many bytes. base is the place of its data.
+func readHeader(file io.ReaderAt, size int64) (entries []headerEntry, meta map[string]string, base int64, err error) {
+	start := make([]byte, min(size, sniffed))
+	if n, err := file.ReadAt(start, 0); n < len(start) {
+		return nil, nil, 0, err
 	}
-	n := binary.LittleEndian.Uint64(data)
+	if other := otherFormat(start); other != nil {
+		return nil, nil, 0, other
+	}
+	if size < 8 {
+		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("%d bytes are too few for the 8-byte header length", size)}
+	}
+	n := binary.LittleEndian.Uint64(start)
 	if n > maxHeader {
-		return nil, &FormatError{Reason: fmt.Sprintf("the header claims %d bytes, more than the %d allowed", n, maxHeader)}
+		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("the header claims %d bytes, more than the %d allowed", n, maxHeader)}
 	}
-	if n > uint64(len(data)-8) {
-		return nil, &FormatError{Reason: fmt.Sprintf("the header claims %d bytes, only %d follow: the file is truncated", n, len(data)-8)}
+	if int64(n) > size-8 {
+		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("the header claims %d bytes, only %d follow: the file is truncated", n, size-8)}
 	}
-	return data[8 : 8+n], nil
+	header := make([]byte, n)
+	if k, err := file.ReadAt(header, 8); k < len(header) {
+		return nil, nil, 0, err
+	}
+	if entries, meta, err = parseHeader(header); err != nil {
+		return nil, nil, 0, err
+	}
+	base = 8 + int64(n)
+	return entries, meta, base, checkEntries(entries, base, size-base)
 }
 
 // headerEntry is a tensor of the header. begin and end count from the end of the header.

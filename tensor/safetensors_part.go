@@ -3,11 +3,9 @@ package tensor
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"sort"
 
 	"github.com/vittool/vittool/internal/regularfile"
@@ -89,30 +87,24 @@ func readPart(ctx context.Context, path string, keep func(name string, shape Sha
 	return f, f.verify(hex.EncodeToString(h.Sum(nil)))
 }
 
-// readHeader reads the header of a file of the given size: its tensors, its metadata, and the place
-// at which the data begin.
-func readHeader(file *os.File, size int64) (entries []headerEntry, meta map[string]string, base int64, err error) {
-	start := make([]byte, min(size, sniffed))
-	if _, err := file.ReadAt(start, 0); err != nil {
-		return nil, nil, 0, err
+// ReadHeader reads the shapes of all tensors of a regular file, by name, and its metadata. A file
+// that is not valid gives a *FormatError; digests are not compared.
+func ReadHeader(path string) (shapes map[string]Shape, meta map[string]string, err error) {
+	file, size, err := regularfile.Open(path)
+	if err != nil {
+		return nil, nil, err
 	}
-	if other := otherFormat(start); other != nil {
-		return nil, nil, 0, other
+	defer file.Close()
+	entries, meta, _, err := readHeader(file, size)
+	var fe *FormatError
+	if errors.As(err, &fe) {
+		fe.Path = path
+	} else if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	n := uint64(0)
-	if len(start) >= 8 {
-		n = binary.LittleEndian.Uint64(start)
+	shapes = map[string]Shape{}
+	for _, e := range entries {
+		shapes[e.name] = e.shape
 	}
-	if len(start) < 8 || n > maxHeader || int64(n) > size-8 {
-		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("a header of %d bytes does not fit a file of %d", n, size)}
-	}
-	header := make([]byte, n)
-	if _, err := file.ReadAt(header, 8); err != nil {
-		return nil, nil, 0, err
-	}
-	if entries, meta, err = parseHeader(header); err != nil {
-		return nil, nil, 0, err
-	}
-	base = 8 + int64(n)
-	return entries, meta, base, checkEntries(entries, base, size-base)
+	return shapes, meta, err
 }

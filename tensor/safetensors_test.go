@@ -222,6 +222,9 @@ func TestOtherFormats(t *testing.T) {
 		{strings.Repeat("\x00", 257) + "ustar\x0000", "tar archive", "unpack"},
 		{"version https://git-lfs.github.com/spec/v1\noid", "Git LFS", "git lfs pull"},
 		{"<!DOCTYPE html><html>", "web page", "download"},
+		{"# MAE with a small network\nobjective:\n  name: mae\n", "text file (YAML", "folder of a run"},
+		{`{"model": {"name": "vit"}}`, "text file (YAML, JSON", "folder of a run"},
+		{"names\n" + strings.Repeat("ä", 2000), "text file", "folder of a run"}, // cut within a letter
 		{"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG image", "safetensors"},
 	} {
 		path := filepath.Join(t.TempDir(), "weights")

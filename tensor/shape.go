@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -19,34 +20,13 @@ func (s Shape) Size() int {
 }
 
 // Equal reports whether both shapes have the same dimensions.
-func (s Shape) Equal(o Shape) bool {
-	if len(s) != len(o) {
-		return false
-	}
-	for i := range s {
-		if s[i] != o[i] {
-			return false
-		}
-	}
-	return true
-}
+func (s Shape) Equal(o Shape) bool { return slices.Equal(s, o) }
 
 // Clone returns a copy that shares no memory with s.
 func (s Shape) Clone() Shape { return append(Shape{}, s...) }
 
 // String prints the shape as [2, 3], a scalar as [].
-func (s Shape) String() string {
-	var b strings.Builder
-	b.WriteByte('[')
-	for i, d := range s {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%d", d)
-	}
-	b.WriteByte(']')
-	return b.String()
-}
+func (s Shape) String() string { return strings.ReplaceAll(fmt.Sprint([]int(s)), " ", ", ") }
 
 // Last returns the innermost dimension; 1 for a scalar.
 func (s Shape) Last() int {
@@ -57,13 +37,7 @@ func (s Shape) Last() int {
 }
 
 // Rows returns the number of innermost vectors, Size()/Last().
-func (s Shape) Rows() int {
-	n := 1
-	for i := 0; i+1 < len(s); i++ {
-		n *= s[i]
-	}
-	return n
-}
+func (s Shape) Rows() int { return s[:max(len(s)-1, 0)].Size() }
 
 // WithLast returns a copy whose innermost dimension is d.
 func (s Shape) WithLast(d int) Shape {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
@@ -80,10 +81,7 @@ func sameBits(t *testing.T, objective string, some []variation) {
 func planOf(t *testing.T, objective string) *plan.Plan {
 	t.Helper()
 	cfg := smallOf(t, objective)
-	network, err := cfg.Backbone()
-	if err != nil {
-		t.Fatal(err)
-	}
+	network := must.Get(cfg.Backbone())(t)
 	o, err := launch.Open(context.Background(), launch.Request{Config: cfg, Network: network, Mode: host.Inproc, Batch: 8, TotalSteps: 8,
 		StepsPerEpoch: 5, Images: 40})
 	if err != nil {
@@ -101,18 +99,9 @@ func TestStateOfTheObjective(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := smallOf(t, name)
 			pretrain(t, cfg, Options{})
-			list, err := runs.Checkpoints(cfg.Run.Out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, err := tensor.ReadSafetensors(list[0].Path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			last, err := tensor.ReadSafetensors(list[len(list)-1].Path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			list := must.Get(runs.Checkpoints(cfg.Run.Out))(t)
+			first := must.Get(tensor.ReadSafetensors(list[0].Path))(t)
+			last := must.Get(tensor.ReadSafetensors(list[len(list)-1].Path))(t)
 			if plan := planOf(t, name); (plan.Recommended != nil) != (last.Meta[runs.MetaFeatures] != "") {
 				t.Errorf("the plan recommends %v, the checkpoint %q", plan.Recommended, last.Meta[runs.MetaFeatures])
 			}

@@ -59,6 +59,9 @@ func (e epochs) at(steps int) float64 {
 // perEpoch is the mean number of steps of an epoch.
 func (e epochs) perEpoch() float64 { return float64(e.batches) / float64(e.accumulate) }
 
+// rounded reports whether the position would be another one if an epoch were a whole number of steps.
+func (e epochs) rounded() bool { return e.batches%e.accumulate > 0 || e.images%e.batch > 0 }
+
 // length is the length of the run for messages.
 func (e epochs) length() string {
 	steps := "steps"

@@ -31,7 +31,7 @@ func (e *evaluator) bind(ctx context.Context, p *plan.Plan, channels, batch int,
 		l.Views = append(l.Views, host.Tensor{Name: v.Name, Shape: []int{batch, channels, v.Height, v.Width}})
 	}
 	for _, t := range p.Targets {
-		shape, dtype := append([]int{batch}, t.Shape...), t.Dtype
+		shape, dtype := append([]int{batch}, t.Shape...), t.DType
 		switch t.Source {
 		case plan.SourceSampleID, plan.SourceLabel:
 			shape, dtype = []int{batch}, plan.I32
@@ -118,28 +118,28 @@ func (e *evaluator) commit() {
 
 // targets asks the plugin for the targets that it makes itself and fills in the others, which
 // Evaluate may read.
-func (e *evaluator) targets(ctx context.Context, model *program.Model, step uint64, ids []uint64) error {
+func (e *evaluator) targets(ctx context.Context, runner *program.Runner, step uint64, ids []uint64) error {
 	var own []*plan.Target
-	for _, t := range model.Plan.Targets {
+	for _, t := range runner.Plan.Targets {
 		if t.Source == plan.SourcePlugin {
 			own = append(own, t)
 			continue
 		}
-		copy(e.binding.F32(host.RoleTarget, t.Name), model.Target(t.Name))
-		copy(e.binding.I32(host.RoleTarget, t.Name), model.TargetInts(t.Name))
+		copy(e.binding.F32(host.RoleTarget, t.Name), runner.Target(t.Name))
+		copy(e.binding.I32(host.RoleTarget, t.Name), runner.TargetInts(t.Name))
 	}
 	if own == nil {
 		return nil
 	}
-	for _, v := range model.Plan.Views {
-		copy(e.binding.F32(host.RoleView, v.Name), model.View(v.Name))
+	for _, v := range runner.Plan.Views {
+		copy(e.binding.F32(host.RoleView, v.Name), runner.View(v.Name))
 	}
 	if err := e.objective.Targets(ctx, host.Call{Step: step, Seed: e.seed, SampleIDs: ids}); err != nil {
 		return err
 	}
 	for _, t := range own {
-		copy(model.Target(t.Name), e.binding.F32(host.RoleTarget, t.Name))
-		copy(model.TargetInts(t.Name), e.binding.I32(host.RoleTarget, t.Name))
+		copy(runner.Target(t.Name), e.binding.F32(host.RoleTarget, t.Name))
+		copy(runner.TargetInts(t.Name), e.binding.I32(host.RoleTarget, t.Name))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -76,10 +77,7 @@ func TestResumeRefusesAnotherFile(t *testing.T) {
 	if got.Digest != want.Digest {
 		t.Errorf("digest %s after the resume, %s without", got.Digest, want.Digest)
 	}
-	stored, err := tensor.ReadSafetensors(got.Checkpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stored := must.Get(tensor.ReadSafetensors(got.Checkpoint))(t)
 	for _, name := range stored.Names() {
 		if strings.Contains(name, "tokenizer") {
 			t.Errorf("the checkpoint holds %s, which lies in the tokenizer's file", name)

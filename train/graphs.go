@@ -7,8 +7,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
+	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core"
+	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
@@ -21,9 +24,9 @@ type graphs struct {
 	ctx       context.Context // of the run
 	setup     *setup
 	store     *param.Store
-	models    map[int]*program.Model // by batch size
-	current   *program.Model         // of the micro-batch in progress
-	evaluator *evaluator             // nil unless the plan leaves something to the plugin
+	runners   map[int]*program.Runner // by batch size
+	current   *program.Runner         // of the micro-batch in progress
+	evaluator *evaluator              // nil unless the plan leaves something to the plugin
 	targets   *targetCache
 	bound     string          // origin of the bound of memory
 	pending   program.Pending // updates of buffers of the step in progress
@@ -33,13 +36,13 @@ type graphs struct {
 // memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
-	g := &graphs{ctx: ctx, setup: s, store: store, models: map[int]*program.Model{}}
+	g := &graphs{ctx: ctx, setup: s, store: store, runners: map[int]*program.Runner{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
 	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
 	}
 	g.boundMemory()
-	model, err := g.forBatch(batch)
+	runner, err := g.forBatch(batch)
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +50,23 @@ func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, erro
 		return nil, err
 	}
 	if g.evaluator != nil {
-		if err := g.evaluator.bind(ctx, plan, s.network.Info().Channels, batch, model.EvaluateInputs()); err != nil {
+		if err := g.evaluator.bind(ctx, plan, s.network.Info().Channels, batch, runner.EvaluateInputs()); err != nil {
 			return nil, err
 		}
 	}
-	s.network = model.Config // with the plan's requirements
+	if s.lastBatch() == 1 { // it may be too small for the plan
+		if _, err := g.forBatch(1); err != nil {
+			return nil, err
+		}
+		g.current = runner
+	}
+	s.network = runner.Config // with the plan's requirements
 	return g, nil
 }
 
 // forBatch returns the graph for a number of images, compiled at first use.
-func (g *graphs) forBatch(images int) (*program.Model, error) {
-	if m := g.models[images]; m != nil {
+func (g *graphs) forBatch(images int) (*program.Runner, error) {
+	if m := g.runners[images]; m != nil {
 		g.current = m
 		return m, nil
 	}
@@ -72,15 +81,41 @@ func (g *graphs) forBatch(images int) (*program.Model, error) {
 		if e := g.checkMemory(false); e != nil {
 			err = e
 		}
-		return nil, err
+		return nil, g.batchError(err, images)
 	}
-	g.models[images], g.current = m, m
+	g.runners[images], g.current = m, m
 	return m, nil
 }
 
+// lastBatch is the number of images of the last micro-batch of an epoch where the run reads one that
+// is not full, 0 otherwise.
+func (s *setup) lastBatch() int {
+	if t := s.cfg.Train; !t.DropLast && s.epochs.run >= s.epochs.batches {
+		return s.source.Len() % t.BatchSize
+	}
+	return 0
+}
+
+// batchError makes the error of an operator that can't be computed with one image one of the setting
+// that decides how many images there are.
+func (g *graphs) batchError(err error, images int) error {
+	var few *ops.FewValuesError
+	if !errors.As(err, &few) || images > 1 {
+		return err
+	}
+	name, n, batch := g.setup.cfg.Objective.Name, g.setup.source.Len(), g.setup.cfg.Train.BatchSize
+	e := &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(batch), Hint: "take --batch-size 2 or more"}
+	e.Problem = fmt.Sprintf("the heads of objective %s use batch normalization, which needs at least 2 values of each channel, and one image gives %d", name, few.Values)
+	if batch > 1 {
+		e.Problem = fmt.Sprintf("the last micro-batch of an epoch has 1 of the %d images, and %s", n, e.Problem)
+		e.Hint = "set train.drop_last=true, or take another --batch-size"
+	}
+	return e
+}
+
 // compute fills the inputs of a graph with a batch and computes loss and gradients.
-func (g *graphs) compute(ctx context.Context, model *program.Model, step int, batch fedBatch) error {
-	return g.objectiveError(model.Step(g.inputs(ctx, step, batch)))
+func (g *graphs) compute(ctx context.Context, runner *program.Runner, step int, batch fedBatch) error {
+	return g.objectiveError(runner.Step(g.inputs(ctx, step, batch)))
 }
 
 // inputs are the values that a step reads of a batch: views, masks and targets. Masks follow from
@@ -92,7 +127,7 @@ func (g *graphs) inputs(ctx context.Context, step int, batch fedBatch) program.I
 	}
 	if g.evaluator != nil {
 		g.evaluator.masks = batch.masks
-		in.Targets = func(m *program.Model) error { return g.evaluator.targets(ctx, m, in.Step, in.IDs) }
+		in.Targets = func(m *program.Runner) error { return g.evaluator.targets(ctx, m, in.Step, in.IDs) }
 	}
 	return in
 }
@@ -124,9 +159,10 @@ func (e *NotFiniteError) Error() string {
 }
 
 // checkFinite looks for NaN and infinity in the loss, all gradients and the metrics. A metric alone
-// is a fault of the objective.
-func (g *graphs) checkFinite(model *program.Model, step int) error {
-	if metrics := model.Metrics(); finite(model.Loss()) {
+// is a fault of the objective, and so is everything that the program of a third party computes: the
+// loss of a built-in objective is not finite where the training diverged.
+func (g *graphs) checkFinite(runner *program.Runner, step int) error {
+	if metrics := runner.Metrics(); finite(runner.Loss()) {
 		for _, name := range slices.Sorted(maps.Keys(metrics)) {
 			if v := metrics[name]; !finite(v) {
 				return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: fmt.Sprintf(
@@ -134,12 +170,16 @@ func (g *graphs) checkFinite(model *program.Model, step int) error {
 			}
 		}
 	}
-	if tensor, index, value, ok := model.Exec().FirstNonFinite(); !ok {
+	if tensor, index, value, ok := runner.Exec().FirstNonFinite(); !ok {
 		rate := "train.base_lr"
 		if g.setup.cfg.Train.LR > 0 {
 			rate = "train.lr"
 		}
-		return &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
+		err := &NotFiniteError{Step: step + 1, Tensor: tensor, Index: index, Value: value, Rate: rate}
+		if o := g.setup.cfg.Objective; o.Plugin != "" {
+			return &host.PluginError{Plugin: o.Name, Kind: host.Reply, Text: err.Error() + ", or have the plugin's loss mended", Err: err}
+		}
+		return err
 	}
 	return nil
 }
@@ -147,8 +187,8 @@ func (g *graphs) checkFinite(model *program.Model, step int) error {
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // commit takes the buffer updates of a micro-batch.
-func (g *graphs) commit(model *program.Model) error {
-	if err := model.CommitMicro(&g.pending); err != nil {
+func (g *graphs) commit(runner *program.Runner) error {
+	if err := runner.CommitMicro(&g.pending); err != nil {
 		return err
 	}
 	if g.evaluator != nil {

@@ -21,6 +21,7 @@ import (
 // outside are the names under which the test binary is a third-party plugin.
 var outside = map[string]func(){
 	"vittool-pull-plugin": plugintest.Serve(&pull{}), "vittool-blank-plugin": plugintest.Serve(&blank{}), "vittool-variant-plugin": plugintest.Serve(&variant{}),
+	"vittool-overflow-plugin": plugintest.Serve(&overflow{}),
 }
 
 // TestMain lets the test binary be the plugins: a built-in objective when started as the host does,

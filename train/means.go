@@ -52,8 +52,8 @@ type stepSums struct {
 
 func newStepSums() stepSums { return stepSums{began: time.Now()} }
 
-func (s *stepSums) add(model *program.Model, batch fedBatch) {
-	s.batches = append(s.batches, batchSums{len(batch.IDs), model.Loss(), maps.Clone(model.Metrics())})
+func (s *stepSums) add(runner *program.Runner, batch fedBatch) {
+	s.batches = append(s.batches, batchSums{len(batch.IDs), runner.Loss(), maps.Clone(runner.Metrics())})
 	s.wait += batch.wait
 }
 

@@ -91,7 +91,7 @@ func (g *graphs) planned() int64 {
 		copies++
 	}
 	bytes := 4 * (int64(copies)*int64(trained) + batchesAhead*int64(views))
-	if last := g.setup.source.Len() % t.BatchSize; !t.DropLast && last > 0 {
+	if last := g.setup.lastBatch(); last > 0 {
 		graph := g.setup.device.Budget.Used // of the full batch, with its inputs and cached targets
 		for _, p := range g.store.Parameters() {
 			graph -= 4 * int64(p.Size())

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // The least bound counts, and a file that can't be read sets none.
@@ -29,12 +31,8 @@ func TestSystemMemory(t *testing.T) {
 		root := t.TempDir()
 		for name, text := range c.files {
 			path := filepath.Join(root, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			must.Do(t, os.WriteFile(path, []byte(text), 0o644))
 		}
 		if bytes, of := systemMemory(root); bytes != c.want || of != c.of {
 			t.Errorf("%s: %d bytes, %q; want %d, %q", c.name, bytes, of, c.want, c.of)

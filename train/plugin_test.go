@@ -83,6 +83,31 @@ func TestUselessMask(t *testing.T) {
 	}
 }
 
+// overflow is an objective whose loss is infinite from the first step on.
+type overflow struct{}
+
+func (*overflow) Info() sdk.Info {
+	return sdk.Info{Name: "overflow", Version: "0.1.0", Summary: "a test objective"}
+}
+
+func (*overflow) Plan(b *sdk.Builder) error {
+	tokens := b.Student("encoder", b.View("image")).Tokens()
+	return b.Minimize(b.Mean(b.Exp(b.Scale(b.Mul(tokens, tokens), 1e6))))
+}
+
+// A loss that is not finite is a fault of the plugin whose plan computes it.
+func TestPluginNotFinite(t *testing.T) {
+	cfg := small(t)
+	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode, cfg.Objective.Options = "overflow", plugintest.Program(t, "vittool-overflow-plugin"), "process", nil
+	_, err := Pretrain(context.Background(), cfg, Options{})
+	var plugin *host.PluginError
+	var value *NotFiniteError
+	if !errors.As(err, &plugin) || !errors.As(err, &value) || plugin.Kind != host.Reply || value.Step != 1 ||
+		!strings.HasPrefix(err.Error(), "plugin overflow: step 1: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // An objective that computes its loss in a process of its own trains, resumes to the same bits, and
 // keeps its buffer in the checkpoint.
 func TestEvaluatingPlugin(t *testing.T) {

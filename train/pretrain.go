@@ -53,21 +53,21 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			if err != nil {
 				return r.stop(step, err)
 			}
-			model, err := r.graphs.forBatch(len(batch.IDs))
+			runner, err := r.graphs.forBatch(len(batch.IDs))
 			if err != nil {
 				return r.stop(step, err)
 			}
-			if err := r.graphs.compute(ctx, model, step, batch); err != nil {
+			if err := r.graphs.compute(ctx, runner, step, batch); err != nil {
 				return r.stop(step, err)
 			}
-			if err := r.graphs.checkFinite(model, step); err != nil {
+			if err := r.graphs.checkFinite(runner, step); err != nil {
 				return nil, err // no weight has changed yet
 			}
-			if err := r.commit(model, micro); err != nil {
+			if err := r.commit(runner, micro); err != nil {
 				return nil, err
 			}
-			r.gradients.Add(model.Exec(), micro, micros)
-			sums.add(model, batch)
+			r.gradients.Add(runner.Exec(), micro, micros)
+			sums.add(runner, batch)
 			batch.Release()
 		}
 

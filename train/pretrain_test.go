@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -50,10 +51,7 @@ func TestNotFinite(t *testing.T) {
 	if _, err := Pretrain(context.Background(), base, Options{}); err == nil || !strings.Contains(err.Error(), "lower train.base_lr,") {
 		t.Errorf("%v does not name the key in force", err)
 	}
-	info, err := runs.ReadInfo(cfg.Run.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 	if info.Status != runs.StatusFailed || !strings.Contains(info.Error, e.Tensor) {
 		t.Errorf("run.json says %s: %s", info.Status, info.Error)
 	}
@@ -65,10 +63,7 @@ func TestNotFinite(t *testing.T) {
 		if x.DType != tensor.F32 {
 			continue
 		}
-		v, err := x.Float32s()
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := must.Get(x.Float32s())(t)
 		for i, f := range v {
 			if f-f != 0 {
 				t.Fatalf("%s[%d] = %v in the checkpoint", x.Name, i, f)
@@ -85,10 +80,7 @@ func TestRunOfEpochs(t *testing.T) {
 	cfg.Train.BatchSize, cfg.Train.Accumulate, cfg.Train.Steps, cfg.Train.Epochs = 4, 4, 0, 3
 	cfg.Run.CheckpointEvery = configs.Interval{Epochs: 1}
 	result := pretrain(t, cfg, Options{})
-	list, err := runs.Checkpoints(cfg.Run.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(runs.Checkpoints(cfg.Run.Out))(t)
 	var steps []int
 	for _, c := range list {
 		steps = append(steps, c.Step)
@@ -205,26 +197,18 @@ func TestKilledBeforeTheFirstByte(t *testing.T) {
 	cfg := small(t)
 	cfg.Train.Steps, cfg.Train.WarmupEpochs = 1, 0
 	for _, name := range []string{runs.CheckpointsDir, runs.PicturesDir} {
-		if err := os.MkdirAll(filepath.Join(cfg.Run.Out, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(filepath.Join(cfg.Run.Out, name), 0o755))
 	}
 	temporary := filepath.Join(cfg.Run.Out, ".run.json.tmp-abc")
 	for _, path := range []string{temporary, filepath.Join(cfg.Run.Out, runs.ConfigFile)} {
-		if err := os.WriteFile(path, []byte("half a fi"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, []byte("half a fi"), 0o644))
 	}
 	foreign := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "thesis.tex")
-	if err := os.WriteFile(foreign, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(foreign, nil, 0o644))
 	if _, err := Pretrain(context.Background(), cfg, Options{}); err == nil || !strings.Contains(err.Error(), "thesis.tex") {
 		t.Errorf("a folder with somebody's file in it: %v", err)
 	}
-	if err := os.Remove(foreign); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Remove(foreign))
 	pretrain(t, cfg, Options{})
 	if _, err := os.Stat(temporary); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the temporary file is still there: %v", err)
@@ -256,10 +240,7 @@ func TestFoldersWithoutNames(t *testing.T) {
 
 // A name with a line break stays one line of skipped.txt.
 func TestSkippedNames(t *testing.T) {
-	f, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(os.CreateTemp(t.TempDir(), ""))(t)
 	defer f.Close()
 	(&recorder{skipped: f}).skip(0, "a\nb\tc.jpg", errors.New("first\nsecond"))
 	if got := string(contents(t, f.Name())); got != `a\nb\tc.jpg`+"\t"+`first\nsecond`+"\n" {
@@ -273,9 +254,7 @@ func TestKeepDoesNotCountNewerFiles(t *testing.T) {
 	cfg.Run.Keep = 1
 	interrupt(t, cfg, 5)
 	newest := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000007.safetensors")
-	if err := os.WriteFile(newest, []byte("damaged"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(newest, []byte("damaged"), 0o644))
 	interrupted := *cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

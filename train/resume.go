@@ -180,6 +180,10 @@ func (r *run) restore(file *tensor.File) error {
 	if level := file.Meta[runs.MetaKernels]; level != s.device.Level() {
 		s.progress.Warning(fmt.Sprintf("the run was computed with %s kernels so far and goes on with %s; bits will differ from an undisturbed run", level, s.device.Level()))
 	}
+	if info := r.recorder.info; info.EpochOf != runs.EpochOfImages && s.epochs.rounded() {
+		s.progress.Warning(fmt.Sprintf("the run was begun by an older version, which counted an epoch as %d whole steps; schedules and intervals now follow the images read, %.4g steps an epoch, so the rest of the run differs: finish it with that version to keep its schedule",
+			s.epochs.batches/s.epochs.accumulate, s.epochs.perEpoch()))
+	}
 	r.recorder.newest = runs.Checkpoint{Path: file.Path, Step: r.state.step}
 	r.recorder.digest = tensor.Digest(file.Tensors)
 	return nil

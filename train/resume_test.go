@@ -362,3 +362,78 @@ func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
+
+// TestResumeOfOlderEpochs: run.json of an older version does not say that epochs follow the images.
+// Where its epochs had another number of steps, the run goes on with a warning.
+func TestResumeOfOlderEpochs(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		accumulate int
+		older      bool // without the field
+		warned     bool
+	}{
+		{"older, an epoch ends within a step", 4, true, true},
+		{"older, an epoch is whole steps", 5, true, false},
+		{"of this version", 4, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := small(t) // 5 micro-batches an epoch
+			cfg.Train.Accumulate, cfg.Train.Steps = c.accumulate, 3
+			interrupt(t, cfg, 1)
+			path := filepath.Join(cfg.Run.Out, runs.InfoFile)
+			text := contents(t, path)
+			if c.older {
+				shorter := bytes.Replace(text, []byte("  \"epoch_of\": \"images\",\n"), nil, 1)
+				if len(shorter) == len(text) {
+					t.Fatalf("run.json does not say how an epoch is counted:\n%s", text)
+				}
+				text = shorter
+			}
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			progress := &stopper{}
+			pretrain(t, cfg, Options{Resume: true, Progress: progress})
+			all := strings.Join(progress.events, "\n")
+			if got := strings.Contains(all, "begun by an older version") && strings.Contains(all, "1.25 steps an epoch"); got != c.warned {
+				t.Errorf("warned: %v, want %v; it says\n%s", got, c.warned, all)
+			}
+		})
+	}
+}
+
+// TestBatchNormOfOneImage: a micro-batch of one image, also if it is the last of an epoch, is refused
+// before the first step where the objective normalizes over the batch, and leaves no folder.
+func TestBatchNormOfOneImage(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		batch int
+		drop  bool
+		steps int
+		want  string // "" for a run
+	}{
+		{"batch of one", 1, true, 2, "take --batch-size 2 or more"},
+		{"last batch of one", 13, false, 9, "train.drop_last=true"},
+		{"last batch of one, left out", 13, true, 1, ""},
+		{"last batch of one, never read", 13, false, 1, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := smallOf(t, "mocov3") // 40 images
+			cfg.Train.BatchSize, cfg.Train.DropLast, cfg.Train.Steps = c.batch, c.drop, c.steps
+			_, err := Pretrain(t.Context(), cfg, Options{})
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var e *configs.Error
+			if !errors.As(err, &e) || e.Key != "train.batch_size" || !strings.Contains(e.Problem, "objective mocov3") || e.Hint == "" || !strings.Contains(e.Hint, c.want) {
+				t.Errorf("error %v", err)
+			}
+			if _, err := os.Stat(cfg.Run.Out); err == nil {
+				t.Error("it left a folder")
+			}
+		})
+	}
+}

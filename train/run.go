@@ -148,11 +148,11 @@ func (r *run) announce() {
 
 // commit takes the running statistics and buffer updates of a micro-batch that turned out good. The
 // next micro-batch reads the statistics; queues and centers move at the end of the step.
-func (r *run) commit(model *program.Model, micro int) error {
+func (r *run) commit(runner *program.Runner, micro int) error {
 	if micro == 0 && r.setup.cfg.Train.Accumulate > 1 {
 		r.state.keepBuffers()
 	}
-	return r.graphs.commit(model)
+	return r.graphs.commit(runner)
 }
 
 // log records a step that is done.

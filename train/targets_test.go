@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // warnings collects the warnings of a run.
@@ -35,11 +36,7 @@ func TestTargetCache(t *testing.T) {
 	}
 	files := func() []string {
 		t.Helper()
-		list, err := filepath.Glob(filepath.Join(dir, "*", "*.safetensors"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return list
+		return must.Get(filepath.Glob(filepath.Join(dir, "*", "*.safetensors")))(t)
 	}
 	want, text := run("none", nil)
 	if len(text) > 0 || len(files()) > 0 {
@@ -50,10 +47,7 @@ func TestTargetCache(t *testing.T) {
 	if cold != want || len(kept) == 0 {
 		t.Errorf("a new cache: digest %s, without %s; %d files", cold, want, len(kept))
 	}
-	before, err := os.ReadFile(kept[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := must.Get(os.ReadFile(kept[0]))(t)
 	warm, _ := run(dir, nil)
 	if warm != want || len(files()) != len(kept) {
 		t.Errorf("a full cache: digest %s, without %s; %d files, %d before", warm, want, len(files()), len(kept))
@@ -64,18 +58,14 @@ func TestTargetCache(t *testing.T) {
 		t.Errorf("another learning rate added files: %q", files())
 	}
 
-	if err := os.WriteFile(kept[0], before[:len(before)-1], 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(kept[0], before[:len(before)-1], 0o644))
 	damaged, text := run(dir, nil)
 	if damaged != want || len(text) == 0 || !strings.Contains(text[0], kept[0]) {
 		t.Errorf("a damaged file: digest %s, want %s; warnings %q", damaged, want, text)
 	}
 
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(file, nil, 0o644))
 	unwritable, text := run(filepath.Join(file, "inside"), nil)
 	if unwritable != want || len(text) != 1 || !strings.Contains(text[0], "data.target_cache") {
 		t.Errorf("a folder that can't be: digest %s, want %s; warnings %q", unwritable, want, text)
@@ -113,8 +103,6 @@ func TestTargetCacheBound(t *testing.T) {
 		for i := byte(known); i < 3*8; i++ {
 			c.Put("kind", key(i), []int32{0, 0, int32(i)})
 		}
-		if err := c.save(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, c.save())
 	}
 }

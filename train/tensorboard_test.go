@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -26,22 +27,14 @@ func TestMaskedCRC(t *testing.T) {
 
 func TestEventFileReadsBack(t *testing.T) {
 	dir := t.TempDir()
-	e, err := newEventFile(dir, 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.scalars(8, map[string]float64{"loss": 0.5, "lr": 0.001}); err != nil {
-		t.Fatal(err)
-	}
+	e := must.Get(newEventFile(dir, 7))(t)
+	must.Do(t, e.scalars(8, map[string]float64{"loss": 0.5, "lr": 0.001}))
 	e.Close()
 	names, _ := filepath.Glob(filepath.Join(dir, "events.out.tfevents.*"))
 	if len(names) != 1 {
 		t.Fatalf("files: %v", names)
 	}
-	b, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(names[0]))(t)
 	payloads := records(t, b)
 	if len(payloads) != 3 {
 		t.Fatalf("%d records, want version, session start and one event", len(payloads))
@@ -93,9 +86,7 @@ func records(t *testing.T, b []byte) (payloads [][]byte) {
 func TestEventsOfResume(t *testing.T) {
 	cfg := small(t)
 	interrupt(t, cfg, 5)
-	if err := os.Remove(filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Remove(filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")))
 	pretrain(t, cfg, Options{Resume: true})                                          // from step 3
 	names, err := filepath.Glob(filepath.Join(cfg.Run.Out, "events.out.tfevents.*")) // in the order of processes
 	if err != nil || len(names) != 2 {

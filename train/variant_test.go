@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/program"
@@ -78,9 +79,7 @@ func variantRun(t *testing.T) (cfg *configs.Config, change func(kind string)) {
 	}
 	return cfg, func(kind string) {
 		t.Helper()
-		if err := os.WriteFile(path+".variant", []byte(kind), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path+".variant", []byte(kind), 0o600))
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0) // another checksum
 		if err == nil {
 			_, err = f.WriteString(kind)
@@ -147,9 +146,7 @@ func TestResumeWithoutPlanDigest(t *testing.T) {
 		t.Fatalf("step %d: plan %q, %v", step, file.Meta[runs.MetaPlan], err)
 	}
 	delete(file.Meta, runs.MetaPlan)
-	if err := tensor.WriteSafetensors(file.Path, file.Tensors, file.Meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(file.Path, file.Tensors, file.Meta))
 	change("loss")
 	var seen stopper
 	pretrain(t, cfg, Options{Resume: true, Progress: &seen})

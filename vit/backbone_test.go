@@ -39,7 +39,7 @@ func newRig(t testing.TB, c vit.Config, h, w int, options func(g *core.Graph, b 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range b.Weights() {
+	for _, p := range b.Parameters() {
 		r := prng.New(5, p.Name)
 		for i := range p.Data {
 			if !p.Frozen {
@@ -135,7 +135,7 @@ func TestGradients(t *testing.T) {
 				tc.h, tc.w = c.ImageH, c.ImageW
 			}
 			x := newRig(t, c, tc.h, tc.w, tc.options)
-			for _, p := range x.b.Weights() {
+			for _, p := range x.b.Parameters() {
 				if p.Frozen || p.Name == "mask_token" && x.exe.Grad(p) == nil {
 					continue
 				}
@@ -227,7 +227,7 @@ func TestSplitBiasEqualsPacked(t *testing.T) {
 	split := small()
 	split.SplitQVBias = true
 	a, b := newRig(t, small(), 8, 12, nil), newRig(t, split, 8, 12, nil)
-	for _, p := range a.b.Weights() {
+	for _, p := range a.b.Parameters() {
 		if q := b.b.Weight(p.Name); q != nil {
 			copy(q.Data, p.Data)
 			continue

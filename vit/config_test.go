@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestVariant(t *testing.T) {
@@ -44,10 +46,7 @@ func TestVariant(t *testing.T) {
 
 func TestVariantsAreAllValid(t *testing.T) {
 	for _, name := range Variants() {
-		c, err := Variant(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := must.Get(Variant(name))(t)
 		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}
@@ -77,10 +76,7 @@ func TestVariantUnknown(t *testing.T) {
 }
 
 func TestValidateNamesTheBadValue(t *testing.T) {
-	base, err := Variant("vit_tiny_patch16")
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := must.Get(Variant("vit_tiny_patch16"))(t)
 	for _, tc := range []struct {
 		change func(*Config)
 		want   []string

@@ -14,6 +14,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
 )
@@ -115,13 +116,8 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 			t.Fatal(err)
 		}
 	}
-	exe, err := g.Compile(loss, slices.Collect(maps.Values(want))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(loss, slices.Collect(maps.Values(want))...))(t)
+	must.Do(t, exe.Run())
 	for name, n := range want {
 		c.Compare(t, name, n.Value())
 	}

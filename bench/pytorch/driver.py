@@ -1,7 +1,6 @@
 """Runs PyTorch training steps on request, one line in, one line out.
 
     step   -> {"seconds": ..., "loss": ...}
-    gemm M N K -> {"seconds": ...}        one float32 matrix product
     quit
 
 The first line printed describes the machine's PyTorch. A Go program that drives
@@ -70,7 +69,6 @@ def main() -> None:
         d, n, h = (int(v) for v in a.decoder.split(","))
         config = replace(config, decoder_dim=d, decoder_depth=n, decoder_heads=h)
     trainer = None if a.bare else Trainer(config, a.batch, a.seed, a.compile)
-    operands = {}
     attentions = {}
 
     answer({
@@ -89,14 +87,6 @@ def main() -> None:
             start = time.perf_counter()
             loss = trainer.step()
             answer({"seconds": time.perf_counter() - start, "loss": loss})
-        elif len(words) == 4 and words[0] == "gemm":
-            m, n, k = (int(w) for w in words[1:])
-            if (m, n, k) not in operands:
-                operands[m, n, k] = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
-            x, y, z = operands[m, n, k]
-            start = time.perf_counter()
-            torch.mm(x, y, out=z)
-            answer({"seconds": time.perf_counter() - start})
         elif len(words) == 6 and words[0] == "attention":
             *shape, times = (int(w) for w in words[1:])
             if tuple(shape) not in attentions:
@@ -105,7 +95,7 @@ def main() -> None:
         elif words == ["memory"]:
             answer({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
         else:
-            answer({"error": f"unknown command {line.strip()!r}: step, gemm M N K, attention B N H D TIMES, memory or quit"})
+            answer({"error": f"unknown command {line.strip()!r}: step, attention B N H D TIMES, memory or quit"})
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ type badInput struct {
 	args  []string
 	code  int
 	want  []string // parts of the message: fault, place, remedy
+	not   []string // words that would mislead
 	run   bool     // whether a run folder is there afterwards
 }
 
@@ -54,6 +55,11 @@ func TestBadInput(t *testing.T) {
 			}
 			o := vittool(t, dir, c.args...)
 			o.mustEnd(t, c.code, c.want...)
+			for _, word := range c.not {
+				if strings.Contains(o.stderr, word) {
+					t.Errorf("the message says %q:\n%s", word, o.stderr)
+				}
+			}
 			_, err := os.Stat(filepath.Join(dir, "run", "run.json"))
 			if there := err == nil; there != c.run {
 				t.Errorf("run folder there: %v, want %v", there, c.run)
@@ -111,6 +117,9 @@ func badFolders() []badInput {
 			setup: func(t *testing.T, dir string) { writeTo(t, dir, "notes.md", []byte("hello")) }},
 		{name: "address", args: pretrainTiny("--data", "https://example.org/x"), code: exitData, want: []string{"https://example.org/x", "download"}},
 		{name: "demo option", args: pretrainTiny("--data", "demo:?cuont=3"), code: exitData, want: []string{"cuont", "count"}},
+		{name: "images of other channels", args: append(slices.Clone(data), "--batch-size", "4", "data.channels=4"), code: exitData,
+			want: []string{"the images have 3 channels", "data.channels is 4", "set data.channels=3"}, not: []string{"data.max_failed"},
+			setup: func(t *testing.T, dir string) { goodImages(t, dir, 8) }},
 		{name: "batch larger than the data", args: pretrainTiny("--data", "pictures", "--batch-size", "64"), code: exitData,
 			want:  []string{"pictures", "train.batch_size", "64", "8 images"},
 			setup: func(t *testing.T, dir string) { goodImages(t, dir, 8) }},
@@ -208,6 +217,8 @@ func badSettings() []badInput {
 		{name: "warm-up longer than the epochs", args: demo("--steps", "0", "--epochs", "2", "train.warmup_epochs=99"), code: exitUsage, want: []string{"train.warmup_epochs = 99", "2 epochs"}},
 		{name: "heads that do not divide the width", args: demo("objective.options.decoder_heads=3"), code: exitUsage, want: []string{"decoder_heads 3", "decoder_dim 16"}},
 		{name: "patch that does not divide the size", args: demo("--image-size", "30"), code: exitUsage, want: []string{"model.image_size", "30", "patch size 4"}},
+		{name: "one image for batch normalization", args: []string{"pretrain", "--objective", "mocov3", "--batch-size", "1", "--out", "run"}, code: exitUsage,
+			want: []string{"train.batch_size = 1", "objective mocov3", "at least 2 values of each channel", "--batch-size 2"}, not: []string{"reshape", "node"}},
 		{name: "run folder is a file", args: demo(), code: exitUsage, want: []string{"run.out", "is a file"},
 			setup: func(t *testing.T, dir string) { writeTo(t, dir, "run", []byte("x")) }},
 		{name: "run folder holds something else", args: demo(), code: exitUsage, want: []string{"run.out", "holiday.jpg"},

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -44,9 +45,7 @@ func TestCasesOfClassFolders(t *testing.T) {
 				t.Errorf("%d lines are printed", n)
 			}
 			var r evalResult
-			if err := json.Unmarshal([]byte(o.stdout), &r); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, json.Unmarshal([]byte(o.stdout), &r))
 			if r.TestRows != s.right || r.Scores[0].Top1 != 1 {
 				t.Errorf("%g of %d right, want all of %d", r.Scores[0].Top1, r.TestRows, s.right)
 			}
@@ -102,11 +101,7 @@ func ownClassFolders(t *testing.T, dir string) []classFolders {
 
 func mustRead(t *testing.T, path string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return must.Get(os.ReadFile(path))(t)
 }
 
 // TestCasesOfInput gives foreign weights a normalization and a fitting, and reads both in the
@@ -147,9 +142,7 @@ func TestCasesOfInput(t *testing.T) {
 		o := embed(c.args...)
 		o.mustEnd(t, exitDone)
 		var r struct{ Input inputResult }
-		if err := json.Unmarshal([]byte(o.stdout), &r); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, json.Unmarshal([]byte(o.stdout), &r))
 		i := r.Input
 		got := fmt.Sprint(i.Crop, " ", i.CropPct, i.Resize, i.AsIs, " ", i.Interpolation, fmt.Sprintf(" %dx%d ", i.Height, i.Width), i.Mean[0], i.Std[0], " ", i.Normalization)
 		if got != c.want {
@@ -181,14 +174,7 @@ func TestCasesOfInput(t *testing.T) {
 // strip writes the tensors of a file without its metadata, as other tools leave them.
 func strip(t *testing.T, from, to string) {
 	t.Helper()
-	file, err := tensor.ReadSafetensors(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := tensor.WriteSafetensors(to, file.Tensors, nil); err != nil {
-		t.Fatal(err)
-	}
+	file := must.Get(tensor.ReadSafetensors(from))(t)
+	must.Do(t, os.MkdirAll(filepath.Dir(to), 0o755))
+	must.Do(t, tensor.WriteSafetensors(to, file.Tensors, nil))
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/train"
 )
 
@@ -19,29 +20,14 @@ import (
 // other in the middle.
 func TestPack(t *testing.T) {
 	dir := t.TempDir()
-	scenes, err := data.Open(data.Options{Path: "demo:?count=24&size=48"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	scenes := must.Get(data.Open(data.Options{Path: "demo:?count=24&size=48"}))(t)
 	for id := range scenes.Len() {
-		m, err := scenes.Image(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(scenes.Image(id))(t)
 		class := filepath.Join(dir, "photos", fmt.Sprint(id%3))
-		if err := os.MkdirAll(class, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Create(filepath.Join(class, fmt.Sprintf("%d.jpg", id)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := jpeg.Encode(f, data.Picture(m), nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(class, 0o755))
+		f := must.Get(os.Create(filepath.Join(class, fmt.Sprintf("%d.jpg", id))))(t)
+		must.Do(t, jpeg.Encode(f, data.Picture(m), nil))
+		must.Do(t, f.Close())
 	}
 	o := vittool(t, dir, "data", "pack", "--data", "photos", "--to", "photos.pack", "--short-side", "48")
 	o.mustEnd(t, exitDone)
@@ -54,9 +40,7 @@ func TestPack(t *testing.T) {
 		o := vittool(t, dir, args...)
 		o.mustEnd(t, exitDone)
 		var result train.Result
-		if err := json.Unmarshal([]byte(o.stdout), &result); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, json.Unmarshal([]byte(o.stdout), &result))
 		return result.Digest
 	}
 	want := digest("photos", "a", "train.steps=4")

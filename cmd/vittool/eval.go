@@ -91,9 +91,10 @@ func newScore(name string, top1, top5 float64, n, candidates int) score {
 type probe struct {
 	name   string
 	linear bool // a linear classifier, which an objective may recommend more blocks for
-	// check refuses images and flags before any feature is computed; may be nil.
-	check func(train, test data.Source) error
-	run   func(x *extractor, train, test *tasks.Features) ([]score, error)
+	// enough refuses a number of images to learn from: before any feature is computed, and again
+	// when some of them could not be read. May be nil.
+	enough func(path string, images int) error
+	run    func(x *extractor, train, test *tasks.Features) ([]score, error)
 }
 
 // runEval computes both sets of features and hands them to the probe.
@@ -112,7 +113,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	if p.linear && len(x.blocks) == 0 {
 		x.blocks = x.model.RecommendedLinearBlocks()
 	}
-	train, test, match, err := labelled(ctx, x, trainPath, testPath, p.check)
+	train, test, match, err := labelled(ctx, x, trainPath, testPath, p.enough)
 	if err != nil {
 		return err
 	}
@@ -135,8 +136,8 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 }
 
 // labelled computes the features of both sets, after it has checked that they have at least two
-// classes in common and that check has no objection. Images of no common class are left out.
-func labelled(ctx context.Context, x *extractor, trainPath, testPath string, check func(train, test data.Source) error) (train, test *tasks.Features, match *tasks.ClassMatch, err error) {
+// classes in common and that enough has no objection. Images of no common class are left out.
+func labelled(ctx context.Context, x *extractor, trainPath, testPath string, enough func(path string, images int) error) (train, test *tasks.Features, match *tasks.ClassMatch, err error) {
 	bank, err := x.images(trainPath)
 	if err != nil {
 		return nil, nil, nil, err
@@ -154,12 +155,16 @@ func labelled(ctx context.Context, x *extractor, trainPath, testPath string, che
 	for _, n := range match.Notes() {
 		x.note(n)
 	}
-	if check != nil {
-		if err := check(match.Train, match.Test); err != nil {
-			return nil, nil, nil, err
-		}
+	if enough == nil {
+		enough = func(string, int) error { return nil }
+	}
+	if err := enough(trainPath, match.Train.Len()); err != nil {
+		return nil, nil, nil, err
 	}
 	if train, err = x.features(ctx, "train", match.Train); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := enough(trainPath, train.Rows); err != nil {
 		return nil, nil, nil, err
 	}
 	if test, err = x.features(ctx, "test", match.Test); err != nil {
@@ -241,16 +246,14 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 			if len(knn.K) == 0 || slices.Min(knn.K) < 1 || !(knn.Temperature > 0) {
 				return &usageError{"--k must be at least 1 and --temperature above 0", ""}
 			}
-			enough := func(images int) error {
+			enough := func(path string, images int) error {
 				if most := slices.Max(knn.K); most > images {
-					return &usageError{fmt.Sprintf("--k %d is more than the %d images to learn from", most, images), fmt.Sprintf("choose a --k of at most %d", images)}
+					return &data.Error{Path: path, Problem: fmt.Sprintf("has %s to learn from, fewer than the neighbours of --k %d", imageCount(images), most),
+						Hint: fmt.Sprintf("choose a --k of at most %d, or take more images", images)}
 				}
 				return nil
 			}
-			return runEval(cmd, &o, args, probe{"knn", false, func(train, _ data.Source) error { return enough(train.Len()) }, func(x *extractor, train, test *tasks.Features) ([]score, error) {
-				if err := enough(train.Rows); err != nil { // some could not be read
-					return nil, err
-				}
+			return runEval(cmd, &o, args, probe{"knn", false, enough, func(x *extractor, train, test *tasks.Features) ([]score, error) {
 				results, err := knn.Run(x.engine, train, test)
 				if err != nil {
 					return nil, err
@@ -275,7 +278,7 @@ func newEvalLinearCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "linear [data.key=value ...]",
 		Short: "Train a linear classifier on frozen features",
-		Long: `Train a multinomial logistic regression on the features, standardised with
+		Long: `Train a multinomial logistic regression on the features, standardized with
 mean and deviation of the training images, by L-BFGS. The network stays as it is.
 Features are of the last block, or of as many of the last as the run's objective
 recommends for this; the result says which.`,

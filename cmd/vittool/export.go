@@ -64,7 +64,7 @@ func runExport(cmd *cobra.Command, stdout, stderr io.Writer, o exportOptions) er
 	if err := m.Export(o.to); err != nil {
 		return err
 	}
-	weights := slices.Concat(m.Backbone.Weights(), m.Backbone.Buffers())
+	weights := slices.Concat(m.Backbone.Parameters(), m.Backbone.Buffers())
 	numbers := 0
 	for _, w := range weights {
 		numbers += w.Shape.Size()

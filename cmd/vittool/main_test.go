@@ -17,6 +17,7 @@ import (
 
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/host"
 	compiler "github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/schema"
@@ -136,10 +137,7 @@ func TestUsage(t *testing.T) {
 // mustBeEmpty fails when a command left something in the folder it ran in.
 func mustBeEmpty(t *testing.T, dir string) {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := must.Get(os.ReadDir(dir))(t)
 	for _, e := range entries {
 		t.Errorf("the command left %s", e.Name())
 	}

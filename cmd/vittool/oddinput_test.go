@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestOddImages: commands that read images take unusual ones, or end with the right code and word.
@@ -15,15 +17,11 @@ func TestOddImages(t *testing.T) {
 	dir := t.TempDir()
 	vittool(t, dir, pretrainTiny("--steps", "1")...).mustEnd(t, exitDone)
 	folder := func(name string) string {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
 		return name
 	}
 	write := func(path string, content []byte) {
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, content, 0o644))
 	}
 	folder("empty")
 	folder("one")

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestLock pins a third-party plugin, changes it, and pins it again.
@@ -44,9 +46,7 @@ func TestLock(t *testing.T) {
 	vittool(t, dir, "pretrain", "--out", "other", "--objective", "yours", "--plugin", "./mine").
 		mustEnd(t, exitUsage, "flag --objective", "calls itself mine")
 
-	if err := os.Remove(filepath.Join(dir, "mine")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Remove(filepath.Join(dir, "mine")))
 	gone := vittool(t, dir, "plugin", "verify")
 	gone.mustEnd(t, exitPlugin, "./mine")
 	if strings.Contains(gone.stdout, "on purpose") || !strings.Contains(gone.stdout, "bring it back") {
@@ -58,10 +58,7 @@ func TestLock(t *testing.T) {
 // test runs, because it needs its SDK.
 func buildPlugin(t *testing.T, path, version string) {
 	t.Helper()
-	source, err := os.MkdirTemp("testdata", "plugin-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := must.Get(os.MkdirTemp("testdata", "plugin-"))(t)
 	defer os.RemoveAll(source)
 	code := fmt.Sprintf(`package main
 
@@ -86,9 +83,7 @@ func (mine) Plan(b *sdk.Builder) error {
 
 func main() { sdk.Serve(mine{}) }
 `, version)
-	if err := os.WriteFile(filepath.Join(source, "main.go"), []byte(code), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(filepath.Join(source, "main.go"), []byte(code), 0o600))
 	if out, err := exec.Command("go", "build", "-o", path, "./"+source).CombinedOutput(); err != nil {
 		t.Fatalf("building a plugin: %v\n%s", err, out)
 	}

@@ -37,8 +37,9 @@ func newPretrainCommand() *cobra.Command {
 Settings come from, weakest first: defaults, presets and files (--config),
 environment variables (VITTOOL_TRAIN_EPOCHS sets train.epochs), flags, and
 key=value arguments. "vittool config show --explain" lists them all. Without
---config the preset is "demo" for the demo's drawn scenes, and otherwise the
-objective's for the size of your images, unless you name a model.
+--config the preset is the objective's for the size of your images, unless you
+name a model, and for the demo's drawn scenes "demo" or the objective's smallest.
+One line says which.
 
 The run folder holds the settings, metrics, pictures and checkpoints. Ctrl-C
 writes a checkpoint; --resume goes on from the newest one, with the settings of
@@ -182,8 +183,8 @@ func loadForPretrain(s *settings, overrides []string) (r *configs.Resolved, note
 			return nil, "", err
 		}
 	}
-	if r, err = configs.Load(req); err == nil && note == "" && r.Preset != "" {
-		note = "settings of preset " + r.Preset
+	if r, err = configs.Load(req); err == nil && note == "" && (r.Preset != "" || len(req.Configs) == 0) {
+		note = recipeNote(r, req.Presets)
 	}
 	return r, note, err
 }

@@ -57,8 +57,41 @@ func TestChooseRecipe(t *testing.T) {
 			t.Errorf("%+v: batch size %q, note %q", c, batch, note)
 		}
 	}
-	demo := configs.Request{Presets: builtinPresets()}
-	if note, err := chooseRecipe(&demo); err != nil || note != "" || strings.Join(demo.Configs, "") != demoPreset {
-		t.Errorf("demo: %v, %q, %v", demo.Configs, note, err)
+}
+
+// TestRecipeOfDemo: on drawn scenes each objective with a preset trains with its own settings and
+// the demo's images; where the recipe was made for another objective, the note says so.
+func TestRecipeOfDemo(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		preset string // "" for none
+		note   string // part of it
+	}{
+		{"", "demo", "settings of preset demo"},
+		{"objective.name=dino", "dino-micro-32", "settings of preset dino-micro-32"},
+		{"objective.name=beit", "beit-micro-32", "settings of preset beit-micro-32"},
+		{"objective.name=sit", "sit-micro-32", "settings of preset sit-micro-32"},
+		{"objective.name=mocov3", "mocov3-micro-32", "settings of preset mocov3-micro-32"},
+		{"objective.name=vq", "vq-32", "settings of preset vq-32"},
+		{"objective.name=dvae", "demo", "preset demo, made for mae and not for dvae: adamw at a peak learning rate of 0.004"},
+		{"objective.plugin=./simmim", "demo", "preset demo, made for another objective than your plugin: adamw at a peak learning rate of 0.004"},
+		{"objective.name=dino data.path=x model.name=vit_tiny_patch4_32 train.lr=0.5", "", "no preset: adamw at a peak learning rate of 0.5"},
+	} {
+		r, note, err := loadForPretrain(&settings{}, strings.Fields(c.args))
+		if err != nil {
+			t.Errorf("%s: %v", c.args, err)
+			continue
+		}
+		exact := c.preset == "" || strings.Contains(c.note, ", made for") || note == c.note
+		if r.Preset != c.preset || !strings.Contains(note, c.note) || !exact {
+			t.Errorf("%q: preset %q, note %q", c.args, r.Preset, note)
+		}
+		if d := r.Config.Data; c.preset != "" && (d.Path != "demo:?count=1000&size=32" || d.Cache != 64) {
+			t.Errorf("%q: images %s with a cache of %d", c.args, d.Path, d.Cache)
+		}
+	}
+	r, _, err := loadForPretrain(&settings{}, []string{"objective.name=dino", "data.path=demo:?count=50", "data.cache=1"})
+	if err != nil || r.Config.Data.Path != "demo:?count=50" || r.Config.Data.Cache != 1 {
+		t.Errorf("images of the user: %v, %v", r, err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/objectives/tokenizer"
+	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tensor"
@@ -91,7 +91,7 @@ func exportTokenizer(ctx context.Context, stdout, stderr io.Writer, from, to str
 	if err != nil {
 		return err
 	}
-	if _, err := run.ExportNetwork(ctx, tokenizer.ExportName, to, mode, stderr); err != nil {
+	if _, err := run.ExportNetwork(ctx, objectives.TokenizerExport, to, mode, stderr); err != nil {
 		return err
 	}
 	return printTokenizer(stdout, to, asJSON)
@@ -168,22 +168,18 @@ func importTokenizer(from, to string) error {
 	for _, t := range file.Tensors {
 		shapes[t.Name] = t.Shape
 	}
-	c, err := tokenizer.DescribeDALLE(shapes)
+	names, meta, err := objectives.ImportTokenizer(shapes)
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
 	var tensors []tensor.Tensor
-	for _, name := range c.Names() {
-		t, _ := file.Get(name) // DescribeDALLE found all of them
+	for _, name := range names {
+		t, _ := file.Get(name) // all of them were found
 		data, err := t.Float32s()
 		if err != nil {
 			return fmt.Errorf("%s: %w", from, err)
 		}
 		tensors = append(tensors, tensor.NewF32(name, t.Shape, data))
-	}
-	meta, err := c.FileMetadata(tokenizer.DALLEMean, tokenizer.DALLEStd)
-	if err != nil {
-		return err
 	}
 	return tensor.WriteSafetensors(to, tensors, meta)
 }
@@ -215,7 +211,7 @@ func newTokenizerInfoCommand() *cobra.Command {
 
 // printTokenizer describes a tokenizer file.
 func printTokenizer(w io.Writer, path string, asJSON bool) error {
-	t, err := tokenizer.Open(path)
+	t, err := objectives.OpenTokenizer(path)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/tensor"
@@ -18,11 +19,7 @@ import (
 // smallSettings is the file that makes an objective small.
 func smallSettings(t *testing.T, objective string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "objectives", objective, "testdata", "small.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return must.Get(filepath.Abs(filepath.Join("..", "..", "objectives", objective, "testdata", "small.yaml")))(t)
 }
 
 // TestTokenizers makes tokenizers, looks at them, and trains a network to predict one's tokens.
@@ -64,14 +61,10 @@ func TestTokenizers(t *testing.T) {
 		other[slices.Index(other, kind)] = "other-" + kind
 		vittool(t, dir, other...).mustEnd(t, exitDone)
 		whole := read(t, dir, file)
-		if err := os.WriteFile(filepath.Join(dir, file), read(t, dir, filepath.Join("other-"+kind, "tokenizer.safetensors")), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(filepath.Join(dir, file), read(t, dir, filepath.Join("other-"+kind, "tokenizer.safetensors")), 0o644))
 		vittool(t, dir, "reconstruct", "--from", run, "--count", "2", "--to", "e.png").mustEnd(t, exitUsage, "was started with")
 		whole[len(whole)-1] ^= 1
-		if err := os.WriteFile(filepath.Join(dir, file), whole, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(filepath.Join(dir, file), whole, 0o644))
 		vittool(t, dir, "tokenizer", "info", file).mustEnd(t, exitData, "no whole tokenizer", "SHA-256")
 	}
 	vittool(t, dir, "eval", "knn", "--from", "vq", "--train", "demo:?count=20", "--test", "demo:?count=10").mustEnd(t, exitData, "holds no backbone")
@@ -93,9 +86,7 @@ func TestTokenizerImport(t *testing.T) {
 		tensors = append(tensors, tensor.NewF32(name, shape, x))
 	}
 	write := func(tensors []tensor.Tensor) {
-		if err := tensor.WriteSafetensors(filepath.Join(dir, "encoder.safetensors"), tensors, nil); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, tensor.WriteSafetensors(filepath.Join(dir, "encoder.safetensors"), tensors, nil))
 	}
 	write(tensors)
 	o := vittool(t, dir, "tokenizer", "import", "--from", "encoder.safetensors", "--to", "dalle.safetensors")
@@ -114,9 +105,5 @@ func TestTokenizerImport(t *testing.T) {
 
 func read(t *testing.T, dir, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return must.Get(os.ReadFile(filepath.Join(dir, name)))(t)
 }

@@ -5,14 +5,12 @@ import (
 	"math"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 )
 
 func TestMatMul(t *testing.T) {
-	e, err := NewCPU(2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := must.Get(NewCPU(2))(t)
 	defer e.Close()
 	const m, n, k = 7, 5, 19
 	r := prng.New(1, "matmul")

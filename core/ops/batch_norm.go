@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/vittool/vittool/core"
@@ -21,18 +22,31 @@ type RunningStatistics struct {
 	Count          *param.Parameter // buffer of one element: number of batches so far; may be nil
 }
 
+// FewValuesError says that BatchNorm in training got fewer than two values of a channel: they have no
+// variance.
+type FewValuesError struct {
+	Values int // of each channel
+}
+
+func (e *FewValuesError) Error() string {
+	return fmt.Sprintf("batch normalization needs at least 2 values of each channel in training, and gets %d", e.Values)
+}
+
 // BatchNorm normalizes the columns of x [R, C] (Ioffe and Szegedy, arXiv:1502.03167): in training
 // with the mean and the biased variance of the batch, in evaluation with the running ones. gamma
 // and beta [C] may be nil; the result is [R, C]. In training Executable.Commit moves the running
 // statistics towards the mean and the unbiased variance of the batch and counts the batch, once per
-// call of BatchNorm, in order.
+// call of BatchNorm, in order. Fewer than two rows in training are a *FewValuesError of the graph.
 func BatchNorm(g *core.Graph, x, gamma, beta *core.Node, running RunningStatistics, opt BatchNormOptions) *core.Node {
-	const want = "x [R, C] (R at least 2 in training), gamma and beta [C] or nil, running mean and variance [C], count of one element or nil"
+	const want = "x [R, C], gamma and beta [C] or nil, running mean and variance [C], count of one element or nil"
 	if !g.Check("batch_norm", want, []*core.Node{x}, []*core.Node{gamma, beta}, func() bool {
-		return len(x.Shape()) == 2 && !x.Integer() && (opt.Eval || x.Shape()[0] > 1) &&
+		return len(x.Shape()) == 2 && !x.Integer() &&
 			isVector(gamma, x.Shape()[1]) && isVector(beta, x.Shape()[1]) && running.fit(x.Shape()[1])
 	}) {
 		return g.Invalid()
+	}
+	if rows := x.Shape()[0]; !opt.Eval && rows < 2 {
+		return g.Fail("%w", &FewValuesError{rows})
 	}
 	n := x.Shape()[1]
 	b := &batchNorm{

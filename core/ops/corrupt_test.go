@@ -7,6 +7,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -33,14 +34,9 @@ func TestCorrupt(t *testing.T) {
 			}
 		}
 		y := Corrupt(g, images, values, generator)
-		exe, err := g.Compile(nil, y)
-		if err != nil {
-			t.Fatal(err)
-		}
+		exe := must.Get(g.Compile(nil, y))(t)
 		for range 2 {
-			if err := exe.Run(); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, exe.Run())
 		}
 		clean := images.Value()
 		want := slices.Clone(clean)

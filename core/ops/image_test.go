@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -195,10 +196,7 @@ func TestConvIsIndependentOfThreads(t *testing.T) {
 			g := core.NewGraph(devicetest.New(t, threads))
 			var nodes []*core.Node
 			for i, s := range []tensor.Shape{{tc.batch, tc.c, tc.side, tc.side}, {tc.o, tc.c, tc.kernel, tc.kernel}, {tc.o}} {
-				p, err := store.Add(fmt.Sprint(i), s, param.Init{Kind: "normal", A: 1}, 3)
-				if err != nil {
-					t.Fatal(err)
-				}
+				p := must.Get(store.Add(fmt.Sprint(i), s, param.Init{Kind: "normal", A: 1}, 3))(t)
 				nodes = append(nodes, g.Param(p))
 			}
 			y := Conv2D(g, nodes[0], nodes[1], nodes[2], 1, tc.kernel/2)

@@ -8,6 +8,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -35,10 +36,7 @@ func checkGradients(t *testing.T, tc gradientCase) {
 		if scale == 0 {
 			scale = 1
 		}
-		p, err := store.Add(fmt.Sprintf("p%d", i), s, param.Init{Kind: "normal", A: scale}, 7)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := must.Get(store.Add(fmt.Sprintf("p%d", i), s, param.Init{Kind: "normal", A: scale}, 7))(t)
 		params = append(params, p)
 	}
 	g := core.NewGraph(devicetest.New(t, 2))
@@ -47,23 +45,16 @@ func checkGradients(t *testing.T, tc gradientCase) {
 		nodes = append(nodes, g.Param(p))
 	}
 	y := tc.make(g, nodes)
-	if err := g.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, g.Err())
 	weights := g.Input("weights", y.Shape())
 	loss := Dot(g, y, weights)
 	r := prng.New(3, "weights")
 	for i := range weights.Value() {
 		weights.Value()[i] = float32(r.NormFloat64())
 	}
-	exe, err := g.Compile(loss, y)
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(loss, y))(t)
 	for range 2 { // the second run finds used memory
-		if err := exe.Run(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, exe.Run())
 	}
 	wide := make([][]float64, len(params))
 	for i, p := range params {
@@ -130,13 +121,8 @@ func compareTo(t *testing.T, name string, got []float32, want []float64, toleran
 // compiled compiles a graph and runs it once.
 func compiled(t *testing.T, g *core.Graph, loss *core.Node, extra ...*core.Node) *core.Executable {
 	t.Helper()
-	exe, err := g.Compile(loss, extra...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exe.Run(); err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(loss, extra...))(t)
+	must.Do(t, exe.Run())
 	return exe
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 )
@@ -54,10 +55,7 @@ func TestIndicesAreChecked(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 1))
 	x := g.Input("x", tensor.Shape{1, 4, 2})
 	idx := ints(g, "idx", tensor.Shape{1, 2}, 1, 4)
-	exe, err := g.Compile(nil, GatherTokens(g, x, idx))
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(nil, GatherTokens(g, x, idx)))(t)
 	if err := exe.Run(); err == nil || !strings.Contains(err.Error(), "index 4") {
 		t.Errorf("error %v does not name index 4", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -116,10 +117,7 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 	store := param.NewStore()
 	for _, n := range c.Names("param.") {
 		x := c.Tensor(t, n)
-		p, err := store.Add(strings.TrimPrefix(n, "param."), x.Shape, param.Init{Kind: "data"}, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := must.Get(store.Add(strings.TrimPrefix(n, "param."), x.Shape, param.Init{Kind: "data"}, 0))(t)
 		copy(p.Data, c.F32(t, n))
 		p.Decay = decays(t, o, len(x.Shape))
 	}
@@ -275,9 +273,7 @@ func schedules(t *testing.T, c *golden.Case) {
 	config := map[string]scheduleConfig{}
 	d := json.NewDecoder(strings.NewReader(string(c.Config)))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&config); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, d.Decode(&config))
 	c.ConfigInto(t, &config)
 	for name := range config { // read by the subtests, of which a run may choose some
 		c.Beside(name)

@@ -20,6 +20,9 @@ type Init struct {
 	// FanIn and FanOut come from the shape where they are 0: FanOut is the first dimension, FanIn
 	// the product of all others.
 	FanIn, FanOut int
+	// Kernel takes a shape of more than two dimensions as a convolution's, [out, in, ...]: FanOut is
+	// then the number of outputs times the positions of the kernel, as in PyTorch.
+	Kernel bool
 }
 
 // fill writes the initial values. Element i uses number i of the generator.
@@ -78,6 +81,9 @@ func (in Init) fans(shape tensor.Shape) (fanIn, fanOut int) {
 		}
 		if fanOut == 0 {
 			fanOut = shape[0]
+			if in.Kernel && len(shape) > 2 {
+				fanOut *= shape[2:].Size()
+			}
 		}
 	}
 	return fanIn, fanOut

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -12,10 +13,7 @@ func TestStore(t *testing.T) {
 	s := NewStore()
 	asked := 0
 	s.Alloc = func(n int) []float32 { asked += n; return make([]float32, n) }
-	w, err := s.Add("w", tensor.Shape{2, 3}, Init{Kind: "ones"}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := must.Get(s.Add("w", tensor.Shape{2, 3}, Init{Kind: "ones"}, 0))(t)
 	b, _ := s.Add("b", tensor.Shape{3}, Init{Kind: "zeros"}, 0)
 	m, _ := s.AddBuffer("mean", tensor.Shape{3}, Init{Kind: "zeros"}, 0)
 	if asked != 12 || !w.Decay || b.Decay || !m.Frozen || w.LRScale != 1 {

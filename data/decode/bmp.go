@@ -21,7 +21,7 @@ const (
 
 // bmpFile is the header of a file.
 type bmpFile struct {
-	w, h        int
+	canvas
 	topDown     bool
 	bits        int
 	compression uint32
@@ -34,7 +34,7 @@ type bmpFile struct {
 
 // parseBMP reads the headers of Windows (40, 52, 56, 108 and 124 bytes) and of OS/2 (12 and 64
 // bytes).
-func parseBMP(b []byte) (*bmpFile, error) {
+func parseBMP(b []byte) (file, error) {
 	if len(b) < 18 {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -111,20 +111,8 @@ func (f *bmpFile) readPalette(size, end, colors int) error {
 	return nil
 }
 
-func bmpConfig(b []byte) (w, h int, err error) {
-	f, err := parseBMP(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.w, f.h, nil
-}
-
-func decodeBMP(b []byte, _ Options) (*raster, error) {
-	f, err := parseBMP(b)
-	if err != nil {
-		return nil, err
-	}
-	if f.at > len(b) {
+func (f *bmpFile) decode(Options) (*raster, error) {
+	if f.at > len(f.file) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	switch f.compression {

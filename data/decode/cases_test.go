@@ -15,6 +15,7 @@ import (
 
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // refusedKinds are the kinds of files that Pillow reads and this package refuses, by the words that
@@ -45,19 +46,13 @@ func TestCases(t *testing.T) {
 }
 
 func generated(t testing.TB) fs.FS {
-	r, err := zip.OpenReader("testdata/generated.zip")
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := must.Get(zip.OpenReader("testdata/generated.zip"))(t)
 	t.Cleanup(func() { r.Close() })
 	return r
 }
 
 func testCases(t *testing.T, root fs.FS) {
-	f, err := root.Open("expect.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(root.Open("expect.tsv"))(t)
 	defer f.Close()
 	same, refused, lines := 0, 0, bufio.NewScanner(f)
 	for lines.Scan() {
@@ -65,10 +60,7 @@ func testCases(t *testing.T, root fs.FS) {
 		if c[0] == "file" {
 			continue
 		}
-		b, err := fs.ReadFile(root, c[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(fs.ReadFile(root, c[0]))(t)
 		m, err := Decode(b, Options{})
 		switch {
 		case err != nil && strings.Contains(err.Error(), "the decoder failed on this file"):
@@ -82,9 +74,7 @@ func testCases(t *testing.T, root fs.FS) {
 			compareCase(t, root, c[0], m, c[1:])
 		}
 	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, lines.Err())
 	t.Logf("%d files like Pillow, %d refused", same, refused)
 	if same < 50 {
 		t.Errorf("only %d files were compared", same)
@@ -116,10 +106,7 @@ func compareCase(t *testing.T, root fs.FS, name string, m *pixels.Image, want []
 		t.Errorf("%s: other pixels than Pillow's", name)
 		return
 	}
-	truth, err := Decode(b, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	truth := must.Get(Decode(b, Options{}))(t)
 	tolerance, worst := 0, 0
 	if strings.HasSuffix(name, ".tif") && strings.Contains(path.Base(name), "jpeg") {
 		tolerance = 2

@@ -1,5 +1,5 @@
 // Package decode turns the bytes of an image file into 8-bit pixels, with the semantics of Pillow's
-// open().convert(): the format is recognised by content, EXIF and XMP orientation is applied, alpha
+// open().convert(): the format is recognized by content, EXIF and XMP orientation is applied, alpha
 // is dropped, 16-bit samples keep their high byte, CMYK is printed on white. Of several pictures in
 // a file the first is read.
 //
@@ -42,14 +42,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// format is one readable file format. JPEG, the first, has a decoder of its own and no functions.
+// format is one readable file format. JPEG, the first, has a decoder of its own and no parse.
 type format struct {
-	name   string
-	match  func(b []byte) bool
-	config func(b []byte) (w, h int, err error)
-	// decode returns the picture and its orientation.
-	decode func(b []byte, o Options) (*raster, error)
+	name  string
+	match func(b []byte) bool
+	parse func(b []byte) (file, error) // reads the header
 }
+
+// file is a file of which the header was read.
+type file interface {
+	size() (w, h int)
+	// decode returns the picture and its orientation. It is called once.
+	decode(o Options) (*raster, error)
+}
+
+// canvas is the size that a header states.
+type canvas struct{ w, h int }
+
+func (c canvas) size() (w, h int) { return c.w, c.h }
 
 func prefix(magic ...string) func([]byte) bool {
 	return func(b []byte) bool {
@@ -59,13 +69,13 @@ func prefix(magic ...string) func([]byte) bool {
 
 var formats = sync.OnceValue(func() []format {
 	return []format{
-		{"JPEG", prefix("\xff\xd8\xff"), nil, nil},
-		{"PNG", prefix(pngMagic), pngConfig, decodePNG},
-		{"GIF", prefix("GIF87a", "GIF89a"), gifConfig, decodeGIF},
-		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, webpConfig, decodeWebP},
-		{"TIFF", prefix("II*\x00", "MM\x00*", "II+\x00", "MM\x00+"), tiffConfig, decodeTIFF},
-		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, bmpConfig, decodeBMP},
-		{"PNM", isNetpbm, netpbmConfig, decodeNetpbm},
+		{"JPEG", prefix("\xff\xd8\xff"), nil},
+		{"PNG", prefix(pngMagic), parsePNG},
+		{"GIF", prefix("GIF87a", "GIF89a"), parseGIF},
+		{"WebP", func(b []byte) bool { return len(b) >= 12 && prefix("RIFF")(b) && string(b[8:12]) == "WEBP" }, parseWebP},
+		{"TIFF", prefix("II*\x00", "MM\x00*", "II+\x00", "MM\x00+"), parseTIFF},
+		{"BMP", func(b []byte) bool { return prefix("BM")(b) && len(b) >= 18 && b[14] >= 12 && b[15] == 0 }, parseBMP},
+		{"PNM", isNetpbm, parseNetpbm},
 	}
 })
 

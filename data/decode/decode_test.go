@@ -364,6 +364,18 @@ func TestOrientation(t *testing.T) {
 	}
 }
 
+// TestWebPClaims: the first picture of an animation that claims more pixels than its canvas is
+// refused before there is memory for them.
+func TestWebPClaims(t *testing.T) {
+	picture := "VP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x88\x88\x08" // 16384x16384 of one colour
+	frame := "ANMF\x20\x00\x00\x00" + strings.Repeat("\x00", 16) + picture
+	file := "WEBPVP8X\x0a\x00\x00\x00\x02" + strings.Repeat("\x00", 9) + frame
+	_, err := Decode([]byte("RIFF"+string(rune(len(file)))+"\x00\x00\x00"+file), Options{})
+	if err == nil || !strings.Contains(err.Error(), "header claims 16384x16384 pixels") {
+		t.Error(err)
+	}
+}
+
 func BenchmarkDecodeJPEG(b *testing.B) {
 	var buf bytes.Buffer
 	if err := jpeg.Encode(&buf, gradient(500, 375), nil); err != nil {

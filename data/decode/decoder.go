@@ -32,7 +32,7 @@ func (d *Decoder) Open(b []byte, o Options) (err error) {
 	switch f := formatOf(b); {
 	case f == nil:
 		return notAnImage(b)
-	case f.decode == nil:
+	case f.parse == nil:
 		return d.openJPEG(b)
 	default:
 		return d.openWhole(f, b)
@@ -61,22 +61,25 @@ func (d *Decoder) openJPEG(b []byte) error {
 	return nil
 }
 
-// size reads the size of a picture from its header and checks it.
-func (f *format) size(b []byte, o Options) (w, h int, err error) {
-	if w, h, err = f.config(b); err != nil {
-		return 0, 0, describe(f.name, "header", err)
+// header reads the header of a file and checks the size that it states.
+func (f *format) header(b []byte, o Options) (_ file, w, h int, err error) {
+	p, err := f.parse(b)
+	if err != nil {
+		return nil, 0, 0, describe(f.name, "header", err)
 	}
+	w, h = p.size()
 	if err := checkSize(w, h, o.MaxPixels); err != nil {
-		return 0, 0, fmt.Errorf("%s %w", f.name, err)
+		return nil, 0, 0, fmt.Errorf("%s %w", f.name, err)
 	}
-	return w, h, nil
+	return p, w, h, nil
 }
 
 func (d *Decoder) openWhole(f *format, b []byte) error {
-	if _, _, err := f.size(b, d.options); err != nil {
+	p, _, _, err := f.header(b, d.options)
+	if err != nil {
 		return err
 	}
-	r, err := f.decode(b, d.options)
+	r, err := p.decode(d.options)
 	if err != nil {
 		return describe(f.name, "data", err)
 	}
@@ -108,8 +111,8 @@ func (d *Decoder) Measure(b []byte, o Options) (w, h int, bytes int64, err error
 	switch {
 	case f == nil:
 		return 0, 0, 0, notAnImage(b)
-	case f.decode != nil:
-		w, h, err = f.size(b, d.options)
+	case f.parse != nil:
+		_, w, h, err = f.header(b, d.options)
 		return w, h, wholeBytes * int64(w) * int64(h), err
 	}
 	if err := d.openJPEG(b); err != nil {

@@ -11,6 +11,19 @@ import (
 	"github.com/vittool/vittool/data/decode/jpeg"
 )
 
+// TestForeignTable: every line of the table is read.
+func TestForeignTable(t *testing.T) {
+	lines := 0
+	for line := range strings.Lines(foreignTable) {
+		if !strings.HasPrefix(line, "# ") {
+			lines++
+		}
+	}
+	if n := len(foreign()); n != lines || n < 70 {
+		t.Errorf("%d of %d lines are formats", n, lines)
+	}
+}
+
 // TestForeign: a well-known format that is not read is called by its name, with advice.
 func TestForeign(t *testing.T) {
 	zeros := strings.Repeat("\x00", 300)

@@ -13,7 +13,7 @@ import (
 
 // gifFrame is the first frame of a file.
 type gifFrame struct {
-	w, h       int    // of the canvas, made larger where the frame leaves it
+	canvas            // made larger where the frame leaves it
 	x, y       int    // of the frame on the canvas
 	fw, fh     int    // of the frame
 	palette    []byte // RGB; nil where an index is its gray value
@@ -54,13 +54,13 @@ func (r *gifReader) table(flags byte) ([]byte, error) {
 
 // parseGIF reads as Pillow does: anything between blocks is passed over, and the canvas grows with
 // the frame.
-func parseGIF(b []byte) (*gifFrame, error) {
+func parseGIF(b []byte) (file, error) {
 	r := &gifReader{b}
 	screen, err := r.next(13)
 	if err != nil {
 		return nil, err
 	}
-	f := &gifFrame{w: int(binary.LittleEndian.Uint16(screen[6:])), h: int(binary.LittleEndian.Uint16(screen[8:]))}
+	f := &gifFrame{canvas: canvas{int(binary.LittleEndian.Uint16(screen[6:])), int(binary.LittleEndian.Uint16(screen[8:]))}}
 	if f.palette, err = r.table(screen[10]); err != nil {
 		return nil, err
 	}
@@ -128,21 +128,9 @@ func (f *gifFrame) descriptor(r *gifReader) error {
 	return nil
 }
 
-func gifConfig(b []byte) (w, h int, err error) {
-	f, err := parseGIF(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.w, f.h, nil
-}
-
-// decodeGIF reads the first frame, placed on its canvas. Data behind its last pixel is not looked
-// at. Alpha is dropped: a transparent pixel has the colour that the palette gives it.
-func decodeGIF(b []byte, _ Options) (*raster, error) {
-	f, err := parseGIF(b)
-	if err != nil {
-		return nil, err
-	}
+// decode reads the first frame, placed on its canvas. Data behind its last pixel is not looked at.
+// Alpha is dropped: a transparent pixel has the colour that the palette gives it.
+func (f *gifFrame) decode(Options) (*raster, error) {
 	var packed []byte
 	for r := (gifReader{f.data}); ; {
 		block, err := r.block()
@@ -166,9 +154,9 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 	if _, err := io.ReadFull(codes, index); err != nil {
 		return nil, err
 	}
-	canvas := pixels.New(f.w, f.h, 1)
-	for i := range canvas.Pix {
-		canvas.Pix[i] = f.background
+	whole := pixels.New(f.w, f.h, 1)
+	for i := range whole.Pix {
+		whole.Pix[i] = f.background
 	}
 	rows := [][2]int{{0, 1}}
 	if f.interlaced {
@@ -176,11 +164,11 @@ func decodeGIF(b []byte, _ Options) (*raster, error) {
 	}
 	for _, pass := range rows {
 		for y := pass[0]; y < f.fh; y += pass[1] {
-			copy(canvas.Row(f.y + y)[f.x:], index[:f.fw])
+			copy(whole.Row(f.y + y)[f.x:], index[:f.fw])
 			index = index[f.fw:]
 		}
 	}
-	return indexed(canvas, f.palette, 3, [3]int{0, 1, 2}), nil
+	return indexed(whole, f.palette, 3, [3]int{0, 1, 2}), nil
 }
 
 // indexed looks the pixels up in a palette of entries of step bytes, red, green and blue at the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 
 	"github.com/vittool/vittool/data/pixels"
@@ -14,8 +15,8 @@ import (
 
 // netpbm is the header of a PBM, PGM or PPM file, or of a gray PFM.
 type netpbm struct {
-	kind  byte // '1' to '6', 'f'
-	w, h  int
+	canvas
+	kind  byte    // '1' to '6', 'f'
 	most  int     // the value of white
 	scale float64 // of a PFM: its sign is the order of bytes
 	data  []byte
@@ -73,7 +74,7 @@ func (f *netpbm) number(name string, limit int) (int, error) {
 	return n, nil
 }
 
-func parseNetpbm(b []byte) (*netpbm, error) {
+func parseNetpbm(b []byte) (file, error) {
 	f := &netpbm{kind: b[1], data: b[3:], most: 1}
 	var err error
 	if f.w, err = f.number("width", math.MaxInt32); err != nil {
@@ -100,19 +101,7 @@ func parseNetpbm(b []byte) (*netpbm, error) {
 	return f, nil
 }
 
-func netpbmConfig(b []byte) (w, h int, err error) {
-	f, err := parseNetpbm(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.w, f.h, nil
-}
-
-func decodeNetpbm(b []byte, _ Options) (*raster, error) {
-	f, err := parseNetpbm(b)
-	if err != nil {
-		return nil, err
-	}
+func (f *netpbm) decode(Options) (*raster, error) {
 	r := &raster{model: modelGray}
 	channels := 1
 	if f.kind == '3' || f.kind == '6' {
@@ -190,25 +179,14 @@ func (f *netpbm) sample(v, channels int) uint8 {
 	return uint8(min(math.RoundToEven(float64(v)/float64(f.most)*255), 255))
 }
 
-// withoutComments removes them from a plain raster.
+// comment is one in a plain raster, with the end of its line.
+var comment = regexp.MustCompile("#[^\r\n]*[\r\n]?")
+
 func withoutComments(b []byte) []byte {
 	if bytes.IndexByte(b, '#') < 0 {
 		return b
 	}
-	var out []byte
-	for len(b) > 0 {
-		text, comment, found := bytes.Cut(b, []byte{'#'})
-		out = append(out, text...)
-		if !found {
-			break
-		}
-		end := bytes.IndexAny(comment, "\r\n")
-		if end < 0 {
-			break
-		}
-		b = comment[end+1:]
-	}
-	return out
+	return comment.ReplaceAll(b, nil)
 }
 
 // plainBits reads the digits of a plain PBM, which need no space between them.

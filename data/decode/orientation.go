@@ -108,19 +108,14 @@ func webpMetadata(b []byte) metadata {
 	}
 	flags := b[20]
 	b = b[:min(uint64(len(b)), 8+uint64(binary.LittleEndian.Uint32(b[4:])))]
-	for p := 12; p+8 <= len(b); {
-		n := int(binary.LittleEndian.Uint32(b[p+4:]))
-		if n > len(b)-p-8 {
-			break
+	for c := range riffChunks(b) {
+		switch {
+		case !c.good:
+		case c.name == "EXIF" && flags&exifFlag != 0 && m.exif == nil:
+			m.exif = c.body
+		case c.name == "XMP " && flags&xmpFlag != 0 && m.xmp == nil:
+			m.xmp = c.body
 		}
-		body := b[p+8 : p+8+n]
-		switch name := string(b[p : p+4]); {
-		case name == "EXIF" && flags&exifFlag != 0 && m.exif == nil:
-			m.exif = body
-		case name == "XMP " && flags&xmpFlag != 0 && m.xmp == nil:
-			m.xmp = body
-		}
-		p += 8 + n + n&1
 	}
 	return m
 }

@@ -9,58 +9,63 @@ import (
 	"hash/crc32"
 	"image/png"
 	"io"
+	"iter"
 	"strings"
 )
 
 const pngMagic = "\x89PNG\r\n\x1a\n"
 
-// pngChunk is a chunk whose end may be missing.
-type pngChunk struct {
+// chunk is a part of a PNG or WebP file. Its end may be missing.
+type chunk struct {
 	name string
 	body []byte
-	good bool // whole, with the right checksum
+	good bool // whole and, in PNG, with the right checksum
 }
 
-// pngChunks calls f with the chunks in order, until it returns false.
-func pngChunks(b []byte, f func(c pngChunk) bool) {
-	for p := len(pngMagic); p+8 <= len(b); {
-		n := int(binary.BigEndian.Uint32(b[p:]))
-		c := pngChunk{name: string(b[p+4 : p+8]), body: b[p+8:]}
-		if n <= len(b)-p-12 {
-			c.body = c.body[:n]
-			c.good = crc32.ChecksumIEEE(b[p+4:p+8+n]) == binary.BigEndian.Uint32(b[p+8+n:])
-		} else if n < len(c.body) {
-			c.body = c.body[:n]
+// pngChunks are the chunks in order.
+func pngChunks(b []byte) iter.Seq[chunk] {
+	return func(yield func(chunk) bool) {
+		for p := len(pngMagic); p+8 <= len(b); {
+			n := int(binary.BigEndian.Uint32(b[p:]))
+			c := chunk{name: string(b[p+4 : p+8]), body: b[p+8:]}
+			c.body = c.body[:min(n, len(c.body))]
+			if n <= len(b)-p-12 {
+				c.good = crc32.ChecksumIEEE(b[p+4:p+8+n]) == binary.BigEndian.Uint32(b[p+8+n:])
+			}
+			if !yield(c) {
+				return
+			}
+			p += 12 + n
 		}
-		if !f(c) {
-			return
-		}
-		p += 12 + n
 	}
 }
 
-func pngConfig(b []byte) (w, h int, err error) {
-	err = io.ErrUnexpectedEOF
-	pngChunks(b, func(c pngChunk) bool {
-		switch {
-		case c.name == "CgBI":
-			err = errors.New("the variant of PNG for iPhones (CgBI) is not read; convert it with pngcrush -revert-iphone-optimizations")
-		case c.name != "IHDR":
-			err = errors.New("it does not begin with an IHDR chunk")
-		case !c.good && len(c.body) >= 13:
-			err = errors.New("the IHDR chunk has the wrong checksum")
-		case len(c.body) >= 13:
-			w, h, err = int(binary.BigEndian.Uint32(c.body)), int(binary.BigEndian.Uint32(c.body[4:])), nil
-		}
-		return false
-	})
-	return w, h, err
+type pngFile struct {
+	canvas
+	data []byte
 }
 
-func decodePNG(b []byte, o Options) (*raster, error) {
-	m, err := png.Decode(bytes.NewReader(b))
+func parsePNG(b []byte) (file, error) {
+	for c := range pngChunks(b) {
+		switch {
+		case c.name == "CgBI":
+			return nil, errors.New("the variant of PNG for iPhones (CgBI) is not read; convert it with pngcrush -revert-iphone-optimizations")
+		case c.name != "IHDR":
+			return nil, errors.New("it does not begin with an IHDR chunk")
+		case len(c.body) < 13:
+			return nil, io.ErrUnexpectedEOF
+		case !c.good:
+			return nil, errors.New("the IHDR chunk has the wrong checksum")
+		}
+		return &pngFile{canvas{int(binary.BigEndian.Uint32(c.body)), int(binary.BigEndian.Uint32(c.body[4:]))}, b}, nil
+	}
+	return nil, io.ErrUnexpectedEOF
+}
+
+func (f *pngFile) decode(o Options) (*raster, error) {
+	m, err := png.Decode(bytes.NewReader(f.data))
 	if err != nil {
-		mended := mendPNG(b, o)
+		mended := mendPNG(f.data, o)
 		if mended == nil {
 			return nil, err
 		}
@@ -69,7 +74,7 @@ func decodePNG(b []byte, o Options) (*raster, error) {
 		}
 	}
 	r := rasterOf(m)
-	r.orientation = pngMetadata(b).orientation()
+	r.orientation = pngMetadata(f.data).orientation()
 	return r, nil
 }
 
@@ -78,12 +83,13 @@ func decodePNG(b []byte, o Options) (*raster, error) {
 // look at. It returns nil where pixels are missing or damaged.
 func mendPNG(b []byte, o Options) []byte {
 	var header, palette, alpha, data []byte
-	pngChunks(b, func(c pngChunk) bool {
+chunks:
+	for c := range pngChunks(b) {
 		switch {
 		case c.name == "IDAT":
 			data = append(data, c.body...)
 		case data != nil:
-			return false
+			break chunks
 		case c.name == "IHDR" && c.good:
 			header = c.body
 		case c.name == "PLTE" && c.good:
@@ -91,8 +97,7 @@ func mendPNG(b []byte, o Options) []byte {
 		case c.name == "tRNS" && c.good && o.Channels == 4:
 			alpha = c.body
 		}
-		return true
-	})
+	}
 	if len(header) != 13 {
 		return nil
 	}
@@ -173,27 +178,24 @@ func pngBytes(header []byte) int64 {
 func pngMetadata(b []byte) metadata {
 	var m metadata
 	var profile []byte
-	pngChunks(b, func(c pngChunk) bool {
+chunks:
+	for c := range pngChunks(b) {
 		switch c.name {
 		case "IEND":
-			return false
+			break chunks
 		case "eXIf":
 			m.exif = c.body
 		case "tEXt", "zTXt", "iTXt":
-			key, text := pngText(c)
-			switch key {
-			case "exif":
-				if c.name == "tEXt" {
-					m.exif = text
-				}
-			case "Raw profile type exif":
+			switch key, text := pngText(c); {
+			case key == "exif" && c.name == "tEXt":
+				m.exif = text
+			case key == "Raw profile type exif":
 				profile = text
-			case "XML:com.adobe.xmp":
+			case key == "XML:com.adobe.xmp":
 				m.xmp = text
 			}
 		}
-		return true
-	})
+	}
 	if m.exif == nil {
 		m.exif = rawProfile(profile)
 	}
@@ -204,7 +206,7 @@ func pngMetadata(b []byte) metadata {
 const maxText = 1 << 20
 
 // pngText returns keyword and text of a chunk, the text only where it may hold metadata.
-func pngText(c pngChunk) (key string, text []byte) {
+func pngText(c chunk) (key string, text []byte) {
 	k, text, ok := bytes.Cut(c.body, []byte{0})
 	if key = string(k); !ok || key != "exif" && key != "Raw profile type exif" && key != "XML:com.adobe.xmp" {
 		return key, nil

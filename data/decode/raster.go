@@ -77,17 +77,9 @@ func paletted(m *image.Paletted) *raster {
 	w, h := r.Dx(), r.Dy()
 	var table [256][4]uint8
 	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
-		// The palette holds RGBA or, where it has alpha, NRGBA: never multiplied values, so the
-		// fields are the file's.
-		switch c := c.(type) {
-		case color.NRGBA:
-			table[i] = [4]uint8{c.R, c.G, c.B, c.A}
-		case color.RGBA:
-			table[i] = [4]uint8{c.R, c.G, c.B, c.A}
-		default:
-			n := color.NRGBAModel.Convert(c).(color.NRGBA)
-			table[i] = [4]uint8{n.R, n.G, n.B, n.A}
-		}
+		// The palette holds opaque RGBA or NRGBA, so that these are the values of the file.
+		n := color.NRGBAModel.Convert(c).(color.NRGBA)
+		table[i] = [4]uint8{n.R, n.G, n.B, n.A}
 	}
 	out := pixels.New(w, h, 3)
 	for y := range h {

@@ -94,6 +94,7 @@ var (
 
 // tiffFile is the first directory of a file, of the classic form or of BigTIFF.
 type tiffFile struct {
+	canvas
 	data   []byte
 	order  binary.ByteOrder
 	big    bool
@@ -182,7 +183,7 @@ func (f *tiffFile) raw(e []byte) (raw []byte, kind uint16, count uint64) {
 	return inline[:size*count], kind, count
 }
 
-func parseTIFF(b []byte) (*tiffFile, error) {
+func parseTIFF(b []byte) (file, error) {
 	f, entries, cut, err := tiffDirectory(b)
 	if err != nil {
 		return nil, err
@@ -209,6 +210,10 @@ func parseTIFF(b []byte) (*tiffFile, error) {
 			return nil, fmt.Errorf("%w: the values of tag %d are not in the file, or are none", io.ErrUnexpectedEOF, tag)
 		}
 	}
+	if f.fields[tagWidth] == nil || f.fields[tagHeight] == nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	f.w, f.h = f.first(tagWidth, 0), f.first(tagHeight, 0)
 	return f, nil
 }
 
@@ -257,22 +262,7 @@ func (f *tiffFile) same(tag uint16, otherwise int) (int, error) {
 	return f.first(tag, otherwise), nil
 }
 
-func tiffConfig(b []byte) (w, h int, err error) {
-	f, err := parseTIFF(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	if f.fields[tagWidth] == nil || f.fields[tagHeight] == nil {
-		return 0, 0, io.ErrUnexpectedEOF
-	}
-	return f.first(tagWidth, 0), f.first(tagHeight, 0), nil
-}
-
-func decodeTIFF(b []byte, o Options) (*raster, error) {
-	f, err := parseTIFF(b)
-	if err != nil {
-		return nil, err
-	}
+func (f *tiffFile) decode(o Options) (*raster, error) {
 	l, err := f.layout()
 	if err != nil {
 		return nil, err
@@ -292,7 +282,7 @@ func decodeTIFF(b []byte, o Options) (*raster, error) {
 // tiffLayout is the arrangement of the samples of a readable file.
 type tiffLayout struct {
 	*tiffFile
-	w, h, bands     int
+	bands           int
 	bits, format    int // per sample
 	photo           int
 	extras          []uint64 // kinds of the bands behind the colours
@@ -312,8 +302,7 @@ type tiffLayout struct {
 // layout describes the file, or returns the reason why this reader can't read it.
 func (f *tiffFile) layout() (*tiffLayout, error) {
 	l := &tiffLayout{
-		tiffFile: f, w: f.first(tagWidth, 0), h: f.first(tagHeight, 0),
-		photo: f.first(tagPhotometric, photoWhiteIsZero), extras: f.fields[tagExtraSamples],
+		tiffFile: f, photo: f.first(tagPhotometric, photoWhiteIsZero), extras: f.fields[tagExtraSamples],
 		compression: f.first(tagCompression, compressNone), predictor: f.first(tagPredictor, 1),
 		planar: f.first(tagPlanar, 1) == 2, blockW: f.first(tagTileWidth, 0), blockH: f.first(tagTileHeight, 0),
 		subX: 1, subY: 1,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"iter"
 
 	"golang.org/x/image/webp"
 
@@ -15,53 +16,56 @@ import (
 
 // webpFrame is the picture of a file, or the first one of an animated file.
 type webpFrame struct {
-	w, h   int // of the canvas
+	canvas
 	x, y   int // of the frame on it
-	alone  bool
+	file   []byte
+	alone  bool   // without an animation
 	chunks []byte // of a frame of an animation
 	fw, fh int
 }
 
+// riffChunks are the chunks of a file in order.
+func riffChunks(b []byte) iter.Seq[chunk] {
+	return func(yield func(chunk) bool) {
+		for p := 12; p+8 <= len(b); {
+			n := int(binary.LittleEndian.Uint32(b[p+4:]))
+			c := chunk{name: string(b[p : p+4]), body: b[p+8:], good: n <= len(b)-p-8}
+			c.body = c.body[:min(n, len(c.body))]
+			if !yield(c) || !c.good {
+				return
+			}
+			p += 8 + n + n&1
+		}
+	}
+}
+
 // parseWebP finds the first picture of a file.
-func parseWebP(b []byte) (*webpFrame, error) {
+func parseWebP(b []byte) (file, error) {
 	if len(b) < 30 || uint64(binary.LittleEndian.Uint32(b[4:]))+8 > uint64(len(b)) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	const animation = 2
 	if string(b[12:16]) != "VP8X" || b[20]&animation == 0 {
 		cfg, err := webp.DecodeConfig(bytes.NewReader(b))
-		return &webpFrame{w: cfg.Width, h: cfg.Height, alone: true}, err
+		return &webpFrame{canvas: canvas{cfg.Width, cfg.Height}, file: b, alone: true}, err
 	}
 	three := func(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
-	f := &webpFrame{w: three(b[24:]) + 1, h: three(b[27:]) + 1}
-	for p := 12; p+8 <= len(b); {
-		n := int(binary.LittleEndian.Uint32(b[p+4:]))
-		if n > len(b)-p-8 {
-			break
-		}
-		if body := b[p+8 : p+8+n]; string(b[p:p+4]) == "ANMF" && n >= 16 {
-			f.x, f.y, f.fw, f.fh = 2*three(body), 2*three(body[3:]), three(body[6:])+1, three(body[9:])+1
+	f := &webpFrame{canvas: canvas{three(b[24:]) + 1, three(b[27:]) + 1}, file: b}
+	for c := range riffChunks(b) {
+		if c.name == "ANMF" && c.good && len(c.body) >= 16 {
+			f.x, f.y, f.fw, f.fh = 2*three(c.body), 2*three(c.body[3:]), three(c.body[6:])+1, three(c.body[9:])+1
 			if f.x+f.fw > f.w || f.y+f.fh > f.h {
 				return nil, errors.New("its first frame leaves the canvas")
 			}
-			f.chunks = body[16:]
+			f.chunks = c.body[16:]
 			return f, nil
 		}
-		p += 8 + n + n&1
 	}
 	return nil, errors.New("an animation without a frame")
 }
 
-func webpConfig(b []byte) (w, h int, err error) {
-	f, err := parseWebP(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.w, f.h, nil
-}
-
-// file returns a file that holds the frame alone.
-func (f *webpFrame) file() []byte {
+// single returns a file that holds the frame alone.
+func (f *webpFrame) single() []byte {
 	out := []byte("RIFF\x00\x00\x00\x00WEBP")
 	if bytes.HasPrefix(f.chunks, []byte("ALPH")) { // needs an extended header
 		const alpha = 16
@@ -76,19 +80,15 @@ func (f *webpFrame) file() []byte {
 	return out
 }
 
-func decodeWebP(b []byte, o Options) (*raster, error) {
-	f, err := parseWebP(b)
-	if err != nil {
-		return nil, err
-	}
-	file := b
+func (f *webpFrame) decode(o Options) (*raster, error) {
+	data := f.file
 	if !f.alone {
-		file = f.file()
+		data = f.single()
 	}
-	if err := checkFrames(file, o.MaxPixels); err != nil {
+	if err := checkFrames(data, o.MaxPixels); err != nil {
 		return nil, err
 	}
-	m, err := webp.Decode(bytes.NewReader(file))
+	m, err := webp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func decodeWebP(b []byte, o Options) (*raster, error) {
 		}
 		r.image = f.onCanvas(r.image)
 	}
-	r.orientation = webpMetadata(b).orientation()
+	r.orientation = webpMetadata(f.file).orientation()
 	return r, nil
 }
 
@@ -126,22 +126,15 @@ func (f *webpFrame) onCanvas(m *pixels.Image) *pixels.Image {
 // checkFrames looks at the size that the picture data itself claims: the canvas in front of it may
 // claim less.
 func checkFrames(b []byte, limit int64) error {
-	for p := 12; p+18 <= len(b); {
-		n := int64(binary.LittleEndian.Uint32(b[p+4:]))
-		body := b[p+8:]
-		switch string(b[p : p+4]) {
-		case "VP8 ":
-			w := int(binary.LittleEndian.Uint16(body[6:])) & 0x3fff
-			h := int(binary.LittleEndian.Uint16(body[8:])) & 0x3fff
-			return checkSize(w, h, limit)
-		case "VP8L":
-			v := binary.LittleEndian.Uint32(body[1:])
+	for c := range riffChunks(b) {
+		switch {
+		case c.name == "VP8 " && len(c.body) >= 10:
+			w, h := binary.LittleEndian.Uint16(c.body[6:]), binary.LittleEndian.Uint16(c.body[8:])
+			return checkSize(int(w&0x3fff), int(h&0x3fff), limit)
+		case c.name == "VP8L" && len(c.body) >= 5:
+			v := binary.LittleEndian.Uint32(c.body[1:])
 			return checkSize(int(v&0x3fff)+1, int(v>>14&0x3fff)+1, limit)
 		}
-		if n > int64(len(b)-p-8) {
-			return nil // the decoder reports it
-		}
-		p += 8 + int(n+n&1)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 const testImages = 9
@@ -67,15 +68,9 @@ var errStopped = errors.New("stopped")
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(os.ReadDir(dir))(t)
 	for _, e := range list {
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(os.ReadFile(filepath.Join(dir, e.Name())))(t)
 		out[e.Name()] = string(b)
 	}
 	return out
@@ -83,13 +78,8 @@ func contents(t *testing.T, dir string) map[string]string {
 
 func TestRoundTrip(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "p")
-	if err := write(dir, testImages); err != nil {
-		t.Fatal(err)
-	}
-	p, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, write(dir, testImages))
+	p := must.Get(Open(dir))(t)
 	defer p.Close()
 	if p.Len() != testImages || len(p.Shards) < 3 || p.Source != "sha256:ab" || p.Shortened() != 0 {
 		t.Fatalf("%d images, %+v", p.Len(), p.Header)
@@ -120,9 +110,7 @@ func TestRoundTrip(t *testing.T) {
 // the next one makes the pack that an undisturbed one makes.
 func TestGoesOn(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
-	if err := write(whole, testImages); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, write(whole, testImages))
 	want := contents(t, whole)
 	for stop := range testImages {
 		dir := filepath.Join(t.TempDir(), "p")
@@ -138,12 +126,8 @@ func TestGoesOn(t *testing.T) {
 			t.Error("an unfinished pack is opened")
 		}
 		// The rest of a killed writer, too.
-		if err := os.WriteFile(filepath.Join(dir, ".shard-00001.tmp-abc"), []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := write(dir, testImages); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(filepath.Join(dir, ".shard-00001.tmp-abc"), []byte("half"), 0o600))
+		must.Do(t, write(dir, testImages))
 		got := contents(t, dir)
 		if len(got) != len(want) {
 			t.Errorf("stopped at %d: %d files, want %d", stop, len(got), len(want))
@@ -158,9 +142,7 @@ func TestGoesOn(t *testing.T) {
 
 func TestOtherThings(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "letter.txt"), []byte("dear"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(filepath.Join(dir, "letter.txt"), []byte("dear"), 0o600))
 	if err := write(dir, testImages); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "letter.txt") {
 		t.Errorf("a folder with a letter: %v", err)
 	}
@@ -179,9 +161,7 @@ func TestOtherThings(t *testing.T) {
 // when the pack is opened or the image is read, or the byte has no meaning for a reader.
 func TestDamage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "p")
-	if err := write(dir, testImages); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, write(dir, testImages))
 	check := func(what string) (failed bool) {
 		p, err := Open(dir)
 		if err != nil {
@@ -202,9 +182,7 @@ func TestDamage(t *testing.T) {
 	for name, content := range contents(t, dir) {
 		path := filepath.Join(dir, name)
 		put := func(b []byte) {
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, b, 0o600))
 		}
 		for i := 0; i < len(content); i += 3 {
 			b := []byte(content)
@@ -220,9 +198,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("%s cut to %d of %d bytes is accepted", name, n, len(content))
 			}
 		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Remove(path))
 		if !check(name) {
 			t.Errorf("%s is not missed", name)
 		}
@@ -288,9 +264,7 @@ func FuzzTail(f *testing.F) {
 		sum := tailDigest(key, entries{table: b}, tail)
 		file := append([]byte(shardMagic), key[:]...)
 		file = append(append(append(file, b...), tail...), sum[:]...)
-		if err := os.WriteFile(path, file, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, file, 0o600))
 		if got, _, ok := readTail(path, key, 0); ok {
 			for i := range got.len() {
 				got.at(i)

@@ -102,10 +102,7 @@ func (s *stage) car(p prop, rng *prng.Generator) {
 	body := pick(rng, brights)
 	l := h * between(rng, 0.85, 1.05) // half length
 	low, waist, roof := p.y-h*0.16, p.y-h*0.5, p.y-h*0.86
-	dir := 1.0
-	if rng.IntN(2) == 0 {
-		dir = -1
-	}
+	dir := float64(2*rng.IntN(2) - 1)
 	s.polygon(0.2*s.sunX, 0.7, plain(body.scale(0.95)),
 		point{p.x - dir*l*0.7, waist}, point{p.x - dir*l*0.45, roof}, point{p.x + dir*l*0.25, roof}, point{p.x + dir*l*0.58, waist})
 	glass := rgb{.30, .40, .48}
@@ -131,10 +128,7 @@ func (s *stage) cow(p prop, rng *prng.Generator) {
 	h := p.size
 	coat := pick(rng, []rgb{{.92, .90, .86}, {.55, .34, .18}, {.25, .20, .18}, {.78, .58, .38}})
 	patch := pick(rng, []rgb{{.16, .13, .12}, {.45, .26, .14}, {.95, .93, .90}})
-	dir := 1.0
-	if rng.IntN(2) == 0 {
-		dir = -1
-	}
+	dir := float64(2*rng.IntN(2) - 1)
 	hide := func(u, v float64) rgb {
 		if fractal(p.variety, 1.7*(u+3), 1.2*(v+3), 2) > 0.56 {
 			return patch

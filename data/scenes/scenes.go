@@ -4,6 +4,7 @@
 package scenes
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/vittool/vittool/internal/prng"
@@ -72,18 +73,10 @@ type prop struct {
 func (s *stage) cast(class int) {
 	rng := s.rng
 	subject := prop{class: class, x: s.aspect * (0.3 + 0.4*rng.Float64()), y: 0.80 + 0.14*rng.Float64(), size: 0.42 + 0.2*rng.Float64()}
-	switch class {
-	case balloon:
+	if class == balloon {
 		subject.y = 0.62 + 0.2*rng.Float64()
-	case car:
-		subject.size *= 0.62
-	case cow, mushroom:
-		subject.size *= 0.8
-	case lighthouse:
-		subject.size *= 1.25
-	case tree:
-		subject.size *= 1.2
 	}
+	subject.size *= things[class].scale
 	subject.variety = rng.Uint64()
 	props := []prop{subject}
 	for range 1 + rng.IntN(5) {
@@ -109,48 +102,39 @@ func (s *stage) cast(class int) {
 		}
 		props = append(props, p)
 	}
-	slices.SortStableFunc(props, func(a, b prop) int {
-		switch {
-		case a.y < b.y:
-			return -1
-		case a.y > b.y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(props, func(a, b prop) int { return cmp.Compare(a.y, b.y) })
 	for _, p := range props {
 		s.draw(p)
 	}
+}
+
+// things are the classes: how each is drawn, its size as the subject and the size of its shadow, both
+// relative; balloons and boats have none.
+var things = [...]struct {
+	draw   func(*stage, prop, *prng.Generator)
+	scale  float64
+	shadow point
+}{
+	balloon:    {draw: (*stage).balloon, scale: 1},
+	boat:       {draw: (*stage).boat, scale: 1},
+	car:        {(*stage).car, 0.62, point{1.1, 0.12}},
+	cow:        {(*stage).cow, 0.8, point{0.7, 0.1}},
+	house:      {(*stage).house, 1, point{0.75, 0.1}},
+	lighthouse: {(*stage).lighthouse, 1.25, point{0.3, 0.05}},
+	mushroom:   {(*stage).mushroom, 0.8, point{0.5, 0.09}},
+	tree:       {(*stage).tree, 1.2, point{0.4, 0.07}},
 }
 
 // draw draws one thing with its shadow.
 func (s *stage) draw(p prop) {
 	s.region = uint8(regionThings + p.class)
 	s.distance = s.depthAt(p.y)
-	rng := prng.New(p.variety, "prop")
-	switch p.class {
-	case balloon:
+	if p.class == balloon {
 		s.distance = MaxDepth * 0.3 / (1 + 4*p.size)
-		s.balloon(p, rng)
-	case boat:
-		s.boat(p, rng)
-	case car:
-		s.shadow(p.x, p.y, p.size*1.1, p.size*0.12)
-		s.car(p, rng)
-	case cow:
-		s.shadow(p.x, p.y, p.size*0.7, p.size*0.1)
-		s.cow(p, rng)
-	case house:
-		s.shadow(p.x, p.y, p.size*0.75, p.size*0.1)
-		s.house(p, rng)
-	case lighthouse:
-		s.shadow(p.x, p.y, p.size*0.3, p.size*0.05)
-		s.lighthouse(p, rng)
-	case mushroom:
-		s.shadow(p.x, p.y, p.size*0.5, p.size*0.09)
-		s.mushroom(p, rng)
-	case tree:
-		s.shadow(p.x, p.y, p.size*0.4, p.size*0.07)
-		s.tree(p, rng)
 	}
+	t := things[p.class]
+	if t.shadow.x > 0 {
+		s.shadow(p.x, p.y, p.size*t.shadow.x, p.size*t.shadow.y)
+	}
+	t.draw(s, p, prng.New(p.variety, "prop"))
 }

@@ -7,6 +7,8 @@ import (
 	"image/png"
 	"os"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestDrawIsAFunctionOfItsArguments(t *testing.T) {
@@ -71,14 +73,9 @@ func TestSheet(t *testing.T) {
 			sheet.Set(i%n*size+p%size, i/n*size+p/size, color.RGBA{s.Pix[3*p], s.Pix[3*p+1], s.Pix[3*p+2], 255})
 		}
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(os.Create(path))(t)
 	defer f.Close()
-	if err := png.Encode(f, sheet); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, png.Encode(f, sheet))
 }
 
 func BenchmarkDraw64(b *testing.B) {

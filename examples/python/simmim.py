@@ -23,9 +23,9 @@ class SimMIM:
             license="Apache-2.0",
             options=[
                 pb.Option(key="mask_ratio", type=pb.Option.TYPE_FLOAT, default_json="0.6", min=0, max=1, exclusive_min=True,
-                          exclusive_max=True, help="share of the image that is hidden"),
+                          exclusive_max=True, help="share of the image that is masked"),
                 pb.Option(key="block_size", type=pb.Option.TYPE_INT, default_json="32", min=1,
-                          help="side of a hidden square in pixels, a multiple of the patch"),
+                          help="side of a masked square in pixels, a multiple of the patch"),
             ],
         )
 
@@ -38,7 +38,7 @@ class SimMIM:
             raise ValueError(f"block_size {block} must be a multiple of the patch ({backbone.patch}) "
                              f"and divide {backbone.image_h}x{backbone.image_w} pixels")
         dim, values = backbone.dim, backbone.patch**2 * backbone.channels
-        removed = pb.Ref(mask=pb.MaskRef(mask="hidden", form=pb.MaskRef.FORM_REMOVED))
+        masked = pb.Ref(mask=pb.MaskRef(mask="mask", form=pb.MaskRef.FORM_REMOVED))
 
         def argument(name, **ref):
             return pb.Argument(name=name, ref=pb.Ref(**ref))
@@ -47,8 +47,8 @@ class SimMIM:
             operator_version=1,
             views=[pb.ViewSpec(name="image", scale_min=0.67, scale_max=1,
                                augmentations=[pb.Augmentation(flip=pb.Augmentation.Flip(probability=0.5))])],
-            masks=[pb.MaskSpec(name="hidden", view="image", kind=pb.MaskSpec.KIND_BITMAP, rows=self.rows, cols=self.cols)],
-            passes=[pb.PassSpec(name="encoder", views=["image"], mask_use=pb.PassSpec.MASK_USE_TOKEN, masks=["hidden"],
+            masks=[pb.MaskSpec(name="mask", view="image", kind=pb.MaskSpec.KIND_BITMAP, rows=self.rows, cols=self.cols)],
+            passes=[pb.PassSpec(name="encoder", views=["image"], mask_use=pb.PassSpec.MASK_USE_TOKEN, masks=["mask"],
                                 mask_token="mask_token", outputs=[pb.OUTPUT_PATCHES])],
             params=[
                 pb.ParamSpec(name="mask_token", shape=[1, 1, dim], decay=True,
@@ -65,7 +65,7 @@ class SimMIM:
                 pb.Node(name="target", op="patchify", inputs=[argument("images", view="image")],
                         attributes=[pb.Attribute(name="patch", int=backbone.patch), pb.Attribute(name="order", string="chw")]),
                 pb.Node(name="loss", op="patch_l1", inputs=[
-                    argument("prediction", node="pixels"), argument("target", node="target"), pb.Argument(name="mask", ref=removed)]),
+                    argument("prediction", node="pixels"), argument("target", node="target"), pb.Argument(name="mask", ref=masked)]),
             ],
             results=pb.Results(loss=pb.Ref(node="loss")),
         )
@@ -77,11 +77,11 @@ class SimMIM:
         for sample in request.sample_ids:
             # A function of seed, step and sample alone: the same call gives the same mask in any process.
             draw = random.Random(f"{request.seed} {request.step} {sample}")
-            hidden = set(draw.sample(range(blocks), math.ceil(blocks * self.ratio)))
+            masked = set(draw.sample(range(blocks), math.ceil(blocks * self.ratio)))
             for row in range(self.rows):
                 for col in range(self.cols):
-                    bitmap.append(row // self.side * across + col // self.side in hidden)
-        return pb.MaskReply(step=request.step, sets=[pb.MaskSet(name="hidden", bitmap=bytes(bitmap))])
+                    bitmap.append(row // self.side * across + col // self.side in masked)
+        return pb.MaskReply(step=request.step, sets=[pb.MaskSet(name="mask", bitmap=bytes(bitmap))])
 
 
 if __name__ == "__main__":

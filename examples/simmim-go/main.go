@@ -9,8 +9,8 @@ import "github.com/vittool/vittool/plugins/sdk"
 
 // SimMIM holds the options; their values in main are the defaults.
 type SimMIM struct {
-	Ratio float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the image that is hidden"`
-	Block int     `option:"block_size" min:"1" help:"side of a hidden square in pixels, a multiple of the patch"`
+	Ratio float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the image that is masked"`
+	Block int     `option:"block_size" min:"1" help:"side of a masked square in pixels, a multiple of the patch"`
 }
 
 // Info implements sdk.Objective.
@@ -28,17 +28,17 @@ func (o *SimMIM) Info() sdk.Info {
 func (o *SimMIM) Plan(b *sdk.Builder) error {
 	view := b.View("image", sdk.RandomResizedCrop(0.67, 1), sdk.Flip(0.5))
 	patch := b.Backbone().Patch
-	side := o.Block / patch // of a hidden square, in patches
+	side := o.Block / patch // of a masked square, in patches
 	if o.Block%patch != 0 || view.Rows()%max(side, 1) != 0 || view.Cols()%max(side, 1) != 0 {
 		b.Failf("block_size %d must be a multiple of the patch (%d) and divide %dx%d pixels", o.Block, patch, view.Height(), view.Width())
 	}
-	hidden := b.BitMask("hidden", view, func(c *sdk.MaskCall, i int, removed []byte) {
-		sdk.RandomBlocks(c.RNG(i), view.Rows(), view.Cols(), side, o.Ratio, removed)
+	mask := b.BitMask("mask", view, func(c *sdk.MaskCall, i int, masked []byte) {
+		sdk.RandomBlocks(c.RNG(i), view.Rows(), view.Cols(), side, o.Ratio, masked)
 	})
 	token := b.Param("mask_token", []int{1, 1, b.Backbone().Dim}, sdk.InitTruncNormal(.02, .02))
-	tokens := b.Student("encoder", view, sdk.Replace(hidden, token)).PatchTokens()
+	tokens := b.Student("encoder", view, sdk.ReplaceMasked(mask, token)).PatchTokens()
 	pixels := b.Linear("decoder", tokens, b.PatchDim())
-	return b.Minimize(b.PatchL1(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
+	return b.Minimize(b.PatchL1(pixels, b.Patches(view, sdk.ChannelFirst), mask))
 }
 
 func main() { sdk.Serve(&SimMIM{Ratio: 0.6, Block: 32}) }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestWriteFileAtomic(t *testing.T) {
@@ -16,12 +18,8 @@ func TestWriteFileAtomic(t *testing.T) {
 	text := func(s string) func(io.Writer) error {
 		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 	}
-	if err := Write(path, text("one")); err != nil {
-		t.Fatal(err)
-	}
-	if err := Write(path, text("two")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, Write(path, text("one")))
+	must.Do(t, Write(path, text("two")))
 	failure := errors.New("writer gave up")
 	err := Write(path, func(w io.Writer) error { io.WriteString(w, "half"); return failure })
 	if !errors.Is(err, failure) || !strings.Contains(err.Error(), path) {
@@ -44,10 +42,7 @@ func TestWriteFileAtomic(t *testing.T) {
 	if err := Write(dir, text("")); !errors.As(err, &odd) || !strings.Contains(err.Error(), "a folder") {
 		t.Errorf("over a folder: %v", err)
 	}
-	staged, err := Stage(filepath.Join(dir, "y"), text("three"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	staged := must.Get(Stage(filepath.Join(dir, "y"), text("three")))(t)
 	if _, err := os.Stat(filepath.Join(dir, "y")); err == nil {
 		t.Error("a staged file has its name already")
 	}

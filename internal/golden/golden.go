@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
 
@@ -24,17 +23,26 @@ const (
 
 // kinds are the folders of cases with tests in this repository: those of its own smallest cases.
 func kinds(t testing.TB) []string {
-	entries, err := os.ReadDir(filepath.Join(Repository(t), "testdata", "reference"))
+	folders, err := contents(filepath.Join(Repository(t), "testdata", "reference"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	for i, folder := range folders {
+		folders[i] = filepath.Base(folder)
+	}
+	return folders
+}
+
+// contents lists the folders or the files in a folder, in order.
+func contents(folder string, folders bool) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	var paths []string
 	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
+		if e.IsDir() == folders {
+			paths = append(paths, filepath.Join(folder, e.Name()))
 		}
 	}
-	return names
+	return paths, err
 }
 
 // Folder returns the reference folder: $VITTOOL_REFERENCE, or "reference" inside $VITTOOL_SHARED
@@ -166,17 +174,7 @@ func missing(t testing.TB, path string) {
 
 // filesIn lists the files of a folder, sorted.
 func filesIn(folder string) []string {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil // the caller reports the missing folder
-	}
-	var files []string
-	for _, e := range entries {
-		if !e.IsDir() {
-			files = append(files, filepath.Join(folder, e.Name()))
-		}
-	}
-	sort.Strings(files)
+	files, _ := contents(folder, false) // the caller reports the missing folder
 	return files
 }
 
@@ -235,9 +233,7 @@ func Open(t testing.TB, path string) *Case {
 		Zero []json.RawMessage `json:"known_zero_grads"`
 	}
 	if len(c.Config) > 0 {
-		if err := json.Unmarshal(c.Config, &config); err != nil {
-			t.Fatalf("%s: config: %v", path, err)
-		}
+		c.decodeConfig(t, &config)
 	}
 	for name := range c.deviation {
 		c.Tensor(t, name)
@@ -292,10 +288,15 @@ func (c *Case) Objective(t testing.TB) string {
 // ConfigInto decodes the case's config into v.
 func (c *Case) ConfigInto(t testing.TB, v any) {
 	t.Helper()
+	c.decodeConfig(t, v)
+	c.uses.add(v)
+}
+
+func (c *Case) decodeConfig(t testing.TB, v any) {
+	t.Helper()
 	if err := json.Unmarshal(c.Config, v); err != nil {
 		t.Fatalf("%s: config: %v", c.Path, err)
 	}
-	c.uses.add(v)
 }
 
 // Has reports whether the case holds a tensor of that name.

@@ -1,7 +1,6 @@
 package golden
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -56,9 +55,7 @@ func (c *Case) Describes(keys ...string) {
 func (c *Case) Fixed(t testing.TB, want map[string]any) {
 	t.Helper()
 	var config map[string]json.RawMessage
-	if err := json.Unmarshal(c.Config, &config); err != nil {
-		t.Fatalf("%s: config: %v", c.Path, err)
-	}
+	c.decodeConfig(t, &config)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		text, err := json.Marshal(want[key])
 		if err != nil {
@@ -87,9 +84,7 @@ func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 				Shape []int
 			}
 		}
-		if err := json.Unmarshal(c.Config, &config); err != nil {
-			t.Fatalf("%s: config: %v", c.Path, err)
-		}
+		c.decodeConfig(t, &config)
 		for _, x := range config.Tensors { // of a case whose weights are computed
 			if x.Name == name && len(x.Shape) > 0 {
 				rows = x.Shape[0]
@@ -147,10 +142,7 @@ func (c *Case) unknownKeys(t testing.TB) []string {
 		return nil
 	}
 	var config any
-	d := json.NewDecoder(bytes.NewReader(c.Config))
-	if err := d.Decode(&config); err != nil {
-		t.Errorf("%s: config: %v", c.Path, err)
-	}
+	c.decodeConfig(t, &config)
 	var unknown []string
 	for _, key := range unread(config, "", c.uses.types) {
 		if !slices.Contains(c.uses.keys, key) {

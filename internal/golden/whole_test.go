@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -50,9 +51,7 @@ func TestWhole(t *testing.T) {
 		for _, n := range names {
 			tensors = append(tensors, tensor.NewF32(n, tensor.Shape{2}, []float32{1, 2}))
 		}
-		if err := tensor.WriteSafetensors(path, tensors, map[string]string{"config": config}); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, tensor.WriteSafetensors(path, tensors, map[string]string{"config": config}))
 		return path
 	}
 	type inner struct {
@@ -100,9 +99,7 @@ func TestChosenFolder(t *testing.T) {
 	root := Repository(t)
 	own := filepath.Join(root, "testdata", "reference")
 	some := t.TempDir()
-	if err := os.CopyFS(filepath.Join(some, "knn"), os.DirFS(filepath.Join(own, "knn"))); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.CopyFS(filepath.Join(some, "knn"), os.DirFS(filepath.Join(own, "knn"))))
 	files := func(kind string) func(t testing.TB) {
 		return func(t testing.TB) { Files(t, kind) }
 	}

@@ -6,6 +6,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 const root = "../.."
@@ -13,19 +15,12 @@ const root = "../.."
 func absoluteRoot(t *testing.T) string {
 	t.Helper()
 	t.Chdir(root)
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return must.Get(os.Getwd())(t)
 }
 
 // TestImportRules holds the module to the rules.
 func TestImportRules(t *testing.T) {
-	packages, err := Load(absoluteRoot(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	packages := must.Get(Load(absoluteRoot(t)))(t)
 	for _, line := range Check(packages) {
 		t.Error(line)
 	}
@@ -34,10 +29,7 @@ func TestImportRules(t *testing.T) {
 // TestNoObjectiveByName: the folders under objectives are the names.
 func TestNoObjectiveByName(t *testing.T) {
 	dir := absoluteRoot(t)
-	entries, err := os.ReadDir("objectives")
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := must.Get(os.ReadDir("objectives"))(t)
 	var names []string
 	for _, e := range entries {
 		if e.IsDir() && e.Name() != "testdata" {
@@ -47,10 +39,7 @@ func TestNoObjectiveByName(t *testing.T) {
 	if len(names) == 0 {
 		t.Fatal("no objective under objectives/: this test would pass without looking at anything")
 	}
-	packages, err := Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	packages := must.Get(Load(dir))(t)
 	for _, line := range CheckNames(packages, names) {
 		t.Error(line)
 	}
@@ -59,10 +48,7 @@ func TestNoObjectiveByName(t *testing.T) {
 // fake is a package of one file.
 func fake(t *testing.T, pkg, file, src string) Package {
 	t.Helper()
-	f, err := parse(path.Join(pkg, file), []byte(src))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(parse(path.Join(pkg, file), []byte(src)))(t)
 	return Package{Path: pkg, Files: []File{f}}
 }
 
@@ -85,6 +71,8 @@ func TestRulesCanFail(t *testing.T) {
 		{"core uses gorgonia", "core", "a.go", "gorgonia.org/gorgonia", ""},
 		{"train uses gorgonia", "train", "a.go", "gorgonia.org/tensor", "wrapped once"},
 		{"even in a test", "train", "a_test.go", "gorgonia.org/tensor", "wrapped once"},
+		{"a command sees an objective", "cmd/vittool", "a.go", Module + "/objectives/tokenizer", "the list in package objectives"},
+		{"a command sees the list of objectives", "cmd/vittool", "a.go", Module + "/objectives", ""},
 		{"objective uses the SDK", "objectives/mae", "a.go", Module + "/plugins/sdk", ""},
 		{"objective uses the messages", "objectives/mae", "a.go", Module + "/plugins/pb", "not the protocol's messages"},
 		{"objective's test uses the messages", "objectives/mae", "a_test.go", Module + "/plugins/pb", "not the protocol's messages"},

@@ -8,20 +8,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	file, link, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "pipe")
-	if err := os.WriteFile(file, []byte("four"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(file, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(file, []byte("four"), 0o600))
+	must.Do(t, os.Symlink(file, link))
+	must.Do(t, syscall.Mkfifo(pipe, 0o600))
 	for _, c := range []struct{ path, want string }{
 		{file, ""}, {link, ""}, {pipe, "a pipe"}, {dir, "a folder"}, {"/dev/zero", "a device"}, {filepath.Join(dir, "nothing"), "no such file"},
 	} {

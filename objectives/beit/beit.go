@@ -96,26 +96,26 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		b.Failf("no block of %d to %d patches with sides of at most %d and %d patches fits into the %d×%d patches of an image: make min_block smaller, or the image larger",
 			o.MinBlock, largest, rows-1, cols-1, rows, cols)
 	}
-	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, removed []byte) { blocks.Draw(c.RNG(i), removed) }).AtMost(masked)
+	mask := b.BitMask("mask", image, func(c *sdk.MaskCall, i int, bitmap []byte) { blocks.Draw(c.RNG(i), bitmap) }).AtMost(masked)
 
 	init := sdk.InitTruncNormal(.02, .02)
-	token := b.Param("mask_token", []int{1, 1, info.Dim}, init)                               // decayed, as in the official code
-	x := b.Student("encoder", image, sdk.Replace(mask, token)).PatchTokens()                  // [B,L,D]
-	hidden := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.RemovedCells()) } // [B,M,D]
-	head := func(x sdk.Tensor) sdk.Tensor {                                                   // the logits of all rows
+	token := b.Param("mask_token", []int{1, 1, info.Dim}, init)                                // decayed, as in the official code
+	x := b.Student("encoder", image, sdk.ReplaceMasked(mask, token)).PatchTokens()             // [B,L,D]
+	atMasked := func(x sdk.Tensor) sdk.Tensor { return b.GatherTokens(x, mask.MaskedCells()) } // [B,M,D]
+	head := func(x sdk.Tensor) sdk.Tensor {                                                    // the logits of all rows
 		return b.Reshape(b.Linear("lm_head", x, file.Vocabulary, sdk.WithInit(init, nil)), -1, file.Vocabulary)
 	}
-	logits := head(hidden(x)) // [B*M,K]
+	logits := head(atMasked(x)) // [B*M,K]
 	net := file.Net(b, "tokenizer.")
-	labels := b.Reshape(o.labels(b, net, small, mask, rows*cols, hidden), -1) // int [B*M]
-	counted := b.Reshape(mask.Counted(), -1)                                  // a mask may have fewer cells than M
+	labels := b.Reshape(o.labels(b, net, small, mask, rows*cols, atMasked), -1) // int [B*M]
+	counted := b.Reshape(mask.Counted(), -1)                                    // a mask may have fewer cells than M
 	b.Metric("mlm_acc", b.Accuracy(logits, labels, counted))
 	if file.Decodes() {
 		// The tokenizer's decoder draws the predicted tokens in masked places and the right ones
 		// elsewhere.
 		code := func(tokens sdk.Tensor) sdk.Tensor { return b.GatherRows(net.Codebook(), b.Reshape(tokens, -1)) }
 		right, predicted := code(net.Tokens(small.Pixels())), code(b.ArgMax(head(x)))
-		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Removed(), -1)))
+		codes := b.Add(right, b.ScaleRows(b.Add(predicted, b.Scale(right, -1)), b.Reshape(mask.Masked(), -1)))
 		b.Picture(sdk.Picture{Name: "reconstruction", Prediction: net.Decode(codes, rows, cols), Layout: sdk.WholeImages, View: small, Mask: mask})
 	}
 	b.Recommend(sdk.StudentNetwork, sdk.ClassFeature, sdk.PooledFeature)
@@ -142,12 +142,12 @@ func initial() []sdk.InitRule {
 
 // labels are the tokens of the masked patches, int [B,M]. Where the views of an image never change,
 // the host caches all of its tokens, and the tokenizer runs once for each image.
-func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask sdk.Mask, cells int, hidden func(sdk.Tensor) sdk.Tensor) sdk.Tensor {
+func (o *BEiT) labels(b *sdk.Builder, net *tokenizer.Net, small sdk.View, mask sdk.Mask, cells int, atMasked func(sdk.Tensor) sdk.Tensor) sdk.Tensor {
 	if !b.Run().FixedViews || o.ColorJitter > 0 {
-		return net.TokensOf(small.Pixels(), hidden)
+		return net.TokensOf(small.Pixels(), atMasked)
 	}
 	tokens := b.CacheTarget("tokens", small, net.Tokens(small.Pixels()), sdk.I32, cells) // [B,L]
-	return b.GatherIntegers(tokens, mask.RemovedCells())
+	return b.GatherIntegers(tokens, mask.MaskedCells())
 }
 
 // Blocks draws blockwise masks.
@@ -166,14 +166,14 @@ const attempts = 10
 // firstBlockChances is the number of such series of attempts for the first block.
 const firstBlockChances = 100
 
-// Draw masks cells of removed, row by row, block after block until there are Masked of them. A
+// Draw masks cells of masked, row by row, block after block until there are Masked of them. A
 // block has a random area, from Min to the number of cells left, a random aspect and a random place;
 // one that masks nothing new or too much is drawn again. After ten failures in a row, sampling ends
 // with fewer cells. The first block gets more chances than in the official code: where few shapes
 // are possible, an image without a masked patch would train nothing.
-func (k Blocks) Draw(r *sdk.RNG, removed []byte) {
+func (k Blocks) Draw(r *sdk.RNG, masked []byte) {
 	for count, chances := 0, firstBlockChances; count < k.Masked; {
-		n := k.Block(r, removed, min(k.Masked-count, k.Max))
+		n := k.Block(r, masked, min(k.Masked-count, k.Max))
 		if n == 0 {
 			if chances--; count > 0 || chances == 0 {
 				return
@@ -200,7 +200,7 @@ func (k Blocks) possible() bool {
 
 // Block masks one block with at most limit new cells and returns their number, 0 where no attempt
 // succeeded.
-func (k Blocks) Block(r *sdk.RNG, removed []byte, limit int) int {
+func (k Blocks) Block(r *sdk.RNG, masked []byte, limit int) int {
 	for range attempts {
 		area := r.Uniform(float64(k.Min), float64(limit)) // the interval may be a reversed one
 		aspect := math.Exp(r.Uniform(math.Log(minAspect), math.Log(1/minAspect)))
@@ -212,7 +212,7 @@ func (k Blocks) Block(r *sdk.RNG, removed []byte, limit int) int {
 		top, left := r.IntN(k.Rows-h+1), r.IntN(k.Cols-w+1)
 		fresh := 0
 		for y := top; y < top+h; y++ {
-			for _, m := range removed[y*k.Cols+left:][:w] {
+			for _, m := range masked[y*k.Cols+left:][:w] {
 				fresh += 1 - int(m)
 			}
 		}
@@ -221,7 +221,7 @@ func (k Blocks) Block(r *sdk.RNG, removed []byte, limit int) int {
 		}
 		for y := top; y < top+h; y++ {
 			for x := left; x < left+w; x++ {
-				removed[y*k.Cols+x] = 1
+				masked[y*k.Cols+x] = 1
 			}
 		}
 		return fresh

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -37,8 +38,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("the tokenizer's view is %v", v)
 	}
 	checkParameters(t, plan)
-	if len(plan.Pictures) != 1 || plan.Metrics[0].Name != "mlm_acc" {
-		t.Errorf("pictures %v, metrics %v", plan.Pictures, plan.Metrics)
+	if len(plan.Results.Pictures) != 1 || plan.Results.Metrics[0].Name != "mlm_acc" {
+		t.Errorf("pictures %v, metrics %v", plan.Results.Pictures, plan.Results.Metrics)
 	}
 }
 
@@ -47,7 +48,7 @@ func TestPlan(t *testing.T) {
 func checkParameters(t *testing.T, plan *sdk.Plan) {
 	t.Helper()
 	for _, p := range plan.Params {
-		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != sdk.FileInit {
+		if strings.HasPrefix(p.Name, "tokenizer.") != p.Frozen || p.Frozen && p.Init.Kind != plans.InitFile {
 			t.Errorf("%s: frozen %v, from %v", p.Name, p.Frozen, p.Init.Kind)
 		}
 	}
@@ -82,7 +83,7 @@ func TestOptions(t *testing.T) {
 	}{
 		"vittool tokenizer train":   {small, nil},
 		"no such file":              {small, map[string]any{"tokenizer": "testdata/none"}},
-		"no safetensors file":       {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
+		"not a valid safetensors":   {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
 		"images of 3 channels":      {backbone(4, 32, 32, 1), map[string]any{"tokenizer": file}},
 		"in blocks of 30 to 24":     {small, map[string]any{"tokenizer": file, "min_block": 30}},
 		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
@@ -106,9 +107,9 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 		t.Fatal("4×4 of 5×5 patches are called impossible")
 	}
 	for i := range uint64(2000) {
-		removed := make([]byte, 25)
-		blocks.Draw(sdk.NewRNG(1, i), removed)
-		if bytes.Count(removed, []byte{1}) == 0 {
+		bitmap := make([]byte, 25)
+		blocks.Draw(sdk.NewRNG(1, i), bitmap)
+		if bytes.Count(bitmap, []byte{1}) == 0 {
 			t.Fatalf("draw %d masks nothing", i)
 		}
 	}

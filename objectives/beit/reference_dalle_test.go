@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -67,10 +68,7 @@ func (cfg dalleCase) file(t *testing.T, c *golden.Case) string {
 		shapes[short] = x.Shape
 		tensors = append(tensors, tensor.NewF32(short, x.Shape, c.F32(t, name)))
 	}
-	description, err := tokenizer.DescribeDALLE(shapes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	description := must.Get(tokenizer.DescribeDALLE(shapes))(t)
 	if description.Width != cfg.Width || description.Blocks != cfg.Blocks || description.Vocabulary != cfg.Vocabulary {
 		t.Fatalf("the weights are described as %+v, the case says %+v", description, cfg)
 	}

@@ -58,10 +58,10 @@ type drawn struct {
 func (d *drawn) add(t *testing.T, i int, draws float64) (masked int) {
 	t.Helper()
 	k := d.blocks
-	r, removed := sdk.NewRNG(11, uint64(i)), make([]byte, k.Rows*k.Cols)
+	r, bitmap := sdk.NewRNG(11, uint64(i)), make([]byte, k.Rows*k.Cols)
 	count, blocks := 0, 0
 	for count < k.Masked {
-		n := k.Block(r, removed, min(k.Masked-count, k.Max))
+		n := k.Block(r, bitmap, min(k.Masked-count, k.Max))
 		if n == 0 {
 			d.failed++
 			break
@@ -69,12 +69,12 @@ func (d *drawn) add(t *testing.T, i int, draws float64) (masked int) {
 		d.perBlock[fmt.Sprint(n)]++
 		count, blocks = count+n, blocks+1
 	}
-	whole := make([]byte, len(removed))
+	whole := make([]byte, len(bitmap))
 	k.Draw(sdk.NewRNG(11, uint64(i)), whole)
-	if !slices.Equal(whole, removed) {
+	if !slices.Equal(whole, bitmap) {
 		t.Fatal("a mask is not made of its blocks")
 	}
-	for c, v := range removed {
+	for c, v := range bitmap {
 		masked += int(v)
 		d.frequency[c] += float64(v) / draws
 	}
@@ -83,7 +83,7 @@ func (d *drawn) add(t *testing.T, i int, draws float64) (masked int) {
 	}
 	d.counts[fmt.Sprint(masked)]++
 	d.perMask[fmt.Sprint(blocks)]++
-	d.agreement += neighbourAgreement(removed, k.Rows, k.Cols) / draws
+	d.agreement += neighbourAgreement(bitmap, k.Rows, k.Cols) / draws
 	return masked
 }
 

@@ -160,7 +160,7 @@ func (m beitModel) step(t *testing.T, c *golden.Case, prefix, suffix string) {
 			id /= int64(m.digits)
 		}
 	}
-	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
+	programtest.Step(t, m.Runner, program.Inputs{Masks: []plan.MaskSet{{Name: "mask", Bitmap: masks}}})
 	counts := make([]int, m.Batch) // of masked patches
 	for b := range counts {
 		counts[b] = bytes.Count(masks[b*cells:][:cells], []byte{1})

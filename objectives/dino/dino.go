@@ -12,7 +12,6 @@ package dino
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -41,12 +40,10 @@ type DINO struct {
 
 // Head are the options of the layers between the vectors of images and prototypes.
 type Head struct {
-	OutDim     int  `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
-	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalized"`
-	Hidden     int  `option:"head_hidden" min:"1" help:"width of the head's hidden layers"`
-	Bottleneck int  `option:"head_bottleneck" min:"1" help:"width of the vectors that are compared with the prototypes"`
-	BatchNorm  bool `option:"head_bn" help:"batch normalization before each GELU of the head"`
-	NormLast   bool `option:"norm_last_layer" help:"prototypes keep length one; without it their length is learned"`
+	OutDim             int `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
+	sdk.ProjectionHead `keys:"out_dim=head_bottleneck" head_layers:"linear layers of the head before its bottleneck is normalized" head_bottleneck:"width of the vectors that are compared with the prototypes"`
+	BatchNorm          bool `option:"head_bn" help:"batch normalization before each GELU of the head"`
+	NormLast           bool `option:"norm_last_layer" help:"prototypes keep length one; without it their length is learned"`
 }
 
 // Temperatures are the options of the two softmaxes.
@@ -60,7 +57,7 @@ type Temperatures struct {
 // New returns the objective with the defaults of the official code.
 func New() *DINO {
 	return &DINO{
-		Head:          Head{OutDim: 65536, Layers: 3, Hidden: 2048, Bottleneck: 256, NormLast: true},
+		Head:          Head{OutDim: 65536, ProjectionHead: sdk.ProjectionHead{Dim: 256, Layers: 3, Hidden: 2048}, NormLast: true},
 		Temperatures:  Temperatures{StudentTemp: 0.1, TeacherTemp: 0.04, WarmupTemp: 0.04},
 		CosineTeacher: sdk.CosineTeacher{Momentum: 0.996}, CenterMomentum: 0.9, FreezeLast: 1, DropPath: 0.1,
 		LocalCrops: 8, GlobalScale: []float64{0.4, 1}, LocalScale: []float64{0.05, 0.4},
@@ -157,10 +154,10 @@ func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
 func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	linear := sdk.WithInit(sdk.InitTruncNormal(0.02, 2), nil)
 	if o.Layers == 1 {
-		x = b.Linear("mlp", x, o.Bottleneck, append([]sdk.LayerOption{linear}, options...)...)
+		x = b.Linear("mlp", x, o.Dim, append([]sdk.LayerOption{linear}, options...)...)
 	} else {
-		x = b.MLP("mlp", x, sdk.MLP{
-			Widths: append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Bottleneck), Norm: o.BatchNorm, Linear: []sdk.LayerOption{linear},
+		x = o.Project(b, "mlp", x, sdk.MLP{
+			Norm: o.BatchNorm, Linear: []sdk.LayerOption{linear},
 			Activation: func(_ int, x sdk.Tensor) sdk.Tensor { return b.GELU(x) },
 		}, options...)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -20,10 +22,7 @@ func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
 
 func planOf(t *testing.T, info sdk.Backbone, options map[string]any) *sdk.Plan {
 	t.Helper()
-	trial, err := try(info, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(info, options))(t)
 	return trial.Plan
 }
 
@@ -132,7 +131,7 @@ func TestTemperature(t *testing.T) {
 	for epochs, want := range map[int][]float64{0: {.07}, 1: {.04, .07}, 3: {.04, .055, .07, .07}} {
 		plan := planOf(t, backbone(16, 224, 224), map[string]any{"teacher_temp": .07, "warmup_teacher_temp": .04, "warmup_teacher_temp_epochs": epochs})
 		for _, s := range plan.Schedules {
-			if s.Kind != sdk.ScheduleTable {
+			if s.Kind != plans.ScheduleTable {
 				continue
 			}
 			if len(s.Values) != len(want) || s.StepsPerValue != 50 {

@@ -162,7 +162,7 @@ func dinoCase(t *testing.T, c *golden.Case) {
 	m := openDINO(t, cfg, channels, nil, 1)
 	m.Load(t, c)
 	m.ShowAll(t, c, "input.view", "")
-	programtest.Step(t, m.Model, program.Inputs{})
+	programtest.Step(t, m.Runner, program.Inputs{})
 	m.CompareResults(t, c, cfg.Trainable, cfg.Frozen)
 	comparePairs(t, c, m.Out["pairs"])
 	compareMetrics(t, m)
@@ -205,7 +205,7 @@ func dinoTrain(t *testing.T, c *golden.Case, m *programtest.Compiled, r *dinoTra
 	t.Helper()
 	training := r.AdamW(t, m, func(s int) {
 		m.ShowAll(t, c, "traj.input.view", fmt.Sprintf(".%d", s))
-		programtest.Step(t, m.Model, program.Inputs{Step: uint64(r.FirstIteration + s)})
+		programtest.Step(t, m.Runner, program.Inputs{Step: uint64(r.FirstIteration + s)})
 	})
 	training.Clip = func(it int, figure func(string, float64)) optim.Gradients {
 		sharpness, _ := m.Scalar("teacher_sharpness")

@@ -1,9 +1,9 @@
 // Package mae is the masked autoencoder of He, Chen, Xie, Li, Dollár and Girshick, "Masked
 // Autoencoders Are Scalable Vision Learners" (2021), https://arxiv.org/abs/2111.06377.
 //
-// Most patches of an image are hidden. The network sees the others only; a small decoder gets its
-// tokens, a learned token in every hidden place and the positions of all, and predicts the pixels.
-// The loss is the mean squared error over the hidden patches.
+// Most patches of an image are masked. The network sees the visible ones only; a small decoder gets its
+// tokens, a learned token at every masked place and the positions of all, and predicts the pixels.
+// The loss is the mean squared error over the masked patches.
 package mae
 
 import (
@@ -14,7 +14,7 @@ import (
 
 // MAE holds the options; New gives the values of the paper.
 type MAE struct {
-	MaskRatio    float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the patches that are hidden; int(L*(1-ratio)) stay"`
+	MaskRatio    float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the patches that are masked; int(L*(1-ratio)) are visible"`
 	NormPixLoss  bool    `option:"norm_pix_loss" help:"predict pixels normalized by mean and standard deviation of their patch"`
 	DecoderDim   int     `option:"decoder_dim" min:"4" help:"width of the decoder, divisible by 4 and by decoder_heads"`
 	DecoderDepth int     `option:"decoder_depth" min:"0" help:"blocks of the decoder"`
@@ -23,7 +23,7 @@ type MAE struct {
 	QKVBias      bool    `option:"decoder_qkv_bias" help:"biases of queries, keys and values in the decoder"`
 }
 
-// New returns the objective with the defaults of the paper: 75 % hidden, normalized pixels, a
+// New returns the objective with the defaults of the paper: 75 % masked, normalized pixels, a
 // decoder 512 wide with 8 blocks and 16 heads for every backbone.
 func New() *MAE {
 	return &MAE{MaskRatio: 0.75, NormPixLoss: true, DecoderDim: 512, DecoderDepth: 8, DecoderHeads: 16, MLPRatio: 4, QKVBias: true}
@@ -34,7 +34,7 @@ func (o *MAE) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "mae",
 		Version: "1.0.0",
-		Summary: "masked autoencoder: hide most patches, reconstruct their pixels",
+		Summary: "masked autoencoder: mask most patches, reconstruct their pixels",
 		Paper:   "He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, https://arxiv.org/abs/2111.06377",
 		License: "Apache-2.0",
 	}
@@ -45,12 +45,12 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedSinCosColumn, ClassToken: sdk.ClassTokenRequired, Init: initial()})
 	image := b.View("image", sdk.Flip(0.5)) // the crop is the user's: the paper's is 0.2..1 of the area
 	patches := image.Patches()
-	kept := int(float64(patches) * (1 - o.MaskRatio)) // truncation as in the official code: 10 patches at 0.9 keep none
-	if kept < 1 {
-		b.Failf("mask_ratio %v keeps none of the %d patches; use a smaller one", o.MaskRatio, patches)
+	visible := int(float64(patches) * (1 - o.MaskRatio)) // truncation as in the official code: at 0.9 none of 10 is visible
+	if visible < 1 {
+		b.Failf("mask_ratio %v leaves none of the %d patches visible; use a smaller one", o.MaskRatio, patches)
 	}
-	if kept >= patches {
-		b.Failf("mask_ratio %v hides none of the %d patches, so there is nothing to predict; use a larger one", o.MaskRatio, patches)
+	if visible >= patches {
+		b.Failf("mask_ratio %v masks none of the %d patches, so there is nothing to predict; use a larger one", o.MaskRatio, patches)
 	}
 	if o.DecoderDim%4 != 0 {
 		b.Failf("decoder_dim %d: its sine-cosine position table needs a number that 4 divides", o.DecoderDim)
@@ -58,11 +58,11 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	if o.DecoderDim%o.DecoderHeads != 0 {
 		b.Failf("decoder_heads %d does not divide decoder_dim %d", o.DecoderHeads, o.DecoderDim)
 	}
-	mask := b.KeepMask("mask", image, kept, func(c *sdk.MaskCall, i int, keep []int32) {
+	mask := b.KeepMask("mask", image, visible, func(c *sdk.MaskCall, i int, keep []int32) {
 		sdk.RandomKeep(c.RNG(i), patches, keep)
 	})
 
-	x := b.Student("encoder", image, sdk.Drop(mask)).Tokens()                      // [B,1+K,D]
+	x := b.Student("encoder", image, sdk.DropMasked(mask)).Tokens()                // [B,1+K,D]
 	x = b.Linear("decoder_embed", x, o.DecoderDim)                                 // [B,1+K,D']
 	token := b.Param("mask_token", []int{1, 1, o.DecoderDim}, sdk.InitNormal(.02)) // decayed, as in the official code
 	x = b.RestoreTokens(x, token, mask)                                            // [B,1+L,D']

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -34,7 +36,7 @@ func TestKept(t *testing.T) {
 	} {
 		trial, err := try(backbone(c.patch, c.height, c.width), map[string]any{"mask_ratio": c.ratio})
 		if c.want == 0 {
-			if err == nil || !strings.Contains(err.Error(), "keeps none of the 10 patches") {
+			if err == nil || !strings.Contains(err.Error(), "leaves none of the 10 patches visible") {
 				t.Errorf("%+v: %v", c, err)
 			}
 			continue
@@ -44,17 +46,14 @@ func TestKept(t *testing.T) {
 		}
 	}
 	_, err := try(backbone(16, 32, 80), map[string]any{"mask_ratio": 1e-17}) // 10*(1-1e-17) is 10
-	if err == nil || !strings.Contains(err.Error(), "hides none of the 10 patches") {
-		t.Errorf("nothing hidden: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "masks none of the 10 patches") {
+		t.Errorf("nothing masked: %v", err)
 	}
 }
 
 // Names, shapes and flags of the parameters are those of the official code.
 func TestParameters(t *testing.T) {
-	trial, err := try(backbone(16, 224, 224), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(16, 224, 224), nil))(t)
 	plan := trial.Plan
 	for name, shape := range map[string][]int{
 		"mask_token":                        {1, 1, 512},
@@ -85,21 +84,18 @@ func TestParameters(t *testing.T) {
 	if want := 2 + 1 + 1 + 8*12 + 2 + 2; len(plan.Params) != want {
 		t.Errorf("%d parameters, want %d", len(plan.Params), want)
 	}
-	if k := plan.Param("decoder_pos_embed").Init; k.Kind != sdk.SinCosColumnInit || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
+	if k := plan.Param("decoder_pos_embed").Init; k.Kind != plans.InitSinCosColumn || k.Rows != 14 || k.Cols != 14 || k.Prefix != 1 {
 		t.Errorf("decoder_pos_embed: %v", k)
 	}
-	if k := plan.Param("mask_token").Init; k.Kind != sdk.NormalInit || k.A != .02 {
+	if k := plan.Param("mask_token").Init; k.Kind != plans.InitNormal || k.A != .02 {
 		t.Errorf("mask_token: %v", k)
 	}
 }
 
 func TestOptionsReachTheProgram(t *testing.T) {
-	trial, err := try(backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(16, 224, 224), map[string]any{"norm_pix_loss": false, "decoder_dim": 64, "decoder_depth": 1, "decoder_heads": 4, "mlp_ratio": 2.5}))(t)
 	plan := trial.Plan
-	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Pictures[0].PatchNormalized {
+	if plan.Count("normalize_patches") != 0 || plan.Count("vit_block") != 1 || plan.Results.Pictures[0].PatchNormalized {
 		t.Errorf("%v", plan.Nodes)
 	}
 	if p := plan.Param("decoder_blocks.0.mlp.fc1.weight"); p.Shape[0] != 160 {
@@ -125,10 +121,7 @@ func TestOptionsReachTheProgram(t *testing.T) {
 // A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
 // in.
 func TestMaskFollowsSample(t *testing.T) {
-	trial, err := try(backbone(4, 32, 32), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(4, 32, 32), nil))(t)
 	mask := func(seed, step uint64, ids ...uint64) []int32 {
 		return trial.Masks(seed, step, ids...)[0].Values
 	}

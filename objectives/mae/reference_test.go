@@ -116,7 +116,7 @@ func (m maeModel) step(t *testing.T, noise []float32) {
 		}
 	}
 	m.Values["out.ids_keep"], m.Values["out.ids_restore"], m.Values["out.mask"] = keep, restoreOrder(noise, m.Batch), removed
-	programtest.Step(t, m.Model, program.Inputs{Masks: []plan.MaskSet{{Name: m.Plan.Masks[0].Name, Values: keep}}})
+	programtest.Step(t, m.Runner, program.Inputs{Masks: []plan.MaskSet{{Name: m.Plan.Masks[0].Name, Values: keep}}})
 }
 
 // restoreOrder is argsort(argsort(noise)) per sample.

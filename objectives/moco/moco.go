@@ -105,9 +105,9 @@ func (o *MoCo) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOptio
 
 // crop declares one of the two crops.
 func (o *MoCo) crop(b *sdk.Builder, v int) sdk.View {
-	return b.View(fmt.Sprintf("crop_%d", v+1), sdk.Resample(sdk.Bilinear), o.Crop(b, v), sdk.Flip(.5), func(view *sdk.ViewSpec) {
-		if a := view.Augmentations; o.GrayFirst {
-			a[0], a[1] = a[1], a[0]
-		}
-	})
+	options := []sdk.ViewOption{sdk.Resample(sdk.Bilinear), o.Crop(b, v), sdk.Flip(.5)}
+	if o.GrayFirst {
+		options = append(options, sdk.GrayFirst())
+	}
+	return b.View(fmt.Sprintf("crop_%d", v+1), options...)
 }

@@ -19,8 +19,8 @@ import (
 
 // MoCoV3 holds the options; New gives the values of the paper for ViTs.
 type MoCoV3 struct {
-	Dim          int     `option:"dim" min:"1" help:"size of the compared vectors"`
-	Hidden       int     `option:"mlp_dim" min:"1" help:"hidden width of projector and predictor"`
+	sdk.ProjectionHead `keys:"out_dim=dim head_hidden=mlp_dim head_layers=-" mlp_dim:"hidden width of projector and predictor"`
+
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
 	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
 	MomentumCos  bool    `option:"momentum_cos" help:"a cosine over the run takes the momentum to 1"`
@@ -31,7 +31,7 @@ type MoCoV3 struct {
 // New returns the objective with the defaults of the official code for ViTs.
 func New() *MoCoV3 {
 	return &MoCoV3{
-		Dim: 256, Hidden: 4096, Temp: 0.2, Momentum: 0.99, MomentumCos: true, FreezeStem: true, TwoCrops: sdk.BYOLCrops(0.08, 1),
+		ProjectionHead: sdk.ProjectionHead{Dim: 256, Layers: 3, Hidden: 4096}, Temp: 0.2, Momentum: 0.99, MomentumCos: true, FreezeStem: true, TwoCrops: sdk.BYOLCrops(0.08, 1),
 	}
 }
 
@@ -63,7 +63,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 
 	momentum := sdk.CosineSchedule(o.Momentum, 1)
 	if !o.MomentumCos {
-		momentum.Kind = sdk.ScheduleConstant
+		momentum = sdk.ConstantSchedule(o.Momentum)
 	}
 	b.Teacher(b.Schedule("momentum", momentum), sdk.BeforeForward)
 	base := vectors(b, (*sdk.Builder).Student, "base_encoder", one, two)
@@ -108,27 +108,32 @@ func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 // projector ends the trained and the averaged network: three linear layers with batch norms, two
 // after a residual network, in the place of its classifier.
 func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
+	m := mlp(sdk.PlainNorm)
 	if !b.Backbone().Tokens() {
-		return mlp(b, "base_encoder.fc", x, []int{o.Hidden, o.Dim}, sdk.PlainNorm, options...)
+		m.Widths = []int{o.Hidden, o.Dim}
+		return b.MLP("base_encoder.fc", x, m, append(decayed(), options...)...)
 	}
-	return mlp(b, "base_encoder.head", x, []int{o.Hidden, o.Hidden, o.Dim}, sdk.PlainNorm, options...)
+	return o.Project(b, "base_encoder.head", x, m, append(decayed(), options...)...)
 }
 
 // predictor follows the projector of the trained network.
 func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	last := sdk.PlainNorm
+	m := mlp(sdk.PlainNorm)
 	if !b.Backbone().Tokens() {
-		last = sdk.NoNorm
+		m = mlp(sdk.NoNorm)
 	}
-	return mlp(b, "predictor", x, []int{o.Hidden, o.Dim}, last)
+	m.Widths = []int{o.Hidden, o.Dim}
+	return b.MLP("predictor", x, m, decayed()...)
 }
 
-// mlp is a head of linear layers without bias, with batch norms between them and perhaps one
-// without weights at the end; norms decay too.
-func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, last sdk.LastNorm, options ...sdk.LayerOption) sdk.Tensor {
-	m := sdk.MLP{Widths: widths, Norm: true, LastNorm: last, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
-	return b.MLP(name, x, m, append([]sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))}, options...)...)
+// mlp is a head of linear layers without bias, with batch norms between them and perhaps one without
+// weights at the end.
+func mlp(last sdk.LastNorm) sdk.MLP {
+	return sdk.MLP{Norm: true, LastNorm: last, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
 }
+
+// decayed are the options of its layers: norms decay too.
+func decayed() []sdk.LayerOption { return []sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))} }
 
 // initial are the network's initial weights in the official code: queries, keys and values as
 // separate Xavier-uniform matrices, other linear layers and the patch projection Xavier-uniform,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -93,7 +94,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := trial.Plan
-	if len(plan.Requirements.Frozen) > 0 || plan.Schedules[0].Kind != sdk.ScheduleConstant || plan.Schedules[0].From != .9 {
+	if len(plan.Requirements.Frozen) > 0 || plan.Schedules[0].Kind != plans.ScheduleConstant || plan.Schedules[0].From != .9 {
 		t.Errorf("%v, %v", plan.Requirements, plan.Schedules)
 	}
 	for v, want := range []int{3, 4} { // jitter, gray, blur of the second only, flip

@@ -129,7 +129,7 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m := openMoCo(t, cfg, channels, nil, 1)
 	m.Load(t, c)
 	m.ShowAll(t, c, "input.view", "")
-	programtest.Step(t, m.Model, program.Inputs{})
+	programtest.Step(t, m.Runner, program.Inputs{})
 	m.CompareResults(t, c, cfg.Trainable, cfg.Frozen)
 	for _, name := range []string{"q1k2", "q2k1"} {
 		c.CompareScalar(t, "loss."+name, m.Metrics()[name])
@@ -143,7 +143,7 @@ func mocoCase(t *testing.T, c *golden.Case) {
 	m = openMoCo(t, cfg, channels, r, 1)
 	training := r.AdamW(t, m, func(s int) {
 		m.ShowAll(t, c, "traj.input.view", fmt.Sprintf(".%d", s))
-		programtest.Step(t, m.Model, program.Inputs{Step: uint64(r.FirstIteration + s)})
+		programtest.Step(t, m.Runner, program.Inputs{Step: uint64(r.FirstIteration + s)})
 	})
 	training.Clip = func(_ int, figure func(string, float64)) optim.Gradients {
 		momentum, _ := m.Scalar("momentum")

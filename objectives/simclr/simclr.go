@@ -73,14 +73,11 @@ func (o *SimCLR) Plan(b *sdk.Builder) error {
 
 // crop declares one of the two crops.
 func (o *SimCLR) crop(b *sdk.Builder, v int) sdk.View {
-	return b.View(fmt.Sprintf("crop_%d", v+1), o.Crop(b, v), sdk.Flip(.5), func(view *sdk.ViewSpec) {
-		view.Attempts = 100
-		for i := range view.Augmentations {
-			if a := &view.Augmentations[i]; a.Kind == sdk.BlurAugmentation && o.BlurKernel > 0 {
-				a.Kernel, a.SigmaPerBatch, a.ZeroBorder = o.BlurKernel, true, true
-			}
-		}
-	})
+	options := []sdk.ViewOption{o.Crop(b, v), sdk.Flip(.5), sdk.Attempts(100)}
+	if o.BlurKernel > 0 {
+		options = append(options, sdk.BlurKernel(o.BlurKernel))
+	}
+	return b.View(fmt.Sprintf("crop_%d", v+1), options...)
 }
 
 // projector is the head: with batch norms, the last one scales and does not shift.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/sit"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -76,10 +77,7 @@ func corruptions(t *testing.T, options map[string]any, height, width, batch, sam
 		for i := range batch {
 			request.SampleIDs = append(request.SampleIDs, uint64(i))
 		}
-		sets, err := h.Mask(context.Background(), request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		sets := must.Get(h.Mask(context.Background(), request))(t)
 		for _, set := range sets {
 			for b := range batch {
 				if x := readCorruption(t, set.Values[b*per:][:per], height, width, batch); want(x) && len(out) < samples {

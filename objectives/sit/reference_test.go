@@ -172,7 +172,7 @@ func sitStep(t *testing.T, c *golden.Case, m *programtest.Compiled, cfg sitConfi
 		sets = append(sets, set)
 		compare = append(compare, func() { p.compare(m.Out[fmt.Sprintf("painted_%d", v)].Value(), noisy) })
 	}
-	programtest.Step(t, m.Model, program.Inputs{Step: uint64(step), Masks: sets})
+	programtest.Step(t, m.Runner, program.Inputs{Step: uint64(step), Masks: sets})
 	for _, f := range compare {
 		f()
 	}
@@ -366,7 +366,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	contrastive, reconstruction := m.Store.Get("head.task_weights.contrastive"), m.Store.Get("head.task_weights.reconstruction")
 	programtest.Near(t, "weight of the reconstruction", math.Exp(-float64(reconstruction.Data[0])), lambda, 1e-5)
 	contrastive.Data[0], reconstruction.Data[0] = .3, -.2
-	programtest.Step(t, m.Model, program.Inputs{Step: 3, IDs: ids, Masks: masks})
+	programtest.Step(t, m.Runner, program.Inputs{Step: 3, IDs: ids, Masks: masks})
 	c, r := m.Metrics()["contrastive"], m.Metrics()["reconstruction"]
 	wc, wr := math.Exp(-.3), math.Exp(.2)
 	programtest.Near(t, "loss", m.Loss(), wc*c+.3/2+wr*r-.2, 1e-5)

@@ -10,16 +10,14 @@ package sit
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
 // SiT holds the options; New gives the values of the official code.
 type SiT struct {
-	Dim     int     `option:"out_dim" min:"1" help:"size of the compared vectors"`
-	Layers  int     `option:"head_layers" min:"2" help:"linear layers of the contrastive head"`
-	Hidden  int     `option:"head_hidden" min:"1" help:"width of the contrastive head's hidden layers"`
+	sdk.ProjectionHead
+
 	Temp    float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
 	Lambda  float64 `option:"lmbda" above:"0" help:"weight of the reconstruction beside the contrastive task; 5 for small data sets"`
 	Weights string  `option:"task_weights" choices:"fixed,learned" help:"weight of the tasks: lmbda throughout, or learned with their uncertainty (Kendall et al. 2018) from lmbda on"`
@@ -36,7 +34,7 @@ type SiT struct {
 // New returns the objective with the defaults of the official code.
 func New() *SiT {
 	return &SiT{
-		Dim: 256, Layers: 3, Hidden: 4096, Temp: 0.2, Lambda: 1, Weights: "fixed", CosineTeacher: sdk.CosineTeacher{Momentum: 0.996},
+		ProjectionHead: sdk.ProjectionHead{Dim: 256, Layers: 3, Hidden: 4096}, Temp: 0.2, Lambda: 1, Weights: "fixed", CosineTeacher: sdk.CosineTeacher{Momentum: 0.996},
 		Drop: 0.5, Replace: 0.3, Align: 1, Fill: []string{"zeros"}, TwoCrops: sdk.BYOLCrops(0.2, 1),
 	}
 }
@@ -110,9 +108,8 @@ func linear() sdk.LayerOption { return sdk.WithInit(sdk.InitTruncNormal(.02, 2),
 // head is the contrastive one: linear layers with batch norms, a ReLU after the first, GELUs after
 // the others, nothing after the last norm, which has no weights.
 func (o *SiT) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	return b.MLP("head.mlp", x, sdk.MLP{
-		Widths: append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Dim), Norm: true, LastNorm: sdk.PlainNorm,
-		Linear: []sdk.LayerOption{linear()},
+	return o.Project(b, "head.mlp", x, sdk.MLP{
+		Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{linear()},
 		Activation: func(layer int, x sdk.Tensor) sdk.Tensor {
 			if layer == 0 {
 				return b.ReLU(x)

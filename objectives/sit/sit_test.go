@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -15,10 +16,7 @@ func try(patch, side int, options map[string]any) (*sdk.Trial, error) {
 
 // Names, shapes and flags of the parameters are those of the official code; all have an average.
 func TestParameters(t *testing.T) {
-	trial, err := try(16, 224, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(16, 224, nil))(t)
 	plan := trial.Plan
 	want := map[string][]int{
 		"head.mlp.0.weight": {4096, 384}, "head.mlp.0.bias": {4096}, "head.mlp.1.weight": {4096}, "head.mlp.1.bias": {4096},
@@ -43,10 +41,7 @@ func TestParameters(t *testing.T) {
 }
 
 func TestOptionsReachThePlan(t *testing.T) {
-	trial, err := try(4, 32, map[string]any{"task_weights": "learned", "lmbda": 5, "crop_size": 24, "blur": []float64{0, 0}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(4, 32, map[string]any{"task_weights": "learned", "lmbda": 5, "crop_size": 24, "blur": []float64{0, 0}}))(t)
 	plan := trial.Plan
 	learned := 0
 	for _, p := range plan.Params {
@@ -118,10 +113,7 @@ func TestRectanglesSuffice(t *testing.T) {
 
 // A corruption depends on the crop, the sample, the step and the seed.
 func TestCorruptionFollowsSample(t *testing.T) {
-	trial, err := try(4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(4, 32, map[string]any{"drop_replace": 0, "drop_type": []string{"zeros", "noise", "copy"}}))(t)
 	plan := trial.Plan
 	n := plan.Masks[0].Length * sdk.CorruptionStride
 	mask := func(crop int, seed, step uint64, ids ...uint64) []int32 {

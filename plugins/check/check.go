@@ -41,7 +41,7 @@ func Backbones() []backbone.Config {
 }
 
 // infoOf is the description of a network that an objective gets.
-func infoOf(c backbone.Config) plan.BackboneInfo {
+func infoOf(c backbone.Config) plan.Backbone {
 	channels := c.Info().Channels
 	return program.BackboneInfo(c, slices.Repeat([]float64{.5}, channels), slices.Repeat([]float64{.25}, channels))
 }
@@ -82,7 +82,7 @@ func (s *suite) check(name string, f func() (string, error)) {
 
 func (s *suite) run(b backbone.Config) host.Options {
 	o := s.o
-	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, TotalSteps: 1000, StepsPerEpoch: 100, DatasetSize: 800}
+	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, Steps: 1000, StepsPerEpoch: 100, DatasetSize: 800}
 	return o
 }
 

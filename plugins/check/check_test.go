@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/check"
 	"github.com/vittool/vittool/plugins/host"
@@ -42,10 +43,7 @@ func TestBuiltins(t *testing.T) {
 // files sets the options that name a file which the objective has among its test data.
 func files(t *testing.T, name string) map[string]any {
 	t.Helper()
-	d, err := host.Describe(context.Background(), host.Options{Name: name, Mode: host.Inproc})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := must.Get(host.Describe(context.Background(), host.Options{Name: name, Mode: host.Inproc}))(t)
 	config := map[string]any{}
 	for _, o := range d.Options {
 		path := filepath.Join("..", "..", "objectives", name, "testdata", o.Key+".safetensors")
@@ -69,7 +67,7 @@ func (c *careless) Plan(b *sdk.Builder) error {
 	}
 	b.Param("weight", []int{n}, sdk.InitZeros())
 	calls := 0
-	b.BitMask("mask", view, func(call *sdk.MaskCall, i int, removed []byte) {
+	b.BitMask("mask", view, func(call *sdk.MaskCall, i int, masked []byte) {
 		calls++
 		r := call.RNG(i)
 		switch c.rule {
@@ -80,9 +78,9 @@ func (c *careless) Plan(b *sdk.Builder) error {
 		case "constant-mask":
 			r = sdk.NewRNG(1)
 		case "invalid-mask":
-			removed[0] = 2
+			masked[0] = 2
 		}
-		removed[r.IntN(len(removed))] |= 1
+		masked[r.IntN(len(masked))] |= 1
 	})
 	return b.Minimize(b.Mean(b.Student("encoder", view).Tokens()))
 }

@@ -222,7 +222,7 @@ func (h *Objective) Targets(ctx context.Context, r Call) error {
 	}
 	var own []string
 	for _, t := range h.plan.Targets {
-		if t.Source == plan.SourcePlugin && t.Dtype == plan.F32 {
+		if t.Source == plan.SourcePlugin && t.DType == plan.F32 {
 			own = append(own, t.Name)
 		}
 	}

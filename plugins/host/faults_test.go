@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 )
 
@@ -46,9 +47,7 @@ func TestStartFaults(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, mode os.FileMode, content string) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), mode); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, []byte(content), mode))
 		return path
 	}
 	elf := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\xf3\x00" + strings.Repeat("\x00", 100) // RISC-V
@@ -179,10 +178,7 @@ func TestRestart(t *testing.T) {
 	tidy(t)
 	ctx := context.Background()
 	good := open(t, probeOptions("good", ""))
-	want, err := good.Mask(ctx, maskRequest(5, 4))
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := must.Get(good.Mask(ctx, maskRequest(5, 4)))(t)
 	for _, mode := range []string{"die-in-mask", "hang-mask"} {
 		o := probeOptions(mode, t.TempDir())
 		o.CallDeadline = 2 * time.Second
@@ -266,9 +262,7 @@ func TestCloseOfStoppedProcess(t *testing.T) {
 	tidy(t)
 	h := open(t, probeOptions("good", ""))
 	pid := h.PID()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, syscall.Kill(pid, syscall.SIGSTOP))
 	start := time.Now()
 	h.Close()
 	if d := time.Since(start); d > 5*time.Second {
@@ -284,13 +278,8 @@ func TestHostKilled(t *testing.T) {
 	for i := range 6 {
 		cmd := exec.Command(os.Args[0], "be-a-host")
 		cmd.Env = append(os.Environ(), "PROBE_DIR="+t.TempDir())
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		out := must.Get(cmd.StdoutPipe())(t)
+		must.Do(t, cmd.Start())
 		pid := 0
 		if i < 3 { // after it has printed its plugin's process id
 			line, err := bufio.NewReader(out).ReadString('\n')
@@ -301,9 +290,7 @@ func TestHostKilled(t *testing.T) {
 		} else { // while it is starting
 			time.Sleep(time.Duration(random.Intn(80)) * time.Millisecond)
 		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, cmd.Process.Kill())
 		if err := cmd.Wait(); err == nil {
 			t.Error("the host ended by itself")
 		}

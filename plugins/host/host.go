@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -67,18 +66,8 @@ type Options struct {
 	Builtin func(name string) (sdk.Objective, error)
 }
 
-// Run describes the run that an objective is opened for, see OpenRequest.
-type Run struct {
-	Seed          uint64
-	Batch         int // samples of a micro-batch
-	TotalSteps    int
-	StepsPerEpoch float64 // mean; not whole where an epoch ends within a step
-	DatasetSize   int     // samples
-	Backbone      plan.BackboneInfo
-	WorldSize     int // 0 is 1
-	Rank          int
-	FixedViews    bool
-}
+// Run describes the run that an objective is opened for; a WorldSize of 0 is 1.
+type Run = plan.Run
 
 // Objective is an opened objective. Its methods may be called from several goroutines.
 type Objective struct {
@@ -257,12 +246,8 @@ func (h *Objective) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("objective %s: %w", h.desc.Name, err)
 	}
-	h.open = &pb.OpenRequest{
-		ConfigJson: config, Seed: h.o.Seed, Batch: uint32(h.o.Batch), TotalSteps: uint64(h.o.TotalSteps),
-		StepsPerEpoch: max(1, uint64(math.Round(h.o.StepsPerEpoch))), EpochSteps: h.o.StepsPerEpoch, DatasetSize: uint64(h.o.DatasetSize), Backbone: backboneMessage(h.o.Backbone),
-		WorldSize: uint32(h.o.WorldSize), Rank: uint32(h.o.Rank), ProtocolMinor: sdk.ProtocolMinor,
-		FixedViews: h.o.FixedViews,
-	}
+	h.open = h.o.Run.ToProto()
+	h.open.ConfigJson, h.open.ProtocolMinor = config, sdk.ProtocolMinor
 	message, err := h.openPlan(ctx, p)
 	if err != nil {
 		return err
@@ -350,18 +335,6 @@ func (h *Objective) openPlan(ctx context.Context, p *process) (*pb.Plan, error) 
 		return nil, h.classify(ctx, p, "Open", err)
 	}
 	return plan, nil
-}
-
-func backboneMessage(b plan.BackboneInfo) *pb.BackboneInfo {
-	m := &pb.BackboneInfo{
-		Name: b.Name, Family: b.Family, Dim: uint32(b.Dim), Depth: uint32(b.Depth), Heads: uint32(b.Heads), Patch: uint32(b.Patch),
-		ImageH: uint32(b.ImageH), ImageW: uint32(b.ImageW), GridH: uint32(b.GridH), GridW: uint32(b.GridW), Channels: uint32(b.Channels),
-		Mean: b.Mean, Std: b.Std, PrefixTokens: uint32(b.PrefixTokens), LayerNormEps: b.LayerNormEps,
-	}
-	for _, d := range b.StageDims {
-		m.StageDims = append(m.StageDims, uint32(d))
-	}
-	return m
 }
 
 // wire is the deterministic encoding by which plans are compared.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/schema"
@@ -30,14 +31,8 @@ func TestProcessEqualsInproc(t *testing.T) {
 		t.Errorf("plans differ: %s", d)
 	}
 	for step := range uint64(20) {
-		x, err := a.Mask(ctx, maskRequest(step, 4))
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := b.Mask(ctx, maskRequest(step, 4))
-		if err != nil {
-			t.Fatal(err)
-		}
+		x := must.Get(a.Mask(ctx, maskRequest(step, 4)))(t)
+		y := must.Get(b.Mask(ctx, maskRequest(step, 4)))(t)
 		if !sameMasks(x, y) {
 			t.Fatalf("step %d: masks differ", step)
 		}
@@ -80,10 +75,7 @@ func TestConfigurationErrors(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	tidy(t)
-	d, err := Describe(context.Background(), Options{Name: "mae", Builtin: builtin})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := must.Get(Describe(context.Background(), Options{Name: "mae", Builtin: builtin}))(t)
 	if d.Name != "mae" || len(d.Options) < 6 || d.Evaluates {
 		t.Errorf("%v", d)
 	}
@@ -98,9 +90,7 @@ func TestLogs(t *testing.T) {
 	if _, err := h.Mask(context.Background(), maskRequest(0, 4)); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, h.Close())
 	for _, want := range []string{"[probe] a line on standard output\n", "[probe] a line on standard error\n"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("log without %q:\n%s", want, log.String())
@@ -127,17 +117,12 @@ func TestThirdPartyProgramAndLock(t *testing.T) {
 	wantError(t, err, Checksum, "expected 0000", sum)
 
 	o.Checksum, o.Lock = "", filepath.Join(t.TempDir(), LockFile)
-	abs, err := filepath.Abs(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	abs := must.Get(filepath.Abs(os.Args[0]))(t)
 	for _, c := range []struct {
 		sum string
 		ok  bool
 	}{{sum, true}, {strings.Repeat("a", 64), false}} {
-		if err := WriteLock(o.Lock, []Locked{{Path: abs, Name: "probe", Version: "0.1.0", SHA256: c.sum}}); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, WriteLock(o.Lock, []Locked{{Path: abs, Name: "probe", Version: "0.1.0", SHA256: c.sum}}))
 		h, err := Open(ctx, o)
 		if (err == nil) != c.ok {
 			t.Errorf("locked to %s: %v", c.sum, err)
@@ -146,9 +131,7 @@ func TestThirdPartyProgramAndLock(t *testing.T) {
 			h.Close()
 		}
 	}
-	if err := os.WriteFile(o.Lock, []byte(`{"plugins":[{"path":"x","sha256":"short"}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(o.Lock, []byte(`{"plugins":[{"path":"x","sha256":"short"}]}`), 0o600))
 	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "64 hexadecimal digits") {
 		t.Error(err)
 	}
@@ -175,10 +158,7 @@ func TestGivenUpInproc(t *testing.T) {
 	o := probeOptions("slow-targets", "")
 	o.Mode = Inproc
 	h := open(t, o)
-	b, err := h.Bind(context.Background(), layout(h))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(h.Bind(context.Background(), layout(h)))(t)
 	target := b.F32(RoleTarget, "target")
 	target[0] = -1
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
@@ -194,9 +174,7 @@ func TestGivenUpInproc(t *testing.T) {
 	if l.calls.Load() != 1 {
 		t.Fatal("the call ended before it was given up: the test proves nothing")
 	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, h.Close())
 	if n := l.calls.Load(); n != 0 {
 		t.Errorf("%d calls are in progress after Close", n)
 	}
@@ -384,9 +362,7 @@ func TestLongTemporaryFolder(t *testing.T) {
 	for _, long := range []int{maxSocketPath - belowParent, maxSocketPath - belowParent + 1, 200} {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, strings.Repeat("x", max(1, long-len(parent)-1)))
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Mkdir(dir, 0o700))
 		t.Setenv("TMPDIR", dir)
 		o := probeOptions("", "")
 		o.Name, o.Config = "mae", map[string]any{"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/plugintest"
@@ -73,7 +74,7 @@ func (o *probe) Plan(b *sdk.Builder) error {
 	view := b.View("image")
 	mask := b.KeepMask("mask", view, view.Patches()/2, o.mask)
 	target := b.Target("target", view, sdk.F32, 4)
-	tokens := b.Student("encoder", view, sdk.Drop(mask)).Tokens()
+	tokens := b.Student("encoder", view, sdk.DropMasked(mask)).Tokens()
 	weight := b.Param("weight", []int{4}, sdk.InitZeros())
 	center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{4}})
 	scale := b.Schedule("scale", sdk.CosineSchedule(1, 2))
@@ -296,15 +297,15 @@ func beAHost() {
 	}
 }
 
-func backbone() plan.BackboneInfo {
-	return plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
-		GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+func backbone() plan.Backbone {
+	return plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, Height: 16, Width: 16,
+		Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 }
 
 func probeOptions(mode, dir string) Options {
 	return Options{
 		Name: "probe", Builtin: builtin, Config: map[string]any{"mode": mode, "dir": dir},
-		Run:          Run{Seed: 1, Batch: 4, TotalSteps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
+		Run:          Run{Seed: 1, Batch: 4, Steps: 100, StepsPerEpoch: 10, DatasetSize: 40, Backbone: backbone()},
 		CallDeadline: 20 * time.Second,
 	}
 }
@@ -361,10 +362,7 @@ func tidy(t *testing.T) {
 
 func open(t *testing.T, o Options) *Objective {
 	t.Helper()
-	h, err := Open(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := must.Get(Open(context.Background(), o))(t)
 	t.Cleanup(func() { h.Close() })
 	return h
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/plan"
 )
@@ -19,16 +20,13 @@ func maskReplies(t testing.TB) [][]byte {
 		{Step: 3, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{0, 5, 300, math.MaxInt32, -1, math.MinInt32}}}},
 		{Step: 4, Sets: []*pb.MaskSet{{Name: "keep", Values: []int32{7}}}},
 		{Sets: []*pb.MaskSet{{Name: "keep"}}},
-		{Step: 5, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{0, 1, 1}}, {Name: "keep", Values: []int32{1, 2}}}},
-		{Step: 6, Sets: []*pb.MaskSet{{Name: "removed", Bitmap: []byte{1}}, {Name: "keep", Values: []int32{1, 2, 3}}}},
+		{Step: 5, Sets: []*pb.MaskSet{{Name: "masked", Bitmap: []byte{0, 1, 1}}, {Name: "keep", Values: []int32{1, 2}}}},
+		{Step: 6, Sets: []*pb.MaskSet{{Name: "masked", Bitmap: []byte{1}}, {Name: "keep", Values: []int32{1, 2, 3}}}},
 		{Step: 7, Sets: []*pb.MaskSet{{Values: []int32{1}}}},
 		{Step: 8, Sets: []*pb.MaskSet{{}}},
 		{},
 	} {
-		b, err := proto.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(proto.Marshal(r))(t)
 		wires = append(wires, b, b[:len(b)/2])
 	}
 	set := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "keep")
@@ -65,17 +63,12 @@ func FuzzMaskMemory(f *testing.F) {
 
 // TestMaskMemory: replies of one plan are decoded without new memory, by a process.
 func TestMaskMemory(t *testing.T) {
-	reply := &pb.MaskReply{Step: 1, Sets: []*pb.MaskSet{{Name: "keep", Values: make([]int32, 1000)}, {Name: "removed", Bitmap: make([]byte, 1000)}}}
-	wire, err := proto.Marshal(reply)
-	if err != nil {
-		t.Fatal(err)
-	}
+	reply := &pb.MaskReply{Step: 1, Sets: []*pb.MaskSet{{Name: "keep", Values: make([]int32, 1000)}, {Name: "masked", Bitmap: make([]byte, 1000)}}}
+	wire := must.Get(proto.Marshal(reply))(t)
 	var memory MaskMemory
 	var got pb.MaskReply
 	if n := testing.AllocsPerRun(10, func() {
-		if err := memory.decode(wire, &got); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, memory.decode(wire, &got))
 	}); n > 0 {
 		t.Errorf("%v allocations a reply", n)
 	}

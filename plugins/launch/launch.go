@@ -35,7 +35,7 @@ func Open(ctx context.Context, r Request) (*host.Objective, error) {
 	mean, std := r.Config.Data.Normalization()
 	o := Program(r.Config.Objective)
 	o.Config, o.LogWriter = r.Config.Objective.Options, r.LogWriter
-	o.Run = host.Run{Seed: uint64(r.Config.Run.Seed), Batch: r.Batch, TotalSteps: r.TotalSteps, StepsPerEpoch: r.StepsPerEpoch,
+	o.Run = host.Run{Seed: uint64(r.Config.Run.Seed), Batch: r.Batch, Steps: r.TotalSteps, StepsPerEpoch: r.StepsPerEpoch,
 		DatasetSize: r.Images, Backbone: program.BackboneInfo(r.Network, mean, std), FixedViews: r.Config.Data.FixedViews()}
 	if r.Mode != "" && o.Path == "" {
 		o.Mode = r.Mode

@@ -8,7 +8,7 @@ const (
 	// Dense layers.
 	OpLinear    = "linear"     // x [..,I], weight [O,I], bias? [O] -> [..,O]
 	OpLayerNorm = "layer_norm" // x [..,D], weight? [D], bias? [D]; eps float -> like x
-	// OpBatchNorm: x [..,C] normalised over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
+	// OpBatchNorm: x [..,C] normalized over all rows; weight? [C], bias? [C]; buffers running_mean [C], running_var [C],
 	// count? []; eps, momentum float, eval bool -> like x. The buffers move once the step is good.
 	OpBatchNorm = "batch_norm"
 	// OpWeightNorm makes a weight of directions and lengths: v [O,..], gain? [O] or [O,1] -> like v, row o is gain[o]*v[o]/|v[o]|.
@@ -36,7 +36,7 @@ const (
 	OpPatchConvTranspose = "patch_conv_transpose"
 	OpCorrupt            = "corrupt"           // images [B,C,H,W], mask int [B,R,9] of a corruption -> images; not differentiated
 	OpNormalizePatches   = "normalize_patches" // x [B,L,P]; eps float -> (x-mean)/sqrt(unbiased variance+eps); not differentiated
-	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over hidden patches of the mean squared error, scalar; 1: [B,L]
+	OpPatchMSE           = "patch_mse"         // prediction, target [B,L,P], mask float [B,L] -> 0: mean over masked patches of the mean squared error, scalar; 1: [B,L]
 	OpPatchL1            = "patch_l1"          // the same with absolute differences
 	OpPatchSmoothL1      = "patch_smooth_l1"   // the same with beta float
 

@@ -19,7 +19,7 @@ const (
 )
 
 // check refuses a plan that contradicts itself or the backbone.
-func check(p *Plan, backbone BackboneInfo) error {
+func check(p *Plan, backbone Backbone) error {
 	c := &checker{Plan: p, backbone: backbone, names: map[string]map[string]bool{}}
 	for _, part := range []func() error{
 		c.network, c.views, c.masks, c.schedules, c.params, c.buffers, c.targets, c.passes, c.nodes,
@@ -35,7 +35,7 @@ func check(p *Plan, backbone BackboneInfo) error {
 // checker collects the names of a plan while it goes through it.
 type checker struct {
 	*Plan
-	backbone BackboneInfo
+	backbone Backbone
 	names    map[string]map[string]bool // by kind
 }
 
@@ -93,7 +93,7 @@ func (c *checker) network() error {
 			}
 		}
 	}
-	for i, rule := range r.InitRules {
+	for i, rule := range r.Init {
 		if _, err := path.Match(rule.Weights, ""); err != nil {
 			return fmt.Errorf("field backbone.init_rules[%d]: pattern %q: %w", i, rule.Weights, err)
 		}
@@ -247,8 +247,8 @@ func (c *checker) params() error {
 		if err := p.Init.check(p.Shape); err != nil {
 			return fmt.Errorf("param %q: %w", p.Name, err)
 		}
-		if p.LrScale < 0 {
-			return fmt.Errorf("param %q: field lr_scale is %v", p.Name, p.LrScale)
+		if p.LRScale < 0 {
+			return fmt.Errorf("param %q: field lr_scale is %v", p.Name, p.LRScale)
 		}
 		if p.TeacherCopy && c.Teacher == nil {
 			return fmt.Errorf("param %q asks for a teacher's copy, and the plan has no teacher", p.Name)
@@ -263,7 +263,7 @@ func (i *Init) check(shape []int) error {
 		n *= d
 	}
 	switch i.Kind {
-	case InitSincosColumn, InitSincosRow:
+	case InitSinCosColumn, InitSinCosRow:
 		if len(shape) != 3 || shape[0] != 1 || i.Rows < 1 || i.Cols < 1 || shape[1] != i.Prefix+i.Rows*i.Cols || shape[2]%4 != 0 {
 			return fmt.Errorf("a sine-cosine table of %d+%d x %d rows has the shape [1, %d, a multiple of 4], not %v",
 				i.Prefix, i.Rows, i.Cols, i.Prefix+i.Rows*i.Cols, shape)
@@ -314,8 +314,8 @@ func (c *checker) targets() error {
 			continue
 		case SourceGeometry:
 		case SourcePlugin, SourceCached:
-			if t.Dtype == U8 {
-				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.Dtype)
+			if t.DType == U8 {
+				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.DType)
 			}
 			if t.Source == SourceCached && t.Value.Of == RefNone {
 				return fmt.Errorf("%s is cached and has no value", owner)

@@ -111,7 +111,7 @@ func (c *checker) passMasks(p *Pass) error {
 			return fmt.Errorf("is masked by %q of %d x %d cells, the view has %d x %d patches", name, m.Rows, m.Cols, rows, cols)
 		}
 		if m.Length != first.Length {
-			return fmt.Errorf("is masked by %q and %q, which keep different numbers of patches", first.Name, name)
+			return fmt.Errorf("is masked by %q and %q, which leave different numbers of patches visible", first.Name, name)
 		}
 	}
 	return nil
@@ -318,8 +318,8 @@ func (c *checker) results() error {
 		if err := c.require("mask", p.Mask, user); err != nil {
 			return err
 		}
-		if m := c.Mask(p.Mask); !m.Has(m.Hidden()) {
-			return fmt.Errorf("%s shows the mask %q of %v, which hides nothing", user, m.Name, m.Kind)
+		if m := c.Mask(p.Mask); !m.Has(m.Masked()) {
+			return fmt.Errorf("%s shows the mask %q of %v, which masks no patches and changes no pixels", user, m.Name, m.Kind)
 		}
 	}
 	return nil

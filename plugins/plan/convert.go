@@ -12,7 +12,7 @@ import (
 
 // FromProto converts the plan that a plugin sent and checks it, for a run with the given backbone.
 // An error names the part of the plan and the fault.
-func FromProto(m *pb.Plan, backbone BackboneInfo) (*Plan, error) {
+func FromProto(m *pb.Plan, backbone Backbone) (*Plan, error) {
 	if m == nil {
 		return nil, fmt.Errorf("no plan")
 	}
@@ -81,7 +81,7 @@ func known(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 
 // converter keeps the first value that does not fit the typed plan.
 type converter struct {
-	backbone BackboneInfo
+	backbone Backbone
 	err      error
 }
 
@@ -103,7 +103,10 @@ func each[M, T any](list []M, convert func(M) T) []T {
 	return out
 }
 
-func ints(list []uint32) []int { return each(list, func(v uint32) int { return int(v) }) }
+// numbers converts a list of numbers or enumerations.
+func numbers[T, M ~int | ~int32 | ~uint32 | ~int64 | ~uint64](list []M) []T {
+	return each(list, func(v M) T { return T(v) })
+}
 
 // shape refuses dimensions whose product is no number of elements that a tensor can have.
 func (c *converter) shape(owner string, dims []uint64) []int {
@@ -115,7 +118,7 @@ func (c *converter) shape(owner string, dims []uint64) []int {
 		}
 		total *= d
 	}
-	return each(dims, func(d uint64) int { return int(d) })
+	return numbers[int](dims)
 }
 
 func (c *converter) plan(m *pb.Plan) *Plan {
@@ -129,24 +132,22 @@ func (c *converter) plan(m *pb.Plan) *Plan {
 		p.Teacher = &Teacher{Momentum: t.Momentum, When: When(t.When)}
 	}
 	if r := m.Recommended; r != nil {
-		p.Recommended = &Recommended{Network: Network(r.Network), Features: each(r.Features, feature), LinearBlocks: int(r.LinearBlocks)}
+		p.Recommended = &Recommended{Network: Network(r.Network), Features: numbers[Feature](r.Features), LinearBlocks: int(r.LinearBlocks)}
 	}
 	return p
 }
 
-func feature(o pb.Output) Feature { return Feature(o) }
-
 func (c *converter) requirements(m *pb.BackboneRequirements) Requirements {
 	r := Requirements{
 		Families: m.GetFamilies(), PosEmbed: PosEmbed(m.GetPosEmbed()), ClassToken: ClassToken(m.GetClassToken()),
-		RelPos: RelPos(m.GetRelPos()), LayerScale: m.GetLayerScale(), DropPath: m.GetDropPath(), DecayRule: DecayRule(m.GetDecayRule()),
-		NoDecay: m.GetNoDecay(), Frozen: m.GetFrozen(), SplitQkvBias: m.GetSplitQkvBias(), Unused: m.GetUnused(),
+		RelPos: RelPos(m.GetRelPos()), LayerScale: m.GetLayerScale(), DropPath: m.GetDropPath(), Decay: DecayRule(m.GetDecayRule()),
+		NoDecay: m.GetNoDecay(), Frozen: m.GetFrozen(), SplitQKVBias: m.GetSplitQkvBias(), Unused: m.GetUnused(),
 	}
 	if name := m.GetInit(); name != "" && name != "timm" {
 		c.fail("field backbone.init names %q: want \"timm\" or nothing, and the initialization of a recipe in init_rules", name)
 	}
 	for i, rule := range m.GetInitRules() {
-		r.InitRules = append(r.InitRules, InitRule{
+		r.Init = append(r.Init, InitRule{
 			Weights: rule.GetWeights(), Init: c.initial(fmt.Sprintf("field backbone.init_rules[%d]", i), rule.GetInit()),
 			Stacked: int(rule.GetStacked()), ByDepth: rule.GetByDepth(),
 		})
@@ -164,10 +165,10 @@ func (c *converter) view(m *pb.ViewSpec) *View {
 		ResizeFactor: m.GetResizeFactor(), Attempts: int(m.GetAttempts()), ColorsFirst: m.GetColorsFirst(),
 	}
 	if v.Height == 0 {
-		v.Height = c.backbone.ImageH
+		v.Height = c.backbone.Height
 	}
 	if v.Width == 0 {
-		v.Width = c.backbone.ImageW
+		v.Width = c.backbone.Width
 	}
 	return v
 }
@@ -195,8 +196,8 @@ func augmentation(m *pb.Augmentation) *Augmentation {
 func pass(m *pb.PassSpec) *Pass {
 	return &Pass{
 		Name: m.GetName(), Network: Network(m.GetNetwork()), Views: m.GetViews(), MaskUse: MaskUse(m.GetMaskUse()), Masks: m.GetMasks(),
-		MaskToken: m.GetMaskToken(), Outputs: each(m.GetOutputs(), feature), Taps: ints(m.GetTaps()),
-		StopGradient: m.GetStopGradient(), Mode: Mode(m.GetMode()), NoDropPath: m.GetNoDropPath(),
+		MaskToken: m.GetMaskToken(), Outputs: numbers[Feature](m.GetOutputs()), Taps: numbers[int](m.GetTaps()),
+		StopGradient: m.GetStopGradient(), Eval: m.GetMode() == pb.PassSpec_MODE_EVAL, NoDropPath: m.GetNoDropPath(),
 	}
 }
 
@@ -215,15 +216,15 @@ func (c *converter) mask(p *Plan, m *pb.MaskSpec) *Mask {
 func (c *converter) target(m *pb.TargetSpec) *Target {
 	return &Target{
 		Name: m.GetName(), Source: Source(m.GetSource()), View: m.GetView(),
-		Shape: c.shape(fmt.Sprintf("target %q", m.GetName()), m.GetShape()), Dtype: DType(m.GetDtype()), Value: ref(m.GetValue()),
+		Shape: c.shape(fmt.Sprintf("target %q", m.GetName()), m.GetShape()), DType: DType(m.GetDtype()), Value: ref(m.GetValue()),
 	}
 }
 
-func (c *converter) initial(owner string, m *pb.Init) Init {
+func (c *converter) initial(owner string, m *pb.Init) *Init {
 	if max(m.GetFanIn(), m.GetFanOut()) > MaxElements {
 		c.fail("%s: fields init.fan_in and init.fan_out are %d and %d: want at most 2^31", owner, m.GetFanIn(), m.GetFanOut())
 	}
-	return Init{
+	return &Init{
 		Kind: InitKind(m.GetKind()), A: m.GetA(), B: m.GetB(), FanIn: int(m.GetFanIn()), FanOut: int(m.GetFanOut()),
 		Rows: int(m.GetRows()), Cols: int(m.GetCols()), Prefix: int(m.GetPrefix()), Values: m.GetValues(),
 		Path: m.GetPath(), Tensor: m.GetTensor(), Digest: m.GetDigest(),
@@ -233,9 +234,9 @@ func (c *converter) initial(owner string, m *pb.Init) Init {
 func (c *converter) param(m *pb.ParamSpec) *Param {
 	owner := fmt.Sprintf("param %q", m.GetName())
 	return &Param{
-		Name: m.GetName(), Shape: c.shape(owner, m.GetShape()), Init: c.initial(owner, m.GetInit()), Decay: m.GetDecay(), LrScale: m.GetLrScale(),
+		Name: m.GetName(), Shape: c.shape(owner, m.GetShape()), Init: c.initial(owner, m.GetInit()), Decay: m.GetDecay(), LRScale: m.GetLrScale(),
 		Frozen: m.GetFrozen(), FreezeUntil: int(min(m.GetFreezeUntil(), math.MaxInt)), TeacherCopy: m.GetTeacherCopy(), UnitNormRows: m.GetUnitNormRows(),
-		ConstantLr: m.GetConstantLr(),
+		ConstantLR: m.GetConstantLr(),
 	}
 }
 
@@ -252,7 +253,7 @@ func (c *converter) buffer(m *pb.BufferSpec) *Buffer {
 
 func schedule(m *pb.Schedule) *Schedule {
 	return &Schedule{
-		Name: m.GetName(), Kind: ScheduleKind(m.GetKind()), From: m.GetFrom(), To: m.GetTo(), Steps: m.GetSteps(), WarmupSteps: m.GetWarmupSteps(),
+		Name: m.GetName(), Kind: ScheduleKind(m.GetKind()), From: m.GetFrom(), To: m.GetTo(), Steps: int(min(m.GetSteps(), math.MaxInt)), WarmupSteps: int(min(m.GetWarmupSteps(), math.MaxInt)),
 		WarmupFrom: m.GetWarmupFrom(), Values: m.GetValues(), StepsPerValue: cmp.Or(m.GetValueSteps(), float64(m.GetStepsPerValue())),
 	}
 }

@@ -19,8 +19,8 @@ type PosEmbed int
 const (
 	PosEmbedDefault PosEmbed = iota // as the model has it
 	PosEmbedLearned
-	PosEmbedSincosColumn // fixed, column part first
-	PosEmbedSincosRow    // fixed, row part first
+	PosEmbedSinCosColumn // fixed, column part first
+	PosEmbedSinCosRow    // fixed, row part first
 	PosEmbedNone
 )
 
@@ -117,18 +117,9 @@ type MaskUse int
 // The roles of masks.
 const (
 	MaskUseNone      MaskUse = iota
-	MaskUseDrop              // only the tokens of a keep list enter
-	MaskUseToken             // removed patches are replaced by a parameter
+	MaskUseDrop              // only the visible patches of a keep list enter
+	MaskUseToken             // masked patches are replaced by the mask token, a parameter
 	MaskUseCorrupted         // the pass reads Results.Images instead of the view
-)
-
-// Mode is the mode of a network.
-type Mode int
-
-// The modes.
-const (
-	ModeTrain Mode = iota // batch statistics, stochastic depth
-	ModeEval
 )
 
 // Feature is an output of a backbone's pass.
@@ -153,8 +144,8 @@ type MaskKind int
 
 // The kinds of masks.
 const (
-	MaskKeep       MaskKind = iota + 1 // patch numbers that stay
-	MaskBitmap                         // cells, 1 = removed
+	MaskKeep       MaskKind = iota + 1 // indices of the visible patches
+	MaskBitmap                         // cells, 1 = masked
 	MaskIndices                        // free integers
 	MaskCorruption                     // rectangles
 )
@@ -200,8 +191,8 @@ const (
 	InitUniform
 	InitXavierUniform
 	InitFanInUniform
-	InitSincosColumn
-	InitSincosRow
+	InitSinCosColumn
+	InitSinCosRow
 	InitData
 	InitFile
 )
@@ -277,15 +268,15 @@ type Form int
 
 // The forms of masks.
 const (
-	FormValues         Form = iota // integers as the objective gave them
-	FormRemoved                    // float [B, rows·cols], 1 = removed
-	FormRemovedBlocks              // of a corruption: float [B, H, W]
-	FormRemovedCells               // of a bitmap with a length: integers [B, length]
-	FormRemovedCounted             // of the same: float [B, length], 1 for each of these cells
+	FormValues      Form = iota // integers as the objective gave them
+	FormMasked                  // float [B, rows·cols], 1 = masked
+	FormChanged                 // of a corruption: float [B, H, W]
+	FormMaskedCells             // of a bitmap with a length: integers [B, length]
+	FormCounted                 // of the same: float [B, length], 1 for each of these cells
 )
 
 func (f Form) String() string {
-	return text(f, "values", "removed", "removed blocks", "removed cells", "removed counted")
+	return text(f, "values", "masked", "changed pixels", "masked cells", "counted cells")
 }
 
 // Layout is the order of a picture's values.

@@ -7,32 +7,32 @@ import (
 )
 
 // fileInits are the initial values that come from files.
-func (p *Plan) fileInits() []Init {
-	var all []Init
+func (p *Plan) fileInits() []*Init {
+	var all []*Init
 	for _, x := range p.Params {
 		all = append(all, x.Init)
 	}
 	for _, x := range p.Buffers {
 		all = append(all, x.Init)
 	}
-	return slices.DeleteFunc(all, func(in Init) bool { return in.Kind != InitFile })
+	return slices.DeleteFunc(all, func(in *Init) bool { return in.Kind != InitFile })
 }
 
 // fileTexts lists a text of each initial value from a file, sorted, each once.
-func (p *Plan) fileTexts(text func(Init) string) []string {
+func (p *Plan) fileTexts(text func(*Init) string) []string {
 	all := each(p.fileInits(), text)
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
 // Files lists the paths of the files that the plan takes initial values from.
-func (p *Plan) Files() []string { return p.fileTexts(func(in Init) string { return in.Path }) }
+func (p *Plan) Files() []string { return p.fileTexts(func(in *Init) string { return in.Path }) }
 
 // FileTensors names the tensors that the plan takes from the file at path, with the shapes that it
 // gives them.
 func (p *Plan) FileTensors(path string) map[string][]int {
 	tensors := map[string][]int{}
-	add := func(in Init, shape []int) {
+	add := func(in *Init, shape []int) {
 		if in.Kind == InitFile && in.Path == path {
 			tensors[in.Tensor] = shape
 		}
@@ -49,7 +49,7 @@ func (p *Plan) FileTensors(path string) map[string][]int {
 // FileDigests lists the digests of these files as JSON, sorted; "" if there are none. A run that goes on with other
 // files would not be the same run.
 func (p *Plan) FileDigests() string {
-	digests := p.fileTexts(func(in Init) string { return in.Digest })
+	digests := p.fileTexts(func(in *Init) string { return in.Digest })
 	if len(digests) == 0 {
 		return ""
 	}

@@ -48,22 +48,22 @@ func (m *Mask) Has(f Form) bool {
 	switch f {
 	case FormValues:
 		return m.Kind != MaskBitmap
-	case FormRemoved:
+	case FormMasked:
 		return m.Kind == MaskKeep || m.Kind == MaskBitmap
-	case FormRemovedBlocks:
+	case FormChanged:
 		return m.Kind == MaskCorruption
-	case FormRemovedCells, FormRemovedCounted:
+	case FormMaskedCells, FormCounted:
 		return m.Kind == MaskBitmap && m.Length > 0
 	}
 	return false
 }
 
-// Hidden is the form that tells which cells or pixels of a view are hidden.
-func (m *Mask) Hidden() Form {
+// Masked is the form that tells which cells of a view are masked, or which pixels are changed.
+func (m *Mask) Masked() Form {
 	if m.Kind == MaskCorruption {
-		return FormRemovedBlocks
+		return FormChanged
 	}
-	return FormRemoved
+	return FormMasked
 }
 
 // CheckMasks checks the masks of a batch of samples against the plan: each mask once, lengths,
@@ -141,7 +141,7 @@ func (m *Mask) checkBitmap(s *MaskSet, samples int) error {
 	}
 	for sample := 0; m.Length > 0 && sample < samples; sample++ {
 		if n := bytes.Count(s.Bitmap[sample*cells:][:cells], []byte{1}); n > m.Length {
-			return fmt.Errorf("field bitmap, sample %d: %d cells are removed, the plan has at most %d", sample, n, m.Length)
+			return fmt.Errorf("field bitmap, sample %d: %d cells are masked, the plan has at most %d", sample, n, m.Length)
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func attributeValue(a *pb.Attribute, t AttributeType) (any, error) {
 		}
 	case *pb.Attribute_Ints_:
 		if t == Ints {
-			return append([]int{}, each(v.Ints.GetValues(), func(x int64) int { return int(x) })...), nil
+			return append([]int{}, numbers[int](v.Ints.GetValues())...), nil
 		}
 	case nil:
 		return nil, errors.New("it has no value")

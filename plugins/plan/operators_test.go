@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 )
 
@@ -19,14 +20,9 @@ var update = flag.Bool("update", false, "write docs/operators.md anew")
 func TestOperatorPage(t *testing.T) {
 	path := filepath.Join(golden.Repository(t), "docs", "operators.md")
 	if *update {
-		if err := os.WriteFile(path, []byte(plan.Markdown()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, []byte(plan.Markdown()), 0o644))
 	}
-	page, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := must.Get(os.ReadFile(path))(t)
 	if string(page) != plan.Markdown() {
 		t.Errorf("%s differs from the operator table: go test ./plugins/plan -run OperatorPage -update", path)
 	}
@@ -34,10 +30,7 @@ func TestOperatorPage(t *testing.T) {
 
 // Every operator that the protocol names has a row, and every row a name there.
 func TestOperatorsAreThoseOfTheProtocol(t *testing.T) {
-	source, err := os.ReadFile(filepath.Join(golden.Repository(t), "plugins", "pb", "operators.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := must.Get(os.ReadFile(filepath.Join(golden.Repository(t), "plugins", "pb", "operators.go")))(t)
 	named := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^\s*Op\w+\s*=\s*"(\w+)"`).FindAllStringSubmatch(string(source), -1) {
 		named[m[1]] = true

@@ -5,16 +5,16 @@ import "github.com/vittool/vittool/plugins/pb"
 // patchLoss is the row of a loss over patches.
 func patchLoss(name, summary string, attributes []Attribute) Operator {
 	return Operator{
-		Name: name, Summary: summary + " It is averaged over the values of a patch, then over all hidden patches of the batch.",
+		Name: name, Summary: summary + " It is averaged over the values of a patch, then over all masked patches of the batch.",
 		Inputs: []Input{
 			{Name: "prediction", Shape: "[B, L, P]"},
 			{Name: "target", Shape: "[B, L, P]", Doc: "no gradient flows into it"},
-			{Name: "mask", Shape: "[B, L]", Doc: "1 = hidden, counts; 0 = visible, does not"},
+			{Name: "mask", Shape: "[B, L]", Doc: "1 = masked, counts; 0 = visible, does not"},
 		},
 		Attributes: attributes,
 		Outputs: []Output{
 			{Name: "loss", Shape: "[]"},
-			{Name: "per_patch", Shape: "[B, L]", Doc: "of every patch, hidden or not; without a gradient"},
+			{Name: "per_patch", Shape: "[B, L]", Doc: "of every patch, masked or not; without a gradient"},
 		},
 	}
 }

@@ -7,7 +7,7 @@ var orderAttribute = Attribute{Name: "order", Type: String, Required: true, choi
 
 var tokenOperators = []Operator{
 	{
-		Name: pb.OpRestoreTokens, Summary: "Visible tokens back in raster order, the mask token in every hidden place; the class token stays first (He et al. 2022).",
+		Name: pb.OpRestoreTokens, Summary: "Visible tokens back in raster order, the mask token at every masked place; the class token stays first (He et al. 2022).",
 		Inputs: []Input{
 			{Name: "x", Shape: "[B, 1+K, D]"}, {Name: "mask_token", Shape: "[1, 1, D]"},
 			{Name: "keep", Shape: "[B, K]", Int: true, Doc: "patch of each visible token"},

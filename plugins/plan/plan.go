@@ -18,28 +18,6 @@ const MaxElements = 1 << 31
 // within a version operators are only ever added.
 const OperatorVersion = 1
 
-// BackboneInfo describes the network that an objective is opened for. Sizes of images and patches
-// are in pixels, those of the grid in patches.
-type BackboneInfo struct {
-	Name           string // such as vit_base_patch16_224
-	Family         string // kind of network, such as vit
-	Dim            int    // width of the tokens, or channels of the last map
-	Depth          int    // blocks
-	Heads          int
-	Patch          int
-	ImageH, ImageW int
-	GridH, GridW   int
-	Channels       int
-	Mean, Std      []float64 // per channel, of pixels in 0..1, that views are normalized with
-	PrefixTokens   int       // tokens before the patch tokens
-	LayerNormEps   float64
-	StageDims      []int // channels per stage of a cnn
-}
-
-// Tokens reports whether the network computes tokens of patches; one with stages computes maps of
-// whole images of any size.
-func (b BackboneInfo) Tokens() bool { return len(b.StageDims) == 0 }
-
 // Plan describes how an objective trains a network.
 type Plan struct {
 	Requirements Requirements // of the network
@@ -63,14 +41,14 @@ type Requirements struct {
 	Families     []string // that the objective works with; empty: any
 	PosEmbed     PosEmbed
 	ClassToken   ClassToken
-	InitRules    []InitRule // initial weights of the recipe, as differences from the model's
+	Init         []InitRule // initial weights of the recipe, as differences from the model's
 	RelPos       RelPos
 	LayerScale   float64 // initial value; 0: none
 	DropPath     float64 // recommended rate, in effect where the user sets none
-	DecayRule    DecayRule
+	Decay        DecayRule
 	NoDecay      []string // path patterns of further names without weight decay
 	Frozen       []string // path patterns of names that are not trained
-	SplitQkvBias bool     // bias [q, 0, v]
+	SplitQKVBias bool     // bias [q, 0, v]
 	Unused       bool     // no backbone is built or stored
 }
 
@@ -78,9 +56,9 @@ type Requirements struct {
 // the first rule that matches counts; weights that no rule matches start as the family has it.
 type InitRule struct {
 	Weights string
-	Init    Init // that follows from the shape and numbers
-	Stacked int  // matrices that lie one below the other in each weight; fan-out is that of one. 0: 1
-	ByDepth bool // A and B are divided by sqrt(2l) in block l, counted from 1
+	Init    *Init // that follows from the shape and numbers
+	Stacked int   // matrices that lie one below the other in each weight; fan-out is that of one. 0: 1
+	ByDepth bool  // A and B are divided by sqrt(2l) in block l, counted from 1
 }
 
 // View is one image tensor [B, C, Height, Width] made from each sample.
@@ -130,7 +108,7 @@ type Pass struct {
 	Outputs      []Feature // that the program reads
 	Taps         []int     // blocks whose output is read
 	StopGradient bool
-	Mode         Mode
+	Eval         bool // no stochastic depth, running statistics
 	NoDropPath   bool
 }
 
@@ -139,7 +117,7 @@ type Mask struct {
 	Name       string
 	View       string
 	Kind       MaskKind
-	Length     int // numbers or rectangles per sample; of a bitmap the most removed cells, 0: any
+	Length     int // numbers or rectangles per sample; of a bitmap the most masked cells, 0: any
 	Rows, Cols int // cells
 	Limit      int // of MaskIndices: numbers lie in 0..Limit-1
 }
@@ -151,7 +129,7 @@ type Target struct {
 	Source Source
 	View   string
 	Shape  []int
-	Dtype  DType
+	DType  DType
 	Value  Ref // of SourceCached
 }
 
@@ -171,21 +149,21 @@ type Init struct {
 type Param struct {
 	Name         string
 	Shape        []int
-	Init         Init
+	Init         *Init // nil only before the plan is checked: zeros
 	Decay        bool
-	LrScale      float64 // 0 stands for 1
+	LRScale      float64 // 0 stands for 1
 	Frozen       bool
 	FreezeUntil  int // first step in which it is trained
 	TeacherCopy  bool
 	UnitNormRows bool // rows are L2-normalized before each forward pass
-	ConstantLr   bool // the learning rate stays at its peak
+	ConstantLR   bool // the learning rate stays at its peak
 }
 
 // Buffer is state that is not trained.
 type Buffer struct {
 	Name         string
 	Shape        []int
-	Init         Init
+	Init         *Init // nil only before the plan is checked: zeros
 	Update       Update
 	Reduction    Reduction
 	UnitNormRows bool // of the initial values
@@ -310,6 +288,20 @@ func (p *Plan) Param(name string) *Param { return named(p.Params, name) }
 // Buffer returns the buffer of a name, nil if there is none.
 func (p *Plan) Buffer(name string) *Buffer { return named(p.Buffers, name) }
 
+// Schedule returns the schedule of a name, nil if there is none.
+func (p *Plan) Schedule(name string) *Schedule { return named(p.Schedules, name) }
+
+// Count is the number of nodes with the operator op.
+func (p *Plan) Count(op string) int {
+	n := 0
+	for _, node := range p.Nodes {
+		if node.Op == op {
+			n++
+		}
+	}
+	return n
+}
+
 // Computes reports whether the plugin computes something in each step: targets, or the loss itself.
 func (p *Plan) Computes() bool {
 	for _, t := range p.Targets {
@@ -332,10 +324,11 @@ func named[T interface {
 	return none
 }
 
-func (v *View) name() string   { return v.Name }
-func (p *Pass) name() string   { return p.Name }
-func (m *Mask) name() string   { return m.Name }
-func (t *Target) name() string { return t.Name }
-func (p *Param) name() string  { return p.Name }
-func (b *Buffer) name() string { return b.Name }
-func (n *Node) name() string   { return n.Name }
+func (v *View) name() string     { return v.Name }
+func (p *Pass) name() string     { return p.Name }
+func (m *Mask) name() string     { return m.Name }
+func (t *Target) name() string   { return t.Name }
+func (p *Param) name() string    { return p.Name }
+func (b *Buffer) name() string   { return b.Name }
+func (s *Schedule) name() string { return s.Name }
+func (n *Node) name() string     { return n.Name }

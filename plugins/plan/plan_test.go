@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/pb"
 	"github.com/vittool/vittool/plugins/plan"
@@ -17,20 +18,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var backbone = plan.BackboneInfo{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16,
-	GridH: 4, GridW: 4, Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
+var backbone = plan.Backbone{Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, Height: 16, Width: 16,
+	Channels: 3, PrefixTokens: 1, LayerNormEps: 1e-6}
 
 // opened is the plan of an objective for the backbone, as its plugin sends it.
 func opened(t testing.TB, o sdk.Objective, options map[string]any) *pb.Plan {
 	t.Helper()
-	s, err := sdk.NewServer(o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := must.Get(sdk.NewServer(o, nil))(t)
+	config := must.Get(json.Marshal(options))(t)
 	p, err := s.Open(context.Background(), &pb.OpenRequest{ConfigJson: config, Batch: 2, TotalSteps: 10, StepsPerEpoch: 5, Backbone: &pb.BackboneInfo{
 		Name: "vit_test", Family: "vit", Dim: 8, Depth: 2, Heads: 2, Patch: 4, ImageH: 16, ImageW: 16, GridH: 4, GridW: 4, Channels: 3,
 		PrefixTokens: 1, LayerNormEps: 1e-6, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}})
@@ -263,9 +258,7 @@ func TestCyclesByWayOfImages(t *testing.T) {
 func weightsFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 48}, make([]float32, 144))}, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 48}, make([]float32, 144))}, nil))
 	return path
 }
 
@@ -301,10 +294,7 @@ func TestCachedTargetRefuses(t *testing.T) {
 }
 
 func TestFilledIn(t *testing.T) {
-	p, err := plan.FromProto(valid(t), backbone)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := must.Get(plan.FromProto(valid(t), backbone))(t)
 	if v := p.Views[0]; v.Height != 16 || v.Width != 16 {
 		t.Errorf("the view has %d x %d pixels", v.Height, v.Width)
 	}
@@ -340,9 +330,7 @@ func TestCheckMasks(t *testing.T) {
 			{Name: "holes", Values: []int32{0, 0, 16, 16, 1, 0, 0, 0, 0, 2, 3, 4, 5, 2, 1, 12, 11, 1}},
 		}
 	}
-	if err := p.CheckMasks(good(), 2); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, p.CheckMasks(good(), 2))
 	for want, change := range map[string]func(s []plan.MaskSet) []plan.MaskSet{
 		`mask "holes" of the plan is miss`: func(s []plan.MaskSet) []plan.MaskSet { return s[:3] },
 		`mask "keep" twice`:                func(s []plan.MaskSet) []plan.MaskSet { s[1].Name = "keep"; return s },
@@ -354,7 +342,7 @@ func TestCheckMasks(t *testing.T) {
 		"bitmap is set":                    func(s []plan.MaskSet) []plan.MaskSet { s[0].Bitmap = []byte{1}; return s },
 		"31 cells":                         func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap = s[1].Bitmap[1:]; return s },
 		"sample 1: cell 4 is 2":            func(s []plan.MaskSet) []plan.MaskSet { s[1].Bitmap[20] = 2; return s },
-		"sample 0: 16 cells are removed, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
+		"sample 0: 16 cells are masked, the plan has at most 15": func(s []plan.MaskSet) []plan.MaskSet {
 			copy(s[1].Bitmap, slices.Repeat([]byte{1}, 16))
 			return s
 		},

@@ -7,8 +7,8 @@ type Schedule struct {
 	Name          string
 	Kind          ScheduleKind
 	From, To      float64
-	Steps         uint64 // 0: all of the run
-	WarmupSteps   uint64 // linear from WarmupFrom to From, before the rest
+	Steps         int // 0: all of the run
+	WarmupSteps   int // linear from WarmupFrom to From, before the rest
 	WarmupFrom    float64
 	Values        []float64
 	StepsPerValue float64 // 0 stands for 1
@@ -17,11 +17,11 @@ type Schedule struct {
 // At evaluates the schedule at a step, counted from 0, of a run of total steps. Warm-up takes the
 // first WarmupSteps; the rest spreads over the remainder of Steps.
 func (s *Schedule) At(step, total uint64) float64 {
-	warmup := s.WarmupSteps
+	warmup := uint64(s.WarmupSteps)
 	if step < warmup {
 		return s.WarmupFrom + (s.From-s.WarmupFrom)*float64(step)/float64(warmup)
 	}
-	length := s.Steps
+	length := uint64(s.Steps)
 	if length == 0 {
 		length = total
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
@@ -36,15 +37,10 @@ func Serve(o sdk.Objective) func() { return func() { sdk.Serve(o) } }
 // Program returns the path of the test binary under the name of a program of Main.
 func Program(t *testing.T, name string) string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := must.Get(os.Executable())(t)
 	path := filepath.Join(t.TempDir(), name)
 	if os.Link(self, path) != nil {
-		if err := os.Symlink(self, path); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Symlink(self, path))
 	}
 	return path
 }

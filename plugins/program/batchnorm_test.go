@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -84,9 +85,7 @@ func TestBatchNormKeepsStatistics(t *testing.T) {
 			t.Errorf("%s moved before the step was known to be good", n)
 		}
 	}
-	if err := m.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Commit())
 	for j := range 8 { // all tokens of all samples are one batch: the two passes one after the other
 		mean, variance := 0.0, 1.0
 		for _, pass := range []string{"s1", "s2"} {
@@ -133,9 +132,7 @@ func evaluateNorm(t *testing.T, p *plan.Plan, store *param.Store) {
 		t.Fatal(err)
 	}
 	mustRun(t, eval)
-	if err := eval.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, eval.Commit())
 	mean, variance := state("running_mean"), state("running_var")
 	for i, v := range y.Value() {
 		j := i % 8

@@ -22,7 +22,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 	name, shape := runs.BufferPrefix+spec.Name, tensor.Shape(spec.Shape)
 	b := &buffer{spec: spec, value: c.store.Get(name)}
 	if b.value == nil {
-		init, data, err := c.initialValues(&spec.Init, shape)
+		init, data, err := c.initialValues(spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 
 // Commit writes the buffer updates of the last Step, which is a whole step of the optimizer. It is
 // called once loss and gradients are known to be finite.
-func (m *Model) Commit() error {
+func (m *Runner) Commit() error {
 	var p Pending
 	if err := m.CommitMicro(&p); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (m *Model) Commit() error {
 // that are replaced without a reduction, move at once. Rings, rows, and buffers that are replaced by
 // a mean or a sum over the batch are the same for all micro-batches of the step: their updates go to
 // p, in the order of the micro-batches.
-func (m *Model) CommitMicro(p *Pending) error {
+func (m *Runner) CommitMicro(p *Pending) error {
 	for _, u := range m.updates {
 		if u.rows == nil {
 			continue

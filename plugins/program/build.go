@@ -36,7 +36,7 @@ type Options struct {
 	Extra func(c *Compiler) ([]*core.Node, error)
 }
 
-// Compiler is a compilation in progress: the way from a plan to a Model.
+// Compiler is a compilation in progress: the way from a plan to a Runner.
 type Compiler struct {
 	setting
 	g         *core.Graph
@@ -59,9 +59,9 @@ type Compiler struct {
 }
 
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created
-// in the store under the package's prefixes, or taken from it where they exist, so that models for
+// in the store under the package's prefixes, or taken from it where they exist, so that runners for
 // several batch sizes share one store.
-func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
@@ -82,7 +82,7 @@ func (e *Error) Error() string { return fmt.Sprintf("plugin %s: %v", e.Plugin, e
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Model, error) {
+func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
@@ -99,8 +99,8 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	if err := c.addNetworks(config); err != nil {
 		return nil, err
 	}
-	m := &Model{inputs: c.inputs, evaluation: c.evaluation}
-	for _, step := range []func(m *Model) error{
+	m := &Runner{inputs: c.inputs, evaluation: c.evaluation}
+	for _, step := range []func(m *Runner) error{
 		c.addSchedules, c.addParams, c.addBuffers, c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
 	} {
 		if err := step(m); err != nil {
@@ -138,7 +138,7 @@ func (c *Compiler) addNetworks(config backbone.Config) error {
 	return c.addTeacher(scheme)
 }
 
-func (c *Compiler) addSchedules(*Model) error {
+func (c *Compiler) addSchedules(*Runner) error {
 	for _, s := range c.Plan.Schedules {
 		c.inputs.scalars[s.Name] = &scalar{spec: s}
 	}
@@ -148,7 +148,7 @@ func (c *Compiler) addSchedules(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addParams(m *Model) error {
+func (c *Compiler) addParams(m *Runner) error {
 	for _, spec := range c.Plan.Params {
 		p, err := c.addParam(spec)
 		if err != nil {
@@ -168,7 +168,7 @@ func (c *Compiler) addParams(m *Model) error {
 	return nil
 }
 
-func (c *Compiler) addBuffers(*Model) error {
+func (c *Compiler) addBuffers(*Runner) error {
 	for _, spec := range c.Plan.Buffers {
 		b, err := c.newBuffer(spec)
 		if err != nil {
@@ -179,14 +179,14 @@ func (c *Compiler) addBuffers(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addViews(*Model) error {
+func (c *Compiler) addViews(*Runner) error {
 	for _, v := range c.Plan.Views {
 		c.inputs.views[v.Name] = c.g.Input("view."+v.Name, tensor.Shape{c.Batch, c.Config.Info().Channels, v.Height, v.Width})
 	}
 	return nil
 }
 
-func (c *Compiler) addMasks(*Model) error {
+func (c *Compiler) addMasks(*Runner) error {
 	for _, spec := range c.Plan.Masks {
 		v := c.Plan.View(spec.View)
 		c.inputs.masks[spec.Name] = &mask{spec: spec, height: v.Height, width: v.Width, batch: c.Batch, node: map[plan.Form]*core.Node{}}
@@ -194,7 +194,7 @@ func (c *Compiler) addMasks(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addTargets(*Model) error {
+func (c *Compiler) addTargets(*Runner) error {
 	for _, spec := range c.Plan.Targets {
 		t, err := newTarget(c.g, spec, c.Batch, c.Train)
 		if err != nil {
@@ -207,7 +207,7 @@ func (c *Compiler) addTargets(*Model) error {
 
 // addPasses checks the passes; they are built when the program first reads them, because a
 // corrupted pass reads images that the program makes.
-func (c *Compiler) addPasses(*Model) error {
+func (c *Compiler) addPasses(*Runner) error {
 	for _, spec := range c.Plan.Passes {
 		for _, v := range spec.Views {
 			s := c.inputs.views[v].Shape()
@@ -220,7 +220,7 @@ func (c *Compiler) addPasses(*Model) error {
 	return nil
 }
 
-func (c *Compiler) addNodes(*Model) error {
+func (c *Compiler) addNodes(*Runner) error {
 	for _, n := range c.Plan.Nodes {
 		c.specs[n.Name] = n
 	}
@@ -291,7 +291,7 @@ func (c *Compiler) resolve(r plan.Ref) (*core.Node, error) {
 	}
 }
 
-func (c *Compiler) addResults(m *Model) error {
+func (c *Compiler) addResults(m *Runner) error {
 	r := c.Plan.Results
 	var err error
 	if m.loss, err = c.result("loss", r.Loss); err != nil {
@@ -338,7 +338,7 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 }
 
 // compile compiles the graph; without training the loss is one of the extra results.
-func (m *Model) compile(g *core.Graph, extra []*core.Node) error {
+func (m *Runner) compile(g *core.Graph, extra []*core.Node) error {
 	loss := m.loss
 	if !m.Train {
 		loss = nil

@@ -37,9 +37,9 @@ type cachedTarget struct {
 	bits  []int32             // scratch: the value of a sample
 }
 
-// addCachedTargets compiles the cached targets of a model that trains; others compute them in
+// addCachedTargets compiles the cached targets of a runner that trains; others compute them in
 // place.
-func (c *Compiler) addCachedTargets(m *Model) error {
+func (c *Compiler) addCachedTargets(m *Runner) error {
 	for _, spec := range c.Plan.Targets {
 		if spec.Source != plan.SourceCached || !c.Train {
 			continue
@@ -96,8 +96,8 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	}
 	for _, p := range c.Plan.Params {
 		if read[p.Name] {
-			p := *p
-			p.Init.Path = "" // the digest says which file it is, wherever it lies
+			p, in := *p, *p.Init
+			in.Path, p.Init = "", &in // the digest says which file it is, wherever it lies
 			params = append(params, p)
 		}
 	}
@@ -112,7 +112,7 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 
 // fillCached fills a target that follows from the pixels of a view as they are now: from the cache
 // where it has all samples, computed otherwise. The values are the same.
-func (m *Model) fillCached(r *cachedTarget, cache TargetCache) error {
+func (m *Runner) fillCached(r *cachedTarget, cache TargetCache) error {
 	pixels := m.inputs.views[r.target.spec.View].Value()
 	size, width := len(pixels)/m.Batch, len(r.bits)
 	found := cache != nil

@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -25,9 +26,7 @@ func weightsFile(t *testing.T, scale float32) string {
 		values[i] = scale * float32(i+1)
 	}
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, values)}, map[string]string{"kind": "test"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, values)}, map[string]string{"kind": "test"}))
 	return path
 }
 
@@ -74,9 +73,7 @@ func TestParametersFromAFile(t *testing.T) {
 		_, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Plugin: "test", Train: true})
 		return err
 	}
-	if err := tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(path, []tensor.Tensor{tensor.NewF32("w", tensor.Shape{3, 8}, make([]float32, 24))}, nil))
 	if err := build(); err == nil || !strings.Contains(err.Error(), "the file changed meanwhile") {
 		t.Errorf("another file of that name: %v", err)
 	}

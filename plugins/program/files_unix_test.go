@@ -62,7 +62,7 @@ func TestFilesOfAnyKind(t *testing.T) {
 		{"/dev/zero", "is a device", "is a device"},
 		{pipe, "is a pipe", "is a pipe"},
 		{dir, "is a folder", "is a folder"},
-		{sparse, "not a valid safetensors file", "no safetensors file"},
+		{sparse, "not a valid safetensors file", "not a valid safetensors file"},
 		{header, "tensor w is [268435456, 1024], [3, 8] is wanted", ""},
 		{whole, "was not read within 50ms; raise objective.deadline", ""},
 	} {

@@ -21,7 +21,7 @@ type Inputs struct {
 	TargetCache TargetCache    // of cached targets; nil: they are computed
 	// Targets fills the targets that the plugin computes, once all other inputs are there; nil
 	// where there are none.
-	Targets func(m *Model) error
+	Targets func(m *Runner) error
 }
 
 // inputs are the nodes of the graph that a step fills.
@@ -43,7 +43,7 @@ func newInputs() *inputs {
 		dropPaths: map[string]*backbone.DropPath{}}
 }
 
-func (m *Model) fill(in Inputs) error {
+func (m *Runner) fill(in Inputs) error {
 	m.setStep(in.Step, in.IDs)
 	for i, pixels := range in.Views {
 		v := m.Plan.Views[i].Name
@@ -77,7 +77,7 @@ func (m *Model) fill(in Inputs) error {
 
 // setStep sets everything that is a function of the step and of the samples' ids: schedules,
 // stochastic depth, random nodes, sample-id targets.
-func (m *Model) setStep(step uint64, ids []uint64) {
+func (m *Runner) setStep(step uint64, ids []uint64) {
 	in := m.inputs
 	in.step, in.ids = step, ids
 	for _, s := range in.scalars {
@@ -100,7 +100,7 @@ func (m *Model) setStep(step uint64, ids []uint64) {
 }
 
 // setGeometry fills the targets that hold the boxes of a view.
-func (m *Model) setGeometry(view string, boxes []plan.Box) error {
+func (m *Runner) setGeometry(view string, boxes []plan.Box) error {
 	for _, t := range m.inputs.targets {
 		if t.spec.Source != plan.SourceGeometry || t.spec.View != view {
 			continue
@@ -121,7 +121,7 @@ func (m *Model) setGeometry(view string, boxes []plan.Box) error {
 }
 
 // setMasks fills the masks. Nothing is written unless all of them are right.
-func (m *Model) setMasks(sets []plan.MaskSet) error {
+func (m *Runner) setMasks(sets []plan.MaskSet) error {
 	if len(m.Plan.Masks) == 0 || sets == nil && m.inputs.masksSet {
 		return nil
 	}
@@ -177,7 +177,7 @@ func newTarget(g *core.Graph, spec *plan.Target, batch int, train bool) (*target
 	if shape[1:].Size() > plan.MaxElements/batch {
 		return nil, fmt.Errorf("target %s has the shape %v: more than 2^31 elements", spec.Name, shape)
 	}
-	if spec.Dtype == plan.I32 {
+	if spec.DType == plan.I32 {
 		t.node = g.InputInt(name, shape)
 	} else {
 		t.node = g.Input(name, shape)

@@ -14,8 +14,8 @@ type mask struct {
 	batch  int
 
 	values  []*maskPart // int32 [batch, length] pieces
-	removed []*maskPart // float32 [batch, cells] pieces
-	listed  *core.Node  // int32 [batch, length] removed cells of a bitmap, nil until it is read
+	masked  []*maskPart // float32 [batch, cells or pixels] pieces, 1 = masked
+	listed  *core.Node  // int32 [batch, length] masked cells of a bitmap, nil until it is read
 	counted *core.Node  // float32 [batch, length], 1 where listed holds one
 	node    map[plan.Form]*core.Node
 }
@@ -41,16 +41,16 @@ func (k *mask) input(g *core.Graph, form plan.Form) *core.Node {
 		}
 		n = g.InputInt(name, shape)
 		k.values = append(k.values, &maskPart{node: n})
-	case plan.FormRemoved:
-		n = g.Input(name+".removed", tensor.Shape{k.batch, k.cells()})
-		k.removed = append(k.removed, &maskPart{node: n})
-	case plan.FormRemovedBlocks:
-		n = g.Input(name+".blocks", tensor.Shape{k.batch, k.height, k.width})
-		k.removed = append(k.removed, &maskPart{node: n})
-	case plan.FormRemovedCells:
+	case plan.FormMasked:
+		n = g.Input(name+".masked", tensor.Shape{k.batch, k.cells()})
+		k.masked = append(k.masked, &maskPart{node: n})
+	case plan.FormChanged:
+		n = g.Input(name+".changed", tensor.Shape{k.batch, k.height, k.width})
+		k.masked = append(k.masked, &maskPart{node: n})
+	case plan.FormMaskedCells:
 		n = g.InputInt(name+".cells", tensor.Shape{k.batch, k.spec.Length})
 		k.listed = n
-	case plan.FormRemovedCounted:
+	case plan.FormCounted:
 		n = g.Input(name+".counted", tensor.Shape{k.batch, k.spec.Length})
 		k.counted = n
 	}
@@ -64,7 +64,7 @@ func (k *mask) set(s *plan.MaskSet) {
 		if k.spec.Length > 0 {
 			k.list(s.Bitmap, k.cells(), k.spec.Length)
 		}
-		for _, t := range k.removed {
+		for _, t := range k.masked {
 			dst := t.node.Value()[t.offset:]
 			for i, b := range s.Bitmap {
 				dst[i] = float32(b)
@@ -75,15 +75,15 @@ func (k *mask) set(s *plan.MaskSet) {
 	for _, t := range k.values {
 		copy(t.node.Ints()[t.offset:], s.Values)
 	}
-	for _, t := range k.removed {
-		k.remove(t.node.Value()[t.offset:], s.Values)
+	for _, t := range k.masked {
+		k.mark(t.node.Value()[t.offset:], s.Values)
 	}
 }
 
 // cells is the number of cells of one sample.
 func (k *mask) cells() int { return k.spec.Rows * k.spec.Cols }
 
-// list writes the indices of the removed cells of a bitmap, sample by sample.
+// list writes the indices of the masked cells of a bitmap, sample by sample.
 func (k *mask) list(bitmap []byte, cells, length int) {
 	for b := range k.batch {
 		n := 0
@@ -110,8 +110,9 @@ func (k *mask) list(bitmap []byte, cells, length int) {
 	}
 }
 
-// remove writes a keep list or rectangles as numbers: 1 at each removed cell or pixel, 0 elsewhere.
-func (k *mask) remove(dst []float32, values []int32) {
+// mark writes a keep list or rectangles as numbers: 1 at each masked cell or changed pixel, 0
+// elsewhere.
+func (k *mask) mark(dst []float32, values []int32) {
 	if k.spec.Kind == plan.MaskKeep {
 		cells, length := k.cells(), k.spec.Length
 		for b := range k.batch {

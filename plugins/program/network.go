@@ -13,12 +13,11 @@ import (
 
 // BackboneInfo tells an objective which network it is opened for. mean and std are those that views
 // are normalized with, one number per channel.
-func BackboneInfo(c backbone.Config, mean, std []float64) plan.BackboneInfo {
+func BackboneInfo(c backbone.Config, mean, std []float64) plan.Backbone {
 	i := c.Info()
-	rows, cols := i.Grid()
-	return plan.BackboneInfo{
+	return plan.Backbone{
 		Name: i.Name, Family: i.Family, Dim: i.Dim, Depth: i.Depth, Heads: i.Heads,
-		Patch: i.Patch, ImageH: i.ImageH, ImageW: i.ImageW, GridH: rows, GridW: cols,
+		Patch: i.Patch, Height: i.ImageH, Width: i.ImageW,
 		Channels: i.Channels, Mean: mean, Std: std,
 		PrefixTokens: i.PrefixTokens, LayerNormEps: i.NormEps, StageDims: i.StageDims,
 	}
@@ -29,15 +28,15 @@ func BackboneInfo(c backbone.Config, mean, std []float64) plan.BackboneInfo {
 func Configure(c backbone.Config, r *plan.Requirements) (backbone.Config, backbone.Scheme, error) {
 	c, err := c.Require(backbone.Requirements{
 		Positions: positions[r.PosEmbed], ClassToken: classTokens[r.ClassToken], Relative: relatives[r.RelPos],
-		LayerScale: r.LayerScale, SplitQVBias: r.SplitQkvBias, DropPath: r.DropPath,
+		LayerScale: r.LayerScale, SplitQVBias: r.SplitQKVBias, DropPath: r.DropPath,
 	})
-	return c, scheme(r.InitRules), err
+	return c, scheme(r.Init), err
 }
 
 var positions = map[plan.PosEmbed]string{
 	plan.PosEmbedLearned:      backbone.Learned,
-	plan.PosEmbedSincosColumn: backbone.SinCosColumn,
-	plan.PosEmbedSincosRow:    backbone.SinCosRow,
+	plan.PosEmbedSinCosColumn: backbone.SinCosColumn,
+	plan.PosEmbedSinCosRow:    backbone.SinCosRow,
 	plan.PosEmbedNone:         backbone.None,
 }
 
@@ -80,9 +79,9 @@ var drawn = map[plan.InitKind]string{
 
 // setDecayAndFreeze applies the plan's rules of weight decay and freezing to the student's weights.
 func setDecayAndFreeze(b backbone.Network, r *plan.Requirements) {
-	for _, p := range b.Weights() {
+	for _, p := range b.Parameters() {
 		name := strings.TrimPrefix(p.Name, runs.BackbonePrefix)
-		switch r.DecayRule {
+		switch r.Decay {
 		case plan.DecayMatrices:
 			p.Decay = backbone.MatrixDecay(name, p.Shape)
 		case plan.DecayAll:

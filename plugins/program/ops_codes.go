@@ -58,7 +58,7 @@ func buildRandom(c *call) []*core.Node {
 }
 
 // drawRandoms fills the random inputs of a step.
-func (m *Model) drawRandoms(step uint64, ids []uint64) {
+func (m *Runner) drawRandoms(step uint64, ids []uint64) {
 	for _, r := range m.inputs.randoms {
 		// The samples of a batch that is not full leave rows over, and a call may give no ids at
 		// all.

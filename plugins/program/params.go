@@ -16,7 +16,7 @@ func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 	name, shape := runs.HeadPrefix+spec.Name, tensor.Shape(spec.Shape)
 	p := c.store.Get(name)
 	if p == nil {
-		init, data, err := c.initialValues(&spec.Init, shape)
+		init, data, err := c.initialValues(spec.Init, shape)
 		if err != nil {
 			return nil, err
 		}
@@ -31,34 +31,27 @@ func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 		return nil, fmt.Errorf("it is %v in the store and %v in the plan", p.Shape, shape)
 	}
 	p.Decay = spec.Decay
-	p.LRScale = spec.LrScale
+	p.LRScale = spec.LRScale
 	if p.LRScale == 0 {
 		p.LRScale = 1
 	}
 	p.Frozen = spec.Frozen
 	p.FreezeUntil = spec.FreezeUntil
 	p.UnitNormRows = spec.UnitNormRows
-	p.ConstantLR = spec.ConstantLr
+	p.ConstantLR = spec.ConstantLR
 	p.Given = p.Frozen && spec.Init.Kind == plan.InitFile
 	return p, nil
 }
 
 // initialValues converts an initialization; for tables and stored data it returns the values too.
 func (c *Compiler) initialValues(in *plan.Init, shape tensor.Shape) (param.Init, []float32, error) {
-	fanIn, fanOut := in.FanIn, in.FanOut
-	if fanIn == 0 && len(shape) > 1 {
-		fanIn = shape[1:].Size()
-	}
-	if fanOut == 0 && len(shape) > 1 {
-		fanOut = shape.Size() / shape[1]
-	}
 	if kind, ok := drawn[in.Kind]; ok {
-		return param.Init{Kind: kind, A: in.A, B: in.B, FanIn: fanIn, FanOut: fanOut}, nil, nil
+		return param.Init{Kind: kind, A: in.A, B: in.B, FanIn: in.FanIn, FanOut: in.FanOut, Kernel: true}, nil, nil
 	}
 	zeros := param.Init{Kind: "zeros"}
 	switch in.Kind {
-	case plan.InitSincosColumn, plan.InitSincosRow:
-		return zeros, transformer.SinCosTable(in.Kind == plan.InitSincosRow, shape[2], in.Rows, in.Cols, in.Prefix), nil
+	case plan.InitSinCosColumn, plan.InitSinCosRow:
+		return zeros, transformer.SinCosTable(in.Kind == plan.InitSinCosRow, shape[2], in.Rows, in.Cols, in.Prefix), nil
 	case plan.InitData:
 		return zeros, in.Values, nil
 	}

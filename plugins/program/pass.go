@@ -62,13 +62,13 @@ func (c *Compiler) buildPass(p *pass) error {
 	case plan.MaskUseDrop:
 		o.Keep = c.passMask(p.spec, plan.FormValues)
 	case plan.MaskUseToken:
-		o.MaskToken, o.Mask = c.maskToken(p.spec), c.passMask(p.spec, plan.FormRemoved)
+		o.MaskToken, o.Mask = c.maskToken(p.spec), c.passMask(p.spec, plan.FormMasked)
 	}
 	network := c.Student
 	if p.spec.Network == plan.NetworkTeacher {
 		network = c.Teacher
 	}
-	o.Train = c.Train && p.spec.Mode == plan.ModeTrain
+	o.Train = c.Train && !p.spec.Eval
 	if o.Train && !p.spec.NoDropPath {
 		o.DropPath = network.DropPath(c.g, "pass."+p.spec.Name, images.Shape()[0])
 		c.inputs.dropPaths[p.spec.Name] = o.DropPath
@@ -112,7 +112,7 @@ func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	return ops.Concat(c.g, views...), nil
 }
 
-// passMask returns the keep list [V·B, K] or removed cells [V·B, L] of the V views of a pass. With
+// passMask returns the keep list [V·B, K] or masked cells [V·B, L] of the V views of a pass. With
 // several views it is an input of its own, which each view's mask fills in part.
 func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	first := c.inputs.masks[spec.Masks[0]]
@@ -121,14 +121,14 @@ func (c *Compiler) passMask(spec *plan.Pass, form plan.Form) *core.Node {
 	}
 	name := "pass." + spec.Name + ".mask"
 	width, input := first.spec.Length, c.g.InputInt
-	if form == plan.FormRemoved {
+	if form == plan.FormMasked {
 		width, input = first.cells(), c.g.Input
 	}
 	n := input(name, tensor.Shape{len(spec.Masks) * c.Batch, width})
 	for i, mask := range spec.Masks {
 		k, part := c.inputs.masks[mask], &maskPart{node: n, offset: i * c.Batch * width}
-		if form == plan.FormRemoved {
-			k.removed = append(k.removed, part)
+		if form == plan.FormMasked {
+			k.masked = append(k.masked, part)
 		} else {
 			k.values = append(k.values, part)
 		}

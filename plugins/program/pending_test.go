@@ -18,14 +18,15 @@ func TestPendingUpdates(t *testing.T) {
 		x := b.Student("s", v).Class() // [4,8]
 		ids := b.SampleIDs()
 		rows := b.MeanRow(b.Mul(x, x))
-		buffer := func(name string, shape []int, update sdk.BufferUpdateKind, reduction sdk.Reduction) sdk.Buffer {
-			return b.Buffer(sdk.BufferSpec{Name: name, Shape: shape, Init: sdk.InitZeros(), Update: update, Reduction: reduction})
+		update := func(f sdk.BufferSpec, value sdk.Tensor, rows ...sdk.Tensor) {
+			f.Init = sdk.InitZeros()
+			b.Update(b.Buffer(f), value, rows...)
 		}
-		b.Update(buffer("queue", []int{6, 8}, sdk.UpdateRing, sdk.ReduceGather), x)
-		b.Update(buffer("bank", []int{16, 8}, sdk.UpdateRows, sdk.ReduceGather), x, ids)
-		b.Update(buffer("mean", []int{1, 8}, sdk.UpdateAll, sdk.ReduceMean), rows)
-		b.Update(buffer("sum", []int{1, 8}, sdk.UpdateAll, sdk.ReduceSum), rows)
-		b.Update(buffer("last", []int{1, 8}, sdk.UpdateAll, sdk.ReduceNone), rows)
+		update(sdk.BufferSpec{Name: "queue", Shape: []int{6, 8}, Update: sdk.UpdateRing, Reduction: sdk.ReduceGather}, x)
+		update(sdk.BufferSpec{Name: "bank", Shape: []int{16, 8}, Update: sdk.UpdateRows, Reduction: sdk.ReduceGather}, x, ids)
+		update(sdk.BufferSpec{Name: "mean", Shape: []int{1, 8}, Reduction: sdk.ReduceMean}, rows)
+		update(sdk.BufferSpec{Name: "sum", Shape: []int{1, 8}, Reduction: sdk.ReduceSum}, rows)
+		update(sdk.BufferSpec{Name: "last", Shape: []int{1, 8}}, rows)
 		return b.Minimize(b.Mean(b.Mul(x, x)))
 	}, nil)
 	data := func(name string) []float32 { return store.Get("buffer." + name).Data }

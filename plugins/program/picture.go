@@ -16,10 +16,10 @@ type Picture struct {
 	Batch, Channels int
 	Height, Width   int
 	Original        []float32
-	Masked          []float32 // the original with zeros where pixels were hidden; the original without a mask
+	Visible         []float32 // the original with zeros where pixels were masked; the original without a mask
 	Prediction      []float32 // the output of the network, everywhere
-	Reconstruction  []float32 // the prediction where pixels were hidden, the original elsewhere
-	Hidden          []bool    // [B, H, W]
+	Reconstruction  []float32 // the prediction where pixels were masked, the original elsewhere
+	Masked          []bool    // [B, H, W]
 	// PatchNormalized: the network predicts patches without their mean and variance. Prediction has
 	// those of the PatchStatistics, and Flat shows their means alone, a prediction of zeros.
 	// Without it Flat is nil.
@@ -32,11 +32,11 @@ type Picture struct {
 type PatchStatistics string
 
 const (
-	// VisibleStatistics: a hidden patch gets the weighted mean of the statistics of the visible
+	// VisibleStatistics: a masked patch gets the weighted mean of the statistics of the visible
 	// patches of its image, weighted by 1/distance⁴. Without visible patches it gets mean 0 and
 	// deviation 1, the mean colour and contrast of all data.
 	VisibleStatistics PatchStatistics = "visible"
-	// OriginalStatistics are those of the hidden patch itself: information that the network lacks,
+	// OriginalStatistics are those of the masked patch itself: information that the network lacks,
 	// with which even a prediction of zeros resembles the original.
 	OriginalStatistics PatchStatistics = "original"
 )
@@ -45,7 +45,7 @@ const (
 type picture struct {
 	spec       *plan.Picture
 	prediction *core.Node
-	hidden     *core.Node // 1 at hidden cells or pixels; nil without a mask
+	masked     *core.Node // 1 at masked cells or pixels; nil without a mask
 }
 
 // newPicture checks the shape of a prediction.
@@ -64,14 +64,14 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	}
 	p := picture{spec: spec, prediction: n}
 	if k := c.inputs.masks[spec.Mask]; k != nil {
-		p.hidden = k.input(c.g, k.spec.Hidden())
+		p.masked = k.input(c.g, k.spec.Masked())
 	}
 	return p, nil
 }
 
-// Pictures renders all pictures of the plan from the last Step. A model that was built for training
+// Pictures renders all pictures of the plan from the last Step. A runner that was built for training
 // computes none.
-func (m *Model) Pictures(statistics PatchStatistics) []Picture {
+func (m *Runner) Pictures(statistics PatchStatistics) []Picture {
 	if m.Train {
 		return nil
 	}
@@ -82,21 +82,21 @@ func (m *Model) Pictures(statistics PatchStatistics) []Picture {
 	return out
 }
 
-func (m *Model) render(p picture, statistics PatchStatistics) Picture {
+func (m *Runner) render(p picture, statistics PatchStatistics) Picture {
 	view := m.inputs.views[p.spec.View]
 	s := view.Shape()
 	pic := Picture{Name: p.spec.Name, Batch: s[0], Channels: s[1], Height: s[2], Width: s[3],
-		Original: append([]float32(nil), view.Value()...), Hidden: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalized}
+		Original: append([]float32(nil), view.Value()...), Masked: make([]bool, s[0]*s[2]*s[3]), PatchNormalized: p.spec.PatchNormalized}
 
 	if k := m.inputs.masks[p.spec.Mask]; k != nil {
-		removed := p.hidden.Value()
+		masked := p.masked.Value()
 		rows, cols := k.spec.Rows, k.spec.Cols
 		if k.spec.Kind == plan.MaskCorruption {
 			rows, cols = pic.Height, pic.Width
 		}
-		for i := range pic.Hidden {
+		for i := range pic.Masked {
 			b, y, x := i/(pic.Height*pic.Width), i/pic.Width%pic.Height, i%pic.Width
-			pic.Hidden[i] = removed[(b*rows+y*rows/pic.Height)*cols+x*cols/pic.Width] != 0
+			pic.Masked[i] = masked[(b*rows+y*rows/pic.Height)*cols+x*cols/pic.Width] != 0
 		}
 	}
 
@@ -113,15 +113,15 @@ func (m *Model) render(p picture, statistics PatchStatistics) Picture {
 		}
 		pic.Prediction = pic.fromPatches(predicted, size, hwc, moments)
 	}
-	pic.Masked = append([]float32(nil), pic.Original...)
+	pic.Visible = append([]float32(nil), pic.Original...)
 	pic.Reconstruction = append([]float32(nil), pic.Original...)
 	area := pic.Height * pic.Width
 	for b := range pic.Batch {
 		for c := range pic.Channels {
 			plane := (b*pic.Channels + c) * area
-			for i, hidden := range pic.Hidden[b*area:][:area] {
-				if hidden {
-					pic.Masked[plane+i] = 0
+			for i, masked := range pic.Masked[b*area:][:area] {
+				if masked {
+					pic.Visible[plane+i] = 0
 					pic.Reconstruction[plane+i] = pic.Prediction[plane+i]
 				}
 			}
@@ -177,7 +177,7 @@ func (pic *Picture) moments(p int, statistics PatchStatistics) [][]patchMoments 
 }
 
 // patch returns the original moments of the patch with its upper left pixel at y, x. It is visible
-// if none of its pixels is hidden.
+// if none of its pixels is masked.
 func (pic *Picture) patch(b, y, x, p int) (m patchMoments, visible bool) {
 	visible = true
 	count, square := 0, 0.0
@@ -185,7 +185,7 @@ func (pic *Picture) patch(b, y, x, p int) (m patchMoments, visible bool) {
 		for i := range pic.Channels * p * p {
 			ch, dy, dx := i/(p*p), i/p%p, i%p
 			f(float64(pic.Original[((b*pic.Channels+ch)*pic.Height+y+dy)*pic.Width+x+dx]))
-			visible = visible && !pic.Hidden[(b*pic.Height+y+dy)*pic.Width+x+dx]
+			visible = visible && !pic.Masked[(b*pic.Height+y+dy)*pic.Width+x+dx]
 		}
 	}
 	each(func(v float64) { m.mean, count = m.mean+v, count+1 })
@@ -195,7 +195,7 @@ func (pic *Picture) patch(b, y, x, p int) (m patchMoments, visible bool) {
 	return m, visible
 }
 
-// interpolate replaces the moments of hidden patches by the mean of the visible ones, weighted by
+// interpolate replaces the moments of masked patches by the mean of the visible ones, weighted by
 // 1/distance⁴ between the patches' centres.
 func interpolate(moments []patchMoments, visible []bool, cols int) {
 	for n := range moments {

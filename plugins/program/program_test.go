@@ -44,7 +44,7 @@ func tinyMAE(t testing.TB) *plan.Plan {
 }
 
 // compiled builds the plan of a function, with its views filled.
-func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Model, *param.Store) {
+func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Config, *program.Options)) (*program.Runner, *param.Store) {
 	t.Helper()
 	c, o := tiny(), program.Options{Plugin: "test", Train: true, TotalSteps: 10}
 	if change != nil {
@@ -65,7 +65,7 @@ func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Co
 }
 
 // mustRun runs the first step.
-func mustRun(t testing.TB, m *program.Model) {
+func mustRun(t testing.TB, m *program.Runner) {
 	t.Helper()
 	programtest.Step(t, m, program.Inputs{IDs: []uint64{3, 1, 4, 2}})
 }
@@ -92,7 +92,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"view that the patch does not divide", func(p *plan.Plan) { p.Views[0].Height = 9 }, []string{"height 9", "patch size 4"}},
 		{"picture shape", func(p *plan.Plan) { p.Results.Pictures[0].Layout = plan.LayoutImage }, []string{"[4, 4, 48]", "[4, 3, 8, 8]"}},
 		{"update of another shape", func(p *plan.Plan) {
-			p.Buffers = []*plan.Buffer{{Name: "b", Shape: []int{2}}}
+			p.Buffers = []*plan.Buffer{{Name: "b", Shape: []int{2}, Init: &plan.Init{}}}
 			p.Results.Updates = []*plan.BufferUpdate{{Buffer: "b", Value: p.Results.Loss}}
 		}, []string{"buffer b", "[]", "[2]"}},
 		{"huge result", func(p *plan.Plan) { node(p, "restore_tokens").Attributes["length"] = 1 << 40 }, []string{"restore_tokens_1", "1099511627776"}},

@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -26,10 +27,7 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: the config does not say which token to sample", c)
 	}
 	store := param.NewStore()
-	b, err := vit.New(store, "", cfg.ViT(3, vit.PosLearned), backbone.Zeros, cfg.Seed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(vit.New(store, "", cfg.ViT(3, vit.PosLearned), backbone.Zeros, cfg.Seed))(t)
 	cfg.Load(t, b.Weight)
 
 	g := core.NewGraph(devicetest.New(t, 0))
@@ -37,20 +35,11 @@ func proceduralViT(t *testing.T, c *golden.Case) {
 	cfg.Images(t, x.Value())
 	w := g.Input("w", tensor.Shape{cfg.Batch, cfg.Dim})
 	cfg.Fill(w.Value(), programtest.OutputTensor, programtest.Affine(1, 0))
-	outputs, err := b.Forward(g, x, backbone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	outputs := must.Get(b.Forward(g, x, backbone.Options{}))(t)
 	out := outputs.(*vit.Outputs)
-	class, err := out.Class()
-	if err != nil {
-		t.Fatal(err)
-	}
+	class := must.Get(out.Class())(t)
 	loss := ops.Dot(g, class, w)
-	exe, err := g.Compile(loss, append(out.Blocks, class)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(loss, append(out.Blocks, class)...))(t)
 	run(t, exe)
 	c.Compare(t, "loss", loss.Value())
 	got := map[string][]float64{"out.cls": programtest.Wide(class.Value())}

@@ -55,7 +55,7 @@ func vitWeights(t *testing.T, stats programtest.InitStats, channels int, seed ui
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Weight, b.Weights()
+	return b.Weight, b.Parameters()
 }
 
 func addBogus(c *programtest.EditedCase) {
@@ -97,7 +97,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	if len(cfg.Frozen) > 0 {
 		t.Errorf("%s: %v are frozen; there is no test for that", c, cfg.Frozen)
 	}
-	if n, want := len(c.Names("param.")), len(b.Weights()); n != want {
+	if n, want := len(c.Names("param.")), len(b.Parameters()); n != want {
 		t.Errorf("%s: %d parameters in the file, %d in the network", c, n, want)
 	}
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/program/programtest"
@@ -59,9 +60,7 @@ func TestTeacherFollowsTheStudent(t *testing.T) {
 		if moved := when == sdk.BeforeForward; (seen[0] != still) != moved || seen[0] != seen[1] {
 			t.Errorf("%v: the forward passes see teachers of %v, before the student moved %v", when, seen, still)
 		}
-		if err := m.MoveTeacher(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, m.MoveTeacher())
 		programtest.Near(t, "teacher", float64(k.Data[0]), float64(start)+.25, 1e-6)
 		for _, p := range m.Exec().Parameters() {
 			if strings.HasPrefix(p.Name, "teacher.") {
@@ -97,9 +96,7 @@ func TestBuffers(t *testing.T) {
 		t.Fatal("buffers changed before Commit")
 	}
 	for range 2 {
-		if err := m.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, m.Commit())
 	}
 	x := store.Get("buffer.center").Data // as written
 	if position.Data[0] != 2 {
@@ -154,9 +151,9 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 		token := b.Param("mask_token", []int{1, 1, 8}, sdk.InitNormal(.02))
 		ma := b.BitMask("ma", a, nil)
 		mc := b.BitMask("mc", c, nil)
-		x := b.Student("s", a, sdk.With(c), sdk.Replace(ma, token), sdk.Replace(mc, token)).PatchTokens() // [8,4,8]
+		x := b.Student("s", a, sdk.With(c), sdk.ReplaceMasked(ma, token), sdk.ReplaceMasked(mc, token)).PatchTokens() // [8,4,8]
 		y := b.Student("plain", a).PatchTokens()
-		b.Metric("removed", b.Sum(ma.Removed()))
+		b.Metric("masked", b.Sum(ma.Masked()))
 		first := b.Reshape(x, 2, -1)
 		b.Metric("x", b.Mean(b.Mul(first, first)))
 		return b.Minimize(b.Add(b.Mean(b.GELU(x)), b.Mean(b.GELU(y))))
@@ -168,7 +165,7 @@ func TestMaskedViewsFillTheirRows(t *testing.T) {
 	set(none, none)
 	plain := m.Loss()
 	set(some, none)
-	programtest.Near(t, "removed cells", m.Metrics()["removed"], 8, 0)
+	programtest.Near(t, "masked cells", m.Metrics()["masked"], 8, 0)
 	a := m.Loss()
 	set(none, some)
 	if b := m.Loss(); a == plain || b == plain || a == b {
@@ -195,13 +192,10 @@ func TestCorruptedPass(t *testing.T) {
 		b.Metric("patches", b.Mean(b.Mul(pass.PatchTokens(), pass.PatchTokens())))
 		return b.Minimize(lossOf(b, pass.PatchTokens()))
 	}}, nil)
-	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormRemovedBlocks}
+	blocks := plan.Ref{Of: plan.RefMask, Name: "c", Form: plan.FormChanged}
 	p.Nodes = append(p.Nodes, &plan.Node{Name: "changed", Op: "sum", Inputs: []plan.Argument{{Name: "x", Ref: blocks}}})
 	p.Results.Metrics = append(p.Results.Metrics, &plan.Metric{Name: "changed", Value: plan.Ref{Of: plan.RefNode, Name: "changed"}})
-	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(program.Build(devicetest.New(t, 0), param.NewStore(), p, tiny(), tinyBatch, 1, program.Options{Train: true}))(t)
 	for i := range m.View("a") {
 		m.View("a")[i] = float32(math.Sin(float64(i)))
 	}
@@ -210,9 +204,7 @@ func TestCorruptedPass(t *testing.T) {
 	set := func() error {
 		return m.Step(program.Inputs{Masks: []plan.MaskSet{{Name: "c", Values: values}}})
 	}
-	if err := set(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, set())
 	got := m.Metrics()
 	programtest.Near(t, "changed pixels", got["changed"], 12, 0)
 	programtest.Near(t, "mean square of the map", got["map"], got["patches"], 1e-6)
@@ -235,7 +227,9 @@ func TestCorruptedPass(t *testing.T) {
 
 func TestSchedulesReachTheProgram(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
-		s := b.Schedule("k", sdk.Schedule{Kind: sdk.ScheduleLinear, From: 1, To: 3, Steps: 4})
+		rise := sdk.LinearSchedule(1, 3)
+		rise.Steps = 4
+		s := b.Schedule("k", rise)
 		x := lossOf(b, b.Student("s", b.View("a")).Pooled())
 		b.Metric("plain", x)
 		return b.Minimize(b.ScaleBy(x, s))
@@ -340,7 +334,7 @@ func TestPictures(t *testing.T) {
 		b.Picture(sdk.Picture{Name: "exact", Prediction: b.NormalizePatches(exact), PatchNormalized: true, View: v, Mask: mask})
 		b.Picture(sdk.Picture{Name: "first", Prediction: b.Patches(v, sdk.ChannelFirst), Layout: sdk.PatchesChannelFirst, View: v, Mask: mask})
 		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
-		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
+		return b.Minimize(lossOf(b, b.Student("s", v, sdk.DropMasked(mask)).Class()))
 	}
 	if m, _ := compiled(t, shown, nil); len(m.Pictures(program.OriginalStatistics)) != 0 {
 		t.Error("a training model draws pictures")
@@ -360,30 +354,30 @@ func TestPictures(t *testing.T) {
 			for i := range 3 * 64 {
 				at := b*3*64 + i
 				patch := i%64/8/4*2 + i%8/4
-				hidden := patch != b // sample b keeps patch b
-				if p.Hidden[b*64+i%64] != hidden {
-					t.Fatalf("%s: pixel %d of sample %d hidden: %v", p.Name, i, b, !hidden)
+				masked := patch != b // sample b keeps patch b
+				if p.Masked[b*64+i%64] != masked {
+					t.Fatalf("%s: pixel %d of sample %d masked: %v", p.Name, i, b, !masked)
 				}
-				want, masked := p.Original[at], p.Original[at]
-				if hidden {
-					want, masked = factor*want, 0
+				want, visible := p.Original[at], p.Original[at]
+				if masked {
+					want, visible = factor*want, 0
 				}
-				if math.Abs(float64(p.Reconstruction[at]-want)) > 1e-5 || p.Masked[at] != masked {
-					t.Fatalf("%s: pixel %d of sample %d is %g and masked %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Masked[at], want, masked)
+				if math.Abs(float64(p.Reconstruction[at]-want)) > 1e-5 || p.Visible[at] != visible {
+					t.Fatalf("%s: pixel %d of sample %d is %g, visible %g, want %g and %g", p.Name, i, b, p.Reconstruction[at], p.Visible[at], want, visible)
 				}
 			}
 		}
 	}
 }
 
-// TestVisibleStatistics: hidden patches of normalized predictions get the statistics of visible
+// TestVisibleStatistics: masked patches of normalized predictions get the statistics of visible
 // patches, weighted by 1/distance⁴.
 func TestVisibleStatistics(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 2, nil)
 		b.Picture(sdk.Picture{Name: "p", Prediction: b.NormalizePatches(b.Patches(v, sdk.ChannelLast)), PatchNormalized: true, View: v, Mask: mask})
-		return b.Minimize(lossOf(b, b.Student("s", v, sdk.Drop(mask)).Class()))
+		return b.Minimize(lossOf(b, b.Student("s", v, sdk.DropMasked(mask)).Class()))
 	}, func(_ *vit.Config, o *program.Options) { o.Train = false })
 	programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "m", Values: []int32{0, 1, 0, 1, 0, 1, 0, 1}}}})
 	p, exact := m.Pictures(program.VisibleStatistics)[0], m.Pictures(program.OriginalStatistics)[0]
@@ -427,8 +421,8 @@ func TestVisibleStatistics(t *testing.T) {
 func TestBackboneRequirements(t *testing.T) {
 	network, scheme, err := program.Configure(tiny(), &plan.Requirements{
 		PosEmbed: plan.PosEmbedNone, RelPos: plan.RelPosShared,
-		LayerScale: .1, DropPath: .2, SplitQkvBias: true,
-		InitRules: []plan.InitRule{{Weights: "*.weight", Init: plan.Init{Kind: plan.InitNormal, A: 3}, Stacked: 3, ByDepth: true}},
+		LayerScale: .1, DropPath: .2, SplitQKVBias: true,
+		Init: []plan.InitRule{{Weights: "*.weight", Init: &plan.Init{Kind: plan.InitNormal, A: 3}, Stacked: 3, ByDepth: true}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type teacher struct {
 // addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
 func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	t := &teacher{when: c.Plan.Teacher.When, read: c.store}
-	fresh := c.store.Get(runs.TeacherPrefix+c.Student.Weights()[0].Name) == nil
+	fresh := c.store.Get(runs.TeacherPrefix+c.Student.Parameters()[0].Name) == nil
 	network, err := c.Config.New(c.store, runs.TeacherPrefix+runs.BackbonePrefix, scheme, c.seed)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 			return err
 		}
 	}
-	t.stored, t.student = network.Weights(), c.Student.Weights()
+	t.stored, t.student = network.Parameters(), c.Student.Parameters()
 	if c.Train && t.when == plan.WhenBeforeForward {
 		t.read = param.NewStore()
 		for _, b := range network.Buffers() { // its running statistics are state, of which there is no copy
@@ -52,7 +52,7 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 			return err
 		}
 		backbone.Freeze(network)
-		t.next = network.Weights()
+		t.next = network.Parameters()
 	}
 	c.teacher, c.Teacher = t, network
 	return nil

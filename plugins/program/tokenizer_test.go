@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/dvae"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/objectives/vq"
@@ -80,10 +81,7 @@ func learn(t *testing.T, name string, o sdk.Objective, options map[string]any, s
 		s.StepsPerValue = max(1, float64(steps/256))
 	}
 	e := devicetest.New(t, 0)
-	m, err := program.Build(e, l.store, l.plan, l.network, learningBatch, 1, program.Options{Plugin: name, Train: true, TotalSteps: uint64(steps)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(program.Build(e, l.store, l.plan, l.network, learningBatch, 1, program.Options{Plugin: name, Train: true, TotalSteps: uint64(steps)}))(t)
 	stripes(m.View("image"))
 	optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: .9, Beta2: .99, Eps: 1e-8})
 	for step := range steps {
@@ -100,9 +98,7 @@ func learn(t *testing.T, name string, o sdk.Objective, options map[string]any, s
 			l.first = l.last
 		}
 		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, 3e-3, 0)
-		if err := m.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, m.Commit())
 	}
 	return l
 }
@@ -119,9 +115,7 @@ func (l *learning) export(t *testing.T) string {
 		}
 	}
 	var c tokenizer.Config
-	if err := json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, json.Unmarshal([]byte(x.Metadata[tokenizer.ConfigKey]), &c))
 	return programtest.Tokenizer(t, tensors, c, make([]float64, 3), slices.Repeat([]float64{1}, 3))
 }
 

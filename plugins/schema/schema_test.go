@@ -3,6 +3,8 @@ package schema
 import (
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func limit(x float64) *float64 { return &x }
@@ -56,9 +58,7 @@ func TestComplete(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	if err := Check(options()); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, Check(options()))
 	for name, change := range map[string]func(o []Option){
 		"twice":   func(o []Option) { o[1].Key = o[0].Key },
 		"key":     func(o []Option) { o[0].Key = "Mask Ratio" },

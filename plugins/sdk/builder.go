@@ -3,6 +3,8 @@ package sdk
 import (
 	"fmt"
 	"math"
+
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // Builder writes the plan of an objective. Its methods record the first mistake and return usable
@@ -48,15 +50,6 @@ func (b *Builder) take(kind, name string) string {
 	return name
 }
 
-// Tensor is a value of the program.
-type Tensor struct {
-	ref ref
-	dim int // size of the last axis; 0: not known here
-}
-
-// Dim is the size of the last axis, 0 when it is not known.
-func (t Tensor) Dim() int { return t.dim }
-
 // Recommend sets the features that evaluations and exports of a run take by default: the trained
 // network or its average, the class token (ClassFeature), the mean of the patch tokens
 // (PooledFeature), or both side by side. Without it they take the trained network and the mean,
@@ -79,39 +72,40 @@ func (b *Builder) RecommendLinearBlocks(n int) {
 	b.recommended().LinearBlocks = n
 }
 
-func (b *Builder) recommended() *Recommended {
+func (b *Builder) recommended() *plan.Recommended {
 	if b.plan.Recommended == nil {
-		b.plan.Recommended = &Recommended{}
+		b.plan.Recommended = &plan.Recommended{}
 	}
 	return b.plan.Recommended
 }
 
 // Minimize declares the loss, a scalar, and returns the first mistake of the plan.
 func (b *Builder) Minimize(loss Tensor) error {
-	if loss.ref.kind == 0 {
+	if loss.ref.Of == plan.RefNone {
 		b.Failf("the loss is not a tensor of this plan")
 	}
-	b.plan.Loss = loss
+	b.plan.Results.Loss = loss.ref
 	return b.err
 }
 
 // Metric logs a scalar of the program under a name.
 func (b *Builder) Metric(name string, value Tensor) {
-	b.plan.Metrics = append(b.plan.Metrics, Metric{Name: b.take("metric", name), Value: value})
+	r := &b.plan.Results
+	r.Metrics = append(r.Metrics, &plan.Metric{Name: b.take("metric", name), Value: value.ref})
 }
 
 // Update sets a buffer after the step; rows (int [R]) are needed for UpdateRows only.
 func (b *Builder) Update(buffer Buffer, value Tensor, rows ...Tensor) {
-	u := BufferUpdate{Buffer: buffer.name(), Value: value}
+	u := &plan.BufferUpdate{Buffer: buffer.name(), Value: value.ref}
 	if len(rows) > 0 {
-		u.Rows = rows[0]
+		u.Rows = rows[0].ref
 	}
-	b.plan.Updates = append(b.plan.Updates, u)
+	b.plan.Results.Updates = append(b.plan.Results.Updates, u)
 }
 
 // Images makes a pass with mask use "corrupted" read images instead of its views.
 func (b *Builder) Images(pass Pass, images Tensor) {
-	b.plan.Images = append(b.plan.Images, PassImages{Pass: pass.spec.Name, Images: images})
+	b.plan.Results.Images = append(b.plan.Results.Images, &plan.Images{Pass: pass.spec.Name, Images: images.ref})
 }
 
 // Picture is how `reconstruct` and the run folder show a prediction.
@@ -121,50 +115,36 @@ type Picture struct {
 	Layout          Layout
 	PatchNormalized bool // the prediction is of patches normalized by their own mean and variance
 	View            View // the target
-	Mask            Mask // hides parts of the view; may be left out
+	Mask            Mask // masks parts of the view; may be left out
 }
-
-// Layout is how the values of a predicted picture lie.
-type Layout int
-
-// Layouts: patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel first,
-// or images [B,C,H,W].
-const (
-	PatchesChannelLast Layout = iota
-	PatchesChannelFirst
-	WholeImages
-)
 
 // Picture declares a prediction that is shown.
 func (b *Builder) Picture(p Picture) {
-	p.Name = b.take("picture", p.Name)
-	b.plan.Pictures = append(b.plan.Pictures, p)
+	b.plan.Results.Pictures = append(b.plan.Results.Pictures, &plan.Picture{Name: b.take("picture", p.Name), Prediction: p.Prediction.ref,
+		Layout: p.Layout, PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()})
 }
 
 // Node adds an operator by its name in the operator table; the methods in layers.go, losses.go and
 // so on are the typed way. dim is the size of the result's last axis, 0 when unknown. An argument
 // without a tensor is left out.
 func (b *Builder) Node(op string, dim int, inputs []Input, attributes ...Attribute) Tensor {
-	n := &Node{Name: b.take("node", b.nodeName(op)), Op: op, Attributes: attributes}
+	n := &plan.Node{Name: b.take("node", b.nodeName(op)), Op: op, Attributes: map[string]any{}}
+	for _, a := range attributes {
+		n.Attributes[a.Name] = a.value
+	}
 	for _, in := range inputs {
 		switch {
-		case in.Value.ref.kind != 0:
-			n.Inputs = append(n.Inputs, in)
+		case in.Value.ref.Of != plan.RefNone:
+			n.Inputs = append(n.Inputs, plan.Argument{Name: in.Name, Ref: in.Value.ref})
 		case !in.Optional:
 			b.Failf("%s: input %q is not a tensor of this plan", n.Name, in.Name)
 		}
 	}
 	b.plan.Nodes = append(b.plan.Nodes, n)
-	return Tensor{ref: ref{kind: refNode, name: n.Name}, dim: dim}
+	return Tensor{ref: plan.Ref{Of: plan.RefNode, Name: n.Name}, dim: dim}
 }
 
 func (b *Builder) nodeName(op string) string {
 	b.serial["node "+op]++
 	return fmt.Sprintf("%s_%d", op, b.serial["node "+op])
-}
-
-// Output returns the i-th result of the node that t came from.
-func (t Tensor) Output(i, dim int) Tensor {
-	t.ref.output, t.dim = i, dim
-	return t
 }

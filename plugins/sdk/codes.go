@@ -18,7 +18,7 @@ func (b *Builder) GatherRows(table, rows Tensor) Tensor {
 }
 
 // GatherTokens picks tokens of each sample of x [B,N,D] by integers [B,K], such as the values or
-// the removed cells of a mask: [B,K,D].
+// the masked cells of a mask: [B,K,D].
 func (b *Builder) GatherTokens(x, index Tensor) Tensor {
 	return b.Node(pb.OpGatherTokens, x.dim, []Input{{Name: "x", Value: x}, {Name: "index", Value: index}})
 }

@@ -7,7 +7,7 @@
 // to see:
 //
 //	type SimMIM struct {
-//		Ratio float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the image that is hidden"`
+//		Ratio float64 `option:"mask_ratio" above:"0" below:"1" help:"share of the image that is masked"`
 //	}
 //
 //	func (o *SimMIM) Info() sdk.Info { return sdk.Info{Name: "simmim", Version: "1.0.0"} }

@@ -17,6 +17,20 @@ type MLP struct {
 	Last       []LayerOption                    // of the last linear layer
 }
 
+// ProjectionHead are options of the layers between features and the vectors that a loss compares,
+// to be embedded in an objective.
+type ProjectionHead struct {
+	Dim    int `option:"out_dim" min:"1" help:"size of the compared vectors"`
+	Layers int `option:"head_layers" min:"1" help:"linear layers of the head"`
+	Hidden int `option:"head_hidden" min:"1" help:"width of the head's hidden layers"`
+}
+
+// Project maps rows x [R,D] to [R,Dim] by an MLP of the options' widths.
+func (o ProjectionHead) Project(b *Builder, name string, x Tensor, m MLP, options ...LayerOption) Tensor {
+	m.Widths = append(slices.Repeat([]int{o.Hidden}, o.Layers-1), o.Dim)
+	return b.MLP(name, x, m, options...)
+}
+
 // LastNorm is the end of an MLP.
 type LastNorm int
 

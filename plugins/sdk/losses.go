@@ -1,9 +1,12 @@
 package sdk
 
-import "github.com/vittool/vittool/plugins/pb"
+import (
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
+)
 
-// PatchMSE is the mean squared error per patch, averaged over the patches that mask hides in the
-// whole batch. prediction and target are [B,L,P].
+// PatchMSE is the mean squared error per patch, averaged over the masked patches of the whole
+// batch. prediction and target are [B,L,P].
 func (b *Builder) PatchMSE(prediction, target Tensor, mask Mask) Tensor {
 	return b.patchLoss(pb.OpPatchMSE, prediction, target, mask)
 }
@@ -23,7 +26,7 @@ func (b *Builder) patchLoss(op string, prediction, target Tensor, mask Mask, att
 		b.Failf("%s: prediction and target have %d and %d values per patch", op, prediction.dim, target.dim)
 	}
 	return b.Node(op, 1, []Input{
-		{Name: "prediction", Value: prediction}, {Name: "target", Value: target}, {Name: "mask", Value: mask.Removed()},
+		{Name: "prediction", Value: prediction}, {Name: "target", Value: target}, {Name: "mask", Value: mask.Masked()},
 	}, attributes...)
 }
 
@@ -47,30 +50,21 @@ func (b *Builder) ViewCrossEntropy(logits, targets Tensor, views int, temperatur
 		Attr("views", views), Attr("temperature", temperature))
 }
 
-// EvaluateSpec names the parts of the plan that Evaluate reads and writes.
-type EvaluateSpec struct {
-	Inputs                    []EvaluateInput
-	Params, Buffers           []string
-	Updates                   []string // buffers that it replaces
-	Targets, Masks, Schedules []string
-	ScratchBytes              int
-}
-
 // EvaluateOption adds parts of the plan that Evaluate reads besides its inputs.
-type EvaluateOption func(*EvaluateSpec)
+type EvaluateOption func(*plan.Evaluate)
 
 // Reading hands targets over to Evaluate.
 func Reading(targets ...Tensor) EvaluateOption {
-	return func(e *EvaluateSpec) {
+	return func(e *plan.Evaluate) {
 		for _, t := range targets {
-			e.Targets = append(e.Targets, t.ref.name)
+			e.Targets = append(e.Targets, t.ref.Name)
 		}
 	}
 }
 
 // ReadingMasks hands masks over to Evaluate.
 func ReadingMasks(masks ...Mask) EvaluateOption {
-	return func(e *EvaluateSpec) {
+	return func(e *plan.Evaluate) {
 		for _, m := range masks {
 			e.Masks = append(e.Masks, m.name())
 		}
@@ -79,7 +73,7 @@ func ReadingMasks(masks ...Mask) EvaluateOption {
 
 // ReadingScalars hands scheduled numbers over to Evaluate.
 func ReadingScalars(scalars ...Scalar) EvaluateOption {
-	return func(e *EvaluateSpec) {
+	return func(e *plan.Evaluate) {
 		for _, s := range scalars {
 			e.Schedules = append(e.Schedules, s.name)
 		}
@@ -88,7 +82,7 @@ func ReadingScalars(scalars ...Scalar) EvaluateOption {
 
 // Training lets Evaluate read parameters and write their gradients.
 func Training(params ...Param) EvaluateOption {
-	return func(e *EvaluateSpec) {
+	return func(e *plan.Evaluate) {
 		for _, p := range params {
 			e.Params = append(e.Params, p.name())
 		}
@@ -97,7 +91,7 @@ func Training(params ...Param) EvaluateOption {
 
 // Keeping lets Evaluate read buffers and, when update is set, replace them.
 func Keeping(buffer Buffer, update bool) EvaluateOption {
-	return func(e *EvaluateSpec) {
+	return func(e *plan.Evaluate) {
 		e.Buffers = append(e.Buffers, buffer.name())
 		if update {
 			e.Updates = append(e.Updates, buffer.name())
@@ -107,7 +101,7 @@ func Keeping(buffer Buffer, update bool) EvaluateOption {
 
 // Scratch asks for shared memory that the objective may use as it likes.
 func Scratch(bytes int) EvaluateOption {
-	return func(e *EvaluateSpec) { e.ScratchBytes = bytes }
+	return func(e *plan.Evaluate) { e.ScratchBytes = bytes }
 }
 
 // Evaluate is a loss that the objective computes itself (see Evaluator): a scalar. inputs are
@@ -116,10 +110,11 @@ func (b *Builder) Evaluate(inputs []EvaluateInput, options ...EvaluateOption) Te
 	if b.plan.Evaluate != nil {
 		b.Failf("a plan has at most one Evaluate")
 	}
-	spec := &EvaluateSpec{Inputs: inputs}
+	spec := &plan.Evaluate{}
 	var in []Input
 	for _, x := range inputs {
 		in = append(in, Input{Name: x.Name, Value: x.Value})
+		spec.Inputs = append(spec.Inputs, plan.EvaluateInput{Name: x.Name, Gradient: x.Gradient})
 	}
 	for _, o := range options {
 		o(spec)

@@ -6,45 +6,9 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/vittool/vittool/plugins/plan"
 )
-
-// MaskSpec is a decision that is made anew for each batch.
-type MaskSpec struct {
-	Name       string
-	View       string
-	Kind       MaskKind
-	Length     int // numbers, rectangles or, where it is set, removed cells of a sample, at most
-	Rows, Cols int // of a bitmap
-	Limit      int // of indices, which lie in 0..Limit-1
-}
-
-// MaskKind is a kind of masks.
-type MaskKind int
-
-// Kinds of masks, each with the method of Builder that declares it.
-const (
-	_              MaskKind = iota
-	KeepMask                // KeepMask
-	BitMask                 // BitMask
-	IndexMask               // Indices
-	CorruptionMask          // Corruption
-)
-
-// MaskValues is a mask drawn for a batch, sample after sample: the numbers of a keep list or of
-// indices, CorruptionStride numbers for each rectangle of a corruption, or the bytes (0 or 1) of a
-// bitmap.
-type MaskValues struct {
-	Name   string
-	Values []int32
-	Bitmap []byte
-}
-
-// Box is the part of an image that a view shows, in pixels of the image.
-type Box struct {
-	Top, Left, Height, Width  float64
-	Flip                      bool // mirrored
-	SourceHeight, SourceWidth int
-}
 
 // MaskCall is one batch that masks are wanted for.
 type MaskCall struct {
@@ -73,7 +37,7 @@ func (c *MaskCall) Box(view View, i int) (Box, bool) {
 
 // Mask is a per-step decision of the plan.
 type Mask struct {
-	spec  *MaskSpec
+	spec  *plan.Mask
 	view  View
 	cells int // of a bitmap, or patches of a keep list
 }
@@ -86,60 +50,60 @@ func (m Mask) name() string {
 }
 
 // Values are the numbers of a keep list or of indices, int [B,length].
-func (m Mask) Values() Tensor { return m.ref(formValues) }
+func (m Mask) Values() Tensor { return m.ref(plan.FormValues) }
 
-// Removed is 1 where a patch is hidden and 0 elsewhere, float [B,L].
-func (m Mask) Removed() Tensor { return m.ref(formRemoved) }
+// Masked is 1 where a patch is masked and 0 where it is visible, float [B,L].
+func (m Mask) Masked() Tensor { return m.ref(plan.FormMasked) }
 
 // Changed is 1 at the pixels that the rectangles of a corruption cover, float [B,H,W].
 func (m Mask) Changed() Tensor {
-	t := m.ref(formRemovedBlocks)
+	t := m.ref(plan.FormChanged)
 	t.dim = m.view.Width()
 	return t
 }
 
-// AtMost promises that a bitmap removes no more than n cells of a sample, which lets RemovedCells
-// list them.
+// AtMost promises that a bitmap masks no more than n cells of a sample, which lets MaskedCells list
+// them.
 func (m Mask) AtMost(n int) Mask {
 	m.spec.Length = max(n, 0)
 	return m
 }
 
-// RemovedCells are the removed cells of a bitmap with AtMost, in raster order and then zeros, int
+// MaskedCells are the masked cells of a bitmap with AtMost, in raster order and then zeros, int
 // [B,n]; Counted is 1 for each of them and 0 for the zeros behind, float [B,n].
-func (m Mask) RemovedCells() Tensor {
-	t := m.ref(formRemovedCells)
+func (m Mask) MaskedCells() Tensor {
+	t := m.ref(plan.FormMaskedCells)
 	t.dim = m.spec.Length
 	return t
 }
 
-// Counted tells the removed cells of RemovedCells from the zeros behind them.
+// Counted tells the masked cells of MaskedCells from the zeros behind them.
 func (m Mask) Counted() Tensor {
-	t := m.ref(formRemovedCounted)
+	t := m.ref(plan.FormCounted)
 	t.dim = m.spec.Length
 	return t
 }
 
-func (m Mask) ref(form maskForm) Tensor {
-	return Tensor{ref: ref{kind: refMask, name: m.name(), form: form}}
+func (m Mask) ref(form plan.Form) Tensor {
+	return Tensor{ref: plan.Ref{Of: plan.RefMask, Name: m.name(), Form: form}}
 }
 
-// KeepMask declares a keep list: sample writes which length patches of row i stay, in the order in
-// which they enter the network.
+// KeepMask declares a keep list: sample writes the indices of the length visible patches of row i, in
+// the order in which they enter the network.
 func (b *Builder) KeepMask(name string, view View, length int, sample func(c *MaskCall, i int, keep []int32)) Mask {
 	if length < 1 || length > view.Patches() {
-		b.Failf("mask %q keeps %d of %d patches; at least one must stay and no more than there are", name, length, view.Patches())
+		b.Failf("mask %q leaves %d of %d patches visible; want 1 to all of them", name, length, view.Patches())
 	}
-	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: KeepMask, Length: max(length, 0)},
+	m := b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskKeep, Length: max(length, 0)},
 		&sampler{ints: sample})
 	m.view, m.cells = view, view.Patches()
 	return m
 }
 
 // BitMask declares a bitmap over the view's grid of patches, row by row: sample writes 1 where the
-// patch of row i is hidden. removed arrives zeroed.
-func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, removed []byte)) Mask {
-	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: BitMask,
+// patch of row i is masked. masked arrives zeroed.
+func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int, masked []byte)) Mask {
+	m := b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskBitmap,
 		Rows: view.Rows(), Cols: view.Cols()}, &sampler{bits: sample})
 	m.view, m.cells = view, view.Patches()
 	return m
@@ -147,13 +111,13 @@ func (b *Builder) BitMask(name string, view View, sample func(c *MaskCall, i int
 
 // Indices declares length integers in 0..limit-1 per sample, e.g. the negatives drawn from a bank.
 func (b *Builder) Indices(name string, view View, length int, limit int, sample func(c *MaskCall, i int, out []int32)) Mask {
-	return b.mask(MaskSpec{Name: name, View: view.name(), Kind: IndexMask,
+	return b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskIndices,
 		Length: max(length, 0), Limit: limit}, &sampler{ints: sample})
 }
 
 // Corruption declares up to length rectangles per sample that are painted over.
 func (b *Builder) Corruption(name string, view View, length int, sample func(c *MaskCall, i int) []Rect) Mask {
-	m := b.mask(MaskSpec{Name: name, View: view.name(), Kind: CorruptionMask, Length: max(length, 0)},
+	m := b.mask(plan.Mask{Name: name, View: view.name(), Kind: plan.MaskCorruption, Length: max(length, 0)},
 		&sampler{ints: func(c *MaskCall, i int, out []int32) {
 			rects := sample(c, i)
 			if len(rects) > length {
@@ -165,7 +129,7 @@ func (b *Builder) Corruption(name string, view View, length int, sample func(c *
 	return m
 }
 
-func (b *Builder) mask(spec MaskSpec, s *sampler) Mask {
+func (b *Builder) mask(spec plan.Mask, s *sampler) Mask {
 	spec.Name = b.take("mask", spec.Name)
 	s.spec = &spec
 	b.plan.Masks = append(b.plan.Masks, &spec)
@@ -193,7 +157,7 @@ const (
 )
 
 type sampler struct {
-	spec *MaskSpec
+	spec *plan.Mask
 	ints func(c *MaskCall, i int, out []int32)
 	bits func(c *MaskCall, i int, out []byte)
 }
@@ -212,7 +176,7 @@ func (s *sampler) run(c *MaskCall) MaskValues {
 		return set
 	}
 	n := s.spec.Length
-	if s.spec.Kind == CorruptionMask {
+	if s.spec.Kind == plan.MaskCorruption {
 		n *= CorruptionStride
 	}
 	set.Values = make([]int32, n*len(c.Samples))
@@ -223,7 +187,7 @@ func (s *sampler) run(c *MaskCall) MaskValues {
 }
 
 // CorruptionStride is the number of integers per rectangle in MaskValues.
-const CorruptionStride = 9
+const CorruptionStride = plan.RectangleFields
 
 func packRects(rects []Rect, out []int32) {
 	for k, r := range rects {
@@ -246,7 +210,7 @@ func KeepFromNoise(noise []float64, keep []int32) {
 	}
 }
 
-// RandomKeep draws which of n patches stay: len(keep) of them, uniformly, in random order.
+// RandomKeep draws which of n patches are visible: len(keep) of them, uniformly, in random order.
 func RandomKeep(r *RNG, n int, keep []int32) {
 	noise := noises.Get().(*[]float64)
 	defer noises.Put(noise)
@@ -259,16 +223,16 @@ func RandomKeep(r *RNG, n int, keep []int32) {
 
 var noises = sync.Pool{New: func() any { return new([]float64) }}
 
-// RandomBlocks hides ceil(ratio * number of blocks) aligned squares of block x block cells of a
+// RandomBlocks masks ceil(ratio * number of blocks) aligned squares of block x block cells of a
 // rows x cols grid, uniformly: the masking of SimMIM. block must divide both.
-func RandomBlocks(r *RNG, rows, cols, block int, ratio float64, removed []byte) {
+func RandomBlocks(r *RNG, rows, cols, block int, ratio float64, masked []byte) {
 	across := cols / block
 	n := rows / block * across
 	for _, k := range r.Perm(n)[:min(n, int(math.Ceil(float64(n)*ratio)))] {
 		top, left := k/across*block, k%across*block
 		for y := top; y < top+block; y++ {
 			for x := left; x < left+block; x++ {
-				removed[y*cols+x] = 1
+				masked[y*cols+x] = 1
 			}
 		}
 	}

@@ -22,7 +22,8 @@ import (
 //	order         "rising": no value of a list is smaller than the one before it
 //
 // Field types are bool, int, float64, string and slices of the last three. Options of an embedded
-// struct stand in its place; a tag of the embedding field with the key of one of them, e.g.
+// struct stand in its place. The embedding field may rename some of them, or leave them out at
+// their default: keys:"out_dim=dim head_layers=-". A tag of it with the key of one of them, e.g.
 // blur:"...", is its help there.
 func optionsOf(prototype reflect.Value) ([]schema.Option, error) {
 	var out []schema.Option
@@ -59,12 +60,7 @@ func eachOption(v reflect.Value, f func(key string, field reflect.StructField, v
 		var err error
 		switch {
 		case !ok && field.Anonymous && field.Type.Kind() == reflect.Struct:
-			err = eachOption(v.Field(i), func(key string, inner reflect.StructField, value reflect.Value) error {
-				if help, ok := field.Tag.Lookup(key); ok { // the first of two equal keys counts
-					inner.Tag = reflect.StructTag("help:"+strconv.Quote(help)+" ") + inner.Tag
-				}
-				return f(key, inner, value)
-			})
+			err = embeddedOptions(field, v.Field(i), f)
 		case !ok:
 		case !field.IsExported():
 			err = fmt.Errorf("option %q: field %s.%s must be exported", key, v.Type(), field.Name)
@@ -76,6 +72,37 @@ func eachOption(v reflect.Value, f func(key string, field reflect.StructField, v
 		}
 	}
 	return nil
+}
+
+// embeddedOptions is eachOption for an embedded struct, with the keys and helps of the tag of the
+// field that embeds it.
+func embeddedOptions(field reflect.StructField, v reflect.Value, f func(key string, field reflect.StructField, value reflect.Value) error) error {
+	keys := map[string]string{}
+	for _, pair := range strings.Fields(field.Tag.Get("keys")) {
+		from, to, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("field %s: tag keys holds %q, which is not of the form old=new", field.Name, pair)
+		}
+		keys[from] = to
+	}
+	err := eachOption(v, func(key string, inner reflect.StructField, value reflect.Value) error {
+		if to, ok := keys[key]; ok {
+			delete(keys, key)
+			if key = to; to == "-" {
+				return nil
+			}
+		}
+		if help, ok := field.Tag.Lookup(key); ok { // the first of two equal keys counts
+			inner.Tag = reflect.StructTag("help:"+strconv.Quote(help)+" ") + inner.Tag
+		}
+		return f(key, inner, value)
+	})
+	for from := range keys {
+		if err == nil {
+			err = fmt.Errorf("field %s: tag keys renames %q, which %s does not have", field.Name, from, v.Type())
+		}
+	}
+	return err
 }
 
 func typeOf(v reflect.Value) schema.Type {

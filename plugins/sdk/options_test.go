@@ -41,6 +41,43 @@ type doubled struct {
 func (doubled) Info() Info          { return Info{Name: "doubled"} }
 func (doubled) Plan(*Builder) error { return nil }
 
+type renamed struct {
+	ProjectionHead `keys:"out_dim=dim head_layers=-" dim:"another help"`
+	got            *renamed
+}
+
+func (renamed) Info() Info { return Info{Name: "renamed"} }
+func (o renamed) Plan(b *Builder) error {
+	*o.got = o
+	return b.Minimize(b.Mean(b.View("image").Pixels()))
+}
+
+type misnamed struct {
+	ProjectionHead `keys:"dim=out_dim"`
+}
+
+func (misnamed) Info() Info          { return Info{Name: "misnamed"} }
+func (misnamed) Plan(*Builder) error { return nil }
+
+// An embedding field renames options and leaves others out, at their default.
+func TestRenamedOptions(t *testing.T) {
+	var got renamed
+	o := renamed{ProjectionHead{Dim: 8, Layers: 3, Hidden: 16}, &got}
+	s := server(t, o)
+	if len(s.options) != 2 || s.options[0].Key != "dim" || s.options[0].Help != "another help" || s.options[1].Key != "head_hidden" {
+		t.Errorf("options %+v", s.options)
+	}
+	if _, err := Try(o, Run{}, map[string]any{"dim": 4}); err != nil || got.ProjectionHead != (ProjectionHead{4, 3, 16}) {
+		t.Errorf("options arrived as %+v, %v", got, err)
+	}
+	if _, err := Try(o, Run{}, map[string]any{"head_layers": 4}); err == nil {
+		t.Error("an option that was left out is set")
+	}
+	if _, err := NewServer(misnamed{}, nil); err == nil || !strings.Contains(err.Error(), `renames "dim"`) {
+		t.Errorf("a key that the embedded struct lacks: %v", err)
+	}
+}
+
 // Options of an embedded struct stand in its place, with the defaults of the objective.
 func TestEmbeddedOptions(t *testing.T) {
 	var got embedding

@@ -3,24 +3,12 @@ package sdk
 import (
 	"slices"
 	"strings"
+
+	"github.com/vittool/vittool/plugins/plan"
 )
 
-// ParamSpec is a parameter of the objective, trained by the host.
-type ParamSpec struct {
-	Name         string // as in the official code
-	Shape        []int
-	Init         *Init
-	Decay        bool    // weight decay applies
-	LRScale      float64 // 0 is read as 1
-	Frozen       bool    // never trained
-	FreezeUntil  int     // first step in which it is trained
-	TeacherCopy  bool    // the host keeps an averaged copy
-	UnitNormRows bool    // rows are L2-normalized in place before each forward pass
-	ConstantLR   bool    // the learning rate stays at its peak
-}
-
 // Param is a parameter of the objective.
-type Param struct{ spec *ParamSpec }
+type Param struct{ spec *plan.Param }
 
 func (p Param) name() string {
 	if p.spec == nil {
@@ -30,46 +18,46 @@ func (p Param) name() string {
 }
 
 // Tensor is the trained value.
-func (p Param) Tensor() Tensor { return p.tensor(refParam) }
+func (p Param) Tensor() Tensor { return p.tensor(plan.RefParam) }
 
 // Teacher is the averaged copy; it asks the host to keep one.
 func (p Param) Teacher() Tensor {
 	p.spec.TeacherCopy = true
-	return p.tensor(refTeacherParam)
+	return p.tensor(plan.RefTeacherParam)
 }
 
-func (p Param) tensor(kind refKind) Tensor {
-	return Tensor{ref: ref{kind: kind, name: p.name()}, dim: last(p.spec.Shape)}
+func (p Param) tensor(kind plan.RefKind) Tensor {
+	return Tensor{ref: plan.Ref{Of: kind, Name: p.name()}, dim: last(p.spec.Shape)}
 }
 
 // ParamOption changes a parameter.
-type ParamOption func(*ParamSpec)
+type ParamOption func(*plan.Param)
 
 // Decayed sets whether weight decay applies. Without it: all but one-dimensional ones and biases.
-func Decayed(on bool) ParamOption { return func(p *ParamSpec) { p.Decay = on } }
+func Decayed(on bool) ParamOption { return func(p *plan.Param) { p.Decay = on } }
 
 // Frozen makes a parameter a constant.
-func Frozen() ParamOption { return func(p *ParamSpec) { p.Frozen = true } }
+func Frozen() ParamOption { return func(p *plan.Param) { p.Frozen = true } }
 
 // FreezeUntil drops the gradient before the given step.
-func FreezeUntil(step int) ParamOption { return func(p *ParamSpec) { p.FreezeUntil = step } }
+func FreezeUntil(step int) ParamOption { return func(p *plan.Param) { p.FreezeUntil = step } }
 
 // LRScale multiplies the learning rate.
-func LRScale(factor float64) ParamOption { return func(p *ParamSpec) { p.LRScale = factor } }
+func LRScale(factor float64) ParamOption { return func(p *plan.Param) { p.LRScale = factor } }
 
 // ConstantLR keeps the learning rate at its peak, without warm-up and decay, while that of other
 // parameters follows the schedule of the run.
-func ConstantLR() ParamOption { return func(p *ParamSpec) { p.ConstantLR = true } }
+func ConstantLR() ParamOption { return func(p *plan.Param) { p.ConstantLR = true } }
 
 // UnitNormRows normalizes the rows in place before each forward pass.
-func UnitNormRows() ParamOption { return func(p *ParamSpec) { p.UnitNormRows = true } }
+func UnitNormRows() ParamOption { return func(p *plan.Param) { p.UnitNormRows = true } }
 
 // Averaged makes the host keep an averaged copy also where the program reads none.
-func Averaged() ParamOption { return func(p *ParamSpec) { p.TeacherCopy = true } }
+func Averaged() ParamOption { return func(p *plan.Param) { p.TeacherCopy = true } }
 
 // Param declares a parameter with the name of the official code.
 func (b *Builder) Param(name string, shape []int, init *Init, options ...ParamOption) Param {
-	p := &ParamSpec{
+	p := &plan.Param{
 		Name: b.take("param", name), Shape: b.shape("param "+name, shape), Init: init,
 		Decay: len(shape) > 1 && !strings.HasSuffix(name, ".bias"),
 	}
@@ -79,39 +67,6 @@ func (b *Builder) Param(name string, shape []int, init *Init, options ...ParamOp
 	b.plan.Params = append(b.plan.Params, p)
 	return Param{p}
 }
-
-// BufferSpec is state that is not trained, kept by the host: centers, queues, memory banks.
-type BufferSpec struct {
-	Name         string
-	Shape        []int
-	DType        DType
-	Init         *Init // nil: zeros
-	Update       BufferUpdateKind
-	Reduction    Reduction
-	UnitNormRows bool // initial rows are L2-normalized
-}
-
-// BufferUpdateKind is the part of a buffer that Builder.Update replaces.
-type BufferUpdateKind int
-
-// Updates of the whole buffer, of numbered rows, or of the rows that follow the last ones written,
-// wrapping round.
-const (
-	UpdateAll BufferUpdateKind = iota
-	UpdateRows
-	UpdateRing
-)
-
-// Reduction joins the updates of processes that train together.
-type Reduction int
-
-// Reductions: none, because all processes compute the same; mean; sum; rows in order of rank.
-const (
-	ReduceNone Reduction = iota
-	ReduceMean
-	ReduceSum
-	ReduceGather
-)
 
 // Buffer is state that is not trained.
 type Buffer struct{ spec *BufferSpec }
@@ -125,7 +80,7 @@ func (f Buffer) name() string {
 
 // Tensor is the value before this step's update.
 func (f Buffer) Tensor() Tensor {
-	return Tensor{ref: ref{kind: refBuffer, name: f.name()}, dim: last(f.spec.Shape)}
+	return Tensor{ref: plan.Ref{Of: plan.RefBuffer, Name: f.name()}, dim: last(f.spec.Shape)}
 }
 
 // Buffer declares a buffer; name and shape are required.
@@ -136,38 +91,15 @@ func (b *Builder) Buffer(spec BufferSpec) Buffer {
 	return Buffer{&spec}
 }
 
-// TargetSpec is a tensor that comes with each batch.
-type TargetSpec struct {
-	Name   string
-	Source TargetSource
-	View   string // that it belongs to
-	Shape  []int  // of one sample
-	DType  DType
-	Value  Tensor // of CachedTarget
-}
-
-// TargetSource is where the values of a target come from.
-type TargetSource int
-
-// Sources of targets; see the methods of Builder.
-const (
-	_              TargetSource = iota
-	SampleIDTarget              // Builder.SampleIDs
-	LabelTarget                 // Builder.Labels
-	GeometryTarget              // Builder.Geometry
-	PluginTarget                // Builder.Target
-	CachedTarget                // Builder.CacheTarget
-)
-
-func (b *Builder) target(t TargetSpec) Tensor {
+func (b *Builder) target(t plan.Target) Tensor {
 	b.plan.Targets = append(b.plan.Targets, &t)
-	return Tensor{ref: ref{kind: refTarget, name: t.Name}, dim: last(t.Shape)}
+	return Tensor{ref: plan.Ref{Of: plan.RefTarget, Name: t.Name}, dim: last(t.Shape)}
 }
 
 // Target declares a tensor that the objective's Targets method fills: shape per sample. It reads
 // the pixels of view.
 func (b *Builder) Target(name string, view View, dtype DType, shape ...int) Tensor {
-	return b.target(TargetSpec{Name: b.take("target", name), Source: PluginTarget, View: view.name(),
+	return b.target(plan.Target{Name: b.take("target", name), Source: plan.SourcePlugin, View: view.name(),
 		Shape: b.shape("target "+name, shape), DType: dtype})
 }
 
@@ -176,32 +108,32 @@ func (b *Builder) Target(name string, view View, dtype DType, shape ...int) Tens
 // sample, that of a sample following from its own pixels. The host computes it once for each
 // content of the view and keeps it on disk, which pays where Run().FixedViews is set.
 func (b *Builder) CacheTarget(name string, view View, value Tensor, dtype DType, shape ...int) Tensor {
-	return b.target(TargetSpec{Name: b.take("target", name), Source: CachedTarget, View: view.name(),
-		Shape: b.shape("target "+name, shape), DType: dtype, Value: value})
+	return b.target(plan.Target{Name: b.take("target", name), Source: plan.SourceCached, View: view.name(),
+		Shape: b.shape("target "+name, shape), DType: dtype, Value: value.ref})
 }
 
 // SampleIDs is the number of each sample in the data set, int [B].
 func (b *Builder) SampleIDs() Tensor {
-	return b.given(TargetSpec{Name: "sample_id", Source: SampleIDTarget, DType: I32})
+	return b.given(plan.Target{Name: "sample_id", Source: plan.SourceSampleID, DType: I32})
 }
 
 // Labels is the class of each sample, int [B], -1 where there is none.
 func (b *Builder) Labels() Tensor {
-	return b.given(TargetSpec{Name: "label", Source: LabelTarget, DType: I32})
+	return b.given(plan.Target{Name: "label", Source: plan.SourceLabel, DType: I32})
 }
 
 // Geometry is the box of view in its image, float [B,7]: top, left, height, width, flip, source
 // height and width.
 func (b *Builder) Geometry(view View) Tensor {
-	t := b.given(TargetSpec{Name: "geometry_" + view.name(), Source: GeometryTarget, View: view.name()})
+	t := b.given(plan.Target{Name: "geometry_" + view.name(), Source: plan.SourceGeometry, View: view.name()})
 	t.dim = 7
 	return t
 }
 
 // given declares a target of the host's, once.
-func (b *Builder) given(t TargetSpec) Tensor {
+func (b *Builder) given(t plan.Target) Tensor {
 	if b.names["target "+t.Name] {
-		return Tensor{ref: ref{kind: refTarget, name: t.Name}}
+		return Tensor{ref: plan.Ref{Of: plan.RefTarget, Name: t.Name}}
 	}
 	b.take("target", t.Name)
 	return b.target(t)

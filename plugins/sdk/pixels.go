@@ -1,11 +1,14 @@
 package sdk
 
-import "github.com/vittool/vittool/plugins/pb"
+import (
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
+)
 
 // Corrupt paints the rectangles of a corruption of this view over its pixels: [B,C,H,W], for Images
 // of a pass with Corrupted.
 func (b *Builder) Corrupt(view View, m Mask) Tensor {
-	if m.spec == nil || m.spec.Kind != CorruptionMask || m.spec.View != view.name() {
+	if m.spec == nil || m.spec.Kind != plan.MaskCorruption || m.spec.View != view.name() {
 		b.Failf("corrupt: mask %q is not a corruption of view %q", m.name(), view.name())
 	}
 	return b.Node(pb.OpCorrupt, view.Width(), []Input{{Name: "images", Value: view.Pixels()}, {Name: "mask", Value: m.Values()}})

@@ -1,138 +1,173 @@
 package sdk
 
-import "slices"
+import "github.com/vittool/vittool/plugins/plan"
 
-// Plan is everything that an objective asks of the host. A Builder writes it, Try shows it to
-// tests. Parts stand in the order in which they were declared.
-type Plan struct {
-	Requirements Requirements
-	Views        []*ViewSpec
-	Passes       []*PassSpec
-	Masks        []*MaskSpec
-	Targets      []*TargetSpec
-	Params       []*ParamSpec
-	Buffers      []*BufferSpec
-	Schedules    []*Schedule
-	Teacher      *TeacherSpec // nil: none
-	Nodes        []*Node
-	Loss         Tensor
-	Metrics      []Metric
-	Updates      []BufferUpdate
-	Images       []PassImages
-	Pictures     []Picture
-	Evaluate     *EvaluateSpec // nil: the operators compute everything
-	Exports      []Export
-	Recommended  *Recommended // nil: see Builder.Recommend
-}
+// Types of plans that an objective's own code reads or writes; the host reads the same.
+type (
+	// Plan is everything that an objective asks of the host. A Builder writes it, Try shows it to
+	// tests. Parts stand in the order in which they were declared.
+	Plan = plan.Plan
+	// Run describes a run to an objective.
+	Run = plan.Run
+	// Backbone describes the network that features come from.
+	Backbone = plan.Backbone
+	// Requirements are settings of the network that belong to a recipe. Zero values leave the choice
+	// to the model and the user.
+	Requirements = plan.Requirements
+	// InitRule gives the initial values of the network's weights whose names match a path pattern,
+	// such as blocks.*.mlp.*.weight (a * matches dots too). Of each weight the first rule that
+	// matches its name counts; weights that no rule matches start as the network has it, fixed
+	// tables always do. Init is neither a table nor from a file.
+	InitRule = plan.InitRule
+	// Init is the initial value of a parameter or buffer, made by one of the Init functions or by
+	// Weights.Init.
+	Init = plan.Init
+	// Augmentation is a random change of a view. Flip, ColorJitter, Grayscale, GaussianBlur and
+	// Solarize make the usual ones; fields that they leave at zero are set with Augment.
+	Augmentation = plan.Augmentation
+	// BufferSpec is state that is not trained, kept by the host: centers, queues, memory banks.
+	BufferSpec = plan.Buffer
+	// Schedule is a number that changes with the step, made by ConstantSchedule, LinearSchedule,
+	// CosineSchedule or TableSchedule.
+	Schedule = plan.Schedule
+	// MaskValues is a mask drawn for a batch.
+	MaskValues = plan.MaskSet
+	// Box is the part of an image that a view shows, in pixels of the image.
+	Box = plan.Box
 
-// Param returns the parameter of a name, nil when there is none.
-func (p *Plan) Param(name string) *ParamSpec {
-	return find(p.Params, func(s *ParamSpec) bool { return s.Name == name })
-}
-
-// Buffer returns the buffer of a name, nil when there is none.
-func (p *Plan) Buffer(name string) *BufferSpec {
-	return find(p.Buffers, func(s *BufferSpec) bool { return s.Name == name })
-}
-
-// Schedule returns the schedule of a name, nil when there is none.
-func (p *Plan) Schedule(name string) *Schedule {
-	return find(p.Schedules, func(s *Schedule) bool { return s.Name == name })
-}
-
-func find[T any](parts []*T, wanted func(*T) bool) *T {
-	if i := slices.IndexFunc(parts, wanted); i >= 0 {
-		return parts[i]
-	}
-	return nil
-}
-
-// Count is the number of nodes with the operator op.
-func (p *Plan) Count(op string) int {
-	n := 0
-	for _, node := range p.Nodes {
-		if node.Op == op {
-			n++
-		}
-	}
-	return n
-}
-
-// DType is the type of a tensor's elements.
-type DType int
-
-// Numbers of 32 bits, floating-point and integer, and bytes.
-const (
-	F32 DType = iota
-	I32
-	U8
+	// Network is the trained network or its average.
+	Network = plan.Network
+	// Feature is an output of the network; see the methods of Pass for shapes.
+	Feature = plan.Feature
+	// DType is the type of a tensor's elements.
+	DType = plan.DType
+	// PosEmbed is a kind of absolute position embedding.
+	PosEmbed = plan.PosEmbed
+	// RelPos is a kind of relative position bias.
+	RelPos = plan.RelPos
+	// Interpolation is a filter that images are resized with, one of Pillow's.
+	Interpolation = plan.Interpolation
+	// Layout is the order of the values of a predicted picture.
+	Layout = plan.Layout
+	// When is the moment in a step at which the teacher follows.
+	When = plan.When
 )
-
-// Network is the trained network or its average.
-type Network int
 
 // The trained network and its moving average.
 const (
-	StudentNetwork Network = iota
-	TeacherNetwork
+	StudentNetwork = plan.NetworkStudent
+	TeacherNetwork = plan.NetworkTeacher
 )
 
-// Feature is an output of the network.
-type Feature int
-
-// Outputs of the network; see the methods of Pass for shapes.
+// Features for Builder.Recommend: the class token and the mean of the patch tokens.
 const (
-	_ Feature = iota
-	TokensFeature
-	ClassFeature
-	PooledFeature
-	MapFeature
-	TapFeature
-	PatchesFeature
+	ClassFeature  = plan.FeatureClass
+	PooledFeature = plan.FeaturePooled
 )
 
-// refKind is a kind of values that the program reads; 0: none.
-type refKind int
-
+// Types of elements: numbers of 32 bits, floating-point and integer, and bytes.
 const (
-	refNode refKind = iota + 1
-	refFeature
-	refParam
-	refTeacherParam
-	refBuffer
-	refTarget
-	refMask
-	refView
-	refScalar
+	F32 = plan.F32
+	I32 = plan.I32
+	U8  = plan.U8
 )
 
-// ref names a value that the program reads. The zero value names none.
-type ref struct {
-	kind    refKind
-	name    string  // of the node, pass, parameter ...
-	output  int     // of a node with several results
-	feature Feature // of a pass
-	tap     int     // block of TapFeature
-	form    maskForm
+// Position embeddings: learned, fixed 2-D sine-cosine with the column part first or the row part
+// first, or none.
+const (
+	PosEmbedDefault      = plan.PosEmbedDefault
+	PosEmbedLearned      = plan.PosEmbedLearned
+	PosEmbedSinCosColumn = plan.PosEmbedSinCosColumn
+	PosEmbedSinCosRow    = plan.PosEmbedSinCosRow
+	PosEmbedNone         = plan.PosEmbedNone
+)
+
+// A class token as the model has it, required, or left out.
+const (
+	ClassTokenDefault  = plan.ClassTokenDefault
+	ClassTokenRequired = plan.ClassTokenRequired
+	ClassTokenNone     = plan.ClassTokenNone
+)
+
+// Relative position biases: none, one table for all blocks, one for each block, or the sum of both.
+const (
+	RelPosDefault  = plan.RelPosDefault
+	RelPosNone     = plan.RelPosNone
+	RelPosShared   = plan.RelPosShared
+	RelPosPerBlock = plan.RelPosPerBlock
+	RelPosBoth     = plan.RelPosBoth
+)
+
+// Weight decay of all parameters but biases and those with one dimension, of all, or of none.
+const (
+	DecayMatrices = plan.DecayMatrices
+	DecayAll      = plan.DecayAll
+	DecayNone     = plan.DecayNone
+)
+
+// Filters.
+const (
+	Bicubic   = plan.InterpolationBicubic
+	Bilinear  = plan.InterpolationBilinear
+	Lanczos   = plan.InterpolationLanczos
+	BoxFilter = plan.InterpolationBox
+	Nearest   = plan.InterpolationNearest
+)
+
+// Kinds of augmentations, each with the function that makes it.
+const (
+	FlipAugmentation  = plan.Flip
+	ColorAugmentation = plan.ColorJitter
+	GrayAugmentation  = plan.Grayscale
+	BlurAugmentation  = plan.GaussianBlur
+	SolarAugmentation = plan.Solarize
+)
+
+// Updates of a whole buffer, of numbered rows, or of the rows that follow the last ones written,
+// wrapping round.
+const (
+	UpdateAll  = plan.UpdateReplace
+	UpdateRows = plan.UpdateRows
+	UpdateRing = plan.UpdateRing
+)
+
+// Reductions of the updates of processes that train together: none, because all compute the same;
+// mean; sum; rows in order of rank.
+const (
+	ReduceNone   = plan.ReductionNone
+	ReduceMean   = plan.ReductionMean
+	ReduceSum    = plan.ReductionSum
+	ReduceGather = plan.ReductionGather
+)
+
+// Layouts: patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel first,
+// or images [B,C,H,W].
+const (
+	PatchesChannelLast  = plan.LayoutPatchesHWC
+	PatchesChannelFirst = plan.LayoutPatchesCHW
+	WholeImages         = plan.LayoutImage
+)
+
+// AfterStep follows the optimizer (DINO, BYOL); BeforeForward comes before the teacher's forward
+// pass and reads the student that is not updated yet.
+const (
+	AfterStep     = plan.WhenAfterStep
+	BeforeForward = plan.WhenBeforeForward
+)
+
+// Tensor is a value of the program.
+type Tensor struct {
+	ref plan.Ref
+	dim int // size of the last axis; 0: not known here
 }
 
-// maskForm is how a mask is read, numbered as in the protocol.
-type maskForm int
+// Dim is the size of the last axis, 0 when it is not known.
+func (t Tensor) Dim() int { return t.dim }
 
-const (
-	formValues maskForm = iota
-	formRemoved
-	formRemovedBlocks
-	formRemovedCells
-	formRemovedCounted
-)
-
-// Node is one operator of the program.
-type Node struct {
-	Name       string
-	Op         string // name in the operator table
-	Inputs     []Input
-	Attributes []Attribute
+// Output returns the i-th result of the node that t came from.
+func (t Tensor) Output(i, dim int) Tensor {
+	t.ref.Output, t.dim = i, dim
+	return t
 }
 
 // Input is a named argument of an operator.
@@ -151,37 +186,4 @@ type Attribute struct {
 // Attr gives an operator a constant.
 func Attr[T int | float64 | bool | string | []int | []float64](name string, value T) Attribute {
 	return Attribute{name, value}
-}
-
-// Metric is a scalar of the program that is logged.
-type Metric struct {
-	Name  string
-	Value Tensor
-}
-
-// BufferUpdate is the value of a buffer after the step.
-type BufferUpdate struct {
-	Buffer string
-	Value  Tensor
-	Rows   Tensor // of a buffer with UpdateRows
-}
-
-// PassImages are the images [B*views,C,H,W] that a pass with Corrupted reads.
-type PassImages struct {
-	Pass   string
-	Images Tensor
-}
-
-// Export is a network of the objective's own that is kept in a file of its own.
-type Export struct {
-	Name            string
-	Params, Buffers []string
-	Metadata        map[string]string
-}
-
-// Recommended are the features that evaluations and exports take by default.
-type Recommended struct {
-	Network      Network
-	Features     []Feature
-	LinearBlocks int // last blocks that a linear classifier reads; 0: see Builder.RecommendLinearBlocks
 }

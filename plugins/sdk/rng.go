@@ -11,8 +11,8 @@ import (
 // RNG is a counter-based generator: the n-th number is a pure function of the keys and n, so a mask
 // never depends on earlier draws, elsewhere or in another process.
 //
-// The state is one 64-bit key, folded from the keys with the finaliser of SplitMix64 (Steele, Lea
-// and Flood, 2014); number n is that finaliser of key + (n+1)*gamma.
+// The state is one 64-bit key, folded from the keys with the finalizer of SplitMix64 (Steele, Lea
+// and Flood, 2014); number n is that finalizer of key + (n+1)*gamma.
 type RNG struct{ key, n uint64 }
 
 const (

@@ -96,20 +96,20 @@ func TestRandomKeepIsUniform(t *testing.T) {
 
 func TestRandomBlocks(t *testing.T) {
 	for d := range uint64(50) {
-		removed := make([]byte, 6*8)
-		RandomBlocks(NewRNG(d), 6, 8, 2, .6, removed)
+		masked := make([]byte, 6*8)
+		RandomBlocks(NewRNG(d), 6, 8, 2, .6, masked)
 		count := 0
 		for y := range 6 {
 			for x := range 8 {
-				v := removed[y*8+x]
+				v := masked[y*8+x]
 				count += int(v)
-				if v != removed[y/2*2*8+x/2*2] {
-					t.Fatalf("block of (%d,%d) is not whole: %v", y, x, removed)
+				if v != masked[y/2*2*8+x/2*2] {
+					t.Fatalf("block of (%d,%d) is not whole: %v", y, x, masked)
 				}
 			}
 		}
 		if count != 4*8 { // ceil(.6 * 12) = 8 blocks of 4 cells
-			t.Fatalf("%d cells hidden, want 32", count)
+			t.Fatalf("%d cells masked, want 32", count)
 		}
 	}
 }

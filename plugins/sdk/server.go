@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/schema"
 )
 
@@ -75,6 +76,18 @@ func NewServer(o Objective, mapSegment func(*pb.Segment) ([]byte, error)) (*Serv
 	return &Server{prototype: o, describe: d, options: options, mapSegment: mapSegment}, nil
 }
 
+// optionMessages turns options into messages of the protocol.
+func optionMessages(options []schema.Option) []*pb.Option {
+	var out []*pb.Option
+	for _, o := range options {
+		out = append(out, &pb.Option{
+			Key: o.Key, Type: pb.Option_Type(o.Type), DefaultJson: o.Default, Min: o.Min, Max: o.Max,
+			ExclusiveMin: o.ExclusiveMin, ExclusiveMax: o.ExclusiveMax, Choices: o.Choices, Help: o.Help,
+		})
+	}
+	return out
+}
+
 // guard turns a panic of the author's code into an error with its stack on standard error, and an
 // error into a status that the host does not retry.
 func (s *Server) guard(call string, err *error) {
@@ -94,9 +107,9 @@ func (s *Server) Describe(context.Context, *pb.DescribeRequest) (*pb.Description
 }
 
 // Open implements the protocol.
-func (s *Server) Open(_ context.Context, r *pb.OpenRequest) (plan *pb.Plan, err error) {
+func (s *Server) Open(_ context.Context, r *pb.OpenRequest) (m *pb.Plan, err error) {
 	defer s.guard("Plan", &err)
-	ses, err := newSession(s.prototype, s.options, runOf(r), r.ConfigJson)
+	ses, err := newSession(s.prototype, s.options, plan.RunFromProto(r), r.ConfigJson)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +117,7 @@ func (s *Server) Open(_ context.Context, r *pb.OpenRequest) (plan *pb.Plan, err 
 	defer s.mu.Unlock()
 	s.release()
 	s.session = ses
-	return planMessage(ses.plan), nil
+	return ses.plan.ToProto(), nil
 }
 
 // newSession plans an objective with the options of a JSON object.
@@ -165,6 +178,11 @@ func (s *Server) Mask(_ context.Context, r *pb.MaskRequest) (reply *pb.MaskReply
 		reply.Sets = append(reply.Sets, &pb.MaskSet{Name: v.Name, Values: v.Values, Bitmap: v.Bitmap})
 	}
 	return reply, nil
+}
+
+func boxOf(b *pb.Box) Box {
+	return Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip,
+		SourceHeight: int(b.SourceHeight), SourceWidth: int(b.SourceWidth)}
 }
 
 // Bind implements the protocol.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -42,11 +43,7 @@ func request() *pb.OpenRequest {
 
 func server(t *testing.T, o Objective) *Server {
 	t.Helper()
-	s, err := NewServer(o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return must.Get(NewServer(o, nil))(t)
 }
 
 func TestOptionsFromTags(t *testing.T) {
@@ -60,10 +57,7 @@ func TestOptionsFromTags(t *testing.T) {
 	if err != nil || len(d.Options) != 7 || d.Options[2].DefaultJson != "0.5" || !d.Options[2].ExclusiveMin || d.Options[5].DefaultJson != "[]" {
 		t.Fatalf("%v, %v", d, err)
 	}
-	config, err := json.Marshal(map[string]any{"flag": true, "count": 3, "kind": "b", "layers": []int{4, 5}, "weights": []float64{.5}, "names": []string{"x"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := must.Get(json.Marshal(map[string]any{"flag": true, "count": 3, "kind": "b", "layers": []int{4, 5}, "weights": []float64{.5}, "names": []string{"x"}}))(t)
 	r := request()
 	r.ConfigJson = config
 	if _, err := s.Open(context.Background(), r); err != nil {
@@ -144,7 +138,7 @@ func TestBuilderMistakes(t *testing.T) {
 		"cannot be divided into 3 heads": func(b *Builder) error {
 			return b.Minimize(b.Mean(b.Block("block", b.Student("e", b.View("image")).Tokens(), 3, 16)))
 		},
-		"keeps 25 of 24 patches": func(b *Builder) error {
+		"leaves 25 of 24 patches visible": func(b *Builder) error {
 			v := b.View("image")
 			b.KeepMask("mask", v, 25, nil)
 			return b.Minimize(b.Mean(b.Student("e", v).Tokens()))
@@ -205,10 +199,7 @@ func TestSharedLayers(t *testing.T) {
 		y := b.Linear("head", b.TeacherPass("t", v).Class(), 4, OfTeacher())
 		return b.Minimize(b.Mean(b.Add(x, y)))
 	}})
-	plan, err := s.Open(context.Background(), request())
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := must.Get(s.Open(context.Background(), request()))(t)
 	if len(plan.Params) != 2 || !plan.Params[0].TeacherCopy || plan.Nodes[1].Inputs[1].Ref.GetTeacherParam() != "head.weight" {
 		t.Errorf("%v", plan)
 	}

@@ -1,11 +1,14 @@
 package sdk
 
-import "github.com/vittool/vittool/plugins/pb"
+import (
+	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
+)
 
-// RestoreTokens puts the tokens of a pass with Drop(mask) back in raster order, token (a parameter
-// [1,1,D]) in every hidden place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
+// RestoreTokens puts the tokens of a pass with DropMasked(mask) back in raster order, token (a parameter
+// [1,1,D]) at every masked place: [B,1+K,D] -> [B,1+L,D]. The class token stays first.
 func (b *Builder) RestoreTokens(x Tensor, token Param, mask Mask) Tensor {
-	if mask.spec == nil || mask.spec.Kind != KeepMask {
+	if mask.spec == nil || mask.spec.Kind != plan.MaskKeep {
 		b.Failf("restore_tokens needs a keep list, and mask %q is none", mask.name())
 	}
 	return b.Node(pb.OpRestoreTokens, x.dim, []Input{
@@ -22,15 +25,15 @@ func (b *Builder) AddPositions(x Tensor, table Param, offset int) Tensor {
 // SinCosColumn declares a fixed 2-D sine-cosine table [1,prefix+L,dim] over the view's grid, column
 // part first, prefix rows zero (MAE). dim must be divisible by 4.
 func (b *Builder) SinCosColumn(name string, view View, dim, prefix int) Param {
-	return b.sincos(name, SinCosColumnInit, view, dim, prefix)
+	return b.sincos(name, plan.InitSinCosColumn, view, dim, prefix)
 }
 
 // SinCosRow is the same with the row part first.
 func (b *Builder) SinCosRow(name string, view View, dim, prefix int) Param {
-	return b.sincos(name, SinCosRowInit, view, dim, prefix)
+	return b.sincos(name, plan.InitSinCosRow, view, dim, prefix)
 }
 
-func (b *Builder) sincos(name string, kind InitKind, view View, dim, prefix int) Param {
+func (b *Builder) sincos(name string, kind plan.InitKind, view View, dim, prefix int) Param {
 	if dim%4 != 0 {
 		b.Failf("%s: a sine-cosine table needs a width divisible by 4, not %d", name, dim)
 	}

@@ -28,7 +28,9 @@ func Try(o Objective, run Run, options map[string]any) (*Trial, error) {
 
 // Masks draws the masks of a step for the given samples, in the order of Plan.Masks.
 func (t *Trial) Masks(seed, step uint64, samples ...uint64) []MaskValues {
-	return each(t.session.samplers, func(m *sampler) MaskValues {
-		return m.run(&MaskCall{Seed: seed, Step: step, Samples: samples})
-	})
+	var out []MaskValues
+	for _, m := range t.session.samplers {
+		out = append(out, m.run(&MaskCall{Seed: seed, Step: step, Samples: samples}))
+	}
+	return out
 }

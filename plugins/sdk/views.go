@@ -1,81 +1,15 @@
 package sdk
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
 
-// ViewSpec is an image tensor [B,C,H,W] that is made from each sample.
-type ViewSpec struct {
-	Name           string
-	Height, Width  int // in pixels; 0: image size of the model
-	Crop           Crop
-	ScaleMin       float64 // share of the area; both 0: as the user's data settings say
-	ScaleMax       float64
-	RatioMin       float64 // width over height; both 0: 3/4 .. 4/3
-	RatioMax       float64
-	Interpolation  Interpolation
-	Augmentations  []Augmentation // in order
-	SameGeometryAs string         // view whose box and flip are taken
-	SameColors     bool           // and its augmentations
-	Mean, Std      []float64      // per channel; empty: of the run
-	ResizeFactor   float64        // of CropCenter; 0: 256/224
-	Attempts       int            // of CropRandomResized before the largest central box; 0: 10
-	ColorsFirst    bool
-}
-
-// Crop is the way in which a view is cut out of an image.
-type Crop int
-
-// Crops: a random box, resized; the center of the resized image; the whole image, resized.
-const (
-	CropRandomResized Crop = iota
-	CropCenter
-	CropSquash
-)
-
-// Interpolation is a filter that images are resized with.
-type Interpolation int
-
-// Filters, those of Pillow.
-const (
-	Bicubic Interpolation = iota
-	Bilinear
-	Lanczos
-	BoxFilter
-	Nearest
-)
-
-// Augmentation is a random change of a view. Flip, ColorJitter, Grayscale, GaussianBlur and
-// Solarize make the usual ones; fields that they leave at zero are set with Augment.
-type Augmentation struct {
-	Kind        AugmentationKind
-	Probability float64
-
-	Brightness, Contrast, Saturation, Hue float64 // strengths of a color jitter
-	FixedOrder                            bool    // the four operations of a color jitter come in this order
-
-	SigmaMin, SigmaMax float64 // of a blur
-	Kernel             int     // taps of a blur, an odd number; 0: Pillow's three box blurs
-	SigmaPerBatch      bool    // one sigma for all samples of the view
-	ZeroBorder         bool    // zeros lie around the image, not its reflection; with a kernel only
-
-	Threshold int // of solarizing, of 0..255; 0: 128
-}
-
-// AugmentationKind is a kind of augmentations.
-type AugmentationKind int
-
-// Kinds of augmentations, each with the function that makes it.
-const (
-	_                 AugmentationKind = iota
-	FlipAugmentation                   // Flip
-	ColorAugmentation                  // ColorJitter
-	GrayAugmentation                   // Grayscale
-	BlurAugmentation                   // GaussianBlur
-	SolarAugmentation                  // Solarize
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // View is an image tensor made from each sample.
 type View struct {
-	spec *ViewSpec
+	spec *plan.View
 	b    *Builder
 }
 
@@ -87,12 +21,12 @@ func (v View) name() string {
 }
 
 // ViewOption changes a view.
-type ViewOption func(*ViewSpec)
+type ViewOption func(*plan.View)
 
 // View declares a view. Without options it is the user's crop (data settings), bicubic, at the
 // model's image size.
 func (b *Builder) View(name string, options ...ViewOption) View {
-	v := &ViewSpec{Name: b.take("view", name)}
+	v := &plan.View{Name: b.take("view", name)}
 	for _, o := range options {
 		o(v)
 	}
@@ -102,7 +36,7 @@ func (b *Builder) View(name string, options ...ViewOption) View {
 
 // ViewOptions joins several options into one.
 func ViewOptions(options ...ViewOption) ViewOption {
-	return func(v *ViewSpec) {
+	return func(v *plan.View) {
 		for _, o := range options {
 			o(v)
 		}
@@ -111,41 +45,72 @@ func ViewOptions(options ...ViewOption) ViewOption {
 
 // RandomResizedCrop cuts a random box that covers low..high of the area, ratio 3/4..4/3.
 func RandomResizedCrop(low, high float64) ViewOption {
-	return func(v *ViewSpec) { v.Crop, v.ScaleMin, v.ScaleMax = CropRandomResized, low, high }
+	return func(v *plan.View) { v.Crop, v.ScaleMin, v.ScaleMax = plan.CropRandomResized, low, high }
 }
 
 // CenterCrop resizes the short side to factor times the height and cuts the center out.
 func CenterCrop(factor float64) ViewOption {
-	return func(v *ViewSpec) { v.Crop, v.ResizeFactor = CropCenter, factor }
+	return func(v *plan.View) { v.Crop, v.ResizeFactor = plan.CropCenter, factor }
 }
 
 // Size sets height and width in pixels instead of the model's image size.
 func Size(height, width int) ViewOption {
-	return func(v *ViewSpec) { v.Height, v.Width = height, width }
+	return func(v *plan.View) { v.Height, v.Width = height, width }
 }
 
 // Resample sets the interpolation.
-func Resample(i Interpolation) ViewOption { return func(v *ViewSpec) { v.Interpolation = i } }
+func Resample(i Interpolation) ViewOption { return func(v *plan.View) { v.Interpolation = i } }
 
 // SameGeometry takes box and flip of another view.
 func SameGeometry(other View) ViewOption {
-	return func(v *ViewSpec) { v.SameGeometryAs = other.name() }
+	return func(v *plan.View) { v.SameGeometryAs = other.name() }
 }
 
 // SameColors takes the color augmentations of the view given to SameGeometry.
-func SameColors() ViewOption { return func(v *ViewSpec) { v.SameColors = true } }
+func SameColors() ViewOption { return func(v *plan.View) { v.SameColors = true } }
 
 // ColorsFirst applies all augmentations but the flip to the whole image, before the crop.
-func ColorsFirst() ViewOption { return func(v *ViewSpec) { v.ColorsFirst = true } }
+func ColorsFirst() ViewOption { return func(v *plan.View) { v.ColorsFirst = true } }
+
+// Attempts sets the number of boxes that a random crop tries before it takes the largest central
+// one, instead of 10.
+func Attempts(n int) ViewOption { return func(v *plan.View) { v.Attempts = n } }
+
+// BlurKernel makes the blurs that the view has so far convolutions with as many taps, an odd number,
+// of zeros around the image, with one sigma for all samples: the blur of SimCLR's official code.
+func BlurKernel(taps int) ViewOption {
+	return func(v *plan.View) {
+		for _, a := range v.Augmentations {
+			if a.Kind == plan.GaussianBlur {
+				a.Kernel, a.SigmaPerBatch, a.ZeroBorder = taps, true, true
+			}
+		}
+	}
+}
+
+// GrayFirst puts the loss of color that the view has so far before all other changes.
+func GrayFirst() ViewOption {
+	return func(v *plan.View) {
+		slices.SortStableFunc(v.Augmentations, func(a, b *plan.Augmentation) int {
+			gray := func(a *plan.Augmentation) int {
+				if a.Kind == plan.Grayscale {
+					return 0
+				}
+				return 1
+			}
+			return gray(a) - gray(b)
+		})
+	}
+}
 
 // Normalize sets mean and standard deviation per channel instead of the run's.
 func Normalize(mean, std []float64) ViewOption {
-	return func(v *ViewSpec) { v.Mean, v.Std = mean, std }
+	return func(v *plan.View) { v.Mean, v.Std = mean, std }
 }
 
 // Augment appends any augmentation.
 func Augment(a Augmentation) ViewOption {
-	return func(v *ViewSpec) { v.Augmentations = append(v.Augmentations, a) }
+	return func(v *plan.View) { v.Augmentations = append(v.Augmentations, &a) }
 }
 
 // Flip mirrors horizontally with the given probability.
@@ -192,5 +157,5 @@ func (v View) Patches() int { return v.Rows() * v.Cols() }
 
 // Pixels are the normalized pixels, [B,C,H,W].
 func (v View) Pixels() Tensor {
-	return Tensor{ref: ref{kind: refView, name: v.name()}, dim: v.Width()}
+	return Tensor{ref: plan.Ref{Of: plan.RefView, Name: v.name()}, dim: v.Width()}
 }

@@ -8,12 +8,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// header is a safetensors file of a header alone.
-func header(text string) []byte {
-	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+// header is a safetensors file with a header and so many zeros.
+func header(text string, zeros ...int) []byte {
+	file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	for _, n := range zeros {
+		file = append(file, make([]byte, n)...)
+	}
+	return file
 }
 
 func TestOpenWeights(t *testing.T) {
@@ -25,24 +30,23 @@ func TestOpenWeights(t *testing.T) {
 		}
 		return sdk.OpenWeights(path)
 	}
-	w, err := open(header(`{"__metadata__":{"digest":"abc","kind":"x"},"a.b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}`))
+	w, err := open(header(`{"__metadata__":{"digest":"abc","kind":"x"},"a.b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}`, 24))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(w.Shape("a.b"), []int{2, 3}) || w.Shape("c") != nil || w.Meta["kind"] != "x" {
 		t.Errorf("%+v", w)
 	}
-	if i := w.Init("a.b"); i.Kind != sdk.FileInit || i.Path != path || i.Tensor != "a.b" || i.Digest != "abc" {
+	if i := w.Init("a.b"); i.Kind != plan.InitFile || i.Path != path || i.Tensor != "a.b" || i.Digest != "abc" {
 		t.Errorf("%v", i)
 	}
 	for want, content := range map[string][]byte{
-		"no safetensors file":           []byte("short"),
-		"claims a header":               append(binary.LittleEndian.AppendUint64(nil, 1<<60), "{}"...),
-		"its header":                    header(`{"a":`),
-		`tensor "a"`:                    header(`{"a":{"shape":"wide"}}`),
-		"metadata":                      header(`{"__metadata__":[1]}`),
-		"carries no digest":             header(`{"a":{"shape":[1]}}`),
-		"claims a header of 4294967296": append(binary.LittleEndian.AppendUint64(nil, 1<<32), make([]byte, 100)...),
+		"not a valid safetensors file":         []byte("short"),
+		"a header of 1152921504606846976 byte": append(binary.LittleEndian.AppendUint64(nil, 1<<60), "{}"...),
+		"this is an archive of NumPy arrays":   append([]byte("PK\x03\x04"+strings.Repeat("\x00", 22)+"\x05\x00\x00\x00"), "a.npy"...),
+		"this is a pickle":                     []byte("\x80\x02}q\x00(X\x05\x00\x00\x00model"),
+		`"a"`:                                  header(`{"a":{"shape":"wide"}}`),
+		"hold no digest":                       header(`{"__metadata__":{"a":"b"}}`),
 	} {
 		if _, err := open(content); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v, want %q and the path in it", content, err, want)

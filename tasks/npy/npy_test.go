@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func samples() map[string]Array {
@@ -26,16 +28,11 @@ func TestRoundTrip(t *testing.T) {
 	for name, a := range samples() {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := Write(&b, a); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, Write(&b, a))
 			if at := bytes.IndexByte(b.Bytes(), '\n') + 1; at%64 != 0 {
 				t.Errorf("data begins at byte %d, not at a multiple of 64", at)
 			}
-			got, err := Read(&b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := must.Get(Read(&b))(t)
 			if !reflect.DeepEqual(got, a) {
 				t.Errorf("read %+v, wrote %+v", got, a)
 			}
@@ -58,9 +55,7 @@ func TestWriteRefuses(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	var good bytes.Buffer
-	if err := Write(&good, samples()["matrix"]); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, Write(&good, samples()["matrix"]))
 	whole := good.String()
 	for name, c := range map[string]struct{ bytes, want string }{
 		"empty":         {"", "magic"},
@@ -96,20 +91,13 @@ func TestNumPy(t *testing.T) {
 	for name, a := range samples() {
 		in, out := filepath.Join(dir, name+".npy"), filepath.Join(dir, name+".back.npy")
 		var b bytes.Buffer
-		if err := Write(&b, a); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(in, b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, Write(&b, a))
+		must.Do(t, os.WriteFile(in, b.Bytes(), 0o600))
 		code := "import numpy,sys; a=numpy.load(sys.argv[1]); numpy.save(sys.argv[2], a); print(a.dtype.str, a.shape)"
 		if msg, err := exec.Command(python, "-c", code, in, out).CombinedOutput(); err != nil {
 			t.Fatalf("%s: numpy refuses it: %s", name, msg)
 		}
-		f, err := os.Open(out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := must.Get(os.Open(out))(t)
 		got, err := Read(f)
 		f.Close()
 		if err != nil || !reflect.DeepEqual(got, a) {

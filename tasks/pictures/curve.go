@@ -2,17 +2,11 @@ package pictures
 
 import (
 	"errors"
-	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"io"
 	"math"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/vittool/vittool/runs"
 )
@@ -30,9 +24,15 @@ type CurvePoint struct {
 	LR          float64 // learning rate; 0 if unknown
 }
 
-// mostPoints bounds the points of a line, about one per pixel. The time of the rasterizer grows
-// with the square of their number.
+// mostPoints bounds the points of a line, about one per pixel.
 const mostPoints = 700
+
+// Colours of the lines.
+var (
+	stepColour = color.RGBA{150, 190, 230, 255}
+	meanColour = color.RGBA{31, 99, 170, 255}
+	rateColour = color.RGBA{200, 120, 30, 255}
+)
 
 // fewEpochs is the number of epochs from which their means are drawn beside the steps.
 const fewEpochs = 3
@@ -54,78 +54,58 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 	return curve, nil
 }
 
-// Draw plots the loss over the steps, with the epochs' means on top, and the learning rate below.
+// Draw plots the loss over the steps, with the epochs' means on top, and the learning rate below, on
+// 900×600 pixels.
 func (c *Curve) Draw(title string) (image.Image, error) {
 	if len(c.Steps) == 0 && len(c.Epochs) == 0 {
 		return nil, errors.New("loss curve: the metrics hold no step yet")
 	}
-	loss := plot.New()
-	loss.Title.Text = title
-	loss.Title.Padding = 4
-	loss.Y.Label.Text = "loss"
-	steps, rate := plotter.XYs{}, plotter.XYs{}
+	var steps, rates, means []place
 	highestRate := 0.0
-	low, high := c.lossRange()
-	// The rasterizer takes time for every row that a line crosses, also outside of the axes.
-	shown := func(loss float64) float64 { return min(max(loss, low-(high-low)), high+(high-low)) }
 	for _, p := range thin(c.Steps, mostPoints) {
-		steps = append(steps, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
-		rate = append(rate, plotter.XY{X: float64(p.Step), Y: max(p.LR, 0)})
+		steps = append(steps, place{float64(p.Step), p.Loss})
+		rates = append(rates, place{float64(p.Step), max(p.LR, 0)})
 		highestRate = max(highestRate, p.LR)
 	}
-	means := plotter.XYs{}
-	for _, p := range thin(c.Epochs, mostPoints) {
-		if len(steps) > 0 && len(c.Epochs) < fewEpochs {
-			break
-		}
-		means = append(means, plotter.XY{X: float64(p.Step), Y: shown(p.Loss)})
-	}
-	loss.Add(faintGrid())
-	if len(steps) > 0 {
-		colour := color.RGBA{150, 190, 230, 255}
-		if len(means) == 0 {
-			colour = color.RGBA{31, 99, 170, 255}
-		}
-		if err := addLine(loss, "step", steps, colour, 1); err != nil {
-			return nil, fmt.Errorf("loss curve: %w", err)
+	if len(steps) == 0 || len(c.Epochs) >= fewEpochs {
+		for _, p := range thin(c.Epochs, mostPoints) {
+			means = append(means, place{float64(p.Step), p.Loss})
 		}
 	}
-	if len(means) > 0 {
-		if err := addLine(loss, "epoch mean", means, color.RGBA{31, 99, 170, 255}, 2); err != nil {
-			return nil, fmt.Errorf("loss curve: %w", err)
-		}
-	}
-	loss.Legend.Top = true
-	loss.Legend.Padding = 4
-	loss.Legend.XOffs = -8
-	loss.Legend.YOffs = -4
-	last := float64(c.lastStep())
-	loss.X.Min, loss.X.Max = 0, max(last, 1)
-	loss.Y.Min, loss.Y.Max = low, high
-
-	plots := [][]*plot.Plot{{loss}}
-	heights := []float64{1}
+	canvas := image.NewRGBA(image.Rect(0, 0, 900, 600))
+	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
+	text(canvas, (900-textWidth(title))/2, 10, cut(title, 880), ink)
+	const left, right, bottom = 80, 880, 550
+	last := max(float64(c.lastStep()), 1)
+	low, high := c.lossRange()
+	loss := chart{area: image.Rect(left, 52, right, bottom), name: "loss", right: last, low: low, high: high}
 	if highestRate > 0 {
-		lr := plot.New()
-		lr.Y.Label.Text = "learning rate"
-		lr.X.Label.Text = "step"
-		lr.Add(faintGrid())
-		if err := addLine(lr, "", rate, color.RGBA{200, 120, 30, 255}, 1.5); err != nil {
-			return nil, fmt.Errorf("loss curve: %w", err)
-		}
-		lr.X.Min, lr.X.Max = 0, max(last, 1)
-		lr.Y.Min, lr.Y.Max = 0, highestRate*1.05
-		plots = append(plots, []*plot.Plot{lr})
-		heights = []float64{0.68, 0.32}
-	} else {
-		loss.X.Label.Text = "step"
+		loss.area.Max.Y = 380
+		rate := chart{area: image.Rect(left, 430, right, bottom), name: "learning rate", right: last, high: highestRate * 1.05}
+		rate.axes(canvas)
+		rate.line(canvas, rates, rateColour, 1.5)
 	}
-
-	const width, height = 9 * vg.Inch, 6 * vg.Inch
-	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(100), vgimg.UseBackgroundColor(color.White))
-	area := draw.Crop(draw.New(canvas), 12, -16, 8, -10)
-	drawStacked(area, plots, heights)
-	return canvas.Image(), nil
+	loss.axes(canvas)
+	text(canvas, (left+right-textWidth("step"))/2, bottom+24, "step", ink)
+	colour := stepColour
+	if len(means) == 0 {
+		colour = meanColour
+	}
+	loss.line(canvas, steps, colour, 1)
+	loss.line(canvas, means, meanColour, 2)
+	row := loss.area.Min.Y + 6
+	for _, l := range []struct {
+		name   string
+		points []place
+		colour color.RGBA
+	}{{"step", steps, colour}, {"epoch mean", means, meanColour}} {
+		if len(l.points) > 0 {
+			text(canvas, right-34-textWidth(l.name), row, l.name, ink)
+			stroke(canvas, [2]float64{right - 28, float64(row + 7)}, [2]float64{right - 8, float64(row + 7)}, l.colour, 2)
+			row += lineHeight
+		}
+	}
+	return canvas, nil
 }
 
 func (c *Curve) lastStep() int {
@@ -176,55 +156,4 @@ func thin(points []CurvePoint, n int) []CurvePoint {
 		}
 	}
 	return out
-}
-
-func faintGrid() *plotter.Grid {
-	g := plotter.NewGrid()
-	g.Vertical.Color = hairline
-	g.Horizontal.Color = hairline
-	return g
-}
-
-func addLine(p *plot.Plot, name string, xy plotter.XYs, c color.Color, width vg.Length) error {
-	line, err := plotter.NewLine(xy)
-	if err != nil {
-		return err
-	}
-	line.Color = c
-	line.Width = width
-	p.Add(line)
-	if len(xy) == 1 { // a line of one point is invisible
-		dot, err := plotter.NewScatter(xy)
-		if err != nil {
-			return err
-		}
-		dot.Color = c
-		dot.Shape = draw.CircleGlyph{}
-		dot.Radius = 3
-		p.Add(dot)
-	}
-	if name != "" {
-		p.Legend.Add(name, line)
-	}
-	return nil
-}
-
-// drawStacked draws plots below each other with aligned axes.
-func drawStacked(area draw.Canvas, plots [][]*plot.Plot, heights []float64) {
-	tiles := draw.Tiles{Rows: len(plots), Cols: 1, PadY: 10}
-	// plot.Align gives the vertical axes of all tiles the same width; the heights are set below.
-	canvases := plot.Align(plots, tiles, area)
-	top := area.Max.Y
-	total := area.Max.Y - area.Min.Y
-	for i, row := range canvases {
-		c := row[0]
-		height := vg.Length(heights[i]) * total
-		c.Max.Y = top
-		c.Min.Y = top - height
-		if i > 0 {
-			c.Max.Y -= tiles.PadY
-		}
-		top -= height
-		plots[i][0].Draw(c)
-	}
 }

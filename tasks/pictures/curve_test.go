@@ -69,6 +69,53 @@ func TestCurveExtremes(t *testing.T) {
 	}
 }
 
+// TestTicks: round numbers within the range, worked out by hand.
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		n         int
+		want      []float64
+	}{
+		{0, 1, 6, []float64{0, .2, .4, .6, .8, 1}},
+		{0, 1984, 9, []float64{0, 500, 1000, 1500}},
+		{0.38, 1.23, 8, []float64{.4, .6, .8, 1, 1.2}},
+		{-3, 3, 4, []float64{-2, 0, 2}},
+		{0, 0.0042, 4, []float64{0, .002, .004}},
+		{4.9, 5.1, 3, []float64{4.9, 5, 5.1}},
+	} {
+		got := ticks(c.low, c.high, c.n)
+		if len(got) != len(c.want) {
+			t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			continue
+		}
+		for i := range got {
+			if math.Abs(got[i]-c.want[i]) > 1e-9*math.Abs(c.high) {
+				t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			}
+		}
+	}
+}
+
+// TestCurvePlaces: the line goes through its points, and nowhere else.
+func TestCurvePlaces(t *testing.T) {
+	c := &Curve{Steps: []CurvePoint{{Step: 0, Loss: 1}, {Step: 100, Loss: 3}}}
+	img, err := c.Draw("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	low, high := c.lossRange()
+	for _, p := range []struct {
+		x, loss float64
+		drawn   bool
+	}{{50, 2, true}, {25, 1.5, true}, {75, 2.5, true}, {25, 2.5, false}, {75, 1.5, false}} {
+		x, y := 80+p.x/100*800, 550-(p.loss-low)/(high-low)*(550-52)
+		r, _, b, _ := img.At(int(math.Round(x)), int(math.Round(y))).RGBA()
+		if drawn := b > r+r/2; drawn != p.drawn { // blue, neither paper nor grid
+			t.Errorf("loss %g at step %g: drawn %v, want %v", p.loss, p.x, drawn, p.drawn)
+		}
+	}
+}
+
 func TestReadCurveRefuses(t *testing.T) {
 	good := `{"kind":"step","step":1,"loss":1}` + "\n"
 	for name, c := range map[string]struct{ text, want string }{

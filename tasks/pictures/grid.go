@@ -30,8 +30,7 @@ type Row struct {
 // Cell is one picture; a nil Image leaves the place empty.
 type Cell struct {
 	Image   image.Image
-	Caption string      // below the cell, cut to its width
-	Frame   color.Color // nil: a faint hairline
+	Caption string // below the cell, cut to its width
 }
 
 // Colours of the drawings.
@@ -40,10 +39,6 @@ var (
 	ink      = color.RGBA{32, 33, 36, 255}
 	faint    = color.RGBA{110, 114, 120, 255}
 	hairline = color.RGBA{218, 220, 224, 255}
-
-	// Right and Wrong frame pictures of correct and false predictions.
-	Right = color.RGBA{24, 138, 66, 255}
-	Wrong = color.RGBA{200, 40, 36, 255}
 )
 
 const (
@@ -182,7 +177,7 @@ func (l *gridLayout) drawRow(canvas *image.RGBA, i int, r Row) {
 		b := scaled.Bounds()
 		x := l.left[j] + (l.widths[j]-b.Dx())/2
 		place := image.Rect(x, l.top[i], x+b.Dx()+2*frame, l.top[i]+b.Dy()+2*frame)
-		drawFramed(canvas, place, scaled, c.Frame)
+		drawFramed(canvas, place, scaled)
 		if c.Caption != "" {
 			caption := cut(c.Caption, l.widths[j]+2*frame)
 			text(canvas, l.left[j]+(l.widths[j]+2*frame-textWidth(caption))/2, below+2, caption, faint)
@@ -205,16 +200,11 @@ func hasCaptions(r Row) bool {
 	return false
 }
 
-// drawFramed draws img inside place, with a frame of the given colour or a hairline around it.
-func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image, frameColour color.Color) {
+// drawFramed draws img inside place, with a hairline around it.
+func drawFramed(canvas *image.RGBA, place image.Rectangle, img image.Image) {
 	inner := place.Inset(frame)
-	if frameColour != nil {
-		draw.Draw(canvas, place, image.NewUniform(frameColour), image.Point{}, draw.Src)
-	} else {
-		draw.Draw(canvas, inner.Inset(-1), image.NewUniform(hairline), image.Point{}, draw.Src)
-	}
 	// Pictures with transparency lie on a light gray, as in image viewers.
-	draw.Draw(canvas, inner, image.NewUniform(hairline), image.Point{}, draw.Src)
+	draw.Draw(canvas, inner.Inset(-1), image.NewUniform(hairline), image.Point{}, draw.Src)
 	draw.Draw(canvas, inner, img, img.Bounds().Min, draw.Over)
 }
 

@@ -38,7 +38,7 @@ func TestGridLayout(t *testing.T) {
 		Rows: []Row{
 			{Caption: "airplane/0001.jpg", Cells: []Cell{{Image: gradient(32, 32)}, {Image: gradient(32, 32)}, {Image: gradient(32, 32)}, {Image: gradient(32, 32)}}},
 			{Caption: strings.Repeat("a-long-folder-name/", 9) + "0002.jpg", Cells: []Cell{
-				{Image: gradient(224, 160), Caption: "right", Frame: Right}, {Image: gradient(500, 375), Caption: "wrong", Frame: Wrong}, {}, {Image: gradient(3, 700)}}},
+				{Image: gradient(224, 160), Caption: "right"}, {Image: gradient(500, 375), Caption: "wrong"}, {}, {Image: gradient(3, 700)}}},
 		},
 	}
 	img, err := g.Draw()

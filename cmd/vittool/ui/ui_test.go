@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
@@ -106,13 +107,9 @@ func TestRate(t *testing.T) {
 // TestPictures: the end of a run names its newest pictures.
 func TestPictures(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, runs.PicturesDir), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Mkdir(filepath.Join(dir, runs.PicturesDir), 0o755))
 	for _, name := range []string{"loss.png", "reconstruction-00000010.png", "reconstruction-00000200.png", "tokens-00000200.png"} {
-		if err := os.WriteFile(filepath.Join(dir, runs.PicturesDir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(filepath.Join(dir, runs.PicturesDir, name), nil, 0o600))
 	}
 	var b bytes.Buffer
 	NewProgress(&b, false, Normal).Done(&train.Result{RunDir: dir, Step: 200, TotalSteps: 200})
@@ -178,10 +175,7 @@ func TestLog(t *testing.T) {
 	log.Event("late")
 	log.Done(&train.Result{Digest: "abc"})
 	log.Close(os.ErrClosed)
-	content, err := os.ReadFile(filepath.Join(dir, runs.LogFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := must.Get(os.ReadFile(filepath.Join(dir, runs.LogFile)))(t)
 	for _, w := range []string{"early", "late", "digest=abc", "file already closed"} {
 		if !bytes.Contains(content, []byte(w)) {
 			t.Errorf("the log lacks %q:\n%s", w, content)
@@ -207,9 +201,7 @@ func TestTable(t *testing.T) {
 	table.Row("é", "one", "more")
 	table.Row("longer name", "", "x")
 	var b bytes.Buffer
-	if err := table.Write(&b); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, table.Write(&b))
 	want := "NAME         SIZE\né            one   more\nlonger name        x\n"
 	if b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)

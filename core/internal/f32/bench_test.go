@@ -3,6 +3,8 @@ package f32
 import (
 	"fmt"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // benchLevels runs f at every level with the given threads, reporting GFLOP/s and the fraction of
@@ -10,14 +12,10 @@ import (
 func benchLevels(b *testing.B, flops float64, f func(b *testing.B, p *Pool)) {
 	before := Current()
 	defer func() {
-		if err := setLevel(before); err != nil {
-			b.Fatal(err)
-		}
+		must.Do(b, setLevel(before))
 	}()
 	for _, l := range Available()[max(0, len(Available())-2):] {
-		if err := setLevel(l); err != nil {
-			b.Fatal(err)
-		}
+		must.Do(b, setLevel(l))
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/threads=%d", l, threads), func(b *testing.B) {
 				p := newPool(b, threads)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // emulator runs generated assembly, instruction by instruction, so that a level is tested on
@@ -62,10 +64,7 @@ var (
 // newEmulator reads an assembly file of this folder.
 func newEmulator(t *testing.T, file string) *emulator {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must.Get(os.ReadFile(file))(t)
 	e := &emulator{starts: map[string]int{}, memory: make([]byte, 1<<20), free: emulatedHeap}
 	labels, symbols, next := map[string]int{}, map[string]int64{}, int64(emulatedSymbols)
 	var lines []string

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestMain fails when assembly was asked for but silently left out.
@@ -38,14 +40,10 @@ func eachLevel(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	before := Current()
 	defer func() {
-		if err := setLevel(before); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, setLevel(before))
 	}()
 	for _, l := range Available() {
-		if err := setLevel(l); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, setLevel(l))
 		t.Run(l.String(), f)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vittool/vittool/data/internal/vec"
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestBoxes: a part of a picture has the pixels that it has in the whole one.
@@ -21,9 +22,7 @@ func TestBoxes(t *testing.T) {
 	var got, want pixels.Image
 	for i, file := range contents {
 		m := decode(t, file)
-		if err := d.Open(file); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, d.Open(file))
 		for range 60 {
 			box := pixels.Rect{W: 1 + rng.IntN(m.W), H: 1 + rng.IntN(m.H)}
 			box.Left, box.Top = rng.IntN(m.W-box.W+1), rng.IntN(m.H-box.H+1)
@@ -83,9 +82,7 @@ func TestPastTheEnd(t *testing.T) {
 	decode := func(data ...byte) error {
 		var d Decoder
 		var m pixels.Image
-		if err := d.Open(scanOf(data...)); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, d.Open(scanOf(data...)))
 		return d.Decode(&m, pixels.Rect{W: 8, H: 8}, true)
 	}
 	// DC 0, then end of block.
@@ -150,9 +147,7 @@ func TestBomb(t *testing.T) {
 	copy(b[frame+5:], []byte{0x20, 0, 0x20, 0}) // 8192 x 8192
 	var d Decoder
 	var m pixels.Image
-	if err := d.Open(b); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, d.Open(b))
 	if err := d.Decode(&m, pixels.Rect{W: 8192, H: 8192}, true); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a bomb: %v", err)
 	}
@@ -168,13 +163,9 @@ func TestSteadyState(t *testing.T) {
 	var m pixels.Image
 	all := func() {
 		for _, file := range contents[20:60] {
-			if err := d.Open(file); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, d.Open(file))
 			w, h := d.Size()
-			if err := d.Decode(&m, pixels.Rect{W: w, H: h}, false); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, d.Decode(&m, pixels.Rect{W: w, H: h}, false))
 		}
 	}
 	all()

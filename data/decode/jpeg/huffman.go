@@ -29,9 +29,9 @@ type huffman struct {
 	first   [17]int32 // symbol index minus code
 	symbols [256]byte
 
-	// For reading symbols alone, made by plain: 0..7 the bits of the code, 8..15 the symbol; 0
-	// where the code is longer than the lookup or is none.
-	codes   [1 << lookupBits]uint16
+	// For reading symbols alone, made by plain and nil before: 0..7 the bits of the code, 8..15 the
+	// symbol; 0 where the code is longer than the lookup or is none.
+	codes   *[1 << lookupBits]uint16
 	codesOf []byte // source that they were made of
 }
 
@@ -106,7 +106,9 @@ func (t *huffman) fill(code uint32, n int, symbol byte, dc bool) {
 
 // plain makes codes ready.
 func (t *huffman) plain() {
-	if bytes.Equal(t.codesOf, t.source) {
+	if t.codes == nil {
+		t.codes = new([1 << lookupBits]uint16)
+	} else if bytes.Equal(t.codesOf, t.source) {
 		return
 	}
 	clear(t.codes[:])

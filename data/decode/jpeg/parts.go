@@ -250,14 +250,6 @@ func (w *partReader) block(c *component, b *[64]int16) error {
 	s := w.scan
 	dc, ac := &w.d.tables[0][c.dc], &w.d.tables[1][c.ac]
 	switch {
-	case !w.d.progressive:
-		diff, ok := w.dc(dc)
-		if !ok {
-			return errCode
-		}
-		c.coefs.last += diff
-		b[0] = int16(c.coefs.last)
-		return w.coefficients(ac, b)
 	case s.from == 0 && s.high == 0:
 		diff, ok := w.dc(dc)
 		if !ok {
@@ -265,7 +257,10 @@ func (w *partReader) block(c *component, b *[64]int16) error {
 		}
 		c.coefs.last += diff
 		b[0] = int16(c.coefs.last << s.low)
-		return nil
+		if w.d.progressive {
+			return nil
+		}
+		return w.coefficients(ac, b)
 	case s.from == 0:
 		b[0] |= int16(w.unsigned(1) << s.low)
 		return nil

@@ -10,21 +10,16 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // inParts are files of several scans, from the test data of package decode.
 func inParts(t testing.TB) map[string][]byte {
 	files := map[string][]byte{}
 	for _, pattern := range []string{"../testdata/*.jpg", "../testdata/cases/jpeg*/*.jpg"} {
-		paths, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
+		paths := must.Get(filepath.Glob(pattern))(t)
 		for _, path := range paths {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := must.Get(os.ReadFile(path))(t)
 			var d Decoder
 			if err := d.Open(b); err == nil && d.parts {
 				files[filepath.Base(path)] = b
@@ -45,9 +40,7 @@ func TestParts(t *testing.T) {
 	var got, want pixels.Image
 	for name, file := range inParts(t) {
 		m := decode(t, file)
-		if err := d.Open(file); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, d.Open(file))
 		for range 20 {
 			box := pixels.Rect{W: 1 + rng.IntN(m.W), H: 1 + rng.IntN(m.H)}
 			box.Left, box.Top = rng.IntN(m.W-box.W+1), rng.IntN(m.H-box.H+1)
@@ -98,9 +91,7 @@ func TestProgressiveBomb(t *testing.T) {
 			copy(b[at+5:], []byte{0x20, 0, 0x20, 0}) // 8192 x 8192
 			var d Decoder
 			var m pixels.Image
-			if err := d.Open(b); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, d.Open(b))
 			if err := d.Decode(&m, pixels.Rect{W: 8192, H: 8192}, true); err == nil || cap(d.components[0].coefs.values) > 0 {
 				t.Errorf("%s: a bomb: %v, %d coefficients", name, err, cap(d.components[0].coefs.values))
 			}

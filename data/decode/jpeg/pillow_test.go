@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // decode reads all of a picture.
@@ -19,13 +20,9 @@ func decode(t testing.TB, file []byte) *pixels.Image {
 	t.Helper()
 	var d Decoder
 	m := &pixels.Image{}
-	if err := d.Open(file); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, d.Open(file))
 	w, h := d.Size()
-	if err := d.Decode(m, pixels.Rect{W: w, H: h}, true); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, d.Decode(m, pixels.Rect{W: w, H: h}, true))
 	return m
 }
 
@@ -36,10 +33,7 @@ func digest(m *pixels.Image) string {
 
 // TestPillowDigests compares with the pixels of Pillow 13.0 with libjpeg-turbo 3.2.
 func TestPillowDigests(t *testing.T) {
-	b, err := os.ReadFile("testdata/pillow.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile("testdata/pillow.txt"))(t)
 	want := strings.Split(strings.TrimSpace(string(b)), "\n")
 	names, contents := files()
 	if len(want) != len(names) {
@@ -77,35 +71,22 @@ func TestPillow(t *testing.T) {
 	var paths []string
 	for i, file := range contents {
 		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%03d.jpg", i)))
-		if err := os.WriteFile(paths[i], file, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(paths[i], file, 0o600))
 	}
 	for _, pattern := range []string{"imagenet-sample/*.JPEG", "cifar10/test/*/*0.jp*g"} {
-		found, err := filepath.Glob(filepath.Join(os.Getenv("VITTOOL_SHARED"), "data", pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
+		found := must.Get(filepath.Glob(filepath.Join(os.Getenv("VITTOOL_SHARED"), "data", pattern)))(t)
 		for _, path := range found {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := must.Get(os.ReadFile(path))(t)
 			names, contents, paths = append(names, path), append(contents, b), append(paths, path)
 		}
 	}
 	cmd := exec.Command(python, "-c", pillow)
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := must.Get(cmd.Output())(t)
 	if os.Getenv("VITTOOL_RECORD") != "" {
 		lines := strings.SplitAfter(string(out), "\n")
-		if err := os.WriteFile("testdata/pillow.txt", []byte(strings.Join(lines[:generated], "")), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile("testdata/pillow.txt", []byte(strings.Join(lines[:generated], "")), 0o644))
 	}
 	sc := bufio.NewScanner(strings.NewReader(string(out)))
 	for i := range names {

@@ -108,7 +108,7 @@ func Near(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 // Step runs a step of a model.
-func Step(t testing.TB, m *program.Model, in program.Inputs) {
+func Step(t testing.TB, m *program.Runner, in program.Inputs) {
 	t.Helper()
 	if err := m.Step(in); err != nil {
 		t.Fatal(err)

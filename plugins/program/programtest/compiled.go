@@ -21,7 +21,7 @@ import (
 // Compiled is a real objective's plan, compiled, with every intermediate result that a case may
 // hold.
 type Compiled struct {
-	*program.Model
+	*program.Runner
 	Engine *device.CPU
 	Store  *param.Store
 	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
@@ -70,7 +70,7 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 		m.kinds = []string{"param.", "teacher.", "buffer."}
 	}
 	var err error
-	m.Model, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
+	m.Runner, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
 		Plugin: o.Objective.Info().Name, Train: true, TotalSteps: uint64(o.Total),
 		Extra: func(p *program.Compiler) ([]*core.Node, error) {
 			m.compiler = p
@@ -102,7 +102,7 @@ func (m *Compiled) Parameter(name string) *param.Parameter { return m.Store.Get(
 
 // Weights lists parameters as [InitialWeights] does.
 func (m *Compiled) Weights() (func(name string) *param.Parameter, []*param.Parameter) {
-	return m.Parameter, m.Student.Weights()
+	return m.Parameter, m.Student.Parameters()
 }
 
 // places are the names in the store of names of the reference.

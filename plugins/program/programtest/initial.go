@@ -7,6 +7,7 @@ import (
 
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // InitStats is a file of statistics over several seeds.
@@ -28,9 +29,7 @@ type InitStats struct {
 // Decode reads the description of the network.
 func (s InitStats) Decode(t *testing.T, config any) {
 	t.Helper()
-	if err := json.Unmarshal(s.Config, config); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, json.Unmarshal(s.Config, config))
 }
 
 // InitialWeights gives the weights of a model with the given number of image channels, initialized

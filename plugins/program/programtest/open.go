@@ -56,7 +56,7 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	channels := o.Network.Info().Channels
 	h, err := host.Open(context.Background(), host.Options{
 		Name: o.Objective.Info().Name, Builtin: func(string) (sdk.Objective, error) { return o.Objective, nil }, Mode: host.Inproc,
-		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, TotalSteps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
+		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, Steps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
 			Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels))},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -87,28 +88,16 @@ type EditedCase struct {
 
 func editCase(t *testing.T, from, to string, edit func(c *EditedCase)) {
 	t.Helper()
-	file, err := tensor.ReadSafetensors(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := must.Get(tensor.ReadSafetensors(from))(t)
 	c := EditedCase{Tensors: file.Tensors}
 	for key, v := range map[string]*map[string]any{"config": &c.Config, "f32_deviation": &c.Deviation} {
-		if err := json.Unmarshal([]byte(file.Meta[key]), v); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, json.Unmarshal([]byte(file.Meta[key]), v))
 	}
 	edit(&c)
 	for key, v := range map[string]map[string]any{"config": c.Config, "f32_deviation": c.Deviation} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must.Get(json.Marshal(v))(t)
 		file.Meta[key] = string(text)
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := tensor.WriteSafetensors(to, c.Tensors, file.Meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.MkdirAll(filepath.Dir(to), 0o755))
+	must.Do(t, tensor.WriteSafetensors(to, c.Tensors, file.Meta))
 }

@@ -170,7 +170,7 @@ func (r *ResNetCase) step(t *testing.T, m *Compiled, s int) {
 		in = r.Inputs(m)
 	}
 	in.Step = uint64(s)
-	Step(t, m.Model, in)
+	Step(t, m.Runner, in)
 }
 
 // gradients compares all gradients, and which parameters have one.

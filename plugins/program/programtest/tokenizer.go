@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/tensor"
 )
@@ -12,13 +13,8 @@ import (
 // number per channel.
 func Tokenizer(t *testing.T, tensors []tensor.Tensor, c tokenizer.Config, mean, std []float64) string {
 	t.Helper()
-	meta, err := c.FileMetadata(mean, std)
-	if err != nil {
-		t.Fatal(err)
-	}
+	meta := must.Get(c.FileMetadata(mean, std))(t)
 	path := filepath.Join(t.TempDir(), "tokenizer.safetensors")
-	if err := tensor.WriteSafetensors(path, tensors, meta); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(path, tensors, meta))
 	return path
 }

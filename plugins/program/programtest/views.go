@@ -10,6 +10,7 @@ import (
 
 	"github.com/vittool/vittool/data/pixels"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
@@ -47,10 +48,7 @@ func Augmentations(t *testing.T, path string, objective sdk.Objective, kinds fun
 			t.Fatalf("%s: %s: %v", path, key, err)
 		}
 	}
-	c, err := vit.Variant("vit_tiny_patch16_224")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := must.Get(vit.Variant("vit_tiny_patch16_224"))(t)
 	ours := kinds(Opening{Objective: objective, Network: c, Batch: 1}.Plan(t))
 	if len(ours) != len(views) || len(views) == 0 {
 		t.Fatalf("%s: %d views, the plan has %d kinds of them", path, len(views), len(ours))

@@ -93,7 +93,7 @@ func (m *Compiled) PatchEmbedding(view string) *core.Node {
 // LoadBackbone fills a backbone from "param.<name>"; each of its weights must be there.
 func LoadBackbone(t testing.TB, c *golden.Case, b *vit.Backbone) {
 	t.Helper()
-	for _, p := range b.Weights() {
+	for _, p := range b.Parameters() {
 		name := "param." + p.Name
 		if s := c.Tensor(t, name).Shape; !s.Equal(p.Shape) {
 			t.Fatalf("%s: %s is %v, the network has %v", c, name, s, p.Shape)

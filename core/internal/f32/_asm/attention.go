@@ -35,18 +35,15 @@ func genAttention(mr int) {
 // eachRow runs body for each row, of which the argument rows holds the number. After each, the
 // matrices advance by the named leading dimensions and the vectors by one float.
 func eachRow(body func(), matrices []Register, lds []string, vectors []Register) {
-	rows := arg("rows")
-	loop := label("row")
-	Label(loop)
-	body()
-	for i, m := range matrices {
-		ADDQ(stride(lds[i]), m)
-	}
-	for _, v := range vectors {
-		ADDQ(Imm(4), v)
-	}
-	DECQ(rows)
-	JNZ(LabelRef(loop))
+	countdown("row", arg("rows"), func() {
+		body()
+		for i, m := range matrices {
+			ADDQ(stride(lds[i]), m)
+		}
+		for _, v := range vectors {
+			ADDQ(Imm(4), v)
+		}
+	})
 	end()
 }
 

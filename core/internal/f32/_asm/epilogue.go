@@ -29,15 +29,13 @@ func tileLoops(nv int, matrices []matrix, start func(), body func(as []at)) {
 		whole[j].disp = j * w * 4
 	}
 	loop := func(body func()) {
-		row := label("row")
-		Label(row)
-		start()
-		body()
-		for _, m := range matrices {
-			ADDQ(m.ld, m.p)
-		}
-		DECQ(rows)
-		JNZ(LabelRef(row))
+		countdown("row", rows, func() {
+			start()
+			body()
+			for _, m := range matrices {
+				ADDQ(m.ld, m.p)
+			}
+		})
 		end()
 	}
 	CMPQ(n, Imm(uint64(nv*w)))

@@ -152,5 +152,3 @@ func sigmoid(x vec) vec {
 	one := load(constant(1))
 	return div(choose(x, e, one), add(e, one))
 }
-
-func or(a vec, b Op) vec { d := newVec(); VORPS(b, a, d); return d }

@@ -20,16 +20,22 @@ func packLoop(k, src, ld, dst Register, width int, body func()) {
 	ahead := GP64()
 	MOVQ(ld, ahead)
 	SHLQ(Imm(4), ahead)
-	loop := label("loop")
-	Label(loop)
-	for d := 0; d < width*4; d += 64 {
-		PREFETCHT0(Mem{Base: src, Index: ahead, Scale: 1, Disp: d})
-	}
-	body()
-	ADDQ(ld, src)
-	ADDQ(Imm(uint64(width*4)), dst)
-	DECQ(k)
-	JNZ(LabelRef(loop))
+	countdown("loop", k, func() {
+		for d := 0; d < width*4; d += 64 {
+			PREFETCHT0(Mem{Base: src, Index: ahead, Scale: 1, Disp: d})
+		}
+		body()
+		ADDQ(ld, src)
+		ADDQ(Imm(uint64(width*4)), dst)
+	})
+}
+
+// copyWide copies two vectors side by side.
+func copyWide(src, dst Register, low, high at) {
+	high.disp = w * 4
+	a, b := low.load(src), high.load(src)
+	VMOVUPS(a, Mem{Base: dst})
+	VMOVUPS(b, Mem{Base: dst, Disp: w * 4})
 }
 
 // genPackCopy16 writes the AVX-512 copies of narrow ≤ 16 and wide = 32 columns.
@@ -56,13 +62,7 @@ func genPackCopy16(narrow, wide int) {
 	SHRQ(Imm(16), ones)
 	ANDQ(I32(0xffff), ones)
 	KMOVW(ones.As32(), high)
-	packLoop(k, src, ld, dst, wide, func() {
-		a, b := newVec(), newVec()
-		VMOVUPS_Z(Mem{Base: src}, low, a)
-		VMOVUPS_Z(Mem{Base: src, Disp: 64}, high, b)
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 64})
-	})
+	packLoop(k, src, ld, dst, wide, func() { copyWide(src, dst, at{tail: true, mask: low}, at{tail: true, mask: high}) })
 	end()
 }
 
@@ -91,13 +91,7 @@ func genPackCopy8(narrow, wide int) {
 	MOVQ(n, high)
 	SUBQ(low, high)
 	lowMask, highMask := tailMask(low), tailMask(high)
-	packLoop(k, src, ld, dst, wide, func() {
-		a, b := newVec(), newVec()
-		VMASKMOVPS(Mem{Base: src}, lowMask, a)
-		VMASKMOVPS(Mem{Base: src, Disp: 32}, highMask, b)
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 32})
-	})
+	packLoop(k, src, ld, dst, wide, func() { copyWide(src, dst, at{tail: true, mask: lowMask}, at{tail: true, mask: highMask}) })
 	end()
 }
 
@@ -114,24 +108,21 @@ func genPackRows(width int, body func(src, dst Register)) {
 	from, to, left, ahead := GP64(), GP64(), GP64(), GP64()
 	MOVQ(ld, ahead)
 	SHLQ(Imm(2), ahead)
-	row, panel := label("row"), label("panel")
-	Label(row)
-	MOVQ(src, from)
-	MOVQ(dst, to)
-	MOVQ(panels, left)
-	Label(panel)
-	for d := 0; d < width*4; d += 64 {
-		PREFETCHT0(Mem{Base: from, Index: ahead, Scale: 1, Disp: d})
-	}
-	body(from, to)
-	ADDQ(Imm(uint64(width*4)), from)
-	ADDQ(panelStride, to)
-	DECQ(left)
-	JNZ(LabelRef(panel))
-	ADDQ(ld, src)
-	ADDQ(Imm(uint64(width*4)), dst)
-	DECQ(rows)
-	JNZ(LabelRef(row))
+	countdown("row", rows, func() {
+		MOVQ(src, from)
+		MOVQ(dst, to)
+		MOVQ(panels, left)
+		countdown("panel", left, func() {
+			for d := 0; d < width*4; d += 64 {
+				PREFETCHT0(Mem{Base: from, Index: ahead, Scale: 1, Disp: d})
+			}
+			body(from, to)
+			ADDQ(Imm(uint64(width*4)), from)
+			ADDQ(panelStride, to)
+		})
+		ADDQ(ld, src)
+		ADDQ(Imm(uint64(width*4)), dst)
+	})
 	end()
 }
 
@@ -144,11 +135,7 @@ func genPackRows16(narrow, wide int) {
 		VMOVUPS(x, Mem{Base: dst})
 		VMOVUPS(y, Mem{Base: dst, Disp: narrow*4 - 32})
 	})
-	genPackRows(wide, func(src, dst Register) {
-		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 64})
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 64})
-	})
+	genPackRows(wide, func(src, dst Register) { copyWide(src, dst, at{}, at{}) })
 }
 
 func genPackRows8(narrow, wide int) {
@@ -159,11 +146,7 @@ func genPackRows8(narrow, wide int) {
 		VMOVUPS(x, Mem{Base: dst})
 		MOVQ(q, Mem{Base: dst, Disp: 16})
 	})
-	genPackRows(wide, func(src, dst Register) {
-		a, b := load(Mem{Base: src}), load(Mem{Base: src, Disp: 32})
-		VMOVUPS(a, Mem{Base: dst})
-		VMOVUPS(b, Mem{Base: dst, Disp: 32})
-	})
+	genPackRows(wide, func(src, dst Register) { copyWide(src, dst, at{}, at{}) })
 }
 
 // block8x8 is a block of 8×8 floats: [h][i] holds columns 4h..4h+3 of rows i and i+4.
@@ -184,19 +167,24 @@ func load8x8(from func(i, disp int) Mem) (r block8x8) {
 // storeColumns writes column l of the block to the address to(l).
 func (r block8x8) storeColumns(to func(l int) Mem) {
 	for h := range r {
-		t, o := [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}, [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}
-		VUNPCKLPS(r[h][1], r[h][0], t[0])
-		VUNPCKHPS(r[h][1], r[h][0], t[1])
-		VUNPCKLPS(r[h][3], r[h][2], t[2])
-		VUNPCKHPS(r[h][3], r[h][2], t[3])
-		VUNPCKLPD(t[2], t[0], o[0])
-		VUNPCKHPD(t[2], t[0], o[1])
-		VUNPCKLPD(t[3], t[1], o[2])
-		VUNPCKHPD(t[3], t[1], o[3])
-		for i := range o {
-			VMOVUPS(o[i], to(h*4+i))
+		for i, o := range transpose4(r[h][:]) {
+			VMOVUPS(o, to(h*4+i))
 		}
 	}
+}
+
+// transpose4 transposes the 4×4 blocks in both halves of four rows.
+func transpose4(r []VecVirtual) []VecVirtual {
+	t, o := []VecVirtual{YMM(), YMM(), YMM(), YMM()}, []VecVirtual{YMM(), YMM(), YMM(), YMM()}
+	for i := range 2 {
+		VUNPCKLPS(r[2*i+1], r[2*i], t[2*i])
+		VUNPCKHPS(r[2*i+1], r[2*i], t[2*i+1])
+	}
+	for i := range 2 {
+		VUNPCKLPD(t[i+2], t[i], o[2*i])
+		VUNPCKHPD(t[i+2], t[i], o[2*i+1])
+	}
+	return o
 }
 
 // genTranspose writes the 8×8 transpose of the packing routines.
@@ -221,16 +209,14 @@ func genTranspose() {
 		}
 		return m
 	}
-	loop := label("loop")
-	Label(loop)
-	r := load8x8(func(i, disp int) Mem { return row(src, src4, ld, ld3, i, disp) })
-	LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst4)
-	r.storeColumns(func(l int) Mem { return row(dst, dst4, width, width3, l, 0) })
-	ADDQ(Imm(32), src)
-	ADDQ(Imm(32), src4)
-	LEAQ(Mem{Base: dst, Index: width, Scale: 8}, dst)
-	DECQ(blocks)
-	JNZ(LabelRef(loop))
+	countdown("loop", blocks, func() {
+		r := load8x8(func(i, disp int) Mem { return row(src, src4, ld, ld3, i, disp) })
+		LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst4)
+		r.storeColumns(func(l int) Mem { return row(dst, dst4, width, width3, l, 0) })
+		ADDQ(Imm(32), src)
+		ADDQ(Imm(32), src4)
+		LEAQ(Mem{Base: dst, Index: width, Scale: 8}, dst)
+	})
 	end()
 }
 
@@ -242,54 +228,44 @@ func genTranspose6() {
 	src3 := GP64()
 	LEAQ(Mem{Base: src, Index: ld, Scale: 2}, src3)
 	ADDQ(ld, src3)
-	loop := label("loop")
-	Label(loop)
-	var r [6]VecVirtual
-	for i := range r {
-		m := Mem{Base: src}
-		if i >= 3 {
-			m.Base = src3
+	countdown("loop", blocks, func() {
+		var r [6]VecVirtual
+		for i := range r {
+			m := Mem{Base: src}
+			if i >= 3 {
+				m.Base = src3
+			}
+			if i%3 > 0 {
+				m.Index, m.Scale = ld, uint8(i%3)
+			}
+			r[i] = load(m)
 		}
-		if i%3 > 0 {
-			m.Index, m.Scale = ld, uint8(i%3)
-		}
-		r[i] = load(m)
-	}
-	// Columns l and l+4 of rows 0 to 3, and columns l, l+1, l+4 and l+5 of rows 4 and 5.
-	t, four, two := newVecs(4), newVecs(4), newVecs(2)
-	VUNPCKLPS(r[1], r[0], t[0])
-	VUNPCKHPS(r[1], r[0], t[1])
-	VUNPCKLPS(r[3], r[2], t[2])
-	VUNPCKHPS(r[3], r[2], t[3])
-	VUNPCKLPD(t[2], t[0], four[0])
-	VUNPCKHPD(t[2], t[0], four[1])
-	VUNPCKLPD(t[3], t[1], four[2])
-	VUNPCKHPD(t[3], t[1], four[3])
-	VUNPCKLPS(r[5], r[4], two[0])
-	VUNPCKHPS(r[5], r[4], two[1])
-	for half := 0; half < 2; half++ {
-		for l := 0; l < 4; l++ {
-			at := (half*4 + l) * 24
-			x, y := four[l].AsX(), two[l/2].AsX()
-			if half == 1 {
-				x = XMM()
-				VEXTRACTF128(Imm(1), four[l], x)
+		// Columns l and l+4 of rows 0 to 3, and columns l, l+1, l+4 and l+5 of rows 4 and 5.
+		four, two := transpose4(r[:4]), newVecs(2)
+		VUNPCKLPS(r[5], r[4], two[0])
+		VUNPCKHPS(r[5], r[4], two[1])
+		for half := 0; half < 2; half++ {
+			for l := 0; l < 4; l++ {
+				at := (half*4 + l) * 24
+				x, y := four[l].AsX(), two[l/2].AsX()
+				if half == 1 {
+					x = XMM()
+					VEXTRACTF128(Imm(1), four[l], x)
+					if l%2 == 0 {
+						VEXTRACTF128(Imm(1), two[l/2], y)
+					}
+				}
+				VMOVUPS(x, Mem{Base: dst, Disp: at})
 				if l%2 == 0 {
-					VEXTRACTF128(Imm(1), two[l/2], y)
+					VMOVLPS(y, Mem{Base: dst, Disp: at + 16})
+				} else {
+					VMOVHPS(y, Mem{Base: dst, Disp: at + 16})
 				}
 			}
-			VMOVUPS(x, Mem{Base: dst, Disp: at})
-			if l%2 == 0 {
-				VMOVLPS(y, Mem{Base: dst, Disp: at + 16})
-			} else {
-				VMOVHPS(y, Mem{Base: dst, Disp: at + 16})
-			}
 		}
-	}
-	ADDQ(Imm(32), src)
-	ADDQ(Imm(32), src3)
-	ADDQ(Imm(8*24), dst)
-	DECQ(blocks)
-	JNZ(LabelRef(loop))
+		ADDQ(Imm(32), src)
+		ADDQ(Imm(32), src3)
+		ADDQ(Imm(8*24), dst)
+	})
 	end()
 }

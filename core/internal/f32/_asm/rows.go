@@ -18,32 +18,25 @@ func genRows() {
 }
 
 func genSoftmaxRow() {
+	sum := func(x Register, over string, put func(i at, e vec)) {
+		scale, shift := scalar("scale"), scalar("shift")
+		acc := zeros(2)
+		each(length(over), 2, func(i at) {
+			v := i.load(x)
+			VFMSUB213PS(shift, scale, v)
+			e := i.keep(exp(v))
+			VADDPS(e, acc[i.lane], acc[i.lane])
+			put(i, e)
+		})
+		Store(lane0(sumLanes(sumVecs(acc))), ReturnIndex(0))
+		end()
+	}
 	function("expSum", "func(y, x []float32, scale, shift float32) float32", "is y[i] = exp(scale*x[i] - shift) for every i; it returns Σ y[i].")
 	y, x := slice("y"), slice("x")
-	scale, shift := scalar("scale"), scalar("shift")
-	acc := zeros(2)
-	each(length("y"), 2, func(i at) {
-		v := i.load(x)
-		VFMSUB213PS(shift, scale, v)
-		e := i.keep(exp(v))
-		VADDPS(e, acc[i.lane], acc[i.lane])
-		i.store(e, y)
-	})
-	Store(lane0(sumLanes(sumVecs(acc))), ReturnIndex(0))
-	end()
+	sum(x, "y", func(i at, e vec) { i.store(e, y) })
 
 	function("expSumOnly", "func(x []float32, scale, shift float32) float32", "returns Σ exp(scale*x[i] - shift).")
-	x = slice("x")
-	scale, shift = scalar("scale"), scalar("shift")
-	acc = zeros(2)
-	each(length("x"), 2, func(i at) {
-		v := i.load(x)
-		VFMSUB213PS(shift, scale, v)
-		e := i.keep(exp(v))
-		VADDPS(e, acc[i.lane], acc[i.lane])
-	})
-	Store(lane0(sumLanes(sumVecs(acc))), ReturnIndex(0))
-	end()
+	sum(slice("x"), "x", func(at, vec) {})
 
 	function("softmaxGrad", "func(ds, p, dp []float32, delta, scale float32)", "is ds[i] = p[i]*(dp[i] - delta)*scale for every i.")
 	ds, p, dp := slice("ds"), slice("p"), slice("dp")

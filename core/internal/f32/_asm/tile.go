@@ -114,14 +114,19 @@ func (t *tile) prefetchC() {
 	row := GP64()
 	MOVQ(t.c, row)
 	for i := 0; i < t.m; i++ {
-		for d := 0; d < t.nr*4; d += 64 {
-			PREFETCHT0(Mem{Base: row, Disp: d})
-		}
-		PREFETCHT0(Mem{Base: row, Disp: t.nr*4 - 4})
+		prefetchLine(row, t.nr*4)
 		if i < t.m-1 {
 			ADDQ(t.ldc, row)
 		}
 	}
+}
+
+// prefetchLine reads ahead the bytes from p on, which may begin and end inside a line of the cache.
+func prefetchLine(p Register, bytes int) {
+	for d := 0; d < bytes; d += 64 {
+		PREFETCHT0(Mem{Base: p, Disp: d})
+	}
+	PREFETCHT0(Mem{Base: p, Disp: bytes - 4})
 }
 
 // element is the address of a[i][u], u products ahead.
@@ -238,15 +243,10 @@ func genTilePrefetch(nv int) {
 	function("tilePrefetch", "func(rows int, p *float32, ld int)",
 		fmt.Sprintf("reads ahead p[i*ld+j] for i < rows and j < %d.", nv*w))
 	rows, p, ld := arg("rows"), arg("p"), stride("ld")
-	loop := label("loop")
-	Label(loop)
-	for d := 0; d < nv*w*4; d += 64 {
-		PREFETCHT0(Mem{Base: p, Disp: d})
-	}
-	PREFETCHT0(Mem{Base: p, Disp: nv*w*4 - 4})
-	ADDQ(ld, p)
-	DECQ(rows)
-	JNZ(LabelRef(loop))
+	countdown("loop", rows, func() {
+		prefetchLine(p, nv*w*4)
+		ADDQ(ld, p)
+	})
 	RET()
 }
 
@@ -259,15 +259,11 @@ func genPeak() {
 	function("peak", "func(n int)", fmt.Sprintf("does n rounds of %d independent vector multiply-adds.", 2*count))
 	n := arg("n")
 	acc, x := zeros(count), zeros(2)
-	loop := label("loop")
-	Label(loop)
-	for r := 0; r < 2; r++ {
-		for i := range acc {
-			fma(x[0], x[1], acc[i])
+	countdown("loop", n, func() {
+		for i := range 2 * count {
+			fma(x[0], x[1], acc[i%count])
 		}
-	}
-	DECQ(n)
-	JNZ(LabelRef(loop))
+	})
 	end()
 }
 

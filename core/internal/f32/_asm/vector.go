@@ -58,11 +58,8 @@ func fma(a vec, b Op, c vec) { VFMADD231PS(b, a, c) }
 
 func move(a vec) vec { d := newVec(); VMOVAPS(a, d); return d }
 
-func and(a vec, b Op) vec {
-	d := newVec()
-	VANDPS(b, a, d)
-	return d
-}
+func and(a vec, b Op) vec { d := newVec(); VANDPS(b, a, d); return d }
+func or(a vec, b Op) vec  { d := newVec(); VORPS(b, a, d); return d }
 
 // broadcast fills a register with the float at m.
 func broadcast(m Op) vec { d := newVec(); VBROADCASTSS(m, d); return d }
@@ -129,6 +126,15 @@ var labels int
 func label(name string) string {
 	labels++
 	return fmt.Sprintf("%s%d", name, labels)
+}
+
+// countdown runs body n times, at least once, and leaves 0 in n.
+func countdown(name string, n Register, body func()) {
+	loop := label(name)
+	Label(loop)
+	body()
+	DECQ(n)
+	JNZ(LabelRef(loop))
 }
 
 // at is one step of a loop over floats: a whole vector, or the tail of fewer than w.
@@ -313,9 +319,7 @@ func param(name string) Mem {
 }
 
 // scalar broadcasts an argument.
-func scalar(name string) vec {
-	return broadcast(param(name))
-}
+func scalar(name string) vec { return broadcast(param(name)) }
 
 func end() {
 	VZEROUPPER()

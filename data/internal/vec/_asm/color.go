@@ -60,11 +60,7 @@ func genRGB() {
 	TEXT("rgbAVX2", NOSPLIT, "func(out, luma, cb, cr *uint8, n int)")
 	Pragma("noescape")
 	Doc("rgbAVX2 is RGB for n pixels, a multiple of 16.")
-	out := Load(Param("out"), GP64())
-	luma := Load(Param("luma"), GP64())
-	cb := Load(Param("cb"), GP64())
-	cr := Load(Param("cr"), GP64())
-	n := Load(Param("n"), GP64())
+	out, luma, cb, cr, n := arg("out"), arg("luma"), arg("cb"), arg("cr"), arg("n")
 
 	red, blue := pair("redOfCr", 26345, 26345), pair("blueOfCb", -14942, -14942)
 	green := pair("greenOfCbCr", -22554, 18734)
@@ -111,8 +107,7 @@ func genRGB() {
 	ADDQ(U8(48), out)
 	SUBQ(U8(16), n)
 	JNZ(LabelRef("pixels"))
-	VZEROUPPER()
-	RET()
+	end()
 }
 
 // genInterpolate writes the inner part of a doubled row, 16 samples at a time; near and far point
@@ -125,10 +120,7 @@ func genInterpolate(name string, vertical bool) {
 	TEXT(name, NOSPLIT, "func(dst, near, far *uint8, n int)")
 	Pragma("noescape")
 	Doc(name+" is "+doc, "for i < n, a multiple of 16; s[-1] and s[n] must be readable.")
-	dst := Load(Param("dst"), GP64())
-	near := Load(Param("near"), GP64())
-	far := Load(Param("far"), GP64())
-	n := Load(Param("n"), GP64())
+	dst, near, far, n := arg("dst"), arg("near"), arg("far"), arg("n")
 	var down, up Mem
 	shift := uint8(2)
 	if vertical {
@@ -165,6 +157,5 @@ func genInterpolate(name string, vertical bool) {
 	ADDQ(U8(32), dst)
 	SUBQ(U8(16), n)
 	JNZ(LabelRef(label))
-	VZEROUPPER()
-	RET()
+	end()
 }

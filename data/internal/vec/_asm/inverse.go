@@ -84,9 +84,7 @@ func genInverse() {
 	TEXT("inverseAVX2", NOSPLIT, "func(dst *uint8, stride int, coef *[64]int16)")
 	Pragma("noescape")
 	Doc("inverseAVX2 is the inverse cosine transform of coef [8, 8] into dst[y*stride+x], y < 8 and x < 8.")
-	dst := Load(Param("dst"), GP64())
-	stride := Load(Param("stride"), GP64())
-	coef := Load(Param("coef"), GP64())
+	dst, stride, coef := arg("dst"), arg("stride"), arg("coef")
 	half1, half2 := all("half1", 1<<10), all("half2", 1<<17)
 	offset := all("offset", -0x7f7f7f80) // 0x80 in every byte
 	k := &idct{fix: map[int32]Mem{}}
@@ -130,6 +128,5 @@ func genInverse() {
 		VEXTRACTI128(U8(1), r, x)
 		store(x)
 	}
-	VZEROUPPER()
-	RET()
+	end()
 }

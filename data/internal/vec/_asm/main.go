@@ -57,3 +57,10 @@ func addD(a VecVirtual, b Op) VecVirtual { d := YMM(); VPADDD(b, a, d); return d
 func subD(a VecVirtual, b Op) VecVirtual { d := YMM(); VPSUBD(b, a, d); return d }
 func mulD(a VecVirtual, b Op) VecVirtual { d := YMM(); VPMULLD(b, a, d); return d }
 func addW(a VecVirtual, b Op) VecVirtual { d := YMM(); VPADDW(b, a, d); return d }
+
+func arg(name string) Register { return Load(Param(name), GP64()) }
+
+func end() {
+	VZEROUPPER()
+	RET()
+}

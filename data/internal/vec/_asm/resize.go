@@ -12,12 +12,7 @@ func genVertical() {
 	Pragma("noescape")
 	Doc("verticalAVX2 is out[x] = Σ_i weights[i]*rows[i*stride+x] / 2^22 for x < n, a multiple of 32, and",
 		"i < taps, at least 1; rounded and limited to 0..255.")
-	out := Load(Param("out"), GP64())
-	rows := Load(Param("rows"), GP64())
-	stride := Load(Param("stride"), GP64())
-	weights := Load(Param("weights"), GP64())
-	taps := Load(Param("taps"), GP64())
-	n := Load(Param("n"), GP64())
+	out, rows, stride, weights, taps, n := arg("out"), arg("rows"), arg("stride"), arg("weights"), arg("taps"), arg("n")
 	half := all("halfWeight", 1<<21)
 	order := words("byteOrder", 0, 4, 1, 5, 2, 6, 3, 7)
 
@@ -59,8 +54,7 @@ func genVertical() {
 	ADDQ(U8(32), out)
 	SUBQ(U8(32), n)
 	JNZ(LabelRef("columns"))
-	VZEROUPPER()
-	RET()
+	end()
 }
 
 // genHorizontal writes the horizontal pass over two rows of RGB, four taps at a time. A weight of
@@ -72,15 +66,7 @@ func genHorizontal() {
 	Doc("horizontalAVX2 is outA[3*o+c] = Σ_i weight[o][i]*a[first[o]+3*i+c] / 2^22 for o < n, c < 3 and",
 		"i < 4*groups, outB from b alike; rounded and limited to 0..255. weight is",
 		"high[o*4*groups+i]<<15 + low[o*4*groups+i]. One byte beyond the result is written.")
-	outA := Load(Param("outA"), GP64())
-	outB := Load(Param("outB"), GP64())
-	a := Load(Param("a"), GP64())
-	b := Load(Param("b"), GP64())
-	first := Load(Param("first"), GP64())
-	low := Load(Param("low"), GP64())
-	high := Load(Param("high"), GP64())
-	groups := Load(Param("groups"), GP64())
-	n := Load(Param("n"), GP64())
+	outA, outB, a, b, first, low, high, groups, n := arg("outA"), arg("outB"), arg("a"), arg("b"), arg("first"), arg("low"), arg("high"), arg("groups"), arg("n")
 	// Bytes of four pixels as 16-bit pairs: red 0 1, red 2 3, green 0 1, green 2 3 in the low half,
 	// blue 0 1, blue 2 3 in the high one.
 	z := -1
@@ -140,6 +126,5 @@ func genHorizontal() {
 	ADDQ(U8(4), first)
 	DECQ(n)
 	JNZ(LabelRef("outputs"))
-	VZEROUPPER()
-	RET()
+	end()
 }

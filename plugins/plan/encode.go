@@ -1,47 +1,19 @@
-package sdk
+package plan
 
 import (
 	"cmp"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/vittool/vittool/plugins/pb"
-	"github.com/vittool/vittool/plugins/schema"
 )
 
-// This file alone turns the SDK's values into messages of the protocol and back. Enumerations have
-// the protocol's numbers (TestEnumerations).
-
-func runOf(r *pb.OpenRequest) Run {
-	n := r.GetBackbone()
-	return Run{
-		Seed: r.GetSeed(), Batch: int(r.GetBatch()), Steps: int(r.GetTotalSteps()), StepsPerEpoch: cmp.Or(r.GetEpochSteps(), float64(r.GetStepsPerEpoch())),
-		DatasetSize: int(r.GetDatasetSize()), WorldSize: int(r.GetWorldSize()), Rank: int(r.GetRank()), FixedViews: r.GetFixedViews(),
-		Backbone: Backbone{
-			Name: n.GetName(), Family: n.GetFamily(), Dim: int(n.GetDim()), Depth: int(n.GetDepth()), Heads: int(n.GetHeads()),
-			Patch: int(n.GetPatch()), Height: int(n.GetImageH()), Width: int(n.GetImageW()), Channels: int(n.GetChannels()),
-			Mean: n.GetMean(), Std: n.GetStd(), PrefixTokens: int(n.GetPrefixTokens()), LayerNormEps: n.GetLayerNormEps(),
-			StageDims: numbers[int](n.GetStageDims()),
-		},
-	}
-}
-
-func boxOf(b *pb.Box) Box {
-	return Box{Top: b.Top, Left: b.Left, Height: b.Height, Width: b.Width, Flip: b.Flip,
-		SourceHeight: int(b.SourceHeight), SourceWidth: int(b.SourceWidth)}
-}
-
-func optionMessages(options []schema.Option) []*pb.Option {
-	return each(options, func(o schema.Option) *pb.Option {
-		return &pb.Option{
-			Key: o.Key, Type: pb.Option_Type(o.Type), DefaultJson: o.Default, Min: o.Min, Max: o.Max,
-			ExclusiveMin: o.ExclusiveMin, ExclusiveMax: o.ExclusiveMax, Choices: o.Choices, Help: o.Help,
-		}
-	})
-}
-
-func planMessage(p *Plan) *pb.Plan {
+// ToProto is the message of a plan. Attributes come in the order of the operator table, unknown ones
+// after them.
+func (p *Plan) ToProto() *pb.Plan {
 	m := &pb.Plan{
-		OperatorVersion: pb.OperatorVersion,
+		OperatorVersion: OperatorVersion,
 		Backbone:        requirementsMessage(p.Requirements),
 		Views:           each(p.Views, viewMessage),
 		Passes:          each(p.Passes, passMessage),
@@ -51,8 +23,8 @@ func planMessage(p *Plan) *pb.Plan {
 		Buffers:         each(p.Buffers, bufferMessage),
 		Schedules:       each(p.Schedules, scheduleMessage),
 		Nodes:           each(p.Nodes, nodeMessage),
-		Results:         resultsMessage(p),
-		Exports: each(p.Exports, func(e Export) *pb.Export {
+		Results:         resultsMessage(&p.Results),
+		Exports: each(p.Exports, func(e *Export) *pb.Export {
 			return &pb.Export{Name: e.Name, Params: e.Params, Buffers: e.Buffers, Metadata: e.Metadata}
 		}),
 	}
@@ -80,7 +52,7 @@ func requirementsMessage(r Requirements) *pb.BackboneRequirements {
 	}
 }
 
-func viewMessage(v *ViewSpec) *pb.ViewSpec {
+func viewMessage(v *View) *pb.ViewSpec {
 	return &pb.ViewSpec{
 		Name: v.Name, Height: uint32(v.Height), Width: uint32(v.Width), Crop: pb.ViewSpec_Crop(v.Crop),
 		ScaleMin: v.ScaleMin, ScaleMax: v.ScaleMax, RatioMin: v.RatioMin, RatioMax: v.RatioMax,
@@ -90,25 +62,25 @@ func viewMessage(v *ViewSpec) *pb.ViewSpec {
 	}
 }
 
-func augmentationMessage(a Augmentation) *pb.Augmentation {
+func augmentationMessage(a *Augmentation) *pb.Augmentation {
 	switch a.Kind {
-	case FlipAugmentation:
+	case Flip:
 		return &pb.Augmentation{Kind: &pb.Augmentation_Flip_{Flip: &pb.Augmentation_Flip{Probability: a.Probability}}}
-	case ColorAugmentation:
+	case ColorJitter:
 		return &pb.Augmentation{Kind: &pb.Augmentation_ColorJitter_{ColorJitter: &pb.Augmentation_ColorJitter{
 			Probability: a.Probability, Brightness: a.Brightness, Contrast: a.Contrast, Saturation: a.Saturation, Hue: a.Hue, FixedOrder: a.FixedOrder}}}
-	case GrayAugmentation:
+	case Grayscale:
 		return &pb.Augmentation{Kind: &pb.Augmentation_Grayscale_{Grayscale: &pb.Augmentation_Grayscale{Probability: a.Probability}}}
-	case BlurAugmentation:
+	case GaussianBlur:
 		return &pb.Augmentation{Kind: &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{
 			Probability: a.Probability, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: uint32(a.Kernel), SigmaPerBatch: a.SigmaPerBatch, ZeroBorder: a.ZeroBorder}}}
-	case SolarAugmentation:
+	case Solarize:
 		return &pb.Augmentation{Kind: &pb.Augmentation_Solarize_{Solarize: &pb.Augmentation_Solarize{Probability: a.Probability, Threshold: uint32(a.Threshold)}}}
 	}
 	return &pb.Augmentation{} // the host refuses it by its number in the view
 }
 
-func passMessage(p *PassSpec) *pb.PassSpec {
+func passMessage(p *Pass) *pb.PassSpec {
 	m := &pb.PassSpec{
 		Name: p.Name, Network: pb.Network(p.Network), Views: p.Views, MaskUse: pb.PassSpec_MaskUse(p.MaskUse), Masks: p.Masks, MaskToken: p.MaskToken,
 		Outputs: numbers[pb.Output](p.Outputs), Taps: numbers[uint32](p.Taps), StopGradient: p.StopGradient, NoDropPath: p.NoDropPath,
@@ -119,23 +91,23 @@ func passMessage(p *PassSpec) *pb.PassSpec {
 	return m
 }
 
-func maskMessage(m *MaskSpec) *pb.MaskSpec {
+func maskMessage(m *Mask) *pb.MaskSpec {
 	return &pb.MaskSpec{Name: m.Name, View: m.View, Kind: pb.MaskSpec_Kind(m.Kind), Length: uint32(m.Length),
 		Rows: uint32(m.Rows), Cols: uint32(m.Cols), Limit: uint64(m.Limit)}
 }
 
-func targetMessage(t *TargetSpec) *pb.TargetSpec {
+func targetMessage(t *Target) *pb.TargetSpec {
 	return &pb.TargetSpec{Name: t.Name, Source: pb.TargetSpec_Source(t.Source), View: t.View, Shape: numbers[uint64](t.Shape),
 		Dtype: pb.DType(t.DType), Value: refMessage(t.Value)}
 }
 
-func paramMessage(p *ParamSpec) *pb.ParamSpec {
+func paramMessage(p *Param) *pb.ParamSpec {
 	return &pb.ParamSpec{Name: p.Name, Shape: numbers[uint64](p.Shape), Init: initMessage(p.Init), Decay: p.Decay, LrScale: p.LRScale,
 		Frozen: p.Frozen, FreezeUntil: uint64(p.FreezeUntil), TeacherCopy: p.TeacherCopy, UnitNormRows: p.UnitNormRows, ConstantLr: p.ConstantLR}
 }
 
-func bufferMessage(f *BufferSpec) *pb.BufferSpec {
-	return &pb.BufferSpec{Name: f.Name, Shape: numbers[uint64](f.Shape), Dtype: pb.DType(f.DType), Init: initMessage(f.Init),
+func bufferMessage(f *Buffer) *pb.BufferSpec {
+	return &pb.BufferSpec{Name: f.Name, Shape: numbers[uint64](f.Shape), Init: initMessage(f.Init),
 		Update: pb.BufferSpec_Update(f.Update), Reduction: pb.BufferSpec_Reduction(f.Reduction), UnitNormRows: f.UnitNormRows}
 }
 
@@ -143,7 +115,7 @@ func initMessage(i *Init) *pb.Init {
 	if i == nil {
 		return nil
 	}
-	return &pb.Init{Kind: pb.Init_Kind(i.Kind), A: i.A, B: i.B, Rows: uint32(i.Rows), Cols: uint32(i.Cols), Prefix: uint32(i.Prefix),
+	return &pb.Init{Kind: pb.Init_Kind(i.Kind), A: i.A, B: i.B, FanIn: uint64(i.FanIn), FanOut: uint64(i.FanOut), Values: i.Values, Rows: uint32(i.Rows), Cols: uint32(i.Cols), Prefix: uint32(i.Prefix),
 		Path: i.Path, Tensor: i.Tensor, Digest: i.Digest}
 }
 
@@ -153,15 +125,24 @@ func scheduleMessage(s *Schedule) *pb.Schedule {
 }
 
 func nodeMessage(n *Node) *pb.Node {
-	return &pb.Node{
-		Name: n.Name, Op: n.Op, Attributes: each(n.Attributes, attributeMessage),
-		Inputs: each(n.Inputs, func(in Input) *pb.Argument { return &pb.Argument{Name: in.Name, Ref: refMessage(in.Value)} }),
+	m := &pb.Node{Name: n.Name, Op: n.Op, Inputs: each(n.Inputs, func(a Argument) *pb.Argument { return &pb.Argument{Name: a.Name, Ref: refMessage(a.Ref)} })}
+	names := slices.Sorted(maps.Keys(n.Attributes))
+	if op := Lookup(n.Op); op != nil {
+		place := func(name string) int {
+			i := slices.IndexFunc(op.Attributes, func(a Attribute) bool { return a.Name == name })
+			return cmp.Or(i+1, len(op.Attributes)+1)
+		}
+		slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
 	}
+	for _, name := range names {
+		m.Attributes = append(m.Attributes, attributeMessage(name, n.Attributes[name]))
+	}
+	return m
 }
 
-func attributeMessage(a Attribute) *pb.Attribute {
-	m := &pb.Attribute{Name: a.Name}
-	switch v := a.value.(type) {
+func attributeMessage(name string, value any) *pb.Attribute {
+	m := &pb.Attribute{Name: name}
+	switch v := value.(type) {
 	case int:
 		m.Value = &pb.Attribute_Int{Int: int64(v)}
 	case float64:
@@ -178,24 +159,24 @@ func attributeMessage(a Attribute) *pb.Attribute {
 	return m
 }
 
-func resultsMessage(p *Plan) *pb.Results {
+func resultsMessage(r *Results) *pb.Results {
 	return &pb.Results{
-		Loss:    refMessage(p.Loss),
-		Metrics: each(p.Metrics, func(m Metric) *pb.Metric { return &pb.Metric{Name: m.Name, Value: refMessage(m.Value)} }),
-		Updates: each(p.Updates, func(u BufferUpdate) *pb.BufferResult {
+		Loss:    refMessage(r.Loss),
+		Metrics: each(r.Metrics, func(m *Metric) *pb.Metric { return &pb.Metric{Name: m.Name, Value: refMessage(m.Value)} }),
+		Updates: each(r.Updates, func(u *BufferUpdate) *pb.BufferResult {
 			return &pb.BufferResult{Buffer: u.Buffer, Value: refMessage(u.Value), Rows: refMessage(u.Rows)}
 		}),
-		Images: each(p.Images, func(i PassImages) *pb.PassImages {
+		Images: each(r.Images, func(i *Images) *pb.PassImages {
 			return &pb.PassImages{Pass: i.Pass, Images: refMessage(i.Images)}
 		}),
-		Pictures: each(p.Pictures, func(p Picture) *pb.Picture {
+		Pictures: each(r.Pictures, func(p *Picture) *pb.Picture {
 			return &pb.Picture{Name: p.Name, Prediction: refMessage(p.Prediction), Layout: pb.Picture_Layout(p.Layout),
-				PatchNormalized: p.PatchNormalized, View: p.View.name(), Mask: p.Mask.name()}
+				PatchNormalized: p.PatchNormalized, View: p.View, Mask: p.Mask}
 		}),
 	}
 }
 
-func evaluateMessage(e *EvaluateSpec) *pb.EvaluateSpec {
+func evaluateMessage(e *Evaluate) *pb.EvaluateSpec {
 	return &pb.EvaluateSpec{
 		Inputs: each(e.Inputs, func(in EvaluateInput) *pb.EvaluateInput {
 			return &pb.EvaluateInput{Name: in.Name, Gradient: in.Gradient}
@@ -205,44 +186,30 @@ func evaluateMessage(e *EvaluateSpec) *pb.EvaluateSpec {
 	}
 }
 
-// refMessage is nil for a zero Tensor.
-func refMessage(t Tensor) *pb.Ref {
-	r, m := t.ref, &pb.Ref{Output: uint32(t.ref.output)}
-	switch r.kind {
-	case refNode:
-		m.Of = &pb.Ref_Node{Node: r.name}
-	case refFeature:
-		m.Of = &pb.Ref_Feature{Feature: &pb.Feature{Pass: r.name, Output: pb.Output(r.feature), Tap: uint32(r.tap)}}
-	case refParam:
-		m.Of = &pb.Ref_Param{Param: r.name}
-	case refTeacherParam:
-		m.Of = &pb.Ref_TeacherParam{TeacherParam: r.name}
-	case refBuffer:
-		m.Of = &pb.Ref_Buffer{Buffer: r.name}
-	case refTarget:
-		m.Of = &pb.Ref_Target{Target: r.name}
-	case refMask:
-		m.Of = &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: r.name, Form: pb.MaskRef_Form(r.form)}}
-	case refView:
-		m.Of = &pb.Ref_View{View: r.name}
-	case refScalar:
-		m.Of = &pb.Ref_Scalar{Scalar: r.name}
+// refMessage is nil for a zero Ref.
+func refMessage(r Ref) *pb.Ref {
+	m := &pb.Ref{Output: uint32(r.Output)}
+	switch r.Of {
+	case RefNode:
+		m.Of = &pb.Ref_Node{Node: r.Name}
+	case RefFeature:
+		m.Of = &pb.Ref_Feature{Feature: &pb.Feature{Pass: r.Name, Output: pb.Output(r.Feature), Tap: uint32(r.Tap)}}
+	case RefParam:
+		m.Of = &pb.Ref_Param{Param: r.Name}
+	case RefTeacherParam:
+		m.Of = &pb.Ref_TeacherParam{TeacherParam: r.Name}
+	case RefBuffer:
+		m.Of = &pb.Ref_Buffer{Buffer: r.Name}
+	case RefTarget:
+		m.Of = &pb.Ref_Target{Target: r.Name}
+	case RefMask:
+		m.Of = &pb.Ref_Mask{Mask: &pb.MaskRef{Mask: r.Name, Form: pb.MaskRef_Form(r.Form)}}
+	case RefView:
+		m.Of = &pb.Ref_View{View: r.Name}
+	case RefScalar:
+		m.Of = &pb.Ref_Scalar{Scalar: r.Name}
 	default:
 		return nil
 	}
 	return m
-}
-
-// each converts every element; the result of none is nil.
-func each[T, M any](parts []T, message func(T) M) []M {
-	var out []M
-	for _, p := range parts {
-		out = append(out, message(p))
-	}
-	return out
-}
-
-// numbers converts numbers and enumerations.
-func numbers[M, T ~int | ~int32 | ~uint32 | ~int64 | ~uint64](values []T) []M {
-	return each(values, func(v T) M { return M(v) })
 }

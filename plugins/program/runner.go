@@ -23,7 +23,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// setting is the part of a compilation that its model keeps.
+// setting is the part of a compilation that its runner keeps.
 type setting struct {
 	Plan    *plan.Plan
 	Batch   int
@@ -38,10 +38,10 @@ type setting struct {
 	engine *device.CPU
 }
 
-// Model is a compiled plan for one batch size. Per micro-batch: Step, then Loss, Metrics and the
+// Runner runs a plan that was compiled for one batch size. Per micro-batch: Step, then Loss, Metrics and the
 // gradients of Exec, and Commit once these are known to be finite. Per step of the optimizer, after
 // it: MoveTeacher.
-type Model struct {
+type Runner struct {
 	setting
 	inputs     *inputs
 	exec       *core.Executable
@@ -62,7 +62,7 @@ type metric struct {
 
 // View returns the slice [B, C, H, W] that a view's normalized pixels go into; nil if the plan has
 // no such view.
-func (m *Model) View(name string) []float32 {
+func (m *Runner) View(name string) []float32 {
 	if n := m.inputs.views[name]; n != nil {
 		return n.Value()
 	}
@@ -70,7 +70,7 @@ func (m *Model) View(name string) []float32 {
 }
 
 // ViewShape returns the shape of a view; nil if the plan has no such view.
-func (m *Model) ViewShape(name string) tensor.Shape {
+func (m *Runner) ViewShape(name string) tensor.Shape {
 	if n := m.inputs.views[name]; n != nil {
 		return n.Shape()
 	}
@@ -78,7 +78,7 @@ func (m *Model) ViewShape(name string) tensor.Shape {
 }
 
 // Target returns the slice that a target of floats goes into; nil if there is none of this name.
-func (m *Model) Target(name string) []float32 {
+func (m *Runner) Target(name string) []float32 {
 	if t := m.inputs.targets[name]; t != nil && t.node != nil && !isInt(t.node) {
 		return t.node.Value()
 	}
@@ -87,7 +87,7 @@ func (m *Model) Target(name string) []float32 {
 
 // TargetInts returns the slice that a target of integers goes into; nil if there is none of this
 // name.
-func (m *Model) TargetInts(name string) []int32 {
+func (m *Runner) TargetInts(name string) []int32 {
 	if t := m.inputs.targets[name]; t != nil && t.node != nil && isInt(t.node) {
 		return t.node.Ints()
 	}
@@ -95,7 +95,7 @@ func (m *Model) TargetInts(name string) []int32 {
 }
 
 // Scalar returns the value of a schedule at the last step; false if there is none of this name.
-func (m *Model) Scalar(name string) (float64, bool) {
+func (m *Runner) Scalar(name string) (float64, bool) {
 	s := m.inputs.scalars[name]
 	if s == nil {
 		return 0, false
@@ -106,7 +106,7 @@ func (m *Model) Scalar(name string) (float64, bool) {
 // Step is the forward and the backward pass of one micro-batch: it fills the inputs and computes
 // loss, gradients and results. It changes nothing in the store but rows that are kept at unit
 // length. Equal inputs give equal bits.
-func (m *Model) Step(in Inputs) error {
+func (m *Runner) Step(in Inputs) error {
 	if err := m.fill(in); err != nil {
 		return &Error{m.plugin, err}
 	}
@@ -128,10 +128,10 @@ func (m *Model) Step(in Inputs) error {
 }
 
 // Loss is the loss of the last Step.
-func (m *Model) Loss() float64 { return float64(m.loss.Value()[0]) }
+func (m *Runner) Loss() float64 { return float64(m.loss.Value()[0]) }
 
 // Metrics are the named numbers of the last Step.
-func (m *Model) Metrics() map[string]float64 {
+func (m *Runner) Metrics() map[string]float64 {
 	out := make(map[string]float64, len(m.metrics))
 	for _, x := range m.metrics {
 		out[x.name] = float64(x.node.Value()[0])
@@ -143,12 +143,12 @@ func (m *Model) Metrics() map[string]float64 {
 }
 
 // Exec is the compiled graph: gradients, trained parameters, memory and cost.
-func (m *Model) Exec() *core.Executable { return m.exec }
+func (m *Runner) Exec() *core.Executable { return m.exec }
 
 // EvaluateInputs are the shapes of the inputs of the operator evaluate, by the names of the plan's
 // Evaluate.
-func (m *Model) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
+func (m *Runner) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.inputs }
 
 // MoveTeacher follows the optimizer's step, once for all of its micro-batches: it writes the
 // teacher's next weights into the store.
-func (m *Model) MoveTeacher() error { return m.teacher.afterStep(m.engine) }
+func (m *Runner) MoveTeacher() error { return m.teacher.afterStep(m.engine) }
