@@ -93,21 +93,11 @@ func recipes() ([]recipe, error) {
 	for _, s := range shapes {
 		list = append(list, product(s))
 	}
-	return append(list,
-		linear(400, 768, 3072),
-		linear(2176, 192, 768),
-		mlp(400, 768),
-		mlp(2176, 192),
-		attention(8, 197, 12, 64),
-		attention(8, 50, 12, 64),
-		attention(128, 17, 3, 64),
-		attention(128, 65, 3, 32),
-		attention(2, 785, 12, 64),
-		attention(1, 3137, 3, 64),
-		layerNorm(2176, 192),
-		layerNorm(400, 768),
-		adamW(5_800_000),
-	), nil
+	list = append(list, linear(400, 768, 3072), linear(2176, 192, 768), mlp(400, 768), mlp(2176, 192))
+	for _, s := range attentionShapes {
+		list = append(list, attention(s[0], s[1], s[2], s[3]))
+	}
+	return append(list, layerNorm(2176, 192), layerNorm(400, 768), adamW(5_800_000)), nil
 }
 
 // Kernels measures the kernels that a step of training spends its time in: every matrix product of

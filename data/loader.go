@@ -143,26 +143,22 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	if l.broken != nil {
 		return nil, l.broken
 	}
-	select {
-	case <-l.quit:
+	if l.closed() {
 		return nil, errClosed
-	default:
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var b *Batch
 	select {
-	case next, ok := <-l.queue:
-		if !ok {
-			select {
-			case <-l.quit:
-				return nil, errClosed
-			default:
-				return nil, io.EOF
-			}
+	case b = <-l.queue:
+		switch {
+		case b != nil:
+		case l.closed():
+			return nil, errClosed
+		default:
+			return nil, io.EOF
 		}
-		b = next
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-l.quit:
@@ -179,6 +175,15 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+func (l *Loader) closed() bool {
+	select {
+	case <-l.quit:
+		return true
+	default:
+		return false
+	}
 }
 
 var errClosed = errors.New("the loader is closed")

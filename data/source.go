@@ -252,13 +252,9 @@ func readFile(path string, buf []byte, most int64) ([]byte, error) {
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("it has %d bytes, more than any image (%d)", info.Size(), maxFileBytes)
 	}
-	n := int(min(info.Size(), most))
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	buf = buf[:n]
+	buf = pixels.Grow(buf, int(min(info.Size(), most)))
 	if k, err := io.ReadFull(f, buf); err != nil {
-		return buf, fmt.Errorf("only %d of %d bytes could be read: %w", k, n, err)
+		return buf, fmt.Errorf("only %d of %d bytes could be read: %w", k, len(buf), err)
 	}
 	return buf, nil
 }

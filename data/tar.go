@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vittool/vittool/data/decode"
+	"github.com/vittool/vittool/data/pixels"
 )
 
 // tarFile is where the bytes of a file lie in an archive; offset is -1 for a link to nothing.
@@ -84,11 +85,7 @@ func openTar(o Options, shards []string) (Source, error) {
 		if e.offset < 0 {
 			return nil, errors.New("it is a link to nothing in the archive")
 		}
-		n := min(e.size, most)
-		if int64(cap(buf)) < n {
-			buf = make([]byte, n)
-		}
-		buf = buf[:n]
+		buf = pixels.Grow(buf, int(min(e.size, most)))
 		_, err := files[where[id]].ReadAt(buf, e.offset)
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

@@ -39,7 +39,7 @@ type slot struct {
 // describe makes the request of a batch.
 func (s *slot) describe(batch *data.Batch, views []*plan.View, seed uint64) *plan.MaskRequest {
 	r := &s.request
-	r.Step, r.Seed = uint64(batch.Number), seed
+	r.MicroBatch, r.Seed = uint64(batch.Number), seed
 	r.SampleIDs = append(r.SampleIDs[:0], batch.IDs...)
 	if s.boxes == nil {
 		s.boxes = make([][]plan.Box, len(views))

@@ -17,8 +17,8 @@ func (b *Blur) Pillow(m *Image, radius float64) {
 	if box.whole == 0 && box.edge == 0 {
 		return
 	}
-	b.tmp = grow(b.tmp, len(m.Pix))
-	b.sums = grow(b.sums, m.W*m.C)
+	b.tmp = Grow(b.tmp, len(m.Pix))
+	b.sums = Grow(b.sums, m.W*m.C)
 	from, to := m.Pix, b.tmp
 	for range 3 {
 		box.horizontal(to, from, m.W, m.H, m.C)
@@ -124,7 +124,7 @@ func (b *Blur) convolve(m *Image, size int, sigma float64, border func(i, n int)
 		kernel[i] /= total
 	}
 	n := m.W * m.C
-	b.plane = grow(b.plane, m.H*n)
+	b.plane = Grow(b.plane, m.H*n)
 	b.places = places(b.places, m.W, r, border)
 	for y := range m.H {
 		in, out := m.Row(y), b.plane[y*n:(y+1)*n]
@@ -157,7 +157,7 @@ func (b *Blur) convolve(m *Image, size int, sigma float64, border func(i, n int)
 
 // places are the sources of -r..n-1+r.
 func places(into []int, n, r int, border func(i, n int) int) []int {
-	into = grow(into, n+2*r)
+	into = Grow(into, n+2*r)
 	for i := range into {
 		into[i] = border(i-r, n)
 	}

@@ -170,15 +170,15 @@ func (t *taps) set(s span, f Filter) {
 	inv := 1 / math.Max(scale, 1)
 	out := s.n
 	first, _ := s.source(f)
-	t.lo, t.n, t.width = grow(t.lo, out), grow(t.n, out), 0
+	t.lo, t.n, t.width = Grow(t.lo, out), Grow(t.n, out), 0
 	for o := range out {
 		_, lo, hi := s.reach(s.from+o, f)
 		t.lo[o], t.n[o] = int32(lo-first), int32(hi-lo)
 		t.width = max(t.width, hi-lo)
 	}
-	t.weight = grow(t.weight, out*t.width)
+	t.weight = Grow(t.weight, out*t.width)
 	clear(t.weight)
-	t.float = grow(t.float, t.width)
+	t.float = Grow(t.float, t.width)
 	w := t.float
 	for o := range out {
 		c, lo, hi := s.reach(s.from+o, f)
@@ -198,7 +198,7 @@ func (t *taps) set(s span, f Filter) {
 	if !vec.Assembly() {
 		return
 	}
-	t.weight4 = grow(t.weight4, len(t.weight))
+	t.weight4 = Grow(t.weight4, len(t.weight))
 	for i, v := range t.weight {
 		t.weight4[i] = int32(v)
 	}

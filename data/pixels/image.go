@@ -23,11 +23,15 @@ func New(w, h, c int) *Image {
 // Reset gives the image another size, keeping its memory where it suffices. The content is
 // undefined afterwards.
 func (m *Image) Reset(w, h, c int) {
-	n := w * h * c
-	if cap(m.Pix) < n {
-		m.Pix = make([]uint8, n)
+	m.Pix, m.W, m.H, m.C = Grow(m.Pix, w*h*c), w, h, c
+}
+
+// Grow returns a slice of n elements with any content, in the memory of s where that is enough.
+func Grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
 	}
-	m.Pix, m.W, m.H, m.C = m.Pix[:n], w, h, c
+	return s[:n]
 }
 
 // Clone returns a copy that shares nothing with m.

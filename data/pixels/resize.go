@@ -113,10 +113,8 @@ func (r *Resizer) strips(dst, src *Image, box Rect, ow, oh int, out Rect, n int,
 
 // nearest copies pixels of the box.
 func (r *Resizer) nearest(dst, src *Image, box Rect, across, down span) {
-	if cap(r.index) < dst.W {
-		r.index = make([]int, dst.W)
-	}
-	index := r.index[:dst.W]
+	r.index = Grow(r.index, dst.W)
+	index := r.index
 	for o, x := range across.walk() {
 		index[o] = (box.Left + x) * src.C
 	}
@@ -134,7 +132,7 @@ func (r *Resizer) convolve(dst, src *Image, part Rect, tx, ty *taps) {
 	n := dst.W * dst.C // bytes of an output row
 	half := (n + 1) / 2
 	if ty != nil {
-		r.lanes = grow(r.lanes, part.H*half)
+		r.lanes = Grow(r.lanes, part.H*half)
 	}
 	if tx == nil {
 		for y := range part.H {
@@ -147,7 +145,7 @@ func (r *Resizer) convolve(dst, src *Image, part Rect, tx, ty *taps) {
 	if ty == nil {
 		return
 	}
-	r.acc = grow(r.acc, half)
+	r.acc = Grow(r.acc, half)
 	for o := range dst.H {
 		w := ty.weight[o*ty.width : o*ty.width+int(ty.n[o])]
 		verticalRow(dst.Row(o), r.acc, r.lanes[int(ty.lo[o])*half:], w)
@@ -160,8 +158,8 @@ func (r *Resizer) across2(dst, src *Image, part Rect, tx *taps, vertical bool) {
 	n := dst.W * dst.C
 	half := (n + 1) / 2
 	width := part.W * src.C
-	r.pair = grow(r.pair, width)
-	r.row = grow(r.row, 2*n)
+	r.pair = Grow(r.pair, width)
+	r.row = Grow(r.row, 2*n)
 	for y := 0; y < part.H; y += 2 {
 		from := ((part.Top+y)*src.W + part.Left) * src.C
 		a := src.Pix[from : from+width]
@@ -306,11 +304,4 @@ func split(v int64) (lo, hi uint8) {
 	l := int32(v)
 	h := int32((v - int64(l)) >> 32)
 	return vec.Clamp(l >> precision), vec.Clamp(h >> precision)
-}
-
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

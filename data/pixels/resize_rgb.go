@@ -7,7 +7,7 @@ func (r *Resizer) convolveRGB(dst, src *Image, part Rect, tx, ty *taps) {
 	n := 3 * dst.W
 	rows, stride := src.Pix[3*(part.Top*src.W+part.Left):], 3*src.W
 	if tx != nil {
-		r.mid = grow(r.mid, part.H*(n+1))
+		r.mid = Grow(r.mid, part.H*(n+1))
 		r.horizontal(rows, stride, part, n, tx.rgb)
 		rows, stride = r.mid, n+1
 	}
@@ -26,7 +26,7 @@ func (r *Resizer) convolveRGB(dst, src *Image, part Rect, tx, ty *taps) {
 // that end with the source's memory are copied.
 func (r *Resizer) horizontal(rows []uint8, stride int, part Rect, n int, t *vec.Taps) {
 	need := max(int(t.First[len(t.First)-1])+t.Reach(), 3*part.W)
-	r.pad = grow(r.pad, 2*need)
+	r.pad = Grow(r.pad, 2*need)
 	for y := 0; y < part.H; y += 2 {
 		z := min(y+1, part.H-1)
 		a, b := rows[y*stride:], rows[z*stride:]

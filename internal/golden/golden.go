@@ -323,7 +323,7 @@ func (c *Case) Tensor(t testing.TB, name string) tensor.Tensor {
 	if !ok {
 		t.Fatalf("%s: no tensor %q", c.Path, name)
 	}
-	c.uses.read(name)
+	c.uses.tensors.Store(name, true)
 	return x
 }
 

@@ -16,13 +16,13 @@ import (
 func Whole(t testing.TB, path string) *Case {
 	t.Helper()
 	c := Open(t, path)
-	c.uses.forget() // Open has read tensors without a comparison
+	c.uses.tensors.Clear() // Open has read tensors without a comparison
 	t.Cleanup(func() {
 		if t.Failed() || t.Skipped() {
 			return
 		}
 		for _, name := range c.Tensors.Names() {
-			if !c.uses.has(name) {
+			if _, read := c.uses.tensors.Load(name); !read {
 				t.Errorf("%s: no test reads tensor %s", c, name)
 			}
 		}
@@ -38,7 +38,7 @@ func Whole(t testing.TB, path string) *Case {
 func (c *Case) Beside(names ...string) {
 	for _, name := range c.Tensors.Names() {
 		if slices.ContainsFunc(names, func(n string) bool { return name == n || strings.HasSuffix(n, ".") && strings.HasPrefix(name, n) }) {
-			c.uses.read(name)
+			c.uses.tensors.Store(name, true)
 		}
 	}
 }
@@ -101,31 +101,10 @@ func (c *Case) checkZero(t testing.TB, name string, first, end int) {
 
 // uses records the tensors and settings of a case that a test has read.
 type uses struct {
+	tensors sync.Map // names as keys
 	mu      sync.Mutex
-	tensors map[string]bool
 	types   []reflect.Type // destinations of the config
 	keys    []string       // settings without effect
-}
-
-func (u *uses) read(name string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.tensors == nil {
-		u.tensors = map[string]bool{}
-	}
-	u.tensors[name] = true
-}
-
-func (u *uses) has(name string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.tensors[name]
-}
-
-func (u *uses) forget() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.tensors = nil
 }
 
 func (u *uses) add(v any) {

@@ -72,8 +72,8 @@ var below = append([]rule{
 	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema", "plugins/plan", "tensor"}},
 	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/..."}, engine...)},
-	{pkg: "plugins/program/programtest", may: []string{"..."}}, // test support
-	{pkg: "plugins/plugintest", may: []string{"plugins/sdk"}},  // test support
+	{pkg: "plugins/program/programtest", may: []string{"..."}},                 // test support
+	{pkg: "plugins/plugintest", may: []string{"plugins/sdk", "internal/must"}}, // test support
 	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},
 	{pkg: "plugins/program", may: append([]string{"plugins/plan", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/..."}},
 	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "backbone/..."}, engine...), test: []string{"objectives/...", "data/..."}},

@@ -73,7 +73,7 @@ func corruptions(t *testing.T, options map[string]any, height, width, batch, sam
 	per := h.Plan().Masks[0].Length * sdk.CorruptionStride
 	var out []corruptedCrop
 	for step := uint64(0); len(out) < samples; step++ {
-		request := &plan.MaskRequest{Step: step, Seed: 3}
+		request := &plan.MaskRequest{MicroBatch: step, Seed: 3}
 		for i := range batch {
 			request.SampleIDs = append(request.SampleIDs, uint64(i))
 		}

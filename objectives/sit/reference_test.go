@@ -353,7 +353,7 @@ func TestSiTLearnsTaskWeights(t *testing.T) {
 	h := o.Open(t)
 	defer h.Close()
 	ids := []uint64{4, 7, 9, 2}
-	masks, err := h.Mask(context.Background(), &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: ids})
+	masks, err := h.Mask(context.Background(), &plan.MaskRequest{MicroBatch: 3, Seed: 1, SampleIDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}

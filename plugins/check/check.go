@@ -207,7 +207,7 @@ func different(a, b []plan.MaskSet) bool {
 }
 
 func request(step uint64, samples int) *plan.MaskRequest {
-	r := &plan.MaskRequest{Step: step, Seed: 42}
+	r := &plan.MaskRequest{MicroBatch: step, Seed: 42}
 	for i := range samples {
 		r.SampleIDs = append(r.SampleIDs, 1000*step+uint64(7*i))
 	}

@@ -371,7 +371,7 @@ func (h *Objective) ConfigJSON() []byte { return bytes.Clone(h.open.ConfigJson) 
 // Mode is where the objective runs.
 func (h *Objective) Mode() Mode { return h.o.Mode }
 
-// SHA256 is the checksum of the program in hexadecimal digits; "" in process.
+// SHA256 is the checksum of the program in hexadecimal digits, also in process.
 func (h *Objective) SHA256() string { return h.sum }
 
 // Restarts counts how often the process was started again.

@@ -217,7 +217,7 @@ func evaluateOnce(t *testing.T, h *Objective) (evaluated, error) {
 	if err := h.Targets(ctx, Call{Step: 3, Seed: 1, SampleIDs: ids}); err != nil {
 		return evaluated{}, err
 	}
-	masks, err := h.Mask(ctx, &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: ids})
+	masks, err := h.Mask(ctx, &plan.MaskRequest{MicroBatch: 3, Seed: 1, SampleIDs: ids})
 	if err != nil {
 		return evaluated{}, err
 	}

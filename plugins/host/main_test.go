@@ -311,7 +311,7 @@ func probeOptions(mode, dir string) Options {
 }
 
 func maskRequest(step uint64, samples int) *plan.MaskRequest {
-	r := &plan.MaskRequest{Step: step, Seed: 1}
+	r := &plan.MaskRequest{MicroBatch: step, Seed: 1}
 	for i := range samples {
 		r.SampleIDs = append(r.SampleIDs, step*uint64(samples)+uint64(i))
 	}

@@ -33,10 +33,10 @@ func (h *Objective) MaskInto(ctx context.Context, r *plan.MaskRequest, memory *M
 		return nil, err
 	}
 	wrong := func(err error) ([]plan.MaskSet, error) {
-		return nil, h.broken("Mask", fmt.Sprintf("step %d: %v", r.Step, err))
+		return nil, h.broken("Mask", fmt.Sprintf("micro-batch %d: %v", r.MicroBatch, err))
 	}
-	if reply.GetStep() != r.Step {
-		return wrong(fmt.Errorf("field step is %d, asked for %d", reply.GetStep(), r.Step))
+	if reply.GetStep() != r.MicroBatch {
+		return wrong(fmt.Errorf("field step is %d, asked for %d", reply.GetStep(), r.MicroBatch))
 	}
 	memory.typed = memory.typed[:0]
 	for _, s := range reply.GetSets() {
@@ -62,7 +62,7 @@ type MaskMemory struct {
 // message is the request as it goes over the wire.
 func (m *MaskMemory) message(r *plan.MaskRequest) *pb.MaskRequest {
 	q := &m.request
-	q.Step, q.Seed, q.SampleIds = r.Step, r.Seed, r.SampleIDs
+	q.Step, q.Seed, q.SampleIds = r.MicroBatch, r.Seed, r.SampleIDs
 	if len(q.Geometry) != len(r.Geometry) {
 		q.Geometry = nil
 		for range r.Geometry {

@@ -74,7 +74,7 @@ func TestMaskMemory(t *testing.T) {
 	}
 	boxes := make([]plan.Box, 4)
 	boxes[3] = plan.Box{Top: 1, Left: 2, Height: 3, Width: 4, Flip: true, SourceHeight: 5, SourceWidth: 6}
-	request := &plan.MaskRequest{Step: 3, Seed: 1, SampleIDs: make([]uint64, 4), Geometry: []plan.ViewGeometry{{View: "a", Boxes: boxes}, {View: "b", Boxes: boxes}}}
+	request := &plan.MaskRequest{MicroBatch: 3, Seed: 1, SampleIDs: make([]uint64, 4), Geometry: []plan.ViewGeometry{{View: "a", Boxes: boxes}, {View: "b", Boxes: boxes}}}
 	var message *pb.MaskRequest
 	if n := testing.AllocsPerRun(10, func() { message = memory.message(request) }); n > 0 {
 		t.Errorf("%v allocations a request", n)

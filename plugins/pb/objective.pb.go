@@ -13,6 +13,9 @@
 //   * An error returned by the plugin ends the run; it is never retried.
 //   * Unknown fields are ignored: a newer minor version only adds fields.
 //
+// Words: a mask divides the patches of a view into masked and visible ones. Names of protocol 1 that
+// say "removed" mean masked patches; they stay, so that plugins of other languages go on to build.
+//
 // Shapes: B batch, L patch tokens of a view (grid_h * grid_w), N prefix + L tokens,
 // D width of the backbone, C channels, H and W pixels.
 
@@ -575,8 +578,8 @@ type PassSpec_MaskUse int32
 
 const (
 	PassSpec_MASK_USE_NONE      PassSpec_MaskUse = 0
-	PassSpec_MASK_USE_DROP      PassSpec_MaskUse = 1 // only the tokens of a keep list enter, in its order (MAE)
-	PassSpec_MASK_USE_TOKEN     PassSpec_MaskUse = 2 // removed patch embeddings are replaced by the parameter mask_token (BEiT, SimMIM)
+	PassSpec_MASK_USE_DROP      PassSpec_MaskUse = 1 // only the visible patches of a keep list enter, in its order (MAE)
+	PassSpec_MASK_USE_TOKEN     PassSpec_MaskUse = 2 // the embeddings of masked patches are replaced by the parameter mask_token (BEiT, SimMIM)
 	PassSpec_MASK_USE_CORRUPTED PassSpec_MaskUse = 3 // the pass reads the images of Results.images instead of the view (SiT)
 )
 
@@ -673,8 +676,8 @@ type MaskSpec_Kind int32
 
 const (
 	MaskSpec_KIND_UNSPECIFIED MaskSpec_Kind = 0
-	MaskSpec_KIND_KEEP        MaskSpec_Kind = 1 // patch numbers that stay, exactly length per sample, no duplicates
-	MaskSpec_KIND_BITMAP      MaskSpec_Kind = 2 // rows*cols cells per sample, 1 = removed; at most length of them where it is set
+	MaskSpec_KIND_KEEP        MaskSpec_Kind = 1 // indices of the visible patches, exactly length per sample, no duplicates
+	MaskSpec_KIND_BITMAP      MaskSpec_Kind = 2 // rows*cols cells per sample, 1 = masked; at most length of them where it is set
 	MaskSpec_KIND_INDICES     MaskSpec_Kind = 3 // length free integers per sample in 0..limit-1 (negatives of a memory bank)
 	MaskSpec_KIND_CORRUPTION  MaskSpec_Kind = 4 // at most length rectangles per sample, see MaskSet.values
 )
@@ -1061,9 +1064,9 @@ type MaskRef_Form int32
 
 const (
 	MaskRef_FORM_VALUES          MaskRef_Form = 0 // keep list or indices, int [B,length]; corruption int [B,length,9]
-	MaskRef_FORM_REMOVED         MaskRef_Form = 1 // float [B,rows*cols], 1 = removed
+	MaskRef_FORM_REMOVED         MaskRef_Form = 1 // float [B,rows*cols], 1 = masked
 	MaskRef_FORM_REMOVED_BLOCKS  MaskRef_Form = 2 // of a corruption: float [B,H,W], 1 = changed
-	MaskRef_FORM_REMOVED_CELLS   MaskRef_Form = 3 // of a bitmap with a length: int [B,length], its removed cells in raster order, then zeros
+	MaskRef_FORM_REMOVED_CELLS   MaskRef_Form = 3 // of a bitmap with a length: int [B,length], its masked cells in raster order, then zeros
 	MaskRef_FORM_REMOVED_COUNTED MaskRef_Form = 4 // of the same: float [B,length], 1 for each of these cells, 0 for the zeros behind them
 )
 
@@ -1495,9 +1498,9 @@ type OpenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ConfigJson    []byte                 `protobuf:"bytes,1,opt,name=config_json,json=configJson,proto3" json:"config_json,omitempty"` // object of option key -> value, complete (defaults filled in) and checked
 	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"`                              // seed of the run
-	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`                            // samples per step and rank
+	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`                            // samples of a micro-batch, in each process; a step takes several with accumulation
 	TotalSteps    uint64                 `protobuf:"varint,4,opt,name=total_steps,json=totalSteps,proto3" json:"total_steps,omitempty"`
-	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"` // epoch_steps, rounded and at least 1
+	StepsPerEpoch uint64                 `protobuf:"varint,5,opt,name=steps_per_epoch,json=stepsPerEpoch,proto3" json:"steps_per_epoch,omitempty"` // epoch_steps, rounded and at least 1, for plugins that do not know it
 	DatasetSize   uint64                 `protobuf:"varint,6,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"`         // samples
 	Backbone      *BackboneInfo          `protobuf:"bytes,7,opt,name=backbone,proto3" json:"backbone,omitempty"`
 	WorldSize     uint32                 `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"` // processes that train together, at least 1
@@ -2645,7 +2648,7 @@ func (x *PassSpec) GetNoDropPath() bool {
 	return false
 }
 
-// MaskSpec names a per-step decision that Mask returns.
+// MaskSpec names a decision for each micro-batch, which Mask returns.
 type MaskSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4173,7 +4176,7 @@ type Picture struct {
 	Layout          Picture_Layout         `protobuf:"varint,3,opt,name=layout,proto3,enum=vittool.objective.v1.Picture_Layout" json:"layout,omitempty"`
 	PatchNormalized bool                   `protobuf:"varint,4,opt,name=patch_normalized,json=patchNormalized,proto3" json:"patch_normalized,omitempty"` // prediction is of patches normalized by their own mean and variance
 	View            string                 `protobuf:"bytes,5,opt,name=view,proto3" json:"view,omitempty"`                                               // the target
-	Mask            string                 `protobuf:"bytes,6,opt,name=mask,proto3" json:"mask,omitempty"`                                               // hides parts of the view; may be empty
+	Mask            string                 `protobuf:"bytes,6,opt,name=mask,proto3" json:"mask,omitempty"`                                               // masks parts of the view; may be empty
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4874,11 +4877,12 @@ func (x *ViewGeometry) GetBoxes() []*Box {
 }
 
 type MaskRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"` // number of the batch from 0; an optimizer step takes several where gradients are accumulated
-	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"` // of the run; random numbers are functions of (seed, step, sample id)
-	SampleIds     []uint64               `protobuf:"varint,3,rep,packed,name=sample_ids,json=sampleIds,proto3" json:"sample_ids,omitempty"`
-	Geometry      []*ViewGeometry        `protobuf:"bytes,4,rep,name=geometry,proto3" json:"geometry,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Step  uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"` // number of the micro-batch in the run, from 0; a step of the optimizer takes several where
+	// gradients are accumulated
+	Seed          uint64          `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"` // of the run; random numbers are functions of (seed, micro-batch, sample id)
+	SampleIds     []uint64        `protobuf:"varint,3,rep,packed,name=sample_ids,json=sampleIds,proto3" json:"sample_ids,omitempty"`
+	Geometry      []*ViewGeometry `protobuf:"bytes,4,rep,name=geometry,proto3" json:"geometry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -13,6 +13,9 @@
 //   * An error returned by the plugin ends the run; it is never retried.
 //   * Unknown fields are ignored: a newer minor version only adds fields.
 //
+// Words: a mask divides the patches of a view into masked and visible ones. Names of protocol 1 that
+// say "removed" mean masked patches; they stay, so that plugins of other languages go on to build.
+//
 // Shapes: B batch, L patch tokens of a view (grid_h * grid_w), N prefix + L tokens,
 // D width of the backbone, C channels, H and W pixels.
 
@@ -57,7 +60,7 @@ type ObjectiveClient interface {
 	Open(ctx context.Context, in *OpenRequest, opts ...grpc.CallOption) (*Plan, error)
 	// Bind hands over the shared memory that Targets and Evaluate read and write.
 	Bind(ctx context.Context, in *BindRequest, opts ...grpc.CallOption) (*BindReply, error)
-	// Mask is a pure function of (step, seed, sample ids, geometry); the host calls it two steps ahead.
+	// Mask is a pure function of (micro-batch, seed, sample ids, geometry); the host calls it two micro-batches ahead.
 	Mask(ctx context.Context, in *MaskRequest, opts ...grpc.CallOption) (*MaskReply, error)
 	// Targets writes the tensors of TargetSpec.SOURCE_PLUGIN into shared memory.
 	Targets(ctx context.Context, in *TargetsRequest, opts ...grpc.CallOption) (*TargetsReply, error)
@@ -156,7 +159,7 @@ type ObjectiveServer interface {
 	Open(context.Context, *OpenRequest) (*Plan, error)
 	// Bind hands over the shared memory that Targets and Evaluate read and write.
 	Bind(context.Context, *BindRequest) (*BindReply, error)
-	// Mask is a pure function of (step, seed, sample ids, geometry); the host calls it two steps ahead.
+	// Mask is a pure function of (micro-batch, seed, sample ids, geometry); the host calls it two micro-batches ahead.
 	Mask(context.Context, *MaskRequest) (*MaskReply, error)
 	// Targets writes the tensors of TargetSpec.SOURCE_PLUGIN into shared memory.
 	Targets(context.Context, *TargetsRequest) (*TargetsReply, error)

@@ -15,7 +15,6 @@ const (
 	maxRectangles   = 1 << 16 // of a corruption
 	maxRing         = 1 << 24 // rows of a ring: its position is a 32-bit float
 	maxLinearBlocks = 1024    // more than any network has
-	maxScratch      = 1 << 40 // bytes
 )
 
 // check refuses a plan that contradicts itself or the backbone.
@@ -42,16 +41,16 @@ type checker struct {
 // declare notes a name, which is the only one of its kind.
 func (c *checker) declare(kind, name string) error {
 	if name == "" {
-		return fmt.Errorf("field %ss: one has no name", kind)
+		return fmt.Errorf("field %ss: one has no name; names are not empty", kind)
 	}
 	if c.names[kind] == nil {
 		c.names[kind] = map[string]bool{}
 	}
 	if c.names[kind][name] {
-		return fmt.Errorf("field %ss: two are named %q", kind, name)
+		return fmt.Errorf("field %ss: two are named %q; give one another name", kind, name)
 	}
 	if len(c.names[kind]) >= maxParts {
-		return fmt.Errorf("field %ss: more than %d", kind, maxParts)
+		return fmt.Errorf("field %ss: there are more than %d; declare fewer", kind, maxParts)
 	}
 	c.names[kind][name] = true
 	return nil
@@ -60,7 +59,7 @@ func (c *checker) declare(kind, name string) error {
 // require refuses a name that no part of the kind has; user is the place that names it.
 func (c *checker) require(kind, name, user string) error {
 	if !c.names[kind][name] {
-		return fmt.Errorf("%s names the %s %q, which the plan does not have", user, kind, name)
+		return fmt.Errorf("%s names the %s %q, which the plan does not have; declare it first", user, kind, name)
 	}
 	return nil
 }
@@ -77,11 +76,11 @@ func (c *checker) requireAll(kind string, names []string, user string) error {
 
 func (c *checker) network() error {
 	r := c.Requirements
-	if f := r.Families; len(f) > 0 && !slices.Contains(f, c.backbone.Family) {
-		return fmt.Errorf("field backbone.families is %v, the backbone %s is a %q", f, c.backbone.Name, c.backbone.Family)
+	if err := r.CheckFamily(c.backbone); err != nil {
+		return err
 	}
 	if r.Unused && (len(c.Passes) > 0 || c.Teacher != nil) {
-		return fmt.Errorf("field backbone.unused is set, and the plan has passes or a teacher")
+		return fmt.Errorf("field backbone.unused is set, and the plan has passes or a teacher; leave one out")
 	}
 	if r.DropPath < 0 || r.DropPath >= 1 {
 		return fmt.Errorf("field backbone.drop_path is %v, valid is 0 <= x < 1", r.DropPath)
@@ -98,8 +97,19 @@ func (c *checker) network() error {
 			return fmt.Errorf("field backbone.init_rules[%d]: pattern %q: %w", i, rule.Weights, err)
 		}
 		if !rule.Init.Kind.drawn() {
-			return fmt.Errorf("field backbone.init_rules[%d]: %v is no initialization of a backbone's weights", i, rule.Init.Kind)
+			return fmt.Errorf("field backbone.init_rules[%d]: init.kind is %v, which no backbone's weights start from; use one that is drawn", i, rule.Init.Kind)
 		}
+	}
+	return nil
+}
+
+// FamilyViT is the family of Vision Transformers.
+const FamilyViT = "vit"
+
+// CheckFamily refuses a backbone of a family that the requirements exclude.
+func (r Requirements) CheckFamily(b Backbone) error {
+	if len(r.Families) > 0 && !slices.Contains(r.Families, b.Family) {
+		return fmt.Errorf("the backbone %s is of the family %q, and the objective works with %v; choose a model of one of these families", b.Name, b.Family, r.Families)
 	}
 	return nil
 }
@@ -115,7 +125,7 @@ func (k InitKind) drawn() bool {
 
 func (c *checker) views() error {
 	if len(c.Views) == 0 {
-		return fmt.Errorf("field views is empty; an objective needs at least one")
+		return fmt.Errorf("field views is empty; declare at least one")
 	}
 	for _, v := range c.Views {
 		if v.SameGeometryAs != "" {
@@ -144,23 +154,24 @@ func (v *View) check() error {
 		return fmt.Errorf(": field ratio is %v..%v, valid is 0 < min <= max", v.RatioMin, v.RatioMax)
 	}
 	for i, a := range v.Augmentations {
-		if err := a.check(); err != nil {
+		if err := a.Check(); err != nil {
 			return fmt.Errorf(", augmentation %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func (a *Augmentation) check() error {
+// Check refuses strengths and probabilities that no augmentation has.
+func (a *Augmentation) Check() error {
 	switch {
 	case a.Kind == 0:
-		return fmt.Errorf("unknown kind; is this vittool older than the plugin?")
+		return fmt.Errorf("its kind is missing or unknown to this vittool; use a newer vittool, or give a kind")
 	case min(a.Brightness, a.Contrast, a.Saturation, a.Hue) < 0 || a.Hue > .5:
-		return fmt.Errorf("%v: strengths are at least 0, hue at most 0.5", a.Kind)
+		return fmt.Errorf("%v: strengths are %v, %v, %v and %v; valid is 0 and more, for the hue at most half of the circle, 0.5", a.Kind, a.Brightness, a.Contrast, a.Saturation, a.Hue)
 	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
-		return fmt.Errorf("%v: valid is 0 <= sigma_min <= sigma_max and an odd kernel", a.Kind)
+		return fmt.Errorf("%v: sigma is %v..%v and the kernel %d; valid is 0 <= sigma_min <= sigma_max and an odd kernel or 0", a.Kind, a.SigmaMin, a.SigmaMax, a.Kernel)
 	case a.ZeroBorder && a.Kernel == 0:
-		return fmt.Errorf("%v: field zero_border is for a blur with a kernel", a.Kind)
+		return fmt.Errorf("%v: zero_border is set and the kernel 0; valid is an odd kernel with it", a.Kind)
 	case a.Threshold > 255:
 		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
 	case a.Probability < 0 || a.Probability > 1:
@@ -218,7 +229,7 @@ func (m *Mask) check() error {
 	case MaskCorruption:
 		return between(1, maxRectangles)
 	}
-	return fmt.Errorf("it has no kind")
+	return fmt.Errorf("field kind is %v; valid are %v, %v, %v and %v", m.Kind, MaskKeep, MaskBitmap, MaskIndices, MaskCorruption)
 }
 
 func (c *checker) schedules() error {
@@ -227,10 +238,10 @@ func (c *checker) schedules() error {
 			return err
 		}
 		if s.Kind == ScheduleTable && len(s.Values) == 0 {
-			return fmt.Errorf("schedule %q: a table without values", s.Name)
+			return fmt.Errorf("schedule %q: field values is empty; a table has one value or more", s.Name)
 		}
 		if !(s.StepsPerValue >= 0 && s.StepsPerValue <= math.MaxInt64) {
-			return fmt.Errorf("schedule %q: a value of its table lasts %g steps", s.Name, s.StepsPerValue)
+			return fmt.Errorf("schedule %q: field value_steps is %g; valid is 0 and more", s.Name, s.StepsPerValue)
 		}
 	}
 	if t := c.Teacher; t != nil {
@@ -248,10 +259,10 @@ func (c *checker) params() error {
 			return fmt.Errorf("param %q: %w", p.Name, err)
 		}
 		if p.LRScale < 0 {
-			return fmt.Errorf("param %q: field lr_scale is %v", p.Name, p.LRScale)
+			return fmt.Errorf("param %q: field lr_scale is %v; valid is 0 and more", p.Name, p.LRScale)
 		}
 		if p.TeacherCopy && c.Teacher == nil {
-			return fmt.Errorf("param %q asks for a teacher's copy, and the plan has no teacher", p.Name)
+			return fmt.Errorf("param %q: field teacher_copy is set, and the plan has no teacher; declare one, or leave it out", p.Name)
 		}
 	}
 	return nil
@@ -270,16 +281,16 @@ func (i *Init) check(shape []int) error {
 		}
 	case InitFile:
 		if i.Path == "" || i.Tensor == "" || i.Digest == "" {
-			return fmt.Errorf("an init from a file needs its path, tensor and digest")
+			return fmt.Errorf("field init: path, tensor or digest is missing; values of a file need all three")
 		}
 	case InitData:
 		if len(i.Values) != n {
-			return fmt.Errorf("%d initial values for the shape %v, which has %d", len(i.Values), shape, n)
+			return fmt.Errorf("field init.values has %d initial values; the shape %v takes %d", len(i.Values), shape, n)
 		}
 	case InitConstant:
 	default:
 		if i.A < 0 {
-			return fmt.Errorf("field init.a is %v: it must not be negative", i.A)
+			return fmt.Errorf("field init.a is %v; valid is 0 and more", i.A)
 		}
 	}
 	return nil
@@ -294,10 +305,10 @@ func (c *checker) buffers() error {
 			return fmt.Errorf("buffer %q: %w", b.Name, err)
 		}
 		if b.Update != UpdateReplace && len(b.Shape) == 0 {
-			return fmt.Errorf("buffer %q: rows of a single number cannot be updated", b.Name)
+			return fmt.Errorf("buffer %q: field update is %v, and the buffer is a single number; use %v", b.Name, b.Update, UpdateReplace)
 		}
 		if b.Update == UpdateRing && b.Shape[0] >= maxRing {
-			return fmt.Errorf("buffer %q is a ring of %d rows: want fewer than 2^24", b.Name, b.Shape[0])
+			return fmt.Errorf("buffer %q is a ring of %d rows; use fewer than 2^24", b.Name, b.Shape[0])
 		}
 	}
 	return nil
@@ -315,13 +326,13 @@ func (c *checker) targets() error {
 		case SourceGeometry:
 		case SourcePlugin, SourceCached:
 			if t.DType == U8 {
-				return fmt.Errorf("%s has elements of type %v: want 32-bit floats or integers", owner, t.DType)
+				return fmt.Errorf("%s has elements of type %v; use 32-bit floats or integers", owner, t.DType)
 			}
 			if t.Source == SourceCached && t.Value.Of == RefNone {
-				return fmt.Errorf("%s is cached and has no value", owner)
+				return fmt.Errorf("%s: field value is missing; a cached target is computed from it", owner)
 			}
 		default:
-			return fmt.Errorf("%s has no source", owner)
+			return fmt.Errorf("%s: field source is missing; name the origin of its values", owner)
 		}
 		if err := c.require("view", t.View, owner); err != nil {
 			return err
@@ -337,7 +348,7 @@ func (c *checker) exports() error {
 		}
 		owner := fmt.Sprintf("export %q", e.Name)
 		if strings.ContainsAny(e.Name, "/\\\x00") {
-			return fmt.Errorf("%s: a name has no slashes", owner)
+			return fmt.Errorf("%s: its name holds a slash or a zero byte; use another", owner)
 		}
 		tensors := map[string]bool{}
 		for kind, names := range map[string][]string{"param": e.Params, "buffer": e.Buffers} {
@@ -346,13 +357,13 @@ func (c *checker) exports() error {
 			}
 			for _, n := range names {
 				if tensors[n] {
-					return fmt.Errorf("%s holds two tensors named %q", owner, n)
+					return fmt.Errorf("%s holds two tensors named %q; give one another name", owner, n)
 				}
 				tensors[n] = true
 			}
 		}
 		if len(tensors) == 0 {
-			return fmt.Errorf("%s holds nothing", owner)
+			return fmt.Errorf("%s names no param and no buffer; name at least one", owner)
 		}
 	}
 	return nil
@@ -364,14 +375,14 @@ func (c *checker) recommended() error {
 		return nil
 	}
 	if r.Network == NetworkTeacher && c.Teacher == nil {
-		return fmt.Errorf("field recommended.network is the teacher, and the plan has none")
+		return fmt.Errorf("field recommended.network is the teacher, and the plan has none; declare one, or recommend the student")
 	}
 	if r.LinearBlocks > maxLinearBlocks {
-		return fmt.Errorf("field recommended.linear_blocks is %d, more than %d", r.LinearBlocks, maxLinearBlocks)
+		return fmt.Errorf("field recommended.linear_blocks is %d; valid are 0..%d", r.LinearBlocks, maxLinearBlocks)
 	}
 	both := []Feature{FeatureClass, FeaturePooled}
 	if len(r.Features) == 0 || slices.Equal(r.Features, both) || len(r.Features) == 1 && slices.Contains(both, r.Features[0]) {
 		return nil
 	}
-	return fmt.Errorf("field recommended.features is %v; features are %v, %v, or both in this order", r.Features, both[0], both[1])
+	return fmt.Errorf("field recommended.features is %v; valid are %v, %v, or both in this order", r.Features, both[0], both[1])
 }

@@ -51,7 +51,7 @@ func (c *checker) passParts(p *Pass) error {
 
 func (c *checker) passViews(p *Pass) error {
 	if len(p.Views) == 0 {
-		return fmt.Errorf("has no view")
+		return fmt.Errorf("has no view; name at least one")
 	}
 	for _, name := range p.Views {
 		if err := c.require("view", name, "(views)"); err != nil {
@@ -70,11 +70,11 @@ func (c *checker) passViews(p *Pass) error {
 
 func (c *checker) passNetwork(p *Pass) error {
 	if p.Network == NetworkTeacher && c.Teacher == nil {
-		return fmt.Errorf("runs the teacher, and the plan has none")
+		return fmt.Errorf("runs the teacher, and the plan has none; declare one")
 	}
 	for _, t := range p.Taps {
-		if t >= c.backbone.Depth {
-			return fmt.Errorf("taps block %d, the backbone has %d", t, c.backbone.Depth)
+		if err := c.backbone.checkTap(t); err != nil {
+			return fmt.Errorf("(taps): %w", err)
 		}
 	}
 	if p.MaskUse != MaskUseToken {
@@ -84,7 +84,7 @@ func (c *checker) passNetwork(p *Pass) error {
 		return err
 	}
 	if p.Network == NetworkTeacher && !c.Param(p.MaskToken).TeacherCopy {
-		return fmt.Errorf("runs the teacher, and its mask token %q has no teacher's copy", p.MaskToken)
+		return fmt.Errorf("runs the teacher, and its mask token %q has no teacher's copy; set its field teacher_copy", p.MaskToken)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (c *checker) passMasks(p *Pass) error {
 		return nil
 	}
 	if len(p.Masks) != len(p.Views) {
-		return fmt.Errorf("has %d masks for %d views", len(p.Masks), len(p.Views))
+		return fmt.Errorf("has %d masks for %d views; give one for each view", len(p.Masks), len(p.Views))
 	}
 	for i, name := range p.Masks {
 		if err := c.require("mask", name, "(masks)"); err != nil {
@@ -140,7 +140,7 @@ func (c *checker) nodes() error {
 	}
 	for _, u := range c.Results.Updates {
 		if by := changed[u.Buffer]; by != "" {
-			return fmt.Errorf("update of %q: the node %q changes it already", u.Buffer, by)
+			return fmt.Errorf("update of %q: the node %q changes it already; leave one of the two out", u.Buffer, by)
 		}
 	}
 	if want := c.Evaluate != nil; want && evaluations != 1 || !want && evaluations != 0 {
@@ -160,10 +160,10 @@ func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 		return nil
 	}
 	if a.Ref.Of != RefBuffer {
-		return fmt.Errorf("%s takes a buffer of the plan, and is given another value", user)
+		return fmt.Errorf("%s takes a buffer of the plan, and is given another value; name a buffer", user)
 	}
 	if u := c.Buffer(a.Ref.Name).Update; u != UpdateReplace {
-		return fmt.Errorf("%s: the buffer %q is updated by %v: want %v", user, a.Ref.Name, u, UpdateReplace)
+		return fmt.Errorf("%s: the buffer %q is updated by %v; use %v", user, a.Ref.Name, u, UpdateReplace)
 	}
 	changed[a.Ref.Name] = n.Name
 	return nil
@@ -233,7 +233,7 @@ func (c *checker) ref(r Ref, user string) error {
 		return c.require("param", r.Name, user)
 	case RefTeacherParam:
 		if p := c.Param(r.Name); p == nil || !p.TeacherCopy {
-			return fmt.Errorf("%s reads the teacher's copy of %q, which the plan does not have", user, r.Name)
+			return fmt.Errorf("%s reads the teacher's copy of %q, which the plan does not have; set the field teacher_copy of the param", user, r.Name)
 		}
 		return nil
 	case RefBuffer:
@@ -253,7 +253,7 @@ func (c *checker) ref(r Ref, user string) error {
 	case RefScalar:
 		return c.require("schedule", r.Name, user)
 	}
-	return fmt.Errorf("%s has an empty reference", user)
+	return fmt.Errorf("%s has no reference; name the value that it reads", user)
 }
 
 func (c *checker) feature(r Ref, user string) error {
@@ -263,11 +263,21 @@ func (c *checker) feature(r Ref, user string) error {
 	p := c.Pass(r.Name)
 	switch {
 	case !slices.Contains(p.Outputs, r.Feature):
-		return fmt.Errorf("%s reads %v of the pass %q, which does not list it in its outputs", user, r.Feature, r.Name)
+		return fmt.Errorf("%s reads %v of the pass %q, which does not list it in its outputs; add it there", user, r.Feature, r.Name)
 	case r.Feature == FeatureMap && p.MaskUse == MaskUseDrop:
-		return fmt.Errorf("%s reads a map of the pass %q, which drops patches", user, r.Name)
-	case r.Feature == FeatureTap && r.Tap >= c.backbone.Depth:
-		return fmt.Errorf("%s taps block %d of the pass %q, the backbone has %d", user, r.Tap, r.Name, c.backbone.Depth)
+		return fmt.Errorf("%s reads a map of the pass %q, which drops patches; read its tokens", user, r.Name)
+	case r.Feature != FeatureTap:
+		return nil
+	}
+	if err := c.backbone.checkTap(r.Tap); err != nil {
+		return fmt.Errorf("%s, pass %q: %w", user, r.Name, err)
+	}
+	return nil
+}
+
+func (n Backbone) checkTap(tap int) error {
+	if tap >= n.Depth {
+		return fmt.Errorf("block %d is tapped; the network has %d", tap, n.Depth)
 	}
 	return nil
 }
@@ -301,7 +311,7 @@ func (c *checker) results() error {
 	}
 	for _, p := range c.Passes {
 		if p.MaskUse == MaskUseCorrupted && !images[p.Name] {
-			return fmt.Errorf("pass %q reads corrupted images, and results.images has none for it", p.Name)
+			return fmt.Errorf("pass %q reads corrupted images, and results.images has none for it; add them", p.Name)
 		}
 	}
 	for _, p := range r.Pictures {
@@ -337,11 +347,11 @@ func (c *checker) updates() error {
 		}
 		rule := c.Buffer(u.Buffer).Update
 		if rule == UpdateReplace && replaced[u.Buffer] {
-			return fmt.Errorf("%s: it is replaced twice", user)
+			return fmt.Errorf("%s: it is replaced twice; update it once", user)
 		}
 		replaced[u.Buffer] = true
 		if rule == UpdateRows && u.Rows.Of == RefNone {
-			return fmt.Errorf("%s: the rows are missing", user)
+			return fmt.Errorf("%s: field rows is missing; a buffer that is updated by rows needs it", user)
 		}
 		if u.Rows.Of == RefNone {
 			continue
@@ -370,7 +380,7 @@ func (c *checker) cycles() error {
 	visit = func(r Ref) error {
 		at := Ref{Of: r.Of, Name: r.Name}
 		if state[at] == inProgress {
-			return fmt.Errorf("%v %q depends on itself, by way of the images of a pass", r.Of, r.Name)
+			return fmt.Errorf("%v %q depends on itself, by way of the images of a pass; make them of other values", r.Of, r.Name)
 		}
 		if state[at] == done {
 			return nil
@@ -422,11 +432,11 @@ func (c *checker) evaluate() error {
 	}
 	for _, u := range e.Updates {
 		if !slices.Contains(e.Buffers, u) {
-			return fmt.Errorf("evaluate updates the buffer %q without reading it", u)
+			return fmt.Errorf("evaluate updates the buffer %q without reading it; name it in field buffers too", u)
 		}
 	}
-	if e.ScratchBytes > maxScratch {
-		return fmt.Errorf("evaluate asks for %d bytes of scratch, at most 2^40 are given", e.ScratchBytes)
+	if e.ScratchBytes > MaxShared {
+		return fmt.Errorf("evaluate: field scratch_bytes is %d; valid are 0..2^40", e.ScratchBytes)
 	}
 	for _, n := range c.Nodes {
 		if n.Op != OpEvaluate {

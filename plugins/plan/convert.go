@@ -14,10 +14,10 @@ import (
 // An error names the part of the plan and the fault.
 func FromProto(m *pb.Plan, backbone Backbone) (*Plan, error) {
 	if m == nil {
-		return nil, fmt.Errorf("no plan")
+		return nil, fmt.Errorf("the reply holds no plan; return one from Open")
 	}
 	if m.OperatorVersion != OperatorVersion {
-		return nil, fmt.Errorf("field operator_version is %d: this vittool has version %d of the operators", m.OperatorVersion, OperatorVersion)
+		return nil, fmt.Errorf("field operator_version is %d, and this vittool has version %d of the operators; use a vittool or a plugin of the other version", m.OperatorVersion, OperatorVersion)
 	}
 	if err := checkValues(m.ProtoReflect(), "plan"); err != nil {
 		return nil, err
@@ -243,7 +243,7 @@ func (c *converter) param(m *pb.ParamSpec) *Param {
 func (c *converter) buffer(m *pb.BufferSpec) *Buffer {
 	owner := fmt.Sprintf("buffer %q", m.GetName())
 	if d := DType(m.GetDtype()); d != F32 {
-		c.fail("%s has elements of type %v: buffers hold 32-bit floats", owner, d)
+		c.fail("%s has elements of type %v; buffers hold 32-bit floats", owner, d)
 	}
 	return &Buffer{
 		Name: m.GetName(), Shape: c.shape(owner, m.GetShape()), Init: c.initial(owner, m.GetInit()),

@@ -284,7 +284,7 @@ type Layout int
 
 // The orders of a picture's values.
 const (
-	LayoutPatchesHWC Layout = iota // [B, L, p·p·C], channel fastest
-	LayoutPatchesCHW               // [B, L, C·p·p]
-	LayoutImage                    // [B, C, H, W]
+	LayoutChannelLast  Layout = iota // [B, L, p·p·C], channel fastest
+	LayoutChannelFirst               // [B, L, C·p·p]
+	LayoutImage                      // [B, C, H, W]
 )

@@ -77,7 +77,7 @@ var enumerations = []struct {
 	{pb.Schedule_Kind(0), "KIND_COSINE", int(plan.ScheduleCosine)},
 	{pb.Schedule_Kind(0), "KIND_TABLE", int(plan.ScheduleTable)},
 	{pb.Teacher_When(0), "WHEN_BEFORE_FORWARD", int(plan.WhenBeforeForward)},
-	{pb.Picture_Layout(0), "LAYOUT_PATCHES_CHW", int(plan.LayoutPatchesCHW)},
+	{pb.Picture_Layout(0), "LAYOUT_PATCHES_CHW", int(plan.LayoutChannelFirst)},
 	{pb.Picture_Layout(0), "LAYOUT_IMAGE", int(plan.LayoutImage)},
 	{pb.Option_Type(0), "TYPE_BOOL", int(schema.Bool)},
 	{pb.Option_Type(0), "TYPE_INT", int(schema.Int)},

@@ -9,10 +9,10 @@ import (
 
 // MaskRequest asks an objective for the masks of a batch.
 type MaskRequest struct {
-	Step      uint64 // number of the batch from 0
-	Seed      uint64 // of the run
-	SampleIDs []uint64
-	Geometry  []ViewGeometry
+	MicroBatch uint64 // its number in the run, from 0
+	Seed       uint64 // of the run
+	SampleIDs  []uint64
+	Geometry   []ViewGeometry
 }
 
 // ViewGeometry holds the boxes of a view, one per sample.

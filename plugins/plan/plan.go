@@ -14,6 +14,9 @@ package plan
 // before its memory is asked for.
 const MaxElements = 1 << 31
 
+// MaxShared bounds the bytes of one piece of shared memory.
+const MaxShared = 1 << 40
+
 // OperatorVersion is the version of the operator table. A plan for another version is refused;
 // within a version operators are only ever added.
 const OperatorVersion = 1

@@ -74,7 +74,7 @@ func refuse(t *testing.T, sound *pb.Plan, faults []fault) {
 func TestFromProtoRefuses(t *testing.T) {
 	refuse(t, valid(t), []fault{
 		{"operator_version is 9", func(p *pb.Plan) { p.OperatorVersion = 9 }},
-		{`the backbone vit_test is a "vit"`, func(p *pb.Plan) { p.Backbone.Families = []string{"cnn"} }},
+		{`the backbone vit_test is of the family "vit"`, func(p *pb.Plan) { p.Backbone.Families = []string{"cnn"} }},
 		{"drop_path is 1", func(p *pb.Plan) { p.Backbone.DropPath = 1 }},
 		{`frozen: pattern "[a"`, func(p *pb.Plan) { p.Backbone.Frozen = []string{"[a"} }},
 		{"backbone.unused is set", func(p *pb.Plan) { p.Backbone.Unused = true }},
@@ -82,13 +82,13 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"patches of 4 do not divide", func(p *pb.Plan) { p.Views[0].Height = 15 }},
 		{"scale is 0.5..0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
 		{"probability 2", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
-		{"augmentation 0: unknown kind", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
+		{"augmentation 0: its kind is missing", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
 		{"same_geometry_as", func(p *pb.Plan) { p.Views[0].SameGeometryAs = "image" }},
 		{"views[0].crop is 9, which this vittool does not know", func(p *pb.Plan) { p.Views[0].Crop = 9 }},
 		{"length is 17, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 17 }},
 		{"length is 0, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 0 }},
 		{`names the view "other"`, func(p *pb.Plan) { p.Masks[0].View = "other" }},
-		{"it has no kind", func(p *pb.Plan) { p.Masks[0].Kind = 0 }},
+		{"field kind is none; valid are", func(p *pb.Plan) { p.Masks[0].Kind = 0 }},
 		{"rows and cols are 3 and 0", func(p *pb.Plan) { p.Masks[0].Kind, p.Masks[0].Rows = pb.MaskSpec_KIND_BITMAP, 3 }},
 		{"3 x 2 cells", func(p *pb.Plan) { p.Masks[0].Rows, p.Masks[0].Cols = 3, 2 }},
 		{"rows and cols are 2147483648 and 1", func(p *pb.Plan) {
@@ -117,18 +117,18 @@ func TestParametersRefuse(t *testing.T) {
 		{`names "he": want "timm"`, func(p *pb.Plan) {
 			p.Backbone = &pb.BackboneRequirements{Init: "he"}
 		}},
-		{"is no initialization of a backbone's weights", func(p *pb.Plan) {
+		{"which no backbone's weights start from", func(p *pb.Plan) {
 			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "*", Init: &pb.Init{Kind: pb.Init_KIND_FILE}}}}
 		}},
 		{"syntax error in pattern", func(p *pb.Plan) {
 			p.Backbone = &pb.BackboneRequirements{InitRules: []*pb.InitRule{{Weights: "[", Init: &pb.Init{}}}}
 		}},
-		{"asks for a teacher's copy", func(p *pb.Plan) { p.Params[0].TeacherCopy = true }},
+		{"field teacher_copy is set", func(p *pb.Plan) { p.Params[0].TeacherCopy = true }},
 		{`buffer "b" has elements of type i32`, func(p *pb.Plan) {
 			p.Buffers = []*pb.BufferSpec{{Name: "b", Shape: []uint64{2}, Dtype: pb.DType_DTYPE_I32}}
 		}},
 		{"schedule \"none\"", func(p *pb.Plan) { p.Teacher = &pb.Teacher{Momentum: "none"} }},
-		{`schedule "s": a table without values`, func(p *pb.Plan) {
+		{`schedule "s": field values is empty`, func(p *pb.Plan) {
 			p.Schedules = []*pb.Schedule{{Name: "s", Kind: pb.Schedule_KIND_TABLE}}
 		}},
 		{"schedules[0].from is NaN", func(p *pb.Plan) { p.Schedules = []*pb.Schedule{{Name: "s", From: math.NaN()}} }},
@@ -142,19 +142,19 @@ func TestResultsRefuse(t *testing.T) {
 		{"both in this order", func(p *pb.Plan) {
 			p.Recommended = &pb.Recommended{Features: []pb.Output{pb.Output_OUTPUT_POOLED, pb.Output_OUTPUT_CLASS}}
 		}},
-		{"recommended.linear_blocks is 1025, more than 1024", func(p *pb.Plan) { p.Recommended = &pb.Recommended{LinearBlocks: 1025} }},
+		{"recommended.linear_blocks is 1025; valid are 0..1024", func(p *pb.Plan) { p.Recommended = &pb.Recommended{LinearBlocks: 1025} }},
 		{"recommended.network is 7", func(p *pb.Plan) { p.Recommended = &pb.Recommended{Network: 7} }},
 		{`pass "encoder" has no view`, func(p *pb.Plan) { p.Passes[0].Views = nil }},
 		{`pass "encoder" (views) names the view "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Views[0] = "elsewhere" }},
 		{`pass "encoder" (masks) names the mask "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Masks[0] = "elsewhere" }},
 		{"runs the teacher", func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER }},
-		{"taps block 2", func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} }},
+		{"block 2 is tapped", func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} }},
 		{"0 masks for 1 views", func(p *pb.Plan) { p.Passes[0].Masks = nil }},
 		{"results.images has none", func(p *pb.Plan) { p.Passes[0].MaskUse = pb.PassSpec_MASK_USE_CORRUPTED }},
 		{"does not list it", func(p *pb.Plan) { p.Passes[0].Outputs = nil }},
 		{`names the pass "encoder"`, func(p *pb.Plan) { p.Passes = nil }},
 		{"the loss", func(p *pb.Plan) { p.Results = nil }},
-		{"the loss has an empty reference", func(p *pb.Plan) { p.Results.Loss = nil }},
+		{"the loss has no reference", func(p *pb.Plan) { p.Results.Loss = nil }},
 		{"the loss names the schedule", func(p *pb.Plan) { p.Results.Loss = &pb.Ref{Of: &pb.Ref_Scalar{Scalar: "s"}} }},
 		{"the loss reads output 7", func(p *pb.Plan) { p.Results.Loss.Output = 7 }},
 		{`picture "reconstruction" names the view "elsewhere"`, func(p *pb.Plan) { p.Results.Pictures[0].View = "elsewhere" }},
@@ -204,7 +204,7 @@ func TestNodesRefuses(t *testing.T) {
 		{`node "linear_1" (linear), input "x" names the node "gone"`, func(p *pb.Plan) {
 			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "gone"}}
 		}},
-		{"empty reference", func(p *pb.Plan) { node(p, "linear").Inputs[0].Ref = nil }},
+		{"has no reference", func(p *pb.Plan) { node(p, "linear").Inputs[0].Ref = nil }},
 		{"nodes: one has no name", func(p *pb.Plan) { p.Nodes[0].Name = "" }},
 		{`names the param "decoder_embed.weight"`, func(p *pb.Plan) { p.Params = p.Params[1:] }},
 		{"which the plan does not have", func(p *pb.Plan) { p.Nodes = p.Nodes[1:] }},

@@ -105,7 +105,7 @@ func (m *Runner) render(p picture, statistics PatchStatistics) Picture {
 		pic.Prediction = append([]float32(nil), p.prediction.Value()...)
 	default:
 		predicted, size := p.prediction.Value(), m.Config.Info().Patch
-		hwc := p.spec.Layout == plan.LayoutPatchesHWC
+		hwc := p.spec.Layout == plan.LayoutChannelLast
 		var moments [][]patchMoments
 		if pic.PatchNormalized {
 			moments = pic.moments(size, statistics)

@@ -1,6 +1,6 @@
 package sdk
 
-import "fmt"
+import "github.com/vittool/vittool/plugins/plan"
 
 // Colors are options of random changes of color, to be embedded in an objective.
 type Colors struct {
@@ -17,10 +17,8 @@ func BYOLColors() Colors {
 
 // Validate implements Validator.
 func (o Colors) Validate() error {
-	if hue := o.Jitter[3]; hue > 0.5 {
-		return fmt.Errorf("color_jitter shifts the hue by up to %v; 0.5 is half of the circle and the most", hue)
-	}
-	return nil
+	jitter := plan.Augmentation{Kind: plan.ColorJitter, Brightness: o.Jitter[0], Contrast: o.Jitter[1], Saturation: o.Jitter[2], Hue: o.Jitter[3]}
+	return jitter.Check()
 }
 
 // Recolor changes the colors of a view.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // mapShared maps a segment from its inherited descriptor, or from its path.
@@ -26,7 +27,7 @@ func mapShared(s *pb.Segment) ([]byte, error) {
 		defer f.Close()
 		fd = int(f.Fd())
 	}
-	if s.Size == 0 || s.Size > 1<<40 {
+	if s.Size == 0 || s.Size > plan.MaxShared {
 		return nil, fmt.Errorf("a size of %d bytes", s.Size)
 	}
 	return unix.Mmap(fd, 0, int(s.Size), prot, unix.MAP_SHARED)

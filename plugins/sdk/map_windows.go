@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/vittool/vittool/plugins/pb"
+	"github.com/vittool/vittool/plugins/plan"
 )
 
 // mapShared maps a segment from the file at its path; Windows hands over no descriptors.
 func mapShared(s *pb.Segment) ([]byte, error) {
-	if s.Path == "" || s.Size == 0 || s.Size > 1<<40 {
+	if s.Path == "" || s.Size == 0 || s.Size > plan.MaxShared {
 		return nil, errors.New("needs a path and a size")
 	}
 	flag, protect, access := os.O_RDWR, uint32(windows.PAGE_READWRITE), uint32(windows.FILE_MAP_READ|windows.FILE_MAP_WRITE)

@@ -10,21 +10,21 @@ import (
 	"github.com/vittool/vittool/plugins/plan"
 )
 
-// MaskCall is one batch that masks are wanted for.
+// MaskCall is one micro-batch that masks are wanted for.
 type MaskCall struct {
-	Step    uint64
-	Seed    uint64
-	Samples []uint64 // sample ids, one per row of the batch
-	name    string
-	boxes   func(view string, i int) (Box, bool) // nil: the host gave none
+	MicroBatch uint64 // its number in the run, from 0; a step of the optimizer takes several with accumulation
+	Seed       uint64
+	Samples    []uint64 // sample ids, one per row of the batch
+	name       string
+	boxes      func(view string, i int) (Box, bool) // nil: the host gave none
 }
 
-// RNG returns the generator of row i, a function of the mask's name, the run's seed, the step and
-// the sample id.
+// RNG returns the generator of row i, a function of the mask's name, the run's seed, the
+// micro-batch and the sample id.
 func (c *MaskCall) RNG(i int) *RNG {
 	h := fnv.New64a()
 	h.Write([]byte(c.name))
-	return NewRNG(c.Seed, h.Sum64(), c.Step, c.Samples[i])
+	return NewRNG(c.Seed, h.Sum64(), c.MicroBatch, c.Samples[i])
 }
 
 // Box returns where view was cut out of the image of row i; false when the host did not say.

@@ -140,11 +140,11 @@ const (
 	ReduceGather = plan.ReductionGather
 )
 
-// Layouts: patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel first,
+// Layouts: pixels of patches [B,L,p*p*C] with the channel last (MAE) or [B,L,C*p*p] with the channel first,
 // or images [B,C,H,W].
 const (
-	PatchesChannelLast  = plan.LayoutPatchesHWC
-	PatchesChannelFirst = plan.LayoutPatchesCHW
+	PatchesChannelLast  = plan.LayoutChannelLast
+	PatchesChannelFirst = plan.LayoutChannelFirst
 	WholeImages         = plan.LayoutImage
 )
 

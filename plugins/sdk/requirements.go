@@ -1,13 +1,12 @@
 package sdk
 
-import "slices"
+import "github.com/vittool/vittool/plugins/plan"
 
 // Require sets the network's part of the recipe.
 func (b *Builder) Require(r Requirements) {
 	b.plan.Requirements = r
-	n := b.Backbone()
-	if len(r.Families) > 0 && !slices.Contains(r.Families, n.Family) {
-		b.Failf("the backbone %s is a %q; this objective works with %v", n.Name, n.Family, r.Families)
+	if err := r.CheckFamily(b.Backbone()); err != nil {
+		b.Failf("%w", err)
 	}
 }
 
@@ -23,6 +22,6 @@ func (b *Builder) RequireAny(r Requirements) {
 
 // RequireViT is Require for objectives that work with Vision Transformers alone.
 func (b *Builder) RequireViT(r Requirements) {
-	r.Families = []string{"vit"}
+	r.Families = []string{plan.FamilyViT}
 	b.Require(r)
 }

@@ -166,7 +166,7 @@ func (s *Server) Mask(_ context.Context, r *pb.MaskRequest) (reply *pb.MaskReply
 	for _, g := range r.Geometry {
 		geometry[g.View] = g.Boxes
 	}
-	c := &MaskCall{Step: r.Step, Seed: r.Seed, Samples: r.SampleIds, boxes: func(view string, i int) (Box, bool) {
+	c := &MaskCall{MicroBatch: r.Step, Seed: r.Seed, Samples: r.SampleIds, boxes: func(view string, i int) (Box, bool) {
 		if boxes := geometry[view]; i < len(boxes) {
 			return boxOf(boxes[i]), true
 		}

@@ -163,7 +163,7 @@ func TestBuilderMistakes(t *testing.T) {
 		"student's layer before": func(b *Builder) error {
 			return b.Minimize(b.Mean(b.Linear("head", b.Student("e", b.View("image")).Tokens(), 4, OfTeacher())))
 		},
-		"works with [cnn]": func(b *Builder) error {
+		"the objective works with [cnn]": func(b *Builder) error {
 			b.Require(Requirements{Families: []string{"cnn"}})
 			return b.Minimize(b.Mean(b.Student("e", b.View("image")).Tokens()))
 		},

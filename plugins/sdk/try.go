@@ -30,7 +30,7 @@ func Try(o Objective, run Run, options map[string]any) (*Trial, error) {
 func (t *Trial) Masks(seed, step uint64, samples ...uint64) []MaskValues {
 	var out []MaskValues
 	for _, m := range t.session.samplers {
-		out = append(out, m.run(&MaskCall{Seed: seed, Step: step, Samples: samples}))
+		out = append(out, m.run(&MaskCall{Seed: seed, MicroBatch: step, Samples: samples}))
 	}
 	return out
 }

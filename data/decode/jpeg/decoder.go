@@ -163,11 +163,7 @@ func (d *Decoder) plan(box pixels.Rect) (rows int) {
 		p.bx0, p.bx1, p.by0, p.by1 = x0/8, (x1+7)/8, y0/8, (y1+7)/8
 		p.X0, p.Y0 = 8*p.bx0, 8*p.by0
 		p.Stride = 8 * (p.bx1 - p.bx0)
-		n := p.Stride * 8 * (p.by1 - p.by0)
-		if cap(p.Pix) < n {
-			p.Pix = make([]uint8, n)
-		}
-		p.Pix = p.Pix[:n]
+		p.Pix = pixels.Grow(p.Pix, p.Stride*8*(p.by1-p.by0))
 		rows = max(rows, (p.by1+c.v-1)/c.v)
 		for j := range c.h * c.v {
 			d.units = append(d.units, unit{plane: p, dc: &d.tables[0][c.dc], ac: &d.tables[1][c.ac],

@@ -172,11 +172,7 @@ func (d *Decoder) prepare(s *scan, blocks int) error {
 				return fmt.Errorf("%w: component %d begins without its first coefficients", errScript, i)
 			}
 			k.across, k.quant = d.mcusX*c.h, *c.quant
-			n := 64 * k.across * d.mcusY * c.v
-			if cap(k.values) < n {
-				k.values = make([]int16, n)
-			}
-			k.values = k.values[:n]
+			k.values = pixels.Grow(k.values, 64*k.across*d.mcusY*c.v)
 			clear(k.values)
 			for j := range k.bits {
 				k.bits[j] = -1

@@ -57,10 +57,8 @@ func (c *Colors) Convert(dst *pixels.Image, box pixels.Rect, planes ...*Plane) {
 // inks writes a row of four inks.
 func (c *Colors) inks(out []uint8, rows *[4][]uint8) {
 	n := len(rows[3])
-	if cap(c.ink) < 3*n {
-		c.ink = make([]uint8, 3*n)
-	}
-	ink := c.ink[:3*n]
+	c.ink = pixels.Grow(c.ink, 3*n)
+	ink := c.ink
 	if c.ycck {
 		vec.RGB(ink, rows[0], rows[1], rows[2])
 	} else {
@@ -80,11 +78,8 @@ func (c *Colors) row(i int, p *Plane, box pixels.Rect, y int) []uint8 {
 	if p.RX == 1 && p.RY == 1 {
 		return p.row(y)[box.Left-p.X0:][:box.W]
 	}
-	n := len(p.row(y/p.RY)) * p.RX
-	if cap(c.wide[i]) < n {
-		c.wide[i] = make([]uint8, n)
-	}
-	wide := c.wide[i][:n]
+	wide := pixels.Grow(c.wide[i], len(p.row(y/p.RY))*p.RX)
+	c.wide[i] = wide
 	p.widen(wide, y)
 	return wide[box.Left-p.RX*p.X0:][:box.W]
 }
