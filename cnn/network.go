@@ -56,9 +56,9 @@ func (n *Network) Forward(g *core.Graph, images *core.Node, o backbone.Options) 
 	}
 	p := &forward{network: n, g: g, options: o}
 	out := &Outputs{g: g, config: n.config, maps: map[int]*core.Node{}, means: map[int]*core.Node{}}
-	x := p.normalized(channelsLast(g, images), n.config.stem())
+	x := p.normalized(channelsLast(g, images), n.config.stem(), nil)
 	if n.config.Stem == ImageNet {
-		x = ops.MaxPoolNHWC(g, x, pool.kernel, pool.stride, pool.padding())
+		x = ops.MaxPool2DNHWC(g, x, pool.kernel, pool.stride, pool.padding())
 	}
 	out.Stem = x
 	for stage := range stages {
@@ -96,33 +96,31 @@ type forward struct {
 
 // block records a residual block of these convolutions: relu(branch(x) + shortcut(x)).
 func (p *forward) block(x *core.Node, list []convolution) *core.Node {
-	branch, shortcut := x, x
-	for _, v := range list {
-		if v.downsamples {
-			shortcut = p.normalized(x, v)
-		} else {
-			branch = p.normalized(branch, v)
-		}
+	shortcut := x
+	if last := list[len(list)-1]; last.downsamples {
+		shortcut, list = p.normalized(x, last, nil), list[:len(list)-1]
 	}
-	if kept := p.options.DropPath.Factor(list[0].residual, 0); kept != nil {
-		branch = ops.ScaleRows(p.g, branch, kept)
+	end := list[len(list)-1]
+	for _, v := range list[:len(list)-1] {
+		x = p.normalized(x, v, nil)
 	}
+	kept := p.options.DropPath.Factor(end.residual, 0)
+	if kept == nil {
+		end.rectified = true
+		return p.normalized(x, end, shortcut)
+	}
+	branch := ops.ScaleRows(p.g, p.normalized(x, end, nil), kept)
 	return ops.Relu(p.g, ops.Add(p.g, branch, shortcut))
 }
 
-// normalized records a convolution, its batch norm over all pixels of the batch, and the ReLU where
-// one follows.
-func (p *forward) normalized(x *core.Node, v convolution) *core.Node {
+// normalized records a convolution, its batch norm over all pixels of the batch, the sum with added
+// if that is not nil, and the ReLU where one follows.
+func (p *forward) normalized(x *core.Node, v convolution, added *core.Node) *core.Node {
 	n, g := p.network, p.g
-	x = ops.ConvNHWC(g, x, n.Node(g, v.weight+".weight"), v.stride, v.padding())
-	s := x.Shape()
-	y := ops.BatchNorm(g, g.Reshape(x, tensor.Shape{s[0] * s[1] * s[2], s[3]}), n.Node(g, v.norm+".weight"), n.Node(g, v.norm+".bias"),
+	x = ops.Conv2DNHWC(g, x, n.Node(g, v.weight+".weight"), nil, ops.ConvOptions{Stride: v.stride, Padding: v.padding()})
+	return ops.BatchNormNHWC(g, x, n.Node(g, v.norm+".weight"), n.Node(g, v.norm+".bias"), added,
 		ops.RunningStatistics{Mean: n.Weight(v.norm + ".running_mean"), Variance: n.Weight(v.norm + ".running_var")},
-		ops.BatchNormOptions{Eps: normEps, Momentum: normMomentum, Eval: !p.options.Train})
-	if v.rectified {
-		y = ops.Relu(g, y)
-	}
-	return g.Reshape(y, s)
+		ops.BatchNormOptions{Eps: normEps, Momentum: normMomentum, Eval: !p.options.Train}, v.rectified)
 }
 
 // channelsLast turns images [B, C, H, W] into [B, H, W, C].

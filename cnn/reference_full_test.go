@@ -15,6 +15,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -122,8 +123,8 @@ func (r *fullCase) logits(t *testing.T, g *core.Graph, train bool) (*core.Node, 
 	images := g.Input("images", tensor.Shape{r.config.Batch, 3, r.config.Size, r.config.Size})
 	r.hash(images.Value(), inputTensor, func(s float64) float64 { return 2 * s })
 	r.first(t, "check.input", images.Value())
-	out := output(t)(r.network.Forward(g, images, backbone.Options{Train: train}))
-	features := node(t)(out.Output(backbone.Pooled))
+	out := must.Get(r.network.Forward(g, images, backbone.Options{Train: train}))(t)
+	features := must.Get(out.Output(backbone.Pooled))(t)
 	return ops.Linear(g, features, g.Param(r.store.Get("fc.weight")), g.Param(r.store.Get("fc.bias"))), out
 }
 
@@ -143,7 +144,7 @@ func fullReference(t *testing.T, c *golden.Case) {
 	}
 	g := core.NewGraph(devicetest.New(t, 0))
 	logits, _ := r.logits(t, g, false)
-	run(t, must[*core.Executable](t)(g.Compile(nil, logits)))
+	run(t, must.Get(g.Compile(nil, logits))(t))
 	c.Compare(t, "out.eval_logits", logits.Value())
 
 	g = core.NewGraph(devicetest.New(t, 0))
@@ -157,9 +158,9 @@ func fullReference(t *testing.T, c *golden.Case) {
 	loss, _ := ops.SoftmaxCrossEntropy(g, logits, labels)
 	extra := []*core.Node{logits}
 	for i := range r.network.Config().Info().Depth {
-		extra = append(extra, node(t)(out.Tap(i)))
+		extra = append(extra, must.Get(out.Tap(i))(t))
 	}
-	exe := must[*core.Executable](t)(g.Compile(loss, extra...))
+	exe := must.Get(g.Compile(loss, extra...))(t)
 	run(t, exe)
 	c.Compare(t, "loss", loss.Value())
 	c.Compare(t, "out.logits", logits.Value())

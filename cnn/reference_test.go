@@ -16,6 +16,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -25,7 +26,7 @@ func TestReference(t *testing.T) {
 	for _, path := range golden.Files(t, "resnet") {
 		t.Run(golden.Name(path), func(t *testing.T) {
 			c := golden.Whole(t, path)
-			switch kind := c.Meta["objective"]; kind {
+			switch kind := c.Objective(t); kind {
 			case "resnet":
 				resnetReference(t, c)
 			case "resnet_full":
@@ -122,8 +123,8 @@ func (r *resnetCase) newPass(t *testing.T, threads int, train bool) *pass {
 		p.images.RequireGrad()
 	}
 	copy(p.images.Value(), r.F32(t, "input.view0"))
-	out := output(t)(r.network.Forward(g, p.images, backbone.Options{Train: train}))
-	features, last := node(t)(out.Output(backbone.Pooled)), node(t)(out.Output(backbone.Map))
+	out := must.Get(r.network.Forward(g, p.images, backbone.Options{Train: train}))(t)
+	features, last := must.Get(out.Output(backbone.Pooled))(t), must.Get(out.Output(backbone.Map))(t)
 	if !train {
 		p.nodes["out.eval_features"], p.nodes["out.eval_c5"] = features, last
 	} else {
@@ -132,7 +133,7 @@ func (r *resnetCase) newPass(t *testing.T, threads int, train bool) *pass {
 		p.nodes["out.stem"] = ops.TransposeTokens(g, g.Reshape(stem, tensor.Shape{s[0], s[1] * s[2], s[3]}))
 		p.nodes["out.features"] = features
 		for i := range r.network.Config().Info().Depth {
-			p.nodes[fmt.Sprintf("out.c%d", i+2)] = node(t)(out.Tap(i))
+			p.nodes[fmt.Sprintf("out.c%d", i+2)] = must.Get(out.Tap(i))(t)
 		}
 		w := g.Input("loss_weight", r.Tensor(t, "input.loss_weight").Shape)
 		copy(w.Value(), r.F32(t, "input.loss_weight"))
@@ -149,22 +150,6 @@ func (p *pass) run(t *testing.T) {
 	t.Helper()
 	if err := p.exe.Run(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// output and node fail a test for an error.
-func output(t *testing.T) func(backbone.Outputs, error) backbone.Outputs {
-	return must[backbone.Outputs](t)
-}
-func node(t *testing.T) func(*core.Node, error) *core.Node { return must[*core.Node](t) }
-
-func must[T any](t *testing.T) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
 	}
 }
 

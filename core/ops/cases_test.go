@@ -96,7 +96,7 @@ func gradientCases() []gradientCase {
 	return slices.Concat(
 		blockCases(), attentionCases(), patchCases(), maskCases(), positionCases(), sliceCases(),
 		elementwiseCases(), externalCases(), matmulCases(), lengthNormCases(), batchNormCases(),
-		patchLossCases(), crossEntropyCases(), contrastCases(), viewCases(), convCases(), poolCases(), rowCases(), nhwcCases(),
+		patchLossCases(), crossEntropyCases(), contrastCases(), viewCases(), convCases(), nhwcCases(), nhwcNormCases(), poolCases(), rowCases(),
 	)
 }
 

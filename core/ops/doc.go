@@ -11,5 +11,7 @@
 //   - BEiT: Accuracy, GatherIntegers, RelativeBias, ReplaceTokens, ScaleRows
 //   - the tokenizers of BEiT and their training: CodebookUpdate, NearestRow, Conv2D, MaxPool2D
 //
+// Operators whose names end in NHWC are those of networks of convolutions.
+//
 // PatchSmoothL1 and UpsampleNearest serve objectives of third parties only.
 package ops

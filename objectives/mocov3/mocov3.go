@@ -108,28 +108,27 @@ func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 // projector ends the trained and the averaged network: three linear layers with batch norms, two
 // after a residual network, in the place of its classifier.
 func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	m := mlp(sdk.PlainNorm)
+	head, name := o.ProjectionHead, "base_encoder.head"
 	if !b.Backbone().Tokens() {
-		m.Widths = []int{o.Hidden, o.Dim}
-		return b.MLP("base_encoder.fc", x, m, append(decayed(), options...)...)
+		head.Layers, name = 2, "base_encoder.fc"
 	}
-	return o.Project(b, "base_encoder.head", x, m, append(decayed(), options...)...)
+	return head.Project(b, name, x, mlp(), append(decayed(), options...)...)
 }
 
 // predictor follows the projector of the trained network.
 func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	m := mlp(sdk.PlainNorm)
-	if !b.Backbone().Tokens() {
-		m = mlp(sdk.NoNorm)
-	}
+	m := mlp()
 	m.Widths = []int{o.Hidden, o.Dim}
+	if !b.Backbone().Tokens() {
+		m.LastNorm = sdk.NoNorm
+	}
 	return b.MLP("predictor", x, m, decayed()...)
 }
 
-// mlp is a head of linear layers without bias, with batch norms between them and perhaps one without
-// weights at the end.
-func mlp(last sdk.LastNorm) sdk.MLP {
-	return sdk.MLP{Norm: true, LastNorm: last, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
+// mlp is a head of linear layers without bias, each with a batch norm, the last one without
+// weights.
+func mlp() sdk.MLP {
+	return sdk.MLP{Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
 }
 
 // decayed are the options of its layers: norms decay too.
