@@ -171,7 +171,7 @@ func (a *Augmentation) Check() error {
 	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
 		return fmt.Errorf("%v: sigma is %v..%v and the kernel %d; valid is 0 <= sigma_min <= sigma_max and an odd kernel or 0", a.Kind, a.SigmaMin, a.SigmaMax, a.Kernel)
 	case a.ZeroBorder && a.Kernel == 0:
-		return fmt.Errorf("%v: field zero_border is set without a kernel; it is for a blur with one", a.Kind)
+		return fmt.Errorf("%v: zero_border is set and the kernel 0; valid is an odd kernel with it", a.Kind)
 	case a.Threshold > 255:
 		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
 	case a.Probability < 0 || a.Probability > 1:

@@ -41,12 +41,12 @@ func TestOpenWeights(t *testing.T) {
 		t.Errorf("%v", i)
 	}
 	for want, content := range map[string][]byte{
-		"not a valid safetensors file":         []byte("short"),
-		"a header of 1152921504606846976 byte": append(binary.LittleEndian.AppendUint64(nil, 1<<60), "{}"...),
-		"this is an archive of NumPy arrays":   append([]byte("PK\x03\x04"+strings.Repeat("\x00", 22)+"\x05\x00\x00\x00"), "a.npy"...),
-		"this is a pickle":                     []byte("\x80\x02}q\x00(X\x05\x00\x00\x00model"),
-		`"a"`:                                  header(`{"a":{"shape":"wide"}}`),
-		"hold no digest":                       header(`{"__metadata__":{"a":"b"}}`),
+		"not a valid safetensors file":                []byte("short"),
+		"the header claims 1152921504606846976 bytes": append(binary.LittleEndian.AppendUint64(nil, 1<<60), "{}"...),
+		"this is an archive of NumPy arrays":          append([]byte("PK\x03\x04"+strings.Repeat("\x00", 22)+"\x05\x00\x00\x00"), "a.npy"...),
+		"this is a pickle":                            []byte("\x80\x02}q\x00(X\x05\x00\x00\x00model"),
+		`"a"`:                                         header(`{"a":{"shape":"wide"}}`),
+		"hold no digest":                              header(`{"__metadata__":{"a":"b"}}`),
 	} {
 		if _, err := open(content); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v, want %q and the path in it", content, err, want)
