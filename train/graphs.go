@@ -29,7 +29,8 @@ type graphs struct {
 	current   computation                // in progress
 	evaluator *evaluator                 // nil unless the plan leaves something to the plugin
 	targets   *targetCache
-	bound     string // origin of the bound of memory
+	bound     string          // origin of the bound of memory
+	pending   program.Pending // updates of buffers of the step in progress
 }
 
 // computation is a graph of one micro-batch, or of all micro-batches of a step.
@@ -38,7 +39,7 @@ type computation interface {
 	Metrics() map[string]float64
 	gradientSource
 	FirstNonFinite() (tensor string, index int, value float32, ok bool)
-	Commit() error
+	CommitMicro(*program.Pending) error
 	MoveTeacher() error
 	Bytes() int
 	FLOPs() float64
@@ -250,13 +251,21 @@ func (g *graphs) checkFinite(step int) error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// commit writes the buffer updates of a micro-batch that turned out good. The next one reads them.
+// commit takes the running statistics and buffer updates of a computation that turned out good. The
+// next micro-batch reads the statistics; queues and centers move at the end of the step.
 func (g *graphs) commit() error {
-	if err := g.current.Commit(); err != nil {
+	if err := g.current.CommitMicro(&g.pending); err != nil {
 		return err
 	}
 	if g.evaluator != nil {
 		g.evaluator.commit()
 	}
 	return nil
+}
+
+// finishStep follows the optimizer's step, once for all of its micro-batches: the teacher moves, and
+// queues and centers take the step's features.
+func (g *graphs) finishStep() error {
+	g.pending.Apply()
+	return g.current.MoveTeacher()
 }

@@ -76,11 +76,11 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		// A data parallel run would take the mean of the gradients over all its processes here
 		// (all-reduce): they are accumulated and not yet clipped.
 
-		// One step of the optimizer, then of the teacher that follows the weights.
+		// One step of the optimizer, then of the teacher that follows the weights and of queues.
 		norm := r.gradients.Clip(cfg.Train)
 		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
-		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, wd)
-		if err := r.graphs.current.MoveTeacher(); err != nil {
+		optim.StepAll(r.state.optimizer, r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, cfg.Train.PeakLR(), wd)
+		if err := r.graphs.finishStep(); err != nil {
 			return nil, err
 		}
 		r.state.stepDone()

@@ -6,10 +6,14 @@
 // their comments say so:
 //
 //   - MAE: NormalizePatches, PatchMSE, RestoreTokens
-//   - DINO: AddRow, ViewCrossEntropy, WeightNorm
+//   - DINO: AddRow, WeightNorm
+//   - InstDisc: NCE, SampledDot
+//   - SwAV: Sinkhorn
 //   - SiT: Corrupt, Exp, PatchL1
 //   - BEiT: Accuracy, GatherIntegers, RelativeBias, ReplaceTokens, ScaleRows
 //   - the tokenizers of BEiT and their training: CodebookUpdate, NearestRow, Conv2D, MaxPool2D
+//
+// Operators whose names end in NHWC are those of networks of convolutions.
 //
 // PatchSmoothL1 and UpsampleNearest serve objectives of third parties only.
 package ops

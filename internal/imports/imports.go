@@ -2,7 +2,7 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit → backbone → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit, cnn → backbone → core → core/internal/f32
 //
 // Four rules matter most. Only core imports gorgonia, so that the engine can be replaced. Only
 // backbone/families imports a family of networks, so that adding one is its package and a line
@@ -89,7 +89,7 @@ var below = append([]rule{
 }, familyRules()...)
 
 // networks are the families of networks. Tests of other packages may use them as an example.
-var networks = []string{"vit"}
+var networks = []string{"vit", "cnn"}
 
 // familyRules are the rules of the families.
 func familyRules() []rule {

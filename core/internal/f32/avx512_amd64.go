@@ -397,6 +397,97 @@ func rowDotsAVX512(rows int, n int, x *float32, ldx int, y *float32, ldy int, ou
 //go:noescape
 func scaleRowsAVX512(rows int, n int, c *float32, ldc int, factor *float32)
 
+// copyRowsAVX512 is dst[i*lddst+j] = src[i*ldsrc+j] for i < rows and j < n.
+//
+//go:noescape
+func copyRowsAVX512(rows int, n int, src *float32, ldsrc int, dst *float32, lddst int)
+
+// winogradInputAVX512 is, for t < tiles, Bᵀ·d·B of the 4×4 pixels of c channels from pixel 2t of
+// each row on: value p at dst[t*ld+p*apart], every next 32 channels step floats further.
+//
+//go:noescape
+func winogradInputAVX512(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+
+// winogradOutputAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows
+// on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus bias.
+//
+//go:noescape
+func winogradOutputAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32, bias *float32)
+
+// winogradOutputAddAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both
+// rows on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus their old values.
+//
+//go:noescape
+func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
+
+// winogradGradAVX512 is, for t < tiles, A·d·Aᵀ of the 2×2 pixels of c channels from pixel 2t of
+// both rows on: value p at dst[t*14+p*apart], every next 14 channels step floats further, the last
+// of them made up with zeros.
+//
+//go:noescape
+func winogradGradAVX512(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
+
+// winogradWeightAVX512 is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
+// dst[p*apart], every next 32 channels step floats further.
+//
+//go:noescape
+func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, step int, apart int)
+
+// winogradWeightGradAVX512 is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3
+// values, value t at dst[t*ld].
+//
+//go:noescape
+func winogradWeightGradAVX512(c int, src *float32, apart int, dst *float32, ld int)
+
+// batchMomentsAVX512 is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i <
+// rows and j < n.
+//
+//go:noescape
+func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+
+// batchNormAVX512 is y[i*n+j] = max((x[i*n+j] - mean[j])*gain[j] + shift[j], floor) for i < rows
+// and j < n.
+//
+//go:noescape
+func batchNormAVX512(rows int, n int, x *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+
+// batchNormAddAVX512 is y[i*n+j] = max((x[i*n+j] - mean[j])*gain[j] + shift[j] + residual[i*n+j],
+// floor) for i < rows and j < n.
+//
+//go:noescape
+func batchNormAddAVX512(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
+
+// batchNormSumsAVX512 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j]
+// > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.
+//
+//go:noescape
+func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+
+// batchNormAddSumsAVX512 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i
+// passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
+//
+//go:noescape
+func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+
+// batchNormGradAVX512 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j]
+// > floor, else 0, dx[i*n+j] = gain[j]*g + slope[j]*d + offset[j] for i < rows and j < n.
+//
+//go:noescape
+func batchNormGradAVX512(rows int, n int, x *float32, dy *float32, dx *float32, mean *float32, gain *float32, shift *float32, floor float32, slope *float32, offset *float32)
+
+// maxPoolAVX512 is, for c channels, y[j] = max x[r*ld+s*c+j] for r < rows and s < cols, and
+// place[j] the number of the first such maximum, or of the last NaN: numbers go from first on by
+// one, and by skip more after each row.
+//
+//go:noescape
+func maxPoolAVX512(c int, rows int, cols int, x *float32, ld int, y *float32, place *float32, first float32, skip float32)
+
+// maxPoolGradAVX512 adds, for c channels, dy[j] to dx[r*ld+s*c+j] for the r < rows and s < cols
+// whose number is place[j]; numbers are those of maxPool.
+//
+//go:noescape
+func maxPoolGradAVX512(c int, rows int, cols int, dx *float32, ld int, dy *float32, place *float32, first float32, skip float32)
+
 // peakAVX512 does n rounds of 48 independent vector multiply-adds.
 //
 //go:noescape

@@ -16,6 +16,7 @@ var scalarUpdates = map[string]func(v, x int64) int64{
 	"SHLQ":  func(v, x int64) int64 { return v << uint(x) },
 	"SHRQ":  func(v, x int64) int64 { return int64(uint64(v) >> uint(x)) },
 	"DECQ":  func(v, x int64) int64 { return v - 1 },
+	"NEGQ":  func(v, x int64) int64 { return -v },
 }
 
 // scalar runs an instruction on general registers; false if it is none.
@@ -42,6 +43,8 @@ func (e *emulator) scalar(in *instruction) bool {
 		}
 	case "BZHIQ":
 		e.gp[last.n] = e.integer(o[1]) & (1<<min(63, e.integer(o[0])) - 1)
+	case "KORW":
+		e.masks[last.n] = e.masks[o[0].n] | e.masks[o[1].n]
 	case "KMOVW":
 		e.masks[last.n] = uint64(e.integer(o[0])) & 0xffff
 	default:
@@ -96,6 +99,8 @@ func (e *emulator) vector(in *instruction) {
 	switch {
 	case op == "VMOVSS" && last.kind == 'm':
 		n = 1
+	case op == "VMOVSD" && last.kind == 'm':
+		n = 2
 	case op == "VMOVSS" && o[0].kind == 'm':
 		result[0] = e.lane(o[0], 0)
 		e.vectors[last.n] = result
@@ -173,6 +178,14 @@ var floatOps = map[string]func(a, b, c float32) float32{
 	"VFMSUB213PS":  func(a, b, c float32) float32 { return fma32(a, c, -b) },
 }
 
+// emulatedComparisons are the predicates of VCMPPS.
+var emulatedComparisons = map[int64]func(a, b float32) bool{
+	0:    func(a, b float32) bool { return a == b },
+	3:    func(a, b float32) bool { return a != a || b != b },
+	5:    func(a, b float32) bool { return !(a < b) },
+	0x1e: func(a, b float32) bool { return a > b },
+}
+
 func fma32(x, y, z float32) float32 {
 	return float32(math.FMA(float64(x), float64(y), float64(z)))
 }
@@ -181,7 +194,7 @@ func fma32(x, y, z float32) float32 {
 func (e *emulator) moved(op string, o []emulatedOperand, i int) (uint32, bool) {
 	float := math.Float32frombits
 	switch op {
-	case "VMOVUPS", "VMOVAPS", "VMOVSS":
+	case "VMOVUPS", "VMOVAPS", "VMOVSS", "VMOVSD":
 		return e.lane(o[0], i), true
 	case "VBROADCASTSS":
 		return e.lane(o[0], 0), true
@@ -199,12 +212,15 @@ func (e *emulator) moved(op string, o []emulatedOperand, i int) (uint32, bool) {
 		}
 		return e.lane(o[2], i), true
 	case "VCMPPS":
-		if float(e.lane(o[2], i)) < float(e.lane(o[1], i)) {
-			return 0, o[0].value == 5 // not less than
+		compare, ok := emulatedComparisons[o[0].value]
+		if ok && compare(float(e.lane(o[2], i)), float(e.lane(o[1], i))) {
+			return math.MaxUint32, ok
 		}
-		return math.MaxUint32, o[0].value == 5
+		return 0, ok
 	case "VPADDD":
 		return e.lane(o[0], i) + e.lane(o[1], i), true
+	case "VORPS":
+		return e.lane(o[0], i) | e.lane(o[1], i), true
 	case "VPXORD", "VXORPS":
 		return e.lane(o[0], i) ^ e.lane(o[1], i), true
 	case "VANDPS":

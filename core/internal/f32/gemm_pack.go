@@ -38,12 +38,13 @@ type packJob struct {
 	width, n, k int
 	src         mat
 	dst         *float32
+	panelStride int
 	group       int // panels in a chunk of runPack
 }
 
 // newPack prepares the copy of m, which is not empty, into panels of width columns at dst.
 func newPack(t *table, m Matrix, width int, dst *float32) packJob {
-	return packJob{t: t, transposed: m.Trans, width: width, n: m.Cols, k: m.Rows, src: m.mat(), dst: dst}
+	return packJob{t: t, transposed: m.Trans, width: width, n: m.Cols, k: m.Rows, src: m.mat(), dst: dst, panelStride: m.Rows * width}
 }
 
 // packPanels is the most panels that one chunk packs: they share the cache lines of a row.
@@ -67,18 +68,17 @@ func (j *packJob) panels() int { return ceilDiv(j.n, j.width) }
 
 // pack packs the panels [from, to) on the calling thread.
 func (j *packJob) pack(from, to int) {
-	panelStride := j.k * j.width
 	if j.transposed {
 		for i := from; i < to; i++ {
-			j.t.packTranspose(j.k, j.width, min(j.width, j.n-i*j.width), j.src.at(i*j.width, 0), j.src.ld, offset(j.dst, i*panelStride))
+			j.t.packTranspose(j.k, j.width, min(j.width, j.n-i*j.width), j.src.at(i*j.width, 0), j.src.ld, offset(j.dst, i*j.panelStride))
 		}
 		return
 	}
 	whole := min(to, j.n/j.width)
 	if from < whole {
-		j.t.packRows(j.k, whole-from, j.width, j.src.at(0, from*j.width), j.src.ld, offset(j.dst, from*panelStride), panelStride)
+		j.t.packRows(j.k, whole-from, j.width, j.src.at(0, from*j.width), j.src.ld, offset(j.dst, from*j.panelStride), j.panelStride)
 	}
 	if whole < to {
-		j.t.packCopy(j.k, j.width, j.n-whole*j.width, j.src.at(0, whole*j.width), j.src.ld, offset(j.dst, whole*panelStride))
+		j.t.packCopy(j.k, j.width, j.n-whole*j.width, j.src.at(0, whole*j.width), j.src.ld, offset(j.dst, whole*j.panelStride))
 	}
 }

@@ -43,6 +43,7 @@ type Pool struct {
 	sums    []float64
 	ones    []float32 // stand-ins for absent gains and biases
 	zeros   []float32
+	conv    convState
 }
 
 // task is one parallel region; run does chunk i with the scratch of w.
@@ -75,6 +76,7 @@ type jobs struct {
 	attention attentionJob
 	reduce    reduceJob
 	columns   columnJob
+	sinkhorn  sinkhornJob
 }
 
 // NewPool starts a pool of the given number of threads, the caller included. Zero or less means

@@ -12,6 +12,9 @@ type table struct {
 	reduceKernels
 	softmaxKernels
 	layerNormKernels
+	convKernels
+	batchNormKernels
+	maxPoolKernels
 	attend attentionKernels
 	peakKernels
 }
@@ -19,6 +22,7 @@ type table struct {
 // genericTable is the portable level, the reference for all others.
 var genericTable = table{
 	level: Generic, gemmKernels: genericGemm, elementKernels: genericElement, optimizerKernels: genericOptimizer,
-	reduceKernels: genericReduce, softmaxKernels: genericSoftmax, layerNormKernels: genericLayerNorm,
+	reduceKernels: genericReduce, softmaxKernels: genericSoftmax, layerNormKernels: genericLayerNorm, convKernels: genericConv,
+	batchNormKernels: genericBatchNorm, maxPoolKernels: genericMaxPool,
 	attend: genericAttention, peakKernels: peakKernels{peak: genericPeak, peakFlops: 16},
 }

@@ -44,8 +44,17 @@ var tableAVX2 = table{
 	},
 	softmaxKernels:   softmaxKernels{expSum: expSumAVX2, expSumOnly: expSumOnlyAVX2, softmaxGrad: softmaxGradAVX2},
 	layerNormKernels: layerNormKernels{norm: normAVX2, normGrad: normGradAVX2, normGradGain: normGradGainAVX2},
-	attend:           attentionAVX2,
-	peakKernels:      peakKernels{peak: peakAVX2, peakFlops: 384},
+	convKernels: convKernels{
+		copyRows: copyRowsAVX2, winogradInput: winogradInputAVX2, winogradOutput: winogradOutputAVX2, winogradOutputAdd: winogradOutputAddAVX2,
+		winogradGrad: winogradGradAVX2, winogradWeight: winogradWeightAVX2, winogradWeightGrad: winogradWeightGradAVX2,
+	},
+	batchNormKernels: batchNormKernels{
+		batchMoments: batchMomentsAVX2, batchNorm: batchNormAVX2, batchNormAdd: batchNormAddAVX2, batchNormSums: batchNormSumsAVX2,
+		batchNormAddSums: batchNormAddSumsAVX2, batchNormGrad: batchNormGradAVX2,
+	},
+	maxPoolKernels: maxPoolKernels{maxPool: maxPoolAVX2, maxPoolGrad: maxPoolGradAVX2},
+	attend:         attentionAVX2,
+	peakKernels:    peakKernels{peak: peakAVX2, peakFlops: 384},
 }
 
 var tableAVX512 = table{
@@ -85,8 +94,17 @@ var tableAVX512 = table{
 	},
 	softmaxKernels:   softmaxKernels{expSum: expSumAVX512, expSumOnly: expSumOnlyAVX512, softmaxGrad: softmaxGradAVX512},
 	layerNormKernels: layerNormKernels{norm: normAVX512, normGrad: normGradAVX512, normGradGain: normGradGainAVX512},
-	attend:           attentionAVX512,
-	peakKernels:      peakKernels{peak: peakAVX512, peakFlops: 1536},
+	convKernels: convKernels{
+		copyRows: copyRowsAVX512, winogradInput: winogradInputAVX512, winogradOutput: winogradOutputAVX512, winogradOutputAdd: winogradOutputAddAVX512,
+		winogradGrad: winogradGradAVX512, winogradWeight: winogradWeightAVX512, winogradWeightGrad: winogradWeightGradAVX512,
+	},
+	batchNormKernels: batchNormKernels{
+		batchMoments: batchMomentsAVX512, batchNorm: batchNormAVX512, batchNormAdd: batchNormAddAVX512, batchNormSums: batchNormSumsAVX512,
+		batchNormAddSums: batchNormAddSumsAVX512, batchNormGrad: batchNormGradAVX512,
+	},
+	maxPoolKernels: maxPoolKernels{maxPool: maxPoolAVX512, maxPoolGrad: maxPoolGradAVX512},
+	attend:         attentionAVX512,
+	peakKernels:    peakKernels{peak: peakAVX512, peakFlops: 1536},
 }
 
 // packTransposed packs n rows of k floats as the columns of dst [k][width] in blocks of 8×8:

@@ -21,7 +21,7 @@ var (
 func main() {
 	level := flag.String("level", "", "avx2 or avx512")
 	flag.Parse()
-	attentionRows := 6
+	attentionRows, lanes := 6, 6
 	switch *level {
 	case "avx2":
 		w, suffix = 8, "AVX2"
@@ -31,7 +31,7 @@ func main() {
 		genTranspose6()
 	case "avx512":
 		w, suffix = 16, "AVX512"
-		attentionRows = 8
+		attentionRows, lanes = 8, 14
 		genTiles(14, 2)
 		genPackCopy16(14, 32)
 		genPackRows16(14, 32)
@@ -46,6 +46,10 @@ func main() {
 	genReductions()
 	genRows()
 	genAttention(attentionRows)
+	genCopyRows()
+	genWinograd(lanes)
+	genBatchNorm()
+	genMaxPool()
 	genPeak()
 	if *level == "avx2" {
 		genPause()

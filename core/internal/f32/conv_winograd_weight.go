@@ -1,0 +1,132 @@
+package f32
+
+// winogradWeightJob is the gradient of a weight by Winograd's method, the transpose of the forward
+// pass in the weight,
+//
+//	dw = Gᵀ·[Σ (A·dy·Aᵀ) ⊙ (Bᵀ·x·B)]·G,
+//
+// whose sum over tiles is 16 matrix products [O, tiles]·[tiles, C], a chunk of tiles after the other.
+// Transforms write the panels of both operands.
+type winogradWeightJob struct {
+	winogradSource
+	dy             images
+	grid           tileGrid
+	first, n       int // the chunk
+	apartC, apartO int
+	input, grad    []float32
+	sums, dw       []float32
+	parts          int // of the columns of a product
+	phase          winogradPhase
+}
+
+type winogradPhase uint8
+
+const (
+	winogradTransforms winogradPhase = iota
+	winogradProducts
+	winogradResult
+)
+
+// winogradTileGroup is the number of tiles that one thread transforms at a time.
+const winogradTileGroup = 16
+
+// winogradGradTiles is winogradTiles for the gradient of the weight, whose sums, 16·O·C, go through
+// memory once per chunk: with many channels that costs more than tiles that leave the second-level
+// cache.
+func winogradGradTiles(c, o int) int {
+	switch {
+	case c+o >= 512:
+		return 256
+	case c+o > 128:
+		return 128
+	}
+	return 128
+}
+
+// winogradBackwardWeight is ConvBackwardWeight by Winograd's method.
+func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, s := kernels(), &p.conv
+	j := &s.products
+	*j = winogradWeightJob{
+		winogradSource: winogradSource{t: t, src: v.input(x), pad: v.Pad, zeros: s.zeroed(max((v.W+2)*v.C, (v.OutW()+2)*v.O))},
+		dy:             v.output(dy), grid: newTileGrid(v, v.OutH(), v.OutW()), dw: dw, parts: ceilDiv(v.C, gradColumns),
+	}
+	all := j.grid.count()
+	per := min(all, winogradGradTiles(v.C, v.O))
+	j.apartC, j.apartO = per*roundUp(v.C, t.nr)+linePad, per*roundUp(v.O, t.mr)+linePad
+	s.sums, s.input, s.grad = grow(s.sums, winogradValues*v.O*v.C), grow(s.input, winogradValues*j.apartC), grow(s.grad, winogradValues*j.apartO)
+	j.sums, j.input, j.grad = s.sums, s.input, s.grad
+	if v.C%t.nr != 0 {
+		clear(j.input) // the last panel is not whole
+	}
+	for j.first = 0; j.first < all; j.first += per {
+		j.n = min(per, all-j.first)
+		j.phase = winogradTransforms
+		p.run(ceilDiv(j.n, winogradTileGroup), j)
+		j.phase = winogradProducts
+		p.run(winogradValues*j.parts, j)
+	}
+	j.phase = winogradResult
+	p.run(v.O, j)
+	*j = winogradWeightJob{}
+}
+
+func (j *winogradWeightJob) run(w *worker, i int) {
+	switch j.phase {
+	case winogradTransforms:
+		from, to := i*winogradTileGroup, min(j.n, (i+1)*winogradTileGroup)
+		stage := w.scratch(max(j.stageSize(), 4*j.dy.c))
+		nr, mr := j.t.nr, j.t.mr
+		for at := from; at < to; {
+			r := j.grid.run(j.first+at, to-at)
+			j.transform(r, stage, &j.input[at*nr], nr, j.n*nr, j.apartC)
+			j.transformGrad(r, stage, &j.grad[at*mr])
+			at += r.count
+		}
+	case winogradProducts:
+		j.product(w, i/j.parts, i%j.parts)
+	case winogradResult:
+		const taps = 9
+		c := j.src.c
+		room := w.scratch(taps * c)
+		j.t.winogradWeightGrad(c, &j.sums[i*c], j.dy.c*c, &room[0], c)
+		j.t.packTranspose(c, taps, taps, &room[0], c, &j.dw[i*taps*c])
+	}
+}
+
+// transformGrad writes A·d·Aᵀ of the gradients of the tiles of a run; stage is room for a tile.
+func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float32) {
+	t, o := j.t, j.dy.c
+	lower := 2*r.i+1 < j.dy.h
+	whole := max(0, min(r.count, j.dy.w/2-r.j))
+	if whole > 0 {
+		row1 := j.zeros
+		if lower {
+			row1 = j.dy.pixel(r.n, 2*r.i+1, 2*r.j)
+		}
+		t.winogradGrad(whole, o, j.dy.pixel(r.n, 2*r.i, 2*r.j), row1, dst, j.n*t.mr, j.apartO)
+	}
+	if whole == r.count {
+		return
+	}
+	// The last column of an odd width.
+	clear(stage[:4*o])
+	copy(stage, sliceAt(j.dy.pixel(r.n, 2*r.i, j.dy.w-1), o))
+	if lower {
+		copy(stage[2*o:], sliceAt(j.dy.pixel(r.n, 2*r.i+1, j.dy.w-1), o))
+	}
+	t.winogradGrad(1, o, &stage[0], &stage[2*o], offset(dst, whole*t.mr), j.n*t.mr, j.apartO)
+}
+
+// product adds the chunk's tiles to part of the sums of value p.
+func (j *winogradWeightJob) product(w *worker, p, part int) {
+	t, o, c := j.t, j.dy.c, j.src.c
+	panels := ceilDiv(c, t.nr)
+	g := product{
+		t: t, m: o, n: c, k: j.n, a: mat{p: &j.grad[p*j.apartO]}, layout: inPanels, b: &j.input[p*j.apartC],
+		c: mat{&j.sums[p*o*c], c}, accumulate: j.first > 0,
+	}
+	g.compute(w, 0, ceilDiv(o, t.mr), panels*part/j.parts, panels*(part+1)/j.parts)
+}
