@@ -90,7 +90,7 @@ func NoOutput(network string, o Output) error { return fmt.Errorf("%s has no %s"
 // CheckTap refuses the index of a block or stage that the network does not have.
 func (i Info) CheckTap(tap int) error {
 	if tap < 0 || tap >= i.Depth {
-		return fmt.Errorf("block %d is tapped; the network has %d", tap, i.Depth)
+		return fmt.Errorf("%s %d is tapped; the network has %d", i.Part(), tap, i.Depth)
 	}
 	return nil
 }
