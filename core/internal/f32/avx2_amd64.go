@@ -325,11 +325,11 @@ func scaleRowsAVX2(rows int, n int, c *float32, ldc int, factor *float32)
 //go:noescape
 func copyRowsAVX2(rows int, n int, src *float32, ldsrc int, dst *float32, lddst int)
 
-// winogradInputAVX2 is, for t < tiles, Bᵀ·d·B of the 4×4 pixels of c channels from pixel 2t of each
-// row on: value p at dst[t*ld+p*apart], every next 16 channels step floats further.
+// winogradInputAVX2 is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each
+// row on, pixel floats apart: value p at dst[t*ld+p*apart].
 //
 //go:noescape
-func winogradInputAVX2(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+func winogradInputAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
 
 // winogradOutputAVX2 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows
 // on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus bias.
@@ -343,18 +343,17 @@ func winogradOutputAVX2(tiles int, c int, src *float32, ld int, apart int, row0 
 //go:noescape
 func winogradOutputAddAVX2(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
 
-// winogradGradAVX2 is, for t < tiles, A·d·Aᵀ of the 2×2 pixels of c channels from pixel 2t of both
-// rows on: value p at dst[t*6+p*apart], every next 6 channels step floats further, the last of them
-// made up with zeros.
+// winogradGradAVX2 is, for t < tiles, A·d·Aᵀ of c ≤ 6 channels of the 2×2 pixels from pixel 2t of
+// both rows on, pixel floats apart: value p at dst[t*6+p*apart], made up with zeros to 6 channels.
 //
 //go:noescape
-func winogradGradAVX2(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
+func winogradGradAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
 
 // winogradWeightAVX2 is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
-// dst[p*apart], every next 16 channels step floats further.
+// dst[p*apart].
 //
 //go:noescape
-func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, step int, apart int)
+func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
 
 // winogradWeightGradAVX2 is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3 values,
 // value t at dst[t*ld].

@@ -41,8 +41,10 @@ type winogradSource struct {
 // stageSize is the room for the pixels of one tile at the edge.
 func (s *winogradSource) stageSize() int { return winogradValues * s.src.c }
 
-// transform writes Bᵀ·d·B of the tiles of a run as winogradInput does; stage is room for a tile.
-func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, step, apart int) {
+// transform writes Bᵀ·d·B of the tiles of a run, value p of tile t at dst[t*ld+p*apart], every next
+// width channels step floats further. stage is room for a tile. Streams that are written side by
+// side are few: each lies in a page of its own.
+func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, width, step, apart int) {
 	c := s.src.c
 	top := 2*r.i - s.pad
 	// Tiles from lo to hi lie between the left and the right edge.
@@ -51,21 +53,25 @@ func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld,
 		hi = last/2 + 1
 	}
 	for j, end := r.j, r.j+r.count; j < end; {
+		m := 1
+		var rows [4]*float32
 		if j < lo || j >= hi {
 			s.edge(r.n, top, 2*j-s.pad, stage)
-			s.t.winogradInput(1, c, &stage[0], &stage[4*c], &stage[8*c], &stage[12*c], dst, ld, step, apart)
-			j, dst = j+1, offset(dst, ld)
-			continue
-		}
-		m := min(end, hi) - j
-		var rows [4]*float32
-		for q := range rows {
-			rows[q] = s.zeros
-			if y := top + q; y >= 0 && y < s.src.h {
-				rows[q] = s.src.pixel(r.n, y, 2*j-s.pad)
+			rows = [4]*float32{&stage[0], &stage[4*c], &stage[8*c], &stage[12*c]}
+		} else {
+			m = min(end, hi) - j
+			for q := range rows {
+				rows[q] = s.zeros
+				if y := top + q; y >= 0 && y < s.src.h {
+					rows[q] = s.src.pixel(r.n, y, 2*j-s.pad)
+				}
 			}
 		}
-		s.t.winogradInput(m, c, rows[0], rows[1], rows[2], rows[3], dst, ld, step, apart)
+		to := dst
+		for col := 0; col < c; col += width {
+			s.t.winogradInput(m, min(width, c-col), c, offset(rows[0], col), offset(rows[1], col), offset(rows[2], col), offset(rows[3], col), to, ld, apart)
+			to = offset(to, step)
+		}
 		j, dst = j+m, offset(dst, m*ld)
 	}
 }
@@ -121,7 +127,7 @@ func (j *winogradJob) run(w *worker, chunk int) {
 	in, out, stage := arena, arena[winogradValues*apartC:], arena[winogradValues*(apartC+apartO):]
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
-		j.transform(r, stage, &in[at*ldc], ldc, t.nr, apartC)
+		j.transform(r, stage, &in[at*ldc], ldc, c, 0, apartC)
 		at += r.count
 	}
 	for p := range winogradValues {
@@ -251,15 +257,20 @@ func (j *winogradWeightPack) run(w *worker, i int) {
 	room := w.scratch(winogradGroup * taps * j.columns)
 	if !j.turned { // [O, C·9] to [9·group, O]
 		t.packTranspose(taps*(to-from), j.o, j.o, &j.w[from*taps], taps*j.c, &room[0])
-	}
-	for row := from; row < to; row++ {
-		dst := &j.packed[row*t.nr]
-		if !j.turned {
-			t.winogradWeight(j.o, &room[(row-from)*taps*j.o], j.o, dst, t.nr*j.rows, j.apart)
-			continue
+	} else {
+		for row := from; row < to; row++ { // [C, 9] to [9, C]
+			t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &room[(row-from)*taps*j.c])
 		}
-		// [C, 9] to [9, C], read from behind.
-		t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &room[0])
-		t.winogradWeight(j.c, &room[(taps-1)*j.c], -j.c, dst, t.nr*j.rows, j.apart)
+	}
+	// The values of a panel lie in pages of their own, so one panel after the other.
+	n := j.columns
+	for col := 0; col < n; col += t.nr {
+		for row := from; row < to; row++ {
+			at, ld := (row-from)*taps*n+col, n
+			if j.turned { // read from behind
+				at, ld = at+(taps-1)*n, -n
+			}
+			t.winogradWeight(min(t.nr, n-col), &room[at], ld, &j.packed[col*j.rows+row*t.nr], j.apart)
+		}
 	}
 }
