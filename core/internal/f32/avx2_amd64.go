@@ -361,8 +361,8 @@ func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
 //go:noescape
 func winogradWeightGradAVX2(c int, src *float32, apart int, dst *float32, ld int)
 
-// batchMomentsAVX2 is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i < rows
-// and j < n.
+// batchMomentsAVX2 is sum[j] += Σ_i d, square[j] += Σ_i d² with d = x[i*n+j] - pivot[j] for i <
+// rows and j < n.
 //
 //go:noescape
 func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
@@ -380,13 +380,13 @@ func batchNormAVX2(rows int, n int, x *float32, y *float32, mean *float32, gain 
 func batchNormAddAVX2(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
 
 // batchNormSumsAVX2 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
-// floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.
+// floor, else 0, sum[j] += Σ_i g, dot[j] += Σ_i g*d for i < rows and j < n.
 //
 //go:noescape
 func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
 
-// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i
-// passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
+// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] += Σ_i
+// passed[i*n+j], dot[j] += Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
 //
 //go:noescape
 func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)

@@ -10995,20 +10995,28 @@ TEXT ·batchMomentsAVX2(SB), NOSPLIT, $0-48
 loop509:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
+	MOVQ    sum+32(FP), DI
+	VMOVUPS (DI)(BX*1), Y1
+	MOVQ    square+40(FP), DI
+	VMOVUPS (DI)(BX*1), Y2
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 32(DI)(BX*1), Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 32(DI)(BX*1), Y4
+	MOVQ    square+40(FP), DI
+	VMOVUPS 32(DI)(BX*1), Y5
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 64(DI)(BX*1), Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 64(DI)(BX*1), Y7
+	MOVQ    square+40(FP), DI
+	VMOVUPS 64(DI)(BX*1), Y8
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 96(DI)(BX*1), Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 96(DI)(BX*1), Y10
+	MOVQ    square+40(FP), DI
+	VMOVUPS 96(DI)(BX*1), Y11
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
@@ -11061,8 +11069,10 @@ done510:
 loop512:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
+	MOVQ    sum+32(FP), DI
+	VMOVUPS (DI)(BX*1), Y1
+	MOVQ    square+40(FP), DI
+	VMOVUPS (DI)(BX*1), Y2
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
@@ -11090,8 +11100,10 @@ done513:
 	VMOVUPS    (CX), Y0
 	MOVQ       pivot+24(FP), CX
 	VMASKMOVPS (CX)(BX*1), Y0, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
+	MOVQ       sum+32(FP), CX
+	VMASKMOVPS (CX)(BX*1), Y0, Y2
+	MOVQ       square+40(FP), CX
+	VMASKMOVPS (CX)(BX*1), Y0, Y3
 	MOVQ       rows+0(FP), CX
 
 row516:
@@ -11337,16 +11349,20 @@ loop529:
 	VMOVUPS (R8)(SI*1), Y2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
+	MOVQ    sum+64(FP), R8
+	VMOVUPS (R8)(SI*1), Y4
+	MOVQ    dot+72(FP), R8
+	VMOVUPS (R8)(SI*1), Y5
 	MOVQ    mean+32(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y6
 	MOVQ    gain+40(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y7
 	MOVQ    shift+48(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
+	MOVQ    sum+64(FP), R8
+	VMOVUPS 32(R8)(SI*1), Y9
+	MOVQ    dot+72(FP), R8
+	VMOVUPS 32(R8)(SI*1), Y10
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
@@ -11399,8 +11415,10 @@ loop532:
 	VMOVUPS (R8)(SI*1), Y2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
+	MOVQ    sum+64(FP), R8
+	VMOVUPS (R8)(SI*1), Y4
+	MOVQ    dot+72(FP), R8
+	VMOVUPS (R8)(SI*1), Y5
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
@@ -11439,8 +11457,10 @@ done533:
 	VMASKMOVPS (DX)(SI*1), Y1, Y3
 	MOVQ       shift+48(FP), DX
 	VMASKMOVPS (DX)(SI*1), Y1, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
+	MOVQ       sum+64(FP), DX
+	VMASKMOVPS (DX)(SI*1), Y1, Y5
+	MOVQ       dot+72(FP), DX
+	VMASKMOVPS (DX)(SI*1), Y1, Y6
 	MOVQ       rows+0(FP), DX
 	MOVQ       CX, CX
 
@@ -11489,12 +11509,16 @@ TEXT ·batchNormAddSumsAVX2(SB), NOSPLIT, $0-80
 loop537:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
+	MOVQ    sum+64(FP), R10
+	VMOVUPS (R10)(R8*1), Y2
+	MOVQ    dot+72(FP), R10
+	VMOVUPS (R10)(R8*1), Y3
 	MOVQ    mean+48(FP), R10
 	VMOVUPS 32(R10)(R8*1), Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
+	MOVQ    sum+64(FP), R10
+	VMOVUPS 32(R10)(R8*1), Y5
+	MOVQ    dot+72(FP), R10
+	VMOVUPS 32(R10)(R8*1), Y6
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -11547,8 +11571,10 @@ done538:
 loop540:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
+	MOVQ    sum+64(FP), R10
+	VMOVUPS (R10)(R8*1), Y2
+	MOVQ    dot+72(FP), R10
+	VMOVUPS (R10)(R8*1), Y3
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -11587,8 +11613,10 @@ done541:
 	VMOVUPS    (SI), Y1
 	MOVQ       mean+48(FP), SI
 	VMASKMOVPS (SI)(R8*1), Y1, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
+	MOVQ       sum+64(FP), SI
+	VMASKMOVPS (SI)(R8*1), Y1, Y3
+	MOVQ       dot+72(FP), SI
+	VMASKMOVPS (SI)(R8*1), Y1, Y4
 	MOVQ       rows+0(FP), SI
 	MOVQ       CX, CX
 	MOVQ       BX, BX

@@ -439,7 +439,7 @@ func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, apart int)
 //go:noescape
 func winogradWeightGradAVX512(c int, src *float32, apart int, dst *float32, ld int)
 
-// batchMomentsAVX512 is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i <
+// batchMomentsAVX512 is sum[j] += Σ_i d, square[j] += Σ_i d² with d = x[i*n+j] - pivot[j] for i <
 // rows and j < n.
 //
 //go:noescape
@@ -458,13 +458,13 @@ func batchNormAVX512(rows int, n int, x *float32, y *float32, mean *float32, gai
 func batchNormAddAVX512(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
 
 // batchNormSumsAVX512 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j]
-// > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.
+// > floor, else 0, sum[j] += Σ_i g, dot[j] += Σ_i g*d for i < rows and j < n.
 //
 //go:noescape
 func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
 
-// batchNormAddSumsAVX512 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i
-// passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
+// batchNormAddSumsAVX512 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] += Σ_i
+// passed[i*n+j], dot[j] += Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
 //
 //go:noescape
 func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)

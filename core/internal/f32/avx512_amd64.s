@@ -18149,20 +18149,28 @@ TEXT ·batchMomentsAVX512(SB), NOSPLIT, $0-48
 loop640:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
+	MOVQ    sum+32(FP), DI
+	VMOVUPS (DI)(BX*1), Z1
+	MOVQ    square+40(FP), DI
+	VMOVUPS (DI)(BX*1), Z2
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 64(DI)(BX*1), Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 64(DI)(BX*1), Z4
+	MOVQ    square+40(FP), DI
+	VMOVUPS 64(DI)(BX*1), Z5
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 128(DI)(BX*1), Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 128(DI)(BX*1), Z7
+	MOVQ    square+40(FP), DI
+	VMOVUPS 128(DI)(BX*1), Z8
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 192(DI)(BX*1), Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
+	MOVQ    sum+32(FP), DI
+	VMOVUPS 192(DI)(BX*1), Z10
+	MOVQ    square+40(FP), DI
+	VMOVUPS 192(DI)(BX*1), Z11
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
@@ -18215,23 +18223,25 @@ done641:
 loop643:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Z0
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
+	MOVQ    sum+32(FP), DI
+	VMOVUPS (DI)(BX*1), Z1
+	MOVQ    square+40(FP), DI
+	VMOVUPS (DI)(BX*1), Z2
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
 row645:
-	VMOVUPS     (R8)(BX*1), Z1
-	VSUBPS      Z0, Z1, Z1
-	VADDPS      Z1, Z13, Z13
-	VFMADD231PS Z1, Z1, Z14
+	VMOVUPS     (R8)(BX*1), Z3
+	VSUBPS      Z0, Z3, Z3
+	VADDPS      Z3, Z1, Z1
+	VFMADD231PS Z3, Z3, Z2
 	ADDQ        DX, R8
 	DECQ        DI
 	JNZ         row645
 	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z13, (DI)(BX*1)
+	VMOVUPS     Z1, (DI)(BX*1)
 	MOVQ        square+40(FP), DI
-	VMOVUPS     Z14, (DI)(BX*1)
+	VMOVUPS     Z2, (DI)(BX*1)
 	ADDQ        $+64, BX
 	CMPQ        BX, CX
 	JLT         loop643
@@ -18245,22 +18255,24 @@ done644:
 	KMOVW     CX, K1
 	MOVQ      pivot+24(FP), CX
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
-	VPXORD    Z15, Z15, Z15
-	VPXORD    Z16, Z16, Z16
+	MOVQ      sum+32(FP), CX
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	MOVQ      square+40(FP), CX
+	VMOVUPS.Z (CX)(BX*1), K1, Z2
 	MOVQ      rows+0(FP), CX
 
 row647:
-	VMOVUPS.Z   (AX)(BX*1), K1, Z1
-	VSUBPS      Z0, Z1, Z1
-	VADDPS      Z1, Z15, Z15
-	VFMADD231PS Z1, Z1, Z16
+	VMOVUPS.Z   (AX)(BX*1), K1, Z3
+	VSUBPS      Z0, Z3, Z3
+	VADDPS      Z3, Z1, Z1
+	VFMADD231PS Z3, Z3, Z2
 	ADDQ        DX, AX
 	DECQ        CX
 	JNZ         row647
 	MOVQ        sum+32(FP), AX
-	VMOVUPS     Z15, K1, (AX)(BX*1)
+	VMOVUPS     Z1, K1, (AX)(BX*1)
 	MOVQ        square+40(FP), AX
-	VMOVUPS     Z16, K1, (AX)(BX*1)
+	VMOVUPS     Z2, K1, (AX)(BX*1)
 
 done646:
 	VZEROUPPER
@@ -18494,16 +18506,20 @@ loop660:
 	VMOVUPS (R8)(SI*1), Z2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
+	MOVQ    sum+64(FP), R8
+	VMOVUPS (R8)(SI*1), Z4
+	MOVQ    dot+72(FP), R8
+	VMOVUPS (R8)(SI*1), Z5
 	MOVQ    mean+32(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z6
 	MOVQ    gain+40(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z7
 	MOVQ    shift+48(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
+	MOVQ    sum+64(FP), R8
+	VMOVUPS 64(R8)(SI*1), Z9
+	MOVQ    dot+72(FP), R8
+	VMOVUPS 64(R8)(SI*1), Z10
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
@@ -18511,22 +18527,22 @@ loop660:
 row662:
 	VMOVUPS     (R9)(SI*1), Z11
 	VSUBPS      Z1, Z11, Z11
-	VMOVAPS     Z3, Z16
-	VFMADD231PS Z11, Z2, Z16
-	VMOVUPS     (R10)(SI*1), Z17
-	VCMPPS      $0x1e, Z0, Z16, K1
-	VMOVAPS.Z   Z17, K1, Z16
-	VADDPS      Z16, Z4, Z4
-	VFMADD231PS Z11, Z16, Z5
+	VMOVAPS     Z3, Z12
+	VFMADD231PS Z11, Z2, Z12
+	VMOVUPS     (R10)(SI*1), Z13
+	VCMPPS      $0x1e, Z0, Z12, K1
+	VMOVAPS.Z   Z13, K1, Z12
+	VADDPS      Z12, Z4, Z4
+	VFMADD231PS Z11, Z12, Z5
 	VMOVUPS     64(R9)(SI*1), Z11
 	VSUBPS      Z6, Z11, Z11
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z11, Z7, Z16
-	VMOVUPS     64(R10)(SI*1), Z17
-	VCMPPS      $0x1e, Z0, Z16, K1
-	VMOVAPS.Z   Z17, K1, Z16
-	VADDPS      Z16, Z9, Z9
-	VFMADD231PS Z11, Z16, Z10
+	VMOVAPS     Z8, Z12
+	VFMADD231PS Z11, Z7, Z12
+	VMOVUPS     64(R10)(SI*1), Z13
+	VCMPPS      $0x1e, Z0, Z12, K1
+	VMOVAPS.Z   Z13, K1, Z12
+	VADDPS      Z12, Z9, Z9
+	VFMADD231PS Z11, Z12, Z10
 	ADDQ        BX, R9
 	ADDQ        BX, R10
 	DECQ        R8
@@ -18556,30 +18572,32 @@ loop663:
 	VMOVUPS (R8)(SI*1), Z2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Z3
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
+	MOVQ    sum+64(FP), R8
+	VMOVUPS (R8)(SI*1), Z4
+	MOVQ    dot+72(FP), R8
+	VMOVUPS (R8)(SI*1), Z5
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
 
 row665:
-	VMOVUPS     (R9)(SI*1), Z4
-	VSUBPS      Z1, Z4, Z4
-	VMOVAPS     Z3, Z5
-	VFMADD231PS Z4, Z2, Z5
-	VMOVUPS     (R10)(SI*1), Z6
-	VCMPPS      $0x1e, Z0, Z5, K1
-	VMOVAPS.Z   Z6, K1, Z5
-	VADDPS      Z5, Z12, Z12
-	VFMADD231PS Z4, Z5, Z13
+	VMOVUPS     (R9)(SI*1), Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z6, Z2, Z7
+	VMOVUPS     (R10)(SI*1), Z8
+	VCMPPS      $0x1e, Z0, Z7, K1
+	VMOVAPS.Z   Z8, K1, Z7
+	VADDPS      Z7, Z4, Z4
+	VFMADD231PS Z6, Z7, Z5
 	ADDQ        BX, R9
 	ADDQ        BX, R10
 	DECQ        R8
 	JNZ         row665
 	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z12, (R8)(SI*1)
+	VMOVUPS     Z4, (R8)(SI*1)
 	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z13, (R8)(SI*1)
+	VMOVUPS     Z5, (R8)(SI*1)
 	ADDQ        $+64, SI
 	CMPQ        SI, DX
 	JLT         loop663
@@ -18597,29 +18615,31 @@ done664:
 	VMOVUPS.Z (DX)(SI*1), K1, Z2
 	MOVQ      shift+48(FP), DX
 	VMOVUPS.Z (DX)(SI*1), K1, Z3
-	VPXORD    Z14, Z14, Z14
-	VPXORD    Z15, Z15, Z15
+	MOVQ      sum+64(FP), DX
+	VMOVUPS.Z (DX)(SI*1), K1, Z4
+	MOVQ      dot+72(FP), DX
+	VMOVUPS.Z (DX)(SI*1), K1, Z5
 	MOVQ      rows+0(FP), DX
 	MOVQ      CX, CX
 
 row667:
-	VMOVUPS.Z   (AX)(SI*1), K1, Z4
-	VSUBPS      Z1, Z4, Z4
-	VMOVAPS     Z3, Z5
-	VFMADD231PS Z4, Z2, Z5
-	VMOVUPS.Z   (CX)(SI*1), K1, Z6
-	VCMPPS      $0x1e, Z0, Z5, K2
-	VMOVAPS.Z   Z6, K2, Z5
-	VADDPS      Z5, Z14, Z14
-	VFMADD231PS Z4, Z5, Z15
+	VMOVUPS.Z   (AX)(SI*1), K1, Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z6, Z2, Z7
+	VMOVUPS.Z   (CX)(SI*1), K1, Z8
+	VCMPPS      $0x1e, Z0, Z7, K2
+	VMOVAPS.Z   Z8, K2, Z7
+	VADDPS      Z7, Z4, Z4
+	VFMADD231PS Z6, Z7, Z5
 	ADDQ        BX, AX
 	ADDQ        BX, CX
 	DECQ        DX
 	JNZ         row667
 	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z14, K1, (AX)(SI*1)
+	VMOVUPS     Z4, K1, (AX)(SI*1)
 	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z15, K1, (AX)(SI*1)
+	VMOVUPS     Z5, K1, (AX)(SI*1)
 
 done666:
 	VZEROUPPER
@@ -18647,12 +18667,16 @@ TEXT ·batchNormAddSumsAVX512(SB), NOSPLIT, $0-80
 loop668:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
+	MOVQ    sum+64(FP), R10
+	VMOVUPS (R10)(R8*1), Z2
+	MOVQ    dot+72(FP), R10
+	VMOVUPS (R10)(R8*1), Z3
 	MOVQ    mean+48(FP), R10
 	VMOVUPS 64(R10)(R8*1), Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
+	MOVQ    sum+64(FP), R10
+	VMOVUPS 64(R10)(R8*1), Z5
+	MOVQ    dot+72(FP), R10
+	VMOVUPS 64(R10)(R8*1), Z6
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -18705,8 +18729,10 @@ done669:
 loop671:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Z1
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
+	MOVQ    sum+64(FP), R10
+	VMOVUPS (R10)(R8*1), Z2
+	MOVQ    dot+72(FP), R10
+	VMOVUPS (R10)(R8*1), Z3
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -18714,15 +18740,15 @@ loop671:
 	MOVQ    BX, R14
 
 row673:
-	VMOVUPS     (R13)(R8*1), Z2
-	VMOVUPS     (R12)(R8*1), Z3
-	VCMPPS      $0x1e, Z0, Z2, K1
-	VMOVAPS.Z   Z3, K1, Z2
-	VMOVUPS     Z2, (R14)(R8*1)
-	VADDPS      Z2, Z9, Z9
-	VMOVUPS     (R11)(R8*1), Z3
-	VSUBPS      Z1, Z3, Z3
-	VFMADD231PS Z3, Z2, Z10
+	VMOVUPS     (R13)(R8*1), Z4
+	VMOVUPS     (R12)(R8*1), Z5
+	VCMPPS      $0x1e, Z0, Z4, K1
+	VMOVAPS.Z   Z5, K1, Z4
+	VMOVUPS     Z4, (R14)(R8*1)
+	VADDPS      Z4, Z2, Z2
+	VMOVUPS     (R11)(R8*1), Z5
+	VSUBPS      Z1, Z5, Z5
+	VFMADD231PS Z5, Z4, Z3
 	ADDQ        DI, R11
 	ADDQ        DI, R12
 	ADDQ        DI, R13
@@ -18730,9 +18756,9 @@ row673:
 	DECQ        R10
 	JNZ         row673
 	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z9, (R10)(R8*1)
+	VMOVUPS     Z2, (R10)(R8*1)
 	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z10, (R10)(R8*1)
+	VMOVUPS     Z3, (R10)(R8*1)
 	ADDQ        $+64, R8
 	CMPQ        R8, SI
 	JLT         loop671
@@ -18746,22 +18772,24 @@ done672:
 	KMOVW     SI, K1
 	MOVQ      mean+48(FP), SI
 	VMOVUPS.Z (SI)(R8*1), K1, Z1
-	VPXORD    Z11, Z11, Z11
-	VPXORD    Z12, Z12, Z12
+	MOVQ      sum+64(FP), SI
+	VMOVUPS.Z (SI)(R8*1), K1, Z2
+	MOVQ      dot+72(FP), SI
+	VMOVUPS.Z (SI)(R8*1), K1, Z3
 	MOVQ      rows+0(FP), SI
 	MOVQ      CX, CX
 	MOVQ      BX, BX
 
 row675:
-	VMOVUPS.Z   (DX)(R8*1), K1, Z2
-	VMOVUPS.Z   (CX)(R8*1), K1, Z3
-	VCMPPS      $0x1e, Z0, Z2, K2
-	VMOVAPS.Z   Z3, K2, Z2
-	VMOVUPS     Z2, K1, (BX)(R8*1)
-	VADDPS      Z2, Z11, Z11
-	VMOVUPS.Z   (AX)(R8*1), K1, Z3
-	VSUBPS      Z1, Z3, Z3
-	VFMADD231PS Z3, Z2, Z12
+	VMOVUPS.Z   (DX)(R8*1), K1, Z4
+	VMOVUPS.Z   (CX)(R8*1), K1, Z5
+	VCMPPS      $0x1e, Z0, Z4, K2
+	VMOVAPS.Z   Z5, K2, Z4
+	VMOVUPS     Z4, K1, (BX)(R8*1)
+	VADDPS      Z4, Z2, Z2
+	VMOVUPS.Z   (AX)(R8*1), K1, Z5
+	VSUBPS      Z1, Z5, Z5
+	VFMADD231PS Z5, Z4, Z3
 	ADDQ        DI, AX
 	ADDQ        DI, CX
 	ADDQ        DI, DX
@@ -18769,9 +18797,9 @@ row675:
 	DECQ        SI
 	JNZ         row675
 	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z11, K1, (AX)(R8*1)
+	VMOVUPS     Z2, K1, (AX)(R8*1)
 	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z12, K1, (AX)(R8*1)
+	VMOVUPS     Z3, K1, (AX)(R8*1)
 
 done674:
 	VZEROUPPER

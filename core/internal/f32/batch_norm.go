@@ -20,9 +20,12 @@ type BatchNorm struct {
 }
 
 // batchNormChunk is the approximate number of values of a chunk, batchNormRows its fewest rows.
+// Kernels that go down columns take a block of about batchNormBlock values at a time, so that they
+// read memory nearly in order.
 const (
 	batchNormChunk = 16384
 	batchNormRows  = 64
+	batchNormBlock = 1024
 )
 
 func (b *BatchNorm) check(kernel string, matrices ...[]float32) {
@@ -62,7 +65,7 @@ func (b *BatchNorm) Scale(mean, variance []float64, eps float64, gamma, beta []f
 	}
 }
 
-// batchNormJob is one pass over the rows, in chunks of per rows.
+// batchNormJob is one pass over the rows, in chunks of per rows; op does a block of a chunk.
 type batchNormJob struct {
 	BatchNorm
 	t           *table
@@ -87,7 +90,14 @@ func (j *batchNormJob) run(_ *worker, i int) {
 		return
 	}
 	first := i * j.per
-	j.op(j, i, first, min(j.per, j.Rows-first))
+	end := min(j.Rows, first+j.per)
+	if j.sums != nil {
+		clear(j.sums[2*i*j.N : 2*(i+1)*j.N])
+	}
+	block := max(1, batchNormBlock/j.N)
+	for ; first < end; first += block {
+		j.op(j, i, first, min(block, end-first))
+	}
 }
 
 // batchNorm runs op over all rows; with sums it then adds up the two rows of sums of each chunk.

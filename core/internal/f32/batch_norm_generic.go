@@ -3,12 +3,12 @@ package f32
 // batchNormKernels are the inner loops of batch normalization of one level, on dense matrices
 // [rows, n] and vectors [n]. With d = x[i][j] - mean[j], v is d*gain[j] + shift[j]; i < rows, j < n.
 type batchNormKernels struct {
-	// batchMoments is sum[j] = Σ_i e, square[j] = Σ_i e² with e = x[i][j] - pivot[j].
+	// batchMoments is sum[j] += Σ_i e, square[j] += Σ_i e² with e = x[i][j] - pivot[j].
 	batchMoments func(rows, n int, x, pivot, sum, square *float32)
 	// batchNorm is y[i][j] = max(v, floor), batchNormAdd y[i][j] = max(v + residual[i][j], floor).
 	batchNorm    func(rows, n int, x, y, mean, gain, shift *float32, floor float32)
 	batchNormAdd func(rows, n int, x, residual, y, mean, gain, shift *float32, floor float32)
-	// batchNormSums is, with g = dy[i][j] where v > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d.
+	// batchNormSums is, with g = dy[i][j] where v > floor, else 0, sum[j] += Σ_i g, dot[j] += Σ_i g*d.
 	batchNormSums func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32)
 	// batchNormAddSums is batchNormSums with y in the place of v; it writes g[i][j].
 	batchNormAddSums func(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float32)
@@ -23,8 +23,6 @@ var genericBatchNorm = batchNormKernels{
 
 func genericBatchMoments(rows, n int, x, pivot, sum, square *float32) {
 	p, s, q := sliceAt(pivot, n), sliceAt(sum, n), sliceAt(square, n)
-	clear(s)
-	clear(q)
 	for r := range rows {
 		for j, v := range sliceAt(offset(x, r*n), n) {
 			d := v - p[j]
@@ -60,8 +58,6 @@ func genericBatchNormAdd(rows, n int, x, residual, y, mean, gain, shift *float32
 func genericBatchNormSums(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32) {
 	m, g, s := sliceAt(mean, n), sliceAt(gain, n), sliceAt(shift, n)
 	total, along := sliceAt(sum, n), sliceAt(dot, n)
-	clear(total)
-	clear(along)
 	for r := range rows {
 		grad := sliceAt(offset(dy, r*n), n)
 		for j, v := range sliceAt(offset(x, r*n), n) {
@@ -75,8 +71,6 @@ func genericBatchNormSums(rows, n int, x, dy, mean, gain, shift *float32, floor 
 
 func genericBatchNormAddSums(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float32) {
 	m, total, along := sliceAt(mean, n), sliceAt(sum, n), sliceAt(dot, n)
-	clear(total)
-	clear(along)
 	for r := range rows {
 		in, grad, passed := sliceAt(offset(x, r*n), n), sliceAt(offset(dy, r*n), n), sliceAt(offset(g, r*n), n)
 		for j, v := range sliceAt(offset(y, r*n), n) {

@@ -57,12 +57,12 @@ func above(v, floor, g vec) vec {
 // genBatchNorm writes the kernels of batch normalization, on the columns of rows.
 func genBatchNorm() {
 	function("batchMoments", "func(rows, n int, x, pivot, sum, square *float32)",
-		"is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i < rows and j < n.")
+		"is sum[j] += Σ_i d, square[j] += Σ_i d² with d = x[i*n+j] - pivot[j] for i < rows and j < n.")
 	const most = 4
 	var a, b, c [most]vec
 	downColumns(most, []Register{arg("x")}, func(i at) {
 		a[i.lane] = i.load(arg("pivot"))
-		b[i.lane], c[i.lane] = zero(newVec()), zero(newVec())
+		b[i.lane], c[i.lane] = i.load(arg("sum")), i.load(arg("square"))
 	}, func(i at, p []Register) {
 		d := i.load(p[0])
 		VSUBPS(a[i.lane], d, d)
@@ -138,12 +138,12 @@ func genBatchNormForward(adds bool) {
 
 func genBatchNormSums() {
 	function("batchNormSums", "func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32)",
-		"is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.")
+		"is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] > floor, else 0, sum[j] += Σ_i g, dot[j] += Σ_i g*d for i < rows and j < n.")
 	floor := scalar("floor")
 	var mean, gain, shift, sum, dot [2]vec
 	downColumns(2, []Register{arg("x"), arg("dy")}, func(i at) {
 		mean[i.lane], gain[i.lane], shift[i.lane] = i.load(arg("mean")), i.load(arg("gain")), i.load(arg("shift"))
-		sum[i.lane], dot[i.lane] = zero(newVec()), zero(newVec())
+		sum[i.lane], dot[i.lane] = i.load(arg("sum")), i.load(arg("dot"))
 	}, func(i at, p []Register) {
 		d := sub(i.load(p[0]), mean[i.lane])
 		v := move(shift[i.lane])
@@ -159,12 +159,12 @@ func genBatchNormSums() {
 
 func genBatchNormAddSums() {
 	function("batchNormAddSums", "func(rows, n int, x, dy, y, passed, mean *float32, floor float32, sum, dot *float32)",
-		"is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.")
+		"is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] += Σ_i passed[i*n+j], dot[j] += Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.")
 	floor := scalar("floor")
 	var mean, sum, dot [2]vec
 	downColumns(2, []Register{arg("x"), arg("dy"), arg("y"), arg("passed")}, func(i at) {
 		mean[i.lane] = i.load(arg("mean"))
-		sum[i.lane], dot[i.lane] = zero(newVec()), zero(newVec())
+		sum[i.lane], dot[i.lane] = i.load(arg("sum")), i.load(arg("dot"))
 	}, func(i at, p []Register) {
 		g := above(i.load(p[2]), floor, i.load(p[1]))
 		i.store(g, p[3])
