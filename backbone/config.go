@@ -44,8 +44,10 @@ type Info struct {
 }
 
 // Grid is the number of rows and columns of patches or cells at the image size that the network is
-// made for.
-func (i Info) Grid() (rows, cols int) { return i.ImageH / i.Patch, i.ImageW / i.Patch }
+// made for. A part of a cell at the border counts as one.
+func (i Info) Grid() (rows, cols int) {
+	return (i.ImageH + i.Patch - 1) / i.Patch, (i.ImageW + i.Patch - 1) / i.Patch
+}
 
 // Settings are a user's choices; zero values leave the network as it is.
 type Settings struct {
@@ -53,6 +55,8 @@ type Settings struct {
 	Channels      int     // of the images
 	DropPath      float64 // rate of stochastic depth in the last block
 	LayerScale    float64 // initial value of layer scale
+	WidthFactor   float64 // times the channels of a convolutional network
+	ZeroInitLast  bool    // the last batch norm of each residual branch starts at zero
 }
 
 // Requirements are an objective's demands on the network itself; zero values leave it as it is.

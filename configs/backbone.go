@@ -19,7 +19,7 @@ func (c *Config) backbone() (backbone.Config, *Error) {
 	known := families.Or(c.Model.Families)
 	network, err := known.Variant(c.Model.Name)
 	if err != nil {
-		hint := "models are named as in timm, for instance vit_tiny_patch4_32 or vit_base_patch16_224"
+		hint := "models are named as in timm, for instance vit_tiny_patch4_32, vit_base_patch16_224 or resnet50"
 		if near := Nearest(c.Model.Name, known.Variants()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
@@ -34,6 +34,8 @@ func (c *Config) backbone() (backbone.Config, *Error) {
 		{"data.channels", "", backbone.Settings{Channels: c.Data.Channels}},
 		{"model.drop_path", "", backbone.Settings{DropPath: c.Model.DropPath}},
 		{"model.layer_scale", "", backbone.Settings{LayerScale: c.Model.LayerScale}},
+		{"model.width", "choose a model of that width, or a convolutional one", backbone.Settings{WidthFactor: c.Model.Width}},
+		{"model.zero_init_last", "leave it out", backbone.Settings{ZeroInitLast: c.Model.ZeroInitLast}},
 	} {
 		if network, err = network.With(s.settings); err != nil {
 			return nil, &Error{Key: s.key, Problem: err.Error(), Hint: s.hint}

@@ -48,6 +48,12 @@ type Model struct {
 	// Initial value of the layer scale, where the objective does not ask for one itself; 0 leaves
 	// it out.
 	LayerScale float64 `mapstructure:"layer_scale" range:"0 10"`
+	// Factor of the channels of a convolutional network: 0.25 makes resnet18 one of 16 channels in
+	// the stem, where 1 has 64.
+	Width float64 `mapstructure:"width" range:"0.001 64" when:"network=stages"`
+	// Starts the last batch norm of each residual branch at zero, so that a fresh block passes its
+	// input on (Goyal et al. 2017); for convolutional networks.
+	ZeroInitLast bool `mapstructure:"zero_init_last" when:"network=stages"`
 	// Families that know the name; nil means all of vittool's.
 	Families backbone.Families `mapstructure:"-"`
 }
@@ -142,7 +148,7 @@ type Train struct {
 	// Momentum (sgd, lars).
 	Momentum float64 `mapstructure:"momentum" range:"0 0.9999999"`
 	// Constants of the layer-wise adaptive rate scaling.
-	LARS LARS `mapstructure:"lars" when:"lars"`
+	LARS LARS `mapstructure:"lars" when:"optimizer=lars"`
 	// Largest norm of the gradient; a larger one is scaled down. 0 leaves it alone.
 	ClipNorm float64 `mapstructure:"clip_norm" range:"0 1e12"`
 	// Norm that clip_norm bounds: over all tensors together, or of each tensor by itself (DINO,
@@ -202,7 +208,8 @@ func Default() Config {
 			Deadline: 120,
 		},
 		Model: Model{
-			Name: "vit_tiny_patch4_32",
+			Name:  "vit_tiny_patch4_32",
+			Width: 1,
 		},
 		Data: Data{
 			Path:      "demo:",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/objectives"
 )
 
@@ -119,6 +120,10 @@ func TestMistakes(t *testing.T) {
 		{"override without =", "", Request{Overrides: []string{"train.epochs"}}, []string{"argument train.epochs", "key=value"}},
 		{"override unknown", "", Request{Overrides: []string{"train.epoch=2"}}, []string{"argument train.epoch=2", "did you mean train.epochs?"}},
 		{"unknown model", "", Request{Flags: []Setting{{"model.name", "vit_tinny_patch4_32", "flag --model"}}}, []string{"flag --model", "model.name = vit_tinny_patch4_32", "did you mean vit_tiny_patch4_32?"}},
+		{"width of a transformer", "", Request{Overrides: []string{"model.width=0.5"}}, []string{"model.width=0.5", "the width of vit_tiny_patch4_32 is a part of its name"}},
+		{"batch norms of a transformer", "", Request{Overrides: []string{"model.zero_init_last=true"}}, []string{"model.zero_init_last", "has no batch norms"}},
+		{"layer scale of a residual network", "", Request{Overrides: []string{"model.name=resnet50", "model.layer_scale=0.1"}}, []string{"model.layer_scale", "resnet50 has no layer scale"}},
+		{"too wide", "", Request{Overrides: []string{"model.name=resnet50", "model.width=65"}}, []string{"model.width"}},
 		{"patch and size", "", Request{Overrides: []string{"model.image_size=30"}}, []string{"argument model.image_size=30", "not a multiple of the patch size 4"}},
 		{"crop order", "", Request{Overrides: []string{"data.crop_scale=1,0.2"}}, []string{"argument data.crop_scale=1,0.2", "did you mean [0.2, 1.0]?"}},
 		{"mean and channels", "", Request{Overrides: []string{"data.mean=0.1,0.2"}}, []string{"data.mean", "2 values for 3 channels"}},
@@ -412,5 +417,31 @@ func TestGroups(t *testing.T) {
 	}
 	if _, err := Parse("file", []byte("train:\n  lars: raw\n")); err == nil || !strings.Contains(err.Error(), "section") {
 		t.Errorf("a value in the place of a group: %v", err)
+	}
+}
+
+// The factor of the width reaches a residual network, any image size is its own.
+func TestResidualNetwork(t *testing.T) {
+	r, err := Load(Request{Overrides: []string{"model.name=resnet18_cifar", "model.width=0.25", "model.image_size=30", "model.zero_init_last=true", "data.channels=1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.Config.Backbone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := c.Info(); i.Dim != 128 || i.ImageH != 30 || i.Channels != 1 {
+		t.Errorf("it is %+v", i)
+	}
+	text := r.Config.YAML()
+	if back, err := Parse("written", text); err != nil || !strings.Contains(string(text), "  width: 0.25\n  zero_init_last: true\n") || !bytes.Equal(back.YAML(), text) {
+		t.Errorf("it is written as\n%s\nand read with %v", text, err)
+	}
+	plain := Default()
+	if text := string(plain.YAML()); strings.Contains(text, "width:") {
+		t.Errorf("settings without an effect are written:\n%s", text)
+	}
+	if text, err := backbone.Encode(c); err != nil || !strings.Contains(string(text), `"zero_init_last":true`) {
+		t.Errorf("it is %s, %v", text, err)
 	}
 }

@@ -31,7 +31,7 @@ type Key struct {
 	// weights that come out.
 	ResumeFree bool
 
-	when     string // value of the setting train.optimizer that gives the key a meaning; empty for any
+	when     string // condition under which the key has an effect, as of Config.applies; empty for any run
 	field    []int  // index for reflect's FieldByIndex
 	typ      reflect.Type
 	min, max float64
@@ -83,6 +83,7 @@ func newKey(prefix, owner string, f reflect.StructField, docs map[string]string)
 		Type:       typeName(f.Type),
 		Doc:        docs[owner+"."+f.Name],
 		ResumeFree: f.Tag.Get("resume") == "free",
+		when:       f.Tag.Get("when"),
 		typ:        f.Type,
 		min:        math.Inf(-1),
 		max:        math.Inf(1),

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vittool/vittool/backbone/families"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -41,14 +42,27 @@ func (r *Resolved) Explain() []byte {
 	})
 }
 
+// applies reports whether a setting can have an effect in this run: some are for one optimizer, some
+// for networks of stages.
+func (c *Config) applies(k Key) bool {
+	switch on, value, _ := strings.Cut(k.when, "="); on {
+	case "optimizer":
+		return c.Train.Optimizer == value
+	case "network":
+		network, err := families.Or(c.Model.Families).Variant(c.Model.Name)
+		return err != nil || len(network.Info().StageDims) > 0
+	}
+	return true
+}
+
 // write is the one writer: comments (nil: none) gives the lines above a setting.
 func (c *Config) write(comments func(k Key, value string) []string) []byte {
 	var b bytes.Buffer
 	root := reflect.ValueOf(c).Elem()
 	section, group := "", ""
 	for _, k := range Keys() {
-		if k.when != "" && k.when != c.Train.Optimizer && formatValue(root.FieldByIndex(k.field)) == k.Default {
-			continue // without a meaning in this run
+		if !c.applies(k) && formatValue(root.FieldByIndex(k.field)) == k.Default {
+			continue
 		}
 		s, name, _ := strings.Cut(k.Path, ".")
 		if s != section {

@@ -45,15 +45,15 @@ func TestSameBits(t *testing.T) {
 		if !full && name != configs.Default().Objective.Name {
 			some = []variation{variations[1+i%2], variations[3+i%(len(variations)-3)]}
 		}
-		t.Run(name, func(t *testing.T) { sameBits(t, name, some) })
+		t.Run(name, func(t *testing.T) { sameBits(t, func() *configs.Config { return smallOf(t, name) }, some) })
 	}
 }
 
-func sameBits(t *testing.T, objective string, some []variation) {
-	result := pretrain(t, smallOf(t, objective), Options{})
+func sameBits(t *testing.T, of func() *configs.Config, some []variation) {
+	result := pretrain(t, of(), Options{})
 	for _, v := range some {
 		t.Run(v.name, func(t *testing.T) {
-			cfg := smallOf(t, objective)
+			cfg := of()
 			v.change(cfg)
 			got := pretrain(t, cfg, Options{})
 			if got.Digest != result.Digest {
@@ -68,7 +68,7 @@ func sameBits(t *testing.T, objective string, some []variation) {
 		return
 	}
 	t.Run("another seed differs", func(t *testing.T) {
-		cfg := smallOf(t, objective)
+		cfg := of()
 		cfg.Run.Seed++
 		if got := pretrain(t, cfg, Options{}).Digest; got == result.Digest {
 			t.Error("equal weights from another seed")

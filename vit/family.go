@@ -79,6 +79,12 @@ func (c Config) Info() backbone.Info {
 
 // With returns the config with a user's settings; see [backbone.Config].
 func (c Config) With(s backbone.Settings) (backbone.Config, error) {
+	switch {
+	case s.WidthFactor != 0 && s.WidthFactor != 1:
+		return nil, fmt.Errorf("the width of %s is a part of its name", c.Name)
+	case s.ZeroInitLast:
+		return nil, fmt.Errorf("%s has no batch norms", c.Name)
+	}
 	if s.Height != 0 {
 		c.ImageH = s.Height
 	}

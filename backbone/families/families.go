@@ -3,6 +3,7 @@ package families
 
 import (
 	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/cnn"
 	"github.com/vittool/vittool/vit"
 )
 
@@ -10,6 +11,7 @@ import (
 func All() backbone.Families {
 	return backbone.Families{
 		vit.Family{},
+		cnn.Family{},
 	}
 }
 

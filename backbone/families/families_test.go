@@ -234,7 +234,8 @@ func TestThirdFamilyRefuses(t *testing.T) {
 // Configurations of the default family carry no name of it, so that files of all versions are read
 // alike.
 func TestEncode(t *testing.T) {
-	for name, start := range map[string]string{"vit_micro_patch4_32": `{"name":"vit_micro_patch4_32"`, "third_small_patch8_32": `{"family":"third","Name":`} {
+	for name, start := range map[string]string{"vit_micro_patch4_32": `{"name":"vit_micro_patch4_32"`, "third_small_patch8_32": `{"family":"third","Name":`,
+		"resnet18_cifar": `{"family":"cnn","name":"resnet18_cifar"`} {
 		c, err := all().Variant(name)
 		if err != nil {
 			t.Fatal(err)
@@ -251,7 +252,7 @@ func TestEncode(t *testing.T) {
 	if c, err := all().Decode([]byte(named)); err != nil || c.Info().Name != "x" {
 		t.Errorf("a vit that is called so: %+v, %v", c, err)
 	}
-	if _, err := all().Decode([]byte(`{"family":"fourth"}`)); err == nil || !strings.Contains(err.Error(), "want one of vit, third") {
+	if _, err := all().Decode([]byte(`{"family":"fourth"}`)); err == nil || !strings.Contains(err.Error(), "want one of vit, cnn, third") {
 		t.Errorf("an unknown family: %v", err)
 	}
 	seen := map[string]bool{}

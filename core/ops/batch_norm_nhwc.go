@@ -11,8 +11,8 @@ import (
 // the operators that follow it in residual networks: y = norm(x)·gamma + beta + residual and, with
 // relu, its positive part. gamma and beta [C] and the residual, of the shape of x, may be nil.
 //
-// Moments, and the sums of the backward pass, are summed in float32 over chunks of fixed size and in
-// float64 over the chunks; BatchNorm sums in float64 throughout.
+// Moments, and the sums of the backward pass, are summed in float32 over a few rows and in float64
+// over these sums; BatchNorm sums in float64 throughout.
 func BatchNormNHWC(g *core.Graph, x, gamma, beta, residual *core.Node, running RunningStatistics, opt BatchNormOptions, relu bool) *core.Node {
 	const want = "x [..., C] (at least 2 rows of channels in training), gamma and beta [C] or nil, residual of the shape of x or nil, running mean and variance [C], count of one element or nil"
 	if !g.Check("batch_norm_nhwc", want, []*core.Node{x}, []*core.Node{gamma, beta, residual}, func() bool {

@@ -71,6 +71,16 @@ func (s *Store) AddBuffer(name string, shape tensor.Shape, init Init, seed uint6
 	return p, err
 }
 
+// Share lists a buffer of another store here too: both have the same memory.
+func (s *Store) Share(b *Parameter) error {
+	if s.index[b.Name] != nil {
+		return fmt.Errorf("parameter %q exists already, with shape %v", b.Name, s.index[b.Name].Shape)
+	}
+	s.index[b.Name] = b
+	s.buffers = append(s.buffers, b)
+	return nil
+}
+
 // add creates a parameter that is not listed yet.
 func (s *Store) add(name string, shape tensor.Shape, init Init, seed uint64) (*Parameter, error) {
 	if name == "" {

@@ -2,7 +2,7 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit → backbone → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit, cnn → backbone → core → core/internal/f32
 //
 // Four rules matter most. Only core imports gorgonia, so that the engine can be replaced. Only
 // backbone/families imports a family of networks, so that adding one is its package and a line
@@ -63,24 +63,25 @@ var below = []rule{
 	{pkg: "core/internal/f32", may: nil},
 	{pkg: "internal/edit", may: nil},
 	{pkg: "core/...", may: []string{"core/...", "tensor", "internal/prng"}},
-	{pkg: "backbone/families", may: []string{"backbone", "vit"}, test: []string{"..."}},
+	{pkg: "backbone/families", may: append([]string{"backbone"}, networks...), test: []string{"..."}},
 	{pkg: "backbone/...", may: append([]string{"backbone/transformer", "internal/edit"}, engine...)},
 	{pkg: "vit", may: append([]string{"backbone", "backbone/transformer"}, engine...)},
+	{pkg: "cnn", may: append([]string{"backbone"}, engine...)},
 	{pkg: "runs", may: leaves, test: engine},
 	{pkg: "data/...", may: append([]string{"data/...", "runs"}, leaves...)},
 	{pkg: "configs", may: append([]string{"backbone/...", "internal/edit", "data/...", "runs"}, engine...), test: []string{"objectives"}},
 	{pkg: "plugins/pb", may: nil},
 	{pkg: "plugins/schema", may: nil},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema", "internal/regularfile"}},
-	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/...", "vit"}, engine...)},
+	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/...", "vit", "cnn"}, engine...)},
 	{pkg: "plugins/program/programtest", may: []string{"..."}}, // test support
 	{pkg: "plugins/launch", may: []string{"plugins/...", "configs", "backbone"}},
-	{pkg: "plugins/program", may: append([]string{"plugins/plan", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/...", "vit"}},
+	{pkg: "plugins/program", may: append([]string{"plugins/plan", "runs", "backbone", "backbone/transformer", "internal/edit"}, engine...), test: []string{"plugins/...", "objectives/...", "data/...", "vit", "cnn"}},
 	{pkg: "plugins/...", may: append([]string{"plugins/...", "objectives", "backbone/..."}, engine...), test: []string{"objectives/...", "data/..."}},
 	{pkg: "objectives", may: []string{"objectives/...", "plugins/sdk"}, test: []string{"plugins/..."}},
-	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: append([]string{"plugins/...", "runs", "vit"}, engine...)},
-	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
-	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit"}},
+	{pkg: "objectives/...", may: []string{"plugins/sdk", "objectives/tokenizer"}, test: append([]string{"plugins/...", "runs", "vit", "cnn"}, engine...)},
+	{pkg: "train/...", may: append([]string{"train/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit", "cnn"}},
+	{pkg: "tasks/...", may: append([]string{"tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/...", "vit", "cnn"}},
 	{pkg: "bench/...", may: append([]string{"train/...", "tasks/...", "plugins/...", "objectives", "runs", "data/...", "configs", "backbone/..."}, engine...), test: []string{"objectives/..."}},
 	{pkg: "cmd/...", may: []string{"..."}},
 	{pkg: "faults", may: nil, test: []string{"..."}},
@@ -95,7 +96,7 @@ var (
 )
 
 // networks are the families of networks.
-var networks = []string{"vit"}
+var networks = []string{"vit", "cnn"}
 
 // outside lists third-party modules that only the named folders may import.
 var outside = []struct {

@@ -39,7 +39,7 @@ type DINO struct {
 	Solarize float64   `option:"solarize" min:"0" max:"1" help:"share of the second large crops that are solarized"`
 }
 
-// Head are the options of the layers between class tokens and prototypes.
+// Head are the options of the layers between the vectors of images and prototypes.
 type Head struct {
 	OutDim     int  `option:"out_dim" min:"2" help:"prototypes, the size of the softmax"`
 	Layers     int  `option:"head_layers" min:"1" help:"linear layers of the head before its bottleneck is normalized"`
@@ -83,18 +83,19 @@ func (o *DINO) Info() sdk.Info {
 const teacherViews = 2
 
 // Plan implements sdk.Objective. Parameters carry the names of the official code. Rows of features
-// and logits come view after view.
+// and logits come view after view. A residual network sees the large crops in one pass and the small
+// ones in another, as in the official code: its batch norms take their statistics over each.
 func (o *DINO) Plan(b *sdk.Builder) error {
-	b.RequireViT(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: o.DropPath})
+	b.RequireAny(sdk.Requirements{PosEmbed: sdk.PosEmbedLearned, ClassToken: sdk.ClassTokenRequired, Init: initial(), DropPath: o.DropPath})
 	global, local := o.views(b)
 
-	student := b.Student("student", global[0], sdk.With(global[1:]...)).Class() // [2B,D]
+	student := b.Student("student", global[0], sdk.With(global[1:]...)).Image() // [2B,D]
 	if len(local) > 0 {
-		small := b.Student("student_local", local[0], sdk.With(local[1:]...)).Class()
+		small := b.Student("student_local", local[0], sdk.With(local[1:]...)).Image()
 		student = b.Concat(0, student, small) // [SB,D], S views
 	}
 	scores := o.head(b, student)                                                                       // [SB,K]
-	features := b.TeacherPass("teacher", global[0], sdk.With(global[1:]...), sdk.NoDropPath()).Class() // [2B,D]
+	features := b.TeacherPass("teacher", global[0], sdk.With(global[1:]...), sdk.NoDropPath()).Image() // [2B,D]
 	logits := o.head(b, features, sdk.OfTeacher())                                                     // [2B,K]
 
 	center := b.Buffer(sdk.BufferSpec{Name: "center", Shape: []int{1, o.OutDim}, Reduction: sdk.ReduceMean})
@@ -151,7 +152,7 @@ func (o *DINO) sizes(b *sdk.Builder) (large, small [2]int) {
 	return large, small
 }
 
-// head maps class tokens [R,D] to logits [R,K]: linear layers with GELU between them, an output of
+// head maps vectors of images [R,D] to logits [R,K]: linear layers with GELU between them, an output of
 // length 1, then prototypes of unit length.
 func (o *DINO) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	linear := sdk.WithInit(sdk.InitTruncNormal(0.02, 2), nil)

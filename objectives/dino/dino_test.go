@@ -163,9 +163,26 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
 		}
 	}
+}
+
+// A residual network is read by its pooled output, needs no part of transformers, and sees crops of
+// any size.
+func TestResidualNetwork(t *testing.T) {
 	cnn := backbone(32, 224, 224)
-	cnn.Family = "cnn"
-	if _, err := try(cnn, nil); err == nil || !strings.Contains(err.Error(), "works with [vit]") {
-		t.Error(err)
+	cnn.Name, cnn.Family, cnn.Heads, cnn.PrefixTokens, cnn.StageDims = "resnet18", "cnn", 0, 0, []int{64, 128, 256, 512}
+	plan := planOf(t, cnn, map[string]any{"local_size": 90})
+	if r := plan.Requirements; r.ClassToken != sdk.ClassTokenDefault || r.PosEmbed != sdk.PosEmbedDefault || r.DropPath != 0 {
+		t.Errorf("it requires %+v", r)
+	}
+	for _, p := range plan.Passes {
+		if !slices.Equal(p.Outputs, []sdk.Feature{sdk.PooledFeature}) {
+			t.Errorf("pass %s reads %v", p.Name, p.Outputs)
+		}
+	}
+	if !slices.Equal(plan.Recommended.Features, []sdk.Feature{sdk.PooledFeature}) {
+		t.Errorf("it recommends %v", plan.Recommended.Features)
+	}
+	if last := plan.Views[len(plan.Views)-1]; last.Height != 90 {
+		t.Errorf("small crops of %d pixels", last.Height)
 	}
 }

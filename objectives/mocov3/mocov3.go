@@ -5,6 +5,10 @@
 // Two crops of an image are a pair, crops of the other images of the batch are not. The trained
 // network, ending in a projector and a predictor, is to find the partner of a crop among the
 // outputs for other crops of an averaged network that ends in a projector.
+//
+// Residual networks are trained as in the same code: a projector of two layers, a predictor that
+// ends without a batch norm, statistics of batch norms over one crop. Their recipe there has a
+// temperature of 1 and LARS.
 package mocov3
 
 import (
@@ -20,7 +24,7 @@ type MoCoV3 struct {
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
 	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
 	MomentumCos  bool    `option:"momentum_cos" help:"a cosine over the run takes the momentum to 1"`
-	FreezeStem   bool    `option:"stop_grad_conv1" help:"the random patch embedding is not trained, which keeps training stable"`
+	FreezeStem   bool    `option:"stop_grad_conv1" help:"the random patch embedding of a Vision Transformer is not trained, which keeps training stable"`
 	sdk.TwoCrops `grayscale:"share of the crops that lose their colour"`
 }
 
@@ -54,7 +58,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	if o.FreezeStem {
 		require.Frozen = []string{"patch_embed.proj.*"}
 	}
-	b.RequireViT(require)
+	b.RequireAny(require)
 	one, two := o.crop(b, 0), o.crop(b, 1)
 
 	momentum := sdk.CosineSchedule(o.Momentum, 1)
@@ -62,17 +66,17 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 		momentum.Kind = sdk.ScheduleConstant
 	}
 	b.Teacher(b.Schedule("momentum", momentum), sdk.BeforeForward)
-	base := b.Student("base_encoder", one, sdk.With(two)).Class()             // [2B,D]
-	averaged := b.TeacherPass("momentum_encoder", one, sdk.With(two)).Class() // [2B,D]
+	base := vectors(b, (*sdk.Builder).Student, "base_encoder", one, two)
+	averaged := vectors(b, (*sdk.Builder).TeacherPass, "momentum_encoder", one, two)
 
 	// The heads' batch norms take statistics over one crop of the batch, so each crop passes alone.
 	var queries, keys [views]sdk.Tensor // [B,dim], rows of length 1
 	for v := range views {
-		q := o.projector(b, b.ViewRows(base, v, views))
+		q := o.projector(b, base(v))
 		queries[v] = b.L2Normalize(o.predictor(b, q))
 	}
 	for v := range views {
-		keys[v] = b.L2Normalize(o.projector(b, b.ViewRows(averaged, v, views), sdk.OfTeacher()))
+		keys[v] = b.L2Normalize(o.projector(b, averaged(v), sdk.OfTeacher()))
 	}
 	first, second := b.Contrast(queries[0], keys[1], o.Temp), b.Contrast(queries[1], keys[0], o.Temp)
 	b.Metric("q1k2", first)
@@ -82,25 +86,47 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	return b.Minimize(b.Add(first, second))
 }
 
+// vectors runs a network over the crops and returns its vectors [B,D] of each. The statistics of a
+// residual network's batch norms are of one crop too, so each crop is a pass of its own.
+func vectors(b *sdk.Builder, run func(b *sdk.Builder, name string, view sdk.View, options ...sdk.PassOption) sdk.Pass, name string, crops ...sdk.View) func(v int) sdk.Tensor {
+	if b.Backbone().Tokens() {
+		all := run(b, name, crops[0], sdk.With(crops[1:]...)).Image() // [2B,D]
+		return func(v int) sdk.Tensor { return b.ViewRows(all, v, len(crops)) }
+	}
+	var each []sdk.Tensor
+	for i, crop := range crops {
+		each = append(each, run(b, fmt.Sprintf("%s_%d", name, i+1), crop).Image())
+	}
+	return func(v int) sdk.Tensor { return each[v] }
+}
+
 // crop declares one of the two crops.
 func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 	return b.View(fmt.Sprintf("crop_%d", v+1), sdk.Resample(sdk.Bilinear), o.Crop(b, v), sdk.Flip(.5))
 }
 
-// projector ends the trained and the averaged network: three linear layers with batch norms.
+// projector ends the trained and the averaged network: three linear layers with batch norms, two
+// after a residual network, in the place of its classifier.
 func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
-	return mlp(b, "base_encoder.head", x, []int{o.Hidden, o.Hidden, o.Dim}, options...)
+	if !b.Backbone().Tokens() {
+		return mlp(b, "base_encoder.fc", x, []int{o.Hidden, o.Dim}, sdk.PlainNorm, options...)
+	}
+	return mlp(b, "base_encoder.head", x, []int{o.Hidden, o.Hidden, o.Dim}, sdk.PlainNorm, options...)
 }
 
 // predictor follows the projector of the trained network.
 func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
-	return mlp(b, "predictor", x, []int{o.Hidden, o.Dim})
+	last := sdk.PlainNorm
+	if !b.Backbone().Tokens() {
+		last = sdk.NoNorm
+	}
+	return mlp(b, "predictor", x, []int{o.Hidden, o.Dim}, last)
 }
 
-// mlp is a head of linear layers without bias, each with a batch norm, the last one without
-// weights; norms decay too.
-func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, options ...sdk.LayerOption) sdk.Tensor {
-	m := sdk.MLP{Widths: widths, Norm: true, LastNorm: sdk.PlainNorm, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
+// mlp is a head of linear layers without bias, with batch norms between them and perhaps one
+// without weights at the end; norms decay too.
+func mlp(b *sdk.Builder, name string, x sdk.Tensor, widths []int, last sdk.LastNorm, options ...sdk.LayerOption) sdk.Tensor {
+	m := sdk.MLP{Widths: widths, Norm: true, LastNorm: last, Linear: []sdk.LayerOption{sdk.WithInit(sdk.InitFanIn(), nil), sdk.WithoutBias()}}
 	return b.MLP(name, x, m, append([]sdk.LayerOption{sdk.WithParams(sdk.Decayed(true))}, options...)...)
 }
 

@@ -49,6 +49,44 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// After a residual network, names, shapes and passes are those of the official code: a projector of
+// two layers in the place of the classifier, a predictor that ends without a batch norm, and one pass
+// a crop.
+func TestResidualNetwork(t *testing.T) {
+	trial, err := sdk.Try(New(), sdk.Run{Batch: 4, Backbone: sdk.Backbone{Name: "resnet50", Family: "cnn", Dim: 2048, Depth: 4,
+		Patch: 32, Height: 224, Width: 224, Channels: 3, StageDims: []int{256, 512, 1024, 2048}}}, map[string]any{"crop_size": 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := trial.Plan
+	want := map[string][]int{
+		"base_encoder.fc.0.weight": {4096, 2048}, "base_encoder.fc.1.weight": {4096}, "base_encoder.fc.1.bias": {4096}, "base_encoder.fc.3.weight": {256, 4096},
+		"predictor.0.weight": {4096, 256}, "predictor.1.weight": {4096}, "predictor.1.bias": {4096}, "predictor.3.weight": {256, 4096},
+	}
+	for _, p := range plan.Params {
+		if !slices.Equal(p.Shape, want[p.Name]) || !p.Decay || p.Frozen || p.TeacherCopy != strings.HasPrefix(p.Name, "base_encoder.") {
+			t.Errorf("%v, want the shape %v", p, want[p.Name])
+		}
+		delete(want, p.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("parameters are missing: %v", want)
+	}
+	if len(plan.Passes) != 4 {
+		t.Errorf("%d passes", len(plan.Passes))
+	}
+	for _, p := range plan.Passes {
+		if len(p.Views) != 1 || !slices.Equal(p.Outputs, []sdk.Feature{sdk.PooledFeature}) {
+			t.Errorf("pass %s of %v reads %v", p.Name, p.Views, p.Outputs)
+		}
+	}
+	for _, b := range plan.Buffers {
+		if strings.Contains(b.Name, "predictor.4") {
+			t.Errorf("the predictor ends in a batch norm: %s", b.Name)
+		}
+	}
+}
+
 func TestOptionsReachThePlan(t *testing.T) {
 	trial, err := try(map[string]any{"stop_grad_conv1": false, "momentum_cos": false, "momentum": .9, "crop_size": 96, "blur": []float64{0, .5}, "solarize": []float64{0, 0}})
 	if err != nil {

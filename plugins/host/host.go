@@ -268,13 +268,22 @@ func (h *Objective) begin(ctx context.Context) error {
 		return err
 	}
 	if h.plan, err = plan.FromProto(message, h.o.Backbone); err != nil {
-		return h.broken("Open", err.Error())
+		return h.unusable(err)
 	}
 	if h.planWire, err = wire(message); err != nil {
 		return err
 	}
 	h.planDigest, err = planDigest(message)
 	return err
+}
+
+// unusable is the error of a plan with a fault. A plan for other networks than the run's is no fault
+// of the plugin.
+func (h *Objective) unusable(err error) error {
+	if lack := (*plan.LackError)(nil); errors.As(err, &lack) {
+		return &PluginError{Plugin: h.label, Call: "Open", Kind: Refused, Text: err.Error(), Err: err}
+	}
+	return h.broken("Open", err.Error())
 }
 
 // spawn starts the program, or serves it in process; ctx bounds the start alone.

@@ -12,10 +12,38 @@ func (c *checker) passes() error {
 		if err := c.declare("pass", p.Name); err != nil {
 			return err
 		}
-		for _, rule := range []func(*Pass) error{c.passViews, c.passNetwork, c.passMasks} {
+		for _, rule := range []func(*Pass) error{c.passParts, c.passViews, c.passNetwork, c.passMasks} {
 			if err := rule(p); err != nil {
 				return fmt.Errorf("pass %q %w", p.Name, err)
 			}
+		}
+	}
+	return nil
+}
+
+// LackError is a part that a plan needs and the network of the run does not have.
+type LackError struct {
+	Part    string // "masks patches", "reads tokens": the need as a verb phrase
+	Network string
+	Family  string
+}
+
+func (e *LackError) Error() string {
+	return fmt.Sprintf("%s, and the backbone %s, a %q, has maps of whole images in place of tokens: take a model of another family", e.Part, e.Network, e.Family)
+}
+
+// passParts refuses tokens of a network that has none.
+func (c *checker) passParts(p *Pass) error {
+	if c.backbone.Tokens() {
+		return nil
+	}
+	lacks := func(part string) error { return &LackError{part, c.backbone.Name, c.backbone.Family} }
+	if p.MaskUse == MaskUseDrop || p.MaskUse == MaskUseToken {
+		return lacks("masks patches")
+	}
+	for _, f := range p.Outputs {
+		if f == FeatureTokens || f == FeatureClass || f == FeaturePatches {
+			return lacks(fmt.Sprintf("reads the feature %v", f))
 		}
 	}
 	return nil
@@ -30,7 +58,7 @@ func (c *checker) passViews(p *Pass) error {
 			return err
 		}
 		first, v := c.View(p.Views[0]), c.View(name)
-		if n := c.backbone.Patch; n > 0 && (v.Height%n != 0 || v.Width%n != 0) {
+		if n := c.backbone.Patch; c.backbone.Tokens() && n > 0 && (v.Height%n != 0 || v.Width%n != 0) {
 			return fmt.Errorf("reads view %q of %d x %d pixels, which patches of %d do not divide", name, v.Height, v.Width, n)
 		}
 		if v.Height != first.Height || v.Width != first.Width {

@@ -36,6 +36,10 @@ type BackboneInfo struct {
 	StageDims      []int // channels per stage of a cnn
 }
 
+// Tokens reports whether the network computes tokens of patches; one with stages computes maps of
+// whole images of any size.
+func (b BackboneInfo) Tokens() bool { return len(b.StageDims) == 0 }
+
 // Plan describes how an objective trains a network.
 type Plan struct {
 	Requirements Requirements // of the network

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -426,4 +427,39 @@ func FuzzCheckMasks(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A network with stages gives maps of whole images of any size: a plan that needs tokens of it is
+// told so.
+func TestNetworkOfMaps(t *testing.T) {
+	maps := backbone
+	maps.Name, maps.Family, maps.Depth, maps.Patch, maps.PrefixTokens, maps.StageDims = "resnet_test", "cnn", 4, 8, 0, []int{1, 2, 4, 8}
+	pooled := func(options ...sdk.PassOption) func(b *sdk.Builder) error {
+		return func(b *sdk.Builder) error {
+			return b.Minimize(b.Mean(b.Student("encoder", b.View("image", sdk.Size(13, 20)), options...).Pooled()))
+		}
+	}
+	for part, text := range map[string]func(b *sdk.Builder) error{
+		"": pooled(),
+		"reads the feature class": func(b *sdk.Builder) error {
+			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).Class()))
+		},
+		"reads the feature patches": func(b *sdk.Builder) error {
+			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).PatchTokens()))
+		},
+		"masks patches": func(b *sdk.Builder) error {
+			v := b.View("image")
+			keep := b.KeepMask("keep", v, 2, nil)
+			return b.Minimize(b.Mean(b.Student("encoder", v, sdk.Drop(keep)).Pooled()))
+		},
+	} {
+		_, err := plan.FromProto(opened(t, &objective{text}, nil), maps)
+		var lack *plan.LackError
+		switch {
+		case part == "" && err != nil:
+			t.Error(err)
+		case part != "" && (!errors.As(err, &lack) || !strings.Contains(err.Error(), `pass "encoder" `+part+", and the backbone resnet_test")):
+			t.Errorf("%v, want %q in it", err, part)
+		}
+	}
 }

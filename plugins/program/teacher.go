@@ -1,8 +1,6 @@
 package program
 
 import (
-	"fmt"
-
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/optim"
@@ -44,10 +42,12 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	}
 	t.stored, t.student = network.Weights(), c.Student.Weights()
 	if c.Train && t.when == plan.WhenBeforeForward {
-		if len(network.Buffers()) > 0 {
-			return fmt.Errorf("the teacher moves before the forward pass, and %s has running statistics, which a copy would lose", c.Config.Info().Name)
-		}
 		t.read = param.NewStore()
+		for _, b := range network.Buffers() { // its running statistics are state, of which there is no copy
+			if err := t.read.Share(b); err != nil {
+				return err
+			}
+		}
 		if network, err = c.Config.New(t.read, runs.TeacherPrefix+runs.BackbonePrefix, backbone.Zeros, c.seed); err != nil {
 			return err
 		}

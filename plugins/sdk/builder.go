@@ -60,8 +60,11 @@ func (t Tensor) Dim() int { return t.dim }
 // Recommend sets the features that evaluations and exports of a run take by default: the trained
 // network or its average, the class token (ClassFeature), the mean of the patch tokens
 // (PooledFeature), or both side by side. Without it they take the trained network and the mean,
-// after the last block.
+// after the last block. Of a network with stages it is always the mean over its last map.
 func (b *Builder) Recommend(network Network, features ...Feature) {
+	if !b.Backbone().Tokens() {
+		features = []Feature{PooledFeature}
+	}
 	b.recommended().Network, b.recommended().Features = network, features
 }
 

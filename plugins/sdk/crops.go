@@ -59,9 +59,10 @@ func (o TwoCrops) Crop(b *Builder, i int) ViewOption {
 	return ViewOptions(options...)
 }
 
-// WholePatches refuses a side in pixels, the value of option key, that patches do not fill.
+// WholePatches refuses a side in pixels, the value of option key, that patches do not fill. A
+// network of maps takes any side.
 func (b *Builder) WholePatches(key string, side int) {
-	if patch := max(1, b.Backbone().Patch); side%patch != 0 {
+	if patch := max(1, b.Backbone().Patch); b.Backbone().Tokens() && side%patch != 0 {
 		b.Failf("%s %d is no multiple of the patch size %d", key, side, patch)
 	}
 }

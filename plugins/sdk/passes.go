@@ -102,6 +102,17 @@ func (p Pass) PatchTokens() Tensor { return p.feature(PatchesFeature, 0) }
 // Class is the class token after the final norm, [B,D].
 func (p Pass) Class() Tensor { return p.feature(ClassFeature, 0) }
 
+// Image is the vector that stands for the image, [B,D]: the class token, or the pooled output of a
+// network without one.
+func (p Pass) Image() Tensor {
+	n := p.b.Backbone()
+	switch required := p.b.plan.Requirements.ClassToken; {
+	case required == ClassTokenRequired, required == ClassTokenDefault && n.PrefixTokens > 0:
+		return p.Class()
+	}
+	return p.Pooled()
+}
+
 // Pooled is the mean of the patch tokens, or global average pool, [B,D].
 func (p Pass) Pooled() Tensor { return p.feature(PooledFeature, 0) }
 

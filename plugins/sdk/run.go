@@ -31,6 +31,10 @@ type Backbone struct {
 	StageDims     []int // channels of each stage, where the network has stages
 }
 
+// Tokens reports whether the network computes tokens of patches. One with stages computes maps of
+// whole images of any size: no masks, no class token.
+func (n Backbone) Tokens() bool { return len(n.StageDims) == 0 }
+
 // Rows is the number of patches of an image from top to bottom.
 func (n Backbone) Rows() int { return n.Height / max(1, n.Patch) }
 

@@ -361,11 +361,12 @@ func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
 //go:noescape
 func winogradWeightGradAVX2(c int, src *float32, apart int, dst *float32, ld int)
 
-// batchMomentsAVX2 is sum[j] += Σ_i d, square[j] += Σ_i d² with d = x[i*n+j] - pivot[j] for i <
-// rows and j < n.
+// batchMomentsAVX2 adds Σ_i d to sum[j], Σ_i d² to square[j] with d = x[i*n+j] - pivot[j] for i <
+// rows and j < n. Sums of rows are made in float32 and added in float64, whole vectors of them: sum
+// and the other have room for a multiple of 16 columns.
 //
 //go:noescape
-func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 
 // batchNormAVX2 is y[i*n+j] = max((x[i*n+j] - mean[j])*gain[j] + shift[j], floor) for i < rows and
 // j < n.
@@ -379,17 +380,21 @@ func batchNormAVX2(rows int, n int, x *float32, y *float32, mean *float32, gain 
 //go:noescape
 func batchNormAddAVX2(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
 
-// batchNormSumsAVX2 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
-// floor, else 0, sum[j] += Σ_i g, dot[j] += Σ_i g*d for i < rows and j < n.
+// batchNormSumsAVX2 with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
+// floor, else 0, adds Σ_i g to sum[j], Σ_i g*d to dot[j] for i < rows and j < n. Sums of rows are
+// made in float32 and added in float64, whole vectors of them: sum and the other have room for a
+// multiple of 16 columns.
 //
 //go:noescape
-func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 
-// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] += Σ_i
-// passed[i*n+j], dot[j] += Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
+// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, and adds Σ_i
+// passed[i*n+j] to sum[j], Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) to dot[j] for i < rows and j < n.
+// Sums of rows are made in float32 and added in float64, whole vectors of them: sum and the other
+// have room for a multiple of 16 columns.
 //
 //go:noescape
-func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 
 // batchNormGradAVX2 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
 // floor, else 0, dx[i*n+j] = gain[j]*g + slope[j]*d + offset[j] for i < rows and j < n.

@@ -10977,7 +10977,7 @@ done508:
 	VZEROUPPER
 	RET
 
-// func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 // Requires: AVX, FMA3
 TEXT ·batchMomentsAVX2(SB), NOSPLIT, $0-48
 	MOVQ x+16(FP), AX
@@ -10995,70 +10995,110 @@ TEXT ·batchMomentsAVX2(SB), NOSPLIT, $0-48
 loop509:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Y0
-	MOVQ    sum+32(FP), DI
-	VMOVUPS (DI)(BX*1), Y1
-	MOVQ    square+40(FP), DI
-	VMOVUPS (DI)(BX*1), Y2
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 32(DI)(BX*1), Y3
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 32(DI)(BX*1), Y4
-	MOVQ    square+40(FP), DI
-	VMOVUPS 32(DI)(BX*1), Y5
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 64(DI)(BX*1), Y6
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 64(DI)(BX*1), Y7
-	MOVQ    square+40(FP), DI
-	VMOVUPS 64(DI)(BX*1), Y8
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 96(DI)(BX*1), Y9
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 96(DI)(BX*1), Y10
-	MOVQ    square+40(FP), DI
-	VMOVUPS 96(DI)(BX*1), Y11
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
 row511:
-	VMOVUPS     (R8)(BX*1), Y12
-	VSUBPS      Y0, Y12, Y12
-	VADDPS      Y12, Y1, Y1
-	VFMADD231PS Y12, Y12, Y2
-	VMOVUPS     32(R8)(BX*1), Y12
-	VSUBPS      Y3, Y12, Y12
-	VADDPS      Y12, Y4, Y4
-	VFMADD231PS Y12, Y12, Y5
-	VMOVUPS     64(R8)(BX*1), Y12
-	VSUBPS      Y6, Y12, Y12
-	VADDPS      Y12, Y7, Y7
-	VFMADD231PS Y12, Y12, Y8
-	VMOVUPS     96(R8)(BX*1), Y12
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y12, Y10, Y10
-	VFMADD231PS Y12, Y12, Y11
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row511
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y2, (DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y4, 32(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y5, 32(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y7, 64(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y8, 64(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y10, 96(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y11, 96(DI)(BX*1)
-	ADDQ        $+128, BX
-	CMPQ        BX, CX
-	JLT         loop509
+	VMOVUPS      (R8)(BX*1), Y12
+	VSUBPS       Y0, Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VFMADD231PS  Y12, Y12, Y2
+	VMOVUPS      32(R8)(BX*1), Y12
+	VSUBPS       Y3, Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VFMADD231PS  Y12, Y12, Y5
+	VMOVUPS      64(R8)(BX*1), Y12
+	VSUBPS       Y6, Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VFMADD231PS  Y12, Y12, Y8
+	VMOVUPS      96(R8)(BX*1), Y12
+	VSUBPS       Y9, Y12, Y12
+	VADDPS       Y12, Y10, Y10
+	VFMADD231PS  Y12, Y12, Y11
+	ADDQ         DX, R8
+	DECQ         DI
+	JNZ          row511
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y4, X0
+	VCVTPS2PD    X4, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 64(DI)(BX*2)
+	VADDPD       96(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 96(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y5, X0
+	VCVTPS2PD    X5, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 64(DI)(BX*2)
+	VADDPD       96(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 96(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y7, X0
+	VCVTPS2PD    X7, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       128(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 128(DI)(BX*2)
+	VADDPD       160(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 160(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y8, X0
+	VCVTPS2PD    X8, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       128(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 128(DI)(BX*2)
+	VADDPD       160(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 160(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y10, X0
+	VCVTPS2PD    X10, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       192(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 192(DI)(BX*2)
+	VADDPD       224(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 224(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y11, X0
+	VCVTPS2PD    X11, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       192(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 192(DI)(BX*2)
+	VADDPD       224(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 224(DI)(BX*2)
+	ADDQ         $+128, BX
+	CMPQ         BX, CX
+	JLT          loop509
 
 done510:
 	MOVQ SI, CX
@@ -11069,28 +11109,38 @@ done510:
 loop512:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Y0
-	MOVQ    sum+32(FP), DI
-	VMOVUPS (DI)(BX*1), Y1
-	MOVQ    square+40(FP), DI
-	VMOVUPS (DI)(BX*1), Y2
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
 row514:
-	VMOVUPS     (R8)(BX*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VADDPS      Y3, Y1, Y1
-	VFMADD231PS Y3, Y3, Y2
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row514
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y2, (DI)(BX*1)
-	ADDQ        $+32, BX
-	CMPQ        BX, CX
-	JLT         loop512
+	VMOVUPS      (R8)(BX*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VFMADD231PS  Y3, Y3, Y2
+	ADDQ         DX, R8
+	DECQ         DI
+	JNZ          row514
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	ADDQ         $+32, BX
+	CMPQ         BX, CX
+	JLT          loop512
 
 done513:
 	SUBQ       BX, SI
@@ -11100,24 +11150,34 @@ done513:
 	VMOVUPS    (CX), Y0
 	MOVQ       pivot+24(FP), CX
 	VMASKMOVPS (CX)(BX*1), Y0, Y1
-	MOVQ       sum+32(FP), CX
-	VMASKMOVPS (CX)(BX*1), Y0, Y2
-	MOVQ       square+40(FP), CX
-	VMASKMOVPS (CX)(BX*1), Y0, Y3
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
 	MOVQ       rows+0(FP), CX
 
 row516:
-	VMASKMOVPS  (AX)(BX*1), Y0, Y4
-	VSUBPS      Y1, Y4, Y4
-	VADDPS      Y4, Y2, Y2
-	VFMADD231PS Y4, Y4, Y3
-	ADDQ        DX, AX
-	DECQ        CX
-	JNZ         row516
-	MOVQ        sum+32(FP), AX
-	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
-	MOVQ        square+40(FP), AX
-	VMASKMOVPS  Y3, Y0, (AX)(BX*1)
+	VMASKMOVPS   (AX)(BX*1), Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  Y4, Y4, Y3
+	ADDQ         DX, AX
+	DECQ         CX
+	JNZ          row516
+	MOVQ         sum+32(FP), AX
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(BX*2)
+	VADDPD       32(AX)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(BX*2)
+	MOVQ         square+40(FP), AX
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(BX*2)
+	VADDPD       32(AX)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(BX*2)
 
 done515:
 	VZEROUPPER
@@ -11325,7 +11385,7 @@ done528:
 	VZEROUPPER
 	RET
 
-// func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, FMA3
 TEXT ·batchNormSumsAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Y0
@@ -11349,58 +11409,78 @@ loop529:
 	VMOVUPS (R8)(SI*1), Y2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Y3
-	MOVQ    sum+64(FP), R8
-	VMOVUPS (R8)(SI*1), Y4
-	MOVQ    dot+72(FP), R8
-	VMOVUPS (R8)(SI*1), Y5
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
 	MOVQ    mean+32(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y6
 	MOVQ    gain+40(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y7
 	MOVQ    shift+48(FP), R8
 	VMOVUPS 32(R8)(SI*1), Y8
-	MOVQ    sum+64(FP), R8
-	VMOVUPS 32(R8)(SI*1), Y9
-	MOVQ    dot+72(FP), R8
-	VMOVUPS 32(R8)(SI*1), Y10
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
 
 row531:
-	VMOVUPS     (R9)(SI*1), Y11
-	VSUBPS      Y1, Y11, Y11
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y11, Y2, Y12
-	VMOVUPS     (R10)(SI*1), Y13
-	VCMPPS      $0x1e, Y0, Y12, Y12
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y12, Y4, Y4
-	VFMADD231PS Y11, Y12, Y5
-	VMOVUPS     32(R9)(SI*1), Y11
-	VSUBPS      Y6, Y11, Y11
-	VMOVAPS     Y8, Y12
-	VFMADD231PS Y11, Y7, Y12
-	VMOVUPS     32(R10)(SI*1), Y13
-	VCMPPS      $0x1e, Y0, Y12, Y12
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VFMADD231PS Y11, Y12, Y10
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row531
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y5, (R8)(SI*1)
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y9, 32(R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y10, 32(R8)(SI*1)
-	ADDQ        $+64, SI
-	CMPQ        SI, DX
-	JLT         loop529
+	VMOVUPS      (R9)(SI*1), Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVAPS      Y3, Y12
+	VFMADD231PS  Y11, Y2, Y12
+	VMOVUPS      (R10)(SI*1), Y13
+	VCMPPS       $0x1e, Y0, Y12, Y12
+	VANDPS       Y13, Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VMOVUPS      32(R9)(SI*1), Y11
+	VSUBPS       Y6, Y11, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VMOVUPS      32(R10)(SI*1), Y13
+	VCMPPS       $0x1e, Y0, Y12, Y12
+	VANDPS       Y13, Y12, Y12
+	VADDPS       Y12, Y9, Y9
+	VFMADD231PS  Y11, Y12, Y10
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         R8
+	JNZ          row531
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X4, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y9, X1
+	VCVTPS2PD    X9, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, 64(R8)(SI*2)
+	VADDPD       96(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 96(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y10, X1
+	VCVTPS2PD    X10, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, 64(R8)(SI*2)
+	VADDPD       96(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 96(R8)(SI*2)
+	ADDQ         $+64, SI
+	CMPQ         SI, DX
+	JLT          loop529
 
 done530:
 	MOVQ DI, DX
@@ -11415,35 +11495,45 @@ loop532:
 	VMOVUPS (R8)(SI*1), Y2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Y3
-	MOVQ    sum+64(FP), R8
-	VMOVUPS (R8)(SI*1), Y4
-	MOVQ    dot+72(FP), R8
-	VMOVUPS (R8)(SI*1), Y5
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
 
 row534:
-	VMOVUPS     (R9)(SI*1), Y6
-	VSUBPS      Y1, Y6, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD231PS Y6, Y2, Y7
-	VMOVUPS     (R10)(SI*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VADDPS      Y7, Y4, Y4
-	VFMADD231PS Y6, Y7, Y5
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row534
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y5, (R8)(SI*1)
-	ADDQ        $+32, SI
-	CMPQ        SI, DX
-	JLT         loop532
+	VMOVUPS      (R9)(SI*1), Y6
+	VSUBPS       Y1, Y6, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  Y6, Y2, Y7
+	VMOVUPS      (R10)(SI*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         R8
+	JNZ          row534
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X4, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	ADDQ         $+32, SI
+	CMPQ         SI, DX
+	JLT          loop532
 
 done533:
 	SUBQ       SI, DI
@@ -11457,37 +11547,47 @@ done533:
 	VMASKMOVPS (DX)(SI*1), Y1, Y3
 	MOVQ       shift+48(FP), DX
 	VMASKMOVPS (DX)(SI*1), Y1, Y4
-	MOVQ       sum+64(FP), DX
-	VMASKMOVPS (DX)(SI*1), Y1, Y5
-	MOVQ       dot+72(FP), DX
-	VMASKMOVPS (DX)(SI*1), Y1, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
 	MOVQ       rows+0(FP), DX
 	MOVQ       CX, CX
 
 row536:
-	VMASKMOVPS  (AX)(SI*1), Y1, Y7
-	VSUBPS      Y2, Y7, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y3, Y8
-	VMASKMOVPS  (CX)(SI*1), Y1, Y9
-	VCMPPS      $0x1e, Y0, Y8, Y8
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y5, Y5
-	VFMADD231PS Y7, Y8, Y6
-	ADDQ        BX, AX
-	ADDQ        BX, CX
-	DECQ        DX
-	JNZ         row536
-	MOVQ        sum+64(FP), AX
-	VMASKMOVPS  Y5, Y1, (AX)(SI*1)
-	MOVQ        dot+72(FP), AX
-	VMASKMOVPS  Y6, Y1, (AX)(SI*1)
+	VMASKMOVPS   (AX)(SI*1), Y1, Y7
+	VSUBPS       Y2, Y7, Y7
+	VMOVAPS      Y4, Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VMASKMOVPS   (CX)(SI*1), Y1, Y9
+	VCMPPS       $0x1e, Y0, Y8, Y8
+	VANDPS       Y9, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	VFMADD231PS  Y7, Y8, Y6
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	DECQ         DX
+	JNZ          row536
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x01, Y5, X0
+	VCVTPS2PD    X5, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(SI*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(SI*2)
+	VADDPD       32(AX)(SI*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(SI*2)
+	MOVQ         dot+72(FP), AX
+	VEXTRACTF128 $0x01, Y6, X0
+	VCVTPS2PD    X6, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(SI*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(SI*2)
+	VADDPD       32(AX)(SI*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(SI*2)
 
 done535:
 	VZEROUPPER
 	RET
 
-// func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, FMA3
 TEXT ·batchNormAddSumsAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Y0
@@ -11509,16 +11609,12 @@ TEXT ·batchNormAddSumsAVX2(SB), NOSPLIT, $0-80
 loop537:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Y1
-	MOVQ    sum+64(FP), R10
-	VMOVUPS (R10)(R8*1), Y2
-	MOVQ    dot+72(FP), R10
-	VMOVUPS (R10)(R8*1), Y3
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
 	MOVQ    mean+48(FP), R10
 	VMOVUPS 32(R10)(R8*1), Y4
-	MOVQ    sum+64(FP), R10
-	VMOVUPS 32(R10)(R8*1), Y5
-	MOVQ    dot+72(FP), R10
-	VMOVUPS 32(R10)(R8*1), Y6
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -11526,41 +11622,65 @@ loop537:
 	MOVQ    BX, R14
 
 row539:
-	VMOVUPS     (R13)(R8*1), Y7
-	VMOVUPS     (R12)(R8*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, (R14)(R8*1)
-	VADDPS      Y7, Y2, Y2
-	VMOVUPS     (R11)(R8*1), Y8
-	VSUBPS      Y1, Y8, Y8
-	VFMADD231PS Y8, Y7, Y3
-	VMOVUPS     32(R13)(R8*1), Y7
-	VMOVUPS     32(R12)(R8*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, 32(R14)(R8*1)
-	VADDPS      Y7, Y5, Y5
-	VMOVUPS     32(R11)(R8*1), Y8
-	VSUBPS      Y4, Y8, Y8
-	VFMADD231PS Y8, Y7, Y6
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row539
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y3, (R10)(R8*1)
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y5, 32(R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y6, 32(R10)(R8*1)
-	ADDQ        $+64, R8
-	CMPQ        R8, SI
-	JLT         loop537
+	VMOVUPS      (R13)(R8*1), Y7
+	VMOVUPS      (R12)(R8*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, (R14)(R8*1)
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      (R11)(R8*1), Y8
+	VSUBPS       Y1, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VMOVUPS      32(R13)(R8*1), Y7
+	VMOVUPS      32(R12)(R8*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(R14)(R8*1)
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      32(R11)(R8*1), Y8
+	VSUBPS       Y4, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	ADDQ         DI, R13
+	ADDQ         DI, R14
+	DECQ         R10
+	JNZ          row539
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y2, X1
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X3, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, 64(R10)(R8*2)
+	VADDPD       96(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 96(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y6, X1
+	VCVTPS2PD    X6, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, 64(R10)(R8*2)
+	VADDPD       96(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 96(R10)(R8*2)
+	ADDQ         $+64, R8
+	CMPQ         R8, SI
+	JLT          loop537
 
 done538:
 	MOVQ R9, SI
@@ -11571,10 +11691,8 @@ done538:
 loop540:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Y1
-	MOVQ    sum+64(FP), R10
-	VMOVUPS (R10)(R8*1), Y2
-	MOVQ    dot+72(FP), R10
-	VMOVUPS (R10)(R8*1), Y3
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -11582,28 +11700,40 @@ loop540:
 	MOVQ    BX, R14
 
 row542:
-	VMOVUPS     (R13)(R8*1), Y4
-	VMOVUPS     (R12)(R8*1), Y5
-	VCMPPS      $0x1e, Y0, Y4, Y4
-	VANDPS      Y5, Y4, Y4
-	VMOVUPS     Y4, (R14)(R8*1)
-	VADDPS      Y4, Y2, Y2
-	VMOVUPS     (R11)(R8*1), Y5
-	VSUBPS      Y1, Y5, Y5
-	VFMADD231PS Y5, Y4, Y3
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row542
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y3, (R10)(R8*1)
-	ADDQ        $+32, R8
-	CMPQ        R8, SI
-	JLT         loop540
+	VMOVUPS      (R13)(R8*1), Y4
+	VMOVUPS      (R12)(R8*1), Y5
+	VCMPPS       $0x1e, Y0, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (R14)(R8*1)
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      (R11)(R8*1), Y5
+	VSUBPS       Y1, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	ADDQ         DI, R13
+	ADDQ         DI, R14
+	DECQ         R10
+	JNZ          row542
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y2, X1
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X3, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	ADDQ         $+32, R8
+	CMPQ         R8, SI
+	JLT          loop540
 
 done541:
 	SUBQ       R8, R9
@@ -11613,34 +11743,44 @@ done541:
 	VMOVUPS    (SI), Y1
 	MOVQ       mean+48(FP), SI
 	VMASKMOVPS (SI)(R8*1), Y1, Y2
-	MOVQ       sum+64(FP), SI
-	VMASKMOVPS (SI)(R8*1), Y1, Y3
-	MOVQ       dot+72(FP), SI
-	VMASKMOVPS (SI)(R8*1), Y1, Y4
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
 	MOVQ       rows+0(FP), SI
 	MOVQ       CX, CX
 	MOVQ       BX, BX
 
 row544:
-	VMASKMOVPS  (DX)(R8*1), Y1, Y5
-	VMASKMOVPS  (CX)(R8*1), Y1, Y6
-	VCMPPS      $0x1e, Y0, Y5, Y5
-	VANDPS      Y6, Y5, Y5
-	VMASKMOVPS  Y5, Y1, (BX)(R8*1)
-	VADDPS      Y5, Y3, Y3
-	VMASKMOVPS  (AX)(R8*1), Y1, Y6
-	VSUBPS      Y2, Y6, Y6
-	VFMADD231PS Y6, Y5, Y4
-	ADDQ        DI, AX
-	ADDQ        DI, CX
-	ADDQ        DI, DX
-	ADDQ        DI, BX
-	DECQ        SI
-	JNZ         row544
-	MOVQ        sum+64(FP), AX
-	VMASKMOVPS  Y3, Y1, (AX)(R8*1)
-	MOVQ        dot+72(FP), AX
-	VMASKMOVPS  Y4, Y1, (AX)(R8*1)
+	VMASKMOVPS   (DX)(R8*1), Y1, Y5
+	VMASKMOVPS   (CX)(R8*1), Y1, Y6
+	VCMPPS       $0x1e, Y0, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y1, (BX)(R8*1)
+	VADDPS       Y5, Y3, Y3
+	VMASKMOVPS   (AX)(R8*1), Y1, Y6
+	VSUBPS       Y2, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	DECQ         SI
+	JNZ          row544
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(R8*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(R8*2)
+	VADDPD       32(AX)(R8*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(R8*2)
+	MOVQ         dot+72(FP), AX
+	VEXTRACTF128 $0x01, Y4, X0
+	VCVTPS2PD    X4, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(R8*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(R8*2)
+	VADDPD       32(AX)(R8*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(R8*2)
 
 done543:
 	VZEROUPPER

@@ -18131,7 +18131,7 @@ done639:
 	VZEROUPPER
 	RET
 
-// func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchMomentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ x+16(FP), AX
@@ -18149,70 +18149,110 @@ TEXT ·batchMomentsAVX512(SB), NOSPLIT, $0-48
 loop640:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Z0
-	MOVQ    sum+32(FP), DI
-	VMOVUPS (DI)(BX*1), Z1
-	MOVQ    square+40(FP), DI
-	VMOVUPS (DI)(BX*1), Z2
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 64(DI)(BX*1), Z3
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 64(DI)(BX*1), Z4
-	MOVQ    square+40(FP), DI
-	VMOVUPS 64(DI)(BX*1), Z5
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 128(DI)(BX*1), Z6
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 128(DI)(BX*1), Z7
-	MOVQ    square+40(FP), DI
-	VMOVUPS 128(DI)(BX*1), Z8
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS 192(DI)(BX*1), Z9
-	MOVQ    sum+32(FP), DI
-	VMOVUPS 192(DI)(BX*1), Z10
-	MOVQ    square+40(FP), DI
-	VMOVUPS 192(DI)(BX*1), Z11
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
 row642:
-	VMOVUPS     (R8)(BX*1), Z12
-	VSUBPS      Z0, Z12, Z12
-	VADDPS      Z12, Z1, Z1
-	VFMADD231PS Z12, Z12, Z2
-	VMOVUPS     64(R8)(BX*1), Z12
-	VSUBPS      Z3, Z12, Z12
-	VADDPS      Z12, Z4, Z4
-	VFMADD231PS Z12, Z12, Z5
-	VMOVUPS     128(R8)(BX*1), Z12
-	VSUBPS      Z6, Z12, Z12
-	VADDPS      Z12, Z7, Z7
-	VFMADD231PS Z12, Z12, Z8
-	VMOVUPS     192(R8)(BX*1), Z12
-	VSUBPS      Z9, Z12, Z12
-	VADDPS      Z12, Z10, Z10
-	VFMADD231PS Z12, Z12, Z11
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row642
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z2, (DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z4, 64(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z5, 64(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z7, 128(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z8, 128(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z10, 192(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z11, 192(DI)(BX*1)
-	ADDQ        $+256, BX
-	CMPQ        BX, CX
-	JLT         loop640
+	VMOVUPS       (R8)(BX*1), Z12
+	VSUBPS        Z0, Z12, Z12
+	VADDPS        Z12, Z1, Z1
+	VFMADD231PS   Z12, Z12, Z2
+	VMOVUPS       64(R8)(BX*1), Z12
+	VSUBPS        Z3, Z12, Z12
+	VADDPS        Z12, Z4, Z4
+	VFMADD231PS   Z12, Z12, Z5
+	VMOVUPS       128(R8)(BX*1), Z12
+	VSUBPS        Z6, Z12, Z12
+	VADDPS        Z12, Z7, Z7
+	VFMADD231PS   Z12, Z12, Z8
+	VMOVUPS       192(R8)(BX*1), Z12
+	VSUBPS        Z9, Z12, Z12
+	VADDPS        Z12, Z10, Z10
+	VFMADD231PS   Z12, Z12, Z11
+	ADDQ          DX, R8
+	DECQ          DI
+	JNZ           row642
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        128(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 128(DI)(BX*2)
+	VADDPD        192(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 192(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VCVTPS2PD     Y5, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        128(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 128(DI)(BX*2)
+	VADDPD        192(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 192(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        256(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 256(DI)(BX*2)
+	VADDPD        320(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 320(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VCVTPS2PD     Y8, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        256(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 256(DI)(BX*2)
+	VADDPD        320(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 320(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        384(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 384(DI)(BX*2)
+	VADDPD        448(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 448(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        384(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 384(DI)(BX*2)
+	VADDPD        448(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 448(DI)(BX*2)
+	ADDQ          $+256, BX
+	CMPQ          BX, CX
+	JLT           loop640
 
 done641:
 	MOVQ SI, CX
@@ -18223,28 +18263,38 @@ done641:
 loop643:
 	MOVQ    pivot+24(FP), DI
 	VMOVUPS (DI)(BX*1), Z0
-	MOVQ    sum+32(FP), DI
-	VMOVUPS (DI)(BX*1), Z1
-	MOVQ    square+40(FP), DI
-	VMOVUPS (DI)(BX*1), Z2
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
 	MOVQ    rows+0(FP), DI
 	MOVQ    AX, R8
 
 row645:
-	VMOVUPS     (R8)(BX*1), Z3
-	VSUBPS      Z0, Z3, Z3
-	VADDPS      Z3, Z1, Z1
-	VFMADD231PS Z3, Z3, Z2
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row645
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z2, (DI)(BX*1)
-	ADDQ        $+64, BX
-	CMPQ        BX, CX
-	JLT         loop643
+	VMOVUPS       (R8)(BX*1), Z1
+	VSUBPS        Z0, Z1, Z1
+	VADDPS        Z1, Z13, Z13
+	VFMADD231PS   Z1, Z1, Z14
+	ADDQ          DX, R8
+	DECQ          DI
+	JNZ           row645
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VCVTPS2PD     Y13, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	ADDQ          $+64, BX
+	CMPQ          BX, CX
+	JLT           loop643
 
 done644:
 	SUBQ      BX, SI
@@ -18255,24 +18305,34 @@ done644:
 	KMOVW     CX, K1
 	MOVQ      pivot+24(FP), CX
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
-	MOVQ      sum+32(FP), CX
-	VMOVUPS.Z (CX)(BX*1), K1, Z1
-	MOVQ      square+40(FP), CX
-	VMOVUPS.Z (CX)(BX*1), K1, Z2
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
 	MOVQ      rows+0(FP), CX
 
 row647:
-	VMOVUPS.Z   (AX)(BX*1), K1, Z3
-	VSUBPS      Z0, Z3, Z3
-	VADDPS      Z3, Z1, Z1
-	VFMADD231PS Z3, Z3, Z2
-	ADDQ        DX, AX
-	DECQ        CX
-	JNZ         row647
-	MOVQ        sum+32(FP), AX
-	VMOVUPS     Z1, K1, (AX)(BX*1)
-	MOVQ        square+40(FP), AX
-	VMOVUPS     Z2, K1, (AX)(BX*1)
+	VMOVUPS.Z     (AX)(BX*1), K1, Z1
+	VSUBPS        Z0, Z1, Z1
+	VADDPS        Z1, Z15, Z15
+	VFMADD231PS   Z1, Z1, Z16
+	ADDQ          DX, AX
+	DECQ          CX
+	JNZ           row647
+	MOVQ          sum+32(FP), AX
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(BX*2)
+	VADDPD        64(AX)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(BX*2)
+	MOVQ          square+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z16, Y0
+	VCVTPS2PD     Y16, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(BX*2)
+	VADDPD        64(AX)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(BX*2)
 
 done646:
 	VZEROUPPER
@@ -18482,7 +18542,7 @@ done659:
 	VZEROUPPER
 	RET
 
-// func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchNormSumsAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Z0
@@ -18506,58 +18566,78 @@ loop660:
 	VMOVUPS (R8)(SI*1), Z2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Z3
-	MOVQ    sum+64(FP), R8
-	VMOVUPS (R8)(SI*1), Z4
-	MOVQ    dot+72(FP), R8
-	VMOVUPS (R8)(SI*1), Z5
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
 	MOVQ    mean+32(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z6
 	MOVQ    gain+40(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z7
 	MOVQ    shift+48(FP), R8
 	VMOVUPS 64(R8)(SI*1), Z8
-	MOVQ    sum+64(FP), R8
-	VMOVUPS 64(R8)(SI*1), Z9
-	MOVQ    dot+72(FP), R8
-	VMOVUPS 64(R8)(SI*1), Z10
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
 
 row662:
-	VMOVUPS     (R9)(SI*1), Z11
-	VSUBPS      Z1, Z11, Z11
-	VMOVAPS     Z3, Z12
-	VFMADD231PS Z11, Z2, Z12
-	VMOVUPS     (R10)(SI*1), Z13
-	VCMPPS      $0x1e, Z0, Z12, K1
-	VMOVAPS.Z   Z13, K1, Z12
-	VADDPS      Z12, Z4, Z4
-	VFMADD231PS Z11, Z12, Z5
-	VMOVUPS     64(R9)(SI*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS     Z8, Z12
-	VFMADD231PS Z11, Z7, Z12
-	VMOVUPS     64(R10)(SI*1), Z13
-	VCMPPS      $0x1e, Z0, Z12, K1
-	VMOVAPS.Z   Z13, K1, Z12
-	VADDPS      Z12, Z9, Z9
-	VFMADD231PS Z11, Z12, Z10
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row662
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z5, (R8)(SI*1)
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z9, 64(R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z10, 64(R8)(SI*1)
-	ADDQ        $+128, SI
-	CMPQ        SI, DX
-	JLT         loop660
+	VMOVUPS       (R9)(SI*1), Z11
+	VSUBPS        Z1, Z11, Z11
+	VMOVAPS       Z3, Z16
+	VFMADD231PS   Z11, Z2, Z16
+	VMOVUPS       (R10)(SI*1), Z17
+	VCMPPS        $0x1e, Z0, Z16, K1
+	VMOVAPS.Z     Z17, K1, Z16
+	VADDPS        Z16, Z4, Z4
+	VFMADD231PS   Z11, Z16, Z5
+	VMOVUPS       64(R9)(SI*1), Z11
+	VSUBPS        Z6, Z11, Z11
+	VMOVAPS       Z8, Z16
+	VFMADD231PS   Z11, Z7, Z16
+	VMOVUPS       64(R10)(SI*1), Z17
+	VCMPPS        $0x1e, Z0, Z16, K1
+	VMOVAPS.Z     Z17, K1, Z16
+	VADDPS        Z16, Z9, Z9
+	VFMADD231PS   Z11, Z16, Z10
+	ADDQ          BX, R9
+	ADDQ          BX, R10
+	DECQ          R8
+	JNZ           row662
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z4, Y1
+	VCVTPS2PD     Y4, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, 128(R8)(SI*2)
+	VADDPD        192(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 192(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z10, Y1
+	VCVTPS2PD     Y10, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, 128(R8)(SI*2)
+	VADDPD        192(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 192(R8)(SI*2)
+	ADDQ          $+128, SI
+	CMPQ          SI, DX
+	JLT           loop660
 
 done661:
 	MOVQ DI, DX
@@ -18572,35 +18652,45 @@ loop663:
 	VMOVUPS (R8)(SI*1), Z2
 	MOVQ    shift+48(FP), R8
 	VMOVUPS (R8)(SI*1), Z3
-	MOVQ    sum+64(FP), R8
-	VMOVUPS (R8)(SI*1), Z4
-	MOVQ    dot+72(FP), R8
-	VMOVUPS (R8)(SI*1), Z5
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
 	MOVQ    rows+0(FP), R8
 	MOVQ    AX, R9
 	MOVQ    CX, R10
 
 row665:
-	VMOVUPS     (R9)(SI*1), Z6
-	VSUBPS      Z1, Z6, Z6
-	VMOVAPS     Z3, Z7
-	VFMADD231PS Z6, Z2, Z7
-	VMOVUPS     (R10)(SI*1), Z8
-	VCMPPS      $0x1e, Z0, Z7, K1
-	VMOVAPS.Z   Z8, K1, Z7
-	VADDPS      Z7, Z4, Z4
-	VFMADD231PS Z6, Z7, Z5
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row665
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z5, (R8)(SI*1)
-	ADDQ        $+64, SI
-	CMPQ        SI, DX
-	JLT         loop663
+	VMOVUPS       (R9)(SI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VMOVAPS       Z3, Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       (R10)(SI*1), Z6
+	VCMPPS        $0x1e, Z0, Z5, K1
+	VMOVAPS.Z     Z6, K1, Z5
+	VADDPS        Z5, Z12, Z12
+	VFMADD231PS   Z4, Z5, Z13
+	ADDQ          BX, R9
+	ADDQ          BX, R10
+	DECQ          R8
+	JNZ           row665
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z12, Y1
+	VCVTPS2PD     Y12, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VCVTPS2PD     Y13, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	ADDQ          $+64, SI
+	CMPQ          SI, DX
+	JLT           loop663
 
 done664:
 	SUBQ      SI, DI
@@ -18615,37 +18705,47 @@ done664:
 	VMOVUPS.Z (DX)(SI*1), K1, Z2
 	MOVQ      shift+48(FP), DX
 	VMOVUPS.Z (DX)(SI*1), K1, Z3
-	MOVQ      sum+64(FP), DX
-	VMOVUPS.Z (DX)(SI*1), K1, Z4
-	MOVQ      dot+72(FP), DX
-	VMOVUPS.Z (DX)(SI*1), K1, Z5
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
 	MOVQ      rows+0(FP), DX
 	MOVQ      CX, CX
 
 row667:
-	VMOVUPS.Z   (AX)(SI*1), K1, Z6
-	VSUBPS      Z1, Z6, Z6
-	VMOVAPS     Z3, Z7
-	VFMADD231PS Z6, Z2, Z7
-	VMOVUPS.Z   (CX)(SI*1), K1, Z8
-	VCMPPS      $0x1e, Z0, Z7, K2
-	VMOVAPS.Z   Z8, K2, Z7
-	VADDPS      Z7, Z4, Z4
-	VFMADD231PS Z6, Z7, Z5
-	ADDQ        BX, AX
-	ADDQ        BX, CX
-	DECQ        DX
-	JNZ         row667
-	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z4, K1, (AX)(SI*1)
-	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z5, K1, (AX)(SI*1)
+	VMOVUPS.Z     (AX)(SI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VMOVAPS       Z3, Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS.Z     (CX)(SI*1), K1, Z6
+	VCMPPS        $0x1e, Z0, Z5, K2
+	VMOVAPS.Z     Z6, K2, Z5
+	VADDPS        Z5, Z14, Z14
+	VFMADD231PS   Z4, Z5, Z15
+	ADDQ          BX, AX
+	ADDQ          BX, CX
+	DECQ          DX
+	JNZ           row667
+	MOVQ          sum+64(FP), AX
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(SI*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(SI*2)
+	VADDPD        64(AX)(SI*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(SI*2)
+	MOVQ          dot+72(FP), AX
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(SI*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(SI*2)
+	VADDPD        64(AX)(SI*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(SI*2)
 
 done666:
 	VZEROUPPER
 	RET
 
-// func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchNormAddSumsAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Z0
@@ -18667,16 +18767,12 @@ TEXT ·batchNormAddSumsAVX512(SB), NOSPLIT, $0-80
 loop668:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Z1
-	MOVQ    sum+64(FP), R10
-	VMOVUPS (R10)(R8*1), Z2
-	MOVQ    dot+72(FP), R10
-	VMOVUPS (R10)(R8*1), Z3
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
 	MOVQ    mean+48(FP), R10
 	VMOVUPS 64(R10)(R8*1), Z4
-	MOVQ    sum+64(FP), R10
-	VMOVUPS 64(R10)(R8*1), Z5
-	MOVQ    dot+72(FP), R10
-	VMOVUPS 64(R10)(R8*1), Z6
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -18684,41 +18780,65 @@ loop668:
 	MOVQ    BX, R14
 
 row670:
-	VMOVUPS     (R13)(R8*1), Z7
-	VMOVUPS     (R12)(R8*1), Z8
-	VCMPPS      $0x1e, Z0, Z7, K1
-	VMOVAPS.Z   Z8, K1, Z7
-	VMOVUPS     Z7, (R14)(R8*1)
-	VADDPS      Z7, Z2, Z2
-	VMOVUPS     (R11)(R8*1), Z8
-	VSUBPS      Z1, Z8, Z8
-	VFMADD231PS Z8, Z7, Z3
-	VMOVUPS     64(R13)(R8*1), Z7
-	VMOVUPS     64(R12)(R8*1), Z8
-	VCMPPS      $0x1e, Z0, Z7, K1
-	VMOVAPS.Z   Z8, K1, Z7
-	VMOVUPS     Z7, 64(R14)(R8*1)
-	VADDPS      Z7, Z5, Z5
-	VMOVUPS     64(R11)(R8*1), Z8
-	VSUBPS      Z4, Z8, Z8
-	VFMADD231PS Z8, Z7, Z6
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row670
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z3, (R10)(R8*1)
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z5, 64(R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z6, 64(R10)(R8*1)
-	ADDQ        $+128, R8
-	CMPQ        R8, SI
-	JLT         loop668
+	VMOVUPS       (R13)(R8*1), Z7
+	VMOVUPS       (R12)(R8*1), Z8
+	VCMPPS        $0x1e, Z0, Z7, K1
+	VMOVAPS.Z     Z8, K1, Z7
+	VMOVUPS       Z7, (R14)(R8*1)
+	VADDPS        Z7, Z2, Z2
+	VMOVUPS       (R11)(R8*1), Z8
+	VSUBPS        Z1, Z8, Z8
+	VFMADD231PS   Z8, Z7, Z3
+	VMOVUPS       64(R13)(R8*1), Z7
+	VMOVUPS       64(R12)(R8*1), Z8
+	VCMPPS        $0x1e, Z0, Z7, K1
+	VMOVAPS.Z     Z8, K1, Z7
+	VMOVUPS       Z7, 64(R14)(R8*1)
+	VADDPS        Z7, Z5, Z5
+	VMOVUPS       64(R11)(R8*1), Z8
+	VSUBPS        Z4, Z8, Z8
+	VFMADD231PS   Z8, Z7, Z6
+	ADDQ          DI, R11
+	ADDQ          DI, R12
+	ADDQ          DI, R13
+	ADDQ          DI, R14
+	DECQ          R10
+	JNZ           row670
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, 128(R10)(R8*2)
+	VADDPD        192(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 192(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VCVTPS2PD     Y6, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, 128(R10)(R8*2)
+	VADDPD        192(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 192(R10)(R8*2)
+	ADDQ          $+128, R8
+	CMPQ          R8, SI
+	JLT           loop668
 
 done669:
 	MOVQ R9, SI
@@ -18729,10 +18849,8 @@ done669:
 loop671:
 	MOVQ    mean+48(FP), R10
 	VMOVUPS (R10)(R8*1), Z1
-	MOVQ    sum+64(FP), R10
-	VMOVUPS (R10)(R8*1), Z2
-	MOVQ    dot+72(FP), R10
-	VMOVUPS (R10)(R8*1), Z3
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
 	MOVQ    rows+0(FP), R10
 	MOVQ    AX, R11
 	MOVQ    CX, R12
@@ -18740,28 +18858,40 @@ loop671:
 	MOVQ    BX, R14
 
 row673:
-	VMOVUPS     (R13)(R8*1), Z4
-	VMOVUPS     (R12)(R8*1), Z5
-	VCMPPS      $0x1e, Z0, Z4, K1
-	VMOVAPS.Z   Z5, K1, Z4
-	VMOVUPS     Z4, (R14)(R8*1)
-	VADDPS      Z4, Z2, Z2
-	VMOVUPS     (R11)(R8*1), Z5
-	VSUBPS      Z1, Z5, Z5
-	VFMADD231PS Z5, Z4, Z3
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row673
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z3, (R10)(R8*1)
-	ADDQ        $+64, R8
-	CMPQ        R8, SI
-	JLT         loop671
+	VMOVUPS       (R13)(R8*1), Z2
+	VMOVUPS       (R12)(R8*1), Z3
+	VCMPPS        $0x1e, Z0, Z2, K1
+	VMOVAPS.Z     Z3, K1, Z2
+	VMOVUPS       Z2, (R14)(R8*1)
+	VADDPS        Z2, Z9, Z9
+	VMOVUPS       (R11)(R8*1), Z3
+	VSUBPS        Z1, Z3, Z3
+	VFMADD231PS   Z3, Z2, Z10
+	ADDQ          DI, R11
+	ADDQ          DI, R12
+	ADDQ          DI, R13
+	ADDQ          DI, R14
+	DECQ          R10
+	JNZ           row673
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z2, Z2
+	VMOVUPD       Z2, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z10, Y1
+	VCVTPS2PD     Y10, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z2, Z2
+	VMOVUPD       Z2, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	ADDQ          $+64, R8
+	CMPQ          R8, SI
+	JLT           loop671
 
 done672:
 	SUBQ      R8, R9
@@ -18772,34 +18902,44 @@ done672:
 	KMOVW     SI, K1
 	MOVQ      mean+48(FP), SI
 	VMOVUPS.Z (SI)(R8*1), K1, Z1
-	MOVQ      sum+64(FP), SI
-	VMOVUPS.Z (SI)(R8*1), K1, Z2
-	MOVQ      dot+72(FP), SI
-	VMOVUPS.Z (SI)(R8*1), K1, Z3
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
 	MOVQ      rows+0(FP), SI
 	MOVQ      CX, CX
 	MOVQ      BX, BX
 
 row675:
-	VMOVUPS.Z   (DX)(R8*1), K1, Z4
-	VMOVUPS.Z   (CX)(R8*1), K1, Z5
-	VCMPPS      $0x1e, Z0, Z4, K2
-	VMOVAPS.Z   Z5, K2, Z4
-	VMOVUPS     Z4, K1, (BX)(R8*1)
-	VADDPS      Z4, Z2, Z2
-	VMOVUPS.Z   (AX)(R8*1), K1, Z5
-	VSUBPS      Z1, Z5, Z5
-	VFMADD231PS Z5, Z4, Z3
-	ADDQ        DI, AX
-	ADDQ        DI, CX
-	ADDQ        DI, DX
-	ADDQ        DI, BX
-	DECQ        SI
-	JNZ         row675
-	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z2, K1, (AX)(R8*1)
-	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z3, K1, (AX)(R8*1)
+	VMOVUPS.Z     (DX)(R8*1), K1, Z2
+	VMOVUPS.Z     (CX)(R8*1), K1, Z3
+	VCMPPS        $0x1e, Z0, Z2, K2
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       Z2, K1, (BX)(R8*1)
+	VADDPS        Z2, Z11, Z11
+	VMOVUPS.Z     (AX)(R8*1), K1, Z3
+	VSUBPS        Z1, Z3, Z3
+	VFMADD231PS   Z3, Z2, Z12
+	ADDQ          DI, AX
+	ADDQ          DI, CX
+	ADDQ          DI, DX
+	ADDQ          DI, BX
+	DECQ          SI
+	JNZ           row675
+	MOVQ          sum+64(FP), AX
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(R8*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(R8*2)
+	VADDPD        64(AX)(R8*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(R8*2)
+	MOVQ          dot+72(FP), AX
+	VEXTRACTF64X4 $0x01, Z12, Y0
+	VCVTPS2PD     Y12, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(R8*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(R8*2)
+	VADDPD        64(AX)(R8*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(R8*2)
 
 done674:
 	VZEROUPPER

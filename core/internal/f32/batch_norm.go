@@ -8,8 +8,8 @@ import "math"
 //	v = (X[i][j] - mean[j])*gain[j] + shift[j] + Residual[i][j]
 //	y[i][j] = max(v, 0)
 //
-// The vectors are made by Scale. Sums over rows are made of chunks of fixed size, in float32, that
-// are added in order, in float64.
+// The vectors are made by Scale. Sums over rows are made of blocks of a few rows, in float32, that
+// are added in order, in float64: longer ones would be less exact than PyTorch's.
 type BatchNorm struct {
 	Rows, N  int
 	X        []float32
@@ -19,12 +19,10 @@ type BatchNorm struct {
 	Vectors []float32
 }
 
-// batchNormChunk is the approximate number of values of a chunk, batchNormRows its fewest rows.
-// Kernels that go down columns take a block of about batchNormBlock values at a time, so that they
-// read memory nearly in order.
+// batchNormChunk is the approximate number of values of a chunk. batchNormBlock is that of a block of
+// rows whose columns are summed one after the other, so that memory is read nearly in order.
 const (
 	batchNormChunk = 16384
-	batchNormRows  = 64
 	batchNormBlock = 1024
 )
 
@@ -65,15 +63,16 @@ func (b *BatchNorm) Scale(mean, variance []float64, eps float64, gamma, beta []f
 	}
 }
 
-// batchNormJob is one pass over the rows, in chunks of per rows; op does a block of a chunk.
+// batchNormJob is one pass over the rows, in chunks of per rows and blocks of some of these.
 type batchNormJob struct {
 	BatchNorm
-	t           *table
-	op          func(j *batchNormJob, chunk, first, rows int)
-	per, chunks int
-	dy, y, g    []float32
-	sums        []float32 // two rows of sums for each chunk
-	totals      [2][]float64
+	t                  *table
+	op                 func(j *batchNormJob, chunk, first, rows int)
+	per, block, chunks int
+	dy, y, g           []float32
+	width              int       // of a row of sums: N and a part of a vector
+	sums               []float64 // two rows of sums for each chunk; nil without sums
+	totals             [2][]float64
 }
 
 func (j *batchNormJob) run(_ *worker, i int) {
@@ -82,21 +81,19 @@ func (j *batchNormJob) run(_ *worker, i int) {
 		for k, total := range j.totals {
 			clear(total[lo:hi])
 			for c := range j.chunks {
-				for col, v := range j.sums[(2*c+k)*j.N+lo : (2*c+k)*j.N+hi] {
-					total[lo+col] += float64(v)
+				for col, v := range j.sums[(2*c+k)*j.width+lo : (2*c+k)*j.width+hi] {
+					total[lo+col] += v
 				}
 			}
 		}
 		return
 	}
-	first := i * j.per
-	end := min(j.Rows, first+j.per)
+	first, end := i*j.per, min((i+1)*j.per, j.Rows)
 	if j.sums != nil {
-		clear(j.sums[2*i*j.N : 2*(i+1)*j.N])
+		clear(j.sums[2*i*j.width : 2*(i+1)*j.width])
 	}
-	block := max(1, batchNormBlock/j.N)
-	for ; first < end; first += block {
-		j.op(j, i, first, min(block, end-first))
+	for r := first; r < end; r += j.block {
+		j.op(j, i, r, min(j.block, end-r))
 	}
 }
 
@@ -105,11 +102,16 @@ func (p *Pool) batchNorm(b *BatchNorm, op func(j *batchNormJob, chunk, first, ro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := &p.conv.norm
-	*j = batchNormJob{BatchNorm: *b, t: kernels(), op: op, dy: dy, y: y, g: g, per: max(batchNormRows, batchNormChunk/b.N)}
+	block := min(32, max(8, batchNormBlock/b.N))
+	*j = batchNormJob{
+		BatchNorm: *b, t: kernels(), op: op, dy: dy, y: y, g: g, block: block, per: roundUp(max(64, batchNormChunk/b.N), block), width: roundUp(b.N, 16),
+	}
 	j.chunks = ceilDiv(b.Rows, j.per)
 	if sums != nil {
-		p.partial = grow(p.partial, 2*j.chunks*b.N)
-		j.sums = p.partial
+		if size := 2 * j.chunks * j.width; cap(p.sums) < size {
+			p.sums = make([]float64, size+size/8)
+		}
+		j.sums = p.sums[:2*j.chunks*j.width]
 	}
 	p.run(j.chunks, j)
 	if sums != nil {
@@ -123,8 +125,8 @@ func (p *Pool) batchNorm(b *BatchNorm, op func(j *batchNormJob, chunk, first, ro
 func (j *batchNormJob) at(x []float32, r int) *float32 { return &x[r*j.N] }
 
 // sum returns the addresses of the two rows of sums of a chunk.
-func (j *batchNormJob) sum(chunk int) (a, b *float32) {
-	return &j.sums[2*chunk*j.N], &j.sums[(2*chunk+1)*j.N]
+func (j *batchNormJob) sum(chunk int) (a, b *float64) {
+	return &j.sums[2*chunk*j.width], &j.sums[(2*chunk+1)*j.width]
 }
 
 // Moments computes the mean and the biased variance [N] of the columns of X. It overwrites Vectors.
