@@ -120,8 +120,8 @@ func (j *winogradJob) run(w *worker, chunk int) {
 	t, c, o := j.t, j.src.c, j.dst.c
 	first := chunk * j.per
 	n := min(j.per, j.grid.count()-first)
-	// Neither rows nor values a power of two apart.
-	ldc, ldo := c+linePad, o+linePad
+	// Neither rows nor values a power of two apart; results have whole panels of columns.
+	ldc, ldo := c+linePad, roundUp(o, t.nr)+linePad
 	apartC, apartO := n*ldc+linePad, n*ldo+linePad
 	arena := w.scratch(winogradValues*(apartC+apartO) + max(j.stageSize(), (j.dst.w+1)*o))
 	in, out, stage := arena, arena[winogradValues*apartC:], arena[winogradValues*(apartC+apartO):]
@@ -131,13 +131,37 @@ func (j *winogradJob) run(w *worker, chunk int) {
 		at += r.count
 	}
 	for p := range winogradValues {
-		g := product{t: t, m: n, n: o, k: c, a: mat{&in[p*apartC], ldc}, b: offset(j.weight, p*j.weightApart), c: mat{&out[p*apartO], ldo}}
-		g.compute(w, 0, ceilDiv(n, t.mr), 0, ceilDiv(o, t.nr))
+		j.product(n, mat{&in[p*apartC], ldc}, offset(j.weight, p*j.weightApart), mat{&out[p*apartO], ldo})
 	}
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
 		j.finish(r, stage, &out[at*ldo], ldo, apartO)
 		at += r.count
+	}
+}
+
+// product multiplies n tiles in by the panels of a right operand, as product.compute does but for all
+// strips at once: they are few, and no tile is cut off at the edge.
+func (j *winogradJob) product(n int, in mat, panels *float32, out mat) {
+	t, k := j.t, j.src.c
+	blocks := ceilDiv(k, t.kc)
+	length := roundUp(ceilDiv(k, blocks), 4)
+	strips, rest := n/t.mr, n%t.mr
+	for at := 0; at < k; at += length {
+		m := min(length, k-at)
+		for col := 0; col < j.dst.c; col += t.nr {
+			panel := offset(panels, col*k+at*t.nr)
+			next := panel // read ahead: the panel after this
+			if col+t.nr < j.dst.c {
+				next = offset(panel, k*t.nr)
+			}
+			if strips > 0 {
+				t.runRows(strips, m, in.at(0, at), in.ld, panel, out.at(0, col), out.ld, at, next)
+			}
+			if rest > 0 {
+				t.rowsA[rest](m, in.at(strips*t.mr, at), in.ld, panel, out.at(strips*t.mr, col), out.ld, at, next)
+			}
+		}
 	}
 }
 
