@@ -27,7 +27,7 @@
 //     [Options.RefuseMasks] refuses keep lists and masks by name; Options.DropPath has one branch a
 //     block.
 //   - Outputs: [Map] is the last feature map [B, C, h, w], [Pooled] its spatial mean, Tap(i) the map
-//     of stage i and After(i) the outputs of a network that ends there. [Class], [Tokens], [Patches]
+//     of stage i and After(i) the outputs of a network that ends there. [Class], [Tokens], [PatchTokens]
 //     and Attention are refused with [NoOutput].
 //   - CheckImage permits every image: a part of a cell at the border counts as one.
 //   - Require refuses class tokens, position tables and the like by name.

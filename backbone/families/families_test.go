@@ -40,7 +40,7 @@ func (painter) Plan(b *sdk.Builder) error {
 		}
 	})
 	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
-	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), all))
+	return b.Minimize(b.PatchMSE(pixels, b.PatchPixels(view, sdk.ChannelFirst), all))
 }
 
 // TestMain lets the test binary be the painter when it is started under its name.

@@ -92,7 +92,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	defer src.Close()
 	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
 		Images: src, Count: o.count, Height: o.view.size.height, Width: o.view.size.width, Fitting: fitting, Block: o.block, Mass: o.mass,
-		OnSkip: func(name string, err error) { fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %v\n", name, err) },
+		OnSkip: leftOut(cmd.ErrOrStderr()),
 	})
 	if err != nil {
 		return err

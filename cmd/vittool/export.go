@@ -117,10 +117,5 @@ func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, 
 	if err != nil {
 		return nil, err
 	}
-	return tasks.LoadModel(o.from, tasks.LoadOptions{
-		Model: o.model, Network: network, Mean: mean, Std: std,
-		Report: func(path string, err error) {
-			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
-		},
-	})
+	return tasks.LoadModel(o.from, tasks.LoadOptions{Model: o.model, Network: network, Mean: mean, Std: std, Report: passedOver(stderr)})
 }

@@ -149,7 +149,7 @@ func (x *extractor) features(ctx context.Context, label string, src data.Source)
 		Progress: func(done, _ int) { counter.Set(done) },
 		OnSkip: func(name string, err error) {
 			counter.Clear()
-			fmt.Fprintf(x.stderr, "left out: %s: %v\n", name, err)
+			leftOut(x.stderr)(name, err)
 		},
 	})
 }
