@@ -21,7 +21,7 @@ type Pool string
 
 // The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
 const (
-	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out
+	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out, or of a map
 	PoolClass Pool = runs.PoolClass // the class token
 	PoolBoth  Pool = runs.PoolBoth  // class token, then mean
 )
@@ -39,8 +39,8 @@ func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 // ExtractOptions are the settings of Extract.
 type ExtractOptions struct {
 	Pool Pool // empty: the recommendation of the objective, or else PoolMean
-	// Blocks are the transformer blocks whose tokens are pooled, each after the final LayerNorm;
-	// negative indices count from the end. A feature holds them side by side, in this order. Empty
+	// Blocks are the transformer blocks whose tokens are pooled, each after the final LayerNorm, or
+	// the stages whose maps are; negative indices count from the end. A feature holds them side by side, in this order. Empty
 	// means the last block.
 	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
@@ -189,7 +189,8 @@ func (m *Model) ResolveBlock(n int) (int, error) {
 		block += m.Info.Depth
 	}
 	if block < 0 || block >= m.Info.Depth {
-		return 0, fmt.Errorf("block %d: %s has %d blocks; they are numbered from 0, and -1 is the last", n, m.Info.Name, m.Info.Depth)
+		part := m.Info.Part()
+		return 0, fmt.Errorf("%s %d: %s has %d %ss; they are numbered from 0, and -1 is the last", part, n, m.Info.Name, m.Info.Depth, part)
 	}
 	return block, nil
 }

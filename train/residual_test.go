@@ -115,7 +115,7 @@ func TestResidualNetworkIsRefused(t *testing.T) {
 		}
 		refused++
 		var plugin *host.PluginError
-		if !errors.As(err, &plugin) || plugin.Kind != host.Refused || !strings.Contains(err.Error(), `resnet18_cifar is a "cnn"`) {
+		if !errors.As(err, &plugin) || plugin.Kind != host.Refused || !strings.Contains(err.Error(), `resnet18_cifar is of the family "cnn"`) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

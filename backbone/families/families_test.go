@@ -191,7 +191,7 @@ func TestThirdFamilyRefuses(t *testing.T) {
 	}
 	cfg := load(t, settings(t))
 	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode = "mae", "", "inproc"
-	if _, err := train.Pretrain(t.Context(), cfg, train.Options{}); err == nil || !strings.Contains(err.Error(), `is a "third"`) {
+	if _, err := train.Pretrain(t.Context(), cfg, train.Options{}); err == nil || !strings.Contains(err.Error(), `is of the family "third"`) {
 		t.Errorf("an objective for transformers: %v", err)
 	}
 	c, err := all().Variant("third_small_patch8_32")

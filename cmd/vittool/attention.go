@@ -70,6 +70,9 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err != nil {
 		return err
 	}
+	if m.Info.Heads == 0 {
+		return &usageError{m.Info.Name + " has no attention", "take weights of a Vision Transformer"}
+	}
 	if _, err := m.ResolveBlock(o.block); err != nil {
 		return &usageError{"--block: " + err.Error(), ""}
 	}

@@ -432,7 +432,7 @@ func TestNetworkOfMaps(t *testing.T) {
 		"reads the feature class": func(b *sdk.Builder) error {
 			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).Class()))
 		},
-		"reads the feature patches": func(b *sdk.Builder) error {
+		"reads the feature patch tokens": func(b *sdk.Builder) error {
 			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).PatchTokens()))
 		},
 		"masks patches": func(b *sdk.Builder) error {
