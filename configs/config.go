@@ -116,8 +116,8 @@ type Batches struct {
 	// across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
-	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
-	// equal.
+	// insides of transformer and residual blocks, which saves memory for a quarter more arithmetic.
+	// Results are equal.
 	Recompute string `mapstructure:"recompute" oneof:"none blocks" resume:"free"`
 	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that
 	// are read.
