@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/must"
+	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/tensor"
 )
 
@@ -36,6 +37,28 @@ func TestReference(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReferenceRefusals: a damaged case is refused.
+func TestReferenceRefusals(t *testing.T) {
+	const file = "a_rn18_cifar_w4"
+	training := func(key string, value any) func(c *programtest.EditedCase) {
+		return func(c *programtest.EditedCase) { c.Config["opt"].(map[string]any)[key] = value }
+	}
+	programtest.Refusals(t, "resnet", []programtest.Refusal{
+		{Name: "as it is", File: file, Edit: func(*programtest.EditedCase) {}, Want: ""},
+		{Name: "activation", File: file, Edit: programtest.Set("activation", "gelu"), Want: "activation"},
+		{Name: "batch", File: file, Edit: programtest.Set("batch", 5), Want: "input.view0"},
+		{Name: "size", File: file, Edit: programtest.Set("size", []int{32, 16}), Want: "input.view0"},
+		{Name: "stem", File: file, Edit: programtest.Set("stem", "imagenet"), Want: "conv1.weight"},
+		{Name: "fewer blocks", File: file, Edit: programtest.Set("layers", []int{2, 2, 2, 1}), Want: "the network has no"},
+		{Name: "training", File: file, Edit: training("nesterov", true), Want: "traj.losses"},
+		{Name: "unknown setting of the training", File: file, Edit: training("dampening", .5), Want: "dampening"},
+		{Name: "no features", File: file, Edit: programtest.Drop("out.features"), Want: "out.features"},
+		{Name: "extra tensor", File: file, Edit: func(c *programtest.EditedCase) {
+			c.Tensors = append(c.Tensors, tensor.NewF32("bogus.thing", tensor.Shape{1}, []float32{1}))
+		}, Want: "bogus.thing"},
+	})
 }
 
 // caseConfig describes the network of a case and its training.

@@ -120,8 +120,8 @@ type Batches struct {
 	// and each micro-batch passes the network twice.
 	GradCache bool `mapstructure:"grad_cache"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
-	// insides of transformer blocks, which saves memory for a quarter more arithmetic. Results are
-	// equal.
+	// insides of transformer and residual blocks, which saves memory for a quarter more arithmetic.
+	// Results are equal.
 	Recompute string `mapstructure:"recompute" oneof:"none blocks" resume:"free"`
 	// Leaves out the last micro-batch of an epoch when it is not full: an epoch is the images that
 	// are read.

@@ -95,7 +95,7 @@ var networks = []string{"vit", "cnn"}
 func familyRules() []rule {
 	var rules []rule
 	for _, n := range networks {
-		rules = append(rules, rule{pkg: n, may: append([]string{"backbone", "backbone/transformer"}, engine...)})
+		rules = append(rules, rule{pkg: n, may: append([]string{"backbone", "backbone/transformer"}, engine...), test: []string{"plugins/program/programtest"}})
 	}
 	return rules
 }

@@ -21,7 +21,7 @@ type Options struct {
 	// Train builds gradients and stochastic depth; without it the loss and the pictures are
 	// computed only.
 	Train bool
-	// Recompute keeps nothing inside the blocks of transformers for the backward pass, see
+	// Recompute keeps nothing inside the blocks of the network for the backward pass, see
 	// [core.Graph.RecomputeBlocks].
 	Recompute bool
 	// TotalSteps is the length of the run, for schedules that span it.

@@ -17,7 +17,7 @@ func (o *Pair) Info() sdk.Info { return sdk.Info{Name: "pair", Version: "1.0.0"}
 
 func (o *Pair) Plan(b *sdk.Builder) error {
 	one, two := b.View("crop_1", o.Crop(b, 0), sdk.Flip(.5)), b.View("crop_2", o.Crop(b, 1), sdk.Flip(.5))
-	x := b.Student("student", one, sdk.With(two)).Class() // [2B,D], crop after crop
+	x := b.Student("student", one, sdk.With(two)).Image() // [2B,D], crop after crop
 	head := sdk.MLP{Widths: []int{2048, o.Dim}, Norm: true, LastNorm: sdk.PlainNorm}
 	x = b.L2Normalize(b.MLP("projector", x, head))
 	b.CollapseMetric(b.ViewRows(x, 0, 2))
