@@ -49,6 +49,15 @@ func (i Info) Grid() (rows, cols int) {
 	return (i.ImageH + i.Patch - 1) / i.Patch, (i.ImageW + i.Patch - 1) / i.Patch
 }
 
+// Part is the word for a part of the network that can be tapped: block, or stage of a network of
+// maps.
+func (i Info) Part() string {
+	if len(i.StageDims) > 0 {
+		return "stage"
+	}
+	return "block"
+}
+
 // Settings are a user's choices; zero values leave the network as it is.
 type Settings struct {
 	Height, Width int     // image size in pixels

@@ -15,10 +15,11 @@
 //
 // # A convolutional network
 //
-// A ResNet implements the same interfaces as follows.
+// Package cnn implements the same interfaces for residual networks, as follows.
 //
 //   - Info: Patch is the total stride, Dim the channels of the last map, StageDims the channels of
-//     each stage, Depth the number of stages, Heads and PrefixTokens zero.
+//     each stage, Depth the number of stages, Heads and PrefixTokens zero. A plan that needs tokens is
+//     refused for a network with StageDims.
 //   - Weights: the running statistics of batch norms are listed with Buffer set, under timm's names
 //     (layer1.0.bn1.running_mean). [Create] puts them into the store as buffers, so that they are
 //     part of checkpoints and exports, take no gradient, and are committed only by a good step.
@@ -26,8 +27,8 @@
 //     [Options.RefuseMasks] refuses keep lists and masks by name; Options.DropPath has one branch a
 //     block.
 //   - Outputs: [Map] is the last feature map [B, C, h, w], [Pooled] its spatial mean, Tap(i) the map
-//     of stage i and After(i) the outputs of a network that ends there. [Class], [Tokens], [Patches]
+//     of stage i and After(i) the outputs of a network that ends there. [Class], [Tokens], [PatchTokens]
 //     and Attention are refused with [NoOutput].
-//   - CheckImage asks for an image no smaller than the stride; any such size can be evaluated.
+//   - CheckImage permits every image: a part of a cell at the border counts as one.
 //   - Require refuses class tokens, position tables and the like by name.
 package backbone

@@ -61,11 +61,11 @@ type Output string
 
 // The outputs of a forward pass. B is the batch, T and K numbers of tokens, D the width.
 const (
-	Class   Output = "class token"   // [B, D], after the final norm
-	Tokens  Output = "tokens"        // [B, T, D], after the final norm, class token first
-	Patches Output = "patch tokens"  // [B, K, D], tokens without the class token
-	Pooled  Output = "pooled output" // [B, D], the mean over patches or cells
-	Map     Output = "feature map"   // [B, D, rows, columns]
+	Class       Output = "class token"   // [B, D], after the final norm
+	Tokens      Output = "tokens"        // [B, T, D], after the final norm, class token first
+	PatchTokens Output = "patch tokens"  // [B, K, D], tokens without the class token
+	Pooled      Output = "pooled output" // [B, D], the mean over patches or cells
+	Map         Output = "feature map"   // [B, D, rows, columns]
 )
 
 // Outputs are the nodes of one forward pass. Asking twice gives the same node.
@@ -90,7 +90,7 @@ func NoOutput(network string, o Output) error { return fmt.Errorf("%s has no %s"
 // CheckTap refuses the index of a block or stage that the network does not have.
 func (i Info) CheckTap(tap int) error {
 	if tap < 0 || tap >= i.Depth {
-		return fmt.Errorf("block %d is tapped; the network has %d", tap, i.Depth)
+		return fmt.Errorf("%s %d is tapped; the network has %d", i.Part(), tap, i.Depth)
 	}
 	return nil
 }

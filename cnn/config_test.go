@@ -79,6 +79,9 @@ func TestSettings(t *testing.T) {
 	if rows, cols := narrow.Info().Grid(); rows != 5 || cols != 7 {
 		t.Errorf("the last map is %d×%d", rows, cols)
 	}
+	if rates := narrow.(Config).dropPathRates(); len(rates) != 8 || rates[0] != 0 || rates[7] != .1 {
+		t.Errorf("rates of stochastic depth %v", rates)
+	}
 	zero := 0
 	for _, w := range narrow.Weights() {
 		if last := strings.HasSuffix(w.Name, ".bn2.weight"); last != (w.Init.Kind == "zeros" && strings.HasSuffix(w.Name, ".weight")) {
@@ -90,22 +93,26 @@ func TestSettings(t *testing.T) {
 	if zero != 8 {
 		t.Errorf("%d batch norms start at zero, want one a block", zero)
 	}
-	if rates := narrow.(Config).dropPathRates(); len(rates) != 8 || rates[0] != 0 || rates[7] != .1 {
-		t.Errorf("rates of stochastic depth %v", rates)
-	}
-	for want, s := range map[string]backbone.Settings{
-		"no layer scale":   {LayerScale: .1},
-		"width of":         {WidthFactor: 1000},
-		"drop_path 1":      {DropPath: 1},
-		"1 image channels": {Channels: -1},
-		"image size -1×32": {Height: -1},
-	} {
-		if _, err := c.With(s); err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(want, "1 ")) {
-			t.Errorf("%+v: %v, want %q in it", s, err, want)
-		}
-	}
 	if least, err := c.With(backbone.Settings{WidthFactor: .001}); err != nil || least.Info().Dim != 8 {
 		t.Errorf("the narrowest network: %v, %v", least, err)
+	}
+}
+
+func TestSettingsAreRefused(t *testing.T) {
+	c, err := Variant("resnet18_cifar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, s := range map[string]backbone.Settings{
+		"no layer scale":    {LayerScale: .1},
+		"width of":          {WidthFactor: 1000},
+		"drop_path 1":       {DropPath: 1},
+		"-1 image channels": {Channels: -1},
+		"image size -1×32":  {Height: -1},
+	} {
+		if _, err := c.With(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q in it", s, err, want)
+		}
 	}
 }
 

@@ -265,7 +265,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	out := must.Get(n.Forward(g, good, backbone.Options{}))(t)
-	for _, name := range []backbone.Output{backbone.Class, backbone.Tokens, backbone.Patches} {
+	for _, name := range []backbone.Output{backbone.Class, backbone.Tokens, backbone.PatchTokens} {
 		if _, err := out.Output(name); err == nil || !strings.Contains(err.Error(), "tiny has no "+string(name)) {
 			t.Errorf("%s: %v", name, err)
 		}

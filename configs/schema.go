@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"go/ast"
@@ -60,7 +61,7 @@ var Keys = sync.OnceValue(func() []Key {
 				walk(prefix+name+".", f.Tag.Get("when"), f.Type, at)
 			default:
 				k := newKey(prefix, t.Name(), f, docs)
-				k.field, k.when, k.Default = at, when, formatValue(defaults.FieldByIndex(at))
+				k.field, k.when, k.Default = at, cmp.Or(f.Tag.Get("when"), when), formatValue(defaults.FieldByIndex(at))
 				keys = append(keys, k)
 			}
 		}
@@ -76,7 +77,6 @@ func newKey(prefix, owner string, f reflect.StructField, docs map[string]string)
 		Type:       typeName(f.Type),
 		Doc:        docs[owner+"."+f.Name],
 		ResumeFree: f.Tag.Get("resume") == "free",
-		when:       f.Tag.Get("when"),
 		typ:        f.Type,
 		min:        math.Inf(-1),
 		max:        math.Inf(1),

@@ -25,15 +25,7 @@ func (k Key) fromNode(n *yaml.Node) (any, error) {
 		if n.Kind == yaml.SequenceNode {
 			items = n.Content
 		}
-		out := reflect.MakeSlice(k.typ, 0, len(items))
-		for _, item := range items {
-			v, err := scalarFromNode(k.typ.Elem(), item)
-			if err != nil {
-				return nil, fmt.Errorf("wants a %s: %w", k.Type, err)
-			}
-			out = reflect.Append(out, reflect.ValueOf(v))
-		}
-		return out.Interface(), nil
+		return listOf(k, items, scalarFromNode)
 	}
 	v, err := scalarFromNode(k.typ, n)
 	if err != nil {
@@ -73,21 +65,14 @@ func (k Key) fromText(s string) (any, error) {
 		if strings.HasPrefix(inner, "[") && strings.HasSuffix(inner, "]") {
 			inner = inner[1 : len(inner)-1]
 		}
-		out := reflect.MakeSlice(k.typ, 0, 2)
-		if strings.TrimSpace(inner) == "" {
-			return out.Interface(), nil
-		}
 		if k.typ.Elem().Kind() == reflect.Int {
 			inner = crossed.ReplaceAllString(inner, "$1,$2")
 		}
-		for item := range strings.SplitSeq(inner, ",") {
-			v, err := scalarFromText(k.typ.Elem(), strings.TrimSpace(item))
-			if err != nil {
-				return nil, fmt.Errorf("wants a %s: %w", k.Type, err)
-			}
-			out = reflect.Append(out, reflect.ValueOf(v))
+		var items []string
+		if strings.TrimSpace(inner) != "" {
+			items = strings.Split(inner, ",")
 		}
-		return out.Interface(), nil
+		return listOf(k, items, func(t reflect.Type, item string) (any, error) { return scalarFromText(t, strings.TrimSpace(item)) })
 	}
 	if k.typ.Kind() != reflect.String {
 		s = strings.TrimSpace(s)
@@ -97,6 +82,19 @@ func (k Key) fromText(s string) (any, error) {
 		return nil, fmt.Errorf("wants %s: %w", article(k.Type), err)
 	}
 	return v, nil
+}
+
+// listOf reads the items of a list.
+func listOf[T any](k Key, items []T, read func(t reflect.Type, item T) (any, error)) (any, error) {
+	out := reflect.MakeSlice(k.typ, 0, len(items))
+	for _, item := range items {
+		v, err := read(k.typ.Elem(), item)
+		if err != nil {
+			return nil, fmt.Errorf("wants a %s: %w", k.Type, err)
+		}
+		out = reflect.Append(out, reflect.ValueOf(v))
+	}
+	return out.Interface(), nil
 }
 
 func scalarFromText(t reflect.Type, s string) (any, error) {

@@ -33,6 +33,19 @@ func counts(s data.Source) string {
 	return text
 }
 
+// labelled lists the names of a source, each with its class, - for none.
+func labelled(s data.Source) string {
+	var all []string
+	for id := range s.Len() {
+		class := "-"
+		if n := s.Class(id); n >= 0 {
+			class = s.Classes()[n]
+		}
+		all = append(all, s.Name(id)+"="+class)
+	}
+	return strings.Join(all, " ")
+}
+
 // TestCasesOfFolders opens the folders and lists of shared/cases.
 func TestCasesOfFolders(t *testing.T) {
 	if !golden.SharedExists(t) {
@@ -159,15 +172,7 @@ func TestCasesOfLists(t *testing.T) {
 			path := filepath.Join(dir, name)
 			write(t, path, []byte(c.text))
 			s := open(t, path)
-			var got []string
-			for id := range s.Len() {
-				class := "-"
-				if n := s.Class(id); n >= 0 {
-					class = s.Classes()[n]
-				}
-				got = append(got, s.Name(id)+"="+class)
-			}
-			if got := strings.Join(got, " "); got != c.want {
+			if got := labelled(s); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -272,15 +277,7 @@ func TestCasesOfWebDataset(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.tar")
 		write(t, path, tarBytes(t, c.files...))
 		s := open(t, path)
-		var got []string
-		for id := range s.Len() {
-			class := "-"
-			if n := s.Class(id); n >= 0 {
-				class = s.Classes()[n]
-			}
-			got = append(got, s.Name(id)+"="+class)
-		}
-		if got := strings.Join(got, " "); got != c.want {
+		if got := labelled(s); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}

@@ -100,25 +100,15 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 }
 
 func (m *Model) attentionDefaults(o *AttentionOptions) error {
-	if o.Height == 0 && o.Width == 0 {
-		o.Height, o.Width = m.Info.ImageH, m.Info.ImageW
-	}
-	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
-		return err
-	}
-	fitting, err := m.Input.fitting(o.Fitting)
+	err := m.viewDefaults(&o.Height, &o.Width, &o.Fitting, o.Images)
 	if err != nil {
-		return err
+		return fmt.Errorf("attention: %w", err)
 	}
-	o.Fitting = &fitting
 	if o.Block, err = m.ResolveBlock(o.Block); err != nil {
 		return fmt.Errorf("attention: %w", err)
 	}
 	if o.Mass < 0 || o.Mass >= 1 || math.IsNaN(o.Mass) {
 		return fmt.Errorf("attention: a share of %g: it must be at least 0 and below 1", o.Mass)
-	}
-	if o.Images.Channels() != m.Info.Channels {
-		return fmt.Errorf("attention: %s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, o.Images.Channels())
 	}
 	if o.IDs, err = chosenIDs(o.Images, o.IDs, o.Count); err != nil {
 		return fmt.Errorf("attention: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/tasks/pictures"
 	"github.com/vittool/vittool/tensor"
@@ -69,10 +70,7 @@ func TestAttention(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := m.Attention(context.Background(), devicetest.New(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width})
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := must.Get(m.Attention(context.Background(), devicetest.New(t, 2), AttentionOptions{Images: images, IDs: []int{7, 2}, Block: tc.block, Height: tc.height, Width: tc.width}))(t)
 			h, w := tc.height, tc.width
 			if h == 0 {
 				h, w = m.Info.ImageH, m.Info.ImageW
@@ -106,33 +104,16 @@ func TestAttention(t *testing.T) {
 func plainAttentionMaps(t *testing.T, m *Model, src data.Source, ids []int, h, w, block int) []float64 {
 	t.Helper()
 	view := data.EvalView("x", h, w, ownFitting, float32s(m.Mean), float32s(m.Std))
-	loader, err := data.NewLoader(data.Subset(src, ids), data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: len(ids), Epochs: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	loader := must.Get(data.NewLoader(data.Subset(src, ids), data.LoaderOptions{Views: []data.ViewSpec{view}, BatchSize: len(ids), Epochs: 1}))(t)
 	defer loader.Close()
-	batch, err := loader.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	batch := must.Get(loader.Next(context.Background()))(t)
 	g := core.NewGraph(devicetest.New(t, 1))
 	images := g.Input("images", tensor.Shape{len(ids), m.Info.Channels, h, w})
 	copy(images.Value(), batch.Views[0])
-	out, err := m.Backbone.Forward(g, images, backbone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	weights, err := out.Attention(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec, err := g.Compile(nil, weights)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := exec.Run(); err != nil {
-		t.Fatal(err)
-	}
+	out := must.Get(m.Backbone.Forward(g, images, backbone.Options{}))(t)
+	weights := must.Get(out.Attention(block))(t)
+	exec := must.Get(g.Compile(nil, weights))(t)
+	must.Do(t, exec.Run())
 	n := weights.Shape()[3]
 	var maps []float64
 	for row := 0; row < len(ids)*m.Info.Heads; row++ {
@@ -203,9 +184,7 @@ func TestPicturesLeaveOutUnreadable(t *testing.T) {
 	for i := range 3 {
 		writeTestImage(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 32, 32, i)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "1.png"), []byte("no image"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(filepath.Join(dir, "1.png"), []byte("no image"), 0o644))
 	images, want := openData(t, dir), []string{"0.png", "2.png"}
 	var skipped []string
 	report := func(name string, _ error) { skipped = append(skipped, name) }
@@ -213,10 +192,7 @@ func TestPicturesLeaveOutUnreadable(t *testing.T) {
 	if err != nil || !slices.Equal(maps.Names, want) || !slices.Equal(skipped, []string{"1.png"}) {
 		t.Errorf("attention of %v, skipped %v, %v", maps.Names, skipped, err)
 	}
-	run, err := OpenRun(maeRun(t, 7), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	run := must.Get(OpenRun(maeRun(t, 7), nil))(t)
 	skipped = nil
 	all, err := run.Reconstruct(context.Background(), devicetest.New(t, 1), ReconstructOptions{Images: images, Mode: host.Inproc, OnSkip: report})
 	if err != nil || !slices.Equal(skipped, []string{"1.png"}) {

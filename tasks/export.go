@@ -32,18 +32,11 @@ func (m *Model) Export(path string) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	mean, err := json.Marshal(m.Mean)
-	if err != nil {
-		return fmt.Errorf("export: mean: %w", err)
-	}
-	std, err := json.Marshal(m.Std)
-	if err != nil {
-		return fmt.Errorf("export: std: %w", err)
-	}
 	meta := map[string]string{
 		runs.MetaFormat: ExportFormat, "architecture": m.Info.Name, "producer": "vittool",
-		runs.MetaModel: string(config), runs.MetaMean: string(mean), runs.MetaStd: string(std),
+		runs.MetaModel: string(config),
 	}
+	values := map[string]any{runs.MetaMean: m.Mean, runs.MetaStd: m.Std}
 	if m.Input.Assumed {
 		meta[metaAssumed] = "true"
 	}
@@ -54,11 +47,10 @@ func (m *Model) Export(path string) error {
 		meta[runs.MetaStep] = strconv.Itoa(m.Step)
 	}
 	if m.Pool != "" { // an exported file has one network
-		features, err := json.Marshal(runs.Features{Network: runs.Student, Pool: string(m.Pool), LinearBlocks: m.LinearBlocks})
-		if err != nil {
-			return fmt.Errorf("export: features: %w", err)
-		}
-		meta[runs.MetaFeatures] = string(features)
+		values[runs.MetaFeatures] = runs.Features{Network: runs.Student, Pool: string(m.Pool), LinearBlocks: m.LinearBlocks}
+	}
+	if err := describeIn(meta, values); err != nil {
+		return err
 	}
 	if m.Digest != "" {
 		meta["source_digest"] = m.Digest
@@ -71,6 +63,18 @@ func (m *Model) Export(path string) error {
 	}
 	if err := tensor.WriteSafetensors(path, m.Store.Tensors(), meta); err != nil {
 		return fmt.Errorf("export to %s: %w", path, err)
+	}
+	return nil
+}
+
+// describeIn sets metadata of an exported file to the JSON of values.
+func describeIn(meta map[string]string, values map[string]any) error {
+	for key, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("export: %s: %w", key, err)
+		}
+		meta[key] = string(text)
 	}
 	return nil
 }

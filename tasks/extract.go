@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type Pool string
 
 // The ways to pool. Width is D, or 2·D for PoolBoth, for each block.
 const (
-	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out
+	PoolMean  Pool = runs.PoolMean  // mean of the patch tokens, the class token left out, or of a map
 	PoolClass Pool = runs.PoolClass // the class token
 	PoolBoth  Pool = runs.PoolBoth  // class token, then mean
 )
@@ -38,8 +39,8 @@ func Pools() []Pool { return []Pool{PoolMean, PoolClass, PoolBoth} }
 // ExtractOptions are the settings of Extract.
 type ExtractOptions struct {
 	Pool Pool // empty: the recommendation of the objective, or else PoolMean
-	// Blocks are the transformer blocks whose tokens are pooled, each after the final LayerNorm;
-	// negative indices count from the end. A feature holds them side by side, in this order. Empty
+	// Blocks are the transformer blocks whose tokens are pooled, each after the final LayerNorm, or
+	// the stages whose maps are; negative indices count from the end. A feature holds them side by side, in this order. Empty
 	// means the last block.
 	Blocks []int
 	// Height and Width of the evaluation view in pixels; 0 means the model's.
@@ -132,13 +133,7 @@ func (f *Features) add(src data.Source, id int, label int32, parts [][]float32) 
 }
 
 func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
-	if o.Pool == "" {
-		o.Pool = m.Pool
-	}
-	if o.Pool == "" {
-		o.Pool = PoolMean
-	}
-	if !slices.Contains(Pools(), o.Pool) {
+	if o.Pool = cmp.Or(o.Pool, m.Pool, PoolMean); !slices.Contains(Pools(), o.Pool) {
 		return fmt.Errorf("pool %q: want one of %v", o.Pool, Pools())
 	}
 	if o.Pool != PoolMean && m.Info.PrefixTokens == 0 {
@@ -151,26 +146,29 @@ func (m *Model) extractDefaults(o *ExtractOptions, src data.Source) error {
 	if o.Blocks, err = m.ResolveBlocks(o.Blocks); err != nil {
 		return err
 	}
-	if o.Height == 0 && o.Width == 0 {
-		o.Height, o.Width = m.Info.ImageH, m.Info.ImageW
+	if o.BatchSize = cmp.Or(o.BatchSize, 64); o.BatchSize < 0 {
+		return fmt.Errorf("batch size %d: it must be positive", o.BatchSize)
 	}
-	if err := m.Config.CheckImage(o.Height, o.Width); err != nil {
+	if o.OnError == "" && o.MaxFailed == 0 {
+		o.MaxFailed = 0.01
+	}
+	return m.viewDefaults(&o.Height, &o.Width, &o.Fitting, src)
+}
+
+// viewDefaults sets the size of the view and the fitting to those of the model where they are left
+// open, and refuses a size and images that the model can't read.
+func (m *Model) viewDefaults(height, width *int, fitting **data.Fitting, src data.Source) error {
+	if *height == 0 && *width == 0 {
+		*height, *width = m.Info.ImageH, m.Info.ImageW
+	}
+	if err := m.Config.CheckImage(*height, *width); err != nil {
 		return err
 	}
 	if src.Channels() != m.Info.Channels {
 		return fmt.Errorf("%s reads images of %d channels, the data is opened with %d", m.Info.Name, m.Info.Channels, src.Channels())
 	}
-	if o.BatchSize < 0 {
-		return fmt.Errorf("batch size %d: it must be positive", o.BatchSize)
-	}
-	if o.BatchSize == 0 {
-		o.BatchSize = 64
-	}
-	if o.OnError == "" && o.MaxFailed == 0 {
-		o.MaxFailed = 0.01
-	}
-	fitting, err := m.Input.fitting(o.Fitting)
-	o.Fitting = &fitting
+	f, err := m.Input.fitting(*fitting)
+	*fitting = &f
 	return err
 }
 
@@ -191,7 +189,8 @@ func (m *Model) ResolveBlock(n int) (int, error) {
 		block += m.Info.Depth
 	}
 	if block < 0 || block >= m.Info.Depth {
-		return 0, fmt.Errorf("block %d: %s has %d blocks; they are numbered from 0, and -1 is the last", n, m.Info.Name, m.Info.Depth)
+		part := m.Info.Part()
+		return 0, fmt.Errorf("%s %d: %s has %d %ss; they are numbered from 0, and -1 is the last", part, n, m.Info.Name, m.Info.Depth, part)
 	}
 	return block, nil
 }

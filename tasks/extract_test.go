@@ -13,14 +13,12 @@ import (
 
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 )
 
 func openData(t testing.TB, path string) data.Source {
 	t.Helper()
-	src, err := data.Open(data.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
+	src := must.Get(data.Open(data.Options{Path: path}))(t)
 	t.Cleanup(func() { src.Close() })
 	return src
 }
@@ -32,19 +30,14 @@ func TestExtract(t *testing.T) {
 	src := openData(t, "demo:?count=23&size=16")
 	extract := func(threads int, o ExtractOptions) *Features {
 		t.Helper()
-		f, err := m.Extract(context.Background(), devicetest.New(t, threads), src, o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := must.Get(m.Extract(context.Background(), devicetest.New(t, threads), src, o))(t)
 		return f
 	}
 	first := extract(1, ExtractOptions{Pool: PoolBoth})
 	if first.Rows != 23 || first.Dim != 48 || len(first.Labels) != 23 || first.Names[22] != src.Name(22) {
 		t.Fatalf("%d rows of %d with %d labels", first.Rows, first.Dim, len(first.Labels))
 	}
-	if err := first.Check("demo", true); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, first.Check("demo", true))
 	for _, o := range []ExtractOptions{{BatchSize: 1}, {BatchSize: 5, Workers: 3}, {BatchSize: 23, Workers: 1}} {
 		o.Pool = PoolBoth
 		if got := extract(2, o); !reflect.DeepEqual(got, first) {
@@ -81,16 +74,11 @@ func TestExtractSkipsUnreadable(t *testing.T) {
 	for i := range 4 {
 		writeTestImage(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 20, 30, i)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "1a.png"), []byte("no image"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(filepath.Join(dir, "1a.png"), []byte("no image"), 0o644))
 	src := openData(t, dir)
 	e := devicetest.New(t, 2)
 	var skipped []string
-	f, err := m.Extract(context.Background(), e, src, ExtractOptions{MaxFailed: 0.5, BatchSize: 2, OnSkip: func(name string, _ error) { skipped = append(skipped, name) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(m.Extract(context.Background(), e, src, ExtractOptions{MaxFailed: 0.5, BatchSize: 2, OnSkip: func(name string, _ error) { skipped = append(skipped, name) }}))(t)
 	if want := []string{"0.png", "1.png", "2.png", "3.png"}; !reflect.DeepEqual(f.Names, want) || !reflect.DeepEqual(skipped, []string{"1a.png"}) || len(f.Data) != 4*24 {
 		t.Errorf("features of %v, skipped %v", f.Names, skipped)
 	}
@@ -123,10 +111,7 @@ func TestExtractRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}
-	gray, err := data.Open(data.Options{Path: "demo:?count=3&size=16", Channels: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	gray := must.Get(data.Open(data.Options{Path: "demo:?count=3&size=16", Channels: 1}))(t)
 	defer gray.Close()
 	if _, err := m.Extract(context.Background(), e, gray, ExtractOptions{}); err == nil || !strings.Contains(err.Error(), "3 channels") {
 		t.Errorf("channels: %v", err)

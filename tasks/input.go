@@ -53,9 +53,10 @@ type Normalization struct {
 
 // Normalizations lists the usual ones of published weights, under timm's names.
 func Normalizations() []Normalization {
+	mean, std := configs.Data{Channels: 3}.Normalization()
 	dpn := 1 / (.0167 * 255)
 	return []Normalization{
-		{"imagenet", imageNetMean, imageNetStd},
+		{"imagenet", mean, std},
 		{"inception", []float64{0.5, 0.5, 0.5}, []float64{0.5, 0.5, 0.5}},
 		{"clip", []float64{0.48145466, 0.4578275, 0.40821073}, []float64{0.26862954, 0.26130258, 0.27577711}},
 		{"dpn", []float64{124.0 / 255, 117.0 / 255, 104.0 / 255}, []float64{dpn, dpn, dpn}},

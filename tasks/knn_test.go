@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/core/device/devicetest"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestKNNBruteForce compares with a full sort in float64, for sizes below and above a block.
@@ -17,10 +18,7 @@ func TestKNNBruteForce(t *testing.T) {
 		{1, 1, 1, 1}, {9, 5, 3, 9}, {bankBlock + 37, queryBlock + 3, 5, 11},
 	} {
 		bank, test := spread(size.bank, size.dim, 3, 1, 2), spread(size.test, size.dim, 3, 1, 3)
-		results, err := KNN{K: []int{size.k}}.Run(e, bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		results := must.Get(KNN{K: []int{size.k}}.Run(e, bank, test))(t)
 		for i := range test.Rows {
 			all := make([]neighbour, bank.Rows)
 			for j := range all {
@@ -52,10 +50,7 @@ func TestKNNTies(t *testing.T) {
 	}
 	test := &Features{Rows: 1, Dim: 2, Data: []float32{5, 0}, Labels: []int32{0}}
 	for _, threads := range []int{1, 2} {
-		r, err := KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test))(t)
 		if want := []int32{0, 1, 2, 3}; !reflect.DeepEqual(r[0].Neighbours, want) {
 			t.Errorf("neighbours %v, want %v", r[0].Neighbours, want)
 		}
@@ -69,10 +64,7 @@ func TestKNNThreadsDoNotMatter(t *testing.T) {
 	bank, test := spread(1500, 33, 7, 2, 2), spread(300, 33, 7, 2, 3)
 	var first []KNNResult
 	for _, threads := range []int{1, 2, 3} {
-		r, err := KNN{K: []int{1, 20}}.Run(devicetest.New(t, threads), bank, test)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := must.Get(KNN{K: []int{1, 20}}.Run(devicetest.New(t, threads), bank, test))(t)
 		if first == nil {
 			first = r
 		} else if !reflect.DeepEqual(r, first) {

@@ -259,24 +259,16 @@ func tensorsAreOf(models []string) string {
 	return "its tensors are those of " + strings.Join(models[:min(len(models), 3)], " or ")
 }
 
-// ImageNet's normalization, which most published weights were trained with.
-var (
-	imageNetMean = []float64{0.485, 0.456, 0.406}
-	imageNetStd  = []float64{0.229, 0.224, 0.225}
-)
-
 func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, std []float64, err error) {
-	pick := func(key string, given, imageNet []float64, positive bool) ([]float64, error) {
+	pick := func(key string, given, otherwise []float64, positive bool) ([]float64, error) {
 		v := slices.Clone(given)
 		if len(v) == 0 && file.Meta[key] != "" {
 			if err := json.Unmarshal([]byte(file.Meta[key]), &v); err != nil {
 				return nil, fmt.Errorf("%s: metadata %q is not a list of numbers: %w", file.Path, key, err)
 			}
 		}
-		if len(v) == 0 && channels == 3 {
-			v = slices.Clone(imageNet)
-		} else if len(v) == 0 {
-			v = slices.Repeat([]float64{0.5}, channels)
+		if len(v) == 0 {
+			v = otherwise
 		}
 		if len(v) != channels {
 			return nil, fmt.Errorf("%s: the %s of the normalization has %d values for %d channels", file.Path, key, len(v), channels)
@@ -288,10 +280,11 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 		}
 		return v, nil
 	}
-	if mean, err = pick(runs.MetaMean, o.Mean, imageNetMean, false); err != nil {
+	usualMean, usualStd := configs.Data{Channels: channels}.Normalization()
+	if mean, err = pick(runs.MetaMean, o.Mean, usualMean, false); err != nil {
 		return nil, nil, err
 	}
-	std, err = pick(runs.MetaStd, o.Std, imageNetStd, true)
+	std, err = pick(runs.MetaStd, o.Std, usualStd, true)
 	return mean, std, err
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
@@ -180,37 +181,23 @@ func TestRecommended(t *testing.T) {
 	m := smallModel(t)
 	run := writeRunWith(t, m, `{"network":"teacher","pool":"class","linear_blocks":100}`, 3)
 	for network, scale := range map[Network]float32{NetworkRecommended: 0, NetworkTeacher: 0, NetworkStudent: 3} {
-		got, err := LoadModel(run, LoadOptions{Network: network})
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := must.Get(LoadModel(run, LoadOptions{Network: network}))(t)
 		sameWeights(t, got, m, scale)
 		if got.Pool != PoolClass || !slices.Equal(got.RecommendedLinearBlocks(), []int{-2, -1}) {
 			t.Errorf("pool %q, blocks %v for linear classifiers, want both", got.Pool, got.RecommendedLinearBlocks())
 		}
 		path := filepath.Join(t.TempDir(), "backbone.safetensors")
-		if err := got.Export(path); err != nil {
-			t.Fatal(err)
-		}
-		back, err := LoadModel(path, LoadOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, got.Export(path))
+		back := must.Get(LoadModel(path, LoadOptions{}))(t)
 		sameWeights(t, back, m, scale)
 		if back.Pool != PoolClass || back.LinearBlocks != 100 {
 			t.Errorf("pool %q and %d blocks for linear classifiers of the exported file", back.Pool, back.LinearBlocks)
 		}
 	}
 	src := openData(t, "demo:?count=3&size=16")
-	model, err := LoadModel(run, LoadOptions{Network: NetworkStudent})
-	if err != nil {
-		t.Fatal(err)
-	}
+	model := must.Get(LoadModel(run, LoadOptions{Network: NetworkStudent}))(t)
 	features := func(pool Pool) []float32 {
-		f, err := model.Extract(context.Background(), devicetest.New(t, 1), src, ExtractOptions{Pool: pool})
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := must.Get(model.Extract(context.Background(), devicetest.New(t, 1), src, ExtractOptions{Pool: pool}))(t)
 		return f.Data
 	}
 	if !slices.Equal(features(""), features(PoolClass)) || slices.Equal(features(""), features(PoolMean)) {
@@ -227,13 +214,8 @@ func TestLoadRefuses(t *testing.T) {
 	m := smallModel(t)
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.safetensors")
-	if err := m.Export(good); err != nil {
-		t.Fatal(err)
-	}
-	file, err := tensor.ReadSafetensors(good)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Export(good))
+	file := must.Get(tensor.ReadSafetensors(good))(t)
 	write := func(name string, change func(tensors map[string]tensor.Tensor, meta map[string]string)) string {
 		tensors, meta := map[string]tensor.Tensor{}, map[string]string{}
 		for _, x := range file.Tensors {
@@ -249,9 +231,7 @@ func TestLoadRefuses(t *testing.T) {
 			list = append(list, x)
 		}
 		path := filepath.Join(dir, name+".safetensors")
-		if err := tensor.WriteSafetensors(path, list, meta); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, tensor.WriteSafetensors(path, list, meta))
 		return path
 	}
 	type tensors = map[string]tensor.Tensor
@@ -259,9 +239,7 @@ func TestLoadRefuses(t *testing.T) {
 	nan := []float32{0}
 	nan[0] /= nan[0]
 	text := filepath.Join(dir, "text.safetensors")
-	if err := os.WriteFile(text, []byte("hello"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(text, []byte("hello"), 0o644))
 	for name, c := range map[string]struct {
 		path    string
 		options LoadOptions
@@ -291,14 +269,9 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}
-	b, err := os.ReadFile(good)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(good))(t)
 	b[len(b)-2] ^= 4
-	if err := os.WriteFile(good, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(good, b, 0o644))
 	if _, err := LoadModel(good, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped bit: %v", err)
 	}
@@ -317,16 +290,11 @@ func TestLoadForeign(t *testing.T) {
 		tensors = append(tensors, tensor.NewF64("model."+p.Name, p.Shape, wide))
 	}
 	path := filepath.Join(t.TempDir(), "foreign.safetensors")
-	if err := tensor.WriteSafetensors(path, tensors, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(path, tensors, nil))
 	if _, err := LoadModel(path, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "those of vit_micro_patch4_32") {
 		t.Errorf("without a name: %v, want its name suggested", err)
 	}
-	got, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := must.Get(LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"}))(t)
 	sameWeights(t, got, m, 1)
 	if !reflect.DeepEqual(got.Ignored, []string{"model.head.weight"}) || got.Step != -1 || got.Mean[0] != 0.485 {
 		t.Errorf("ignored %v, step %d, mean %v", got.Ignored, got.Step, got.Mean)
@@ -337,9 +305,7 @@ func TestLoadForeign(t *testing.T) {
 		"is NaN":          append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
 		"is no tensor of": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
 	} {
-		if err := tensor.WriteSafetensors(path, list, nil); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, tensor.WriteSafetensors(path, list, nil))
 		_, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})
 		var e *data.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), fault) || strings.Contains(err.Error(), "are those of") {

@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -37,12 +36,8 @@ func (r *Run) ExportNetwork(ctx context.Context, name, path string, mode host.Mo
 	for key, v := range export.Metadata {
 		n.Metadata[key] = v
 	}
-	for key, v := range map[string][]float64{runs.MetaMean: r.Mean, runs.MetaStd: r.Std} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			return nil, fmt.Errorf("export %s: %s: %w", name, key, err)
-		}
-		n.Metadata[key] = string(text)
+	if err := describeIn(n.Metadata, map[string]any{runs.MetaMean: r.Mean, runs.MetaStd: r.Std}); err != nil {
+		return nil, err
 	}
 	n.Metadata["producer"], n.Metadata["source_digest"] = "vittool", r.file.Meta[runs.MetaDigest]
 	var tensors []tensor.Tensor

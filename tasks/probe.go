@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -97,7 +98,7 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 // schedule returns the learning rate and the batch size of the recipe, or those that are set, for a
 // number of training rows. A smaller last batch is left out, as in the recipes.
 func (p Probe) schedule(rows int) (s optim.EpochCosine, batch int, err error) {
-	batch = min(orInt(p.BatchSize, 1024), rows)
+	batch = min(cmp.Or(p.BatchSize, 1024), rows)
 	epochs, warmup, lr := 0, 0.0, 0.0
 	switch p.Kind {
 	case ProbeMAE:
@@ -107,7 +108,7 @@ func (p Probe) schedule(rows int) (s optim.EpochCosine, batch int, err error) {
 	default:
 		return s, 0, fmt.Errorf("linear probe of kind %q: want one of %v", p.Kind, ProbeKinds())
 	}
-	epochs, lr = orInt(p.Epochs, epochs), orFloat(p.LR, lr)
+	epochs, lr = cmp.Or(p.Epochs, epochs), cmp.Or(p.LR, lr)
 	if p.WarmupEpochs != nil {
 		warmup = *p.WarmupEpochs
 	}
@@ -137,20 +138,6 @@ func (p Probe) runEpoch(ctx context.Context, step *probeStep, train *Features, s
 		sum += loss
 	}
 	return sum / float64(schedule.PerEpoch), nil
-}
-
-func orInt(v, otherwise int) int {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
-
-func orFloat(v, otherwise float64) float64 {
-	if v == 0 {
-		return otherwise
-	}
-	return v
 }
 
 // probeHead is the classifier: its weights and their optimizer.

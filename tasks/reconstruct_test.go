@@ -33,12 +33,9 @@ func maeRun(t *testing.T, step int) string {
 	cfg.Objective.Options = map[string]any{"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2}
 	network := must.Get(cfg.Backbone())(t)
 	mean, std := cfg.Data.Normalization()
-	objective, err := launch.Open(context.Background(), launch.Request{
+	objective := must.Get(launch.Open(context.Background(), launch.Request{
 		Config: &cfg, Network: network, Mode: host.Inproc, Batch: 2, TotalSteps: 1, StepsPerEpoch: 1, Images: 2,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))(t)
 	defer objective.Close()
 	store := param.NewStore()
 	model := must.Get(program.Build(devicetest.New(t, 2), store, objective.Plan(), network, 2, 1, program.Options{TotalSteps: 1}))(t)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 // fileOf builds a file from a header and data, right or wrong.
@@ -31,13 +33,8 @@ func TestSafetensorsRoundTrip(t *testing.T) {
 		NewF32("empty", Shape{0, 4}, nil),
 		NewF32("name \"with\" \u00fcmlaut", Shape{1}, []float32{3}),
 	}
-	if err := WriteSafetensors(path, in, map[string]string{"b": "2", "a": "1"}); err != nil {
-		t.Fatal(err)
-	}
-	f, err := ReadSafetensors(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, WriteSafetensors(path, in, map[string]string{"b": "2", "a": "1"}))
+	f := must.Get(ReadSafetensors(path))(t)
 	if err := f.VerifyDigest(); err != nil {
 		t.Error(err)
 	}
@@ -55,17 +52,12 @@ func TestSafetensorsRoundTrip(t *testing.T) {
 		t.Errorf("a header of %d bytes leaves the data unaligned", n)
 	}
 	again := filepath.Join(t.TempDir(), "y.safetensors")
-	if err := WriteSafetensors(again, in, map[string]string{"a": "1", "b": "2"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, WriteSafetensors(again, in, map[string]string{"a": "1", "b": "2"}))
 	if other, _ := os.ReadFile(again); !bytes.Equal(raw, other) {
 		t.Error("the same contents gave other bytes")
 	}
 	raw[len(raw)-1] ^= 1
-	damaged, err := DecodeSafetensors(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
+	damaged := must.Get(DecodeSafetensors(raw))(t)
 	if damaged.VerifyDigest() == nil {
 		t.Error("a flipped bit is not noticed")
 	}
@@ -115,9 +107,7 @@ func TestSafetensorsRefuses(t *testing.T) {
 		t.Errorf("padded header: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "broken.safetensors")
-	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(path, []byte("hello"), 0o600))
 	if _, err := ReadSafetensors(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v does not name the file", err)
 	}
@@ -228,9 +218,7 @@ func TestOtherFormats(t *testing.T) {
 		{"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG image", "safetensors"},
 	} {
 		path := filepath.Join(t.TempDir(), "weights")
-		if err := os.WriteFile(path, []byte(c.start), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, []byte(c.start), 0o600))
 		_, err := ReadSafetensors(path)
 		var fe *FormatError
 		if !errors.As(err, &fe) || !strings.Contains(fe.Format, c.format) || !strings.Contains(fe.Remedy, c.remedy) || !strings.Contains(err.Error(), path) {
@@ -284,9 +272,7 @@ func TestSafetensorsPython(t *testing.T) {
 	}
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours.safetensors"), filepath.Join(dir, "theirs.safetensors")
-	if err := WriteSafetensors(ours, []Tensor{NewU8("u", Shape{3}, []byte{1, 2, 3}), NewF32("f", Shape{2, 2}, []float32{1, 2, 3, 4.5}), NewF64("d", Shape{}, []float64{0.1}), NewI64("i", Shape{1}, []int64{-9})}, map[string]string{"who": "go"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, WriteSafetensors(ours, []Tensor{NewU8("u", Shape{3}, []byte{1, 2, 3}), NewF32("f", Shape{2, 2}, []float32{1, 2, 3, 4.5}), NewF64("d", Shape{}, []float64{0.1}), NewI64("i", Shape{1}, []int64{-9})}, map[string]string{"who": "go"}))
 	script := `
 import sys, numpy as np
 from safetensors import safe_open
@@ -302,10 +288,7 @@ save_file(t, sys.argv[2], metadata={"who": "python"})
 	if out, err := exec.Command(python, "-c", script, ours, theirs).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	f, err := ReadSafetensors(theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must.Get(ReadSafetensors(theirs))(t)
 	h, _ := f.Get("h")
 	if v, err := h.Float32s(); err != nil || v[0] != 1.5 || v[1] != -2 {
 		t.Errorf("h is %v (%v)", v, err)

@@ -20,7 +20,7 @@ type evaluator struct {
 	seed      uint64
 	binding   *host.Binding
 	masks     []plan.MaskSet // of the pass in progress
-	updated   map[string]bool
+	updated   []string       // buffers that the plugin replaced in the step
 }
 
 // bind lays out the memory for the largest batch. inputs are the shapes of the EvaluateSpec's
@@ -101,16 +101,13 @@ func (e *evaluator) Evaluate(v *program.Evaluation) (float64, error) {
 	for _, m := range reply.Metrics {
 		v.Metrics[m.Name] = m.Value
 	}
-	e.updated = map[string]bool{}
-	for _, name := range reply.Updated {
-		e.updated[name] = true
-	}
+	e.updated = reply.Updated
 	return reply.Loss, nil
 }
 
 // commit takes over the buffers that the plugin replaced in the step.
 func (e *evaluator) commit() {
-	for name := range e.updated {
+	for _, name := range e.updated {
 		copy(e.store.Get(runs.BufferPrefix+name).Data, e.binding.F32(host.RoleBufferUpdate, name))
 	}
 	e.updated = nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plugintest"
@@ -43,10 +44,7 @@ func smallOf(t *testing.T, objective string) *configs.Config {
 	if _, err := os.Stat(settings); errors.Is(err, os.ErrNotExist) {
 		t.Skipf("there is no %s to make the objective small with", settings)
 	}
-	loaded, err := configs.Load(configs.Request{Configs: []string{settings}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	loaded := must.Get(configs.Load(configs.Request{Configs: []string{settings}}))(t)
 	cfg := loaded.Config
 	if cfg.Objective.Name != objective {
 		t.Fatalf("the small settings of %s are for %s", objective, cfg.Objective.Name)
@@ -66,10 +64,7 @@ func smallOf(t *testing.T, objective string) *configs.Config {
 
 func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 	t.Helper()
-	result, err := Pretrain(context.Background(), cfg, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	result := must.Get(Pretrain(context.Background(), cfg, opts))(t)
 	return result
 }
 
@@ -77,10 +72,7 @@ func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 // without their speeds.
 func losses(t *testing.T, dir string) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, runs.MetricsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(filepath.Join(dir, runs.MetricsFile)))(t)
 	var out []string
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 		var l struct {
@@ -110,10 +102,7 @@ func every() []string {
 
 func contents(t *testing.T, path string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(path))(t)
 	return b
 }
 
@@ -143,10 +132,7 @@ func interrupt(t *testing.T, cfg *configs.Config, at int) {
 	if !errors.Is(err, context.Canceled) || !result.Interrupted || result.Step != at {
 		t.Fatalf("result %+v, error %v", result, err)
 	}
-	info, err := runs.ReadInfo(cfg.Run.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 	if info.Status != runs.StatusInterrupted || info.Step != at {
 		t.Errorf("run.json says %s at step %d", info.Status, info.Step)
 	}

@@ -60,7 +60,7 @@ func thirdParty(t *testing.T, name string) *configs.Config {
 	return cfg
 }
 
-// blank is an objective that is to predict hidden patches and hides none.
+// blank is an objective that is to predict masked patches and masks none.
 type blank struct{}
 
 func (*blank) Info() sdk.Info {
@@ -69,9 +69,9 @@ func (*blank) Info() sdk.Info {
 
 func (*blank) Plan(b *sdk.Builder) error {
 	view := b.View("image")
-	hidden := b.BitMask("hidden", view, func(*sdk.MaskCall, int, []byte) {})
+	mask := b.BitMask("mask", view, func(*sdk.MaskCall, int, []byte) {})
 	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
-	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), hidden))
+	return b.Minimize(b.PatchMSE(pixels, b.PatchPixels(view, sdk.ChannelFirst), mask))
 }
 
 // Masks that are of the right form and can't be computed with are the plugin's fault.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -76,6 +77,36 @@ func resumes(t *testing.T, of func() *configs.Config, points ...int) {
 	}
 }
 
+// goesOn resumes a run to the weights of an undisturbed one, and wants words in its events.
+func goesOn(t *testing.T, cfg *configs.Config, digest string, words ...string) {
+	t.Helper()
+	p := &stopper{at: -1}
+	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != digest {
+		t.Errorf("digest %s, want %s", got, digest)
+	}
+	for _, w := range words {
+		if all := strings.Join(p.events, "\n"); !strings.Contains(all, w) {
+			t.Errorf("the events do not tell of %s: %s", w, all)
+		}
+	}
+}
+
+// refused wants an error about a key, or one below it, with words in its text.
+func refused(t *testing.T, cfg *configs.Config, o Options, key string, words ...string) {
+	t.Helper()
+	_, err := Pretrain(context.Background(), cfg, o)
+	var e *configs.Error
+	if !errors.As(err, &e) || e.Key != key && !strings.HasPrefix(e.Key, key+".") {
+		t.Errorf("error %v, want one about %s", err, key)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %v, want %q in it", err, w)
+		}
+	}
+}
+
 // A checkpoint with one bit flipped is reported and passed over for an older one.
 func TestResumePassesOverDamage(t *testing.T) {
 	undisturbed := small(t)
@@ -90,33 +121,17 @@ func TestResumePassesOverDamage(t *testing.T) {
 			cfg := small(t)
 			interrupt(t, cfg, 5)
 			path := filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000005.safetensors")
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, damage(b), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			p := &stopper{at: -1}
-			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-				t.Errorf("digest %s, want %s", got, want)
-			}
-			if all := strings.Join(p.events, "\n"); !strings.Contains(all, "damaged") || !strings.Contains(all, path) {
-				t.Errorf("events do not tell of %s: %s", path, all)
-			}
+			b := must.Get(os.ReadFile(path))(t)
+			must.Do(t, os.WriteFile(path, damage(b), 0o644))
+			goesOn(t, cfg, want, "damaged", path)
 		})
 	}
 	t.Run("all of them", func(t *testing.T) {
 		cfg := small(t)
 		interrupt(t, cfg, 1)
-		list, err := runs.Checkpoints(cfg.Run.Out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		list := must.Get(runs.Checkpoints(cfg.Run.Out))(t)
 		for _, c := range list {
-			if err := os.Truncate(c.Path, 99); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Truncate(c.Path, 99))
 		}
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "none of the 2 checkpoints") {
 			t.Errorf("error %v", err)
@@ -137,38 +152,23 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			changed := *cfg
 			change(&changed)
-			_, err := Pretrain(context.Background(), &changed, Options{Resume: true})
-			var e *configs.Error
-			if !errors.As(err, &e) || !strings.HasPrefix(e.Key, key) {
-				t.Errorf("error %v, want one about %s", err, key)
-			}
+			refused(t, &changed, Options{Resume: true}, key)
 		})
 	}
 	t.Run("nothing there", func(t *testing.T) {
 		other := *cfg
 		other.Run.Out = t.TempDir()
-		_, err := Pretrain(context.Background(), &other, Options{Resume: true})
-		var e *configs.Error
-		if !errors.As(err, &e) || e.Key != "run.out" {
-			t.Errorf("error %v", err)
-		}
+		refused(t, &other, Options{Resume: true}, "run.out")
 	})
 	t.Run("a new run over it", func(t *testing.T) {
-		_, err := Pretrain(context.Background(), cfg, Options{})
-		var e *configs.Error
-		if !errors.As(err, &e) || e.Key != "run.out" || !strings.Contains(err.Error(), "--resume") {
-			t.Errorf("error %v", err)
-		}
+		refused(t, cfg, Options{}, "run.out", "--resume")
 	})
 	t.Run("while it runs", func(t *testing.T) {
 		if runtime.GOOS == "windows" {
 			t.Log("this system has no folder locks")
 			return
 		}
-		folder, err := runs.Open(cfg.Run.Out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		folder := must.Get(runs.Open(cfg.Run.Out))(t)
 		defer folder.Close()
 		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("error %v", err)
@@ -182,22 +182,11 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 	want := pretrain(t, undisturbed, Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 2)
-	if err := os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)))
 	changed := *cfg
 	changed.Run.Seed++
-	var e *configs.Error
-	if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
-		t.Errorf("another seed: %v", err)
-	}
-	p := &stopper{at: -1}
-	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-		t.Errorf("digest %s, want %s", got, want)
-	}
-	if all := strings.Join(p.events, "\n"); !strings.Contains(all, "has no checkpoint") || !strings.Contains(all, "step 2") {
-		t.Errorf("events %q", all)
-	}
+	refused(t, &changed, Options{Resume: true}, "run.seed")
+	goesOn(t, cfg, want, "has no checkpoint", "step 2")
 }
 
 // A run killed before run.json was written starts from the beginning when it is resumed, whether
@@ -207,41 +196,24 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 	for _, name := range []string{runs.ConfigFile, "." + runs.ConfigFile + ".tmp-abc"} {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
-			if err := os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.MkdirAll(filepath.Join(cfg.Run.Out, runs.PicturesDir), 0o755))
 			path := filepath.Join(cfg.Run.Out, name)
-			if err := os.WriteFile(path, cfg.YAML(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, cfg.YAML(), 0o644))
 			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != path {
 				t.Errorf("settings in %q, %v", got, err)
 			}
 			changed := *cfg
 			changed.Run.Seed++
-			var e *configs.Error
-			if _, err := Pretrain(context.Background(), &changed, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.seed" {
-				t.Errorf("another seed: %v", err)
-			}
-			p := &stopper{at: -1}
-			if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-				t.Errorf("digest %s, want %s", got, want)
-			}
-			if !strings.Contains(strings.Join(p.events, "\n"), "starts from the beginning") {
-				t.Errorf("events %q", p.events)
-			}
+			refused(t, &changed, Options{Resume: true}, "run.seed")
+			goesOn(t, cfg, want, "starts from the beginning")
 		})
 	}
 	t.Run("settings cut short", func(t *testing.T) {
 		cfg := small(t)
-		if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.MkdirAll(cfg.Run.Out, 0o755))
 		whole := cfg.YAML()
 		for _, n := range []int{0, 1, len(whole) / 2, len(whole) - 2} {
-			if err := os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(filepath.Join(cfg.Run.Out, "."+runs.ConfigFile+".tmp-abc"), whole[:n], 0o644))
 			if got, err := runs.Settings(cfg.Run.Out, configs.IsWhole); err != nil || got != "" {
 				t.Errorf("%d bytes of settings are taken for all: %q, %v", n, got, err)
 			}
@@ -250,17 +222,10 @@ func TestResumeBeforeRunJSON(t *testing.T) {
 	t.Run("somebody's folder", func(t *testing.T) {
 		cfg := small(t)
 		for _, name := range []string{runs.ConfigFile, "thesis.tex"} {
-			if err := os.MkdirAll(cfg.Run.Out, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.MkdirAll(cfg.Run.Out, 0o755))
+			must.Do(t, os.WriteFile(filepath.Join(cfg.Run.Out, name), cfg.YAML(), 0o644))
 		}
-		var e *configs.Error
-		if _, err := Pretrain(context.Background(), cfg, Options{Resume: true}); !errors.As(err, &e) || e.Key != "run.out" {
-			t.Errorf("error %v", err)
-		}
+		refused(t, cfg, Options{Resume: true}, "run.out")
 	})
 }
 
@@ -289,23 +254,16 @@ func TestResumeClosesTheRun(t *testing.T) {
 			cfg := small(t)
 			cfg.Train.Steps, cfg.Run.Keep = steps, 2
 			want := pretrain(t, cfg, Options{})
-			closed, err := runs.ReadInfo(cfg.Run.Out)
-			if err != nil {
-				t.Fatal(err)
-			}
+			closed := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 			killed := *closed
 			killed.Status, killed.Step, killed.Loss = runs.StatusRunning, 3, 0
-			if err := (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(&killed))
 			checkpoints := filepath.Join(cfg.Run.Out, runs.CheckpointsDir)
 			latest := filepath.Join(checkpoints, runs.LatestFile)
 			named := contents(t, latest)
 			old := filepath.Join(checkpoints, "step-00000001.safetensors") // beyond run.keep
 			for path, text := range map[string]string{latest: "step-00000003.safetensors\n", old: "old"} {
-				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				must.Do(t, os.WriteFile(path, []byte(text), 0o644))
 			}
 			drawn := 0
 			resume := Options{Resume: true, AfterCheckpoint: func(string, int) error { drawn++; return nil }}
@@ -315,10 +273,7 @@ func TestResumeClosesTheRun(t *testing.T) {
 					t.Errorf("%+v, want %+v", got, want)
 				}
 			}
-			info, err := runs.ReadInfo(cfg.Run.Out)
-			if err != nil {
-				t.Fatal(err)
-			}
+			info := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
 			if info.Status != runs.StatusDone || info.Step != steps || math.Abs(info.Loss-closed.Loss) > 1e-12 || info.Processes != 2 {
 				t.Errorf("run.json says %+v, want %+v", info, closed)
 			}
@@ -348,16 +303,8 @@ func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
 	want := pretrain(t, small(t), Options{}).Digest
 	cfg := small(t)
 	interrupt(t, cfg, 5)
-	if err := destroy(cfg); err != nil {
-		t.Fatal(err)
-	}
-	p := &stopper{at: -1}
-	if got := pretrain(t, cfg, Options{Resume: true, Progress: p}).Digest; got != want {
-		t.Errorf("digest %s, want %s", got, want)
-	}
-	if !strings.Contains(strings.Join(p.events, "\n"), runs.InfoFile) {
-		t.Errorf("events: %v", p.events)
-	}
+	must.Do(t, destroy(cfg))
+	goesOn(t, cfg, want, runs.InfoFile)
 	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.Status != runs.StatusDone || info.Step != 8 {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -389,9 +336,7 @@ func TestResumeOfOlderEpochs(t *testing.T) {
 				}
 				text = shorter
 			}
-			if err := os.WriteFile(path, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(path, text, 0o600))
 			progress := &stopper{}
 			pretrain(t, cfg, Options{Resume: true, Progress: progress})
 			all := strings.Join(progress.events, "\n")

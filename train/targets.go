@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/vittool/vittool/tensor"
 )
@@ -85,22 +83,19 @@ func (c *targetCache) load(kind string, k *cachedTargets) {
 	if c.dir == "" {
 		return
 	}
-	paths, err := filepath.Glob(filepath.Join(escapeGlob(c.dir), kind, "*.safetensors"))
+	entries, err := os.ReadDir(filepath.Join(c.dir, kind)) // sorted
 	if err != nil {
-		return // no pattern of ours
+		return // no run has kept any, or save reports the folder
 	}
-	slices.Sort(paths)
-	for _, path := range paths {
-		if err := k.read(path); err != nil {
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".safetensors" {
+			continue
+		}
+		if err := k.read(filepath.Join(c.dir, kind, e.Name())); err != nil {
 			c.warn(fmt.Sprintf("cached targets are computed again: %v", err))
 		}
 	}
 	k.loaded, k.stored = len(k.rows), len(k.rows)
-}
-
-// escapeGlob makes a folder's name mean itself in a pattern.
-func escapeGlob(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
 func (k *cachedTargets) read(path string) error {

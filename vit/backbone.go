@@ -47,15 +47,15 @@ func (b *Backbone) DropPath(g *core.Graph, name string, batch int) *backbone.Dro
 	return backbone.NewDropPath(g, name, rates, 2, batch) // the attention and the MLP branch
 }
 
-// EmbedPatches maps patches [B, K, C·p·p] in (channel, row, column) order to [B, K, D], without
+// EmbedPatches maps patch pixels [B, K, C·p·p] in (channel, row, column) order to [B, K, D], without
 // positions.
-func (b *Backbone) EmbedPatches(g *core.Graph, patches *core.Node) *core.Node {
+func (b *Backbone) EmbedPatches(g *core.Graph, pixels *core.Node) *core.Node {
 	w := g.Reshape(b.Node(g, "patch_embed.proj.weight"), tensor.Shape{b.config.Dim, b.config.PatchDim()})
-	return ops.Linear(g, patches, w, b.Node(g, "patch_embed.proj.bias"))
+	return ops.Linear(g, pixels, w, b.Node(g, "patch_embed.proj.bias"))
 }
 
-// Patches cuts images [B, C, H, W] into [B, L, C·p·p], each patch in (channel, row, column) order.
-func (b *Backbone) Patches(g *core.Graph, images *core.Node) *core.Node {
+// PatchPixels cuts images [B, C, H, W] into [B, L, C·p·p], each patch in (channel, row, column) order.
+func (b *Backbone) PatchPixels(g *core.Graph, images *core.Node) *core.Node {
 	return ops.Patchify(g, images, b.config.Patch, ops.CHW)
 }
 
@@ -105,11 +105,11 @@ func (b *Backbone) forward(g *core.Graph, images *core.Node, o backbone.Options)
 	own, ownCols := c.Grid()
 	sameGrid := rows == own && cols == ownCols
 	out := &Outputs{g: g, config: c, Rows: rows, Cols: cols, dropped: o.Keep != nil}
-	patches := b.Patches(g, images)
+	pixels := b.PatchPixels(g, images)
 	if o.Keep != nil {
-		patches = ops.GatherTokens(g, patches, o.Keep)
+		pixels = ops.GatherTokens(g, pixels, o.Keep)
 	}
-	x := b.EmbedPatches(g, patches)
+	x := b.EmbedPatches(g, pixels)
 	if o.Mask != nil {
 		x = ops.ReplaceTokens(g, x, b.maskToken(g, o), o.Mask)
 	}

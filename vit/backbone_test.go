@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -347,14 +348,8 @@ func TestForwardRefuses(t *testing.T) {
 // shape.
 func TestNewSharesWeights(t *testing.T) {
 	store := param.NewStore()
-	a, err := vit.New(store, "backbone.", small(), nil, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := vit.New(store, "backbone.", small(), nil, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := must.Get(vit.New(store, "backbone.", small(), nil, 1))(t)
+	b := must.Get(vit.New(store, "backbone.", small(), nil, 2))(t)
 	if a.Weight("norm.weight") != b.Weight("norm.weight") {
 		t.Error("the second backbone has weights of its own")
 	}

@@ -17,16 +17,16 @@ type Outputs struct {
 	Blocks     []*core.Node // [B, T, D] after each block, before the final LayerNorm
 	Rows, Cols int          // grid of the images' patches
 
-	g       *core.Graph
-	config  Config
-	norm    func(x *core.Node) *core.Node // the final LayerNorm
-	qkv     []*core.Node
-	bias    []*core.Node
-	class   *core.Node
-	patches *core.Node
-	pooled  *core.Node
-	grid    *core.Node
-	dropped bool // patches of the images are missing
+	g           *core.Graph
+	config      Config
+	norm        func(x *core.Node) *core.Node // the final LayerNorm
+	qkv         []*core.Node
+	bias        []*core.Node
+	class       *core.Node
+	patchTokens *core.Node
+	pooled      *core.Node
+	grid        *core.Node
+	dropped     bool // patches of the images are missing
 }
 
 // Output returns a named output; see [backbone.Outputs].
@@ -36,7 +36,7 @@ func (o *Outputs) Output(name backbone.Output) (*core.Node, error) {
 		return o.Class()
 	case backbone.Tokens:
 		return o.Tokens, nil
-	case backbone.Patches:
+	case backbone.PatchTokens:
 		return o.PatchTokens(), nil
 	case backbone.Pooled:
 		return o.Pooled(), nil
@@ -63,7 +63,7 @@ func (o *Outputs) After(i int) (backbone.Outputs, error) {
 		return o, err
 	}
 	early := *o
-	early.Tokens, early.class, early.patches, early.pooled, early.grid = o.norm(tokens), nil, nil, nil, nil
+	early.Tokens, early.class, early.patchTokens, early.pooled, early.grid = o.norm(tokens), nil, nil, nil, nil
 	return &early, nil
 }
 
@@ -84,10 +84,10 @@ func (o *Outputs) PatchTokens() *core.Node {
 	if !o.config.ClassToken {
 		return o.Tokens
 	}
-	if o.patches == nil {
-		o.patches = ops.SliceTokens(o.g, o.Tokens, 1, o.Tokens.Shape()[1])
+	if o.patchTokens == nil {
+		o.patchTokens = ops.SliceTokens(o.g, o.Tokens, 1, o.Tokens.Shape()[1])
 	}
-	return o.patches
+	return o.patchTokens
 }
 
 // Pooled is the mean of the patches' tokens after the final LayerNorm, [B, D].

@@ -109,7 +109,7 @@ func beitBackbone(t *testing.T, c *golden.Case) {
 	logits := ops.Linear(g, out.PatchTokens(), g.Param(store.Get("lm_head.weight")), g.Param(store.Get("lm_head.bias")))
 	loss := maskedCrossEntropy(g, logits, c.U8(t, "input.mask"), c.I64(t, "input.token_ids"))
 
-	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.Patches(g, x))}
+	want := map[string]*core.Node{"out.latent": out.Tokens, "out.logits_all": logits, "out.patch_embed": b.EmbedPatches(g, b.PatchPixels(g, x))}
 	for i := range out.Blocks {
 		want[fmt.Sprintf("out.block.%d", i)] = out.Blocks[i]
 		if want[fmt.Sprintf("out.attn.%d", i)], err = out.Attention(i); err != nil {

@@ -40,7 +40,7 @@ func (painter) Plan(b *sdk.Builder) error {
 		}
 	})
 	pixels := b.Linear("decoder", b.Student("encoder", view).PatchTokens(), b.PatchDim())
-	return b.Minimize(b.PatchMSE(pixels, b.Patches(view, sdk.ChannelFirst), all))
+	return b.Minimize(b.PatchMSE(pixels, b.PatchPixels(view, sdk.ChannelFirst), all))
 }
 
 // TestMain lets the test binary be the painter when it is started under its name.
@@ -191,7 +191,7 @@ func TestThirdFamilyRefuses(t *testing.T) {
 	}
 	cfg := load(t, settings(t))
 	cfg.Objective.Name, cfg.Objective.Plugin, cfg.Objective.Mode = "mae", "", "inproc"
-	if _, err := train.Pretrain(t.Context(), cfg, train.Options{}); err == nil || !strings.Contains(err.Error(), `is a "third"`) {
+	if _, err := train.Pretrain(t.Context(), cfg, train.Options{}); err == nil || !strings.Contains(err.Error(), `is of the family "third"`) {
 		t.Errorf("an objective for transformers: %v", err)
 	}
 	c, err := all().Variant("third_small_patch8_32")

@@ -147,7 +147,7 @@ func (o *thirdOutputs) norm(x *core.Node) *core.Node {
 
 func (o *thirdOutputs) Output(name backbone.Output) (*core.Node, error) {
 	switch name {
-	case backbone.Tokens, backbone.Patches:
+	case backbone.Tokens, backbone.PatchTokens:
 		return o.tokens, nil
 	case backbone.Pooled:
 		return ops.MeanTokens(o.g, o.tokens, 0), nil

@@ -70,6 +70,9 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err != nil {
 		return err
 	}
+	if m.Info.Heads == 0 {
+		return &usageError{m.Info.Name + " has no attention", "take weights of a Vision Transformer"}
+	}
 	if _, err := m.ResolveBlock(o.block); err != nil {
 		return &usageError{"--block: " + err.Error(), ""}
 	}
@@ -89,7 +92,7 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	defer src.Close()
 	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
 		Images: src, Count: o.count, Height: o.view.size.height, Width: o.view.size.width, Fitting: fitting, Block: o.block, Mass: o.mass,
-		OnSkip: func(name string, err error) { fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %v\n", name, err) },
+		OnSkip: leftOut(cmd.ErrOrStderr()),
 	})
 	if err != nil {
 		return err

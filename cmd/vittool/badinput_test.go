@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -76,17 +77,11 @@ func TestBadInput(t *testing.T) {
 // is of the step that it says it came to.
 func mustSayFailed(t *testing.T, run string) {
 	t.Helper()
-	info, err := runs.ReadInfo(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := must.Get(runs.ReadInfo(run))(t)
 	if info.Status != runs.StatusFailed || info.Error == "" {
 		t.Errorf("run.json says %q with error %q", info.Status, info.Error)
 	}
-	list, err := runs.Checkpoints(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(runs.Checkpoints(run))(t)
 	if len(list) == 0 || list[len(list)-1].Step != info.Step {
 		t.Errorf("run.json says step %d, checkpoints are %v", info.Step, list)
 	}
@@ -126,9 +121,7 @@ func badFolders() []badInput {
 		{name: "symlink loop", args: data, code: exitDone, run: true,
 			setup: func(t *testing.T, dir string) {
 				goodImages(t, dir, 8)
-				if err := os.Symlink("..", filepath.Join(dir, "pictures", "loop")); err != nil {
-					t.Fatal(err)
-				}
+				must.Do(t, os.Symlink("..", filepath.Join(dir, "pictures", "loop")))
 			}},
 	}
 }
@@ -230,9 +223,7 @@ func badPlugins() []badInput {
 	script := func(body string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
 			path := writeTo(t, dir, "plugin", []byte("#!/bin/sh\n"+body+"\n"))
-			if err := os.Chmod(path, 0o755); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Chmod(path, 0o755))
 		}
 	}
 	args := pretrainTiny("--plugin", "./plugin", "objective.deadline=1")
@@ -243,17 +234,13 @@ func badPlugins() []badInput {
 		{name: "plugin that is no program", args: args, code: exitPlugin, want: []string{"plugin", "not a program for this machine"},
 			setup: func(t *testing.T, dir string) {
 				path := writeTo(t, dir, "plugin", []byte{0x7f, 'E', 'L', 'F', 9, 9, 9, 9})
-				if err := os.Chmod(path, 0o755); err != nil {
-					t.Fatal(err)
-				}
+				must.Do(t, os.Chmod(path, 0o755))
 			}},
 		{name: "plugin that exits", args: args, code: exitPlugin, want: []string{"plugin", "before its handshake", "no libfoo here"}, setup: script("echo no libfoo here >&2; exit 3")},
 		{name: "plugin that prints on stdout", args: args, code: exitPlugin, want: []string{"plugin", "hello world", "standard output"}, setup: script("echo hello world; sleep 5")},
 		{name: "plugin of another protocol version", args: args, code: exitPlugin, want: []string{"plugin", "version 7"}, setup: script("echo '1|7|unix|/nowhere|grpc'; sleep 5")},
 		{name: "plugin without its interpreter", args: args, code: exitPlugin, want: []string{"/nowhere/python3", "interpreter"}, setup: func(t *testing.T, dir string) {
-			if err := os.Chmod(writeTo(t, dir, "plugin", []byte("#!/nowhere/python3\n")), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Chmod(writeTo(t, dir, "plugin", []byte("#!/nowhere/python3\n")), 0o755))
 		}},
 		{name: "plugin that prints an empty line", args: args, code: exitPlugin, want: []string{"printed \"\"", "standard output"}, setup: script("echo; sleep 5")},
 		{name: "plugin that is a folder", args: args, code: exitPlugin, want: []string{"is a folder"}, setup: func(t *testing.T, dir string) { mkdir(t, dir, "plugin") }},
@@ -267,16 +254,10 @@ func TestUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
 	goodImages(t, dir, 8)
 	path := writeTo(t, dir, "pictures/secret.jpg", encodeJPEG(40, 40))
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Chmod(path, 0))
 	if _, err := os.ReadFile(path); err == nil { // the superuser reads everything: a folder in its place nobody can decode
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink("/proc/self/mem", path); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Remove(path))
+		must.Do(t, os.Symlink("/proc/self/mem", path))
 	}
 	o := vittool(t, dir, pretrainTiny("--data", "pictures", "--steps", "9", "data.on_error=fail")...)
 	o.mustEnd(t, exitData, "secret.jpg")
@@ -294,10 +275,7 @@ func TestBadResume(t *testing.T) {
 	older := filepath.Join("run", "checkpoints", "step-00000001.safetensors")
 	damage := func(path string, how func(b []byte) []byte) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
-			b, err := os.ReadFile(filepath.Join(dir, path))
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := must.Get(os.ReadFile(filepath.Join(dir, path)))(t)
 			writeTo(t, dir, path, how(b))
 		}
 	}
@@ -322,22 +300,14 @@ func TestBadResume(t *testing.T) {
 			damage(first, cut)(t, dir)
 		}, nil, exitFailure, []string{"step-00000001", "none of the 3 checkpoints"}},
 		{"no checkpoint left", func(t *testing.T, dir string) {
-			if err := os.RemoveAll(filepath.Join(dir, "run", "checkpoints")); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.RemoveAll(filepath.Join(dir, "run", "checkpoints")))
 		}, []string{"-q"}, exitDone, []string{"warning", "no checkpoint", "from the beginning"}},
 		{"newest cut short, in few words", damage(newest, cut), []string{"-q"}, exitDone, []string{"warning", "step-00000002", "truncated"}},
 		{"killed before run.json", func(t *testing.T, dir string) {
-			if err := os.Rename(filepath.Join(dir, "run", "config.yaml"), filepath.Join(dir, ".config.yaml.tmp-abc")); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Rename(filepath.Join(dir, "run", "config.yaml"), filepath.Join(dir, ".config.yaml.tmp-abc")))
+			must.Do(t, os.RemoveAll(filepath.Join(dir, "run")))
 			mkdir(t, dir, "run", "checkpoints")
-			if err := os.Rename(filepath.Join(dir, ".config.yaml.tmp-abc"), filepath.Join(dir, "run", ".config.yaml.tmp-abc")); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Rename(filepath.Join(dir, ".config.yaml.tmp-abc"), filepath.Join(dir, "run", ".config.yaml.tmp-abc")))
 		}, nil, exitDone, []string{"warning", "starts from the beginning"}},
 		{"started anew over a run", nil, []string{"again"}, exitUsage, []string{"run.out", "--resume"}},
 	}
@@ -345,9 +315,7 @@ func TestBadResume(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.CopyFS(dir, os.DirFS(base)))
 			if c.setup != nil {
 				c.setup(t, dir)
 			}
@@ -376,20 +344,14 @@ func TestResumeAfterBadImages(t *testing.T) {
 				t.Errorf("a run that failed says it is done:\n%s", stopped.stderr)
 			}
 			whole := t.TempDir()
-			if err := os.CopyFS(filepath.Join(whole, "pictures"), os.DirFS(filepath.Join(base, "pictures"))); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.CopyFS(filepath.Join(whole, "pictures"), os.DirFS(filepath.Join(base, "pictures"))))
 			vittool(t, whole, append(pretrainTiny("--data", "pictures", "--steps", "9"), "data.max_failed=0.5")...).mustEnd(t, exitDone)
 			want := digestOf(t, filepath.Join(whole, "run"))
 			bad := filepath.Join(base, "pictures", "bad.jpg")
 			resume := []string{"pretrain", "--out", "run", "--resume"}
-			if err := os.WriteFile(bad, encodeJPEG(40, 40), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.WriteFile(bad, encodeJPEG(40, 40), 0o644))
 			vittool(t, base, resume...).mustEnd(t, exitData, "9 as then", "repaired", "new run")
-			if err := os.Remove(bad); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, os.Remove(bad))
 			vittool(t, base, resume...).mustEnd(t, exitData, "8 now, 9 then", "new run")
 			writeTo(t, base, "pictures/bad.jpg", []byte("this is no picture at all, only text\n"))
 			vittool(t, base, append(resume, "data.on_error=skip", "data.max_failed=0.5")...).mustEnd(t, exitDone)
@@ -402,18 +364,14 @@ func TestResumeAfterBadImages(t *testing.T) {
 
 func mkdir(t *testing.T, elem ...string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(elem...), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.MkdirAll(filepath.Join(elem...), 0o755))
 }
 
 func writeTo(t *testing.T, dir, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	mkdir(t, filepath.Dir(path))
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.WriteFile(path, content, 0o644))
 	return path
 }
 

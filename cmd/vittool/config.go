@@ -128,12 +128,7 @@ func newConfigCheckCommand() *cobra.Command {
 		Short: "Check settings without doing any work",
 		Example: `  vittool config check run.yaml
   vittool config check mae-32 train.batch_size=512`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return oneArg("FILE, PRESET or RUN")(cmd, args)
-			}
-			return nil
-		},
+		Args: someArgs("FILE, PRESET or RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := configs.Load(configs.Request{Presets: builtinPresets(), Configs: args[:1], Overrides: args[1:]})
 			if err != nil {

@@ -88,7 +88,7 @@ func runDataPack(cmd *cobra.Command, o packOptions, overrides []string) error {
 		return err
 	}
 	d := resolved.Config.Data
-	if o.data == "" && !given(overrides, "data.path") {
+	if resolved.Sources["data.path"] == "" {
 		return required(cmd, "data", "pictures/")
 	}
 	stderr := cmd.ErrOrStderr()
@@ -110,7 +110,7 @@ func runDataPack(cmd *cobra.Command, o packOptions, overrides []string) error {
 		OnSkip: func(_ int, path string, err error) {
 			counter.Clear()
 			if !o.quiet {
-				fmt.Fprintf(stderr, "left out: %s: %v\n", path, err)
+				leftOut(stderr)(path, err)
 			}
 		},
 	})
@@ -132,14 +132,4 @@ func runDataPack(cmd *cobra.Command, o packOptions, overrides []string) error {
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err
-}
-
-// given reports whether a setting is among key=value arguments.
-func given(overrides []string, key string) bool {
-	for _, s := range overrides {
-		if strings.HasPrefix(s, key+"=") {
-			return true
-		}
-	}
-	return false
 }

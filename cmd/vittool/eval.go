@@ -50,6 +50,7 @@ type evalResult struct {
 	Network tasks.Network `json:"network"`
 	Pool    tasks.Pool    `json:"pool"`
 	Blocks  []int         `json:"blocks"`
+	part    string        // the word for one of them
 	Input   inputResult   `json:"input"`
 
 	Train     string `json:"train"`
@@ -123,7 +124,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	}
 	r := evalResult{
 		Probe: p.name, From: x.model.Path, Model: x.model.Info.Name, Step: x.model.Step,
-		Network: x.model.Network, Pool: train.Pool, Blocks: train.Blocks,
+		Network: x.model.Network, Pool: train.Pool, Blocks: train.Blocks, part: x.model.Info.Part(),
 		Input: newInputResult(x.model, train.Height, train.Width, train.Fitting),
 		Train: trainPath, Test: testPath, TrainRows: train.Rows, TestRows: test.Rows,
 		Classes: len(match.Classes), Untested: match.Untested, Unknown: match.Unknown, LeftOut: match.Unlabelled + match.OfUnknown,
@@ -201,7 +202,11 @@ func (r *evalResult) write(w io.Writer) error {
 	t := ui.NewTable()
 	t.Row("from", r.From)
 	t.Row("model", r.Model)
-	t.Row("features", fmt.Sprintf("%s of block %s, %s network", poolTexts[r.Pool], numbers(r.Blocks), networkTexts[r.Network]))
+	pooled := poolTexts[r.Pool]
+	if r.part == "stage" {
+		pooled = "mean of the map"
+	}
+	t.Row("features", fmt.Sprintf("%s of %s %s, %s network", pooled, r.part, numbers(r.Blocks), networkTexts[r.Network]))
 	t.Row("images", r.Input.view())
 	t.Row("colours", r.Input.norm())
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))

@@ -39,7 +39,13 @@ and those of BEiT, with relative positions and layer scale, by another:
 
 with the sizes of the network, which the file's metadata holds, and, for
 rel_pos=per_block, use_rel_pos_bias=True. safetensors.torch.load_file reads the
-tensors for load_state_dict.`,
+tensors for load_state_dict.
+
+Residual networks have the names of torchvision and timm, running statistics
+included: timm.create_model('resnet50', num_classes=0), or
+torchvision.models.resnet50() with fc replaced by torch.nn.Identity(), loads one
+of ImageNet's stem and model.width=1. For another stem replace conv1 and leave
+maxpool out.`,
 		Example: `  vittool export --from runs/pictures --to backbone.safetensors
   vittool export --from runs/pictures/checkpoints/step-00000500.safetensors --to early.safetensors`,
 		Args: noArgs,
@@ -111,10 +117,5 @@ func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, 
 	if err != nil {
 		return nil, err
 	}
-	return tasks.LoadModel(o.from, tasks.LoadOptions{
-		Model: o.model, Network: network, Mean: mean, Std: std,
-		Report: func(path string, err error) {
-			fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
-		},
-	})
+	return tasks.LoadModel(o.from, tasks.LoadOptions{Model: o.model, Network: network, Mean: mean, Std: std, Report: passedOver(stderr)})
 }

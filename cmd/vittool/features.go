@@ -35,7 +35,7 @@ func (o *featureOptions) addFlags(cmd *cobra.Command) {
 	o.from.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&o.pool, "pool", "", fmt.Sprintf("tokens that a feature is made of, %s; empty takes those that the run's objective recommends, or else %s", poolNames(), tasks.PoolMean))
-	flags.IntSliceVar(&o.blocks, "blocks", nil, "transformer blocks whose tokens make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last, and of eval linear as many of the last as the run's objective recommends")
+	flags.IntSliceVar(&o.blocks, "blocks", nil, "blocks of a transformer whose tokens, or stages of a residual network whose maps, make the feature, side by side: 0 is the first, -1 the last (for instance -4,-3,-2,-1); none takes the last, and of eval linear as many of the last as the run's objective recommends")
 	flags.IntVar(&o.batchSize, "batch-size", 64, "images at a time; the features don't depend on it")
 	flags.IntVar(&o.workers, "workers", 0, "goroutines that decode images; 0 takes one for each core")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
@@ -100,6 +100,9 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if _, err := m.ResolveBlocks(o.blocks); err != nil {
 		return nil, &usageError{"--blocks: " + err.Error(), ""}
 	}
+	if pool := tasks.Pool(o.pool); pool != "" && pool != tasks.PoolMean && m.Info.PrefixTokens == 0 {
+		return nil, &usageError{fmt.Sprintf("--pool %s: %s has no class token", pool, m.Info.Name), fmt.Sprintf("take --pool %s", tasks.PoolMean)}
+	}
 	engine, err := newEngine(o.threads)
 	if err != nil {
 		return nil, err
@@ -146,7 +149,7 @@ func (x *extractor) features(ctx context.Context, label string, src data.Source)
 		Progress: func(done, _ int) { counter.Set(done) },
 		OnSkip: func(name string, err error) {
 			counter.Clear()
-			fmt.Fprintf(x.stderr, "left out: %s: %v\n", name, err)
+			leftOut(x.stderr)(name, err)
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -45,6 +46,18 @@ func (o *outputOptions) progress(stderr io.Writer) train.Progress {
 		level = ui.Verbose
 	}
 	return ui.NewProgress(stderr, isTerminal(stderr), level)
+}
+
+// passedOver reports a damaged checkpoint in whose place an older one is read.
+func passedOver(stderr io.Writer) func(path string, err error) {
+	return func(path string, err error) {
+		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
+	}
+}
+
+// leftOut reports an image that can't be read.
+func leftOut(stderr io.Writer) func(name string, err error) {
+	return func(name string, err error) { fmt.Fprintf(stderr, "left out: %s: %v\n", name, err) }
 }
 
 func isTerminal(w io.Writer) bool {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,10 +39,8 @@ func newPluginCommand() *cobra.Command {
 // program.
 func builtin(arg string) (bool, error) {
 	names := objectives.Names()
-	for _, n := range names {
-		if n == arg {
-			return true, nil
-		}
+	if slices.Contains(names, arg) {
+		return true, nil
 	}
 	if strings.ContainsRune(arg, filepath.Separator) || strings.Contains(arg, ".") {
 		return false, nil
@@ -52,16 +51,25 @@ func builtin(arg string) (bool, error) {
 	return false, &usageError{fmt.Sprintf("there is no objective %s, and no program of that name", arg), configs.Suggest(arg, names)}
 }
 
-// describe asks an objective who it is. A built-in one is asked in this process.
-func describe(ctx context.Context, arg string) (*host.Description, error) {
-	ours, err := builtin(arg)
+// programOf names the program of an objective.
+func programOf(arg string) (o host.Options, ours bool, err error) {
+	if ours, err = builtin(arg); ours {
+		return host.Options{Name: arg}, true, nil
+	}
+	return host.Options{Path: arg, Lock: host.LockFile}, false, err
+}
+
+// describe asks an objective for its description; a built-in one is asked in this process.
+func describe(ctx context.Context, arg string) (d *host.Description, ours bool, err error) {
+	o, ours, err := programOf(arg)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if ours {
-		return host.Describe(ctx, host.Options{Name: arg, Mode: host.Inproc})
+		o.Mode = host.Inproc
 	}
-	return host.Describe(ctx, host.Options{Path: arg, Lock: host.LockFile})
+	d, err = host.Describe(ctx, o)
+	return d, ours, err
 }
 
 // objectiveInfo is an objective in the output of --json.
@@ -113,7 +121,7 @@ func newPluginListCommand() *cobra.Command {
 func runPluginList(ctx context.Context, w io.Writer, asJSON bool) error {
 	var list []objectiveInfo
 	for _, name := range objectives.Names() {
-		d, err := describe(ctx, name)
+		d, _, err := describe(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -181,14 +189,12 @@ func newPluginInfoCommand() *cobra.Command {
 }
 
 func runPluginInfo(ctx context.Context, w io.Writer, arg string, asJSON bool) error {
-	d, err := describe(ctx, arg)
+	d, ours, err := describe(ctx, arg)
 	if err != nil {
 		return err
 	}
 	i := infoOf(d)
-	if i.Builtin, err = builtin(arg); err != nil {
-		return err
-	}
+	i.Builtin = ours
 	if !i.Builtin {
 		i.Path = arg
 		if i.SHA256, err = host.Sum(arg); err != nil {
@@ -233,12 +239,7 @@ func newPluginLockCommand() *cobra.Command {
 ` + host.LockFile + ` in this folder. From then on a changed file is refused before it is
 started. A plugin is a program that runs with your rights: lock only those that you trust.`,
 		Example: `  vittool plugin lock ./simmim`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return oneArg("a plugin's path")(cmd, args)
-			}
-			return nil
-		},
+		Args:    someArgs("a plugin's path"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPluginLock(cmd.Context(), cmd.OutOrStdout(), args, asJSON)
 		},
@@ -271,14 +272,9 @@ func runPluginLock(ctx context.Context, w io.Writer, paths []string, asJSON bool
 		if err != nil {
 			return err
 		}
-		kept := locked[:0]
-		for _, l := range locked {
-			if l.Path != path {
-				kept = append(kept, l)
-			}
-		}
 		l := host.Locked{Path: path, Name: d.Name, Version: d.Version, SHA256: sum}
-		locked, added = append(kept, l), append(added, l)
+		locked = append(slices.DeleteFunc(locked, func(l host.Locked) bool { return l.Path == path }), l)
+		added = append(added, l)
 		t.Row(path, d.Name, d.Version, "sha256 "+sum)
 	}
 	if err := host.WriteLock(host.LockFile, locked); err != nil {

@@ -37,13 +37,9 @@ on random images.`,
 }
 
 func runPluginCheck(ctx context.Context, w io.Writer, arg string, options []string, asJSON bool) error {
-	ours, err := builtin(arg)
+	o, _, err := programOf(arg)
 	if err != nil {
 		return err
-	}
-	o := host.Options{Path: arg, Lock: host.LockFile}
-	if ours {
-		o = host.Options{Name: arg}
 	}
 	o.Config = map[string]any{}
 	for _, text := range options {

@@ -76,9 +76,7 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
-	run, err := tasks.OpenRun(o.from, func(path string, err error) {
-		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
-	})
+	run, err := tasks.OpenRun(o.from, passedOver(stderr))
 	if err != nil {
 		return err
 	}
@@ -92,7 +90,7 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 	defer engine.Close()
 	results, err := reconstruct(cmd.Context(), run, engine, tasks.ReconstructOptions{
 		Count: o.count, Seed: uint64(o.seed), Statistics: tasks.PatchStatistics(o.statistics),
-		OnSkip: func(name string, err error) { fmt.Fprintf(stderr, "left out: %s: %v\n", name, err) },
+		OnSkip: leftOut(stderr),
 	})
 	if err != nil {
 		return err

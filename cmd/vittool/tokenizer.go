@@ -85,9 +85,7 @@ func runTokenizerTrain(ctx context.Context, stdout, stderr io.Writer, o tokenize
 
 // exportTokenizer writes the tokenizer of a run and prints its description.
 func exportTokenizer(ctx context.Context, stdout, stderr io.Writer, from, to string, mode host.Mode, asJSON bool) error {
-	run, err := tasks.OpenRun(from, func(path string, err error) {
-		fmt.Fprintf(stderr, "passed over a damaged checkpoint: %s: %v\n", path, err)
-	})
+	run, err := tasks.OpenRun(from, passedOver(stderr))
 	if err != nil {
 		return err
 	}

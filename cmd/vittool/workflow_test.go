@@ -18,6 +18,7 @@ import (
 
 	"github.com/vittool/vittool/backbone/families"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tasks/npy"
@@ -106,9 +107,7 @@ func TestRecommendedBlocks(t *testing.T) {
 	if m.Backbone, err = c.New(m.Store, "", nil, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Export(filepath.Join(dir, "b.safetensors")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Export(filepath.Join(dir, "b.safetensors")))
 	eval := func(args ...string) (r evalResult) {
 		args = append([]string{"eval"}, append(args, "--from", "b.safetensors", "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1", "--json", "-q")...)
 		o := vittool(t, dir, args...)
@@ -143,9 +142,7 @@ func TestTargets(t *testing.T) {
 		if from != "run" {
 			from = filepath.Join(dir, from)
 		}
-		if err := os.Symlink(from, filepath.Join(dir, to)); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.Symlink(from, filepath.Join(dir, to)))
 	}
 	writeTo(t, dir, "f.names.txt", []byte("pictures/000.jpg\n"))
 	writeTo(t, dir, "one.png", encodePNG(gradient(40, 40)))
@@ -203,9 +200,7 @@ func TestRunInsideTheData(t *testing.T) {
 	dir := t.TempDir()
 	goodImages(t, dir, 8)
 	vittool(t, dir, pretrainTiny("--data", ".", "--steps", "2", "run.pictures_every=1 step", "run.checkpoint_every=1 step")...).mustEnd(t, exitDone)
-	if err := os.Remove(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors")); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, os.Remove(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors")))
 	vittool(t, dir, "pretrain", "--out", "run", "--resume").mustEnd(t, exitDone, "resumed after step 1", "the pictures of runs in it are left out")
 }
 
@@ -235,9 +230,7 @@ func TestBadTasks(t *testing.T) {
 		{"embed with a setting of training", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "data.flip=false"}, exitUsage, []string{"data.flip=false", "data.max_failed"}},
 		{"export to PyTorch", nil, []string{"export", "--from", "x", "--to", "x.pt"}, exitUsage, []string{"--to x.pt", "must end in .safetensors"}},
 		{"export to a device", func(t *testing.T, dir string) {
-			if err := unix.Mkfifo(filepath.Join(dir, "pipe.safetensors"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, unix.Mkfifo(filepath.Join(dir, "pipe.safetensors"), 0o600))
 		}, []string{"export", "--from", "x", "--to", "pipe.safetensors"}, exitUsage, []string{"pipe.safetensors", "a pipe"}},
 		{"reconstruct to a JPEG", nil, []string{"reconstruct", "--from", "x", "--to", "r.jpg"}, exitUsage, []string{"--to r.jpg", "must end in .png"}},
 		{"attention to a JPEG", nil, []string{"attention", "--from", "x", "--data", "demo:", "--to", "a.jpg"}, exitUsage, []string{"--to a.jpg", "must end in .png"}},
@@ -265,15 +258,9 @@ func TestUnsuitable(t *testing.T) {
 	dir := t.TempDir()
 	vittool(t, dir, pretrainTiny("--steps", "2")...).mustEnd(t, exitDone)
 	vittool(t, dir, "export", "--from", "run", "--to", "b.safetensors").mustEnd(t, exitDone)
-	whole, err := os.ReadFile(filepath.Join(dir, "b.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := must.Get(os.ReadFile(filepath.Join(dir, "b.safetensors")))(t)
 	writeTo(t, dir, "cut.safetensors", whole[:len(whole)*2/3])
-	checkpoint, err := os.ReadFile(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	checkpoint := must.Get(os.ReadFile(filepath.Join(dir, "run", "checkpoints", "step-00000002.safetensors")))(t)
 	checkpoint[len(checkpoint)/2] ^= 1
 	writeTo(t, dir, "flipped.safetensors", checkpoint)
 	for _, set := range []string{"train", "test"} {
@@ -321,9 +308,7 @@ func TestUnsuitable(t *testing.T) {
 		})
 	}
 	t.Run("report of a run that may not be changed", func(t *testing.T) {
-		if err := os.RemoveAll(filepath.Join(dir, "run", "pictures")); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.RemoveAll(filepath.Join(dir, "run", "pictures")))
 		writeTo(t, dir, "run/pictures", nil) // the superuser may write to any folder, and to no file's inside
 		o := vittool(t, dir, "report", "run")
 		o.mustEnd(t, exitDone, "warning", "curve is not drawn")
@@ -343,9 +328,7 @@ func TestInterruptedStart(t *testing.T) {
 			cmd.Dir = dir
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			must.Do(t, cmd.Start())
 			time.Sleep(after * time.Millisecond)
 			_ = cmd.Process.Signal(unix.SIGTERM) // it may not listen yet, and ends all the same
 			hung := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
@@ -374,22 +357,15 @@ func TestInterrupt(t *testing.T) {
 			dir := t.TempDir()
 			cmd := exec.Command(program, append(args, "-v")...)
 			cmd.Dir = dir
-			stderr, err := cmd.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			stderr := must.Get(cmd.StderrPipe())(t)
+			must.Do(t, cmd.Start())
 			hung := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 			defer hung.Stop()
 			var lines []string
 			for s := bufio.NewScanner(stderr); s.Scan(); {
 				lines = append(lines, s.Text())
 				if strings.HasPrefix(s.Text(), "step 3/") {
-					if err := cmd.Process.Signal(signal); err != nil {
-						t.Fatal(err)
-					}
+					must.Do(t, cmd.Process.Signal(signal))
 				}
 			}
 			_ = cmd.Wait() // the exit code is looked at

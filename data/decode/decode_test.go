@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/tiff"
 
 	"github.com/vittool/vittool/data/pixels"
+	"github.com/vittool/vittool/internal/must"
 )
 
 func gradient(w, h int) *image.RGBA {
@@ -35,9 +36,7 @@ func files(t testing.TB) map[string][]byte {
 	out := map[string][]byte{}
 	put := func(name string, f func(b *bytes.Buffer) error) {
 		var b bytes.Buffer
-		if err := f(&b); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, f(&b))
 		out[name] = b.Bytes()
 	}
 	m := gradient(23, 17)
@@ -137,10 +136,7 @@ func TestPillow(t *testing.T) {
 		name := strings.TrimSuffix(truth, ".png")
 		var got, want *pixels.Image
 		for path, m := range map[string]**pixels.Image{name: &got, truth: &want} {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := must.Get(os.ReadFile(path))(t)
 			if *m, err = Decode(b, Options{}); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
@@ -251,22 +247,13 @@ func TestManyBands(t *testing.T) {
 // trailer is missing that holds no pixels, read like the whole one. Nothing is ever filled in.
 func TestCutShort(t *testing.T) {
 	all := files(t)
-	samples, err := filepath.Glob("testdata/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	more, err := filepath.Glob("testdata/cases/*/*")
-	if err != nil {
-		t.Fatal(err)
-	}
+	samples := must.Get(filepath.Glob("testdata/*"))(t)
+	more := must.Get(filepath.Glob("testdata/cases/*/*"))(t)
 	for _, path := range append(samples, more...) {
 		if info, err := os.Stat(path); err != nil || info.IsDir() || strings.HasSuffix(path, ".zip") {
 			continue
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must.Get(os.ReadFile(path))(t)
 		// Refused files are no pictures, and a PNG without its end has lost the metadata that stood
 		// there.
 		if _, err := Decode(b, Options{}); err == nil && !strings.Contains(path, "after_idat") {
@@ -337,18 +324,13 @@ func TestOrientation(t *testing.T) {
 		m.SetRGBA(i%size, i/size, c)
 	}
 	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, m.SubImage(image.Rect(0, 0, size, 24)), nil); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, jpeg.Encode(&buf, m.SubImage(image.Rect(0, 0, size, 24)), nil))
 	// Corners of the upright picture: top left, top right, bottom left, bottom right (EXIF 2.32,
 	// tag Orientation).
 	upright := []string{1: "0123", 2: "1032", 3: "3210", 4: "2301", 5: "0213", 6: "2031", 7: "3120", 8: "1302"}
 	for o := 1; o <= 8; o++ {
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-			got, err := Decode(exif(buf.Bytes(), order, uint16(o)), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := must.Get(Decode(exif(buf.Bytes(), order, uint16(o)), Options{}))(t)
 			if w, h := 32, 24; o < 5 && (got.W != w || got.H != h) || o >= 5 && (got.W != h || got.H != w) {
 				t.Errorf("orientation %d: %dx%d", o, got.W, got.H)
 			}
@@ -378,9 +360,7 @@ func TestWebPClaims(t *testing.T) {
 
 func BenchmarkDecodeJPEG(b *testing.B) {
 	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, gradient(500, 375), nil); err != nil {
-		b.Fatal(err)
-	}
+	must.Do(b, jpeg.Encode(&buf, gradient(500, 375), nil))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Decode(buf.Bytes(), Options{}); err != nil {

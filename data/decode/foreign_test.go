@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vittool/vittool/data/decode/jpeg"
+	"github.com/vittool/vittool/internal/must"
 )
 
 // TestForeignTable: every line of the table is read.
@@ -69,10 +70,7 @@ func TestForeign(t *testing.T) {
 
 // TestNamedKinds: of a readable format, the kind that is not read is named.
 func TestNamedKinds(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("testdata", "lzw.tif"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(os.ReadFile(filepath.Join("testdata", "lzw.tif")))(t)
 	change := func(tag, value byte) []byte { // of the entry of a tag below 512, little-endian, short
 		b := bytes.Clone(b)
 		at := bytes.LastIndex(b, []byte{tag, 1, 3, 0, 1, 0, 0, 0})
@@ -88,10 +86,7 @@ func TestNamedKinds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	jpg, err := os.ReadFile(filepath.Join("testdata", "420.jpg"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	jpg := must.Get(os.ReadFile(filepath.Join("testdata", "420.jpg")))(t)
 	for marker, name := range map[byte]string{0xc3: "lossless coding", 0xc9: "arithmetic coding", 0xc5: "coding process 5"} {
 		b := bytes.Clone(jpg)
 		b[bytes.Index(b, []byte{0xff, 0xc0})+1] = marker

@@ -38,7 +38,7 @@ func (o *SimMIM) Plan(b *sdk.Builder) error {
 	token := b.Param("mask_token", []int{1, 1, b.Backbone().Dim}, sdk.InitTruncNormal(.02, .02))
 	tokens := b.Student("encoder", view, sdk.ReplaceMasked(mask, token)).PatchTokens()
 	pixels := b.Linear("decoder", tokens, b.PatchDim())
-	return b.Minimize(b.PatchL1(pixels, b.Patches(view, sdk.ChannelFirst), mask))
+	return b.Minimize(b.PatchL1(pixels, b.PatchPixels(view, sdk.ChannelFirst), mask))
 }
 
 func main() { sdk.Serve(&SimMIM{Ratio: 0.6, Block: 32}) }

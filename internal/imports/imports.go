@@ -174,14 +174,8 @@ func checkImport(p Package, f File, imported string, at int) string {
 		return "" // another module, or an external test of the package itself
 	}
 	b := below[at]
-	if inner == "core/internal/f32" && !matches("core/...", p.Path) {
-		return "only core sees the kernels"
-	}
-	if slices.Contains(networks, inner) && !f.Test && matches("cmd/...", p.Path) {
-		return "only backbone/families sees a family of networks"
-	}
-	if matches("objectives/...", inner) && inner != "objectives" && !f.Test && matches("cmd/...", p.Path) {
-		return "commands see the list in package objectives alone"
+	if why := behindList(p, f, inner); why != "" {
+		return why
 	}
 	if matchesAny(b.may, inner) || f.Test && (matchesAny(b.test, inner) || len(b.test) > 0 && slices.Contains(networks, inner) || matches("internal/...", inner)) {
 		return ""
@@ -190,6 +184,21 @@ func checkImport(p Package, f File, imported string, at int) string {
 		return fmt.Sprintf("%s imports nothing of this module", b.pkg)
 	}
 	return fmt.Sprintf("%s may import %s only", b.pkg, strings.Join(b.may, ", "))
+}
+
+// behindList returns the reason why file f of package p may not import inner, a package that others
+// see through the one that lists or wraps it.
+func behindList(p Package, f File, inner string) string {
+	command := matches("cmd/...", p.Path) && !f.Test
+	switch {
+	case inner == "core/internal/f32" && !matches("core/...", p.Path):
+		return "only core sees the kernels"
+	case command && slices.Contains(networks, inner):
+		return "only backbone/families sees a family of networks"
+	case command && matches("objectives/...", inner) && inner != "objectives":
+		return "commands see the list in package objectives alone"
+	}
+	return ""
 }
 
 // CheckNames returns one line for each comparison with the name of an objective outside of

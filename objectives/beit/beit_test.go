@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	plans "github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -23,10 +24,7 @@ func try(info sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
 }
 
 func TestPlan(t *testing.T) {
-	trial, err := try(backbone(16, 224, 160, 3), map[string]any{"tokenizer": file})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(16, 224, 160, 3), map[string]any{"tokenizer": file}))(t)
 	plan := trial.Plan
 	want := sdk.Requirements{Families: []string{"vit"}, ClassToken: sdk.ClassTokenRequired, RelPos: sdk.RelPosShared, PosEmbed: sdk.PosEmbedNone,
 		LayerScale: .1, DropPath: .1, SplitQKVBias: true, NoDecay: []string{"pos_embed", "cls_token"}, Init: initial()}
@@ -65,10 +63,7 @@ func checkParameters(t *testing.T, plan *sdk.Plan) {
 
 func TestOptions(t *testing.T) {
 	small := backbone(4, 32, 32, 3)
-	trial, err := try(small, map[string]any{"tokenizer": file, "rel_pos": "both", "abs_pos": true, "layer_scale": 0, "drop_path": 0, "color_jitter": 0})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(small, map[string]any{"tokenizer": file, "rel_pos": "both", "abs_pos": true, "layer_scale": 0, "drop_path": 0, "color_jitter": 0}))(t)
 	plan := trial.Plan
 	r := plan.Requirements
 	if r.RelPos != sdk.RelPosBoth || r.PosEmbed != sdk.PosEmbedLearned || r.LayerScale != 0 || r.DropPath != 0 {
@@ -83,7 +78,7 @@ func TestOptions(t *testing.T) {
 	}{
 		"vittool tokenizer train":   {small, nil},
 		"no such file":              {small, map[string]any{"tokenizer": "testdata/none"}},
-		"not a valid safetensors":   {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
+		"not a safetensors file":    {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
 		"images of 3 channels":      {backbone(4, 32, 32, 1), map[string]any{"tokenizer": file}},
 		"in blocks of 30 to 24":     {small, map[string]any{"tokenizer": file, "min_block": 30}},
 		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
@@ -118,10 +113,7 @@ func TestMaskIsNeverEmpty(t *testing.T) {
 // A mask depends on the sample, the step and the seed, and on nothing else: not on the batch it is
 // in.
 func TestMaskFollowsSample(t *testing.T) {
-	trial, err := try(backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4})
-	if err != nil {
-		t.Fatal(err)
-	}
+	trial := must.Get(try(backbone(4, 32, 32, 3), map[string]any{"tokenizer": file, "min_block": 4}))(t)
 	mask := func(seed, step uint64, ids ...uint64) []byte {
 		return trial.Masks(seed, step, ids...)[0].Bitmap
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/vittool/vittool/core/optim"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/objectives/beit"
 	"github.com/vittool/vittool/objectives/tokenizer"
 	"github.com/vittool/vittool/plugins/plan"
@@ -239,10 +240,7 @@ func beitAugmentation(t *testing.T, path string) {
 	if !slices.Equal(want.Order, order) {
 		t.Fatalf("%s: the order is %q; this test reads %q", path, want.Order, order)
 	}
-	network, err := vit.Variant("vit_base_patch16_224")
-	if err != nil {
-		t.Fatal(err)
-	}
+	network := must.Get(vit.Variant("vit_base_patch16_224"))(t)
 	network = network.WithImage(patches.Size, patches.Size).Normalized()
 	opened := programtest.Opening{Objective: beit.New(), Options: map[string]any{"tokenizer": dalleFile(t, 4, 1, 32)}, Network: network, Batch: 1}.Plan(t)
 	image, small := opened.Views[0], opened.Views[1]

@@ -153,7 +153,7 @@ func TestRefusals(t *testing.T) {
 		"global_size 30 is no multiple":                     {"global_size": 30},
 		"global_scale has 1 values; it takes 2":             {"global_scale": []float64{.4}},
 		"local_scale is [0.4, 0.05]":                        {"local_scale": []float64{.4, .05}},
-		"color_jitter shifts the hue by up to 0.6":          {"color_jitter": []float64{.4, .4, .2, .6}},
+		"for the hue at most half of the circle":            {"color_jitter": []float64{.4, .4, .2, .6}},
 		"blur has 2 values; it takes 3":                     {"blur": []float64{1, 0}},
 		"0 < x":                                             {"student_temp": 0},
 		`did you mean "out_dim"`:                            {"out_dims": 5},

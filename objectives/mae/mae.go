@@ -78,7 +78,7 @@ func (o *MAE) Plan(b *sdk.Builder) error {
 	x = b.Linear("decoder_pred", x, b.PatchDim())
 	prediction := b.SliceTokens(x, 1, 0) // [B,L,p*p*C], the class token dropped
 
-	target := b.Patches(image, sdk.ChannelLast)
+	target := b.PatchPixels(image, sdk.ChannelLast)
 	if o.NormPixLoss {
 		target = b.NormalizePatches(target)
 	}

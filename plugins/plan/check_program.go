@@ -42,7 +42,7 @@ func (c *checker) passParts(p *Pass) error {
 		return lacks("masks patches")
 	}
 	for _, f := range p.Outputs {
-		if f == FeatureTokens || f == FeatureClass || f == FeaturePatches {
+		if f == FeatureTokens || f == FeatureClass || f == FeaturePatchTokens {
 			return lacks(fmt.Sprintf("reads the feature %v", f))
 		}
 	}

@@ -127,16 +127,16 @@ type Feature int
 
 // The outputs of a pass.
 const (
-	FeatureTokens  Feature = iota + 1 // [B, N, D], prefix tokens first
-	FeatureClass                      // [B, D]
-	FeaturePooled                     // [B, D]
-	FeatureMap                        // [B, D, rows, cols]
-	FeatureTap                        // of one block
-	FeaturePatches                    // [B, L, D]
+	FeatureTokens      Feature = iota + 1 // [B, N, D], prefix tokens first
+	FeatureClass                          // [B, D]
+	FeaturePooled                         // [B, D]
+	FeatureMap                            // [B, D, rows, cols]
+	FeatureTap                            // of one block
+	FeaturePatchTokens                    // [B, L, D]
 )
 
 func (f Feature) String() string {
-	return text(f, "none", "tokens", "class", "pooled", "map", "tap", "patches")
+	return text(f, "none", "tokens", "class", "pooled", "map", "tap", "patch tokens")
 }
 
 // MaskKind is the form in which an objective gives a mask.

@@ -23,7 +23,7 @@ var enumerations = []struct {
 	{pb.Output(0), "OUTPUT_POOLED", int(plan.FeaturePooled)},
 	{pb.Output(0), "OUTPUT_MAP", int(plan.FeatureMap)},
 	{pb.Output(0), "OUTPUT_TAP", int(plan.FeatureTap)},
-	{pb.Output(0), "OUTPUT_PATCHES", int(plan.FeaturePatches)},
+	{pb.Output(0), "OUTPUT_PATCHES", int(plan.FeaturePatchTokens)},
 	{pb.BackboneRequirements_PosEmbed(0), "POS_EMBED_LEARNED", int(plan.PosEmbedLearned)},
 	{pb.BackboneRequirements_PosEmbed(0), "POS_EMBED_SINCOS_COLUMN", int(plan.PosEmbedSinCosColumn)},
 	{pb.BackboneRequirements_PosEmbed(0), "POS_EMBED_SINCOS_ROW", int(plan.PosEmbedSinCosRow)},

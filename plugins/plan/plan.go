@@ -1,11 +1,12 @@
 // Package plan holds an objective's plan as the rest of the program reads it: typed, complete and
 // checked.
 //
-// FromProto makes a Plan of the message that a plugin sends (plugins/objective.proto explains every
-// field). All that can be decided without the shapes of the program's values is decided there,
-// once: names, references, numbers, sizes of views and parameters, and each node's row in the
-// operator table. Fields that the message leaves out are filled in: sizes of views, grids of masks,
-// default attributes. The compiler (plugins/program) adds the shapes.
+// The SDK writes a Plan and ToProto makes a message of it; on the other side FromProto makes a Plan
+// of the message that a plugin sent (plugins/objective.proto explains every field). All that can be
+// decided without the shapes of the program's values is decided there, once: names, references,
+// numbers, sizes of views and parameters, and each node's row in the operator table. Fields that the
+// message leaves out are filled in: sizes of views, grids of masks, default attributes. The compiler
+// (plugins/program) adds the shapes.
 //
 // A Plan must not be changed after it was checked.
 package plan

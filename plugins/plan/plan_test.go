@@ -275,9 +275,9 @@ func TestCachedTargetRefuses(t *testing.T) {
 		frozen := b.Param("frozen", w.Shape("w"), w.Init("w"), sdk.Frozen()).Tensor()
 		trained := b.Param("trained", w.Shape("w"), w.Init("w")).Tensor()
 		x := b.Student("pass", image).Class()
-		b.Reshape(b.Patches(other, sdk.ChannelLast), -1, 48)
+		b.Reshape(b.PatchPixels(other, sdk.ChannelLast), -1, 48)
 		random := b.Random(sdk.Normal, 16, 48)
-		seen := b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 48), frozen, false, true)
+		seen := b.MatMul(b.Reshape(b.PatchPixels(image, sdk.ChannelLast), -1, 48), frozen, false, true)
 		t := b.CacheTarget("t", image, b.Reshape(b.ArgMax(seen), -1, 16), sdk.I32, 16)
 		return b.Minimize(b.Add(b.Add(b.Mean(x), b.Mean(trained)), b.Add(b.Mean(random), b.Mean(b.GatherRows(frozen, b.Reshape(t, -1))))))
 	}
@@ -432,7 +432,7 @@ func TestNetworkOfMaps(t *testing.T) {
 		"reads the feature class": func(b *sdk.Builder) error {
 			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).Class()))
 		},
-		"reads the feature patches": func(b *sdk.Builder) error {
+		"reads the feature patch tokens": func(b *sdk.Builder) error {
 			return b.Minimize(b.Mean(b.Student("encoder", b.View("image")).PatchTokens()))
 		},
 		"masks patches": func(b *sdk.Builder) error {

@@ -44,7 +44,7 @@ func caching(path string) func(b *sdk.Builder) error {
 		}
 		frozen := b.Param("frozen", w.Shape("w"), w.Init("w"), sdk.Frozen()).Tensor() // [3,8]
 		image := b.View("image")
-		seen := b.MatMul(b.Reshape(b.Patches(image, sdk.ChannelLast), -1, 8), frozen, false, true) // [B*S,3]
+		seen := b.MatMul(b.Reshape(b.PatchPixels(image, sdk.ChannelLast), -1, 8), frozen, false, true) // [B*S,3]
 		length := int(b.Backbone().Height*b.Backbone().Width*b.Backbone().Channels) / 8
 		floats := b.CacheTarget("floats", image, b.Reshape(seen, -1, length, 3), sdk.F32, length, 3)
 		numbers := b.CacheTarget("numbers", image, b.Reshape(b.ArgMax(seen), -1, length), sdk.I32, length)
@@ -110,10 +110,10 @@ func TestCachedTargetRefuses(t *testing.T) {
 		plan       func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor
 	}{
 		{"another shape", "declared is", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.CacheTarget("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), sdk.I32, 5)
+			return b.CacheTarget("t", image, b.ArgMax(b.PatchPixels(image, sdk.ChannelLast)), sdk.I32, 5)
 		}},
 		{"another type", "declared is", func(b *sdk.Builder, image sdk.View, x sdk.Tensor) sdk.Tensor {
-			return b.CacheTarget("t", image, b.ArgMax(b.Patches(image, sdk.ChannelLast)), sdk.F32, 4)
+			return b.CacheTarget("t", image, b.ArgMax(b.PatchPixels(image, sdk.ChannelLast)), sdk.F32, 4)
 		}},
 	} {
 		p := planOf(t, &objective{func(b *sdk.Builder) error {

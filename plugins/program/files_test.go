@@ -97,7 +97,7 @@ func TestUnusedBackbone(t *testing.T) {
 	plan := func(b *sdk.Builder) error {
 		b.Require(sdk.Requirements{Unused: true})
 		w := b.Param("w", []int{5, 48}, sdk.InitNormal(1))
-		y := b.Linear("l", b.Patches(b.View("image"), sdk.ChannelLast), 5, sdk.WithoutBias())
+		y := b.Linear("l", b.PatchPixels(b.View("image"), sdk.ChannelLast), 5, sdk.WithoutBias())
 		return b.Minimize(b.Add(b.Mean(y), b.Mean(w.Tensor())))
 	}
 	_, store := compiled(t, plan, nil)

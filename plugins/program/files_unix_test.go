@@ -16,6 +16,7 @@ import (
 
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/tensor"
@@ -36,9 +37,7 @@ func TestFilesOfAnyKind(t *testing.T) {
 	}
 	dir := t.TempDir()
 	pipe, sparse, header, whole := filepath.Join(dir, "pipe"), filepath.Join(dir, "sparse"), filepath.Join(dir, "header"), filepath.Join(dir, "whole")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, syscall.Mkfifo(pipe, 0o600))
 	const huge = 1 << 40
 	for path, text := range map[string]string{
 		sparse: "",
@@ -51,9 +50,7 @@ func TestFilesOfAnyKind(t *testing.T) {
 		if path == whole {
 			size += 96
 		}
-		if err := os.WriteFile(path, start, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, start, 0o600))
 		if err := os.Truncate(path, size); err != nil {
 			t.Skip(err) // a file system without sparse files
 		}
@@ -89,9 +86,7 @@ func TestFilesOfAnyKind(t *testing.T) {
 	// More tensors than the plan names are no fault.
 	both := filepath.Join(dir, "both")
 	values := make([]float32, 24)
-	if err := tensor.WriteSafetensors(both, []tensor.Tensor{tensor.NewF32("v", tensor.Shape{24}, values), tensor.NewF32("w", tensor.Shape{3, 8}, values)}, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, tensor.WriteSafetensors(both, []tensor.Tensor{tensor.NewF32("v", tensor.Shape{24}, values), tensor.NewF32("w", tensor.Shape{3, 8}, values)}, nil))
 	p = planOf(t, &objective{fromFile(both)}, nil)
 	if err := build(context.Background(), both, time.Hour); err != nil {
 		t.Error(err)

@@ -35,11 +35,11 @@ func (c *Compiler) feature(r plan.Ref) (*core.Node, error) {
 
 // outputs are the features of a pass by their names in the network.
 var outputs = map[plan.Feature]backbone.Output{
-	plan.FeatureTokens:  backbone.Tokens,
-	plan.FeatureClass:   backbone.Class,
-	plan.FeaturePooled:  backbone.Pooled,
-	plan.FeaturePatches: backbone.Patches,
-	plan.FeatureMap:     backbone.Map,
+	plan.FeatureTokens:      backbone.Tokens,
+	plan.FeatureClass:       backbone.Class,
+	plan.FeaturePooled:      backbone.Pooled,
+	plan.FeaturePatchTokens: backbone.PatchTokens,
+	plan.FeatureMap:         backbone.Map,
 }
 
 func (p *pass) output(r plan.Ref) (*core.Node, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/internal/prng"
 	"github.com/vittool/vittool/objectives/mae"
 	"github.com/vittool/vittool/plugins/plan"
@@ -51,10 +52,7 @@ func compiled(t testing.TB, plan func(b *sdk.Builder) error, change func(*vit.Co
 		change(&c, &o)
 	}
 	store := param.NewStore()
-	m, err := program.Build(devicetest.New(t, 0), store, planOf(t, &objective{plan}, nil), c, tinyBatch, 1, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(program.Build(devicetest.New(t, 0), store, planOf(t, &objective{plan}, nil), c, tinyBatch, 1, o))(t)
 	for _, v := range m.Plan.Views {
 		r := prng.New(9, v.Name)
 		for i := range m.View(v.Name) {
@@ -122,10 +120,7 @@ func TestBuildRefuses(t *testing.T) {
 
 // Masks that contradict the plan are refused before anything is written.
 func TestMasksAreChecked(t *testing.T) {
-	m, err := program.Build(devicetest.New(t, 0), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := must.Get(program.Build(devicetest.New(t, 0), param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true}))(t)
 	good := []int32{0, 1, 1, 2, 2, 3, 3, 0}
 	sets := func(name string, values []int32) []plan.MaskSet { return []plan.MaskSet{{Name: name, Values: values}} }
 	programtest.Step(t, m, program.Inputs{Masks: sets("mask", good)})
@@ -153,10 +148,7 @@ func TestMasksAreChecked(t *testing.T) {
 	if m.Loss() != before {
 		t.Error("refused masks changed those of the step")
 	}
-	fresh, err := program.Build(devicetest.New(t, 0), param.NewStore(), m.Plan, tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	fresh := must.Get(program.Build(devicetest.New(t, 0), param.NewStore(), m.Plan, tiny(), tinyBatch, 1, program.Options{Plugin: "mae", Train: true}))(t)
 	if err := fresh.Step(program.Inputs{}); err == nil || !strings.Contains(err.Error(), `mask "mask" of the plan is missing`) {
 		t.Errorf("a first step without masks: %v", err)
 	}
@@ -168,10 +160,7 @@ func TestModelsShareOneStore(t *testing.T) {
 	e, store := devicetest.New(t, 0), param.NewStore()
 	var losses []float64
 	for i, o := range []program.Options{{Train: true}, {Train: false}, {Train: true}} {
-		m, err := program.Build(e, store, tinyMAE(t), tiny(), 2, uint64(i), o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(program.Build(e, store, tinyMAE(t), tiny(), 2, uint64(i), o))(t)
 		for i := range m.View("image") {
 			m.View("image")[i] = float32(math.Sin(float64(i)))
 		}
@@ -194,15 +183,9 @@ func TestThreadsDoNotMatter(t *testing.T) {
 	var losses []float64
 	var gradients [][]float32
 	for _, threads := range []int{1, 2, 3} {
-		e, err := device.NewCPU(threads)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e := must.Get(device.NewCPU(threads))(t)
 		defer e.Close()
-		m, err := program.Build(e, param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Train: true})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := must.Get(program.Build(e, param.NewStore(), tinyMAE(t), tiny(), tinyBatch, 1, program.Options{Train: true}))(t)
 		for i := range m.View("image") {
 			m.View("image")[i] = float32(math.Sin(float64(i)))
 		}

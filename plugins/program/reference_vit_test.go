@@ -11,6 +11,7 @@ import (
 	"github.com/vittool/vittool/core/ops"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -51,10 +52,7 @@ func vitWeights(t *testing.T, stats programtest.InitStats, channels int, seed ui
 	var c programtest.NetworkConfig
 	stats.Decode(t, &c)
 	token := backbone.Scheme{{Weights: "*_token", Init: param.Init{Kind: "trunc_normal", A: .02, B: 2}}}
-	b, err := vit.New(param.NewStore(), "", c.ViT(channels, vit.PosLearned), token, seed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(vit.New(param.NewStore(), "", c.ViT(channels, vit.PosLearned), token, seed))(t)
 	return b.Weight, b.Parameters()
 }
 
@@ -64,9 +62,7 @@ func addBogus(c *programtest.EditedCase) {
 
 func run(t testing.TB, e *core.Executable) {
 	t.Helper()
-	if err := e.Run(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, e.Run())
 }
 
 // vitForward compares a backbone's intermediate results, the loss sum(w * tokens), and its
@@ -88,10 +84,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 	store := param.NewStore()
 	model := cfg.ViT(images.Shape[1], vit.PosLearned)
 	model.PosInterp = vit.InterpolateDINO
-	b, err := vit.New(store, "", model, backbone.Zeros, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must.Get(vit.New(store, "", model, backbone.Zeros, 1))(t)
 	programtest.LoadBackbone(t, c, b)
 	programtest.SameNames(t, c, "gradients", programtest.Stripped(c, "grad."), cfg.Trainable)
 	if len(cfg.Frozen) > 0 {
@@ -106,17 +99,11 @@ func vitForward(t *testing.T, c *golden.Case) {
 	copy(x.Value(), c.F32(t, "input.images"))
 	w := g.Input("w", c.Tensor(t, "input.w").Shape)
 	copy(w.Value(), c.F32(t, "input.w"))
-	outputs, err := b.Forward(g, x, backbone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	outputs := must.Get(b.Forward(g, x, backbone.Options{}))(t)
 	out := outputs.(*vit.Outputs)
-	class, err := out.Class()
-	if err != nil {
-		t.Fatal(err)
-	}
+	class := must.Get(out.Class())(t)
 	want := map[string]*core.Node{
-		"out.patch_embed": b.EmbedPatches(g, b.Patches(g, x)),
+		"out.patch_embed": b.EmbedPatches(g, b.PatchPixels(g, x)),
 		"out.pos_embed":   out.Positions,
 		"out.tokens":      out.Tokens,
 		"out.cls":         class,
@@ -134,10 +121,7 @@ func vitForward(t *testing.T, c *golden.Case) {
 		}
 		extra = append(extra, want[name])
 	}
-	exe, err := g.Compile(loss, extra...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	exe := must.Get(g.Compile(loss, extra...))(t)
 	run(t, exe)
 	for _, name := range c.Names("out.") {
 		c.Compare(t, name, want[name].Value())
@@ -207,10 +191,7 @@ func positionInterpolation(t *testing.T, c *golden.Case) {
 		if k.In == k.Out {
 			out = ops.Scale(g, out, 1)
 		}
-		exe, err := g.Compile(nil, out)
-		if err != nil {
-			t.Fatal(err)
-		}
+		exe := must.Get(g.Compile(nil, out))(t)
 		run(t, exe)
 		c.Compare(t, fmt.Sprintf("case.%d.out", k.Index), out.Value())
 		checked += 2

@@ -330,9 +330,9 @@ func TestPictures(t *testing.T) {
 	shown := func(b *sdk.Builder) error {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 1, nil)
-		exact := b.Patches(v, sdk.ChannelLast)
+		exact := b.PatchPixels(v, sdk.ChannelLast)
 		b.Picture(sdk.Picture{Name: "exact", Prediction: b.NormalizePatches(exact), PatchNormalized: true, View: v, Mask: mask})
-		b.Picture(sdk.Picture{Name: "first", Prediction: b.Patches(v, sdk.ChannelFirst), Layout: sdk.PatchesChannelFirst, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "first", Prediction: b.PatchPixels(v, sdk.ChannelFirst), Layout: sdk.PatchesChannelFirst, View: v, Mask: mask})
 		b.Picture(sdk.Picture{Name: "twice", Prediction: b.Scale(v.Pixels(), 2), Layout: sdk.WholeImages, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.DropMasked(mask)).Class()))
 	}
@@ -376,7 +376,7 @@ func TestVisibleStatistics(t *testing.T) {
 	m, _ := compiled(t, func(b *sdk.Builder) error {
 		v := b.View("a")
 		mask := b.KeepMask("m", v, 2, nil)
-		b.Picture(sdk.Picture{Name: "p", Prediction: b.NormalizePatches(b.Patches(v, sdk.ChannelLast)), PatchNormalized: true, View: v, Mask: mask})
+		b.Picture(sdk.Picture{Name: "p", Prediction: b.NormalizePatches(b.PatchPixels(v, sdk.ChannelLast)), PatchNormalized: true, View: v, Mask: mask})
 		return b.Minimize(lossOf(b, b.Student("s", v, sdk.DropMasked(mask)).Class()))
 	}, func(_ *vit.Config, o *program.Options) { o.Train = false })
 	programtest.Step(t, m, program.Inputs{Masks: []plan.MaskSet{{Name: "m", Values: []int32{0, 1, 0, 1, 0, 1, 0, 1}}}})

@@ -15,7 +15,7 @@
 //	func (o *SimMIM) Plan(b *sdk.Builder) error {
 //		view := b.View("image", sdk.RandomResizedCrop(0.67, 1), sdk.Flip(0.5))
 //		...
-//		return b.Minimize(b.PatchL1(pixels, b.Patches(view, sdk.ChannelFirst), mask))
+//		return b.Minimize(b.PatchL1(pixels, b.PatchPixels(view, sdk.ChannelFirst), mask))
 //	}
 //
 //	func main() { sdk.Serve(&SimMIM{Ratio: 0.6}) }
@@ -23,6 +23,6 @@
 // A loss that the operators cannot express is computed by the objective, in its own process, on
 // shared memory: see Targeter and Evaluator.
 //
-// The package imports nothing of the host. It stands on the protocol (plugins/pb) and on go-plugin
-// only, so a plugin links neither the engine nor the data code.
+// The package imports nothing of the host. It stands on the types of plans (plugins/plan), the
+// protocol (plugins/pb) and go-plugin, so a plugin links neither the engine nor the data code.
 package sdk

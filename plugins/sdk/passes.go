@@ -75,7 +75,7 @@ func (b *Builder) pass(name string, network Network, view View, options []PassOp
 func (p Pass) Tokens() Tensor { return p.feature(plan.FeatureTokens, 0) }
 
 // PatchTokens are the tokens without the prefix, [B,L,D].
-func (p Pass) PatchTokens() Tensor { return p.feature(plan.FeaturePatches, 0) }
+func (p Pass) PatchTokens() Tensor { return p.feature(plan.FeaturePatchTokens, 0) }
 
 // Class is the class token after the final norm, [B,D].
 func (p Pass) Class() Tensor { return p.feature(plan.FeatureClass, 0) }

@@ -153,7 +153,7 @@ func TestBuilderMistakes(t *testing.T) {
 		"8 and 48 values per patch": func(b *Builder) error {
 			v := b.View("image")
 			m := b.BitMask("mask", v, nil)
-			return b.Minimize(b.PatchMSE(b.Student("e", v).Tokens(), b.Patches(v, ChannelLast), m))
+			return b.Minimize(b.PatchMSE(b.Student("e", v).Tokens(), b.PatchPixels(v, ChannelLast), m))
 		},
 		"shapes [4 8] and [5 8]": func(b *Builder) error {
 			x := b.Student("e", b.View("image")).Tokens()

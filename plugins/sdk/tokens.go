@@ -64,8 +64,8 @@ const (
 // PatchDim is the number of values of one patch.
 func (b *Builder) PatchDim() int { return b.Backbone().PatchDim() }
 
-// Patches are the pixels of a view, cut into patches: [B,L,PatchDim].
-func (b *Builder) Patches(view View, order Order) Tensor {
+// PatchPixels are the pixels of a view, cut into patches: [B,L,PatchDim].
+func (b *Builder) PatchPixels(view View, order Order) Tensor {
 	return b.Node(pb.OpPatchify, b.PatchDim(), []Input{{Name: "images", Value: view.Pixels()}},
 		Attr("patch", b.Backbone().Patch), Attr("order", string(order)))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -25,15 +26,10 @@ func TestOpenWeights(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "w")
 	open := func(content []byte) (*sdk.Weights, error) {
 		t.Helper()
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, os.WriteFile(path, content, 0o644))
 		return sdk.OpenWeights(path)
 	}
-	w, err := open(header(`{"__metadata__":{"digest":"abc","kind":"x"},"a.b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}`, 24))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := must.Get(open(header(`{"__metadata__":{"digest":"abc","kind":"x"},"a.b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}`, 24)))(t)
 	if !slices.Equal(w.Shape("a.b"), []int{2, 3}) || w.Shape("c") != nil || w.Meta["kind"] != "x" {
 		t.Errorf("%+v", w)
 	}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func history(steps, perEpoch int) string {
@@ -27,17 +29,11 @@ func history(steps, perEpoch int) string {
 }
 
 func TestCurve(t *testing.T) {
-	c, err := ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := must.Get(ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`)))(t)
 	if len(c.Steps) != 1560 || len(c.Epochs) != 20 {
 		t.Fatalf("%d steps and %d epochs, want 1560 and 20", len(c.Steps), len(c.Epochs))
 	}
-	img, err := c.Draw("mae on demo:, vit_tiny_patch4_32")
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := must.Get(c.Draw("mae on demo:, vit_tiny_patch4_32"))(t)
 	keep(t, "curve.png", img)
 	if img.Bounds().Dx() != 900 || img.Bounds().Dy() != 600 {
 		t.Errorf("the curve is %v", img.Bounds())
@@ -99,10 +95,7 @@ func TestTicks(t *testing.T) {
 // TestCurvePlaces: the line goes through its points, and nowhere else.
 func TestCurvePlaces(t *testing.T) {
 	c := &Curve{Steps: []CurvePoint{{Step: 0, Loss: 1}, {Step: 100, Loss: 3}}}
-	img, err := c.Draw("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := must.Get(c.Draw(""))(t)
 	low, high := c.lossRange()
 	for _, p := range []struct {
 		x, loss float64

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vittool/vittool/internal/must"
 )
 
 func gradient(w, h int) *image.RGBA {
@@ -25,9 +27,7 @@ func gradient(w, h int) *image.RGBA {
 func keep(t *testing.T, name string, img image.Image) {
 	t.Helper()
 	if dir := os.Getenv("VITTOOL_KEEP_PICTURES"); dir != "" {
-		if err := WritePNG(filepath.Join(dir, name), img); err != nil {
-			t.Fatal(err)
-		}
+		must.Do(t, WritePNG(filepath.Join(dir, name), img))
 	}
 }
 
@@ -41,10 +41,7 @@ func TestGridLayout(t *testing.T) {
 				{Image: gradient(224, 160), Caption: "right"}, {Image: gradient(500, 375), Caption: "wrong"}, {}, {Image: gradient(3, 700)}}},
 		},
 	}
-	img, err := g.Draw()
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := must.Get(g.Draw())(t)
 	keep(t, "grid.png", img)
 	// 4 columns of 160 pixels with frames, gaps and margins; headings may widen their column a
 	// little.

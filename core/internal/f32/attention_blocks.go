@@ -52,7 +52,7 @@ func (j *attentionJob) columnsOf(n int, x mat, buf []float32) columns {
 	if j.Tokens <= attentionInPlace && j.HeadDim%(nr/2) == 0 {
 		return columns{x.p, x.ld, nr}
 	}
-	pack := packJob{t: j.t, width: nr, n: j.HeadDim, k: n, src: x, dst: &buf[0]}
+	pack := packJob{t: j.t, width: nr, n: j.HeadDim, k: n, src: x, dst: &buf[0], panelStride: n * nr}
 	pack.pack(0, pack.panels())
 	return columns{&buf[0], nr, nr * n}
 }

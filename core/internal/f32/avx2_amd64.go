@@ -325,11 +325,11 @@ func scaleRowsAVX2(rows int, n int, c *float32, ldc int, factor *float32)
 //go:noescape
 func copyRowsAVX2(rows int, n int, src *float32, ldsrc int, dst *float32, lddst int)
 
-// winogradInputAVX2 is, for t < tiles, Bᵀ·d·B of the 4×4 pixels of c channels from pixel 2t of each
-// row on: value p at dst[t*ld+p*apart], every next 16 channels step floats further.
+// winogradInputAVX2 is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each
+// row on, pixel floats apart: value p at dst[t*ld+p*apart].
 //
 //go:noescape
-func winogradInputAVX2(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+func winogradInputAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
 
 // winogradOutputAVX2 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows
 // on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus bias.
@@ -343,18 +343,17 @@ func winogradOutputAVX2(tiles int, c int, src *float32, ld int, apart int, row0 
 //go:noescape
 func winogradOutputAddAVX2(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
 
-// winogradGradAVX2 is, for t < tiles, A·d·Aᵀ of the 2×2 pixels of c channels from pixel 2t of both
-// rows on: value p at dst[t*6+p*apart], every next 6 channels step floats further, the last of them
-// made up with zeros.
+// winogradGradAVX2 is, for t < tiles, A·d·Aᵀ of c ≤ 6 channels of the 2×2 pixels from pixel 2t of
+// both rows on, pixel floats apart: value p at dst[t*6+p*apart], made up with zeros to 6 channels.
 //
 //go:noescape
-func winogradGradAVX2(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
+func winogradGradAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
 
 // winogradWeightAVX2 is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
-// dst[p*apart], every next 16 channels step floats further.
+// dst[p*apart].
 //
 //go:noescape
-func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, step int, apart int)
+func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
 
 // winogradWeightGradAVX2 is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3 values,
 // value t at dst[t*ld].
@@ -362,11 +361,12 @@ func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, step int, apa
 //go:noescape
 func winogradWeightGradAVX2(c int, src *float32, apart int, dst *float32, ld int)
 
-// batchMomentsAVX2 is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i < rows
-// and j < n.
+// batchMomentsAVX2 adds Σ_i d to sum[j], Σ_i d² to square[j] with d = x[i*n+j] - pivot[j] for i <
+// rows and j < n. Sums of rows are made in float32 and added in float64, whole vectors of them: sum
+// and the other have room for a multiple of 16 columns.
 //
 //go:noescape
-func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 
 // batchNormAVX2 is y[i*n+j] = max((x[i*n+j] - mean[j])*gain[j] + shift[j], floor) for i < rows and
 // j < n.
@@ -380,17 +380,21 @@ func batchNormAVX2(rows int, n int, x *float32, y *float32, mean *float32, gain 
 //go:noescape
 func batchNormAddAVX2(rows int, n int, x *float32, residual *float32, y *float32, mean *float32, gain *float32, shift *float32, floor float32)
 
-// batchNormSumsAVX2 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
-// floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.
+// batchNormSumsAVX2 with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
+// floor, else 0, adds Σ_i g to sum[j], Σ_i g*d to dot[j] for i < rows and j < n. Sums of rows are
+// made in float32 and added in float64, whole vectors of them: sum and the other have room for a
+// multiple of 16 columns.
 //
 //go:noescape
-func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 
-// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i
-// passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.
+// batchNormAddSumsAVX2 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, and adds Σ_i
+// passed[i*n+j] to sum[j], Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) to dot[j] for i < rows and j < n.
+// Sums of rows are made in float32 and added in float64, whole vectors of them: sum and the other
+// have room for a multiple of 16 columns.
 //
 //go:noescape
-func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 
 // batchNormGradAVX2 is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
 // floor, else 0, dx[i*n+j] = gain[j]*g + slope[j]*d + offset[j] for i < rows and j < n.

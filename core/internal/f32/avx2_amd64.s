@@ -9252,17 +9252,17 @@ row488:
 	VZEROUPPER
 	RET
 
-// func winogradInputAVX2(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+// func winogradInputAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
 // Requires: AVX, CMOV
 TEXT ·winogradInputAVX2(SB), NOSPLIT, $16-80
-	MOVQ row0+16(FP), AX
-	MOVQ row1+24(FP), CX
-	MOVQ row2+32(FP), DX
-	MOVQ row3+40(FP), BX
-	MOVQ c+8(FP), SI
+	MOVQ row0+24(FP), AX
+	MOVQ row1+32(FP), CX
+	MOVQ row2+40(FP), DX
+	MOVQ row3+48(FP), BX
+	MOVQ pixel+16(FP), SI
 	SHLQ $0x02, SI
 	LEAQ (SI)(SI*2), DI
-	MOVQ dst+48(FP), R8
+	MOVQ dst+56(FP), R8
 	MOVQ apart+72(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
@@ -9417,9 +9417,7 @@ pairs490:
 	ADDQ    $+64, CX
 	ADDQ    $+64, DX
 	ADDQ    $+64, BX
-	MOVQ    step+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R12, R8
+	ADDQ    $+64, R8
 	SUBQ    $+64, R11
 	JMP     pairs490
 
@@ -9592,7 +9590,8 @@ rest491:
 	VMASKMOVPS Y2, Y0, 32(R8)(R10*1)
 
 done492:
-	MOVQ SI, R8
+	MOVQ c+8(FP), R8
+	SHLQ $0x02, R8
 	ANDQ $-64, R8
 	NEGQ R8
 	LEAQ (R8)(SI*2), R8
@@ -9601,7 +9600,7 @@ done492:
 	ADDQ R8, DX
 	ADDQ R8, BX
 	MOVQ (SP), R8
-	MOVQ ld+56(FP), R11
+	MOVQ ld+64(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, R8
 	MOVQ R8, (SP)
@@ -10146,149 +10145,177 @@ done500:
 	VZEROUPPER
 	RET
 
-// func winogradGradAVX2(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
-// Requires: AVX, CMOV
-TEXT ·winogradGradAVX2(SB), NOSPLIT, $16-56
-	MOVQ   c+8(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   row0+16(FP), CX
-	MOVQ   row1+24(FP), DX
-	MOVQ   dst+32(FP), BX
-	MOVQ   apart+48(FP), SI
-	SHLQ   $0x02, SI
-	LEAQ   (SI)(SI*2), DI
-	MOVQ   BX, (SP)
-	VXORPS Y0, Y0, Y0
-	MOVQ   tiles+0(FP), R8
-	MOVQ   R8, 8(SP)
+// func winogradGradAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
+// Requires: AVX
+TEXT ·winogradGradAVX2(SB), NOSPLIT, $0-56
+	MOVQ    pixel+16(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    row0+24(FP), CX
+	MOVQ    row1+32(FP), DX
+	MOVQ    dst+40(FP), BX
+	MOVQ    apart+48(FP), SI
+	SHLQ    $0x02, SI
+	LEAQ    (SI)(SI*2), DI
+	MOVQ    tiles+0(FP), R8
+	MOVQ    c+8(FP), R9
+	SHLQ    $0x02, R9
+	LEAQ    masksAVX2<>+32(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS (R10), Y0
+	VXORPS  Y1, Y1, Y1
 
 tile501:
-	MOVQ c+8(FP), R8
-	XORQ R9, R9
+	DECQ       R8
+	JZ         last502
+	VMASKMOVPS (CX), Y0, Y2
+	VMASKMOVPS (CX)(AX*1), Y0, Y3
+	VMASKMOVPS (DX), Y0, Y4
+	VMASKMOVPS (DX)(AX*1), Y0, Y5
+	MOVQ       BX, R9
+	VADDPS     Y3, Y2, Y6
+	VSUBPS     Y3, Y2, Y7
+	VSUBPS     Y3, Y1, Y8
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y6, (R9)(SI*1)
+	VMOVUPS    Y7, (R9)(SI*2)
+	VMOVUPS    Y8, (R9)(DI*1)
+	LEAQ       (R9)(SI*4), R9
+	VADDPS     Y4, Y2, Y6
+	VADDPS     Y5, Y3, Y7
+	VADDPS     Y7, Y6, Y8
+	VSUBPS     Y7, Y6, Y9
+	VSUBPS     Y7, Y1, Y7
+	VMOVUPS    Y6, (R9)
+	VMOVUPS    Y8, (R9)(SI*1)
+	VMOVUPS    Y9, (R9)(SI*2)
+	VMOVUPS    Y7, (R9)(DI*1)
+	LEAQ       (R9)(SI*4), R9
+	VSUBPS     Y4, Y2, Y2
+	VSUBPS     Y5, Y3, Y3
+	VADDPS     Y3, Y2, Y6
+	VSUBPS     Y3, Y2, Y7
+	VSUBPS     Y3, Y1, Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y6, (R9)(SI*1)
+	VMOVUPS    Y7, (R9)(SI*2)
+	VMOVUPS    Y3, (R9)(DI*1)
+	LEAQ       (R9)(SI*4), R9
+	VSUBPS     Y4, Y1, Y2
+	VSUBPS     Y5, Y1, Y3
+	VADDPS     Y3, Y2, Y4
+	VSUBPS     Y3, Y2, Y5
+	VSUBPS     Y3, Y1, Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y4, (R9)(SI*1)
+	VMOVUPS    Y5, (R9)(SI*2)
+	VMOVUPS    Y3, (R9)(DI*1)
+	LEAQ       (CX)(AX*2), CX
+	LEAQ       (DX)(AX*2), DX
+	ADDQ       $0x18, BX
+	JMP        tile501
 
-strip502:
-	MOVQ         $+6, R10
-	CMPQ         R10, R8
-	CMOVQGT      R8, R10
-	SHLQ         $0x02, R10
-	LEAQ         masksAVX2<>+32(SB), R11
-	SUBQ         R10, R11
-	VMOVUPS      (R11), Y1
-	LEAQ         (CX)(AX*1), R10
-	VMASKMOVPS   (CX)(R9*1), Y1, Y2
-	VMASKMOVPS   (R10)(R9*1), Y1, Y3
-	LEAQ         (DX)(AX*1), R10
-	VMASKMOVPS   (DX)(R9*1), Y1, Y4
-	VMASKMOVPS   (R10)(R9*1), Y1, Y1
-	MOVQ         BX, R10
+last502:
+	VMASKMOVPS   (CX), Y0, Y2
+	VMASKMOVPS   (CX)(AX*1), Y0, Y3
+	VMASKMOVPS   (DX), Y0, Y4
+	VMASKMOVPS   (DX)(AX*1), Y0, Y0
+	MOVQ         BX, R8
 	VADDPS       Y3, Y2, Y5
 	VSUBPS       Y3, Y2, Y6
-	VSUBPS       Y3, Y0, Y7
+	VSUBPS       Y3, Y1, Y7
 	VEXTRACTF128 $0x01, Y2, X8
-	VMOVUPS      X2, (R10)
-	VMOVSD       X8, 16(R10)
+	VMOVUPS      X2, (R8)
+	VMOVSD       X8, 16(R8)
 	VEXTRACTF128 $0x01, Y5, X8
-	VMOVUPS      X5, (R10)(SI*1)
-	VMOVSD       X8, 16(R10)(SI*1)
+	VMOVUPS      X5, (R8)(SI*1)
+	VMOVSD       X8, 16(R8)(SI*1)
 	VEXTRACTF128 $0x01, Y6, X5
-	VMOVUPS      X6, (R10)(SI*2)
-	VMOVSD       X5, 16(R10)(SI*2)
+	VMOVUPS      X6, (R8)(SI*2)
+	VMOVSD       X5, 16(R8)(SI*2)
 	VEXTRACTF128 $0x01, Y7, X5
-	VMOVUPS      X7, (R10)(DI*1)
-	VMOVSD       X5, 16(R10)(DI*1)
-	LEAQ         (R10)(SI*4), R10
+	VMOVUPS      X7, (R8)(DI*1)
+	VMOVSD       X5, 16(R8)(DI*1)
+	LEAQ         (R8)(SI*4), R8
 	VADDPS       Y4, Y2, Y5
-	VADDPS       Y1, Y3, Y6
+	VADDPS       Y0, Y3, Y6
 	VADDPS       Y6, Y5, Y7
 	VSUBPS       Y6, Y5, Y8
-	VSUBPS       Y6, Y0, Y6
+	VSUBPS       Y6, Y1, Y6
 	VEXTRACTF128 $0x01, Y5, X9
-	VMOVUPS      X5, (R10)
-	VMOVSD       X9, 16(R10)
+	VMOVUPS      X5, (R8)
+	VMOVSD       X9, 16(R8)
 	VEXTRACTF128 $0x01, Y7, X5
-	VMOVUPS      X7, (R10)(SI*1)
-	VMOVSD       X5, 16(R10)(SI*1)
+	VMOVUPS      X7, (R8)(SI*1)
+	VMOVSD       X5, 16(R8)(SI*1)
 	VEXTRACTF128 $0x01, Y8, X5
-	VMOVUPS      X8, (R10)(SI*2)
-	VMOVSD       X5, 16(R10)(SI*2)
+	VMOVUPS      X8, (R8)(SI*2)
+	VMOVSD       X5, 16(R8)(SI*2)
 	VEXTRACTF128 $0x01, Y6, X5
-	VMOVUPS      X6, (R10)(DI*1)
-	VMOVSD       X5, 16(R10)(DI*1)
-	LEAQ         (R10)(SI*4), R10
+	VMOVUPS      X6, (R8)(DI*1)
+	VMOVSD       X5, 16(R8)(DI*1)
+	LEAQ         (R8)(SI*4), R8
 	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y1, Y3, Y3
+	VSUBPS       Y0, Y3, Y3
 	VADDPS       Y3, Y2, Y5
 	VSUBPS       Y3, Y2, Y6
-	VSUBPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y1, Y3
 	VEXTRACTF128 $0x01, Y2, X7
-	VMOVUPS      X2, (R10)
-	VMOVSD       X7, 16(R10)
+	VMOVUPS      X2, (R8)
+	VMOVSD       X7, 16(R8)
 	VEXTRACTF128 $0x01, Y5, X2
-	VMOVUPS      X5, (R10)(SI*1)
-	VMOVSD       X2, 16(R10)(SI*1)
+	VMOVUPS      X5, (R8)(SI*1)
+	VMOVSD       X2, 16(R8)(SI*1)
 	VEXTRACTF128 $0x01, Y6, X2
-	VMOVUPS      X6, (R10)(SI*2)
-	VMOVSD       X2, 16(R10)(SI*2)
+	VMOVUPS      X6, (R8)(SI*2)
+	VMOVSD       X2, 16(R8)(SI*2)
 	VEXTRACTF128 $0x01, Y3, X2
-	VMOVUPS      X3, (R10)(DI*1)
-	VMOVSD       X2, 16(R10)(DI*1)
-	LEAQ         (R10)(SI*4), R10
-	VSUBPS       Y4, Y0, Y2
-	VSUBPS       Y1, Y0, Y1
-	VADDPS       Y1, Y2, Y3
-	VSUBPS       Y1, Y2, Y4
-	VSUBPS       Y1, Y0, Y1
-	VEXTRACTF128 $0x01, Y2, X5
-	VMOVUPS      X2, (R10)
-	VMOVSD       X5, 16(R10)
-	VEXTRACTF128 $0x01, Y3, X2
-	VMOVUPS      X3, (R10)(SI*1)
-	VMOVSD       X2, 16(R10)(SI*1)
-	VEXTRACTF128 $0x01, Y4, X2
-	VMOVUPS      X4, (R10)(SI*2)
-	VMOVSD       X2, 16(R10)(SI*2)
-	VEXTRACTF128 $0x01, Y1, X2
-	VMOVUPS      X1, (R10)(DI*1)
-	VMOVSD       X2, 16(R10)(DI*1)
-	MOVQ         step+40(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, BX
-	ADDQ         $0x18, R9
-	SUBQ         $0x06, R8
-	JGT          strip502
+	VMOVUPS      X3, (R8)(DI*1)
+	VMOVSD       X2, 16(R8)(DI*1)
+	LEAQ         (R8)(SI*4), R8
+	VSUBPS       Y4, Y1, Y2
+	VSUBPS       Y0, Y1, Y0
+	VADDPS       Y0, Y2, Y3
+	VSUBPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y1, Y0
+	VEXTRACTF128 $0x01, Y2, X1
+	VMOVUPS      X2, (R8)
+	VMOVSD       X1, 16(R8)
+	VEXTRACTF128 $0x01, Y3, X1
+	VMOVUPS      X3, (R8)(SI*1)
+	VMOVSD       X1, 16(R8)(SI*1)
+	VEXTRACTF128 $0x01, Y4, X1
+	VMOVUPS      X4, (R8)(SI*2)
+	VMOVSD       X1, 16(R8)(SI*2)
+	VEXTRACTF128 $0x01, Y0, X1
+	VMOVUPS      X0, (R8)(DI*1)
+	VMOVSD       X1, 16(R8)(DI*1)
 	LEAQ         (CX)(AX*2), CX
 	LEAQ         (DX)(AX*2), DX
-	MOVQ         (SP), BX
 	ADDQ         $0x18, BX
-	MOVQ         BX, (SP)
-	DECQ         8(SP)
-	JNZ          tile501
 	VZEROUPPER
 	RET
 
-// func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, step int, apart int)
+// func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
 // Requires: AVX, CMOV
-TEXT ·winogradWeightAVX2(SB), NOSPLIT, $0-48
+TEXT ·winogradWeightAVX2(SB), NOSPLIT, $0-40
 	MOVQ         c+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         dst+24(FP), BX
-	MOVQ         step+32(FP), SI
+	MOVQ         apart+32(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         apart+40(FP), DI
-	SHLQ         $0x02, DI
-	LEAQ         (DI)(DI*2), R8
-	LEAQ         (DX)(DX*2), R9
-	LEAQ         (CX)(R9*1), R10
-	LEAQ         (CX)(R9*2), R9
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (CX)(R8*1), R9
+	LEAQ         (CX)(R8*2), R8
 	VBROADCASTSS constantsAVX2<>+672(SB), Y0
 	SHLQ         $0x02, AX
 
 pairs503:
 	CMPQ    AX, $+64
 	JLT     rest504
-	MOVQ    BX, R11
+	MOVQ    BX, R10
 	VMOVUPS (CX), Y1
 	VMOVUPS (CX)(DX*1), Y2
 	VMOVUPS (CX)(DX*2), Y3
@@ -10297,32 +10324,32 @@ pairs503:
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y4, Y5
 	VSUBPS  Y2, Y4, Y2
-	VMOVUPS Y1, (R11)
-	VMOVUPS Y5, (R11)(DI*1)
-	VMOVUPS Y2, (R11)(DI*2)
-	VMOVUPS Y3, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Y1, (R10)
+	VMOVUPS Y5, (R10)(SI*1)
+	VMOVUPS Y2, (R10)(SI*2)
+	VMOVUPS Y3, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VMOVUPS (CX), Y1
-	VMOVUPS (R9), Y2
+	VMOVUPS (R8), Y2
 	VADDPS  Y2, Y1, Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS (R10), Y2
+	VMOVUPS (R9), Y2
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y1, Y3
 	VSUBPS  Y2, Y1, Y1
 	VMOVUPS (CX)(DX*1), Y2
-	VMOVUPS (R9)(DX*1), Y4
+	VMOVUPS (R8)(DX*1), Y4
 	VADDPS  Y4, Y2, Y2
 	VMULPS  Y0, Y2, Y2
-	VMOVUPS (R10)(DX*1), Y4
+	VMOVUPS (R9)(DX*1), Y4
 	VMULPS  Y0, Y4, Y4
 	VADDPS  Y4, Y2, Y5
 	VSUBPS  Y4, Y2, Y2
 	VMOVUPS (CX)(DX*2), Y4
-	VMOVUPS (R9)(DX*2), Y6
+	VMOVUPS (R8)(DX*2), Y6
 	VADDPS  Y6, Y4, Y4
 	VMULPS  Y0, Y4, Y4
-	VMOVUPS (R10)(DX*2), Y6
+	VMOVUPS (R9)(DX*2), Y6
 	VMULPS  Y0, Y6, Y6
 	VADDPS  Y6, Y4, Y7
 	VSUBPS  Y6, Y4, Y4
@@ -10331,34 +10358,34 @@ pairs503:
 	VMULPS  Y0, Y5, Y5
 	VADDPS  Y5, Y6, Y8
 	VSUBPS  Y5, Y6, Y5
-	VMOVUPS Y3, (R11)
-	VMOVUPS Y8, (R11)(DI*1)
-	VMOVUPS Y5, (R11)(DI*2)
-	VMOVUPS Y7, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Y3, (R10)
+	VMOVUPS Y8, (R10)(SI*1)
+	VMOVUPS Y5, (R10)(SI*2)
+	VMOVUPS Y7, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VADDPS  Y4, Y1, Y3
 	VMULPS  Y0, Y3, Y3
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y3, Y5
 	VSUBPS  Y2, Y3, Y2
-	VMOVUPS Y1, (R11)
-	VMOVUPS Y5, (R11)(DI*1)
-	VMOVUPS Y2, (R11)(DI*2)
-	VMOVUPS Y4, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
-	VMOVUPS (R9), Y1
-	VMOVUPS (R9)(DX*1), Y2
-	VMOVUPS (R9)(DX*2), Y3
+	VMOVUPS Y1, (R10)
+	VMOVUPS Y5, (R10)(SI*1)
+	VMOVUPS Y2, (R10)(SI*2)
+	VMOVUPS Y4, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
+	VMOVUPS (R8), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R8)(DX*2), Y3
 	VADDPS  Y3, Y1, Y4
 	VMULPS  Y0, Y4, Y4
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y4, Y5
 	VSUBPS  Y2, Y4, Y2
-	VMOVUPS Y1, (R11)
-	VMOVUPS Y5, (R11)(DI*1)
-	VMOVUPS Y2, (R11)(DI*2)
-	VMOVUPS Y3, (R11)(R8*1)
-	MOVQ    BX, R11
+	VMOVUPS Y1, (R10)
+	VMOVUPS Y5, (R10)(SI*1)
+	VMOVUPS Y2, (R10)(SI*2)
+	VMOVUPS Y3, (R10)(DI*1)
+	MOVQ    BX, R10
 	VMOVUPS 32(CX), Y1
 	VMOVUPS 32(CX)(DX*1), Y2
 	VMOVUPS 32(CX)(DX*2), Y3
@@ -10367,32 +10394,32 @@ pairs503:
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y4, Y5
 	VSUBPS  Y2, Y4, Y2
-	VMOVUPS Y1, 32(R11)
-	VMOVUPS Y5, 32(R11)(DI*1)
-	VMOVUPS Y2, 32(R11)(DI*2)
-	VMOVUPS Y3, 32(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y5, 32(R10)(SI*1)
+	VMOVUPS Y2, 32(R10)(SI*2)
+	VMOVUPS Y3, 32(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VMOVUPS 32(CX), Y1
-	VMOVUPS 32(R9), Y2
+	VMOVUPS 32(R8), Y2
 	VADDPS  Y2, Y1, Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS 32(R10), Y2
+	VMOVUPS 32(R9), Y2
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y1, Y3
 	VSUBPS  Y2, Y1, Y1
 	VMOVUPS 32(CX)(DX*1), Y2
-	VMOVUPS 32(R9)(DX*1), Y4
+	VMOVUPS 32(R8)(DX*1), Y4
 	VADDPS  Y4, Y2, Y2
 	VMULPS  Y0, Y2, Y2
-	VMOVUPS 32(R10)(DX*1), Y4
+	VMOVUPS 32(R9)(DX*1), Y4
 	VMULPS  Y0, Y4, Y4
 	VADDPS  Y4, Y2, Y5
 	VSUBPS  Y4, Y2, Y2
 	VMOVUPS 32(CX)(DX*2), Y4
-	VMOVUPS 32(R9)(DX*2), Y6
+	VMOVUPS 32(R8)(DX*2), Y6
 	VADDPS  Y6, Y4, Y4
 	VMULPS  Y0, Y4, Y4
-	VMOVUPS 32(R10)(DX*2), Y6
+	VMOVUPS 32(R9)(DX*2), Y6
 	VMULPS  Y0, Y6, Y6
 	VADDPS  Y6, Y4, Y7
 	VSUBPS  Y6, Y4, Y4
@@ -10401,37 +10428,37 @@ pairs503:
 	VMULPS  Y0, Y5, Y5
 	VADDPS  Y5, Y6, Y8
 	VSUBPS  Y5, Y6, Y5
-	VMOVUPS Y3, 32(R11)
-	VMOVUPS Y8, 32(R11)(DI*1)
-	VMOVUPS Y5, 32(R11)(DI*2)
-	VMOVUPS Y7, 32(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Y3, 32(R10)
+	VMOVUPS Y8, 32(R10)(SI*1)
+	VMOVUPS Y5, 32(R10)(SI*2)
+	VMOVUPS Y7, 32(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VADDPS  Y4, Y1, Y3
 	VMULPS  Y0, Y3, Y3
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y3, Y5
 	VSUBPS  Y2, Y3, Y2
-	VMOVUPS Y1, 32(R11)
-	VMOVUPS Y5, 32(R11)(DI*1)
-	VMOVUPS Y2, 32(R11)(DI*2)
-	VMOVUPS Y4, 32(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
-	VMOVUPS 32(R9), Y1
-	VMOVUPS 32(R9)(DX*1), Y2
-	VMOVUPS 32(R9)(DX*2), Y3
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y5, 32(R10)(SI*1)
+	VMOVUPS Y2, 32(R10)(SI*2)
+	VMOVUPS Y4, 32(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 32(R8)(DX*1), Y2
+	VMOVUPS 32(R8)(DX*2), Y3
 	VADDPS  Y3, Y1, Y4
 	VMULPS  Y0, Y4, Y4
 	VMULPS  Y0, Y2, Y2
 	VADDPS  Y2, Y4, Y5
 	VSUBPS  Y2, Y4, Y2
-	VMOVUPS Y1, 32(R11)
-	VMOVUPS Y5, 32(R11)(DI*1)
-	VMOVUPS Y2, 32(R11)(DI*2)
-	VMOVUPS Y3, 32(R11)(R8*1)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y5, 32(R10)(SI*1)
+	VMOVUPS Y2, 32(R10)(SI*2)
+	VMOVUPS Y3, 32(R10)(DI*1)
 	ADDQ    $+64, CX
-	ADDQ    $+64, R10
 	ADDQ    $+64, R9
-	ADDQ    SI, BX
+	ADDQ    $+64, R8
+	ADDQ    $+64, BX
 	SUBQ    $+64, AX
 	JMP     pairs503
 
@@ -10439,14 +10466,14 @@ rest504:
 	TESTQ      AX, AX
 	JZ         done505
 	MOVQ       $+32, R11
-	MOVQ       AX, SI
-	CMPQ       SI, R11
-	CMOVQGT    R11, SI
-	SUBQ       SI, AX
+	MOVQ       AX, R10
+	CMPQ       R10, R11
+	CMOVQGT    R11, R10
+	SUBQ       R10, AX
 	LEAQ       masksAVX2<>+32(SB), R11
-	SUBQ       SI, R11
+	SUBQ       R10, R11
 	VMOVUPS    (R11), Y1
-	MOVQ       BX, SI
+	MOVQ       BX, R10
 	VMASKMOVPS (CX), Y1, Y2
 	VMASKMOVPS (CX)(DX*1), Y1, Y3
 	VMASKMOVPS (CX)(DX*2), Y1, Y4
@@ -10455,32 +10482,32 @@ rest504:
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y5, Y6
 	VSUBPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y1, (SI)
-	VMASKMOVPS Y6, Y1, (SI)(DI*1)
-	VMASKMOVPS Y3, Y1, (SI)(DI*2)
-	VMASKMOVPS Y4, Y1, (SI)(R8*1)
-	LEAQ       (SI)(DI*4), SI
+	VMASKMOVPS Y2, Y1, (R10)
+	VMASKMOVPS Y6, Y1, (R10)(SI*1)
+	VMASKMOVPS Y3, Y1, (R10)(SI*2)
+	VMASKMOVPS Y4, Y1, (R10)(DI*1)
+	LEAQ       (R10)(SI*4), R10
 	VMASKMOVPS (CX), Y1, Y2
-	VMASKMOVPS (R9), Y1, Y3
+	VMASKMOVPS (R8), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 	VMULPS     Y0, Y2, Y2
-	VMASKMOVPS (R10), Y1, Y3
+	VMASKMOVPS (R9), Y1, Y3
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y2, Y4
 	VSUBPS     Y3, Y2, Y2
 	VMASKMOVPS (CX)(DX*1), Y1, Y3
-	VMASKMOVPS (R9)(DX*1), Y1, Y5
+	VMASKMOVPS (R8)(DX*1), Y1, Y5
 	VADDPS     Y5, Y3, Y3
 	VMULPS     Y0, Y3, Y3
-	VMASKMOVPS (R10)(DX*1), Y1, Y5
+	VMASKMOVPS (R9)(DX*1), Y1, Y5
 	VMULPS     Y0, Y5, Y5
 	VADDPS     Y5, Y3, Y6
 	VSUBPS     Y5, Y3, Y3
 	VMASKMOVPS (CX)(DX*2), Y1, Y5
-	VMASKMOVPS (R9)(DX*2), Y1, Y7
+	VMASKMOVPS (R8)(DX*2), Y1, Y7
 	VADDPS     Y7, Y5, Y5
 	VMULPS     Y0, Y5, Y5
-	VMASKMOVPS (R10)(DX*2), Y1, Y7
+	VMASKMOVPS (R9)(DX*2), Y1, Y7
 	VMULPS     Y0, Y7, Y7
 	VADDPS     Y7, Y5, Y8
 	VSUBPS     Y7, Y5, Y5
@@ -10489,38 +10516,38 @@ rest504:
 	VMULPS     Y0, Y6, Y6
 	VADDPS     Y6, Y7, Y9
 	VSUBPS     Y6, Y7, Y6
-	VMASKMOVPS Y4, Y1, (SI)
-	VMASKMOVPS Y9, Y1, (SI)(DI*1)
-	VMASKMOVPS Y6, Y1, (SI)(DI*2)
-	VMASKMOVPS Y8, Y1, (SI)(R8*1)
-	LEAQ       (SI)(DI*4), SI
+	VMASKMOVPS Y4, Y1, (R10)
+	VMASKMOVPS Y9, Y1, (R10)(SI*1)
+	VMASKMOVPS Y6, Y1, (R10)(SI*2)
+	VMASKMOVPS Y8, Y1, (R10)(DI*1)
+	LEAQ       (R10)(SI*4), R10
 	VADDPS     Y5, Y2, Y4
 	VMULPS     Y0, Y4, Y4
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y4, Y6
 	VSUBPS     Y3, Y4, Y3
-	VMASKMOVPS Y2, Y1, (SI)
-	VMASKMOVPS Y6, Y1, (SI)(DI*1)
-	VMASKMOVPS Y3, Y1, (SI)(DI*2)
-	VMASKMOVPS Y5, Y1, (SI)(R8*1)
-	LEAQ       (SI)(DI*4), SI
-	VMASKMOVPS (R9), Y1, Y2
-	VMASKMOVPS (R9)(DX*1), Y1, Y3
-	VMASKMOVPS (R9)(DX*2), Y1, Y4
+	VMASKMOVPS Y2, Y1, (R10)
+	VMASKMOVPS Y6, Y1, (R10)(SI*1)
+	VMASKMOVPS Y3, Y1, (R10)(SI*2)
+	VMASKMOVPS Y5, Y1, (R10)(DI*1)
+	LEAQ       (R10)(SI*4), R10
+	VMASKMOVPS (R8), Y1, Y2
+	VMASKMOVPS (R8)(DX*1), Y1, Y3
+	VMASKMOVPS (R8)(DX*2), Y1, Y4
 	VADDPS     Y4, Y2, Y5
 	VMULPS     Y0, Y5, Y5
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y5, Y6
 	VSUBPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y1, (SI)
-	VMASKMOVPS Y6, Y1, (SI)(DI*1)
-	VMASKMOVPS Y3, Y1, (SI)(DI*2)
-	VMASKMOVPS Y4, Y1, (SI)(R8*1)
+	VMASKMOVPS Y2, Y1, (R10)
+	VMASKMOVPS Y6, Y1, (R10)(SI*1)
+	VMASKMOVPS Y3, Y1, (R10)(SI*2)
+	VMASKMOVPS Y4, Y1, (R10)(DI*1)
 	TESTQ      AX, AX
 	JZ         done505
-	LEAQ       masksAVX2<>+32(SB), SI
-	SUBQ       AX, SI
-	VMOVUPS    (SI), Y1
+	LEAQ       masksAVX2<>+32(SB), R10
+	SUBQ       AX, R10
+	VMOVUPS    (R10), Y1
 	MOVQ       BX, AX
 	VMASKMOVPS 32(CX), Y1, Y2
 	VMASKMOVPS 32(CX)(DX*1), Y1, Y3
@@ -10531,31 +10558,31 @@ rest504:
 	VADDPS     Y3, Y5, Y6
 	VSUBPS     Y3, Y5, Y3
 	VMASKMOVPS Y2, Y1, 32(AX)
-	VMASKMOVPS Y6, Y1, 32(AX)(DI*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(DI*2)
-	VMASKMOVPS Y4, Y1, 32(AX)(R8*1)
-	LEAQ       (AX)(DI*4), AX
+	VMASKMOVPS Y6, Y1, 32(AX)(SI*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(SI*2)
+	VMASKMOVPS Y4, Y1, 32(AX)(DI*1)
+	LEAQ       (AX)(SI*4), AX
 	VMASKMOVPS 32(CX), Y1, Y2
-	VMASKMOVPS 32(R9), Y1, Y3
+	VMASKMOVPS 32(R8), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 	VMULPS     Y0, Y2, Y2
-	VMASKMOVPS 32(R10), Y1, Y3
+	VMASKMOVPS 32(R9), Y1, Y3
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y2, Y4
 	VSUBPS     Y3, Y2, Y2
 	VMASKMOVPS 32(CX)(DX*1), Y1, Y3
-	VMASKMOVPS 32(R9)(DX*1), Y1, Y5
+	VMASKMOVPS 32(R8)(DX*1), Y1, Y5
 	VADDPS     Y5, Y3, Y3
 	VMULPS     Y0, Y3, Y3
-	VMASKMOVPS 32(R10)(DX*1), Y1, Y5
+	VMASKMOVPS 32(R9)(DX*1), Y1, Y5
 	VMULPS     Y0, Y5, Y5
 	VADDPS     Y5, Y3, Y6
 	VSUBPS     Y5, Y3, Y3
 	VMASKMOVPS 32(CX)(DX*2), Y1, Y5
-	VMASKMOVPS 32(R9)(DX*2), Y1, Y7
+	VMASKMOVPS 32(R8)(DX*2), Y1, Y7
 	VADDPS     Y7, Y5, Y5
 	VMULPS     Y0, Y5, Y5
-	VMASKMOVPS 32(R10)(DX*2), Y1, Y7
+	VMASKMOVPS 32(R9)(DX*2), Y1, Y7
 	VMULPS     Y0, Y7, Y7
 	VADDPS     Y7, Y5, Y8
 	VSUBPS     Y7, Y5, Y5
@@ -10565,32 +10592,32 @@ rest504:
 	VADDPS     Y6, Y7, Y9
 	VSUBPS     Y6, Y7, Y6
 	VMASKMOVPS Y4, Y1, 32(AX)
-	VMASKMOVPS Y9, Y1, 32(AX)(DI*1)
-	VMASKMOVPS Y6, Y1, 32(AX)(DI*2)
-	VMASKMOVPS Y8, Y1, 32(AX)(R8*1)
-	LEAQ       (AX)(DI*4), AX
+	VMASKMOVPS Y9, Y1, 32(AX)(SI*1)
+	VMASKMOVPS Y6, Y1, 32(AX)(SI*2)
+	VMASKMOVPS Y8, Y1, 32(AX)(DI*1)
+	LEAQ       (AX)(SI*4), AX
 	VADDPS     Y5, Y2, Y4
 	VMULPS     Y0, Y4, Y4
 	VMULPS     Y0, Y3, Y3
 	VADDPS     Y3, Y4, Y6
 	VSUBPS     Y3, Y4, Y3
 	VMASKMOVPS Y2, Y1, 32(AX)
-	VMASKMOVPS Y6, Y1, 32(AX)(DI*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(DI*2)
-	VMASKMOVPS Y5, Y1, 32(AX)(R8*1)
-	LEAQ       (AX)(DI*4), AX
-	VMASKMOVPS 32(R9), Y1, Y2
-	VMASKMOVPS 32(R9)(DX*1), Y1, Y3
-	VMASKMOVPS 32(R9)(DX*2), Y1, Y4
+	VMASKMOVPS Y6, Y1, 32(AX)(SI*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(SI*2)
+	VMASKMOVPS Y5, Y1, 32(AX)(DI*1)
+	LEAQ       (AX)(SI*4), AX
+	VMASKMOVPS 32(R8), Y1, Y2
+	VMASKMOVPS 32(R8)(DX*1), Y1, Y3
+	VMASKMOVPS 32(R8)(DX*2), Y1, Y4
 	VADDPS     Y4, Y2, Y5
 	VMULPS     Y0, Y5, Y5
 	VMULPS     Y0, Y3, Y0
 	VADDPS     Y0, Y5, Y3
 	VSUBPS     Y0, Y5, Y0
 	VMASKMOVPS Y2, Y1, 32(AX)
-	VMASKMOVPS Y3, Y1, 32(AX)(DI*1)
-	VMASKMOVPS Y0, Y1, 32(AX)(DI*2)
-	VMASKMOVPS Y4, Y1, 32(AX)(R8*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(SI*1)
+	VMASKMOVPS Y0, Y1, 32(AX)(SI*2)
+	VMASKMOVPS Y4, Y1, 32(AX)(DI*1)
 
 done505:
 	VZEROUPPER
@@ -10950,7 +10977,7 @@ done508:
 	VZEROUPPER
 	RET
 
-// func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// func batchMomentsAVX2(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 // Requires: AVX, FMA3
 TEXT ·batchMomentsAVX2(SB), NOSPLIT, $0-48
 	MOVQ x+16(FP), AX
@@ -10986,44 +11013,92 @@ loop509:
 	MOVQ    AX, R8
 
 row511:
-	VMOVUPS     (R8)(BX*1), Y12
-	VSUBPS      Y0, Y12, Y12
-	VADDPS      Y12, Y1, Y1
-	VFMADD231PS Y12, Y12, Y2
-	VMOVUPS     32(R8)(BX*1), Y12
-	VSUBPS      Y3, Y12, Y12
-	VADDPS      Y12, Y4, Y4
-	VFMADD231PS Y12, Y12, Y5
-	VMOVUPS     64(R8)(BX*1), Y12
-	VSUBPS      Y6, Y12, Y12
-	VADDPS      Y12, Y7, Y7
-	VFMADD231PS Y12, Y12, Y8
-	VMOVUPS     96(R8)(BX*1), Y12
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y12, Y10, Y10
-	VFMADD231PS Y12, Y12, Y11
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row511
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y2, (DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y4, 32(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y5, 32(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y7, 64(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y8, 64(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y10, 96(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y11, 96(DI)(BX*1)
-	ADDQ        $+128, BX
-	CMPQ        BX, CX
-	JLT         loop509
+	VMOVUPS      (R8)(BX*1), Y12
+	VSUBPS       Y0, Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VFMADD231PS  Y12, Y12, Y2
+	VMOVUPS      32(R8)(BX*1), Y12
+	VSUBPS       Y3, Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VFMADD231PS  Y12, Y12, Y5
+	VMOVUPS      64(R8)(BX*1), Y12
+	VSUBPS       Y6, Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VFMADD231PS  Y12, Y12, Y8
+	VMOVUPS      96(R8)(BX*1), Y12
+	VSUBPS       Y9, Y12, Y12
+	VADDPS       Y12, Y10, Y10
+	VFMADD231PS  Y12, Y12, Y11
+	ADDQ         DX, R8
+	DECQ         DI
+	JNZ          row511
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y4, X0
+	VCVTPS2PD    X4, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 64(DI)(BX*2)
+	VADDPD       96(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 96(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y5, X0
+	VCVTPS2PD    X5, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 64(DI)(BX*2)
+	VADDPD       96(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 96(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y7, X0
+	VCVTPS2PD    X7, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       128(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 128(DI)(BX*2)
+	VADDPD       160(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 160(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y8, X0
+	VCVTPS2PD    X8, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       128(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 128(DI)(BX*2)
+	VADDPD       160(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 160(DI)(BX*2)
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y10, X0
+	VCVTPS2PD    X10, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       192(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 192(DI)(BX*2)
+	VADDPD       224(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 224(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y11, X0
+	VCVTPS2PD    X11, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       192(DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, 192(DI)(BX*2)
+	VADDPD       224(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 224(DI)(BX*2)
+	ADDQ         $+128, BX
+	CMPQ         BX, CX
+	JLT          loop509
 
 done510:
 	MOVQ SI, CX
@@ -11040,20 +11115,32 @@ loop512:
 	MOVQ    AX, R8
 
 row514:
-	VMOVUPS     (R8)(BX*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VADDPS      Y3, Y1, Y1
-	VFMADD231PS Y3, Y3, Y2
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row514
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Y1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Y2, (DI)(BX*1)
-	ADDQ        $+32, BX
-	CMPQ        BX, CX
-	JLT         loop512
+	VMOVUPS      (R8)(BX*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VFMADD231PS  Y3, Y3, Y2
+	ADDQ         DX, R8
+	DECQ         DI
+	JNZ          row514
+	MOVQ         sum+32(FP), DI
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	MOVQ         square+40(FP), DI
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (DI)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (DI)(BX*2)
+	VADDPD       32(DI)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(DI)(BX*2)
+	ADDQ         $+32, BX
+	CMPQ         BX, CX
+	JLT          loop512
 
 done513:
 	SUBQ       BX, SI
@@ -11068,17 +11155,29 @@ done513:
 	MOVQ       rows+0(FP), CX
 
 row516:
-	VMASKMOVPS  (AX)(BX*1), Y0, Y4
-	VSUBPS      Y1, Y4, Y4
-	VADDPS      Y4, Y2, Y2
-	VFMADD231PS Y4, Y4, Y3
-	ADDQ        DX, AX
-	DECQ        CX
-	JNZ         row516
-	MOVQ        sum+32(FP), AX
-	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
-	MOVQ        square+40(FP), AX
-	VMASKMOVPS  Y3, Y0, (AX)(BX*1)
+	VMASKMOVPS   (AX)(BX*1), Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  Y4, Y4, Y3
+	ADDQ         DX, AX
+	DECQ         CX
+	JNZ          row516
+	MOVQ         sum+32(FP), AX
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(BX*2)
+	VADDPD       32(AX)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(BX*2)
+	MOVQ         square+40(FP), AX
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(BX*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(BX*2)
+	VADDPD       32(AX)(BX*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(BX*2)
 
 done515:
 	VZEROUPPER
@@ -11286,7 +11385,7 @@ done528:
 	VZEROUPPER
 	RET
 
-// func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// func batchNormSumsAVX2(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, FMA3
 TEXT ·batchNormSumsAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Y0
@@ -11325,39 +11424,63 @@ loop529:
 	MOVQ    CX, R10
 
 row531:
-	VMOVUPS     (R9)(SI*1), Y11
-	VSUBPS      Y1, Y11, Y11
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y11, Y2, Y12
-	VMOVUPS     (R10)(SI*1), Y13
-	VCMPPS      $0x1e, Y0, Y12, Y12
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y12, Y4, Y4
-	VFMADD231PS Y11, Y12, Y5
-	VMOVUPS     32(R9)(SI*1), Y11
-	VSUBPS      Y6, Y11, Y11
-	VMOVAPS     Y8, Y12
-	VFMADD231PS Y11, Y7, Y12
-	VMOVUPS     32(R10)(SI*1), Y13
-	VCMPPS      $0x1e, Y0, Y12, Y12
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y12, Y9, Y9
-	VFMADD231PS Y11, Y12, Y10
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row531
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y5, (R8)(SI*1)
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y9, 32(R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y10, 32(R8)(SI*1)
-	ADDQ        $+64, SI
-	CMPQ        SI, DX
-	JLT         loop529
+	VMOVUPS      (R9)(SI*1), Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVAPS      Y3, Y12
+	VFMADD231PS  Y11, Y2, Y12
+	VMOVUPS      (R10)(SI*1), Y13
+	VCMPPS       $0x1e, Y0, Y12, Y12
+	VANDPS       Y13, Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VMOVUPS      32(R9)(SI*1), Y11
+	VSUBPS       Y6, Y11, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VMOVUPS      32(R10)(SI*1), Y13
+	VCMPPS       $0x1e, Y0, Y12, Y12
+	VANDPS       Y13, Y12, Y12
+	VADDPS       Y12, Y9, Y9
+	VFMADD231PS  Y11, Y12, Y10
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         R8
+	JNZ          row531
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X4, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y9, X1
+	VCVTPS2PD    X9, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, 64(R8)(SI*2)
+	VADDPD       96(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 96(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y10, X1
+	VCVTPS2PD    X10, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, 64(R8)(SI*2)
+	VADDPD       96(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 96(R8)(SI*2)
+	ADDQ         $+64, SI
+	CMPQ         SI, DX
+	JLT          loop529
 
 done530:
 	MOVQ DI, DX
@@ -11379,26 +11502,38 @@ loop532:
 	MOVQ    CX, R10
 
 row534:
-	VMOVUPS     (R9)(SI*1), Y6
-	VSUBPS      Y1, Y6, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD231PS Y6, Y2, Y7
-	VMOVUPS     (R10)(SI*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VADDPS      Y7, Y4, Y4
-	VFMADD231PS Y6, Y7, Y5
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row534
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Y4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Y5, (R8)(SI*1)
-	ADDQ        $+32, SI
-	CMPQ        SI, DX
-	JLT         loop532
+	VMOVUPS      (R9)(SI*1), Y6
+	VSUBPS       Y1, Y6, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  Y6, Y2, Y7
+	VMOVUPS      (R10)(SI*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         R8
+	JNZ          row534
+	MOVQ         sum+64(FP), R8
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X4, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	MOVQ         dot+72(FP), R8
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R8)(SI*2), Y2, Y2
+	VMOVUPD      Y2, (R8)(SI*2)
+	VADDPD       32(R8)(SI*2), Y1, Y1
+	VMOVUPD      Y1, 32(R8)(SI*2)
+	ADDQ         $+32, SI
+	CMPQ         SI, DX
+	JLT          loop532
 
 done533:
 	SUBQ       SI, DI
@@ -11418,29 +11553,41 @@ done533:
 	MOVQ       CX, CX
 
 row536:
-	VMASKMOVPS  (AX)(SI*1), Y1, Y7
-	VSUBPS      Y2, Y7, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y3, Y8
-	VMASKMOVPS  (CX)(SI*1), Y1, Y9
-	VCMPPS      $0x1e, Y0, Y8, Y8
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y5, Y5
-	VFMADD231PS Y7, Y8, Y6
-	ADDQ        BX, AX
-	ADDQ        BX, CX
-	DECQ        DX
-	JNZ         row536
-	MOVQ        sum+64(FP), AX
-	VMASKMOVPS  Y5, Y1, (AX)(SI*1)
-	MOVQ        dot+72(FP), AX
-	VMASKMOVPS  Y6, Y1, (AX)(SI*1)
+	VMASKMOVPS   (AX)(SI*1), Y1, Y7
+	VSUBPS       Y2, Y7, Y7
+	VMOVAPS      Y4, Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VMASKMOVPS   (CX)(SI*1), Y1, Y9
+	VCMPPS       $0x1e, Y0, Y8, Y8
+	VANDPS       Y9, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	VFMADD231PS  Y7, Y8, Y6
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	DECQ         DX
+	JNZ          row536
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x01, Y5, X0
+	VCVTPS2PD    X5, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(SI*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(SI*2)
+	VADDPD       32(AX)(SI*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(SI*2)
+	MOVQ         dot+72(FP), AX
+	VEXTRACTF128 $0x01, Y6, X0
+	VCVTPS2PD    X6, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(SI*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(SI*2)
+	VADDPD       32(AX)(SI*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(SI*2)
 
 done535:
 	VZEROUPPER
 	RET
 
-// func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// func batchNormAddSumsAVX2(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, FMA3
 TEXT ·batchNormAddSumsAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Y0
@@ -11475,41 +11622,65 @@ loop537:
 	MOVQ    BX, R14
 
 row539:
-	VMOVUPS     (R13)(R8*1), Y7
-	VMOVUPS     (R12)(R8*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, (R14)(R8*1)
-	VADDPS      Y7, Y2, Y2
-	VMOVUPS     (R11)(R8*1), Y8
-	VSUBPS      Y1, Y8, Y8
-	VFMADD231PS Y8, Y7, Y3
-	VMOVUPS     32(R13)(R8*1), Y7
-	VMOVUPS     32(R12)(R8*1), Y8
-	VCMPPS      $0x1e, Y0, Y7, Y7
-	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, 32(R14)(R8*1)
-	VADDPS      Y7, Y5, Y5
-	VMOVUPS     32(R11)(R8*1), Y8
-	VSUBPS      Y4, Y8, Y8
-	VFMADD231PS Y8, Y7, Y6
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row539
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y3, (R10)(R8*1)
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y5, 32(R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y6, 32(R10)(R8*1)
-	ADDQ        $+64, R8
-	CMPQ        R8, SI
-	JLT         loop537
+	VMOVUPS      (R13)(R8*1), Y7
+	VMOVUPS      (R12)(R8*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, (R14)(R8*1)
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      (R11)(R8*1), Y8
+	VSUBPS       Y1, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VMOVUPS      32(R13)(R8*1), Y7
+	VMOVUPS      32(R12)(R8*1), Y8
+	VCMPPS       $0x1e, Y0, Y7, Y7
+	VANDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(R14)(R8*1)
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      32(R11)(R8*1), Y8
+	VSUBPS       Y4, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	ADDQ         DI, R13
+	ADDQ         DI, R14
+	DECQ         R10
+	JNZ          row539
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y2, X1
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X3, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y5, X1
+	VCVTPS2PD    X5, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, 64(R10)(R8*2)
+	VADDPD       96(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 96(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y6, X1
+	VCVTPS2PD    X6, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, 64(R10)(R8*2)
+	VADDPD       96(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 96(R10)(R8*2)
+	ADDQ         $+64, R8
+	CMPQ         R8, SI
+	JLT          loop537
 
 done538:
 	MOVQ R9, SI
@@ -11529,28 +11700,40 @@ loop540:
 	MOVQ    BX, R14
 
 row542:
-	VMOVUPS     (R13)(R8*1), Y4
-	VMOVUPS     (R12)(R8*1), Y5
-	VCMPPS      $0x1e, Y0, Y4, Y4
-	VANDPS      Y5, Y4, Y4
-	VMOVUPS     Y4, (R14)(R8*1)
-	VADDPS      Y4, Y2, Y2
-	VMOVUPS     (R11)(R8*1), Y5
-	VSUBPS      Y1, Y5, Y5
-	VFMADD231PS Y5, Y4, Y3
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row542
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Y2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Y3, (R10)(R8*1)
-	ADDQ        $+32, R8
-	CMPQ        R8, SI
-	JLT         loop540
+	VMOVUPS      (R13)(R8*1), Y4
+	VMOVUPS      (R12)(R8*1), Y5
+	VCMPPS       $0x1e, Y0, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (R14)(R8*1)
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      (R11)(R8*1), Y5
+	VSUBPS       Y1, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	ADDQ         DI, R13
+	ADDQ         DI, R14
+	DECQ         R10
+	JNZ          row542
+	MOVQ         sum+64(FP), R10
+	VEXTRACTF128 $0x01, Y2, X1
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	MOVQ         dot+72(FP), R10
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X3, Y2
+	VCVTPS2PD    X1, Y1
+	VADDPD       (R10)(R8*2), Y2, Y2
+	VMOVUPD      Y2, (R10)(R8*2)
+	VADDPD       32(R10)(R8*2), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(R8*2)
+	ADDQ         $+32, R8
+	CMPQ         R8, SI
+	JLT          loop540
 
 done541:
 	SUBQ       R8, R9
@@ -11567,25 +11750,37 @@ done541:
 	MOVQ       BX, BX
 
 row544:
-	VMASKMOVPS  (DX)(R8*1), Y1, Y5
-	VMASKMOVPS  (CX)(R8*1), Y1, Y6
-	VCMPPS      $0x1e, Y0, Y5, Y5
-	VANDPS      Y6, Y5, Y5
-	VMASKMOVPS  Y5, Y1, (BX)(R8*1)
-	VADDPS      Y5, Y3, Y3
-	VMASKMOVPS  (AX)(R8*1), Y1, Y6
-	VSUBPS      Y2, Y6, Y6
-	VFMADD231PS Y6, Y5, Y4
-	ADDQ        DI, AX
-	ADDQ        DI, CX
-	ADDQ        DI, DX
-	ADDQ        DI, BX
-	DECQ        SI
-	JNZ         row544
-	MOVQ        sum+64(FP), AX
-	VMASKMOVPS  Y3, Y1, (AX)(R8*1)
-	MOVQ        dot+72(FP), AX
-	VMASKMOVPS  Y4, Y1, (AX)(R8*1)
+	VMASKMOVPS   (DX)(R8*1), Y1, Y5
+	VMASKMOVPS   (CX)(R8*1), Y1, Y6
+	VCMPPS       $0x1e, Y0, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y1, (BX)(R8*1)
+	VADDPS       Y5, Y3, Y3
+	VMASKMOVPS   (AX)(R8*1), Y1, Y6
+	VSUBPS       Y2, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	DECQ         SI
+	JNZ          row544
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(R8*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(R8*2)
+	VADDPD       32(AX)(R8*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(R8*2)
+	MOVQ         dot+72(FP), AX
+	VEXTRACTF128 $0x01, Y4, X0
+	VCVTPS2PD    X4, Y1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX)(R8*2), Y1, Y1
+	VMOVUPD      Y1, (AX)(R8*2)
+	VADDPD       32(AX)(R8*2), Y0, Y0
+	VMOVUPD      Y0, 32(AX)(R8*2)
 
 done543:
 	VZEROUPPER

@@ -16470,17 +16470,17 @@ row619:
 	VZEROUPPER
 	RET
 
-// func winogradInputAVX512(tiles int, c int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, step int, apart int)
+// func winogradInputAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradInputAVX512(SB), NOSPLIT, $16-80
-	MOVQ row0+16(FP), AX
-	MOVQ row1+24(FP), CX
-	MOVQ row2+32(FP), DX
-	MOVQ row3+40(FP), BX
-	MOVQ c+8(FP), SI
+	MOVQ row0+24(FP), AX
+	MOVQ row1+32(FP), CX
+	MOVQ row2+40(FP), DX
+	MOVQ row3+48(FP), BX
+	MOVQ pixel+16(FP), SI
 	SHLQ $0x02, SI
 	LEAQ (SI)(SI*2), DI
-	MOVQ dst+48(FP), R8
+	MOVQ dst+56(FP), R8
 	MOVQ apart+72(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
@@ -16635,9 +16635,7 @@ pairs621:
 	ADDQ    $+128, CX
 	ADDQ    $+128, DX
 	ADDQ    $+128, BX
-	MOVQ    step+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R12, R8
+	ADDQ    $+128, R8
 	SUBQ    $+128, R11
 	JMP     pairs621
 
@@ -16812,7 +16810,8 @@ rest622:
 	VMOVUPS   Z1, K1, 64(R8)(R10*1)
 
 done623:
-	MOVQ SI, R8
+	MOVQ c+8(FP), R8
+	SHLQ $0x02, R8
 	ANDQ $-128, R8
 	NEGQ R8
 	LEAQ (R8)(SI*2), R8
@@ -16821,7 +16820,7 @@ done623:
 	ADDQ R8, DX
 	ADDQ R8, BX
 	MOVQ (SP), R8
-	MOVQ ld+56(FP), R11
+	MOVQ ld+64(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, R8
 	MOVQ R8, (SP)
@@ -17370,123 +17369,103 @@ done631:
 	VZEROUPPER
 	RET
 
-// func winogradGradAVX512(tiles int, c int, row0 *float32, row1 *float32, dst *float32, step int, apart int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·winogradGradAVX512(SB), NOSPLIT, $16-56
-	MOVQ   c+8(FP), AX
+// func winogradGradAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·winogradGradAVX512(SB), NOSPLIT, $0-56
+	MOVQ   pixel+16(FP), AX
 	SHLQ   $0x02, AX
-	MOVQ   row0+16(FP), CX
-	MOVQ   row1+24(FP), DX
-	MOVQ   dst+32(FP), BX
+	MOVQ   row0+24(FP), CX
+	MOVQ   row1+32(FP), DX
+	MOVQ   dst+40(FP), BX
 	MOVQ   apart+48(FP), SI
 	SHLQ   $0x02, SI
 	LEAQ   (SI)(SI*2), DI
-	MOVQ   BX, (SP)
-	MOVQ   $+56, R8
-	SHRQ   $0x02, R8
-	MOVQ   $-1, R9
-	BZHIQ  R8, R9, R9
-	KMOVW  R9, K1
-	VPXORD Z0, Z0, Z0
 	MOVQ   tiles+0(FP), R8
-	MOVQ   R8, 8(SP)
+	MOVQ   $+56, R9
+	SHRQ   $0x02, R9
+	MOVQ   $-1, R10
+	BZHIQ  R9, R10, R10
+	KMOVW  R10, K1
+	MOVQ   c+8(FP), R9
+	SHLQ   $0x02, R9
+	SHRQ   $0x02, R9
+	MOVQ   $-1, R10
+	BZHIQ  R9, R10, R10
+	KMOVW  R10, K2
+	VPXORD Z0, Z0, Z0
 
 tile632:
-	MOVQ c+8(FP), R8
-	XORQ R9, R9
-
-strip633:
-	MOVQ      $+14, R10
-	CMPQ      R10, R8
-	CMOVQGT   R8, R10
-	SHLQ      $0x02, R10
-	SHRQ      $0x02, R10
-	MOVQ      $-1, R11
-	BZHIQ     R10, R11, R11
-	KMOVW     R11, K2
-	LEAQ      (CX)(AX*1), R10
-	VMOVUPS.Z (CX)(R9*1), K2, Z1
-	VMOVUPS.Z (R10)(R9*1), K2, Z2
-	LEAQ      (DX)(AX*1), R10
-	VMOVUPS.Z (DX)(R9*1), K2, Z3
-	VMOVUPS.Z (R10)(R9*1), K2, Z4
-	MOVQ      BX, R10
+	VMOVUPS.Z (CX), K2, Z1
+	VMOVUPS.Z (CX)(AX*1), K2, Z2
+	VMOVUPS.Z (DX), K2, Z3
+	VMOVUPS.Z (DX)(AX*1), K2, Z4
+	MOVQ      BX, R9
 	VADDPS    Z2, Z1, Z5
 	VSUBPS    Z2, Z1, Z6
 	VSUBPS    Z2, Z0, Z7
-	VMOVUPS   Z1, K1, (R10)
-	VMOVUPS   Z5, K1, (R10)(SI*1)
-	VMOVUPS   Z6, K1, (R10)(SI*2)
-	VMOVUPS   Z7, K1, (R10)(DI*1)
-	LEAQ      (R10)(SI*4), R10
+	VMOVUPS   Z1, K1, (R9)
+	VMOVUPS   Z5, K1, (R9)(SI*1)
+	VMOVUPS   Z6, K1, (R9)(SI*2)
+	VMOVUPS   Z7, K1, (R9)(DI*1)
+	LEAQ      (R9)(SI*4), R9
 	VADDPS    Z3, Z1, Z5
 	VADDPS    Z4, Z2, Z6
 	VADDPS    Z6, Z5, Z7
 	VSUBPS    Z6, Z5, Z8
 	VSUBPS    Z6, Z0, Z6
-	VMOVUPS   Z5, K1, (R10)
-	VMOVUPS   Z7, K1, (R10)(SI*1)
-	VMOVUPS   Z8, K1, (R10)(SI*2)
-	VMOVUPS   Z6, K1, (R10)(DI*1)
-	LEAQ      (R10)(SI*4), R10
+	VMOVUPS   Z5, K1, (R9)
+	VMOVUPS   Z7, K1, (R9)(SI*1)
+	VMOVUPS   Z8, K1, (R9)(SI*2)
+	VMOVUPS   Z6, K1, (R9)(DI*1)
+	LEAQ      (R9)(SI*4), R9
 	VSUBPS    Z3, Z1, Z1
 	VSUBPS    Z4, Z2, Z2
 	VADDPS    Z2, Z1, Z5
 	VSUBPS    Z2, Z1, Z6
 	VSUBPS    Z2, Z0, Z2
-	VMOVUPS   Z1, K1, (R10)
-	VMOVUPS   Z5, K1, (R10)(SI*1)
-	VMOVUPS   Z6, K1, (R10)(SI*2)
-	VMOVUPS   Z2, K1, (R10)(DI*1)
-	LEAQ      (R10)(SI*4), R10
+	VMOVUPS   Z1, K1, (R9)
+	VMOVUPS   Z5, K1, (R9)(SI*1)
+	VMOVUPS   Z6, K1, (R9)(SI*2)
+	VMOVUPS   Z2, K1, (R9)(DI*1)
+	LEAQ      (R9)(SI*4), R9
 	VSUBPS    Z3, Z0, Z1
 	VSUBPS    Z4, Z0, Z2
 	VADDPS    Z2, Z1, Z3
 	VSUBPS    Z2, Z1, Z4
 	VSUBPS    Z2, Z0, Z2
-	VMOVUPS   Z1, K1, (R10)
-	VMOVUPS   Z3, K1, (R10)(SI*1)
-	VMOVUPS   Z4, K1, (R10)(SI*2)
-	VMOVUPS   Z2, K1, (R10)(DI*1)
-	MOVQ      step+40(FP), R10
-	SHLQ      $0x02, R10
-	ADDQ      R10, BX
-	ADDQ      $0x38, R9
-	SUBQ      $0x0e, R8
-	JGT       strip633
+	VMOVUPS   Z1, K1, (R9)
+	VMOVUPS   Z3, K1, (R9)(SI*1)
+	VMOVUPS   Z4, K1, (R9)(SI*2)
+	VMOVUPS   Z2, K1, (R9)(DI*1)
 	LEAQ      (CX)(AX*2), CX
 	LEAQ      (DX)(AX*2), DX
-	MOVQ      (SP), BX
 	ADDQ      $0x38, BX
-	MOVQ      BX, (SP)
-	DECQ      8(SP)
+	DECQ      R8
 	JNZ       tile632
 	VZEROUPPER
 	RET
 
-// func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, step int, apart int)
+// func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, apart int)
 // Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·winogradWeightAVX512(SB), NOSPLIT, $0-48
+TEXT ·winogradWeightAVX512(SB), NOSPLIT, $0-40
 	MOVQ         c+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         dst+24(FP), BX
-	MOVQ         step+32(FP), SI
+	MOVQ         apart+32(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         apart+40(FP), DI
-	SHLQ         $0x02, DI
-	LEAQ         (DI)(DI*2), R8
-	LEAQ         (DX)(DX*2), R9
-	LEAQ         (CX)(R9*1), R10
-	LEAQ         (CX)(R9*2), R9
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (CX)(R8*1), R9
+	LEAQ         (CX)(R8*2), R8
 	VBROADCASTSS constantsAVX512<>+1344(SB), Z0
 	SHLQ         $0x02, AX
 
 pairs634:
 	CMPQ    AX, $+128
 	JLT     rest635
-	MOVQ    BX, R11
+	MOVQ    BX, R10
 	VMOVUPS (CX), Z1
 	VMOVUPS (CX)(DX*1), Z2
 	VMOVUPS (CX)(DX*2), Z3
@@ -17495,32 +17474,32 @@ pairs634:
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z4, Z5
 	VSUBPS  Z2, Z4, Z2
-	VMOVUPS Z1, (R11)
-	VMOVUPS Z5, (R11)(DI*1)
-	VMOVUPS Z2, (R11)(DI*2)
-	VMOVUPS Z3, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Z1, (R10)
+	VMOVUPS Z5, (R10)(SI*1)
+	VMOVUPS Z2, (R10)(SI*2)
+	VMOVUPS Z3, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VMOVUPS (CX), Z1
-	VMOVUPS (R9), Z2
+	VMOVUPS (R8), Z2
 	VADDPS  Z2, Z1, Z1
 	VMULPS  Z0, Z1, Z1
-	VMOVUPS (R10), Z2
+	VMOVUPS (R9), Z2
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z1, Z3
 	VSUBPS  Z2, Z1, Z1
 	VMOVUPS (CX)(DX*1), Z2
-	VMOVUPS (R9)(DX*1), Z4
+	VMOVUPS (R8)(DX*1), Z4
 	VADDPS  Z4, Z2, Z2
 	VMULPS  Z0, Z2, Z2
-	VMOVUPS (R10)(DX*1), Z4
+	VMOVUPS (R9)(DX*1), Z4
 	VMULPS  Z0, Z4, Z4
 	VADDPS  Z4, Z2, Z5
 	VSUBPS  Z4, Z2, Z2
 	VMOVUPS (CX)(DX*2), Z4
-	VMOVUPS (R9)(DX*2), Z6
+	VMOVUPS (R8)(DX*2), Z6
 	VADDPS  Z6, Z4, Z4
 	VMULPS  Z0, Z4, Z4
-	VMOVUPS (R10)(DX*2), Z6
+	VMOVUPS (R9)(DX*2), Z6
 	VMULPS  Z0, Z6, Z6
 	VADDPS  Z6, Z4, Z7
 	VSUBPS  Z6, Z4, Z4
@@ -17529,34 +17508,34 @@ pairs634:
 	VMULPS  Z0, Z5, Z5
 	VADDPS  Z5, Z6, Z8
 	VSUBPS  Z5, Z6, Z5
-	VMOVUPS Z3, (R11)
-	VMOVUPS Z8, (R11)(DI*1)
-	VMOVUPS Z5, (R11)(DI*2)
-	VMOVUPS Z7, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Z3, (R10)
+	VMOVUPS Z8, (R10)(SI*1)
+	VMOVUPS Z5, (R10)(SI*2)
+	VMOVUPS Z7, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VADDPS  Z4, Z1, Z3
 	VMULPS  Z0, Z3, Z3
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z3, Z5
 	VSUBPS  Z2, Z3, Z2
-	VMOVUPS Z1, (R11)
-	VMOVUPS Z5, (R11)(DI*1)
-	VMOVUPS Z2, (R11)(DI*2)
-	VMOVUPS Z4, (R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
-	VMOVUPS (R9), Z1
-	VMOVUPS (R9)(DX*1), Z2
-	VMOVUPS (R9)(DX*2), Z3
+	VMOVUPS Z1, (R10)
+	VMOVUPS Z5, (R10)(SI*1)
+	VMOVUPS Z2, (R10)(SI*2)
+	VMOVUPS Z4, (R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
+	VMOVUPS (R8), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R8)(DX*2), Z3
 	VADDPS  Z3, Z1, Z4
 	VMULPS  Z0, Z4, Z4
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z4, Z5
 	VSUBPS  Z2, Z4, Z2
-	VMOVUPS Z1, (R11)
-	VMOVUPS Z5, (R11)(DI*1)
-	VMOVUPS Z2, (R11)(DI*2)
-	VMOVUPS Z3, (R11)(R8*1)
-	MOVQ    BX, R11
+	VMOVUPS Z1, (R10)
+	VMOVUPS Z5, (R10)(SI*1)
+	VMOVUPS Z2, (R10)(SI*2)
+	VMOVUPS Z3, (R10)(DI*1)
+	MOVQ    BX, R10
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 64(CX)(DX*1), Z2
 	VMOVUPS 64(CX)(DX*2), Z3
@@ -17565,32 +17544,32 @@ pairs634:
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z4, Z5
 	VSUBPS  Z2, Z4, Z2
-	VMOVUPS Z1, 64(R11)
-	VMOVUPS Z5, 64(R11)(DI*1)
-	VMOVUPS Z2, 64(R11)(DI*2)
-	VMOVUPS Z3, 64(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z5, 64(R10)(SI*1)
+	VMOVUPS Z2, 64(R10)(SI*2)
+	VMOVUPS Z3, 64(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VMOVUPS 64(CX), Z1
-	VMOVUPS 64(R9), Z2
+	VMOVUPS 64(R8), Z2
 	VADDPS  Z2, Z1, Z1
 	VMULPS  Z0, Z1, Z1
-	VMOVUPS 64(R10), Z2
+	VMOVUPS 64(R9), Z2
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z1, Z3
 	VSUBPS  Z2, Z1, Z1
 	VMOVUPS 64(CX)(DX*1), Z2
-	VMOVUPS 64(R9)(DX*1), Z4
+	VMOVUPS 64(R8)(DX*1), Z4
 	VADDPS  Z4, Z2, Z2
 	VMULPS  Z0, Z2, Z2
-	VMOVUPS 64(R10)(DX*1), Z4
+	VMOVUPS 64(R9)(DX*1), Z4
 	VMULPS  Z0, Z4, Z4
 	VADDPS  Z4, Z2, Z5
 	VSUBPS  Z4, Z2, Z2
 	VMOVUPS 64(CX)(DX*2), Z4
-	VMOVUPS 64(R9)(DX*2), Z6
+	VMOVUPS 64(R8)(DX*2), Z6
 	VADDPS  Z6, Z4, Z4
 	VMULPS  Z0, Z4, Z4
-	VMOVUPS 64(R10)(DX*2), Z6
+	VMOVUPS 64(R9)(DX*2), Z6
 	VMULPS  Z0, Z6, Z6
 	VADDPS  Z6, Z4, Z7
 	VSUBPS  Z6, Z4, Z4
@@ -17599,37 +17578,37 @@ pairs634:
 	VMULPS  Z0, Z5, Z5
 	VADDPS  Z5, Z6, Z8
 	VSUBPS  Z5, Z6, Z5
-	VMOVUPS Z3, 64(R11)
-	VMOVUPS Z8, 64(R11)(DI*1)
-	VMOVUPS Z5, 64(R11)(DI*2)
-	VMOVUPS Z7, 64(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
+	VMOVUPS Z3, 64(R10)
+	VMOVUPS Z8, 64(R10)(SI*1)
+	VMOVUPS Z5, 64(R10)(SI*2)
+	VMOVUPS Z7, 64(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
 	VADDPS  Z4, Z1, Z3
 	VMULPS  Z0, Z3, Z3
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z3, Z5
 	VSUBPS  Z2, Z3, Z2
-	VMOVUPS Z1, 64(R11)
-	VMOVUPS Z5, 64(R11)(DI*1)
-	VMOVUPS Z2, 64(R11)(DI*2)
-	VMOVUPS Z4, 64(R11)(R8*1)
-	LEAQ    (R11)(DI*4), R11
-	VMOVUPS 64(R9), Z1
-	VMOVUPS 64(R9)(DX*1), Z2
-	VMOVUPS 64(R9)(DX*2), Z3
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z5, 64(R10)(SI*1)
+	VMOVUPS Z2, 64(R10)(SI*2)
+	VMOVUPS Z4, 64(R10)(DI*1)
+	LEAQ    (R10)(SI*4), R10
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 64(R8)(DX*1), Z2
+	VMOVUPS 64(R8)(DX*2), Z3
 	VADDPS  Z3, Z1, Z4
 	VMULPS  Z0, Z4, Z4
 	VMULPS  Z0, Z2, Z2
 	VADDPS  Z2, Z4, Z5
 	VSUBPS  Z2, Z4, Z2
-	VMOVUPS Z1, 64(R11)
-	VMOVUPS Z5, 64(R11)(DI*1)
-	VMOVUPS Z2, 64(R11)(DI*2)
-	VMOVUPS Z3, 64(R11)(R8*1)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z5, 64(R10)(SI*1)
+	VMOVUPS Z2, 64(R10)(SI*2)
+	VMOVUPS Z3, 64(R10)(DI*1)
 	ADDQ    $+128, CX
-	ADDQ    $+128, R10
 	ADDQ    $+128, R9
-	ADDQ    SI, BX
+	ADDQ    $+128, R8
+	ADDQ    $+128, BX
 	SUBQ    $+128, AX
 	JMP     pairs634
 
@@ -17637,15 +17616,15 @@ rest635:
 	TESTQ     AX, AX
 	JZ        done636
 	MOVQ      $+64, R11
-	MOVQ      AX, SI
-	CMPQ      SI, R11
-	CMOVQGT   R11, SI
-	SUBQ      SI, AX
-	SHRQ      $0x02, SI
+	MOVQ      AX, R10
+	CMPQ      R10, R11
+	CMOVQGT   R11, R10
+	SUBQ      R10, AX
+	SHRQ      $0x02, R10
 	MOVQ      $-1, R11
-	BZHIQ     SI, R11, R11
+	BZHIQ     R10, R11, R11
 	KMOVW     R11, K1
-	MOVQ      BX, SI
+	MOVQ      BX, R10
 	VMOVUPS.Z (CX), K1, Z1
 	VMOVUPS.Z (CX)(DX*1), K1, Z2
 	VMOVUPS.Z (CX)(DX*2), K1, Z3
@@ -17654,32 +17633,32 @@ rest635:
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z4, Z5
 	VSUBPS    Z2, Z4, Z2
-	VMOVUPS   Z1, K1, (SI)
-	VMOVUPS   Z5, K1, (SI)(DI*1)
-	VMOVUPS   Z2, K1, (SI)(DI*2)
-	VMOVUPS   Z3, K1, (SI)(R8*1)
-	LEAQ      (SI)(DI*4), SI
+	VMOVUPS   Z1, K1, (R10)
+	VMOVUPS   Z5, K1, (R10)(SI*1)
+	VMOVUPS   Z2, K1, (R10)(SI*2)
+	VMOVUPS   Z3, K1, (R10)(DI*1)
+	LEAQ      (R10)(SI*4), R10
 	VMOVUPS.Z (CX), K1, Z1
-	VMOVUPS.Z (R9), K1, Z2
+	VMOVUPS.Z (R8), K1, Z2
 	VADDPS    Z2, Z1, Z1
 	VMULPS    Z0, Z1, Z1
-	VMOVUPS.Z (R10), K1, Z2
+	VMOVUPS.Z (R9), K1, Z2
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z1, Z3
 	VSUBPS    Z2, Z1, Z1
 	VMOVUPS.Z (CX)(DX*1), K1, Z2
-	VMOVUPS.Z (R9)(DX*1), K1, Z4
+	VMOVUPS.Z (R8)(DX*1), K1, Z4
 	VADDPS    Z4, Z2, Z2
 	VMULPS    Z0, Z2, Z2
-	VMOVUPS.Z (R10)(DX*1), K1, Z4
+	VMOVUPS.Z (R9)(DX*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
 	VADDPS    Z4, Z2, Z5
 	VSUBPS    Z4, Z2, Z2
 	VMOVUPS.Z (CX)(DX*2), K1, Z4
-	VMOVUPS.Z (R9)(DX*2), K1, Z6
+	VMOVUPS.Z (R8)(DX*2), K1, Z6
 	VADDPS    Z6, Z4, Z4
 	VMULPS    Z0, Z4, Z4
-	VMOVUPS.Z (R10)(DX*2), K1, Z6
+	VMOVUPS.Z (R9)(DX*2), K1, Z6
 	VMULPS    Z0, Z6, Z6
 	VADDPS    Z6, Z4, Z7
 	VSUBPS    Z6, Z4, Z4
@@ -17688,39 +17667,39 @@ rest635:
 	VMULPS    Z0, Z5, Z5
 	VADDPS    Z5, Z6, Z8
 	VSUBPS    Z5, Z6, Z5
-	VMOVUPS   Z3, K1, (SI)
-	VMOVUPS   Z8, K1, (SI)(DI*1)
-	VMOVUPS   Z5, K1, (SI)(DI*2)
-	VMOVUPS   Z7, K1, (SI)(R8*1)
-	LEAQ      (SI)(DI*4), SI
+	VMOVUPS   Z3, K1, (R10)
+	VMOVUPS   Z8, K1, (R10)(SI*1)
+	VMOVUPS   Z5, K1, (R10)(SI*2)
+	VMOVUPS   Z7, K1, (R10)(DI*1)
+	LEAQ      (R10)(SI*4), R10
 	VADDPS    Z4, Z1, Z3
 	VMULPS    Z0, Z3, Z3
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z3, Z5
 	VSUBPS    Z2, Z3, Z2
-	VMOVUPS   Z1, K1, (SI)
-	VMOVUPS   Z5, K1, (SI)(DI*1)
-	VMOVUPS   Z2, K1, (SI)(DI*2)
-	VMOVUPS   Z4, K1, (SI)(R8*1)
-	LEAQ      (SI)(DI*4), SI
-	VMOVUPS.Z (R9), K1, Z1
-	VMOVUPS.Z (R9)(DX*1), K1, Z2
-	VMOVUPS.Z (R9)(DX*2), K1, Z3
+	VMOVUPS   Z1, K1, (R10)
+	VMOVUPS   Z5, K1, (R10)(SI*1)
+	VMOVUPS   Z2, K1, (R10)(SI*2)
+	VMOVUPS   Z4, K1, (R10)(DI*1)
+	LEAQ      (R10)(SI*4), R10
+	VMOVUPS.Z (R8), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R8)(DX*2), K1, Z3
 	VADDPS    Z3, Z1, Z4
 	VMULPS    Z0, Z4, Z4
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z4, Z5
 	VSUBPS    Z2, Z4, Z2
-	VMOVUPS   Z1, K1, (SI)
-	VMOVUPS   Z5, K1, (SI)(DI*1)
-	VMOVUPS   Z2, K1, (SI)(DI*2)
-	VMOVUPS   Z3, K1, (SI)(R8*1)
+	VMOVUPS   Z1, K1, (R10)
+	VMOVUPS   Z5, K1, (R10)(SI*1)
+	VMOVUPS   Z2, K1, (R10)(SI*2)
+	VMOVUPS   Z3, K1, (R10)(DI*1)
 	TESTQ     AX, AX
 	JZ        done636
 	SHRQ      $0x02, AX
-	MOVQ      $-1, SI
-	BZHIQ     AX, SI, SI
-	KMOVW     SI, K1
+	MOVQ      $-1, R10
+	BZHIQ     AX, R10, R10
+	KMOVW     R10, K1
 	MOVQ      BX, AX
 	VMOVUPS.Z 64(CX), K1, Z1
 	VMOVUPS.Z 64(CX)(DX*1), K1, Z2
@@ -17731,31 +17710,31 @@ rest635:
 	VADDPS    Z2, Z4, Z5
 	VSUBPS    Z2, Z4, Z2
 	VMOVUPS   Z1, K1, 64(AX)
-	VMOVUPS   Z5, K1, 64(AX)(DI*1)
-	VMOVUPS   Z2, K1, 64(AX)(DI*2)
-	VMOVUPS   Z3, K1, 64(AX)(R8*1)
-	LEAQ      (AX)(DI*4), AX
+	VMOVUPS   Z5, K1, 64(AX)(SI*1)
+	VMOVUPS   Z2, K1, 64(AX)(SI*2)
+	VMOVUPS   Z3, K1, 64(AX)(DI*1)
+	LEAQ      (AX)(SI*4), AX
 	VMOVUPS.Z 64(CX), K1, Z1
-	VMOVUPS.Z 64(R9), K1, Z2
+	VMOVUPS.Z 64(R8), K1, Z2
 	VADDPS    Z2, Z1, Z1
 	VMULPS    Z0, Z1, Z1
-	VMOVUPS.Z 64(R10), K1, Z2
+	VMOVUPS.Z 64(R9), K1, Z2
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z1, Z3
 	VSUBPS    Z2, Z1, Z1
 	VMOVUPS.Z 64(CX)(DX*1), K1, Z2
-	VMOVUPS.Z 64(R9)(DX*1), K1, Z4
+	VMOVUPS.Z 64(R8)(DX*1), K1, Z4
 	VADDPS    Z4, Z2, Z2
 	VMULPS    Z0, Z2, Z2
-	VMOVUPS.Z 64(R10)(DX*1), K1, Z4
+	VMOVUPS.Z 64(R9)(DX*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
 	VADDPS    Z4, Z2, Z5
 	VSUBPS    Z4, Z2, Z2
 	VMOVUPS.Z 64(CX)(DX*2), K1, Z4
-	VMOVUPS.Z 64(R9)(DX*2), K1, Z6
+	VMOVUPS.Z 64(R8)(DX*2), K1, Z6
 	VADDPS    Z6, Z4, Z4
 	VMULPS    Z0, Z4, Z4
-	VMOVUPS.Z 64(R10)(DX*2), K1, Z6
+	VMOVUPS.Z 64(R9)(DX*2), K1, Z6
 	VMULPS    Z0, Z6, Z6
 	VADDPS    Z6, Z4, Z7
 	VSUBPS    Z6, Z4, Z4
@@ -17765,32 +17744,32 @@ rest635:
 	VADDPS    Z5, Z6, Z8
 	VSUBPS    Z5, Z6, Z5
 	VMOVUPS   Z3, K1, 64(AX)
-	VMOVUPS   Z8, K1, 64(AX)(DI*1)
-	VMOVUPS   Z5, K1, 64(AX)(DI*2)
-	VMOVUPS   Z7, K1, 64(AX)(R8*1)
-	LEAQ      (AX)(DI*4), AX
+	VMOVUPS   Z8, K1, 64(AX)(SI*1)
+	VMOVUPS   Z5, K1, 64(AX)(SI*2)
+	VMOVUPS   Z7, K1, 64(AX)(DI*1)
+	LEAQ      (AX)(SI*4), AX
 	VADDPS    Z4, Z1, Z3
 	VMULPS    Z0, Z3, Z3
 	VMULPS    Z0, Z2, Z2
 	VADDPS    Z2, Z3, Z5
 	VSUBPS    Z2, Z3, Z2
 	VMOVUPS   Z1, K1, 64(AX)
-	VMOVUPS   Z5, K1, 64(AX)(DI*1)
-	VMOVUPS   Z2, K1, 64(AX)(DI*2)
-	VMOVUPS   Z4, K1, 64(AX)(R8*1)
-	LEAQ      (AX)(DI*4), AX
-	VMOVUPS.Z 64(R9), K1, Z1
-	VMOVUPS.Z 64(R9)(DX*1), K1, Z2
-	VMOVUPS.Z 64(R9)(DX*2), K1, Z3
+	VMOVUPS   Z5, K1, 64(AX)(SI*1)
+	VMOVUPS   Z2, K1, 64(AX)(SI*2)
+	VMOVUPS   Z4, K1, 64(AX)(DI*1)
+	LEAQ      (AX)(SI*4), AX
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVUPS.Z 64(R8)(DX*1), K1, Z2
+	VMOVUPS.Z 64(R8)(DX*2), K1, Z3
 	VADDPS    Z3, Z1, Z4
 	VMULPS    Z0, Z4, Z4
 	VMULPS    Z0, Z2, Z0
 	VADDPS    Z0, Z4, Z2
 	VSUBPS    Z0, Z4, Z0
 	VMOVUPS   Z1, K1, 64(AX)
-	VMOVUPS   Z2, K1, 64(AX)(DI*1)
-	VMOVUPS   Z0, K1, 64(AX)(DI*2)
-	VMOVUPS   Z3, K1, 64(AX)(R8*1)
+	VMOVUPS   Z2, K1, 64(AX)(SI*1)
+	VMOVUPS   Z0, K1, 64(AX)(SI*2)
+	VMOVUPS   Z3, K1, 64(AX)(DI*1)
 
 done636:
 	VZEROUPPER
@@ -18152,7 +18131,7 @@ done639:
 	VZEROUPPER
 	RET
 
-// func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float32, square *float32)
+// func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchMomentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ x+16(FP), AX
@@ -18188,44 +18167,92 @@ loop640:
 	MOVQ    AX, R8
 
 row642:
-	VMOVUPS     (R8)(BX*1), Z12
-	VSUBPS      Z0, Z12, Z12
-	VADDPS      Z12, Z1, Z1
-	VFMADD231PS Z12, Z12, Z2
-	VMOVUPS     64(R8)(BX*1), Z12
-	VSUBPS      Z3, Z12, Z12
-	VADDPS      Z12, Z4, Z4
-	VFMADD231PS Z12, Z12, Z5
-	VMOVUPS     128(R8)(BX*1), Z12
-	VSUBPS      Z6, Z12, Z12
-	VADDPS      Z12, Z7, Z7
-	VFMADD231PS Z12, Z12, Z8
-	VMOVUPS     192(R8)(BX*1), Z12
-	VSUBPS      Z9, Z12, Z12
-	VADDPS      Z12, Z10, Z10
-	VFMADD231PS Z12, Z12, Z11
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row642
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z1, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z2, (DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z4, 64(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z5, 64(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z7, 128(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z8, 128(DI)(BX*1)
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z10, 192(DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z11, 192(DI)(BX*1)
-	ADDQ        $+256, BX
-	CMPQ        BX, CX
-	JLT         loop640
+	VMOVUPS       (R8)(BX*1), Z12
+	VSUBPS        Z0, Z12, Z12
+	VADDPS        Z12, Z1, Z1
+	VFMADD231PS   Z12, Z12, Z2
+	VMOVUPS       64(R8)(BX*1), Z12
+	VSUBPS        Z3, Z12, Z12
+	VADDPS        Z12, Z4, Z4
+	VFMADD231PS   Z12, Z12, Z5
+	VMOVUPS       128(R8)(BX*1), Z12
+	VSUBPS        Z6, Z12, Z12
+	VADDPS        Z12, Z7, Z7
+	VFMADD231PS   Z12, Z12, Z8
+	VMOVUPS       192(R8)(BX*1), Z12
+	VSUBPS        Z9, Z12, Z12
+	VADDPS        Z12, Z10, Z10
+	VFMADD231PS   Z12, Z12, Z11
+	ADDQ          DX, R8
+	DECQ          DI
+	JNZ           row642
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        128(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 128(DI)(BX*2)
+	VADDPD        192(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 192(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VCVTPS2PD     Y5, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        128(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 128(DI)(BX*2)
+	VADDPD        192(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 192(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        256(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 256(DI)(BX*2)
+	VADDPD        320(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 320(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VCVTPS2PD     Y8, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        256(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 256(DI)(BX*2)
+	VADDPD        320(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 320(DI)(BX*2)
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        384(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 384(DI)(BX*2)
+	VADDPD        448(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 448(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z3
+	VCVTPS2PD     Y0, Z0
+	VADDPD        384(DI)(BX*2), Z3, Z3
+	VMOVUPD       Z3, 384(DI)(BX*2)
+	VADDPD        448(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 448(DI)(BX*2)
+	ADDQ          $+256, BX
+	CMPQ          BX, CX
+	JLT           loop640
 
 done641:
 	MOVQ SI, CX
@@ -18242,20 +18269,32 @@ loop643:
 	MOVQ    AX, R8
 
 row645:
-	VMOVUPS     (R8)(BX*1), Z1
-	VSUBPS      Z0, Z1, Z1
-	VADDPS      Z1, Z13, Z13
-	VFMADD231PS Z1, Z1, Z14
-	ADDQ        DX, R8
-	DECQ        DI
-	JNZ         row645
-	MOVQ        sum+32(FP), DI
-	VMOVUPS     Z13, (DI)(BX*1)
-	MOVQ        square+40(FP), DI
-	VMOVUPS     Z14, (DI)(BX*1)
-	ADDQ        $+64, BX
-	CMPQ        BX, CX
-	JLT         loop643
+	VMOVUPS       (R8)(BX*1), Z1
+	VSUBPS        Z0, Z1, Z1
+	VADDPS        Z1, Z13, Z13
+	VFMADD231PS   Z1, Z1, Z14
+	ADDQ          DX, R8
+	DECQ          DI
+	JNZ           row645
+	MOVQ          sum+32(FP), DI
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VCVTPS2PD     Y13, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	MOVQ          square+40(FP), DI
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (DI)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (DI)(BX*2)
+	VADDPD        64(DI)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(DI)(BX*2)
+	ADDQ          $+64, BX
+	CMPQ          BX, CX
+	JLT           loop643
 
 done644:
 	SUBQ      BX, SI
@@ -18271,17 +18310,29 @@ done644:
 	MOVQ      rows+0(FP), CX
 
 row647:
-	VMOVUPS.Z   (AX)(BX*1), K1, Z1
-	VSUBPS      Z0, Z1, Z1
-	VADDPS      Z1, Z15, Z15
-	VFMADD231PS Z1, Z1, Z16
-	ADDQ        DX, AX
-	DECQ        CX
-	JNZ         row647
-	MOVQ        sum+32(FP), AX
-	VMOVUPS     Z15, K1, (AX)(BX*1)
-	MOVQ        square+40(FP), AX
-	VMOVUPS     Z16, K1, (AX)(BX*1)
+	VMOVUPS.Z     (AX)(BX*1), K1, Z1
+	VSUBPS        Z0, Z1, Z1
+	VADDPS        Z1, Z15, Z15
+	VFMADD231PS   Z1, Z1, Z16
+	ADDQ          DX, AX
+	DECQ          CX
+	JNZ           row647
+	MOVQ          sum+32(FP), AX
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(BX*2)
+	VADDPD        64(AX)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(BX*2)
+	MOVQ          square+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z16, Y0
+	VCVTPS2PD     Y16, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(BX*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(BX*2)
+	VADDPD        64(AX)(BX*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(BX*2)
 
 done646:
 	VZEROUPPER
@@ -18491,7 +18542,7 @@ done659:
 	VZEROUPPER
 	RET
 
-// func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float32, dot *float32)
+// func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchNormSumsAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Z0
@@ -18530,39 +18581,63 @@ loop660:
 	MOVQ    CX, R10
 
 row662:
-	VMOVUPS     (R9)(SI*1), Z11
-	VSUBPS      Z1, Z11, Z11
-	VMOVAPS     Z3, Z16
-	VFMADD231PS Z11, Z2, Z16
-	VMOVUPS     (R10)(SI*1), Z17
-	VCMPPS      $0x1e, Z0, Z16, K1
-	VMOVAPS.Z   Z17, K1, Z16
-	VADDPS      Z16, Z4, Z4
-	VFMADD231PS Z11, Z16, Z5
-	VMOVUPS     64(R9)(SI*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z11, Z7, Z16
-	VMOVUPS     64(R10)(SI*1), Z17
-	VCMPPS      $0x1e, Z0, Z16, K1
-	VMOVAPS.Z   Z17, K1, Z16
-	VADDPS      Z16, Z9, Z9
-	VFMADD231PS Z11, Z16, Z10
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row662
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z4, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z5, (R8)(SI*1)
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z9, 64(R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z10, 64(R8)(SI*1)
-	ADDQ        $+128, SI
-	CMPQ        SI, DX
-	JLT         loop660
+	VMOVUPS       (R9)(SI*1), Z11
+	VSUBPS        Z1, Z11, Z11
+	VMOVAPS       Z3, Z16
+	VFMADD231PS   Z11, Z2, Z16
+	VMOVUPS       (R10)(SI*1), Z17
+	VCMPPS        $0x1e, Z0, Z16, K1
+	VMOVAPS.Z     Z17, K1, Z16
+	VADDPS        Z16, Z4, Z4
+	VFMADD231PS   Z11, Z16, Z5
+	VMOVUPS       64(R9)(SI*1), Z11
+	VSUBPS        Z6, Z11, Z11
+	VMOVAPS       Z8, Z16
+	VFMADD231PS   Z11, Z7, Z16
+	VMOVUPS       64(R10)(SI*1), Z17
+	VCMPPS        $0x1e, Z0, Z16, K1
+	VMOVAPS.Z     Z17, K1, Z16
+	VADDPS        Z16, Z9, Z9
+	VFMADD231PS   Z11, Z16, Z10
+	ADDQ          BX, R9
+	ADDQ          BX, R10
+	DECQ          R8
+	JNZ           row662
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z4, Y1
+	VCVTPS2PD     Y4, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, 128(R8)(SI*2)
+	VADDPD        192(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 192(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z10, Y1
+	VCVTPS2PD     Y10, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, 128(R8)(SI*2)
+	VADDPD        192(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 192(R8)(SI*2)
+	ADDQ          $+128, SI
+	CMPQ          SI, DX
+	JLT           loop660
 
 done661:
 	MOVQ DI, DX
@@ -18584,26 +18659,38 @@ loop663:
 	MOVQ    CX, R10
 
 row665:
-	VMOVUPS     (R9)(SI*1), Z4
-	VSUBPS      Z1, Z4, Z4
-	VMOVAPS     Z3, Z5
-	VFMADD231PS Z4, Z2, Z5
-	VMOVUPS     (R10)(SI*1), Z6
-	VCMPPS      $0x1e, Z0, Z5, K1
-	VMOVAPS.Z   Z6, K1, Z5
-	VADDPS      Z5, Z12, Z12
-	VFMADD231PS Z4, Z5, Z13
-	ADDQ        BX, R9
-	ADDQ        BX, R10
-	DECQ        R8
-	JNZ         row665
-	MOVQ        sum+64(FP), R8
-	VMOVUPS     Z12, (R8)(SI*1)
-	MOVQ        dot+72(FP), R8
-	VMOVUPS     Z13, (R8)(SI*1)
-	ADDQ        $+64, SI
-	CMPQ        SI, DX
-	JLT         loop663
+	VMOVUPS       (R9)(SI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VMOVAPS       Z3, Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       (R10)(SI*1), Z6
+	VCMPPS        $0x1e, Z0, Z5, K1
+	VMOVAPS.Z     Z6, K1, Z5
+	VADDPS        Z5, Z12, Z12
+	VFMADD231PS   Z4, Z5, Z13
+	ADDQ          BX, R9
+	ADDQ          BX, R10
+	DECQ          R8
+	JNZ           row665
+	MOVQ          sum+64(FP), R8
+	VEXTRACTF64X4 $0x01, Z12, Y1
+	VCVTPS2PD     Y12, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	MOVQ          dot+72(FP), R8
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VCVTPS2PD     Y13, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R8)(SI*2), Z2, Z2
+	VMOVUPD       Z2, (R8)(SI*2)
+	VADDPD        64(R8)(SI*2), Z1, Z1
+	VMOVUPD       Z1, 64(R8)(SI*2)
+	ADDQ          $+64, SI
+	CMPQ          SI, DX
+	JLT           loop663
 
 done664:
 	SUBQ      SI, DI
@@ -18624,29 +18711,41 @@ done664:
 	MOVQ      CX, CX
 
 row667:
-	VMOVUPS.Z   (AX)(SI*1), K1, Z4
-	VSUBPS      Z1, Z4, Z4
-	VMOVAPS     Z3, Z5
-	VFMADD231PS Z4, Z2, Z5
-	VMOVUPS.Z   (CX)(SI*1), K1, Z6
-	VCMPPS      $0x1e, Z0, Z5, K2
-	VMOVAPS.Z   Z6, K2, Z5
-	VADDPS      Z5, Z14, Z14
-	VFMADD231PS Z4, Z5, Z15
-	ADDQ        BX, AX
-	ADDQ        BX, CX
-	DECQ        DX
-	JNZ         row667
-	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z14, K1, (AX)(SI*1)
-	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z15, K1, (AX)(SI*1)
+	VMOVUPS.Z     (AX)(SI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VMOVAPS       Z3, Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS.Z     (CX)(SI*1), K1, Z6
+	VCMPPS        $0x1e, Z0, Z5, K2
+	VMOVAPS.Z     Z6, K2, Z5
+	VADDPS        Z5, Z14, Z14
+	VFMADD231PS   Z4, Z5, Z15
+	ADDQ          BX, AX
+	ADDQ          BX, CX
+	DECQ          DX
+	JNZ           row667
+	MOVQ          sum+64(FP), AX
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(SI*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(SI*2)
+	VADDPD        64(AX)(SI*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(SI*2)
+	MOVQ          dot+72(FP), AX
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(SI*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(SI*2)
+	VADDPD        64(AX)(SI*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(SI*2)
 
 done666:
 	VZEROUPPER
 	RET
 
-// func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float32, dot *float32)
+// func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·batchNormAddSumsAVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS floor+56(FP), Z0
@@ -18681,41 +18780,65 @@ loop668:
 	MOVQ    BX, R14
 
 row670:
-	VMOVUPS     (R13)(R8*1), Z7
-	VMOVUPS     (R12)(R8*1), Z8
-	VCMPPS      $0x1e, Z0, Z7, K1
-	VMOVAPS.Z   Z8, K1, Z7
-	VMOVUPS     Z7, (R14)(R8*1)
-	VADDPS      Z7, Z2, Z2
-	VMOVUPS     (R11)(R8*1), Z8
-	VSUBPS      Z1, Z8, Z8
-	VFMADD231PS Z8, Z7, Z3
-	VMOVUPS     64(R13)(R8*1), Z7
-	VMOVUPS     64(R12)(R8*1), Z8
-	VCMPPS      $0x1e, Z0, Z7, K1
-	VMOVAPS.Z   Z8, K1, Z7
-	VMOVUPS     Z7, 64(R14)(R8*1)
-	VADDPS      Z7, Z5, Z5
-	VMOVUPS     64(R11)(R8*1), Z8
-	VSUBPS      Z4, Z8, Z8
-	VFMADD231PS Z8, Z7, Z6
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row670
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z2, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z3, (R10)(R8*1)
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z5, 64(R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z6, 64(R10)(R8*1)
-	ADDQ        $+128, R8
-	CMPQ        R8, SI
-	JLT         loop668
+	VMOVUPS       (R13)(R8*1), Z7
+	VMOVUPS       (R12)(R8*1), Z8
+	VCMPPS        $0x1e, Z0, Z7, K1
+	VMOVAPS.Z     Z8, K1, Z7
+	VMOVUPS       Z7, (R14)(R8*1)
+	VADDPS        Z7, Z2, Z2
+	VMOVUPS       (R11)(R8*1), Z8
+	VSUBPS        Z1, Z8, Z8
+	VFMADD231PS   Z8, Z7, Z3
+	VMOVUPS       64(R13)(R8*1), Z7
+	VMOVUPS       64(R12)(R8*1), Z8
+	VCMPPS        $0x1e, Z0, Z7, K1
+	VMOVAPS.Z     Z8, K1, Z7
+	VMOVUPS       Z7, 64(R14)(R8*1)
+	VADDPS        Z7, Z5, Z5
+	VMOVUPS       64(R11)(R8*1), Z8
+	VSUBPS        Z4, Z8, Z8
+	VFMADD231PS   Z8, Z7, Z6
+	ADDQ          DI, R11
+	ADDQ          DI, R12
+	ADDQ          DI, R13
+	ADDQ          DI, R14
+	DECQ          R10
+	JNZ           row670
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, 128(R10)(R8*2)
+	VADDPD        192(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 192(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VCVTPS2PD     Y6, Z4
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(R10)(R8*2), Z4, Z4
+	VMOVUPD       Z4, 128(R10)(R8*2)
+	VADDPD        192(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 192(R10)(R8*2)
+	ADDQ          $+128, R8
+	CMPQ          R8, SI
+	JLT           loop668
 
 done669:
 	MOVQ R9, SI
@@ -18735,28 +18858,40 @@ loop671:
 	MOVQ    BX, R14
 
 row673:
-	VMOVUPS     (R13)(R8*1), Z2
-	VMOVUPS     (R12)(R8*1), Z3
-	VCMPPS      $0x1e, Z0, Z2, K1
-	VMOVAPS.Z   Z3, K1, Z2
-	VMOVUPS     Z2, (R14)(R8*1)
-	VADDPS      Z2, Z9, Z9
-	VMOVUPS     (R11)(R8*1), Z3
-	VSUBPS      Z1, Z3, Z3
-	VFMADD231PS Z3, Z2, Z10
-	ADDQ        DI, R11
-	ADDQ        DI, R12
-	ADDQ        DI, R13
-	ADDQ        DI, R14
-	DECQ        R10
-	JNZ         row673
-	MOVQ        sum+64(FP), R10
-	VMOVUPS     Z9, (R10)(R8*1)
-	MOVQ        dot+72(FP), R10
-	VMOVUPS     Z10, (R10)(R8*1)
-	ADDQ        $+64, R8
-	CMPQ        R8, SI
-	JLT         loop671
+	VMOVUPS       (R13)(R8*1), Z2
+	VMOVUPS       (R12)(R8*1), Z3
+	VCMPPS        $0x1e, Z0, Z2, K1
+	VMOVAPS.Z     Z3, K1, Z2
+	VMOVUPS       Z2, (R14)(R8*1)
+	VADDPS        Z2, Z9, Z9
+	VMOVUPS       (R11)(R8*1), Z3
+	VSUBPS        Z1, Z3, Z3
+	VFMADD231PS   Z3, Z2, Z10
+	ADDQ          DI, R11
+	ADDQ          DI, R12
+	ADDQ          DI, R13
+	ADDQ          DI, R14
+	DECQ          R10
+	JNZ           row673
+	MOVQ          sum+64(FP), R10
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z2, Z2
+	VMOVUPD       Z2, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	MOVQ          dot+72(FP), R10
+	VEXTRACTF64X4 $0x01, Z10, Y1
+	VCVTPS2PD     Y10, Z2
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (R10)(R8*2), Z2, Z2
+	VMOVUPD       Z2, (R10)(R8*2)
+	VADDPD        64(R10)(R8*2), Z1, Z1
+	VMOVUPD       Z1, 64(R10)(R8*2)
+	ADDQ          $+64, R8
+	CMPQ          R8, SI
+	JLT           loop671
 
 done672:
 	SUBQ      R8, R9
@@ -18774,25 +18909,37 @@ done672:
 	MOVQ      BX, BX
 
 row675:
-	VMOVUPS.Z   (DX)(R8*1), K1, Z2
-	VMOVUPS.Z   (CX)(R8*1), K1, Z3
-	VCMPPS      $0x1e, Z0, Z2, K2
-	VMOVAPS.Z   Z3, K2, Z2
-	VMOVUPS     Z2, K1, (BX)(R8*1)
-	VADDPS      Z2, Z11, Z11
-	VMOVUPS.Z   (AX)(R8*1), K1, Z3
-	VSUBPS      Z1, Z3, Z3
-	VFMADD231PS Z3, Z2, Z12
-	ADDQ        DI, AX
-	ADDQ        DI, CX
-	ADDQ        DI, DX
-	ADDQ        DI, BX
-	DECQ        SI
-	JNZ         row675
-	MOVQ        sum+64(FP), AX
-	VMOVUPS     Z11, K1, (AX)(R8*1)
-	MOVQ        dot+72(FP), AX
-	VMOVUPS     Z12, K1, (AX)(R8*1)
+	VMOVUPS.Z     (DX)(R8*1), K1, Z2
+	VMOVUPS.Z     (CX)(R8*1), K1, Z3
+	VCMPPS        $0x1e, Z0, Z2, K2
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       Z2, K1, (BX)(R8*1)
+	VADDPS        Z2, Z11, Z11
+	VMOVUPS.Z     (AX)(R8*1), K1, Z3
+	VSUBPS        Z1, Z3, Z3
+	VFMADD231PS   Z3, Z2, Z12
+	ADDQ          DI, AX
+	ADDQ          DI, CX
+	ADDQ          DI, DX
+	ADDQ          DI, BX
+	DECQ          SI
+	JNZ           row675
+	MOVQ          sum+64(FP), AX
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(R8*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(R8*2)
+	VADDPD        64(AX)(R8*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(R8*2)
+	MOVQ          dot+72(FP), AX
+	VEXTRACTF64X4 $0x01, Z12, Y0
+	VCVTPS2PD     Y12, Z1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX)(R8*2), Z1, Z1
+	VMOVUPD       Z1, (AX)(R8*2)
+	VADDPD        64(AX)(R8*2), Z0, Z0
+	VMOVUPD       Z0, 64(AX)(R8*2)
 
 done674:
 	VZEROUPPER

@@ -8,8 +8,8 @@ import "math"
 //	v = (X[i][j] - mean[j])*gain[j] + shift[j] + Residual[i][j]
 //	y[i][j] = max(v, 0)
 //
-// The vectors are made by Scale. Sums over rows are made of groups of a few rows, in float32, that are
-// added in order, in float64: longer ones would be less exact than PyTorch's.
+// The vectors are made by Scale. Sums over rows are made of blocks of a few rows, in float32, that
+// are added in order, in float64: longer ones would be less exact than PyTorch's.
 type BatchNorm struct {
 	Rows, N  int
 	X        []float32
@@ -19,11 +19,11 @@ type BatchNorm struct {
 	Vectors []float32
 }
 
-// batchNormChunk is the approximate number of values of a chunk, batchNormRows the number of rows
-// that are summed in float32; a chunk is whole groups of them.
+// batchNormChunk is the approximate number of values of a chunk. batchNormBlock is that of a block of
+// rows whose columns are summed one after the other, so that memory is read nearly in order.
 const (
 	batchNormChunk = 16384
-	batchNormRows  = 32
+	batchNormBlock = 1024
 )
 
 func (b *BatchNorm) check(kernel string, matrices ...[]float32) {
@@ -63,15 +63,16 @@ func (b *BatchNorm) Scale(mean, variance []float64, eps float64, gamma, beta []f
 	}
 }
 
-// batchNormJob is one pass over the rows, in chunks of per rows.
+// batchNormJob is one pass over the rows, in chunks of per rows and blocks of some of these.
 type batchNormJob struct {
 	BatchNorm
-	t           *table
-	op          func(j *batchNormJob, group, first, rows int)
-	per, groups int
-	dy, y, g    []float32
-	sums        []float32 // two rows of sums for each group of rows; nil without sums
-	totals      [2][]float64
+	t                  *table
+	op                 func(j *batchNormJob, chunk, first, rows int)
+	per, block, chunks int
+	dy, y, g           []float32
+	width              int       // of a row of sums: N and a part of a vector
+	sums               []float64 // two rows of sums for each chunk; nil without sums
+	totals             [2][]float64
 }
 
 func (j *batchNormJob) run(_ *worker, i int) {
@@ -79,36 +80,40 @@ func (j *batchNormJob) run(_ *worker, i int) {
 		lo, hi := i*columnWidth, min(j.N, (i+1)*columnWidth)
 		for k, total := range j.totals {
 			clear(total[lo:hi])
-			for c := range j.groups {
-				for col, v := range j.sums[(2*c+k)*j.N+lo : (2*c+k)*j.N+hi] {
-					total[lo+col] += float64(v)
+			for c := range j.chunks {
+				for col, v := range j.sums[(2*c+k)*j.width+lo : (2*c+k)*j.width+hi] {
+					total[lo+col] += v
 				}
 			}
 		}
 		return
 	}
 	first, end := i*j.per, min((i+1)*j.per, j.Rows)
-	if j.sums == nil {
-		j.op(j, i, first, end-first)
-		return
+	if j.sums != nil {
+		clear(j.sums[2*i*j.width : 2*(i+1)*j.width])
 	}
-	for r := first; r < end; r += batchNormRows {
-		j.op(j, r/batchNormRows, r, min(batchNormRows, end-r))
+	for r := first; r < end; r += j.block {
+		j.op(j, i, r, min(j.block, end-r))
 	}
 }
 
-// batchNorm runs op over all rows; with sums it then adds up the two rows of sums of each group.
-func (p *Pool) batchNorm(b *BatchNorm, op func(j *batchNormJob, group, first, rows int), dy, y, g []float32, sums *[2][]float64) {
+// batchNorm runs op over all rows; with sums it then adds up the two rows of sums of each chunk.
+func (p *Pool) batchNorm(b *BatchNorm, op func(j *batchNormJob, chunk, first, rows int), dy, y, g []float32, sums *[2][]float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := &p.conv.norm
-	*j = batchNormJob{BatchNorm: *b, t: kernels(), op: op, dy: dy, y: y, g: g, per: roundUp(max(1, batchNormChunk/b.N), batchNormRows)}
-	j.groups = ceilDiv(b.Rows, batchNormRows)
-	if sums != nil {
-		p.partial = grow(p.partial, 2*j.groups*b.N)
-		j.sums = p.partial
+	block := min(32, max(8, batchNormBlock/b.N))
+	*j = batchNormJob{
+		BatchNorm: *b, t: kernels(), op: op, dy: dy, y: y, g: g, block: block, per: roundUp(max(64, batchNormChunk/b.N), block), width: roundUp(b.N, 16),
 	}
-	p.run(ceilDiv(b.Rows, j.per), j)
+	j.chunks = ceilDiv(b.Rows, j.per)
+	if sums != nil {
+		if size := 2 * j.chunks * j.width; cap(p.sums) < size {
+			p.sums = make([]float64, size+size/8)
+		}
+		j.sums = p.sums[:2*j.chunks*j.width]
+	}
+	p.run(j.chunks, j)
 	if sums != nil {
 		j.totals = *sums
 		p.run(ceilDiv(b.N, columnWidth), j)
@@ -119,9 +124,9 @@ func (p *Pool) batchNorm(b *BatchNorm, op func(j *batchNormJob, group, first, ro
 // at returns the address of row r of a matrix.
 func (j *batchNormJob) at(x []float32, r int) *float32 { return &x[r*j.N] }
 
-// sum returns the addresses of the two rows of sums of a group.
-func (j *batchNormJob) sum(group int) (a, b *float32) {
-	return &j.sums[2*group*j.N], &j.sums[(2*group+1)*j.N]
+// sum returns the addresses of the two rows of sums of a chunk.
+func (j *batchNormJob) sum(chunk int) (a, b *float64) {
+	return &j.sums[2*chunk*j.width], &j.sums[(2*chunk+1)*j.width]
 }
 
 // Moments computes the mean and the biased variance [N] of the columns of X. It overwrites Vectors.
@@ -147,8 +152,8 @@ func (b *BatchNorm) Moments(p *Pool, mean, variance []float64) {
 	}
 }
 
-func batchMomentsRange(j *batchNormJob, group, first, rows int) {
-	a, b := j.sum(group)
+func batchMomentsRange(j *batchNormJob, chunk, first, rows int) {
+	a, b := j.sum(chunk)
 	j.t.batchMoments(rows, j.N, j.at(j.X, first), &j.vector(0)[0], a, b)
 }
 
@@ -181,13 +186,13 @@ func (b *BatchNorm) BackwardSums(p *Pool, dy, y, g []float32, sum, dot []float64
 	p.batchNorm(b, op, dy, y, g, &[2][]float64{sum[:b.N], dot[:b.N]})
 }
 
-func batchNormSumsRange(j *batchNormJob, group, first, rows int) {
-	sum, dot := j.sum(group)
+func batchNormSumsRange(j *batchNormJob, chunk, first, rows int) {
+	sum, dot := j.sum(chunk)
 	j.t.batchNormSums(rows, j.N, j.at(j.X, first), j.at(j.dy, first), &j.vector(0)[0], &j.vector(1)[0], &j.vector(2)[0], j.floor(), sum, dot)
 }
 
-func batchNormAddSumsRange(j *batchNormJob, group, first, rows int) {
-	sum, dot := j.sum(group)
+func batchNormAddSumsRange(j *batchNormJob, chunk, first, rows int) {
+	sum, dot := j.sum(chunk)
 	j.t.batchNormAddSums(rows, j.N, j.at(j.X, first), j.at(j.dy, first), j.at(j.y, first), j.at(j.g, first), &j.vector(0)[0], j.floor(), sum, dot)
 }
 

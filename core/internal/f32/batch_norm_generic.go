@@ -1,17 +1,22 @@
 package f32
 
+import "unsafe"
+
 // batchNormKernels are the inner loops of batch normalization of one level, on dense matrices
 // [rows, n] and vectors [n]. With d = x[i][j] - mean[j], v is d*gain[j] + shift[j]; i < rows, j < n.
+// Sums over the rows of one call are made in float32 and added to those in float64, which have room
+// for a multiple of 16 columns.
 type batchNormKernels struct {
-	// batchMoments is sum[j] = Σ_i e, square[j] = Σ_i e² with e = x[i][j] - pivot[j].
-	batchMoments func(rows, n int, x, pivot, sum, square *float32)
+	// batchMoments adds Σ_i e to sum[j], Σ_i e² to square[j] with e = x[i][j] - pivot[j].
+	batchMoments func(rows, n int, x, pivot *float32, sum, square *float64)
 	// batchNorm is y[i][j] = max(v, floor), batchNormAdd y[i][j] = max(v + residual[i][j], floor).
 	batchNorm    func(rows, n int, x, y, mean, gain, shift *float32, floor float32)
 	batchNormAdd func(rows, n int, x, residual, y, mean, gain, shift *float32, floor float32)
-	// batchNormSums is, with g = dy[i][j] where v > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d.
-	batchNormSums func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32)
+	// batchNormSums is, with g = dy[i][j] where v > floor, else 0, adds Σ_i g to sum[j], Σ_i g*d to
+	// dot[j].
+	batchNormSums func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float64)
 	// batchNormAddSums is batchNormSums with y in the place of v; it writes g[i][j].
-	batchNormAddSums func(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float32)
+	batchNormAddSums func(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float64)
 	// batchNormGrad is, with the g of batchNormSums, dx[i][j] = gain[j]*g + slope[j]*d + offset[j].
 	batchNormGrad func(rows, n int, x, dy, dx, mean, gain, shift *float32, floor float32, slope, offset *float32)
 }
@@ -21,17 +26,22 @@ var genericBatchNorm = batchNormKernels{
 	batchNormSums: genericBatchNormSums, batchNormAddSums: genericBatchNormAddSums, batchNormGrad: genericBatchNormGrad,
 }
 
-func genericBatchMoments(rows, n int, x, pivot, sum, square *float32) {
-	p, s, q := sliceAt(pivot, n), sliceAt(sum, n), sliceAt(square, n)
-	clear(s)
-	clear(q)
-	for r := range rows {
-		for j, v := range sliceAt(offset(x, r*n), n) {
-			d := v - p[j]
-			s[j] += d
-			q[j] += float32(d * d)
+func genericBatchMoments(rows, n int, x, pivot *float32, sum, square *float64) {
+	for j, p := range sliceAt(pivot, n) {
+		var s, q float32
+		for r := range rows {
+			d := *offset(x, r*n+j) - p
+			s += d
+			q += float32(d * d)
 		}
+		addSums(j, s, q, sum, square)
 	}
+}
+
+// addSums adds two sums of column j.
+func addSums(j int, s, q float32, sum, square *float64) {
+	unsafe.Slice(sum, j+1)[j] += float64(s)
+	unsafe.Slice(square, j+1)[j] += float64(q)
 }
 
 // normalized is v of the kernels.
@@ -57,36 +67,35 @@ func genericBatchNormAdd(rows, n int, x, residual, y, mean, gain, shift *float32
 	}
 }
 
-func genericBatchNormSums(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32) {
+func genericBatchNormSums(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float64) {
 	m, g, s := sliceAt(mean, n), sliceAt(gain, n), sliceAt(shift, n)
-	total, along := sliceAt(sum, n), sliceAt(dot, n)
-	clear(total)
-	clear(along)
-	for r := range rows {
-		grad := sliceAt(offset(dy, r*n), n)
-		for j, v := range sliceAt(offset(x, r*n), n) {
+	for j := range n {
+		var total, along float32
+		for r := range rows {
+			v, grad := *offset(x, r*n+j), *offset(dy, r*n+j)
 			if normalized(v, m[j], g[j], s[j]) > floor {
-				total[j] += grad[j]
-				along[j] += float32(grad[j] * (v - m[j]))
+				total += grad
+				along += float32(grad * (v - m[j]))
 			}
 		}
+		addSums(j, total, along, sum, dot)
 	}
 }
 
-func genericBatchNormAddSums(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float32) {
-	m, total, along := sliceAt(mean, n), sliceAt(sum, n), sliceAt(dot, n)
-	clear(total)
-	clear(along)
-	for r := range rows {
-		in, grad, passed := sliceAt(offset(x, r*n), n), sliceAt(offset(dy, r*n), n), sliceAt(offset(g, r*n), n)
-		for j, v := range sliceAt(offset(y, r*n), n) {
-			passed[j] = 0
-			if v > floor {
-				passed[j] = grad[j]
+func genericBatchNormAddSums(rows, n int, x, dy, y, g, mean *float32, floor float32, sum, dot *float64) {
+	for j, m := range sliceAt(mean, n) {
+		var total, along float32
+		for r := range rows {
+			at := r*n + j
+			passed := float32(0)
+			if *offset(y, at) > floor {
+				passed = *offset(dy, at)
 			}
-			total[j] += passed[j]
-			along[j] += float32(passed[j] * (in[j] - m[j]))
+			*offset(g, at) = passed
+			total += passed
+			along += float32(passed * (*offset(x, at) - m))
 		}
+		addSums(j, total, along, sum, dot)
 	}
 }
 

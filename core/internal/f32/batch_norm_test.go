@@ -183,43 +183,51 @@ func TestEmulatedBatchNorm(t *testing.T) {
 			m := func() floats { return e.floats(rows * n).random(r) }
 			v := func() floats { return e.floats(n).random(r) }
 			x, dy, y, residual, g := m(), m(), m(), m(), m()
-			mean, gain, shift, slope, offset, sum, dot := v(), v(), v(), v(), v(), v(), v()
+			mean, gain, shift, slope, offset := v(), v(), v(), v(), v()
+			sum, dot := e.doubles(roundUp(n, 16)), e.doubles(roundUp(n, 16))
 			at := func(f floats) *float32 { return &f.values()[0] }
-			compare := func(name string, outputs []floats, call func(name string), plain func(out []*float32)) {
+			compare := func(name string, out floats, sums []doubles, call func(name string), plain func(out *float32, sums []*float64)) {
 				t.Helper()
-				var want [][]float32
-				var out []*float32
-				for _, o := range outputs {
-					want = append(want, o.values())
-					out = append(out, &want[len(want)-1][0])
+				var wanted [][]float64
+				var addresses []*float64
+				for _, s := range sums {
+					wanted = append(wanted, s.values())
+					addresses = append(addresses, &wanted[len(wanted)-1][0])
 				}
-				plain(out)
+				want := out.values()
+				plain(&want[0], addresses)
 				call(name + level.suffix)
-				for i, o := range outputs {
-					close32(t, fmt.Sprintf("%s%s of %d columns, output %d", name, level.suffix, n, i), o.values(), want[i])
+				close32(t, fmt.Sprintf("%s%s of %d columns", name, level.suffix, n), out.values(), want)
+				for i, s := range sums {
+					for j, v := range s.values()[:n] {
+						if d := math.Abs(v - wanted[i][j]); !(d < 1e-5) {
+							t.Fatalf("%s%s of %d columns: sum %d of column %d is %v, want %v", name, level.suffix, n, i, j, v, wanted[i][j])
+						}
+					}
 				}
 			}
-			compare("batchMoments", []floats{sum, dot}, func(name string) { e.call(name, rows, n, x, mean, sum, dot) },
-				func(o []*float32) { genericBatchMoments(rows, n, at(x), at(mean), o[0], o[1]) })
-			compare("batchNorm", []floats{y}, func(name string) { e.call(name, rows, n, x, y, mean, gain, shift, floor) },
-				func(o []*float32) {
-					genericBatchNormForward(rows, n, at(x), o[0], at(mean), at(gain), at(shift), floor)
+			both := []doubles{sum, dot}
+			compare("batchMoments", y, both, func(name string) { e.call(name, rows, n, x, mean, sum, dot) },
+				func(_ *float32, s []*float64) { genericBatchMoments(rows, n, at(x), at(mean), s[0], s[1]) })
+			compare("batchNorm", y, nil, func(name string) { e.call(name, rows, n, x, y, mean, gain, shift, floor) },
+				func(o *float32, _ []*float64) {
+					genericBatchNormForward(rows, n, at(x), o, at(mean), at(gain), at(shift), floor)
 				})
-			compare("batchNormSums", []floats{sum, dot}, func(name string) { e.call(name, rows, n, x, dy, mean, gain, shift, floor, sum, dot) },
-				func(o []*float32) {
-					genericBatchNormSums(rows, n, at(x), at(dy), at(mean), at(gain), at(shift), floor, o[0], o[1])
+			compare("batchNormSums", y, both, func(name string) { e.call(name, rows, n, x, dy, mean, gain, shift, floor, sum, dot) },
+				func(_ *float32, s []*float64) {
+					genericBatchNormSums(rows, n, at(x), at(dy), at(mean), at(gain), at(shift), floor, s[0], s[1])
 				})
-			compare("batchNormAdd", []floats{y}, func(name string) { e.call(name, rows, n, x, residual, y, mean, gain, shift, floor) },
-				func(o []*float32) {
-					genericBatchNormAdd(rows, n, at(x), at(residual), o[0], at(mean), at(gain), at(shift), floor)
+			compare("batchNormAdd", y, nil, func(name string) { e.call(name, rows, n, x, residual, y, mean, gain, shift, floor) },
+				func(o *float32, _ []*float64) {
+					genericBatchNormAdd(rows, n, at(x), at(residual), o, at(mean), at(gain), at(shift), floor)
 				})
-			compare("batchNormAddSums", []floats{g, sum, dot}, func(name string) { e.call(name, rows, n, x, dy, y, g, mean, floor, sum, dot) },
-				func(o []*float32) {
-					genericBatchNormAddSums(rows, n, at(x), at(dy), at(y), o[0], at(mean), floor, o[1], o[2])
+			compare("batchNormAddSums", g, both, func(name string) { e.call(name, rows, n, x, dy, y, g, mean, floor, sum, dot) },
+				func(o *float32, s []*float64) {
+					genericBatchNormAddSums(rows, n, at(x), at(dy), at(y), o, at(mean), floor, s[0], s[1])
 				})
-			compare("batchNormGrad", []floats{g}, func(name string) { e.call(name, rows, n, x, dy, g, mean, gain, shift, floor, slope, offset) },
-				func(o []*float32) {
-					genericBatchNormGrad(rows, n, at(x), at(dy), o[0], at(mean), at(gain), at(shift), floor, at(slope), at(offset))
+			compare("batchNormGrad", g, nil, func(name string) { e.call(name, rows, n, x, dy, g, mean, gain, shift, floor, slope, offset) },
+				func(o *float32, _ []*float64) {
+					genericBatchNormGrad(rows, n, at(x), at(dy), o, at(mean), at(gain), at(shift), floor, at(slope), at(offset))
 				})
 		}
 		for _, name := range []string{"batchMoments", "batchNorm", "batchNormAdd", "batchNormSums", "batchNormAddSums", "batchNormGrad"} {

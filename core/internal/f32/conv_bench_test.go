@@ -122,3 +122,39 @@ func benchShare(b *testing.B, flops float64, f func()) {
 	b.ReportMetric(shares[len(shares)/2], "%peak")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkBatchNorm reports the milliseconds of the passes of batch normalization with positive
+// part, and of those with a residual, beside a copy of the same size, by the processor time of one
+// thread.
+func BenchmarkBatchNorm(b *testing.B) {
+	for _, s := range [][2]int{{32 * 32 * 32, 64}, {32 * 16 * 16, 128}, {32 * 8 * 8, 256}, {32 * 4 * 4, 512}, {8 * 56 * 56, 256}} {
+		rows, n := s[0], s[1]
+		p, r := newPool(b, 1), newRand(1)
+		m := make([][]float32, 5)
+		for i := range m {
+			m[i] = Alloc(rows * n)
+			for k := range m[i] {
+				m[i][k] = float32(r.NormFloat64())
+			}
+		}
+		x, dy, y, g, dx := m[0], m[1], m[2], m[3], m[4]
+		sum, dot := make([]float64, n), make([]float64, n)
+		norm := BatchNorm{Rows: rows, N: n, X: x, Relu: true, Vectors: Alloc(5 * n)}
+		residual := norm
+		residual.Residual = dy
+		for _, c := range []struct {
+			name string
+			f    func()
+		}{
+			{"copy", func() { copy(y, x) }},
+			{"moments", func() { norm.Moments(p, sum, dot) }},
+			{"forward", func() { norm.Forward(p, y) }},
+			{"forward+residual", func() { residual.Forward(p, y) }},
+			{"sums", func() { norm.BackwardSums(p, dy, nil, nil, sum, dot) }},
+			{"sums+residual", func() { residual.BackwardSums(p, dy, y, g, sum, dot) }},
+			{"backward", func() { norm.Backward(p, dy, dx, sum, dot) }},
+		} {
+			b.Run(fmt.Sprintf("%dx%d/%s", rows, n, c.name), func(b *testing.B) { benchShare(b, 0, c.f) })
+		}
+	}
+}

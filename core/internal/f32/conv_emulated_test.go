@@ -16,9 +16,9 @@ func TestEmulatedConv(t *testing.T) {
 		nr := 2 * level.w
 		for _, c := range []int{1, level.w, nr - 1, nr, nr + 3, 2*nr + level.w + 1} {
 			for _, tiles := range []int{1, 3} {
-				emulateTransforms(t, e, level.suffix, nr, level.mr, c, tiles)
+				emulateTransforms(t, e, level.suffix, level.mr, c, tiles)
 			}
-			emulateWeights(t, e, level.suffix, nr, c)
+			emulateWeights(t, e, level.suffix, c)
 		}
 		for _, n := range []int{1, level.w - 1, level.w, level.w + 1, 4 * level.w, 4*level.w + 3, 9*level.w + 2} {
 			e.reset()
@@ -36,34 +36,26 @@ func TestEmulatedConv(t *testing.T) {
 	}
 }
 
-// panelAt is the place of a channel in panels of width channels, step apart.
-func panelAt(ch, width, step int) int { return ch/width*step + ch%width }
-
 // emulateTransforms compares the transforms of pixels.
-func emulateTransforms(t *testing.T, e *emulator, suffix string, nr, mr, c, tiles int) {
+func emulateTransforms(t *testing.T, e *emulator, suffix string, mr, c, tiles int) {
 	t.Helper()
 	e.reset()
 	r := newRand(uint64(c))
 	name := func(kernel string) string {
 		return fmt.Sprintf("%s%s of %d tiles of %d channels", kernel, suffix, tiles, c)
 	}
-	width := (2*tiles + 2) * c
+	pixel := c + 2
 	var rows [4]floats
 	var plain [4]*float32
 	for i := range rows {
-		rows[i] = e.floats(width).random(r)
+		rows[i] = e.floats((2*tiles + 2) * pixel).random(r)
 		plain[i] = &rows[i].values()[0]
 	}
-	ld, step := nr+5, 3*(nr+5)+7
-	apart := roundUp(c, nr)/nr*step + tiles*ld
-	dst, want := e.floats(16*apart), make([]float32, 16*(roundUp(c, genericNR)*tiles))
-	e.call("winogradInput"+suffix, tiles, c, rows[0], rows[1], rows[2], rows[3], dst, ld, step, apart)
-	genericWinogradInput(tiles, c, plain[0], plain[1], plain[2], plain[3], &want[0], c, genericNR, c*tiles)
-	got := dst.values()
-	for i, v := range want[:16*c*tiles] {
-		p, at, ch := i/(c*tiles), i/c%tiles, i%c
-		sameBits(t, name("winogradInput"), got[p*apart+at*ld+panelAt(ch, nr, step):][:1], []float32{v})
-	}
+	dst := e.floats(16 * (tiles*(c+5) + 3)).random(r)
+	want := dst.values()
+	e.call("winogradInput"+suffix, tiles, c, pixel, rows[0], rows[1], rows[2], rows[3], dst, c+5, tiles*(c+5)+3)
+	genericWinogradInput(tiles, c, pixel, plain[0], plain[1], plain[2], plain[3], &want[0], c+5, tiles*(c+5)+3)
+	sameBits(t, name("winogradInput"), dst.values(), want)
 
 	src, bias := e.floats(16*c*tiles).random(r), e.floats(c).random(r)
 	for _, kernel := range []string{"winogradOutput", "winogradOutputAdd"} {
@@ -80,53 +72,46 @@ func emulateTransforms(t *testing.T, e *emulator, suffix string, nr, mr, c, tile
 		sameBits(t, name(kernel), y1.values(), want1)
 	}
 
-	step = tiles*mr + 3
-	apart = roundUp(c, mr)/mr*step + 1
-	dst = e.floats(16 * apart)
-	e.call("winogradGrad"+suffix, tiles, c, rows[0], rows[1], dst, step, apart)
-	apart4 := roundUp(c, genericMR) * tiles
-	want = make([]float32, 16*apart4)
-	genericWinogradGrad(tiles, c, plain[0], plain[1], &want[0], tiles*genericMR, apart4)
-	got = dst.values()
-	for p := range 16 {
-		for at := range tiles {
-			for ch := range roundUp(c, mr) {
-				v := float32(0) // made up
-				if ch < c {
-					v = want[p*apart4+at*genericMR+panelAt(ch, genericMR, tiles*genericMR)]
-				}
-				if x := got[p*apart+at*mr+panelAt(ch, mr, step)]; x != v {
-					t.Fatalf("%s: value %d of tile %d, channel %d is %v, want %v", name("winogradGrad"), p, at, ch, x, v)
-				}
+	lanes := min(c, mr)
+	apart := tiles*mr + 3
+	dst = e.floats(16 * apart).random(r)
+	want = dst.values()
+	e.call("winogradGrad"+suffix, tiles, lanes, pixel, rows[0], rows[1], dst, apart)
+	got := dst.values()
+	for at := range tiles {
+		for ch := range mr {
+			var values [16 * genericMR]float32 // made up
+			if ch < lanes {
+				genericWinogradGrad(1, 1, pixel, offset(plain[0], 2*at*pixel+ch), offset(plain[1], 2*at*pixel+ch), &values[0], genericMR)
 			}
+			for p := range 16 {
+				want[p*apart+at*mr+ch] = values[p*genericMR]
+			}
+		}
+	}
+	for i, v := range want {
+		if got[i] != v {
+			t.Fatalf("%s: [%d] = %v, want %v", name("winogradGrad"), i, got[i], v)
 		}
 	}
 }
 
 // emulateWeights compares the transforms of the weight and of its gradient.
-func emulateWeights(t *testing.T, e *emulator, suffix string, nr, c int) {
+func emulateWeights(t *testing.T, e *emulator, suffix string, c int) {
 	t.Helper()
 	e.reset()
 	r := newRand(uint64(c))
-	step := nr + 9
-	apart := roundUp(c, nr) / nr * step
-	src, dst := e.floats(9*(c+1)).random(r), e.floats(16*apart)
+	src, dst := e.floats(9*(c+1)).random(r), e.floats(16*(c+2)).random(r)
 	for _, turned := range []bool{false, true} {
 		from, ld := src, c+1
-		plain := src.values()
+		plain, want := src.values(), dst.values()
 		if turned {
 			from.at, ld = from.at+int64(8*(c+1)*4), -ld
 			plain = plain[8*(c+1):]
 		}
-		want := make([]float32, 16*roundUp(c, genericNR))
-		e.call("winogradWeight"+suffix, c, from, ld, dst, step, apart)
-		genericWinogradWeight(c, &plain[0], ld, &want[0], genericNR, roundUp(c, genericNR))
-		got := dst.values()
-		for p := range 16 {
-			for ch := range c {
-				sameBits(t, "winogradWeight"+suffix, got[p*apart+panelAt(ch, nr, step):][:1], want[p*roundUp(c, genericNR)+ch:][:1])
-			}
-		}
+		e.call("winogradWeight"+suffix, c, from, ld, dst, c+2)
+		genericWinogradWeight(c, &plain[0], ld, &want[0], c+2)
+		sameBits(t, "winogradWeight"+suffix, dst.values(), want)
 	}
 	u, dw := e.floats(16*(c+3)).random(r), e.floats(9*(c+2)).random(r)
 	want := dw.values()

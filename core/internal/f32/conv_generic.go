@@ -1,25 +1,24 @@
 package f32
 
 // convKernels are the inner loops of convolutions of one level. The transforms of Winograd's F(2×2,
-// 3×3) work on tiles×c values, the tiles side by side in a row of an image: pixels are c floats
-// apart, tiles two pixels. nr and mr are those of the matrix product.
+// 3×3) work on tiles side by side in a row of an image, two pixels apart.
 type convKernels struct {
 	// copyRows is dst[i*lddst+j] = src[i*ldsrc+j] for i < rows and j < n.
 	copyRows func(rows, n int, src *float32, ldsrc int, dst *float32, lddst int)
-	// winogradInput is Bᵀ·d·B of the 4×4 pixels from pixel 2t of each row on, for t < tiles: value
-	// p at dst[t*ld+p*apart], every next nr channels step floats further.
-	winogradInput func(tiles, c int, row0, row1, row2, row3, dst *float32, ld, step, apart int)
-	// winogradOutput sets the 2×2 pixels from pixel 2t of both rows on to Aᵀ·m·A + bias, value p of
-	// m at src[t*ld+p*apart]. winogradOutputAdd adds Aᵀ·m·A to them.
+	// winogradInput is Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each row on, pixel
+	// floats apart, for t < tiles: value p at dst[t*ld+p*apart].
+	winogradInput func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int)
+	// winogradOutput sets the 2×2 pixels of c channels from pixel 2t of both rows on to Aᵀ·m·A +
+	// bias, value p of m at src[t*ld+p*apart]. winogradOutputAdd adds Aᵀ·m·A to them.
 	winogradOutput    func(tiles, c int, src *float32, ld, apart int, row0, row1, bias *float32)
 	winogradOutputAdd func(tiles, c int, src *float32, ld, apart int, row0, row1 *float32)
-	// winogradGrad is A·d·Aᵀ of the 2×2 pixels from pixel 2t of both rows on: value p at
-	// dst[t*mr+p*apart], every next mr channels step floats further, the last of them made up with
-	// zeros.
-	winogradGrad func(tiles, c int, row0, row1, dst *float32, step, apart int)
+	// winogradGrad is A·d·Aᵀ of c ≤ mr channels of the 2×2 pixels from pixel 2t of both rows on,
+	// pixel floats apart: value p at dst[t*mr+p*apart], made up with zeros to mr channels. It writes
+	// tiles in order and nothing beyond the last.
+	winogradGrad func(tiles, c, pixel int, row0, row1, dst *float32, apart int)
 	// winogradWeight is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
-	// dst[p*apart], every next nr channels step floats further.
-	winogradWeight func(c int, src *float32, ld int, dst *float32, step, apart int)
+	// dst[p*apart].
+	winogradWeight func(c int, src *float32, ld int, dst *float32, apart int)
 	// winogradWeightGrad is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3 values,
 	// value t at dst[t*ld].
 	winogradWeightGrad func(c int, src *float32, apart int, dst *float32, ld int)
@@ -37,16 +36,16 @@ func genericCopyRows(rows, n int, src *float32, ldsrc int, dst *float32, lddst i
 	}
 }
 
-func genericWinogradInput(tiles, c int, row0, row1, row2, row3, dst *float32, ld, step, apart int) {
+func genericWinogradInput(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int) {
 	for t := range tiles {
 		for ch := range c {
-			at := func(row *float32, j int) float32 { return *offset(row, (2*t+j)*c+ch) }
+			at := func(row *float32, j int) float32 { return *offset(row, (2*t+j)*pixel+ch) }
 			var m [4][4]float32
 			for j := range 4 {
 				a, b, c, d := at(row0, j), at(row1, j), at(row2, j), at(row3, j)
 				m[0][j], m[1][j], m[2][j], m[3][j] = a-c, b+c, c-b, b-d
 			}
-			to := offset(dst, t*ld+ch/genericNR*step+ch%genericNR)
+			to := offset(dst, t*ld+ch)
 			for i, x := range m {
 				for j, v := range [4]float32{x[0] - x[2], x[1] + x[2], x[2] - x[1], x[1] - x[3]} {
 					*offset(to, (4*i+j)*apart) = v
@@ -94,16 +93,16 @@ func genericWinogradOutputAdd(tiles, c int, src *float32, ld, apart int, row0, r
 	}
 }
 
-func genericWinogradGrad(tiles, c int, row0, row1, dst *float32, step, apart int) {
+func genericWinogradGrad(tiles, c, pixel int, row0, row1, dst *float32, apart int) {
 	for t := range tiles {
-		for ch := range roundUp(c, genericMR) {
+		for ch := range genericMR {
 			var d [2][2]float32
 			if ch < c {
 				for j := range 2 {
-					d[0][j], d[1][j] = *offset(row0, (2*t+j)*c+ch), *offset(row1, (2*t+j)*c+ch)
+					d[0][j], d[1][j] = *offset(row0, (2*t+j)*pixel+ch), *offset(row1, (2*t+j)*pixel+ch)
 				}
 			}
-			to := offset(dst, t*genericMR+ch/genericMR*step+ch%genericMR)
+			to := offset(dst, t*genericMR+ch)
 			for i, x := range [4][2]float32{d[0], {d[0][0] + d[1][0], d[0][1] + d[1][1]}, {d[0][0] - d[1][0], d[0][1] - d[1][1]}, {-d[1][0], -d[1][1]}} {
 				for j, v := range [4]float32{x[0], x[0] + x[1], x[0] - x[1], -x[1]} {
 					*offset(to, (4*i+j)*apart) = v
@@ -113,7 +112,7 @@ func genericWinogradGrad(tiles, c int, row0, row1, dst *float32, step, apart int
 	}
 }
 
-func genericWinogradWeight(c int, src *float32, ld int, dst *float32, step, apart int) {
+func genericWinogradWeight(c int, src *float32, ld int, dst *float32, apart int) {
 	transform := func(x, y, z float32) [4]float32 {
 		s, h := (x+z)*0.5, y*0.5
 		return [4]float32{x, s + h, s - h, z}
@@ -126,7 +125,7 @@ func genericWinogradWeight(c int, src *float32, ld int, dst *float32, step, apar
 				t[i][j] = v
 			}
 		}
-		to := offset(dst, ch/genericNR*step+ch%genericNR)
+		to := offset(dst, ch)
 		for i, x := range t {
 			for j, v := range transform(x[0], x[1], x[2]) {
 				*offset(to, (4*i+j)*apart) = v

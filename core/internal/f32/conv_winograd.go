@@ -41,8 +41,10 @@ type winogradSource struct {
 // stageSize is the room for the pixels of one tile at the edge.
 func (s *winogradSource) stageSize() int { return winogradValues * s.src.c }
 
-// transform writes Bᵀ·d·B of the tiles of a run as winogradInput does; stage is room for a tile.
-func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, step, apart int) {
+// transform writes Bᵀ·d·B of the tiles of a run, value p of tile t at dst[t*ld+p*apart], every next
+// width channels step floats further. stage is room for a tile. Streams that are written side by
+// side are few: each lies in a page of its own.
+func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, width, step, apart int) {
 	c := s.src.c
 	top := 2*r.i - s.pad
 	// Tiles from lo to hi lie between the left and the right edge.
@@ -51,21 +53,25 @@ func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld,
 		hi = last/2 + 1
 	}
 	for j, end := r.j, r.j+r.count; j < end; {
+		m := 1
+		var rows [4]*float32
 		if j < lo || j >= hi {
 			s.edge(r.n, top, 2*j-s.pad, stage)
-			s.t.winogradInput(1, c, &stage[0], &stage[4*c], &stage[8*c], &stage[12*c], dst, ld, step, apart)
-			j, dst = j+1, offset(dst, ld)
-			continue
-		}
-		m := min(end, hi) - j
-		var rows [4]*float32
-		for q := range rows {
-			rows[q] = s.zeros
-			if y := top + q; y >= 0 && y < s.src.h {
-				rows[q] = s.src.pixel(r.n, y, 2*j-s.pad)
+			rows = [4]*float32{&stage[0], &stage[4*c], &stage[8*c], &stage[12*c]}
+		} else {
+			m = min(end, hi) - j
+			for q := range rows {
+				rows[q] = s.zeros
+				if y := top + q; y >= 0 && y < s.src.h {
+					rows[q] = s.src.pixel(r.n, y, 2*j-s.pad)
+				}
 			}
 		}
-		s.t.winogradInput(m, c, rows[0], rows[1], rows[2], rows[3], dst, ld, step, apart)
+		to := dst
+		for col := 0; col < c; col += width {
+			s.t.winogradInput(m, min(width, c-col), c, offset(rows[0], col), offset(rows[1], col), offset(rows[2], col), offset(rows[3], col), to, ld, apart)
+			to = offset(to, step)
+		}
 		j, dst = j+m, offset(dst, m*ld)
 	}
 }
@@ -114,24 +120,48 @@ func (j *winogradJob) run(w *worker, chunk int) {
 	t, c, o := j.t, j.src.c, j.dst.c
 	first := chunk * j.per
 	n := min(j.per, j.grid.count()-first)
-	// Neither rows nor values a power of two apart.
-	ldc, ldo := c+linePad, o+linePad
+	// Neither rows nor values a power of two apart; results have whole panels of columns.
+	ldc, ldo := c+linePad, roundUp(o, t.nr)+linePad
 	apartC, apartO := n*ldc+linePad, n*ldo+linePad
 	arena := w.scratch(winogradValues*(apartC+apartO) + max(j.stageSize(), (j.dst.w+1)*o))
 	in, out, stage := arena, arena[winogradValues*apartC:], arena[winogradValues*(apartC+apartO):]
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
-		j.transform(r, stage, &in[at*ldc], ldc, t.nr, apartC)
+		j.transform(r, stage, &in[at*ldc], ldc, c, 0, apartC)
 		at += r.count
 	}
 	for p := range winogradValues {
-		g := product{t: t, m: n, n: o, k: c, a: mat{&in[p*apartC], ldc}, b: offset(j.weight, p*j.weightApart), c: mat{&out[p*apartO], ldo}}
-		g.compute(w, 0, ceilDiv(n, t.mr), 0, ceilDiv(o, t.nr))
+		j.product(n, mat{&in[p*apartC], ldc}, offset(j.weight, p*j.weightApart), mat{&out[p*apartO], ldo})
 	}
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
 		j.finish(r, stage, &out[at*ldo], ldo, apartO)
 		at += r.count
+	}
+}
+
+// product multiplies n tiles in by the panels of a right operand, as product.compute does but for all
+// strips at once: they are few, and no tile is cut off at the edge.
+func (j *winogradJob) product(n int, in mat, panels *float32, out mat) {
+	t, k := j.t, j.src.c
+	blocks := ceilDiv(k, t.kc)
+	length := roundUp(ceilDiv(k, blocks), 4)
+	strips, rest := n/t.mr, n%t.mr
+	for at := 0; at < k; at += length {
+		m := min(length, k-at)
+		for col := 0; col < j.dst.c; col += t.nr {
+			panel := offset(panels, col*k+at*t.nr)
+			next := panel // read ahead: the panel after this
+			if col+t.nr < j.dst.c {
+				next = offset(panel, k*t.nr)
+			}
+			if strips > 0 {
+				t.runRows(strips, m, in.at(0, at), in.ld, panel, out.at(0, col), out.ld, at, next)
+			}
+			if rest > 0 {
+				t.rowsA[rest](m, in.at(strips*t.mr, at), in.ld, panel, out.at(strips*t.mr, col), out.ld, at, next)
+			}
+		}
 	}
 }
 
@@ -251,15 +281,20 @@ func (j *winogradWeightPack) run(w *worker, i int) {
 	room := w.scratch(winogradGroup * taps * j.columns)
 	if !j.turned { // [O, C·9] to [9·group, O]
 		t.packTranspose(taps*(to-from), j.o, j.o, &j.w[from*taps], taps*j.c, &room[0])
-	}
-	for row := from; row < to; row++ {
-		dst := &j.packed[row*t.nr]
-		if !j.turned {
-			t.winogradWeight(j.o, &room[(row-from)*taps*j.o], j.o, dst, t.nr*j.rows, j.apart)
-			continue
+	} else {
+		for row := from; row < to; row++ { // [C, 9] to [9, C]
+			t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &room[(row-from)*taps*j.c])
 		}
-		// [C, 9] to [9, C], read from behind.
-		t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &room[0])
-		t.winogradWeight(j.c, &room[(taps-1)*j.c], -j.c, dst, t.nr*j.rows, j.apart)
+	}
+	// The values of a panel lie in pages of their own, so one panel after the other.
+	n := j.columns
+	for col := 0; col < n; col += t.nr {
+		for row := from; row < to; row++ {
+			at, ld := (row-from)*taps*n+col, n
+			if j.turned { // read from behind
+				at, ld = at+(taps-1)*n, -n
+			}
+			t.winogradWeight(min(t.nr, n-col), &room[at], ld, &j.packed[col*j.rows+row*t.nr], j.apart)
+		}
 	}
 }

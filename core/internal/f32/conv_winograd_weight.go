@@ -81,7 +81,7 @@ func (j *winogradWeightJob) run(w *worker, i int) {
 		nr, mr := j.t.nr, j.t.mr
 		for at := from; at < to; {
 			r := j.grid.run(j.first+at, to-at)
-			j.transform(r, stage, &j.input[at*nr], nr, j.n*nr, j.apartC)
+			j.transform(r, stage, &j.input[at*nr], nr, nr, j.n*nr, j.apartC)
 			j.transformGrad(r, stage, &j.grad[at*mr])
 			at += r.count
 		}
@@ -98,7 +98,7 @@ func (j *winogradWeightJob) run(w *worker, i int) {
 
 // transformGrad writes A·d·Aᵀ of the gradients of the tiles of a run; stage is room for a tile.
 func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float32) {
-	t, o := j.t, j.dy.c
+	o := j.dy.c
 	lower := 2*r.i+1 < j.dy.h
 	whole := max(0, min(r.count, j.dy.w/2-r.j))
 	if whole > 0 {
@@ -106,7 +106,7 @@ func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float
 		if lower {
 			row1 = j.dy.pixel(r.n, 2*r.i+1, 2*r.j)
 		}
-		t.winogradGrad(whole, o, j.dy.pixel(r.n, 2*r.i, 2*r.j), row1, dst, j.n*t.mr, j.apartO)
+		j.gradStrips(whole, j.dy.pixel(r.n, 2*r.i, 2*r.j), row1, dst)
 	}
 	if whole == r.count {
 		return
@@ -117,7 +117,16 @@ func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float
 	if lower {
 		copy(stage[2*o:], sliceAt(j.dy.pixel(r.n, 2*r.i+1, j.dy.w-1), o))
 	}
-	t.winogradGrad(1, o, &stage[0], &stage[2*o], offset(dst, whole*t.mr), j.n*t.mr, j.apartO)
+	j.gradStrips(1, &stage[0], &stage[2*o], offset(dst, whole*j.t.mr))
+}
+
+// gradStrips transforms tiles side by side, one panel after the other.
+func (j *winogradWeightJob) gradStrips(tiles int, row0, row1, dst *float32) {
+	o, mr := j.dy.c, j.t.mr
+	for col := 0; col < o; col += mr {
+		j.t.winogradGrad(tiles, min(mr, o-col), o, offset(row0, col), offset(row1, col), dst, j.apartO)
+		dst = offset(dst, j.n*mr)
+	}
 }
 
 // product adds the chunk's tiles to part of the sums of value p.

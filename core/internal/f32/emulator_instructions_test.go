@@ -146,6 +146,9 @@ func (e *emulator) laneResult(op string, in *instruction, o []emulatedOperand, l
 	if v, ok := e.shuffled(op, o, i); ok {
 		return v
 	}
+	if v, ok := e.double(op, o, i); ok {
+		return v
+	}
 	if op == "VADDSS" || op == "VMULSS" {
 		if i > 0 {
 			return e.lane(o[1], i)
@@ -158,6 +161,23 @@ func (e *emulator) laneResult(op string, in *instruction, o []emulatedOperand, l
 	}
 	float := math.Float32frombits
 	return math.Float32bits(v(float(e.lane(o[1], i)), float(e.lane(o[0], i)), float(e.lane(last, i))))
+}
+
+// double is half of a float64 lane of the result of an instruction: the low word where i is even.
+func (e *emulator) double(op string, o []emulatedOperand, i int) (uint32, bool) {
+	wide := func(o emulatedOperand) float64 {
+		return math.Float64frombits(uint64(e.lane(o, i&^1)) | uint64(e.lane(o, i|1))<<32)
+	}
+	var v float64
+	switch op {
+	case "VCVTPS2PD":
+		v = float64(math.Float32frombits(e.lane(o[0], i/2)))
+	case "VADDPD":
+		v = wide(o[0]) + wide(o[1])
+	default:
+		return 0, false
+	}
+	return uint32(math.Float64bits(v) >> (32 * (i & 1))), true
 }
 
 // floatOps are the operations on floats: a is the second operand, b the first, c the destination.
@@ -194,7 +214,7 @@ func fma32(x, y, z float32) float32 {
 func (e *emulator) moved(op string, o []emulatedOperand, i int) (uint32, bool) {
 	float := math.Float32frombits
 	switch op {
-	case "VMOVUPS", "VMOVAPS", "VMOVSS", "VMOVSD":
+	case "VMOVUPS", "VMOVUPD", "VMOVAPS", "VMOVSS", "VMOVSD":
 		return e.lane(o[0], i), true
 	case "VBROADCASTSS":
 		return e.lane(o[0], 0), true

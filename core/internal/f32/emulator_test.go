@@ -181,6 +181,23 @@ func (b floats) values() []float32 {
 	return x
 }
 
+// doubles is memory of float64 values, zero at first.
+type doubles struct{ words floats }
+
+func (e *emulator) doubles(n int) doubles {
+	d := doubles{e.floats(2 * n)}
+	clear(e.memory[d.words.at:e.free])
+	return d
+}
+
+func (d doubles) values() []float64 {
+	x := make([]float64, d.words.n/2)
+	for i := range x {
+		x[i] = math.Float64frombits(binary.LittleEndian.Uint64(d.words.e.memory[d.words.at+int64(8*i):]))
+	}
+	return x
+}
+
 // reset frees all floats.
 func (e *emulator) reset() { e.free = emulatedHeap }
 
@@ -199,6 +216,8 @@ func (e *emulator) call(name string, arguments ...any) {
 			word(int64(a))
 		case floats:
 			word(a.at)
+		case doubles:
+			word(a.words.at)
 		case nil:
 			word(0)
 		case float32:

@@ -10,6 +10,7 @@ import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/tensor"
 )
@@ -110,7 +111,5 @@ func Near(t *testing.T, what string, got, want, tolerance float64) {
 // Step runs a step of a model.
 func Step(t testing.TB, m *program.Runner, in program.Inputs) {
 	t.Helper()
-	if err := m.Step(in); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Step(in))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/core/device/devicetest"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
+	"github.com/vittool/vittool/internal/must"
 	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
@@ -267,12 +268,8 @@ func (m *Compiled) outputs() map[string]*core.Node {
 // Finish ends a step.
 func (m *Compiled) Finish(t *testing.T) {
 	t.Helper()
-	if err := m.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.MoveTeacher(); err != nil {
-		t.Fatal(err)
-	}
+	must.Do(t, m.Commit())
+	must.Do(t, m.MoveTeacher())
 }
 
 // Outputs are the results of a node of the program. Outputs, NodesOf and ReadBy serve

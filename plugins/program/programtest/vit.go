@@ -87,7 +87,7 @@ func Attention(o *vit.Outputs, block int) *core.Node {
 // PatchEmbedding is the embedded patches of a view, before positions are added.
 func (m *Compiled) PatchEmbedding(view string) *core.Node {
 	b, g := m.compiler.Student.(*vit.Backbone), m.compiler.Graph()
-	return b.EmbedPatches(g, b.Patches(g, m.compiler.ViewNode(view)))
+	return b.EmbedPatches(g, b.PatchPixels(g, m.compiler.ViewNode(view)))
 }
 
 // LoadBackbone fills a backbone from "param.<name>"; each of its weights must be there.

@@ -54,10 +54,34 @@ func above(v, floor, g vec) vec {
 	return d
 }
 
+// inDoubles ends the formula of a kernel that sums over rows.
+var inDoubles = " Sums of rows are made in float32 and added in float64, whole vectors of them: sum and the other have room for a multiple of 16 columns."
+
+// addDoubles adds the floats of v to the float64 values of p at this step.
+func addDoubles(i at, v vec, p Register) {
+	high := YMM()
+	low, wide := newVec(), newVec()
+	if w == 16 {
+		VEXTRACTF64X4(Imm(1), v, high)
+		VCVTPS2PD(v.AsY(), low)
+		VCVTPS2PD(high, wide)
+	} else {
+		VEXTRACTF128(Imm(1), v, high.AsX())
+		VCVTPS2PD(v.AsX(), low)
+		VCVTPS2PD(high.AsX(), wide)
+	}
+	m := Mem{Base: p, Index: i.index, Scale: 2, Disp: 2 * i.disp}
+	for _, half := range []vec{low, wide} {
+		VADDPD(m, half, half)
+		VMOVUPD(half, m)
+		m = m.Offset(w * 4)
+	}
+}
+
 // genBatchNorm writes the kernels of batch normalization, on the columns of rows.
 func genBatchNorm() {
-	function("batchMoments", "func(rows, n int, x, pivot, sum, square *float32)",
-		"is sum[j] = Σ_i d, square[j] = Σ_i d² with d = x[i*n+j] - pivot[j] for i < rows and j < n.")
+	function("batchMoments", "func(rows, n int, x, pivot *float32, sum, square *float64)",
+		"adds Σ_i d to sum[j], Σ_i d² to square[j] with d = x[i*n+j] - pivot[j] for i < rows and j < n."+inDoubles)
 	const most = 4
 	var a, b, c [most]vec
 	downColumns(most, []Register{arg("x")}, func(i at) {
@@ -69,8 +93,8 @@ func genBatchNorm() {
 		VADDPS(d, b[i.lane], b[i.lane])
 		fma(d, d, c[i.lane])
 	}, func(i at) {
-		i.store(b[i.lane], arg("sum"))
-		i.store(c[i.lane], arg("square"))
+		addDoubles(i, b[i.lane], arg("sum"))
+		addDoubles(i, c[i.lane], arg("square"))
 	})
 
 	genBatchNormForward(false)
@@ -137,8 +161,8 @@ func genBatchNormForward(adds bool) {
 }
 
 func genBatchNormSums() {
-	function("batchNormSums", "func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float32)",
-		"is, with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] > floor, else 0, sum[j] = Σ_i g, dot[j] = Σ_i g*d for i < rows and j < n.")
+	function("batchNormSums", "func(rows, n int, x, dy, mean, gain, shift *float32, floor float32, sum, dot *float64)",
+		"with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] > floor, else 0, adds Σ_i g to sum[j], Σ_i g*d to dot[j] for i < rows and j < n."+inDoubles)
 	floor := scalar("floor")
 	var mean, gain, shift, sum, dot [2]vec
 	downColumns(2, []Register{arg("x"), arg("dy")}, func(i at) {
@@ -152,14 +176,14 @@ func genBatchNormSums() {
 		VADDPS(g, sum[i.lane], sum[i.lane])
 		fma(g, d, dot[i.lane])
 	}, func(i at) {
-		i.store(sum[i.lane], arg("sum"))
-		i.store(dot[i.lane], arg("dot"))
+		addDoubles(i, sum[i.lane], arg("sum"))
+		addDoubles(i, dot[i.lane], arg("dot"))
 	})
 }
 
 func genBatchNormAddSums() {
-	function("batchNormAddSums", "func(rows, n int, x, dy, y, passed, mean *float32, floor float32, sum, dot *float32)",
-		"is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, sum[j] = Σ_i passed[i*n+j], dot[j] = Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) for i < rows and j < n.")
+	function("batchNormAddSums", "func(rows, n int, x, dy, y, passed, mean *float32, floor float32, sum, dot *float64)",
+		"is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, and adds Σ_i passed[i*n+j] to sum[j], Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) to dot[j] for i < rows and j < n."+inDoubles)
 	floor := scalar("floor")
 	var mean, sum, dot [2]vec
 	downColumns(2, []Register{arg("x"), arg("dy"), arg("y"), arg("passed")}, func(i at) {
@@ -171,8 +195,8 @@ func genBatchNormAddSums() {
 		VADDPS(g, sum[i.lane], sum[i.lane])
 		fma(g, sub(i.load(p[0]), mean[i.lane]), dot[i.lane])
 	}, func(i at) {
-		i.store(sum[i.lane], arg("sum"))
-		i.store(dot[i.lane], arg("dot"))
+		addDoubles(i, sum[i.lane], arg("sum"))
+		addDoubles(i, dot[i.lane], arg("dot"))
 	})
 }
 

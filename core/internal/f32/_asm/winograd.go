@@ -115,13 +115,13 @@ func genWinograd(lanes int) {
 // genWinogradInput computes Bᵀ·d·B with Bᵀ = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1], row by row, so
 // that few values are in registers at a time.
 func genWinogradInput() {
-	function("winogradInput", "func(tiles, c int, row0, row1, row2, row3, dst *float32, ld, step, apart int)",
-		fmt.Sprintf("is, for t < tiles, Bᵀ·d·B of the 4×4 pixels of c channels from pixel 2t of each row on: value p at dst[t*ld+p*apart], every next %d channels step floats further.", 2*w))
+	function("winogradInput", "func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int)",
+		"is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each row on, pixel floats apart: value p at dst[t*ld+p*apart].")
 	var rows [4]Register
 	for i := range rows {
 		rows[i] = arg(fmt.Sprintf("row%d", i))
 	}
-	pixel := stride("c")
+	pixel := stride("pixel")
 	pixel3 := times3(pixel)
 	dst, apart := arg("dst"), stride("apart")
 	apart3 := times3(apart)
@@ -131,16 +131,14 @@ func genWinogradInput() {
 		n := arg("c")
 		moved := GP64()
 		pairs(n, func() {
-			for _, r := range rows {
+			for _, r := range append(rows[:], dst) {
 				ADDQ(I32(int32(2*w*4)), r)
 			}
-			on := stride("step")
-			ADDQ(on, dst)
 		}, func(disp int, mask Register) {
 			winogradInputBody(rows, pixel, pixel3, dst, apart, apart3, disp, mask)
 		})
 		// Two pixels on, less the whole pairs that were walked.
-		MOVQ(pixel, moved)
+		MOVQ(stride("c"), moved)
 		ANDQ(I32(int32(-2*w*4)), moved)
 		NEGQ(moved)
 		LEAQ(Mem{Base: moved, Index: pixel, Scale: 2}, moved)
@@ -274,77 +272,79 @@ func winogradOutputBody(src, apart, apart3, pixel, bias Register, rows [2]Regist
 	}
 }
 
-// genWinogradGrad computes A·d·Aᵀ, the transpose of the output transform, as panels of lanes
-// channels.
+// genWinogradGrad computes A·d·Aᵀ, the transpose of the output transform, of the channels of a panel
+// of lanes. Where a vector is wider than that, all tiles but the last are stored with zeros beyond
+// the panel's row, which the next tile overwrites.
 func genWinogradGrad(lanes int) {
-	function("winogradGrad", "func(tiles, c int, row0, row1, dst *float32, step, apart int)",
-		fmt.Sprintf("is, for t < tiles, A·d·Aᵀ of the 2×2 pixels of c channels from pixel 2t of both rows on: value p at dst[t*%[1]d+p*apart], every next %[1]d channels step floats further, the last of them made up with zeros.", lanes))
-	pixel := stride("c")
+	function("winogradGrad", "func(tiles, c, pixel int, row0, row1, dst *float32, apart int)",
+		fmt.Sprintf("is, for t < tiles, A·d·Aᵀ of c ≤ %[1]d channels of the 2×2 pixels from pixel 2t of both rows on, pixel floats apart: value p at dst[t*%[1]d+p*apart], made up with zeros to %[1]d channels.", lanes))
+	pixel := stride("pixel")
 	rows := [2]Register{arg("row0"), arg("row1")}
 	dst, apart := arg("dst"), stride("apart")
 	apart3 := times3(apart)
-	first := AllocLocal(8)
-	MOVQ(dst, first)
+	tiles := arg("tiles")
 	var whole Register
 	if w == 16 {
 		bytes := GP64()
 		MOVQ(I32(int32(lanes*4)), bytes)
 		whole = tailMask(bytes)
 	}
+	channels := stride("c")
+	mask := tailMask(channels)
 	null := zero(newVec())
-	perTile(func() {
-		n, at := arg("c"), GP64()
-		XORQ(at, at)
-		strip := label("strip")
-		Label(strip)
-		bytes := GP64()
-		MOVQ(I32(int32(lanes)), bytes)
-		CMPQ(bytes, n)
-		CMOVQGT(n, bytes)
-		SHLQ(Imm(2), bytes)
-		mask := tailMask(bytes)
-		var d [2][2]vec
-		for i, r := range rows {
-			second := GP64()
-			LEAQ(Mem{Base: r, Index: pixel, Scale: 1}, second)
-			d[i][0] = read(Mem{Base: r, Index: at, Scale: 1}, mask)
-			d[i][1] = read(Mem{Base: second, Index: at, Scale: 1}, mask)
-		}
-		to := GP64()
-		MOVQ(dst, to)
-		for i := 0; i < 4; i++ {
-			var t [2]vec
-			for j := range t {
-				switch i {
-				case 0:
-					t[j] = d[0][j]
-				case 1:
-					t[j] = add(d[0][j], d[1][j])
-				case 2:
-					t[j] = sub(d[0][j], d[1][j])
-				case 3:
-					t[j] = sub(null, d[1][j])
-				}
-			}
-			for j, v := range []vec{t[0], add(t[0], t[1]), sub(t[0], t[1]), sub(null, t[1])} {
-				writeLanes(v, fourth(to, apart, apart3, j, 0), lanes, whole)
-			}
-			if i < 3 {
-				LEAQ(Mem{Base: to, Index: apart, Scale: 4}, to)
-			}
-		}
-		on := stride("step")
-		ADDQ(on, dst)
-		ADDQ(Imm(uint64(lanes*4)), at)
-		SUBQ(Imm(uint64(lanes)), n)
-		JGT(LabelRef(strip))
+	tile, last := label("tile"), label("last")
+	body := func(put func(v vec, m Mem)) {
+		winogradGradBody(rows, pixel, dst, apart, apart3, mask, null, put)
 		for _, r := range rows {
 			LEAQ(Mem{Base: r, Index: pixel, Scale: 2}, r)
 		}
-		MOVQ(first, dst)
 		ADDQ(Imm(uint64(lanes*4)), dst)
-		MOVQ(dst, first)
-	})
+	}
+	Label(tile)
+	if w == 8 {
+		DECQ(tiles)
+		JZ(LabelRef(last))
+		body(func(v vec, m Mem) { VMOVUPS(v, m) })
+		JMP(LabelRef(tile))
+		Label(last)
+		body(func(v vec, m Mem) { writeLanes(v, m, lanes, whole) })
+	} else {
+		body(func(v vec, m Mem) { writeLanes(v, m, lanes, whole) })
+		DECQ(tiles)
+		JNZ(LabelRef(tile))
+	}
+	end()
+}
+
+func winogradGradBody(rows [2]Register, pixel, dst, apart, apart3, mask Register, null vec, put func(v vec, m Mem)) {
+	var d [2][2]vec
+	for i, r := range rows {
+		d[i][0] = read(Mem{Base: r}, mask)
+		d[i][1] = read(Mem{Base: r, Index: pixel, Scale: 1}, mask)
+	}
+	to := GP64()
+	MOVQ(dst, to)
+	for i := 0; i < 4; i++ {
+		var t [2]vec
+		for j := range t {
+			switch i {
+			case 0:
+				t[j] = d[0][j]
+			case 1:
+				t[j] = add(d[0][j], d[1][j])
+			case 2:
+				t[j] = sub(d[0][j], d[1][j])
+			case 3:
+				t[j] = sub(null, d[1][j])
+			}
+		}
+		for j, v := range []vec{t[0], add(t[0], t[1]), sub(t[0], t[1]), sub(null, t[1])} {
+			put(v, fourth(to, apart, apart3, j, 0))
+		}
+		if i < 3 {
+			LEAQ(Mem{Base: to, Index: apart, Scale: 4}, to)
+		}
+	}
 }
 
 // writeLanes stores the first lanes of v, 6 of 8 or those of the mask whole.
@@ -364,19 +364,18 @@ func writeLanes(v vec, m Mem, lanes int, whole Register) {
 
 // genWinogradWeight computes G·g·Gᵀ with G = [1 0 0; ½ ½ ½; ½ -½ ½; 0 0 1].
 func genWinogradWeight() {
-	function("winogradWeight", "func(c int, src *float32, ld int, dst *float32, step, apart int)",
-		fmt.Sprintf("is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at dst[p*apart], every next %d channels step floats further.", 2*w))
-	n, src, ld, dst, step, apart := arg("c"), arg("src"), stride("ld"), arg("dst"), stride("step"), stride("apart")
+	function("winogradWeight", "func(c int, src *float32, ld int, dst *float32, apart int)",
+		"is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at dst[p*apart].")
+	n, src, ld, dst, apart := arg("c"), arg("src"), stride("ld"), arg("dst"), stride("apart")
 	apart3, ld3 := times3(apart), times3(ld)
 	rows := [3]Register{src, GP64(), GP64()}
 	LEAQ(Mem{Base: src, Index: ld3, Scale: 1}, rows[1])
 	LEAQ(Mem{Base: src, Index: ld3, Scale: 2}, rows[2])
 	half := broadcast(constant(0.5))
 	pairs(n, func() {
-		for _, r := range rows {
+		for _, r := range append(rows[:], dst) {
 			ADDQ(I32(int32(2*w*4)), r)
 		}
-		ADDQ(step, dst)
 	}, func(disp int, mask Register) {
 		to := GP64()
 		MOVQ(dst, to)
