@@ -139,7 +139,7 @@ type Rate struct {
 	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
 	// Epochs after which the learning rate is divided by ten (InstDisc, MoCo v1), rising; empty takes
 	// the cosine.
-	Milestones []int `mapstructure:"milestones" range:"1 1000000" lengths:"*"`
+	Milestones []int `mapstructure:"milestones" range:"1 1000000" lengths:"*" when:"set"`
 	// Epochs of linear warm-up from 0, fractions allowed.
 	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
 	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3);
