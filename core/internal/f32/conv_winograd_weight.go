@@ -61,7 +61,7 @@ func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
 	for j.first = 0; j.first < all; j.first += per {
 		j.n = min(per, all-j.first)
 		j.phase = winogradTransforms
-		p.run(ceilDiv(j.n, winogradTileGroup), j)
+		p.run(2*ceilDiv(j.n, winogradTileGroup), j)
 		j.phase = winogradProducts
 		p.run(winogradValues*j.parts, j)
 	}
@@ -73,13 +73,17 @@ func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
 func (j *winogradWeightJob) run(w *worker, i int) {
 	switch j.phase {
 	case winogradTransforms:
-		from, to := i*winogradTileGroup, min(j.n, (i+1)*winogradTileGroup)
+		// Pixels and gradients of a group in turn.
+		from, to := i/2*winogradTileGroup, min(j.n, (i/2+1)*winogradTileGroup)
 		stage := w.scratch(max(j.stageSize(), 4*j.dy.c))
 		nr, mr := j.t.nr, j.t.mr
 		for at := from; at < to; {
 			r := j.grid.run(j.first+at, to-at)
-			j.transform(r, stage, &j.input[at*nr], nr, nr, j.n*nr, j.distanceC)
-			j.transformGrad(r, stage, &j.grad[at*mr])
+			if i%2 == 0 {
+				j.transform(r, stage, &j.input[at*nr], nr, nr, j.n*nr, j.distanceC)
+			} else {
+				j.transformGrad(r, stage, &j.grad[at*mr])
+			}
 			at += r.count
 		}
 	case winogradProducts:
