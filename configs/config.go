@@ -115,6 +115,10 @@ type Batches struct {
 	// Micro-batches whose gradients are averaged into one step of the optimizer. A step takes them
 	// across the end of an epoch.
 	Accumulate int `mapstructure:"accumulate" range:"1 1000000"`
+	// Computes the loss over all micro-batches of a step as over one batch, for losses that compare
+	// the images of a batch (MoCo v3, SimCLR), in the memory of one micro-batch: features are kept,
+	// and each micro-batch passes the network twice.
+	GradCache bool `mapstructure:"grad_cache"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer and residual blocks, which saves memory for a quarter more arithmetic.
 	// Results are equal.
@@ -133,6 +137,9 @@ type Rate struct {
 	LR float64 `mapstructure:"lr" range:"0 1000"`
 	// Learning rate at the end of the cosine.
 	MinLR float64 `mapstructure:"min_lr" range:"0 1000"`
+	// Epochs after which the learning rate is divided by ten (InstDisc, MoCo v1), rising; empty takes
+	// the cosine.
+	Milestones []int `mapstructure:"milestones" range:"1 1000000" lengths:"*" when:"set"`
 	// Epochs of linear warm-up from 0, fractions allowed.
 	WarmupEpochs float64 `mapstructure:"warmup_epochs" range:"0 1000000"`
 	// How warm-up and cosine count: epoch takes the fraction of epochs that is done (MAE, MoCo v3);
@@ -263,6 +270,15 @@ func (t Train) PeakLR() float64 {
 		return t.LR
 	}
 	return t.BaseLR * float64(t.BatchSize) * float64(t.Accumulate) / 256
+}
+
+// LossBatch is the number of images that the loss compares: those of a micro-batch, or of a whole
+// step.
+func (t Train) LossBatch() int {
+	if t.GradCache {
+		return t.BatchSize * t.Accumulate
+	}
+	return t.BatchSize
 }
 
 // Size returns the height and width set by model.image_size, or zeros when the model's own size

@@ -120,6 +120,8 @@ func TestMistakes(t *testing.T) {
 		{"layer scale of a residual network", "", Request{Overrides: []string{"model.name=resnet50", "model.layer_scale=0.1"}}, []string{"model.layer_scale", "resnet50 has no layer scale"}},
 		{"too wide", "", Request{Overrides: []string{"model.name=resnet50", "model.width=65"}}, []string{"model.width"}},
 		{"patch and size", "", Request{Overrides: []string{"model.image_size=30"}}, []string{"argument model.image_size=30", "not a multiple of the patch size 4"}},
+		{"milestone order", "", Request{Overrides: []string{"train.milestones=8,6"}}, []string{"argument train.milestones=8,6", "has 6 after 8"}},
+		{"milestones beside a cosine", "", Request{Overrides: []string{"train.milestones=6,8", "train.min_lr=1e-5"}}, []string{"argument train.min_lr=1e-5", "train.milestones replaces"}},
 		{"crop order", "", Request{Overrides: []string{"data.crop_scale=1,0.2"}}, []string{"argument data.crop_scale=1,0.2", "did you mean [0.2, 1.0]?"}},
 		{"mean and channels", "", Request{Overrides: []string{"data.mean=0.1,0.2"}}, []string{"data.mean", "2 values for 3 channels"}},
 		{"warm-up", "", Request{Overrides: []string{"train.epochs=2", "train.warmup_epochs=3"}}, []string{"train.warmup_epochs", "longer than the run"}},

@@ -131,6 +131,9 @@ func (v *checker) data() {
 
 func (v *checker) train() {
 	t := v.config.Train
+	if t.GradCache && !t.DropLast {
+		v.fail("train.grad_cache", "needs full micro-batches", "set train.drop_last=true")
+	}
 	if t.Epochs == 0 && t.Steps == 0 {
 		v.fail("train.epochs", "and train.steps are both 0: there is nothing to train", "set one of them")
 	}
@@ -139,6 +142,14 @@ func (v *checker) train() {
 	}
 	if peak := t.PeakLR(); peak > 0 && t.MinLR > peak {
 		v.fail("train.min_lr", fmt.Sprintf("is above the peak learning rate %s", formatFloat(peak)), "lower it")
+	}
+	for i, m := range t.Milestones {
+		if i > 0 && m <= t.Milestones[i-1] {
+			v.fail("train.milestones", fmt.Sprintf("has %d after %d", m, t.Milestones[i-1]), "give rising numbers of epochs")
+		}
+	}
+	if len(t.Milestones) > 0 && t.MinLR > 0 {
+		v.fail("train.min_lr", "is the end of the cosine, which train.milestones replaces", "leave one of them out")
 	}
 	if t.Steps == 0 && t.WarmupEpochs > float64(t.Epochs) {
 		v.fail("train.warmup_epochs", fmt.Sprintf("is longer than the run of %d epochs", t.Epochs), "lower it, or raise train.epochs")

@@ -43,11 +43,13 @@ func (r *Resolved) Explain() []byte {
 }
 
 // applies reports whether a setting can have an effect in this run: some are for one optimizer, some
-// for networks of stages.
+// for networks of stages, and some replace another setting where they are set.
 func (c *Config) applies(k Key) bool {
 	switch on, value, _ := strings.Cut(k.when, "="); on {
 	case "optimizer":
 		return c.Train.Optimizer == value
+	case "set":
+		return false
 	case "network":
 		network, err := families.Or(c.Model.Families).Variant(c.Model.Name)
 		return err != nil || len(network.Info().StageDims) > 0

@@ -18,6 +18,7 @@ type Graph struct {
 	params   []*Node
 	byParam  map[*param.Parameter]*Node
 	names    map[string]bool
+	scope    string // see Scope
 	err      error
 	compiled bool
 	serial   int
@@ -148,9 +149,14 @@ func (g *Graph) InputInt(name string, shape tensor.Shape) *Node {
 	return n
 }
 
+// Scope sets a prefix of the names of the inputs that are declared from here on, so that several
+// parts of one graph can declare inputs of equal names.
+func (g *Graph) Scope(prefix string) { g.scope = prefix }
+
 // leaf makes a node without operator. Its name must be new: gorgonia silently merges leaves of
 // equal name, type and shape.
 func (g *Graph) leaf(name string, shape tensor.Shape) *Node {
+	name = g.scope + name
 	if g.names[name] {
 		return g.Fail("input name %q is used twice", name)
 	}

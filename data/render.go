@@ -208,9 +208,12 @@ func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng prng.Generator,
 			rng = at(batch, step)
 		}
 		sigma := a.SigmaMin + float64((a.SigmaMax-a.SigmaMin)*rng.Float64())
-		if a.Kernel == 0 {
+		switch {
+		case a.Kernel == 0:
 			r.blur.Pillow(m, sigma)
-		} else {
+		case a.ZeroBorder:
+			r.blur.ZeroBorder(m, a.Kernel, sigma)
+		default:
 			r.blur.Torchvision(m, a.Kernel, sigma)
 		}
 	case Solarize:

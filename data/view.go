@@ -86,10 +86,11 @@ type Augmentation struct {
 	FixedOrder                            bool
 	// Sigma of a blur is uniform in [SigmaMin, SigmaMax]. Kernel 0 is Pillow's blur with radius
 	// sigma, an odd number torchvision's with as many taps. SigmaPerBatch draws one sigma for a
-	// whole batch.
+	// whole batch, ZeroBorder has zeros around the image where torchvision reflects it.
 	SigmaMin, SigmaMax float64
 	Kernel             int
 	SigmaPerBatch      bool
+	ZeroBorder         bool // with a kernel
 	// Threshold of Solarize; 0 is read as 128.
 	Threshold uint8
 }
@@ -195,6 +196,9 @@ func (a *Augmentation) check(channels int) error {
 		}
 		if a.Kernel != 0 && (a.Kernel < 0 || a.Kernel%2 == 0 || a.Kernel > 999) {
 			return fmt.Errorf("kernel of %d taps; use an odd number, or 0 for Pillow's blur", a.Kernel)
+		}
+		if a.ZeroBorder && a.Kernel == 0 {
+			return fmt.Errorf("a blur with zeros around the image has no kernel; use an odd number of taps")
 		}
 	default:
 		return fmt.Errorf("unknown augmentation")

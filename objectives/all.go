@@ -9,11 +9,17 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/objectives/beit"
+	"github.com/vittool/vittool/objectives/byol"
 	"github.com/vittool/vittool/objectives/dino"
 	"github.com/vittool/vittool/objectives/dvae"
+	"github.com/vittool/vittool/objectives/instdisc"
 	"github.com/vittool/vittool/objectives/mae"
+	"github.com/vittool/vittool/objectives/moco"
 	"github.com/vittool/vittool/objectives/mocov3"
+	"github.com/vittool/vittool/objectives/simclr"
+	"github.com/vittool/vittool/objectives/simsiam"
 	"github.com/vittool/vittool/objectives/sit"
+	"github.com/vittool/vittool/objectives/swav"
 	"github.com/vittool/vittool/objectives/vq"
 	"github.com/vittool/vittool/plugins/sdk"
 )
@@ -24,10 +30,16 @@ func All() []sdk.Objective {
 		dino.New(),
 		mae.New(),
 		mocov3.New(),
+		simclr.New(),
+		moco.New(),
+		simsiam.New(),
 		sit.New(),
 		beit.New(),
 		vq.New(),
 		dvae.New(),
+		byol.New(),
+		swav.New(),
+		instdisc.New(),
 	}
 }
 

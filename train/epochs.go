@@ -89,16 +89,35 @@ type epochCosine struct {
 // At returns the value of a step.
 func (s epochCosine) At(step int) float64 { return s.AtEpoch(s.epochs.at(step)) }
 
+// epochSteps is optim.EpochSteps over the images read, after a linear warm-up.
+type epochSteps struct {
+	optim.EpochSteps
+	warmup float64 // epochs
+	epochs epochs
+}
+
+// At returns the value of a step.
+func (s epochSteps) At(step int) float64 {
+	e := s.epochs.at(step)
+	if e < s.warmup {
+		return s.LR * e / s.warmup
+	}
+	return s.EpochSteps.At(int(e))
+}
+
 // schedules returns the learning rate and the weight decay of every step. A warm-up longer than the
 // run takes all of it.
 func schedules(t configs.Train, e epochs) (rate, decay optim.Schedule) {
 	total := e.total()
 	end := e.at(total)
 	warmup := min(t.WarmupEpochs, end)
-	if t.Schedule == "iteration" {
+	switch {
+	case len(t.Milestones) > 0:
+		rate = epochSteps{optim.EpochSteps{LR: t.PeakLR(), Factor: 0.1, Milestones: t.Milestones, PerEpoch: 1}, warmup, e}
+	case t.Schedule == "iteration":
 		steps := int(math.Round(warmup * e.perEpoch()))
 		rate = optim.Cosine{Base: t.PeakLR(), Final: t.MinLR, Warmup: steps, Total: total}
-	} else {
+	default:
 		rate = epochCosine{optim.EpochCosine{LR: t.PeakLR(), Min: t.MinLR, WarmupEpochs: warmup, Epochs: end}, e}
 	}
 	decay = optim.Constant(t.WeightDecay)

@@ -24,23 +24,45 @@ type graphs struct {
 	ctx       context.Context // of the run
 	setup     *setup
 	store     *param.Store
-	runners   map[int]*program.Runner // by batch size
-	current   *program.Runner         // of the micro-batch in progress
-	evaluator *evaluator              // nil unless the plan leaves something to the plugin
+	runners   map[int]*program.Runner    // by batch size
+	caches    map[int]*program.GradCache // by number of micro-batches, for losses that span them
+	current   computation                // in progress
+	evaluator *evaluator                 // nil unless the plan leaves something to the plugin
 	targets   *targetCache
-	bound     string // origin of the bound of memory
+	bound     string          // origin of the bound of memory
+	pending   program.Pending // updates of buffers of the step in progress
+}
+
+// computation is a graph of one micro-batch, or of all micro-batches of a step.
+type computation interface {
+	Loss() float64
+	Metrics() map[string]float64
+	gradientSource
+	FirstNonFinite() (tensor string, index int, value float32, ok bool)
+	CommitMicro(*program.Pending) error
+	MoveTeacher() error
+	Bytes() int
+	FLOPs() float64
 }
 
 // newGraphs makes the parameters and compiles the graph of a full batch. A run that needs more
 // memory than there is is refused.
 func newGraphs(ctx context.Context, s *setup, store *param.Store) (*graphs, error) {
 	plan, batch := s.objective.Plan(), s.cfg.Train.BatchSize
-	g := &graphs{ctx: ctx, setup: s, store: store, runners: map[int]*program.Runner{}}
+	g := &graphs{ctx: ctx, setup: s, store: store, runners: map[int]*program.Runner{}, caches: map[int]*program.GradCache{}}
 	g.targets = newTargetCache(s.cfg.Data.TargetCache, s.source.Len(), s.progress.Warning)
 	if plan.Computes() {
 		g.evaluator = &evaluator{ctx: ctx, objective: s.objective, store: store, seed: uint64(s.cfg.Run.Seed)}
 	}
 	g.boundMemory()
+	if s.cfg.Train.GradCache && s.epochs.micro(0) > 1 {
+		x, err := g.forStep(s.epochs.micro(0))
+		if err != nil {
+			return nil, err
+		}
+		s.network = x.Config // with the plan's requirements
+		return g, g.checkMemory(true)
+	}
 	runner, err := g.forBatch(batch)
 	if err != nil {
 		return nil, err
@@ -69,21 +91,48 @@ func (g *graphs) forBatch(images int) (*program.Runner, error) {
 		g.current = m
 		return m, nil
 	}
-	cfg := g.setup.cfg
-	options := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total),
-		Context: g.ctx, Deadline: launch.Program(cfg.Objective).CallDeadline}
-	if g.evaluator != nil {
-		options.Evaluator = g.evaluator
-	}
-	m, err := program.Build(g.setup.device, g.store, g.setup.objective.Plan(), g.setup.network, images, uint64(cfg.Run.Seed), options)
+	s := g.setup
+	m, err := program.Build(s.device, g.store, s.objective.Plan(), s.network, images, uint64(s.cfg.Run.Seed), g.options())
 	if err != nil {
-		if e := g.checkMemory(false); e != nil {
-			err = e
-		}
-		return nil, g.batchError(err, images)
+		return nil, g.buildError(err, images)
 	}
 	g.runners[images], g.current = m, m
 	return m, nil
+}
+
+// forStep returns the graphs of a step whose loss spans a number of full micro-batches, compiled at
+// first use.
+func (g *graphs) forStep(micros int) (*program.GradCache, error) {
+	if x := g.caches[micros]; x != nil {
+		g.current = x
+		return x, nil
+	}
+	s := g.setup
+	x, err := program.BuildGradCache(s.device, g.store, s.objective.Plan(), s.network, s.cfg.Train.BatchSize, micros, uint64(s.cfg.Run.Seed), g.options())
+	if err != nil {
+		return nil, g.buildError(err, s.cfg.Train.BatchSize)
+	}
+	g.caches[micros], g.current = x, x
+	return x, nil
+}
+
+func (g *graphs) options() program.Options {
+	cfg := g.setup.cfg
+	o := program.Options{Plugin: cfg.Objective.Name, Train: true, Recompute: cfg.Train.Recompute == "blocks", TotalSteps: uint64(g.setup.total),
+		Context: g.ctx, Deadline: launch.Program(cfg.Objective).CallDeadline}
+	if g.evaluator != nil {
+		o.Evaluator = g.evaluator
+	}
+	return o
+}
+
+// buildError is the error of a compilation for batches of images: that of memory where it does not
+// suffice.
+func (g *graphs) buildError(err error, images int) error {
+	if e := g.checkMemory(false); e != nil {
+		return e
+	}
+	return g.batchError(err, images)
 }
 
 // lastBatch is the number of images of the last micro-batch of an epoch where the run reads one that
@@ -116,9 +165,26 @@ func (g *graphs) batchError(err error, images int) error {
 	return e
 }
 
-// compute fills the inputs of a graph with a batch and computes loss and gradients.
-func (g *graphs) compute(ctx context.Context, runner *program.Runner, step int, batch fedBatch) error {
-	return g.objectiveError(runner.Step(g.inputs(ctx, step, batch)))
+// compute computes loss and gradients of a micro-batch, one of the given number in its step. Where
+// the loss spans them, all but the last one are only encoded: ok reports that loss and gradients are
+// there.
+func (g *graphs) compute(ctx context.Context, step, micros int, batch fedBatch) (ok bool, err error) {
+	in := g.inputs(ctx, step, batch)
+	if !g.setup.cfg.Train.GradCache || micros == 1 {
+		model, err := g.forBatch(len(batch.IDs))
+		if err != nil {
+			return false, err
+		}
+		return true, g.objectiveError(model.Step(in))
+	}
+	cache, err := g.forStep(micros)
+	if err != nil {
+		return false, err
+	}
+	if err := cache.Encode(in); err != nil || !cache.Encoded() {
+		return false, g.objectiveError(err)
+	}
+	return true, g.objectiveError(cache.Step())
 }
 
 // inputs are the values that a step reads of a batch: views, masks and targets. Masks follow from
@@ -162,10 +228,10 @@ func (e *NotFiniteError) Error() string {
 }
 
 // checkFinite looks for NaN and infinity in the loss, all gradients and the metrics. A metric alone
-// is a fault of the objective, and so is everything that the program of a third party computes: the
-// loss of a built-in objective is not finite where the training diverged.
-func (g *graphs) checkFinite(runner *program.Runner, step int) error {
-	if metrics := runner.Metrics(); finite(runner.Loss()) {
+// is a fault of the objective.
+func (g *graphs) checkFinite(step int) error {
+	model := g.current
+	if metrics := model.Metrics(); finite(model.Loss()) {
 		for _, name := range slices.Sorted(maps.Keys(metrics)) {
 			if v := metrics[name]; !finite(v) {
 				return &host.PluginError{Plugin: g.setup.cfg.Objective.Name, Kind: host.Reply, Text: fmt.Sprintf(
@@ -173,7 +239,7 @@ func (g *graphs) checkFinite(runner *program.Runner, step int) error {
 			}
 		}
 	}
-	if tensor, index, value, ok := runner.Exec().FirstNonFinite(); !ok {
+	if tensor, index, value, ok := model.FirstNonFinite(); !ok {
 		rate := "train.base_lr"
 		if g.setup.cfg.Train.LR > 0 {
 			rate = "train.lr"
@@ -189,13 +255,21 @@ func (g *graphs) checkFinite(runner *program.Runner, step int) error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// commit writes the buffer updates of a micro-batch.
-func (g *graphs) commit(runner *program.Runner) error {
-	if err := runner.Commit(); err != nil {
+// commit takes the running statistics and buffer updates of a computation that turned out good. The
+// next micro-batch reads the statistics; queues and centers move at the end of the step.
+func (g *graphs) commit() error {
+	if err := g.current.CommitMicro(&g.pending); err != nil {
 		return err
 	}
 	if g.evaluator != nil {
 		g.evaluator.commit()
 	}
 	return nil
+}
+
+// finishStep follows the optimizer's step, once for all of its micro-batches: the teacher moves, and
+// queues and centers take the step's features.
+func (g *graphs) finishStep() error {
+	g.pending.Apply()
+	return g.current.MoveTeacher()
 }

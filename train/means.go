@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tensor"
 )
@@ -47,14 +46,26 @@ func (e *epochMeans) add(b batchSums, s Step, share float64) {
 type stepSums struct {
 	began   time.Time
 	batches []batchSums
+	images  []int         // of the micro-batches since the last one in batches
 	wait    time.Duration // for data and masks
 }
 
 func newStepSums() stepSums { return stepSums{began: time.Now()} }
 
-func (s *stepSums) add(runner *program.Runner, batch fedBatch) {
-	s.batches = append(s.batches, batchSums{len(batch.IDs), runner.Loss(), maps.Clone(runner.Metrics())})
+// read counts a micro-batch whose loss is not there yet.
+func (s *stepSums) read(batch fedBatch) {
+	s.images = append(s.images, len(batch.IDs))
 	s.wait += batch.wait
+}
+
+// add gives the micro-batches read since the last call the loss and the metrics of a computation,
+// which span them.
+func (s *stepSums) add(c computation) {
+	loss, metrics := c.Loss(), maps.Clone(c.Metrics())
+	for _, images := range s.images {
+		s.batches = append(s.batches, batchSums{images, loss, metrics})
+	}
+	s.images = s.images[:0]
 }
 
 // step is the step as it is logged: means over its micro-batches. step counts the steps done.

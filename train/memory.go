@@ -75,22 +75,25 @@ func (g *graphs) warnOfImages(bytes int64) {
 // planned is the memory that a run still takes on its way: optimizer state, sums of gradients,
 // batches of images, and the graph of a smaller last batch.
 func (g *graphs) planned() int64 {
-	trained, views := 0, 0
-	for _, p := range g.current.Exec().Parameters() {
+	trained, views, t := 0, 0, g.setup.cfg.Train
+	for _, p := range g.current.Parameters() {
 		trained += p.Size()
 	}
 	for _, v := range g.setup.objective.Plan().Views {
-		views += len(g.current.View(v.Name))
+		views += t.BatchSize * g.setup.network.Info().Channels * v.Height * v.Width
 	}
-	t := g.setup.cfg.Train
 	copies := 1 // momentum
 	if t.Optimizer == "adamw" {
 		copies = 2
 	}
+	batches := batchesAhead
 	if t.Accumulate > 1 {
 		copies++
+		if t.GradCache {
+			batches += t.Accumulate
+		}
 	}
-	bytes := 4 * (int64(copies)*int64(trained) + batchesAhead*int64(views))
+	bytes := 4 * (int64(copies)*int64(trained) + int64(batches)*int64(views))
 	if last := g.setup.lastBatch(); last > 0 {
 		graph := g.setup.device.Budget.Used // of the full batch, with its inputs and cached targets
 		for _, p := range g.store.Parameters() {

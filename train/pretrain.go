@@ -44,6 +44,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 	for step := r.state.step; step < r.setup.total; step++ {
 		micros := r.setup.epochs.micro(step)
 		sums := newStepSums()
+		r.state.stepBegins(micros)
 
 		// Gradients: the mean over micro-batches of images → views → masks → backbone → heads →
 		// loss → backward, each computed by a graph on the setup's engine. Another device would be
@@ -53,32 +54,33 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 			if err != nil {
 				return r.stop(step, err)
 			}
-			runner, err := r.graphs.forBatch(len(batch.IDs))
+			computed, err := r.graphs.compute(ctx, step, micros, batch)
 			if err != nil {
 				return r.stop(step, err)
 			}
-			if err := r.graphs.compute(ctx, runner, step, batch); err != nil {
-				return r.stop(step, err)
+			sums.read(batch)
+			batch.Release()
+			if !computed { // the loss spans all micro-batches of the step, and this is not the last one
+				continue
 			}
-			if err := r.graphs.checkFinite(runner, step); err != nil {
+			if err := r.graphs.checkFinite(step); err != nil {
 				return nil, err // no weight has changed yet
 			}
-			if err := r.commit(runner, micro); err != nil {
+			if err := r.graphs.commit(); err != nil {
 				return nil, err
 			}
-			r.gradients.Add(runner.Exec(), micro, micros)
-			sums.add(runner, batch)
-			batch.Release()
+			r.gradients.Add(r.graphs.current, micro, micros)
+			sums.add(r.graphs.current)
 		}
 
 		// A data parallel run would take the mean of the gradients over all its processes here
 		// (all-reduce): they are accumulated and not yet clipped.
 
-		// One step of the optimizer, then of the teacher that follows the weights.
+		// One step of the optimizer, then of the teacher that follows the weights and of queues.
 		norm := r.gradients.Clip(cfg.Train)
 		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
-		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, wd)
-		if err := r.graphs.current.MoveTeacher(); err != nil {
+		optim.StepAll(r.state.optimizer, r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, cfg.Train.PeakLR(), wd)
+		if err := r.graphs.finishStep(); err != nil {
 			return nil, err
 		}
 		r.state.stepDone()

@@ -7,7 +7,6 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
-	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -120,7 +119,7 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.graphs, err = newGraphs(ctx, s, r.state.store); err != nil {
 		return err
 	}
-	r.gradients = newGradients(s.device, s.cfg.Train.Accumulate)
+	r.gradients = newGradients(s.device, s.cfg.Train)
 	if r.state.optimizer, err = newOptimizer(s.device, s.cfg.Train); err != nil {
 		return err
 	}
@@ -136,23 +135,18 @@ func (r *run) announce() {
 	for _, p := range r.state.store.Parameters() {
 		parameters += int64(p.Size())
 	}
-	s, exec, images := &r.setup, r.graphs.current.Exec(), r.loader.PeakBytes()
+	s, graph, images := &r.setup, r.graphs.current, r.loader.PeakBytes()
+	computations := s.cfg.Train.Accumulate // of a step
+	if s.cfg.Train.GradCache {
+		computations = 1
+	}
 	r.graphs.warnOfImages(images)
 	s.progress.Start(Overview{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
 		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
-		StepBytes: int64(exec.Bytes()), ImageBytes: images,
-		StepFLOPs: exec.FLOPs() * float64(s.cfg.Train.Accumulate),
+		StepBytes: int64(graph.Bytes()), ImageBytes: images,
+		StepFLOPs: graph.FLOPs() * float64(computations),
 	})
-}
-
-// commit writes the buffers and running statistics of a micro-batch that turned out good. The next
-// micro-batch reads them.
-func (r *run) commit(runner *program.Runner, micro int) error {
-	if micro == 0 && r.setup.cfg.Train.Accumulate > 1 {
-		r.state.keepBuffers()
-	}
-	return r.graphs.commit(runner)
 }
 
 // log records a step that is done.

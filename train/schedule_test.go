@@ -20,6 +20,7 @@ func TestSchedules(t *testing.T) {
 	iteration := recipe(func(r *configs.Train) { r.Schedule, r.WeightDecayEnd = "iteration", 0.4 })
 	half := recipe(func(r *configs.Train) { r.Schedule, r.WarmupEpochs = "iteration", 0.5 })
 	long := recipe(func(r *configs.Train) { r.Schedule, r.WarmupEpochs = "iteration", 100 })
+	milestones := recipe(func(r *configs.Train) { r.MinLR, r.Milestones = 0, []int{3, 4} })
 	for _, tc := range []struct {
 		name      string
 		recipe    configs.Train
@@ -37,6 +38,10 @@ func TestSchedules(t *testing.T) {
 		{"iteration, last", iteration, 19, 0.1 + 0.9/2*(1+math.Cos(math.Pi*11/12)), 0.4 - 0.36/2*(1+math.Cos(math.Pi*19/20))},
 		{"half an epoch of warm-up", half, 2, 1, 0.04},
 		{"longer than the run", long, 19, 1, 0.04},
+		{"milestones, in warm-up", milestones, 4, 0.5, 0.04},
+		{"milestones, before the first", milestones, 11, 1, 0.04},
+		{"milestones, at the first", milestones, 12, 0.1, 0.04},
+		{"milestones, after the second", milestones, 19, 0.01, 0.04},
 	} {
 		rate, decay := schedules(tc.recipe, epochs{images: 4, batch: 1, batches: 4, accumulate: 1, run: 20})
 		if got := rate.At(tc.step); math.Abs(got-tc.lr) > 1e-12 {

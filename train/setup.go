@@ -42,7 +42,7 @@ func (s *setup) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.objective, err = launch.Open(ctx, launch.Request{
-		Config: s.cfg, Network: s.network, Batch: s.cfg.Train.BatchSize, TotalSteps: s.total, StepsPerEpoch: s.epochs.perEpoch(),
+		Config: s.cfg, Network: s.network, Batch: s.cfg.Train.LossBatch(), TotalSteps: s.total, StepsPerEpoch: s.epochs.perEpoch(),
 		Images: s.source.Len(), LogWriter: s.log,
 	})
 	return err

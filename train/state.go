@@ -36,9 +36,12 @@ func (s *state) load(file *tensor.File) error {
 	return s.epoch.load(file)
 }
 
-// keepBuffers copies the buffers before the first of several micro-batches, into memory that every
+// stepBegins copies the buffers before the first of several micro-batches, into memory that every
 // step uses again.
-func (s *state) keepBuffers() {
+func (s *state) stepBegins(micros int) {
+	if micros == 1 {
+		return
+	}
 	if s.before == nil {
 		s.before = map[*param.Parameter][]float32{}
 	}

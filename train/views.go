@@ -66,7 +66,7 @@ var augmentations = map[plan.AugmentationKind]data.AugmentKind{
 func augmentationOf(a *plan.Augmentation) data.Augmentation {
 	return data.Augmentation{
 		Kind: augmentations[a.Kind], P: a.Probability, Brightness: a.Brightness, Contrast: a.Contrast, Saturation: a.Saturation, Hue: a.Hue,
-		FixedOrder: a.FixedOrder, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: a.Kernel, SigmaPerBatch: a.SigmaPerBatch,
+		FixedOrder: a.FixedOrder, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: a.Kernel, SigmaPerBatch: a.SigmaPerBatch, ZeroBorder: a.ZeroBorder,
 		Threshold: uint8(a.Threshold),
 	}
 }

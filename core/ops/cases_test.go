@@ -96,7 +96,8 @@ func gradientCases() []gradientCase {
 	return slices.Concat(
 		blockCases(), attentionCases(), patchCases(), maskCases(), positionCases(), sliceCases(),
 		elementwiseCases(), externalCases(), matmulCases(), lengthNormCases(), batchNormCases(),
-		patchLossCases(), crossEntropyCases(), viewCases(), convCases(), nhwcCases(), nhwcNormCases(), poolCases(), rowCases(),
+		patchLossCases(), crossEntropyCases(), contrastCases(), viewCases(), convCases(), nhwcCases(), nhwcNormCases(), poolCases(), rowCases(),
+		bankCases(),
 	)
 }
 

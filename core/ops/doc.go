@@ -6,7 +6,9 @@
 // their comments say so:
 //
 //   - MAE: NormalizePatches, PatchMSE, RestoreTokens
-//   - DINO: AddRow, ViewCrossEntropy, WeightNorm
+//   - DINO: AddRow, WeightNorm
+//   - InstDisc: NCE, SampledDot
+//   - SwAV: Sinkhorn
 //   - SiT: Corrupt, Exp, PatchL1
 //   - BEiT: Accuracy, GatherIntegers, RelativeBias, ReplaceTokens, ScaleRows
 //   - the tokenizers of BEiT and their training: CodebookUpdate, NearestRow, Conv2D, MaxPool2D

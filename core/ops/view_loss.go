@@ -17,7 +17,7 @@ import (
 // costs nothing without a reader.
 //
 // Cross-entropy is linear in the target. So each row of logits is read once, with the sum of its
-// targets, for any number of pairs. Of the built-in objectives only DINO needs it.
+// targets, for any number of pairs.
 func ViewCrossEntropy(g *core.Graph, logits, targets *core.Node, targetViews int, temperature float64) (loss, pairs *core.Node) {
 	const want = "logits [S·B, C], targets [T·B, C] with at least one pair of different views, temperature > 0"
 	if !g.Check("view_cross_entropy", want, []*core.Node{logits, targets}, nil, func() bool {

@@ -3,6 +3,7 @@ package optim
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/core/param"
@@ -25,6 +26,26 @@ type Optimizer interface {
 	// Load restores the state of the given parameters from tensors of State. An error leaves the
 	// optimizer unchanged.
 	Load(f *tensor.File, params []*param.Parameter) error
+}
+
+// StepAll is a step of o in which parameters with ConstantLR keep the rate peak and the others have
+// the rate lr.
+func StepAll(o Optimizer, params []*param.Parameter, grads Gradients, lr, peak, weightDecay float64) {
+	constant := slices.ContainsFunc(params, func(p *param.Parameter) bool { return p.ConstantLR })
+	if !constant {
+		o.Step(params, grads, lr, weightDecay)
+		return
+	}
+	of := func(constant bool) Gradients {
+		return func(p *param.Parameter) []float32 {
+			if p.ConstantLR != constant {
+				return nil
+			}
+			return grads(p)
+		}
+	}
+	o.Step(params, of(false), lr, weightDecay)
+	o.Step(params, of(true), peak, weightDecay)
 }
 
 // withGradient yields the parameters with a gradient, and it.

@@ -3,6 +3,7 @@ package optim
 import (
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -221,6 +222,32 @@ func TestSchedulesAtTheirEnds(t *testing.T) {
 	} {
 		if got := tc.s.At(tc.it); math.Abs(got-tc.want) > 1e-12 {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// A parameter with a constant learning rate moves at the peak, the others at the rate of the step,
+// and the state of an optimizer has one order for both.
+func TestConstantLR(t *testing.T) {
+	e := devicetest.New(t, 2)
+	for name, make := range optimizersUnderTest(t, e) {
+		at := func(constant bool, lr, peak float64) (a, b []float32) {
+			s, grads := problem(t)
+			s.Get("b").ConstantLR = constant
+			o := make()
+			for step := range 3 {
+				StepAll(o, s.Parameters(), grads(step), lr, peak, 0.05)
+			}
+			return s.Get("a").Data, s.Get("b").Data
+		}
+		lowA, _ := at(false, .01, .1)
+		_, highB := at(false, .1, .1)
+		a, b := at(true, .01, .1)
+		if !slices.Equal(a, lowA) || !slices.Equal(b, highB) {
+			t.Errorf("%s: the rates are not those of the schedule and the peak", name)
+		}
+		if a, b := at(true, .1, .1); slices.Equal(a, lowA) || !slices.Equal(b, highB) {
+			t.Errorf("%s: the rate changes nothing", name)
 		}
 	}
 }

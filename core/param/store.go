@@ -20,6 +20,8 @@ type Parameter struct {
 	Decay bool
 	// LRScale is a factor of the learning rate; 1 unless changed.
 	LRScale float64
+	// ConstantLR: the learning rate stays at its peak (see optim.StepAll).
+	ConstantLR bool
 	// Frozen: the parameter takes no gradient.
 	Frozen bool
 	// FreezeUntil is the first step that updates the parameter (see optim.Active).
@@ -29,7 +31,6 @@ type Parameter struct {
 	// Given: the values come from a file of their own and never change, so the store neither writes
 	// nor loads them.
 	Given bool
-	norms []float32 // scratch of NormalizeRows
 }
 
 // Size returns the number of elements.

@@ -4,9 +4,10 @@ import "math"
 
 // Blur holds the scratch memory of the Gaussian blurs. The zero value is ready; one per goroutine.
 type Blur struct {
-	tmp   []uint8
-	sums  []uint32
-	plane []float64
+	tmp    []uint8
+	sums   []uint32
+	plane  []float64
+	places []int
 }
 
 // Pillow blurs in place as ImageFilter.GaussianBlur(radius) does: three box blurs per axis whose
@@ -103,7 +104,14 @@ func (k boxBlur) vertical(dst, src []uint8, sums []uint32, n, h int) {
 
 // Torchvision blurs in place as torchvision's gaussian_blur does on an 8-bit image: a kernel of
 // size (odd) samples of a Gaussian, reflected borders, rounded half to even once at the end.
-func (b *Blur) Torchvision(m *Image, size int, sigma float64) {
+func (b *Blur) Torchvision(m *Image, size int, sigma float64) { b.convolve(m, size, sigma, reflect) }
+
+// ZeroBorder is Torchvision with zeros around the image, as the official code of SimCLR blurs.
+func (b *Blur) ZeroBorder(m *Image, size int, sigma float64) { b.convolve(m, size, sigma, inside) }
+
+// convolve blurs with the samples of a Gaussian. border maps a place outside of 0..n-1 to one
+// inside, or to -1 for a zero.
+func (b *Blur) convolve(m *Image, size int, sigma float64, border func(i, n int) int) {
 	r := size / 2
 	kernel := make([]float64, 2*r+1)
 	var total float64
@@ -117,28 +125,51 @@ func (b *Blur) Torchvision(m *Image, size int, sigma float64) {
 	}
 	n := m.W * m.C
 	b.plane = Grow(b.plane, m.H*n)
+	b.places = places(b.places, m.W, r, border)
 	for y := range m.H {
 		in, out := m.Row(y), b.plane[y*n:(y+1)*n]
 		for x := range m.W {
 			for ch := range m.C {
 				var sum float64
-				for i, k := range kernel {
-					sum += k * float64(in[reflect(x+i-r, m.W)*m.C+ch])
+				for i, from := range b.places[x : x+2*r+1] {
+					if from >= 0 {
+						sum += kernel[i] * float64(in[from*m.C+ch])
+					}
 				}
 				out[x*m.C+ch] = sum
 			}
 		}
 	}
+	b.places = places(b.places, m.H, r, border)
 	for y := range m.H {
 		out := m.Row(y)
 		for j := range out {
 			var sum float64
-			for i, k := range kernel {
-				sum += k * b.plane[reflect(y+i-r, m.H)*n+j]
+			for i, from := range b.places[y : y+2*r+1] {
+				if from >= 0 {
+					sum += kernel[i] * b.plane[from*n+j]
+				}
 			}
 			out[j] = uint8(math.RoundToEven(min(max(sum, 0), 255)))
 		}
 	}
+}
+
+// places are the sources of -r..n-1+r.
+func places(into []int, n, r int, border func(i, n int) int) []int {
+	into = Grow(into, n+2*r)
+	for i := range into {
+		into[i] = border(i-r, n)
+	}
+	return into
+}
+
+// inside is -1 outside of 0..n-1.
+func inside(i, n int) int {
+	if i < 0 || i >= n {
+		return -1
+	}
+	return i
 }
 
 // reflect mirrors an index at the borders without repeating the edge, as often as a kernel wider

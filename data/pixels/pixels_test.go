@@ -198,3 +198,33 @@ func TestHueRoundTripLosesLittle(t *testing.T) {
 }
 
 func abs(v int) int { return max(v, -v) }
+
+// The blur of SimCLR's official code: a convolution of an image with zeros around it.
+func TestZeroBorder(t *testing.T) {
+	const size, sigma = 5, 1.3
+	m := noise(7, 4, 3)
+	got := m.Clone()
+	new(Blur).ZeroBorder(got, size, sigma)
+	var kernel [size]float64
+	total := 0.0
+	for i := range kernel {
+		kernel[i] = math.Exp(-math.Pow(float64(i-size/2), 2) / (2 * sigma * sigma))
+		total += kernel[i]
+	}
+	for y := range m.H {
+		for x := range m.W * m.C {
+			sum := 0.0
+			for i := range size {
+				for j := range size {
+					row, col := y+i-size/2, x+(j-size/2)*m.C
+					if row >= 0 && row < m.H && col >= 0 && col < m.W*m.C {
+						sum += kernel[i] * kernel[j] / total / total * float64(m.Row(row)[col])
+					}
+				}
+			}
+			if v := float64(got.Row(y)[x]); math.Abs(v-sum) > .5+1e-9 {
+				t.Errorf("row %d, value %d is %v, want %v", y, x, v, sum)
+			}
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (s *suite) check(name string, f func() (string, error)) {
 
 func (s *suite) run(b backbone.Config) host.Options {
 	o := s.o
-	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, Steps: 1000, StepsPerEpoch: 100, DatasetSize: 800}
+	o.Run = host.Run{Backbone: infoOf(b), Seed: 42, Batch: 8, Steps: 1000, StepsPerEpoch: 100, DatasetSize: dataSet}
 	return o
 }
 
@@ -206,10 +206,14 @@ func different(a, b []plan.MaskSet) bool {
 	})
 }
 
+// dataSet is the number of samples of the data set that the objective is opened for.
+const dataSet = 800
+
+// request is that of a batch of samples of the data set.
 func request(step uint64, samples int) *plan.MaskRequest {
 	r := &plan.MaskRequest{MicroBatch: step, Seed: 42}
 	for i := range samples {
-		r.SampleIDs = append(r.SampleIDs, 1000*step+uint64(7*i))
+		r.SampleIDs = append(r.SampleIDs, (1000*step+uint64(7*i))%dataSet)
 	}
 	return r
 }

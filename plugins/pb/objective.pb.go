@@ -864,9 +864,10 @@ func (Init_Kind) EnumDescriptor() ([]byte, []int) {
 type BufferSpec_Update int32
 
 const (
-	BufferSpec_UPDATE_REPLACE BufferSpec_Update = 0 // the whole buffer
-	BufferSpec_UPDATE_ROWS    BufferSpec_Update = 1 // the rows named by BufferUpdate.rows
-	BufferSpec_UPDATE_RING    BufferSpec_Update = 2 // rows appended at a position that the host keeps, wrapping round
+	BufferSpec_UPDATE_REPLACE      BufferSpec_Update = 0 // the whole buffer
+	BufferSpec_UPDATE_ROWS         BufferSpec_Update = 1 // the rows named by BufferUpdate.rows
+	BufferSpec_UPDATE_RING         BufferSpec_Update = 2 // rows appended at a position that the host keeps, wrapping round
+	BufferSpec_UPDATE_NEWEST_FIRST BufferSpec_Update = 3 // rows put in front; all others move back, and the last ones fall out
 )
 
 // Enum value maps for BufferSpec_Update.
@@ -875,11 +876,13 @@ var (
 		0: "UPDATE_REPLACE",
 		1: "UPDATE_ROWS",
 		2: "UPDATE_RING",
+		3: "UPDATE_NEWEST_FIRST",
 	}
 	BufferSpec_Update_value = map[string]int32{
-		"UPDATE_REPLACE": 0,
-		"UPDATE_ROWS":    1,
-		"UPDATE_RING":    2,
+		"UPDATE_REPLACE":      0,
+		"UPDATE_ROWS":         1,
+		"UPDATE_RING":         2,
+		"UPDATE_NEWEST_FIRST": 3,
 	}
 )
 
@@ -910,6 +913,7 @@ func (BufferSpec_Update) EnumDescriptor() ([]byte, []int) {
 	return file_objective_proto_rawDescGZIP(), []int{16, 0}
 }
 
+// Reduction joins the values of ranks, and of the micro-batches of a step.
 type BufferSpec_Reduction int32
 
 const (
@@ -2969,6 +2973,7 @@ type ParamSpec struct {
 	FreezeUntil   uint64                 `protobuf:"varint,7,opt,name=freeze_until,json=freezeUntil,proto3" json:"freeze_until,omitempty"`      // first step in which it is trained; its gradient is dropped before
 	TeacherCopy   bool                   `protobuf:"varint,8,opt,name=teacher_copy,json=teacherCopy,proto3" json:"teacher_copy,omitempty"`      // the teacher has an averaged copy, read by teacher_param
 	UnitNormRows  bool                   `protobuf:"varint,9,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // rows are L2-normalized in place before each forward
+	ConstantLr    bool                   `protobuf:"varint,10,opt,name=constant_lr,json=constantLr,proto3" json:"constant_lr,omitempty"`        // the learning rate stays at its peak while that of the others follows the schedule
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3066,7 +3071,18 @@ func (x *ParamSpec) GetUnitNormRows() bool {
 	return false
 }
 
+func (x *ParamSpec) GetConstantLr() bool {
+	if x != nil {
+		return x.ConstantLr
+	}
+	return false
+}
+
 // BufferSpec is state that is not trained: centers, queues, memory banks, running statistics.
+//
+// Rows, rings and queues change once a step, after it: with several micro-batches the rows of all of them, in their
+// order. A replaced buffer changes once a step too where a reduction joins the values of the micro-batches; without one
+// it changes with every micro-batch, and the next one reads the new value.
 type BufferSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5690,6 +5706,7 @@ type Augmentation_GaussianBlur struct {
 	SigmaMax      float64                `protobuf:"fixed64,3,opt,name=sigma_max,json=sigmaMax,proto3" json:"sigma_max,omitempty"`
 	Kernel        uint32                 `protobuf:"varint,4,opt,name=kernel,proto3" json:"kernel,omitempty"`                                      // 0: Pillow's three box blurs with radius sigma; else an odd number of taps
 	SigmaPerBatch bool                   `protobuf:"varint,5,opt,name=sigma_per_batch,json=sigmaPerBatch,proto3" json:"sigma_per_batch,omitempty"` // one sigma for the whole batch of this view
+	ZeroBorder    bool                   `protobuf:"varint,6,opt,name=zero_border,json=zeroBorder,proto3" json:"zero_border,omitempty"`            // of a kernel: zeros lie around the image (SimCLR), not its reflection
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5755,6 +5772,13 @@ func (x *Augmentation_GaussianBlur) GetKernel() uint32 {
 func (x *Augmentation_GaussianBlur) GetSigmaPerBatch() bool {
 	if x != nil {
 		return x.SigmaPerBatch
+	}
+	return false
+}
+
+func (x *Augmentation_GaussianBlur) GetZeroBorder() bool {
+	if x != nil {
+		return x.ZeroBorder
 	}
 	return false
 }
@@ -6072,7 +6096,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x16INTERPOLATION_BILINEAR\x10\x01\x12\x19\n" +
 	"\x15INTERPOLATION_LANCZOS\x10\x02\x12\x15\n" +
 	"\x11INTERPOLATION_BOX\x10\x03\x12\x19\n" +
-	"\x15INTERPOLATION_NEAREST\x10\x04\"\xae\a\n" +
+	"\x15INTERPOLATION_NEAREST\x10\x04\"\xcf\a\n" +
 	"\fAugmentation\x12=\n" +
 	"\x04flip\x18\x01 \x01(\v2'.vittool.objective.v1.Augmentation.FlipH\x00R\x04flip\x12S\n" +
 	"\fcolor_jitter\x18\x02 \x01(\v2..vittool.objective.v1.Augmentation.ColorJitterH\x00R\vcolorJitter\x12L\n" +
@@ -6094,13 +6118,15 @@ const file_objective_proto_rawDesc = "" +
 	"\vfixed_order\x18\x06 \x01(\bR\n" +
 	"fixedOrder\x1a-\n" +
 	"\tGrayscale\x12 \n" +
-	"\vprobability\x18\x01 \x01(\x01R\vprobability\x1a\xaa\x01\n" +
+	"\vprobability\x18\x01 \x01(\x01R\vprobability\x1a\xcb\x01\n" +
 	"\fGaussianBlur\x12 \n" +
 	"\vprobability\x18\x01 \x01(\x01R\vprobability\x12\x1b\n" +
 	"\tsigma_min\x18\x02 \x01(\x01R\bsigmaMin\x12\x1b\n" +
 	"\tsigma_max\x18\x03 \x01(\x01R\bsigmaMax\x12\x16\n" +
 	"\x06kernel\x18\x04 \x01(\rR\x06kernel\x12&\n" +
-	"\x0fsigma_per_batch\x18\x05 \x01(\bR\rsigmaPerBatch\x1aJ\n" +
+	"\x0fsigma_per_batch\x18\x05 \x01(\bR\rsigmaPerBatch\x12\x1f\n" +
+	"\vzero_border\x18\x06 \x01(\bR\n" +
+	"zeroBorder\x1aJ\n" +
 	"\bSolarize\x12 \n" +
 	"\vprobability\x18\x01 \x01(\x01R\vprobability\x12\x1c\n" +
 	"\tthreshold\x18\x02 \x01(\rR\tthresholdB\x06\n" +
@@ -6186,7 +6212,7 @@ const file_objective_proto_rawDesc = "" +
 	"\x0fKIND_SINCOS_ROW\x10\t\x12\r\n" +
 	"\tKIND_DATA\x10\n" +
 	"\x12\r\n" +
-	"\tKIND_FILE\x10\v\"\x9a\x02\n" +
+	"\tKIND_FILE\x10\v\"\xbb\x02\n" +
 	"\tParamSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05shape\x18\x02 \x03(\x04R\x05shape\x12.\n" +
@@ -6196,7 +6222,10 @@ const file_objective_proto_rawDesc = "" +
 	"\x06frozen\x18\x06 \x01(\bR\x06frozen\x12!\n" +
 	"\ffreeze_until\x18\a \x01(\x04R\vfreezeUntil\x12!\n" +
 	"\fteacher_copy\x18\b \x01(\bR\vteacherCopy\x12$\n" +
-	"\x0eunit_norm_rows\x18\t \x01(\bR\funitNormRows\"\xe8\x03\n" +
+	"\x0eunit_norm_rows\x18\t \x01(\bR\funitNormRows\x12\x1f\n" +
+	"\vconstant_lr\x18\n" +
+	" \x01(\bR\n" +
+	"constantLr\"\x81\x04\n" +
 	"\n" +
 	"BufferSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -6205,11 +6234,12 @@ const file_objective_proto_rawDesc = "" +
 	"\x04init\x18\x04 \x01(\v2\x1a.vittool.objective.v1.InitR\x04init\x12?\n" +
 	"\x06update\x18\x05 \x01(\x0e2'.vittool.objective.v1.BufferSpec.UpdateR\x06update\x12H\n" +
 	"\treduction\x18\x06 \x01(\x0e2*.vittool.objective.v1.BufferSpec.ReductionR\treduction\x12$\n" +
-	"\x0eunit_norm_rows\x18\a \x01(\bR\funitNormRows\">\n" +
+	"\x0eunit_norm_rows\x18\a \x01(\bR\funitNormRows\"W\n" +
 	"\x06Update\x12\x12\n" +
 	"\x0eUPDATE_REPLACE\x10\x00\x12\x0f\n" +
 	"\vUPDATE_ROWS\x10\x01\x12\x0f\n" +
-	"\vUPDATE_RING\x10\x02\"\\\n" +
+	"\vUPDATE_RING\x10\x02\x12\x17\n" +
+	"\x13UPDATE_NEWEST_FIRST\x10\x03\"\\\n" +
 	"\tReduction\x12\x12\n" +
 	"\x0eREDUCTION_NONE\x10\x00\x12\x12\n" +
 	"\x0eREDUCTION_MEAN\x10\x01\x12\x11\n" +

@@ -62,6 +62,19 @@ const (
 	// OpViewCrossEntropy: logits [S*B,C] of S views of B samples, targets [T*B,C] of the first T of them; views int (T),
 	// temperature float -> 0: mean over the pairs of different views of the cross-entropy, scalar; 1: [T,S], of each pair.
 	OpViewCrossEntropy = "view_cross_entropy"
+	// OpSinkhorn: scores [B,K], earlier? [L,K]; epsilon float, iterations int -> [B,K]; not differentiated.
+	OpSinkhorn = "sinkhorn"
+	// OpNCE: logits [B,1+K], constant []; samples int -> 0: loss, scalar; 1: [B,1+K], probabilities; 2: [], the constant.
+	OpNCE = "nce"
+
+	// Contrastive losses of rows of length one, and measures of a collapse, which are scalars and not differentiated.
+	// Results of the losses: 0: mean over rows, scalar; 1: of each row, [R]; 2: share of rows that find their partner, scalar.
+	OpNTXent           = "nt_xent"           // z [2B,D], the second views after the first; temperature float
+	OpQueueContrast    = "queue_contrast"    // queries, keys [R,D], queue [K,D]; temperature float; gradient into queries alone
+	OpFeatureDeviation = "feature_deviation" // x [R,D] -> mean over D of the unbiased deviation over rows
+	OpAlignment        = "alignment"         // x, y [R,D] -> mean squared distance of the rows
+	OpUniformity       = "uniformity"        // x [R,D] -> log mean exp(-2 squared distance) over the pairs of rows
+	OpEffectiveRank    = "effective_rank"    // x [R,D] -> e to the entropy of the singular values
 
 	// Images as feature maps.
 	OpConv2D          = "conv2d"           // x [B,C,H,W], weight [O,C,R,S], bias? [O]; stride, padding int -> [B,O,H',W']
@@ -80,7 +93,9 @@ const (
 	// OpCodebookUpdate: x [R,D], codes int [R], fresh [F,D], codebook [K,D], count [K], sum [K,D]; decay, alive float
 	// -> 0: codebook, 1: count, 2: sum; not differentiated.
 	OpCodebookUpdate = "codebook_update"
-	OpRandom         = "random" // shape ints, distribution string -> [B]+shape, a function of seed, step and sample id
+	// OpSampledDot: x [B,D], table [N,D], rows int [B,K] -> [B,K]; the table is not differentiated.
+	OpSampledDot = "sampled_dot"
+	OpRandom     = "random" // shape ints, distribution string -> [B]+shape, a function of seed, step and sample id
 
 	// OpEvaluate is computed by the plugin; inputs as EvaluateSpec.inputs -> scalar loss.
 	OpEvaluate = "evaluate"

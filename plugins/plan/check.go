@@ -170,6 +170,8 @@ func (a *Augmentation) Check() error {
 		return fmt.Errorf("%v: strengths are %v, %v, %v and %v; valid is 0 and more, for the hue at most half of the circle, 0.5", a.Kind, a.Brightness, a.Contrast, a.Saturation, a.Hue)
 	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
 		return fmt.Errorf("%v: sigma is %v..%v and the kernel %d; valid is 0 <= sigma_min <= sigma_max and an odd kernel or 0", a.Kind, a.SigmaMin, a.SigmaMax, a.Kernel)
+	case a.ZeroBorder && a.Kernel == 0:
+		return fmt.Errorf("%v: zero_border is set and the kernel 0; valid is an odd kernel with it", a.Kind)
 	case a.Threshold > 255:
 		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
 	case a.Probability < 0 || a.Probability > 1:

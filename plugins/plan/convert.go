@@ -186,7 +186,7 @@ func augmentation(m *pb.Augmentation) *Augmentation {
 	case *pb.Augmentation_GaussianBlur_:
 		g := k.GaussianBlur
 		return &Augmentation{Kind: GaussianBlur, Probability: g.GetProbability(), SigmaMin: g.GetSigmaMin(), SigmaMax: g.GetSigmaMax(),
-			Kernel: int(g.GetKernel()), SigmaPerBatch: g.GetSigmaPerBatch()}
+			Kernel: int(g.GetKernel()), SigmaPerBatch: g.GetSigmaPerBatch(), ZeroBorder: g.GetZeroBorder()}
 	case *pb.Augmentation_Solarize_:
 		return &Augmentation{Kind: Solarize, Probability: k.Solarize.GetProbability(), Threshold: int(k.Solarize.GetThreshold())}
 	}
@@ -236,6 +236,7 @@ func (c *converter) param(m *pb.ParamSpec) *Param {
 	return &Param{
 		Name: m.GetName(), Shape: c.shape(owner, m.GetShape()), Init: c.initial(owner, m.GetInit()), Decay: m.GetDecay(), LRScale: m.GetLrScale(),
 		Frozen: m.GetFrozen(), FreezeUntil: int(min(m.GetFreezeUntil(), math.MaxInt)), TeacherCopy: m.GetTeacherCopy(), UnitNormRows: m.GetUnitNormRows(),
+		ConstantLR: m.GetConstantLr(),
 	}
 }
 

@@ -73,7 +73,7 @@ func augmentationMessage(a *Augmentation) *pb.Augmentation {
 		return &pb.Augmentation{Kind: &pb.Augmentation_Grayscale_{Grayscale: &pb.Augmentation_Grayscale{Probability: a.Probability}}}
 	case GaussianBlur:
 		return &pb.Augmentation{Kind: &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{
-			Probability: a.Probability, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: uint32(a.Kernel), SigmaPerBatch: a.SigmaPerBatch}}}
+			Probability: a.Probability, SigmaMin: a.SigmaMin, SigmaMax: a.SigmaMax, Kernel: uint32(a.Kernel), SigmaPerBatch: a.SigmaPerBatch, ZeroBorder: a.ZeroBorder}}}
 	case Solarize:
 		return &pb.Augmentation{Kind: &pb.Augmentation_Solarize_{Solarize: &pb.Augmentation_Solarize{Probability: a.Probability, Threshold: uint32(a.Threshold)}}}
 	}
@@ -103,7 +103,7 @@ func targetMessage(t *Target) *pb.TargetSpec {
 
 func paramMessage(p *Param) *pb.ParamSpec {
 	return &pb.ParamSpec{Name: p.Name, Shape: numbers[uint64](p.Shape), Init: initMessage(p.Init), Decay: p.Decay, LrScale: p.LRScale,
-		Frozen: p.Frozen, FreezeUntil: uint64(p.FreezeUntil), TeacherCopy: p.TeacherCopy, UnitNormRows: p.UnitNormRows}
+		Frozen: p.Frozen, FreezeUntil: uint64(p.FreezeUntil), TeacherCopy: p.TeacherCopy, UnitNormRows: p.UnitNormRows, ConstantLr: p.ConstantLR}
 }
 
 func bufferMessage(f *Buffer) *pb.BufferSpec {

@@ -202,14 +202,15 @@ type Update int
 
 // The updates of buffers.
 const (
-	UpdateReplace Update = iota // the whole buffer
-	UpdateRows                  // the rows that are named
-	UpdateRing                  // rows written at a position that moves with each
+	UpdateReplace     Update = iota // the whole buffer
+	UpdateRows                      // the rows that are named
+	UpdateRing                      // rows written at a position that moves with each
+	UpdateNewestFirst               // rows put in front, where all others move back
 )
 
-func (u Update) String() string { return text(u, "replace", "rows", "ring") }
+func (u Update) String() string { return text(u, "replace", "rows", "ring", "newest first") }
 
-// Reduction joins a buffer's values of several processes.
+// Reduction joins a buffer's values of several processes, and of the micro-batches of a step.
 type Reduction int
 
 // The reductions.

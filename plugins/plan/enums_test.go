@@ -70,6 +70,7 @@ var enumerations = []struct {
 	{pb.Init_Kind(0), "KIND_FILE", int(plan.InitFile)},
 	{pb.BufferSpec_Update(0), "UPDATE_ROWS", int(plan.UpdateRows)},
 	{pb.BufferSpec_Update(0), "UPDATE_RING", int(plan.UpdateRing)},
+	{pb.BufferSpec_Update(0), "UPDATE_NEWEST_FIRST", int(plan.UpdateNewestFirst)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_MEAN", int(plan.ReductionMean)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_SUM", int(plan.ReductionSum)},
 	{pb.BufferSpec_Reduction(0), "REDUCTION_GATHER", int(plan.ReductionGather)},

@@ -93,6 +93,7 @@ var operatorGroups = []operatorGroup{
 	{"Images as maps", mapOperators},
 	{"Choices and codes", codeOperators},
 	{"Losses", lossOperators},
+	{"Contrast and spread", contrastOperators},
 	{"Arithmetic and shape", arithmeticOperators},
 }
 

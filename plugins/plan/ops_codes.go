@@ -63,6 +63,14 @@ var codeOperators = []Operator{
 		Outputs: []Output{{Name: "codebook", Shape: "[K, D]"}, {Name: "count", Shape: "[K]"}, {Name: "sum", Shape: "[K, D]"}},
 	},
 	{
+		Name: pb.OpSampledDot, Summary: "Products of each row with sampled rows of a table, by number: y[b, k] = x[b]·table[rows[b, k]]. A memory bank is such a table.",
+		Inputs: []Input{
+			{Name: "x", Shape: "[B, D]"}, {Name: "table", Shape: "[N, D]", Doc: "no gradient flows into it"},
+			{Name: "rows", Shape: "[B, K]", Int: true, Doc: "numbers of 0 to N-1"},
+		},
+		Outputs: []Output{{Name: "y", Shape: "[B, K]"}},
+	},
+	{
 		Name: pb.OpRandom, Summary: "Random numbers, a function of the run's seed, the step, the sample and the node's name.",
 		Attributes: []Attribute{
 			{Name: "shape", Type: Ints, Required: true, Doc: "of one sample"},

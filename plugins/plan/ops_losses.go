@@ -34,7 +34,7 @@ var lossOperators = []Operator{
 		Outputs: []Output{{Name: "loss", Shape: "[]"}, {Name: "per_row", Shape: "[R]"}},
 	},
 	{
-		Name: pb.OpViewCrossEntropy, Summary: "Cross-entropy between views of the same samples (Caron et al. 2021): the mean over samples and over the pairs " +
+		Name: pb.OpViewCrossEntropy, Summary: "Cross-entropy between views of the same samples (Caron et al. 2020, 2021): the mean over samples and over the pairs " +
 			"of a target view i and another view v ≠ i of -Σ targets[i]·log softmax(logits[v]/temperature). Rows come view after view.",
 		Inputs: []Input{
 			{Name: "logits", Shape: "[S·B, C]", Doc: "of S views"},
@@ -47,6 +47,32 @@ var lossOperators = []Operator{
 		Outputs: []Output{
 			{Name: "loss", Shape: "[]"},
 			{Name: "pairs", Shape: "[T, S]", Doc: "the mean of each pair, 0 where both are the same view; without a gradient, computed only where read"},
+		},
+	},
+	{
+		Name: pb.OpSinkhorn, Summary: "Soft codes of samples, of which each prototype gets an equal share (Caron et al. 2020): exp(scores/epsilon), scaled in turn to equal " +
+			"sums of prototypes and of samples. No gradient flows.",
+		Inputs: []Input{
+			{Name: "scores", Shape: "[B, K]", Doc: "of samples and prototypes"},
+			{Name: "earlier", Shape: "[L, K]", Optional: true, Doc: "scores of earlier samples, newest first, which count once the last row is not all zero: the queue is full"},
+		},
+		Attributes: []Attribute{
+			{Name: "epsilon", Type: Float, Default: .05, Doc: "that scores are divided by; positive"},
+			{Name: "iterations", Type: Int, Default: 3, Doc: "of both scalings", positive: true},
+		},
+		Outputs: []Output{{Name: "codes", Shape: "[B, K]", Doc: "each row has the sum 1"}},
+	},
+	{
+		Name: pb.OpNCE, Summary: "Noise-contrastive estimation of a sample against K others of N, drawn uniformly (Wu et al. 2018): with P = exp(logits)/Z and c = K/N, " +
+			"the mean over samples of -log P₀/(P₀ + c + 1e-7) - Σₖ log c/(Pₖ + c + 1e-7).",
+		Inputs: []Input{
+			{Name: "logits", Shape: "[B, 1+K]", Doc: "of the sample itself, then of the others"},
+			{Name: "constant", Shape: "[] or [1]", Doc: "Z; where it is negative, N times the mean of exp(logits). No gradient flows into either"},
+		},
+		Attributes: []Attribute{{Name: "samples", Type: Int, Required: true, Doc: "number N of samples that the others are drawn from", positive: true}},
+		Outputs: []Output{
+			{Name: "loss", Shape: "[]"}, {Name: "probability", Shape: "[B, 1+K]", Doc: "P, without a gradient"},
+			{Name: "constant", Shape: "[]", Doc: "the Z that was used, without a gradient"},
 		},
 	},
 	{

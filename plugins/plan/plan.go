@@ -97,6 +97,7 @@ type Augmentation struct {
 	SigmaMax      float64
 	Kernel        int  // 0: Pillow's three box blurs; else an odd number of taps
 	SigmaPerBatch bool // one sigma for the whole batch
+	ZeroBorder    bool // zeros lie around the image, with a kernel
 	Threshold     int  // of Solarize, 0..255; 0 stands for 128
 }
 
@@ -159,6 +160,7 @@ type Param struct {
 	FreezeUntil  int // first step in which it is trained
 	TeacherCopy  bool
 	UnitNormRows bool // rows are L2-normalized before each forward pass
+	ConstantLR   bool // the learning rate stays at its peak
 }
 
 // Buffer is state that is not trained.

@@ -79,17 +79,30 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 		if !isInt(u.rows) || len(have) == 0 || u.rows.Shape().Size() != have[0] || !tensor.Shape(have[1:]).Equal(want[1:]) {
 			return u, fmt.Errorf("%v rows of %v do not fit a buffer of %v", u.rows.Shape(), have, want)
 		}
-	case plan.UpdateRing:
+	case plan.UpdateRing, plan.UpdateNewestFirst:
 		if len(have) == 0 || have[0] > want[0] || !tensor.Shape(have[1:]).Equal(want[1:]) {
-			return u, fmt.Errorf("rows of %v do not fit a ring of %v", have, want)
+			return u, fmt.Errorf("rows of %v do not fit a buffer of %v", have, want)
 		}
 	}
 	return u, nil
 }
 
-// Commit writes the buffer updates of the last Step. It is called once loss and gradients are known
-// to be finite.
+// Commit writes the buffer updates of the last Step, which is a whole step of the optimizer. It is
+// called once loss and gradients are known to be finite.
 func (m *Runner) Commit() error {
+	var p Pending
+	if err := m.CommitMicro(&p); err != nil {
+		return err
+	}
+	p.Apply()
+	return nil
+}
+
+// CommitMicro is Commit for one of several micro-batches of a step. Running statistics, and buffers
+// that are replaced without a reduction, move at once. Rings, rows, and buffers that are replaced by
+// a mean or a sum over the batch are the same for all micro-batches of the step: their updates go to
+// p, in the order of the micro-batches.
+func (m *Runner) CommitMicro(p *Pending) error {
 	for _, u := range m.updates {
 		if u.rows == nil {
 			continue
@@ -102,22 +115,10 @@ func (m *Runner) Commit() error {
 	}
 	m.exec.Commit()
 	for _, u := range m.updates {
-		dst, src := u.buffer.value.Data, u.value.Value()
-		if u.buffer.spec.Update == plan.UpdateReplace {
-			copy(dst, src)
-			continue
-		}
-		rows := u.buffer.value.Shape[0]
-		width := len(dst) / rows
-		for i := range len(src) / width {
-			row := 0
-			if u.rows != nil {
-				row = int(u.rows.Ints()[i])
-			} else {
-				row = int(u.buffer.position.Data[0])
-				u.buffer.position.Data[0] = float32((row + 1) % rows)
-			}
-			copy(dst[row*width:][:width], src[i*width:])
+		if spec := u.buffer.spec; spec.Update == plan.UpdateReplace && spec.Reduction != plan.ReductionMean && spec.Reduction != plan.ReductionSum {
+			copy(u.buffer.value.Data, u.value.Value())
+		} else {
+			p.add(u)
 		}
 	}
 	return nil

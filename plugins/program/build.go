@@ -49,6 +49,7 @@ type Compiler struct {
 	teacherParams map[string]*param.Parameter // that the graph reads, by the name of the student's
 	buffers       map[string]*buffer
 	passes        map[string]*pass
+	features      func(r plan.Ref) (*core.Node, error) // in place of passes in this graph; nil: they run in it
 	specs         map[string]*plan.Node
 	nodes         map[string][]*core.Node // outputs of the nodes built so far
 	files         map[string]*tensor.File // that parameters are taken from, by path
@@ -83,8 +84,17 @@ func (e *Error) Error() string { return fmt.Sprintf("plugin %s: %v", e.Plugin, e
 func (e *Error) Unwrap() error { return e.Err }
 
 func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
+	c, m, err := newCompiler(e, store, p, config, batch, seed, o)
+	if err != nil {
+		return nil, err
+	}
+	return m, c.addProgram(m, o)
+}
+
+// newCompiler begins a compilation with all that the store holds: networks, parameters, buffers.
+func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Compiler, *Runner, error) {
 	if batch < 1 {
-		return nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
+		return nil, nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
 	c := &Compiler{
 		setting: setting{Plan: p, Batch: batch, Train: o.Train, plugin: o.Plugin, seed: seed, total: o.TotalSteps, engine: e},
@@ -93,18 +103,31 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 		passes: map[string]*pass{}, specs: map[string]*plan.Node{}, nodes: map[string][]*core.Node{},
 		files: map[string]*tensor.File{}, evaluation: &evaluation{}, context: o.Context, deadline: o.Deadline,
 	}
+	for _, n := range p.Nodes {
+		c.specs[n.Name] = n
+	}
 	if o.Recompute {
 		c.g.RecomputeBlocks()
 	}
 	if err := c.addNetworks(config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := &Runner{inputs: c.inputs, evaluation: c.evaluation}
+	for _, step := range []func(m *Runner) error{c.addSchedules, c.addParams, c.addBuffers} {
+		if err := step(m); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c, m, nil
+}
+
+// addProgram builds the inputs and the program, and compiles the graph.
+func (c *Compiler) addProgram(m *Runner, o Options) error {
 	for _, step := range []func(m *Runner) error{
-		c.addSchedules, c.addParams, c.addBuffers, c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
+		c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
 	} {
 		if err := step(m); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	m.setting, m.teacher = c.setting, c.teacher
@@ -112,10 +135,10 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 	if o.Extra != nil {
 		var err error
 		if extra, err = o.Extra(c); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return m, m.compile(c.g, extra)
+	return m.compile(c.g, extra)
 }
 
 // addNetworks makes the backbones of student and teacher.
@@ -139,9 +162,7 @@ func (c *Compiler) addNetworks(config backbone.Config) error {
 }
 
 func (c *Compiler) addSchedules(*Runner) error {
-	for _, s := range c.Plan.Schedules {
-		c.inputs.scalars[s.Name] = &scalar{spec: s}
-	}
+	c.inputs.addScalars(c.Plan)
 	if c.teacher != nil {
 		c.teacher.momentum = c.inputs.scalars[c.Plan.Teacher.Momentum]
 	}
@@ -179,11 +200,30 @@ func (c *Compiler) addBuffers(*Runner) error {
 	return nil
 }
 
+// addViews declares all views; a graph without passes declares those that the program reads when it
+// does.
 func (c *Compiler) addViews(*Runner) error {
 	for _, v := range c.Plan.Views {
-		c.inputs.views[v.Name] = c.g.Input("view."+v.Name, tensor.Shape{c.Batch, c.Config.Info().Channels, v.Height, v.Width})
+		if c.features == nil {
+			c.view(v.Name)
+		}
 	}
 	return nil
+}
+
+// view returns the input [B, C, H, W] of a view, declared on first use.
+func (c *Compiler) view(name string) *core.Node {
+	n := c.inputs.views[name]
+	if n == nil {
+		n = c.g.Input("view."+name, c.viewShape(name))
+		c.inputs.views[name] = n
+	}
+	return n
+}
+
+func (c *Compiler) viewShape(name string) tensor.Shape {
+	v := c.Plan.View(name)
+	return tensor.Shape{c.Batch, c.Config.Info().Channels, v.Height, v.Width}
 }
 
 func (c *Compiler) addMasks(*Runner) error {
@@ -210,8 +250,8 @@ func (c *Compiler) addTargets(*Runner) error {
 func (c *Compiler) addPasses(*Runner) error {
 	for _, spec := range c.Plan.Passes {
 		for _, v := range spec.Views {
-			s := c.inputs.views[v].Shape()
-			if err := c.Config.CheckImage(s[2], s[3]); err != nil {
+			view := c.Plan.View(v)
+			if err := c.Config.CheckImage(view.Height, view.Width); err != nil {
 				return fmt.Errorf("pass %s, view %s: %w", spec.Name, v, err)
 			}
 		}
@@ -221,9 +261,6 @@ func (c *Compiler) addPasses(*Runner) error {
 }
 
 func (c *Compiler) addNodes(*Runner) error {
-	for _, n := range c.Plan.Nodes {
-		c.specs[n.Name] = n
-	}
 	for _, n := range c.Plan.Nodes {
 		if _, err := c.node(n.Name); err != nil {
 			return err
@@ -285,7 +322,7 @@ func (c *Compiler) resolve(r plan.Ref) (*core.Node, error) {
 	case plan.RefMask:
 		return c.inputs.masks[r.Name].input(c.g, r.Form), nil
 	case plan.RefView:
-		return c.inputs.views[r.Name], nil
+		return c.view(r.Name), nil
 	default:
 		return c.inputs.scalars[r.Name].input(c.g), nil
 	}

@@ -60,7 +60,7 @@ func (c *Compiler) newCachedTarget(spec *plan.Target) (*cachedTarget, error) {
 		params: c.params, specs: c.specs, nodes: map[string][]*core.Node{},
 	}
 	part.Train = false
-	whole := c.inputs.views[spec.View]
+	whole := c.view(spec.View)
 	r := &cachedTarget{target: c.inputs.targets[spec.Name], view: part.g.Input("view."+spec.View, whole.Shape())}
 	part.inputs.views[spec.View] = r.view
 	var err error

@@ -14,7 +14,7 @@ import (
 type builder func(c *call) []*core.Node
 
 // builders holds the builder of each row of the operator table.
-var builders = joined(layerBuilders, tokenBuilders, pixelBuilders, mapBuilders, codeBuilders, lossBuilders, arithmeticBuilders)
+var builders = joined(layerBuilders, tokenBuilders, pixelBuilders, mapBuilders, codeBuilders, lossBuilders, contrastBuilders, arithmeticBuilders)
 
 func joined(groups ...map[string]builder) map[string]builder {
 	all := map[string]builder{}

@@ -43,10 +43,30 @@ func newInputs() *inputs {
 		dropPaths: map[string]*backbone.DropPath{}}
 }
 
+// addScalars declares the schedules of a plan.
+func (in *inputs) addScalars(p *plan.Plan) {
+	for _, s := range p.Schedules {
+		in.scalars[s.Name] = &scalar{spec: s}
+	}
+}
+
+// setScalars sets the schedules to a step of a run of the given length.
+func (in *inputs) setScalars(step, total uint64) {
+	for _, s := range in.scalars {
+		s.now = s.spec.At(step, total)
+		if s.node != nil {
+			s.node.Value()[0] = float32(s.now)
+		}
+	}
+}
+
 func (m *Runner) fill(in Inputs) error {
 	m.setStep(in.Step, in.IDs)
 	for i, pixels := range in.Views {
 		v := m.Plan.Views[i].Name
+		if m.inputs.views[v] == nil { // a part of the plan that does not read it
+			continue
+		}
 		if pixels != nil && len(pixels) != len(m.View(v)) {
 			return fmt.Errorf("view %s has %d values, the network reads %v", v, len(pixels), m.ViewShape(v))
 		}
@@ -80,12 +100,7 @@ func (m *Runner) fill(in Inputs) error {
 func (m *Runner) setStep(step uint64, ids []uint64) {
 	in := m.inputs
 	in.step, in.ids = step, ids
-	for _, s := range in.scalars {
-		s.now = s.spec.At(step, m.total)
-		if s.node != nil {
-			s.node.Value()[0] = float32(s.now)
-		}
-	}
+	in.setScalars(step, m.total)
 	for pass, d := range in.dropPaths {
 		d.Draw(m.seed, step, pass, ids)
 	}

@@ -35,6 +35,9 @@ var codeBuilders = map[string]builder{
 			ops.CodebookOptions{Decay: c.float("decay"), Alive: c.float("alive")})
 		return []*core.Node{book, count, sum}
 	},
+	"sampled_dot": func(c *call) []*core.Node {
+		return []*core.Node{ops.SampledDot(c.g, c.input("x"), c.input("table"), c.input("rows"))}
+	},
 	"random": buildRandom,
 }
 

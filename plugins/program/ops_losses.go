@@ -30,5 +30,12 @@ var lossBuilders = map[string]builder{
 		loss, pairs := ops.ViewCrossEntropy(c.g, c.input("logits"), c.input("targets"), c.int("views"), c.float("temperature"))
 		return []*core.Node{loss, pairs}
 	},
+	"sinkhorn": func(c *call) []*core.Node {
+		return []*core.Node{ops.Sinkhorn(c.g, c.input("scores"), c.optional("earlier"), ops.SinkhornOptions{Epsilon: c.float("epsilon"), Iterations: c.int("iterations")})}
+	},
+	"nce": func(c *call) []*core.Node {
+		loss, probability, z := ops.NCE(c.g, c.input("logits"), c.input("constant"), c.int("samples"))
+		return []*core.Node{loss, probability, z}
+	},
 	"evaluate": buildEvaluate,
 }

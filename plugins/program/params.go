@@ -38,6 +38,7 @@ func (c *Compiler) addParam(spec *plan.Param) (*param.Parameter, error) {
 	p.Frozen = spec.Frozen
 	p.FreezeUntil = spec.FreezeUntil
 	p.UnitNormRows = spec.UnitNormRows
+	p.ConstantLR = spec.ConstantLR
 	p.Given = p.Frozen && spec.Init.Kind == plan.InitFile
 	return p, nil
 }

@@ -19,6 +19,9 @@ type pass struct {
 
 // feature returns an output of a pass.
 func (c *Compiler) feature(r plan.Ref) (*core.Node, error) {
+	if c.features != nil {
+		return c.features(r)
+	}
 	p := c.passes[r.Name]
 	if err := c.buildPass(p); err != nil {
 		return nil, fmt.Errorf("pass %s: %w", r.Name, err)
@@ -91,7 +94,7 @@ func (c *Compiler) maskToken(spec *plan.Pass) *core.Node {
 func (c *Compiler) passImages(spec *plan.Pass) (*core.Node, error) {
 	var views []*core.Node
 	for _, name := range spec.Views {
-		views = append(views, c.inputs.views[name])
+		views = append(views, c.view(name))
 	}
 	if spec.MaskUse == plan.MaskUseCorrupted {
 		at := slices.IndexFunc(c.Plan.Results.Images, func(i *plan.Images) bool { return i.Pass == spec.Name })

@@ -54,7 +54,7 @@ func (c *Compiler) newPicture(spec *plan.Picture) (picture, error) {
 	if err != nil {
 		return picture{}, err
 	}
-	want := c.inputs.views[spec.View].Shape()
+	want := c.viewShape(spec.View)
 	if spec.Layout != plan.LayoutImage {
 		patch := c.Config.Info().Patch
 		want = tensor.Shape{want[0], want[2] / patch * (want[3] / patch), want[1] * patch * patch}

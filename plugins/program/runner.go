@@ -115,16 +115,22 @@ func (m *Runner) Step(in Inputs) error {
 			return err
 		}
 	}
-	if m.Train {
-		param.NormalizeRows(m.engine, m.unitRows)
-		if err := m.teacher.beforeForward(m.engine); err != nil {
-			return err
-		}
+	if err := m.begin(); err != nil {
+		return err
 	}
 	if err := m.exec.Run(); err != nil {
 		return &Error{m.plugin, err}
 	}
 	return nil
+}
+
+// begin brings the weights that the passes read up to date.
+func (m *Runner) begin() error {
+	if !m.Train {
+		return nil
+	}
+	param.NormalizeRows(m.engine, m.unitRows)
+	return m.teacher.beforeForward(m.engine)
 }
 
 // Loss is the loss of the last Step.
@@ -141,6 +147,25 @@ func (m *Runner) Metrics() map[string]float64 {
 	}
 	return out
 }
+
+// Parameters lists the parameters with a gradient.
+func (m *Runner) Parameters() []*param.Parameter { return m.exec.Parameters() }
+
+// Grad returns the gradient of the loss with respect to p, nil if none reaches it. The next Step
+// overwrites it; the caller may scale it in place.
+func (m *Runner) Grad(p *param.Parameter) []float32 { return m.exec.Grad(p) }
+
+// FirstNonFinite looks for NaN and infinity in the results of the last Step; see
+// [core.Executable.FirstNonFinite].
+func (m *Runner) FirstNonFinite() (tensor string, index int, value float32, ok bool) {
+	return m.exec.FirstNonFinite()
+}
+
+// Bytes is the memory of activations and gradients.
+func (m *Runner) Bytes() int { return m.exec.Bytes() }
+
+// FLOPs is the cost of a Step: 2 × multiply-adds.
+func (m *Runner) FLOPs() float64 { return m.exec.FLOPs() }
 
 // Exec is the compiled graph: gradients, trained parameters, memory and cost.
 func (m *Runner) Exec() *core.Executable { return m.exec }

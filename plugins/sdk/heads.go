@@ -13,6 +13,8 @@ type MLP struct {
 	LastNorm   LastNorm                         // after the last linear layer
 	Activation func(layer int, x Tensor) Tensor // after linear layer 0, 1 ...; nil: ReLU
 	Linear     []LayerOption                    // of the linear layers alone
+	Hidden     []LayerOption                    // of all linear layers but the last
+	Last       []LayerOption                    // of the last linear layer
 }
 
 // ProjectionHead are options of the layers between features and the vectors that a loss compares,
@@ -32,11 +34,13 @@ func (o ProjectionHead) Project(b *Builder, name string, x Tensor, m MLP, option
 // LastNorm is the end of an MLP.
 type LastNorm int
 
-// An MLP ends in a linear layer, in a batch norm, or in one without weights.
+// An MLP ends in a linear layer, in a batch norm, in one without weights, or in one with a scale and
+// without a shift.
 const (
 	NoNorm LastNorm = iota
 	AffineNorm
 	PlainNorm
+	ScaleNorm
 )
 
 // MLP maps rows x [R,D] to [R,last width], with parameters name.0.weight and so on; options are
@@ -48,10 +52,11 @@ func (b *Builder) MLP(name string, x Tensor, m MLP, options ...LayerOption) Tens
 		return fmt.Sprintf("%s.%d", name, place-1)
 	}
 	for i, width := range m.Widths {
-		x = b.Linear(next(), x, width, slices.Concat(m.Linear, options)...)
 		if i == len(m.Widths)-1 {
+			x = b.Linear(next(), x, width, slices.Concat(m.Linear, m.Last, options)...)
 			break
 		}
+		x = b.Linear(next(), x, width, slices.Concat(m.Linear, m.Hidden, options)...)
 		if m.Norm {
 			x = b.BatchNorm(next(), x, options...)
 		}
@@ -66,6 +71,8 @@ func (b *Builder) MLP(name string, x Tensor, m MLP, options ...LayerOption) Tens
 		x = b.BatchNorm(next(), x, options...)
 	case PlainNorm:
 		x = b.BatchNorm(next(), x, slices.Concat([]LayerOption{WithoutAffine()}, options)...)
+	case ScaleNorm:
+		x = b.BatchNorm(next(), x, slices.Concat([]LayerOption{WithoutShift()}, options)...)
 	}
 	return x
 }

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"math"
 	"slices"
 
 	"github.com/vittool/vittool/plugins/pb"
@@ -11,8 +12,11 @@ type LayerOption func(*layer)
 
 type layer struct {
 	weight, bias *Init
+	torch        bool // initial values of torch.nn.Linear
 	noBias       bool
+	frozenBias   bool
 	noAffine     bool
+	noShift      bool
 	eps          float64 // of a batch norm
 	momentum     float64
 	eval         bool
@@ -32,6 +36,12 @@ func WithInit(weight, bias *Init) LayerOption {
 	}
 }
 
+// WithTorchInit draws weight and bias of a linear layer from +-1/sqrt(in), as torch.nn.Linear does.
+func WithTorchInit() LayerOption { return func(l *layer) { l.torch = true } }
+
+// WithFrozenBias makes the bias of a linear layer a constant.
+func WithFrozenBias() LayerOption { return func(l *layer) { l.frozenBias = true } }
+
 // WithoutBias leaves the bias out.
 func WithoutBias() LayerOption { return func(l *layer) { l.noBias = true } }
 
@@ -46,6 +56,9 @@ func WithParams(options ...ParamOption) LayerOption {
 
 // WithoutAffine leaves weight and bias of a batch norm out.
 func WithoutAffine() LayerOption { return func(l *layer) { l.noAffine = true } }
+
+// WithoutShift leaves the bias of a batch norm out.
+func WithoutShift() LayerOption { return func(l *layer) { l.noShift = true } }
 
 // WithStatistics sets a batch norm's eps, which is added to the variance, and momentum, the share
 // of the batch in the new running statistics, instead of 1e-5 and 0.1.
@@ -93,9 +106,16 @@ func (b *Builder) Linear(name string, x Tensor, out int, options ...LayerOption)
 		return Tensor{ref: x.ref, dim: out}
 	}
 	l := newLayer(InitXavier(), options)
+	if l.torch {
+		l.weight, l.bias = InitFanIn(), InitUniform(1/math.Sqrt(float64(x.dim)))
+	}
 	in := []Input{{Name: "x", Value: x}, {Name: "weight", Value: b.param(l, name+".weight", []int{out, x.dim}, l.weight)}}
 	if !l.noBias {
-		in = append(in, Input{Name: "bias", Value: b.param(l, name+".bias", []int{out}, l.bias)})
+		bias := *l
+		if l.frozenBias {
+			bias.params = append(slices.Clone(l.params), Frozen())
+		}
+		in = append(in, Input{Name: "bias", Value: b.param(&bias, name+".bias", []int{out}, l.bias)})
 	}
 	return b.Node(pb.OpLinear, out, in)
 }
@@ -143,8 +163,10 @@ func (b *Builder) BatchNorm(name string, x Tensor, options ...LayerOption) Tenso
 	l := newLayer(InitOnes(), options)
 	in := []Input{{Name: "x", Value: x}}
 	if !l.noAffine {
-		in = append(in, Input{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)},
-			Input{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)})
+		in = append(in, Input{Name: "weight", Value: b.param(l, name+".weight", []int{x.dim}, l.weight)})
+		if !l.noShift {
+			in = append(in, Input{Name: "bias", Value: b.param(l, name+".bias", []int{x.dim}, l.bias)})
+		}
 	}
 	state := name
 	if l.teacher {

@@ -45,6 +45,10 @@ func FreezeUntil(step int) ParamOption { return func(p *plan.Param) { p.FreezeUn
 // LRScale multiplies the learning rate.
 func LRScale(factor float64) ParamOption { return func(p *plan.Param) { p.LRScale = factor } }
 
+// ConstantLR keeps the learning rate at its peak, without warm-up and decay, while that of other
+// parameters follows the schedule of the run.
+func ConstantLR() ParamOption { return func(p *plan.Param) { p.ConstantLR = true } }
+
 // UnitNormRows normalizes the rows in place before each forward pass.
 func UnitNormRows() ParamOption { return func(p *plan.Param) { p.UnitNormRows = true } }
 

@@ -123,16 +123,19 @@ const (
 	SolarAugmentation = plan.Solarize
 )
 
-// Updates of a whole buffer, of numbered rows, or of the rows that follow the last ones written,
-// wrapping round.
+// Updates of a whole buffer, of numbered rows, of the rows that follow the last ones written,
+// wrapping round, or of rows in front, where all others move back and the last ones fall out. Rows
+// change once a step, after it, with those of all micro-batches in their order. So does a whole
+// buffer with a reduction; without one it changes with each micro-batch.
 const (
-	UpdateAll  = plan.UpdateReplace
-	UpdateRows = plan.UpdateRows
-	UpdateRing = plan.UpdateRing
+	UpdateAll         = plan.UpdateReplace
+	UpdateRows        = plan.UpdateRows
+	UpdateRing        = plan.UpdateRing
+	UpdateNewestFirst = plan.UpdateNewestFirst
 )
 
-// Reductions of the updates of processes that train together: none, because all compute the same;
-// mean; sum; rows in order of rank.
+// Reductions of the updates of processes that train together, and of a step's micro-batches: none,
+// because all compute the same; mean; sum; rows in order.
 const (
 	ReduceNone   = plan.ReductionNone
 	ReduceMean   = plan.ReductionMean

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/vittool/vittool/plugins/plan"
 )
@@ -70,6 +71,37 @@ func SameColors() ViewOption { return func(v *plan.View) { v.SameColors = true }
 
 // ColorsFirst applies all augmentations but the flip to the whole image, before the crop.
 func ColorsFirst() ViewOption { return func(v *plan.View) { v.ColorsFirst = true } }
+
+// Attempts sets the number of boxes that a random crop tries before it takes the largest central
+// one, instead of 10.
+func Attempts(n int) ViewOption { return func(v *plan.View) { v.Attempts = n } }
+
+// BlurKernel makes the blurs that the view has so far convolutions with as many taps, an odd number,
+// of zeros around the image, with one sigma for all samples: the blur of SimCLR's official code.
+func BlurKernel(taps int) ViewOption {
+	return func(v *plan.View) {
+		for _, a := range v.Augmentations {
+			if a.Kind == plan.GaussianBlur {
+				a.Kernel, a.SigmaPerBatch, a.ZeroBorder = taps, true, true
+			}
+		}
+	}
+}
+
+// GrayFirst puts the loss of color that the view has so far before all other changes.
+func GrayFirst() ViewOption {
+	return func(v *plan.View) {
+		slices.SortStableFunc(v.Augmentations, func(a, b *plan.Augmentation) int {
+			gray := func(a *plan.Augmentation) int {
+				if a.Kind == plan.Grayscale {
+					return 0
+				}
+				return 1
+			}
+			return gray(a) - gray(b)
+		})
+	}
+}
 
 // Normalize sets mean and standard deviation per channel instead of the run's.
 func Normalize(mean, std []float64) ViewOption {

@@ -41,6 +41,27 @@ func l2GradRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
+// unitTolerance is the distance of a length from 1 at which UnitRows leaves a row as it is. The
+// rounding of its own result is below it.
+const unitTolerance = 1.0 / (1 << 22)
+
+// UnitRows is x[i] /= max(‖x[i]‖, eps) for x [rows, n]. A second call changes nothing: rows whose
+// length is 1 but for rounding stay.
+func UnitRows(p *Pool, rows, n int, x []float32, eps float32) {
+	needRows("UnitRows", rows, n, x)
+	p.rowwise(rowsJob{op: unitRange, rows: rows, n: n, a: x, s: eps})
+}
+
+func unitRange(j *rowsJob, _ *worker, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		x := j.row(j.a, r)
+		norm := max(math.Sqrt(j.t.dot(x, x)), float64(j.s))
+		if math.Abs(norm-1) > unitTolerance {
+			j.t.scale(x, float32(1/norm), x)
+		}
+	}
+}
+
 // WeightNorm is weight normalization of rows, w[i] = Gain[i]*V[i]/‖V[i]‖. Without Gain (nil) the
 // rows get length one.
 type WeightNorm struct {

@@ -3,6 +3,7 @@ package f32
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -89,6 +90,37 @@ func TestWeightNorm(t *testing.T) {
 			WeightNormBackward(p, WeightNorm{Rows: rows, N: n, V: v.x, Gain: gain.x, Norms: norms.x}, dw.x, nil, nil)
 			for _, g := range []*guarded{v, dw, gain, w, dv, norms, dgain} {
 				g.check(t)
+			}
+		}
+	})
+}
+
+// Rows get the length 1, and a second call leaves every bit.
+func TestUnitRows(t *testing.T) {
+	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range some(rowShapes()) {
+			for _, p := range pools {
+				rows, n := s[0], s[1]
+				x := newGuarded("x", rows*n).random(newRand(uint64(n)), 3)
+				want := make([]float64, rows*n)
+				for i := range rows {
+					sum := 0.0
+					for _, v := range x.x[i*n:][:n] {
+						sum += float64(v) * float64(v)
+					}
+					for j, v := range x.x[i*n:][:n] {
+						want[i*n+j] = float64(v) / math.Sqrt(sum)
+					}
+				}
+				UnitRows(p, rows, n, x.x, 1e-12)
+				x.check(t)
+				near(t, fmt.Sprint("UnitRows", s), x.x, want, 3e-7, 1)
+				once := slices.Clone(x.x)
+				UnitRows(p, rows, n, x.x, 1e-12)
+				if !slices.Equal(x.x, once) {
+					t.Errorf("UnitRows%v changes rows of length 1", s)
+				}
 			}
 		}
 	})

@@ -76,6 +76,7 @@ type jobs struct {
 	attention attentionJob
 	reduce    reduceJob
 	columns   columnJob
+	sinkhorn  sinkhornJob
 }
 
 // NewPool starts a pool of the given number of threads, the caller included. Zero or less means

@@ -48,7 +48,7 @@ func SameNames(t *testing.T, c *golden.Case, what string, got, want []string) {
 }
 
 // CompareInts compares integers with a tensor of the case.
-func CompareInts[T int32 | int64 | float64](t *testing.T, c *golden.Case, name string, got []T) {
+func CompareInts[T int32 | int64 | float64](t testing.TB, c *golden.Case, name string, got []T) {
 	t.Helper()
 	want := c.I64(t, name)
 	if len(want) != len(got) {
@@ -64,7 +64,7 @@ func CompareInts[T int32 | int64 | float64](t *testing.T, c *golden.Case, name s
 }
 
 // Numbers reads floats, or a count of batches as one.
-func Numbers(t *testing.T, c *golden.Case, name string) []float32 {
+func Numbers(t testing.TB, c *golden.Case, name string) []float32 {
 	t.Helper()
 	if c.Tensor(t, name).DType != tensor.I64 {
 		return c.F32(t, name)

@@ -24,6 +24,7 @@ type Opening struct {
 	Batch     int
 	Total     int // steps of the run; 0: 10
 	PerEpoch  int // steps; 0: 5
+	Images    int // of the data set; 0: 100
 }
 
 // Plan opens the objective inside the host and returns its plan.
@@ -43,6 +44,9 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	if o.PerEpoch == 0 {
 		o.PerEpoch = 5
 	}
+	if o.Images == 0 {
+		o.Images = 100
+	}
 	text, err := json.Marshal(o.Options)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +60,7 @@ func (o Opening) Open(t testing.TB) *host.Objective {
 	channels := o.Network.Info().Channels
 	h, err := host.Open(context.Background(), host.Options{
 		Name: o.Objective.Info().Name, Builtin: func(string) (sdk.Objective, error) { return o.Objective, nil }, Mode: host.Inproc,
-		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, Steps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: 100,
+		Config: options, Run: host.Run{Seed: 1, Batch: o.Batch, Steps: o.Total, StepsPerEpoch: float64(o.PerEpoch), DatasetSize: o.Images,
 			Backbone: program.BackboneInfo(o.Network, make([]float64, channels), slices.Repeat([]float64{1}, channels))},
 	})
 	if err != nil {

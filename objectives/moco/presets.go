@@ -1,0 +1,12 @@
+package moco
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed presets/*.yaml
+var presets embed.FS
+
+// Presets are the recipes of this objective, files presets/NAME.yaml.
+func (*MoCo) Presets() fs.FS { return presets }
