@@ -7,11 +7,16 @@
 //
 //   - MAE: NormalizePatches, PatchMSE, RestoreTokens
 //   - DINO: AddRow, WeightNorm
+//   - SimCLR: NTXent
+//   - MoCo: QueueContrast
 //   - InstDisc: NCE, SampledDot
 //   - SwAV: Sinkhorn
 //   - SiT: Corrupt, Exp, PatchL1
 //   - BEiT: Accuracy, GatherIntegers, RelativeBias, ReplaceTokens, ScaleRows
 //   - the tokenizers of BEiT and their training: CodebookUpdate, NearestRow, Conv2D, MaxPool2D
+//
+// Alignment, EffectiveRank, FeatureDeviation and Uniformity are metrics of objectives that may
+// collapse.
 //
 // Operators whose names end in NHWC are those of networks of convolutions.
 //
