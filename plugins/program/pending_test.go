@@ -73,18 +73,7 @@ func TestPendingUpdates(t *testing.T) {
 			t.Errorf("row %d of the ring does not hold sample %d", row, id)
 		}
 	}
-	// Of the first step only the rows of its first micro-batch are left, two of them, behind those of the second step.
-	newest := data("newest")
-	for place, id := range []int{3, 1, 4, 2, 5, 9, 2, 6} {
-		if id != 2 && !slices.Equal(newest[place*8:][:8], bank[id*8:][:8]) {
-			t.Errorf("row %d does not hold sample %d", place, id)
-		}
-	}
-	for i, v := range newest[8*8:] {
-		if v != first[i] {
-			t.Errorf("value %d of the row behind the newest ones is %g, want %g", i, v, first[i])
-		}
-	}
+	newestFirst(t, data("newest"), bank, first)
 	programtest.Step(t, m, program.Inputs{Step: 2, IDs: []uint64{3, 1, 4, 99}})
 	before := slices.Clone(bank)
 	if err := m.CommitMicro(&pending); err == nil || !strings.Contains(err.Error(), "row 99") {
@@ -92,5 +81,21 @@ func TestPendingUpdates(t *testing.T) {
 	}
 	if pending.Apply(); !slices.Equal(before, bank) {
 		t.Error("a refused update was written in part")
+	}
+}
+
+// newestFirst checks a buffer of ten rows after two steps of eight: the rows of both micro-batches
+// of the second step stand in front, in their order, and of the first step those of its first
+// micro-batch are left in part. bank has the row of each sample, but of sample 2 an earlier one;
+// first are the two rows in front after the first step.
+func newestFirst(t *testing.T, newest, bank, first []float32) {
+	t.Helper()
+	for place, id := range []int{3, 1, 4, 2, 5, 9, 2, 6} {
+		if id != 2 && !slices.Equal(newest[place*8:][:8], bank[id*8:][:8]) {
+			t.Errorf("row %d does not hold sample %d", place, id)
+		}
+	}
+	if !slices.Equal(newest[8*8:], first) {
+		t.Errorf("the rows behind the newest ones are %v, want %v", newest[8*8:], first)
 	}
 }
