@@ -24,7 +24,7 @@ func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
 	return e, nil
 }
 
-// plan is a graph on its way to an executable.
+// compilation is a graph on its way to an executable.
 type compilation struct {
 	graph    *Graph
 	loss     *Node

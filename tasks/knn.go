@@ -26,9 +26,9 @@ type KNNResult struct {
 	// Top5 is the share of the test rows whose class is among the five with the most votes; a class
 	// without a vote is never among them.
 	Top5        float64
-	Predictions []int32   // [test.Rows]
-	Votes       []float64 // [test.Rows, classes]
-	Neighbours  []int32   // [test.Rows, K] indices into the bank, nearest first
+	Predictions []int32   // [rows of the test set]
+	Votes       []float64 // [rows of the test set, classes]
+	Neighbours  []int32   // [rows of the test set, K] indices into the bank, nearest first
 }
 
 // The similarity matrix is computed in blocks [queryBlock, bankBlock].
