@@ -83,7 +83,7 @@ func TestOptions(t *testing.T) {
 		"in blocks of 30 to 24":     {small, map[string]any{"tokenizer": file, "min_block": 30}},
 		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
 		"both, none":                {small, map[string]any{"tokenizer": file, "rel_pos": "some"}},
-		`did you mean "mask_ratio"`: {small, map[string]any{"mask_rate": .5}},
+		`did you mean mask_ratio?`: {small, map[string]any{"mask_rate": .5}},
 		"works with [vit]":          {sdk.Backbone{Name: "r", Family: "cnn", Patch: 32, Height: 64, Width: 64, Channels: 3}, map[string]any{"tokenizer": file}},
 		"no block of 13 to 14":      {backbone(8, 32, 32, 3), map[string]any{"tokenizer": file, "mask_ratio": .85, "min_block": 13}},
 		"into the 1×8 patches":      {backbone(4, 4, 32, 3), map[string]any{"tokenizer": file, "min_block": 1}},

@@ -156,7 +156,7 @@ func TestRefusals(t *testing.T) {
 		"for the hue at most half of the circle":            {"color_jitter": []float64{.4, .4, .2, .6}},
 		"blur has 2 values; it takes 3":                     {"blur": []float64{1, 0}},
 		"0 < x":                                             {"student_temp": 0},
-		`did you mean "out_dim"`:                            {"out_dims": 5},
+		`did you mean out_dim?`:                            {"out_dims": 5},
 	} {
 		if _, err := try(backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

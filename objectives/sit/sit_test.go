@@ -64,7 +64,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 		"at least one of zeros":        {"drop_type": []string{}},
 		"zeros, noise, copy":           {"drop_type": []string{"holes"}},
 		"fixed, learned":               {"task_weights": "guessed"},
-		`did you mean "drop_replace"?`: {"drop_replaced": .5},
+		`did you mean drop_replace?`: {"drop_replaced": .5},
 	} {
 		if _, err := try(4, 32, options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

@@ -81,9 +81,21 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"backbone.unused is set", func(p *pb.Plan) { p.Backbone.Unused = true }},
 		{"views is empty", func(p *pb.Plan) { p.Views = nil }},
 		{"patches of 4 do not divide", func(p *pb.Plan) { p.Views[0].Height = 15 }},
-		{"scale is 0.5..0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
-		{"probability 2", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
+		{"field scale_min = 0.5 is above field scale_max = 0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
+		{"augmentation 0: flip: probability = 2: is out of range; valid is 0 to 1", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
 		{"augmentation 0: its kind is missing", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
+		{"field resize_factor = 100: is out of range; valid is 1 to 16", func(p *pb.Plan) { p.Views[0].ResizeFactor = 100 }},
+		{"field std[2] = 0: is out of range; valid is above 0", func(p *pb.Plan) { p.Views[0].Std = []float64{1, 1, 0} }},
+		{"field mean has 2 values, and the images have 3 channels", func(p *pb.Plan) { p.Views[0].Mean = []float64{1, 1} }},
+		{"field same_colors is set", func(p *pb.Plan) { p.Views[0].SameColors = true }},
+		{`names the view "second", which shares the geometry of "image" itself`, func(p *pb.Plan) {
+			second, third := proto.CloneOf(p.Views[0]), proto.CloneOf(p.Views[0])
+			second.Name, second.SameGeometryAs, third.Name, third.SameGeometryAs = "second", "image", "third", "second"
+			p.Views = append(p.Views, second, third)
+		}},
+		{"gaussian_blur: sigma_min = 0: is out of range; valid is above 0 to 1000", func(p *pb.Plan) {
+			p.Views[0].Augmentations[0].Kind = &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{SigmaMax: 1}}
+		}},
 		{"same_geometry_as", func(p *pb.Plan) { p.Views[0].SameGeometryAs = "image" }},
 		{"views[0].crop is 9, which this vittool does not know", func(p *pb.Plan) { p.Views[0].Crop = 9 }},
 		{"length is 17, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 17 }},
