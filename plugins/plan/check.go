@@ -153,7 +153,7 @@ func (c *checker) masks() error {
 		}
 		if m.Kind == MaskKeep {
 			if rows, cols := c.grid(m.View); m.Rows != rows || m.Cols != cols {
-				return fmt.Errorf("mask %q has %d x %d cells, the view %q has %d x %d patches", m.Name, m.Rows, m.Cols, m.View, rows, cols)
+				return fmt.Errorf("mask %q has %d×%d cells, the view %q has %d×%d patches", m.Name, m.Rows, m.Cols, m.View, rows, cols)
 			}
 		}
 		if err := m.check(); err != nil {
@@ -239,7 +239,7 @@ func (i *Init) check(shape []int) error {
 	switch i.Kind {
 	case InitSinCosColumn, InitSinCosRow:
 		if len(shape) != 3 || shape[0] != 1 || i.Rows < 1 || i.Cols < 1 || shape[1] != i.Prefix+i.Rows*i.Cols || shape[2]%4 != 0 {
-			return fmt.Errorf("a sine-cosine table of %d+%d x %d rows has the shape [1, %d, a multiple of 4], not %v",
+			return fmt.Errorf("a sine-cosine table of %d+%d×%d rows has the shape [1, %d, a multiple of 4], not %v",
 				i.Prefix, i.Rows, i.Cols, i.Prefix+i.Rows*i.Cols, shape)
 		}
 	case InitFile:
