@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/tensor"
@@ -48,7 +46,10 @@ func (fs Families) Variants() []string {
 	return names
 }
 
-// Variant returns a model by its name. The error of an unknown name lists the nearest known ones.
+// Example is the name of one of the models.
+func (fs Families) Example() string { return fs[0].Variants()[0] }
+
+// Variant returns a model by its name. The error of an unknown name is [Unknown].
 func (fs Families) Variant(name string) (Config, error) {
 	for _, f := range fs {
 		if c, err := f.Variant(name); err == nil {
@@ -58,14 +59,9 @@ func (fs Families) Variant(name string) (Config, error) {
 	return nil, Unknown(name, fs.Variants())
 }
 
-// Unknown is the error of a model name that is not among the known ones; it lists the nearest four.
+// Unknown is the error of a model name that is not among the known ones; it suggests the nearest.
 func Unknown(name string, known []string) error {
-	names, distance := slices.Clone(known), map[string]int{}
-	for _, k := range names {
-		distance[k] = edit.Distance(name, k)
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return distance[a] - distance[b] })
-	return fmt.Errorf("unknown model %q; the nearest known names are %s", name, strings.Join(names[:min(4, len(names))], ", "))
+	return edit.Unknown("model", name, known)
 }
 
 // Landmarks lists the tensor of each family by which a file is known to hold one of its networks.
@@ -126,5 +122,5 @@ func (fs Families) Decode(text []byte) (Config, error) {
 		}
 		known = append(known, f.Name())
 	}
-	return nil, fmt.Errorf("unknown family %q: want one of %s", family, strings.Join(known, ", "))
+	return nil, edit.Unknown("family", family, known)
 }

@@ -3,6 +3,7 @@ package configs
 import (
 	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/backbone/families"
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // Backbone returns the network that the settings describe; the error is an [*Error]. Position
@@ -19,11 +20,7 @@ func (c *Config) backbone() (backbone.Config, *Error) {
 	known := families.Or(c.Model.Families)
 	network, err := known.Variant(c.Model.Name)
 	if err != nil {
-		hint := "models are named as in timm, for instance vit_tiny_patch4_32, vit_base_patch16_224 or resnet50"
-		if near := Nearest(c.Model.Name, known.Variants()); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		return nil, &Error{Key: "model.name", Value: c.Model.Name, Problem: "there is no such model", Hint: hint}
+		return nil, &Error{Key: "model.name", Value: c.Model.Name, Problem: edit.NoSuch("model"), Hint: edit.Suggest(c.Model.Name, known.Variants())}
 	}
 	h, w := c.Model.Size()
 	for _, s := range []struct {

@@ -118,7 +118,7 @@ type Batches struct {
 	// Computes the loss over all micro-batches of a step as over one batch, for losses that compare
 	// the images of a batch (MoCo v3, SimCLR), in the memory of one micro-batch: features are kept,
 	// and each micro-batch passes the network twice.
-	GradCache bool `mapstructure:"grad_cache"`
+	GradCache bool `mapstructure:"grad_cache" when:"set"`
 	// Activations that the backward pass computes again instead of keeping them: none, or the
 	// insides of transformer and residual blocks, which saves memory for a quarter more arithmetic.
 	// Results are equal.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // A layer is one origin of settings, each already checked for name and type.
@@ -52,7 +54,7 @@ func (k Key) permitted() string {
 	case k.OneOf != nil:
 		return "valid are: " + strings.Join(k.OneOf, ", ")
 	case k.Range != "":
-		return "valid is " + k.Range
+		return k.valid.Valid()
 	}
 	return ""
 }
@@ -69,7 +71,7 @@ func keysOf(section string) []string {
 }
 
 func unknownKey(path, source string) *Error {
-	e := &Error{Key: path, Source: source, Problem: "there is no such key"}
+	e := &Error{Key: path, Source: source, Problem: edit.NoSuch("key")}
 	section, _, dotted := strings.Cut(path, ".")
 	if i := strings.LastIndexByte(path, '.'); dotted && slices.Contains(sections(), path[:i]) {
 		section = path[:i] // a group inside the section
@@ -81,14 +83,14 @@ func unknownKey(path, source string) *Error {
 	case slices.Contains(sections(), path):
 		e.Problem = "is a section, not a setting"
 		e.Hint = "write " + path + ".NAME=VALUE, for instance " + keysOf(path)[0]
-	case !dotted && !isLeaf(path) && Nearest(path, sections()) != "":
-		e.Problem = "there is no such section"
-		e.Hint = fmt.Sprintf("did you mean %s?", Nearest(path, sections()))
-	case Nearest(path, paths()) != "":
-		e.Hint = fmt.Sprintf("did you mean %s?", Nearest(path, paths()))
+	case !dotted && !isLeaf(path) && edit.Nearest(path, sections()) != "":
+		e.Problem = edit.NoSuch("section")
+		e.Hint = edit.Suggest(path, sections())
+	case edit.Nearest(path, paths()) != "":
+		e.Hint = edit.Suggest(path, paths())
 	case !dotted || !slices.Contains(sections(), section):
-		e.Problem = "there is no such section"
-		e.Hint = Suggest(section, sections())
+		e.Problem = edit.NoSuch("section")
+		e.Hint = edit.Suggest(section, sections())
 	default:
 		e.Hint = "valid are: " + strings.Join(keysOf(section), ", ")
 	}

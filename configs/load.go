@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/vittool/vittool/backbone"
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -180,7 +181,7 @@ func (m *merger) config(name string) {
 		_, err = os.Stat(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := Suggest(name, m.presets.Names())
+		hint := edit.Suggest(name, m.presets.Names())
 		if strings.ContainsAny(name, `/\.`) {
 			hint = "check the path; presets are: " + strings.Join(m.presets.Names(), ", ")
 		}
@@ -272,7 +273,7 @@ func (m *merger) overrides(args []string) {
 }
 
 func overrideHint(arg string) string {
-	if n := Nearest(arg, paths()); n != "" {
+	if n := edit.Nearest(arg, paths()); n != "" {
 		return "did you mean " + n + "=VALUE?"
 	}
 	return "for instance train.epochs=20"

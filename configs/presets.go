@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 //go:embed presets/*.yaml
@@ -68,7 +70,7 @@ func (s Presets) Find(name string) (Preset, error) {
 
 // unknown is the error of a name, written at source, that no recipe has.
 func (s Presets) unknown(name, source string) *Error {
-	return &Error{Source: source, Key: "preset", Value: name, Problem: "there is no such preset", Hint: Suggest(name, s.Names())}
+	return &Error{Source: source, Key: "preset", Value: name, Problem: edit.NoSuch("preset"), Hint: edit.Suggest(name, s.Names())}
 }
 
 // read returns the text of a recipe, false where there is none of this name.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // OptionsKey is the section whose keys belong to the objective and are checked against the
@@ -32,11 +34,11 @@ type Key struct {
 	// weights that come out.
 	ResumeFree bool
 
-	when     string // condition under which the key has an effect, as of Config.applies; empty for any run
-	field    []int  // index for reflect's FieldByIndex
-	typ      reflect.Type
-	min, max float64
-	lengths  []int // permitted lengths of a list; nil permits any
+	when    string // condition under which the key has an effect, as of Config.applies; empty for any run
+	field   []int  // index for reflect's FieldByIndex
+	typ     reflect.Type
+	valid   edit.Range
+	lengths []int // permitted lengths of a list; nil permits any
 }
 
 //go:embed config.go
@@ -78,16 +80,15 @@ func newKey(prefix, owner string, f reflect.StructField, docs map[string]string)
 		Doc:        docs[owner+"."+f.Name],
 		ResumeFree: f.Tag.Get("resume") == "free",
 		typ:        f.Type,
-		min:        math.Inf(-1),
-		max:        math.Inf(1),
+		valid:      edit.Between(math.Inf(-1), math.Inf(1)),
 	}
 	if s := f.Tag.Get("oneof"); s != "" {
 		k.OneOf = strings.Fields(s)
 	}
 	if low, high, ok := strings.Cut(f.Tag.Get("range"), " "); ok {
-		k.min, _ = strconv.ParseFloat(low, 64)
-		k.max, _ = strconv.ParseFloat(high, 64)
-		k.Range = low + " to " + high
+		k.valid.Min, _ = strconv.ParseFloat(low, 64)
+		k.valid.Max, _ = strconv.ParseFloat(high, 64)
+		k.Range = k.valid.String()
 	}
 	for _, n := range strings.Fields(f.Tag.Get("lengths")) {
 		if n != "*" {

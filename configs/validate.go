@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vittool/vittool/backbone/families"
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // Validate reports every problem of the configuration at once, as [Errors], or nil. It checks the
@@ -49,7 +52,7 @@ func (v *checker) key(k Key) {
 	case string:
 		switch {
 		case k.OneOf != nil && !slices.Contains(k.OneOf, x):
-			v.fail(k.Path, "is not one of its values", Suggest(x, k.OneOf))
+			v.fail(k.Path, "is not one of its values", edit.Suggest(x, k.OneOf))
 		case strings.ContainsAny(x, "\x00\r\n"):
 			v.fail(k.Path, "holds a line break or a zero byte", "")
 		}
@@ -71,8 +74,8 @@ func (v *checker) key(k Key) {
 }
 
 func (v *checker) number(k Key, x float64) {
-	if !(x >= k.min && x <= k.max) { // written so that NaN fails
-		v.fail(k.Path, "is out of range", k.permitted())
+	if !k.valid.Holds(x) {
+		v.fail(k.Path, edit.OutOfRange, k.permitted())
 	}
 }
 
@@ -159,7 +162,7 @@ func (v *checker) train() {
 // model checks the settings of the network before it is built.
 func (v *checker) model() {
 	if v.config.Model.Name == "" {
-		v.fail("model.name", "is empty", "name a model, for instance vit_tiny_patch4_32")
+		v.fail("model.name", "is empty", "name a model, for instance "+families.Or(v.config.Model.Families).Example())
 		return
 	}
 	if _, e := v.config.backbone(); e != nil {

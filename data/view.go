@@ -240,6 +240,12 @@ type view struct {
 	normalize *pixels.Normalizer
 }
 
+// CheckViews refuses views that no loader makes of images with so many channels.
+func CheckViews(specs []ViewSpec, channels int) error {
+	_, err := resolveViews(specs, channels)
+	return err
+}
+
 // resolveViews checks the specs and follows their references.
 func resolveViews(specs []ViewSpec, channels int) ([]view, error) {
 	if len(specs) == 0 {

@@ -103,7 +103,7 @@ func (r *run) openLoader(ctx context.Context) error {
 	}
 	var err error
 	r.loader, err = data.NewLoader(s.source, data.LoaderOptions{
-		Views: viewSpecs(s.objective.Plan(), s.cfg), BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
+		Views: s.views, BatchSize: t.BatchSize, Seed: uint64(s.cfg.Run.Seed), Shuffle: true, DropLast: t.DropLast,
 		FirstBatch: r.state.step * t.Accumulate, Workers: workers, OnError: data.OnError(d.OnError), MaxFailed: d.MaxFailed,
 		CacheBytes: int64(d.Cache) << 20, OnSkip: r.recorder.skip,
 	})

@@ -16,13 +16,14 @@ import (
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plugintest"
+	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
 var outside = map[string]func(){
 	"vittool-pull-plugin": plugintest.Serve(&pull{}), "vittool-blank-plugin": plugintest.Serve(&blank{}), "vittool-variant-plugin": plugintest.Serve(&variant{}),
-	"vittool-overflow-plugin": plugintest.Serve(&overflow{}),
+	"vittool-overflow-plugin": plugintest.Serve(&overflow{}), "vittool-views-plugin": plugintest.Serve(&viewsPlan{[]sdk.ViewOption{sdk.ColorJitter(1, 150, 0, 0, 0)}}),
 }
 
 // TestMain lets the test binary be the plugins: a built-in objective when started as the host does,

@@ -22,6 +22,7 @@ type setup struct {
 	device    *device.CPU
 	source    data.Source
 	objective *host.Objective
+	views     []data.ViewSpec // that the plan asks for
 	network   backbone.Config // with the plan's requirements once the graph is built
 
 	epochs      epochs
@@ -45,7 +46,14 @@ func (s *setup) open(ctx context.Context) (err error) {
 		Config: s.cfg, Network: s.network, Batch: s.cfg.Train.LossBatch(), TotalSteps: s.total, StepsPerEpoch: s.epochs.perEpoch(),
 		Images: s.source.Len(), LogWriter: s.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.views = viewSpecs(s.objective.Plan(), s.cfg)
+	if err := data.CheckViews(s.views, s.source.Channels()); err != nil { // the plan was checked, so this is a gap in its rules
+		return s.objective.RefusePlan(err)
+	}
+	return nil
 }
 
 // openData indexes the images and counts the steps of an epoch and of the run.

@@ -242,7 +242,7 @@ func TestEncode(t *testing.T) {
 	if c, err := all().Decode([]byte(named)); err != nil || c.Info().Name != "x" {
 		t.Errorf("a vit that is called so: %+v, %v", c, err)
 	}
-	if _, err := all().Decode([]byte(`{"family":"fourth"}`)); err == nil || !strings.Contains(err.Error(), "want one of vit, cnn, third") {
+	if _, err := all().Decode([]byte(`{"family":"fourth"}`)); err == nil || !strings.Contains(err.Error(), "valid are: vit, cnn, third") {
 		t.Errorf("an unknown family: %v", err)
 	}
 	seen := map[string]bool{}

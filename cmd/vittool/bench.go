@@ -11,6 +11,7 @@ import (
 
 	"github.com/vittool/vittool/bench"
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // benchParts are the values of --only, the first five by default: torch.compile takes minutes, and
@@ -108,7 +109,7 @@ func runBench(cmd *cobra.Command, o benchOptions, overrides []string) error {
 func (o *benchOptions) check() (*bench.Report, error) {
 	for _, part := range o.only {
 		if !slices.Contains(benchParts, part) {
-			return nil, &usageError{fmt.Sprintf("--only %s is not one of its values", part), configs.Suggest(part, benchParts)}
+			return nil, &usageError{fmt.Sprintf("--only %s is not one of its values", part), edit.Suggest(part, benchParts)}
 		}
 	}
 	if o.warmup < 0 || o.rounds < 1 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/launch"
@@ -46,8 +47,8 @@ func checkObjective(ctx context.Context, r *configs.Resolved) error {
 	if o.Plugin == "" {
 		if names := objectives.Names(); !slices.Contains(names, o.Name) {
 			return &configs.Error{Key: "objective.name", Value: o.Name, Source: source,
-				Problem: "there is no such objective",
-				Hint:    configs.Suggest(o.Name, names) + " (a program of your own is named by objective.plugin)"}
+				Problem: edit.NoSuch("objective"),
+				Hint:    edit.Suggest(o.Name, names) + " (a program of your own is named by objective.plugin)"}
 		}
 		ask.Mode = host.Inproc
 	}
@@ -66,7 +67,7 @@ func checkObjective(ctx context.Context, r *configs.Resolved) error {
 	var wrong *schema.Error
 	if errors.As(err, &wrong) {
 		key := configs.OptionsKey + "." + wrong.Key
-		return &configs.Error{Key: key, Value: fmt.Sprint(o.Options[wrong.Key]), Source: r.Sources[key], Problem: wrong.Text}
+		return &configs.Error{Key: key, Value: fmt.Sprint(o.Options[wrong.Key]), Source: r.Sources[key], Problem: wrong.Text, Hint: wrong.Remedy}
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/objectives"
 	"github.com/vittool/vittool/plugins/host"
 )
@@ -48,7 +49,7 @@ func builtin(arg string) (bool, error) {
 	if _, err := os.Stat(arg); err == nil {
 		return false, nil
 	}
-	return false, &usageError{fmt.Sprintf("there is no objective %s, and no program of that name", arg), configs.Suggest(arg, names)}
+	return false, &usageError{fmt.Sprintf("there is no objective %s, and no program of that name", arg), edit.Suggest(arg, names)}
 }
 
 // programOf names the program of an objective.

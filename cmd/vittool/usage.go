@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // usageError is a command line that can't be understood.
@@ -36,7 +36,7 @@ func flagError(cmd *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		if near := configs.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := edit.Nearest(unknown.GetSpecifiedName(), names); near != "" {
 			hint = fmt.Sprintf("did you mean --%s?", near)
 		}
 		return &usageError{err.Error(), hint}
@@ -60,7 +60,7 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 			}
 		}
 		hint := "commands are: " + strings.Join(names, ", ")
-		if near := configs.Nearest(args[0], names); near != "" {
+		if near := edit.Nearest(args[0], names); near != "" {
 			hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near)
 		}
 		return &usageError{fmt.Sprintf("there is no command %s %s", cmd.CommandPath(), args[0]), hint}

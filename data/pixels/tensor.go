@@ -1,6 +1,9 @@
 package pixels
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Normalizer turns bytes into normalized floats: (v/255 - mean) / std per channel, in float32 as
 // torchvision's ToTensor and Normalize compute it.
@@ -15,8 +18,8 @@ func NewNormalizer(mean, std []float32) (*Normalizer, error) {
 	}
 	n := &Normalizer{table: make([][256]float32, len(mean))}
 	for c := range mean {
-		if !(std[c] > 0) {
-			return nil, fmt.Errorf("normalization: standard deviation %g of channel %d is not positive", std[c], c)
+		if !(std[c] > 0 && std[c] <= math.MaxFloat32 && mean[c] >= -math.MaxFloat32 && mean[c] <= math.MaxFloat32) {
+			return nil, fmt.Errorf("normalization: mean %g and standard deviation %g of channel %d are not finite, or the latter is not positive", mean[c], std[c], c)
 		}
 		for v := range 256 {
 			n.table[c][v] = (float32(v)/255 - mean[c]) / std[c]

@@ -1,4 +1,5 @@
-// Package edit measures how far two words lie apart, for suggestions.
+// Package edit phrases the errors of mistyped names and of numbers out of range: the fault and the
+// remedy, with the nearest name that exists or the range that is valid.
 package edit
 
 // Distance is the optimal string alignment distance: insert, delete,

@@ -69,7 +69,7 @@ var below = append([]rule{
 	{pkg: "data/...", may: append([]string{"data/...", "runs"}, leaves...)},
 	{pkg: "configs", may: append([]string{"backbone/...", "internal/edit", "data/...", "runs"}, engine...), test: []string{"objectives"}},
 	{pkg: "plugins/pb", may: nil},
-	{pkg: "plugins/schema", may: nil},
+	{pkg: "plugins/schema", may: []string{"internal/edit"}},
 	{pkg: "plugins/sdk", may: []string{"plugins/pb", "plugins/schema", "plugins/plan", "tensor"}},
 	{pkg: "plugins/plan", may: []string{"plugins/pb", "internal/edit"}, test: append([]string{"plugins/...", "objectives/..."}, engine...)},
 	{pkg: "plugins/program/programtest", may: []string{"..."}},                 // test support

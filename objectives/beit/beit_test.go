@@ -76,18 +76,18 @@ func TestOptions(t *testing.T) {
 		info    sdk.Backbone
 		options map[string]any
 	}{
-		"vittool tokenizer train":   {small, nil},
-		"no such file":              {small, map[string]any{"tokenizer": "testdata/none"}},
-		"not a safetensors file":    {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
-		"images of 3 channels":      {backbone(4, 32, 32, 1), map[string]any{"tokenizer": file}},
-		"in blocks of 30 to 24":     {small, map[string]any{"tokenizer": file, "min_block": 30}},
-		"masks 0 of 64":             {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
-		"both, none":                {small, map[string]any{"tokenizer": file, "rel_pos": "some"}},
-		`did you mean "mask_ratio"`: {small, map[string]any{"mask_rate": .5}},
-		"works with [vit]":          {sdk.Backbone{Name: "r", Family: "cnn", Patch: 32, Height: 64, Width: 64, Channels: 3}, map[string]any{"tokenizer": file}},
-		"no block of 13 to 14":      {backbone(8, 32, 32, 3), map[string]any{"tokenizer": file, "mask_ratio": .85, "min_block": 13}},
-		"into the 1×8 patches":      {backbone(4, 4, 32, 3), map[string]any{"tokenizer": file, "min_block": 1}},
-		"in blocks of 16 to 10":     {small, map[string]any{"tokenizer": file, "max_block": 10}},
+		"vittool tokenizer train":  {small, nil},
+		"no such file":             {small, map[string]any{"tokenizer": "testdata/none"}},
+		"not a safetensors file":   {small, map[string]any{"tokenizer": "testdata/small.yaml"}},
+		"images of 3 channels":     {backbone(4, 32, 32, 1), map[string]any{"tokenizer": file}},
+		"in blocks of 30 to 24":    {small, map[string]any{"tokenizer": file, "min_block": 30}},
+		"masks 0 of 64":            {small, map[string]any{"tokenizer": file, "mask_ratio": .001}},
+		"did you mean none?":       {small, map[string]any{"tokenizer": file, "rel_pos": "some"}},
+		`did you mean mask_ratio?`: {small, map[string]any{"mask_rate": .5}},
+		"works with [vit]":         {sdk.Backbone{Name: "r", Family: "cnn", Patch: 32, Height: 64, Width: 64, Channels: 3}, map[string]any{"tokenizer": file}},
+		"no block of 13 to 14":     {backbone(8, 32, 32, 3), map[string]any{"tokenizer": file, "mask_ratio": .85, "min_block": 13}},
+		"into the 1×8 patches":     {backbone(4, 4, 32, 3), map[string]any{"tokenizer": file, "min_block": 1}},
+		"in blocks of 16 to 10":    {small, map[string]any{"tokenizer": file, "max_block": 10}},
 	} {
 		if _, err := try(tc.info, tc.options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", tc.options, err, want)

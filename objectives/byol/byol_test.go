@@ -79,7 +79,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 	}
 	for want, options := range map[string]map[string]any{
 		"crop_size 100 is no multiple": {"crop_size": 100},
-		"0 <= x <= 1":                  {"teacher_momentum_end": 1.5},
+		"valid is 0 to 1":              {"teacher_momentum_end": 1.5},
 		"smaller share comes first":    {"crop_scale": []float64{.9, .2}},
 	} {
 		if _, err := try(networks[0], options); err == nil || !strings.Contains(err.Error(), want) {

@@ -153,10 +153,10 @@ func TestRefusals(t *testing.T) {
 		"global_size 30 is no multiple":                     {"global_size": 30},
 		"global_scale has 1 values; it takes 2":             {"global_scale": []float64{.4}},
 		"local_scale is [0.4, 0.05]":                        {"local_scale": []float64{.4, .05}},
-		"for the hue at most half of the circle":            {"color_jitter": []float64{.4, .4, .2, .6}},
+		"hue = 0.6: is out of range":                        {"color_jitter": []float64{.4, .4, .2, .6}},
 		"blur has 2 values; it takes 3":                     {"blur": []float64{1, 0}},
-		"0 < x":                                             {"student_temp": 0},
-		`did you mean "out_dim"`:                            {"out_dims": 5},
+		"valid is above 0":                                  {"student_temp": 0},
+		`did you mean out_dim?`:                             {"out_dims": 5},
 	} {
 		if _, err := try(backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

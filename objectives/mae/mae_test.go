@@ -104,8 +104,8 @@ func TestOptionsReachTheProgram(t *testing.T) {
 	for want, options := range map[string]map[string]any{
 		"decoder_heads 16 does not divide decoder_dim 100": {"decoder_dim": 100},
 		"a number that 4 divides":                          {"decoder_dim": 6, "decoder_heads": 2},
-		"0 < x < 1":                                        {"mask_ratio": 1},
-		`did you mean "mask_ratio"`:                        {"mask_rate": .5},
+		"valid is above 0 to below 1":                      {"mask_ratio": 1},
+		`did you mean mask_ratio?`:                         {"mask_rate": .5},
 	} {
 		if _, err := try(backbone(16, 224, 224), options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

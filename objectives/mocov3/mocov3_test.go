@@ -109,8 +109,8 @@ func TestOptionsReachThePlan(t *testing.T) {
 		"crop_size 100 is no multiple": {"crop_size": 100},
 		"smaller share comes first":    {"crop_scale": []float64{.9, .2}},
 		"blur has 1 values":            {"blur": []float64{1}},
-		"half of the circle":           {"color_jitter": []float64{.4, .4, .2, .6}},
-		"0 < x":                        {"temperature": 0},
+		"hue = 0.6: is out of range":   {"color_jitter": []float64{.4, .4, .2, .6}},
+		"valid is above 0":             {"temperature": 0},
 	} {
 		if _, err := try(options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

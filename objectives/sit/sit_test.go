@@ -56,15 +56,15 @@ func TestOptionsReachThePlan(t *testing.T) {
 		t.Errorf("%d learned weights, view %v", learned, plan.Views[0])
 	}
 	for want, options := range map[string]map[string]any{
-		"9 pixels of 32":               {"drop_align": 9},
-		"crop_size 30 is no multiple":  {"crop_size": 30},
-		"smaller share comes first":    {"crop_scale": []float64{.9, .2}},
-		"solarize has 3 values":        {"solarize": []float64{0, .1, .2}},
-		"half of the circle":           {"color_jitter": []float64{.4, .4, .2, .6}},
-		"at least one of zeros":        {"drop_type": []string{}},
-		"zeros, noise, copy":           {"drop_type": []string{"holes"}},
-		"fixed, learned":               {"task_weights": "guessed"},
-		`did you mean "drop_replace"?`: {"drop_replaced": .5},
+		"9 pixels of 32":              {"drop_align": 9},
+		"crop_size 30 is no multiple": {"crop_size": 30},
+		"smaller share comes first":   {"crop_scale": []float64{.9, .2}},
+		"solarize has 3 values":       {"solarize": []float64{0, .1, .2}},
+		"hue = 0.6: is out of range":  {"color_jitter": []float64{.4, .4, .2, .6}},
+		"at least one of zeros":       {"drop_type": []string{}},
+		"zeros, noise, copy":          {"drop_type": []string{"holes"}},
+		"fixed, learned":              {"task_weights": "guessed"},
+		`did you mean drop_replace?`:  {"drop_replaced": .5},
 	} {
 		if _, err := try(4, 32, options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

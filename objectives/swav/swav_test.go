@@ -97,7 +97,7 @@ func TestRefusals(t *testing.T) {
 		"belongs into crop_scale_min":    {"crop_scale_min": []float64{.14, .3}},
 		"crop_sizes 50 is no multiple":   {"crop_sizes": []int{0, 50}},
 		"shorter than the batch":         {"queue": 3},
-		"half of the circle":             {"color_jitter": []float64{.4, .4, .2, .6}},
+		"hue = 0.6: is out of range":     {"color_jitter": []float64{.4, .4, .2, .6}},
 	} {
 		if _, err := try(networks[0], options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

@@ -51,7 +51,7 @@ func TestConfigurationErrors(t *testing.T) {
 		o.Config = map[string]any{"mod": "good"}
 		_, err := Open(ctx, o)
 		var se *schema.Error
-		if !errors.As(err, &se) || !strings.Contains(err.Error(), `did you mean "mode"`) {
+		if !errors.As(err, &se) || !strings.Contains(err.Error(), `did you mean mode?`) {
 			t.Errorf("%s: %v", mode, err)
 		}
 		o = probeOptions("refuse", "")

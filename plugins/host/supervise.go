@@ -136,6 +136,11 @@ func (h *Objective) retire(p *process) {
 	h.proc = nil
 }
 
+// RefusePlan makes a PluginError of the reason why a run can't follow the plan.
+func (h *Objective) RefusePlan(err error) error {
+	return &PluginError{Plugin: h.label, Call: "Open", Kind: Reply, Text: err.Error(), Err: err}
+}
+
 func (h *Objective) broken(call, text string) error {
 	return &PluginError{Plugin: h.label, Call: call, Kind: Reply, Text: text}
 }

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -43,8 +44,8 @@ func Open(ctx context.Context, r Request) (*host.Objective, error) {
 	objective, err := host.Open(ctx, o)
 	var option *schema.Error
 	if errors.As(err, &option) {
-		return nil, &configs.Error{Key: configs.OptionsKey + "." + option.Key, Problem: option.Text,
-			Hint: "see vittool plugin info " + r.Config.Objective.Name}
+		return nil, &configs.Error{Key: configs.OptionsKey + "." + option.Key, Value: option.Value, Problem: option.Text,
+			Hint: cmp.Or(option.Remedy, "see vittool plugin info "+r.Config.Objective.Name)}
 	}
 	return objective, err
 }

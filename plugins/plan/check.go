@@ -136,46 +136,9 @@ func (c *checker) views() error {
 		if err := c.declare("view", v.Name); err != nil {
 			return err
 		}
-		if err := v.check(); err != nil {
-			return fmt.Errorf("view %q%w", v.Name, err)
+		if err := c.view(v); err != nil {
+			return fmt.Errorf("view %q: %w", v.Name, err)
 		}
-	}
-	return nil
-}
-
-func (v *View) check() error {
-	if v.Height < 1 || v.Width < 1 || v.Height > maxPixels || v.Width > maxPixels {
-		return fmt.Errorf(" is %d x %d pixels, valid are 1..%d", v.Height, v.Width, maxPixels)
-	}
-	if v.ScaleMin < 0 || v.ScaleMax < v.ScaleMin || v.ScaleMax > 1 || v.ScaleMax > 0 && v.ScaleMin == 0 {
-		return fmt.Errorf(": field scale is %v..%v, valid is 0 < min <= max <= 1", v.ScaleMin, v.ScaleMax)
-	}
-	if v.RatioMin < 0 || v.RatioMax < v.RatioMin || v.RatioMax > 0 && v.RatioMin == 0 {
-		return fmt.Errorf(": field ratio is %v..%v, valid is 0 < min <= max", v.RatioMin, v.RatioMax)
-	}
-	for i, a := range v.Augmentations {
-		if err := a.Check(); err != nil {
-			return fmt.Errorf(", augmentation %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-// Check refuses strengths and probabilities that no augmentation has.
-func (a *Augmentation) Check() error {
-	switch {
-	case a.Kind == 0:
-		return fmt.Errorf("its kind is missing or unknown to this vittool; use a newer vittool, or give a kind")
-	case min(a.Brightness, a.Contrast, a.Saturation, a.Hue) < 0 || a.Hue > .5:
-		return fmt.Errorf("%v: strengths are %v, %v, %v and %v; valid is 0 and more, for the hue at most half of the circle, 0.5", a.Kind, a.Brightness, a.Contrast, a.Saturation, a.Hue)
-	case a.SigmaMin < 0 || a.SigmaMax < a.SigmaMin || a.Kernel > 0 && a.Kernel%2 == 0:
-		return fmt.Errorf("%v: sigma is %v..%v and the kernel %d; valid is 0 <= sigma_min <= sigma_max and an odd kernel or 0", a.Kind, a.SigmaMin, a.SigmaMax, a.Kernel)
-	case a.ZeroBorder && a.Kernel == 0:
-		return fmt.Errorf("%v: zero_border is set and the kernel 0; valid is an odd kernel with it", a.Kind)
-	case a.Threshold > 255:
-		return fmt.Errorf("%v: threshold %d, valid are 0..255", a.Kind, a.Threshold)
-	case a.Probability < 0 || a.Probability > 1:
-		return fmt.Errorf("%v: probability %v, valid is 0..1", a.Kind, a.Probability)
 	}
 	return nil
 }
@@ -190,7 +153,7 @@ func (c *checker) masks() error {
 		}
 		if m.Kind == MaskKeep {
 			if rows, cols := c.grid(m.View); m.Rows != rows || m.Cols != cols {
-				return fmt.Errorf("mask %q has %d x %d cells, the view %q has %d x %d patches", m.Name, m.Rows, m.Cols, m.View, rows, cols)
+				return fmt.Errorf("mask %q has %d×%d cells, the view %q has %d×%d patches", m.Name, m.Rows, m.Cols, m.View, rows, cols)
 			}
 		}
 		if err := m.check(); err != nil {
@@ -276,7 +239,7 @@ func (i *Init) check(shape []int) error {
 	switch i.Kind {
 	case InitSinCosColumn, InitSinCosRow:
 		if len(shape) != 3 || shape[0] != 1 || i.Rows < 1 || i.Cols < 1 || shape[1] != i.Prefix+i.Rows*i.Cols || shape[2]%4 != 0 {
-			return fmt.Errorf("a sine-cosine table of %d+%d x %d rows has the shape [1, %d, a multiple of 4], not %v",
+			return fmt.Errorf("a sine-cosine table of %d+%d×%d rows has the shape [1, %d, a multiple of 4], not %v",
 				i.Prefix, i.Rows, i.Cols, i.Prefix+i.Rows*i.Cols, shape)
 		}
 	case InitFile:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -59,10 +60,10 @@ func (c *checker) passViews(p *Pass) error {
 		}
 		first, v := c.View(p.Views[0]), c.View(name)
 		if n := c.backbone.Patch; c.backbone.Tokens() && n > 0 && (v.Height%n != 0 || v.Width%n != 0) {
-			return fmt.Errorf("reads view %q of %d x %d pixels, which patches of %d do not divide", name, v.Height, v.Width, n)
+			return fmt.Errorf("reads view %q of %d×%d pixels, which patches of %d do not divide", name, v.Height, v.Width, n)
 		}
 		if v.Height != first.Height || v.Width != first.Width {
-			return fmt.Errorf("joins views of %d x %d and %d x %d pixels; views of one pass are of equal size", first.Height, first.Width, v.Height, v.Width)
+			return fmt.Errorf("joins views of %d×%d and %d×%d pixels; views of one pass are of equal size", first.Height, first.Width, v.Height, v.Width)
 		}
 	}
 	return nil
@@ -108,7 +109,7 @@ func (c *checker) passMasks(p *Pass) error {
 			return fmt.Errorf("is masked by %q of the view %q, and reads %q", name, m.View, p.Views[i])
 		}
 		if rows, cols := c.grid(m.View); m.Rows != rows || m.Cols != cols {
-			return fmt.Errorf("is masked by %q of %d x %d cells, the view has %d x %d patches", name, m.Rows, m.Cols, rows, cols)
+			return fmt.Errorf("is masked by %q of %d×%d cells, the view has %d×%d patches", name, m.Rows, m.Cols, rows, cols)
 		}
 		if m.Length != first.Length {
 			return fmt.Errorf("is masked by %q and %q, which leave different numbers of patches visible", first.Name, name)
@@ -125,6 +126,9 @@ func (c *checker) nodes() error {
 	for _, n := range c.Nodes {
 		if err := Lookup(n.Op).check(n); err != nil {
 			return fmt.Errorf("%v: %w", n, err)
+		}
+		if view, views := n.Attributes["view"], n.Attributes["views"]; n.Op == pb.OpViewRows && view.(int) >= views.(int) {
+			return fmt.Errorf("%v: attribute view = %v of %v views: %s; valid is 0 to views-1", n, view, views, edit.OutOfRange)
 		}
 		for _, a := range n.Inputs {
 			if err := c.input(n, a, changed); err != nil {
@@ -156,6 +160,12 @@ func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 	if err := c.ref(a.Ref, user); err != nil {
 		return err
 	}
+	if n.Op == pb.OpCorrupt && a.Name == "mask" && (a.Ref.Of != RefMask || c.Mask(a.Ref.Name).Kind != MaskCorruption || a.Ref.Form != FormValues) {
+		return fmt.Errorf("%s reads no corruption; give it the values of a mask of that kind", user)
+	}
+	if err := c.element(n, a, user); err != nil {
+		return err
+	}
 	if in := Lookup(n.Op).Input(a.Name); in == nil || !in.Buffer {
 		return nil
 	}
@@ -167,6 +177,32 @@ func (c *checker) input(n *Node, a Argument, changed map[string]string) error {
 	}
 	changed[a.Ref.Name] = n.Name
 	return nil
+}
+
+// element refuses integers for numbers and the reverse, where the kind of the reference decides it:
+// of all but the results of nodes.
+func (c *checker) element(n *Node, a Argument, user string) error {
+	in := Lookup(n.Op).Input(a.Name)
+	if in == nil || in.Either || a.Ref.Of == RefNode {
+		return nil
+	}
+	if integers := c.integers(a.Ref); integers != in.Int {
+		words := map[bool]string{false: "numbers", true: "integers"}
+		return fmt.Errorf("%s takes %s and reads %s, the %v %q; name another value", user, words[in.Int], words[integers], a.Ref.Of, a.Ref.Name)
+	}
+	return nil
+}
+
+// integers reports whether a value that is not a node's is of integers.
+func (c *checker) integers(r Ref) bool {
+	switch r.Of {
+	case RefMask:
+		return r.Form == FormValues || r.Form == FormMaskedCells
+	case RefTarget:
+		t := c.Target(r.Name)
+		return t.Source == SourceSampleID || t.Source == SourceLabel || t.Source != SourceGeometry && t.DType == I32
+	}
+	return false
 }
 
 // cachedTargets checks the values of targets that are computed once for each content of a view.

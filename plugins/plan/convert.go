@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/vittool/vittool/internal/edit"
 	"github.com/vittool/vittool/plugins/pb"
 )
 
@@ -288,7 +289,7 @@ func (c *converter) node(m *pb.Node) *Node {
 	n.Inputs = each(m.GetInputs(), func(a *pb.Argument) Argument { return Argument{a.GetName(), ref(a.GetRef())} })
 	op := Lookup(n.Op)
 	if op == nil {
-		c.fail("%s: there is no operator %q in version %d of the operators; the nearest is %q", n, n.Op, OperatorVersion, nearestOperator(n.Op))
+		c.fail("%s: %s in version %d of the operators; %s", n, edit.NoSuch("operator"), OperatorVersion, edit.Suggest(n.Op, operatorNames()))
 		return n
 	}
 	var err error

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -46,10 +47,9 @@ type Attribute struct {
 	Default  any // int, float64, bool, string or []int; nil for a required one
 	Doc      string
 
-	choices  []string // of a string; none: any
-	positive bool     // an integer of 1 or more
-	share    bool     // a number of 0 to 1
-	only     any      // the one value that this version has
+	choices []string    // of a string; none: any
+	valid   *edit.Range // of a number or of each in a list; nil: any
+	only    any         // the one value that this version has
 }
 
 // AttributeType is the kind of an attribute's value.
@@ -179,16 +179,44 @@ func (op *Operator) attributes(given []*pb.Attribute) (map[string]any, error) {
 func (a *Attribute) check(v any) error {
 	switch s, _ := v.(string); {
 	case len(a.choices) > 0 && !slices.Contains(a.choices, s):
-		return fmt.Errorf("attribute %s is %q: want one of %s", a.Name, s, strings.Join(a.choices, ", "))
-	case a.positive && v.(int) < 1:
-		return fmt.Errorf("attribute %s is %d: it must be positive", a.Name, v)
-	case a.share && (v.(float64) < 0 || v.(float64) > 1):
-		return fmt.Errorf("attribute %s is %g: want 0 to 1", a.Name, v)
+		return fmt.Errorf("attribute %s = %q: is not one of its values; %s", a.Name, s, edit.Suggest(s, a.choices))
+	case a.valid != nil:
+		return a.inRange(v)
 	case a.only != nil && v != a.only:
 		return fmt.Errorf("attribute %s is %v: version %d of the operator has %v only", a.Name, v, OperatorVersion, a.only)
 	}
 	return nil
 }
+
+// inRange refuses numbers that are out of the attribute's range.
+func (a *Attribute) inRange(v any) error {
+	place := "attribute " + a.Name
+	switch v := v.(type) {
+	case int:
+		return a.valid.Check(place, float64(v))
+	case float64:
+		return a.valid.Check(place, v)
+	case []int:
+		for i, x := range v {
+			if err := a.valid.Check(fmt.Sprintf("%s[%d]", place, i), float64(x)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Ranges of attributes.
+var (
+	positive   = &edit.Range{Min: 1, Max: math.MaxInt32}
+	fromZero   = &edit.Range{Min: 0, Max: math.MaxInt32}
+	oneToMany  = &edit.Range{Min: 1, Max: MaxElements}
+	tokenCount = &edit.Range{Min: 1, Max: MaxTokens}
+	share      = &edit.Range{Min: 0, Max: 1}
+)
+
+// MaxTokens is the most tokens that a sample may have.
+const MaxTokens = 1 << 20
 
 func attributeValue(a *pb.Attribute, t AttributeType) (any, error) {
 	switch v := a.GetValue().(type) {
@@ -231,13 +259,5 @@ func listed[T any](list []T, name func(T) string) string {
 	return strings.Join(each(list, name), ", ")
 }
 
-// nearestOperator is the known name with the smallest edit distance.
-func nearestOperator(name string) string {
-	best, distance := "", 1<<30
-	for _, op := range Operators() {
-		if d := edit.Distance(name, op.Name); d < distance {
-			best, distance = op.Name, d
-		}
-	}
-	return best
-}
+// operatorNames lists the names of all operators.
+func operatorNames() []string { return each(Operators(), func(op Operator) string { return op.Name }) }

@@ -60,7 +60,7 @@ var arithmeticOperators = []Operator{
 		Name: pb.OpViewRows, Summary: "The rows of one view out of a pass over several, which come view after view.",
 		Inputs: []Input{{Name: "x", Shape: "[S·B, …]"}},
 		Attributes: []Attribute{
-			{Name: "view", Type: Int, Required: true, Doc: "from 0"}, {Name: "views", Type: Int, Required: true, Doc: "S; must divide the rows"},
+			{Name: "view", Type: Int, Required: true, valid: fromZero, Doc: "from 0"}, {Name: "views", Type: Int, Required: true, valid: positive, Doc: "S; must divide the rows"},
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B, …]"}},
 	},

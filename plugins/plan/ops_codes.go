@@ -73,7 +73,7 @@ var codeOperators = []Operator{
 	{
 		Name: pb.OpRandom, Summary: "Random numbers, a function of the run's seed, the step, the sample and the node's name.",
 		Attributes: []Attribute{
-			{Name: "shape", Type: Ints, Required: true, Doc: "of one sample"},
+			{Name: "shape", Type: Ints, Required: true, valid: oneToMany, Doc: "of one sample"},
 			{Name: "distribution", Type: String, Required: true, choices: []string{"uniform", "normal", "gumbel"}, Doc: "uniform in [0, 1), normal of variance 1, or gumbel: -log(-log u)"},
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B]+shape"}},

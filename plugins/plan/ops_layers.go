@@ -31,7 +31,7 @@ var layerOperators = []Operator{
 		},
 		Attributes: []Attribute{
 			{Name: "eps", Type: Float, Default: 1e-5, Doc: "added to the variance"},
-			{Name: "momentum", Type: Float, Default: 0.1, share: true, Doc: "share of the batch in the new running statistics"},
+			{Name: "momentum", Type: Float, Default: 0.1, valid: share, Doc: "share of the batch in the new running statistics"},
 			{Name: "eval", Type: Bool, Default: false, Doc: "always the running statistics"},
 		},
 		Outputs: []Output{{Name: "y", Shape: "[…, C]"}},
@@ -50,7 +50,7 @@ var layerOperators = []Operator{
 			{Name: "mlp.fc2.weight", Shape: "[D, F]"}, {Name: "mlp.fc2.bias", Shape: "[D]"},
 			{Name: "ls2.gamma", Shape: "[D]", Optional: true},
 		},
-		Attributes: []Attribute{{Name: "heads", Type: Int, Required: true, positive: true, Doc: "must divide D"}, epsNorm},
+		Attributes: []Attribute{{Name: "heads", Type: Int, Required: true, valid: positive, Doc: "must divide D"}, epsNorm},
 		Outputs: []Output{
 			{Name: "y", Shape: "[B, N, D]"},
 			{Name: "attention", Shape: "[B, heads, N, N]", Doc: "softmax weights, without a gradient; computed only where read"},

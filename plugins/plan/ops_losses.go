@@ -58,7 +58,7 @@ var lossOperators = []Operator{
 		},
 		Attributes: []Attribute{
 			{Name: "epsilon", Type: Float, Default: .05, Doc: "that scores are divided by; positive"},
-			{Name: "iterations", Type: Int, Default: 3, Doc: "of both scalings", positive: true},
+			{Name: "iterations", Type: Int, Default: 3, Doc: "of both scalings", valid: positive},
 		},
 		Outputs: []Output{{Name: "assignments", Shape: "[B, K]", Doc: "each row has the sum 1"}},
 	},
@@ -69,7 +69,7 @@ var lossOperators = []Operator{
 			{Name: "logits", Shape: "[B, 1+K]", Doc: "of the sample itself, then of the others"},
 			{Name: "constant", Shape: "[] or [1]", Doc: "Z; where it is negative, N times the mean of exp(logits). No gradient flows into either"},
 		},
-		Attributes: []Attribute{{Name: "samples", Type: Int, Required: true, Doc: "number N of samples that the others are drawn from", positive: true}},
+		Attributes: []Attribute{{Name: "samples", Type: Int, Required: true, Doc: "number N of samples that the others are drawn from", valid: positive}},
 		Outputs: []Output{
 			{Name: "loss", Shape: "[]"}, {Name: "probability", Shape: "[B, 1+K]", Doc: "P, without a gradient"},
 			{Name: "constant", Shape: "[]", Doc: "the Z that was used, without a gradient"},

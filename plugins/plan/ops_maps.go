@@ -20,7 +20,7 @@ var mapOperators = []Operator{
 	{
 		Name: pb.OpUpsampleNearest, Summary: "Every pixel repeated factor times in both directions.",
 		Inputs:     []Input{{Name: "x", Shape: "[B, C, H, W]"}},
-		Attributes: []Attribute{{Name: "factor", Type: Int, Default: 2, positive: true}},
+		Attributes: []Attribute{{Name: "factor", Type: Int, Default: 2, valid: positive}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, C, factor·H, factor·W]"}},
 	},
 	{

@@ -9,7 +9,7 @@ var pixelOperators = []Operator{
 			{Name: "x", Shape: "[B, L, D]", Doc: "tokens in raster order"}, {Name: "weight", Shape: "[D, C, p, p]"}, {Name: "bias", Shape: "[C]", Optional: true},
 		},
 		Attributes: []Attribute{
-			{Name: "rows", Type: Int, Required: true}, {Name: "cols", Type: Int, Required: true, Doc: "rows·cols = L"},
+			{Name: "rows", Type: Int, Required: true, valid: positive}, {Name: "cols", Type: Int, Required: true, valid: positive, Doc: "rows·cols = L"},
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B, C, rows·p, cols·p]"}},
 	},

@@ -12,7 +12,7 @@ var tokenOperators = []Operator{
 			{Name: "x", Shape: "[B, 1+K, D]"}, {Name: "mask_token", Shape: "[1, 1, D]"},
 			{Name: "keep", Shape: "[B, K]", Int: true, Doc: "patch of each visible token"},
 		},
-		Attributes: []Attribute{{Name: "length", Type: Int, Required: true, Doc: "number L of all patches"}},
+		Attributes: []Attribute{{Name: "length", Type: Int, Required: true, valid: tokenCount, Doc: "number L of all patches"}},
 		Outputs:    []Output{{Name: "y", Shape: "[B, 1+L, D]"}},
 	},
 	{
@@ -38,15 +38,15 @@ var tokenOperators = []Operator{
 	{
 		Name: pb.OpPatchify, Summary: "Images cut into patches in raster order; L = H/patch·W/patch, P = patch²·C.",
 		Inputs:     []Input{{Name: "images", Shape: "[B, C, H, W]"}},
-		Attributes: []Attribute{{Name: "patch", Type: Int, Required: true, Doc: "side in pixels; must divide H and W"}, orderAttribute},
+		Attributes: []Attribute{{Name: "patch", Type: Int, Required: true, valid: positive, Doc: "side in pixels; must divide H and W"}, orderAttribute},
 		Outputs:    []Output{{Name: "y", Shape: "[B, L, P]"}},
 	},
 	{
 		Name: pb.OpUnpatchify, Summary: "Patches laid out as images: the inverse of patchify.",
 		Inputs: []Input{{Name: "x", Shape: "[B, L, P]"}},
 		Attributes: []Attribute{
-			{Name: "patch", Type: Int, Required: true, Doc: "side in pixels"},
-			{Name: "rows", Type: Int, Required: true}, {Name: "cols", Type: Int, Required: true, Doc: "rows·cols = L"}, orderAttribute,
+			{Name: "patch", Type: Int, Required: true, valid: positive, Doc: "side in pixels"},
+			{Name: "rows", Type: Int, Required: true, valid: positive}, {Name: "cols", Type: Int, Required: true, valid: positive, Doc: "rows·cols = L"}, orderAttribute,
 		},
 		Outputs: []Output{{Name: "y", Shape: "[B, C, rows·patch, cols·patch]"}},
 	},

@@ -81,9 +81,21 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"backbone.unused is set", func(p *pb.Plan) { p.Backbone.Unused = true }},
 		{"views is empty", func(p *pb.Plan) { p.Views = nil }},
 		{"patches of 4 do not divide", func(p *pb.Plan) { p.Views[0].Height = 15 }},
-		{"scale is 0.5..0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
-		{"probability 2", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
+		{"field scale_min = 0.5 is above field scale_max = 0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
+		{"augmentation 0: flip: probability = 2: is out of range; valid is 0 to 1", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
 		{"augmentation 0: its kind is missing", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
+		{"field resize_factor = 100: is out of range; valid is 1 to 16", func(p *pb.Plan) { p.Views[0].ResizeFactor = 100 }},
+		{"field std[2] = 0: is out of range; valid is above 0", func(p *pb.Plan) { p.Views[0].Std = []float64{1, 1, 0} }},
+		{"field mean has 2 values, and the images have 3 channels", func(p *pb.Plan) { p.Views[0].Mean = []float64{1, 1} }},
+		{"field same_colors is set", func(p *pb.Plan) { p.Views[0].SameColors = true }},
+		{`names the view "second", which shares the geometry of "image" itself`, func(p *pb.Plan) {
+			second, third := proto.CloneOf(p.Views[0]), proto.CloneOf(p.Views[0])
+			second.Name, second.SameGeometryAs, third.Name, third.SameGeometryAs = "second", "image", "third", "second"
+			p.Views = append(p.Views, second, third)
+		}},
+		{"gaussian_blur: sigma_min = 0: is out of range; valid is above 0 to 1000", func(p *pb.Plan) {
+			p.Views[0].Augmentations[0].Kind = &pb.Augmentation_GaussianBlur_{GaussianBlur: &pb.Augmentation_GaussianBlur{SigmaMax: 1}}
+		}},
 		{"same_geometry_as", func(p *pb.Plan) { p.Views[0].SameGeometryAs = "image" }},
 		{"views[0].crop is 9, which this vittool does not know", func(p *pb.Plan) { p.Views[0].Crop = 9 }},
 		{"length is 17, valid are 1..16", func(p *pb.Plan) { p.Masks[0].Length = 17 }},
@@ -91,7 +103,7 @@ func TestFromProtoRefuses(t *testing.T) {
 		{`names the view "other"`, func(p *pb.Plan) { p.Masks[0].View = "other" }},
 		{"field kind is none; valid are", func(p *pb.Plan) { p.Masks[0].Kind = 0 }},
 		{"rows and cols are 3 and 0", func(p *pb.Plan) { p.Masks[0].Kind, p.Masks[0].Rows = pb.MaskSpec_KIND_BITMAP, 3 }},
-		{"3 x 2 cells", func(p *pb.Plan) { p.Masks[0].Rows, p.Masks[0].Cols = 3, 2 }},
+		{"3×2 cells", func(p *pb.Plan) { p.Masks[0].Rows, p.Masks[0].Cols = 3, 2 }},
 		{"rows and cols are 2147483648 and 1", func(p *pb.Plan) {
 			p.Masks[0].Kind, p.Masks[0].Rows, p.Masks[0].Cols = pb.MaskSpec_KIND_BITMAP, 1<<31, 1
 		}},
@@ -183,7 +195,7 @@ func TestResultsRefuse(t *testing.T) {
 func TestNodesRefuses(t *testing.T) {
 	integer := func(n int64) *pb.Attribute_Int { return &pb.Attribute_Int{Int: n} }
 	refuse(t, valid(t), []fault{
-		{`node "linear_1" (liner): there is no operator "liner" in version 1 of the operators; the nearest is "linear"`, func(p *pb.Plan) { node(p, "linear").Op = "liner" }},
+		{`node "linear_1" (liner): there is no such operator in version 1 of the operators; did you mean linear?`, func(p *pb.Plan) { node(p, "linear").Op = "liner" }},
 		{`node "linear_1" (linear): input weight [O, I] is missing`, func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = n.Inputs[:1] }},
 		{`there is no input "y"; the operator takes x, weight, bias`, func(p *pb.Plan) { node(p, "linear").Inputs[0].Name = "y" }},
 		{"x is given twice", func(p *pb.Plan) { n := node(p, "linear"); n.Inputs = append(n.Inputs, n.Inputs[0]) }},
@@ -193,8 +205,8 @@ func TestNodesRefuses(t *testing.T) {
 		}},
 		{"attribute heads: it has no value", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = nil }},
 		{"heads (int) is missing", func(p *pb.Plan) { node(p, "vit_block").Attributes = nil }},
-		{"heads is 0", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = integer(0) }},
-		{`"cwh": want one of hwc, chw`, func(p *pb.Plan) { node(p, "patchify").Attributes[1].Value = &pb.Attribute_String_{String_: "cwh"} }},
+		{"attribute heads = 0: is out of range; valid is 1 to 2147483647", func(p *pb.Plan) { node(p, "vit_block").Attributes[0].Value = integer(0) }},
+		{`attribute order = "cwh": is not one of its values; did you mean`, func(p *pb.Plan) { node(p, "patchify").Attributes[1].Value = &pb.Attribute_String_{String_: "cwh"} }},
 		{"eps is 0.1: version 1", func(p *pb.Plan) {
 			n := node(p, "normalize_patches")
 			n.Attributes = []*pb.Attribute{{Name: "eps", Value: &pb.Attribute_Float{Float: .1}}}
@@ -204,6 +216,34 @@ func TestNodesRefuses(t *testing.T) {
 		}},
 		{`node "linear_1" (linear), input "x" names the node "gone"`, func(p *pb.Plan) {
 			node(p, "linear").Inputs[0].Ref = &pb.Ref{Of: &pb.Ref_Node{Node: "gone"}}
+		}},
+		{"attribute length = 1099511627776: is out of range; valid is 1 to 1048576", func(p *pb.Plan) {
+			node(p, "restore_tokens").Attributes[0].Value = integer(1 << 40)
+		}},
+		{"attribute patch = 0: is out of range", func(p *pb.Plan) { node(p, "patchify").Attributes[0].Value = integer(0) }},
+		{`input "x" takes numbers and reads integers, the mask`, func(p *pb.Plan) {
+			for _, a := range node(p, "restore_tokens").Inputs {
+				if a.Ref.GetMask() != nil {
+					node(p, "linear").Inputs[0].Ref = a.Ref
+				}
+			}
+		}},
+		{"attribute view = 5 of 2 views: is out of range", func(p *pb.Plan) {
+			p.Nodes = append(p.Nodes, &pb.Node{Name: "rows", Op: pb.OpViewRows, Inputs: []*pb.Argument{{Name: "x", Ref: node(p, "linear").Inputs[0].Ref}},
+				Attributes: []*pb.Attribute{{Name: "view", Value: integer(5)}, {Name: "views", Value: integer(2)}}})
+		}},
+		{"attribute shape[1] = 0: is out of range", func(p *pb.Plan) {
+			p.Nodes = append(p.Nodes, &pb.Node{Name: "draw", Op: pb.OpRandom, Attributes: []*pb.Attribute{
+				{Name: "shape", Value: &pb.Attribute_Ints_{Ints: &pb.Attribute_Ints{Values: []int64{2, 0}}}},
+				{Name: "distribution", Value: &pb.Attribute_String_{String_: "normal"}}}})
+		}},
+		{"reads no corruption", func(p *pb.Plan) {
+			image := node(p, "patchify").Inputs[0].Ref
+			for _, a := range node(p, "restore_tokens").Inputs {
+				if a.Ref.GetMask() != nil {
+					p.Nodes = append(p.Nodes, &pb.Node{Name: "paint", Op: pb.OpCorrupt, Inputs: []*pb.Argument{{Name: "images", Ref: image}, {Name: "mask", Ref: a.Ref}}})
+				}
+			}
 		}},
 		{"has no reference", func(p *pb.Plan) { node(p, "linear").Inputs[0].Ref = nil }},
 		{"nodes: one has no name", func(p *pb.Plan) { p.Nodes[0].Name = "" }},
@@ -237,7 +277,7 @@ func TestBuffersOfOperators(t *testing.T) {
 		{"changes it already", func(p *pb.Plan) {
 			p.Results.Updates = append(p.Results.Updates, &pb.BufferResult{Buffer: "bn.running_mean", Value: &pb.Ref{Of: &pb.Ref_Buffer{Buffer: "bn.running_mean"}}})
 		}},
-		{"momentum is 2", func(p *pb.Plan) { p.Nodes[0].Attributes[1].Value = &pb.Attribute_Float{Float: 2} }},
+		{"attribute momentum = 2: is out of range; valid is 0 to 1", func(p *pb.Plan) { p.Nodes[0].Attributes[1].Value = &pb.Attribute_Float{Float: 2} }},
 	})
 }
 

@@ -90,7 +90,8 @@ func (c *call) describe() string {
 	return strings.Join(parts, ", ")
 }
 
-// sortInputs sorts the inputs by name, and refuses integers for numbers and the reverse.
+// sortInputs sorts the inputs by name, and refuses integers for numbers and the reverse: of results of
+// nodes, whose elements follow from those of their inputs.
 func (c *call) sortInputs(inputs []argument) error {
 	c.in, c.order = map[string][]*core.Node{}, inputs
 	for _, a := range inputs {

@@ -50,8 +50,8 @@ type random struct {
 func buildRandom(c *call) []*core.Node {
 	shape := tensor.Shape{c.c.Batch}
 	for _, d := range c.ints("shape") {
-		if d < 1 || d > plan.MaxElements/shape.Size() {
-			c.fail("shape %v: every size must be positive, and a batch have at most 2^31 elements", c.ints("shape"))
+		if d > plan.MaxElements/shape.Size() {
+			c.fail("shape %v: a batch has at most 2^31 elements", c.ints("shape"))
 		}
 		shape = append(shape, d)
 	}

@@ -3,10 +3,8 @@ package program
 import (
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/ops"
+	"github.com/vittool/vittool/plugins/plan"
 )
-
-// maxTokens is the most tokens that a sample may have.
-const maxTokens = 1 << 20
 
 var tokenBuilders = map[string]builder{
 	"restore_tokens": func(c *call) []*core.Node {
@@ -14,8 +12,8 @@ var tokenBuilders = map[string]builder{
 		if x.Shape()[1] != 1+keep.Shape()[1] {
 			c.fail("x has %d tokens: want the class token and %d visible patches", x.Shape()[1], keep.Shape()[1])
 		}
-		if c.int("length") < keep.Shape()[1] || c.int("length") > maxTokens {
-			c.fail("attribute length is %d: want %d to %d", c.int("length"), keep.Shape()[1], maxTokens)
+		if c.int("length") < keep.Shape()[1] {
+			c.fail("attribute length is %d: want %d to %d", c.int("length"), keep.Shape()[1], plan.MaxTokens)
 		}
 		return []*core.Node{ops.RestoreTokens(c.g, x, c.input("mask_token"), keep, c.int("length"))}
 	},
@@ -37,7 +35,7 @@ var tokenBuilders = map[string]builder{
 	},
 	"unpatchify": func(c *call) []*core.Node {
 		x, p, rows, cols := c.rank("x", 3), c.int("patch"), c.int("rows"), c.int("cols")
-		if p < 1 || rows < 1 || cols < 1 || x.Shape()[1] != rows*cols || x.Shape()[2]%(p*p) != 0 {
+		if x.Shape()[1] != rows*cols || x.Shape()[2]%(p*p) != 0 {
 			c.fail("%d×%d patches of side %d do not fit x", rows, cols, p)
 		}
 		return []*core.Node{ops.Unpatchify(c.g, x, x.Shape()[2]/(p*p), rows*p, cols*p, p, patchOrder(c))}

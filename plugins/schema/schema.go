@@ -7,11 +7,14 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 // Option describes one option of an objective.
@@ -51,11 +54,37 @@ func (t Type) String() string {
 
 // Error is a wrong value of one option, with the valid ones.
 type Error struct {
-	Key  string // option, without the prefix objective.options
-	Text string
+	Key    string // option, without the prefix objective.options
+	Value  string // as it was given; "" where none was, or it stands in Text
+	Text   string // the fault
+	Remedy string // may be empty
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Text) }
+func (e *Error) Error() string {
+	text := fmt.Sprintf("option %q", e.Key)
+	if e.Value != "" {
+		text += " = " + e.Value
+	}
+	text += ": " + e.Text
+	if e.Remedy != "" {
+		text += "; " + e.Remedy
+	}
+	return text
+}
+
+// fault is a fault of a value with its remedy.
+type fault struct{ text, remedy string }
+
+func (f *fault) Error() string { return f.text + "; " + f.remedy }
+
+// wrong is the error of the option of a key whose value has a fault.
+func wrong(key, value string, err error) *Error {
+	var f *fault
+	if errors.As(err, &f) {
+		return &Error{key, value, f.text, f.remedy}
+	}
+	return &Error{Key: key, Text: err.Error()}
+}
 
 // Complete checks values against options, fills in the defaults and returns the canonical JSON
 // object (keys sorted) that OpenRequest.config_json carries. Numbers may arrive as any Go number,
@@ -74,11 +103,11 @@ func Complete(options []Option, values map[string]any) ([]byte, error) {
 	for _, k := range keys {
 		o, ok := known[k]
 		if !ok {
-			return nil, &Error{k, unknown(k, options)}
+			return nil, &Error{Key: k, Text: edit.NoSuch("option"), Remedy: edit.Suggest(k, keysOf(options))}
 		}
 		v, err := o.Convert(values[k])
 		if err != nil {
-			return nil, &Error{k, err.Error()}
+			return nil, wrong(k, show(values[k]), err)
 		}
 		out[k] = v
 	}
@@ -89,7 +118,7 @@ func Complete(options []Option, values map[string]any) ([]byte, error) {
 		}
 		v, err := o.Value()
 		if err != nil {
-			return nil, &Error{o.Key, err.Error()}
+			return nil, wrong(o.Key, o.Default, err)
 		}
 		out[o.Key] = v
 	}
@@ -132,17 +161,17 @@ func Check(options []Option) error {
 	seen := map[string]bool{}
 	for _, o := range options {
 		if !validKey(o.Key) {
-			return &Error{o.Key, "a key is lower-case letters, digits and underscores, starting with a letter"}
+			return &Error{Key: o.Key, Text: "a key is lower-case letters, digits and underscores, starting with a letter"}
 		}
 		if seen[o.Key] {
-			return &Error{o.Key, "declared twice"}
+			return &Error{Key: o.Key, Text: "declared twice"}
 		}
 		seen[o.Key] = true
 		if _, err := o.Value(); err != nil {
-			return &Error{o.Key, err.Error()}
+			return wrong(o.Key, o.Default, err)
 		}
 		if o.Help == "" {
-			return &Error{o.Key, "has no help text"}
+			return &Error{Key: o.Key, Text: "has no help text"}
 		}
 	}
 	return nil
@@ -216,6 +245,10 @@ func list[T any](o *Option, v any, one func(*Option, any) (T, error)) ([]T, erro
 	for i, x := range items {
 		y, err := one(o, x)
 		if err != nil {
+			var f *fault
+			if errors.As(err, &f) {
+				return nil, &fault{fmt.Sprintf("element %d (%s) %s", i, show(x), f.text), f.remedy}
+			}
 			return nil, fmt.Errorf("element %d: %w", i, err)
 		}
 		out = append(out, y)
@@ -276,39 +309,34 @@ func text(o *Option, v any) (string, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("%q is not one of %s", s, strings.Join(o.Choices, ", "))
+	return "", &fault{"is not one of its values", edit.Suggest(s, o.Choices)}
 }
 
 func within(o *Option, f float64) error {
-	low := o.Min != nil && (f < *o.Min || o.ExclusiveMin && f == *o.Min)
-	high := o.Max != nil && (f > *o.Max || o.ExclusiveMax && f == *o.Max)
-	if low || high {
-		return fmt.Errorf("%v is out of range, valid is %s", f, o.Range())
+	if r := o.limits(); !r.Holds(f) {
+		return &fault{edit.OutOfRange, r.Valid()}
 	}
 	return nil
 }
 
-// Range writes the valid range for people, e.g. "0 < x <= 1"; "" when there is none.
-func (o *Option) Range() string {
-	s := "x"
+// limits are the permitted numbers of the option.
+func (o *Option) limits() edit.Range {
+	r := edit.Range{Min: math.Inf(-1), Max: math.Inf(1), Above: o.ExclusiveMin, Below: o.ExclusiveMax}
 	if o.Min != nil {
-		sign := " <= "
-		if o.ExclusiveMin {
-			sign = " < "
-		}
-		s = strconv.FormatFloat(*o.Min, 'g', -1, 64) + sign + s
+		r.Min = *o.Min
 	}
 	if o.Max != nil {
-		sign := " <= "
-		if o.ExclusiveMax {
-			sign = " < "
-		}
-		s += sign + strconv.FormatFloat(*o.Max, 'g', -1, 64)
+		r.Max = *o.Max
 	}
-	if s == "x" {
-		return strings.Join(o.Choices, ", ")
+	return r
+}
+
+// Range writes the valid numbers or texts for people, such as "above 0 to 1"; "" when any is valid.
+func (o *Option) Range() string {
+	if s := o.limits().String(); s != "" {
+		return s
 	}
-	return s
+	return strings.Join(o.Choices, ", ")
 }
 
 func show(v any) string {
@@ -318,44 +346,12 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
-func unknown(key string, options []Option) string {
+// keysOf lists the keys of the options in order.
+func keysOf(options []Option) []string {
 	names := make([]string, 0, len(options))
-	best, dist := "", 4 // a name further away than three edits is no help
 	for _, o := range options {
 		names = append(names, o.Key)
-		if d := distance(key, o.Key); d < dist {
-			best, dist = o.Key, d
-		}
 	}
 	sort.Strings(names)
-	s := "there is no such option"
-	if best != "" {
-		s += fmt.Sprintf(", did you mean %q?", best)
-	} else {
-		s += ";"
-	}
-	if len(names) == 0 {
-		return s + " the objective has none"
-	}
-	return s + " valid are: " + strings.Join(names, ", ")
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			diag, row[j] = row[j], min(row[j]+1, row[j-1]+1, diag+cost)
-		}
-	}
-	return row[len(b)]
+	return names
 }

@@ -99,7 +99,7 @@ func TestEmbeddedOptions(t *testing.T) {
 	for want, options := range map[string]map[string]any{
 		"range has 1 values; it takes 2": {"range": []float64{1}},
 		"range is [0.9, 0.2]":            {"range": []float64{.9, .2}},
-		"-1 is out of range":             {"range": []float64{-1, 1}},
+		"element 0 (-1) is out of range": {"range": []float64{-1, 1}},
 		"even is odd":                    {"even": 3},
 	} {
 		if _, err := Try(o, Run{}, options); err == nil || !strings.Contains(err.Error(), want) {

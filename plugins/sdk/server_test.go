@@ -70,7 +70,7 @@ func TestOptionsFromTags(t *testing.T) {
 		t.Errorf("the defaults of the prototype changed: %+v, %v", got, err)
 	}
 	r.ConfigJson = []byte(`{"ratio":1}`)
-	if _, err := s.Open(context.Background(), r); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "0 < x < 1") {
+	if _, err := s.Open(context.Background(), r); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "valid is above 0 to below 1") {
 		t.Error(err)
 	}
 }

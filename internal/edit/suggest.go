@@ -1,10 +1,9 @@
-package configs
+package edit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/vittool/vittool/internal/edit"
 )
 
 // Nearest returns the candidate that looks most like word, or "" when none is close enough to have
@@ -18,9 +17,9 @@ func Nearest(word string, candidates []string) string {
 	}
 	section, leaf := cutSection(word)
 	for _, c := range candidates {
-		limit, score := 1+len(c)/3, edit.Distance(plain, squash(c))
+		limit, score := 1+len(c)/3, Distance(plain, squash(c))
 		if s, l := cutSection(c); s != "" {
-			d := edit.Distance(squash(leaf), squash(l))
+			d := Distance(squash(leaf), squash(l))
 			switch {
 			case s == section: // the section is right, so only the name counts
 				limit, score = 1+len(l)/3, d
@@ -35,10 +34,25 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// Suggest phrases [Nearest] as the hint of an error, or lists the candidates when nothing is near.
+// most is the number of candidates up to which a suggestion lists them all.
+const most = 32
+
+// Suggest phrases [Nearest] as the remedy of an error. When nothing is near it lists the candidates,
+// of many those that are nearest.
 func Suggest(word string, candidates []string) string {
-	if n := Nearest(word, candidates); n != "" {
+	switch n := Nearest(word, candidates); {
+	case n != "":
 		return fmt.Sprintf("did you mean %s?", n)
+	case len(candidates) == 0:
+		return "there are none"
+	case len(candidates) > most:
+		distance := map[string]int{}
+		for _, c := range candidates {
+			distance[c] = Distance(word, c)
+		}
+		sorted := slices.Clone(candidates)
+		slices.SortStableFunc(sorted, func(a, b string) int { return distance[a] - distance[b] })
+		return "the nearest are: " + strings.Join(sorted[:4], ", ")
 	}
 	return "valid are: " + strings.Join(candidates, ", ")
 }
@@ -57,4 +71,13 @@ func squash(s string) string {
 		}
 		return r
 	}, strings.ToLower(s))
+}
+
+// NoSuch is the fault of a name that no thing of a kind has. [Suggest] is the remedy.
+func NoSuch(kind string) string { return "there is no such " + kind }
+
+// Unknown is the error of a name that is not among the known ones: the fault, the name, the
+// nearest known one or all of them.
+func Unknown(kind, name string, known []string) error {
+	return fmt.Errorf("%s %q: %s; %s", kind, name, NoSuch(kind), Suggest(name, known))
 }
