@@ -15,7 +15,7 @@ const (
 	// tolerated is how much slower than in the baseline a kernel may be.
 	tolerated = 1.10
 	// again is how often a kernel that seems slower is measured anew: on a shared machine a
-	// neighbour is the usual cause.
+	// neighbor is the usual cause.
 	again = 4
 )
 

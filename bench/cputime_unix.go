@@ -8,7 +8,7 @@ import (
 )
 
 // cpuTime is the time that this process has used of all cores. Unlike the clock it leaves out
-// neighbours on the machine.
+// neighbors on the machine.
 func cpuTime() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

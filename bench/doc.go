@@ -4,7 +4,7 @@
 //
 // Times of two sides that are compared come from one session in which the sides take turns
 // ([Interleave]), and every figure is a minimum, a median and a maximum: on a machine with
-// neighbours a single number says little.
+// neighbors a single number says little.
 //
 // Model FLOPs are 2 × multiply-adds of matrix products and attention; a training step counts three
 // times its forward pass.

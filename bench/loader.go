@@ -20,7 +20,7 @@ import (
 )
 
 // Loader is the speed of reading images, in images a second of one core: work over the CPU time of
-// the process, so that neighbours do not count.
+// the process, so that neighbors do not count.
 type Loader struct {
 	Peer   string    `json:"peer,omitempty"`
 	NoPeer string    `json:"-"` // why there is none
@@ -48,7 +48,7 @@ type fileSet struct {
 var works = []struct{ name, text string }{
 	{"decode", "decode"},
 	{"crop", "decode, random crop, resize, normalize"},
-	{"whole", "decode, resize all, centre, normalize"},
+	{"whole", "decode, resize all, center, normalize"},
 }
 
 // MeasureLoader reads the images of cfg, or drawn ones where they are demo:, on one core, in turn
@@ -215,7 +215,7 @@ func newReading(set fileSet, work, list string) (once func(context.Context) erro
 		return once, func() error { return nil }, err
 	}
 	mean, std := []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
-	view := data.EvalView("view", set.size, set.size, data.Fitting{Crop: data.CropCentre, ShortSide: set.cover(), Interpolation: pixels.Bicubic}, mean, std)
+	view := data.EvalView("view", set.size, set.size, data.Fitting{Crop: data.CropCenter, ShortSide: set.cover(), Interpolation: pixels.Bicubic}, mean, std)
 	if work == "crop" {
 		view = data.ViewSpec{Name: "view", Height: set.size, Width: set.size, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic,
 			Augmentations: []data.Augmentation{{Kind: data.Flip, P: 0.5}}, Mean: mean, Std: std}
@@ -280,7 +280,7 @@ func writeList(file string, paths []string) error {
 	return os.WriteFile(file, []byte(lines.String()), 0o600)
 }
 
-// cover is the short side of the whole view before its centre is cut out.
+// cover is the short side of the whole view before its center is cut out.
 func (s fileSet) cover() int {
 	if s.size < smallSide {
 		return s.size

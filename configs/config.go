@@ -80,13 +80,13 @@ type Data struct {
 	// Standard deviation of each channel on the scale 0 to 1; empty takes ImageNet's for three
 	// channels and 0.5 otherwise.
 	Std []float64 `mapstructure:"std" range:"0.000001 10" lengths:"*"`
-	// Smallest and largest share of the picture that a random crop covers, for views whose crop the
+	// Smallest and largest share of the image that a random crop covers, for views whose crop the
 	// objective leaves open.
 	CropScale []float64 `mapstructure:"crop_scale" range:"0.0001 1" lengths:"2"`
-	// Lets the objective's random horizontal flip happen; false removes it, for pictures with a
+	// Lets the objective's random horizontal flip happen; false removes it, for images with a
 	// left and a right.
 	Flip bool `mapstructure:"flip"`
-	// Pictures whose header claims more pixels than this are refused before they are decoded.
+	// Images whose header claims more pixels than this are refused before they are decoded.
 	MaxPixels int `mapstructure:"max_pixels" range:"1 10000000000"`
 	// Mebibytes of memory that may hold decoded images from one epoch to the next; 0 reads them
 	// again each time.

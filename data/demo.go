@@ -55,7 +55,7 @@ func openDemo(o Options) (Source, error) {
 	d := &demoSource{count: int(set["count"]), seed: set["seed"], channels: o.channels(),
 		w: int(cmp.Or(set["width"], set["size"])), h: int(cmp.Or(set["height"], set["size"]))}
 	if d.channels != 1 && d.channels != 3 {
-		return nil, problem("data.channels", "use 1 or 3 with demo:", "scenes are drawn in colour, %d channels were asked for", d.channels)
+		return nil, problem("data.channels", "use 1 or 3 with demo:", "scenes are drawn in color, %d channels were asked for", d.channels)
 	}
 	return d, nil
 }

@@ -29,7 +29,7 @@ func TestCasesOfFitting(t *testing.T) {
 		if _, err := fmt.Sscan(lines.Text(), &kind, &w, &h, &vh, &vw, &value, &mode, &filter, &want); err != nil {
 			t.Fatalf("line %d: %v", n+1, err)
 		}
-		fit := Fitting{Crop: CropCentre, CropPct: value}
+		fit := Fitting{Crop: CropCenter, CropPct: value}
 		if fit.Interpolation, err = pixels.ParseFilter(filter); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func drawn(w, h int) *pixels.Image {
 // TestAsIs: an image of the view's size is shown as it is, another one beside it as timm shows it,
 // in either order.
 func TestAsIs(t *testing.T) {
-	fit := Fitting{Crop: CropCentre, AsIs: true, Interpolation: pixels.Bicubic}
+	fit := Fitting{Crop: CropCenter, AsIs: true, Interpolation: pixels.Bicubic}
 	views := must.Get(resolveViews([]ViewSpec{EvalView("v", 12, 16, fit, []float32{0, 0, 0}, []float32{1, 1, 1})}, 3))(t)
 	var r renderer
 	same, other := wholePicture(drawn(16, 12)), wholePicture(drawn(12, 16))

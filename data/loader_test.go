@@ -47,7 +47,7 @@ func busyViews() []data.ViewSpec {
 		{Name: "b", Height: 16, Width: 20, ScaleMin: 0.05, ScaleMax: 0.4, Interpolation: pixels.Bilinear, Augmentations: all, Mean: half, Std: half},
 		{Name: "c", Height: 12, Width: 12, ScaleMin: 0.1, ScaleMax: 1, Interpolation: pixels.Lanczos, Resampler: data.NFNT, SameGeometryAs: "a", Mean: half, Std: half},
 		{Name: "d", Height: 24, Width: 24, ScaleMin: 0.4, ScaleMax: 1, Interpolation: pixels.Bicubic, SameGeometryAs: "a", SameColors: true, Mean: half, Std: half},
-		{Name: "e", Height: 18, Width: 10, Crop: data.CropCentre, Interpolation: pixels.Box, Mean: half, Std: half},
+		{Name: "e", Height: 18, Width: 10, Crop: data.CropCenter, Interpolation: pixels.Box, Mean: half, Std: half},
 		{Name: "f", Height: 18, Width: 10, Crop: data.CropSquash, Interpolation: pixels.Nearest, Mean: half, Std: half},
 		{Name: "g", Height: 16, Width: 16, ScaleMin: 0.1, ScaleMax: 1, Interpolation: pixels.Bicubic, Augmentations: all, ColorsFirst: true, Mean: half, Std: half},
 		{Name: "h", Height: 8, Width: 8, Interpolation: pixels.Lanczos, ScaleMin: 0.1, ScaleMax: 1, SameGeometryAs: "g", SameColors: true, Mean: half, Std: half},
@@ -236,12 +236,12 @@ func TestSharedGeometry(t *testing.T) {
 		t.Error("independent views have the same boxes")
 	}
 	if !reflect.DeepEqual(b.Views[0], b.Views[3]) {
-		t.Error("the same geometry and colours give another view")
+		t.Error("the same geometry and colors give another view")
 	}
 }
 
 // Augmentations before the crop see the whole image. A crop shows the difference: contrast depends
-// on the mean of its input. Views that share colours share those too.
+// on the mean of its input. Views that share colors share those too.
 func TestColorsFirst(t *testing.T) {
 	contrast := []data.Augmentation{{Kind: data.ColorJitter, P: 1, Contrast: .8}}
 	view := func(name string, crop data.Crop, first bool) data.ViewSpec {
@@ -256,13 +256,13 @@ func TestColorsFirst(t *testing.T) {
 	}
 	whole, later := batch(view("v", data.CropSquash, true)), batch(view("v", data.CropSquash, false))
 	if !reflect.DeepEqual(whole.Views[0], later.Views[0]) {
-		t.Error("the whole image has other colours when they come first")
+		t.Error("the whole image has other colors when they come first")
 	}
 	part, partLater := batch(view("v", data.CropRandomResized, true)), batch(view("v", data.CropRandomResized, false))
 	if !reflect.DeepEqual(part.Geometry, partLater.Geometry) || reflect.DeepEqual(part.Views[0], partLater.Views[0]) {
-		t.Error("a crop has the same colours before and after it, or another box")
+		t.Error("a crop has the same colors before and after it, or another box")
 	}
-	// Nearest-neighbour pixels of a crop are pixels of the coloured whole.
+	// Nearest-neighbor pixels of a crop are pixels of the colored whole.
 	for i := range 8 {
 		known := map[float32]bool{}
 		for _, v := range whole.Views[0][i*3*1600:][:1600] {
@@ -270,18 +270,18 @@ func TestColorsFirst(t *testing.T) {
 		}
 		for _, v := range part.Views[0][i*3*1600:][:1600] {
 			if !known[v] {
-				t.Fatalf("sample %d: the crop has a red of %v, which the whole image in these colours has not", i, v)
+				t.Fatalf("sample %d: the crop has a red of %v, which the whole image in these colors has not", i, v)
 			}
 		}
 	}
 	shared := view("w", data.CropRandomResized, false)
 	shared.SameGeometryAs, shared.SameColors, shared.Augmentations = "v", true, nil
 	if both := batch(view("v", data.CropRandomResized, true), shared); !reflect.DeepEqual(both.Views[0], both.Views[1]) {
-		t.Error("a view with the same geometry and colours differs")
+		t.Error("a view with the same geometry and colors differs")
 	}
 }
 
-// folder writes n small pictures of distinct colours, two classes.
+// folder writes n small pictures of distinct colors, two classes.
 func folder(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -39,7 +39,7 @@ func (l *Loader) PeakBytes() int64 {
 		batch += 4 * view * int64(l.options.BatchSize)
 		// The rows of the image at the width of the view, and the result.
 		scaled := min(int64(m.h)*int64(v.Width)*int64(l.channels), pixels.MaxScratch) + view
-		if v.coloursFirst() {
+		if v.colorsFirst() {
 			scaled += int64(m.w) * int64(m.h) * int64(l.channels)
 		}
 		scratch = max(scratch, scaled)

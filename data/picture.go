@@ -26,7 +26,7 @@ const maxScaled = 1 << 26
 
 // resizeNFNT scales a box with nfnt/resize and keeps the box c of the result. Where the whole
 // result would be huge, as that of a thin picture, the source of c is scaled alone, and its
-// outermost pixels know nothing of their neighbours.
+// outermost pixels know nothing of their neighbors.
 func resizeNFNT(dst, src *pixels.Image, box pixels.Rect, w, h int, c pixels.Rect, f pixels.Filter) {
 	whole := pixels.Rect{W: w, H: h}
 	if c != whole && w <= maxScaled/h {
@@ -98,5 +98,5 @@ func fromRGBA(dst *pixels.Image, m image.Image) {
 	}
 }
 
-// Picture returns an image to look at: the first three channels as colours, fewer as gray.
+// Picture returns an image to look at: the first three channels as colors, fewer as gray.
 func Picture(m *pixels.Image) image.Image { return toRGBA(m) }

@@ -65,7 +65,7 @@ func TestReferenceRecipe(t *testing.T) {
 					t.Fatalf("crop statistics for scale %v, view for %v", crop.Scale, v.Scale)
 				}
 				checkCrops(t, spec, crop.Width, crop.Height, crop.Draws, map[string]cropFigures{
-					"area": crop.Area, "log aspect": crop.Log, "centre x": crop.X, "centre y": crop.Y}, v.Flip)
+					"area": crop.Area, "log aspect": crop.Log, "center x": crop.X, "center y": crop.Y}, v.Flip)
 			}
 		}
 	})
@@ -79,8 +79,8 @@ func checkCrops(t *testing.T, spec data.ViewSpec, w, h, draws int, want map[stri
 	for _, g := range b.Geometry[0] {
 		got["area"] = append(got["area"], g.Width*g.Height/float64(w*h))
 		got["log aspect"] = append(got["log aspect"], math.Log(g.Width/g.Height))
-		got["centre x"] = append(got["centre x"], (g.Left+g.Width/2)/float64(w))
-		got["centre y"] = append(got["centre y"], (g.Top+g.Height/2)/float64(h))
+		got["center x"] = append(got["center x"], (g.Left+g.Width/2)/float64(w))
+		got["center y"] = append(got["center y"], (g.Top+g.Height/2)/float64(h))
 		if g.Flip {
 			flips++
 		}

@@ -51,7 +51,7 @@ type operation struct {
 	Mean, Std  []float32
 }
 
-// jitterFactors are the factors of a colour jitter and the order of its operations.
+// jitterFactors are the factors of a color jitter and the order of its operations.
 type jitterFactors struct {
 	Order        []int
 	OrderMeaning string `json:"order_meaning"`
@@ -149,7 +149,7 @@ var toImage = map[string]func(c byteCase, out *pixels.Image) error{
 		w, h := pixels.ShortSide(c.in.W, c.in.H, c.Short)
 		var resized pixels.Image
 		new(pixels.Resizer).Resize(&resized, c.in, c.in.Bounds(), w, h, c.filter)
-		pixels.Crop(out, &resized, pixels.CentreCrop(w, h, c.Crop, c.Crop))
+		pixels.Crop(out, &resized, pixels.CenterCrop(w, h, c.Crop, c.Crop))
 		return nil
 	},
 	"crop+bicubic resize to 64, hflip, jitter0, PIL blur0, solarize 128": func(c byteCase, out *pixels.Image) error {

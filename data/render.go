@@ -12,7 +12,7 @@ import (
 // purpose, sample id) alone.
 type draws struct {
 	crop, flip *prng.Generator   // of the view that owns the geometry
-	augment    []*prng.Generator // of the view that owns the colours
+	augment    []*prng.Generator // of the view that owns the colors
 	batch      *prng.Generator   // for draws that a batch shares, by step
 }
 
@@ -26,10 +26,10 @@ func newDraws(v *view, seed uint64, epoch int) *draws {
 	d := &draws{
 		crop:  stream(v.geometry, "crop", 0),
 		flip:  stream(v.geometry, "flip", 0),
-		batch: stream(v.colours, "batch", 0),
+		batch: stream(v.colors, "batch", 0),
 	}
-	for k := range v.colours.Augmentations {
-		d.augment = append(d.augment, stream(v.colours, "augment", k))
+	for k := range v.colors.Augmentations {
+		d.augment = append(d.augment, stream(v.colors, "augment", k))
 	}
 	return d
 }
@@ -56,7 +56,7 @@ type renderer struct {
 	resizer pixels.Resizer
 	blur    pixels.Blur
 	out     pixels.Image
-	whole   picture    // coloured before the crop
+	whole   picture    // colored before the crop
 	last    wholeImage // the origin of whole
 	order   [4]pixels.JitterOp
 	rng     prng.Generator // here, not on the stack, because the sampler takes an interface
@@ -72,11 +72,11 @@ func (r *renderer) shownBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	return pixels.RandomResizedCrop(&r.rng, w, h, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
 }
 
-// neededBox returns the box of a w x h image that a view needs: all of it where colours come first, for
-// some of them depend on the mean of the image.
+// neededBox returns the box of a w x h image that a view needs: all of it where colors come first,
+// for some of them depend on the mean of the image.
 func (r *renderer) neededBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	switch {
-	case v.coloursFirst():
+	case v.colorsFirst():
 		return pixels.Rect{W: w, H: h}
 	case v.geometry.Crop != CropRandomResized && v.Resampler != NFNT:
 		ow, oh, c := v.scaled(w, h)
@@ -92,19 +92,19 @@ func (v *view) scaled(w, h int) (ow, oh int, c pixels.Rect) {
 	if v.geometry.Crop != CropRandomResized {
 		ow, oh = v.geometry.fitted(w, h, v.Width, v.Height)
 	}
-	return ow, oh, pixels.CentreCrop(ow, oh, v.Width, v.Height)
+	return ow, oh, pixels.CenterCrop(ow, oh, v.Width, v.Height)
 }
 
-// coloursFirst reports whether the image is coloured before the crop.
-func (v *view) coloursFirst() bool {
-	return v.colours.ColorsFirst && len(v.colours.Augmentations) > 0
+// colorsFirst reports whether the image is colored before the crop.
+func (v *view) colorsFirst() bool {
+	return v.colors.ColorsFirst && len(v.colors.Augmentations) > 0
 }
 
 // render writes a view of p as dst (C, H, W) and returns the part of the image that it shows. id
 // chooses the random numbers, step those of the batch.
 func (r *renderer) render(dst []float32, v *view, d *draws, p *picture, id, step int) Box {
-	if v.coloursFirst() {
-		p = r.coloured(v, d, p, id, step)
+	if v.colorsFirst() {
+		p = r.colored(v, d, p, id, step)
 	}
 	box := r.cropAndScale(v, r.shownBox(v, d, p.w, p.h, id), p)
 	for _, a := range v.geometry.Augmentations {
@@ -113,42 +113,42 @@ func (r *renderer) render(dst []float32, v *view, d *draws, p *picture, id, step
 			box.Flip = rng.Float64() < a.P
 		}
 	}
-	if !v.coloursFirst() {
-		r.colour(&r.out, v, d, id, step)
+	if !v.colorsFirst() {
+		r.color(&r.out, v, d, id, step)
 	}
 	v.normalize.Planes(dst, &r.out, box.Flip)
 	return box
 }
 
-// colour applies the augmentations but the flip to m.
-func (r *renderer) colour(m *pixels.Image, v *view, d *draws, id, step int) {
-	for k := range v.colours.Augmentations {
-		r.augment(m, &v.colours.Augmentations[k], at(d.augment[k], id), d.batch, step)
+// color applies the augmentations but the flip to m.
+func (r *renderer) color(m *pixels.Image, v *view, d *draws, id, step int) {
+	for k := range v.colors.Augmentations {
+		r.augment(m, &v.colors.Augmentations[k], at(d.augment[k], id), d.batch, step)
 	}
 }
 
-// coloured returns a copy of the whole image p with the augmentations of v. Views that share
-// colours follow each other, and share the copy.
-func (r *renderer) coloured(v *view, d *draws, p *picture, id, step int) *picture {
-	of := wholeImage{p, v.colours, id, step}
+// colored returns a copy of the whole image p with the augmentations of v. Views that share
+// colors follow each other, and share the copy.
+func (r *renderer) colored(v *view, d *draws, p *picture, id, step int) *picture {
+	of := wholeImage{p, v.colors, id, step}
 	if r.last != of {
 		pixels.Crop(&r.whole.Image, &p.Image, p.Bounds())
 		r.whole.w, r.whole.h = p.w, p.h
-		r.colour(&r.whole.Image, v, d, id, step)
+		r.color(&r.whole.Image, v, d, id, step)
 		r.last = of
 	}
 	return &r.whole
 }
 
-// wholeImage is the origin of a coloured copy.
+// wholeImage is the origin of a colored copy.
 type wholeImage struct {
 	image    *picture
-	colours  *ViewSpec
+	colors   *ViewSpec
 	id, step int
 }
 
-// cropAndScale scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
-// free: every augmentation commutes with it.
+// cropAndScale scales the shown box of the image to r.out. Mirroring is left to the last step, where
+// it is free: every augmentation commutes with it.
 func (r *renderer) cropAndScale(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceHeight: p.h, SourceWidth: p.w}
 	part := shown
@@ -163,7 +163,7 @@ func (r *renderer) cropAndScale(v *view, shown pixels.Rect, p *picture) Box {
 	return box
 }
 
-// fitted returns the size to which a w x h image is scaled before the centre of vw x vh is cut out:
+// fitted returns the size to which a w x h image is scaled before the center of vw x vh is cut out:
 // torchvision's where ShortSide is set, and otherwise timm's.
 func (v *ViewSpec) fitted(w, h, vw, vh int) (ow, oh int) {
 	if v.AsIs && w == vw && h == vh {
@@ -225,7 +225,7 @@ func (r *renderer) augment(m *pixels.Image, a *Augmentation, rng prng.Generator,
 	}
 }
 
-// jitter draws the factors and the order of a colour jitter.
+// jitter draws the factors and the order of a color jitter.
 func (r *renderer) jitter(a *Augmentation, rng *prng.Generator) pixels.Jitter {
 	factor := func(x float64) float64 {
 		lo := max(0, 1-x)

@@ -70,7 +70,7 @@ func Open(o Options) (Source, error) {
 		return nil, problem("data.path", "name a folder of images, a list file, a .tar shard or demo:", "no data given")
 	}
 	if o.channels() < 1 || o.channels() > 64 {
-		return nil, problem("data.channels", "use 1 for gray, 3 for colour, or the number of bands of your files", "%d channels", o.Channels)
+		return nil, problem("data.channels", "use 1 for gray, 3 for color, or the number of bands of your files", "%d channels", o.Channels)
 	}
 	if o.MaxPixels < 0 {
 		return nil, problem("data.max_pixels", "use 0 for the default", "%d pixels", o.MaxPixels)

@@ -16,7 +16,7 @@ import (
 )
 
 // TestThinPictures: a view costs memory for the pixels of the picture, of any aspect, and its size,
-// and shows the picture's colour.
+// and shows the picture's color.
 func TestThinPictures(t *testing.T) {
 	for _, size := range [][2]int{{1, 5000}, {1, 60000}, {60000, 1}, {3, 300000}} {
 		dir := t.TempDir()
@@ -29,10 +29,10 @@ func TestThinPictures(t *testing.T) {
 		write(t, filepath.Join(dir, "thin.png"), b.Bytes())
 		mean, std := []float32{0, 0, 0}, []float32{1, 1, 1}
 		for name, v := range map[string]data.ViewSpec{
-			"centre": data.EvalView("v", 224, 224, data.Fitting{Crop: data.CropCentre, Interpolation: pixels.Bicubic}, mean, std),
+			"center": data.EvalView("v", 224, 224, data.Fitting{Crop: data.CropCenter, Interpolation: pixels.Bicubic}, mean, std),
 			"squash": {Name: "v", Height: 224, Width: 224, Crop: data.CropSquash, Interpolation: pixels.Bicubic, Mean: mean, Std: std},
 			"random": {Name: "v", Height: 224, Width: 224, ScaleMin: 0.2, ScaleMax: 1, Interpolation: pixels.Bicubic, Mean: mean, Std: std},
-			"nfnt":   {Name: "v", Height: 224, Width: 224, Crop: data.CropCentre, Resampler: data.NFNT, Interpolation: pixels.Bicubic, Mean: mean, Std: std},
+			"nfnt":   {Name: "v", Height: 224, Width: 224, Crop: data.CropCenter, Resampler: data.NFNT, Interpolation: pixels.Bicubic, Mean: mean, Std: std},
 		} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

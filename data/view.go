@@ -11,7 +11,7 @@ type Crop uint8
 
 const (
 	CropRandomResized Crop = iota // a random box by scale and ratio, resized to the view
-	CropCentre                    // the image resized to cover the view and a margin, its centre cut out
+	CropCenter                    // the image resized to cover the view and a margin, its center cut out
 	CropSquash                    // the same without regard to the image's aspect
 )
 
@@ -36,7 +36,7 @@ type ViewSpec struct {
 	RatioMin, RatioMax float64
 	Attempts           int
 	// CropPct is timm's crop_pct, the side of the view over that of the resized image, of
-	// CropCentre and CropSquash; 0 means 0.875 and 1. With ShortSide, of CropCentre, the image's
+	// CropCenter and CropSquash; 0 means 0.875 and 1. With ShortSide, of CropCenter, the image's
 	// short side gets so many pixels instead, as in torchvision's Resize. AsIs shows an image of
 	// the view's size as it is.
 	CropPct       float64
@@ -106,7 +106,7 @@ type Box struct {
 // Fitting is the rule by which evaluation brings images to the size of a view. The fields are those
 // of ViewSpec.
 type Fitting struct {
-	Crop          Crop // CropCentre or CropSquash
+	Crop          Crop // CropCenter or CropSquash
 	CropPct       float64
 	ShortSide     int
 	AsIs          bool
@@ -159,12 +159,12 @@ func (v *ViewSpec) checkCrop() error {
 		if !(v.RatioMin > 0 && v.RatioMin <= v.RatioMax && v.RatioMax <= 1e3) {
 			return fmt.Errorf("crop ratio %g..%g is not a range above 0", v.RatioMin, v.RatioMax)
 		}
-	case CropCentre, CropSquash:
+	case CropCenter, CropSquash:
 		if !(v.CropPct >= 1.0/16 && v.CropPct <= 1) {
 			return fmt.Errorf("crop_pct %g is not within 1/16..1", v.CropPct)
 		}
 		if v.ShortSide != 0 && (v.Crop == CropSquash || v.ShortSide < max(v.Height, v.Width) || v.ShortSide > maxSide) {
-			return fmt.Errorf("a short side of %d pixels does not cover a centre of %dx%d", v.ShortSide, v.Width, v.Height)
+			return fmt.Errorf("a short side of %d pixels does not cover a center of %dx%d", v.ShortSide, v.Width, v.Height)
 		}
 	default:
 		return fmt.Errorf("unknown crop %d", v.Crop)
@@ -221,7 +221,7 @@ func (v ViewSpec) withDefaults() ViewSpec {
 	}
 	if v.CropPct == 0 {
 		v.CropPct = 1
-		if v.Crop == CropCentre {
+		if v.Crop == CropCenter {
 			v.CropPct = 0.875
 		}
 	}
@@ -232,11 +232,11 @@ func (v ViewSpec) withDefaults() ViewSpec {
 }
 
 // view is a ViewSpec made ready: its own size and normalization, and the specs that its geometry
-// and its colours come from (its own, or another view's).
+// and its colors come from (its own, or another view's).
 type view struct {
 	ViewSpec
 	geometry  *ViewSpec
-	colours   *ViewSpec
+	colors    *ViewSpec
 	normalize *pixels.Normalizer
 }
 
@@ -271,10 +271,10 @@ func resolveViews(specs []ViewSpec, channels int) ([]view, error) {
 	}
 	for i := range views {
 		v := &views[i]
-		v.geometry, v.colours = &v.ViewSpec, &v.ViewSpec
+		v.geometry, v.colors = &v.ViewSpec, &v.ViewSpec
 		if v.SameGeometryAs == "" {
 			if v.SameColors {
-				return nil, fmt.Errorf("view %q: shares colours but names no view to share them with", v.Name)
+				return nil, fmt.Errorf("view %q: shares colors but names no view to share them with", v.Name)
 			}
 			continue
 		}
@@ -284,7 +284,7 @@ func resolveViews(specs []ViewSpec, channels int) ([]view, error) {
 		}
 		v.geometry = &other.ViewSpec
 		if v.SameColors {
-			v.colours = &other.ViewSpec
+			v.colors = &other.ViewSpec
 		}
 	}
 	return views, nil

@@ -26,7 +26,7 @@ type AttentionOptions struct {
 	Height, Width int
 	Fitting       *data.Fitting // brings images to that size; nil means the model's
 	Block         int           // from 0; negative counts from the end: -1 is the last
-	Mass          float64       // share of the attention whose patches are cut out; 0 draws coloured maps
+	Mass          float64       // share of the attention whose patches are cut out; 0 draws colored maps
 	// OnSkip, if set, is called for each unreadable image, which is left out.
 	OnSkip func(name string, err error)
 }
@@ -188,7 +188,7 @@ func (a *AttentionMaps) row(name string, input *image.RGBA, weights []float32, m
 	return row
 }
 
-// heat colours each patch by its weight, from the smallest to the largest.
+// heat colors each patch by its weight, from the smallest to the largest.
 func (a *AttentionMaps) heat(b image.Rectangle, w []float32) *image.RGBA {
 	low, high := w[0], w[0]
 	for _, v := range w {

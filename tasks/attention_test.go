@@ -151,7 +151,7 @@ func TestAttentionMass(t *testing.T) {
 	}
 	hot := a.heat(input.Bounds(), []float32{.1, .4, .3, .2})
 	if hot.RGBAAt(7, 0) != pictures.Heat(1) || hot.RGBAAt(0, 0) != pictures.Heat(0) {
-		t.Error("the largest weight has not the colour of 1, or the smallest not that of 0")
+		t.Error("the largest weight has not the color of 1, or the smallest not that of 0")
 	}
 }
 

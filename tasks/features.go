@@ -1,4 +1,4 @@
-// Package tasks evaluates pre-trained backbones and uses them: k-nearest neighbours, linear
+// Package tasks evaluates pre-trained backbones and uses them: k-nearest neighbors, linear
 // classifiers, feature files, reconstructions, attention maps, loading and exporting of weights.
 // Each task takes plain values and yields metrics and pictures; none knows the command line.
 package tasks

@@ -28,11 +28,11 @@ type Input struct {
 }
 
 // timmFitting is timm's evaluation transform of models without a description.
-var timmFitting = data.Fitting{Crop: data.CropCentre, CropPct: 0.875, Interpolation: pixels.Bicubic}
+var timmFitting = data.Fitting{Crop: data.CropCenter, CropPct: 0.875, Interpolation: pixels.Bicubic}
 
 // ownFitting is the fitting of networks trained here: timm's, but an image that has the size of the
 // network is not scaled.
-var ownFitting = data.Fitting{Crop: data.CropCentre, CropPct: 0.875, AsIs: true, Interpolation: pixels.Bicubic}
+var ownFitting = data.Fitting{Crop: data.CropCenter, CropPct: 0.875, AsIs: true, Interpolation: pixels.Bicubic}
 
 // fitting returns asked or, if that is nil, the fitting of the network.
 func (in *Input) fitting(asked *data.Fitting) (data.Fitting, error) {

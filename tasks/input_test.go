@@ -46,7 +46,7 @@ func TestFeaturesOfOneImage(t *testing.T) {
 	if after.Fitting != before.Fitting || !after.Fitting.AsIs || after.Fitting.CropPct != 0.875 {
 		t.Errorf("the features say %+v, before %+v", after.Fitting, before.Fitting)
 	}
-	timm := data.Fitting{Crop: data.CropCentre, CropPct: 0.875, Interpolation: after.Fitting.Interpolation}
+	timm := data.Fitting{Crop: data.CropCenter, CropPct: 0.875, Interpolation: after.Fitting.Interpolation}
 	f := must.Get(m.Extract(context.Background(), dev, openData(t, dir), ExtractOptions{Fitting: &timm}))(t)
 	if slices.Equal(f.Data[:f.Dim], after.Data[:f.Dim]) || !slices.Equal(f.Data[f.Dim:], after.Data[f.Dim:]) {
 		t.Error("an image of the network's size alone is to differ when it is fitted as the others are")

@@ -9,13 +9,13 @@ import (
 	"github.com/vittool/vittool/core/device"
 )
 
-// KNN is the weighted k-nearest-neighbour classifier by which self-supervised features are compared
+// KNN is the weighted k-nearest-neighbor classifier by which self-supervised features are compared
 // (Wu et al. 2018, Caron et al. 2021): features are L2-normalized, the k images of the bank with
 // the largest cosine similarity s vote for their class with weight exp(s/Temperature), and the
 // class with the most votes wins. Of equal similarities the lower bank index comes first, of equal
 // votes the lower class.
 type KNN struct {
-	K           []int   // numbers of neighbours, each gives a result; empty means {20}
+	K           []int   // numbers of neighbors, each gives a result; empty means {20}
 	Temperature float64 // 0 means 0.07
 }
 
@@ -28,7 +28,7 @@ type KNNResult struct {
 	Top5        float64
 	Predictions []int32   // [rows of the test set]
 	Votes       []float64 // [rows of the test set, classes]
-	Neighbours  []int32   // [rows of the test set, K] indices into the bank, nearest first
+	Neighbors   []int32   // [rows of the test set, K] indices into the bank, nearest first
 }
 
 // The similarity matrix is computed in blocks [queryBlock, bankBlock].
@@ -92,21 +92,21 @@ func unitRows(f *Features) []float32 {
 	return unit
 }
 
-// neighbour is a bank row with its cosine similarity.
-type neighbour struct {
+// neighbor is a bank row with its cosine similarity.
+type neighbor struct {
 	index int32
 	s     float64
 }
 
-// before orders neighbours: larger similarity first, then lower index.
-func (n neighbour) before(m neighbour) bool {
+// before orders neighbors: larger similarity first, then lower index.
+func (n neighbor) before(m neighbor) bool {
 	return n.s > m.s || n.s == m.s && n.index < m.index
 }
 
 // nearest returns, for each query, its k nearest bank rows in order. Float32 matrix products select
 // them; their similarities are computed again in float64, because exp(s/T) magnifies errors.
-func nearest(dev *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
-	result := make([][]neighbour, queryRows)
+func nearest(dev *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbor {
+	result := make([][]neighbor, queryRows)
 	similarity := make([]float32, queryBlock*bankBlock)
 	for q := 0; q < queryRows; q += queryBlock {
 		qn := min(queryBlock, queryRows-q)
@@ -120,7 +120,7 @@ func nearest(dev *device.CPU, bank, query []float32, bankRows, queryRows, dim, k
 			dev.MatMul(false, true, qn, bn, dim, query[q*dim:(q+qn)*dim], bank[b*dim:(b+bn)*dim], s)
 			each(dev.Threads(), qn, func(i int) {
 				for j, v := range s[i*bn : (i+1)*bn] {
-					heaps[i].offer(neighbour{int32(b + j), float64(v)}, k)
+					heaps[i].offer(neighbor{int32(b + j), float64(v)}, k)
 				}
 			})
 		}
@@ -129,7 +129,7 @@ func nearest(dev *device.CPU, bank, query []float32, bankRows, queryRows, dim, k
 			for j, n := range heaps[i] {
 				heaps[i][j].s = dot(row, bank[int(n.index)*dim:int(n.index+1)*dim])
 			}
-			slices.SortFunc(heaps[i], func(a, b neighbour) int {
+			slices.SortFunc(heaps[i], func(a, b neighbor) int {
 				if a.before(b) {
 					return -1
 				}
@@ -149,10 +149,10 @@ func dot(a, b []float32) float64 {
 	return sum
 }
 
-// nearestHeap holds the best neighbours so far with the worst one at index 0.
-type nearestHeap []neighbour
+// nearestHeap holds the best neighbors so far with the worst one at index 0.
+type nearestHeap []neighbor
 
-func (h *nearestHeap) offer(n neighbour, k int) {
+func (h *nearestHeap) offer(n neighbor, k int) {
 	heap := *h
 	if len(heap) == k {
 		if !n.before(heap[0]) {
@@ -185,19 +185,19 @@ func (h *nearestHeap) offer(n neighbour, k int) {
 	*h = heap
 }
 
-// vote counts the votes of the first k neighbours of each row.
-func vote(near [][]neighbour, k int, temperature float64, classes int, bankLabels, testLabels []int32) KNNResult {
+// vote counts the votes of the first k neighbors of each row.
+func vote(near [][]neighbor, k int, temperature float64, classes int, bankLabels, testLabels []int32) KNNResult {
 	r := KNNResult{
 		K: k, Predictions: make([]int32, len(near)),
-		Votes:      make([]float64, len(near)*classes),
-		Neighbours: make([]int32, 0, len(near)*k),
+		Votes:     make([]float64, len(near)*classes),
+		Neighbors: make([]int32, 0, len(near)*k),
 	}
 	top1, top5 := 0, 0
 	for i, row := range near {
 		votes := r.Votes[i*classes : (i+1)*classes]
 		for _, n := range row[:k] {
 			votes[bankLabels[n.index]] += math.Exp(n.s / temperature)
-			r.Neighbours = append(r.Neighbours, n.index)
+			r.Neighbors = append(r.Neighbors, n.index)
 		}
 		label := testLabels[i]
 		place, best := rank(votes, label)

@@ -20,19 +20,19 @@ func TestKNNBruteForce(t *testing.T) {
 		bank, test := spread(size.bank, size.dim, 3, 1, 2), spread(size.test, size.dim, 3, 1, 3)
 		results := must.Get(KNN{K: []int{size.k}}.Run(e, bank, test))(t)
 		for i := range test.Rows {
-			all := make([]neighbour, bank.Rows)
+			all := make([]neighbor, bank.Rows)
 			for j := range all {
-				all[j] = neighbour{int32(j), cosine(test, i, bank, j)}
+				all[j] = neighbor{int32(j), cosine(test, i, bank, j)}
 			}
-			slices.SortFunc(all, func(a, b neighbour) int {
+			slices.SortFunc(all, func(a, b neighbor) int {
 				if a.before(b) {
 					return -1
 				}
 				return 1
 			})
-			for place, got := range results[0].Neighbours[i*size.k : (i+1)*size.k] {
+			for place, got := range results[0].Neighbors[i*size.k : (i+1)*size.k] {
 				if want := all[place]; got != want.index && math.Abs(cosine(test, i, bank, int(got))-want.s) > 1e-6 {
-					t.Fatalf("%v: row %d, neighbour %d is %d, a full sort has %d", size, i, place, got, want.index)
+					t.Fatalf("%v: row %d, neighbor %d is %d, a full sort has %d", size, i, place, got, want.index)
 				}
 			}
 		}
@@ -51,8 +51,8 @@ func TestKNNTies(t *testing.T) {
 	test := &Features{Rows: 1, Dim: 2, Data: []float32{5, 0}, Labels: []int32{0}}
 	for _, threads := range []int{1, 2} {
 		r := must.Get(KNN{K: []int{4}}.Run(devicetest.New(t, threads), bank, test))(t)
-		if want := []int32{0, 1, 2, 3}; !reflect.DeepEqual(r[0].Neighbours, want) {
-			t.Errorf("neighbours %v, want %v", r[0].Neighbours, want)
+		if want := []int32{0, 1, 2, 3}; !reflect.DeepEqual(r[0].Neighbors, want) {
+			t.Errorf("neighbors %v, want %v", r[0].Neighbors, want)
 		}
 		if r[0].Predictions[0] != 0 || r[0].Top1 != 1 {
 			t.Errorf("predicted class %d of two with equal votes, want 0", r[0].Predictions[0])

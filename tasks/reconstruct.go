@@ -189,8 +189,8 @@ func (r *Run) open(ctx context.Context, o ReconstructOptions, batch, images int)
 	})
 }
 
-// wholeFitting shows the largest centred part of an image that has the aspect of the view.
-var wholeFitting = data.Fitting{Crop: data.CropCentre, CropPct: 1, Interpolation: pixels.Bicubic}
+// wholeFitting shows the largest centered part of an image that has the aspect of the view.
+var wholeFitting = data.Fitting{Crop: data.CropCenter, CropPct: 1, Interpolation: pixels.Bicubic}
 
 // inputs reads the images and asks the objective for its masks. It returns the names of the images,
 // empty where the loader replaced an unreadable one.

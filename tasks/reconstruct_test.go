@@ -132,7 +132,7 @@ func TestReconstructionRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gray := hiddenColour.R
+	gray := hiddenColor.R
 	for i, want := range [][2]uint8{{10, 20}, {10, gray}, {gray, 50}, {10, 50}} {
 		pix := row.cells[i].Image.(*image.RGBA).Pix
 		if pix[0] != want[0] || pix[4] != want[1] {

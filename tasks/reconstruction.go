@@ -35,8 +35,8 @@ type Reconstruction struct {
 // maskedColumns are the headings of a picture with hidden parts.
 var maskedColumns = []string{"input", "visible", "predicted", "visible + predicted"}
 
-// hiddenColour covers the parts of an image that a column leaves out.
-var hiddenColour = color.RGBA{176, 178, 182, 255}
+// hiddenColor covers the parts of an image that a column leaves out.
+var hiddenColor = color.RGBA{176, 178, 182, 255}
 
 // difference is a sum of squared differences of drawn levels.
 type difference struct {
@@ -157,7 +157,7 @@ func combine(size image.Rectangle, hidden []bool, inHidden, inVisible *image.RGB
 			from = inHidden
 		}
 		if from == nil {
-			out.SetRGBA(i%size.Dx(), i/size.Dx(), hiddenColour)
+			out.SetRGBA(i%size.Dx(), i/size.Dx(), hiddenColor)
 			continue
 		}
 		copy(out.Pix[4*i:4*i+4], from.Pix[4*i:4*i+4])

@@ -98,13 +98,13 @@ func referenceKNN(t *testing.T, c *golden.Case) map[string]bool {
 				t.Errorf("row %d, %s: class %d (votes %g), the reference has %d (%g)", i, prefix, got, a, want, b)
 			}
 		}
-		neighbours := c.Tensor(t, name("out.*.neighbours")).Shape[1]
+		neighbors := c.Tensor(t, name("out.*.neighbours")).Shape[1]
 		for i, want := range c.I64(t, name("out.*.neighbours")) {
-			row, place := i/neighbours, i%neighbours
-			got := int(r.Neighbours[row*r.K+place])
+			row, place := i/neighbors, i%neighbors
+			got := int(r.Neighbors[row*r.K+place])
 			a, b := cosine(test, row, bank, got), cosine(test, row, bank, int(want))
 			if got != int(want) && math.Abs(a-b) > 1e-6 {
-				t.Errorf("row %d, %s: neighbour %d is %d (similarity %g), the reference has %d (%g)", row, prefix, place, got, a, want, b)
+				t.Errorf("row %d, %s: neighbor %d is %d (similarity %g), the reference has %d (%g)", row, prefix, place, got, a, want, b)
 			}
 		}
 		slack := 100*float64(excused)/float64(test.Rows) + 1e-9
@@ -195,10 +195,10 @@ func referenceProbe(t *testing.T, c *golden.Case) map[string]bool {
 
 // spread returns labelled features: one cluster per class, of the given width.
 func spread(rows, dim, classes int, width float64, seed uint64) *Features {
-	centres, noise := prng.New(1, "centres"), prng.New(seed, "noise")
-	centre := make([]float64, classes*dim)
-	for i := range centre {
-		centre[i] = centres.NormFloat64()
+	centers, noise := prng.New(1, "centres"), prng.New(seed, "noise")
+	center := make([]float64, classes*dim)
+	for i := range center {
+		center[i] = centers.NormFloat64()
 	}
 	f := &Features{Rows: rows, Dim: dim}
 	for i := range rows {
@@ -206,7 +206,7 @@ func spread(rows, dim, classes int, width float64, seed uint64) *Features {
 		f.Labels = append(f.Labels, int32(label))
 		f.Names = append(f.Names, fmt.Sprintf("image-%d.png", i))
 		for d := range dim {
-			f.Data = append(f.Data, float32(centre[label*dim+d]+width*noise.NormFloat64()))
+			f.Data = append(f.Data, float32(center[label*dim+d]+width*noise.NormFloat64()))
 		}
 	}
 	for k := range classes {

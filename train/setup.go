@@ -13,8 +13,9 @@ import (
 	"github.com/vittool/vittool/plugins/launch"
 )
 
-// setup is everything that is opened and checked before the first step and stays as it is:
-// configuration, device, images, objective, network.
+// setup is everything that is opened and checked before the first step: configuration, device,
+// images, objective, network. Building the graphs completes it (newGraphs writes network, run.build
+// the schedules rate and decay); from the first step on it stays as it is.
 type setup struct {
 	cfg       *configs.Config
 	progress  Progress

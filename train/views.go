@@ -50,7 +50,7 @@ func viewSpecs(p *plan.Plan, cfg *configs.Config) []data.ViewSpec {
 }
 
 var crops = map[plan.Crop]data.Crop{
-	plan.CropRandomResized: data.CropRandomResized, plan.CropCenter: data.CropCentre, plan.CropSquash: data.CropSquash,
+	plan.CropRandomResized: data.CropRandomResized, plan.CropCenter: data.CropCenter, plan.CropSquash: data.CropSquash,
 }
 
 var filters = map[plan.Interpolation]pixels.Filter{

@@ -133,7 +133,7 @@ func TestThirdFamily(t *testing.T) {
 	foreign(t, path, m)
 }
 
-// evaluate extracts features of drawn scenes and classifies them by their neighbours.
+// evaluate extracts features of drawn scenes and classifies them by their neighbors.
 func evaluate(t *testing.T, m *tasks.Model, o tasks.ExtractOptions) *tasks.Features {
 	t.Helper()
 	dev, err := device.NewCPU(0)

@@ -5,7 +5,7 @@
 
 The first line printed describes the machine's PyTorch. A Go program that drives
 this can alternate its own steps with these in one session, so that both sides
-meet the same clock speeds and the same neighbours.
+meet the same clock speeds and the same neighbors.
 """
 
 import argparse

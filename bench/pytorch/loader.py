@@ -5,7 +5,7 @@
 
 decode  the bytes of a file to RGB
 crop    a random box of a file, resized, mirrored at times, as normalized floats
-whole   a file resized on its short side, its centre, as normalized floats
+whole   a file resized on its short side, its center, as normalized floats
 
 The files are named on standard input first, one a line, up to an empty line.
 """
@@ -31,7 +31,7 @@ def answer(value: dict) -> None:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--size", type=int, required=True)
-    p.add_argument("--cover", type=int, required=True, help="short side of the whole view before its centre is cut out")
+    p.add_argument("--cover", type=int, required=True, help="short side of the whole view before its center is cut out")
     a = p.parse_args()
     torch.set_num_threads(1)
     files = []

@@ -43,7 +43,7 @@ attention on the patches or, in a network without one, the mean of all patches'.
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
 	flags.IntVar(&o.block, "block", -1, "transformer block, from 0; negative ones count from the end")
 	o.view.addFlags(cmd)
-	flags.Float64Var(&o.mass, "mass", 0, "cut out the patches with this share of the attention instead of colouring all; 0 colours")
+	flags.Float64Var(&o.mass, "mass", 0, "cut out the patches with this share of the attention instead of coloring all; 0 colors")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
 	jsonFlag(cmd, &o.json)
 	return cmd

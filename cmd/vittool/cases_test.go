@@ -64,7 +64,7 @@ type classFolders struct {
 // ownClassFolders makes the smallest sets of each kind.
 func ownClassFolders(t *testing.T, dir string) []classFolders {
 	const composed, decomposed = "caf\u00e9", "cafe\u0301"
-	colours := map[string]color.RGBA{"a": {200, 0, 0, 255}, "b": {0, 200, 0, 255}, composed: {0, 0, 200, 255}, decomposed: {0, 0, 200, 255}, "e": {99, 99, 0, 255}}
+	colors := map[string]color.RGBA{"a": {200, 0, 0, 255}, "b": {0, 200, 0, 255}, composed: {0, 0, 200, 255}, decomposed: {0, 0, 200, 255}, "e": {99, 99, 0, 255}}
 	for set, classes := range map[string][]string{
 		"train": {"a", "b", composed}, "same": {"a", "b", composed}, "fewer": {"a"}, "more": {"a", "e"}, "other": {"e"},
 		"accents": {"a", decomposed}, "both": {composed, decomposed, "b"},
@@ -73,7 +73,7 @@ func ownClassFolders(t *testing.T, dir string) []classFolders {
 			m := image.NewRGBA(image.Rect(0, 0, 32, 32))
 			draw.Draw(m, m.Rect, gradient(32, 32), image.Point{}, draw.Src)
 			for i := range 400 {
-				m.SetRGBA(i%20, i/20, colours[class])
+				m.SetRGBA(i%20, i/20, colors[class])
 			}
 			writeTo(t, dir, filepath.Join(set, class, "0.png"), encodePNG(m))
 		}
@@ -129,15 +129,15 @@ func TestCasesOfInput(t *testing.T) {
 		args []string
 		want string // crop, crop_pct, resize, as it is, interpolation, size, mean, deviation, source
 	}{
-		{[]string{"--from", "own.safetensors"}, "centre 0.875 0 true bicubic 32x32 0.485 0.229 as the file says"},
-		{foreign("bare"), "centre 0.875 0 false bicubic 32x32 0.485 0.229 ImageNet's: the file says nothing of its own"},
-		{foreign("bare", "--norm", "inception"), "centre 0.875 0 false bicubic 32x32 0.5 0.5 as asked for"},
-		{foreign("bare", "--mean", "0.1,0.2,0.3", "--std", "1,1,1", "--image-size", "16x48"), "centre 0.875 0 false bicubic 16x48 0.1 1 as asked for"},
+		{[]string{"--from", "own.safetensors"}, "center 0.875 0 true bicubic 32x32 0.485 0.229 as the file says"},
+		{foreign("bare"), "center 0.875 0 false bicubic 32x32 0.485 0.229 ImageNet's: the file says nothing of its own"},
+		{foreign("bare", "--norm", "inception"), "center 0.875 0 false bicubic 32x32 0.5 0.5 as asked for"},
+		{foreign("bare", "--mean", "0.1,0.2,0.3", "--std", "1,1,1", "--image-size", "16x48"), "center 0.875 0 false bicubic 16x48 0.1 1 as asked for"},
 		{foreign("card"), "squash 0.9 0 false bilinear 32x32 0.5 0.4 as config.json beside the weights says"},
-		{foreign("card", "--norm", "none", "--resize", "40"), "centre 0 40 false bilinear 32x32 0 1 as asked for"},
-		{foreign("old", "--crop-pct", "1"), "centre 1 0 false bicubic 32x32 0.5 0.5 as config.json beside the weights says"},
-		{foreign("other", "--norm", "clip"), "centre 0.875 0 false bicubic 32x32 0.48145466 0.26862954 as asked for"},
-		{foreign("border", "--crop-pct", "0.8"), "centre 0.8 0 false bilinear 32x32 0.5 0.4 as config.json beside the weights says"},
+		{foreign("card", "--norm", "none", "--resize", "40"), "center 0 40 false bilinear 32x32 0 1 as asked for"},
+		{foreign("old", "--crop-pct", "1"), "center 1 0 false bicubic 32x32 0.5 0.5 as config.json beside the weights says"},
+		{foreign("other", "--norm", "clip"), "center 0.875 0 false bicubic 32x32 0.48145466 0.26862954 as asked for"},
+		{foreign("border", "--crop-pct", "0.8"), "center 0.8 0 false bilinear 32x32 0.5 0.4 as config.json beside the weights says"},
 	} {
 		o := embed(c.args...)
 		o.mustEnd(t, exitDone)

@@ -72,7 +72,7 @@ type evalResult struct {
 type score struct {
 	Name string  `json:"name"`
 	Top1 float64 `json:"top1"`
-	// Top5 is nil where a prediction ranks five classes or fewer: few classes, or few neighbours.
+	// Top5 is nil where a prediction ranks five classes or fewer: few classes, or few neighbors.
 	Top5 *float64 `json:"top5,omitempty"`
 	// StdErr is the standard error of Top1 for that many test images.
 	StdErr float64 `json:"standard_error"`
@@ -208,7 +208,7 @@ func (r *evalResult) write(w io.Writer) error {
 	}
 	t.Row("features", fmt.Sprintf("%s of %s %s, %s network", pooled, r.part, numbers(r.Blocks), networkTexts[r.Network]))
 	t.Row("images", r.Input.view())
-	t.Row("colours", r.Input.norm())
+	t.Row("colors", r.Input.norm())
 	t.Row("data", fmt.Sprintf("%d images to learn from, %d to test on, %d classes", r.TrainRows, r.TestRows, r.Classes))
 	for _, s := range r.Scores {
 		figures := fmt.Sprintf("top-1 %.2f %% (± %.2f)", 100*s.Top1, 100*s.StdErr)
@@ -253,7 +253,7 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 			}
 			enough := func(path string, images int) error {
 				if most := slices.Max(knn.K); most > images {
-					return &data.Error{Path: path, Problem: fmt.Sprintf("has %s to learn from, fewer than the neighbours of --k %d", imageCount(images), most),
+					return &data.Error{Path: path, Problem: fmt.Sprintf("has %s to learn from, fewer than the neighbors of --k %d", imageCount(images), most),
 						Hint: fmt.Sprintf("choose a --k of at most %d, or take more images", images)}
 				}
 				return nil
@@ -272,7 +272,7 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 		},
 	}
 	o.addFlags(cmd)
-	cmd.Flags().IntSliceVar(&knn.K, "k", []int{20}, "numbers of neighbours, each evaluated")
+	cmd.Flags().IntSliceVar(&knn.K, "k", []int{20}, "numbers of neighbors, each evaluated")
 	cmd.Flags().Float64Var(&knn.Temperature, "temperature", 0.07, "of the weights of votes")
 	return cmd
 }

@@ -98,7 +98,7 @@ type fromOptions struct {
 func (o *fromOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.from, "from", "", "run folder, checkpoint, or safetensors file with timm's names")
 	cmd.Flags().StringVar(&o.model, "model", "", "architecture of a file that does not say it, for instance vit_base_patch16_224")
-	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the averaged teacher, or with --teacher=false the trained network, instead of the one that the run's objective recommends")
+	cmd.Flags().BoolVar(&o.teacher, "teacher", false, "take the teacher, or with --teacher=false the trained network, instead of the one that the run's objective recommends")
 	o.norm.addFlags(cmd)
 }
 

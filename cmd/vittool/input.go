@@ -52,8 +52,8 @@ type viewOptions struct {
 func (o *viewOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(&o.size, "image-size", "height and width that images are brought to, 224 or 160x224; 0 takes the model's")
-	flags.Float64Var(&o.cropPct, "crop-pct", 0, "resize every image to --image-size over this share (timm's crop_pct) before the centre is cut out; 0 takes the value of the weights or else 0.875, and images of that size as they are where the network was trained here")
-	flags.IntVar(&o.resize, "resize", 0, "resize the short side of every image to this many pixels before the centre is cut out, as torchvision's Resize and CenterCrop; 0 does as --crop-pct says")
+	flags.Float64Var(&o.cropPct, "crop-pct", 0, "resize every image to --image-size over this share (timm's crop_pct) before the center is cut out; 0 takes the value of the weights or else 0.875, and images of that size as they are where the network was trained here")
+	flags.IntVar(&o.resize, "resize", 0, "resize the short side of every image to this many pixels before the center is cut out, as torchvision's Resize and CenterCrop; 0 does as --crop-pct says")
 	flags.Float64Var(&o.factor, "resize-factor", 0, "the inverse of --crop-pct")
 	if err := flags.MarkDeprecated("resize-factor", "use --crop-pct"); err != nil {
 		panic(err)
@@ -87,7 +87,7 @@ func (o *viewOptions) fitting(m *tasks.Model) (*data.Fitting, error) {
 	} else {
 		h, w = m.Info.ImageH, m.Info.ImageW
 	}
-	f := data.Fitting{Crop: data.CropCentre, CropPct: o.cropPct, Interpolation: pixels.Bicubic}
+	f := data.Fitting{Crop: data.CropCenter, CropPct: o.cropPct, Interpolation: pixels.Bicubic}
 	if m.Input.Fitting != (data.Fitting{}) {
 		f.Interpolation = m.Input.Fitting.Interpolation
 	}
@@ -108,7 +108,7 @@ func (o *viewOptions) fitting(m *tasks.Model) (*data.Fitting, error) {
 type inputResult struct {
 	Height        int       `json:"height"`
 	Width         int       `json:"width"`
-	Crop          string    `json:"crop"`               // centre or squash
+	Crop          string    `json:"crop"`               // center or squash
 	CropPct       float64   `json:"crop_pct,omitempty"` // of timm
 	Resize        int       `json:"resize,omitempty"`   // short side, of torchvision
 	AsIs          bool      `json:"same_size_as_is"`    // images of this size were not resized
@@ -124,7 +124,7 @@ func newInputResult(m *tasks.Model, h, w int, f data.Fitting) inputResult {
 
 // inputResultOf describes images of h×w pixels. The name of n is its source.
 func inputResultOf(n tasks.Normalization, h, w int, f data.Fitting) inputResult {
-	r := inputResult{Height: h, Width: w, Crop: "centre", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
+	r := inputResult{Height: h, Width: w, Crop: "center", CropPct: f.CropPct, Resize: f.ShortSide, AsIs: f.AsIs,
 		Interpolation: f.Interpolation.String(), Mean: n.Mean, Std: n.Std, Normalization: n.Name}
 	if f.Crop == data.CropSquash {
 		r.Crop = "squash"
@@ -140,7 +140,7 @@ func (r *inputResult) view() string {
 	text := fmt.Sprintf("%d×%d, ", r.Height, r.Width)
 	switch {
 	case r.Resize > 0:
-		text += fmt.Sprintf("centre of a short side of %d", r.Resize)
+		text += fmt.Sprintf("center of a short side of %d", r.Resize)
 	default:
 		text += fmt.Sprintf("%s with crop_pct %.4g", r.Crop, r.CropPct)
 	}
@@ -150,7 +150,7 @@ func (r *inputResult) view() string {
 	return text
 }
 
-// norm says how colours became numbers.
+// norm says how colors became numbers.
 func (r *inputResult) norm() string {
 	return fmt.Sprintf("mean %.4g, deviation %.4g, %s", r.Mean, r.Std, r.Normalization)
 }

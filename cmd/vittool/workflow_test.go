@@ -95,7 +95,7 @@ func TestWorkflow(t *testing.T) {
 }
 
 // TestRecommendedBlocks: a linear classifier reads the blocks that the run's objective recommends
-// for it, neighbours the last one, and a user's own choice goes before both.
+// for it, neighbors the last one, and a user's own choice goes before both.
 func TestRecommendedBlocks(t *testing.T) {
 	dir := t.TempDir()
 	c, err := families.All().Variant("vit_micro_patch4_32")
@@ -222,7 +222,7 @@ func TestBadTasks(t *testing.T) {
 		{"picture as weights", func(t *testing.T, dir string) { writeTo(t, dir, "x.png", encodePNG(gradient(30, 30))) }, []string{"embed", "--from", "x.png", "--data", "demo:", "--to", "f.npy"}, exitData, []string{"x.png", "a PNG image, not a safetensors file"}},
 		{"folder without train and test", func(t *testing.T, dir string) { mkdir(t, dir, "d") }, []string{"eval", "knn", "--from", "x", "--data", "d"}, exitData, []string{"d", "train and test", "--train"}},
 		{"unknown pool", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.npy", "--pool", "max"}, exitUsage, []string{"--pool max", "mean, class, both"}},
-		{"bad neighbours", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:", "--k", "0"}, exitUsage, []string{"--k"}},
+		{"bad neighbors", nil, []string{"eval", "knn", "--from", "x", "--data", "demo:", "--k", "0"}, exitUsage, []string{"--k"}},
 		{"embed to nowhere", nil, []string{"embed", "--from", "x", "--data", "demo:"}, exitUsage, []string{"needs --to"}},
 		{"embed to a text", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "f.txt"}, exitUsage, []string{"--to f.txt", "must end in .npy"}},
 		{"embed into a missing folder", nil, []string{"embed", "--from", "x", "--data", "demo:", "--to", "away/f.npy"}, exitUsage, []string{"--to away/f.npy", "no folder away"}},
@@ -286,9 +286,9 @@ func TestUnsuitable(t *testing.T) {
 		{"another model", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_tiny_patch4_32"}, exitUsage, []string{"vit_tiny_patch4_32", "vit_micro_patch4_32"}},
 		{"model that is none", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_huge_patch3"}, exitUsage, []string{"vit_huge_patch3"}},
 		{"no teacher", []string{"export", "--from", "run", "--to", "c.safetensors", "--teacher"}, exitUsage, []string{"teacher"}},
-		{"more neighbours than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitData, []string{"few/train", "--k 20", "4 images", "at most 4"}},
-		{"as many neighbours as images", []string{"eval", "knn", "--from", "run", "--data", "few", "--k", "4"}, exitDone, nil},
-		{"one class of neighbours", []string{"eval", "knn", "--from", "run", "--data", "one", "--k", "1"}, exitData, []string{"one class", "cat"}},
+		{"more neighbors than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitData, []string{"few/train", "--k 20", "4 images", "at most 4"}},
+		{"as many neighbors as images", []string{"eval", "knn", "--from", "run", "--data", "few", "--k", "4"}, exitDone, nil},
+		{"one class of neighbors", []string{"eval", "knn", "--from", "run", "--data", "one", "--k", "1"}, exitData, []string{"one class", "cat"}},
 		{"a single class", []string{"eval", "linear", "--from", "run", "--data", "one"}, exitData, []string{"one class", "cat"}},
 		{"too many bad images", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy"}, exitData, []string{"data.max_failed", "bad.jpg"}},
 		{"bad images allowed", []string{"embed", "--from", "run", "--data", "pictures", "--to", "f.npy", "data.max_failed=0.5"}, exitDone, []string{"left out", "bad.jpg"}},

@@ -16,7 +16,7 @@ const (
 
 // InterpolatePositions resamples a learned position table [1, E+inH·inW, D] to a grid of outH×outW:
 // [1, E+outH·outW, D]. The E rows before the grid (class token) are copied. The interpolation is
-// bicubic with A = -0.75 and half-pixel centres; its four taps are clamped to the border and not
+// bicubic with A = -0.75 and half-pixel centers; its four taps are clamped to the border and not
 // antialiased. method is InterpolateMAE, as in the finetuning of MAE and BEiT, or InterpolateDINO,
 // the rule of DINO and SiT. The table takes a gradient.
 func InterpolatePositions(g *core.Graph, pos *core.Node, inH, inW, outH, outW int, method string) *core.Node {

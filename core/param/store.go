@@ -62,7 +62,7 @@ func (s *Store) Add(name string, shape tensor.Shape, init Init, seed uint64) (*P
 	return p, err
 }
 
-// AddBuffer creates frozen state that no optimizer changes: running statistics, queues, centres.
+// AddBuffer creates frozen state that no optimizer changes: running statistics, queues, centers.
 func (s *Store) AddBuffer(name string, shape tensor.Shape, init Init, seed uint64) (*Parameter, error) {
 	p, err := s.add(name, shape, init, seed)
 	if err == nil {

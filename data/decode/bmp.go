@@ -70,7 +70,7 @@ func parseBMP(b []byte) (file, error) {
 	return f, f.readPalette(size, end, colors)
 }
 
-// readMasks reads the masks of the colours, which lie in the header or, where that is too short,
+// readMasks reads the masks of the colors, which lie in the header or, where that is too short,
 // behind it. It returns the place behind them.
 func (f *bmpFile) readMasks(size, end int) (int, error) {
 	const at = 14 + 40
@@ -101,7 +101,7 @@ func (f *bmpFile) readPalette(size, end, colors int) error {
 		colors = 1 << f.bits
 	}
 	if colors < 0 || colors > 1<<16 {
-		return fmt.Errorf("a palette of %d colours", colors)
+		return fmt.Errorf("a palette of %d colors", colors)
 	}
 	n := f.entry * colors
 	if f.at == 0 || f.at == 14+size {
@@ -223,7 +223,7 @@ func (f *bmpFile) colors() (*raster, error) {
 			known = masks == [4]uint32{0x7c00, 0x3e0, 0x1f}
 		}
 		if !known {
-			return nil, fmt.Errorf("colours in the bits %08x of %d are not read; convert it to PNG", f.masks, f.bits)
+			return nil, fmt.Errorf("colors in the bits %08x of %d are not read; convert it to PNG", f.masks, f.bits)
 		}
 	}
 	if err := f.whole(); err != nil {
@@ -250,7 +250,7 @@ func (f *bmpFile) colors() (*raster, error) {
 	return r, nil
 }
 
-// short makes a colour of 5 bits for red and blue and 5 or 6 for green.
+// short makes a color of 5 bits for red and blue and 5 or 6 for green.
 func short(p []uint8, v, green uint16) {
 	most := uint16(1)<<green - 1
 	p[0] = uint8(uint32(v>>(5+green)&31) * 255 / 31)

@@ -297,7 +297,7 @@ func exif(b []byte, order binary.ByteOrder, orientation uint16) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
-// corners names the colours in the corners of a picture, 0 red, 1 green, 2 blue, 3 white: top left,
+// corners names the colors in the corners of a picture, 0 red, 1 green, 2 blue, 3 white: top left,
 // top right, bottom left, bottom right.
 func corners(m *pixels.Image) (names string) {
 	for _, p := range [][2]int{{1, 1}, {m.W - 2, 1}, {1, m.H - 2}, {m.W - 2, m.H - 2}} {
@@ -349,7 +349,7 @@ func TestOrientation(t *testing.T) {
 // TestWebPClaims: the first picture of an animation that claims more pixels than its canvas is
 // refused before there is memory for them.
 func TestWebPClaims(t *testing.T) {
-	picture := "VP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x88\x88\x08" // 16384x16384 of one colour
+	picture := "VP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x88\x88\x08" // 16384x16384 of one color
 	frame := "ANMF\x20\x00\x00\x00" + strings.Repeat("\x00", 16) + picture
 	file := "WEBPVP8X\x0a\x00\x00\x00\x02" + strings.Repeat("\x00", 9) + frame
 	_, err := Decode([]byte("RIFF"+string(rune(len(file)))+"\x00\x00\x00"+file), Options{})

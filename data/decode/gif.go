@@ -44,7 +44,7 @@ func (r *gifReader) block() ([]byte, error) {
 	return r.next(int(n[0]))
 }
 
-// table reads a colour table where a descriptor announces one.
+// table reads a color table where a descriptor announces one.
 func (r *gifReader) table(flags byte) ([]byte, error) {
 	if flags&0x80 == 0 {
 		return nil, nil
@@ -129,7 +129,7 @@ func (f *gifFrame) descriptor(r *gifReader) error {
 }
 
 // decode reads the first frame, placed on its canvas. Data behind its last pixel is not looked at.
-// Alpha is dropped: a transparent pixel has the colour that the palette gives it.
+// Alpha is dropped: a transparent pixel has the color that the palette gives it.
 func (f *gifFrame) decode(Options) (*raster, error) {
 	var packed []byte
 	for r := (gifReader{f.data}); ; {

@@ -84,7 +84,7 @@ var (
 		tagSamplesPerPixel, tagRowsPerStrip, tagStripBytes, tagPlanar, tagFaxOptions, tagPredictor, tagColorMap, tagTileWidth,
 		tagTileHeight, tagTileOffsets, tagTileBytes, tagExtraSamples, tagSampleFormat, tagJPEGTables, tagSubsampling}
 
-	// Compressions and colours that are named and not read.
+	// Compressions and colors that are named and not read.
 	tiffCompressions = map[int]string{2: "fax code without ends of lines (CCITT RLE)", 6: "old-style JPEG", 32771: "CCITT RLE with padding",
 		32809: "ThunderScan", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI LogLuv", 34677: "SGI LogLuv",
 		34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL", 34892: "lossy JPEG (DNG)", 22610: "JPEG XR", 34934: "JPEG XR"}
@@ -285,7 +285,7 @@ type tiffLayout struct {
 	bands           int
 	bits, format    int // per sample
 	photo           int
-	extras          []uint64 // kinds of the bands behind the colours
+	extras          []uint64 // kinds of the bands behind the colors
 	compression     int
 	predictor       int
 	planar          bool // bands in planes of their own
@@ -351,7 +351,7 @@ func (l *tiffLayout) colors() int {
 	return 1
 }
 
-// plain reports whether the bands are colours and the extra samples that the file lists, or the
+// plain reports whether the bands are colors and the extra samples that the file lists, or the
 // alpha that an old RGB file does not list.
 func (l *tiffLayout) plain() bool {
 	return l.bands == l.colors()+len(l.extras) || l.photo == photoRGB && l.bands == 4 && len(l.extras) == 0

@@ -183,7 +183,7 @@ func (l *tiffLayout) reader(raw []byte, rows, size int) (io.ReadCloser, error) {
 		if l.compression == compressFax4 {
 			mode = ccitt.Group4
 		}
-		// Black is 1 in fax code; Photometric gives it its colour.
+		// Black is 1 in fax code; Photometric gives it its color.
 		return io.NopCloser(ccitt.NewReader(in, ccitt.MSB, mode, l.blockW, rows, &ccitt.Options{Invert: true})), nil
 	case compressLZMA:
 		return lzmaReader(raw, size)

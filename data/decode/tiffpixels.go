@@ -79,7 +79,7 @@ func (l *tiffLayout) finish(m *pixels.Image) (*raster, error) {
 	return &raster{image: m, model: map[int]model{1: modelGray, 3: modelRGB, 4: modelCMYK}[l.colors()]}, nil
 }
 
-// colored looks pixels up in the colour map, of which the high bytes count.
+// colored looks pixels up in the color map, of which the high bytes count.
 func (l *tiffLayout) colored(m *pixels.Image) (*raster, error) {
 	values := l.fields[tagColorMap]
 	n := len(values) / 3
@@ -90,7 +90,7 @@ func (l *tiffLayout) colored(m *pixels.Image) (*raster, error) {
 	return indexed(first(m, 1), palette, 3, [3]int{0, 1, 2}), nil
 }
 
-// unmultiply divides the colours of each pixel by its alpha, the band behind them, as Pillow does:
+// unmultiply divides the colors of each pixel by its alpha, the band behind them, as Pillow does:
 // RGB is black where alpha is zero, gray is left.
 func unmultiply(m *pixels.Image, colors int) {
 	for i := 0; i < len(m.Pix); i += m.C {

@@ -1,6 +1,6 @@
 package pixels
 
-// The colour operations work in place on images of three channels. Each rounds to 8 bits before the
+// The color operations work in place on images of three channels. Each rounds to 8 bits before the
 // next, as Pillow's do. On images of one channel brightness, contrast and solarize act alike and
 // the others do nothing.
 
@@ -108,7 +108,7 @@ const (
 	JitterHue
 )
 
-// Jitter is one drawn colour jitter: factors, and the order of application. An operation missing
+// Jitter is one drawn color jitter: factors, and the order of application. An operation missing
 // from Order is not applied.
 type Jitter struct {
 	Order                                 []JitterOp

@@ -51,9 +51,9 @@ func ShortSide(w, h, s int) (ow, oh int) {
 	return max(s*w/h, 1), s
 }
 
-// CentreCrop returns the central w x h box of an image, offsets rounded half to even as torchvision
+// CenterCrop returns the central w x h box of an image, offsets rounded half to even as torchvision
 // does. Sides larger than the image are cut to it.
-func CentreCrop(imageW, imageH, w, h int) Rect {
+func CenterCrop(imageW, imageH, w, h int) Rect {
 	w, h = min(w, imageW), min(h, imageH)
 	return Rect{
 		Top:  int(math.RoundToEven(float64(imageH-h) / 2)),

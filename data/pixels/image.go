@@ -1,5 +1,5 @@
 // Package pixels holds the arithmetic on 8-bit images that the data pipeline is made of: Pillow's
-// resampling, colour and blur operations reproduced bit for bit, the random crop rule of
+// resampling, color and blur operations reproduced bit for bit, the random crop rule of
 // torchvision, and the step from bytes to normalized float32 planes.
 //
 // Nothing here knows files, labels or random number generators: every operation is a function of

@@ -69,7 +69,7 @@ func TestPartOfHuge(t *testing.T) {
 				}
 				s := 1 << 14
 				ow, oh := ShortSide(m.W, m.H, s)
-				r.Part(dst, m, m.Bounds(), ow, oh, CentreCrop(ow, oh, 8, 8), f)
+				r.Part(dst, m, m.Bounds(), ow, oh, CenterCrop(ow, oh, 8, 8), f)
 				for _, v := range dst.Pix {
 					if v != 200 {
 						t.Fatalf("%v of %d channels by %v: a value of %d", size, c, f, v)

@@ -108,18 +108,18 @@ func TestCropOfOddImages(t *testing.T) {
 	}
 }
 
-func TestShortSideAndCentre(t *testing.T) {
+func TestShortSideAndCenter(t *testing.T) {
 	for _, c := range []struct{ w, h, s, ow, oh int }{{500, 375, 256, 341, 256}, {375, 500, 256, 256, 341}, {64, 64, 64, 64, 64}, {1000, 1, 3, 3000, 3}} {
 		if ow, oh := ShortSide(c.w, c.h, c.s); ow != c.ow || oh != c.oh {
 			t.Errorf("%dx%d to %d: %dx%d", c.w, c.h, c.s, ow, oh)
 		}
 	}
 	// Half to even: (7-4)/2 = 1.5 becomes 2, (9-4)/2 = 2.5 becomes 2.
-	if r := CentreCrop(7, 9, 4, 4); r.Left != 2 || r.Top != 2 {
-		t.Errorf("centre crop %v", r)
+	if r := CenterCrop(7, 9, 4, 4); r.Left != 2 || r.Top != 2 {
+		t.Errorf("center crop %v", r)
 	}
-	if r := CentreCrop(3, 9, 4, 4); r.W != 3 || r.Left != 0 {
-		t.Errorf("centre crop of a narrow image %v", r)
+	if r := CenterCrop(3, 9, 4, 4); r.W != 3 || r.Left != 0 {
+		t.Errorf("center crop of a narrow image %v", r)
 	}
 }
 

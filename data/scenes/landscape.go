@@ -80,8 +80,8 @@ func (s *stage) ground(g soil, path bool) {
 		blades := smooth(s.noise+13, 60*x, 40*y) - 0.5
 		c := mix(g.far, g.near, math.Sqrt(t)).scale(0.72 + 0.5*k + 0.16*t*blades)
 		if path {
-			centre := foot + bend*(1-t)*(1-t)
-			if math.Abs(x-centre) < 0.015+0.13*t {
+			center := foot + bend*(1-t)*(1-t)
+			if math.Abs(x-center) < 0.015+0.13*t {
 				c = rgb{.62, .54, .42}.scale(0.8 + 0.35*k)
 			}
 		}

@@ -11,12 +11,12 @@ var brights = []rgb{
 	{.88, .46, .14}, {.48, .24, .58}, {.15, .55, .62}, {.25, .25, .28},
 }
 
-func pick(rng *prng.Generator, colours []rgb) rgb { return colours[rng.IntN(len(colours))] }
+func pick(rng *prng.Generator, colors []rgb) rgb { return colors[rng.IntN(len(colors))] }
 
 // between draws a number in [a,b).
 func between(rng *prng.Generator, a, b float64) float64 { return a + (b-a)*rng.Float64() }
 
-// speckled varies a colour with noise of the given fineness.
+// speckled varies a color with noise of the given fineness.
 func speckled(c rgb, seed uint64, fine, strength float64) paint {
 	return func(u, v float64) rgb {
 		return c.scale(1 - strength/2 + strength*fractal(seed, fine*(u+2), fine*(v+2), 3))

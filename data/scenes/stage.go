@@ -7,10 +7,11 @@ import (
 )
 
 // oversample is the factor of the size at which scenes are drawn, in planes of linear color; finish
-// averages the samples of a pixel. Coordinates are resolution free: y runs from 0 (top) to 1 (bottom), x from 0 to aspect.
+// averages the samples of a pixel. Coordinates are resolution free: y runs from 0 (top) to 1
+// (bottom), x from 0 to aspect.
 const oversample = 2
 
-// rgb is a colour, each channel in [0,1].
+// rgb is a color, each channel in [0,1].
 type rgb struct{ r, g, b float64 }
 
 func (c rgb) scale(f float64) rgb { return rgb{c.r * f, c.g * f, c.b * f} }
@@ -49,7 +50,7 @@ type stage struct {
 	rng     *prng.Generator
 	w, h    int // samples
 	aspect  float64
-	colour  []float32 // (h, w, 3)
+	color   []float32 // (h, w, 3)
 	mask    []uint8
 	depth   []float32
 	light   light
@@ -65,7 +66,7 @@ type stage struct {
 func newStage(rng *prng.Generator, w, h int) *stage {
 	s := &stage{rng: rng, w: w * oversample, h: h * oversample, aspect: float64(w) / float64(h)}
 	n := s.w * s.h
-	s.colour, s.mask, s.depth = make([]float32, 3*n), make([]uint8, n), make([]float32, n)
+	s.color, s.mask, s.depth = make([]float32, 3*n), make([]uint8, n), make([]float32, n)
 	s.light = lights[rng.IntN(len(lights))]
 	s.sunX = 2*rng.Float64() - 1
 	s.horizon = 0.42 + 0.2*rng.Float64()
@@ -78,17 +79,17 @@ func (s *stage) depthAt(y float64) float64 {
 	return min(1.6/max(y-s.horizon, 1e-3), MaxDepth*0.6)
 }
 
-// put colours one sample.
+// put colors one sample.
 func (s *stage) put(px, py int, c rgb) {
 	i := py*s.w + px
-	s.colour[3*i] = float32(c.r)
-	s.colour[3*i+1] = float32(c.g)
-	s.colour[3*i+2] = float32(c.b)
+	s.color[3*i] = float32(c.r)
+	s.color[3*i+1] = float32(c.g)
+	s.color[3*i+2] = float32(c.b)
 	s.mask[i] = s.region
 	s.depth[i] = float32(s.distance)
 }
 
-// fill colours the samples of a box for which f returns true.
+// fill colors the samples of a box for which f returns true.
 func (s *stage) fill(x0, y0, x1, y1 float64, f func(x, y float64) (rgb, bool)) {
 	scale := float64(s.h)
 	px0, px1 := max(int(math.Floor(x0*scale)), 0), min(int(math.Ceil(x1*scale)), s.w)
@@ -103,7 +104,7 @@ func (s *stage) fill(x0, y0, x1, y1 float64, f func(x, y float64) (rgb, bool)) {
 	}
 }
 
-// paint is the colour of a surface at (u, v), both in [-1,1] over the shape.
+// paint is the color of a surface at (u, v), both in [-1,1] over the shape.
 type paint func(u, v float64) rgb
 
 func plain(c rgb) paint { return func(_, _ float64) rgb { return c } }
@@ -174,9 +175,9 @@ func (s *stage) shadow(x, y, rx, ry float64) {
 			if d := u*u + v*v; d < 1 {
 				i := py*s.w + px
 				k := float32(1 - 0.55*(1-d))
-				s.colour[3*i] *= k
-				s.colour[3*i+1] *= k
-				s.colour[3*i+2] *= k
+				s.color[3*i] *= k
+				s.color[3*i+1] *= k
+				s.color[3*i+2] *= k
 			}
 		}
 	}
@@ -192,7 +193,7 @@ func (s *stage) finish(class int) *Scene {
 			o := y*w + x
 			i := y*oversample*s.w + x*oversample
 			for c := range 3 {
-				sum := s.colour[3*i+c] + s.colour[3*(i+1)+c] + s.colour[3*(i+s.w)+c] + s.colour[3*(i+s.w+1)+c]
+				sum := s.color[3*i+c] + s.color[3*(i+1)+c] + s.color[3*(i+s.w)+c] + s.color[3*(i+s.w+1)+c]
 				out.Pix[3*o+c] = uint8(min(max(sum*(255.0/4), 0), 255) + 0.5)
 			}
 			best := i

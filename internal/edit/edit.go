@@ -3,7 +3,7 @@
 package edit
 
 // Distance is the optimal string alignment distance: insert, delete,
-// replace and swap of neighbours cost one each. Long words are cut: a
+// replace and swap of neighbors cost one each. Long words are cut: a
 // suggestion for them means nothing, and the table would be large.
 func Distance(a, b string) int {
 	const longest = 64

@@ -2,11 +2,14 @@
 //
 // Arrows point down only:
 //
-//	cmd → train, tasks, bench → plugins, objectives, runs, data, configs → vit, cnn → backbone → core → core/internal/f32
+//	cmd → train, tasks, bench → plugins, objectives, configs → data → runs
+//	plugins, configs → backbone → core → core/internal/f32
+//	backbone/families → vit, cnn → backbone
 //
 // Four rules matter most. Only core imports gorgonia, so that the engine can be replaced. Only
-// backbone/families imports a family of networks, so that adding one is its package and a line
-// there. An objective imports the plugin SDK and nothing else of this module, so that a built-in
+// backbone/families imports a family of networks, tests and their support in
+// plugins/program/programtest aside, so that adding one is its package, a line there and one in
+// networks below. An objective imports the plugin SDK and nothing else of this module, so that a built-in
 // objective has the same means as one of a third party. And no code outside the folder of an
 // objective compares with its name, so that adding one edits no other package.
 package imports
@@ -88,7 +91,8 @@ var below = append([]rule{
 	{pkg: "internal/...", may: []string{"tensor", "internal/..."}}, // test support
 }, familyRules()...)
 
-// networks are the families of networks. Tests of other packages may use them as an example.
+// networks are the families of networks: the packages that backbone/families lists. Tests of other
+// packages may use them as an example.
 var networks = []string{"vit", "cnn"}
 
 // familyRules are the rules of the families.

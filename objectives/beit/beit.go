@@ -70,7 +70,7 @@ func (o *BEiT) Plan(b *sdk.Builder) error {
 		b.Failf("the tokenizer %s reads images of %d channels, the network of %d", o.Tokenizer, file.Channels, info.Channels)
 	}
 
-	// The network and the tokenizer see the same part of the image in the same colours, at sizes
+	// The network and the tokenizer see the same part of the image in the same colors, at sizes
 	// that give both the same grid. The crop is the user's: the paper's is 0.08..1 of the area.
 	colors := []sdk.ViewOption{sdk.Flip(.5)}
 	if o.ColorJitter > 0 {

@@ -13,22 +13,22 @@ import (
 
 // maskStatistics are those of the reference for one setting.
 type maskStatistics struct {
-	Grid       [2]int         `json:"grid"`
-	Masked     int            `json:"num_masking_patches"`
-	Min        int            `json:"min_num_patches"`
-	Max        int            `json:"max_num_patches"`
-	MinAspect  float64        `json:"min_aspect"`
-	Draws      int            `json:"draws"`
-	Mean       float64        `json:"masked_mean"`
-	Std        float64        `json:"masked_std"`
-	Most       int            `json:"masked_max"`
-	Failed     int            `json:"draws_ending_by_failed_block"`
-	Blocks     map[string]int `json:"blocks_histogram"`
-	PerBlock   map[string]int `json:"new_cells_per_block_histogram"`
-	Histogram  map[string]int `json:"masked_histogram"`
-	Neighbours float64        `json:"neighbour_agreement_mean"`
-	NeighbourS float64        `json:"neighbour_agreement_std"`
-	Frequency  [][]float64    `json:"cell_frequency"`
+	Grid      [2]int         `json:"grid"`
+	Masked    int            `json:"num_masking_patches"`
+	Min       int            `json:"min_num_patches"`
+	Max       int            `json:"max_num_patches"`
+	MinAspect float64        `json:"min_aspect"`
+	Draws     int            `json:"draws"`
+	Mean      float64        `json:"masked_mean"`
+	Std       float64        `json:"masked_std"`
+	Most      int            `json:"masked_max"`
+	Failed    int            `json:"draws_ending_by_failed_block"`
+	Blocks    map[string]int `json:"blocks_histogram"`
+	PerBlock  map[string]int `json:"new_cells_per_block_histogram"`
+	Histogram map[string]int `json:"masked_histogram"`
+	Neighbors float64        `json:"neighbour_agreement_mean"`
+	NeighborS float64        `json:"neighbour_agreement_std"`
+	Frequency [][]float64    `json:"cell_frequency"`
 }
 
 // maskingStatistics draws as many masks as the reference did for each of its settings.
@@ -51,7 +51,7 @@ type drawn struct {
 	counts, perMask, perBlock map[string]int // histograms of masked cells, of blocks, and of new cells of a block
 	frequency                 []float64      // share of the masks that a cell is masked in
 	failed                    int            // masks that end with a block that finds no place
-	agreement                 float64        // mean of neighbourAgreement
+	agreement                 float64        // mean of neighborAgreement
 }
 
 // add draws mask i of so many.
@@ -83,7 +83,7 @@ func (d *drawn) add(t *testing.T, i int, draws float64) (masked int) {
 	}
 	d.counts[fmt.Sprint(masked)]++
 	d.perMask[fmt.Sprint(blocks)]++
-	d.agreement += neighbourAgreement(bitmap, k.Rows, k.Cols) / draws
+	d.agreement += neighborAgreement(bitmap, k.Rows, k.Cols) / draws
 	return masked
 }
 
@@ -110,7 +110,7 @@ func (w maskStatistics) compare(t *testing.T) {
 	}
 	share := float64(w.Failed) / draws
 	near("share of masks that end with a failed block", float64(d.failed)/draws, share, math.Sqrt(share*(1-share))+.5/math.Sqrt(draws))
-	near("neighbour agreement", d.agreement, w.Neighbours, w.NeighbourS)
+	near("neighbor agreement", d.agreement, w.Neighbors, w.NeighborS)
 	for i, f := range d.frequency {
 		p := w.Frequency[i/d.blocks.Cols][i%d.blocks.Cols]
 		near(fmt.Sprintf("frequency of cell %d", i), f, p, math.Sqrt(p*(1-p))+.5/math.Sqrt(draws))
@@ -124,9 +124,9 @@ func (w maskStatistics) compare(t *testing.T) {
 	}
 }
 
-// neighbourAgreement is the share of neighbouring cells of equal value, the mean of both
+// neighborAgreement is the share of neighboring cells of equal value, the mean of both
 // directions.
-func neighbourAgreement(mask []byte, rows, cols int) float64 {
+func neighborAgreement(mask []byte, rows, cols int) float64 {
 	across, down := 0.0, 0.0
 	for y := range rows {
 		for x := range cols {

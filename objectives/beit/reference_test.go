@@ -69,7 +69,7 @@ func (c beitConfig) tokenizerFile(t *testing.T, channels int) string {
 	stem, out := make([]float32, width*channels*9), make([]float32, channels*width)
 	book := make([]float32, c.Vocabulary*channels)
 	for ch := range channels {
-		stem[(ch*channels+ch)*9+4] = 1 // the centre of the kernel
+		stem[(ch*channels+ch)*9+4] = 1 // the center of the kernel
 		out[ch*width+ch] = 1
 		for id := range c.Vocabulary {
 			book[id*channels+ch] = float32(id / int(math.Pow(float64(c.digits(channels)), float64(ch))) % c.digits(channels))
@@ -247,7 +247,7 @@ func beitAugmentation(t *testing.T, path string) {
 	patches.compare(t, image, "bicubic", plan.InterpolationBicubic)
 	tokens.compare(t, small, "lanczos", plan.InterpolationLanczos)
 	if small.SameGeometryAs != image.Name || !small.SameColors || !image.ColorsFirst {
-		t.Errorf("the views do not share crop and colours, or change colours after the crop: %v, %v", image, small)
+		t.Errorf("the views do not share crop and colors, or change colors after the crop: %v, %v", image, small)
 	}
 	for _, x := range []float64{0, .3, 1} {
 		if got := (x - small.Mean[0]) / small.Std[0]; tokens.Map != "0.8*x+0.1 for x in [0,1]" || math.Abs(got-(.8*x+.1)) > 1e-12 {

@@ -34,7 +34,7 @@ func (o *BYOL) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "byol",
 		Version: "1.0.0",
-		Summary: "self-distillation: predict the projection of an averaged network for the other crop",
+		Summary: "self-distillation: predict the projection of a teacher for the other crop",
 		Paper:   "Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, https://arxiv.org/abs/2006.07733",
 		License: "Apache-2.0",
 	}

@@ -18,7 +18,7 @@ func try(network sdk.Backbone, options map[string]any) (*sdk.Trial, error) {
 	return sdk.Try(New(), sdk.Run{Batch: 4, Backbone: network}, options)
 }
 
-// The projector has an averaged copy, the predictor has none; biases and norms take no decay.
+// The teacher has a projector and no predictor; biases and norms take no decay.
 func TestParameters(t *testing.T) {
 	for _, network := range networks {
 		trial, err := try(network, map[string]any{"head_hidden": 64, "pred_hidden": 48, "out_dim": 32})

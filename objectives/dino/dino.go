@@ -70,7 +70,7 @@ func (o *DINO) Info() sdk.Info {
 	return sdk.Info{
 		Name:    "dino",
 		Version: "1.0.0",
-		Summary: "self-distillation: predict the output of an averaged teacher for other crops",
+		Summary: "self-distillation: predict the output of a teacher for other crops",
 		Paper:   "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, https://arxiv.org/abs/2104.14294",
 		License: "Apache-2.0",
 	}

@@ -67,7 +67,7 @@ func (o *InstDisc) compare(b *sdk.Builder, bank *sdk.MemoryBank, view sdk.View, 
 	return loss
 }
 
-// crop colours an image in the order of the official code: gray before the jitter.
+// crop colors an image in the order of the official code: gray before the jitter.
 func (o *InstDisc) crop(b *sdk.Builder) []sdk.ViewOption {
 	options := []sdk.ViewOption{
 		sdk.Resample(sdk.Bilinear), sdk.RandomResizedCrop(o.CropScale[0], o.CropScale[1]), sdk.Grayscale(o.Gray),

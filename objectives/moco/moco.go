@@ -2,11 +2,11 @@
 // Representation Learning" (2019), https://arxiv.org/abs/1911.05722, and of Chen et al., "Improved
 // Baselines with Momentum Contrastive Learning" (2020), https://arxiv.org/abs/2003.04297: v1 and v2.
 //
-// Two crops of an image are a pair. The trained network is to find the output of an averaged network
+// Two crops of an image are a pair. The student is to find the output of a teacher
 // for the other crop, its key, among a queue of keys of earlier images.
 //
-// The official code shuffles the images between devices before the averaged network, so that batch
-// norms of both networks see other neighbours. On one device that changes nothing.
+// The official code shuffles the images between devices before the teacher, so that batch
+// norms of both networks see other neighbors. On one device that changes nothing.
 package moco
 
 import (
@@ -22,11 +22,11 @@ type MoCo struct {
 	Hidden       int     `option:"head_hidden" min:"0" help:"width of the head's hidden layer; 0: that of the features"`
 	Length       int     `option:"queue" min:"1" help:"keys of earlier images that the queue holds, a multiple of train.batch_size"`
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax: 0.07 in v1, 0.2 in v2"`
-	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
+	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old teacher in the new one"`
 	MomentumEnd  float64 `option:"momentum_end" min:"0" max:"1" help:"value of momentum that a cosine over the run leads to; 0 keeps it"`
 	Symmetric    bool    `option:"symmetric" help:"each crop is a query once, with a queue for the keys of each; without it the first crop is"`
-	GrayFirst    bool    `option:"gray_first" help:"crops lose their colours before the change of colours, as in v1"`
-	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarised, 0 in the papers"`
+	GrayFirst    bool    `option:"gray_first" help:"crops lose their colors before the change of colors, as in v1"`
+	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarized, 0 in the papers"`
 }
 
 // New returns the objective with the defaults of v2.
@@ -51,7 +51,7 @@ func (o *MoCo) Info() sdk.Info {
 	}
 }
 
-// Plan implements sdk.Objective. The averaged network moves before its forward pass, by the trained
+// Plan implements sdk.Objective. The teacher moves before its forward pass, by the trained
 // one that is not updated yet; keys enter the queue after the step.
 func (o *MoCo) Plan(b *sdk.Builder) error {
 	b.Require(sdk.Requirements{Decay: sdk.DecayAll})
@@ -74,7 +74,7 @@ func (o *MoCo) Plan(b *sdk.Builder) error {
 	return b.Minimize(loss)
 }
 
-// query is the output of the trained network for a crop, and key that of the averaged one.
+// query is the output of the student for a crop, and key that of the teacher.
 func (o *MoCo) query(b *sdk.Builder, pass string, crop sdk.View) sdk.Tensor {
 	return b.L2Normalize(o.projector(b, b.Student(pass, crop).Pooled()))
 }
@@ -90,7 +90,7 @@ func (o *MoCo) contrast(b *sdk.Builder, name string, query, key sdk.Tensor) (los
 	return queue.Contrast(query, key, o.Temp)
 }
 
-// projector is the head, of the trained network or of its average.
+// projector is the head, of student or teacher.
 func (o *MoCo) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	linear := []sdk.LayerOption{sdk.WithTorchInit(), sdk.WithParams(sdk.Decayed(true))}
 	if !o.MLP {

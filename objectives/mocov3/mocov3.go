@@ -4,7 +4,7 @@
 //
 // Two crops of an image are a pair, crops of the other images of the batch are not. The trained
 // network, ending in a projector and a predictor, is to find the partner of a crop among the
-// outputs for other crops of an averaged network that ends in a projector.
+// outputs for other crops of a teacher that ends in a projector.
 //
 // Residual networks are trained as in the same code: a projector of two layers, a predictor that
 // ends without a batch norm, statistics of batch norms over one crop. Their recipe there has a
@@ -22,10 +22,10 @@ type MoCoV3 struct {
 	sdk.ProjectionHead `keys:"out_dim=dim head_hidden=mlp_dim head_layers=-" mlp_dim:"hidden width of projector and predictor"`
 
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
-	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old averaged network in the new one"`
+	Momentum     float64 `option:"momentum" min:"0" max:"1" help:"share of the old teacher in the new one"`
 	MomentumCos  bool    `option:"momentum_cos" help:"a cosine over the run takes the momentum to 1"`
 	FreezeStem   bool    `option:"stop_grad_conv1" help:"the random patch embedding of a Vision Transformer is not trained, which keeps training stable"`
-	sdk.TwoCrops `grayscale:"share of the crops that lose their colour"`
+	sdk.TwoCrops `grayscale:"share of the crops that lose their color"`
 }
 
 // New returns the objective with the defaults of the official code for ViTs.
@@ -67,7 +67,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 	}
 	b.Teacher(b.Schedule("momentum", momentum), sdk.BeforeForward)
 	base := vectors(b, (*sdk.Builder).Student, "base_encoder", one, two)
-	averaged := vectors(b, (*sdk.Builder).TeacherPass, "momentum_encoder", one, two)
+	ofTeacher := vectors(b, (*sdk.Builder).TeacherPass, "momentum_encoder", one, two)
 
 	// The heads' batch norms take statistics over one crop of the batch, so each crop passes alone.
 	var queries, keys [views]sdk.Tensor // [B,dim], rows of length 1
@@ -76,7 +76,7 @@ func (o *MoCoV3) Plan(b *sdk.Builder) error {
 		queries[v] = b.L2Normalize(o.predictor(b, q))
 	}
 	for v := range views {
-		keys[v] = b.L2Normalize(o.projector(b, averaged(v), sdk.OfTeacher()))
+		keys[v] = b.L2Normalize(o.projector(b, ofTeacher(v), sdk.OfTeacher()))
 	}
 	first, second := b.Contrast(queries[0], keys[1], o.Temp), b.Contrast(queries[1], keys[0], o.Temp)
 	b.Metric("q1k2", first)
@@ -105,7 +105,7 @@ func (o *MoCoV3) crop(b *sdk.Builder, v int) sdk.View {
 	return b.View(fmt.Sprintf("crop_%d", v+1), sdk.Resample(sdk.Bilinear), o.Crop(b, v), sdk.Flip(.5))
 }
 
-// projector ends the trained and the averaged network: three linear layers with batch norms, two
+// projector ends student and teacher: three linear layers with batch norms, two
 // after a residual network, in the place of its classifier.
 func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk.Tensor {
 	head, name := o.ProjectionHead, "base_encoder.head"
@@ -115,7 +115,7 @@ func (o *MoCoV3) projector(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOpt
 	return head.Project(b, name, x, mlp(), append(decayed(), options...)...)
 }
 
-// predictor follows the projector of the trained network.
+// predictor follows the projector of the student.
 func (o *MoCoV3) predictor(b *sdk.Builder, x sdk.Tensor) sdk.Tensor {
 	m := mlp()
 	m.Widths = []int{o.Hidden, o.Dim}

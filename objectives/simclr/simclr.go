@@ -22,7 +22,7 @@ type SimCLR struct {
 	Temp         float64 `option:"temperature" above:"0" help:"temperature of the contrastive softmax"`
 	LossScale    float64 `option:"loss_scale" above:"0" help:"factor of the mean loss of all crops; 2 is the sum of both directions, as in the official code"`
 	BlurKernel   int     `option:"blur_kernel" min:"0" max:"999" help:"taps of the official code's blur (an odd number, a tenth of the side), with one sigma for a batch; 0: Pillow's blur"`
-	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarised, 0 in the papers"`
+	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarized, 0 in the papers"`
 }
 
 // New returns the objective with the defaults of the paper.

@@ -3,7 +3,7 @@
 //
 // Two crops of an image are a pair. The network, ending in a projector, gives a vector of each; a
 // predictor is to give the vector of the other crop, through which no gradient flows. There are
-// neither negative pairs nor an averaged network.
+// neither negative pairs nor a teacher.
 package simsiam
 
 import (
@@ -18,7 +18,7 @@ type SimSiam struct {
 	Hidden       int  `option:"head_hidden" min:"0" help:"width of the projector's hidden layers; 0: that of the features"`
 	PredHidden   int  `option:"pred_hidden" min:"1" help:"width of the predictor's hidden layer, a quarter of out_dim in the paper"`
 	FixPredLR    bool `option:"fix_pred_lr" help:"the predictor's learning rate stays at its peak"`
-	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarised, 0 in the paper"`
+	sdk.TwoCrops `solarize:"share of the first and of the second crops that are solarized, 0 in the paper"`
 }
 
 // New returns the objective with the defaults of the official code.

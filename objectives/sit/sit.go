@@ -4,7 +4,7 @@
 //
 // Two crops of an image are corrupted: many rectangles of them are painted over. A student sees the
 // corrupted crops and does two tasks: it paints the original pixels, and it finds the other crop of
-// its image among those of the batch as an averaged teacher sees them, clean.
+// its image among those of the batch as a teacher sees them, clean.
 package sit
 
 import (
@@ -26,7 +26,7 @@ type SiT struct {
 	Drop    float64  `option:"drop_perc" above:"0" max:"0.9" help:"largest share of a crop that is painted over; the least is the smaller of it and a half"`
 	Replace float64  `option:"drop_replace" min:"0" max:"0.9" help:"the same for crops that get pieces of another image of the batch instead, one in two; 0: none does"`
 	Align   int      `option:"drop_align" min:"1" help:"rectangles begin and end at multiples of so many pixels"`
-	Fill    []string `option:"drop_type" choices:"zeros,noise,copy" help:"what is painted, one of the list for each crop: zeros (the mean colour), noise, copy (pieces from elsewhere in the crop)"`
+	Fill    []string `option:"drop_type" choices:"zeros,noise,copy" help:"what is painted, one of the list for each crop: zeros (the mean color), noise, copy (pieces from elsewhere in the crop)"`
 
 	sdk.TwoCrops
 }
@@ -122,12 +122,12 @@ func (o *SiT) head(b *sdk.Builder, x sdk.Tensor, options ...sdk.LayerOption) sdk
 // painter makes crops of patch tokens: three linear layers, then pixels. The teacher keeps an
 // average of it, as the official code does, and never uses it.
 func (o *SiT) painter(b *sdk.Builder, x sdk.Tensor, crop sdk.View) sdk.Tensor {
-	averaged := sdk.WithParams(sdk.Averaged())
+	withTeacher := sdk.WithParams(sdk.WithTeacher())
 	for i := range 3 {
-		x = b.GELU(b.Linear(fmt.Sprintf("head_recons.mlp.%d", 2*i), x, x.Dim(), linear(), averaged))
+		x = b.GELU(b.Linear(fmt.Sprintf("head_recons.mlp.%d", 2*i), x, x.Dim(), linear(), withTeacher))
 	}
 	bound := 1 / math.Sqrt(float64(b.PatchDim()))
-	return b.PatchConvTranspose("head_recons.convTrans", x, crop, sdk.WithInit(sdk.InitUniform(bound), sdk.InitUniform(bound)), averaged)
+	return b.PatchConvTranspose("head_recons.convTrans", x, crop, sdk.WithInit(sdk.InitUniform(bound), sdk.InitUniform(bound)), withTeacher)
 }
 
 // weigh adds up the tasks. Learned weights are those of Kendall, Gal and Cipolla, "Multi-Task

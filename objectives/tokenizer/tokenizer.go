@@ -4,7 +4,7 @@
 //
 // The networks of vq and dvae are those of van den Oord, Vinyals and Kavukcuoglu, "Neural Discrete
 // Representation Learning" (2017), https://arxiv.org/abs/1711.00937, with all layers at the
-// resolution of the tokens: a strided convolution that sees a patch and half of its neighbours,
+// resolution of the tokens: a strided convolution that sees a patch and half of its neighbors,
 // residual blocks, and the reverse with a linear map to pixels. The published encoder of DALL-E
 // (Ramesh et al. 2021) stands in dalle.go.
 package tokenizer

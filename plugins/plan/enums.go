@@ -62,7 +62,7 @@ type Crop int
 // The crops.
 const (
 	CropRandomResized Crop = iota // a random box, resized
-	CropCenter                    // the short side resized, the centre cut out
+	CropCenter                    // the short side resized, the center cut out
 	CropSquash                    // the whole image resized
 )
 

@@ -77,7 +77,7 @@ type View struct {
 	Interpolation  Interpolation
 	Augmentations  []*Augmentation // in order, after the crop (see ColorsFirst)
 	SameGeometryAs string          // an earlier view whose box and flip it shares
-	SameColors     bool            // and whose colours it shares
+	SameColors     bool            // and whose colors it shares
 	Mean, Std      []float64       // per channel; empty: of the run
 	ResizeFactor   float64         // of CropCenter; 0: 256/224
 	Attempts       int             // of CropRandomResized; 0: 10
@@ -173,7 +173,7 @@ type Buffer struct {
 	UnitNormRows bool // of the initial values
 }
 
-// Teacher is the averaged copy of the student.
+// Teacher is the exponential moving average of the student.
 type Teacher struct {
 	Momentum string // schedule
 	When     When

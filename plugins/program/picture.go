@@ -34,7 +34,7 @@ type PatchStatistics string
 const (
 	// VisibleStatistics: a masked patch gets the weighted mean of the statistics of the visible
 	// patches of its image, weighted by 1/distance⁴. Without visible patches it gets mean 0 and
-	// deviation 1, the mean colour and contrast of all data.
+	// deviation 1, the mean color and contrast of all data.
 	VisibleStatistics PatchStatistics = "visible"
 	// OriginalStatistics are those of the masked patch itself: information that the network lacks,
 	// with which even a prediction of zeros resembles the original.
@@ -196,7 +196,7 @@ func (pic *Picture) patch(b, y, x, p int) (m patchMoments, visible bool) {
 }
 
 // interpolate replaces the moments of masked patches by the mean of the visible ones, weighted by
-// 1/distance⁴ between the patches' centres.
+// 1/distance⁴ between the patches' centers.
 func interpolate(moments []patchMoments, visible []bool, cols int) {
 	for n := range moments {
 		if visible[n] {

@@ -10,7 +10,7 @@
 //
 // Everything that outlives a step lies in the store under a prefix and the name of the official
 // code: "backbone." and timm's name for the student's backbone, "head." and the objective's name
-// for its parameters, "teacher.backbone." and "teacher.head." for averaged copies, "buffer." for
+// for its parameters, "teacher.backbone." and "teacher.head." for those of the teacher, "buffer." for
 // buffers.
 package program
 

@@ -9,7 +9,7 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// teacher is the averaged copy of the student's backbone and of the parameters with teacher_copy.
+// teacher is the exponential moving average of the student's backbone and of the parameters with teacher_copy.
 //
 // A teacher that moves after the optimizer's step is moved in the store by MoveTeacher, and the
 // graph reads the store. One that moves before the forward pass would change the store in a step
@@ -26,7 +26,7 @@ type teacher struct {
 	next     []*param.Parameter // weights of the step in progress; nil where the graph reads the stored ones
 }
 
-// addTeacher makes the averaged backbone, a copy of the student's unless the store has one.
+// addTeacher makes the backbone of the teacher, a copy of the student's unless the store has one.
 func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 	t := &teacher{when: c.Plan.Teacher.When, read: c.store}
 	fresh := c.store.Get(runs.TeacherPrefix+c.Student.Parameters()[0].Name) == nil

@@ -62,7 +62,7 @@ func (b *Builder) Recommend(network Network, features ...Feature) {
 }
 
 // RecommendLinearBlocks sets the number of last blocks whose recommended features a linear
-// classifier of frozen features reads, side by side. Nearest neighbours are searched with the last
+// classifier of frozen features reads, side by side. Nearest neighbors are searched with the last
 // block's alone. A network with fewer blocks gives all of them.
 func (b *Builder) RecommendLinearBlocks(n int) {
 	if n < 1 || n > math.MaxInt32 {

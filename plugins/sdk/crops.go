@@ -5,8 +5,8 @@ import "github.com/vittool/vittool/plugins/plan"
 // Colors are options of random changes of color, to be embedded in an objective.
 type Colors struct {
 	Jitter      []float64 `option:"color_jitter" min:"0" length:"4" help:"strength of changes of brightness, contrast, saturation and hue (at most 0.5)"`
-	JitterShare float64   `option:"color_jitter_probability" min:"0" max:"1" help:"share of the crops whose colours change"`
-	Gray        float64   `option:"grayscale" min:"0" max:"1" help:"share of the crops that lose their colours"`
+	JitterShare float64   `option:"color_jitter_probability" min:"0" max:"1" help:"share of the crops whose colors change"`
+	Gray        float64   `option:"grayscale" min:"0" max:"1" help:"share of the crops that lose their colors"`
 }
 
 // BYOLColors are the values of Grill et al., "Bootstrap Your Own Latent" (2020), which DINO, MoCo
@@ -32,7 +32,7 @@ type TwoCrops struct {
 	CropScale []float64 `option:"crop_scale" above:"0" max:"1" length:"2" order:"rising" help:"smallest and largest share of the image that a crop covers"`
 	Colors
 	Blur     []float64 `option:"blur" min:"0" max:"1" length:"2" help:"share of the first and of the second crops that are blurred"`
-	Solarize []float64 `option:"solarize" min:"0" max:"1" length:"2" help:"share of the first and of the second crops that are solarised"`
+	Solarize []float64 `option:"solarize" min:"0" max:"1" length:"2" help:"share of the first and of the second crops that are solarized"`
 }
 
 // BYOLCrops are crops that cover smallest..largest of the image, in the colors of BYOL: the first
@@ -65,13 +65,13 @@ func (b *Builder) WholePatches(key string, side int) {
 	}
 }
 
-// CosineTeacher is the option of an averaged network that moves ever more slowly, to be embedded in
+// CosineTeacher is the option of a teacher that moves ever more slowly, to be embedded in
 // an objective.
 type CosineTeacher struct {
 	Momentum float64 `option:"teacher_momentum" min:"0" max:"1" help:"share of the old teacher in the new one at the start; a cosine takes it to 1"`
 }
 
-// Average asks for the averaged network; it follows after each step.
+// Average asks for the teacher; it follows after each step.
 func (o CosineTeacher) Average(b *Builder) {
 	b.Teacher(b.Schedule("teacher_momentum", CosineSchedule(o.Momentum, 1)), AfterStep)
 }

@@ -45,7 +45,7 @@ func WithFrozenBias() LayerOption { return func(l *layer) { l.frozenBias = true 
 // WithoutBias leaves the bias out.
 func WithoutBias() LayerOption { return func(l *layer) { l.noBias = true } }
 
-// OfTeacher reads the averaged copy of the parameters, which must have been declared by the same
+// OfTeacher reads the parameters of the teacher, which must have been declared by the same
 // call without this option.
 func OfTeacher() LayerOption { return func(l *layer) { l.teacher = true } }
 

@@ -20,7 +20,7 @@ func (p Param) name() string {
 // Tensor is the trained value.
 func (p Param) Tensor() Tensor { return p.tensor(plan.RefParam) }
 
-// Teacher is the averaged copy; it asks the host to keep one.
+// Teacher is the parameter of the teacher; it asks the host to keep one.
 func (p Param) Teacher() Tensor {
 	p.spec.TeacherCopy = true
 	return p.tensor(plan.RefTeacherParam)
@@ -52,8 +52,8 @@ func ConstantLR() ParamOption { return func(p *plan.Param) { p.ConstantLR = true
 // UnitNormRows normalizes the rows in place before each forward pass.
 func UnitNormRows() ParamOption { return func(p *plan.Param) { p.UnitNormRows = true } }
 
-// Averaged makes the host keep an averaged copy also where the program reads none.
-func Averaged() ParamOption { return func(p *plan.Param) { p.TeacherCopy = true } }
+// WithTeacher makes the host keep the parameter of the teacher also where the program reads none.
+func WithTeacher() ParamOption { return func(p *plan.Param) { p.TeacherCopy = true } }
 
 // Param declares a parameter with the name of the official code.
 func (b *Builder) Param(name string, shape []int, init *Init, options ...ParamOption) Param {

@@ -57,7 +57,7 @@ func (b *Builder) Student(name string, view View, options ...PassOption) Pass {
 	return b.pass(name, StudentNetwork, view, options)
 }
 
-// TeacherPass runs the averaged network over a view, without gradients.
+// TeacherPass runs the teacher over a view, without gradients.
 func (b *Builder) TeacherPass(name string, view View, options ...PassOption) Pass {
 	return b.pass(name, TeacherNetwork, view, options)
 }

@@ -34,7 +34,7 @@ func (b *Builder) Schedule(name string, s Schedule) Scalar {
 	return Scalar{s.Name}
 }
 
-// Teacher asks for an averaged copy of the network and of parameters that the program reads of it:
+// Teacher asks for a teacher of the network and of the parameters that the program reads of it:
 // teacher = m teacher + (1-m) student, from a copy of the student on, with momentum m.
 func (b *Builder) Teacher(momentum Scalar, when When) {
 	b.plan.Teacher = &plan.Teacher{Momentum: momentum.name, When: when}

@@ -47,18 +47,18 @@ func (c *chart) axes(canvas *image.RGBA) {
 }
 
 // line draws points in their order, joined by lines; a single one as a dot.
-func (c *chart) line(canvas *image.RGBA, points []place, colour color.RGBA, width float64) {
+func (c *chart) line(canvas *image.RGBA, points []place, paint color.RGBA, width float64) {
 	inside := canvas.SubImage(c.area).(*image.RGBA)
 	if len(points) == 1 {
-		stroke(inside, c.at(points[0]), c.at(points[0]), colour, 6)
+		stroke(inside, c.at(points[0]), c.at(points[0]), paint, 6)
 	}
 	for i := 1; i < len(points); i++ {
-		stroke(inside, c.at(points[i-1]), c.at(points[i]), colour, width)
+		stroke(inside, c.at(points[i-1]), c.at(points[i]), paint, width)
 	}
 }
 
 // stroke draws a line with round ends from a to b on the part of it that lies in dst.
-func stroke(dst *image.RGBA, a, b [2]float64, colour color.RGBA, width float64) {
+func stroke(dst *image.RGBA, a, b [2]float64, paint color.RGBA, width float64) {
 	reach := width/2 + 1
 	box := image.Rect(int(min(a[0], b[0])-reach), int(min(a[1], b[1])-reach), int(max(a[0], b[0])+reach)+1, int(max(a[1], b[1])+reach)+1).Intersect(dst.Rect)
 	dx, dy := b[0]-a[0], b[1]-a[1]
@@ -75,7 +75,7 @@ func stroke(dst *image.RGBA, a, b [2]float64, colour color.RGBA, width float64) 
 				continue
 			}
 			pix := dst.Pix[dst.PixOffset(x, y):]
-			for i, to := range [3]uint8{colour.R, colour.G, colour.B} {
+			for i, to := range [3]uint8{paint.R, paint.G, paint.B} {
 				pix[i] = uint8(math.Round(float64(pix[i]) + cover*(float64(to)-float64(pix[i]))))
 			}
 		}

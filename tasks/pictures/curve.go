@@ -27,11 +27,11 @@ type CurvePoint struct {
 // mostPoints bounds the points of a line, about one per pixel.
 const mostPoints = 700
 
-// Colours of the lines.
+// Colors of the lines.
 var (
-	stepColour = color.RGBA{150, 190, 230, 255}
-	meanColour = color.RGBA{31, 99, 170, 255}
-	rateColour = color.RGBA{200, 120, 30, 255}
+	stepColor = color.RGBA{150, 190, 230, 255}
+	meanColor = color.RGBA{31, 99, 170, 255}
+	rateColor = color.RGBA{200, 120, 30, 255}
 )
 
 // fewEpochs is the number of epochs from which their means are drawn beside the steps.
@@ -83,25 +83,25 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 		loss.area.Max.Y = 380
 		rate := chart{area: image.Rect(left, 430, right, bottom), name: "learning rate", right: last, high: highestRate * 1.05}
 		rate.axes(canvas)
-		rate.line(canvas, rates, rateColour, 1.5)
+		rate.line(canvas, rates, rateColor, 1.5)
 	}
 	loss.axes(canvas)
 	text(canvas, (left+right-textWidth("step"))/2, bottom+24, "step", ink)
-	colour := stepColour
+	paint := stepColor
 	if len(means) == 0 {
-		colour = meanColour
+		paint = meanColor
 	}
-	loss.line(canvas, steps, colour, 1)
-	loss.line(canvas, means, meanColour, 2)
+	loss.line(canvas, steps, paint, 1)
+	loss.line(canvas, means, meanColor, 2)
 	row := loss.area.Min.Y + 6
 	for _, l := range []struct {
 		name   string
 		points []place
-		colour color.RGBA
-	}{{"step", steps, colour}, {"epoch mean", means, meanColour}} {
+		paint  color.RGBA
+	}{{"step", steps, paint}, {"epoch mean", means, meanColor}} {
 		if len(l.points) > 0 {
 			text(canvas, right-34-textWidth(l.name), row, l.name, ink)
-			stroke(canvas, [2]float64{right - 28, float64(row + 7)}, [2]float64{right - 8, float64(row + 7)}, l.colour, 2)
+			stroke(canvas, [2]float64{right - 28, float64(row + 7)}, [2]float64{right - 8, float64(row + 7)}, l.paint, 2)
 			row += lineHeight
 		}
 	}
@@ -140,7 +140,7 @@ func (c *Curve) lossRange() (low, high float64) {
 	return low - 0.05*span, min(top, high+span) + 0.05*span
 }
 
-// thin reduces a line to at most n points, each the mean of neighbouring ones, so that a long run
+// thin reduces a line to at most n points, each the mean of neighboring ones, so that a long run
 // stays readable.
 func thin(points []CurvePoint, n int) []CurvePoint {
 	if len(points) <= n {

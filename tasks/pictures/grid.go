@@ -33,7 +33,7 @@ type Cell struct {
 	Caption string // below the cell, cut to its width
 }
 
-// Colours of the drawings.
+// Colors of the drawings.
 var (
 	paper    = color.RGBA{255, 255, 255, 255}
 	ink      = color.RGBA{32, 33, 36, 255}
@@ -106,7 +106,7 @@ func (g Grid) layout() *gridLayout {
 	for j, w := range l.widths {
 		l.left = append(l.left, l.width)
 		if w == 0 {
-			w = gap // an empty column separates its neighbours
+			w = gap // an empty column separates its neighbors
 		}
 		if j < len(g.Columns) {
 			w = max(w, min(textWidth(g.Columns[j]), l.longest+gap))
@@ -165,7 +165,7 @@ func (l *gridLayout) measureCells(g Grid) {
 
 func (c Cell) empty() bool { return c.Image == nil || c.Image.Bounds().Empty() }
 
-// drawRow draws the pictures of row i with their captions. Pictures are centred in their columns
+// drawRow draws the pictures of row i with their captions. Pictures are centered in their columns
 // and aligned at the top.
 func (l *gridLayout) drawRow(canvas *image.RGBA, i int, r Row) {
 	below := l.top[i] + l.heights[i] + 2*frame

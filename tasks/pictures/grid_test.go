@@ -188,6 +188,6 @@ func TestHeat(t *testing.T) {
 		}
 	}
 	if Heat(-1) != Heat(0) || Heat(2) != Heat(1) || Heat(math.NaN()) != Heat(0) {
-		t.Error("values outside 0 to 1 do not have the colour of the nearer end")
+		t.Error("values outside 0 to 1 do not have the color of the nearer end")
 	}
 }

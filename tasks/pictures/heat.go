@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// heat are evenly spaced colours of rising lightness, dark blue to yellow. They differ in gray and
-// for the colour-blind, too.
+// heat are evenly spaced colors of rising lightness, dark blue to yellow. They differ in gray and
+// for the color-blind, too.
 var heat = []color.RGBA{
 	{13, 8, 60, 255}, {62, 38, 120, 255}, {122, 44, 130, 255}, {190, 62, 106, 255}, {236, 110, 66, 255}, {250, 172, 52, 255}, {250, 240, 140, 255},
 }
 
-// Heat is the colour of a share; values outside 0 to 1 have the colour of the nearer end.
+// Heat is the color of a share; values outside 0 to 1 have the color of the nearer end.
 func Heat(share float64) color.RGBA {
 	if math.IsNaN(share) {
 		share = 0

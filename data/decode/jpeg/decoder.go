@@ -53,7 +53,7 @@ func (d *Decoder) Open(file []byte) error {
 // Size of the picture whose header was read.
 func (d *Decoder) Size() (w, h int) { return d.w, d.h }
 
-// Channels is 1 for a gray picture, 3 for one in colour and 4 for one in inks.
+// Channels is 1 for a gray picture, 3 for one in color and 4 for one in inks.
 func (d *Decoder) Channels() int { return len(d.components) }
 
 // Metadata returns the EXIF block and the XMP packet that stand before the first scan, nil where
@@ -150,7 +150,7 @@ func (d *Decoder) plan(box pixels.Rect) (rows int) {
 		c := &d.components[i]
 		p := &d.planes[i]
 		*p = plane{Plane: Plane{Pix: p.Pix, W: c.w, H: c.ht, RX: c.rx, RY: c.ry}}
-		// Interpolation looks at the neighbours of a sample. One more keeps them in the plane
+		// Interpolation looks at the neighbors of a sample. One more keeps them in the plane
 		// wherever the picture has them.
 		x0, x1 := max(box.Left/c.rx-2, 0), min((box.Left+box.W-1)/c.rx+3, c.w)
 		y0, y1 := max(box.Top/c.ry-2, 0), min((box.Top+box.H-1)/c.ry+3, c.ht)

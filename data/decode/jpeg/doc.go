@@ -3,7 +3,7 @@
 // conversion to RGB.
 //
 // A picture may be reconstructed in part. The entropy code has to be walked from the first block,
-// but the transform, the interpolation and the colours are only computed where the wanted box needs
+// but the transform, the interpolation and the colors are only computed where the wanted box needs
 // them, and the pixels are those that cutting the box out of the whole picture would give.
 //
 // Sequential and progressive files are read, of gray, YCbCr, RGB, CMYK and YCCK. A kind that is not

@@ -9,7 +9,7 @@ import (
 )
 
 // testFile is a file that newFile makes of random coefficients, with sampling factors, restarts and
-// colour spaces as no encoder at hand writes them all.
+// color spaces as no encoder at hand writes them all.
 type testFile struct {
 	name     string
 	w, h     int

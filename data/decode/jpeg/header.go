@@ -40,7 +40,7 @@ const (
 	markerTEM  = 0x01
 )
 
-// component is one colour plane of a file.
+// component is one color plane of a file.
 type component struct {
 	id         byte
 	h, v       int // sampling factors

@@ -31,10 +31,10 @@ type Colors struct {
 	rgb  bool       // the planes are red, green and blue
 	ycck bool       // the first three of four are luma and chroma
 	wide [4][]uint8 // a row of each at full width
-	ink  []uint8    // a row of the colours of YCCK
+	ink  []uint8    // a row of the colors of YCCK
 }
 
-// Convert writes the box of the picture, whose samples and their neighbours must be in the planes,
+// Convert writes the box of the picture, whose samples and their neighbors must be in the planes,
 // to dst, which has its size and as many channels as there are planes to read. As Pillow does, it
 // takes the values of four planes for those of an Adobe file, where 0 is full ink.
 func (c *Colors) Convert(dst *pixels.Image, box pixels.Rect, planes ...*Plane) {

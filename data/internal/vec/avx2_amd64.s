@@ -358,8 +358,8 @@ pixels:
 	VPMOVZXBW    (CX), Y0
 	VPMOVZXBW    (DX), Y1
 	VPMOVZXBW    (BX), Y2
-	VPSUBW       centre<>+0(SB), Y1, Y1
-	VPSUBW       centre<>+0(SB), Y2, Y2
+	VPSUBW       center<>+0(SB), Y1, Y1
+	VPSUBW       center<>+0(SB), Y2, Y2
 	VPUNPCKLWD   Y2, Y1, Y3
 	VPUNPCKHWD   Y2, Y1, Y4
 	VPMADDWD     greenOfCbCr<>+0(SB), Y3, Y3
@@ -447,15 +447,15 @@ DATA greenOfCbCr<>+24(SB)/4, $0x492ea7e6
 DATA greenOfCbCr<>+28(SB)/4, $0x492ea7e6
 GLOBL greenOfCbCr<>(SB), RODATA|NOPTR, $32
 
-DATA centre<>+0(SB)/4, $0x00800080
-DATA centre<>+4(SB)/4, $0x00800080
-DATA centre<>+8(SB)/4, $0x00800080
-DATA centre<>+12(SB)/4, $0x00800080
-DATA centre<>+16(SB)/4, $0x00800080
-DATA centre<>+20(SB)/4, $0x00800080
-DATA centre<>+24(SB)/4, $0x00800080
-DATA centre<>+28(SB)/4, $0x00800080
-GLOBL centre<>(SB), RODATA|NOPTR, $32
+DATA center<>+0(SB)/4, $0x00800080
+DATA center<>+4(SB)/4, $0x00800080
+DATA center<>+8(SB)/4, $0x00800080
+DATA center<>+12(SB)/4, $0x00800080
+DATA center<>+16(SB)/4, $0x00800080
+DATA center<>+20(SB)/4, $0x00800080
+DATA center<>+24(SB)/4, $0x00800080
+DATA center<>+28(SB)/4, $0x00800080
+GLOBL center<>(SB), RODATA|NOPTR, $32
 
 DATA halfColor<>+0(SB)/4, $0x00008000
 DATA halfColor<>+4(SB)/4, $0x00008000

@@ -115,7 +115,7 @@ func (v OfficialView) Compare(t *testing.T, view *plan.View) {
 			check("blur", [3]float64{a.SigmaMin, a.SigmaMax, float64(a.Kernel)}, [3]float64{.1, 2, 0})
 		case plan.Solarize:
 			name = "solarize"
-			check("share of solarisation", a.Probability, v.Solarize)
+			check("share of solarization", a.Probability, v.Solarize)
 			threshold := a.Threshold
 			if threshold == 0 {
 				threshold = 128

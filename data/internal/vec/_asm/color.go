@@ -64,7 +64,7 @@ func genRGB() {
 
 	red, blue := pair("redOfCr", 26345, 26345), pair("blueOfCb", -14942, -14942)
 	green := pair("greenOfCbCr", -22554, 18734)
-	centre, half := pair("centre", 128, 128), all("halfColor", 1<<15)
+	center, half := pair("center", 128, 128), all("halfColor", 1<<15)
 	spread := spreads()
 
 	Label("pixels")
@@ -72,8 +72,8 @@ func genRGB() {
 	VPMOVZXBW(Mem{Base: luma}, y)
 	VPMOVZXBW(Mem{Base: cb}, b)
 	VPMOVZXBW(Mem{Base: cr}, r)
-	VPSUBW(centre, b, b)
-	VPSUBW(centre, r, r)
+	VPSUBW(center, b, b)
+	VPSUBW(center, r, r)
 
 	lo, hi := YMM(), YMM()
 	VPUNPCKLWD(r, b, lo)
