@@ -14,7 +14,7 @@ type Network interface {
 	Config() Config
 	// Weight returns a parameter or buffer by timm's name, or nil.
 	Weight(name string) *param.Parameter
-	// Weights returns the parameters in timm's order.
+	// Parameters returns the parameters in timm's order.
 	Parameters() []*param.Parameter
 	// Buffers returns the state that no optimizer touches, such as running statistics, in timm's
 	// order.

@@ -10,7 +10,7 @@ import (
 
 // Scheme is the way in which a method's official code initializes its network, as data: of each
 // weight the first rule that matches its name counts. Weights that no rule matches start as the
-// family has it ([Weight.Init]); fixed tables and buffers always do.
+// family has it ([TensorSpec.Init]); fixed tables and buffers always do.
 type Scheme []Rule
 
 // Rule gives the initial values of some weights.

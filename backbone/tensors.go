@@ -10,7 +10,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// Weight describes one tensor of a network.
+// TensorSpec describes one tensor of a network.
 type TensorSpec struct {
 	Name  string // timm's
 	Shape tensor.Shape

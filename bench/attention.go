@@ -31,15 +31,15 @@ type AttentionComparison struct {
 var attentionShapes = [][4]int{{128, 17, 3, 64}, {128, 65, 3, 32}, {8, 50, 12, 64}, {8, 197, 12, 64}, {2, 785, 12, 64}, {1, 3137, 3, 64}}
 
 // CompareAttention measures the shapes of attention here and in PyTorch, in turn.
-func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_ []AttentionComparison, err error) {
-	peer, err := StartPyTorch(ctx, PyTorchOptions{Model: "vit_tiny_patch4_32", Batch: 1, Threads: e.Threads(), Bare: true})
+func CompareAttention(ctx context.Context, dev *device.CPU, warmup, rounds int) (_ []AttentionComparison, err error) {
+	peer, err := StartPyTorch(ctx, PyTorchOptions{Model: "vit_tiny_patch4_32", Batch: 1, Threads: dev.Threads(), Bare: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, peer.Close()) }()
 	var out []AttentionComparison
 	for _, s := range attentionShapes {
-		j, err := attention(s[0], s[1], s[2], s[3])(e)
+		j, err := attention(s[0], s[1], s[2], s[3])(dev)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_
 			return nil, err
 		}
 		times := max(1, int(0.02/time.Since(start).Seconds())) // a few hundredths of a second a turn
-		peaks := Series{e.PeakNow()}
+		peaks := Series{dev.PeakNow()}
 		ours := stepper{"vittool", func(context.Context) (time.Duration, error) {
 			start := time.Now()
 			for range times {
@@ -60,7 +60,7 @@ func CompareAttention(ctx context.Context, e *device.CPU, warmup, rounds int) (_
 				}
 			}
 			d := time.Since(start) / time.Duration(times)
-			peaks = append(peaks, e.PeakNow())
+			peaks = append(peaks, dev.PeakNow())
 			return d, nil
 		}}
 		theirs := stepper{peer.Name(), func(context.Context) (time.Duration, error) { return peer.Attention(s[0], s[1], s[2], s[3], times) }}

@@ -30,7 +30,7 @@ type Slowdown struct {
 // Against compares kernels with those of an earlier report. Costs are in operations that the peak
 // of the same run could have done meanwhile, of the best round, so that a machine that runs slower
 // today changes nothing. Kernels that are in one report only are not compared.
-func Against(ctx context.Context, e *device.CPU, now []Kernel, base *Report) ([]Slowdown, error) {
+func Against(ctx context.Context, dev *device.CPU, now []Kernel, base *Report) ([]Slowdown, error) {
 	before := map[string]float64{}
 	for _, k := range base.Kernels {
 		before[k.Name+"\x00"+k.Shape] = k.Cost
@@ -53,7 +53,7 @@ func Against(ctx context.Context, e *device.CPU, now []Kernel, base *Report) ([]
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			anew, err := measure(e, list[i], e.MeasurePeak(), 10)
+			anew, err := measure(dev, list[i], dev.MeasurePeak(), 10)
 			if err != nil {
 				return nil, err
 			}

@@ -55,23 +55,23 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Event == nil {
 		o.Event = func(string) {}
 	}
-	engine, err := device.NewCPU(o.Config.Run.Threads)
+	dev, err := device.NewCPU(o.Config.Run.Threads)
 	if err != nil {
 		return nil, err
 	}
-	defer engine.Close()
+	defer dev.Close()
 	o.Event("measuring the machine's peak")
 	r := &Report{Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: procField("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Threads: engine.Threads(), Kernels: engine.Level(), Peak: engine.Peak()}}
+		Threads: dev.Threads(), Kernels: dev.Level(), Peak: dev.Peak()}}
 	for _, part := range []struct {
 		wanted  bool
 		event   string
 		measure func() error
 	}{
-		{o.Kernels, "measuring kernels", func() error { return r.kernels(ctx, o, engine) }},
+		{o.Kernels, "measuring kernels", func() error { return r.kernels(ctx, o, dev) }},
 		{o.Loader, "measuring the loader", func() error { return r.loader(ctx, o) }},
 		{o.Step, "measuring a training step", func() (err error) {
-			r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, engine.PeakNow)
+			r.Step, err = MeasureStep(ctx, o.Config, o.Warmup, o.Rounds, dev.PeakNow)
 			return err
 		}},
 		{o.Boundary, "measuring the plugin boundary", func() (err error) {
@@ -79,14 +79,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return err
 		}},
 		{o.Attention, "comparing attention with PyTorch", func() (err error) {
-			r.Attention, err = CompareAttention(ctx, engine, o.Warmup, o.Rounds)
+			r.Attention, err = CompareAttention(ctx, dev, o.Warmup, o.Rounds)
 			return err
 		}},
 		{o.Memory != "", "measuring memory", func() (err error) {
-			r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, engine.Threads())
+			r.Memory, err = CompareMemory(ctx, o.Memory, o.Config, dev.Threads())
 			return err
 		}},
-		{o.PyTorch || o.Compiled, "comparing with PyTorch", func() error { return r.pytorch(ctx, o, engine) }},
+		{o.PyTorch || o.Compiled, "comparing with PyTorch", func() error { return r.pytorch(ctx, o, dev) }},
 	} {
 		if !part.wanted {
 			continue
@@ -101,17 +101,17 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-func (r *Report) kernels(ctx context.Context, o Options, engine *device.CPU) (err error) {
+func (r *Report) kernels(ctx context.Context, o Options, dev *device.CPU) (err error) {
 	if o.Baseline != nil {
 		if err := r.Machine.comparable(o.Baseline.Machine); err != nil {
 			return err
 		}
 	}
-	if r.Kernels, err = Kernels(ctx, engine, 7); err != nil || o.Baseline == nil {
+	if r.Kernels, err = Kernels(ctx, dev, 7); err != nil || o.Baseline == nil {
 		return err
 	}
 	o.Event("measuring kernels again that seem slower than in the baseline")
-	r.Slower, err = Against(ctx, engine, r.Kernels, o.Baseline)
+	r.Slower, err = Against(ctx, dev, r.Kernels, o.Baseline)
 	return err
 }
 
@@ -126,12 +126,12 @@ func (r *Report) loader(ctx context.Context, o Options) (err error) {
 }
 
 // pytorch compares the step with PyTorch's: eager, compiled, or both.
-func (r *Report) pytorch(ctx context.Context, o Options, engine *device.CPU) error {
+func (r *Report) pytorch(ctx context.Context, o Options, dev *device.CPU) error {
 	for _, side := range []struct{ wanted, compiled bool }{{o.PyTorch, false}, {o.Compiled, true}} {
 		if !side.wanted {
 			continue
 		}
-		c, err := Compare(ctx, o.Config, peerOf(o.Config, engine.Threads(), side.compiled), o.Warmup, o.Rounds)
+		c, err := Compare(ctx, o.Config, peerOf(o.Config, dev.Threads(), side.compiled), o.Warmup, o.Rounds)
 		if err != nil {
 			return err
 		}

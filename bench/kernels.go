@@ -78,7 +78,7 @@ func ramp(x []float32) {
 }
 
 func product(s shape) recipe {
-	return func(e *device.CPU) (job, error) {
+	return func(dev *device.CPU) (job, error) {
 		m, n, k := s.m, s.n, s.k
 		a, b, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
 		ramp(a)
@@ -91,15 +91,15 @@ func product(s shape) recipe {
 			name += ", A·Bᵀ"
 		}
 		return job{name: name, shape: fmt.Sprintf("%d×%d×%d", m, k, n), flops: 2 * float64(m) * float64(n) * float64(k),
-			run: func() error { e.MatMul(s.transA, s.transB, m, n, k, a, b, c); return nil }}, nil
+			run: func() error { dev.MatMul(s.transA, s.transB, m, n, k, a, b, c); return nil }}, nil
 	}
 }
 
 // compiled makes a job of a graph that is run forward and backward; build gets the graph and its
 // store and returns the node whose sum is the loss.
 func compiled(name, shape string, bytes float64, build func(g *core.Graph, param func(name string, dims ...int) *core.Node, input func(name string, dims ...int) *core.Node) *core.Node) recipe {
-	return func(e *device.CPU) (job, error) {
-		g, store := core.NewGraph(e), param.NewStore()
+	return func(dev *device.CPU) (job, error) {
+		g, store := core.NewGraph(dev), param.NewStore()
 		var failed error
 		param := func(name string, dims ...int) *core.Node {
 			p, err := store.Add(name, tensor.Shape(dims), param.Init{Kind: "normal", A: 0.05}, 1)
@@ -162,7 +162,7 @@ func layerNorm(rows, dim int) func(*device.CPU) (job, error) {
 }
 
 func adamW(values int) recipe {
-	return func(e *device.CPU) (job, error) {
+	return func(dev *device.CPU) (job, error) {
 		p, err := param.NewStore().Add("weight", tensor.Shape{values}, param.Init{Kind: "normal", A: 0.02}, 1)
 		if err != nil {
 			return job{}, err
@@ -170,7 +170,7 @@ func adamW(values int) recipe {
 		p.Decay = true
 		grad := make([]float32, values)
 		ramp(grad)
-		o := optim.NewAdamW(e, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
+		o := optim.NewAdamW(dev, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
 		params := []*param.Parameter{p}
 		return job{name: "AdamW", shape: fmt.Sprintf("%.1f M parameters", float64(values)/1e6), values: float64(values),
 			bytes: 7 * 4 * float64(values), // reads weight, gradient, two moments; writes all but the gradient

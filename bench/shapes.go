@@ -104,7 +104,7 @@ func recipes() ([]recipe, error) {
 // the steps of ViT-Ti, ViT-S and ViT-B, and the rest in the shapes of ViT-Ti/4 on 32 pixels (batch
 // 128, 17 tokens kept) and of ViT-B/16 on 224 pixels (batch 8, 50 tokens kept). Each is timed
 // samples times.
-func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) {
+func Kernels(ctx context.Context, dev *device.CPU, samples int) ([]Kernel, error) {
 	list, err := recipes()
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		k, err := measure(e, r, e.Peak(), samples)
+		k, err := measure(dev, r, dev.Peak(), samples)
 		if err != nil {
 			return nil, err
 		}
@@ -125,12 +125,12 @@ func Kernels(ctx context.Context, e *device.CPU, samples int) ([]Kernel, error) 
 
 // measure times one kernel. Its cost is in units of the given peak, its share in those of the peaks
 // before and after each sample.
-func measure(e *device.CPU, r recipe, peak float64, samples int) (Kernel, error) {
-	j, err := r(e)
+func measure(dev *device.CPU, r recipe, peak float64, samples int) (Kernel, error) {
+	j, err := r(dev)
 	if err != nil {
 		return Kernel{}, err
 	}
-	s, peaks, err := timed(j.run, e.PeakNow, samples)
+	s, peaks, err := timed(j.run, dev.PeakNow, samples)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("%s %s: %w", j.name, j.shape, err)
 	}

@@ -155,7 +155,8 @@ func TestShapes(t *testing.T) {
 					t.Errorf("%v, %s: after stage %d the features are %v", size, stem, i, pooled.Shape())
 				}
 			}
-			if must.Get(out.Output(backbone.Map))(t) != must.Get(out.Tap(3))(t) || must.Get(out.Output(backbone.Pooled))(t) != must.Get(out.Output(backbone.Pooled))(t) {
+			pooled := must.Get(out.Output(backbone.Pooled))(t)
+			if must.Get(out.Output(backbone.Map))(t) != must.Get(out.Tap(3))(t) || must.Get(out.Output(backbone.Pooled))(t) != pooled {
 				t.Error("asking twice gives another node")
 			}
 			if err := g.Err(); err != nil {

@@ -77,7 +77,7 @@ type caseConfig struct {
 	} `json:"opt"`
 }
 
-// names of the tensors of a case's network.
+// namePrefix begins the names of the tensors of a case's network.
 const namePrefix = "backbone."
 
 // resnetCase is a case with its network and inputs.

@@ -59,9 +59,9 @@ type maeSize struct {
 	decoderHeads                    int
 }
 
-func (c maeSize) build(b *testing.B, e *device.CPU) *core.Executable {
+func (c maeSize) build(b *testing.B, dev *device.CPU) *core.Executable {
 	s := param.NewStore()
-	g := core.NewGraph(e)
+	g := core.NewGraph(dev)
 	param := func(name string, shape ...int) *core.Node {
 		p := must.Get(s.Add(name, shape, param.Init{Kind: "trunc_normal", A: 0.02, B: 1}, 1))(b)
 		return g.Param(p)

@@ -13,7 +13,7 @@ import (
 // buildMutex guards the graph building of gorgonia, which shares pools of nodes.
 var buildMutex sync.Mutex
 
-// builder makes the gorgonia graph of a plan.
+// builder makes the gorgonia graph of a compilation.
 type builder struct {
 	exe     *Executable
 	graph   *gorgonia.ExprGraph
@@ -35,7 +35,7 @@ func newBuilder(e *Executable, salt uint64) *builder {
 	}
 }
 
-// build compiles the plan. Hash collisions are resolved by another salt.
+// build makes the gorgonia graph of the compilation. Hash collisions are resolved by another salt.
 func (e *Executable) build() (err error) {
 	buildMutex.Lock()
 	defer buildMutex.Unlock()
@@ -46,7 +46,7 @@ func (e *Executable) build() (err error) {
 	}()
 	for salt := uint64(0); ; salt++ {
 		b := newBuilder(e, salt)
-		for _, s := range e.plan.steps {
+		for _, s := range e.compilation.steps {
 			if err := b.add(s); err != nil {
 				return fmt.Errorf("compiling %s: %w", s.describe(), err)
 			}
@@ -120,7 +120,7 @@ func (b *builder) gradient(m *memory) *gorgonia.Node {
 	if x := b.grads[m]; x != nil {
 		return x
 	}
-	if m != b.exe.plan.seed {
+	if m != b.exe.compilation.seed {
 		panic(fmt.Sprintf("core: gradient %s is read before it is computed", m.name))
 	}
 	x := gorgonia.NewVector(b.graph, dense.Float32, gorgonia.WithShape(1), gorgonia.WithName(fmt.Sprintf("%d/seed", b.salt)), gorgonia.WithValue(value(tensor.Shape{1}, m.data)))

@@ -10,7 +10,7 @@ import (
 // loss and extra can be read after each Run. Operators that neither needs are left out. A graph can
 // be compiled once.
 func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
-	p, err := g.plan(loss, extra)
+	p, err := g.compilation(loss, extra)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
 	return e, nil
 }
 
-// plan is a graph on its way to an executable.
+// compilation is a graph on its way to an executable.
 type compilation struct {
 	graph    *Graph
 	loss     *Node
@@ -38,8 +38,8 @@ type compilation struct {
 	unshared bool // every buffer has memory of its own, for runs in another order
 }
 
-// plan selects the operators that the ends need and lays down their steps.
-func (g *Graph) plan(loss *Node, extra []*Node) (*compilation, error) {
+// compilation selects the operators that the ends need and lays down their steps.
+func (g *Graph) compilation(loss *Node, extra []*Node) (*compilation, error) {
 	ends := slices.Clone(extra)
 	if loss != nil {
 		ends = append(ends, loss)
@@ -125,7 +125,7 @@ func (g *Graph) operatorsOf(ends []*Node) []*Op {
 	return slices.DeleteFunc(slices.Clone(g.ops), func(o *Op) bool { return !used[o] })
 }
 
-// memory adds a buffer of size floats to the plan.
+// memory adds a buffer of size floats to the compilation.
 func (p *compilation) memory(name string, size int) *memory {
 	m := &memory{name: name, size: size}
 	p.memories = append(p.memories, m)

@@ -17,8 +17,9 @@
 //	optimizer.Step(exe.Parameters(), exe.Grad, lr, weightDecay)
 //
 // gorgonia checks the types of the nodes of a compiled graph and orders them; its symbolic Grad is
-// the cross-check of reverse.go in the tests. The backward steps, the memory plan, the machine that
-// runs the steps and all arithmetic belong to this module. No other package imports gorgonia.
+// the cross-check of reverse.go in the tests. The backward steps, the layout of the arena, the
+// machine that runs the steps and all arithmetic belong to this module. No other package imports
+// gorgonia.
 //
 // From operators to a run, in files: graph.go and operator.go record operators, compile.go selects
 // them, reverse.go adds the backward steps, recompute.go the recomputed ones, memory.go places the

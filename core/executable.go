@@ -12,17 +12,17 @@ import (
 // Executable is a compiled graph. It must not run in two goroutines at the same time; several
 // executables of one device may.
 type Executable struct {
-	device   *device.CPU
-	plan     *compilation
-	machine  *machine
-	packs    map[packKey]*Pack
-	params   []*param.Parameter
-	byParam  map[*param.Parameter]*memory
-	run      uint64
-	err      error
-	checking bool
-	found    *NonFinite
-	profile  map[string]*OpProfile
+	device      *device.CPU
+	compilation *compilation
+	machine     *machine
+	packs       map[packKey]*Pack
+	params      []*param.Parameter
+	byParam     map[*param.Parameter]*memory
+	run         uint64
+	err         error
+	checking    bool
+	found       *NonFinite
+	profile     map[string]*OpProfile
 }
 
 // OperandError reports values that an operator refuses: indices, masks and labels, which come from
@@ -44,9 +44,9 @@ type packKey struct {
 	backward bool
 }
 
-// executable binds the nodes and parameters of a placed plan to their memory.
+// executable binds the nodes and parameters of a placed compilation to their memory.
 func (p *compilation) executable() *Executable {
-	e := &Executable{device: p.graph.device, plan: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
+	e := &Executable{device: p.graph.device, compilation: p, packs: map[packKey]*Pack{}, byParam: map[*param.Parameter]*memory{}}
 	for _, o := range p.ops {
 		for _, n := range o.Out {
 			n.data = n.mem.data
@@ -191,7 +191,7 @@ func (e *Executable) Run() error {
 // normalization, in the order of the operators. It is separate from Run, so that a step that is not
 // finite, or is repeated, changes nothing.
 func (e *Executable) Commit() {
-	for _, o := range e.plan.ops {
+	for _, o := range e.compilation.ops {
 		if o.Commit != nil {
 			o.Commit()
 		}
@@ -209,7 +209,7 @@ func (e *Executable) Grad(p *param.Parameter) []float32 {
 
 // GradOf returns the gradient with respect to an input with RequireGrad, nil if none reaches it.
 func (e *Executable) GradOf(n *Node) []float32 {
-	if m := e.plan.grads[n]; m != nil {
+	if m := e.compilation.grads[n]; m != nil {
 		return m.data
 	}
 	return nil
@@ -220,4 +220,4 @@ func (e *Executable) Parameters() []*param.Parameter { return e.params }
 
 // Bytes returns the size of the memory of activations and gradients; parameters and inputs don't
 // count.
-func (e *Executable) Bytes() int { return 4 * len(e.plan.arena) }
+func (e *Executable) Bytes() int { return 4 * len(e.compilation.arena) }

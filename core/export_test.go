@@ -14,11 +14,11 @@ import (
 // operators and therefore can't be part of this package.
 
 // Steps is the number of steps of a run.
-func (e *Executable) Steps() int { return len(e.plan.steps) }
+func (e *Executable) Steps() int { return len(e.compilation.steps) }
 
 // GradientBytes is the memory of the gradients that last to the end of a run.
 func (e *Executable) GradientBytes() (bytes int) {
-	for _, m := range e.plan.grads {
+	for _, m := range e.compilation.grads {
 		bytes += 4 * m.size
 	}
 	return bytes
@@ -26,7 +26,7 @@ func (e *Executable) GradientBytes() (bytes int) {
 
 // Recomputed names the forward steps that run once more for the backward pass.
 func (e *Executable) Recomputed() (names []string) {
-	for _, s := range e.plan.steps {
+	for _, s := range e.compilation.steps {
 		if s.again {
 			names = append(names, s.name())
 		}
@@ -53,12 +53,12 @@ func (g *Graph) Lifetimes(loss *Node) (list []Lifetime, arena int, err error) {
 	return list, len(p.arena), nil
 }
 
-// placed plans a graph; without a loss only its value is computed.
+// placed compiles a graph as far as its memory; without a loss only its value is computed.
 func (g *Graph) placed(end *Node, inference bool) (p *compilation, err error) {
 	if inference {
-		p, err = g.plan(nil, []*Node{end})
+		p, err = g.compilation(nil, []*Node{end})
 	} else {
-		p, err = g.plan(end, nil)
+		p, err = g.compilation(end, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -67,11 +67,11 @@ func (g *Graph) placed(end *Node, inference bool) (p *compilation, err error) {
 	return p, p.place()
 }
 
-// built adds the steps of a plan to a gorgonia graph.
+// built adds the steps of a compilation to a gorgonia graph.
 func (e *Executable) built(salt uint64, chained bool) (*builder, error) {
 	b := newBuilder(e, salt)
 	b.chained = chained
-	for _, s := range e.plan.steps {
+	for _, s := range e.compilation.steps {
 		if err := b.add(s); err != nil {
 			return nil, err
 		}

@@ -27,7 +27,7 @@ import (
 //   - The tape machine runs ops in a goroutine of its own, where a panic would end the
 //     process. So Do recovers.
 //   - Ops are chained: each takes its predecessor as one more operand. That makes the order of
-//     execution ours, which the memory plan relies on.
+//     execution ours, which the layout of the arena relies on.
 
 // value wraps memory for gorgonia, a scalar as *gorgonia.F32.
 func value(shape tensor.Shape, data []float32) gorgonia.Value {

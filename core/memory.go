@@ -11,7 +11,7 @@ type memory struct {
 	name        string
 	size        int
 	kept        bool // readable after the run
-	refs        int  // while planning: readers without a step yet
+	refs        int  // while compiling: readers without a step yet
 	first, last int  // steps of the first write and the last use, where used is set
 	used        bool
 	offset      int

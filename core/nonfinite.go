@@ -32,7 +32,7 @@ func (e *Executable) FirstNonFinite() (tensor string, index int, value float32, 
 
 // finite reports whether all results of the last Run are finite.
 func (e *Executable) finite() bool {
-	for _, m := range e.plan.memories {
+	for _, m := range e.compilation.memories {
 		if m.kept && m.data != nil && f32.FirstNonFinite(e.device.Pool(), m.data) >= 0 {
 			return false
 		}
@@ -52,7 +52,7 @@ func (e *Executable) inspect(name string, data []float32) {
 
 // inspectLeaves inspects inputs and parameters.
 func (e *Executable) inspectLeaves() {
-	for _, o := range e.plan.ops {
+	for _, o := range e.compilation.ops {
 		for _, n := range o.In {
 			if n != nil && n.root().from == nil {
 				e.inspect(n.root().name, n.root().data)

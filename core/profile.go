@@ -17,10 +17,10 @@ type OpProfile struct {
 // backward pass counts as twice the forward pass; a teacher has none.
 func (e *Executable) FLOPs() float64 {
 	total := 0.0
-	for _, o := range e.plan.ops {
+	for _, o := range e.compilation.ops {
 		total += o.FLOPs
 	}
-	for _, s := range e.plan.steps {
+	for _, s := range e.compilation.steps {
 		if s.backward && s.op != nil {
 			total += 2 * s.op.FLOPs
 		}

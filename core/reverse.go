@@ -2,7 +2,7 @@ package core
 
 import "slices"
 
-// reversal walks the operators of a plan backwards and lays down the steps that compute the
+// reversal walks the operators of a compilation backwards and lays down the steps that compute the
 // gradients. Contributions to one node are added by the operator that computes the next one, in
 // place, where it can; else by a step of their own.
 type reversal struct {
@@ -10,7 +10,7 @@ type reversal struct {
 	pending map[*Node][]*memory // contributions to the gradient of a node so far
 }
 
-// reverse appends the backward steps of the plan.
+// reverse appends the backward steps of the compilation.
 func (p *compilation) reverse() {
 	r := &reversal{compilation: p, pending: map[*Node][]*memory{}}
 	p.seed = &memory{name: "seed", size: 1, data: []float32{1}, kept: true, refs: 1}

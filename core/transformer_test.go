@@ -69,9 +69,9 @@ func blocksOf(g *core.Graph, p func(string) *core.Node, x *core.Node, depth int)
 	return x
 }
 
-func buildTransformer(t testing.TB, e *device.CPU, s *param.Store, batch, depth int) *transformer {
+func buildTransformer(t testing.TB, dev *device.CPU, s *param.Store, batch, depth int) *transformer {
 	t.Helper()
-	m, g := recordTransformer(e, s, batch, depth)
+	m, g := recordTransformer(dev, s, batch, depth)
 	var err error
 	if m.exe, err = g.Compile(m.loss); err != nil {
 		t.Fatal(err)
@@ -79,8 +79,8 @@ func buildTransformer(t testing.TB, e *device.CPU, s *param.Store, batch, depth 
 	return m
 }
 
-func recordTransformer(e *device.CPU, s *param.Store, batch, depth int) (*transformer, *core.Graph) {
-	g := core.NewGraph(e)
+func recordTransformer(dev *device.CPU, s *param.Store, batch, depth int) (*transformer, *core.Graph) {
+	g := core.NewGraph(dev)
 	p := func(name string) *core.Node { return g.Param(s.Get(name)) }
 	m := &transformer{images: g.Input("images", tensor.Shape{batch, 3, tSide, tSide}), keep: g.InputInt("keep", tensor.Shape{batch, tKeep}), mask: g.Input("mask", tensor.Shape{batch, tTokens})}
 	x := ops.Linear(g, ops.Patchify(g, m.images, tPatch, ops.CHW), p("embed.weight"), p("embed.bias"))

@@ -62,7 +62,7 @@ type renderer struct {
 	rng     prng.Generator // here, not on the stack, because the sampler takes an interface
 }
 
-// shown returns the box of a w x h image that a view is made of. id chooses the random numbers.
+// shownBox returns the box of a w x h image that a view is made of. id chooses the random numbers.
 func (r *renderer) shownBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	g := v.geometry
 	if g.Crop != CropRandomResized {
@@ -72,7 +72,7 @@ func (r *renderer) shownBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	return pixels.RandomResizedCrop(&r.rng, w, h, g.Attempts, [2]float64{g.ScaleMin, g.ScaleMax}, [2]float64{g.RatioMin, g.RatioMax})
 }
 
-// read returns the box of a w x h image that a view needs: all of it where colours come first, for
+// neededBox returns the box of a w x h image that a view needs: all of it where colours come first, for
 // some of them depend on the mean of the image.
 func (r *renderer) neededBox(v *view, d *draws, w, h, id int) pixels.Rect {
 	switch {
@@ -147,7 +147,7 @@ type wholeImage struct {
 	id, step int
 }
 
-// place scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
+// cropAndScale scales the shown box of the image to r.out. Mirroring is left to the last step, where it is
 // free: every augmentation commutes with it.
 func (r *renderer) cropAndScale(v *view, shown pixels.Rect, p *picture) Box {
 	box := Box{Top: float64(shown.Top), Left: float64(shown.Left), Height: float64(shown.H), Width: float64(shown.W), SourceHeight: p.h, SourceWidth: p.w}

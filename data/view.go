@@ -191,17 +191,22 @@ func (a *Augmentation) check(channels int) error {
 			return fmt.Errorf("hue %g is not within 0..0.5", a.Hue)
 		}
 	case GaussianBlur:
-		if !(a.SigmaMin > 0 && a.SigmaMin <= a.SigmaMax && a.SigmaMax <= 1000) {
-			return fmt.Errorf("sigma %g..%g is not a range above 0", a.SigmaMin, a.SigmaMax)
-		}
-		if a.Kernel != 0 && (a.Kernel < 0 || a.Kernel%2 == 0 || a.Kernel > 999) {
-			return fmt.Errorf("kernel of %d taps; use an odd number, or 0 for Pillow's blur", a.Kernel)
-		}
-		if a.ZeroBorder && a.Kernel == 0 {
-			return fmt.Errorf("a blur with zeros around the image has no kernel; use an odd number of taps")
-		}
+		return a.checkBlur()
 	default:
 		return fmt.Errorf("unknown augmentation")
+	}
+	return nil
+}
+
+func (a *Augmentation) checkBlur() error {
+	if !(a.SigmaMin > 0 && a.SigmaMin <= a.SigmaMax && a.SigmaMax <= 1000) {
+		return fmt.Errorf("sigma %g..%g is not a range above 0", a.SigmaMin, a.SigmaMax)
+	}
+	if a.Kernel != 0 && (a.Kernel < 0 || a.Kernel%2 == 0 || a.Kernel > 999) {
+		return fmt.Errorf("kernel of %d taps; use an odd number, or 0 for Pillow's blur", a.Kernel)
+	}
+	if a.ZeroBorder && a.Kernel == 0 {
+		return fmt.Errorf("a blur with zeros around the image has no kernel; use an odd number of taps")
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type AttentionMaps struct {
 // the class token on the patches, as Caron et al. show them for DINO, and their mean over the
 // heads. In a network without a class token it is the mean over all patches as queries. With Mass
 // the strongest patches are cut out that together have that share of a head's attention.
-func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions) (*AttentionMaps, error) {
+func (m *Model) Attention(ctx context.Context, dev *device.CPU, o AttentionOptions) (*AttentionMaps, error) {
 	if err := m.attentionDefaults(&o); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (m *Model) Attention(ctx context.Context, e *device.CPU, o AttentionOptions
 		return nil, err
 	}
 	defer loader.Close()
-	graph, err := m.attentionGraph(e, o)
+	graph, err := m.attentionGraph(dev, o)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ type attentionGraph struct {
 	exec              *core.Executable
 }
 
-func (m *Model) attentionGraph(e *device.CPU, o AttentionOptions) (*attentionGraph, error) {
-	g := core.NewGraph(e)
+func (m *Model) attentionGraph(dev *device.CPU, o AttentionOptions) (*attentionGraph, error) {
+	g := core.NewGraph(dev)
 	a := &attentionGraph{images: g.Input("images", tensor.Shape{1, m.Info.Channels, o.Height, o.Width})}
 	out, err := m.Backbone.Forward(g, a.images, backbone.Options{})
 	if err != nil {

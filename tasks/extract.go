@@ -59,7 +59,7 @@ type ExtractOptions struct {
 
 // Extract computes the feature of every image of src, in the order of src. The result depends on
 // weights and images alone, not on batch size, threads or workers.
-func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o ExtractOptions) (*Features, error) {
+func (m *Model) Extract(ctx context.Context, dev *device.CPU, src data.Source, o ExtractOptions) (*Features, error) {
 	if err := m.extractDefaults(&o, src); err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (m *Model) Extract(ctx context.Context, e *device.CPU, src data.Source, o E
 		}
 		graph := graphs[len(batch.IDs)]
 		if graph == nil { // the full size, and a smaller one at the end
-			if graph, err = m.featureGraph(e, len(batch.IDs), o); err != nil {
+			if graph, err = m.featureGraph(dev, len(batch.IDs), o); err != nil {
 				return nil, err
 			}
 			graphs[len(batch.IDs)] = graph
@@ -218,8 +218,8 @@ type featureGraph struct {
 	exec    *core.Executable
 }
 
-func (m *Model) featureGraph(e *device.CPU, batch int, o ExtractOptions) (*featureGraph, error) {
-	g := core.NewGraph(e)
+func (m *Model) featureGraph(dev *device.CPU, batch int, o ExtractOptions) (*featureGraph, error) {
+	g := core.NewGraph(dev)
 	f := &featureGraph{images: g.Input("images", tensor.Shape{batch, m.Info.Channels, o.Height, o.Width})}
 	out, err := m.Backbone.Forward(g, f.images, backbone.Options{})
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 // one.
 func TestFeaturesOfOneImage(t *testing.T) {
 	m := smallModel(t)
-	engine := devicetest.New(t, 1)
+	dev := devicetest.New(t, 1)
 	dir := t.TempDir()
 	write := func(name string, w, h int) {
 		img := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -38,7 +38,7 @@ func TestFeaturesOfOneImage(t *testing.T) {
 	write("b.png", 3*w, 2*h)
 	write("c.png", w+9, 4*h)
 	extract := func() *Features {
-		return must.Get(m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{BatchSize: 2}))(t)
+		return must.Get(m.Extract(context.Background(), dev, openData(t, dir), ExtractOptions{BatchSize: 2}))(t)
 	}
 	before := extract()
 	write("a.png", w, h)
@@ -50,7 +50,7 @@ func TestFeaturesOfOneImage(t *testing.T) {
 		t.Errorf("the features say %+v, before %+v", after.Fitting, before.Fitting)
 	}
 	timm := data.Fitting{Crop: data.CropCentre, CropPct: 0.875, Interpolation: after.Fitting.Interpolation}
-	f := must.Get(m.Extract(context.Background(), engine, openData(t, dir), ExtractOptions{Fitting: &timm}))(t)
+	f := must.Get(m.Extract(context.Background(), dev, openData(t, dir), ExtractOptions{Fitting: &timm}))(t)
 	if slices.Equal(f.Data[:f.Dim], after.Data[:f.Dim]) || !slices.Equal(f.Data[f.Dim:], after.Data[f.Dim:]) {
 		t.Error("an image of the network's size alone is to differ when it is fitted as the others are")
 	}

@@ -26,9 +26,9 @@ type KNNResult struct {
 	// Top5 is the share of the test rows whose class is among the five with the most votes; a class
 	// without a vote is never among them.
 	Top5        float64
-	Predictions []int32   // [test.Rows]
-	Votes       []float64 // [test.Rows, classes]
-	Neighbours  []int32   // [test.Rows, K] indices into the bank, nearest first
+	Predictions []int32   // [rows of the test set]
+	Votes       []float64 // [rows of the test set, classes]
+	Neighbours  []int32   // [rows of the test set, K] indices into the bank, nearest first
 }
 
 // The similarity matrix is computed in blocks [queryBlock, bankBlock].
@@ -38,7 +38,7 @@ const (
 )
 
 // Run classifies each row of test by the rows of bank.
-func (t KNN) Run(e *device.CPU, bank, test *Features) ([]KNNResult, error) {
+func (t KNN) Run(dev *device.CPU, bank, test *Features) ([]KNNResult, error) {
 	ks, temperature := t.K, t.Temperature
 	if len(ks) == 0 {
 		ks = []int{20}
@@ -65,7 +65,7 @@ func (t KNN) Run(e *device.CPU, bank, test *Features) ([]KNNResult, error) {
 	}
 	classes := max(bank.ClassCount(), test.ClassCount())
 	most := slices.Max(ks)
-	near := nearest(e, unitRows(bank), unitRows(test), bank.Rows, test.Rows, bank.Dim, most)
+	near := nearest(dev, unitRows(bank), unitRows(test), bank.Rows, test.Rows, bank.Dim, most)
 
 	results := make([]KNNResult, len(ks))
 	for i, k := range ks {
@@ -105,7 +105,7 @@ func (n neighbour) before(m neighbour) bool {
 
 // nearest returns, for each query, its k nearest bank rows in order. Float32 matrix products select
 // them; their similarities are computed again in float64, because exp(s/T) magnifies errors.
-func nearest(e *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
+func nearest(dev *device.CPU, bank, query []float32, bankRows, queryRows, dim, k int) [][]neighbour {
 	result := make([][]neighbour, queryRows)
 	similarity := make([]float32, queryBlock*bankBlock)
 	for q := 0; q < queryRows; q += queryBlock {
@@ -117,14 +117,14 @@ func nearest(e *device.CPU, bank, query []float32, bankRows, queryRows, dim, k i
 		for b := 0; b < bankRows; b += bankBlock {
 			bn := min(bankBlock, bankRows-b)
 			s := similarity[:qn*bn]
-			e.MatMul(false, true, qn, bn, dim, query[q*dim:(q+qn)*dim], bank[b*dim:(b+bn)*dim], s)
-			each(e.Threads(), qn, func(i int) {
+			dev.MatMul(false, true, qn, bn, dim, query[q*dim:(q+qn)*dim], bank[b*dim:(b+bn)*dim], s)
+			each(dev.Threads(), qn, func(i int) {
 				for j, v := range s[i*bn : (i+1)*bn] {
 					heaps[i].offer(neighbour{int32(b + j), float64(v)}, k)
 				}
 			})
 		}
-		each(e.Threads(), qn, func(i int) {
+		each(dev.Threads(), qn, func(i int) {
 			row := query[(q+i)*dim : (q+i+1)*dim]
 			for j, n := range heaps[i] {
 				heaps[i][j].s = dot(row, bank[int(n.index)*dim:int(n.index+1)*dim])

@@ -9,7 +9,7 @@ type Linear struct{ Logistic }
 type LinearResult struct {
 	Top1, Top5  float64 // shares of the test rows
 	TrainTop1   float64 // share of the training rows
-	Predictions []int32 // [test.Rows]
+	Predictions []int32 // [rows of the test set]
 	Confusion   []int   // [classes, classes] test rows by true (row) and predicted class
 	Fit         *LogisticFit
 }

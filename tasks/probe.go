@@ -52,7 +52,7 @@ type ProbeResult struct {
 }
 
 // Run trains on train and evaluates on test.
-func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*ProbeResult, error) {
+func (p Probe) Run(ctx context.Context, dev *device.CPU, train, test *Features) (*ProbeResult, error) {
 	if err := train.Check("linear probe: training", true); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (p Probe) Run(ctx context.Context, e *device.CPU, train, test *Features) (*
 	if err != nil {
 		return nil, err
 	}
-	h, err := newProbeHead(e, p.Kind, train.Dim, classes, probeMomentum, p.Seed)
+	h, err := newProbeHead(dev, p.Kind, train.Dim, classes, probeMomentum, p.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (p Probe) runEpoch(ctx context.Context, step *probeStep, train *Features, s
 // probeHead is the classifier: its weights and their optimizer.
 type probeHead struct {
 	kind           ProbeKind
-	engine         *device.CPU
+	device         *device.CPU
 	dim, classes   int
 	weight         *param.Parameter // [classes, dim]
 	bias           *param.Parameter // [classes]
@@ -154,8 +154,8 @@ type probeHead struct {
 // probeMomentum is the momentum of both recipes.
 const probeMomentum = 0.9
 
-func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
-	h := &probeHead{kind: kind, engine: e, dim: dim, classes: classes}
+func newProbeHead(dev *device.CPU, kind ProbeKind, dim, classes int, momentum float64, seed uint64) (*probeHead, error) {
+	h := &probeHead{kind: kind, device: dev, dim: dim, classes: classes}
 	store := param.NewStore()
 	init := param.Init{Kind: "normal", A: 0.01}
 	if kind == ProbeMAE {
@@ -170,7 +170,7 @@ func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum floa
 	}
 	if kind == ProbeDINO {
 		h.bias.Decay = true // its optimizer decays every parameter
-		h.optimizer = optim.NewSGD(e, optim.SGDOptions{Momentum: momentum})
+		h.optimizer = optim.NewSGD(dev, optim.SGDOptions{Momentum: momentum})
 		return h, nil
 	}
 	if h.mean, err = store.AddBuffer("bn.running_mean", tensor.Shape{dim}, param.Init{Kind: "zeros"}, seed); err != nil {
@@ -179,7 +179,7 @@ func newProbeHead(e *device.CPU, kind ProbeKind, dim, classes int, momentum floa
 	if h.variance, err = store.AddBuffer("bn.running_var", tensor.Shape{dim}, param.Init{Kind: "ones"}, seed); err != nil {
 		return nil, err
 	}
-	h.optimizer = optim.NewLARS(e, optim.LARSOptions{Momentum: momentum, Trust: 0.001})
+	h.optimizer = optim.NewLARS(dev, optim.LARSOptions{Momentum: momentum, Trust: 0.001})
 	return h, nil
 }
 
@@ -202,7 +202,7 @@ type probeStep struct {
 }
 
 func (h *probeHead) trainer(batch int) (*probeStep, error) {
-	g := core.NewGraph(h.engine)
+	g := core.NewGraph(h.device)
 	s := &probeStep{head: h, features: g.Input("features", tensor.Shape{batch, h.dim}), labels: g.InputInt("labels", tensor.Shape{batch})}
 	s.out = h.forward(g, s.features, false)
 	s.loss, _ = ops.SoftmaxCrossEntropy(g, s.out, s.labels)
@@ -235,7 +235,7 @@ func (h *probeHead) logits(features []float32, rows int) ([]float64, error) {
 		n := min(block, rows-from)
 		s := steps[n]
 		if s == nil {
-			g := core.NewGraph(h.engine)
+			g := core.NewGraph(h.device)
 			s = &probeStep{features: g.Input("features", tensor.Shape{n, h.dim})}
 			s.out = h.forward(g, s.features, true)
 			var err error

@@ -100,8 +100,8 @@ type ReconstructOptions struct {
 // Reconstruct masks images as the objective of the run does in training, but without random crops,
 // and draws the predictions of the network. It serves every objective whose plan has pictures. Runs
 // and steps of one objective have the same images and masks, so their pictures compare.
-func (r *Run) Reconstruct(ctx context.Context, e *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
-	shown, err := r.predict(ctx, e, o)
+func (r *Run) Reconstruct(ctx context.Context, dev *device.CPU, o ReconstructOptions) ([]Reconstruction, error) {
+	shown, err := r.predict(ctx, dev, o)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ type predictions struct {
 }
 
 // predict runs the program of the objective on the images.
-func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) (*predictions, error) {
+func (r *Run) predict(ctx context.Context, dev *device.CPU, o ReconstructOptions) (*predictions, error) {
 	ids, err := chosenIDs(o.Images, o.IDs, o.Count)
 	if err != nil {
 		return nil, fmt.Errorf("reconstruct: %w", err)
@@ -149,7 +149,7 @@ func (r *Run) predict(ctx context.Context, e *device.CPU, o ReconstructOptions) 
 		return nil, &configs.Error{Key: configs.OptionsKey, Problem: err.Error(), Hint: "restore the file that the run was started with"}
 	}
 	store := param.NewStore()
-	runner, err := program.Build(e, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
+	runner, err := program.Build(dev, store, plan, r.model.Config, len(ids), uint64(r.Config.Run.Seed), program.Options{
 		Plugin: r.Config.Objective.Name, TotalSteps: uint64(max(r.Step, 1)), Evaluator: noEvaluation{},
 		Context: ctx, Deadline: launch.Program(r.Config.Objective).CallDeadline,
 	})

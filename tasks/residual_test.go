@@ -40,11 +40,11 @@ func TestResidualNetwork(t *testing.T) {
 	if read.Config != m.Config || !slices.Equal(read.Backbone.Weight("layer4.1.bn2.running_var").Data, m.Backbone.Weight("layer4.1.bn2.running_var").Data) {
 		t.Errorf("read %+v, wrote %+v", read.Config, m.Config)
 	}
-	engine := devicetest.New(t, 2)
+	dev := devicetest.New(t, 2)
 	extract := func(m *Model, count string, o ExtractOptions) *Features {
 		src := must.Get(data.Open(data.Options{Path: "demo:?size=40&count=" + count, Channels: 3}))(t)
 		defer src.Close()
-		return must.Get(m.Extract(context.Background(), engine, src, o))(t)
+		return must.Get(m.Extract(context.Background(), dev, src, o))(t)
 	}
 	stages := ExtractOptions{Blocks: []int{0, -1}, Height: 37, Width: 50}
 	all := extract(m, "5", stages)
@@ -63,7 +63,7 @@ func TestResidualNetwork(t *testing.T) {
 		"has no class token":                   {Pool: PoolClass},
 		"stage 4: resnet18_cifar has 4 stages": {Blocks: []int{4}},
 	} {
-		if _, err := m.Extract(context.Background(), engine, src, o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := m.Extract(context.Background(), dev, src, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q in it", err, want)
 		}
 	}

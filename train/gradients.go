@@ -9,7 +9,7 @@ import (
 
 // gradients are those of one optimizer step: the mean over its micro-batches.
 type gradients struct {
-	engine *device.CPU
+	device *device.CPU
 	sum    *optim.Accumulator // nil where one computation yields them
 	newest gradientSource
 }
@@ -20,10 +20,10 @@ type gradientSource interface {
 	Grad(p *param.Parameter) []float32
 }
 
-func newGradients(e *device.CPU, t configs.Train) *gradients {
-	g := &gradients{engine: e}
+func newGradients(dev *device.CPU, t configs.Train) *gradients {
+	g := &gradients{device: dev}
 	if t.Accumulate > 1 && !t.GradCache {
-		g.sum = optim.NewAccumulator(e)
+		g.sum = optim.NewAccumulator(dev)
 	}
 	return g
 }
@@ -55,8 +55,8 @@ func (g *gradients) Of(p *param.Parameter) []float32 {
 // together or each by itself, and returns their global norm before.
 func (g *gradients) Clip(t configs.Train) float64 {
 	if t.ClipMode == "tensor" {
-		norm, _ := optim.ClipPerTensor(g.engine, g.Parameters(), g.Of, t.ClipNorm)
+		norm, _ := optim.ClipPerTensor(g.device, g.Parameters(), g.Of, t.ClipNorm)
 		return norm
 	}
-	return optim.ClipGlobalNorm(g.engine, g.Parameters(), g.Of, t.ClipNorm)
+	return optim.ClipGlobalNorm(g.device, g.Parameters(), g.Of, t.ClipNorm)
 }

@@ -24,7 +24,7 @@ func MemoryBound() int64 {
 // step.
 const batchesAhead = 5 + maskAhead
 
-// boundMemory makes the engine and the store refuse to take more memory than there is.
+// boundMemory makes the device and the store refuse to take more memory than there is.
 func (g *graphs) boundMemory() {
 	bytes, of := memoryBound()
 	if bytes <= 0 {

@@ -47,8 +47,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		r.state.stepBegins(micros)
 
 		// Gradients: the mean over micro-batches of images → views → masks → backbone → heads →
-		// loss → backward, each computed by a graph on the setup's engine. Another device would be
-		// another engine, chosen in setup.go.
+		// loss → backward, each computed by a graph on the setup's device, which setup.go chooses.
 		for micro := range micros {
 			batch, err := r.feed.next(ctx)
 			if err != nil {

@@ -22,7 +22,7 @@ type Progress interface {
 	Done(*Result)
 }
 
-// Plan describes a run before its first step.
+// Overview describes a run before its first step.
 type Overview struct {
 	RunDir        string
 	Objective     string

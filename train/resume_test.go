@@ -46,6 +46,17 @@ func TestResume(t *testing.T) {
 			c.Train.Schedule, c.Train.WeightDecayEnd, c.Train.ClipMode, c.Train.ClipNorm = "iteration", 0.4, "tensor", 0.1
 		},
 	}
+	if !testing.Short() {
+		for _, name := range []string{"swav", "instdisc"} { // a queue and a memory bank move once a step
+			t.Run(name+", accumulated", func(t *testing.T) {
+				resumes(t, func() *configs.Config {
+					cfg := smallOf(t, name)
+					cfg.Train.BatchSize, cfg.Train.Accumulate = 4, 2
+					return cfg
+				}, 5)
+			})
+		}
+	}
 	for name, change := range variants {
 		t.Run(name, func(t *testing.T) {
 			resumes(t, func() *configs.Config {

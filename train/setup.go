@@ -14,7 +14,7 @@ import (
 )
 
 // setup is everything that is opened and checked before the first step and stays as it is:
-// configuration, engine, images, objective, network.
+// configuration, device, images, objective, network.
 type setup struct {
 	cfg       *configs.Config
 	progress  Progress
@@ -29,8 +29,8 @@ type setup struct {
 	rate, decay optim.Schedule // learning rate and weight decay
 }
 
-// open starts the engine, indexes the images and starts the objective. Another device would be
-// chosen here: graphs, gradients and optimizer all take the setup's engine.
+// open starts the device, indexes the images and starts the objective. A device of
+// another kind would be chosen here: graphs, gradients and optimizer all take the setup's.
 func (s *setup) open(ctx context.Context) (err error) {
 	if s.device, err = device.NewCPU(s.cfg.Run.Threads); err != nil {
 		return &configs.Error{Source: "environment", Problem: err.Error()}

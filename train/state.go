@@ -67,14 +67,14 @@ func (s *state) rewind() {
 func (s *state) stepDone() { s.step, s.midstep = s.step+1, false }
 
 // newOptimizer makes the optimizer that train.optimizer names.
-func newOptimizer(e *device.CPU, t configs.Train) (optim.Optimizer, error) {
+func newOptimizer(dev *device.CPU, t configs.Train) (optim.Optimizer, error) {
 	switch t.Optimizer {
 	case "adamw":
-		return optim.NewAdamW(e, optim.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}), nil
+		return optim.NewAdamW(dev, optim.AdamWOptions{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}), nil
 	case "sgd":
-		return optim.NewSGD(e, optim.SGDOptions{Momentum: t.Momentum}), nil
+		return optim.NewSGD(dev, optim.SGDOptions{Momentum: t.Momentum}), nil
 	case "lars":
-		return optim.NewLARS(e, optim.LARSOptions{
+		return optim.NewLARS(dev, optim.LARSOptions{
 			Momentum: t.Momentum, Trust: t.LARS.Trust, Eps: t.LARS.Eps, RawRatio: t.LARS.Ratio == "raw",
 			StepMomentum: t.LARS.Accumulate == "step", All: t.LARS.All, Nesterov: t.LARS.Nesterov, ClipLR: t.LARS.Clip,
 		}), nil

@@ -136,24 +136,24 @@ func TestThirdFamily(t *testing.T) {
 // evaluate extracts features of drawn scenes and classifies them by their neighbours.
 func evaluate(t *testing.T, m *tasks.Model, o tasks.ExtractOptions) *tasks.Features {
 	t.Helper()
-	engine, err := device.NewCPU(0)
+	dev, err := device.NewCPU(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
+	defer dev.Close()
 	src, err := data.Open(data.Options{Path: "demo:?count=12&size=32", Channels: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	features, err := m.Extract(t.Context(), engine, src, o)
+	features, err := m.Extract(t.Context(), dev, src, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if width := m.Info.Dim * max(1, len(o.Blocks)); features.Rows != 12 || features.Dim != width {
 		t.Errorf("%d features of width %d, want 12 of %d", features.Rows, features.Dim, width)
 	}
-	if _, err := (tasks.KNN{K: []int{3}}).Run(engine, features, features); err != nil {
+	if _, err := (tasks.KNN{K: []int{3}}).Run(dev, features, features); err != nil {
 		t.Error(err)
 	}
 	return features
@@ -202,12 +202,12 @@ func TestThirdFamilyRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := device.NewCPU(1)
+	dev, err := device.NewCPU(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
-	g := core.NewGraph(engine)
+	defer dev.Close()
+	g := core.NewGraph(dev)
 	images := g.Input("images", tensor.Shape{2, 3, 32, 32})
 	if _, err := n.Forward(g, images, backbone.Options{Keep: g.InputInt("keep", tensor.Shape{2, 4})}); err == nil || !strings.Contains(err.Error(), "third_small_patch8_32 sees whole images") {
 		t.Errorf("a keep list: %v", err)

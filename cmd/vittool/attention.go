@@ -80,17 +80,17 @@ func runAttention(cmd *cobra.Command, o attentionOptions) error {
 	if err != nil {
 		return err
 	}
-	engine, err := newEngine(o.threads)
+	dev, err := newDevice(o.threads)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer dev.Close()
 	src, err := tasks.OpenImages(data.Options{Path: o.data, Channels: m.Info.Channels})
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	maps, err := m.Attention(cmd.Context(), engine, tasks.AttentionOptions{
+	maps, err := m.Attention(cmd.Context(), dev, tasks.AttentionOptions{
 		Images: src, Count: o.count, Height: o.view.size.height, Width: o.view.size.width, Fitting: fitting, Block: o.block, Mass: o.mass,
 		OnSkip: leftOut(cmd.ErrOrStderr()),
 	})

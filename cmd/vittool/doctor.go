@@ -119,14 +119,14 @@ func checkFeatures() check {
 
 // checkKernels reports the kernel level in use and measures its peak.
 func checkKernels() []check {
-	engine, err := device.NewCPU(0)
+	dev, err := device.NewCPU(0)
 	if err != nil {
 		return []check{{Name: "kernels", State: stateFail, Found: err.Error(),
 			Advice: "unset VITTOOL_KERNELS, or set it to a level that this processor has"}}
 	}
-	defer engine.Close()
-	level := check{Name: "kernels", State: stateOK, Found: engine.Level()}
-	if engine.Level() == "generic" {
+	defer dev.Close()
+	level := check{Name: "kernels", State: stateOK, Found: dev.Level()}
+	if dev.Level() == "generic" {
 		level.State = stateWarn
 		level.Advice = "training works, about ten times slower than with AVX2; use an x86-64 processor of 2013 or later"
 		if os.Getenv("VITTOOL_KERNELS") != "" {
@@ -134,7 +134,7 @@ func checkKernels() []check {
 		}
 	}
 	peak := check{Name: "arithmetic", State: stateOK,
-		Found: fmt.Sprintf("%.0f GFLOP/s at best, on %d threads", engine.Peak(), engine.Threads())}
+		Found: fmt.Sprintf("%.0f GFLOP/s at best, on %d threads", dev.Peak(), dev.Threads())}
 	return []check{level, peak}
 }
 

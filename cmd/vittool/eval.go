@@ -259,7 +259,7 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 				return nil
 			}
 			return runEval(cmd, &o, args, probe{"knn", false, enough, func(x *extractor, train, test *tasks.Features) ([]score, error) {
-				results, err := knn.Run(x.engine, train, test)
+				results, err := knn.Run(x.device, train, test)
 				if err != nil {
 					return nil, err
 				}

@@ -69,7 +69,7 @@ type extractor struct {
 	data    configs.Data
 	blocks  []int         // counted from either end; none: the last
 	fitting *data.Fitting // nil: as the model wants it
-	engine  *device.CPU
+	device  *device.CPU
 	options *featureOptions
 	stderr  io.Writer
 }
@@ -103,25 +103,25 @@ func (o *featureOptions) open(cmd *cobra.Command, stderr io.Writer, overrides []
 	if pool := tasks.Pool(o.pool); pool != "" && pool != tasks.PoolMean && m.Info.PrefixTokens == 0 {
 		return nil, &usageError{fmt.Sprintf("--pool %s: %s has no class token", pool, m.Info.Name), fmt.Sprintf("take --pool %s", tasks.PoolMean)}
 	}
-	engine, err := newEngine(o.threads)
+	dev, err := newDevice(o.threads)
 	if err != nil {
 		return nil, err
 	}
-	return &extractor{m, d, o.blocks, fitting, engine, o, stderr}, nil
+	return &extractor{m, d, o.blocks, fitting, dev, o, stderr}, nil
 }
 
-func (x *extractor) close() { x.engine.Close() }
+func (x *extractor) close() { x.device.Close() }
 
-// newEngine starts the kernels; a level that was forced and is not there is a matter of usage.
-func newEngine(threads int) (*device.CPU, error) {
-	engine, err := device.NewCPU(threads)
+// newDevice starts the kernels; a level that was forced and is not there is a matter of usage.
+func newDevice(threads int) (*device.CPU, error) {
+	dev, err := device.NewCPU(threads)
 	if err != nil {
 		return nil, &usageError{err.Error(), ""}
 	}
 	if bytes := train.MemoryBound(); bytes > 0 { // Go ends a process without memory and gives no reason
-		engine.Budget = &device.Budget{Limit: bytes}
+		dev.Budget = &device.Budget{Limit: bytes}
 	}
-	return engine, nil
+	return dev, nil
 }
 
 // images opens those at path.
@@ -140,7 +140,7 @@ func (x *extractor) note(message string) {
 func (x *extractor) features(ctx context.Context, label string, src data.Source) (*tasks.Features, error) {
 	counter := ui.NewCounter(x.stderr, isTerminal(x.stderr) && !x.options.output.quiet, label+" images", src.Len())
 	defer counter.Close()
-	return x.model.Extract(ctx, x.engine, src, tasks.ExtractOptions{
+	return x.model.Extract(ctx, x.device, src, tasks.ExtractOptions{
 		Pool: tasks.Pool(x.options.pool), Blocks: x.blocks,
 		Height: x.options.view.size.height, Width: x.options.view.size.width, Fitting: x.fitting,
 		BatchSize: x.options.batchSize,

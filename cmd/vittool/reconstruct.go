@@ -83,12 +83,12 @@ func runReconstruct(cmd *cobra.Command, o reconstructOptions) error {
 	if o.data != "" {
 		run.Config.Data.Path = o.data
 	}
-	engine, err := newEngine(o.threads)
+	dev, err := newDevice(o.threads)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
-	results, err := reconstruct(cmd.Context(), run, engine, tasks.ReconstructOptions{
+	defer dev.Close()
+	results, err := reconstruct(cmd.Context(), run, dev, tasks.ReconstructOptions{
 		Count: o.count, Seed: uint64(o.seed), Statistics: tasks.PatchStatistics(o.statistics),
 		OnSkip: leftOut(stderr),
 	})
@@ -151,7 +151,7 @@ func (w *writtenPicture) errors() string {
 }
 
 // reconstruct draws images of the run's data.
-func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, o tasks.ReconstructOptions) ([]tasks.Reconstruction, error) {
+func reconstruct(ctx context.Context, run *tasks.Run, dev *device.CPU, o tasks.ReconstructOptions) ([]tasks.Reconstruction, error) {
 	d := run.Config.Data
 	src, err := tasks.OpenImages(data.Options{Path: d.Path, Channels: d.Channels, MaxPixels: int64(d.MaxPixels)})
 	if err != nil {
@@ -159,7 +159,7 @@ func reconstruct(ctx context.Context, run *tasks.Run, engine *device.CPU, o task
 	}
 	defer src.Close()
 	o.Images = src
-	return run.Reconstruct(ctx, engine, o)
+	return run.Reconstruct(ctx, dev, o)
 }
 
 // pictureDrawer draws the pictures of a run in progress: the loss curve and, for objectives that
@@ -173,13 +173,13 @@ func pictureDrawer(ctx context.Context, cfg *configs.Config) func(runDir string,
 		if err != nil {
 			return err
 		}
-		engine, err := device.NewCPU(cfg.Run.Threads)
+		dev, err := device.NewCPU(cfg.Run.Threads)
 		if err != nil {
 			return err
 		}
-		defer engine.Close()
+		defer dev.Close()
 		// A second process would only be started to be stopped again.
-		results, err := reconstruct(ctx, run, engine, tasks.ReconstructOptions{Mode: host.Inproc})
+		results, err := reconstruct(ctx, run, dev, tasks.ReconstructOptions{Mode: host.Inproc})
 		if errors.Is(err, tasks.ErrNoPicture) {
 			return nil
 		}

@@ -52,10 +52,10 @@ type versionInfo struct {
 }
 
 func version() (versionInfo, error) {
-	engine, err := newEngine(1)
+	dev, err := newDevice(1)
 	if err != nil {
 		return versionInfo{}, err
 	}
-	defer engine.Close()
-	return versionInfo{runs.Build(), runtime.GOOS + "/" + runtime.GOARCH, engine.Level()}, nil
+	defer dev.Close()
+	return versionInfo{runs.Build(), runtime.GOOS + "/" + runtime.GOARCH, dev.Level()}, nil
 }

@@ -24,7 +24,7 @@ func parameter(t *testing.T, name string, shape tensor.Shape, values []float64) 
 	return p
 }
 
-// Rows of a table that two samples are compared with; some occur twice.
+// sampledRows are rows of a table that two samples are compared with; some occur twice.
 var sampledRows = []int32{3, 0, 3, 1, 4, 4, 2, 0}
 
 func bankTable(i int) float64 { return 0.25 * float64(i*7%9-4) }

@@ -37,12 +37,12 @@ func problem(t *testing.T) (*param.Store, func(step int) func(*param.Parameter) 
 	}
 }
 
-func optimizersUnderTest(t *testing.T, e *device.CPU) map[string]func() Optimizer {
+func optimizersUnderTest(t *testing.T, dev *device.CPU) map[string]func() Optimizer {
 	return map[string]func() Optimizer{
-		"adamw": func() Optimizer { return NewAdamW(e, AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}) },
-		"sgd":   func() Optimizer { return NewSGD(e, SGDOptions{Momentum: 0.9, Nesterov: true}) },
+		"adamw": func() Optimizer { return NewAdamW(dev, AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}) },
+		"sgd":   func() Optimizer { return NewSGD(dev, SGDOptions{Momentum: 0.9, Nesterov: true}) },
 		"lars": func() Optimizer {
-			return NewLARS(e, LARSOptions{RawRatio: true, Eps: 1e-8, Momentum: 0.9, Trust: 0.001})
+			return NewLARS(dev, LARSOptions{RawRatio: true, Eps: 1e-8, Momentum: 0.9, Trust: 0.001})
 		},
 	}
 }

@@ -211,9 +211,9 @@ func (t *taps) set(s span, f Filter) {
 	}
 }
 
-// Coefficients are kept between calls because small images are resized from a few dozen crop sizes
-// over and over; the cache stops growing at a bound that large images, with thousands of sizes,
-// would otherwise pass.
+// tapCacheWeights bounds the coefficients that are kept between calls. They are kept because small
+// images are resized from a few dozen crop sizes over and over; large images, with thousands of
+// sizes, would fill any memory.
 const tapCacheWeights = 4 << 20
 
 type tapKey struct {

@@ -6,8 +6,8 @@ import (
 	"github.com/vittool/vittool/internal/prng"
 )
 
-// Drawing happens at twice the size in linear colour planes; finish averages 2 x 2 samples into a
-// pixel. Coordinates are resolution free: y runs from 0 (top) to 1 (bottom), x from 0 to aspect.
+// oversample is the factor of the size at which scenes are drawn, in planes of linear color; finish
+// averages the samples of a pixel. Coordinates are resolution free: y runs from 0 (top) to 1 (bottom), x from 0 to aspect.
 const oversample = 2
 
 // rgb is a colour, each channel in [0,1].

@@ -272,7 +272,7 @@ func Load(root string) ([]Package, error) {
 			if err != nil {
 				return nil, err
 			}
-			f, err := parse(path.Join(p.Path, name), src)
+			f, err := Parse(path.Join(p.Path, name), src)
 			if err != nil {
 				return nil, err
 			}
@@ -286,10 +286,10 @@ func Load(root string) ([]Package, error) {
 	return packages, nil
 }
 
-// parse reads one Go file; name is relative to the module.
-func parse(name string, src []byte) (File, error) {
+// Parse reads one Go file; name is relative to the module.
+func Parse(name string, src []byte) (File, error) {
 	set := token.NewFileSet()
-	syntax, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)
+	syntax, err := parser.ParseFile(set, name, src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return File{}, err
 	}

@@ -48,7 +48,7 @@ func TestNoObjectiveByName(t *testing.T) {
 // fake is a package of one file.
 func fake(t *testing.T, pkg, file, src string) Package {
 	t.Helper()
-	f := must.Get(parse(path.Join(pkg, file), []byte(src)))(t)
+	f := must.Get(Parse(path.Join(pkg, file), []byte(src)))(t)
 	return Package{Path: pkg, Files: []File{f}}
 }
 

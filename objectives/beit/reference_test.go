@@ -200,7 +200,7 @@ func beitCase(t *testing.T, c *golden.Case) {
 	if r := cfg.Trajectory; r != nil {
 		training := r.AdamW(t, m.Compiled, func(s int) { m.step(t, c, "traj.input.", fmt.Sprintf(".%d", s)) })
 		training.Clip = func(_ int, figure func(string, float64)) optim.Gradients {
-			figure("grad_norm", optim.ClipGlobalNorm(m.Engine, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
+			figure("grad_norm", optim.ClipGlobalNorm(m.Device, m.Exec().Parameters(), m.Exec().Grad, r.ClipGrad))
 			return m.Exec().Grad
 		}
 		m.Train(t, c, training)

@@ -56,7 +56,7 @@ func byolCase(t *testing.T, c *golden.Case) {
 			}
 		},
 		Optimizer: func(m *programtest.Compiled, r *programtest.SGDRecipe) optim.Optimizer {
-			return optim.NewLARS(m.Engine, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, Eps: 1e-8, RawRatio: true, Nesterov: r.Nesterov})
+			return optim.NewLARS(m.Device, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, Eps: 1e-8, RawRatio: true, Nesterov: r.Nesterov})
 		},
 	}).Run(t)
 }

@@ -48,7 +48,7 @@ func simclrCase(t *testing.T, c *golden.Case) {
 			c.CompareScalar(t, "loss.tf", 2*m.Loss()/cfg.LossScale)
 		},
 		Optimizer: func(m *programtest.Compiled, r *programtest.SGDRecipe) optim.Optimizer {
-			return optim.NewLARS(m.Engine, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, StepMomentum: true, Nesterov: r.Nesterov})
+			return optim.NewLARS(m.Device, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, StepMomentum: true, Nesterov: r.Nesterov})
 		},
 	}).Run(t)
 }

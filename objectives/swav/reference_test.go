@@ -78,7 +78,7 @@ func swavCase(t *testing.T, c *golden.Case) {
 			Extra:   func(m *programtest.Compiled, p *program.Compiler) { results(m, p, cfg) },
 		},
 		Optimizer: func(m *programtest.Compiled, r *programtest.SGDRecipe) optim.Optimizer {
-			return optim.NewLARS(m.Engine, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, Eps: 1e-8, RawRatio: true, All: true, Nesterov: r.Nesterov})
+			return optim.NewLARS(m.Device, optim.LARSOptions{Momentum: r.Momentum, Trust: .001, Eps: 1e-8, RawRatio: true, All: true, Nesterov: r.Nesterov})
 		},
 		Places: places(c), Own: []string{"buffer.queue"},
 		LoadOwn: func(m *programtest.Compiled) []*param.Parameter {

@@ -29,14 +29,14 @@ func (s *suite) try(o *host.Objective, network backbone.Config) (string, error) 
 	if p.Computes() {
 		return "; not run, it computes in the plugin", nil
 	}
-	engine, err := device.NewCPU(0)
+	dev, err := device.NewCPU(0)
 	if err != nil {
 		return "", err
 	}
-	defer engine.Close()
+	defer dev.Close()
 	const batch, seed, step = 2, 42, 3
 	store := param.NewStore()
-	m, err := program.Build(engine, store, p, network, batch, seed,
+	m, err := program.Build(dev, store, p, network, batch, seed,
 		program.Options{Plugin: o.Description().Name, Train: true, TotalSteps: 1000, Context: s.ctx, Deadline: s.o.CallDeadline})
 	if err != nil {
 		return "", err

@@ -34,7 +34,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 		}
 		if spec.UnitNormRows {
 			b.value.UnitNormRows = true
-			param.NormalizeRows(c.engine, []*param.Parameter{b.value})
+			param.NormalizeRows(c.device, []*param.Parameter{b.value})
 		}
 	}
 	if !b.value.Shape.Equal(shape) {

@@ -62,11 +62,11 @@ type Compiler struct {
 // Build compiles a plan for batches of the given size. Weights, parameters and buffers are created
 // in the store under the package's prefixes, or taken from it where they exist, so that runners for
 // several batch sizes share one store.
-func Build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
+func Build(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
-	m, err := build(e, store, p, config, batch, seed, o)
+	m, err := build(dev, store, p, config, batch, seed, o)
 	if err != nil {
 		return nil, &Error{o.Plugin, err}
 	}
@@ -83,8 +83,8 @@ func (e *Error) Error() string { return fmt.Sprintf("plugin %s: %v", e.Plugin, e
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
-	c, m, err := newCompiler(e, store, p, config, batch, seed, o)
+func build(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Runner, error) {
+	c, m, err := newCompiler(dev, store, p, config, batch, seed, o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +92,13 @@ func build(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Conf
 }
 
 // newCompiler begins a compilation with all that the store holds: networks, parameters, buffers.
-func newCompiler(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Compiler, *Runner, error) {
+func newCompiler(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, batch int, seed uint64, o Options) (*Compiler, *Runner, error) {
 	if batch < 1 {
 		return nil, nil, fmt.Errorf("batch of %d samples: it must be positive", batch)
 	}
 	c := &Compiler{
-		setting: setting{Plan: p, Batch: batch, Train: o.Train, plugin: o.Plugin, seed: seed, total: o.TotalSteps, engine: e},
-		g:       core.NewGraph(e), store: store, evaluator: o.Evaluator, inputs: newInputs(),
+		setting: setting{Plan: p, Batch: batch, Train: o.Train, plugin: o.Plugin, seed: seed, total: o.TotalSteps, device: dev},
+		g:       core.NewGraph(dev), store: store, evaluator: o.Evaluator, inputs: newInputs(),
 		params: map[string]*param.Parameter{}, teacherParams: map[string]*param.Parameter{}, buffers: map[string]*buffer{},
 		passes: map[string]*pass{}, specs: map[string]*plan.Node{}, nodes: map[string][]*core.Node{},
 		files: map[string]*tensor.File{}, evaluation: &evaluation{}, context: o.Context, deadline: o.Deadline,

@@ -56,7 +56,7 @@ func (c *Compiler) addCachedTargets(m *Runner) error {
 func (c *Compiler) newCachedTarget(spec *plan.Target) (*cachedTarget, error) {
 	// The same program in a graph that holds nothing but the value.
 	part := &Compiler{
-		setting: c.setting, g: core.NewGraph(c.engine), store: c.store, inputs: newInputs(),
+		setting: c.setting, g: core.NewGraph(c.device), store: c.store, inputs: newInputs(),
 		params: c.params, specs: c.specs, nodes: map[string][]*core.Node{},
 	}
 	part.Train = false
@@ -103,7 +103,7 @@ func (c *Compiler) kindOf(spec *plan.Target) (string, error) {
 	}
 	h := sha256.New()
 	// The first number rises whenever a kernel or operator changes its last bits.
-	fmt.Fprintf(h, "remembered 2, operators %d, kernels %s, view %v ", plan.OperatorVersion, c.engine.Level(), c.inputs.views[spec.View].Shape()[1:])
+	fmt.Fprintf(h, "remembered 2, operators %d, kernels %s, view %v ", plan.OperatorVersion, c.device.Level(), c.inputs.views[spec.View].Shape()[1:])
 	if err := json.NewEncoder(h).Encode([]any{spec, nodes, params}); err != nil {
 		return "", err
 	}

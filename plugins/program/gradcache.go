@@ -54,26 +54,26 @@ type feature struct {
 
 // BuildGradCache compiles a plan for count micro-batches of micro samples a step. All else is as for
 // Build. Plans whose plugin computes a part of the step are refused.
-func BuildGradCache(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*GradCache, error) {
+func BuildGradCache(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*GradCache, error) {
 	if o.Plugin == "" {
 		o.Plugin = "objective"
 	}
-	x, err := buildGradCache(e, store, p, config, micro, count, seed, o)
+	x, err := buildGradCache(dev, store, p, config, micro, count, seed, o)
 	if err != nil {
 		return nil, &Error{o.Plugin, err}
 	}
 	return x, nil
 }
 
-func buildGradCache(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*GradCache, error) {
+func buildGradCache(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*GradCache, error) {
 	if p.Computes() {
 		return nil, fmt.Errorf("its plugin computes a part of each step, which can't span several micro-batches; set train.grad_cache=false")
 	}
-	c, m, err := newCompiler(e, store, p, config, micro*count, seed, o)
+	c, m, err := newCompiler(dev, store, p, config, micro*count, seed, o)
 	if err != nil {
 		return nil, err
 	}
-	x := &GradCache{Runner: m, micro: micro, count: count, gradients: optim.NewAccumulator(e), kept: make([]Inputs, count)}
+	x := &GradCache{Runner: m, micro: micro, count: count, gradients: optim.NewAccumulator(dev), kept: make([]Inputs, count)}
 	if x.encode, err = newEncoder(c, micro, false); err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func buildGradCache(e *device.CPU, store *param.Store, p *plan.Plan, config back
 
 // newEncoder begins a graph of passes that shares networks, parameters and buffers with c.
 func newEncoder(c *Compiler, batch int, recompute bool) (*encoder, error) {
-	part := c.part(batch, core.NewGraph(c.engine))
+	part := c.part(batch, core.NewGraph(c.device))
 	if recompute {
 		part.g.RecomputeBlocks()
 	}

@@ -19,8 +19,8 @@ type Grouped struct {
 }
 
 // BuildGrouped compiles a plan as BuildGradCache does.
-func BuildGrouped(e *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*Grouped, error) {
-	c, r, err := newCompiler(e, store, p, config, micro*count, seed, o)
+func BuildGrouped(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Config, micro, count int, seed uint64, o Options) (*Grouped, error) {
+	c, r, err := newCompiler(dev, store, p, config, micro*count, seed, o)
 	if err != nil {
 		return nil, err
 	}

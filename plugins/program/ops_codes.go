@@ -66,7 +66,7 @@ func (m *Runner) drawRandoms(step uint64, ids []uint64) {
 		// The samples of a batch that is not full leave rows over, and a call may give no ids at
 		// all.
 		all := append(slices.Clone(ids), make([]uint64, max(0, m.Batch-len(ids)))...)
-		if err := device.RandomRows(m.engine, r.node.Value(), r.distribution, m.seed, r.name, step, all[:m.Batch]); err != nil {
+		if err := device.RandomRows(m.device, r.node.Value(), r.distribution, m.seed, r.name, step, all[:m.Batch]); err != nil {
 			panic("program: " + err.Error()) // the distribution and the shape were checked when the node was built
 		}
 	}

@@ -35,7 +35,7 @@ type setting struct {
 	plugin string
 	seed   uint64
 	total  uint64 // steps of the run
-	engine *device.CPU
+	device *device.CPU
 }
 
 // Runner runs a plan that was compiled for one batch size. Per micro-batch: Step, then Loss, Metrics and the
@@ -129,8 +129,8 @@ func (m *Runner) begin() error {
 	if !m.Train {
 		return nil
 	}
-	param.NormalizeRows(m.engine, m.unitRows)
-	return m.teacher.beforeForward(m.engine)
+	param.NormalizeRows(m.device, m.unitRows)
+	return m.teacher.beforeForward(m.device)
 }
 
 // Loss is the loss of the last Step.
@@ -176,4 +176,4 @@ func (m *Runner) EvaluateInputs() map[string]tensor.Shape { return m.evaluation.
 
 // MoveTeacher follows the optimizer's step, once for all of its micro-batches: it writes the
 // teacher's next weights into the store.
-func (m *Runner) MoveTeacher() error { return m.teacher.afterStep(m.engine) }
+func (m *Runner) MoveTeacher() error { return m.teacher.afterStep(m.device) }

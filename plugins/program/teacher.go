@@ -86,23 +86,23 @@ func (t *teacher) add(store *param.Store, p *param.Parameter, seed uint64) (*par
 
 // beforeForward computes the weights that the graph reads, for a teacher that moves before the
 // forward pass.
-func (t *teacher) beforeForward(e *device.CPU) error {
+func (t *teacher) beforeForward(dev *device.CPU) error {
 	if t == nil || t.next == nil {
 		return nil
 	}
 	for i, p := range t.next {
 		copy(p.Data, t.stored[i].Data)
 	}
-	return optim.EMA(e, t.next, t.student, t.momentum.now)
+	return optim.EMA(dev, t.next, t.student, t.momentum.now)
 }
 
 // afterStep ends a step of the optimizer: the stored weights become the next ones.
-func (t *teacher) afterStep(e *device.CPU) error {
+func (t *teacher) afterStep(dev *device.CPU) error {
 	if t == nil {
 		return nil
 	}
 	if t.when == plan.WhenAfterStep {
-		return optim.EMA(e, t.stored, t.student, t.momentum.now)
+		return optim.EMA(dev, t.stored, t.student, t.momentum.now)
 	}
 	for i, p := range t.next {
 		copy(t.stored[i].Data, p.Data)

@@ -11,7 +11,6 @@ import (
 type MemoryBank struct {
 	b        *Builder
 	features Buffer // [samples,dim]
-	constant Buffer // of NCE, [1]; declared by NCE
 	name     string
 }
 
@@ -62,9 +61,9 @@ func (m *MemoryBank) CompareAll(x Tensor) Tensor {
 // constant that turns exp(logits) into probabilities is estimated in the first step and kept in the
 // buffer name_constant [1]. The second result is the probabilities, [B,1+K], without a gradient.
 func (m *MemoryBank) NCE(logits Tensor) (loss, probability Tensor) {
-	m.constant = m.b.Buffer(BufferSpec{Name: m.name + "_constant", Shape: []int{1}, Init: InitConstant(-1), Reduction: ReduceMean})
-	loss = m.b.Node(pb.OpNCE, 1, []Input{{Name: "logits", Value: logits}, {Name: "constant", Value: m.constant.Tensor()}}, Attr("samples", m.Samples()))
-	m.b.Update(m.constant, loss.Output(2, 1))
+	constant := m.b.Buffer(BufferSpec{Name: m.name + "_constant", Shape: []int{1}, Init: InitConstant(-1), Reduction: ReduceMean})
+	loss = m.b.Node(pb.OpNCE, 1, []Input{{Name: "logits", Value: logits}, {Name: "constant", Value: constant.Tensor()}}, Attr("samples", m.Samples()))
+	m.b.Update(constant, loss.Output(2, 1))
 	return loss, loss.Output(1, 0)
 }
 

@@ -23,7 +23,7 @@ import (
 // hold.
 type Compiled struct {
 	*program.Runner
-	Engine *device.CPU
+	Device *device.CPU
 	Store  *param.Store
 	// Place is the name in the store of a tensor of the reference, without "param." and "buffer.".
 	Place func(name string) string
@@ -62,7 +62,7 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 	if o.Change != nil {
 		o.Change(p)
 	}
-	m := &Compiled{Engine: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, kinds: o.Kinds, t: t,
+	m := &Compiled{Device: devicetest.New(t, 0), Store: param.NewStore(), Place: o.Place, kinds: o.Kinds, t: t,
 		Out: map[string]*core.Node{}, Rows: map[string][2]int{}, Values: map[string]any{}}
 	if m.Place == nil {
 		m.Place = m.official
@@ -71,7 +71,7 @@ func (o Compilation) Compile(t *testing.T) *Compiled {
 		m.kinds = []string{"param.", "teacher.", "buffer."}
 	}
 	var err error
-	m.Runner, err = program.Build(m.Engine, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
+	m.Runner, err = program.Build(m.Device, m.Store, p, o.Network, o.Batch, o.Seed, program.Options{
 		Plugin: o.Objective.Info().Name, Train: true, TotalSteps: uint64(o.Total),
 		Extra: func(p *program.Compiler) ([]*core.Node, error) {
 			m.compiler = p

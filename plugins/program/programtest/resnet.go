@@ -311,7 +311,7 @@ func (r *ResNetCase) trained(t *testing.T, m *Compiled, steps int) []float64 {
 	t.Helper()
 	recipe := *r.Opt
 	r.load(t, m)
-	var optimizer optim.Optimizer = optim.NewSGD(m.Engine, optim.SGDOptions{Momentum: recipe.Momentum, Nesterov: recipe.Nesterov})
+	var optimizer optim.Optimizer = optim.NewSGD(m.Device, optim.SGDOptions{Momentum: recipe.Momentum, Nesterov: recipe.Nesterov})
 	if r.Optimizer != nil {
 		optimizer = r.Optimizer(m, r.Opt)
 	}

@@ -88,7 +88,7 @@ func (r Trajectory) AdamW(t *testing.T, m *Compiled, step func(s int)) Training 
 		t.Fatalf("there is no test for optimizer %q", r.Optimizer)
 	}
 	out := Training{
-		Optimizer: optim.NewAdamW(m.Engine, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps}),
+		Optimizer: optim.NewAdamW(m.Device, optim.AdamWOptions{Beta1: r.Betas[0], Beta2: r.Betas[1], Eps: r.Eps}),
 		Rate:      optim.EpochCosine{LR: r.LR, Min: r.MinLR, WarmupEpochs: r.WarmupEpochs, Epochs: r.Epochs, PerEpoch: r.ItersPerEpoch},
 		Decay:     optim.Constant(r.WeightDecay),
 		First:     r.FirstIteration, Steps: r.Steps, Undecayed: r.NoDecay, Step: step, Optional: []string{"grad_norm"},
@@ -106,7 +106,7 @@ func (r Trajectory) AdamW(t *testing.T, m *Compiled, step func(s int)) Training 
 // ClipPerTensor clips each gradient of a model alone, and records the norm of all of them and the
 // number of those that were clipped.
 func (m *Compiled) ClipPerTensor(limit float64, figure func(name string, v float64)) optim.Gradients {
-	norm, clipped := optim.ClipPerTensor(m.Engine, m.Exec().Parameters(), m.Exec().Grad, limit)
+	norm, clipped := optim.ClipPerTensor(m.Device, m.Exec().Parameters(), m.Exec().Grad, limit)
 	figure("clipped_count", float64(clipped))
 	figure("grad_norm", norm)
 	return m.Exec().Grad
