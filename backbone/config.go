@@ -22,7 +22,8 @@ type Config interface {
 	// number of its patches or cells; 0 is all of them. A training step is three times that.
 	ForwardFLOPs(cells int) float64
 	// Beside reports whether a tensor of this name, in a file of another tool, stands next to the
-	// network and changes none of its outputs, such as a classifier's head.
+	// network and changes none of its outputs: a classifier's head, the state of a tool, any name that
+	// lies under none of the network's own or of its relatives.
 	Beside(name string) bool
 }
 

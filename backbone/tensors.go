@@ -29,6 +29,15 @@ type Tensors struct {
 	weights, buffers []*param.Parameter
 }
 
+// Within reports whether a tensor's name begins with a module of a network: one that has one of the
+// words in its name, digits at the end of a word left out (norm_pre and layer1 have norm and layer).
+func Within(name string, words []string) bool {
+	module, _, _ := strings.Cut(name, ".")
+	return slices.ContainsFunc(strings.Split(module, "_"), func(w string) bool {
+		return slices.Contains(words, strings.TrimRight(w, "0123456789"))
+	})
+}
+
 // Create makes the tensors of a network, which errors call by its name, in the store under prefix +
 // timm's name. Fixed tables are computed and frozen; everything else starts as the scheme says.
 // Tensors that the store has already are taken as they are, so that several networks, of other

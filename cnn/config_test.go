@@ -195,7 +195,7 @@ func TestRecognize(t *testing.T) {
 			t.Errorf("%s lacks the landmark", name)
 		}
 	}
-	for name, want := range map[string]bool{"fc.weight": true, "fc.bias": true, "layer1.0.bn1.num_batches_tracked": true, "head.weight": false, "layer1.0.se.fc1.weight": false} {
+	for name, want := range map[string]bool{"fc.weight": true, "fc.bias": true, "layer1.0.bn1.num_batches_tracked": true, "head.weight": true, "classifier.bias": true, "global_step": true, "model_ema.decay": true, "bn2.weight": false, "norm_pre.weight": false, "layer1.0.se.fc1.weight": false} {
 		if got := (Config{}).Beside(name); got != want {
 			t.Errorf("%s stands beside the network: %v", name, got)
 		}

@@ -129,7 +129,12 @@ func (c Config) Require(r backbone.Requirements) (backbone.Config, error) {
 }
 
 // Beside reports whether a tensor stands next to the network in files of other tools: the
-// classifier, the number of batches that a batch norm has counted.
+// classifier, the number of batches that a batch norm has counted, and names without any of the
+// parts of residual networks.
 func (c Config) Beside(name string) bool {
-	return strings.HasPrefix(name, "fc.") || strings.HasSuffix(name, ".num_batches_tracked")
+	return strings.HasPrefix(name, "fc.") || strings.HasSuffix(name, ".num_batches_tracked") || !backbone.Within(name, parts)
 }
+
+// parts are words in the names of a residual network's modules, also of kinds that are not built
+// here.
+var parts = []string{"conv", "bn", "norm", "layer", "layers", "stage", "stages", "block", "blocks", "stem", "downsample", "maxpool", "act"}

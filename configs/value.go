@@ -72,7 +72,11 @@ func (k Key) fromText(s string) (any, error) {
 		if strings.TrimSpace(inner) != "" {
 			items = strings.Split(inner, ",")
 		}
-		return listOf(k, items, func(t reflect.Type, item string) (any, error) { return scalarFromText(t, strings.TrimSpace(item)) })
+		v, err := listOf(k, items, func(t reflect.Type, item string) (any, error) { return scalarFromText(t, strings.TrimSpace(item)) })
+		if err != nil && strings.ContainsAny(inner, "xX×") && k.typ.Elem().Kind() == reflect.Int {
+			return nil, fmt.Errorf("%q is no size; write one number for both sides, or height and width as in 160x224", s)
+		}
+		return v, err
 	}
 	if k.typ.Kind() != reflect.String {
 		s = strings.TrimSpace(s)

@@ -390,8 +390,16 @@ func (l *listLayout) item(row listRow) (it listItem, ok bool, err error) {
 	if label >= 0 && label < len(row.cells) {
 		it.label = row.cells[label]
 	}
+	if isMissing(it.label) {
+		it.label = ""
+	}
 	it.doubtful = l.extensions && !HasImageExtension(it.path)
 	return it, true, nil
+}
+
+// isMissing recognizes the words that pandas and spreadsheets write into a cell without a value.
+func isMissing(cell string) bool {
+	return strings.EqualFold(cell, "NaN") || cell == "<NA>" || cell == "#N/A"
 }
 
 func columnCount(n int) string {

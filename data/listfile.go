@@ -43,6 +43,11 @@ func openList(o Options) (Source, error) {
 	if len(ignored) > 0 && o.Note != nil {
 		o.Note(fmt.Sprintf("%s: columns that are not used: %s", o.Path, strings.Join(ignored, ", ")))
 	}
+	if o.Note != nil {
+		if repeated := repetitions(items); repeated != "" {
+			o.Note(o.Path + ": " + repeated)
+		}
+	}
 	s := &fileSet{options: o, entries: make([]entry, len(items))}
 	lines := make([]int, len(items))
 	labels := make([]string, len(items))
@@ -93,6 +98,35 @@ func settlePaths(base string, items []listItem) error {
 		}
 	}
 	return nil
+}
+
+// repetitions tells of images that are listed more than once, "" for none. Each record is an image
+// of its own nevertheless.
+func repetitions(items []listItem) string {
+	first := make(map[string]int, len(items))
+	repeated, other, example := 0, 0, ""
+	for i, it := range items {
+		name := filepath.Clean(filepath.FromSlash(it.path))
+		j, known := first[name]
+		if !known {
+			first[name] = i
+			continue
+		}
+		repeated++
+		if it.label != items[j].label {
+			other++
+		}
+		if example == "" {
+			example = fmt.Sprintf("%s in lines %d and %d", it.path, items[j].line, it.line)
+		}
+	}
+	switch {
+	case repeated == 0:
+		return ""
+	case other > 0:
+		return fmt.Sprintf("images listed again: %d, of them with another label: %d (such as %s)", repeated, other, example)
+	}
+	return fmt.Sprintf("images listed again: %d (such as %s)", repeated, example)
 }
 
 // labelNumeric keeps integer labels as class indices; other labels are numbered in sorted order.

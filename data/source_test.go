@@ -59,6 +59,8 @@ func TestListFile(t *testing.T) {
 		"tab.tsv":     {"cat/002.png\tb\ndog/001.png\ta b\n", "cat/002.png=b:2 dog/001.png=a b:1", "a b b"},
 		"comma.csv":   {"path,label\n\"cat/002.png\",b\ndog/001.png,\n", "cat/002.png=b:2 dog/001.png=-:1", "b"},
 		"bom.txt":     {"\ufeffcat/002.png,x\n", "cat/002.png=x:2", "x"},
+		"nan.csv":     {"path,label\ncat/002.png,NaN\ndog/001.png,nan\ncat/000.png,2\n", "cat/002.png=-:2 dog/001.png=-:1 cat/000.png=2:0", "0 1 2"},
+		"short.txt":   {"cat/002.png b\ndog/001.png\n", "cat/002.png=b:2 dog/001.png=-:1", "b"},
 		"leading.csv": {"cat/002.png,007\n", "cat/002.png=007:2", "007"},
 	} {
 		path := filepath.Join(dir, name)
@@ -77,6 +79,27 @@ func TestListFile(t *testing.T) {
 	expectData(t, err, filepath.Join(dir, "no.png"), "does not exist")
 	if !strings.Contains(err.Error(), "line 2 of "+path) {
 		t.Errorf("%v does not name the line", err)
+	}
+}
+
+// TestRepeatedInList: an image that a list names twice is told, and counts twice.
+func TestRepeatedInList(t *testing.T) {
+	dir := folder(t, 4)
+	for text, want := range map[string]string{
+		"cat/002.png,a\ndog/001.png,b\n":                               "",
+		"cat/002.png,a\ndog/001.png,b\n./cat/002.png,a\n":              "images listed again: 1 (such as ./cat/002.png in lines 1 and 3)",
+		"cat/002.png,a\ncat/002.png,b\ncat/002.png,a\ndog/001.png,b\n": "images listed again: 2, of them with another label: 1 (such as cat/002.png in lines 1 and 2)",
+	} {
+		path := filepath.Join(dir, "list.csv")
+		write(t, path, []byte(text))
+		notes := ""
+		s := must.Get(data.Open(data.Options{Path: path, Note: func(message string) { notes += message }}))(t)
+		if want != "" {
+			want = path + ": " + want
+		}
+		if notes != want || s.Len() != strings.Count(text, "\n") {
+			t.Errorf("%q: %d images, note %q, want %q", text, s.Len(), notes, want)
+		}
 	}
 }
 

@@ -105,6 +105,23 @@ func (m *ClassMatch) of(s data.Source, known map[string]string) data.Source {
 	return data.Subset(s, ids)
 }
 
+// Unlabelled counts the images without a class where others have one; first is the name of the
+// first of them. It reads no image.
+func Unlabelled(s data.Source) (n int, first string) {
+	if s.Classes() == nil {
+		return 0, ""
+	}
+	for id := range s.Len() {
+		if s.Class(id) >= 0 {
+			continue
+		}
+		if n++; n == 1 {
+			first = s.Name(id)
+		}
+	}
+	return n, first
+}
+
 // Relabel turns the labels of features of Train or Test into indices of Classes.
 func (m *ClassMatch) Relabel(f *Features) {
 	byKey := map[string]int32{}

@@ -11,8 +11,8 @@ import (
 )
 
 // WriteFeatures stores features as path, a float32 array [Rows, Dim], and beside it NAME.labels.npy
-// with the class of each row (int64, only where there are labels), NAME.classes.txt with the class
-// names and NAME.names.txt with the images, one per line. It returns the files written: all of
+// with the class of each row (int64, -1 for a row without one; only where there are labels),
+// NAME.classes.txt with the class names and NAME.names.txt with the images, one per line. It returns the files written: all of
 // them, or none with an error.
 func WriteFeatures(path string, f *Features) ([]string, error) {
 	if err := f.Check("features", false); err != nil {

@@ -14,7 +14,7 @@ import (
 type Features struct {
 	Rows, Dim int
 	Data      []float32 // [Rows, Dim]
-	Labels    []int32   // [Rows] class of each row, or nil
+	Labels    []int32   // [Rows] class of each row, -1 without one, or nil
 	Classes   []string  // class names, or nil where classes are numbers
 	Names     []string  // [Rows] the images, or nil
 	Pool      Pool      // the tokens of a row; empty if unknown
@@ -37,7 +37,7 @@ func (f *Features) ClassCount() int {
 }
 
 // Check returns the first fault that no evaluation can work with: no rows, lengths that contradict
-// each other, labels that are negative or (with labels) missing, a non-finite value. The message
+// each other, a non-finite value, a label below -1; with labels also missing ones. The message
 // begins with name.
 func (f *Features) Check(name string, labels bool) error {
 	switch {
@@ -51,7 +51,7 @@ func (f *Features) Check(name string, labels bool) error {
 		return fmt.Errorf("%s: %d labels for %d rows", name, len(f.Labels), f.Rows)
 	}
 	for i, l := range f.Labels {
-		if l < 0 {
+		if l < -1 || labels && l < 0 {
 			return fmt.Errorf("%s: %s has no class (label %d)", name, f.rowName(i), l)
 		}
 	}

@@ -2,13 +2,10 @@ package tasks
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/vittool/vittool/backbone"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/data/pixels"
@@ -25,6 +22,8 @@ type Input struct {
 	// described is the description that fault, an unknown fitting, is about.
 	described cardInput
 	fault     error
+	// Notes tell of statements about the images that were left out.
+	Notes []string
 }
 
 // timmFitting is timm's evaluation transform of models without a description.
@@ -64,42 +63,43 @@ func Normalizations() []Normalization {
 	}
 }
 
-// cardName is the file in which timm describes the weights beside it.
-const cardName = "config.json"
+// DivideHint is the remedy for a mean and a deviation on the scale of bytes.
+const DivideHint = "they stand for colours from 0 to 1: divide those of bytes by 255"
 
-// modelCard is timm's description of weights.
-type modelCard struct {
-	Architecture string     `json:"architecture"`
-	Pretrained   *cardInput `json:"pretrained_cfg"`
-	cardInput               // older files have the fields at this level
+// CheckNormalization refuses a mean outside 0..1 and a deviation outside 0.000001..10, the limits of
+// data.mean and data.std.
+func CheckNormalization(mean, std []float64) error {
+	for _, v := range mean {
+		if !(v >= 0 && v <= 1) {
+			return fmt.Errorf("mean %g is not within 0..1", v)
+		}
+	}
+	for _, v := range std {
+		if !(v >= 1e-6 && v <= 10) {
+			return fmt.Errorf("std %g is not within 0.000001..10", v)
+		}
+	}
+	return nil
 }
 
-type cardInput struct {
-	Mean          []float64 `json:"mean"`
-	Std           []float64 `json:"std"`
-	CropPct       float64   `json:"crop_pct"`
-	CropMode      string    `json:"crop_mode"`
-	Interpolation string    `json:"interpolation"`
-}
-
-// readInput takes fitting and normalization from the options, the metadata of the file, timm's
-// description beside it, or the defaults, in this order.
-func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
+// readInput takes fitting and normalization from the options, the metadata of the file, the
+// descriptions beside it, or the defaults, in this order. prefix is that of the backbone's tensors.
+func (m *Model) readInput(file *tensor.File, prefix string, o LoadOptions) error {
 	m.Input = Input{Normalization: "as the file says", Fitting: ownFitting}
 	if file.Meta[runs.MetaModel] == "" {
 		m.Input.Fitting = timmFitting
-		card, err := readCard(filepath.Join(filepath.Dir(file.Path), cardName), m.Info.Name, len(o.Mean) > 0)
+		card, err := readCards(filepath.Dir(file.Path), m.Info.Name, len(o.Mean) > 0)
 		if err != nil {
 			return err
 		}
-		if card != nil {
-			m.Input.fit(card)
-			if len(o.Mean) == 0 && file.Meta[runs.MetaMean] == "" {
-				o.Mean, o.Std = card.Mean, card.Std
-				m.Input.Normalization = "as " + cardName + " beside the weights says"
-			} else if len(o.Mean) > 0 {
-				m.Input.Normalization = "as asked for"
-			}
+		m.Input.Notes = card.notes
+		m.Input.fit(&card.cardInput)
+		m.takeSize(file, prefix, card.InputSize)
+		if len(o.Mean) > 0 {
+			m.Input.Normalization = "as asked for"
+		} else if card.from != "" && file.Meta[runs.MetaMean] == "" {
+			o.Mean, o.Std = card.Mean, card.Std
+			m.Input.Normalization = "as " + card.from + " beside the weights says"
 		}
 	}
 	switch {
@@ -122,36 +122,29 @@ func (m *Model) readInput(file *tensor.File, o LoadOptions) error {
 	return err
 }
 
-// readCard returns timm's description in a file, nil where there is none. With given, the
-// normalization is known without it.
-func readCard(path, model string, given bool) (*cardInput, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// takeSize sets the image size of a description, [C, H, W], where the tensors of the file are those
+// of such a network. If they are not, a note tells.
+func (m *Model) takeSize(file *tensor.File, prefix string, size []int) {
+	if len(size) != 3 || size[0] == m.Info.Channels && size[1] == m.Info.ImageH && size[2] == m.Info.ImageW {
+		return
 	}
-	var card modelCard
-	if err == nil {
-		err = json.Unmarshal(text, &card)
+	c, err := m.Config.With(backbone.Settings{Height: size[1], Width: size[2]})
+	switch {
+	case size[0] != m.Info.Channels:
+		err = fmt.Errorf("the network reads %d channels", m.Info.Channels)
+	case err == nil:
+		for _, w := range c.Weights() {
+			if t, ok := file.Get(prefix + w.Name); ok && !t.Shape.Equal(w.Shape) {
+				err = fmt.Errorf("%s is %v, and the network would have %v", t.Name, t.Shape, w.Shape)
+				break
+			}
+		}
 	}
 	if err != nil {
-		return nil, &data.Error{Path: path, Problem: "can't be read; it may describe the weights beside it", Err: err, Hint: "repair it, or move the weights elsewhere"}
+		m.Input.Notes = append(m.Input.Notes, fmt.Sprintf("%s beside the weights: input_size %v is not taken: %v", cardName, size, err))
+		return
 	}
-	in := &card.cardInput
-	if card.Pretrained != nil {
-		in = card.Pretrained
-	}
-	if len(in.Mean) == 0 || len(in.Std) == 0 {
-		return nil, nil // of another tool
-	}
-	architecture, _, _ := strings.Cut(card.Architecture, ".")
-	if architecture == "" || architecture == model {
-		return in, nil
-	}
-	if given {
-		return nil, nil
-	}
-	return nil, &configs.Error{Key: "model", Value: model, Source: path, Problem: "describes the weights of a " + card.Architecture,
-		Hint: "name that one, move the weights away from it, or give their normalization with --norm or --mean and --std"}
+	m.Config, m.Info = c, c.Info()
 }
 
 // exportedFitting is the metadata "fitting" of an exported file.

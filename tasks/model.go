@@ -117,7 +117,7 @@ func loadModel(file *tensor.File, o LoadOptions) (*Model, error) {
 		return nil, err
 	}
 	m.Info = m.Config.Info()
-	if err = m.readInput(file, o); err != nil {
+	if err = m.readInput(file, prefix, o); err != nil {
 		return nil, err
 	}
 	if s, err := strconv.Atoi(file.Meta[runs.MetaStep]); err == nil {
@@ -288,6 +288,15 @@ func fileNormalization(file *tensor.File, channels int, o LoadOptions) (mean, st
 	return mean, std, err
 }
 
+// Notes returns a line for each part of the file, or of a description beside it, that was left out.
+func (m *Model) Notes() []string {
+	notes := slices.Clone(m.Input.Notes)
+	if n := len(m.Ignored); n > 0 {
+		notes = append(notes, fmt.Sprintf("%s: tensors beside the network are left out: %s", m.Path, NameList(m.Ignored)))
+	}
+	return notes
+}
+
 // fill copies the file's tensors into the backbone. One error lists all faults.
 func (m *Model) fill(file *tensor.File, prefix string) error {
 	var faults []string
@@ -322,16 +331,16 @@ func (m *Model) fill(file *tensor.File, prefix string) error {
 		if !ok || known[t.Name] || strings.HasPrefix(t.Name, runs.OptimizerPrefix) {
 			continue
 		}
-		if m.Config.Beside(name) {
+		if m.Config.Beside(name) || t.DType.Whole() {
 			m.Ignored = append(m.Ignored, t.Name)
 			continue
 		}
 		faults = append(faults, fmt.Sprintf("%s %v is no tensor of a %s", t.Name, t.Shape, m.Info.Name))
 	}
+	slices.Sort(m.Ignored)
 	if len(faults) == 0 {
 		return nil
 	}
-	slices.Sort(m.Ignored)
 	const shown = 6
 	more := ""
 	if n := len(faults) - shown; n > 0 {

@@ -299,11 +299,20 @@ func TestLoadForeign(t *testing.T) {
 	if !reflect.DeepEqual(got.Ignored, []string{"model.head.weight"}) || got.Step != -1 || got.Mean[0] != 0.485 {
 		t.Errorf("ignored %v, step %d, mean %v", got.Ignored, got.Step, got.Mean)
 	}
+	// Tensors of other tools that change no output are left out, and named.
+	more := append(slices.Clone(tensors), tensor.NewF32("model.classifier.bias", tensor.Shape{2}, []float32{1, 2}), tensor.NewF32("model.model_ema.decay", tensor.Shape{}, []float32{1}),
+		tensor.NewI64("model.blocks.0.attn.relative_position_index", tensor.Shape{1}, []int64{3}), tensor.NewI64("model.global_step", tensor.Shape{}, []int64{3}))
+	must.Do(t, tensor.WriteSafetensors(path, more, nil))
+	got = must.Get(LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"}))(t)
+	sameWeights(t, got, m, 1)
+	if want := "left out: model.blocks.0.attn.relative_position_index, model.classifier.bias, model.global_step, model.head.weight, model.model_ema.decay"; len(got.Notes()) != 1 || !strings.HasSuffix(got.Notes()[0], want) {
+		t.Errorf("notes %q, want %q", got.Notes(), want)
+	}
 	// A damaged file of the right model: the error is about the file, not about the name.
 	last := tensors[len(tensors)-1]
 	for fault, list := range map[string][]tensor.Tensor{
 		"is NaN":          append(slices.Clone(tensors[:len(tensors)-1]), tensor.NewF32(last.Name, last.Shape, slices.Repeat([]float32{float32(math.NaN())}, last.Len()))),
-		"is no tensor of": append(slices.Clone(tensors), tensor.NewF32("model.more", tensor.Shape{1}, []float32{1})),
+		"is no tensor of": append(slices.Clone(tensors), tensor.NewF32("model.norm_pre.weight", tensor.Shape{1}, []float32{1})),
 	} {
 		must.Do(t, tensor.WriteSafetensors(path, list, nil))
 		_, err := LoadModel(path, LoadOptions{Model: "vit_micro_patch4_32"})

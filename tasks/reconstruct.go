@@ -63,7 +63,7 @@ func openRun(file *tensor.File) (*Run, error) {
 		return nil, err
 	}
 	m.Info = m.Config.Info()
-	if err := m.readInput(file, LoadOptions{}); err != nil {
+	if err := m.readInput(file, runs.BackbonePrefix, LoadOptions{}); err != nil {
 		return nil, err
 	}
 	r.model, r.Mean, r.Std = m, m.Mean, m.Std

@@ -3,6 +3,7 @@ package tensor
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -50,7 +51,7 @@ func otherFormat(start []byte) *FormatError {
 		return &FormatError{Format: "a pickle (an old PyTorch checkpoint or Python objects)", Remedy: fromTorch}
 	case len(start) > 262 && string(start[257:262]) == "ustar":
 		return &FormatError{Format: "a tar archive", Remedy: "unpack it first"}
-	case start[0] == 0x08 && start[1] < 0x20 && (start[2] == 0x12 || start[2] == 0x3a): // ir_version, then producer_name or graph
+	case start[0] == 0x08 && start[1] > 1 && start[1] < 0x20 && (start[2] == 0x12 || start[2] == 0x3a): // ir_version, then producer_name or graph
 		return &FormatError{Format: "an ONNX model", Remedy: needsTimm}
 	case string(start[4:8]) == "TFL3":
 		return &FormatError{Format: "a TensorFlow Lite model", Remedy: needsTimm}
@@ -58,6 +59,36 @@ func otherFormat(start []byte) *FormatError {
 		return &FormatError{Format: "a text file (YAML, JSON, a list or the like)", Remedy: noWeights}
 	}
 	return nil
+}
+
+// notSafetensors is the error of a file of an unknown format. It doesn't begin with the length of a
+// header and a brace, as safetensors files do.
+func notSafetensors(start []byte) *FormatError {
+	if mayBeSavedModel(start) {
+		return &FormatError{Format: "a TensorFlow model (.pb, protobuf)", Remedy: needsTimm}
+	}
+	return &FormatError{Format: fmt.Sprintf("a file of an unknown format (first bytes % x)", start[:min(len(start), 8)]), Remedy: noWeights}
+}
+
+// mayBeSavedModel recognizes a frozen graph, which begins with a node (field 1) that has a name
+// (field 1), and a saved model, which begins with schema version 1 and a graph (fields 1 and 2).
+func mayBeSavedModel(start []byte) bool {
+	if bytes.HasPrefix(start, []byte("\x08\x01\x12")) {
+		return true
+	}
+	if start[0] != 0x0a {
+		return false
+	}
+	_, length := binary.Uvarint(start[1:])
+	if length <= 0 {
+		return false
+	}
+	node := start[1+length:]
+	if len(node) < 2 || node[0] != 0x0a || node[1] == 0 {
+		return false
+	}
+	name := node[2:min(2+int(node[1]), len(node))]
+	return bytes.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
 // isText reports whether bytes, which may end within a letter, are UTF-8 without control characters

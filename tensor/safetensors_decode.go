@@ -65,6 +65,9 @@ func readHeader(file io.ReaderAt, size int64) (entries []headerEntry, meta map[s
 		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("%d bytes are too few for the 8-byte header length", size)}
 	}
 	n := binary.LittleEndian.Uint64(start)
+	if braced := len(start) > 8 && start[8] == '{'; !braced && (n > maxHeader || size > 8 && int64(n) > size-8) {
+		return nil, nil, 0, notSafetensors(start)
+	}
 	if n > maxHeader {
 		return nil, nil, 0, &FormatError{Reason: fmt.Sprintf("the header claims %d bytes, more than the %d allowed", n, maxHeader)}
 	}

@@ -72,7 +72,7 @@ func TestSafetensorsRefuses(t *testing.T) {
 	}{
 		"empty file":          {nil, "too few"},
 		"short":               {[]byte{1, 2, 3}, "too few"},
-		"header too long":     {binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "allowed"},
+		"header too long":     {append(binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "{}"...), "allowed"},
 		"truncated header":    {binary.LittleEndian.AppendUint64(nil, 50), "truncated"},
 		"no object":           {fileOf(`[]`), "not a JSON object"},
 		"empty header":        {fileOf(``), "not a JSON object"},
@@ -209,6 +209,9 @@ func TestOtherFormats(t *testing.T) {
 		{"GGUF\x03\x00\x00\x00\x00\x00", "GGUF", "PyTorch"},
 		{"\x93NUMPY\x01\x00v\x00{'descr'", ".npy", "safetensors.numpy"},
 		{"\x08\x07\x12\x07pytorch\x1a", "ONNX", "PyTorch"},
+		{"\n\x10\n\x08save/abc\x12\x05Const", "TensorFlow model", "timm"},
+		{"\x08\x01\x12\xb4\x10\n\x12\x05serve\x00", "TensorFlow model", "timm"},
+		{"\xfa\x01\x02\x03\x04\x05\x06\x07\x08", "unknown format (first bytes fa 01 02 03", "name a safetensors file"},
 		{strings.Repeat("\x00", 257) + "ustar\x0000", "tar archive", "unpack"},
 		{"version https://git-lfs.github.com/spec/v1\noid", "Git LFS", "git lfs pull"},
 		{"<!DOCTYPE html><html>", "web page", "download"},

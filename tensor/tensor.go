@@ -46,6 +46,15 @@ var bits = map[DType]int{
 // Size returns the bytes per element, 0 for an unknown type and for types of less than a byte.
 func (d DType) Size() int { return bits[d] / 8 }
 
+// Whole reports whether the elements are whole numbers or truth values.
+func (d DType) Whole() bool {
+	switch d {
+	case I64, U64, I32, U32, I16, U16, I8, U8, Bool:
+		return true
+	}
+	return false
+}
+
 // bytes returns the bytes that n elements take, false for an unknown type, for a number of elements
 // whose bits are not whole bytes, and for more bytes than an int counts.
 func (d DType) bytes(n int) (int, bool) {

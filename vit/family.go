@@ -129,9 +129,14 @@ func (c Config) Require(r backbone.Requirements) (backbone.Config, error) {
 }
 
 // Beside reports whether a tensor stands next to the network in files of other tools: a classifier,
-// the decoder and mask token of MAE.
+// the decoder and mask token of MAE, and names without any of the parts of Vision Transformers.
 func (c Config) Beside(name string) bool {
 	return slices.ContainsFunc([]string{"head.", "head_dist.", "fc_norm.", "decoder_", "decoder.", "mask_token"}, func(prefix string) bool {
 		return strings.HasPrefix(name, prefix)
-	})
+	}) || !backbone.Within(name, parts)
 }
+
+// parts are words in the names of a Vision Transformer's modules, also of kinds that are not built
+// here: norm_pre, dist_token, rel_pos_bias, blocks_token_only.
+var parts = []string{"block", "blocks", "layer", "layers", "stage", "stages", "stem", "conv", "patch", "embed", "embeddings", "pos", "rel", "rope",
+	"cls", "reg", "token", "tokens", "norm", "ln"}

@@ -110,15 +110,7 @@ func TestCasesOfInput(t *testing.T) {
 	dir := t.TempDir()
 	vittool(t, dir, pretrainTiny("--steps", "1")...).mustEnd(t, exitDone)
 	vittool(t, dir, "export", "--from", "run", "--to", "own.safetensors").mustEnd(t, exitDone)
-	for _, sub := range []string{"bare", "card", "old", "other", "border", "torn"} {
-		strip(t, filepath.Join(dir, "own.safetensors"), filepath.Join(dir, sub, "model.safetensors"))
-	}
-	card := `{"architecture": %q, "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.4, 0.4, 0.4], "crop_pct": 0.9, "crop_mode": %q, "interpolation": "bilinear"}}`
-	writeTo(t, dir, "card/config.json", fmt.Appendf(nil, card, "vit_micro_patch4_32.own", "squash"))
-	writeTo(t, dir, "old/config.json", []byte(`{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}`))
-	writeTo(t, dir, "other/config.json", fmt.Appendf(nil, card, "resnet50.a1_in1k", "center"))
-	writeTo(t, dir, "border/config.json", fmt.Appendf(nil, card, "", "border"))
-	writeTo(t, dir, "torn/config.json", []byte(`{"mean": [0.5`))
+	describedWeights(t, dir)
 	embed := func(args ...string) outcome {
 		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--overwrite", "--json"}, args...)...)
 	}
@@ -137,6 +129,10 @@ func TestCasesOfInput(t *testing.T) {
 		{foreign("card", "--norm", "none", "--resize", "40"), "center 0 40 false bilinear 32x32 0 1 as asked for"},
 		{foreign("old", "--crop-pct", "1"), "center 1 0 false bicubic 32x32 0.5 0.5 as config.json beside the weights says"},
 		{foreign("other", "--norm", "clip"), "center 0.875 0 false bicubic 32x32 0.48145466 0.26862954 as asked for"},
+		{foreign("crop"), "center 0.95 0 false bilinear 32x32 0.485 0.229 ImageNet's: the file says nothing of its own"},
+		{foreign("half"), "center 0.95 0 false bicubic 32x32 0.485 0.229 ImageNet's: the file says nothing of its own"},
+		{foreign("hf"), "center 0.875 0 false bicubic 32x32 0.3 0.2 as preprocessor_config.json beside the weights says"},
+		{foreign("bytes", "--norm", "inception"), "center 0.875 0 false bicubic 32x32 0.5 0.5 as asked for"},
 		{foreign("border", "--crop-pct", "0.8"), "center 0.8 0 false bilinear 32x32 0.5 0.4 as config.json beside the weights says"},
 	} {
 		o := embed(c.args...)
@@ -149,11 +145,22 @@ func TestCasesOfInput(t *testing.T) {
 			t.Errorf("%v:\ngot  %s\nwant %s", c.args, got, c.want)
 		}
 	}
+	for sub, want := range map[string]string{
+		"half": "config.json beside the weights states a mean and no standard deviation",
+		"size": "config.json beside the weights: input_size [3 31 32] is not taken",
+	} {
+		if o := embed(foreign(sub)...); !strings.Contains(o.stderr, want) {
+			t.Errorf("%s: %q does not say %q", sub, o.stderr, want)
+		}
+	}
 	for _, c := range []struct {
 		args  []string
 		code  int
 		words []string
 	}{
+		{foreign("bytes"), exitData, []string{"bytes/config.json", "mean 123.7", "by 255"}},
+		{foreign("bare", "--mean", "120,120,120", "--std", "60,60,60"), exitUsage, []string{"--mean 120", "divide those of bytes by 255"}},
+		{foreign("bare", "--mean", "0,0,0", "--std", "60,60,60"), exitUsage, []string{"--std 60", "divide those of bytes by 255"}},
 		{foreign("other"), exitUsage, []string{"other/config.json", "resnet50.a1_in1k", "--norm"}},
 		{foreign("border"), exitData, []string{"config.json", `crop_mode "border"`, "--crop-pct"}},
 		{foreign("torn"), exitData, []string{"torn/config.json", "may describe the weights"}},
@@ -169,6 +176,26 @@ func TestCasesOfInput(t *testing.T) {
 		embed(c.args...).mustEnd(t, c.code, c.words...)
 	}
 	vittool(t, dir, pretrainTiny("--steps", "1", "--image-size", "16x32", "--out", "wide")...).mustEnd(t, exitDone)
+}
+
+// describedWeights puts weights without metadata, own.safetensors without its own, into folders with
+// descriptions of several kinds.
+func describedWeights(t *testing.T, dir string) {
+	for _, sub := range []string{"bare", "card", "old", "other", "border", "torn", "crop", "half", "hf", "bytes", "size"} {
+		strip(t, filepath.Join(dir, "own.safetensors"), filepath.Join(dir, sub, "model.safetensors"))
+	}
+	card := `{"architecture": %q, "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.4, 0.4, 0.4], "crop_pct": 0.9, "crop_mode": %q, "interpolation": "bilinear"}}`
+	writeTo(t, dir, "card/config.json", fmt.Appendf(nil, card, "vit_micro_patch4_32.own", "squash"))
+	writeTo(t, dir, "old/config.json", []byte(`{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}`))
+	writeTo(t, dir, "other/config.json", fmt.Appendf(nil, card, "resnet50.a1_in1k", "center"))
+	writeTo(t, dir, "border/config.json", fmt.Appendf(nil, card, "", "border"))
+	writeTo(t, dir, "torn/config.json", []byte(`{"mean": [0.5`))
+	writeTo(t, dir, "crop/config.json", []byte(`{"pretrained_cfg": {"crop_pct": 0.95, "interpolation": "bilinear"}}`))
+	writeTo(t, dir, "half/config.json", []byte(`{"mean": [0.5, 0.5, 0.5], "crop_pct": 0.95}`))
+	writeTo(t, dir, "hf/config.json", []byte(`{"architectures": ["ViTModel"], "image_size": 32}`))
+	writeTo(t, dir, "hf/preprocessor_config.json", []byte(`{"image_mean": [0.3, 0.3, 0.3], "image_std": [0.2, 0.2, 0.2], "size": {"height": 32, "width": 32}}`))
+	writeTo(t, dir, "bytes/config.json", []byte(`{"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4]}`))
+	writeTo(t, dir, "size/config.json", []byte(`{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "input_size": [3, 31, 32]}`))
 }
 
 // strip writes the tensors of a file without its metadata, as other tools leave them.

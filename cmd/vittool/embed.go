@@ -25,8 +25,9 @@ func newEmbedCommand() *cobra.Command {
 		Short: "Write the features of images to a NumPy file",
 		Long: `Write one feature vector for each image to FILE.npy, in the order of the names
 in FILE.names.txt. Images with classes have their class number in FILE.labels.npy
-and the names of the classes in FILE.classes.txt. Files that are there already
-are replaced with --overwrite only.`,
+and the names of the classes in FILE.classes.txt; -1 stands for an image without
+a class among others. Files that are there already are replaced with --overwrite
+only.`,
 		Example: `  vittool embed --from runs/pictures --data pictures/ --to features.npy
   vittool embed --from runs/pictures --data demo: --pool both --to demo.npy
   vittool embed --from runs/pictures --data pictures/ --to features.npy data.max_failed=0.1`,
@@ -63,6 +64,10 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 		return err
 	}
 	defer src.Close()
+	unlabelled, first := tasks.Unlabelled(src)
+	if unlabelled > 0 {
+		x.note(fmt.Sprintf("images without a class get the label -1: %d of %d, the first is %s", unlabelled, src.Len(), first))
+	}
 	f, err := x.features(cmd.Context(), "", src)
 	if err != nil {
 		return err
@@ -73,7 +78,7 @@ func runEmbed(cmd *cobra.Command, o *embedOptions, overrides []string) error {
 	}
 	input := newInputResult(x.model, f.Height, f.Width, f.Fitting)
 	if o.features.output.json {
-		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "from": x.model.Path, "files": files, "input": input})
+		return ui.JSON(cmd.OutOrStdout(), map[string]any{"rows": f.Rows, "dim": f.Dim, "unlabelled": unlabelled, "from": x.model.Path, "files": files, "input": input})
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s × %d numbers, with %s\nimages %s; %s\n",
 		files[0], imageCount(f.Rows), f.Dim, strings.Join(files[1:], ", "), input.view(), input.norm())

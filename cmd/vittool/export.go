@@ -117,5 +117,14 @@ func (o *fromOptions) load(cmd *cobra.Command, stderr io.Writer) (*tasks.Model, 
 	if err != nil {
 		return nil, err
 	}
-	return tasks.LoadModel(o.from, tasks.LoadOptions{Model: o.model, Network: network, Mean: mean, Std: std, Report: passedOver(stderr)})
+	m, err := tasks.LoadModel(o.from, tasks.LoadOptions{Model: o.model, Network: network, Mean: mean, Std: std, Report: passedOver(stderr)})
+	if err != nil {
+		return nil, err
+	}
+	if quiet := cmd.Flags().Lookup("quiet"); quiet == nil || quiet.Value.String() != "true" {
+		for _, note := range m.Notes() {
+			fmt.Fprintln(stderr, note)
+		}
+	}
+	return m, nil
 }

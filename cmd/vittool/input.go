@@ -182,10 +182,8 @@ func (o *normOptions) values() (mean, std []float64, err error) {
 		if len(o.mean) != len(o.std) {
 			return nil, nil, &usageError{fmt.Sprintf("--mean has %d numbers and --std has %d", len(o.mean), len(o.std)), "give both, one number for each channel"}
 		}
-		for _, s := range o.std {
-			if !(s > 0) {
-				return nil, nil, &usageError{fmt.Sprintf("--std %g is not above 0", s), ""}
-			}
+		if err := tasks.CheckNormalization(o.mean, o.std); err != nil {
+			return nil, nil, &usageError{"--" + err.Error(), tasks.DivideHint}
 		}
 		return o.mean, o.std, nil
 	}

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,11 +63,35 @@ func Identify(b []byte) (name, do string) {
 		}
 		return f.name, f.do
 	}
+	if kind := iconKind(b); kind != "" {
+		return kind, "convert it to PNG or JPEG"
+	}
 	head := bytes.ToLower(b[:min(len(b), 1024)])
 	if bytes.Contains(head, []byte("<svg")) && isText(head) {
 		return "an SVG drawing", "render it as PNG, with rsvg-convert for example"
 	}
 	return "", ""
+}
+
+// iconKind names an icon or a cursor of Windows, "" for other files. Both begin with 00 00, a kind of
+// 1 or 2 and the number of pictures; a directory of 16 bytes a picture follows. Targa files have
+// the same first bytes.
+func iconKind(b []byte) string {
+	const header, record = 6, 16
+	if len(b) < header+record || b[0] != 0 || b[1] != 0 || b[3] != 0 || b[2] != 1 && b[2] != 2 {
+		return ""
+	}
+	count := int(binary.LittleEndian.Uint16(b[4:]))
+	if count == 0 || b[header+3] != 0 { // a reserved byte of the first record
+		return ""
+	}
+	size := binary.LittleEndian.Uint32(b[header+8:])
+	place := binary.LittleEndian.Uint32(b[header+12:])
+	const most = 1 << 26
+	if size < record || size > most || int64(place) < int64(header+count*record) || place > most {
+		return ""
+	}
+	return map[byte]string{1: "a Windows icon (ICO)", 2: "a Windows cursor (CUR)"}[b[2]]
 }
 
 func identifyZip(first []byte) (name, do string) {

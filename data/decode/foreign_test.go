@@ -40,6 +40,10 @@ func TestForeign(t *testing.T) {
 		{"RIFF\x00\x10\x00\x00AVI LIST", "AVI", "extract its frames"},
 		{"RIFF\x00\x10\x00\x00WAVEfmt ", "WAV", "leave it out"},
 		{"\x1a\x45\xdf\xa3\x01", "Matroska", "extract its frames"},
+		{"\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00\x01\x00\x20\x00\x68\x04\x00\x00\x16\x00\x00\x00", "Windows icon", "convert it"},
+		{"\x00\x00\x02\x00\x01\x00\x10\x10\x00\x00\x05\x00\x07\x00\x68\x04\x00\x00\x16\x00\x00\x00", "Windows cursor", "convert it"},
+		{"\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x28\x00\x1e\x00\x18\x20" + zeros[:80], "starts with the bytes 00 00 02", "readable are JPEG"}, // Targa
+		{"\x00\x00\x02\x00\x01\x00\x00\x18\x00\x00\x00\x00\x28\x00\x1e\x00\x18\x20" + zeros[:80], "starts with the bytes 00 00 02", "readable are JPEG"},
 		{"8BPS\x00\x01", "Photoshop", "convert it"},
 		{zeros[:128] + "DICM", "DICOM", "export its pictures"},
 		{"%PDF-1.7\n", "PDF", "render its pages"},

@@ -50,8 +50,8 @@ func (h *header) Start(p train.Overview) {
 	t.Row("run", p.RunDir)
 	t.Row("objective", p.Objective)
 	t.Row("model", fmt.Sprintf("%s, %s parameters with the heads", p.Model, Count(float64(p.Parameters), "")))
-	t.Row("data", fmt.Sprintf("%d images, %d a step", p.Images, p.BatchSize))
-	length := fmt.Sprintf("%d steps, %.4g an epoch", p.TotalSteps, p.StepsPerEpoch)
+	t.Row("data", fmt.Sprintf("%s, %.6g a step", counted(p.Images, "image"), perStep(p)))
+	length := fmt.Sprintf("%s, %.4g an epoch", counted(p.TotalSteps, "step"), p.StepsPerEpoch)
 	if p.FirstStep > 0 {
 		length += fmt.Sprintf(", resumed after step %d", p.FirstStep)
 	}
@@ -63,6 +63,24 @@ func (h *header) Start(p train.Overview) {
 		t.Row("memory", fmt.Sprintf("%s for activations and gradients, up to %s for images", Count(float64(p.StepBytes), "B"), Count(float64(p.ImageBytes), "B")))
 	}
 	_ = t.Write(h.w) // a closed terminal must not stop a run
+}
+
+// counted is a number of things in words: 1 step, 2 steps.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// perStep is the number of images of a step. A micro-batch ends with its epoch, so that where the
+// images are fewer than a step is to take, it is the mean.
+func perStep(p train.Overview) float64 {
+	size := float64(p.BatchSize)
+	if p.Images < p.BatchSize && p.StepsPerEpoch > 0 {
+		size = min(size, float64(p.Images)/p.StepsPerEpoch)
+	}
+	return size
 }
 
 func (h *header) Done(r *train.Result) {

@@ -59,6 +59,29 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestHead: sizes of one have no plural, and a step takes no more images than there are.
+func TestHead(t *testing.T) {
+	for _, c := range []struct {
+		images, batch, steps int
+		perEpoch             float64
+		want                 []string
+	}{
+		{28, 40, 1, 1, []string{"28 images, 28 a step\n", "1 step, 1 an epoch\n"}},
+		{28, 64, 4, 0.5, []string{"28 images, 56 a step\n", "4 steps, 0.5 an epoch\n"}},
+		{1, 1, 2, 1, []string{"1 image, 1 a step\n", "2 steps"}},
+		{40, 16, 5, 2.5, []string{"40 images, 16 a step\n"}},
+		{20, 16, 4, 2, []string{"20 images, 16 a step\n"}},
+	} {
+		var b bytes.Buffer
+		NewProgress(&b, false, Normal).Start(train.Overview{Images: c.images, BatchSize: c.batch, TotalSteps: c.steps, StepsPerEpoch: c.perEpoch})
+		for _, w := range c.want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%+v: no %q in\n%s", c, w, b.String())
+			}
+		}
+	}
+}
+
 func TestBar(t *testing.T) {
 	var b bytes.Buffer
 	clock := time.Unix(1e9, 0)
