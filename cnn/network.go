@@ -82,7 +82,7 @@ func (n *Network) check(images *core.Node, o backbone.Options) error {
 	}
 	cell := func(side int) int { return (side + c.stride() - 1) / c.stride() }
 	if o.Train && s[0]*cell(s[2])*cell(s[3]) < 2 {
-		return fmt.Errorf("%s: in training a batch norm needs two values of a channel, and one image of %d×%d pixels leaves one: take a larger batch or larger images", c.Name, s[2], s[3])
+		return fmt.Errorf("%s, one image of %d×%d pixels: %w: take a larger batch or larger images", c.Name, s[2], s[3], &ops.FewValuesError{Values: 1})
 	}
 	return o.RefuseMasks(c.Name)
 }

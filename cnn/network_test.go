@@ -256,7 +256,7 @@ func TestRefusals(t *testing.T) {
 		"want [batch, 2, height, width]": func() (backbone.Outputs, error) { return n.Forward(g, images(2, 3, 16, 16), backbone.Options{}) },
 		"and this pass drops patches":    func() (backbone.Outputs, error) { return n.Forward(g, good, backbone.Options{Keep: keep}) },
 		"and this pass masks patches":    func() (backbone.Outputs, error) { return n.Forward(g, good, backbone.Options{Mask: mask}) },
-		"one image of 8×8 pixels leaves one: take": func() (backbone.Outputs, error) {
+		"tiny, one image of 8×8 pixels: batch normalization needs at least 2 values": func() (backbone.Outputs, error) {
 			return n.Forward(g, images(1, 2, 8, 8), backbone.Options{Train: true})
 		},
 	} {

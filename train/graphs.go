@@ -153,7 +153,11 @@ func (g *graphs) batchError(err error, images int) error {
 	}
 	name, n, batch := g.setup.cfg.Objective.Name, g.setup.source.Len(), g.setup.cfg.Train.BatchSize
 	e := &configs.Error{Key: "train.batch_size", Value: strconv.Itoa(batch), Hint: "take --batch-size 2 or more"}
-	e.Problem = fmt.Sprintf("the heads of objective %s use batch normalization, which needs at least 2 values of each channel, and one image gives %d", name, few.Values)
+	user := "the heads of objective " + name + " use"
+	if i := g.setup.network.Info(); len(i.StageDims) > 0 {
+		user = "the model " + i.Name + " and the heads of objective " + name + " use"
+	}
+	e.Problem = fmt.Sprintf("%s batch normalization, which needs at least 2 values of each channel, and one image gives %d", user, few.Values)
 	if batch > 1 {
 		e.Problem = fmt.Sprintf("the last micro-batch of an epoch has 1 of the %d images, and %s", n, e.Problem)
 		e.Hint = "set train.drop_last=true, or take another --batch-size"

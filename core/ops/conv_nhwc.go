@@ -21,8 +21,8 @@ type ConvOptions struct {
 //
 // A kernel of 1×1 at stride 1 is one matrix product, one of 3×3 at stride 1 goes by Winograd's
 // method, and for all others a matrix product gathers its patches block by block in cache. The
-// choice depends on the shapes alone. Networks of convolutions use it throughout; Conv2D remains for
-// programs of plans, whose maps have channels first.
+// choice depends on the shapes alone. Networks of convolutions use it throughout; Conv2D remains
+// for programs of plans, whose maps have channels first.
 func Conv2DNHWC(g *core.Graph, x, w, b *core.Node, opt ConvOptions) *core.Node {
 	want := fmt.Sprintf("x [B, H, W, C], w [O, C, R, S] no larger than the padded image, b [O] or nil, stride %d > 0, padding %d >= 0, dilation %d >= 0", opt.Stride, opt.Padding, opt.Dilation)
 	reach := func(n int) int { return max(1, opt.Dilation)*(n-1) + 1 }

@@ -12,8 +12,8 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// channelsFirst reorders maps [n, h·w, c] to [n, c, h·w]; with the last two sizes exchanged it is its
-// own inverse.
+// channelsFirst reorders maps [n, h·w, c] to [n, c, h·w]; with the last two sizes exchanged it is
+// its own inverse.
 func channelsFirst(x []float64, n, pixels, c int) []float64 {
 	y := make([]float64, 0, len(x))
 	for i := range n {
@@ -151,8 +151,8 @@ func positive(x []float64) []float64 {
 	return x
 }
 
-// BatchNormNHWC moves the running statistics as BatchNorm does: the mean, the unbiased variance, the
-// count.
+// BatchNormNHWC moves the running statistics as BatchNorm does: the mean, the unbiased variance,
+// the count.
 func TestRunningStatisticsNHWC(t *testing.T) {
 	const rows, n = 40, 6
 	g := core.NewGraph(devicetest.New(t, 2))

@@ -13,7 +13,7 @@ type SinkhornOptions struct {
 }
 
 // Sinkhorn is the assignment of samples to prototypes of SwAV (Caron et al., arXiv:2006.09882):
-// soft codes, of which each prototype gets an equal share over all samples. scores are those of the
+// shares that add up to the same for each prototype over all samples. scores are those of the
 // batch, [B, K]; earlier [L, K], which may be nil, are those of a queue of earlier samples, newest
 // first. Those count once the last row of earlier is not all zero: the queue is full. The result
 // [B, K] has rows of sum 1 and passes on no gradient. Of the built-in objectives only SwAV needs it.
@@ -39,7 +39,7 @@ func Sinkhorn(g *core.Graph, scores, earlier *core.Node, o SinkhornOptions) *cor
 				from = copy(all, c.In[1])
 			}
 			n := (from + copy(all[from:], c.In[0])) / k
-			f32.SinkhornCodes(c.Pool, n, k, all[:n*k], o.Epsilon, o.Iterations, e[:n*k], u[:n], v, c.Out[0])
+			f32.SinkhornAssign(c.Pool, n, k, all[:n*k], o.Epsilon, o.Iterations, e[:n*k], u[:n], v, c.Out[0])
 		},
 	}, tensor.Shape{b, k})[0]
 }

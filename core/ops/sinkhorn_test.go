@@ -9,7 +9,7 @@ import (
 	"github.com/vittool/vittool/tensor"
 )
 
-// plainSinkhorn are the codes of the last rows of scores [rows, n].
+// plainSinkhorn are the assignments of the last rows of scores [rows, n].
 func plainSinkhorn(scores []float64, n, last int, o SinkhornOptions) []float64 {
 	rows := len(scores) / n
 	q := make([]float64, len(scores))
@@ -62,8 +62,8 @@ func TestSinkhorn(t *testing.T) {
 		}
 		with, without := Sinkhorn(g, scores, earlier, o), Sinkhorn(g, scores, nil, o)
 		compiled(t, g, nil, with, without)
-		compareTo(t, "codes", with.Value(), plainSinkhorn(all, k, b, o), 4e-6)
-		compareTo(t, "codes without a queue", without.Value(), plainSinkhorn(all[len(all)-b*k:], k, b, o), 4e-6)
+		compareTo(t, "assignments", with.Value(), plainSinkhorn(all, k, b, o), 4e-6)
+		compareTo(t, "assignments without a queue", without.Value(), plainSinkhorn(all[len(all)-b*k:], k, b, o), 4e-6)
 	}
 	for _, wrong := range []struct {
 		earlier tensor.Shape
@@ -77,19 +77,19 @@ func TestSinkhorn(t *testing.T) {
 	}
 }
 
-// No gradient flows through codes.
+// No gradient flows through assignments.
 func TestSinkhornPassesNoGradient(t *testing.T) {
 	g := core.NewGraph(devicetest.New(t, 2))
 	p := parameter(t, "scores", tensor.Shape{2, 3}, []float64{.1, .2, .3, -.1, .4, 0})
 	x := g.Param(p)
 	loss, _ := SoftmaxCrossEntropy(g, x, Sinkhorn(g, x, nil, SinkhornOptions{Epsilon: .5, Iterations: 2}))
 	exe := compiled(t, g, loss)
-	// Codes have the sum 1, so the gradient is softmax - codes; it would not be with a path through codes.
+	// Assignments have the sum 1, so the gradient is softmax - assignments; it would not be with a path through assignments.
 	scores := []float64{.1, .2, .3, -.1, .4, 0}
-	codes, soft := plainSinkhorn(scores, 3, 2, SinkhornOptions{Epsilon: .5, Iterations: 2}), plainSoftmax(scores, 3)
+	assigned, soft := plainSinkhorn(scores, 3, 2, SinkhornOptions{Epsilon: .5, Iterations: 2}), plainSoftmax(scores, 3)
 	want := make([]float64, 6)
 	for i := range want {
-		want[i] = (soft[i] - codes[i]) / 2
+		want[i] = (soft[i] - assigned[i]) / 2
 	}
 	compareTo(t, "gradient", exe.Grad(p), want, 1e-5)
 }

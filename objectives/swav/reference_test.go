@@ -24,9 +24,9 @@ func TestReference(t *testing.T) {
 func TestReferenceRefusals(t *testing.T) {
 	programtest.Refusals(t, "swav", []programtest.Refusal{
 		{Name: "unknown key", File: "b_queue", Edit: programtest.Set("decoupled", true), Want: "decoupled"},
-		{Name: "other codes", File: "b_queue", Edit: programtest.Set("iters", 2), Want: "out.q0"},
+		{Name: "other assignments", File: "b_queue", Edit: programtest.Set("iters", 2), Want: "out.q0"},
 		{Name: "no queue", File: "b_queue", Edit: programtest.Set("queue", 0), Want: "out.sinkhorn_in0 has"},
-		{Name: "other crops get codes", File: "b_queue", Edit: programtest.Set("assign", []int{1, 0}), Want: "assign"},
+		{Name: "other crops are assigned", File: "b_queue", Edit: programtest.Set("assign", []int{1, 0}), Want: "assign"},
 	})
 }
 
@@ -68,7 +68,7 @@ func swavCase(t *testing.T, c *golden.Case) {
 	c.Describes("queue_state")
 	for i, a := range cfg.Assign {
 		if i != a {
-			t.Fatalf("%s: assign is %v, and the first crops get codes", c, cfg.Assign)
+			t.Fatalf("%s: assign is %v, and the first crops are assigned", c, cfg.Assign)
 		}
 	}
 	(&programtest.ResNetCase{
@@ -133,11 +133,11 @@ func queues(m *programtest.Compiled, cfg swavConfig) []*param.Parameter {
 func results(m *programtest.Compiled, p *program.Compiler, cfg swavConfig) {
 	losses, _ := m.NodesOf("view_cross_entropy")
 	normalized, _ := m.NodesOf("l2_normalize")
-	codes, nodes := m.NodesOf("sinkhorn")
+	assignments, nodes := m.NodesOf("sinkhorn")
 	g := p.Graph()
 	m.Out["out.scores"] = m.ReadBy(losses[0], "logits")
 	m.Out["out.embedding"] = m.Outputs(normalized[0].Name)[0]
-	for i, n := range codes {
+	for i, n := range assignments {
 		m.Out[fmt.Sprintf("out.q%d", i)] = nodes[i]
 		all := []*core.Node{m.ReadBy(n, "scores")}
 		if cfg.Queue > 0 {

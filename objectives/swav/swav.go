@@ -3,8 +3,8 @@
 // https://arxiv.org/abs/2006.09882.
 //
 // Several crops of an image, two large and some small ones, are compared with prototypes. The large
-// crops get codes, soft assignments to prototypes of which each prototype takes an equal share of the
-// batch; the network is to predict the code of a crop from each of the other crops.
+// crops are assigned to prototypes, in shares of which each prototype takes an equal share of the
+// batch; the network is to predict the assignment of a crop from each of the other crops.
 package swav
 
 import (
@@ -17,7 +17,7 @@ import (
 // SwAV holds the options; New gives the values of the official code.
 type SwAV struct {
 	Head
-	Codes
+	Assignment
 	Crops
 	sdk.Colors
 	Blur float64 `option:"blur" min:"0" max:"1" help:"share of the crops that are blurred"`
@@ -32,11 +32,11 @@ type Head struct {
 	Temp       float64 `option:"temperature" above:"0" help:"temperature of the softmax over prototypes"`
 }
 
-// Codes are the options of the assignment to prototypes.
-type Codes struct {
-	Epsilon    float64 `option:"epsilon" above:"0" help:"weight of the entropy of codes, small for sharp ones"`
-	Iterations int     `option:"sinkhorn_iterations" min:"1" max:"1000" help:"scalings of codes to equal shares"`
-	Assigned   int     `option:"assigned_crops" min:"1" help:"crops, the first ones, that get codes"`
+// Assignment are the options of the assignment to prototypes.
+type Assignment struct {
+	Epsilon    float64 `option:"epsilon" above:"0" help:"weight of the entropy of assignments, small for sharp ones"`
+	Iterations int     `option:"sinkhorn_iterations" min:"1" max:"1000" help:"scalings of the assignments to equal shares"`
+	Assigned   int     `option:"assigned_crops" min:"1" help:"crops, the first ones, that are assigned to prototypes"`
 	Queue      int     `option:"queue" min:"0" help:"earlier vectors that take part in the assignment, in whole batches; 0: none"`
 	QueueStart float64 `option:"queue_start" min:"0" help:"epochs after which the queue begins to fill"`
 }
@@ -52,10 +52,10 @@ type Crops struct {
 // New returns the objective with the values of the official code.
 func New() *SwAV {
 	return &SwAV{
-		Head:   Head{ProjectionHead: sdk.ProjectionHead{Dim: 128, Layers: 2, Hidden: 2048}, Prototypes: 3000, Freeze: 1, Temp: 0.1},
-		Codes:  Codes{Epsilon: 0.05, Iterations: 3, Assigned: 2, QueueStart: 15},
-		Crops:  Crops{Numbers: []int{2, 6}, Sizes: []int{0, 0}, Smallest: []float64{0.14, 0.05}, Largest: []float64{1, 0.14}},
-		Colors: sdk.Colors{Jitter: []float64{0.8, 0.8, 0.8, 0.2}, JitterShare: 0.8, Gray: 0.2}, Blur: 0.5,
+		Head:       Head{ProjectionHead: sdk.ProjectionHead{Dim: 128, Layers: 2, Hidden: 2048}, Prototypes: 3000, Freeze: 1, Temp: 0.1},
+		Assignment: Assignment{Epsilon: 0.05, Iterations: 3, Assigned: 2, QueueStart: 15},
+		Crops:      Crops{Numbers: []int{2, 6}, Sizes: []int{0, 0}, Smallest: []float64{0.14, 0.05}, Largest: []float64{1, 0.14}},
+		Colors:     sdk.Colors{Jitter: []float64{0.8, 0.8, 0.8, 0.2}, JitterShare: 0.8, Gray: 0.2}, Blur: 0.5,
 	}
 }
 
@@ -84,7 +84,7 @@ func (o *SwAV) Validate() error {
 		}
 	}
 	if all < 2 || o.Assigned > all {
-		return fmt.Errorf("%d crops, of which %d get codes; at least two crops are needed, and no more codes than crops", all, o.Assigned)
+		return fmt.Errorf("%d crops, of which %d are assigned; at least two crops are needed, and no more assignments than crops", all, o.Assigned)
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (o *SwAV) Plan(b *sdk.Builder) error {
 	x = b.L2Normalize(o.Project(b, "projection_head", x, sdk.MLP{Norm: true, Linear: []sdk.LayerOption{sdk.WithTorchInit()}})) // [VB,dim]
 	scores := o.prototypes(b, x)                                                                                               // [VB,K]
 
-	var codes []sdk.Tensor // of each assigned crop, [B,K]
+	var assignments []sdk.Tensor // of each assigned crop, [B,K]
 	queue := o.queue(b)
 	for v := range o.Assigned {
 		own, earlier := b.ViewRows(scores, v, all), sdk.Tensor{}
@@ -112,11 +112,11 @@ func (o *SwAV) Plan(b *sdk.Builder) error {
 			earlier = queue.scores(v)
 			queue.push(v, b.ViewRows(x, v, all))
 		}
-		codes = append(codes, b.Sinkhorn(own, earlier, o.Epsilon, o.Iterations))
+		assignments = append(assignments, b.Sinkhorn(own, earlier, o.Epsilon, o.Iterations))
 	}
-	targets := codes[0]
-	if len(codes) > 1 {
-		targets = b.Concat(0, codes...)
+	targets := assignments[0]
+	if len(assignments) > 1 {
+		targets = b.Concat(0, assignments...)
 	}
 	b.SpreadMetrics(b.ViewRows(x, 0, all), b.ViewRows(x, 1, all))
 	b.Recommend(sdk.StudentNetwork, sdk.PooledFeature)
@@ -204,7 +204,7 @@ func (o *SwAV) queue(b *sdk.Builder) *queue {
 	return q
 }
 
-// scores are those of the queue of crop v. They enter codes alone, so that no gradient flows.
+// scores are those of the queue of crop v. They enter assignments alone, so that no gradient flows.
 func (q *queue) scores(v int) sdk.Tensor { return q.o.prototypes(q.b, q.vectors[v].Tensor()) }
 
 // push puts the vectors x [B,dim] of crop v in front, after the step.

@@ -91,13 +91,13 @@ func TestPrototypesAndQueue(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for want, options := range map[string]map[string]any{
-		"3, 2, 2 and 2 values":         {"crops": []int{2, 2, 2}},
-		"no more codes than crops":     {"crops": []int{1, 1}, "assigned_crops": 3},
-		"at least two crops":           {"crops": []int{1}, "crop_sizes": []int{0}, "crop_scale_min": []float64{.1}, "crop_scale_max": []float64{1}, "assigned_crops": 1},
-		"belongs into crop_scale_min":  {"crop_scale_min": []float64{.14, .3}},
-		"crop_sizes 50 is no multiple": {"crop_sizes": []int{0, 50}},
-		"shorter than the batch":       {"queue": 3},
-		"half of the circle":           {"color_jitter": []float64{.4, .4, .2, .6}},
+		"3, 2, 2 and 2 values":           {"crops": []int{2, 2, 2}},
+		"no more assignments than crops": {"crops": []int{1, 1}, "assigned_crops": 3},
+		"at least two crops":             {"crops": []int{1}, "crop_sizes": []int{0}, "crop_scale_min": []float64{.1}, "crop_scale_max": []float64{1}, "assigned_crops": 1},
+		"belongs into crop_scale_min":    {"crop_scale_min": []float64{.14, .3}},
+		"crop_sizes 50 is no multiple":   {"crop_sizes": []int{0, 50}},
+		"shorter than the batch":         {"queue": 3},
+		"half of the circle":             {"color_jitter": []float64{.4, .4, .2, .6}},
 	} {
 		if _, err := try(networks[0], options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

@@ -50,7 +50,7 @@ var lossOperators = []Operator{
 		},
 	},
 	{
-		Name: pb.OpSinkhorn, Summary: "Soft codes of samples, of which each prototype gets an equal share (Caron et al. 2020): exp(scores/epsilon), scaled in turn to equal " +
+		Name: pb.OpSinkhorn, Summary: "Assignments of samples to prototypes, of which each gets an equal share (Caron et al. 2020): exp(scores/epsilon), scaled in turn to equal " +
 			"sums of prototypes and of samples. No gradient flows.",
 		Inputs: []Input{
 			{Name: "scores", Shape: "[B, K]", Doc: "of samples and prototypes"},
@@ -60,7 +60,7 @@ var lossOperators = []Operator{
 			{Name: "epsilon", Type: Float, Default: .05, Doc: "that scores are divided by; positive"},
 			{Name: "iterations", Type: Int, Default: 3, Doc: "of both scalings", positive: true},
 		},
-		Outputs: []Output{{Name: "codes", Shape: "[B, K]", Doc: "each row has the sum 1"}},
+		Outputs: []Output{{Name: "assignments", Shape: "[B, K]", Doc: "each row has the sum 1"}},
 	},
 	{
 		Name: pb.OpNCE, Summary: "Noise-contrastive estimation of a sample against K others of N, drawn uniformly (Wu et al. 2018): with P = exp(logits)/Z and c = K/N, " +

@@ -10,29 +10,26 @@ import (
 	"github.com/vittool/vittool/plugins/sdk"
 )
 
-// buffersOfAllKinds is a plan with a buffer of each kind of update.
-func buffersOfAllKinds(b *sdk.Builder) error {
-	v := b.View("a")
-	x := b.Student("s", v).Class() // [4,8]
-	ids := b.SampleIDs()
-	rows := b.MeanRow(b.Mul(x, x))
-	update := func(f sdk.BufferSpec, value sdk.Tensor, rows ...sdk.Tensor) {
-		f.Init = sdk.InitZeros()
-		b.Update(b.Buffer(f), value, rows...)
-	}
-	update(sdk.BufferSpec{Name: "queue", Shape: []int{6, 8}, Update: sdk.UpdateRing, Reduction: sdk.ReduceGather}, x)
-	update(sdk.BufferSpec{Name: "newest", Shape: []int{10, 8}, Update: sdk.UpdateNewestFirst, Reduction: sdk.ReduceGather}, x)
-	update(sdk.BufferSpec{Name: "bank", Shape: []int{16, 8}, Update: sdk.UpdateRows, Reduction: sdk.ReduceGather}, x, ids)
-	update(sdk.BufferSpec{Name: "mean", Shape: []int{1, 8}, Reduction: sdk.ReduceMean}, rows)
-	update(sdk.BufferSpec{Name: "sum", Shape: []int{1, 8}, Reduction: sdk.ReduceSum}, rows)
-	update(sdk.BufferSpec{Name: "last", Shape: []int{1, 8}}, rows)
-	return b.Minimize(b.Mean(b.Mul(x, x)))
-}
-
 // Queues, banks and centers stand still within a step of several micro-batches and then take all of
 // them; a buffer without a reduction follows each micro-batch.
 func TestPendingUpdates(t *testing.T) {
-	m, store := compiled(t, buffersOfAllKinds, nil)
+	m, store := compiled(t, func(b *sdk.Builder) error {
+		v := b.View("a")
+		x := b.Student("s", v).Class() // [4,8]
+		ids := b.SampleIDs()
+		rows := b.MeanRow(b.Mul(x, x))
+		update := func(f sdk.BufferSpec, value sdk.Tensor, rows ...sdk.Tensor) {
+			f.Init = sdk.InitZeros()
+			b.Update(b.Buffer(f), value, rows...)
+		}
+		update(sdk.BufferSpec{Name: "queue", Shape: []int{6, 8}, Update: sdk.UpdateRing, Reduction: sdk.ReduceGather}, x)
+		update(sdk.BufferSpec{Name: "newest", Shape: []int{10, 8}, Update: sdk.UpdateNewestFirst, Reduction: sdk.ReduceGather}, x)
+		update(sdk.BufferSpec{Name: "bank", Shape: []int{16, 8}, Update: sdk.UpdateRows, Reduction: sdk.ReduceGather}, x, ids)
+		update(sdk.BufferSpec{Name: "mean", Shape: []int{1, 8}, Reduction: sdk.ReduceMean}, rows)
+		update(sdk.BufferSpec{Name: "sum", Shape: []int{1, 8}, Reduction: sdk.ReduceSum}, rows)
+		update(sdk.BufferSpec{Name: "last", Shape: []int{1, 8}}, rows)
+		return b.Minimize(b.Mean(b.Mul(x, x)))
+	}, nil)
 	data := func(name string) []float32 { return store.Get("buffer." + name).Data }
 	var pending program.Pending
 	var last [][]float32
@@ -76,25 +73,7 @@ func TestPendingUpdates(t *testing.T) {
 			t.Errorf("row %d of the ring does not hold sample %d", row, id)
 		}
 	}
-	// Of the first step only the rows of its first micro-batch are left, two of them, behind those of the second step.
-	newest := data("newest")
-	for place, id := range []int{3, 1, 4, 2, 5, 9, 2, 6} {
-		if id != 2 && !slices.Equal(newest[place*8:][:8], bank[id*8:][:8]) {
-			t.Errorf("row %d does not hold sample %d", place, id)
-		}
-	}
-	for i, v := range newest[8*8:] {
-		if v != first[i] {
-			t.Errorf("value %d of the row behind the newest ones is %g, want %g", i, v, first[i])
-		}
-	}
-}
-
-// An update of a row that a bank does not have changes nothing.
-func TestPendingUpdateOfNoRow(t *testing.T) {
-	m, store := compiled(t, buffersOfAllKinds, nil)
-	bank := store.Get("buffer.bank").Data
-	var pending program.Pending
+	newestFirst(t, data("newest"), bank, first)
 	programtest.Step(t, m, program.Inputs{Step: 2, IDs: []uint64{3, 1, 4, 99}})
 	before := slices.Clone(bank)
 	if err := m.CommitMicro(&pending); err == nil || !strings.Contains(err.Error(), "row 99") {
@@ -102,5 +81,21 @@ func TestPendingUpdateOfNoRow(t *testing.T) {
 	}
 	if pending.Apply(); !slices.Equal(before, bank) {
 		t.Error("a refused update was written in part")
+	}
+}
+
+// newestFirst checks a buffer of ten rows after two steps of eight: the rows of both micro-batches
+// of the second step stand in front, in their order, and of the first step those of its first
+// micro-batch are left in part. bank has the row of each sample, but of sample 2 an earlier one;
+// first are the two rows in front after the first step.
+func newestFirst(t *testing.T, newest, bank, first []float32) {
+	t.Helper()
+	for place, id := range []int{3, 1, 4, 2, 5, 9, 2, 6} {
+		if id != 2 && !slices.Equal(newest[place*8:][:8], bank[id*8:][:8]) {
+			t.Errorf("row %d does not hold sample %d", place, id)
+		}
+	}
+	if !slices.Equal(newest[8*8:], first) {
+		t.Errorf("the rows behind the newest ones are %v, want %v", newest[8*8:], first)
 	}
 }

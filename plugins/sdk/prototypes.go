@@ -10,7 +10,7 @@ func (b *Builder) Prototypes(name string, x Tensor, n int, options ...LayerOptio
 	return b.Linear(name, x, n, append(own, options...)...)
 }
 
-// Sinkhorn are soft codes of samples by their scores [B,K], in which each of the K prototypes gets
+// Sinkhorn are assignments of samples to prototypes by their scores [B,K], in which each of the K prototypes gets
 // an equal share (Caron et al. 2020); each row has the sum 1, and no gradient flows. earlier [L,K]
 // are the scores of a queue of earlier samples, newest first, which count once its last row is
 // filled; a zero Tensor leaves them out.

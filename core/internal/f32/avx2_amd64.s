@@ -9252,7 +9252,7 @@ row488:
 	VZEROUPPER
 	RET
 
-// func winogradInputAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
+// func winogradInputAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, distance int)
 // Requires: AVX, CMOV
 TEXT ·winogradInputAVX2(SB), NOSPLIT, $16-80
 	MOVQ row0+24(FP), AX
@@ -9263,7 +9263,7 @@ TEXT ·winogradInputAVX2(SB), NOSPLIT, $16-80
 	SHLQ $0x02, SI
 	LEAQ (SI)(SI*2), DI
 	MOVQ dst+56(FP), R8
-	MOVQ apart+72(FP), R9
+	MOVQ distance+72(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
 	MOVQ R8, (SP)
@@ -9609,11 +9609,11 @@ done492:
 	VZEROUPPER
 	RET
 
-// func winogradOutputAVX2(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32, bias *float32)
+// func winogradOutputAVX2(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32, bias *float32)
 // Requires: AVX, CMOV
 TEXT ·winogradOutputAVX2(SB), NOSPLIT, $16-64
 	MOVQ src+16(FP), AX
-	MOVQ apart+32(FP), CX
+	MOVQ distance+32(FP), CX
 	SHLQ $0x02, CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+8(FP), BX
@@ -9876,11 +9876,11 @@ done496:
 	VZEROUPPER
 	RET
 
-// func winogradOutputAddAVX2(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
+// func winogradOutputAddAVX2(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32)
 // Requires: AVX, CMOV
 TEXT ·winogradOutputAddAVX2(SB), NOSPLIT, $16-56
 	MOVQ src+16(FP), AX
-	MOVQ apart+32(FP), CX
+	MOVQ distance+32(FP), CX
 	SHLQ $0x02, CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+8(FP), BX
@@ -10145,7 +10145,7 @@ done500:
 	VZEROUPPER
 	RET
 
-// func winogradGradAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
+// func winogradGradAVX2(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, distance int)
 // Requires: AVX
 TEXT ·winogradGradAVX2(SB), NOSPLIT, $0-56
 	MOVQ    pixel+16(FP), AX
@@ -10153,7 +10153,7 @@ TEXT ·winogradGradAVX2(SB), NOSPLIT, $0-56
 	MOVQ    row0+24(FP), CX
 	MOVQ    row1+32(FP), DX
 	MOVQ    dst+40(FP), BX
-	MOVQ    apart+48(FP), SI
+	MOVQ    distance+48(FP), SI
 	SHLQ    $0x02, SI
 	LEAQ    (SI)(SI*2), DI
 	MOVQ    tiles+0(FP), R8
@@ -10295,7 +10295,7 @@ last502:
 	VZEROUPPER
 	RET
 
-// func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, apart int)
+// func winogradWeightAVX2(c int, src *float32, ld int, dst *float32, distance int)
 // Requires: AVX, CMOV
 TEXT ·winogradWeightAVX2(SB), NOSPLIT, $0-40
 	MOVQ         c+0(FP), AX
@@ -10303,7 +10303,7 @@ TEXT ·winogradWeightAVX2(SB), NOSPLIT, $0-40
 	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         dst+24(FP), BX
-	MOVQ         apart+32(FP), SI
+	MOVQ         distance+32(FP), SI
 	SHLQ         $0x02, SI
 	LEAQ         (SI)(SI*2), DI
 	LEAQ         (DX)(DX*2), R8
@@ -10623,12 +10623,12 @@ done505:
 	VZEROUPPER
 	RET
 
-// func winogradWeightGradAVX2(c int, src *float32, apart int, dst *float32, ld int)
+// func winogradWeightGradAVX2(c int, src *float32, distance int, dst *float32, ld int)
 // Requires: AVX, CMOV
 TEXT ·winogradWeightGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ c+0(FP), AX
 	MOVQ src+8(FP), CX
-	MOVQ apart+16(FP), DX
+	MOVQ distance+16(FP), DX
 	SHLQ $0x02, DX
 	MOVQ dst+24(FP), BX
 	MOVQ ld+32(FP), SI

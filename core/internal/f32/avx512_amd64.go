@@ -403,45 +403,45 @@ func scaleRowsAVX512(rows int, n int, c *float32, ldc int, factor *float32)
 func copyRowsAVX512(rows int, n int, src *float32, ldsrc int, dst *float32, lddst int)
 
 // winogradInputAVX512 is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of
-// each row on, pixel floats apart: value p at dst[t*ld+p*apart].
+// each row on, at distances of pixel floats: value p at dst[t*ld+p*distance].
 //
 //go:noescape
-func winogradInputAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
+func winogradInputAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, distance int)
 
 // winogradOutputAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows
-// on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus bias.
+// on to Aᵀ·m·A, value p of m at src[t*ld+p*distance], plus bias.
 //
 //go:noescape
-func winogradOutputAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32, bias *float32)
+func winogradOutputAVX512(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32, bias *float32)
 
 // winogradOutputAddAVX512 sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both
-// rows on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], plus their old values.
+// rows on to Aᵀ·m·A, value p of m at src[t*ld+p*distance], plus their old values.
 //
 //go:noescape
-func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
+func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32)
 
 // winogradGradAVX512 is, for t < tiles, A·d·Aᵀ of c ≤ 14 channels of the 2×2 pixels from pixel 2t
-// of both rows on, pixel floats apart: value p at dst[t*14+p*apart], made up with zeros to 14
-// channels.
+// of both rows on, at distances of pixel floats: value p at dst[t*14+p*distance], made up with
+// zeros to 14 channels.
 //
 //go:noescape
-func winogradGradAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
+func winogradGradAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, distance int)
 
 // winogradWeightAVX512 is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
-// dst[p*apart].
+// dst[p*distance].
 //
 //go:noescape
-func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, apart int)
+func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, distance int)
 
-// winogradWeightGradAVX512 is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3
+// winogradWeightGradAVX512 is Gᵀ·u·G of 16 values of c channels, value p at src[p*distance]: 3×3
 // values, value t at dst[t*ld].
 //
 //go:noescape
-func winogradWeightGradAVX512(c int, src *float32, apart int, dst *float32, ld int)
+func winogradWeightGradAVX512(c int, src *float32, distance int, dst *float32, ld int)
 
 // batchMomentsAVX512 adds Σ_i d to sum[j], Σ_i d² to square[j] with d = x[i*n+j] - pivot[j] for i <
-// rows and j < n. Sums of rows are made in float32 and added in float64, whole vectors of them: sum
-// and the other have room for a multiple of 16 columns.
+// rows and j < n. Sums of rows are made in float32 and added in float64, whole vectors of them:
+// both hold a multiple of 16 columns.
 //
 //go:noescape
 func batchMomentsAVX512(rows int, n int, x *float32, pivot *float32, sum *float64, square *float64)
@@ -460,16 +460,15 @@ func batchNormAddAVX512(rows int, n int, x *float32, residual *float32, y *float
 
 // batchNormSumsAVX512 with d = x[i*n+j] - mean[j] and g = dy[i*n+j] where d*gain[j] + shift[j] >
 // floor, else 0, adds Σ_i g to sum[j], Σ_i g*d to dot[j] for i < rows and j < n. Sums of rows are
-// made in float32 and added in float64, whole vectors of them: sum and the other have room for a
-// multiple of 16 columns.
+// made in float32 and added in float64, whole vectors of them: both hold a multiple of 16 columns.
 //
 //go:noescape
 func batchNormSumsAVX512(rows int, n int, x *float32, dy *float32, mean *float32, gain *float32, shift *float32, floor float32, sum *float64, dot *float64)
 
 // batchNormAddSumsAVX512 is passed[i*n+j] = dy[i*n+j] where y[i*n+j] > floor, else 0, and adds Σ_i
 // passed[i*n+j] to sum[j], Σ_i passed[i*n+j]*(x[i*n+j] - mean[j]) to dot[j] for i < rows and j < n.
-// Sums of rows are made in float32 and added in float64, whole vectors of them: sum and the other
-// have room for a multiple of 16 columns.
+// Sums of rows are made in float32 and added in float64, whole vectors of them: both hold a
+// multiple of 16 columns.
 //
 //go:noescape
 func batchNormAddSumsAVX512(rows int, n int, x *float32, dy *float32, y *float32, passed *float32, mean *float32, floor float32, sum *float64, dot *float64)

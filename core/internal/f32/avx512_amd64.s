@@ -16470,7 +16470,7 @@ row619:
 	VZEROUPPER
 	RET
 
-// func winogradInputAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, apart int)
+// func winogradInputAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, row2 *float32, row3 *float32, dst *float32, ld int, distance int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradInputAVX512(SB), NOSPLIT, $16-80
 	MOVQ row0+24(FP), AX
@@ -16481,7 +16481,7 @@ TEXT ·winogradInputAVX512(SB), NOSPLIT, $16-80
 	SHLQ $0x02, SI
 	LEAQ (SI)(SI*2), DI
 	MOVQ dst+56(FP), R8
-	MOVQ apart+72(FP), R9
+	MOVQ distance+72(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
 	MOVQ R8, (SP)
@@ -16829,11 +16829,11 @@ done623:
 	VZEROUPPER
 	RET
 
-// func winogradOutputAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32, bias *float32)
+// func winogradOutputAVX512(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32, bias *float32)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradOutputAVX512(SB), NOSPLIT, $16-64
 	MOVQ src+16(FP), AX
-	MOVQ apart+32(FP), CX
+	MOVQ distance+32(FP), CX
 	SHLQ $0x02, CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+8(FP), BX
@@ -17098,11 +17098,11 @@ done627:
 	VZEROUPPER
 	RET
 
-// func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, apart int, row0 *float32, row1 *float32)
+// func winogradOutputAddAVX512(tiles int, c int, src *float32, ld int, distance int, row0 *float32, row1 *float32)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradOutputAddAVX512(SB), NOSPLIT, $16-56
 	MOVQ src+16(FP), AX
-	MOVQ apart+32(FP), CX
+	MOVQ distance+32(FP), CX
 	SHLQ $0x02, CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+8(FP), BX
@@ -17369,7 +17369,7 @@ done631:
 	VZEROUPPER
 	RET
 
-// func winogradGradAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, apart int)
+// func winogradGradAVX512(tiles int, c int, pixel int, row0 *float32, row1 *float32, dst *float32, distance int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·winogradGradAVX512(SB), NOSPLIT, $0-56
 	MOVQ   pixel+16(FP), AX
@@ -17377,7 +17377,7 @@ TEXT ·winogradGradAVX512(SB), NOSPLIT, $0-56
 	MOVQ   row0+24(FP), CX
 	MOVQ   row1+32(FP), DX
 	MOVQ   dst+40(FP), BX
-	MOVQ   apart+48(FP), SI
+	MOVQ   distance+48(FP), SI
 	SHLQ   $0x02, SI
 	LEAQ   (SI)(SI*2), DI
 	MOVQ   tiles+0(FP), R8
@@ -17445,7 +17445,7 @@ tile632:
 	VZEROUPPER
 	RET
 
-// func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, apart int)
+// func winogradWeightAVX512(c int, src *float32, ld int, dst *float32, distance int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradWeightAVX512(SB), NOSPLIT, $0-40
 	MOVQ         c+0(FP), AX
@@ -17453,7 +17453,7 @@ TEXT ·winogradWeightAVX512(SB), NOSPLIT, $0-40
 	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         dst+24(FP), BX
-	MOVQ         apart+32(FP), SI
+	MOVQ         distance+32(FP), SI
 	SHLQ         $0x02, SI
 	LEAQ         (SI)(SI*2), DI
 	LEAQ         (DX)(DX*2), R8
@@ -17775,12 +17775,12 @@ done636:
 	VZEROUPPER
 	RET
 
-// func winogradWeightGradAVX512(c int, src *float32, apart int, dst *float32, ld int)
+// func winogradWeightGradAVX512(c int, src *float32, distance int, dst *float32, ld int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradWeightGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ c+0(FP), AX
 	MOVQ src+8(FP), CX
-	MOVQ apart+16(FP), DX
+	MOVQ distance+16(FP), DX
 	SHLQ $0x02, DX
 	MOVQ dst+24(FP), BX
 	MOVQ ld+32(FP), SI

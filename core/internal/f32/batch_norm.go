@@ -19,8 +19,8 @@ type BatchNorm struct {
 	Vectors []float32
 }
 
-// batchNormChunk is the approximate number of values of a chunk. batchNormBlock is that of a block of
-// rows whose columns are summed one after the other, so that memory is read nearly in order.
+// batchNormChunk is the approximate number of values of a chunk. batchNormBlock is that of a block
+// of rows whose columns are summed one after the other, so that memory is read nearly in order.
 const (
 	batchNormChunk = 16384
 	batchNormBlock = 1024
@@ -173,9 +173,9 @@ func batchNormRange(j *batchNormJob, _, first, rows int) {
 }
 
 // BackwardSums computes, with g the gradient dy where the result is positive (without Relu all of
-// it), sum[j] = Σ g and dot[j] = Σ g·(X[i][j] - mean[j]), the mean being the rounded one of Vectors.
-// With a residual it reads the result y and writes g, which is the gradient of the residual;
-// without one both are nil.
+// it), sum[j] = Σ g and dot[j] = Σ g·(X[i][j] - mean[j]), the mean being the rounded one of
+// Vectors. With a residual it reads the result y and writes g, which is the gradient of the
+// residual; without one both are nil.
 func (b *BatchNorm) BackwardSums(p *Pool, dy, y, g []float32, sum, dot []float64) {
 	b.check("BatchNorm.BackwardSums", dy)
 	op := batchNormSumsRange

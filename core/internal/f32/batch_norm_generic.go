@@ -3,9 +3,9 @@ package f32
 import "unsafe"
 
 // batchNormKernels are the inner loops of batch normalization of one level, on dense matrices
-// [rows, n] and vectors [n]. With d = x[i][j] - mean[j], v is d*gain[j] + shift[j]; i < rows, j < n.
-// Sums over the rows of one call are made in float32 and added to those in float64, which have room
-// for a multiple of 16 columns.
+// [rows, n] and vectors [n]. With d = x[i][j] - mean[j], v is d*gain[j] + shift[j]; i < rows, j <
+// n. Sums over the rows of one call are made in float32 and added to those in float64, which hold a
+// multiple of 16 columns.
 type batchNormKernels struct {
 	// batchMoments adds Σ_i e to sum[j], Σ_i e² to square[j] with e = x[i][j] - pivot[j].
 	batchMoments func(rows, n int, x, pivot *float32, sum, square *float64)

@@ -168,8 +168,8 @@ func TestBatchNormNaN(t *testing.T) {
 	})
 }
 
-// TestEmulatedBatchNorm runs the kernels of every level in the emulator and compares them with plain
-// Go.
+// TestEmulatedBatchNorm runs the kernels of every level in the emulator and compares them with
+// plain Go.
 func TestEmulatedBatchNorm(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it runs on one goroutine, and slowly")

@@ -61,7 +61,7 @@ func (v *Conv) method() convMethod {
 	switch {
 	case v.R == 1 && v.S == 1 && v.Stride == 1 && v.Pad == 0:
 		return byPixels
-	case v.winogradFits() && min(v.C, v.O) >= winogradChannels:
+	case v.winogradApplies() && min(v.C, v.O) >= winogradChannels:
 		return byWinograd
 	}
 	return byPatches

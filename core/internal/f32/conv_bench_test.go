@@ -53,7 +53,7 @@ func BenchmarkConv(b *testing.B) {
 		methods := map[string]convMethod{"patches": byPatches}
 		if v.method() == byPixels {
 			methods = map[string]convMethod{"pixels": byPixels}
-		} else if v.winogradFits() && v.C > 3 {
+		} else if v.winogradApplies() && v.C > 3 {
 			methods["winograd"] = byWinograd
 		}
 		p := newPool(b, 1)

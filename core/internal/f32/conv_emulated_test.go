@@ -73,10 +73,10 @@ func emulateTransforms(t *testing.T, e *emulator, suffix string, mr, c, tiles in
 	}
 
 	lanes := min(c, mr)
-	apart := tiles*mr + 3
-	dst = e.floats(16 * apart).random(r)
+	distance := tiles*mr + 3
+	dst = e.floats(16 * distance).random(r)
 	want = dst.values()
-	e.call("winogradGrad"+suffix, tiles, lanes, pixel, rows[0], rows[1], dst, apart)
+	e.call("winogradGrad"+suffix, tiles, lanes, pixel, rows[0], rows[1], dst, distance)
 	got := dst.values()
 	for at := range tiles {
 		for ch := range mr {
@@ -85,7 +85,7 @@ func emulateTransforms(t *testing.T, e *emulator, suffix string, mr, c, tiles in
 				genericWinogradGrad(1, 1, pixel, offset(plain[0], 2*at*pixel+ch), offset(plain[1], 2*at*pixel+ch), &values[0], genericMR)
 			}
 			for p := range 16 {
-				want[p*apart+at*mr+ch] = values[p*genericMR]
+				want[p*distance+at*mr+ch] = values[p*genericMR]
 			}
 		}
 	}

@@ -1,27 +1,27 @@
 package f32
 
 // convKernels are the inner loops of convolutions of one level. The transforms of Winograd's F(2×2,
-// 3×3) work on tiles side by side in a row of an image, two pixels apart.
+// 3×3) work on tiles side by side in a row of an image, at distances of two pixels.
 type convKernels struct {
 	// copyRows is dst[i*lddst+j] = src[i*ldsrc+j] for i < rows and j < n.
 	copyRows func(rows, n int, src *float32, ldsrc int, dst *float32, lddst int)
 	// winogradInput is Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each row on, pixel
-	// floats apart, for t < tiles: value p at dst[t*ld+p*apart].
-	winogradInput func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int)
+	// floats distance, for t < tiles: value p at dst[t*ld+p*distance].
+	winogradInput func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, distance int)
 	// winogradOutput sets the 2×2 pixels of c channels from pixel 2t of both rows on to Aᵀ·m·A +
-	// bias, value p of m at src[t*ld+p*apart]. winogradOutputAdd adds Aᵀ·m·A to them.
-	winogradOutput    func(tiles, c int, src *float32, ld, apart int, row0, row1, bias *float32)
-	winogradOutputAdd func(tiles, c int, src *float32, ld, apart int, row0, row1 *float32)
-	// winogradGrad is A·d·Aᵀ of c ≤ mr channels of the 2×2 pixels from pixel 2t of both rows on,
-	// pixel floats apart: value p at dst[t*mr+p*apart], made up with zeros to mr channels. It writes
-	// tiles in order and nothing beyond the last.
-	winogradGrad func(tiles, c, pixel int, row0, row1, dst *float32, apart int)
+	// bias, value p of m at src[t*ld+p*distance]. winogradOutputAdd adds Aᵀ·m·A to them.
+	winogradOutput    func(tiles, c int, src *float32, ld, distance int, row0, row1, bias *float32)
+	winogradOutputAdd func(tiles, c int, src *float32, ld, distance int, row0, row1 *float32)
+	// winogradGrad is A·d·Aᵀ of c ≤ mr channels of the 2×2 pixels from pixel 2t of both rows on, at
+	// distances of pixel floats: value p at dst[t*mr+p*distance], made up with zeros to mr
+	// channels. It writes tiles in order and nothing beyond the last.
+	winogradGrad func(tiles, c, pixel int, row0, row1, dst *float32, distance int)
 	// winogradWeight is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at
-	// dst[p*apart].
-	winogradWeight func(c int, src *float32, ld int, dst *float32, apart int)
-	// winogradWeightGrad is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3 values,
-	// value t at dst[t*ld].
-	winogradWeightGrad func(c int, src *float32, apart int, dst *float32, ld int)
+	// dst[p*distance].
+	winogradWeight func(c int, src *float32, ld int, dst *float32, distance int)
+	// winogradWeightGrad is Gᵀ·u·G of 16 values of c channels, value p at src[p*distance]: 3×3
+	// values, value t at dst[t*ld].
+	winogradWeightGrad func(c int, src *float32, distance int, dst *float32, ld int)
 }
 
 var genericConv = convKernels{
@@ -36,7 +36,7 @@ func genericCopyRows(rows, n int, src *float32, ldsrc int, dst *float32, lddst i
 	}
 }
 
-func genericWinogradInput(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int) {
+func genericWinogradInput(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, distance int) {
 	for t := range tiles {
 		for ch := range c {
 			at := func(row *float32, j int) float32 { return *offset(row, (2*t+j)*pixel+ch) }
@@ -48,18 +48,18 @@ func genericWinogradInput(tiles, c, pixel int, row0, row1, row2, row3, dst *floa
 			to := offset(dst, t*ld+ch)
 			for i, x := range m {
 				for j, v := range [4]float32{x[0] - x[2], x[1] + x[2], x[2] - x[1], x[1] - x[3]} {
-					*offset(to, (4*i+j)*apart) = v
+					*offset(to, (4*i+j)*distance) = v
 				}
 			}
 		}
 	}
 }
 
-// genericSquare is Aᵀ·m·A of value p at src[p*apart].
-func genericSquare(src *float32, apart int) (y [2][2]float32) {
+// genericSquare is Aᵀ·m·A of value p at src[p*distance].
+func genericSquare(src *float32, distance int) (y [2][2]float32) {
 	var t [2][4]float32
 	for j := range 4 {
-		at := func(i int) float32 { return *offset(src, (4*i+j)*apart) }
+		at := func(i int) float32 { return *offset(src, (4*i+j)*distance) }
 		t[0][j], t[1][j] = at(0)+at(1)+at(2), at(1)-at(2)-at(3)
 	}
 	for i, x := range t {
@@ -68,10 +68,10 @@ func genericSquare(src *float32, apart int) (y [2][2]float32) {
 	return y
 }
 
-func genericWinogradOutput(tiles, c int, src *float32, ld, apart int, row0, row1, bias *float32) {
+func genericWinogradOutput(tiles, c int, src *float32, ld, distance int, row0, row1, bias *float32) {
 	for t := range tiles {
 		for ch := range c {
-			y := genericSquare(offset(src, t*ld+ch), apart)
+			y := genericSquare(offset(src, t*ld+ch), distance)
 			b := *offset(bias, ch)
 			for j := range 2 {
 				*offset(row0, (2*t+j)*c+ch) = y[0][j] + b
@@ -81,10 +81,10 @@ func genericWinogradOutput(tiles, c int, src *float32, ld, apart int, row0, row1
 	}
 }
 
-func genericWinogradOutputAdd(tiles, c int, src *float32, ld, apart int, row0, row1 *float32) {
+func genericWinogradOutputAdd(tiles, c int, src *float32, ld, distance int, row0, row1 *float32) {
 	for t := range tiles {
 		for ch := range c {
-			y := genericSquare(offset(src, t*ld+ch), apart)
+			y := genericSquare(offset(src, t*ld+ch), distance)
 			for j := range 2 {
 				*offset(row0, (2*t+j)*c+ch) += y[0][j]
 				*offset(row1, (2*t+j)*c+ch) += y[1][j]
@@ -93,7 +93,7 @@ func genericWinogradOutputAdd(tiles, c int, src *float32, ld, apart int, row0, r
 	}
 }
 
-func genericWinogradGrad(tiles, c, pixel int, row0, row1, dst *float32, apart int) {
+func genericWinogradGrad(tiles, c, pixel int, row0, row1, dst *float32, distance int) {
 	for t := range tiles {
 		for ch := range genericMR {
 			var d [2][2]float32
@@ -105,14 +105,14 @@ func genericWinogradGrad(tiles, c, pixel int, row0, row1, dst *float32, apart in
 			to := offset(dst, t*genericMR+ch)
 			for i, x := range [4][2]float32{d[0], {d[0][0] + d[1][0], d[0][1] + d[1][1]}, {d[0][0] - d[1][0], d[0][1] - d[1][1]}, {-d[1][0], -d[1][1]}} {
 				for j, v := range [4]float32{x[0], x[0] + x[1], x[0] - x[1], -x[1]} {
-					*offset(to, (4*i+j)*apart) = v
+					*offset(to, (4*i+j)*distance) = v
 				}
 			}
 		}
 	}
 }
 
-func genericWinogradWeight(c int, src *float32, ld int, dst *float32, apart int) {
+func genericWinogradWeight(c int, src *float32, ld int, dst *float32, distance int) {
 	transform := func(x, y, z float32) [4]float32 {
 		s, h := (x+z)*0.5, y*0.5
 		return [4]float32{x, s + h, s - h, z}
@@ -128,13 +128,13 @@ func genericWinogradWeight(c int, src *float32, ld int, dst *float32, apart int)
 		to := offset(dst, ch)
 		for i, x := range t {
 			for j, v := range transform(x[0], x[1], x[2]) {
-				*offset(to, (4*i+j)*apart) = v
+				*offset(to, (4*i+j)*distance) = v
 			}
 		}
 	}
 }
 
-func genericWinogradWeightGrad(c int, src *float32, apart int, dst *float32, ld int) {
+func genericWinogradWeightGrad(c int, src *float32, distance int, dst *float32, ld int) {
 	transform := func(a, b, c, d float32) [3]float32 {
 		s := (b + c) * 0.5
 		return [3]float32{a + s, (b - c) * 0.5, s + d}
@@ -142,7 +142,7 @@ func genericWinogradWeightGrad(c int, src *float32, apart int, dst *float32, ld 
 	for ch := range c {
 		var t [3][4]float32
 		for j := range 4 {
-			at := func(i int) float32 { return *offset(src, (4*i+j)*apart+ch) }
+			at := func(i int) float32 { return *offset(src, (4*i+j)*distance+ch) }
 			for i, v := range transform(at(0), at(1), at(2), at(3)) {
 				t[i][j] = v
 			}

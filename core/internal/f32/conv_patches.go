@@ -162,7 +162,8 @@ type patchJob struct {
 	add     bool
 }
 
-// linePad keeps rows from being a power of two apart: they would share few sets of a cache.
+// linePad keeps rows from being at a distance of a power of two: they would share few sets of a
+// cache.
 const linePad = 16
 
 func (j *patchJob) run(w *worker, i int) {

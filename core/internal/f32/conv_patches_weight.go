@@ -81,8 +81,8 @@ func (j *patchWeightJob) run(w *worker, i int) {
 	default:
 		c := j.src.c
 		col := i % j.parts * gradColumns
-		room := w.scratch(j.length * roundUp(min(c, gradColumns), j.t.nr))
-		j.product(room, w, i/j.parts, col, min(gradColumns, c-col), j.first, j.rows, j.grad, mat{&j.dw[i/j.parts*c+col], j.width()}, j.first > 0)
+		scratch := w.scratch(j.length * roundUp(min(c, gradColumns), j.t.nr))
+		j.product(scratch, w, i/j.parts, col, min(gradColumns, c-col), j.first, j.rows, j.grad, mat{&j.dw[i/j.parts*c+col], j.width()}, j.first > 0)
 	}
 }
 
@@ -98,8 +98,8 @@ func (j *patchWeightJob) group(w *worker, i int) {
 	if small {
 		sizeB = j.length * (roundUp(k, t.nr) + k)
 	}
-	room := w.scratch(sizeA + sizeB)
-	grad, rest := &room[0], room[sizeA:]
+	scratch := w.scratch(sizeA + sizeB)
+	grad, rest := &scratch[0], scratch[sizeA:]
 	end := j.count * (i + 1) / j.groups
 	begin := j.count * i / j.groups
 	for first := begin; first < end; first += j.length {
@@ -120,22 +120,22 @@ func (j *patchWeightJob) group(w *worker, i int) {
 
 // product adds dyᵀ·patches for n columns from col on of one tap and a block of rows positions from
 // first on; grad are the panels of dy, dst is the gradient at these columns.
-func (j *patchWeightJob) product(room []float32, w *worker, tap, col, n, first, rows int, grad *float32, dst mat, accumulate bool) {
-	j.panels(j.taps[tap], col, n, first, rows, &room[0])
-	j.multiply(w, n, rows, grad, &room[0], dst, accumulate)
+func (j *patchWeightJob) product(scratch []float32, w *worker, tap, col, n, first, rows int, grad *float32, dst mat, accumulate bool) {
+	j.panels(j.taps[tap], col, n, first, rows, &scratch[0])
+	j.multiply(w, n, rows, grad, &scratch[0], dst, accumulate)
 }
 
 // whole is product for all columns of all taps, few channels each.
-func (j *patchWeightJob) whole(room []float32, w *worker, first, rows int, grad *float32, dst mat, accumulate bool) {
+func (j *patchWeightJob) whole(scratch []float32, w *worker, first, rows int, grad *float32, dst mat, accumulate bool) {
 	c, k := j.src.c, j.width()
-	lines := mat{&room[roundUp(k, j.t.nr)*rows], k}
+	lines := mat{&scratch[roundUp(k, j.t.nr)*rows], k}
 	for at := 0; at < len(j.taps); {
 		width := neighbors(j.taps[at:])
 		j.patches.rows(j.taps[at], width, first, rows, mat{lines.at(0, at*c), k})
 		at += width
 	}
-	j.pack(lines, k, rows, &room[0])
-	j.multiply(w, k, rows, grad, &room[0], dst, accumulate)
+	j.pack(lines, k, rows, &scratch[0])
+	j.multiply(w, k, rows, grad, &scratch[0], dst, accumulate)
 }
 
 // pack packs rows of n columns into panels.

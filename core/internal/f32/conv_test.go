@@ -85,7 +85,7 @@ func checkConv(t *testing.T, v Conv) {
 		twice[i] = 2 * dx[i]
 	}
 	methods := []convMethod{v.method(), byPatches}
-	if v.winogradFits() {
+	if v.winogradApplies() {
 		methods[0] = byWinograd
 	}
 	for _, method := range methods {

@@ -10,7 +10,7 @@ package f32
 
 const winogradValues = 16
 
-func (v *Conv) winogradFits() bool {
+func (v *Conv) winogradApplies() bool {
 	return v.R == 3 && v.S == 3 && v.Stride == 1 && v.dilation() == 1 && v.Pad <= 2
 }
 
@@ -38,13 +38,13 @@ type winogradSource struct {
 	zeros *float32 // a line of pixels
 }
 
-// stageSize is the room for the pixels of one tile at the edge.
+// stageSize is the memory for the pixels of one tile at the edge.
 func (s *winogradSource) stageSize() int { return winogradValues * s.src.c }
 
-// transform writes Bᵀ·d·B of the tiles of a run, value p of tile t at dst[t*ld+p*apart], every next
-// width channels step floats further. stage is room for a tile. Streams that are written side by
-// side are few: each lies in a page of its own.
-func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, width, step, apart int) {
+// transform writes Bᵀ·d·B of the tiles of a run, value p of tile t at dst[t*ld+p*distance], every
+// next width channels step floats further. stage is memory for a tile. Streams that are written
+// side by side are few: each lies in a page of its own.
+func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld, width, step, distance int) {
 	c := s.src.c
 	top := 2*r.i - s.pad
 	// Tiles from lo to hi lie between the left and the right edge.
@@ -69,7 +69,7 @@ func (s *winogradSource) transform(r tileRun, stage []float32, dst *float32, ld,
 		}
 		to := dst
 		for col := 0; col < c; col += width {
-			s.t.winogradInput(m, min(width, c-col), c, offset(rows[0], col), offset(rows[1], col), offset(rows[2], col), offset(rows[3], col), to, ld, apart)
+			s.t.winogradInput(m, min(width, c-col), c, offset(rows[0], col), offset(rows[1], col), offset(rows[2], col), offset(rows[3], col), to, ld, distance)
 			to = offset(to, step)
 		}
 		j, dst = j+m, offset(dst, m*ld)
@@ -107,41 +107,42 @@ func winogradTiles(t *table, c, o int) int {
 // winogradJob is the forward pass or the gradient of the input, a chunk of tiles at a time.
 type winogradJob struct {
 	winogradSource
-	dst         images
-	grid        tileGrid
-	per         int      // tiles in a chunk
-	weight      *float32 // 16 right operands in panels
-	weightApart int
-	bias        *float32
-	add         bool
+	dst            images
+	grid           tileGrid
+	per            int      // tiles in a chunk
+	weight         *float32 // 16 right operands in panels
+	weightDistance int
+	bias           *float32
+	add            bool
 }
 
 func (j *winogradJob) run(w *worker, chunk int) {
 	t, c, o := j.t, j.src.c, j.dst.c
 	first := chunk * j.per
 	n := min(j.per, j.grid.count()-first)
-	// Neither rows nor values a power of two apart; results have whole panels of columns.
+	// Neither rows nor values at a distance of a power of two; results have whole panels of
+	// columns.
 	ldc, ldo := c+linePad, roundUp(o, t.nr)+linePad
-	apartC, apartO := n*ldc+linePad, n*ldo+linePad
-	arena := w.scratch(winogradValues*(apartC+apartO) + max(j.stageSize(), (j.dst.w+1)*o))
-	in, out, stage := arena, arena[winogradValues*apartC:], arena[winogradValues*(apartC+apartO):]
+	distanceC, distanceO := n*ldc+linePad, n*ldo+linePad
+	arena := w.scratch(winogradValues*(distanceC+distanceO) + max(j.stageSize(), (j.dst.w+1)*o))
+	in, out, stage := arena, arena[winogradValues*distanceC:], arena[winogradValues*(distanceC+distanceO):]
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
-		j.transform(r, stage, &in[at*ldc], ldc, c, 0, apartC)
+		j.transform(r, stage, &in[at*ldc], ldc, c, 0, distanceC)
 		at += r.count
 	}
 	for p := range winogradValues {
-		j.product(n, mat{&in[p*apartC], ldc}, offset(j.weight, p*j.weightApart), mat{&out[p*apartO], ldo})
+		j.product(n, mat{&in[p*distanceC], ldc}, offset(j.weight, p*j.weightDistance), mat{&out[p*distanceO], ldo})
 	}
 	for at := 0; at < n; {
 		r := j.grid.run(first+at, n-at)
-		j.finish(r, stage, &out[at*ldo], ldo, apartO)
+		j.finish(r, stage, &out[at*ldo], ldo, distanceO)
 		at += r.count
 	}
 }
 
-// product multiplies n tiles in by the panels of a right operand, as product.compute does but for all
-// strips at once: they are few, and no tile is cut off at the edge.
+// product multiplies n tiles in by the panels of a right operand, as product.compute does but for
+// all strips at once: they are few, and no tile is cut off at the edge.
 func (j *winogradJob) product(n int, in mat, panels *float32, out mat) {
 	t, k := j.t, j.src.c
 	blocks := ceilDiv(k, t.kc)
@@ -165,8 +166,8 @@ func (j *winogradJob) product(n int, in mat, panels *float32, out mat) {
 	}
 }
 
-// finish writes the results of the tiles of a run; stage is room for a tile or a line of pixels.
-func (j *winogradJob) finish(r tileRun, stage []float32, src *float32, ld, apart int) {
+// finish writes the results of the tiles of a run; stage is memory for a tile or a line of pixels.
+func (j *winogradJob) finish(r tileRun, stage []float32, src *float32, ld, distance int) {
 	o := j.dst.c
 	whole := max(0, min(r.count, j.dst.w/2-r.j))
 	lower := 2*r.i+1 < j.dst.h
@@ -177,7 +178,7 @@ func (j *winogradJob) finish(r tileRun, stage []float32, src *float32, ld, apart
 		} else if j.add {
 			clear(stage[:2*whole*o])
 		}
-		j.output(whole, src, ld, apart, row0, row1)
+		j.output(whole, src, ld, distance, row0, row1)
 	}
 	if whole == r.count {
 		return
@@ -186,7 +187,7 @@ func (j *winogradJob) finish(r tileRun, stage []float32, src *float32, ld, apart
 	if j.add {
 		clear(stage[:4*o])
 	}
-	j.output(1, offset(src, whole*ld), ld, apart, &stage[0], &stage[2*o])
+	j.output(1, offset(src, whole*ld), ld, distance, &stage[0], &stage[2*o])
 	for q := range 2 {
 		if q == 1 && !lower {
 			break
@@ -200,11 +201,11 @@ func (j *winogradJob) finish(r tileRun, stage []float32, src *float32, ld, apart
 	}
 }
 
-func (j *winogradJob) output(tiles int, src *float32, ld, apart int, row0, row1 *float32) {
+func (j *winogradJob) output(tiles int, src *float32, ld, distance int, row0, row1 *float32) {
 	if j.add {
-		j.t.winogradOutputAdd(tiles, j.dst.c, src, ld, apart, row0, row1)
+		j.t.winogradOutputAdd(tiles, j.dst.c, src, ld, distance, row0, row1)
 	} else {
-		j.t.winogradOutput(tiles, j.dst.c, src, ld, apart, row0, row1, j.bias)
+		j.t.winogradOutput(tiles, j.dst.c, src, ld, distance, row0, row1, j.bias)
 	}
 }
 
@@ -228,7 +229,7 @@ func (p *Pool) winogradBackwardInput(v *Conv, dy, w, dx []float32, add bool) {
 // runWinograd completes p.conv.winograd and runs it.
 func (p *Pool) runWinograd(v *Conv, w, bias []float32, turned bool) {
 	j := &p.conv.winograd
-	j.weight, j.weightApart = p.winogradWeight(j.t, v, w, turned)
+	j.weight, j.weightDistance = p.winogradWeight(j.t, v, w, turned)
 	j.grid = newTileGrid(v, j.dst.h, j.dst.w)
 	j.per = winogradTiles(j.t, j.src.c, j.dst.c)
 	j.zeros = p.conv.zeroed(max((j.src.w+2)*j.src.c, j.dst.c))
@@ -243,14 +244,14 @@ func (p *Pool) runWinograd(v *Conv, w, bias []float32, turned bool) {
 // winogradWeightPack transforms a weight [O, C, 3, 3] into the panels of the right operands, some
 // input channels (turned: output channels) in a chunk.
 type winogradWeightPack struct {
-	t       *table
-	o, c    int
-	w       []float32
-	turned  bool
-	packed  []float32
-	columns int // of the right operands
-	rows    int
-	apart   int
+	t        *table
+	o, c     int
+	w        []float32
+	turned   bool
+	packed   []float32
+	columns  int // of the right operands
+	rows     int
+	distance int
 }
 
 // winogradGroup is the number of rows in a chunk of winogradWeightPack.
@@ -262,28 +263,28 @@ func (p *Pool) winogradWeight(t *table, v *Conv, w []float32, turned bool) (*flo
 	if turned {
 		j.columns, j.rows = v.C, v.O
 	}
-	j.apart = roundUp(j.columns, t.nr)*j.rows + linePad
-	p.conv.packed = grow(p.conv.packed, winogradValues*j.apart)
+	j.distance = roundUp(j.columns, t.nr)*j.rows + linePad
+	p.conv.packed = grow(p.conv.packed, winogradValues*j.distance)
 	j.packed = p.conv.packed
 	if j.columns%t.nr != 0 {
 		clear(j.packed) // the last panel is not whole
 	}
-	apart := j.apart
+	distance := j.distance
 	p.run(ceilDiv(j.rows, winogradGroup), j)
 	*j = winogradWeightPack{}
-	return &p.conv.packed[0], apart
+	return &p.conv.packed[0], distance
 }
 
 func (j *winogradWeightPack) run(w *worker, i int) {
 	const taps = 9
 	t := j.t
 	from, to := i*winogradGroup, min(j.rows, (i+1)*winogradGroup)
-	room := w.scratch(winogradGroup * taps * j.columns)
+	scratch := w.scratch(winogradGroup * taps * j.columns)
 	if !j.turned { // [O, C·9] to [9·group, O]
-		t.packTranspose(taps*(to-from), j.o, j.o, &j.w[from*taps], taps*j.c, &room[0])
+		t.packTranspose(taps*(to-from), j.o, j.o, &j.w[from*taps], taps*j.c, &scratch[0])
 	} else {
 		for row := from; row < to; row++ { // [C, 9] to [9, C]
-			t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &room[(row-from)*taps*j.c])
+			t.packTranspose(taps, j.c, j.c, &j.w[row*taps*j.c], taps, &scratch[(row-from)*taps*j.c])
 		}
 	}
 	// The values of a panel lie in pages of their own, so one panel after the other.
@@ -294,7 +295,7 @@ func (j *winogradWeightPack) run(w *worker, i int) {
 			if j.turned { // read from behind
 				at, ld = at+(taps-1)*n, -n
 			}
-			t.winogradWeight(min(t.nr, n-col), &room[at], ld, &j.packed[col*j.rows+row*t.nr], j.apart)
+			t.winogradWeight(min(t.nr, n-col), &scratch[at], ld, &j.packed[col*j.rows+row*t.nr], j.distance)
 		}
 	}
 }

@@ -5,18 +5,18 @@ package f32
 //
 //	dw = Gᵀ·[Σ (A·dy·Aᵀ) ⊙ (Bᵀ·x·B)]·G,
 //
-// whose sum over tiles is 16 matrix products [O, tiles]·[tiles, C], a chunk of tiles after the other.
-// Transforms write the panels of both operands.
+// whose sum over tiles is 16 matrix products [O, tiles]·[tiles, C], a chunk of tiles after the
+// other. Transforms write the panels of both operands.
 type winogradWeightJob struct {
 	winogradSource
-	dy             images
-	grid           tileGrid
-	first, n       int // the chunk
-	apartC, apartO int
-	input, grad    []float32
-	sums, dw       []float32
-	parts          int // of the columns of a product
-	phase          winogradPhase
+	dy                   images
+	grid                 tileGrid
+	first, n             int // the chunk
+	distanceC, distanceO int
+	input, grad          []float32
+	sums, dw             []float32
+	parts                int // of the columns of a product
+	phase                winogradPhase
 }
 
 type winogradPhase uint8
@@ -34,11 +34,8 @@ const winogradTileGroup = 16
 // memory once per chunk: with many channels that costs more than tiles that leave the second-level
 // cache.
 func winogradGradTiles(c, o int) int {
-	switch {
-	case c+o >= 512:
+	if c+o >= 512 {
 		return 256
-	case c+o > 128:
-		return 128
 	}
 	return 128
 }
@@ -55,8 +52,8 @@ func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
 	}
 	all := j.grid.count()
 	per := min(all, winogradGradTiles(v.C, v.O))
-	j.apartC, j.apartO = per*roundUp(v.C, t.nr)+linePad, per*roundUp(v.O, t.mr)+linePad
-	s.sums, s.input, s.grad = grow(s.sums, winogradValues*v.O*v.C), grow(s.input, winogradValues*j.apartC), grow(s.grad, winogradValues*j.apartO)
+	j.distanceC, j.distanceO = per*roundUp(v.C, t.nr)+linePad, per*roundUp(v.O, t.mr)+linePad
+	s.sums, s.input, s.grad = grow(s.sums, winogradValues*v.O*v.C), grow(s.input, winogradValues*j.distanceC), grow(s.grad, winogradValues*j.distanceO)
 	j.sums, j.input, j.grad = s.sums, s.input, s.grad
 	if v.C%t.nr != 0 {
 		clear(j.input) // the last panel is not whole
@@ -64,7 +61,7 @@ func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
 	for j.first = 0; j.first < all; j.first += per {
 		j.n = min(per, all-j.first)
 		j.phase = winogradTransforms
-		p.run(ceilDiv(j.n, winogradTileGroup), j)
+		p.run(2*ceilDiv(j.n, winogradTileGroup), j)
 		j.phase = winogradProducts
 		p.run(winogradValues*j.parts, j)
 	}
@@ -76,13 +73,17 @@ func (p *Pool) winogradBackwardWeight(v *Conv, x, dy, dw []float32) {
 func (j *winogradWeightJob) run(w *worker, i int) {
 	switch j.phase {
 	case winogradTransforms:
-		from, to := i*winogradTileGroup, min(j.n, (i+1)*winogradTileGroup)
+		// Pixels and gradients of a group in turn.
+		from, to := i/2*winogradTileGroup, min(j.n, (i/2+1)*winogradTileGroup)
 		stage := w.scratch(max(j.stageSize(), 4*j.dy.c))
 		nr, mr := j.t.nr, j.t.mr
 		for at := from; at < to; {
 			r := j.grid.run(j.first+at, to-at)
-			j.transform(r, stage, &j.input[at*nr], nr, nr, j.n*nr, j.apartC)
-			j.transformGrad(r, stage, &j.grad[at*mr])
+			if i%2 == 0 {
+				j.transform(r, stage, &j.input[at*nr], nr, nr, j.n*nr, j.distanceC)
+			} else {
+				j.transformGrad(r, stage, &j.grad[at*mr])
+			}
 			at += r.count
 		}
 	case winogradProducts:
@@ -90,13 +91,13 @@ func (j *winogradWeightJob) run(w *worker, i int) {
 	case winogradResult:
 		const taps = 9
 		c := j.src.c
-		room := w.scratch(taps * c)
-		j.t.winogradWeightGrad(c, &j.sums[i*c], j.dy.c*c, &room[0], c)
-		j.t.packTranspose(c, taps, taps, &room[0], c, &j.dw[i*taps*c])
+		scratch := w.scratch(taps * c)
+		j.t.winogradWeightGrad(c, &j.sums[i*c], j.dy.c*c, &scratch[0], c)
+		j.t.packTranspose(c, taps, taps, &scratch[0], c, &j.dw[i*taps*c])
 	}
 }
 
-// transformGrad writes A·d·Aᵀ of the gradients of the tiles of a run; stage is room for a tile.
+// transformGrad writes A·d·Aᵀ of the gradients of the tiles of a run; stage is memory for a tile.
 func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float32) {
 	o := j.dy.c
 	lower := 2*r.i+1 < j.dy.h
@@ -124,7 +125,7 @@ func (j *winogradWeightJob) transformGrad(r tileRun, stage []float32, dst *float
 func (j *winogradWeightJob) gradStrips(tiles int, row0, row1, dst *float32) {
 	o, mr := j.dy.c, j.t.mr
 	for col := 0; col < o; col += mr {
-		j.t.winogradGrad(tiles, min(mr, o-col), o, offset(row0, col), offset(row1, col), dst, j.apartO)
+		j.t.winogradGrad(tiles, min(mr, o-col), o, offset(row0, col), offset(row1, col), dst, j.distanceO)
 		dst = offset(dst, j.n*mr)
 	}
 }
@@ -134,7 +135,7 @@ func (j *winogradWeightJob) product(w *worker, p, part int) {
 	t, o, c := j.t, j.dy.c, j.src.c
 	panels := ceilDiv(c, t.nr)
 	g := product{
-		t: t, m: o, n: c, k: j.n, a: mat{p: &j.grad[p*j.apartO]}, layout: inPanels, b: &j.input[p*j.apartC],
+		t: t, m: o, n: c, k: j.n, a: mat{p: &j.grad[p*j.distanceO]}, layout: inPanels, b: &j.input[p*j.distanceC],
 		c: mat{&j.sums[p*o*c], c}, accumulate: j.first > 0,
 	}
 	g.compute(w, 0, ceilDiv(o, t.mr), panels*part/j.parts, panels*(part+1)/j.parts)

@@ -2,9 +2,9 @@ package f32
 
 import "math"
 
-// MaxPool is the geometry of maximum pooling of images [N, H, W, C]: the results
-// [N, OutH, OutW, C] are the largest values of windows of Size×Size pixels, Stride apart, that may
-// reach over the edge by Pad pixels.
+// MaxPool is the geometry of maximum pooling of images [N, H, W, C]: the results [N, OutH, OutW, C]
+// are the largest values of windows of Size×Size pixels, at distances of Stride, that may reach
+// over the edge by Pad pixels.
 type MaxPool struct {
 	N, H, W, C        int
 	Size, Stride, Pad int
@@ -17,8 +17,8 @@ func (m *MaxPool) OutH() int { return (m.H+2*m.Pad-m.Size)/m.Stride + 1 }
 func (m *MaxPool) OutW() int { return (m.W+2*m.Pad-m.Size)/m.Stride + 1 }
 
 // maxPoolKernels are the inner loops of one level. A window is that part of it which lies in the
-// image, rows×cols pixels, lines ld floats apart; its pixels have numbers from first on, by skip
-// more after each row.
+// image, rows×cols pixels, lines at distances of ld floats; its pixels have numbers from first on,
+// by skip more after each row.
 type maxPoolKernels struct {
 	// maxPool is y[j] = max x[r*ld+s*c+j] for j < c; place[j] is the number of the first such
 	// maximum, or of the last NaN.
@@ -77,8 +77,8 @@ func MaxPoolForward(p *Pool, m MaxPool, x, y, place []float32) {
 	p.maxPool(maxPoolJob{MaxPool: m, x: x, y: y, place: place}, m.N*m.OutH())
 }
 
-// MaxPoolBackward computes the gradient dx [N, H, W, C] from that of the result, or with add adds to
-// it.
+// MaxPoolBackward computes the gradient dx [N, H, W, C] from that of the result, or with add adds
+// to it.
 func MaxPoolBackward(p *Pool, m MaxPool, dy, place, dx []float32, add bool) {
 	m.check("MaxPoolBackward", dx, dy, place)
 	p.maxPool(maxPoolJob{MaxPool: m, x: dx, y: dy, place: place, back: true, add: add}, m.N)

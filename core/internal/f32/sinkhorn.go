@@ -1,19 +1,19 @@
 package f32
 
-// SinkhornCodes assigns samples to prototypes in equal shares, by iterations of Sinkhorn and Knopp.
+// SinkhornAssign assigns samples to prototypes in equal shares, by iterations of Sinkhorn and Knopp.
 // Of E[i][j] = exp((scores[i][j] - largest score)/epsilon), scores and E [rows, n], it finds factors
 // u and v with
 //
 //	v[j] = 1/(n·Σ_i u[i]·E[i][j]),  u[i] = 1/(rows·Σ_j E[i][j]·v[j]),  u = 1 at first,
 //
-// and writes codes[i][j] = rows·u[i]·E[i][j]·v[j] of the last len(codes)/n rows, each of sum 1. e
+// and writes shares[i][j] = rows·u[i]·E[i][j]·v[j] of the last len(shares)/n rows, each of sum 1. e
 // [rows, n] holds E. A prototype or a sample without any weight has a factor of 0.
-func SinkhornCodes(p *Pool, rows, n int, scores []float32, epsilon float64, iterations int, e, u, v, codes []float32) {
-	needRows("SinkhornCodes", rows, n, scores, e)
-	need("SinkhornCodes", "u", len(u), rows)
-	need("SinkhornCodes", "v", len(v), n)
-	last := len(codes) / n
-	need("SinkhornCodes", "codes", rows, last)
+func SinkhornAssign(p *Pool, rows, n int, scores []float32, epsilon float64, iterations int, e, u, v, shares []float32) {
+	needRows("SinkhornAssign", rows, n, scores, e)
+	need("SinkhornAssign", "u", len(u), rows)
+	need("SinkhornAssign", "v", len(v), n)
+	last := len(shares) / n
+	need("SinkhornAssign", "shares", rows, last)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	scale := float32(1 / epsilon)
@@ -36,7 +36,7 @@ func SinkhornCodes(p *Pool, rows, n int, scores []float32, epsilon float64, iter
 		p.rowwiseLocked(rowsJob{op: sinkhornRowRange, rows: rows, n: n, a: e, b: v, c: u})
 	}
 	first := rows - last
-	p.rowwiseLocked(rowsJob{op: sinkhornCodeRange, rows: last, n: n, a: e[first*n : rows*n], b: v, c: u[first:rows], d: codes, s: float32(rows)})
+	p.rowwiseLocked(rowsJob{op: sinkhornShareRange, rows: last, n: n, a: e[first*n : rows*n], b: v, c: u[first:rows], d: shares, s: float32(rows)})
 }
 
 func sinkhornMaxRange(j *rowsJob, _ *worker, lo, hi int) {
@@ -82,11 +82,11 @@ func sinkhornRowRange(j *rowsJob, _ *worker, lo, hi int) {
 	}
 }
 
-func sinkhornCodeRange(j *rowsJob, _ *worker, lo, hi int) {
+func sinkhornShareRange(j *rowsJob, _ *worker, lo, hi int) {
 	for r := lo; r < hi; r++ {
-		code := j.row(j.d, r)
-		j.t.mul(code, j.row(j.a, r), j.b[:j.n])
-		j.t.scale(code, j.s*j.c[r], code)
+		share := j.row(j.d, r)
+		j.t.mul(share, j.row(j.a, r), j.b[:j.n])
+		j.t.scale(share, j.s*j.c[r], share)
 	}
 }
 

@@ -42,7 +42,7 @@ func plainSinkhorn(scores []float32, rows, n int, epsilon float64, iterations, l
 	return q[(rows-last)*n:]
 }
 
-func TestSinkhornCodes(t *testing.T) {
+func TestSinkhornAssign(t *testing.T) {
 	pools := []*Pool{newPool(t, 1), newPool(t, 3)}
 	eachLevel(t, func(t *testing.T) {
 		for _, s := range [][3]int{{1, 1, 1}, {6, 20, 6}, {24, 15, 6}, {300, 70, 100}, {65, 300, 64}} {
@@ -54,18 +54,18 @@ func TestSinkhornCodes(t *testing.T) {
 			want := plainSinkhorn(scores.x, rows, n, .05, 3, last)
 			var first []float32
 			for _, p := range pools {
-				e, u, v, codes := newGuarded("e", rows*n), newGuarded("u", rows), newGuarded("v", n), newGuarded("codes", last*n)
-				SinkhornCodes(p, rows, n, scores.x, .05, 3, e.x, u.x, v.x, codes.x)
-				for _, g := range []*guarded{e, u, v, codes} {
+				e, u, v, shares := newGuarded("e", rows*n), newGuarded("u", rows), newGuarded("v", n), newGuarded("shares", last*n)
+				SinkhornAssign(p, rows, n, scores.x, .05, 3, e.x, u.x, v.x, shares.x)
+				for _, g := range []*guarded{e, u, v, shares} {
 					g.check(t)
 				}
-				near(t, fmt.Sprint("SinkhornCodes", s), codes.x, want, 2e-5, 0)
+				near(t, fmt.Sprint("SinkhornAssign", s), shares.x, want, 2e-5, 0)
 				if first == nil {
-					first = codes.x
+					first = shares.x
 				}
 				for i := range first {
-					if codes.x[i] != first[i] {
-						t.Fatalf("%v: code %d depends on the threads", s, i)
+					if shares.x[i] != first[i] {
+						t.Fatalf("%v: share %d depends on the threads", s, i)
 					}
 				}
 			}
@@ -74,8 +74,8 @@ func TestSinkhornCodes(t *testing.T) {
 }
 
 // A prototype that no sample reaches, because its scores vanish beside the others, gets nothing.
-func TestSinkhornCodesOfAnUnreachablePrototype(t *testing.T) {
-	e, u, v, codes := make([]float32, 4), make([]float32, 2), make([]float32, 2), make([]float32, 4)
-	SinkhornCodes(newPool(t, 1), 2, 2, []float32{0, -1e6, 0, -1e6}, .05, 3, e, u, v, codes)
-	near(t, "codes", codes, []float64{1, 0, 1, 0}, 1e-6, 1)
+func TestSinkhornAssignOfAnUnreachablePrototype(t *testing.T) {
+	e, u, v, shares := make([]float32, 4), make([]float32, 2), make([]float32, 2), make([]float32, 4)
+	SinkhornAssign(newPool(t, 1), 2, 2, []float32{0, -1e6, 0, -1e6}, .05, 3, e, u, v, shares)
+	near(t, "shares", shares, []float64{1, 0, 1, 0}, 1e-6, 1)
 }

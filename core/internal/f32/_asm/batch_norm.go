@@ -55,7 +55,7 @@ func above(v, floor, g vec) vec {
 }
 
 // inDoubles ends the formula of a kernel that sums over rows.
-var inDoubles = " Sums of rows are made in float32 and added in float64, whole vectors of them: sum and the other have room for a multiple of 16 columns."
+var inDoubles = " Sums of rows are made in float32 and added in float64, whole vectors of them: both hold a multiple of 16 columns."
 
 // addDoubles adds the floats of v to the float64 values of p at this step.
 func addDoubles(i at, v vec, p Register) {

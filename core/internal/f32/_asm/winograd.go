@@ -71,12 +71,12 @@ func write(v vec, m Mem, mask Register) {
 	}
 }
 
-// fourth addresses stream i < 4 of streams that lie apart (and third, three times as much).
-func fourth(base, apart, third Register, i, disp int) Mem {
+// fourth addresses stream i < 4 of streams at this distance; third is three times as much.
+func fourth(base, distance, third Register, i, disp int) Mem {
 	m := Mem{Base: base, Disp: disp}
 	switch i {
 	case 1, 2:
-		m.Index, m.Scale = apart, uint8(i)
+		m.Index, m.Scale = distance, uint8(i)
 	case 3:
 		m.Index, m.Scale = third, 1
 	}
@@ -112,19 +112,19 @@ func genWinograd(lanes int) {
 	genWinogradWeightGrad()
 }
 
-// genWinogradInput computes Bᵀ·d·B with Bᵀ = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1], row by row, so
-// that few values are in registers at a time.
+// genWinogradInput computes Bᵀ·d·B with Bᵀ = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1], row by row,
+// so that few values are in registers at a time.
 func genWinogradInput() {
-	function("winogradInput", "func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, apart int)",
-		"is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each row on, pixel floats apart: value p at dst[t*ld+p*apart].")
+	function("winogradInput", "func(tiles, c, pixel int, row0, row1, row2, row3, dst *float32, ld, distance int)",
+		"is, for t < tiles, Bᵀ·d·B of c channels of the 4×4 pixels from pixel 2t of each row on, at distances of pixel floats: value p at dst[t*ld+p*distance].")
 	var rows [4]Register
 	for i := range rows {
 		rows[i] = arg(fmt.Sprintf("row%d", i))
 	}
 	pixel := stride("pixel")
 	pixel3 := times3(pixel)
-	dst, apart := arg("dst"), stride("apart")
-	apart3 := times3(apart)
+	dst, distance := arg("dst"), stride("distance")
+	distance3 := times3(distance)
 	first := AllocLocal(8)
 	MOVQ(dst, first)
 	perTile(func() {
@@ -135,7 +135,7 @@ func genWinogradInput() {
 				ADDQ(I32(int32(2*w*4)), r)
 			}
 		}, func(disp int, mask Register) {
-			winogradInputBody(rows, pixel, pixel3, dst, apart, apart3, disp, mask)
+			winogradInputBody(rows, pixel, pixel3, dst, distance, distance3, disp, mask)
 		})
 		// Two pixels on, less the whole pairs that were walked.
 		MOVQ(stride("c"), moved)
@@ -152,16 +152,16 @@ func genWinogradInput() {
 	})
 }
 
-func winogradInputBody(rows [4]Register, pixel, pixel3, dst, apart, apart3 Register, disp int, mask Register) {
+func winogradInputBody(rows [4]Register, pixel, pixel3, dst, distance, distance3 Register, disp int, mask Register) {
 	to := GP64()
 	MOVQ(dst, to)
 	at := func(r, j int) Mem { return fourth(rows[r], pixel, pixel3, j, disp) }
 	put := func(t [4]vec, last bool) {
 		for j, v := range []vec{sub(t[0], t[2]), add(t[1], t[2]), sub(t[2], t[1]), sub(t[1], t[3])} {
-			write(v, fourth(to, apart, apart3, j, disp), mask)
+			write(v, fourth(to, distance, distance3, j, disp), mask)
 		}
 		if !last {
-			LEAQ(Mem{Base: to, Index: apart, Scale: 4}, to)
+			LEAQ(Mem{Base: to, Index: distance, Scale: 4}, to)
 		}
 	}
 	var t, u [4]vec
@@ -187,10 +187,10 @@ func genWinogradOutput(adds bool) {
 	if adds {
 		name, signature, doc = "winogradOutputAdd", "", "plus their old values"
 	}
-	function(name, "func(tiles, c int, src *float32, ld, apart int, row0, row1 *float32"+signature+")",
-		"sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows on to Aᵀ·m·A, value p of m at src[t*ld+p*apart], "+doc+".")
-	src, apart := arg("src"), stride("apart")
-	apart3 := times3(apart)
+	function(name, "func(tiles, c int, src *float32, ld, distance int, row0, row1 *float32"+signature+")",
+		"sets, for t < tiles, the 2×2 pixels of c channels from pixel 2t of both rows on to Aᵀ·m·A, value p of m at src[t*ld+p*distance], "+doc+".")
+	src, distance := arg("src"), stride("distance")
+	distance3 := times3(distance)
 	pixel := stride("c")
 	rows := [2]Register{arg("row0"), arg("row1")}
 	start := AllocLocal(8)
@@ -210,7 +210,7 @@ func genWinogradOutput(adds bool) {
 				ADDQ(I32(int32(2*w*4)), r)
 			}
 		}, func(disp int, mask Register) {
-			winogradOutputBody(src, apart, apart3, pixel, bias, rows, disp, mask)
+			winogradOutputBody(src, distance, distance3, pixel, bias, rows, disp, mask)
 		})
 		moved := GP64()
 		MOVQ(pixel, moved)
@@ -227,12 +227,12 @@ func genWinogradOutput(adds bool) {
 }
 
 // winogradOutputBody is one vector; without bias (nil) it adds to the pixels.
-func winogradOutputBody(src, apart, apart3, pixel, bias Register, rows [2]Register, disp int, mask Register) {
+func winogradOutputBody(src, distance, distance3, pixel, bias Register, rows [2]Register, disp int, mask Register) {
 	from := GP64()
 	MOVQ(src, from)
 	var t [2][4]vec
-	next := func() { LEAQ(Mem{Base: from, Index: apart, Scale: 4}, from) }
-	at := func(j int) Mem { return fourth(from, apart, apart3, j, disp) }
+	next := func() { LEAQ(Mem{Base: from, Index: distance, Scale: 4}, from) }
+	at := func(j int) Mem { return fourth(from, distance, distance3, j, disp) }
 	for j := range t[0] {
 		t[0][j] = read(at(j), mask)
 	}
@@ -272,16 +272,16 @@ func winogradOutputBody(src, apart, apart3, pixel, bias Register, rows [2]Regist
 	}
 }
 
-// genWinogradGrad computes A·d·Aᵀ, the transpose of the output transform, of the channels of a panel
-// of lanes. Where a vector is wider than that, all tiles but the last are stored with zeros beyond
-// the panel's row, which the next tile overwrites.
+// genWinogradGrad computes A·d·Aᵀ, the transpose of the output transform, of the channels of a
+// panel of lanes. Where a vector is wider than that, all tiles but the last are stored with zeros
+// beyond the panel's row, which the next tile overwrites.
 func genWinogradGrad(lanes int) {
-	function("winogradGrad", "func(tiles, c, pixel int, row0, row1, dst *float32, apart int)",
-		fmt.Sprintf("is, for t < tiles, A·d·Aᵀ of c ≤ %[1]d channels of the 2×2 pixels from pixel 2t of both rows on, pixel floats apart: value p at dst[t*%[1]d+p*apart], made up with zeros to %[1]d channels.", lanes))
+	function("winogradGrad", "func(tiles, c, pixel int, row0, row1, dst *float32, distance int)",
+		fmt.Sprintf("is, for t < tiles, A·d·Aᵀ of c ≤ %[1]d channels of the 2×2 pixels from pixel 2t of both rows on, at distances of pixel floats: value p at dst[t*%[1]d+p*distance], made up with zeros to %[1]d channels.", lanes))
 	pixel := stride("pixel")
 	rows := [2]Register{arg("row0"), arg("row1")}
-	dst, apart := arg("dst"), stride("apart")
-	apart3 := times3(apart)
+	dst, distance := arg("dst"), stride("distance")
+	distance3 := times3(distance)
 	tiles := arg("tiles")
 	var whole Register
 	if w == 16 {
@@ -294,7 +294,7 @@ func genWinogradGrad(lanes int) {
 	null := zero(newVec())
 	tile, last := label("tile"), label("last")
 	body := func(put func(v vec, m Mem)) {
-		winogradGradBody(rows, pixel, dst, apart, apart3, mask, null, put)
+		winogradGradBody(rows, pixel, dst, distance, distance3, mask, null, put)
 		for _, r := range rows {
 			LEAQ(Mem{Base: r, Index: pixel, Scale: 2}, r)
 		}
@@ -316,7 +316,7 @@ func genWinogradGrad(lanes int) {
 	end()
 }
 
-func winogradGradBody(rows [2]Register, pixel, dst, apart, apart3, mask Register, null vec, put func(v vec, m Mem)) {
+func winogradGradBody(rows [2]Register, pixel, dst, distance, distance3, mask Register, null vec, put func(v vec, m Mem)) {
 	var d [2][2]vec
 	for i, r := range rows {
 		d[i][0] = read(Mem{Base: r}, mask)
@@ -339,10 +339,10 @@ func winogradGradBody(rows [2]Register, pixel, dst, apart, apart3, mask Register
 			}
 		}
 		for j, v := range []vec{t[0], add(t[0], t[1]), sub(t[0], t[1]), sub(null, t[1])} {
-			put(v, fourth(to, apart, apart3, j, 0))
+			put(v, fourth(to, distance, distance3, j, 0))
 		}
 		if i < 3 {
-			LEAQ(Mem{Base: to, Index: apart, Scale: 4}, to)
+			LEAQ(Mem{Base: to, Index: distance, Scale: 4}, to)
 		}
 	}
 }
@@ -364,10 +364,10 @@ func writeLanes(v vec, m Mem, lanes int, whole Register) {
 
 // genWinogradWeight computes G·g·Gᵀ with G = [1 0 0; ½ ½ ½; ½ -½ ½; 0 0 1].
 func genWinogradWeight() {
-	function("winogradWeight", "func(c int, src *float32, ld int, dst *float32, apart int)",
-		"is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at dst[p*apart].")
-	n, src, ld, dst, apart := arg("c"), arg("src"), stride("ld"), arg("dst"), stride("apart")
-	apart3, ld3 := times3(apart), times3(ld)
+	function("winogradWeight", "func(c int, src *float32, ld int, dst *float32, distance int)",
+		"is G·g·Gᵀ of 3×3 values of c channels, value t at src[t*ld]: value p at dst[p*distance].")
+	n, src, ld, dst, distance := arg("c"), arg("src"), stride("ld"), arg("dst"), stride("distance")
+	distance3, ld3 := times3(distance), times3(ld)
 	rows := [3]Register{src, GP64(), GP64()}
 	LEAQ(Mem{Base: src, Index: ld3, Scale: 1}, rows[1])
 	LEAQ(Mem{Base: src, Index: ld3, Scale: 2}, rows[2])
@@ -389,10 +389,10 @@ func genWinogradWeight() {
 		put := func(x, y, z vec, last bool) {
 			s, h := mul(add(x, z), half), mul(y, half)
 			for j, v := range []vec{x, add(s, h), sub(s, h), z} {
-				write(v, fourth(to, apart, apart3, j, disp), mask)
+				write(v, fourth(to, distance, distance3, j, disp), mask)
 			}
 			if !last {
-				LEAQ(Mem{Base: to, Index: apart, Scale: 4}, to)
+				LEAQ(Mem{Base: to, Index: distance, Scale: 4}, to)
 			}
 		}
 		put(g(0, 0), g(0, 1), g(0, 2), false)
@@ -410,18 +410,18 @@ func genWinogradWeight() {
 
 // genWinogradWeightGrad computes Gᵀ·u·G.
 func genWinogradWeightGrad() {
-	function("winogradWeightGrad", "func(c int, src *float32, apart int, dst *float32, ld int)",
-		"is Gᵀ·u·G of 16 values of c channels, value p at src[p*apart]: 3×3 values, value t at dst[t*ld].")
-	n, src, apart, dst, ld := arg("c"), arg("src"), stride("apart"), arg("dst"), stride("ld")
-	apart3 := times3(apart)
+	function("winogradWeightGrad", "func(c int, src *float32, distance int, dst *float32, ld int)",
+		"is Gᵀ·u·G of 16 values of c channels, value p at src[p*distance]: 3×3 values, value t at dst[t*ld].")
+	n, src, distance, dst, ld := arg("c"), arg("src"), stride("distance"), arg("dst"), stride("ld")
+	distance3 := times3(distance)
 	pairs(n, func() {
 		ADDQ(I32(int32(2*w*4)), src)
 		ADDQ(I32(int32(2*w*4)), dst)
 	}, func(disp int, mask Register) {
 		from := GP64()
 		MOVQ(src, from)
-		next := func() { LEAQ(Mem{Base: from, Index: apart, Scale: 4}, from) }
-		at := func(j int) Mem { return fourth(from, apart, apart3, j, disp) }
+		next := func() { LEAQ(Mem{Base: from, Index: distance, Scale: 4}, from) }
+		at := func(j int) Mem { return fourth(from, distance, distance3, j, disp) }
 		// [a + (b+c)/2; (b-c)/2; (b+c)/2 + d], first of columns.
 		var t [3][4]vec
 		for j := range t[0] {
