@@ -169,7 +169,7 @@ func TestNoPlanDigestOfBuiltins(t *testing.T) {
 // error have the exit code of plugins.
 func TestPluginFaults(t *testing.T) {
 	for kind, parts := range map[string][]string{
-		"unknown":         {"telepathy_1", `no operator "telepathy"`},
+		"unknown":         {"telepathy_1", "no such operator"},
 		"vector":          {"loss", "l2_normalize_1", "[8, 4]", "one number"},
 		"metric":          {"step 1", `metric "spread" is NaN`},
 		"evaluate-metric": {"step 1", `metric "spread" is NaN`},

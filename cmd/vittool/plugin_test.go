@@ -78,7 +78,7 @@ func (mine) Plan(b *sdk.Builder) error {
 		}
 	})
 	tokens := b.Student("whole", view).PatchTokens()
-	return b.Minimize(b.PatchMSE(b.Linear("head", tokens, b.PatchDim()), b.Patches(view, sdk.ChannelLast), all))
+	return b.Minimize(b.PatchMSE(b.Linear("head", tokens, b.PatchDim()), b.PatchPixels(view, sdk.ChannelLast), all))
 }
 
 func main() { sdk.Serve(mine{}) }

@@ -95,7 +95,7 @@ func TestCrop(t *testing.T) {
 	}
 	for want, options := range map[string]map[string]any{
 		"smaller share comes first": {"crop_scale": []float64{.9, .2}},
-		"x < 1":                     {"bank_momentum": 1},
+		"0 to below 1":              {"bank_momentum": 1},
 	} {
 		if _, err := try(images, options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

@@ -69,7 +69,7 @@ func TestOptionsReachThePlan(t *testing.T) {
 	for want, options := range map[string]map[string]any{
 		"no multiple of the micro-batch of 4": {"queue": 10},
 		"smaller share comes first":           {"crop_scale": []float64{.9, .2}},
-		"0 < x":                               {"temperature": 0},
+		"valid is above 0":                    {"temperature": 0},
 	} {
 		if _, err := try(networks[0], options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)

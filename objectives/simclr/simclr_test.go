@@ -76,10 +76,10 @@ func TestOptionsReachThePlan(t *testing.T) {
 		}
 	}
 	for want, options := range map[string]map[string]any{
-		"odd number of taps":        {"blur_kernel": 4},
-		"smaller share comes first": {"crop_scale": []float64{.9, .2}},
-		"half of the circle":        {"color_jitter": []float64{.4, .4, .2, .6}},
-		"0 < x":                     {"loss_scale": 0},
+		"odd number of taps":         {"blur_kernel": 4},
+		"smaller share comes first":  {"crop_scale": []float64{.9, .2}},
+		"hue = 0.6: is out of range": {"color_jitter": []float64{.4, .4, .2, .6}},
+		"valid is above 0":           {"loss_scale": 0},
 	} {
 		if _, err := try(networks[0], options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q in it", options, err, want)
