@@ -77,7 +77,7 @@ func reach(p *program, run string, m moment, random *rand.Rand) (below []process
 
 // TestHostKilled kills vittool itself, checks the folder, resumes, and in the end compares the
 // weights with those of an undisturbed run.
-func TestHostKilled(t *testing.T) { eachRecipe(t, hostKilled) }
+func TestHostKilled(t *testing.T) { eachRecipe(t, 0, hostKilled) }
 
 func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)
@@ -123,7 +123,7 @@ func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 }
 
 // TestObjectiveKilled kills the objective's process; the run goes on as if nothing had happened.
-func TestObjectiveKilled(t *testing.T) { eachRecipe(t, objectiveKilled) }
+func TestObjectiveKilled(t *testing.T) { eachRecipe(t, 1, objectiveKilled) }
 
 func objectiveKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)

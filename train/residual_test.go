@@ -48,12 +48,17 @@ func residual(t *testing.T) []string {
 func TestResidualNetworks(t *testing.T) {
 	for i, name := range residual(t) {
 		of := func() *configs.Config { return smallResidual(t, name) }
-		some := []variation{variations[1+i%2], variations[3+i%(len(variations)-3)]}
+		some := []variation{variations[(1+3*i)%len(variations)]}
 		if full {
 			some = variations
 		}
 		t.Run(name, func(t *testing.T) { sameBits(t, of, some) })
-		t.Run(name+", interrupted", func(t *testing.T) { resumes(t, of, 1+4*(i%2)) })
+		if full || i%2 == 0 {
+			t.Run(name+", interrupted", func(t *testing.T) { resumes(t, of, 1+4*(i%2)) })
+		}
+		if !full && i%2 == 0 {
+			continue // each objective in one of the two ways
+		}
 		t.Run(name+", accumulated and interrupted", func(t *testing.T) {
 			resumes(t, func() *configs.Config {
 				cfg := of()
