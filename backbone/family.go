@@ -97,6 +97,13 @@ func Encode(c Config) ([]byte, error) {
 	return text, err
 }
 
+// DecodeStrict reads JSON into a family's configuration. Unknown fields are errors.
+func DecodeStrict(text []byte, config any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(config)
+}
+
 // Decode reads the configuration that Encode wrote. Unknown families, unknown fields and settings
 // that no network can be built from are errors.
 func (fs Families) Decode(text []byte) (Config, error) {

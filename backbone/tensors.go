@@ -22,6 +22,15 @@ type TensorSpec struct {
 	Buffer bool
 }
 
+// Holds reports whether a file has every tensor in its shape. shape returns that of one of the file's
+// tensors, false where there is none.
+func Holds(shape func(name string) (tensor.Shape, bool), tensors []TensorSpec) bool {
+	return !slices.ContainsFunc(tensors, func(t TensorSpec) bool {
+		s, ok := shape(t.Name)
+		return !ok || !s.Equal(t.Shape)
+	})
+}
+
 // Tensors are the parameters and buffers of a network in a store. Families embed it for the methods
 // of [Network] that are the same in all.
 type Tensors struct {

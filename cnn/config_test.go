@@ -176,7 +176,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// A file of another tool is recognized by its tensors, whatever stands beside them.
+// A file of another tool is recognized by its tensors, with or without others beside them.
 func TestRecognize(t *testing.T) {
 	for _, name := range Variants() {
 		c, err := Variant(name)

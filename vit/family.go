@@ -1,8 +1,6 @@
 package vit
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,9 +24,7 @@ func (Family) Variant(name string) (backbone.Config, error) { return Variant(nam
 // Decode reads a [Config] from JSON and checks it.
 func (Family) Decode(text []byte) (backbone.Config, error) {
 	var c Config
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
+	if err := backbone.DecodeStrict(text, &c); err != nil {
 		return nil, err
 	}
 	c = c.Normalized()
@@ -45,10 +41,7 @@ func (Family) Recognize(shape func(name string) (tensor.Shape, bool)) []string {
 		if _, deeper := shape(fmt.Sprintf("blocks.%d.norm1.weight", c.Depth)); err != nil || deeper {
 			return false
 		}
-		return !slices.ContainsFunc(c.Weights(), func(w backbone.TensorSpec) bool {
-			s, ok := shape(w.Name)
-			return !ok || !s.Equal(w.Shape)
-		})
+		return backbone.Holds(shape, c.Weights())
 	}
 	return slices.DeleteFunc(Variants(), func(name string) bool { return !matches(name) })
 }

@@ -18,7 +18,7 @@ const surveyed = 32
 // nearest to the size of the images, and of those the one with the smallest network. The demo's
 // drawn scenes have a preset of their own, for the objective that it names. Settings of the user win:
 // no preset is chosen for images of the user and a network or a plugin that the user names. The note
-// says in one line what was chosen; it is empty where loadForPretrain says enough.
+// names the choice in one line; it is empty where loadForPretrain says enough.
 func chooseRecipe(req *configs.Request) (note string, err error) {
 	plain, err := configs.Merge(*req)
 	if err != nil {

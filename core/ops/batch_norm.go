@@ -99,13 +99,18 @@ func gain(c *core.Call, j int) float64 {
 	return float64(c.In[1][j])
 }
 
+// loadRunning takes mean and variance of a block of columns from the running statistics.
+func (b *batchNorm) loadRunning(lo, hi int) {
+	for j := lo; j < hi; j++ {
+		b.mean[j], b.variance[j] = float64(b.running.Mean.Data[j]), float64(b.running.Variance.Data[j])
+	}
+}
+
 // forward computes y = (x - mean)·deviation·gamma + beta for a block of columns.
 func (b *batchNorm) forward(c *core.Call, lo, hi int) {
 	m, v := b.mean[lo:hi], b.variance[lo:hi]
 	if b.opt.Eval {
-		for j := range m {
-			m[j], v[j] = float64(b.running.Mean.Data[lo+j]), float64(b.running.Variance.Data[lo+j])
-		}
+		b.loadRunning(lo, hi)
 	} else {
 		columnMoments(c.In[0], b.rows, b.n, lo, m, v)
 	}

@@ -62,9 +62,7 @@ func (b *mapNorm) kernel(c *core.Call) f32.BatchNorm {
 func (b *mapNorm) forward(c *core.Call) {
 	k := b.kernel(c)
 	if b.opt.Eval {
-		for j := range b.mean {
-			b.mean[j], b.variance[j] = float64(b.running.Mean.Data[j]), float64(b.running.Variance.Data[j])
-		}
+		b.loadRunning(0, b.n)
 	} else {
 		k.Moments(c.Pool, b.mean, b.variance)
 	}

@@ -1,8 +1,8 @@
 // Package byol is the self-distillation without negatives of Grill et al., "Bootstrap Your Own
 // Latent" (2020), https://arxiv.org/abs/2006.07733.
 //
-// The online network, ending in a projector and a predictor, predicts from one crop of an image what
-// the target network, an average of the online one that ends in a projector, makes of the other. The
+// The online network, ending in a projector and a predictor, predicts from one crop of an image the
+// output of the target network, its teacher that ends in a projector, for the other crop. The
 // predictor and the slow average keep both from one constant output.
 package byol
 

@@ -66,7 +66,7 @@ func inside(w, step, ds, width, wide int) (lo, hi int) {
 	return lo, max(lo, min(hi, w))
 }
 
-// patches gathers what lies under taps.
+// patches gathers the pixels under taps.
 type patches struct {
 	t    *table
 	src  images

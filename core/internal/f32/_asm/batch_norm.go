@@ -7,7 +7,7 @@ import (
 )
 
 // downColumns runs body for every row of blocks of unroll vectors of columns, then of single ones:
-// start loads what a block keeps in registers, finish stores it. Matrices are dense, of n columns.
+// start loads the values that a block keeps in registers, finish stores them. Matrices are dense, of n columns.
 func downColumns(unroll int, matrices []Register, start func(a at), body func(a at, p []Register), finish func(a at)) {
 	n := arg("n")
 	ld := GP64()

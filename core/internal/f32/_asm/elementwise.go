@@ -89,16 +89,7 @@ func genActivations() {
 		return d
 	})
 	gradient("reluGrad", "is dx[i] = dy[i] if x[i] > 0, else 0, for every i.", 2, func(x, dy vec) vec {
-		d, z := newVec(), zero(newVec())
-		if w == 16 {
-			k := K()
-			VCMPPS(Imm(0x1e), z, x, k) // greater, quiet
-			VMOVAPS_Z(dy, k, d)
-		} else {
-			VCMPPS(Imm(0x1e), z, x, d)
-			VANDPS(dy, d, d)
-		}
-		return d
+		return above(x, zero(newVec()), dy)
 	})
 	unary("gelu", "is y[i] = x[i]·Φ(x[i]) for every i.", 1, gelu)
 	gradient("geluGrad", "is dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])) for every i.", 1, func(x, dy vec) vec { return mul(geluSlope(x), dy) })
