@@ -122,6 +122,39 @@ func TestEvaluationsOfAResumedRun(t *testing.T) {
 	mustHaveEvaluated(t, cfg, got, "[3 6 8]")
 }
 
+// A run that was killed between a checkpoint and the evaluation of its step makes up for it, also after
+// the last step.
+func TestEvaluationsOfAKilledRun(t *testing.T) {
+	for _, step := range []int{6, 8} {
+		cfg := evaluated(t)
+		pretrain(t, cfg, Options{OpenEvaluation: (&counted{}).open})
+		path := filepath.Join(cfg.Run.Out, runs.MetricsFile)
+		kept := ""
+		for text := range strings.Lines(string(contents(t, path))) {
+			if strings.Contains(text, `"kind":"eval"`) && strings.Contains(text, fmt.Sprintf(`"step":%d,`, step)) {
+				break
+			}
+			kept += text
+		}
+		must.Do(t, os.WriteFile(path, []byte(kept), 0o644))
+		if step < 8 {
+			must.Do(t, os.Remove(filepath.Join(cfg.Run.Out, runs.CheckpointsDir, "step-00000008.safetensors")))
+		}
+		killed := must.Get(runs.ReadInfo(cfg.Run.Out))(t)
+		killed.Status, killed.Step, killed.Eval = runs.StatusRunning, step, nil
+		must.Do(t, (&runs.Folder{Dir: cfg.Run.Out}).WriteInfo(killed))
+		drawn := 0
+		got := pretrain(t, cfg, Options{Resume: true, OpenEvaluation: (&counted{}).open, AfterCheckpoint: func(string, int) error {
+			drawn = len(evaluations(t, cfg.Run.Out))
+			return nil
+		}})
+		mustHaveEvaluated(t, cfg, got, "[3 6 8]")
+		if drawn != 3 {
+			t.Errorf("the last pictures are drawn with %d evaluations, want 3", drawn)
+		}
+	}
+}
+
 // An evaluation that fails does not stop the run; one that can't be opened leaves no folder.
 func TestEvaluationsThatFail(t *testing.T) {
 	cfg, seen := evaluated(t), &stopper{at: -1}
