@@ -3,8 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +29,29 @@ var onlineRuns = map[string][]string{
 	"simclr, cached gradients":         {"simclr", "--model", "resnet18_cifar", "model.width=0.0625", "train.accumulate=2", "train.grad_cache=true"},
 }
 
+// labelledImages writes images of noise in three classes, of a little more red, green or blue: 20 of
+// each to learn from and 10 to test on.
+func labelledImages(t *testing.T, dir string) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 90 {
+		m := image.NewRGBA(image.Rect(0, 0, 16, 16))
+		for p := range m.Pix {
+			m.Pix[p] = uint8(random.IntN(200))
+			if p%4 == i%3 {
+				m.Pix[p] += 30
+			}
+		}
+		var b bytes.Buffer
+		must.Do(t, png.Encode(&b, m))
+		set := "train"
+		if i >= 60 {
+			set = "val"
+		}
+		writeTo(t, dir, filepath.Join("labelled", set, "rgb"[i%3:i%3+1], fmt.Sprintf("%02d.png", i)), b.Bytes())
+	}
+}
+
 // onlineArgs is a training of a few steps with the small settings of an objective.
 func onlineArgs(t *testing.T, run []string, more ...string) []string {
 	settings := must.Get(filepath.Abs(filepath.Join("..", "..", "objectives", run[0], "testdata", "small.yaml")))(t)
@@ -41,6 +68,7 @@ func TestOnlineFigures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
+			labelledImages(t, dir)
 			pretrain := func(out string, more ...string) (result train.Result) {
 				t.Helper()
 				o := vittool(t, dir, onlineArgs(t, run, append(more, "--out", out)...)...)
@@ -49,7 +77,7 @@ func TestOnlineFigures(t *testing.T) {
 				return result
 			}
 			without := pretrain("without", "--threads", "2")
-			with := pretrain("with", "--threads", fmt.Sprint(1+turn%3), "eval.data=demo:", "eval.every=2 steps", "eval.limit=50", "eval.k=7", "eval.temperature=0.1")
+			with := pretrain("with", "--threads", fmt.Sprint(1+turn%3), "eval.data=labelled", "eval.every=2 steps", "eval.limit=45", "eval.k=7", "eval.temperature=0.1")
 			if with.Digest != without.Digest {
 				t.Errorf("digest %s with evaluations, %s without", with.Digest, without.Digest)
 			}
@@ -72,12 +100,12 @@ func TestOnlineFigures(t *testing.T) {
 					continue
 				}
 				last, steps = line, steps+fmt.Sprint(line.Step, " ")
-				o := vittool(t, dir, "eval", "knn", "--from", fmt.Sprintf("with/checkpoints/step-%08d.safetensors", line.Step), "--data", "demo:",
-					"--limit", "50", "--k", "7", "--temperature", "0.1", "--json", "-q")
+				o := vittool(t, dir, "eval", "knn", "--from", fmt.Sprintf("with/checkpoints/step-%08d.safetensors", line.Step), "--data", "labelled",
+					"--limit", "45", "--k", "7", "--temperature", "0.1", "--json", "-q")
 				o.mustEnd(t, exitDone)
 				var r evalResult
 				must.Do(t, json.Unmarshal([]byte(o.stdout), &r))
-				if r.Scores[0].Top1 != line.KNN || string(r.Network) != line.Network || string(r.Pool) != line.Pool || r.TrainRows != line.Train || r.TestRows != line.Test || line.Test != 50 {
+				if r.Scores[0].Top1 != line.KNN || string(r.Network) != line.Network || string(r.Pool) != line.Pool || r.TrainRows != line.Train || r.TestRows != line.Test || line.Train != 45 || line.Test != 30 {
 					t.Errorf("step %d: %+v in training, and %+v of the checkpoint", line.Step, line, r)
 				}
 			}
