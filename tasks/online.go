@@ -64,7 +64,10 @@ func OpenOnlineKNN(cfg *configs.Config, network backbone.Network, features runs.
 		workers = dev.Threads()
 	}
 	o.options = ExtractOptions{BatchSize: min(64, cfg.Train.BatchSize), Workers: workers, OnError: data.OnError(cfg.Data.OnError), MaxFailed: cfg.Data.MaxFailed}
-	return o, o.try(dev)
+	if err = o.try(dev, e.Data); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // inTraining is the model of a run as LoadModel would read it from its checkpoint, without a copy of
@@ -77,15 +80,15 @@ func inTraining(cfg *configs.Config, network backbone.Network, features runs.Fea
 }
 
 // try compiles the graph of a full batch, which is dropped again, and notes the memory that an
-// evaluation takes at most.
-func (o *OnlineKNN) try(dev *device.CPU) error {
+// evaluation takes at most. images is the value of eval.data.
+func (o *OnlineKNN) try(dev *device.CPU, images string) error {
 	try := o.options
 	if err := o.model.extractDefaults(&try, o.images.Train); err != nil {
 		return err
 	}
 	graph, err := o.model.featureGraph(dev, try.BatchSize, try)
 	if b := dev.Budget; err != nil && b != nil && b.Wanted > 0 {
-		return &configs.Error{Key: "eval.data", Value: "", Problem: fmt.Sprintf("features can't be evaluated in the memory that training leaves: %.1f GiB are free", float64(b.Limit)/(1<<30)),
+		return &configs.Error{Key: "eval.data", Value: images, Problem: fmt.Sprintf("features can't be evaluated in the memory that training leaves: %.1f GiB are free", float64(b.Limit)/(1<<30)),
 			Hint: "make train.batch_size smaller, or leave eval.data out"}
 	}
 	if err != nil {
