@@ -90,7 +90,7 @@ func TestSeveralShapesShareOneStore(t *testing.T) {
 	before := b.run(t)
 	a.run(t)
 	optimizer := optim.NewSGD(e, optim.SGDOptions{})
-	optimizer.Step(a.exe.Parameters(), a.exe.Grad, 0.01, 0)
+	optimizer.Step(a.exe.Parameters(), a.exe.Grad, optim.Rate{Now: 0.01}, 0)
 	if after := b.run(t); after == before {
 		t.Error("an update through one graph is not seen by the other")
 	}
