@@ -84,7 +84,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		// One step of the optimizer, then of the teacher that follows the weights and of queues.
 		norm := r.gradients.Clip(cfg.Train)
 		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
-		optim.StepAll(r.state.optimizer, r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, cfg.Train.PeakLR(), wd)
+		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), optim.Rate{Now: lr, Peak: cfg.Train.PeakLR()}, wd)
 		if err := r.graphs.finishStep(); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -124,6 +125,7 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.graphs, err = newGraphs(ctx, s, r.state.store); err != nil {
 		return err
 	}
+	r.state.moving = program.MovingBuffers(r.state.store, s.objective.Plan())
 	r.gradients = newGradients(s.device, s.cfg.Train)
 	if r.state.optimizer, err = newOptimizer(s.device, s.cfg.Train); err != nil {
 		return err
