@@ -116,6 +116,10 @@ type Pass struct {
 	StopGradient bool
 	Eval         bool // no stochastic depth, running statistics
 	NoDropPath   bool
+	// SubBatches are equal parts of the micro-batch that have batch statistics of their own, as on
+	// so many devices; 0 stands for one.
+	SubBatches  int
+	Interleaved bool // part k of n sub-batches are the images k, k+n, k+2n, …
 }
 
 // Mask is a choice that the objective makes anew for each batch.
