@@ -160,6 +160,7 @@ func TestResultsRefuse(t *testing.T) {
 		{`pass "encoder" has no view`, func(p *pb.Plan) { p.Passes[0].Views = nil }},
 		{`pass "encoder" (views) names the view "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Views[0] = "elsewhere" }},
 		{`pass "encoder" (masks) names the mask "elsewhere"`, func(p *pb.Plan) { p.Passes[0].Masks[0] = "elsewhere" }},
+		{"(sub_batches) has 2 sub-batches and 1 views: want one view without masks", func(p *pb.Plan) { p.Passes[0].SubBatches = 2 }},
 		{"runs the teacher", func(p *pb.Plan) { p.Passes[0].Network = pb.Network_NETWORK_TEACHER }},
 		{"block 2 is tapped", func(p *pb.Plan) { p.Passes[0].Taps = []uint32{2} }},
 		{"0 masks for 1 views", func(p *pb.Plan) { p.Passes[0].Masks = nil }},
