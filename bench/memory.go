@@ -44,7 +44,10 @@ func CompareMemory(ctx context.Context, program string, cfg configs.Config, thre
 		*peak, m.Parameters = s.PeakMemory, s.Parameters
 	}
 	m.Weights = 16 * m.Parameters
-	o := peerOf(cfg, threads, false)
+	o, err := peerOf(cfg, threads)
+	if err != nil {
+		return nil, err
+	}
 	o.Default = true
 	peer, err := StartPyTorch(ctx, o)
 	if errors.Is(err, ErrNoPyTorch) {
@@ -55,7 +58,7 @@ func CompareMemory(ctx context.Context, program string, cfg configs.Config, thre
 	}
 	defer func() { err = errors.Join(err, peer.Close()) }()
 	for range memorySteps {
-		if _, err := peer.Step(ctx); err != nil {
+		if _, _, err := peer.Step(Variant{}); err != nil {
 			return nil, err
 		}
 	}
