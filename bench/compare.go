@@ -28,7 +28,7 @@ type Comparison struct {
 	OursCPU   Summary `json:"vittool_cpu_seconds"`
 	TheirsCPU Summary `json:"peer_cpu_seconds"`
 	RatioCPU  Summary `json:"cpu_ratio"`
-	Best      bool    `json:"best"` // the peer's fastest variant of this session, by the median of its times
+	Best      bool    `json:"best"` // the peer's variant with the fastest step, which the rest of the machine disturbed least
 }
 
 // side is a side of a comparison that notes the processor time of its steps beside.
@@ -89,7 +89,7 @@ func Compare(ctx context.Context, cfg configs.Config, o PyTorchOptions, variants
 	ours := sides[0].cpu[warmup:]
 	for i, s := range sides[1:] {
 		theirs := s.cpu[warmup:]
-		if wall[1+i].Median() < wall[best].Median() {
+		if wall[1+i].Min() < wall[best].Min() {
 			best = 1 + i
 		}
 		out = append(out, Comparison{Model: o.Model, Batch: o.Batch, Peer: s.name, Threads: peer.Info.Threads,
@@ -138,11 +138,20 @@ func peerOf(cfg configs.Config, threads int) (PyTorchOptions, error) {
 		}
 		return o, nil
 	}
-	if negatives, ok := cfg.Objective.Options["negatives"].(int); cfg.Objective.Name != "instdisc" || !ok || negatives > 0 {
-		return o, &configs.Error{Key: "objective.name", Value: cfg.Objective.Name, Problem: "the step of a residual network is compared with instdisc and its softmax over all images",
+	if cfg.Objective.Name != "instdisc" {
+		return o, &configs.Error{Key: "objective.name", Value: cfg.Objective.Name, Problem: "the step of a residual network in PyTorch is that of instdisc",
 			Hint: "take --config " + ResNetPreset}
 	}
-	o.Image, _ = cfg.Model.Size()
+	if negatives, ok := cfg.Objective.Options["negatives"].(int); !ok || negatives != 0 {
+		return o, &configs.Error{Key: "objective.options.negatives", Value: fmt.Sprint(cfg.Objective.Options["negatives"]),
+			Problem: "the step of PyTorch has the softmax over all images", Hint: "set objective.options.negatives=0 to compare"}
+	}
+	height, width := cfg.Model.Size()
+	if height != width {
+		return o, &configs.Error{Key: "model.image_size", Value: fmt.Sprintf("%dx%d", height, width), Problem: "images of the step of PyTorch are square",
+			Hint: "choose one number"}
+	}
+	o.Image, o.Width = width, cfg.Model.Width
 	source, err := data.Open(data.Options{Path: cfg.Data.Path, Channels: cfg.Data.Channels})
 	if err != nil {
 		return o, err

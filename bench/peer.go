@@ -31,6 +31,7 @@ type PyTorchOptions struct {
 	Default bool      // leaves the allocator as it is, for measuring memory
 	Decoder [3]int    // width, depth, heads; zero: the model's own
 	Image   int       // side in pixels; zero: the model's own
+	Width   float64   // factor of a ResNet's channels; zero: 1
 	Bank    int       // images in the memory bank; zero: that of driver.py
 	Log     io.Writer // takes Python's stderr
 }
@@ -84,6 +85,9 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	}
 	if o.Image > 0 {
 		args = append(args, "--image", strconv.Itoa(o.Image))
+	}
+	if o.Width > 0 {
+		args = append(args, "--width", strconv.FormatFloat(o.Width, 'g', -1, 64))
 	}
 	if o.Bank > 0 {
 		args = append(args, "--bank", strconv.Itoa(o.Bank))

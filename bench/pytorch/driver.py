@@ -68,7 +68,7 @@ class Step:
         if a.decoder:
             d, n, h = (int(v) for v in a.decoder.split(","))
             self.config = replace(self.config, decoder_dim=d, decoder_depth=n, decoder_heads=h)
-        for name in "image", "bank":
+        for name in "image", "width", "bank":
             if getattr(a, name):
                 self.config = replace(self.config, **{name: getattr(a, name)})
         self.made = {}
@@ -94,6 +94,7 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--decoder", help="width,depth,heads of the decoder, where they differ from the case's")
     p.add_argument("--image", type=int, help="side of an image, where it differs from the case's")
+    p.add_argument("--width", type=float, help="factor of a ResNet's channels")
     p.add_argument("--bank", type=int, help="images in the memory bank of a ResNet's objective")
     p.add_argument("--bare", action="store_true", help="build no model: the kernels only")
     a = p.parse_args()
@@ -117,7 +118,7 @@ def main() -> None:
             try:
                 answer(step.run(frozenset(words[1:])))
             except Exception as e:  # torch.compile without a C++ compiler, for one
-                answer({"error": f"{type(e).__name__}: {e}"})
+                answer({"error": f"{type(e).__name__}: {e}".split("\n")[0]})
         elif len(words) == 6 and words[0] == "attention":
             *shape, times = (int(w) for w in words[1:])
             if tuple(shape) not in attentions:
