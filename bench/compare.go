@@ -12,6 +12,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/device"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/objectives"
 )
 
 // A Comparison is the same step of training here and in PyTorch, in one of PyTorch's variants.
@@ -122,8 +123,8 @@ func (r *Report) pytorch(ctx context.Context, o Options, dev *device.CPU) error 
 	return err
 }
 
-// peerOf is the same step for PyTorch: a masked autoencoder, or a residual network with instance
-// discrimination, the objective whose step is one pass of one view.
+// peerOf is the same step for PyTorch: a masked autoencoder, or a residual network with the
+// objective of ResNetPreset, whose step is one pass of one view.
 func peerOf(cfg configs.Config, threads int) (PyTorchOptions, error) {
 	o := PyTorchOptions{Model: cfg.Model.Name, Batch: cfg.Train.BatchSize, Threads: threads}
 	network, err := cfg.Backbone()
@@ -138,8 +139,12 @@ func peerOf(cfg configs.Config, threads int) (PyTorchOptions, error) {
 		}
 		return o, nil
 	}
-	if cfg.Objective.Name != "instdisc" {
-		return o, &configs.Error{Key: "objective.name", Value: cfg.Objective.Name, Problem: "the step of a residual network in PyTorch is that of instdisc",
+	recipe, err := configs.Load(configs.Request{Presets: objectives.Presets(), Configs: []string{ResNetPreset}})
+	if err != nil {
+		return o, err
+	}
+	if name := recipe.Config.Objective.Name; cfg.Objective.Name != name {
+		return o, &configs.Error{Key: "objective.name", Value: cfg.Objective.Name, Problem: "the step of a residual network in PyTorch is that of " + name,
 			Hint: "take --config " + ResNetPreset}
 	}
 	if negatives, ok := cfg.Objective.Options["negatives"].(int); !ok || negatives != 0 {
