@@ -16,12 +16,14 @@ const answering = `#!/bin/sh
 if [ "$1" = -c ]; then exit 0; fi
 echo '{"torch": "0", "threads": 1}'
 while read -r command rest; do
-	case $command in
-	attention) echo '{"seconds": 0.5}' ;;
-	step) echo '{"seconds": 0.25, "loss": 1}' ;;
+	case $command$rest in
+	attention*) echo '{"seconds": 0.5}' ;;
+	step) echo '{"seconds": 400, "cpu": 800, "loss": 1}' ;;
+	stepchannels_last) echo '{"seconds": 200, "cpu": 300, "loss": 1}' ;;
+	stepcompiled*) echo '{"error": "no C++ compiler"}' ;;
 	memory) echo '{"peak": 4000000000}' ;;
 	quit) exit 0 ;;
-	*) echo "{\"error\": \"no command $command\"}" ;;
+	*) echo "{\"error\": \"no command $command $rest\"}" ;;
 	esac
 done
 `

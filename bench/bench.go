@@ -38,6 +38,9 @@ type Options struct {
 // batch 128.
 const Preset = "mae-32"
 
+// ResNetPreset is the recipe to compare residual networks with.
+const ResNetPreset = "instdisc-resnet18-32"
+
 // Overrides are the settings that make a recipe measurable, weaker than those of the command line:
 // a step is one batch, every step is reported, and the images are drawn once, at the size of
 // CIFAR's, and kept. Drawing is the work of the demo and not of training; cropping, resizing and
@@ -123,32 +126,6 @@ func (r *Report) loader(ctx context.Context, o Options) (err error) {
 		r.Notes = append(r.Notes, r.Loader.NoPeer)
 	}
 	return nil
-}
-
-// pytorch compares the step with PyTorch's: eager, compiled, or both.
-func (r *Report) pytorch(ctx context.Context, o Options, dev *device.CPU) error {
-	for _, side := range []struct{ wanted, compiled bool }{{o.PyTorch, false}, {o.Compiled, true}} {
-		if !side.wanted {
-			continue
-		}
-		c, err := Compare(ctx, o.Config, peerOf(o.Config, dev.Threads(), side.compiled), o.Warmup, o.Rounds)
-		if err != nil {
-			return err
-		}
-		r.Comparison = append(r.Comparison, *c)
-	}
-	return nil
-}
-
-// peerOf is the same step for PyTorch.
-func peerOf(cfg configs.Config, threads int, compiled bool) PyTorchOptions {
-	o := PyTorchOptions{Model: cfg.Model.Name, Batch: cfg.Train.BatchSize, Threads: threads, Compiled: compiled}
-	for i, key := range []string{"decoder_dim", "decoder_depth", "decoder_heads"} {
-		if v, ok := cfg.Objective.Options[key].(int); ok {
-			o.Decoder[i] = v
-		}
-	}
-	return o
 }
 
 // procField returns the text behind a name at the beginning of a line of a file in /proc; "" where

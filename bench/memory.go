@@ -48,7 +48,10 @@ func CompareMemory(ctx context.Context, program string, cfg configs.Config, thre
 	if cfg.Train.Accumulate != 1 {
 		return m, nil
 	}
-	o := peerOf(cfg, threads, false)
+	o, err := peerOf(cfg, threads)
+	if err != nil {
+		return nil, err
+	}
 	o.Default = true
 	peer, err := StartPyTorch(ctx, o)
 	if errors.Is(err, ErrNoPyTorch) {
@@ -59,7 +62,7 @@ func CompareMemory(ctx context.Context, program string, cfg configs.Config, thre
 	}
 	defer func() { err = errors.Join(err, peer.Close()) }()
 	for range memorySteps {
-		if _, err := peer.Step(ctx); err != nil {
+		if _, _, err := peer.Step(Variant{}); err != nil {
 			return nil, err
 		}
 	}

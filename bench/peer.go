@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-//go:embed pytorch/mae.py pytorch/driver.py pytorch/loader.py
+//go:embed pytorch/mae.py pytorch/resnet.py pytorch/driver.py pytorch/loader.py
 var pytorch embed.FS
 
 // PythonVariable names the interpreter that has PyTorch; python3 when unset.
@@ -24,17 +24,37 @@ const PythonVariable = "VITTOOL_PYTHON"
 
 // PyTorchOptions say which training step the peer does.
 type PyTorchOptions struct {
-	Model    string // vit_tiny_patch4_32 or vit_base_patch16_224
-	Batch    int
-	Threads  int
-	Compiled bool      // torch.compile; its first step takes minutes
-	Bare     bool      // no model: for single kernels
-	Default  bool      // leaves the allocator as it is, for measuring memory
-	Decoder  [3]int    // width, depth, heads; zero: the model's own
-	Log      io.Writer // takes Python's stderr
+	Model   string // a case of driver.py
+	Batch   int
+	Threads int
+	Bare    bool      // no model: for single kernels
+	Default bool      // leaves the allocator as it is, for measuring memory
+	Decoder [3]int    // width, depth, heads; zero: the model's own
+	Image   int       // side in pixels; zero: the model's own
+	Width   float64   // factor of a ResNet's channels; zero: 1
+	Bank    int       // images in the memory bank; zero: that of driver.py
+	Log     io.Writer // takes Python's stderr
 }
 
-// A Peer is a PyTorch process that does one step of MAE on request.
+// A Variant is a way in which PyTorch does the same step. The zero value is eager, with channels
+// first in maps.
+type Variant struct {
+	Compiled     bool // torch.compile; its first step takes minutes
+	ChannelsLast bool // of maps
+}
+
+// words are those of the driver's command.
+func (v Variant) words() (words []string) {
+	if v.Compiled {
+		words = append(words, "compiled")
+	}
+	if v.ChannelsLast {
+		words = append(words, "channels_last")
+	}
+	return words
+}
+
+// A Peer is a PyTorch process that does one training step on request.
 type Peer struct {
 	Info PeerInfo
 
@@ -52,8 +72,6 @@ type PeerInfo struct {
 	Threads    int    `json:"threads"`
 	Capability string `json:"capability"` // the instruction set PyTorch chose
 	MKL        bool   `json:"mkl"`
-	Compiled   bool   `json:"compiled"`
-	Parameters int    `json:"parameters"`
 }
 
 // ErrNoPyTorch is wrapped when there is no interpreter with PyTorch to compare with.
@@ -62,13 +80,17 @@ var ErrNoPyTorch = errors.New("no PyTorch to compare with")
 // StartPyTorch starts the peer. The error wraps ErrNoPyTorch where Python or PyTorch is missing.
 func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	args := []string{"--model", o.Model, "--batch", strconv.Itoa(o.Batch), "--threads", strconv.Itoa(o.Threads)}
-	name := "PyTorch"
-	if o.Compiled {
-		args = append(args, "--compile")
-		name = "PyTorch, compiled"
-	}
 	if o.Decoder != [3]int{} {
 		args = append(args, "--decoder", fmt.Sprintf("%d,%d,%d", o.Decoder[0], o.Decoder[1], o.Decoder[2]))
+	}
+	if o.Image > 0 {
+		args = append(args, "--image", strconv.Itoa(o.Image))
+	}
+	if o.Width > 0 {
+		args = append(args, "--width", strconv.FormatFloat(o.Width, 'g', -1, 64))
+	}
+	if o.Bank > 0 {
+		args = append(args, "--bank", strconv.Itoa(o.Bank))
 	}
 	if o.Bare {
 		args = append(args, "--bare")
@@ -84,7 +106,7 @@ func StartPyTorch(ctx context.Context, o PyTorchOptions) (*Peer, error) {
 	if err := p.answer(&p.Info); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting PyTorch: %w", err), p.Close())
 	}
-	p.name = name + " " + p.Info.Torch
+	p.name = "PyTorch " + p.Info.Torch
 	return p, nil
 }
 
@@ -135,8 +157,18 @@ var allocator = []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=100000000
 // Name is PyTorch with its version.
 func (p *Peer) Name() string { return p.name }
 
-// Step trains once and returns the time that PyTorch itself measured.
-func (p *Peer) Step(context.Context) (time.Duration, error) { return p.seconds("step") }
+// Step trains once in a variant and returns the time that PyTorch itself measured, by the clock and
+// of all cores.
+func (p *Peer) Step(v Variant) (wall, cpu time.Duration, err error) {
+	var a struct {
+		Seconds float64 `json:"seconds"`
+		CPU     float64 `json:"cpu"`
+	}
+	err = p.ask(strings.Join(append([]string{"step"}, v.words()...), " "), &a)
+	return seconds(a.Seconds), seconds(a.CPU), err
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Attention does fused attention, forward and backward, so many times on q, k and v [batch, heads,
 // tokens, width], and returns the time of one.
@@ -150,7 +182,7 @@ func (p *Peer) seconds(command string) (time.Duration, error) {
 		Seconds float64 `json:"seconds"`
 	}
 	err := p.ask(command, &a)
-	return time.Duration(a.Seconds * float64(time.Second)), err
+	return seconds(a.Seconds), err
 }
 
 // Memory is the most memory that the process has held so far, in bytes.

@@ -64,8 +64,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Memory != nil {
 		r.Memory.write(&b)
 	}
-	for _, c := range r.Comparison {
-		c.write(&b)
+	if len(r.Comparison) > 0 {
+		writeComparison(&b, r.Comparison)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "\nnot measured: %s\n", n)

@@ -47,10 +47,13 @@ are drawn and written as JPEG files, 500×375 pixels and 32×32.
 file and fails when one of them is more than a tenth slower, measured in the FMA
 peak of its own run; a kernel that seems slower is first measured again.
 
-The step is that of preset ` + bench.Preset + ` unless --config says otherwise.`,
+The step is that of preset ` + bench.Preset + ` unless --config says otherwise. PyTorch has
+the step of mae with ViT-Ti/4 and ViT-B/16, and that of instdisc with ResNet-18 and
+ResNet-50, in both layouts of maps; the part compiled is the same in torch.compile.`,
 		Example: `  vittool bench
   vittool bench --only step,boundary --config mae-micro-32 --rounds 20
   vittool bench --only loader --data photographs/
+  vittool bench --only pytorch --config ` + bench.ResNetPreset + ` train.batch_size=256
   vittool bench --only attention
   vittool bench --only memory --config mae-224 train.batch_size=8
   vittool bench --only kernels --save before.json
