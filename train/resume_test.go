@@ -17,13 +17,16 @@ import (
 )
 
 // A run that was interrupted after any step and goes on gives the same files as one that was not.
-// The default objective is interrupted at three points, each of the others at one of them in turn;
-// with VITTOOL_TEST_FULL at all.
+// The default objective is interrupted at three points, every second of the others at one of them in
+// turn; with VITTOOL_TEST_FULL all are interrupted at all.
 func TestResume(t *testing.T) {
 	points := []int{1, 5, 7}
 	for i, name := range every() {
 		some := points
 		if !full && name != configs.Default().Objective.Name {
+			if i%2 == 0 {
+				continue
+			}
 			some = points[i%len(points):][:1]
 		}
 		t.Run(name, func(t *testing.T) {
