@@ -80,7 +80,7 @@ func TestFromProtoRefuses(t *testing.T) {
 		{`frozen: pattern "[a"`, func(p *pb.Plan) { p.Backbone.Frozen = []string{"[a"} }},
 		{"backbone.unused is set", func(p *pb.Plan) { p.Backbone.Unused = true }},
 		{"views is empty", func(p *pb.Plan) { p.Views = nil }},
-		{"patches of 4 do not divide", func(p *pb.Plan) { p.Views[0].Height = 15 }},
+		{"no multiple of the patch size 4", func(p *pb.Plan) { p.Views[0].Height = 15 }},
 		{"field scale_min = 0.5 is above field scale_max = 0.2", func(p *pb.Plan) { p.Views[0].ScaleMin, p.Views[0].ScaleMax = .5, .2 }},
 		{"augmentation 0: flip: probability = 2: is out of range; valid is 0 to 1", func(p *pb.Plan) { p.Views[0].Augmentations[0].GetFlip().Probability = 2 }},
 		{"augmentation 0: its kind is missing", func(p *pb.Plan) { p.Views[0].Augmentations[0].Kind = nil }},
