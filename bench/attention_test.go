@@ -64,8 +64,10 @@ func TestCompareMemory(t *testing.T) {
 	const script = `#!/bin/sh
 while [ $# -gt 0 ]; do
 	if [ "$1" = --config ]; then file=$2; fi
+	settings="$settings $1"
 	shift
 done
+case "$settings" in *" train.accumulate=$ACCUMULATE "*" data.path=$IMAGES "*) ;; *) exit 1 ;; esac
 peak=3000000000
 if grep -q 'recompute: "*blocks' "$file"; then peak=2000000000; fi
 echo "{\"step\": {\"parameters\": 100000000, \"peak_memory_bytes\": $peak}}"
@@ -73,6 +75,14 @@ echo "{\"step\": {\"parameters\": 100000000, \"peak_memory_bytes\": $peak}}"
 	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	cfg := small(t)
+	t.Setenv("ACCUMULATE", "2")
+	t.Setenv("IMAGES", cfg.Data.Path)
+	cfg.Train.Accumulate = 2
+	if m, err := CompareMemory(t.Context(), program, cfg, 1); err != nil || m.Plain != 3e9 || m.PeerBytes != 0 || m.Batch != 2*cfg.Train.BatchSize {
+		t.Errorf("of two micro-batches: %+v, %v", m, err)
+	}
+	t.Setenv("ACCUMULATE", "1")
 	m, err := CompareMemory(t.Context(), program, small(t), 1)
 	if err != nil {
 		t.Fatal(err)

@@ -175,7 +175,7 @@ func adamW(values int) recipe {
 		return job{name: "AdamW", shape: fmt.Sprintf("%.1f M parameters", float64(values)/1e6), values: float64(values),
 			bytes: 7 * 4 * float64(values), // reads weight, gradient, two moments; writes all but the gradient
 			run: func() error {
-				o.Step(params, func(*param.Parameter) []float32 { return grad }, 1e-6, 0.05)
+				o.Step(params, func(*param.Parameter) []float32 { return grad }, optim.Rate{Now: 1e-6}, 0.05)
 				return nil
 			}}, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/vittool/vittool/configs"
 )
@@ -18,7 +19,7 @@ import (
 // insides of blocks recomputed, and PyTorch's.
 type MemoryComparison struct {
 	Model      string `json:"model"`
-	Batch      int    `json:"batch"`
+	Batch      int    `json:"batch"` // images of a step
 	Parameters int64  `json:"parameters"`
 	Weights    int64  `json:"weights_bytes"` // parameters, their gradients and two moments, on every side
 	Plain      int64  `json:"vittool_bytes"`
@@ -32,9 +33,9 @@ const memorySteps = 3
 
 // CompareMemory trains cfg for a few steps in processes of their own: program, which is this
 // program's executable, and PyTorch, with its allocator as installed. A missing PyTorch leaves its
-// figures empty.
+// figures empty, and so do micro-batches, of which PyTorch's step here has one.
 func CompareMemory(ctx context.Context, program string, cfg configs.Config, threads int) (_ *MemoryComparison, err error) {
-	m := &MemoryComparison{Model: cfg.Model.Name, Batch: cfg.Train.BatchSize}
+	m := &MemoryComparison{Model: cfg.Model.Name, Batch: cfg.Train.BatchSize * cfg.Train.Accumulate}
 	for recompute, peak := range map[string]*int64{"none": &m.Plain, "blocks": &m.Recomputed} {
 		cfg.Train.Recompute = recompute
 		s, err := stepElsewhere(ctx, program, cfg)
@@ -44,6 +45,9 @@ func CompareMemory(ctx context.Context, program string, cfg configs.Config, thre
 		*peak, m.Parameters = s.PeakMemory, s.Parameters
 	}
 	m.Weights = 16 * m.Parameters
+	if cfg.Train.Accumulate != 1 {
+		return m, nil
+	}
 	o := peerOf(cfg, threads, false)
 	o.Default = true
 	peer, err := StartPyTorch(ctx, o)
@@ -75,8 +79,14 @@ func stepElsewhere(ctx context.Context, program string, cfg configs.Config) (*St
 	if err := os.WriteFile(file, cfg.YAML(), 0o600); err != nil {
 		return nil, err
 	}
+	args := []string{"bench", "--only", "step", "--config", file, "--warmup", "0", "--rounds", fmt.Sprint(memorySteps), "--json", "--quiet"}
+	for _, s := range Overrides() { // which are stronger than the file
+		key, _, _ := strings.Cut(s, "=")
+		group, name, _ := strings.Cut(key, ".")
+		args = append(args, fmt.Sprintf("%s=%v", key, cfg.Map()[group].(map[string]any)[name]))
+	}
 	var out, stderr bytes.Buffer
-	c := exec.CommandContext(ctx, program, "bench", "--only", "step", "--config", file, "--warmup", "0", "--rounds", fmt.Sprint(memorySteps), "--json", "--quiet")
+	c := exec.CommandContext(ctx, program, args...)
 	c.Stdout, c.Stderr = &out, &stderr
 	if err := c.Run(); err != nil {
 		return nil, fmt.Errorf("measuring memory in a process of its own: %w: %s", err, stderr.String())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vittool/vittool/configs"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/train"
 )
 
@@ -35,6 +36,7 @@ func StartTraining(ctx context.Context, name string, cfg configs.Config) (*Train
 	}
 	cfg.Run.Out = filepath.Join(dir, "run")
 	cfg.Run.CheckpointEvery, cfg.Run.PicturesEvery = configs.Interval{}, configs.Interval{}
+	cfg.Eval = configs.Default().Eval
 	cfg.Train.Steps = math.MaxInt32 / 4 // Close ends it
 	ctx, cancel := context.WithCancel(ctx)
 	t := &Training{name: name, dir: dir, cancel: cancel, release: make(chan struct{}), stepped: make(chan train.Step),
@@ -62,9 +64,10 @@ func (h held) Step(s train.Step) {
 	}
 }
 
-func (h held) Event(string)       {}
-func (h held) Warning(string)     {}
-func (h held) Done(*train.Result) {}
+func (h held) Evaluated(runs.EvalLine) {}
+func (h held) Event(string)            {}
+func (h held) Warning(string)          {}
+func (h held) Done(*train.Result)      {}
 
 func (h held) wait() {
 	select {

@@ -235,7 +235,7 @@ func (r *resnetCase) trajectory(t *testing.T) {
 		training.run(t)
 		losses = append(losses, float64(training.loss.Value()[0]))
 		training.exe.Commit()
-		sgd.Step(r.network.Parameters(), training.exe.Grad, o.LR, o.WeightDecay)
+		sgd.Step(r.network.Parameters(), training.exe.Grad, optim.Rate{Now: o.LR}, o.WeightDecay)
 	}
 	r.CompareFloat64(t, "traj.losses", losses)
 	for _, name := range r.Names("traj.") {

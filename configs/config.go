@@ -16,6 +16,7 @@ type Config struct {
 	Data      Data      `mapstructure:"data"`
 	Train     Train     `mapstructure:"train"`
 	Run       Run       `mapstructure:"run"`
+	Eval      Eval      `mapstructure:"eval" when:"set"`
 }
 
 // Objective selects the task that the network is trained for.
@@ -219,6 +220,24 @@ type Run struct {
 	PicturesEvery Interval `mapstructure:"pictures_every" resume:"free"`
 }
 
+// Eval is the evaluation of features while a run goes on: labelled images are classified by their
+// nearest neighbors, as `vittool eval knn` does. No weight depends on it.
+type Eval struct {
+	// Folder with subfolders train and test (or val) of labelled images, or demo:, whose features are
+	// evaluated after the last step and every eval.every; empty evaluates nothing.
+	Data string `mapstructure:"data" resume:"free"`
+	// How often features are evaluated, besides after the last step: "1 epoch", "500 steps" or
+	// "never".
+	Every Interval `mapstructure:"every" resume:"free"`
+	// Neighbors that vote for the class of a test image.
+	K int `mapstructure:"k" range:"1 1000000" resume:"free"`
+	// Temperature of the weights of votes.
+	Temperature float64 `mapstructure:"temperature" range:"0.0001 1000" resume:"free"`
+	// Images of each of the two sets at most, the same ones each time and of each class in
+	// proportion, for a quick figure; 0 takes all.
+	Limit int `mapstructure:"limit" range:"0 1000000000" resume:"free"`
+}
+
 // Default returns the defaults of every setting: a ViT-Ti/4 on 32-pixel images with MAE's optimizer
 // (He et al. 2022, appendix A.1).
 func Default() Config {
@@ -260,6 +279,7 @@ func Default() Config {
 			LogEvery:        10,
 			PicturesEvery:   Interval{Epochs: 5},
 		},
+		Eval: Eval{K: 20, Temperature: 0.07},
 	}
 }
 

@@ -95,6 +95,7 @@ func (v *checker) relations() {
 	v.model()
 	v.data()
 	v.train()
+	v.eval()
 	if out := v.config.Run.Out; out != "" {
 		if info, err := os.Stat(out); err == nil && !info.IsDir() {
 			v.fail("run.out", "is a file", "name a folder")
@@ -156,6 +157,14 @@ func (v *checker) train() {
 	}
 	if t.Steps == 0 && t.WarmupEpochs > float64(t.Epochs) {
 		v.fail("train.warmup_epochs", fmt.Sprintf("is longer than the run of %d epochs", t.Epochs), "lower it, or raise train.epochs")
+	}
+}
+
+// eval refuses an interval without images. Those of data.path are trained on, so that none of them are
+// split off for a test.
+func (v *checker) eval() {
+	if e := v.config.Eval; e.Data == "" && e.Every != (Interval{}) {
+		v.fail("eval.every", "needs labelled images, and eval.data names none", "set eval.data to a folder with subfolders train and test (or val), as of `vittool eval knn --data`, or leave eval.every out")
 	}
 }
 

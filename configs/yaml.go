@@ -63,7 +63,8 @@ func (c *Config) write(comments func(k Key, value string) []string) []byte {
 	root := reflect.ValueOf(c).Elem()
 	section, group := "", ""
 	for _, k := range Keys() {
-		if !c.applies(k) && formatValue(root.FieldByIndex(k.field)) == k.Default {
+		explained := comments != nil && k.when == "set" // where else would a person read of it
+		if !c.applies(k) && !explained && formatValue(root.FieldByIndex(k.field)) == k.Default {
 			continue
 		}
 		s, name, _ := strings.Cut(k.Path, ".")

@@ -28,7 +28,7 @@ func BenchmarkMAEStep(b *testing.B) {
 			optimizer := optim.NewAdamW(e, optim.AdamWOptions{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8})
 			step := func() {
 				must.Do(b, exe.Run())
-				optimizer.Step(exe.Parameters(), exe.Grad, 1e-4, 0.05)
+				optimizer.Step(exe.Parameters(), exe.Grad, optim.Rate{Now: 1e-4}, 0.05)
 			}
 			step()
 			exe.Profile(true)

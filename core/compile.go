@@ -10,18 +10,47 @@ import (
 // loss and extra can be read after each Run. Operators that neither needs are left out. A graph can
 // be compiled once.
 func (g *Graph) Compile(loss *Node, extra ...*Node) (*Executable, error) {
-	p, err := g.compilation(loss, extra)
+	e, err := CompileTogether(Part{Graph: g, Loss: loss, Extra: extra})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.place(); err != nil {
+	return e[0], nil
+}
+
+// Part is a graph among those of CompileTogether, with the arguments of its Compile.
+type Part struct {
+	Graph *Graph
+	Loss  *Node
+	Extra []*Node
+	// Lasting keeps loss, extra nodes and gradients until the graph's own next Run. Without it the
+	// Run of any graph of the arena overwrites them.
+	Lasting bool
+}
+
+// CompileTogether compiles graphs of one device of which no two run at the same time. Activations
+// and gradients of all of them lie in one arena, as large as the largest graph needs.
+func CompileTogether(parts ...Part) ([]*Executable, error) {
+	var compilations []*compilation
+	for _, part := range parts {
+		p, err := part.Graph.compilation(part.Loss, part.Extra)
+		if err != nil {
+			return nil, err
+		}
+		p.lasting = part.Lasting
+		compilations = append(compilations, p)
+	}
+	if err := place(compilations...); err != nil {
 		return nil, err
 	}
-	e := p.executable()
-	if err := e.build(); err != nil {
-		return nil, err
+	var executables []*Executable
+	for _, p := range compilations {
+		e := p.executable()
+		if err := e.build(); err != nil {
+			return nil, err
+		}
+		executables = append(executables, e)
 	}
-	return e, nil
+	return executables, nil
 }
 
 // compilation is a graph on its way to an executable.
@@ -31,10 +60,12 @@ type compilation struct {
 	extra    []*Node
 	ops      []*Op
 	steps    []*step
-	memories []*memory // all buffers of the arena
+	memories []*memory // all buffers
 	seed     *memory
 	grads    map[*Node]*memory // of parameters and of inputs with RequireGrad
-	arena    []float32
+	arena    []float32         // of all compilations that were placed together
+	results  []float32         // memory of the results alone, where lasting is set
+	lasting  bool
 	unshared bool // every buffer has memory of its own, for runs in another order
 }
 

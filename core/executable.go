@@ -218,6 +218,6 @@ func (e *Executable) GradOf(n *Node) []float32 {
 // Parameters lists the parameters with a gradient, in the order of their first Graph.Param.
 func (e *Executable) Parameters() []*param.Parameter { return e.params }
 
-// Bytes returns the size of the memory of activations and gradients; parameters and inputs don't
-// count.
-func (e *Executable) Bytes() int { return 4 * len(e.compilation.arena) }
+// Bytes returns the size of the memory of activations and gradients, the whole arena of graphs that
+// were compiled together included; parameters and inputs don't count.
+func (e *Executable) Bytes() int { return 4 * (len(e.compilation.arena) + len(e.compilation.results)) }

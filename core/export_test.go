@@ -64,7 +64,7 @@ func (g *Graph) placed(end *Node, inference bool) (p *compilation, err error) {
 		return nil, err
 	}
 	p.unshared = inference
-	return p, p.place()
+	return p, place(p)
 }
 
 // built adds the steps of a compilation to a gorgonia graph.

@@ -3,6 +3,7 @@ package core_test
 import (
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +90,7 @@ func TestSeveralShapesShareOneStore(t *testing.T) {
 	before := b.run(t)
 	a.run(t)
 	optimizer := optim.NewSGD(e, optim.SGDOptions{})
-	optimizer.Step(a.exe.Parameters(), a.exe.Grad, 0.01, 0)
+	optimizer.Step(a.exe.Parameters(), a.exe.Grad, optim.Rate{Now: 0.01}, 0)
 	if after := b.run(t); after == before {
 		t.Error("an update through one graph is not seen by the other")
 	}
@@ -168,6 +169,45 @@ func TestMemoryIsShared(t *testing.T) {
 	}
 	if arena*3 > total*2 {
 		t.Errorf("the arena holds %d floats, all buffers together %d: little is shared", arena, total)
+	}
+}
+
+// TestCompileTogether gives two graphs one arena: each has the bits that it has alone, and the
+// results of the lasting one outlive a run of the other.
+func TestCompileTogether(t *testing.T) {
+	dev, s := devicetest.New(t, 2), parametersOf(t, 2)
+	large, small := buildTransformer(t, dev, s, tBatch, 2), buildTransformer(t, dev, s, tBatch/2, 2)
+	record := func(batch int) (*transformer, core.Part) {
+		m, g := recordTransformer(dev, s, batch, 2)
+		return m, core.Part{Graph: g, Loss: m.loss}
+	}
+	passing, first := record(tBatch)
+	lasting, second := record(tBatch / 2)
+	second.Lasting = true
+	e := must.Get(core.CompileTogether(first, second))(t)
+	passing.exe, lasting.exe = e[0], e[1]
+	gradients := 0
+	for _, p := range e[1].Parameters() {
+		gradients += 4 * p.Size()
+	}
+	if got, most := e[1].Bytes(), large.exe.Bytes()+2*gradients; e[0].Bytes() > large.exe.Bytes() || got > most {
+		t.Errorf("the graphs take %d bytes together, want at most %d", got, most)
+	}
+	for range 2 {
+		if got, want := lasting.run(t), small.run(t); got != want {
+			t.Fatalf("loss %v, %v alone", got, want)
+		}
+		if got, want := passing.run(t), large.run(t); got != want {
+			t.Fatalf("loss of the larger graph %v, %v alone", got, want)
+		}
+		if got, want := lasting.loss.Value()[0], small.loss.Value()[0]; got != want {
+			t.Errorf("loss %v after a run of the other graph, %v before", got, want)
+		}
+		for _, p := range s.Parameters() {
+			if !slices.Equal(lasting.exe.Grad(p), small.exe.Grad(p)) || !slices.Equal(passing.exe.Grad(p), large.exe.Grad(p)) {
+				t.Errorf("the gradient of %s has other bits", p.Name)
+			}
+		}
 	}
 }
 

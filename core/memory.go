@@ -29,14 +29,46 @@ func (m *memory) touch(position int) {
 // alignment of buffers in the arena, in floats: one cache line.
 const alignment = 16
 
-// place gives every buffer its place in one arena. Buffers in use at the same time never overlap:
-// the largest is placed first, each at the lowest free offset.
-func (p *compilation) place() error {
-	p.lifetimes()
+// place gives every buffer its place in one arena of all compilations, of which no two run at the
+// same time. Results of a lasting compilation lie outside of it.
+func place(compilations ...*compilation) error {
+	size := 0
+	for _, p := range compilations {
+		p.lifetimes()
+		size = max(size, p.arrange(func(m *memory) bool { return !p.outside(m) }))
+	}
+	budget := compilations[0].graph.device.Budget
+	arena := budget.Alloc(size)
+	for _, p := range compilations {
+		results := p.arrange(p.outside)
+		p.arena, p.results = arena, budget.Alloc(results)
+		if len(p.arena) < size || len(p.results) < results {
+			return fmt.Errorf("activations and gradients of %d bytes do not fit in memory", 4*(size+results))
+		}
+		for _, m := range p.memories {
+			from := p.arena
+			if p.outside(m) {
+				from = p.results
+			}
+			if m.used {
+				m.data = from[m.offset : m.offset+m.size : m.offset+m.size]
+			}
+		}
+	}
+	return nil
+}
+
+// outside reports whether a buffer lies outside of the arena.
+func (p *compilation) outside(m *memory) bool { return p.lasting && m.kept }
+
+// arrange gives the buffers in use that belong offsets in one piece of memory and returns its size,
+// in floats. Buffers in use at the same time never overlap: the largest is placed first, each at the
+// lowest free offset.
+func (p *compilation) arrange(belong func(m *memory) bool) int {
 	end := len(p.steps)
 	var live []*memory
 	for _, m := range p.memories {
-		if !m.used {
+		if !m.used || !belong(m) {
 			continue
 		}
 		if m.kept {
@@ -66,13 +98,7 @@ func (p *compilation) place() error {
 		copy(placed[at+1:], placed[at:])
 		placed[at] = m
 	}
-	if p.arena = p.graph.device.Budget.Alloc(total); p.arena == nil && total > 0 {
-		return fmt.Errorf("activations and gradients of %d bytes do not fit in memory", 4*total)
-	}
-	for _, m := range live {
-		m.data = p.arena[m.offset : m.offset+m.size : m.offset+m.size]
-	}
-	return nil
+	return total
 }
 
 // lifetimes finds the first write and the last use of each buffer.

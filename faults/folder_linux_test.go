@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,28 @@ func finalDigest(t *testing.T, run string) string {
 		t.Fatalf("the newest checkpoint is of step %d, want %d", step, steps)
 	}
 	return tensor.Digest(file.Tensors)
+}
+
+// mustHaveEvaluated fails unless metrics.jsonl has one line for each evaluation that was due in the
+// whole run.
+func (r recipe) mustHaveEvaluated(t *testing.T, run string) {
+	t.Helper()
+	var want, got []int
+	for step := 1; step <= steps && r.evaluates(); step++ {
+		if step%evaluateEvery == 0 || step == steps {
+			want = append(want, step)
+		}
+	}
+	metrics := must.Get(os.ReadFile(filepath.Join(run, runs.MetricsFile)))(t)
+	for text := range bytes.Lines(metrics) {
+		var line runs.EvalLine
+		if must.Do(t, json.Unmarshal(text, &line)); line.Kind == runs.KindEval {
+			got = append(got, line.Step)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("features were evaluated after steps %v, want %v", got, want)
+	}
 }
 
 // mustBeTidy fails when anything temporary is left in the run folder or anything at all in the

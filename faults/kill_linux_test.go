@@ -36,6 +36,7 @@ func (r recipe) undisturbed(t *testing.T) string {
 		}
 		mustBeReadable(t, run)
 		mustBeTidy(t, run, tmp)
+		r.mustHaveEvaluated(t, run)
 		digest = finalDigest(t, run)
 		digests[r] = digest
 	}
@@ -45,7 +46,7 @@ func (r recipe) undisturbed(t *testing.T) string {
 	return digest
 }
 
-// digests of the undisturbed runs, by objective.
+// digests of the undisturbed runs.
 var digests = map[recipe]string{}
 
 // reach lets the program run to the moment of a kill and returns the processes below it; ok is
@@ -113,6 +114,7 @@ func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 		}
 		mustBeReadable(t, run)
 		mustBeTidy(t, run, tmp)
+		r.mustHaveEvaluated(t, run)
 		if got := finalDigest(t, run); got != want {
 			t.Fatalf("weights differ from those of the undisturbed run: %s, want %s", got, want)
 		}
@@ -167,6 +169,7 @@ func objectiveKilled(t *testing.T, r recipe, first moment, kills int) {
 		mustBeGone(t, all)
 		mustBeReadable(t, run)
 		mustBeTidy(t, run, tmp)
+		r.mustHaveEvaluated(t, run)
 		if got := finalDigest(t, run); got != want {
 			t.Fatalf("weights differ from those of the undisturbed run: %s, want %s", got, want)
 		}

@@ -52,55 +52,92 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// steps and checkpointEvery size the run that is disturbed.
+// steps, checkpointEvery and evaluateEvery size the run that is disturbed.
 const (
 	steps           = 14
 	checkpointEvery = 2
+	evaluateEvery   = 3
 )
 
-// recipe is the settings of a run that is disturbed, by objective.
-type recipe string
+// recipe is the settings of a run that is disturbed: an objective and its network.
+type recipe struct {
+	objective string
+	residual  bool // a residual network, whose running statistics are state; otherwise a transformer
+}
 
-// eachRecipe runs a test for every built-in objective, with the moment of the first kill and the
-// number of kills. By default the objectives but the plain one take turns: a test with turn 0 to 3 has
-// every fourth of them; -kills runs all.
+// String is mae, or dino-resnet for an objective on the network that is not its usual one.
+func (r recipe) String() string {
+	switch {
+	case r.residual == slices.Contains(residual, r.objective):
+		return r.objective
+	case r.residual:
+		return r.objective + "-resnet"
+	}
+	return r.objective + "-vit"
+}
+
+// residual lists the objectives that come from residual networks and are usually run on one here.
+var residual = []string{"byol", "instdisc", "moco", "simclr", "simsiam", "swav"}
+
+// recipes are every objective on its usual network, and some on the other one.
+func recipes() (all []recipe) {
+	for _, name := range objectives.Names() {
+		all = append(all, recipe{name, slices.Contains(residual, name)})
+	}
+	return append(all, recipe{"dino", true}, recipe{"mocov3", true}, recipe{"moco", false})
+}
+
+// eachRecipe runs a test for every recipe, with the moment of the first kill and the number of kills.
+// By default the recipes but the plain one take turns: a test with turn 0 to 3 has every fourth of
+// them; -kills runs all.
 func eachRecipe(t *testing.T, turn int, test func(t *testing.T, r recipe, first moment, kills int)) {
-	for i, name := range objectives.Names() {
-		t.Run(name, func(t *testing.T) {
-			if _, err := os.Stat(recipe(name).settings()); errors.Is(err, os.ErrNotExist) {
-				t.Skipf("there is no %s to make the objective small with", recipe(name).settings())
+	for i, r := range recipes() {
+		t.Run(r.String(), func(t *testing.T) {
+			if _, err := os.Stat(r.settings()); errors.Is(err, os.ErrNotExist) {
+				t.Skipf("there is no %s to make the objective small with", r.settings())
 			}
 			switch {
 			case *kills > 0:
-				test(t, recipe(name), 0, *kills)
-			case recipe(name) == plain:
-				test(t, recipe(name), 0, moments)
+				test(t, r, 0, *kills)
+			case r == plain:
+				test(t, r, 0, moments)
 			case i%4 != turn:
 				t.Skip("it is not its turn; -kills 1 runs it")
 			default:
-				test(t, recipe(name), moment(i%moments), 1)
+				test(t, r, moment(i%moments), 1)
 			}
 		})
 	}
 }
 
 // plain is the recipe of tests in which the objective does not matter.
-var plain = recipe(configs.Default().Objective.Name)
+var plain = recipe{objective: configs.Default().Objective.Name}
 
 // settings is the file that makes the objective small; it lies in its own folder.
 func (r recipe) settings() string {
-	return filepath.Join("..", "objectives", string(r), "testdata", "small.yaml")
+	return filepath.Join("..", "objectives", r.objective, "testdata", "small.yaml")
 }
+
+// evaluates reports whether features are evaluated while the run goes on: of one transformer and of
+// one residual network.
+func (r recipe) evaluates() bool { return r == plain || r.String() == "moco" }
 
 // pretrain returns the arguments of the run, the same in every test but for the folder: a run that
 // is disturbed is compared with one that is not. A step is short, for the tests are about its
 // interruption.
 func (r recipe) pretrain(run string, more ...string) []string {
-	return append([]string{
-		"pretrain", "--config", r.settings(), "--model", "vit_micro_patch4_32", "--image-size", "16",
+	network := []string{"--model", "vit_micro_patch4_32"}
+	if r.residual {
+		network = []string{"--model", "resnet18_cifar", "model.width=0.0625"}
+	}
+	if r.evaluates() {
+		network = append(network, "eval.data=demo:", fmt.Sprintf("eval.every=%d steps", evaluateEvery), "eval.limit=8", "eval.k=3")
+	}
+	return slices.Concat([]string{
+		"pretrain", "--config", r.settings(), "--image-size", "16",
 		"--data", "demo:?count=400&size=24", "--out", run, "--steps", strconv.Itoa(steps), "--batch-size", "16", "--seed", "7", "--threads", "2",
 		fmt.Sprintf("run.checkpoint_every=%d steps", checkpointEvery), "run.keep=0", "run.log_every=1", "run.pictures_every=never",
-	}, more...)
+	}, network, more)
 }
 
 // A program is a started vittool.

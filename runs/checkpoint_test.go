@@ -98,7 +98,7 @@ func TestOptimizerPrefix(t *testing.T) {
 	defer e.Close()
 	p := &param.Parameter{Name: "w", Shape: tensor.Shape{1}, Data: []float32{1}}
 	o := optim.NewSGD(e, optim.SGDOptions{Momentum: 0.9})
-	o.Step([]*param.Parameter{p}, func(*param.Parameter) []float32 { return []float32{1} }, 0.1, 0)
+	o.Step([]*param.Parameter{p}, func(*param.Parameter) []float32 { return []float32{1} }, optim.Rate{Now: 0.1}, 0)
 	if len(o.State()) == 0 {
 		t.Fatal("the optimizer has no state")
 	}

@@ -33,6 +33,7 @@ type Info struct {
 	Step       int           `json:"step"`
 	TotalSteps int           `json:"total_steps"`
 	FinalLoss                // when the process ended
+	Eval       *EvalLine     `json:"eval,omitempty"`     // newest evaluation
 	EpochOf    string        `json:"epoch_of,omitempty"` // EpochOfImages; absent in runs of older versions
 	Seed       uint64        `json:"seed"`
 	Model      string        `json:"model"`

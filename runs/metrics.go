@@ -17,6 +17,7 @@ import (
 const (
 	KindStep  = "step"
 	KindEpoch = "epoch"
+	KindEval  = "eval"
 )
 
 // StepLine is a line of kind "step": one optimizer step.
@@ -42,6 +43,21 @@ type EpochLine struct {
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 	ImagesPerS float64            `json:"images_per_s"`
 	DataWait   float64            `json:"data_wait"`
+}
+
+// EvalLine is a line of kind "eval": the features of the network after a step, measured with labelled
+// images by their nearest neighbors.
+type EvalLine struct {
+	Kind    string  `json:"kind"` // set by Metrics
+	Step    int     `json:"step"`
+	Epoch   float64 `json:"epoch"` // epochs completed, fractional
+	KNN     float64 `json:"knn"`   // share of the test images whose class is right
+	K       int     `json:"k"`     // neighbors
+	Network string  `json:"network"`
+	Pool    string  `json:"pool"`
+	Train   int     `json:"train_images"`
+	Test    int     `json:"test_images"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Metrics appends to metrics.jsonl. A line is written in one call, so that a killed run leaves
@@ -79,6 +95,12 @@ func (m *Metrics) Step(line StepLine) error {
 // Epoch appends a line of kind "epoch".
 func (m *Metrics) Epoch(line EpochLine) error {
 	line.Kind = KindEpoch
+	return m.append(line)
+}
+
+// Eval appends a line of kind "eval".
+func (m *Metrics) Eval(line EvalLine) error {
+	line.Kind = KindEval
 	return m.append(line)
 }
 
@@ -139,21 +161,22 @@ func cutMetrics(path string, last int) error {
 	return f.Sync()
 }
 
-// Point is the part of a line of metrics.jsonl that a loss curve shows.
+// Point is the part of a line of metrics.jsonl that a curve shows.
 type Point struct {
-	Kind  string  // KindStep or KindEpoch
+	Kind  string  // KindStep, KindEpoch or KindEval
 	Step  int     // from 0 on
 	Epoch float64 // of a step it is fractional
 	Loss  float64
 	LR    float64 // learning rate; 0 where it was not noted
+	KNN   float64 // accuracy of an evaluation
 }
 
 // maxLine bounds one line of metrics.jsonl, in bytes.
 const maxLine = 1 << 20
 
-// ReadMetrics calls f with every line of kind "step" or "epoch". Lines of other kinds are passed
-// over; a line that is not JSON or whose loss is no number is an error that names it, but for a
-// last line without its end, which a killed run may leave.
+// ReadMetrics calls f with every line of kind "step", "epoch" or "eval". Lines of other kinds are
+// passed over; a line that is not JSON, or whose loss or accuracy is no number, is an error that
+// names it, but for a last line without its end, which a killed run may leave.
 func ReadMetrics(r io.Reader, f func(Point)) error {
 	b := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
@@ -176,40 +199,61 @@ func ReadMetrics(r io.Reader, f func(Point)) error {
 			Epoch float64  `json:"epoch"`
 			Loss  *float64 `json:"loss"`
 			LR    float64  `json:"lr"`
+			KNN   *float64 `json:"knn"`
 		}
 		if err := json.Unmarshal(line, &m); err != nil {
 			return fmt.Errorf("metrics: line %d: %w", n, err)
 		}
-		if m.Kind != KindStep && m.Kind != KindEpoch {
+		p, value, name := Point{Kind: m.Kind, Step: m.Step, Epoch: m.Epoch, LR: m.LR}, m.Loss, "loss"
+		to := &p.Loss
+		switch m.Kind {
+		case KindStep, KindEpoch:
+		case KindEval:
+			value, name, to = m.KNN, "knn", &p.KNN
+		default:
 			continue
 		}
-		if m.Loss == nil || m.Step < 0 {
-			return fmt.Errorf("metrics: line %d: a line of kind %q needs a loss and a step from 0 on", n, m.Kind)
+		if value == nil || m.Step < 0 {
+			return fmt.Errorf("metrics: line %d: a line of kind %q needs a %s and a step from 0 on", n, m.Kind, name)
 		}
-		f(Point{m.Kind, m.Step, m.Epoch, *m.Loss, m.LR})
+		*to = *value
+		f(p)
 	}
 }
 
-// LastLines are the newest line of each kind of a run; Step is 0 in the lines that there are not.
-// Damaged lines are passed over.
-func LastLines(dir string) (step StepLine, epoch EpochLine, err error) {
+// Last are the newest lines of a run, one of each kind; Step is 0 in those that there are not.
+type Last struct {
+	Step  StepLine
+	Epoch EpochLine
+	Eval  EvalLine
+}
+
+// LastLines reads the newest lines of a run. Damaged lines are passed over.
+func LastLines(dir string) (last Last, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, MetricsFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return step, epoch, fmt.Errorf("read metrics: %w", err)
+		return last, fmt.Errorf("read metrics: %w", err)
 	}
 	for text := range bytes.Lines(content) {
 		var line struct{ Kind string }
 		if !bytes.HasSuffix(text, []byte("\n")) || json.Unmarshal(text, &line) != nil {
 			continue
 		}
-		var s StepLine
-		var e EpochLine
-		switch {
-		case line.Kind == KindStep && json.Unmarshal(text, &s) == nil:
-			step = s
-		case line.Kind == KindEpoch && json.Unmarshal(text, &e) == nil:
-			epoch = e
+		next := last
+		switch line.Kind {
+		case KindStep:
+			next.Step = StepLine{}
+			err = json.Unmarshal(text, &next.Step)
+		case KindEpoch:
+			next.Epoch = EpochLine{}
+			err = json.Unmarshal(text, &next.Epoch)
+		case KindEval:
+			next.Eval = EvalLine{}
+			err = json.Unmarshal(text, &next.Eval)
+		}
+		if err == nil {
+			last = next
 		}
 	}
-	return step, epoch, nil
+	return last, nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/vittool/vittool/core/device"
+	"github.com/vittool/vittool/data"
 )
 
 // KNN is the weighted k-nearest-neighbor classifier by which self-supervised features are compared
@@ -36,6 +37,21 @@ const (
 	queryBlock = 256
 	bankBlock  = 4096
 )
+
+// CheckImages refuses fewer images to learn from than neighbors, before any feature is computed.
+// setting names the one of the neighbors.
+func (t KNN) CheckImages(path, setting string, images int) error {
+	most := slices.Max(t.K)
+	if most <= images {
+		return nil
+	}
+	count := fmt.Sprintf("%d images", images)
+	if images == 1 {
+		count = "1 image"
+	}
+	return &data.Error{Path: path, Problem: fmt.Sprintf("has %s to learn from, fewer than the neighbors of %s %d", count, setting, most),
+		Hint: fmt.Sprintf("choose a %s of at most %d, or take more images", setting, images)}
+}
 
 // Run classifies each row of test by the rows of bank.
 func (t KNN) Run(dev *device.CPU, bank, test *Features) ([]KNNResult, error) {

@@ -222,7 +222,7 @@ func (s *probeStep) run(lr, weightDecay float64) (float64, error) {
 		return 0, fmt.Errorf("%s[%d] is %g; lower the learning rate", name, i, v)
 	}
 	s.exec.Commit()
-	s.head.optimizer.Step(s.exec.Parameters(), s.exec.Grad, lr, weightDecay)
+	s.head.optimizer.Step(s.exec.Parameters(), s.exec.Grad, optim.Rate{Now: lr}, weightDecay)
 	return float64(s.loss.Value()[0]), nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/vittool/vittool/runs"
 )
 
-// checkpoint writes the state between two steps, then lets pictures be drawn.
+// checkpoint writes the state between two steps.
 func (r *run) checkpoint() error {
 	meta, err := r.metadata()
 	if err != nil {
@@ -19,14 +19,19 @@ func (r *run) checkpoint() error {
 	if err := r.recorder.save(meta, r.state.tensors()); err != nil {
 		return err
 	}
-	s, step := &r.setup, r.state.step
+	s := &r.setup
 	if err := r.graphs.targets.save(); err != nil { // no reason to stop a run
 		s.progress.Warning(err.Error())
 	}
+	return nil
+}
+
+// draw lets pictures be drawn of the checkpoint of the last step, where they are due.
+func (r *run) draw() {
+	s, step := &r.setup, r.state.step
 	if step > 0 && (step == s.total || s.epochs.due(s.cfg.Run.PicturesEvery, step)) {
 		r.recorder.draw(step)
 	}
-	return nil
 }
 
 // checkpointDue reports whether a checkpoint is due after the step that was done last.

@@ -15,6 +15,7 @@
 //	graphs.go      the compiled plan: inputs, loss and gradients of a batch
 //	evaluator.go   loss and targets that the plugin computes itself
 //	gradients.go   accumulation over micro-batches, clipping
+//	online.go      evaluation of the features while the run goes on
 //	epochs.go      steps and epochs, schedules of learning rate and weight decay
 //	means.go       means over a step's micro-batches and an epoch's steps
 //	checkpoint.go  the content of a checkpoint, and when one is due

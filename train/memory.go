@@ -89,8 +89,8 @@ func (g *graphs) planned() int64 {
 	batches := batchesAhead
 	if t.Accumulate > 1 {
 		copies++
-		if t.GradCache {
-			batches += t.Accumulate
+		if t.GradCache { // micro-batches are kept with a byte for each of their floats
+			batches += (t.Accumulate + 3) / 4
 		}
 	}
 	bytes := 4 * (int64(copies)*int64(trained) + int64(batches)*int64(views))

@@ -23,6 +23,9 @@ type Options struct {
 	// AfterCheckpoint is called after a checkpoint was written at a step for which pictures are due
 	// (run.pictures_every), and after the last one. An error is reported and does not stop the run.
 	AfterCheckpoint func(runDir string, step int) error
+	// OpenEvaluation prepares the evaluation of features that eval.data asks for, before the first
+	// step and before there is a run folder. Without it such a run is refused.
+	OpenEvaluation func(Trained) (Evaluation, error)
 }
 
 // Pretrain runs the objective of cfg from the first step, or from the newest checkpoint, to the
@@ -37,9 +40,12 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		return nil, err
 	}
 	if r.done() {
-		return r.alreadyDone()
+		return r.alreadyDone(ctx)
 	}
 	defer func() { result, err = r.finish(result, err) }()
+	if err := r.evaluate(ctx); err != nil { // after the last step of a process that did not come to it
+		return r.stop(r.state.step, err)
+	}
 
 	for step := r.state.step; step < r.setup.total; step++ {
 		micros := r.setup.epochs.micro(step)
@@ -78,7 +84,7 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 		// One step of the optimizer, then of the teacher that follows the weights and of queues.
 		norm := r.gradients.Clip(cfg.Train)
 		lr, wd := r.setup.rate.At(step), r.setup.decay.At(step)
-		optim.StepAll(r.state.optimizer, r.gradients.Parameters(), optim.Active(r.gradients.Of, step), lr, cfg.Train.PeakLR(), wd)
+		r.state.optimizer.Step(r.gradients.Parameters(), optim.Active(r.gradients.Of, step), optim.Rate{Now: lr, Peak: cfg.Train.PeakLR()}, wd)
 		if err := r.graphs.finishStep(); err != nil {
 			return nil, err
 		}
@@ -93,6 +99,10 @@ func Pretrain(ctx context.Context, cfg *configs.Config, opts Options) (result *R
 				return nil, err
 			}
 		}
+		if err := r.evaluate(ctx); err != nil {
+			return r.stop(r.state.step, err)
+		}
+		r.draw()
 		if ctx.Err() != nil && !r.done() {
 			return r.stop(r.state.step, ctx.Err())
 		}
@@ -108,6 +118,7 @@ func (r *run) stop(step int, cause error) (*Result, error) {
 		if err := r.checkpoint(); err != nil {
 			return nil, errors.Join(cause, err)
 		}
+		r.draw()
 	}
 	result := r.result()
 	result.Interrupted = errors.Is(cause, context.Canceled)

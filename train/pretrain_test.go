@@ -102,11 +102,11 @@ func TestRunOfEpochs(t *testing.T) {
 	if math.Abs(inSteps-inEpochs) > 1e-9 {
 		t.Errorf("the micro-batches of all steps have a loss of %v, those of all epochs of %v", inSteps, inEpochs)
 	}
-	step, epoch, err := runs.LastLines(cfg.Run.Out)
+	last, err := runs.LastLines(cfg.Run.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (runs.FinalLoss{Loss: epoch.Loss, LossOf: "epoch 3", LastLoss: step.Loss}); result.FinalLoss != want || want.Loss == want.LastLoss {
+	if want := (runs.FinalLoss{Loss: last.Epoch.Loss, LossOf: "epoch 3", LastLoss: last.Step.Loss}); result.FinalLoss != want || want.Loss == want.LastLoss {
 		t.Errorf("loss %+v, want %+v", result.FinalLoss, want)
 	}
 	if info, err := runs.ReadInfo(cfg.Run.Out); err != nil || info.FinalLoss != result.FinalLoss {

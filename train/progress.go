@@ -13,6 +13,8 @@ type Progress interface {
 	Start(Overview)
 	// Step is called after every optimizer step.
 	Step(Step)
+	// Evaluated is called after every evaluation of features (eval.every).
+	Evaluated(runs.EvalLine)
 	// Event reports something a person may want to read, such as "checkpoint written".
 	Event(message string)
 	// Warning reports something a person must read, however little is shown otherwise: a damaged
@@ -47,24 +49,26 @@ type Step struct {
 // Result sums up a finished or interrupted run.
 type Result struct {
 	runs.FinalLoss
-	RunDir      string        `json:"run"`
-	Step        int           `json:"step"`
-	TotalSteps  int           `json:"total_steps"`
-	Checkpoint  string        `json:"checkpoint"` // path of the newest one
-	Digest      string        `json:"digest"`     // SHA-256 over its tensors
-	Elapsed     time.Duration `json:"-"`
-	ElapsedS    float64       `json:"elapsed_s"`
-	ImagesPerS  float64       `json:"images_per_s"` // mean over this process
-	DataWait    float64       `json:"data_wait"`    // share of time spent waiting for data
-	Skipped     int           `json:"skipped"`      // images that could not be read
-	Interrupted bool          `json:"interrupted"`
-	Failed      bool          `json:"failed"` // an error ended it, with a checkpoint of the work so far
+	Eval        *runs.EvalLine `json:"eval,omitempty"` // newest evaluation
+	RunDir      string         `json:"run"`
+	Step        int            `json:"step"`
+	TotalSteps  int            `json:"total_steps"`
+	Checkpoint  string         `json:"checkpoint"` // path of the newest one
+	Digest      string         `json:"digest"`     // SHA-256 over its tensors
+	Elapsed     time.Duration  `json:"-"`
+	ElapsedS    float64        `json:"elapsed_s"`
+	ImagesPerS  float64        `json:"images_per_s"` // mean over this process
+	DataWait    float64        `json:"data_wait"`    // share of time spent waiting for data
+	Skipped     int            `json:"skipped"`      // images that could not be read
+	Interrupted bool           `json:"interrupted"`
+	Failed      bool           `json:"failed"` // an error ended it, with a checkpoint of the work so far
 }
 
 type silent struct{}
 
-func (silent) Start(Overview) {}
-func (silent) Step(Step)      {}
-func (silent) Event(string)   {}
-func (silent) Warning(string) {}
-func (silent) Done(*Result)   {}
+func (silent) Start(Overview)          {}
+func (silent) Step(Step)               {}
+func (silent) Evaluated(runs.EvalLine) {}
+func (silent) Event(string)            {}
+func (silent) Warning(string)          {}
+func (silent) Done(*Result)            {}

@@ -29,8 +29,7 @@ type recorder struct {
 
 	started      time.Time
 	process      epochMeans // of this process
-	lastStep     runs.StepLine
-	lastEpoch    runs.EpochLine // newest whole epoch
+	last         runs.Last  // newest lines; the epoch is the newest whole one
 	newest       runs.Checkpoint
 	digest       string       // of the newest checkpoint
 	skippedFiles atomic.Int64 // counted while coming batches are read
@@ -71,16 +70,22 @@ func (c *recorder) open(step int) (err error) {
 	if err := c.setup.log.open(logFile); err != nil {
 		return err
 	}
-	if c.metrics, err = runs.OpenMetrics(c.folder.Dir, step); err != nil {
-		return err
-	}
-	if c.lastStep, c.lastEpoch, err = runs.LastLines(c.folder.Dir); err != nil {
-		return err
-	}
-	if c.events, err = newEventFile(c.folder.Dir, step+1); err != nil {
+	if err := c.openMetrics(step); err != nil {
 		return err
 	}
 	c.skipped, err = c.folder.Append(runs.SkippedFile)
+	return err
+}
+
+// openMetrics goes on with metrics.jsonl, and with those for TensorBoard in a file of its own.
+func (c *recorder) openMetrics(step int) (err error) {
+	if c.metrics, err = runs.OpenMetrics(c.folder.Dir, step); err != nil {
+		return err
+	}
+	if c.last, err = runs.LastLines(c.folder.Dir); err != nil {
+		return err
+	}
+	c.events, err = newEventFile(c.folder.Dir, step+1)
 	return err
 }
 
@@ -107,7 +112,7 @@ func (c *recorder) skip(_ int, path string, err error) {
 // step logs a step that is done, of the given micro-batches, and the epochs that end in it.
 func (c *recorder) step(s Step, batches []batchSums, epoch *epochMeans) error {
 	c.setup.progress.Step(s)
-	c.lastStep = s.StepLine
+	c.last.Step = s.StepLine
 	if s.Step%c.setup.cfg.Run.LogEvery == 0 || s.Step == c.setup.total {
 		if err := c.metrics.Step(s.StepLine); err != nil {
 			return err
@@ -129,16 +134,26 @@ func (c *recorder) step(s Step, batches []batchSums, epoch *epochMeans) error {
 		if read++; read%c.setup.epochs.batches > 0 {
 			continue
 		}
-		c.lastEpoch = epoch.line(s.Step, read/c.setup.epochs.batches)
+		c.last.Epoch = epoch.line(s.Step, read/c.setup.epochs.batches)
 		*epoch = epochMeans{}
-		if err := c.metrics.Epoch(c.lastEpoch); err != nil {
+		if err := c.metrics.Epoch(c.last.Epoch); err != nil {
 			return err
 		}
-		if err := c.scalars(s.Step, map[string]float64{"epoch/loss": c.lastEpoch.Loss}); err != nil {
+		if err := c.scalars(s.Step, map[string]float64{"epoch/loss": c.last.Epoch.Loss}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// evaluated logs an evaluation.
+func (c *recorder) evaluated(line runs.EvalLine) error {
+	c.setup.progress.Evaluated(line)
+	c.last.Eval = line
+	if err := c.metrics.Eval(line); err != nil {
+		return err
+	}
+	return c.scalars(line.Step, map[string]float64{"eval/knn": line.KNN})
 }
 
 func (c *recorder) scalars(step int, values map[string]float64) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/data"
+	"github.com/vittool/vittool/plugins/program"
 	"github.com/vittool/vittool/runs"
 )
 
@@ -22,6 +23,8 @@ type run struct {
 	gradients *gradients
 	loader    *data.Loader
 	feed      *feed
+
+	evaluation Evaluation // of features; nil without eval.data
 }
 
 // open prepares a run: it checks everything that can be checked before the first step, then creates
@@ -51,6 +54,9 @@ func open(ctx context.Context, cfg *configs.Config, opts Options) (_ *run, err e
 		return nil, err
 	}
 	if err := r.build(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.openEvaluation(opts.OpenEvaluation); err != nil {
 		return nil, err
 	}
 	restored := r.resumed != nil && r.resumed.checkpoint != nil
@@ -119,6 +125,7 @@ func (r *run) build(ctx context.Context) (err error) {
 	if r.graphs, err = newGraphs(ctx, s, r.state.store); err != nil {
 		return err
 	}
+	r.state.moving = program.MovingBuffers(r.state.store, s.objective.Plan())
 	r.gradients = newGradients(s.device, s.cfg.Train)
 	if r.state.optimizer, err = newOptimizer(s.device, s.cfg.Train); err != nil {
 		return err
@@ -141,6 +148,9 @@ func (r *run) announce() {
 		computations = 1
 	}
 	r.graphs.warnOfImages(images)
+	if r.evaluation != nil {
+		s.progress.Event(r.evaluation.About())
+	}
 	s.progress.Start(Overview{
 		RunDir: r.recorder.folder.Dir, Objective: s.cfg.Objective.Name, Model: s.cfg.Model.Name, Parameters: parameters, Images: s.source.Len(),
 		BatchSize: s.cfg.Train.BatchSize * s.cfg.Train.Accumulate, StepsPerEpoch: s.epochs.perEpoch(), FirstStep: r.state.step, TotalSteps: s.total,
@@ -163,6 +173,9 @@ func (r *run) close() {
 	}
 	if r.loader != nil {
 		r.loader.Close()
+	}
+	if r.evaluation != nil {
+		r.evaluation.Close()
 	}
 	r.setup.close()
 	r.recorder.close()

@@ -15,8 +15,9 @@ type state struct {
 	optimizer optim.Optimizer
 	epoch     epochMeans // sums of the epoch so far
 
-	before  map[*param.Parameter][]float32 // buffers before a step of several micro-batches
-	midstep bool                           // some of them have changed the buffers since
+	moving  []*param.Parameter // buffers that a micro-batch changes, running statistics above all
+	before  [][]float32        // their values before a step of several micro-batches
+	midstep bool               // some of them have changed the buffers since
 }
 
 // tensors are the tensors of a checkpoint, in any order.
@@ -36,17 +37,17 @@ func (s *state) load(file *tensor.File) error {
 	return s.epoch.load(file)
 }
 
-// stepBegins copies the buffers before the first of several micro-batches, into memory that every
-// step uses again.
+// stepBegins copies the buffers that move before the first of several micro-batches, into memory that
+// every step uses again.
 func (s *state) stepBegins(micros int) {
 	if micros == 1 {
 		return
 	}
 	if s.before == nil {
-		s.before = map[*param.Parameter][]float32{}
+		s.before = make([][]float32, len(s.moving))
 	}
-	for _, b := range s.store.Buffers() {
-		s.before[b] = append(s.before[b][:0], b.Data...)
+	for i, b := range s.moving {
+		s.before[i] = append(s.before[i][:0], b.Data...)
 	}
 	s.midstep = true
 }
@@ -57,8 +58,8 @@ func (s *state) rewind() {
 	if !s.midstep {
 		return
 	}
-	for b, data := range s.before {
-		copy(b.Data, data)
+	for i, b := range s.moving {
+		copy(b.Data, s.before[i])
 	}
 	s.midstep = false
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/vittool/vittool/plugins/host"
 	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
+	"github.com/vittool/vittool/runs"
 	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/train"
@@ -75,10 +76,11 @@ type stopper struct {
 	cancel context.CancelFunc
 }
 
-func (s stopper) Start(train.Overview) {}
-func (s stopper) Event(string)         {}
-func (s stopper) Warning(string)       {}
-func (s stopper) Done(*train.Result)   {}
+func (s stopper) Start(train.Overview)    {}
+func (s stopper) Evaluated(runs.EvalLine) {}
+func (s stopper) Event(string)            {}
+func (s stopper) Warning(string)          {}
+func (s stopper) Done(*train.Result)      {}
 func (s stopper) Step(step train.Step) {
 	if step.Step == s.at {
 		s.cancel()

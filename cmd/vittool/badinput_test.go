@@ -46,7 +46,7 @@ type badInput struct {
 // TestBadInput runs vittool on the usual mistakes of users. Each case must end with the right exit
 // code and one message, and must not leave a run folder of a run that never began.
 func TestBadInput(t *testing.T) {
-	cases := slices.Concat(badFolders(), badImages(), oddImages(), badSettings(), badPlugins())
+	cases := slices.Concat(badFolders(), badImages(), oddImages(), badSettings(), badEvaluations(), badPlugins())
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vittool/vittool/cmd/vittool/ui"
-	"github.com/vittool/vittool/data"
 	"github.com/vittool/vittool/tasks"
 )
 
@@ -114,7 +113,7 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	if p.linear && len(x.blocks) == 0 {
 		x.blocks = x.model.RecommendedLinearBlocks()
 	}
-	train, test, match, err := labelled(ctx, x, trainPath, testPath, p.enough)
+	train, test, match, err := labelled(ctx, x, trainPath, testPath, o.split.limit, p.enough)
 	if err != nil {
 		return err
 	}
@@ -136,66 +135,34 @@ func runEval(cmd *cobra.Command, o *evalOptions, overrides []string, p probe) er
 	return r.write(stdout)
 }
 
-// labelled computes the features of both sets, after it has checked that they have at least two
-// classes in common and that enough has no objection. Images of no common class are left out.
-func labelled(ctx context.Context, x *extractor, trainPath, testPath string, enough func(path string, images int) error) (train, test *tasks.Features, match *tasks.ClassMatch, err error) {
-	bank, err := x.images(trainPath)
-	if err != nil {
+// labelled opens both sets, then computes their features. enough may refuse a number of images. Images
+// of no common class are left out.
+func labelled(ctx context.Context, x *extractor, trainPath, testPath string, limit int, enough func(path string, images int) error) (train, test *tasks.Features, images *tasks.Labelled, err error) {
+	if images, err = tasks.OpenLabelled(trainPath, testPath, x.source(), limit); err != nil {
 		return nil, nil, nil, err
 	}
-	defer bank.Close()
-	probed, err := x.images(testPath)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	defer probed.Close()
-	match = tasks.MatchClasses(bank, probed)
-	if err := checkClasses(match, bank, probed, trainPath, testPath); err != nil {
-		return nil, nil, nil, err
-	}
-	for _, n := range match.Notes() {
+	defer images.Close()
+	for _, n := range images.Notes() {
 		x.note(n)
 	}
 	if enough == nil {
 		enough = func(string, int) error { return nil }
 	}
-	if err := enough(trainPath, match.Train.Len()); err != nil {
+	if err := enough(trainPath, images.Train.Len()); err != nil {
 		return nil, nil, nil, err
 	}
-	if train, err = x.features(ctx, "train", match.Train); err != nil {
+	if train, err = x.features(ctx, "train", images.Train); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := enough(trainPath, train.Rows); err != nil {
 		return nil, nil, nil, err
 	}
-	if test, err = x.features(ctx, "test", match.Test); err != nil {
+	if test, err = x.features(ctx, "test", images.Test); err != nil {
 		return nil, nil, nil, err
 	}
-	match.Relabel(train)
-	match.Relabel(test)
-	return train, test, match, nil
-}
-
-// checkClasses refuses sets of images that there is nothing to learn or to test with.
-func checkClasses(m *tasks.ClassMatch, train, test data.Source, trainPath, testPath string) error {
-	for _, set := range []struct {
-		path    string
-		classes []string
-	}{{trainPath, train.Classes()}, {testPath, test.Classes()}} {
-		if len(set.classes) == 0 {
-			return &data.Error{Path: set.path, Problem: "its images have no labels",
-				Hint: "put the images of each class into a subfolder of its own"}
-		}
-	}
-	if len(m.Classes) < 2 {
-		return &data.Error{Path: trainPath, Problem: fmt.Sprintf("all its images are of one class, %s: there is nothing to distinguish", tasks.NameList(m.Classes)),
-			Hint: "put the images of each of two or more classes into a subfolder of its own"}
-	}
-	if m.Test.Len() == 0 {
-		return &data.Error{Path: testPath, Problem: fmt.Sprintf("has no class (%s) in common with %s (%s)", tasks.NameList(m.Unknown), trainPath, tasks.NameList(m.Classes)),
-			Hint: "name the subfolders of both alike"}
-	}
-	return nil
+	images.Relabel(train)
+	images.Relabel(test)
+	return train, test, images, nil
 }
 
 func (r *evalResult) write(w io.Writer) error {
@@ -251,13 +218,7 @@ Nothing is trained, so it is the quickest evaluation of a network.`,
 			if len(knn.K) == 0 || slices.Min(knn.K) < 1 || !(knn.Temperature > 0) {
 				return &usageError{"--k must be at least 1 and --temperature above 0", ""}
 			}
-			enough := func(path string, images int) error {
-				if most := slices.Max(knn.K); most > images {
-					return &data.Error{Path: path, Problem: fmt.Sprintf("has %s to learn from, fewer than the neighbors of --k %d", imageCount(images), most),
-						Hint: fmt.Sprintf("choose a --k of at most %d, or take more images", images)}
-				}
-				return nil
-			}
+			enough := func(path string, images int) error { return knn.CheckImages(path, "--k", images) }
 			return runEval(cmd, &o, args, probe{"knn", false, enough, func(x *extractor, train, test *tasks.Features) ([]score, error) {
 				results, err := knn.Run(x.device, train, test)
 				if err != nil {

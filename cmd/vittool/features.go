@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -126,7 +126,14 @@ func newDevice(threads int) (*device.CPU, error) {
 
 // images opens those at path.
 func (x *extractor) images(path string) (data.Source, error) {
-	return tasks.OpenImages(data.Options{Path: path, Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note})
+	o := x.source()
+	o.Path = path
+	return tasks.OpenImages(o)
+}
+
+// source says how images are opened.
+func (x *extractor) source() data.Options {
+	return data.Options{Channels: x.model.Info.Channels, MaxPixels: int64(x.data.MaxPixels), Note: x.note}
 }
 
 // note reports images that are left out on purpose.
@@ -157,47 +164,40 @@ func (x *extractor) features(ctx context.Context, label string, src data.Source)
 // splitOptions say which images a probe learns from and is tested on.
 type splitOptions struct {
 	data, train, test string
+	limit             int
 }
 
 func (o *splitOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.data, "data", "", "folder with subfolders train and test (or val), or demo:")
 	cmd.Flags().StringVar(&o.train, "train", "", "labelled images to learn from, instead of --data")
+	cmd.Flags().IntVar(&o.limit, "limit", 0, "images of each of the two sets at most, the same ones each time and of each class in proportion, as eval.limit of pretrain; 0 takes all")
 	cmd.Flags().StringVar(&o.test, "test", "", "labelled images to test on, instead of --data")
 }
-
-// The demo's scenes are drawn from their numbers and a seed, so another seed gives other scenes of
-// the same classes.
-const (
-	demoTrain = "demo:"
-	demoTest  = "demo:?count=1000&seed=1"
-)
 
 // paths returns the two sources.
 func (o *splitOptions) paths(cmd *cobra.Command) (train, test string, err error) {
 	switch {
+	case o.limit < 0:
+		return "", "", &usageError{fmt.Sprintf("--limit %d is out of range", o.limit), "valid is at least 0"}
 	case o.data == "" && o.train != "" && o.test != "":
 		return o.train, o.test, nil
 	case o.data == "" || o.train != "" || o.test != "":
 		return "", "", &usageError{cmd.CommandPath() + " needs either --data or both --train and --test",
 			"for instance --data cifar10, a folder that holds train and test"}
-	case o.data == demoTrain:
-		return demoTrain, demoTest, nil
-	case strings.HasPrefix(o.data, demoTrain):
-		return "", "", &usageError{"--data " + o.data + " is one set of scenes, and two are needed: to learn from and to test on",
-			"take --data demo:, or name two, for instance --train '" + o.data + "' --test '" + demoTest + "'"}
 	}
-	if _, err := os.Stat(o.data); err != nil {
-		return "", "", &data.Error{Path: o.data, Problem: "can't be read", Hint: "check --data", Err: err}
+	train, test, err = tasks.SplitPaths(o.data)
+	var scenes *configs.Error
+	var folder *data.Error
+	switch {
+	case errors.As(err, &folder) && folder.Err != nil:
+		folder.Hint = "check --data"
+	case folder != nil:
+		folder.Hint = "name the two with --train and --test"
+	case errors.As(err, &scenes):
+		return "", "", &usageError{"--data " + o.data + " " + scenes.Problem,
+			"take --data demo:, or name two, for instance --train '" + o.data + "' --test '" + tasks.DemoTest + "'"}
 	}
-	train = filepath.Join(o.data, "train")
-	for _, name := range []string{"test", "val"} {
-		test = filepath.Join(o.data, name)
-		if isFolder(train) && isFolder(test) {
-			return train, test, nil
-		}
-	}
-	return "", "", &data.Error{Path: o.data, Problem: "has no subfolders train and test (or val)",
-		Hint: "name the two with --train and --test"}
+	return train, test, err
 }
 
 // imageCount is a number of images in words.

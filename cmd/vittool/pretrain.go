@@ -14,6 +14,7 @@ import (
 	"github.com/vittool/vittool/cmd/vittool/ui"
 	"github.com/vittool/vittool/configs"
 	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tasks"
 	"github.com/vittool/vittool/train"
 )
 
@@ -43,7 +44,10 @@ One line says which.
 
 The run folder holds the settings, metrics, pictures and checkpoints. Ctrl-C
 writes a checkpoint; --resume goes on from the newest one, with the settings of
-the folder, to the same weights as an undisturbed run.`,
+the folder, to the same weights as an undisturbed run.
+
+eval.data=DIR evaluates the features with labelled images while the run goes on,
+as "eval knn --data DIR" does, every eval.every and at the end.`,
 		Example: `  # the first run: drawn scenes, no download, about half a minute
   vittool pretrain --objective mae
 
@@ -116,6 +120,9 @@ func pretrain(ctx context.Context, stdout, stderr io.Writer, o pretrainOptions, 
 		AcceptPluginChange: o.accept,
 		Progress:           progress,
 		AfterCheckpoint:    pictureDrawer(ctx, r.Config),
+		OpenEvaluation: func(n train.Trained) (train.Evaluation, error) {
+			return tasks.OpenOnlineKNN(n.Config, n.Network, n.Features, n.Device, n.Note)
+		},
 	})
 	progress.Close(err)
 	switch {

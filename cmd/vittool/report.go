@@ -35,6 +35,7 @@ type runReportResult struct {
 	Run         string     `json:"run"`
 	Info        *runs.Info `json:"info"`
 	Epochs      []epochRow `json:"epochs"`
+	Evaluations []evalRow  `json:"evaluations,omitempty"`
 	Checkpoints []string   `json:"checkpoints"`
 	Curve       string     `json:"curve"`
 }
@@ -43,6 +44,12 @@ type epochRow struct {
 	Step  int     `json:"step"`
 	Epoch int     `json:"epoch"`
 	Loss  float64 `json:"loss"`
+}
+
+type evalRow struct {
+	Step  int     `json:"step"`
+	Epoch float64 `json:"epoch"`
+	KNN   float64 `json:"knn"`
 }
 
 func runReport(w, stderr io.Writer, dir string, asJSON bool) error {
@@ -57,6 +64,9 @@ func runReport(w, stderr io.Writer, dir string, asJSON bool) error {
 	report := runReportResult{Run: dir, Info: info, Epochs: []epochRow{}, Checkpoints: []string{}}
 	for _, e := range curve.Epochs {
 		report.Epochs = append(report.Epochs, epochRow{e.Step, e.Epoch, e.Loss})
+	}
+	for _, e := range curve.Evals {
+		report.Evaluations = append(report.Evaluations, evalRow{e.Step, e.Epoch, e.KNN})
 	}
 	list, err := runs.Checkpoints(dir)
 	if err != nil {
@@ -100,20 +110,42 @@ func (r *runReportResult) write(w io.Writer) error {
 	if err := t.Write(w); err != nil {
 		return err
 	}
-	if len(r.Epochs) == 0 {
-		return nil
-	}
 	losses := ui.NewTable("EPOCH", "STEP", "LOSS")
-	every := (len(r.Epochs) + 19) / 20 // twenty lines show a curve
-	for n, e := range r.Epochs {
-		if (n+1)%every == 0 || n == 0 || n == len(r.Epochs)-1 {
-			losses.Row(fmt.Sprint(e.Epoch), fmt.Sprint(e.Step), fmt.Sprintf("%.5f", e.Loss))
+	for _, n := range shown(len(r.Epochs)) {
+		e := r.Epochs[n]
+		losses.Row(fmt.Sprint(e.Epoch), fmt.Sprint(e.Step), fmt.Sprintf("%.5f", e.Loss))
+	}
+	evaluations := ui.NewTable("EPOCH", "STEP", "KNN")
+	for _, n := range shown(len(r.Evaluations)) {
+		e := r.Evaluations[n]
+		evaluations.Row(fmt.Sprintf("%.4g", e.Epoch), fmt.Sprint(e.Step), fmt.Sprintf("%.2f %%", 100*e.KNN))
+	}
+	for _, part := range []struct {
+		lines int
+		table *ui.Table
+	}{{len(r.Epochs), losses}, {len(r.Evaluations), evaluations}} {
+		if part.lines == 0 {
+			continue
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+		if err := part.table.Write(w); err != nil {
+			return err
 		}
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
+	return nil
+}
+
+// shown are the lines of a table of n that are printed: about twenty show a curve.
+func shown(n int) (lines []int) {
+	every := (n + 19) / 20
+	for i := range n {
+		if (i+1)%every == 0 || i == 0 || i == n-1 {
+			lines = append(lines, i)
+		}
 	}
-	return losses.Write(w)
+	return lines
 }
 
 func readCurve(dir string) (*pictures.Curve, error) {

@@ -37,6 +37,16 @@ func NewCPU(threads int) (*CPU, error) {
 	return &CPU{pool: f32.NewPool(threads)}, nil
 }
 
+// Apart returns the same threads with the memory that is left, but for reserve bytes, as a budget of
+// its own: for graphs that are dropped before others take memory. It is not closed by itself.
+func (d *CPU) Apart(reserve int64) *CPU {
+	apart := &CPU{pool: d.pool}
+	if b := d.Budget; b != nil {
+		apart.Budget = &Budget{Limit: b.Limit - b.Used - reserve}
+	}
+	return apart
+}
+
 // Threads returns the number of threads.
 func (d *CPU) Threads() int { return d.pool.Threads() }
 

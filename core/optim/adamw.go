@@ -32,7 +32,7 @@ func NewAdamW(cpu *device.CPU, o AdamWOptions) *AdamW {
 }
 
 // Step updates the parameters.
-func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
+func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr Rate, weightDecay float64) {
 	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
 		s.steps++
@@ -50,7 +50,7 @@ func (o *AdamW) Step(params []*param.Parameter, grads Gradients, lr, weightDecay
 			d, wd = sum, 0
 		}
 		f32.AdamW(o.device.Pool(), p.Data, d, s.arrays[0], s.arrays[1], f32.AdamWStep{
-			LR: lr * p.LRScale, Beta1: o.options.Beta1, Beta2: o.options.Beta2, Eps: o.options.Eps,
+			LR: lr.of(p), Beta1: o.options.Beta1, Beta2: o.options.Beta2, Eps: o.options.Eps,
 			WeightDecay: wd, Step: int(s.steps),
 		})
 	}

@@ -44,11 +44,11 @@ func NewLARS(cpu *device.CPU, o LARSOptions) *LARS {
 }
 
 // Step updates the parameters.
-func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
+func (o *LARS) Step(params []*param.Parameter, grads Gradients, lr Rate, weightDecay float64) {
 	pool := o.device.Pool()
 	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
-		rate := lr * p.LRScale
+		rate := lr.of(p)
 		u := f32.MomentumUpdate{LR: rate, Momentum: o.options.Momentum, Nesterov: o.options.Nesterov, First: s.steps == 0}
 		ratio := 1.0
 		if p.Decay || o.options.All {

@@ -3,7 +3,6 @@ package optim
 import (
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/vittool/vittool/core/internal/f32"
 	"github.com/vittool/vittool/core/param"
@@ -19,7 +18,7 @@ type Optimizer interface {
 	// Step updates every parameter for which grads returns a gradient. A parameter without gradient
 	// (nil) keeps its value, moments and step count; with a zero gradient it decays and counts.
 	// LRScale scales the learning rate; weightDecay applies where Decay is set.
-	Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64)
+	Step(params []*param.Parameter, grads Gradients, lr Rate, weightDecay float64)
 	// State returns moments and step counts as tensors to be stored, which share their memory.
 	// Their names begin with "optimizer.".
 	State() []tensor.Tensor
@@ -28,24 +27,18 @@ type Optimizer interface {
 	Load(f *tensor.File, params []*param.Parameter) error
 }
 
-// StepAll is a step of o in which parameters with ConstantLR keep the rate peak and the others have
-// the rate lr.
-func StepAll(o Optimizer, params []*param.Parameter, grads Gradients, lr, peak, weightDecay float64) {
-	constant := slices.ContainsFunc(params, func(p *param.Parameter) bool { return p.ConstantLR })
-	if !constant {
-		o.Step(params, grads, lr, weightDecay)
-		return
+// Rate is the learning rate of a step.
+type Rate struct {
+	Now  float64
+	Peak float64 // of parameters with ConstantLR
+}
+
+// of returns the learning rate of a parameter.
+func (r Rate) of(p *param.Parameter) float64 {
+	if p.ConstantLR {
+		return r.Peak * p.LRScale
 	}
-	of := func(constant bool) Gradients {
-		return func(p *param.Parameter) []float32 {
-			if p.ConstantLR != constant {
-				return nil
-			}
-			return grads(p)
-		}
-	}
-	o.Step(params, of(false), lr, weightDecay)
-	o.Step(params, of(true), peak, weightDecay)
+	return r.Now * p.LRScale
 }
 
 // withGradient yields the parameters with a gradient, and it.

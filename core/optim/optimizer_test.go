@@ -54,12 +54,12 @@ func TestResumedOptimizerIsTheSame(t *testing.T) {
 		s, grads := problem(t)
 		whole := make()
 		for step := range 6 {
-			whole.Step(s.Parameters(), grads(step), 0.1, 0.05)
+			whole.Step(s.Parameters(), grads(step), Rate{Now: 0.1}, 0.05)
 		}
 		r, grads := problem(t)
 		first := make()
 		for step := range 3 {
-			first.Step(r.Parameters(), grads(step), 0.1, 0.05)
+			first.Step(r.Parameters(), grads(step), Rate{Now: 0.1}, 0.05)
 		}
 		path := filepath.Join(t.TempDir(), "state.safetensors")
 		if err := tensor.WriteSafetensors(path, append(r.Tensors(), first.State()...), nil); err != nil {
@@ -78,7 +78,7 @@ func TestResumedOptimizerIsTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		for step := 3; step < 6; step++ {
-			second.Step(r.Parameters(), grads(step), 0.1, 0.05)
+			second.Step(r.Parameters(), grads(step), Rate{Now: 0.1}, 0.05)
 		}
 		for _, p := range s.Parameters() {
 			for i, v := range r.Get(p.Name).Data {
@@ -98,7 +98,7 @@ func TestSkippedParameterIsUntouched(t *testing.T) {
 		s, grads := problem(t)
 		before := append([]float32{}, s.Get("late").Data...)
 		o := make()
-		o.Step(s.Parameters(), grads(0), 0.1, 0.5)
+		o.Step(s.Parameters(), grads(0), Rate{Now: 0.1}, 0.5)
 		for i, v := range s.Get("late").Data {
 			if v != before[i] {
 				t.Fatalf("%s: a parameter without gradient changed", name)
@@ -236,7 +236,7 @@ func TestConstantLR(t *testing.T) {
 			s.Get("b").ConstantLR = constant
 			o := make()
 			for step := range 3 {
-				StepAll(o, s.Parameters(), grads(step), lr, peak, 0.05)
+				o.Step(s.Parameters(), grads(step), Rate{lr, peak}, 0.05)
 			}
 			return s.Get("a").Data, s.Get("b").Data
 		}

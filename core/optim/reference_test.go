@@ -143,7 +143,7 @@ func runOptimizer(t *testing.T, c *golden.Case, name string, o optimizerConfig) 
 		if len(o.LRs) > 0 {
 			lr = o.LRs[s]
 		}
-		optimizer.Step(params, of, lr, o.WeightDecay)
+		optimizer.Step(params, of, optim.Rate{Now: lr}, o.WeightDecay)
 		for _, p := range params {
 			got[p.Name] = append(got[p.Name], p.Data...)
 		}

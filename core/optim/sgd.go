@@ -29,10 +29,10 @@ func NewSGD(cpu *device.CPU, o SGDOptions) *SGD {
 }
 
 // Step updates the parameters.
-func (o *SGD) Step(params []*param.Parameter, grads Gradients, lr, weightDecay float64) {
+func (o *SGD) Step(params []*param.Parameter, grads Gradients, lr Rate, weightDecay float64) {
 	for p, d := range withGradient(params, grads) {
 		s := o.of(p)
-		u := f32.MomentumUpdate{LR: lr * p.LRScale, Momentum: o.options.Momentum, Dampening: o.options.Dampening, Nesterov: o.options.Nesterov, First: s.steps == 0}
+		u := f32.MomentumUpdate{LR: lr.of(p), Momentum: o.options.Momentum, Dampening: o.options.Dampening, Nesterov: o.options.Nesterov, First: s.steps == 0}
 		if p.Decay {
 			u.WeightDecay = weightDecay
 		}

@@ -20,7 +20,7 @@ type Parameter struct {
 	Decay bool
 	// LRScale is a factor of the learning rate; 1 unless changed.
 	LRScale float64
-	// ConstantLR: the learning rate stays at its peak (see optim.StepAll).
+	// ConstantLR: the learning rate stays at its peak (see optim.Rate).
 	ConstantLR bool
 	// Frozen: the parameter takes no gradient.
 	Frozen bool

@@ -2541,6 +2541,8 @@ type PassSpec struct {
 	StopGradient  bool                   `protobuf:"varint,9,opt,name=stop_gradient,json=stopGradient,proto3" json:"stop_gradient,omitempty"`           // implied for the teacher
 	Mode          PassSpec_Mode          `protobuf:"varint,10,opt,name=mode,proto3,enum=vittool.objective.v1.PassSpec_Mode" json:"mode,omitempty"`
 	NoDropPath    bool                   `protobuf:"varint,11,opt,name=no_drop_path,json=noDropPath,proto3" json:"no_drop_path,omitempty"`
+	SubBatches    uint32                 `protobuf:"varint,12,opt,name=sub_batches,json=subBatches,proto3" json:"sub_batches,omitempty"` // equal parts of the micro-batch, each with batch statistics of its own, as on so many devices; 0: one; networks without batch norms run over all at once
+	Interleaved   bool                   `protobuf:"varint,13,opt,name=interleaved,proto3" json:"interleaved,omitempty"`                 // part k of n sub-batches are the images k, k+n, k+2n, ...; otherwise images that follow each other
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2648,6 +2650,20 @@ func (x *PassSpec) GetMode() PassSpec_Mode {
 func (x *PassSpec) GetNoDropPath() bool {
 	if x != nil {
 		return x.NoDropPath
+	}
+	return false
+}
+
+func (x *PassSpec) GetSubBatches() uint32 {
+	if x != nil {
+		return x.SubBatches
+	}
+	return 0
+}
+
+func (x *PassSpec) GetInterleaved() bool {
+	if x != nil {
+		return x.Interleaved
 	}
 	return false
 }
@@ -6130,7 +6146,7 @@ const file_objective_proto_rawDesc = "" +
 	"\bSolarize\x12 \n" +
 	"\vprobability\x18\x01 \x01(\x01R\vprobability\x12\x1c\n" +
 	"\tthreshold\x18\x02 \x01(\rR\tthresholdB\x06\n" +
-	"\x04kind\"\xb5\x04\n" +
+	"\x04kind\"\xf8\x04\n" +
 	"\bPassSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
 	"\anetwork\x18\x02 \x01(\x0e2\x1d.vittool.objective.v1.NetworkR\anetwork\x12\x14\n" +
@@ -6145,7 +6161,10 @@ const file_objective_proto_rawDesc = "" +
 	"\x04mode\x18\n" +
 	" \x01(\x0e2#.vittool.objective.v1.PassSpec.ModeR\x04mode\x12 \n" +
 	"\fno_drop_path\x18\v \x01(\bR\n" +
-	"noDropPath\"[\n" +
+	"noDropPath\x12\x1f\n" +
+	"\vsub_batches\x18\f \x01(\rR\n" +
+	"subBatches\x12 \n" +
+	"\vinterleaved\x18\r \x01(\bR\vinterleaved\"[\n" +
 	"\aMaskUse\x12\x11\n" +
 	"\rMASK_USE_NONE\x10\x00\x12\x11\n" +
 	"\rMASK_USE_DROP\x10\x01\x12\x12\n" +

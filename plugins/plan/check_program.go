@@ -70,6 +70,9 @@ func (c *checker) passViews(p *Pass) error {
 }
 
 func (c *checker) passNetwork(p *Pass) error {
+	if p.SubBatches > 1 && (len(p.Views) > 1 || p.MaskUse != MaskUseNone) {
+		return fmt.Errorf("(sub_batches) has %d sub-batches and %d views: want one view without masks", p.SubBatches, len(p.Views))
+	}
 	if p.Network == NetworkTeacher && c.Teacher == nil {
 		return fmt.Errorf("runs the teacher, and the plan has none; declare one")
 	}

@@ -199,6 +199,7 @@ func pass(m *pb.PassSpec) *Pass {
 		Name: m.GetName(), Network: Network(m.GetNetwork()), Views: m.GetViews(), MaskUse: MaskUse(m.GetMaskUse()), Masks: m.GetMasks(),
 		MaskToken: m.GetMaskToken(), Outputs: numbers[Feature](m.GetOutputs()), Taps: numbers[int](m.GetTaps()),
 		StopGradient: m.GetStopGradient(), Eval: m.GetMode() == pb.PassSpec_MODE_EVAL, NoDropPath: m.GetNoDropPath(),
+		SubBatches: int(m.GetSubBatches()), Interleaved: m.GetInterleaved(),
 	}
 }
 

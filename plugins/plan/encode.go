@@ -84,6 +84,7 @@ func passMessage(p *Pass) *pb.PassSpec {
 	m := &pb.PassSpec{
 		Name: p.Name, Network: pb.Network(p.Network), Views: p.Views, MaskUse: pb.PassSpec_MaskUse(p.MaskUse), Masks: p.Masks, MaskToken: p.MaskToken,
 		Outputs: numbers[pb.Output](p.Outputs), Taps: numbers[uint32](p.Taps), StopGradient: p.StopGradient, NoDropPath: p.NoDropPath,
+		SubBatches: uint32(p.SubBatches), Interleaved: p.Interleaved,
 	}
 	if p.Eval {
 		m.Mode = pb.PassSpec_MODE_EVAL

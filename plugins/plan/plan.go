@@ -11,6 +11,8 @@
 // A Plan must not be changed after it was checked.
 package plan
 
+import "slices"
+
 // MaxElements bounds the number of elements of one tensor, so that a mistaken plan is refused
 // before its memory is asked for.
 const MaxElements = 1 << 31
@@ -114,6 +116,10 @@ type Pass struct {
 	StopGradient bool
 	Eval         bool // no stochastic depth, running statistics
 	NoDropPath   bool
+	// SubBatches are equal parts of the micro-batch that have batch statistics of their own, as on
+	// so many devices; 0 stands for one.
+	SubBatches  int
+	Interleaved bool // part k of n sub-batches are the images k, k+n, k+2n, …
 }
 
 // Mask is a choice that the objective makes anew for each batch.
@@ -171,6 +177,12 @@ type Buffer struct {
 	Update       Update
 	Reduction    Reduction
 	UnitNormRows bool // of the initial values
+}
+
+// Waits reports whether updates of the buffer wait for the end of a step of several micro-batches:
+// those of rings and of rows, and those that are a mean or a sum over the batch.
+func (b *Buffer) Waits() bool {
+	return b.Update != UpdateReplace || b.Reduction == ReductionMean || b.Reduction == ReductionSum
 }
 
 // Teacher is the exponential moving average of the student.
@@ -314,6 +326,22 @@ func (p *Plan) Computes() bool {
 		}
 	}
 	return p.Evaluate != nil
+}
+
+// FixedInStep reports whether a buffer is the same for all micro-batches of a step: its updates wait,
+// and neither an operator nor the plugin changes it directly.
+func (p *Plan) FixedInStep(b *Buffer) bool {
+	if !b.Waits() || p.Evaluate != nil && slices.Contains(p.Evaluate.Updates, b.Name) {
+		return false
+	}
+	for _, n := range p.Nodes {
+		for _, in := range Lookup(n.Op).Inputs {
+			if in.Buffer && slices.ContainsFunc(n.Inputs, func(a Argument) bool { return a.Name == in.Name && a.Ref.Of == RefBuffer && a.Ref.Name == b.Name }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func named[T interface {

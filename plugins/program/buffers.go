@@ -2,6 +2,7 @@ package program
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vittool/vittool/core"
 	"github.com/vittool/vittool/core/param"
@@ -41,7 +42,7 @@ func (c *Compiler) newBuffer(spec *plan.Buffer) (*buffer, error) {
 		return nil, fmt.Errorf("it is %v in the store and %v in the plan", b.value.Shape, shape)
 	}
 	if spec.Update == plan.UpdateRing {
-		position := name + ".position"
+		position := positionName(spec)
 		if b.position = c.store.Get(position); b.position == nil {
 			var err error
 			if b.position, err = c.store.AddBuffer(position, tensor.Shape{1}, param.Init{Kind: "zeros"}, c.seed); err != nil {
@@ -87,6 +88,21 @@ func (c *Compiler) newUpdate(r *plan.BufferUpdate) (update, error) {
 	return u, nil
 }
 
+// MovingBuffers lists the buffers of a store that may change within a step of several micro-batches
+// of a plan; see CommitMicro.
+func MovingBuffers(store *param.Store, p *plan.Plan) []*param.Parameter {
+	fixed := map[string]bool{}
+	for _, b := range p.Buffers {
+		if p.FixedInStep(b) {
+			fixed[runs.BufferPrefix+b.Name], fixed[positionName(b)] = true, true
+		}
+	}
+	return slices.DeleteFunc(store.Buffers(), func(b *param.Parameter) bool { return fixed[b.Name] })
+}
+
+// positionName is the name in the store of the position of a ring.
+func positionName(ring *plan.Buffer) string { return runs.BufferPrefix + ring.Name + ".position" }
+
 // Commit writes the buffer updates of the last Step, which is a whole step of the optimizer. It is
 // called once loss and gradients are known to be finite.
 func (m *Runner) Commit() error {
@@ -115,10 +131,10 @@ func (m *Runner) CommitMicro(p *Pending) error {
 	}
 	m.exec.Commit()
 	for _, u := range m.updates {
-		if spec := u.buffer.spec; spec.Update == plan.UpdateReplace && spec.Reduction != plan.ReductionMean && spec.Reduction != plan.ReductionSum {
-			copy(u.buffer.value.Data, u.value.Value())
-		} else {
+		if u.buffer.spec.Waits() {
 			p.add(u)
+		} else {
+			copy(u.buffer.value.Data, u.value.Value())
 		}
 	}
 	return nil

@@ -88,7 +88,12 @@ func build(dev *device.CPU, store *param.Store, p *plan.Plan, config backbone.Co
 	if err != nil {
 		return nil, err
 	}
-	return m, c.addProgram(m, o)
+	ends, err := c.addProgram(m, o)
+	if err != nil {
+		return nil, err
+	}
+	m.exec, err = c.g.Compile(ends.Loss, ends.Extra...)
+	return m, err
 }
 
 // newCompiler begins a compilation with all that the store holds: networks, parameters, buffers.
@@ -121,24 +126,25 @@ func newCompiler(dev *device.CPU, store *param.Store, p *plan.Plan, config backb
 	return c, m, nil
 }
 
-// addProgram builds the inputs and the program, and compiles the graph.
-func (c *Compiler) addProgram(m *Runner, o Options) error {
+// addProgram builds the inputs and the program, and returns the graph with its results.
+func (c *Compiler) addProgram(m *Runner, o Options) (core.Part, error) {
 	for _, step := range []func(m *Runner) error{
 		c.addViews, c.addMasks, c.addTargets, c.addPasses, c.addNodes, c.addCachedTargets, c.addResults,
 	} {
 		if err := step(m); err != nil {
-			return err
+			return core.Part{}, err
 		}
 	}
 	m.setting, m.teacher = c.setting, c.teacher
-	var extra []*core.Node
+	ends := core.Part{Graph: c.g}
 	if o.Extra != nil {
 		var err error
-		if extra, err = o.Extra(c); err != nil {
-			return err
+		if ends.Extra, err = o.Extra(c); err != nil {
+			return core.Part{}, err
 		}
 	}
-	return m.compile(c.g, extra)
+	m.addResults(&ends)
+	return ends, nil
 }
 
 // addNetworks makes the backbones of student and teacher.
@@ -374,27 +380,25 @@ func (c *Compiler) result(owner string, r plan.Ref) (*core.Node, error) {
 	return n, nil
 }
 
-// compile compiles the graph; without training the loss is one of the extra results.
-func (m *Runner) compile(g *core.Graph, extra []*core.Node) error {
-	loss := m.loss
-	if !m.Train {
-		loss = nil
-		extra = append(extra, m.loss)
+// addResults adds the results of the program to the ends of its graph. Without training the loss is
+// one of the extra results.
+func (m *Runner) addResults(ends *core.Part) {
+	if m.Train {
+		ends.Loss = m.loss
+	} else {
+		ends.Extra = append(ends.Extra, m.loss)
 	}
 	for _, x := range m.metrics {
-		extra = append(extra, x.node)
+		ends.Extra = append(ends.Extra, x.node)
 	}
 	for _, u := range m.updates {
-		extra = append(extra, u.value)
+		ends.Extra = append(ends.Extra, u.value)
 	}
 	if !m.Train { // pictures are drawn of a trained model, not at every step
 		for _, p := range m.pictures {
-			extra = append(extra, p.prediction)
+			ends.Extra = append(ends.Extra, p.prediction)
 		}
 	}
-	var err error
-	m.exec, err = g.Compile(loss, extra...)
-	return err
 }
 
 // Graph is the graph under construction, for Options.Extra.

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,16 +27,17 @@ import (
 //
 // Per step: Encode for each micro-batch, Step, then as for a Runner.
 type GradCache struct {
-	*Runner      // the program behind the passes, over all samples
+	*Runner      // the program behind the passes, over all samples; its Bytes are those of all graphs
 	micro, count int
 	encode       *encoder // all passes, forward alone
 	back         *encoder // the student's passes, with the gradients
 	features     []*feature
 	gradients    *optim.Accumulator
 	parameters   []*param.Parameter
-	kept         []Inputs // copies of the micro-batches
-	encoded      int      // micro-batches of the step so far
-	whole        Inputs   // of the program
+	palettes     []*palettes      // of the views; nil for those that Step does not read
+	kept         []keptMicroBatch // copies of the micro-batches
+	encoded      int              // micro-batches of the step so far
+	whole        Inputs           // of the program
 	notFinite    *core.NonFinite
 }
 
@@ -43,6 +45,12 @@ type GradCache struct {
 type encoder struct {
 	c *Compiler
 	*Runner
+}
+
+// keptMicroBatch is a copy of the inputs of a micro-batch.
+type keptMicroBatch struct {
+	Inputs           // without views
+	views  []indexed // by view
 }
 
 // feature is a result of a pass.
@@ -73,7 +81,7 @@ func buildGradCache(dev *device.CPU, store *param.Store, p *plan.Plan, config ba
 	if err != nil {
 		return nil, err
 	}
-	x := &GradCache{Runner: m, micro: micro, count: count, gradients: optim.NewAccumulator(dev), kept: make([]Inputs, count)}
+	x := &GradCache{Runner: m, micro: micro, count: count, gradients: optim.NewAccumulator(dev), kept: make([]keptMicroBatch, count)}
 	if x.encode, err = newEncoder(c, micro, false); err != nil {
 		return nil, err
 	}
@@ -98,13 +106,12 @@ func buildGradCache(dev *device.CPU, store *param.Store, p *plan.Plan, config ba
 		}
 		return known[r], nil
 	}
-	if err := c.addProgram(m, o); err != nil {
+	program, err := c.addProgram(m, o)
+	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(x.features, func(f *feature) bool { return f.seed != nil && m.exec.GradOf(f.whole) != nil }) {
-		return nil, fmt.Errorf("no gradient reaches a feature of the student, so there is nothing to cache; set train.grad_cache=false")
-	}
-	return x, x.compile(surrogate)
+	x.addPalettes()
+	return x, x.compile(program, surrogate)
 }
 
 // newEncoder begins a graph of passes that shares networks, parameters and buffers with c.
@@ -159,17 +166,26 @@ func (x *GradCache) addFeature(c *Compiler, r plan.Ref) (*feature, *core.Node, e
 	return f, ops.Dot(x.back.c.g, back, f.seed), nil
 }
 
-// compile compiles the graphs of the passes, after the program's.
-func (x *GradCache) compile(surrogate *core.Node) (err error) {
-	var results []*core.Node
+var errNothingToCache = errors.New("no gradient reaches a feature of the student, so there is nothing to cache; set train.grad_cache=false")
+
+// compile compiles the three graphs, which take turns. The results of the program last while the
+// student's passes run; those of the passes are copied at once.
+func (x *GradCache) compile(program core.Part, surrogate *core.Node) error {
+	program.Lasting = true
+	encode := core.Part{Graph: x.encode.c.g}
 	for _, f := range x.features {
-		results = append(results, f.encoded)
+		encode.Extra = append(encode.Extra, f.encoded)
 	}
-	if x.encode.exec, err = x.encode.c.g.Compile(nil, results...); err != nil {
+	if surrogate == nil {
+		return errNothingToCache
+	}
+	e, err := core.CompileTogether(program, encode, core.Part{Graph: x.back.c.g, Loss: surrogate})
+	if err != nil {
 		return err
 	}
-	if x.back.exec, err = x.back.c.g.Compile(surrogate); err != nil {
-		return err
+	x.exec, x.encode.exec, x.back.exec = e[0], e[1], e[2]
+	if !slices.ContainsFunc(x.features, func(f *feature) bool { return f.seed != nil && x.exec.GradOf(f.whole) != nil }) {
+		return errNothingToCache
 	}
 	x.parameters = slices.Clone(x.back.exec.Parameters())
 	for _, p := range x.Runner.Parameters() {
@@ -196,6 +212,9 @@ func (x *GradCache) Encode(in Inputs) error {
 	if err := x.encode.fill(in); err != nil {
 		return &Error{x.plugin, err}
 	}
+	if err := x.keep(&x.kept[k], in); err != nil {
+		return &Error{x.plugin, err}
+	}
 	if err := x.encode.exec.Run(); err != nil {
 		return &Error{x.plugin, err}
 	}
@@ -203,7 +222,6 @@ func (x *GradCache) Encode(in Inputs) error {
 		f.copyRows(f.whole.Value(), f.encoded.Value(), x.micro, x.count, k, true)
 	}
 	x.encode.exec.Commit()
-	x.kept[k].keep(in)
 	x.encoded++
 	return nil
 }
@@ -218,15 +236,21 @@ func (x *GradCache) Step() error {
 		return fmt.Errorf("plugin %s: the step has %d of its %d micro-batches", x.plugin, x.encoded, x.count)
 	}
 	x.encoded, x.notFinite = 0, nil
-	if err := x.fillWhole(x.kept); err != nil {
+	if err := x.fillWhole(); err != nil {
 		return &Error{x.plugin, err}
 	}
 	if err := x.exec.Run(); err != nil {
 		return &Error{x.plugin, err}
 	}
 	x.gradients.Reset()
-	for k, in := range x.kept {
-		if err := x.back.fill(in); err != nil {
+	for k := range x.kept {
+		in := &x.kept[k]
+		for i, p := range x.palettes {
+			if view := x.back.View(x.Plan.Views[i].Name); view != nil {
+				p.restore(view, &in.views[i])
+			}
+		}
+		if err := x.back.fill(in.Inputs); err != nil {
 			return &Error{x.plugin, err}
 		}
 		for _, f := range x.features {
@@ -266,13 +290,29 @@ func (f *feature) copyRows(whole, part []float32, micro, count, k int, gather bo
 	}
 }
 
+// addPalettes makes the palettes of the views that Step reads.
+func (x *GradCache) addPalettes() {
+	x.palettes = make([]*palettes, len(x.Plan.Views))
+	for i, v := range x.Plan.Views {
+		if x.back.View(v.Name) != nil || x.View(v.Name) != nil {
+			x.palettes[i] = newPalettes(x.Config.Info().Channels, v.Height*v.Width)
+		}
+	}
+}
+
 // keep copies the inputs of a micro-batch into memory that every step uses again.
-func (dst *Inputs) keep(in Inputs) {
+func (x *GradCache) keep(dst *keptMicroBatch, in Inputs) error {
 	dst.Step, dst.TargetCache = in.Step, in.TargetCache
 	dst.IDs, dst.Labels = append(dst.IDs[:0], in.IDs...), append(dst.Labels[:0], in.Labels...)
-	dst.Views, dst.Boxes, dst.Masks = resized(dst.Views, len(in.Views)), resized(dst.Boxes, len(in.Boxes)), resized(dst.Masks, len(in.Masks))
-	for i, pixels := range in.Views {
-		dst.Views[i] = append(dst.Views[i][:0], pixels...)
+	dst.views, dst.Boxes, dst.Masks = resized(dst.views, len(x.palettes)), resized(dst.Boxes, len(in.Boxes)), resized(dst.Masks, len(in.Masks))
+	for i, p := range x.palettes {
+		if p == nil {
+			continue
+		}
+		if n := x.micro * p.plane * len(p.channels); i >= len(in.Views) || len(in.Views[i]) != n {
+			return fmt.Errorf("view %s of a micro-batch needs %d values", x.Plan.Views[i].Name, n)
+		}
+		p.keep(&dst.views[i], in.Views[i])
 	}
 	for i, boxes := range in.Boxes {
 		dst.Boxes[i] = append(dst.Boxes[i][:0], boxes...)
@@ -281,6 +321,7 @@ func (dst *Inputs) keep(in Inputs) {
 		m := &dst.Masks[i]
 		m.Name, m.Values, m.Bitmap = s.Name, append(m.Values[:0], s.Values...), append(m.Bitmap[:0], s.Bitmap...)
 	}
+	return nil
 }
 
 // resized returns a slice of n elements, those of s as far as it has them.
@@ -289,26 +330,27 @@ func resized[T any](s []T, n int) []T {
 }
 
 // fillWhole fills the inputs of the program from those of its micro-batches.
-func (x *GradCache) fillWhole(micros []Inputs) error {
-	whole := &x.whole
-	whole.Step, whole.TargetCache = micros[0].Step, micros[0].TargetCache
+func (x *GradCache) fillWhole() error {
+	whole, first := &x.whole, &x.kept[0]
+	whole.Step, whole.TargetCache = first.Step, first.TargetCache
 	whole.IDs, whole.Labels = whole.IDs[:0], whole.Labels[:0]
-	whole.Boxes, whole.Masks = resized(whole.Boxes, len(micros[0].Boxes)), resized(whole.Masks, len(micros[0].Masks))
+	whole.Boxes, whole.Masks = resized(whole.Boxes, len(first.Boxes)), resized(whole.Masks, len(first.Masks))
 	for i := range whole.Boxes {
 		whole.Boxes[i] = whole.Boxes[i][:0]
 	}
-	for i, s := range micros[0].Masks {
+	for i, s := range first.Masks {
 		m := &whole.Masks[i]
 		m.Name, m.Values, m.Bitmap = s.Name, m.Values[:0], m.Bitmap[:0]
 	}
-	for k, in := range micros {
+	for k := range x.kept {
+		in := &x.kept[k]
 		whole.IDs, whole.Labels = append(whole.IDs, in.IDs...), append(whole.Labels, in.Labels...)
 		for i, boxes := range in.Boxes {
 			whole.Boxes[i] = append(whole.Boxes[i], boxes...)
 		}
-		for i, pixels := range in.Views {
+		for i, p := range x.palettes {
 			if view := x.View(x.Plan.Views[i].Name); view != nil {
-				copy(view[k*len(pixels):], pixels)
+				p.restore(view[k*len(view)/x.count:], &in.views[i])
 			}
 		}
 		for _, s := range in.Masks {
@@ -336,11 +378,6 @@ func (x *GradCache) FirstNonFinite() (tensor string, index int, value float32, o
 		return x.notFinite.Tensor, x.notFinite.Index, x.notFinite.Value, false
 	}
 	return tensor, index, value, ok
-}
-
-// Bytes is the memory of activations and gradients of all graphs.
-func (x *GradCache) Bytes() int {
-	return x.Runner.Bytes() + x.encode.exec.Bytes() + x.back.exec.Bytes()
 }
 
 // FLOPs is the cost of a step: 2 × multiply-adds.

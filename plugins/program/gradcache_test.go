@@ -1,6 +1,7 @@
 package program_test
 
 import (
+	"flag"
 	"math"
 	"slices"
 	"testing"
@@ -38,7 +39,10 @@ func queued(b *sdk.Builder) error {
 // TestGradCache compares a step of several micro-batches whose loss spans all of them with one graph
 // of the whole batch.
 func TestGradCache(t *testing.T) {
+	micro, micros := *microFlag, *microsFlag
 	residual := cnn.Config{Name: "tiny", Block: cnn.Basic, Layers: [4]int{1, 1, 1, 1}, Width: 4, Stem: cnn.CIFAR, ImageH: 16, ImageW: 16, Channels: 3}
+	resnet18 := residual
+	resnet18.Layers, resnet18.Width = [4]int{2, 2, 2, 2}, 16
 	for _, c := range []struct {
 		name      string
 		objective sdk.Objective
@@ -49,6 +53,7 @@ func TestGradCache(t *testing.T) {
 		{"mocov3", mocov3.New(), map[string]any{"mlp_dim": 16, "dim": 8}, tiny()},
 		{"mae", mae.New(), map[string]any{"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5}, tiny()},
 		{"simclr", simclr.New(), nil, residual},
+		{"resnet18", simclr.New(), map[string]any{"out_dim": 64, "temperature": .2, "crop_size": 16}, resnet18}, // preset simclr-micro-32
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := programtest.Opening{Objective: c.objective, Options: c.options, Network: c.network, Batch: micro * micros}.Plan(t)
@@ -57,7 +62,7 @@ func TestGradCache(t *testing.T) {
 			m := must.Get(program.BuildGrouped(devicetest.New(t, 1), direct, p, c.network, micro, micros, 1, build))(t)
 			x := must.Get(program.BuildGradCache(devicetest.New(t, 2), cached, p, c.network, micro, micros, 1, build))(t)
 			for step := range uint64(3) {
-				whole := samples(p, c.network, step)
+				whole := samples(p, c.network, micro*micros, step)
 				var parts []program.Inputs
 				for k := range micros {
 					if parts = append(parts, part(whole, k*micro, micro)); x.Encoded() {
@@ -90,8 +95,11 @@ func TestGradCache(t *testing.T) {
 	}
 }
 
-// micro is the number of samples of a micro-batch, micros that of micro-batches.
-const micro, micros = 2, 3
+// The sizes of a step of TestGradCache, for measurements of the error with larger ones.
+var (
+	microFlag  = flag.Int("micro", 2, "samples of a micro-batch")
+	microsFlag = flag.Int("micros", 3, "micro-batches of a step")
+)
 
 // compareStep compares loss, metrics and gradients.
 func compareStep(t *testing.T, m *program.Grouped, x *program.GradCache, cached *param.Store) {
@@ -118,6 +126,7 @@ func compareStep(t *testing.T, m *program.Grouped, x *program.GradCache, cached 
 			t.Errorf("gradient of %s is off by %g of %g", p.Name, math.Sqrt(e), math.Sqrt(sumSquares(want)))
 		}
 	}
+	t.Logf("relative error of the gradient: %.1e", math.Sqrt(off/all))
 	if off > 1e-10*all {
 		t.Errorf("the gradient is off by %g of %g", math.Sqrt(off), math.Sqrt(all))
 	}
@@ -132,11 +141,10 @@ func sumSquares(x []float32) (sum float64) {
 
 // samples makes the inputs of a step: views of noise, and keep lists that differ from sample to
 // sample.
-func samples(p *plan.Plan, network backbone.Config, step uint64) program.Inputs {
-	const batch = micro * micros
+func samples(p *plan.Plan, network backbone.Config, batch int, step uint64) program.Inputs {
 	in := program.Inputs{Step: step}
 	for i := range batch {
-		in.IDs = append(in.IDs, step*batch+uint64(7*i%5))
+		in.IDs = append(in.IDs, step*uint64(batch)+uint64(7*i%5))
 	}
 	for _, v := range p.Views {
 		r, pixels := prng.New(9+step, v.Name), make([]float32, batch*network.Info().Channels*v.Height*v.Width)

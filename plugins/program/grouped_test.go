@@ -63,7 +63,12 @@ func BuildGrouped(dev *device.CPU, store *param.Store, p *plan.Plan, config back
 		known[r] = ops.Concat(c.g, all...)
 		return known[r], nil
 	}
-	return x, c.addProgram(r, o)
+	ends, err := c.addProgram(r, o)
+	if err != nil {
+		return nil, err
+	}
+	r.exec, err = c.g.Compile(ends.Loss, ends.Extra...)
+	return x, err
 }
 
 // Step is the step of a batch, given also in micro-batches.

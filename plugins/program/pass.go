@@ -72,6 +72,10 @@ func (c *Compiler) buildPass(p *pass) error {
 		network = c.Teacher
 	}
 	o.Train = c.Train && !p.spec.Eval
+	if n := p.spec.SubBatches; n > 1 && o.Train && len(network.Buffers()) > 0 {
+		p.out, err = c.subBatches(p.spec, network, images, o)
+		return err
+	}
 	if o.Train && !p.spec.NoDropPath {
 		o.DropPath = network.DropPath(c.g, "pass."+p.spec.Name, images.Shape()[0])
 		c.inputs.dropPaths[p.spec.Name] = o.DropPath

@@ -30,6 +30,13 @@ func TestPendingUpdates(t *testing.T) {
 		update(sdk.BufferSpec{Name: "last", Shape: []int{1, 8}}, rows)
 		return b.Minimize(b.Mean(b.Mul(x, x)))
 	}, nil)
+	var moving []string
+	for _, b := range program.MovingBuffers(store, m.Plan) {
+		moving = append(moving, b.Name)
+	}
+	if !slices.Equal(moving, []string{"buffer.last"}) {
+		t.Errorf("the buffers %q move within a step, want the last one alone", moving)
+	}
 	data := func(name string) []float32 { return store.Get("buffer." + name).Data }
 	var pending program.Pending
 	var last [][]float32

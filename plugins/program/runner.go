@@ -31,6 +31,8 @@ type setting struct {
 	Config  backbone.Config  // of the backbone, with the plan's requirements
 	Student backbone.Network // nil where the plan uses no backbone
 	Teacher backbone.Network // that the graph reads; nil without a teacher
+	// Averaged is the teacher of the store, as a checkpoint holds it between two steps; nil without one.
+	Averaged backbone.Network
 
 	plugin string
 	seed   uint64

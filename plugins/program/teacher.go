@@ -40,6 +40,7 @@ func (c *Compiler) addTeacher(scheme backbone.Scheme) error {
 			return err
 		}
 	}
+	c.Averaged = network
 	t.stored, t.student = network.Parameters(), c.Student.Parameters()
 	if c.Train && t.when == plan.WhenBeforeForward {
 		t.read = param.NewStore()

@@ -97,7 +97,7 @@ func learn(t *testing.T, name string, o sdk.Objective, options map[string]any, s
 		if l.last = m.Metrics()["mse"]; step == 0 {
 			l.first = l.last
 		}
-		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, 3e-3, 0)
+		optimizer.Step(m.Exec().Parameters(), m.Exec().Grad, optim.Rate{Now: 3e-3}, 0)
 		must.Do(t, m.Commit())
 	}
 	return l

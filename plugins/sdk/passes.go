@@ -52,6 +52,17 @@ func EvalMode() PassOption { return func(p *plan.Pass) { p.Eval = true } }
 // NoDropPath switches stochastic depth off.
 func NoDropPath() PassOption { return func(p *plan.Pass) { p.NoDropPath = true } }
 
+// SubBatches divides the micro-batch into n parts of images that follow each other, each with batch
+// statistics of its own, as n devices compute them. It says nothing to networks without batch norms.
+func SubBatches(n int) PassOption { return func(p *plan.Pass) { p.SubBatches = n } }
+
+// InterleavedSubBatches is [SubBatches] with the images k, k+n, k+2n, … in part k. An image then
+// shares its statistics with other images than in a pass with SubBatches, which is the shuffled batch
+// norm of MoCo: batches are drawn in random order.
+func InterleavedSubBatches(n int) PassOption {
+	return func(p *plan.Pass) { p.SubBatches, p.Interleaved = n, true }
+}
+
 // Student runs the trained network over a view.
 func (b *Builder) Student(name string, view View, options ...PassOption) Pass {
 	return b.pass(name, StudentNetwork, view, options)

@@ -15,6 +15,7 @@ import (
 type Curve struct {
 	Steps  []CurvePoint // values of single steps
 	Epochs []CurvePoint // means over an epoch, at its last step
+	Evals  []EvalPoint  // evaluations of the features
 }
 
 // CurvePoint is a loss at a step.
@@ -22,6 +23,13 @@ type CurvePoint struct {
 	Step, Epoch int
 	Loss        float64
 	LR          float64 // learning rate; 0 if unknown
+}
+
+// EvalPoint is the accuracy of an evaluation after a step.
+type EvalPoint struct {
+	Step  int
+	Epoch float64 // epochs completed
+	KNN   float64 // share of the test images whose class is right
 }
 
 // mostPoints bounds the points of a line, about one per pixel.
@@ -42,10 +50,13 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 	curve := &Curve{}
 	err := runs.ReadMetrics(r, func(m runs.Point) {
 		p := CurvePoint{m.Step, int(m.Epoch), m.Loss, m.LR}
-		if m.Kind == runs.KindStep {
+		switch m.Kind {
+		case runs.KindStep:
 			curve.Steps = append(curve.Steps, p)
-		} else {
+		case runs.KindEpoch:
 			curve.Epochs = append(curve.Epochs, p)
+		default:
+			curve.Evals = append(curve.Evals, EvalPoint{m.Step, m.Epoch, m.KNN})
 		}
 	})
 	if err != nil {
@@ -55,7 +66,7 @@ func ReadCurve(r io.Reader) (*Curve, error) {
 }
 
 // Draw plots the loss over the steps, with the epochs' means on top, and the learning rate below, on
-// 900×600 pixels.
+// 900×600 pixels. Evaluations take a third chart below, of 200 pixels more.
 func (c *Curve) Draw(title string) (image.Image, error) {
 	if len(c.Steps) == 0 && len(c.Epochs) == 0 {
 		return nil, errors.New("loss curve: the metrics hold no step yet")
@@ -72,7 +83,11 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 			means = append(means, place{float64(p.Step), p.Loss})
 		}
 	}
-	canvas := image.NewRGBA(image.Rect(0, 0, 900, 600))
+	height := 600
+	if len(c.Evals) > 0 {
+		height += 200
+	}
+	canvas := image.NewRGBA(image.Rect(0, 0, 900, height))
 	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
 	text(canvas, (900-textWidth(title))/2, 10, cut(title, 880), ink)
 	const left, right, bottom = 80, 880, 550
@@ -86,7 +101,8 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 		rate.line(canvas, rates, rateColor, 1.5)
 	}
 	loss.axes(canvas)
-	text(canvas, (left+right-textWidth("step"))/2, bottom+24, "step", ink)
+	c.drawEvals(canvas, image.Rect(left, bottom+50, right, height-50), last)
+	text(canvas, (left+right-textWidth("step"))/2, height-26, "step", ink)
 	paint := stepColor
 	if len(means) == 0 {
 		paint = meanColor
@@ -108,12 +124,32 @@ func (c *Curve) Draw(title string) (image.Image, error) {
 	return canvas, nil
 }
 
+// drawEvals plots the evaluations in percent, where there are any.
+func (c *Curve) drawEvals(canvas *image.RGBA, area image.Rectangle, last float64) {
+	if len(c.Evals) == 0 {
+		return
+	}
+	var points []place
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, p := range c.Evals {
+		points = append(points, place{float64(p.Step), 100 * p.KNN})
+		low, high = min(low, 100*p.KNN), max(high, 100*p.KNN)
+	}
+	margin := max(0.1*(high-low), 0.5)
+	k := chart{area: area, name: "knn, % of the test images", right: last, low: low - margin, high: high + margin}
+	k.axes(canvas)
+	k.line(canvas, points, meanColor, 1.5)
+}
+
 func (c *Curve) lastStep() int {
 	last := 0
 	for _, list := range [][]CurvePoint{c.Steps, c.Epochs} {
 		for _, p := range list {
 			last = max(last, p.Step)
 		}
+	}
+	for _, p := range c.Evals {
+		last = max(last, p.Step)
 	}
 	return last
 }

@@ -29,14 +29,32 @@ func history(steps, perEpoch int) string {
 }
 
 func TestCurve(t *testing.T) {
-	c := must.Get(ReadCurve(strings.NewReader(history(1560, 78) + `{"kind":"eval","step":1560,"knn":0.4}` + "\n" + `{"kind":"step","st`)))(t)
-	if len(c.Steps) != 1560 || len(c.Epochs) != 20 {
-		t.Fatalf("%d steps and %d epochs, want 1560 and 20", len(c.Steps), len(c.Epochs))
-	}
-	img := must.Get(c.Draw("mae on demo:, vit_tiny_patch4_32"))(t)
-	keep(t, "curve.png", img)
-	if img.Bounds().Dx() != 900 || img.Bounds().Dy() != 600 {
-		t.Errorf("the curve is %v", img.Bounds())
+	evals := `{"kind":"eval","step":780,"epoch":10,"knn":0.25}` + "\n" + `{"kind":"eval","step":1560,"epoch":20,"knn":0.4}` + "\n"
+	for evaluated, height := range map[string]int{"": 600, evals: 800} {
+		c := must.Get(ReadCurve(strings.NewReader(history(1560, 78) + evaluated + `{"kind":"other"}` + "\n" + `{"kind":"step","st`)))(t)
+		if len(c.Steps) != 1560 || len(c.Epochs) != 20 || len(c.Evals) != strings.Count(evaluated, "\n") {
+			t.Fatalf("%d steps, %d epochs and %d evaluations, want 1560, 20 and %d", len(c.Steps), len(c.Epochs), len(c.Evals), strings.Count(evaluated, "\n"))
+		}
+		img := must.Get(c.Draw("mae on demo:, vit_tiny_patch4_32"))(t)
+		keep(t, fmt.Sprintf("curve-%d.png", height), img)
+		if img.Bounds().Dx() != 900 || img.Bounds().Dy() != height {
+			t.Errorf("the curve is %v", img.Bounds())
+		}
+		if evaluated == "" {
+			continue
+		}
+		if last := c.Evals[1]; last != (EvalPoint{1560, 20, 0.4}) {
+			t.Errorf("the last evaluation is %+v", last)
+		}
+
+		found := false
+		for y := 600; y < 750; y++ {
+			r, _, b, _ := img.At(640, y).RGBA()
+			found = found || b > r+1<<13 // blue, between the two evaluations
+		}
+		if !found {
+			t.Errorf("no line of evaluations is drawn")
+		}
 	}
 }
 

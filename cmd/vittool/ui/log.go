@@ -41,6 +41,14 @@ func (l *Log) Start(p train.Overview) {
 	l.pending = nil
 }
 
+// Evaluated passes an evaluation on and logs it.
+func (l *Log) Evaluated(e runs.EvalLine) {
+	l.Progress.Evaluated(e)
+	l.write(func(log *slog.Logger) {
+		log.Info("evaluated", "step", e.Step, "epoch", e.Epoch, "knn", e.KNN, "k", e.K, "seconds", e.Seconds)
+	})
+}
+
 // Event passes a message on and logs it.
 func (l *Log) Event(message string) {
 	l.Progress.Event(message)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,15 @@ type header struct {
 	w     io.Writer
 	quiet bool
 	plan  train.Overview
+	knn   string // newest evaluation
+}
+
+// accuracy is the share of an evaluation in percent.
+func accuracy(e runs.EvalLine) string { return fmt.Sprintf("knn %.2f %%", 100*e.KNN) }
+
+// evaluated is an evaluation in words.
+func evaluated(e runs.EvalLine) string {
+	return fmt.Sprintf("%s of %s after step %d, by %s among %s", accuracy(e), counted(e.Test, "test image"), e.Step, counted(e.K, "neighbor"), counted(e.Train, "image"))
 }
 
 func (h *header) Start(p train.Overview) {
@@ -99,6 +109,9 @@ func (h *header) Done(r *train.Result) {
 	if r.Loss != 0 { // zero: no step was done
 		t.Row("loss", fmt.Sprintf("%.4f in the last step, %.4f in the mean of %s", r.LastLoss, r.Loss, r.LossOf))
 	}
+	if r.Eval != nil {
+		t.Row("features", evaluated(*r.Eval))
+	}
 	if r.ImagesPerS > 0 {
 		t.Row("speed", fmt.Sprintf("%s, %.1f %% of the time waiting for data", Rate(r.ImagesPerS), 100*r.DataWait))
 	}
@@ -152,8 +165,17 @@ func (l *lines) Step(s train.Step) {
 		seconds := float64(l.plan.TotalSteps-s.Step) * float64(l.plan.BatchSize) / s.ImagesPerS
 		left = ", " + Duration(time.Duration(seconds*float64(time.Second))) + " left"
 	}
-	fmt.Fprintf(l.w, "step %d/%d  epoch %.2f  loss %.4f  lr %.2e  %s%s\n",
-		s.Step, l.plan.TotalSteps, s.Epoch, s.Loss, s.LearningRate, Rate(s.ImagesPerS), left)
+	knn := ""
+	if l.knn != "" {
+		knn = "  " + l.knn
+	}
+	fmt.Fprintf(l.w, "step %d/%d  epoch %.2f  loss %.4f%s  lr %.2e  %s%s\n",
+		s.Step, l.plan.TotalSteps, s.Epoch, s.Loss, knn, s.LearningRate, Rate(s.ImagesPerS), left)
+}
+
+func (l *lines) Evaluated(e runs.EvalLine) {
+	l.knn = accuracy(e)
+	l.Event(fmt.Sprintf("%s (%s)", evaluated(e), Duration(time.Duration(e.Seconds*float64(time.Second)))))
 }
 
 func (l *lines) Event(message string) {
@@ -177,7 +199,19 @@ func (b *bar) Start(p train.Overview) {
 }
 
 func (b *bar) Step(s train.Step) {
-	b.gauge.set(s.Step, fmt.Sprintf("loss %.4f", s.Loss), fmt.Sprintf("epoch %.1f", s.Epoch), Rate(s.ImagesPerS))
+	facts := []string{fmt.Sprintf("loss %.4f", s.Loss), fmt.Sprintf("epoch %.1f", s.Epoch), Rate(s.ImagesPerS)}
+	if b.knn != "" {
+		facts = slices.Insert(facts, 1, b.knn)
+	}
+	b.gauge.set(s.Step, facts...)
+}
+
+// Evaluated shows the newest figure in the bar; report lists all.
+func (b *bar) Evaluated(e runs.EvalLine) {
+	b.knn = accuracy(e)
+	if b.gauge != nil {
+		b.gauge.draw()
+	}
 }
 
 func (b *bar) Event(message string) {

@@ -323,7 +323,7 @@ func (r *ResNetCase) trained(t *testing.T, m *Compiled, steps int) []float64 {
 	for s := range steps {
 		r.step(t, m, s)
 		losses = append(losses, m.Loss())
-		optim.StepAll(optimizer, m.Exec().Parameters(), optim.Active(m.Exec().Grad, s), rate, recipe.LR, recipe.WeightDecay)
+		optimizer.Step(m.Exec().Parameters(), optim.Active(m.Exec().Grad, s), optim.Rate{Now: rate, Peak: recipe.LR}, recipe.WeightDecay)
 		m.Finish(t)
 	}
 	return losses

@@ -49,7 +49,7 @@ func (m *Compiled) Train(t *testing.T, c *golden.Case, r Training) {
 		if r.Clip != nil {
 			gradients = r.Clip(it, figure)
 		}
-		r.Optimizer.Step(params, gradients, lr, wd)
+		r.Optimizer.Step(params, gradients, optim.Rate{Now: lr}, wd)
 		m.Finish(t)
 	}
 	for _, name := range SortedKeys(got) {
