@@ -14,25 +14,25 @@ import (
 )
 
 // Reconstruction is a drawn picture of an objective: a row per image. Where the objective hides
-// parts, the columns are the input, its visible parts, the prediction of the hidden parts, and both
+// parts, the columns are the input, its visible parts, the prediction of the masked parts, and both
 // together; elsewhere the input and the prediction.
 type Reconstruction struct {
 	Name string // the objective's name of the picture
 	Grid *image.RGBA
-	// Error is the root mean square difference between prediction and input over the hidden pixels,
-	// in levels of 0 to 255; over all pixels where nothing is hidden.
+	// Error is the root mean square difference between prediction and input over the masked pixels,
+	// in levels of 0 to 255; over all pixels where nothing is masked.
 	Error float64
 	// FlatError is the error of predicting 0 where the network predicts normalized patches: that of
 	// the statistics alone. It is NaN for other predictions.
 	FlatError     float64
 	Statistics    program.PatchStatistics // of normalized patches
-	Masked        bool                    // parts of the images were hidden
+	Masked        bool                    // parts of the images were masked
 	Height, Width int                     // of the view
 	Fitting       data.Fitting            // of the images to the view
 	Normalization Normalization           // of the view, under its source
 }
 
-// maskedColumns are the headings of a picture with hidden parts.
+// maskedColumns are the headings of a picture with masked parts.
 var maskedColumns = []string{"input", "visible", "predicted", "visible + predicted"}
 
 // hiddenColor covers the parts of an image that a column leaves out.
@@ -76,7 +76,7 @@ func (r *Run) draw(p program.Picture, n Normalization, names []string, statistic
 	}
 	grid.Title = fmt.Sprintf("%s: %s with %s, step %d, error %.1f levels", p.Name, r.Config.Objective.Name, r.model.Info.Name, r.Step, all.rms())
 	if masked {
-		grid.Title += fmt.Sprintf(", %.0f %% hidden", 100*float64(hidden)/float64(area*len(grid.Rows)))
+		grid.Title += fmt.Sprintf(", %.0f %% masked", 100*float64(hidden)/float64(area*len(grid.Rows)))
 	}
 	drawn, err := grid.Draw()
 	if err != nil {
@@ -95,15 +95,15 @@ func readingNotes(p program.Picture, masked bool, statistics program.PatchStatis
 	if !masked {
 		return []string{"Error: root mean square difference between prediction and input over all pixels, in levels of 0 to 255."}
 	}
-	notes := []string{"The network sees the visible parts alone and predicts the hidden ones. Gray parts are left out."}
+	notes := []string{"The network sees the visible parts alone and predicts the masked ones. Gray parts are left out."}
 	if p.PatchNormalized {
-		from := "It predicts patches of normalized brightness and contrast; those of a hidden patch are estimated from the visible patches near it."
+		from := "It predicts patches of normalized brightness and contrast; those of a masked patch are estimated from the visible patches near it."
 		if statistics == program.OriginalStatistics {
-			from = "It predicts patches of normalized brightness and contrast; those of a hidden patch are TAKEN FROM THE INPUT, unknown to the network: even without training the picture resembles the input."
+			from = "It predicts patches of normalized brightness and contrast; those of a masked patch are TAKEN FROM THE INPUT, unknown to the network: even without training the picture resembles the input."
 		}
 		notes = append(notes, from)
 	}
-	text := "Error: root mean square difference between prediction and input over the hidden pixels, in levels of 0 to 255."
+	text := "Error: root mean square difference between prediction and input over the masked pixels, in levels of 0 to 255."
 	if p.PatchNormalized {
 		text += " Flat patches: the error of that brightness alone, without the network."
 	}
@@ -116,7 +116,7 @@ type rowOfImage struct {
 	error, flat difference // of the prediction, and of Picture.Flat
 }
 
-// reconstructionRow draws image b. The network is trained on hidden parts alone, so that its output
+// reconstructionRow draws image b. The network is trained on masked parts alone, so that its output
 // for visible parts is not drawn.
 func reconstructionRow(p program.Picture, n pictures.Normalization, b int, masked bool) (row rowOfImage, err error) {
 	area := p.Height * p.Width
@@ -148,7 +148,7 @@ func reconstructionRow(p program.Picture, n pictures.Normalization, b int, maske
 	return row, nil
 }
 
-// combine takes hidden pixels from one image and the others from another. A nil image is gray.
+// combine takes masked pixels from one image and the others from another. A nil image is gray.
 func combine(size image.Rectangle, hidden []bool, inHidden, inVisible *image.RGBA) *image.RGBA {
 	out := image.NewRGBA(size)
 	for i, h := range hidden {
@@ -165,7 +165,7 @@ func combine(size image.Rectangle, hidden []bool, inHidden, inVisible *image.RGB
 	return out
 }
 
-// squaredDifference compares the drawn levels of the hidden or of all pixels.
+// squaredDifference compares the drawn levels of the masked or of all pixels.
 func squaredDifference(a, b *image.RGBA, hidden []bool, onlyHidden bool) (d difference) {
 	for i, h := range hidden {
 		if onlyHidden && !h {

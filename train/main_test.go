@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/vittool/vittool/plugins/plugintest"
 	"github.com/vittool/vittool/plugins/sdk"
 	"github.com/vittool/vittool/runs"
+	"github.com/vittool/vittool/tensor"
 )
 
 // outside are the names under which the test binary is a third-party plugin.
@@ -67,6 +69,54 @@ func pretrain(t *testing.T, cfg *configs.Config, opts Options) *Result {
 	t.Helper()
 	result := must.Get(Pretrain(context.Background(), cfg, opts))(t)
 	return result
+}
+
+// undisturbedRun is the result of a run from start to end, as far as tests compare others with it.
+type undisturbedRun struct {
+	digest   string
+	file     [sha256.Size]byte // of the last checkpoint
+	losses   []string
+	features string          // recommended ones, in the last checkpoint
+	moved    map[string]bool // by tensor of the last checkpoint: the first one has other bytes under the name
+}
+
+// undisturbedRuns holds the runs of undisturbed by their settings, without the folder.
+var undisturbedRuns = map[string]*undisturbedRun{}
+
+// undisturbed runs a configuration to its end, once for all tests.
+func undisturbed(t *testing.T, cfg *configs.Config) *undisturbedRun {
+	t.Helper()
+	settings := *cfg
+	settings.Run.Out = ""
+	key := string(settings.YAML())
+	if r := undisturbedRuns[key]; r != nil {
+		return r
+	}
+	result := pretrain(t, cfg, Options{})
+	list := must.Get(runs.Checkpoints(cfg.Run.Out))(t)
+	first := must.Get(tensor.ReadSafetensors(list[0].Path))(t)
+	last := must.Get(tensor.ReadSafetensors(result.Checkpoint))(t)
+	r := &undisturbedRun{
+		digest: result.Digest, file: sha256.Sum256(contents(t, result.Checkpoint)), losses: losses(t, cfg.Run.Out),
+		features: last.Meta[runs.MetaFeatures], moved: map[string]bool{},
+	}
+	for _, x := range last.Tensors {
+		before, ok := first.Get(x.Name)
+		r.moved[x.Name] = ok && !bytes.Equal(before.Bytes(), x.Bytes())
+	}
+	undisturbedRuns[key] = r
+	return r
+}
+
+// mustEqual fails the test where another run ended with other weights.
+func (r *undisturbedRun) mustEqual(t *testing.T, got *Result) {
+	t.Helper()
+	if got.Digest != r.digest {
+		t.Errorf("digest %s, want %s", got.Digest, r.digest)
+	}
+	if sha256.Sum256(contents(t, got.Checkpoint)) != r.file {
+		t.Error("the files differ although their tensors do not")
+	}
 }
 
 // losses reads the loss of every step that metrics.jsonl tells of, as text, and the epochs' lines

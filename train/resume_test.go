@@ -17,13 +17,16 @@ import (
 )
 
 // A run that was interrupted after any step and goes on gives the same files as one that was not.
-// The default objective is interrupted at three points, each of the others at one of them in turn;
-// with VITTOOL_TEST_FULL at all.
+// The default objective is interrupted at three points, every second of the others at one of them in
+// turn; with VITTOOL_TEST_FULL all are interrupted at all.
 func TestResume(t *testing.T) {
 	points := []int{1, 5, 7}
 	for i, name := range every() {
 		some := points
 		if !full && name != configs.Default().Objective.Name {
+			if i%2 == 0 {
+				continue
+			}
 			some = points[i%len(points):][:1]
 		}
 		t.Run(name, func(t *testing.T) {
@@ -70,19 +73,13 @@ func TestResume(t *testing.T) {
 
 // resumes interrupts a run after each of the steps.
 func resumes(t *testing.T, of func() *configs.Config, points ...int) {
-	undisturbed := of()
-	want := pretrain(t, undisturbed, Options{})
+	want := undisturbed(t, of())
 	for _, at := range points {
 		cfg := of()
 		interrupt(t, cfg, at)
-		got := pretrain(t, cfg, Options{Resume: true})
-		if got.Digest != want.Digest {
-			t.Errorf("interrupted after step %d: digest %s, want %s", at, got.Digest, want.Digest)
-		}
-		if !bytes.Equal(contents(t, got.Checkpoint), contents(t, want.Checkpoint)) {
-			t.Errorf("interrupted after step %d: the files differ although their tensors do not", at)
-		}
-		if a, b := losses(t, cfg.Run.Out), losses(t, undisturbed.Run.Out); strings.Join(a, "\n") != strings.Join(b, "\n") {
+		t.Logf("interrupted after step %d", at)
+		want.mustEqual(t, pretrain(t, cfg, Options{Resume: true}))
+		if a, b := losses(t, cfg.Run.Out), want.losses; strings.Join(a, "\n") != strings.Join(b, "\n") {
 			t.Errorf("interrupted after step %d: metrics differ:\n%s\nwant\n%s", at, strings.Join(a, "\n"), strings.Join(b, "\n"))
 		}
 	}
@@ -120,8 +117,7 @@ func refused(t *testing.T, cfg *configs.Config, o Options, key string, words ...
 
 // A checkpoint with one bit flipped is reported and passed over for an older one.
 func TestResumePassesOverDamage(t *testing.T) {
-	undisturbed := small(t)
-	want := pretrain(t, undisturbed, Options{}).Digest
+	want := undisturbed(t, small(t)).digest
 	for name, damage := range map[string]func([]byte) []byte{
 		"a flipped bit": func(b []byte) []byte { b[len(b)-1000] ^= 1; return b },
 		"cut short":     func(b []byte) []byte { return b[:len(b)/2] },
@@ -189,8 +185,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 
 // A run killed before its first checkpoint starts over, with its own settings only.
 func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
-	undisturbed := small(t)
-	want := pretrain(t, undisturbed, Options{}).Digest
+	want := undisturbed(t, small(t)).digest
 	cfg := small(t)
 	interrupt(t, cfg, 2)
 	must.Do(t, os.RemoveAll(filepath.Join(cfg.Run.Out, runs.CheckpointsDir)))
@@ -203,7 +198,7 @@ func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
 // A run killed before run.json was written starts from the beginning when it is resumed, whether
 // its settings have their name already or not, and says so.
 func TestResumeBeforeRunJSON(t *testing.T) {
-	want := pretrain(t, small(t), Options{}).Digest
+	want := undisturbed(t, small(t)).digest
 	for _, name := range []string{runs.ConfigFile, "." + runs.ConfigFile + ".tmp-abc"} {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(t)
@@ -311,7 +306,7 @@ func TestResumeWithDamagedInfo(t *testing.T) {
 
 // resumesWithout goes on with a run whose run.json was destroyed.
 func resumesWithout(t *testing.T, destroy func(*configs.Config) error) {
-	want := pretrain(t, small(t), Options{}).Digest
+	want := undisturbed(t, small(t)).digest
 	cfg := small(t)
 	interrupt(t, cfg, 5)
 	must.Do(t, destroy(cfg))

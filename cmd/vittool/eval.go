@@ -191,7 +191,7 @@ func (r *evalResult) write(w io.Writer) error {
 // poolTexts and networkTexts name the evaluated tokens and network in words.
 var (
 	poolTexts    = map[tasks.Pool]string{tasks.PoolMean: "mean of the patch tokens", tasks.PoolClass: "class token", tasks.PoolBoth: "class token and mean of the patch tokens"}
-	networkTexts = map[tasks.Network]string{tasks.NetworkStudent: "trained", tasks.NetworkTeacher: "averaged"}
+	networkTexts = map[tasks.Network]string{tasks.NetworkStudent: "trained", tasks.NetworkTeacher: "teacher"}
 )
 
 // numbers are joined by commas.

@@ -36,14 +36,14 @@ func newReconstructCommand() *cobra.Command {
 	var o reconstructOptions
 	cmd := &cobra.Command{
 		Use:   "reconstruct",
-		Short: "Draw a network's predictions of hidden parts of images",
+		Short: "Draw a network's predictions of masked parts of images",
 		Long: `Draw images as the objective of a run shows them to its network: a row for each
 with the input, the visible part, the prediction, and both together. It needs a
 checkpoint of the run: an exported backbone has no decoder.
 
-Some networks predict patches of normalized brightness and contrast. Those of a hidden
+Some networks predict patches of normalized brightness and contrast. Those of a masked
 patch are estimated from the visible patches near it. With --patch-statistics original
-they come from the hidden patch itself, as in MAE's own demo: even an untrained network
+they come from the masked patch itself, as in MAE's own demo: even an untrained network
 then draws a likeness of the image.`,
 		Example: `  vittool reconstruct --from runs/pictures --to reconstruction.png
   vittool reconstruct --from runs/pictures --data holiday/ --count 16 --seed 3 --to holiday.png`,
@@ -55,8 +55,8 @@ then draws a likeness of the image.`,
 	flags.StringVar(&o.data, "data", "", "folder of images, a single image, list file, or demo:; the run's own images when left out")
 	flags.StringVar(&o.to, "to", "", "PNG file to write")
 	flags.IntVar(&o.count, "count", 8, "images, spread evenly over the data")
-	flags.IntVar(&o.seed, "seed", 0, "seed of the choice of hidden parts")
-	flags.StringVar(&o.statistics, "patch-statistics", string(tasks.VisibleStatistics), "brightness and contrast of predicted patches: visible (estimated from visible patches) or original (taken from the hidden ones)")
+	flags.IntVar(&o.seed, "seed", 0, "seed of the choice of masked parts")
+	flags.StringVar(&o.statistics, "patch-statistics", string(tasks.VisibleStatistics), "brightness and contrast of predicted patches: visible (estimated from visible patches) or original (taken from the masked ones)")
 	flags.IntVar(&o.threads, "threads", 0, "threads of the kernels; 0 takes every core")
 	jsonFlag(cmd, &o.json)
 	return cmd
@@ -134,7 +134,7 @@ func newWrittenPicture(path string, r tasks.Reconstruction) writtenPicture {
 	w := writtenPicture{Name: r.Name, File: path, Error: r.Error, ErrorUnit: "root mean square over all pixels, in levels of 0 to 255",
 		Input: inputResultOf(r.Normalization, r.Height, r.Width, r.Fitting)}
 	if r.Masked {
-		w.ErrorUnit = "root mean square over hidden pixels, in levels of 0 to 255"
+		w.ErrorUnit = "root mean square over masked pixels, in levels of 0 to 255"
 	}
 	if !math.IsNaN(r.FlatError) {
 		w.FlatError, w.Statistics = &r.FlatError, string(r.Statistics)

@@ -59,7 +59,7 @@ func TestWorkflow(t *testing.T) {
 	}{
 		{"report", []string{"report", "run"}, []string{"done, step 3 of 3", "vit_micro_patch4_32", "loss.png"}},
 		{"report as JSON", []string{"report", "run", "--json"}, []string{`"status": "done"`}},
-		{"reconstruct", []string{"reconstruct", "--from", "run", "--count", "3", "--to", "r.png"}, []string{"r.png: reconstruction after step 3", "root mean square over hidden pixels", "mean [", "as the file says"}},
+		{"reconstruct", []string{"reconstruct", "--from", "run", "--count", "3", "--to", "r.png"}, []string{"r.png: reconstruction after step 3", "root mean square over masked pixels", "mean [", "as the file says"}},
 		{"reconstruct as JSON", []string{"reconstruct", "--from", "run", "--data", "demo:?seed=3", "--count", "2", "--to", "s.png", "--json"}, []string{`"file": "s.png"`, `"error_unit": "root mean square`, `"normalization": "as the file says"`}},
 		{"attention", []string{"attention", "--from", "run", "--data", "demo:?count=5", "--count", "2", "--to", "a.png"}, []string{"a.png: 2 images, 4 heads on 8×8 patches"}},
 		{"attention as JSON", []string{"attention", "--from", "run", "--data", "demo:?count=5", "--block", "0", "--image-size", "64", "--mass", "0.6", "--to", "m.png", "--json"}, []string{`"images": 5`, `"rows": 16`}},

@@ -2987,7 +2987,7 @@ type ParamSpec struct {
 	LrScale       float64                `protobuf:"fixed64,5,opt,name=lr_scale,json=lrScale,proto3" json:"lr_scale,omitempty"`                 // 0 is read as 1
 	Frozen        bool                   `protobuf:"varint,6,opt,name=frozen,proto3" json:"frozen,omitempty"`                                   // never trained (fixed tables)
 	FreezeUntil   uint64                 `protobuf:"varint,7,opt,name=freeze_until,json=freezeUntil,proto3" json:"freeze_until,omitempty"`      // first step in which it is trained; its gradient is dropped before
-	TeacherCopy   bool                   `protobuf:"varint,8,opt,name=teacher_copy,json=teacherCopy,proto3" json:"teacher_copy,omitempty"`      // the teacher has an averaged copy, read by teacher_param
+	TeacherCopy   bool                   `protobuf:"varint,8,opt,name=teacher_copy,json=teacherCopy,proto3" json:"teacher_copy,omitempty"`      // the teacher has a copy of it that follows as an EMA, read by teacher_param
 	UnitNormRows  bool                   `protobuf:"varint,9,opt,name=unit_norm_rows,json=unitNormRows,proto3" json:"unit_norm_rows,omitempty"` // rows are L2-normalized in place before each forward
 	ConstantLr    bool                   `protobuf:"varint,10,opt,name=constant_lr,json=constantLr,proto3" json:"constant_lr,omitempty"`        // the learning rate stays at its peak while that of the others follows the schedule
 	unknownFields protoimpl.UnknownFields
@@ -3308,7 +3308,7 @@ func (x *Schedule) GetValueSteps() float64 {
 	return 0
 }
 
-// Teacher is the averaged copy of the backbone and of the parameters with teacher_copy:
+// Teacher is the EMA of the backbone and of the parameters with teacher_copy:
 // teacher = m * teacher + (1-m) * student. It starts as a copy of the student.
 type Teacher struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`

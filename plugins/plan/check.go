@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/vittool/vittool/internal/edit"
 )
 
 const (
@@ -171,13 +173,10 @@ func (c *checker) grid(view string) (rows, cols int) {
 
 func (m *Mask) check() error {
 	between := func(least, most int) error {
-		if m.Length < least || m.Length > most {
-			return fmt.Errorf("field length is %d, valid are %d..%d", m.Length, least, most)
-		}
-		return nil
+		return edit.Between(float64(least), float64(most)).Check("field length", float64(m.Length))
 	}
 	if (m.Rows == 0) != (m.Cols == 0) || m.Rows > maxPixels || m.Cols > maxPixels {
-		return fmt.Errorf("fields rows and cols are %d and %d, valid are 1..%d, or 0 for both", m.Rows, m.Cols, maxPixels)
+		return fmt.Errorf("fields rows and cols are %d and %d; valid are 1..%d, or 0 for both", m.Rows, m.Cols, maxPixels)
 	}
 	switch m.Kind {
 	case MaskKeep:
@@ -185,8 +184,8 @@ func (m *Mask) check() error {
 	case MaskBitmap:
 		return between(0, maxLength)
 	case MaskIndices:
-		if m.Limit < 1 || m.Limit > math.MaxInt32 {
-			return fmt.Errorf("field limit is %d, valid are 1..2^31-1", m.Limit)
+		if err := edit.Between(1, math.MaxInt32).Check("field limit", float64(m.Limit)); err != nil {
+			return err
 		}
 		return between(1, maxLength)
 	case MaskCorruption:

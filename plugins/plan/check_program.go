@@ -60,7 +60,7 @@ func (c *checker) passViews(p *Pass) error {
 		}
 		first, v := c.View(p.Views[0]), c.View(name)
 		if n := c.backbone.Patch; c.backbone.Tokens() && n > 0 && (v.Height%n != 0 || v.Width%n != 0) {
-			return fmt.Errorf("reads view %q of %d×%d pixels, which patches of %d do not divide", name, v.Height, v.Width, n)
+			return fmt.Errorf("reads view %q of %d×%d pixels, no multiple of the patch size %d; choose a height and a width that the patch size divides", name, v.Height, v.Width, n)
 		}
 		if v.Height != first.Height || v.Width != first.Width {
 			return fmt.Errorf("joins views of %d×%d and %d×%d pixels; views of one pass are of equal size", first.Height, first.Width, v.Height, v.Width)

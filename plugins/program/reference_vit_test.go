@@ -12,6 +12,8 @@ import (
 	"github.com/vittool/vittool/core/param"
 	"github.com/vittool/vittool/internal/golden"
 	"github.com/vittool/vittool/internal/must"
+	"github.com/vittool/vittool/objectives"
+	"github.com/vittool/vittool/plugins/plan"
 	"github.com/vittool/vittool/plugins/program/programtest"
 	"github.com/vittool/vittool/tensor"
 	"github.com/vittool/vittool/vit"
@@ -133,6 +135,8 @@ func vitForward(t *testing.T, c *golden.Case) {
 	c.Compare(t, "grad_input.images", exe.GradOf(x))
 }
 
+// sinCosTables compares fixed position tables. The method of a table is an objective; whether rows or
+// columns come first follows from its plan.
 func sinCosTables(t *testing.T, c *golden.Case) {
 	var cfg struct {
 		Cases []struct {
@@ -148,9 +152,10 @@ func sinCosTables(t *testing.T, c *golden.Case) {
 		t.Fatalf("%s: %d cases and %d tables", c, len(cfg.Cases), len(c.Names("case.")))
 	}
 	for _, k := range cfg.Cases {
-		rowFirst, ok := map[string]bool{"mae": false, "mocov3": true}[k.Method]
+		required := planOf(t, must.Get(objectives.New(k.Method))(t), nil).Requirements.PosEmbed
+		rowFirst, ok := map[plan.PosEmbed]bool{plan.PosEmbedSinCosColumn: false, plan.PosEmbedSinCosRow: true}[required]
 		if !ok {
-			t.Fatalf("%s: unknown method %q", c, k.Method)
+			t.Fatalf("%s: the objective %q has no fixed position table", c, k.Method)
 		}
 		prefix := 0
 		if k.Class {
