@@ -35,15 +35,23 @@ var variations = []variation{
 }
 
 // The weights depend neither on settings of speed nor on the process of the objective. The default
-// objective is run with all variations, each of the others with one of them in turn; with
-// VITTOOL_TEST_FULL all are run with all.
+// objective is run with all variations and a wider network, each of the others with one of them in
+// turn; with VITTOOL_TEST_FULL all are run with all.
 func TestSameBits(t *testing.T) {
 	for i, name := range every() {
-		some := variations
-		if !full && name != configs.Default().Objective.Name {
+		some, plain := variations, name == configs.Default().Objective.Name
+		if !full && !plain {
 			some = []variation{variations[1+i%(len(variations)-1)]}
 		}
-		t.Run(name, func(t *testing.T) { sameBits(t, func() *configs.Config { return smallOf(t, name) }, some) })
+		t.Run(name, func(t *testing.T) {
+			sameBits(t, func() *configs.Config {
+				cfg := smallOf(t, name)
+				if plain {
+					cfg.Model.Name = wider
+				}
+				return cfg
+			}, some)
+		})
 	}
 }
 

@@ -52,7 +52,10 @@ func smallOf(t *testing.T, objective string) *configs.Config {
 	if cfg.Objective.Name != objective {
 		t.Fatalf("the small settings of %s are for %s", objective, cfg.Objective.Name)
 	}
-	cfg.Model.Name = "vit_micro_patch4_32"
+	cfg.Model.Name = "vit_nano_patch4_32"
+	if full {
+		cfg.Model.Name = wider
+	}
 	cfg.Model.ImageSize = []int{16}
 	cfg.Model.DropPath = 0.1
 	cfg.Objective.Mode = "inproc"
@@ -139,8 +142,12 @@ func losses(t *testing.T, dir string) []string {
 	return out
 }
 
-// full asks for every repetition of the long tests, as .ci/run does; by default they run fewer.
+// full asks for every repetition of the long tests, and for a wider network in all of them, as
+// .ci/run does.
 var full = os.Getenv("VITTOOL_TEST_FULL") != ""
+
+// wider is a network whose arithmetic takes more chunks than that of smallOf.
+const wider = "vit_micro_patch4_32"
 
 // every lists the built-in objectives. With -short, as under the race detector, one stands for all:
 // they share the goroutines of the loop.

@@ -18,6 +18,7 @@ func TestMemory(t *testing.T) {
 	within := func(bytes int64) error {
 		memoryBound = func() (int64, string) { return bytes, "a test permits" }
 		cfg := small(t)
+		cfg.Model.Name = wider
 		cfg.Train.Steps, cfg.Train.WarmupEpochs = 1, 0
 		_, err := Pretrain(context.Background(), cfg, Options{})
 		if _, e := os.Stat(cfg.Run.Out); err != nil && e == nil {
