@@ -166,7 +166,7 @@ func peerOf(cfg configs.Config, threads int) (PyTorchOptions, error) {
 	return o, nil
 }
 
-// comparison writes the variants of one session.
+// writeComparison writes the variants of one session.
 func writeComparison(w io.Writer, list []Comparison) {
 	c := list[0]
 	fmt.Fprintf(w, "\na step of %s, batch %d, %d threads, %d steps of each in turn (seconds: minimum / median / maximum)\n", c.Model, c.Batch, c.Threads, c.Ratio.Count)
