@@ -109,7 +109,11 @@ func Kernels(ctx context.Context, dev *device.CPU, samples int) ([]Kernel, error
 	if err != nil {
 		return nil, err
 	}
-	var out []Kernel
+	return measureAll(ctx, dev, list, samples)
+}
+
+// measureAll times kernels one after the other.
+func measureAll(ctx context.Context, dev *device.CPU, list []recipe, samples int) (out []Kernel, err error) {
 	for _, r := range list {
 		if err := ctx.Err(); err != nil {
 			return nil, err
