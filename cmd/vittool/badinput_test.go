@@ -22,7 +22,7 @@ import (
 
 // tiny are the settings of a run that takes no time.
 var tiny = []string{
-	"--config", "demo", "--model", "vit_micro_patch4_32", "--out", "run", "--steps", "1", "--batch-size", "4",
+	"--config", "demo", "--model", "vit_nano_patch4_32", "--out", "run", "--steps", "1", "--batch-size", "4",
 	"objective.options.decoder_dim=16", "objective.options.decoder_depth=1", "objective.options.decoder_heads=2",
 	"train.warmup_epochs=0", "run.pictures_every=never",
 }
@@ -289,7 +289,7 @@ func TestBadResume(t *testing.T) {
 		want  []string
 	}{
 		{"nothing left to do", nil, nil, exitDone, nil},
-		{"another model", nil, []string{"--model", "vit_tiny_patch4_32"}, exitUsage, []string{"model.name", "vit_tiny_patch4_32", "vit_micro_patch4_32"}},
+		{"another model", nil, []string{"--model", "vit_tiny_patch4_32"}, exitUsage, []string{"model.name", "vit_tiny_patch4_32", "vit_nano_patch4_32"}},
 		{"another option", nil, []string{"objective.options.decoder_dim=32"}, exitUsage, []string{"objective.options"}},
 		{"other images", nil, []string{"--data", "demo:?count=100"}, exitData, []string{"demo:?count=100", "not those the run was started with"}},
 		{"newest cut short", damage(newest, cut), nil, exitDone, []string{"step-00000002", "truncated", "resumed after step 1"}},

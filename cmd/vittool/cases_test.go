@@ -115,7 +115,7 @@ func TestCasesOfInput(t *testing.T) {
 		return vittool(t, dir, append([]string{"embed", "--data", "demo:?count=2", "--to", "f.npy", "--overwrite", "--json"}, args...)...)
 	}
 	foreign := func(sub string, args ...string) []string {
-		return append([]string{"--from", sub + "/model.safetensors", "--model", "vit_micro_patch4_32"}, args...)
+		return append([]string{"--from", sub + "/model.safetensors", "--model", "vit_nano_patch4_32"}, args...)
 	}
 	for _, c := range []struct {
 		args []string
@@ -185,7 +185,7 @@ func describedWeights(t *testing.T, dir string) {
 		strip(t, filepath.Join(dir, "own.safetensors"), filepath.Join(dir, sub, "model.safetensors"))
 	}
 	card := `{"architecture": %q, "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.4, 0.4, 0.4], "crop_pct": 0.9, "crop_mode": %q, "interpolation": "bilinear"}}`
-	writeTo(t, dir, "card/config.json", fmt.Appendf(nil, card, "vit_micro_patch4_32.own", "squash"))
+	writeTo(t, dir, "card/config.json", fmt.Appendf(nil, card, "vit_nano_patch4_32.own", "squash"))
 	writeTo(t, dir, "old/config.json", []byte(`{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}`))
 	writeTo(t, dir, "other/config.json", fmt.Appendf(nil, card, "resnet50.a1_in1k", "center"))
 	writeTo(t, dir, "border/config.json", fmt.Appendf(nil, card, "", "border"))

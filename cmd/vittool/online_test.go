@@ -23,8 +23,8 @@ import (
 // onlineRuns are runs of every kind of feature: of tokens and of maps, of a student, of a teacher that
 // moves after the step, and of a loss that spans micro-batches.
 var onlineRuns = map[string][]string{
-	"mae, tokens of the student":       {"mae", "--model", "vit_micro_patch4_32", "model.drop_path=0.1"},
-	"dino, class token of the teacher": {"dino", "--model", "vit_micro_patch4_32"},
+	"mae, tokens of the student":       {"mae", "--model", "vit_nano_patch4_32", "model.drop_path=0.1"},
+	"dino, class token of the teacher": {"dino", "--model", "vit_nano_patch4_32"},
 	"moco, maps of the student":        {"moco", "--model", "resnet18_cifar", "model.width=0.0625"},
 	"simclr, cached gradients":         {"simclr", "--model", "resnet18_cifar", "model.width=0.0625", "train.accumulate=2", "train.grad_cache=true"},
 }

@@ -25,7 +25,7 @@ func smallSettings(t *testing.T, objective string) string {
 // TestTokenizers makes tokenizers, looks at them, and trains a network to predict one's tokens.
 func TestTokenizers(t *testing.T) {
 	dir := t.TempDir()
-	few := []string{"--model", "vit_micro_patch4_32", "--data", "demo:?count=16", "--steps", "2", "--batch-size", "8", "run.checkpoint_every=never"}
+	few := []string{"--model", "vit_nano_patch4_32", "--data", "demo:?count=16", "--steps", "2", "--batch-size", "8", "run.checkpoint_every=never"}
 	for _, kind := range []string{"vq", "dvae"} {
 		args := append([]string{"tokenizer", "train", "--config", smallSettings(t, kind), "--out", kind}, few...)
 		vittool(t, dir, args...).mustEnd(t, exitDone)
@@ -51,7 +51,7 @@ func TestTokenizers(t *testing.T) {
 		}
 		o = vittool(t, dir, "eval", "knn", "--from", run, "--train", "demo:?count=20", "--test", "demo:?count=10&seed=1")
 		o.mustEnd(t, exitDone)
-		if !strings.Contains(o.stdout, "class token and mean of the patch tokens of block 5, trained network") {
+		if !strings.Contains(o.stdout, "class token and mean of the patch tokens of block 3, trained network") {
 			t.Errorf("eval does not name the evaluated features:\n%s", o.stdout)
 		}
 		vittool(t, dir, "attention", "--from", run, "--data", "demo:?count=1", "--image-size", "64", "--to", "a.png").mustEnd(t, exitUsage, "relative position bias", "--image-size")
@@ -94,7 +94,7 @@ func TestTokenizerImport(t *testing.T) {
 	if !strings.Contains(o.stdout, "dalle tokenizer, 32 tokens, 8×8 pixels each") {
 		t.Errorf("import prints\n%s", o.stdout)
 	}
-	vittool(t, dir, "pretrain", "--config", smallSettings(t, "beit"), "--model", "vit_micro_patch4_32", "--data", "demo:?count=16", "--steps", "1",
+	vittool(t, dir, "pretrain", "--config", smallSettings(t, "beit"), "--model", "vit_nano_patch4_32", "--data", "demo:?count=16", "--steps", "1",
 		"--batch-size", "4", "--out", "run", "objective.options.tokenizer=dalle.safetensors").mustEnd(t, exitDone)
 	vittool(t, dir, "reconstruct", "--from", "run", "--to", "r.png").mustEnd(t, exitFailure, "predicts no pixels")
 	for _, missing := range []string{"blocks.group_3.block_1.id_path.b", "blocks.group_1.block_2.res_path.conv_1.w"} {

@@ -57,19 +57,19 @@ func TestWorkflow(t *testing.T) {
 		args []string
 		want []string // parts of the output
 	}{
-		{"report", []string{"report", "run"}, []string{"done, step 3 of 3", "vit_micro_patch4_32", "loss.png"}},
+		{"report", []string{"report", "run"}, []string{"done, step 3 of 3", "vit_nano_patch4_32", "loss.png"}},
 		{"report as JSON", []string{"report", "run", "--json"}, []string{`"status": "done"`}},
 		{"reconstruct", []string{"reconstruct", "--from", "run", "--count", "3", "--to", "r.png"}, []string{"r.png: reconstruction after step 3", "root mean square over masked pixels", "mean [", "as the file says"}},
 		{"reconstruct as JSON", []string{"reconstruct", "--from", "run", "--data", "demo:?seed=3", "--count", "2", "--to", "s.png", "--json"}, []string{`"file": "s.png"`, `"error_unit": "root mean square`, `"normalization": "as the file says"`}},
 		{"attention", []string{"attention", "--from", "run", "--data", "demo:?count=5", "--count", "2", "--to", "a.png"}, []string{"a.png: 2 images, 4 heads on 8×8 patches"}},
 		{"attention as JSON", []string{"attention", "--from", "run", "--data", "demo:?count=5", "--block", "0", "--image-size", "64", "--mass", "0.6", "--to", "m.png", "--json"}, []string{`"images": 5`, `"rows": 16`}},
-		{"export", []string{"export", "--from", "run", "--to", "b.safetensors"}, []string{"b.safetensors: vit_micro_patch4_32"}},
+		{"export", []string{"export", "--from", "run", "--to", "b.safetensors"}, []string{"b.safetensors: vit_nano_patch4_32"}},
 		{"export as JSON", []string{"export", "--from", "run", "--to", "b.safetensors", "--json"}, []string{`"step": 3`}},
 		{"knn", slices.Concat([]string{"eval", "knn", "--from", "run", "--k", "5,20"}, probes), []string{"knn 5", "knn 20", "top-1"}},
 		{"knn of the export", slices.Concat([]string{"eval", "knn", "--from", "b.safetensors", "--json"}, probes), []string{`"test_images": 30`, `"name": "knn 20"`}},
 		{"linear", slices.Concat([]string{"eval", "linear", "--from", "run", "--iterations", "5"}, probes), []string{"linear", "top-1"}},
-		{"embed", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--to", "f.npy"}, []string{"f.npy: 10 images × 128 numbers", "f.labels.npy"}},
-		{"embed both as JSON", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--pool", "both", "--to", "g.npy", "--json"}, []string{`"dim": 256`}},
+		{"embed", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--to", "f.npy"}, []string{"f.npy: 10 images × 64 numbers", "f.labels.npy"}},
+		{"embed both as JSON", []string{"embed", "--from", "run", "--data", "demo:?count=10", "--pool", "both", "--to", "g.npy", "--json"}, []string{`"dim": 128`}},
 	}
 	for _, s := range steps {
 		t.Run(s.name, func(t *testing.T) {
@@ -86,10 +86,10 @@ func TestWorkflow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := file.Get("blocks.5.mlp.fc2.weight"); !ok || slices.ContainsFunc(file.Names(), func(n string) bool { return strings.HasPrefix(n, "backbone.") }) {
+	if _, ok := file.Get("blocks.3.mlp.fc2.weight"); !ok || slices.ContainsFunc(file.Names(), func(n string) bool { return strings.HasPrefix(n, "backbone.") }) {
 		t.Errorf("the export's names are not timm's: %v", file.Names())
 	}
-	if a, err := npy.Read(bytes.NewReader(read(t, dir, "f.npy"))); err != nil || !slices.Equal(a.Shape, []int{10, 128}) {
+	if a, err := npy.Read(bytes.NewReader(read(t, dir, "f.npy"))); err != nil || !slices.Equal(a.Shape, []int{10, 64}) {
 		t.Errorf("features of shape %v, error %v", a.Shape, err)
 	}
 }
@@ -283,7 +283,7 @@ func TestUnsuitable(t *testing.T) {
 		{"cut weights", []string{"embed", "--from", "cut.safetensors", "--data", "demo:?count=3", "--to", "f.npy"}, exitData, []string{"cut.safetensors"}},
 		{"flipped weights", []string{"reconstruct", "--from", "flipped.safetensors", "--to", "r.png"}, exitData, []string{"flipped.safetensors", "SHA-256"}},
 		{"export reconstructed", []string{"reconstruct", "--from", "b.safetensors", "--to", "r.png"}, exitData, []string{"b.safetensors", "no checkpoint of a run"}},
-		{"another model", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_tiny_patch4_32"}, exitUsage, []string{"vit_tiny_patch4_32", "vit_micro_patch4_32"}},
+		{"another model", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_tiny_patch4_32"}, exitUsage, []string{"vit_tiny_patch4_32", "vit_nano_patch4_32"}},
 		{"model that is none", []string{"export", "--from", "b.safetensors", "--to", "c.safetensors", "--model", "vit_huge_patch3"}, exitUsage, []string{"vit_huge_patch3"}},
 		{"no teacher", []string{"export", "--from", "run", "--to", "c.safetensors", "--teacher"}, exitUsage, []string{"teacher"}},
 		{"more neighbors than images", []string{"eval", "knn", "--from", "run", "--data", "few"}, exitData, []string{"few/train", "--k 20", "4 images", "at most 4"}},
