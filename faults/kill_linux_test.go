@@ -78,7 +78,7 @@ func reach(p *program, run string, m moment, random *rand.Rand) (below []process
 
 // TestHostKilled kills vittool itself, checks the folder, resumes, and in the end compares the
 // weights with those of an undisturbed run.
-func TestHostKilled(t *testing.T) { eachRecipe(t, 0, hostKilled) }
+func TestHostKilled(t *testing.T) { eachRecipe(t, 2, hostKilled) }
 
 func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)
@@ -125,7 +125,7 @@ func hostKilled(t *testing.T, r recipe, first moment, kills int) {
 }
 
 // TestObjectiveKilled kills the objective's process; the run goes on as if nothing had happened.
-func TestObjectiveKilled(t *testing.T) { eachRecipe(t, 1, objectiveKilled) }
+func TestObjectiveKilled(t *testing.T) { eachRecipe(t, 3, objectiveKilled) }
 
 func objectiveKilled(t *testing.T, r recipe, first moment, kills int) {
 	want := r.undisturbed(t)
