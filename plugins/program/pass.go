@@ -76,12 +76,17 @@ func (c *Compiler) buildPass(p *pass) error {
 		p.out, err = c.subBatches(p.spec, network, images, o)
 		return err
 	}
-	if o.Train && !p.spec.NoDropPath {
-		o.DropPath = network.DropPath(c.g, "pass."+p.spec.Name, images.Shape()[0])
-		c.inputs.dropPaths[p.spec.Name] = o.DropPath
-	}
-	p.out, err = network.Forward(c.g, images, o)
+	p.out, err = c.forward(p.spec, p.spec.Name, network, images, o)
 	return err
+}
+
+// forward runs a network of a pass over images. The factors of stochastic depth are drawn by name.
+func (c *Compiler) forward(spec *plan.Pass, name string, network backbone.Network, images *core.Node, o backbone.Options) (backbone.Outputs, error) {
+	if o.Train && !spec.NoDropPath {
+		o.DropPath = network.DropPath(c.g, "pass."+name, images.Shape()[0])
+		c.inputs.dropPaths[name] = o.DropPath
+	}
+	return network.Forward(c.g, images, o)
 }
 
 // maskToken is the parameter that stands in for masked patches, the teacher's copy where the

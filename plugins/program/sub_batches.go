@@ -19,12 +19,7 @@ func (c *Compiler) subBatches(spec *plan.Pass, network backbone.Network, images 
 	}
 	whole := &subBatches{g: c.g, interleaved: spec.Interleaved}
 	for k := range n {
-		if !spec.NoDropPath {
-			name := fmt.Sprintf("pass.%s.%d", spec.Name, k)
-			o.DropPath = network.DropPath(c.g, name, batch/n)
-			c.inputs.dropPaths[name] = o.DropPath
-		}
-		out, err := network.Forward(c.g, whole.part(images, k, n), o)
+		out, err := c.forward(spec, fmt.Sprintf("%s sub-batch %d", spec.Name, k), network, whole.part(images, k, n), o)
 		if err != nil {
 			return nil, err
 		}
