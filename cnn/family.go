@@ -1,6 +1,7 @@
 package cnn
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,18 +81,8 @@ func (c Config) With(s backbone.Settings) (backbone.Config, error) {
 	if s.LayerScale != 0 {
 		return nil, fmt.Errorf("%s has no layer scale", c.Name)
 	}
-	if s.Height != 0 {
-		c.ImageH = s.Height
-	}
-	if s.Width != 0 {
-		c.ImageW = s.Width
-	}
-	if s.Channels != 0 {
-		c.Channels = s.Channels
-	}
-	if s.DropPath != 0 {
-		c.DropPath = s.DropPath
-	}
+	c.ImageH, c.ImageW, c.Channels = cmp.Or(s.Height, c.ImageH), cmp.Or(s.Width, c.ImageW), cmp.Or(s.Channels, c.Channels)
+	c.DropPath = cmp.Or(s.DropPath, c.DropPath)
 	if s.WidthFactor != 0 {
 		c = c.widened(s.WidthFactor)
 	}

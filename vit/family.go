@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,21 +79,8 @@ func (c Config) With(s backbone.Settings) (backbone.Config, error) {
 	case s.ZeroInitLast:
 		return nil, fmt.Errorf("%s has no batch norms", c.Name)
 	}
-	if s.Height != 0 {
-		c.ImageH = s.Height
-	}
-	if s.Width != 0 {
-		c.ImageW = s.Width
-	}
-	if s.Channels != 0 {
-		c.Channels = s.Channels
-	}
-	if s.DropPath != 0 {
-		c.DropPath = s.DropPath
-	}
-	if s.LayerScale != 0 {
-		c.LayerScale = s.LayerScale
-	}
+	c.ImageH, c.ImageW, c.Channels = cmp.Or(s.Height, c.ImageH), cmp.Or(s.Width, c.ImageW), cmp.Or(s.Channels, c.Channels)
+	c.DropPath, c.LayerScale = cmp.Or(s.DropPath, c.DropPath), cmp.Or(s.LayerScale, c.LayerScale)
 	return c, c.Validate()
 }
 
